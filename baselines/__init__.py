@@ -1,0 +1,1 @@
+"""Published baselines: one file per method, each a Sparsifier with its declaration at the top."""

@@ -1,0 +1,19 @@
+"""The dense network: nothing is pruned. The reference beside every sparsity."""
+
+from suite.declare import Method
+from suite.sparsity.sparsifier import Sparsifier
+
+METHOD = Method(
+    "dense",
+    "the task's own recipe",
+    title="Dense",
+    summary="trains every weight; the reference beside every sparsity",
+    implementation="Dense",
+    family="reference",
+    dense=True,
+    cost="3 f_D per step",
+)
+
+
+class Dense(Sparsifier):
+    """Prunes nothing: the base class as it is."""

@@ -1,0 +1,84 @@
+"""Lottery tickets: iterative magnitude pruning with rewinding (IMP)."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from suite.declare import Hyperparameter, Method, Search
+from suite.errors import InvalidInput
+from suite.hyperparameters import DENSE_LAYERS, UNIFORM_DENSE
+from suite.sparsity.sparsifier import Plan, Sparsifier
+
+METHOD = Method(
+    "lottery_ticket",
+    "Frankle & Carbin 2019, arXiv:1803.03635; rewinding: Frankle et al. 2020, arXiv:1912.05671",
+    title="Lottery ticket (IMP)",
+    summary="trains, prunes the smallest weights, rewinds the rest, and repeats",
+    implementation="LotteryTicket",
+    family="iterative",
+    hyperparameters=(
+        Hyperparameter(
+            "distribution",
+            str,
+            "global",
+            "rank all weights together, or each layer by itself to the given distribution",
+            choices=("global", "erk", "er", "uniform"),
+            source="Frankle et al. 2020: global; Frankle & Carbin 2019: per layer",
+        ),
+        UNIFORM_DENSE,
+        DENSE_LAYERS,
+        Hyperparameter(
+            "rate",
+            float,
+            0.2,
+            "share of the remaining weights pruned in a round; the last round prunes exactly to "
+            "the target",
+            low=0.01,
+            below=1.0,
+            source="Frankle & Carbin 2019, §1",
+            search=Search(low=0.1, high=0.5),
+        ),
+        Hyperparameter(
+            "rewind_step",
+            int,
+            0,
+            "step k that weights and norm buffers go back to; 0 is initialisation",
+            low=0,
+            unit="steps",
+            source="Frankle et al. 2020, §2",
+            search=Search(choices=(0,)),
+        ),
+    ),
+    cost="3 f(s_r) per step, summed over all rounds",
+)
+
+
+class LotteryTicket(Sparsifier):
+    """Round r trains at density (1 − rate)^r from step k, then prunes the smallest |w|.
+
+    The weights ranked are those at the end of training; weights and norm buffers go back to step
+    k, the optimizer is fresh, the learning rate and the data continue from k as in the first
+    round. 20 % steps alone would miss a target such as 0.9; the last round prunes to it exactly.
+    """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        if self.options.rewind_step >= plan.steps:
+            raise InvalidInput(
+                f"lottery_ticket: rewind_step={self.options.rewind_step} lies beyond training "
+                f"({plan.steps} steps): give 0 to {plan.steps - 1}"
+            )
+        keep, left = 1 - plan.sparsity, 1 - self.options.rate
+        prunings = math.ceil(math.log(keep) / math.log(left) - 1e-9)
+        self.rounds = 1 + prunings
+        self.rewind_step = self.options.rewind_step
+
+    def sparsity_after(self, number: int) -> float:
+        """Return the sparsity reached by pruning at the end of round `number` (from 0)."""
+        if number >= self.rounds - 2:
+            return self.plan.sparsity
+        return float(1 - (1 - self.options.rate) ** (number + 1))
+
+    def end_round(self, number: int) -> None:
+        """Prune the trained weights for the next round."""
+        self.prune_smallest(self.sparsity_after(number) / self.plan.sparsity, self.plan.steps)

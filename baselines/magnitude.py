@@ -1,0 +1,91 @@
+"""Gradual magnitude pruning (GMP)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from suite.declare import Hyperparameter, Method, Search
+from suite.errors import InvalidInput
+from suite.hyperparameters import (
+    DENSE_LAYERS,
+    DISTRIBUTION_OR_GLOBAL,
+    UNIFORM_DENSE,
+    UPDATE_EVERY,
+)
+from suite.sparsity.schedule import CubicRamp, UpdateSchedule
+from suite.sparsity.sparsifier import Plan, Sparsifier
+
+METHOD = Method(
+    "magnitude",
+    "Zhu & Gupta 2017, arXiv:1710.01878",
+    title="Gradual magnitude pruning",
+    summary="prunes the smallest weights step by step along a cubic ramp while training",
+    implementation="Magnitude",
+    family="dense to sparse",
+    hyperparameters=(
+        DISTRIBUTION_OR_GLOBAL,
+        UNIFORM_DENSE,
+        DENSE_LAYERS,
+        UPDATE_EVERY,
+        Hyperparameter(
+            "initial_sparsity",
+            float,
+            0.0,
+            "sparsity s_i at the start of the ramp, as a share of each layer's final one",
+            low=0.0,
+            below=1.0,
+            source="Zhu & Gupta 2017, eq. 1",
+        ),
+        Hyperparameter(
+            "prune_start",
+            float,
+            0.0,
+            "t0, when pruning starts",
+            low=0.0,
+            below=1.0,
+            unit="share of training",
+            source="Zhu & Gupta 2017, eq. 1",
+            search=Search(low=0.0, high=0.3),
+        ),
+        Hyperparameter(
+            "prune_end",
+            float,
+            0.75,
+            "t1, when the target is reached",
+            low=0.0,
+            high=1.0,
+            unit="share of training",
+            source="Zhu & Gupta 2017, eq. 1; the share as in RigL's T_end",
+            search=Search(low=0.4, high=0.95),
+        ),
+    ),
+    cost="average of 3 f(s_t) over the ramp",
+)
+
+
+class Magnitude(Sparsifier):
+    """At t0, t0 + ΔT, … and at t1 keep the largest |w|: s_t = s_f + (s_i − s_f)(1 − (t−t0)/(t1−t0))³.
+
+    Masks are monotone: what is pruned stays pruned. In the paper every layer follows the same
+    s_f; here each layer follows its own, as the distribution gives it. A last update at t1 always
+    happens, also where ΔT does not lead there (implementations that omit it end short of s_f).
+    """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        start = self.step_at(self.options.prune_start)
+        end = self.step_at(self.options.prune_end)
+        if not start < end:
+            raise InvalidInput(
+                f"magnitude: prune_end={self.options.prune_end:g} must lie at least one step "
+                f"after prune_start={self.options.prune_start:g} (training has {plan.steps} steps)"
+            )
+        self.schedule = UpdateSchedule(self.options.update_every, start, end, close=True)
+        self.ramp = CubicRamp(self.options.initial_sparsity, 1.0, start, end)
+
+    def is_update(self, step: int) -> bool:
+        """Return whether the ramp takes its next step down at `step`."""
+        return self.schedule.is_update(step)
+
+    def update(self, step: int) -> None:
+        """Prune to the ramp's sparsity."""
+        self.prune_smallest(self.ramp(step), step)

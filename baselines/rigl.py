@@ -1,0 +1,69 @@
+"""RigL: dynamic sparse training with growth by gradient."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.declare import Hyperparameter, Method, Search
+from suite.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
+from suite.sparsity.dynamic import DropGrow
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.schedule import CosineDecay
+from suite.sparsity.sparsifier import Plan
+
+METHOD = Method(
+    "rigl",
+    "Evci et al. 2020, arXiv:1911.11134",
+    title="RigL",
+    summary="drops the smallest weights and grows where the gradient is largest",
+    implementation="RigL",
+    family="sparse to sparse",
+    hyperparameters=(
+        *LAYERWISE,
+        UPDATE_EVERY,
+        DROP_FRACTION,
+        UPDATE_END,
+        Hyperparameter(
+            "replace_step",
+            bool,
+            False,
+            "leave out the optimizer step at an update, as the authors' code does",
+            source="google-research/rigl, sparse_optimizers.py",
+            search=Search(choices=(False,)),
+        ),
+    ),
+    cost="(3 f_S·ΔT + 2 f_S + f_D) / (ΔT + 1) per step",
+)
+
+
+class RigL(DropGrow):
+    """Every ΔT steps, per layer: drop f(t)·n_active smallest |w|, grow the largest |∇|.
+
+    f(t) = α/2 · (1 + cos(π t / T_end)). Everything that is not kept may grow, what was just
+    dropped included; a weight dropped and regrown in one update keeps its value. Some code
+    excludes the just-dropped, which is another method at high drop fractions.
+    """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        end = self.step_at(self.options.update_end)
+        self._fraction = CosineDecay(self.options.drop_fraction, max(1, end))
+
+    def wants_dense_gradient(self, step: int) -> bool:
+        """Return whether `step` is an update."""
+        return self.is_update(step)
+
+    def replaces_step(self, step: int) -> bool:
+        """Return whether the update takes the place of the optimizer step."""
+        return bool(self.options.replace_step) and self.is_update(step)
+
+    def fraction(self, step: int) -> float:
+        """Return f(t)."""
+        return self._fraction(step)
+
+    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return |∇|; zero where the layer had no part in the loss."""
+        gradient = layer.dense_gradient
+        return torch.zeros_like(layer.values) if gradient is None else gradient.abs()

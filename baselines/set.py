@@ -1,0 +1,101 @@
+"""SET: sparse evolutionary training."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from suite.declare import Hyperparameter, Method, Search
+from suite.hyperparameters import LAYERWISE
+from suite.sparsity.dynamic import DropGrow
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import keep_active
+
+METHOD = Method(
+    "set",
+    "Mocanu et al. 2018, arXiv:1707.04780",
+    title="SET",
+    summary="drops the weakest weights and regrows as many at random places",
+    implementation="Set",
+    family="sparse to sparse",
+    hyperparameters=(
+        *LAYERWISE,
+        Hyperparameter(
+            "update_every",
+            int,
+            "epoch",
+            "interval ΔT between two connectivity updates",
+            low=1,
+            words=("epoch",),
+            unit="steps",
+            source="Mocanu et al. 2018, algorithm 1: after each epoch",
+            search=Search(low=10, high=1000, log=True),
+        ),
+        Hyperparameter(
+            "drop_fraction",
+            float,
+            0.3,
+            "share ζ of a layer's active weights replaced at each update",
+            low=0.0,
+            high=1.0,
+            source="Mocanu et al. 2018, algorithm 1",
+            search=Search(low=0.05, high=0.6),
+        ),
+        Hyperparameter(
+            "drop_rule",
+            str,
+            "sign",
+            "what is weakest: the smallest positive and the largest negative weights, each with "
+            "its own share ('sign', the paper), or the smallest |w| ('magnitude', common in code)",
+            choices=("sign", "magnitude"),
+            source="Mocanu et al. 2018, algorithm 1",
+        ),
+        Hyperparameter(
+            "update_end",
+            float,
+            1.0,
+            "when connectivity becomes fixed",
+            low=0.0,
+            high=1.0,
+            unit="share of training",
+            source="Mocanu et al. 2018, algorithm 1: every epoch but the last",
+            search=Search(low=0.5, high=1.0),
+        ),
+    ),
+    cost="3 f_S per step",
+)
+
+
+class Set(DropGrow):
+    """After each epoch but the last, drop a share ζ and regrow uniformly at random.
+
+    Random growth is uniform over all empty places, those just emptied included. What is grown
+    starts at 0 (the original draws a new value; RigL's study of SET starts at 0, as here).
+    """
+
+    def update_interval(self) -> int:
+        """Return ΔT in steps: an epoch unless a number was given."""
+        every = self.options.update_every
+        return self.plan.steps_per_epoch if every == "epoch" else int(every)
+
+    def fraction(self, step: int) -> float:
+        """Return ζ, constant."""
+        return float(self.options.drop_fraction)
+
+    def kept(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return what stays: without the share ζ closest to zero, by sign or together."""
+        if self.options.drop_rule == "magnitude":
+            return super().kept(layer, step)
+        mask, values = layer.mask.flatten(), layer.values.flatten()
+        # A weight of exactly 0 (just grown, never moved) belongs to the positive side.
+        kept = torch.zeros_like(mask)
+        for side in (mask & (values >= 0), mask & (values < 0)):
+            count = int(side.sum())
+            drop = math.floor(self.fraction(step) * count)
+            kept |= keep_active(side, values.abs(), count - drop)
+        return kept
+
+    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return random scores: growth is uniform among the empty places."""
+        generator = self.generator(layer, "grow", step)
+        return torch.rand(layer.shape, generator=generator, device=layer.device)

@@ -1,0 +1,24 @@
+"""Static random sparsity: a mask drawn once, before training."""
+
+from suite.declare import Method
+from suite.hyperparameters import LAYERWISE
+from suite.sparsity.sparsifier import Sparsifier
+
+METHOD = Method(
+    "static",
+    "Mocanu et al. 2018, arXiv:1707.04780 (there: FixProb); Evci et al. 2020, arXiv:1911.11134",
+    title="Static random",
+    summary="a random mask drawn before training and never changed",
+    implementation="Static",
+    family="sparse to sparse",
+    hyperparameters=LAYERWISE,
+    cost="3 f_S per step",
+)
+
+
+class Static(Sparsifier):
+    """Draws each layer's mask uniformly at random with the layer's exact count, once."""
+
+    def start(self) -> None:
+        """Draw the masks."""
+        self.draw_masks()

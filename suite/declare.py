@@ -1,0 +1,346 @@
+"""Declarations: what exists and how it may be set, readable in milliseconds and without torch.
+
+A method, a task or a dataset is *declared* in the file that implements it, by an assignment at
+the top of the file:
+
+    METHOD = Method(name="rigl", implementation="RigL", hyperparameters=(...), ...)
+
+`read_declarations` evaluates that assignment, and what it needs, without running the rest of the
+file. Listing, help, validation, keys, documentation and search spaces are derived from the
+declaration, so that nothing is said twice and none of them has to import torch.
+"""
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from suite.errors import InvalidInput
+
+Value = int | float | bool | str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a tuner looks for a hyperparameter: a numeric range, or a list of choices."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One setting, declared once: everything else said about it is derived from this.
+
+    `words` are values allowed beside the numbers, such as ``"auto"``. `low` and `high` are
+    inclusive; `below` is an exclusive upper bound.
+    """
+
+    name: str
+    type: type
+    default: Value
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    unit: str = ""
+    source: str = ""
+    search: Search | None = None
+
+    def __post_init__(self) -> None:
+        if self.type not in (int, float, bool, str, tuple):
+            raise TypeError(f"{self.name}: type {self.type} cannot be declared")
+        object.__setattr__(self, "default", self.check(self.default))
+
+    def allowed(self) -> str:
+        """Return what may be given, in words: ``an integer from 8 to 4096, or 'auto'``."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kind = {
+            int: "an integer",
+            float: "a number",
+            bool: "true or false",
+            str: "a text",
+            tuple: "a list of texts",
+        }[self.type]
+        text = f"{kind}{self._range()}"
+        return text + "".join(f", or '{word}'" for word in self.words)
+
+    def _range(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f" from {self.low:g} to {self.high:g}"
+        if self.low is not None and self.below is not None:
+            return f" in [{self.low:g}, {self.below:g})"
+        if self.low is not None:
+            return f" of at least {self.low:g}"
+        if self.high is not None:
+            return f" of at most {self.high:g}"
+        return f" below {self.below:g}" if self.below is not None else ""
+
+    def check(self, value: object) -> Value:
+        """Return `value` in its canonical type.
+
+        Raises:
+            InvalidInput: the value has the wrong type or lies outside the bounds.
+        """
+        if isinstance(value, str) and value in self.words:
+            return value
+        canonical = self._convert(value)
+        if canonical is None or not self._within(canonical):
+            raise InvalidInput(f"{self.name}={value!r} is not usable: give {self.allowed()}")
+        return canonical
+
+    def _convert(self, value: object) -> Value | None:
+        if self.type is bool:
+            return value if isinstance(value, bool) else None
+        if self.type is str:
+            return value if isinstance(value, str) else None
+        if self.type is tuple:
+            if isinstance(value, str):
+                value = [part.strip() for part in value.split(",") if part.strip()]
+            if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+                return tuple(value)
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        if not math.isfinite(value):
+            return None
+        if self.type is int:
+            return int(value) if value == int(value) else None
+        return float(value)
+
+    def _within(self, value: Value) -> bool:
+        if isinstance(value, str):
+            return not self.choices or value in self.choices
+        if isinstance(value, tuple):
+            return True
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.below is None or value < self.below)
+        )
+
+    def search_space(self) -> Search | None:
+        """Return where to tune it: as declared, else its choices; None if it is not to be tuned."""
+        if self.search is not None:
+            return self.search
+        if self.choices:
+            return Search(choices=self.choices)
+        return Search(choices=(False, True)) if self.type is bool else None
+
+
+class Configurable:
+    """Something with hyperparameters that can be checked against what a user gave."""
+
+    name: str
+    hyperparameters: tuple[Hyperparameter, ...]
+
+    def check(self, options: Mapping[str, object]) -> dict[str, Value]:
+        """Return `options` in canonical types, in the order of declaration.
+
+        Raises:
+            InvalidInput: an unknown name (with the nearest valid ones) or a bad value.
+        """
+        known = {parameter.name: parameter for parameter in self.hyperparameters}
+        for name in options:
+            if name not in known:
+                raise InvalidInput(
+                    unknown("hyperparameter", name, known, of=self.name, see=f"info {self.name}")
+                )
+        return {name: known[name].check(options[name]) for name in known if name in options}
+
+    def resolve(self, options: Mapping[str, object]) -> dict[str, Value]:
+        """Return every hyperparameter's value: what `options` gives, else the default."""
+        return {p.name: p.default for p in self.hyperparameters} | self.check(options)
+
+    def changed(self, options: Mapping[str, object]) -> dict[str, Value]:
+        """Return only the checked options that differ from their defaults."""
+        defaults = {p.name: p.default for p in self.hyperparameters}
+        return {n: v for n, v in self.check(options).items() if v != defaults[n]}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What every declaration has. `origin` is filled in by discovery: the module or file."""
+
+    name: str
+    source: str
+    revision: int = field(default=1, kw_only=True)
+    origin: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Method(Declared, Configurable):
+    """A way to decide connectivity.
+
+    `implementation` names the Sparsifier class in the file of the declaration (or
+    ``package.module:Class``). `revision` rises whenever the same settings would give other masks.
+    `dense` methods take no sparsity: their one result stands beside every sparsity.
+    """
+
+    title: str = field(kw_only=True)
+    summary: str = field(kw_only=True)
+    implementation: str = field(kw_only=True)
+    family: str = field(kw_only=True)
+    hyperparameters: tuple[Hyperparameter, ...] = field(default=(), kw_only=True)
+    dense: bool = field(default=False, kw_only=True)
+    cost: str = field(default="", kw_only=True)
+
+
+D = TypeVar("D", bound=Declared)
+
+
+class Registry(Generic[D]):
+    """Declarations of one kind by name; an unknown name gets the nearest valid ones."""
+
+    def __init__(self, kind: str, declarations: Iterable[D]) -> None:
+        self.kind = kind
+        self._by_name: dict[str, D] = {}
+        for declaration in declarations:
+            other = self._by_name.get(declaration.name)
+            if other is not None and other.origin != declaration.origin:
+                raise InvalidInput(
+                    f"{kind} '{declaration.name}' is declared twice, in {other.origin} and in "
+                    f"{declaration.origin}: rename one of them"
+                )
+            self._by_name[declaration.name] = declaration
+
+    def __getitem__(self, name: str) -> D:
+        if name not in self._by_name:
+            raise InvalidInput(unknown(self.kind, name, self._by_name, see=f"list {self.kind}s"))
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[D]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+def unknown(kind: str, name: str, valid: Iterable[str], *, see: str, of: str = "") -> str:
+    """Return the one-line message for a name that does not exist, with the nearest that do."""
+    valid = list(valid)
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.4)
+    whose = f" of {of}" if of else ""
+    if near:
+        hint = "did you mean " + " or ".join(near) + "?"
+    elif valid:
+        hint = "valid: " + ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
+    else:
+        hint = "there is none"
+    return f"unknown {kind} '{name}'{whose}: {hint} (`resonance {see}` shows all)"
+
+
+# ---------------------------------------------------------------- reading declarations statically
+
+
+def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any]:
+    """Evaluate the assignments to `names` at the top level of a Python file, and nothing else.
+
+    Only the top-level imports, assignments and functions that the declarations use are run, so a
+    file whose class needs torch is read without importing torch. Each value may be one declaration or a
+    tuple of them; `origin` is noted in every one.
+
+    Raises:
+        InvalidInput: the file cannot be parsed, or a declaration fails (it may use what is
+            imported, assigned or a function at the top level of the file; not a class of it).
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read as Python: {error}") from error
+    definitions = _definitions(tree)
+    wanted = [name for name in names if name in definitions]
+    needed: list[ast.stmt] = []
+    _collect(wanted, definitions, needed)
+    module = ast.Module(sorted(needed, key=lambda node: node.lineno), [])
+    namespace: dict[str, Any] = {"__name__": origin, "__file__": str(path)}
+    try:
+        exec(compile(module, str(path), "exec"), namespace)
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(f"the declaration in {path} cannot be evaluated: {error}") from error
+    found: list[Any] = []
+    for name in wanted:
+        value = namespace[name]
+        found.extend(value if isinstance(value, tuple | list) else (value,))
+    return [replace(declaration, origin=origin) for declaration in found]
+
+
+def _definitions(tree: ast.Module) -> dict[str, ast.stmt]:
+    """Map each name bound by a top-level import, assignment or function to its last statement."""
+    bound: dict[str, ast.stmt] = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            bound[node.name] = node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                bound[(alias.asname or alias.name).split(".")[0]] = node
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    bound[target.id] = node
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            bound[node.target.id] = node
+    return bound
+
+
+def _collect(names: Iterable[str], bound: Mapping[str, ast.stmt], into: list[ast.stmt]) -> None:
+    """Add the statements that bind `names`, and those they use, each once."""
+    for name in names:
+        node = bound.get(name)
+        if node is None or node in into:
+            continue
+        into.append(node)
+        used = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+        _collect(used, bound, into)
+
+
+def load(reference: str, origin: str = "") -> Any:
+    """Import what a declaration names: ``package.module:attribute``, or an attribute of `origin`.
+
+    `origin` is the module name or the ``.py`` path noted by `read_declarations`.
+
+    Raises:
+        InvalidInput: the module or the attribute does not exist.
+    """
+    module_name, _, attribute = reference.rpartition(":")
+    try:
+        module = import_origin(module_name or origin)
+    except ImportError as error:
+        raise InvalidInput(f"{module_name or origin} cannot be imported: {error}") from error
+    if not hasattr(module, attribute):
+        raise InvalidInput(f"{module_name or origin} defines no '{attribute}'")
+    return getattr(module, attribute)
+
+
+_loaded_files: dict[str, ModuleType] = {}
+
+
+def import_origin(origin: str) -> ModuleType:
+    """Import a module by name, or a file by its path (once per process)."""
+    if not origin.endswith(".py"):
+        return importlib.import_module(origin)
+    if origin not in _loaded_files:
+        spec = importlib.util.spec_from_file_location(f"plugin_{Path(origin).stem}", origin)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"no module at {origin}")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        _loaded_files[origin] = module
+    return _loaded_files[origin]

@@ -1,0 +1,16 @@
+"""The two ways things go wrong on purpose."""
+
+
+class InvalidInput(ValueError):
+    """Something a person gave cannot be used.
+
+    The message is one line: the value, what is allowed, what to do. The command line prints it
+    without a traceback and exits with code 2.
+    """
+
+
+class TrialFailed(RuntimeError):
+    """A trial that had started cannot be finished, for a reason of its own (a NaN loss, say).
+
+    The study records it and goes on.
+    """

@@ -1,0 +1,83 @@
+"""What exists: methods, tasks and datasets, found in this project, in packages and in plug-ins.
+
+Three ways to add one, none of which edits a list: a file in ``baselines/`` or
+``tasks/catalogue/``; a package with an entry point in the group ``resonance_bench`` that names a
+module; a file given with ``--plugin``.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.declare import Method, Registry, read_declarations
+from suite.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from tasks.task import Dataset, Task
+
+ENTRY_POINTS = "resonance_bench"
+
+_plugins: list[Path] = []
+
+
+def use_plugins(paths: list[str]) -> None:
+    """Read declarations from these files too, from now on in this process.
+
+    Raises:
+        InvalidInput: a file does not exist.
+    """
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise InvalidInput(f"plugin {path}: no such file")
+        if path.resolve() not in _plugins:
+            _plugins.append(path.resolve())
+    for registry in (methods, tasks, datasets):
+        registry.cache_clear()
+
+
+def plugins() -> list[str]:
+    """Return the plug-in files in use, for a worker process to use as well."""
+    return [str(path) for path in _plugins]
+
+
+@functools.cache
+def methods() -> Registry[Method]:
+    """Return every declared method. Imports neither torch nor tasks."""
+    return Registry("method", _declared(("METHOD", "METHODS"), ("suite.resonance", "baselines")))
+
+
+@functools.cache
+def tasks() -> "Registry[Task]":
+    """Return every declared task, without torch."""
+    return Registry("task", _declared(("TASK", "TASKS"), ("tasks.catalogue",)))
+
+
+@functools.cache
+def datasets() -> "Registry[Dataset]":
+    """Return every declared dataset, without torch."""
+    return Registry("dataset", _declared(("DATASET", "DATASETS"), ("tasks.catalogue",)))
+
+
+def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
+    found: list[Any] = []
+    for path, origin in _sources(packages):
+        found.extend(read_declarations(path, names, origin))
+    return found
+
+
+def _sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """Yield (file, origin) of everything that may hold a declaration, in a fixed order."""
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        for folder in spec.submodule_search_locations or () if spec else ():
+            for path in sorted(Path(folder).glob("*.py")):
+                yield path, f"{package}.{path.stem}"
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
+        spec = importlib.util.find_spec(entry.module)
+        if spec is not None and spec.origin is not None:
+            yield Path(spec.origin), entry.module
+    for path in _plugins:
+        yield path, str(path)

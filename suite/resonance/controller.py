@@ -1,0 +1,86 @@
+"""Global sparsity control: where the sparsity should be → the amplitude A of the threshold."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class AccuracyFeedback:
+    """A falling validation score lowers the effective target; recovery restores it.
+
+    d = max(0, best − current − tolerance) in points, r = 1/(1 + γ d), s_eff = s*·(1 − β(1 − r)).
+    """
+
+    tolerance: float
+    gain: float
+    depth: float
+    best: float | None = None
+    factor: float = 1.0
+
+    def hear(self, score: float) -> None:
+        """Take a validation score in points; higher is better."""
+        self.best = score if self.best is None else max(self.best, score)
+        fall = max(0.0, self.best - score - self.tolerance)
+        response = 1 / (1 + self.gain * fall)
+        self.factor = 1 - self.depth * (1 - response)
+
+
+@dataclass
+class AmplitudeController:
+    """Sets A for one group of connections (a layer, or the whole network).
+
+    `exact`: A is the order statistic that would switch off exactly the target number without
+    modulation. `feedback`: to that are added k_p·e + k_i·Σe, e = s_eff − s. The sum is held while
+    A is at a bound, or while more connections are cooling than the target allows: they stay off
+    whatever A is, and summing that error would wind the controller up.
+
+    Attributes:
+        integral: Σe.
+        amplitude: A at the last decision.
+    """
+
+    solve: str
+    proportional: float
+    integral_gain: float
+    integral: float = 0.0
+    amplitude: float = 0.0
+
+    def set_amplitude(
+        self, score: Tensor, free: Tensor, *, target_off: int, measured_off: int
+    ) -> int:
+        """Choose A; return how many free connections lie at or below it, ties taken by order.
+
+        Args:
+            score: [n], the frequency over the threshold's own factor (1 for a common phase).
+            free: boolean [n], the connections that are not cooling.
+            target_off: how many of the n should be off.
+            measured_off: how many are off now.
+        """
+        free_count = int(free.sum())
+        cooling = len(score) - free_count
+        count = min(max(target_off - cooling, 0), free_count)
+        feedforward = order_statistic(score, free, count)
+        wanted = feedforward
+        if self.solve == "feedback":
+            error = (target_off - measured_off) / len(score)
+            wanted += self.proportional * error + self.integral_gain * (self.integral + error)
+            if 0 <= wanted <= 1 and cooling < target_off:
+                self.integral += error
+        self.amplitude = min(1.0, max(0.0, wanted))
+        if self.amplitude == feedforward:
+            return count
+        return count_at_or_below(score, free, self.amplitude)
+
+
+def order_statistic(score: Tensor, free: Tensor, count: int) -> float:
+    """Return the `count`-th smallest score among `free` [n]; 0 for a count of 0."""
+    if count == 0:
+        return 0.0
+    return float(score.masked_fill(~free, torch.inf).kthvalue(count).values)
+
+
+def count_at_or_below(score: Tensor, free: Tensor, level: float) -> int:
+    """Return how many of the `free` connections have a score of at most `level`."""
+    return int(((score <= level) & free).sum())

@@ -1,0 +1,256 @@
+"""The resonance family, declared: its hyperparameters once, its members by what they change."""
+
+from dataclasses import replace
+
+from suite.declare import Hyperparameter, Method, Search
+from suite.hyperparameters import DENSE_LAYERS, DISTRIBUTION, UNIFORM_DENSE
+
+SEED = "the method's proposal"
+
+HYPERPARAMETERS = (
+    DISTRIBUTION,
+    UNIFORM_DENSE,
+    DENSE_LAYERS,
+    Hyperparameter(
+        "window",
+        int,
+        32,
+        "N, how many gradients of a connection are read as its signal; even",
+        low=8,
+        high=4096,
+        unit="gradients",
+        source=SEED,
+        search=Search(choices=(16, 32, 64, 128)),
+    ),
+    Hyperparameter(
+        "record_every",
+        int,
+        1,
+        "one gradient in this many is kept",
+        low=1,
+        unit="steps",
+        search=Search(low=1, high=10, log=True),
+    ),
+    Hyperparameter(
+        "detrend",
+        str,
+        "mean",
+        "what is subtracted from a window before its spectrum is taken",
+        choices=("mean", "none"),
+    ),
+    Hyperparameter(
+        "taper",
+        str,
+        "hann",
+        "window function against spectral leakage (periodic Hann)",
+        choices=("hann", "none"),
+        source="Harris 1978, Proc. IEEE 66(1)",
+    ),
+    Hyperparameter(
+        "interpolate",
+        bool,
+        True,
+        "refine the dominant bin from its neighbours",
+        search=Search(choices=(True,)),
+    ),
+    Hyperparameter(
+        "history_dtype",
+        str,
+        "bfloat16",
+        "precision of the stored gradients: 2 or 4 bytes each",
+        choices=("bfloat16", "float32"),
+        search=Search(choices=("bfloat16",)),
+    ),
+    Hyperparameter(
+        "bits",
+        int,
+        2,
+        "b, frequency mapping: the threshold has 2^b − 1 periods",
+        low=1,
+        high=8,
+        unit="bits",
+        source=f"{SEED}; the periodic function is that of arXiv:2003.00146",
+        search=Search(low=1, high=3),
+    ),
+    Hyperparameter(
+        "modulation",
+        float,
+        0.05,
+        "m, relative depth of the threshold's swing; 0 is constant, 1 swings from 0 to 2A",
+        low=0.0,
+        high=1.0,
+        source=SEED,
+        search=Search(low=0.0, high=0.3),
+    ),
+    Hyperparameter(
+        "argument",
+        str,
+        "progress",
+        "φ of the periodic function: training progress, the connection's own frequency, or its "
+        "|w| / max |w|",
+        choices=("progress", "frequency", "magnitude"),
+        source=SEED,
+    ),
+    Hyperparameter(
+        "update_every",
+        int,
+        "auto",
+        "steps between two decisions; auto is 1/24 of the phase up to freeze_at, 1 to 100",
+        low=1,
+        words=("auto",),
+        unit="steps",
+        source=SEED,
+        search=Search(low=10, high=200, log=True),
+    ),
+    Hyperparameter(
+        "cooldown",
+        int,
+        "auto",
+        "C, how long a connection that was switched off stays off; auto is 2 × update_every, and "
+        "a value below update_every means none",
+        low=0,
+        words=("auto",),
+        unit="steps",
+        source=SEED,
+        search=Search(low=0, high=400, step=50),
+    ),
+    Hyperparameter(
+        "scope",
+        str,
+        "layer",
+        "one threshold and count per layer, or one for the whole network",
+        choices=("layer", "global"),
+    ),
+    Hyperparameter(
+        "initial_sparsity",
+        float,
+        0.0,
+        "sparsity at the start of the ramp, as a share of the target",
+        low=0.0,
+        below=1.0,
+    ),
+    Hyperparameter(
+        "ramp",
+        float,
+        0.5,
+        "when the target path s* reaches the target (a cubic ramp)",
+        low=0.0,
+        high=1.0,
+        unit="share of training",
+        source="the ramp of Zhu & Gupta 2017, arXiv:1710.01878, eq. 1",
+        search=Search(low=0.2, high=0.7),
+    ),
+    Hyperparameter(
+        "solve",
+        str,
+        "exact",
+        "how the amplitude is set: by order statistic alone, or with proportional-integral "
+        "feedback on the measured sparsity",
+        choices=("exact", "feedback"),
+        source=SEED,
+    ),
+    Hyperparameter(
+        "proportional_gain",
+        float,
+        0.5,
+        "k_p of the sparsity feedback",
+        low=0.0,
+        high=10.0,
+        search=Search(low=0.0, high=2.0),
+    ),
+    Hyperparameter(
+        "integral_gain",
+        float,
+        0.05,
+        "k_i of the sparsity feedback",
+        low=0.0,
+        high=10.0,
+        search=Search(low=0.0, high=0.5),
+    ),
+    Hyperparameter(
+        "tolerance",
+        float,
+        0.5,
+        "fall of the validation score that is not answered",
+        low=0.0,
+        unit="points",
+        search=Search(low=0.0, high=2.0),
+    ),
+    Hyperparameter(
+        "accuracy_gain",
+        float,
+        0.2,
+        "γ, how strongly a falling validation score is answered",
+        low=0.0,
+        unit="per point",
+        search=Search(low=0.0, high=1.0),
+    ),
+    Hyperparameter(
+        "accuracy_depth",
+        float,
+        0.2,
+        "β, the largest share by which the target is lowered in answer; 0 turns it off",
+        low=0.0,
+        high=1.0,
+        search=Search(low=0.0, high=0.5),
+    ),
+    Hyperparameter(
+        "freeze_at",
+        float,
+        0.75,
+        "when connectivity is projected onto the exact target and fixed",
+        low=0.0,
+        high=1.0,
+        unit="share of training",
+        source="as RigL's T_end, arXiv:1911.11134",
+        search=Search(low=0.5, high=0.95),
+    ),
+    Hyperparameter(
+        "projection",
+        str,
+        "magnitude",
+        "what ranks connections of one state in the final projection",
+        choices=("magnitude", "score"),
+    ),
+    Hyperparameter(
+        "shuffle",
+        str,
+        "none",
+        "control: permute the signals within each layer, by one permutation per trial or a fresh "
+        "one at each decision",
+        choices=("none", "fixed", "each"),
+        search=Search(choices=("none",)),
+    ),
+)
+
+
+def with_defaults(**defaults: str | float | bool) -> tuple[Hyperparameter, ...]:
+    """Return the family's hyperparameters with other defaults."""
+    return tuple(
+        replace(p, default=defaults[p.name]) if p.name in defaults else p for p in HYPERPARAMETERS
+    )
+
+
+METHODS = (
+    Method(
+        "resonance",
+        "this project",
+        title="Resonance",
+        summary="keeps connections whose gradient signal's frequency lies above a periodic "
+        "threshold",
+        implementation="suite.resonance.method:Resonance",
+        family="resonance",
+        hyperparameters=HYPERPARAMETERS,
+        cost="3 f(s_t); 2 f_S + f_D on steps whose gradients are read",
+    ),
+    Method(
+        "resonance_null",
+        "this project",
+        title="Resonance, shuffled",
+        summary="control: resonance with the frequencies permuted among connections",
+        implementation="suite.resonance.method:Resonance",
+        family="resonance",
+        hyperparameters=with_defaults(shuffle="fixed"),
+        cost="as resonance",
+    ),
+)

@@ -1,0 +1,385 @@
+"""The resonance method: detection, threshold, connectivity and control joined into a Sparsifier."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.errors import InvalidInput, TrialFailed
+from suite.resonance import connectivity
+from suite.resonance.controller import (
+    AccuracyFeedback,
+    AmplitudeController,
+    count_at_or_below,
+)
+from suite.resonance.detector import History, Signals, detect
+from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.schedule import CubicRamp
+from suite.sparsity.sparsifier import Plan, Sparsifier
+
+
+@dataclass
+class Group:
+    """Connections that share one threshold and one exact count: a layer, or the network.
+
+    Attributes:
+        name: the layer's name, or "network".
+        layers: whose weights these are, in order.
+        histories: one per layer.
+        final_off: how many connections are off in the end; at no time are more off.
+        off_until: int32 [n], the first step at which a connection may come back.
+        controller: sets this group's amplitude.
+    """
+
+    name: str
+    layers: list[PrunableWeight]
+    histories: list[History]
+    final_off: int
+    off_until: Tensor
+    controller: AmplitudeController
+
+    @property
+    def active(self) -> Tensor:
+        """Flat mask [n] of what is connected now."""
+        return torch.cat([layer.mask.flatten() for layer in self.layers])
+
+    @property
+    def magnitude(self) -> Tensor:
+        """Flat |w| [n]."""
+        return torch.cat([layer.values.abs().flatten() for layer in self.layers])
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Which steps record gradients, decide and freeze.
+
+    A decision reads the last N recorded gradients, so only the N·r steps before one are recorded:
+    what a later decision never reads costs nothing.
+    """
+
+    every: int
+    first: int
+    freeze: int
+    window: int
+    record_every: int
+
+    def is_decision(self, step: int) -> bool:
+        """Return whether a threshold decision falls on `step`."""
+        return self.first <= step < self.freeze and step % self.every == 0
+
+    def next_decision(self, step: int) -> int:
+        """Return the first decision (or the projection) at or after `step`."""
+        following = -(-step // self.every) * self.every
+        return min(max(following, self.first), self.freeze)
+
+    def is_recorded(self, step: int) -> bool:
+        """Return whether the gradients of `step` are kept."""
+        if step > self.freeze or step % self.record_every != 0:
+            return False
+        return self.next_decision(step) - step < self.window * self.record_every
+
+    def progress(self, step: int) -> float:
+        """Return φ: 0 at the first decision, 1 at the freeze."""
+        return (step - self.first) / (self.freeze - self.first)
+
+
+class Resonance(Sparsifier):
+    """Connections whose resonance frequency lies above T stay; the others rest and may return.
+
+    Every `update_every` steps, for each layer (or the network): detect ν from the last N dense
+    gradients, set the amplitude A so that the sparsity follows its path, form the threshold
+    T(φ) = A·(1 − m + 2m·sin²(π(2^b − 1)φ)), switch off what lies at or below it for `cooldown`
+    steps. At `freeze_at` connectivity is projected onto the target exactly and stays.
+    """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        o = self.options
+        self.threshold = PeriodicThreshold(o.bits, o.modulation)
+        self.timetable = self._timetable()
+        self.cooldown = 2 * self.timetable.every if o.cooldown == "auto" else o.cooldown
+        self._check()
+        self.path = CubicRamp(o.initial_sparsity, 1.0, 0, max(1, self.step_at(o.ramp)))
+        self.feedback = AccuracyFeedback(
+            o.tolerance, o.accuracy_gain, o.accuracy_depth if plan.validates else 0.0
+        )
+        self.rounding_bits = (o.bits,)
+        self.groups: list[Group] = []
+
+    def _timetable(self) -> Timetable:
+        o = self.options
+        freeze = self.step_at(o.freeze_at)
+        if o.window % 2:
+            raise InvalidInput(f"window={o.window} must be even: give {o.window + 1}")
+        if o.window * o.record_every >= freeze:
+            raise InvalidInput(
+                f"window={o.window} gradients, one in {o.record_every} steps, need more than the "
+                f"{freeze} steps before freeze_at={o.freeze_at:g}: give a window of at most "
+                f"{max(0, freeze - 1) // o.record_every // 2 * 2}, or train longer"
+            )
+        auto = o.update_every == "auto"
+        every = min(100, max(1, freeze // 24)) if auto else o.update_every
+        first = -(-o.window * o.record_every // every) * every
+        if first >= freeze:
+            raise InvalidInput(
+                f"update_every={every} leaves no decision between the first full window (step "
+                f"{o.window * o.record_every}) and freeze_at={o.freeze_at:g} (step {freeze}): "
+                "decide more often"
+            )
+        return Timetable(every, first, freeze, o.window, o.record_every)
+
+    def _check(self) -> None:
+        o, t = self.options, self.timetable
+        if self.cooldown > self.plan.steps:
+            raise InvalidInput(
+                f"cooldown={self.cooldown} is longer than training ({self.plan.steps} steps): "
+                f"give 0 to {self.plan.steps}, or auto"
+            )
+        if o.modulation == 0:
+            return
+        if o.argument == "progress":
+            decisions = (t.freeze - t.first) / t.every
+            usable = largest_usable_bits(4, decisions)
+            why = f"{decisions:.0f} decisions cannot follow {self.threshold.periods} periods"
+        elif o.argument == "frequency":
+            usable = largest_usable_bits(8, o.window)
+            why = f"a window of {o.window} cannot resolve {self.threshold.periods} teeth"
+            if not o.interpolate:
+                raise InvalidInput("argument=frequency needs interpolate=true: bins would tie")
+        else:
+            return
+        if o.bits > usable:
+            best = f"give bits of at most {usable}" if usable >= 1 else "no bits are usable"
+            raise InvalidInput(
+                f"bits={o.bits}: {why}; {best}, or set modulation=0, decide more often, "
+                "lengthen the window or the training"
+            )
+
+    @property
+    def is_global(self) -> bool:
+        """Whether one exact count holds for the whole network."""
+        return bool(self.options.scope == "global")
+
+    # ------------------------------------------------------------------ the steps of training
+
+    def start(self) -> None:
+        """Form the groups; training starts dense."""
+        if self.is_global:
+            layers = self.candidates
+            final_off = min(self.target_total(), sum(layer.size - 1 for layer in layers))
+            self.groups = [self._group("network", layers, final_off)]
+            return
+        zeros = self.target_zeros()
+        self.groups = [
+            self._group(layer.name, [layer], zeros[layer.name])
+            for layer in self.layers
+            if zeros[layer.name] > 0
+        ]
+
+    def _group(self, name: str, layers: list[PrunableWeight], final_off: int) -> Group:
+        o = self.options
+        dtype = getattr(torch, o.history_dtype)
+        size = sum(layer.size for layer in layers)
+        return Group(
+            name,
+            layers,
+            [History(o.window, layer.size, dtype, layer.device) for layer in layers],
+            final_off,
+            torch.full((size,), connectivity.NEVER, dtype=torch.int32, device=layers[0].device),
+            AmplitudeController(o.solve, o.proportional_gain, o.integral_gain),
+        )
+
+    def wants_dense_gradient(self, step: int) -> bool:
+        """Return whether the gradients of `step` are recorded."""
+        return self.timetable.is_recorded(step)
+
+    def observe(self, step: int) -> None:
+        """Record the dense gradients."""
+        if not self.timetable.is_recorded(step):
+            return
+        rows, gradients = [], []
+        for group in self.groups:
+            for layer, history in zip(group.layers, group.histories, strict=True):
+                row, gradient = history.next_row(), layer.dense_gradient
+                if gradient is None:
+                    row.zero_()
+                else:
+                    rows.append(row)
+                    gradients.append(gradient.flatten())
+        if rows:
+            torch._foreach_copy_(rows, gradients)
+
+    def is_update(self, step: int) -> bool:
+        """Return whether `step` decides or freezes."""
+        return self.timetable.is_decision(step) or step == self.timetable.freeze
+
+    def update(self, step: int) -> None:
+        """Decide, or project onto the target at the freeze."""
+        for group in self.groups:
+            signals = self._detect(group, step)
+            if step == self.timetable.freeze:
+                self._freeze(group, signals, step)
+            else:
+                self._decide(group, signals, step)
+
+    def after_validation(self, step: int, score: float) -> None:
+        """Lower the effective target while the score falls."""
+        self.feedback.hear(score)
+
+    # ------------------------------------------------------------------ one decision
+
+    def _detect(self, group: Group, step: int) -> Signals:
+        o = self.options
+        parts = []
+        for layer, history in zip(group.layers, group.histories, strict=True):
+            try:
+                signals = detect(
+                    history, detrend=o.detrend, taper=o.taper, interpolate=o.interpolate
+                )
+            except ValueError as error:
+                raise TrialFailed(f"layer '{layer.name}', step {step}: {error}") from error
+            parts.append(self._shuffled(layer, signals, step))
+        if len(parts) == 1:
+            return parts[0]
+        return Signals(*(torch.cat(column) for column in zip(*map(_columns, parts), strict=True)))
+
+    def _shuffled(self, layer: PrunableWeight, signals: Signals, step: int) -> Signals:
+        shuffle = self.options.shuffle
+        if shuffle == "none":
+            return signals
+        generator = self.generator(layer, "shuffle", step if shuffle == "each" else 0)
+        order = torch.randperm(layer.size, generator=generator, device=layer.device)
+        return signals.permuted(permutation_within(order, signals.frequency > 0))
+
+    def _decide(self, group: Group, signals: Signals, step: int) -> None:
+        active = group.active
+        cooling = connectivity.is_cooling(active, group.off_until, step)
+        free = ~cooling
+        target = self.path(step) * self.feedback.factor
+        score = self._score(group, signals.frequency)
+        count = group.controller.set_amplitude(
+            score,
+            free,
+            target_off=int(target * group.final_off),
+            measured_off=len(active) - int(active.sum()),
+        )
+        level = amplitude = group.controller.amplitude
+        if self.options.argument == "progress":
+            level = self.threshold.level(amplitude, self.timetable.progress(step))
+            if level != amplitude:
+                count = count_at_or_below(score, free, level)
+        # However far the threshold swings, no more are off than in the end.
+        count = min(count, max(0, group.final_off - int(cooling.sum())))
+        among = free & ~self._spared(group, score.masked_fill(cooling, -torch.inf))
+        count = min(count, int(among.sum()))
+        off = connectivity.lowest(score, signals.strength, count, among)
+        active, group.off_until = connectivity.disable(
+            active, group.off_until, off, step, self.cooldown
+        )
+        self._connect(group, active, step)
+        share = group.final_off / len(active)
+        self.report(step, "amplitude", amplitude, group.name)
+        self.report(step, "threshold", level, group.name)
+        self.report(step, "target", self.path(step) * share, group.name)
+        self.report(step, "effective_target", target * share, group.name)
+
+    def _score(self, group: Group, frequency: Tensor) -> Tensor:
+        """Return ν over the threshold's factor where each connection has its own phase."""
+        if self.options.argument == "progress":
+            return frequency
+        if self.options.argument == "frequency":
+            phase = frequency
+        else:
+            magnitude = group.magnitude
+            phase = magnitude / magnitude.max().clamp_min(torch.finfo(magnitude.dtype).tiny)
+        factors = self.threshold.factors(phase)
+        # ν = 0 stays 0 whatever its factor; a factor of 0 protects everything else.
+        return torch.where(frequency > 0, frequency / factors, 0)
+
+    def _spared(self, group: Group, rank: Tensor) -> Tensor:
+        """Return each layer's best connection under global scope: no layer is left with none."""
+        spared = torch.zeros_like(rank, dtype=torch.bool)
+        if self.is_global:
+            start = 0
+            for layer in group.layers:
+                spared[start + int(rank[start : start + layer.size].argmax())] = True
+                start += layer.size
+        return spared
+
+    def _freeze(self, group: Group, signals: Signals, step: int) -> None:
+        active = group.active
+        cooling = connectivity.is_cooling(active, group.off_until, step)
+        by_magnitude = self.options.projection == "magnitude"
+        rank = group.magnitude if by_magnitude else signals.frequency
+        keep = len(active) - group.final_off
+        mask = connectivity.project(
+            active,
+            cooling,
+            rank,
+            signals.frequency,
+            signals.strength,
+            keep,
+            self._spared(group, rank.masked_fill(~active, -1)),
+        )
+        self._connect(group, mask, step)
+        group.histories = [  # the signals are not needed any more, and they are the memory
+            History(self.options.window, 0, history.rows.dtype) for history in group.histories
+        ]
+
+    def _connect(self, group: Group, active: Tensor, step: int) -> None:
+        parts = active.split([layer.size for layer in group.layers])
+        for layer, part in zip(group.layers, parts, strict=True):
+            self.set_mask(layer, part.view(layer.shape), step)
+
+    # ------------------------------------------------------------------ state
+
+    def extra_state(self) -> dict[str, Any]:
+        """Return histories, cooldowns, controllers and the accuracy feedback."""
+        groups = {
+            group.name: {
+                "off_until": group.off_until,
+                "controller": asdict(group.controller),
+                "histories": [
+                    {"rows": history.rows, "recorded": history.recorded}
+                    for history in group.histories
+                ],
+            }
+            for group in self.groups
+        }
+        return {
+            "groups": groups,
+            "feedback": {"best": self.feedback.best, "factor": self.feedback.factor},
+        }
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `extra_state` gave."""
+        for group in self.groups:
+            saved = state["groups"][group.name]
+            group.off_until = saved["off_until"].clone()
+            group.controller = AmplitudeController(**saved["controller"])
+            for history, kept in zip(group.histories, saved["histories"], strict=True):
+                history.rows = kept["rows"].clone()
+                history.recorded = kept["recorded"]
+        self.feedback.best = state["feedback"]["best"]
+        self.feedback.factor = state["feedback"]["factor"]
+
+
+def permutation_within(order: Tensor, live: Tensor) -> Tensor:
+    """Return the permutation that `order` induces on the `live` connections; others stay put.
+
+    Each live connection follows the cycle of `order` until it meets a live one again (the first
+    return), so the same `order` gives nearly the same permutation while `live` changes a little.
+    Both [n]; the result says where each connection's signal comes from.
+    """
+    place = torch.arange(len(order), device=order.device)
+    hop = torch.where(live, place, order)
+    for _ in range(len(order).bit_length()):
+        hop = hop[hop]
+    return torch.where(live, hop[order], place)
+
+
+def _columns(signals: Signals) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return signals.frequency, signals.strength, signals.power, signals.coherence

@@ -1,0 +1,108 @@
+"""How a network's sparsity is divided among its layers: exact numbers of zeros, per layer.
+
+Pure arithmetic on shapes; nothing here needs a tensor.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
+
+from suite.errors import InvalidInput
+
+Shapes = Mapping[str, Sequence[int]]
+"""Weight shapes by layer name, in network order: (out, in) or (out, in / groups, *kernel)."""
+
+
+def count_zeros(sparsity: float, size: int) -> int:
+    """Return ``floor(sparsity · size)``, free of binary rounding (0.29 of 100 is 29, not 28)."""
+    return math.floor(Fraction(str(sparsity)) * size)
+
+
+def layer_zeros(
+    shapes: Shapes,
+    sparsity: float,
+    distribution: str,
+    *,
+    dense: Collection[str] = (),
+    uniform_dense: str = "first",
+) -> dict[str, int]:
+    """Return how many weights of each layer are zero.
+
+    Args:
+        shapes: prunable weights in network order.
+        sparsity: share of zeros, in [0, 1). For ``er`` and ``erk`` of all the weights together;
+            for ``uniform`` of each layer that is not dense (RigL's convention).
+        distribution: ``uniform``, ``er`` or ``erk``.
+        dense: names of layers that stay dense whatever the distribution says.
+        uniform_dense: which further layers ``uniform`` leaves dense: none, first, first_last.
+
+    Raises:
+        InvalidInput: the dense layers alone hold more weights than the target allows.
+
+    Source: Evci et al. 2020, arXiv:1911.11134, §3(1); ER from Mocanu et al. 2018.
+    """
+    names = list(shapes)
+    if distribution == "uniform":
+        ends = {"none": [], "first": names[:1], "first_last": names[:1] + names[-1:]}
+        kept = set(dense) | set(ends[uniform_dense])
+        return {
+            name: 0 if name in kept else count_zeros(sparsity, math.prod(shapes[name]))
+            for name in names
+        }
+    if distribution not in ("er", "erk"):
+        raise InvalidInput(f"distribution '{distribution}' is not per layer: use erk, er or uniform")
+    return _erdos_renyi(shapes, sparsity, kernel=distribution == "erk", dense=dense)
+
+
+def global_zeros(shapes: Shapes, sparsity: float, *, dense: Collection[str] = ()) -> int:
+    """Return how many weights of the whole network are zero when all are ranked together.
+
+    Raises:
+        InvalidInput: the layers that may be pruned hold fewer weights than that.
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    zeros = count_zeros(sparsity, sum(sizes.values()))
+    if zeros > sum(size for name, size in sizes.items() if name not in dense):
+        raise InvalidInput(_over_budget(sparsity, dense, "global"))
+    return zeros
+
+
+def _erdos_renyi(
+    shapes: Shapes, sparsity: float, *, kernel: bool, dense: Collection[str]
+) -> dict[str, int]:
+    """Solve density_l = ε·p_l with p_l = Σ dims / Π dims.
+
+    While a density exceeds 1, all layers at the largest p become dense and ε is solved again, so
+    that what they use above their share is taken from the others (clamping alone would not).
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    zeros = {name: count_zeros(sparsity, size) for name, size in sizes.items()}
+    score = {}
+    for name, shape in shapes.items():
+        dims = shape if kernel else shape[:2]
+        score[name] = sum(dims) / math.prod(dims)
+    full = set(dense)
+    while True:
+        sparse = [name for name in shapes if name not in full]
+        if not any(zeros.values()):
+            return dict.fromkeys(shapes, 0)
+        budget = sum(sizes[n] - zeros[n] for n in sparse) - sum(zeros[n] for n in full)
+        if not sparse or budget < 0:
+            raise InvalidInput(_over_budget(sparsity, dense, "erk" if kernel else "er"))
+        epsilon = budget / sum(score[n] * sizes[n] for n in sparse)
+        largest = max(score[n] for n in sparse)
+        if epsilon * largest <= 1:
+            break
+        full.update(n for n in sparse if score[n] == largest)
+    # The small constant absorbs the rounding of ε·p·N where it is a whole number.
+    return {
+        name: 0 if name in full else math.floor((1 - epsilon * score[name]) * sizes[name] + 1e-6)
+        for name in shapes
+    }
+
+
+def _over_budget(sparsity: float, dense: Collection[str], distribution: str) -> str:
+    return (
+        f"sparsity {sparsity:g} cannot be met with distribution {distribution}: the dense layers "
+        f"({', '.join(sorted(dense))}) alone hold more weights; lower the sparsity or free a layer"
+    )

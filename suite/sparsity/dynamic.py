@@ -1,0 +1,76 @@
+"""Sparse-to-sparse training at constant density: score, exact top-k, apply.
+
+SET, RigL and their relatives share this class and differ in what they keep and what they grow.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import grow, keep_active
+from suite.sparsity.schedule import UpdateSchedule
+from suite.sparsity.sparsifier import Plan, Sparsifier
+
+
+class DropGrow(Sparsifier, ABC):
+    """Starts from a random mask; at each update drops some active weights and grows as many.
+
+    A subclass gives `schedule` in its constructor, `fraction` (the share of active weights to
+    drop at a step) and `grow_scores`; `drop_scores` is |w| unless overridden.
+    """
+
+    schedule: UpdateSchedule
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        # Nothing is dropped at T_end itself (RigL's fraction is zero there; SET leaves out the
+        # last epoch), so that the last update lies before it.
+        every = self.update_interval()
+        end = self.step_at(self.options.update_end) - 1
+        self.schedule = UpdateSchedule(every=every, start=every, end=end)
+
+    def update_interval(self) -> int:
+        """Return ΔT in steps."""
+        return int(self.options.update_every)
+
+    def start(self) -> None:
+        """Draw the first masks at random."""
+        self.draw_masks()
+
+    def is_update(self, step: int) -> bool:
+        """Return whether an update is due at `step`."""
+        return self.schedule.is_update(step)
+
+    def update(self, step: int) -> None:
+        """Replace a share of every layer's active weights."""
+        for layer in self.layers:
+            if layer.active in (0, layer.size):
+                continue
+            kept = self.kept(layer, step)
+            dropped = layer.active - int(kept.sum())
+            if dropped == 0:
+                continue
+            scores = self.grow_scores(layer, step).flatten()
+            self.set_mask(layer, grow(kept, scores, dropped).view(layer.shape), step)
+
+    def kept(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return the flat mask of the active weights that stay."""
+        drop = math.floor(self.fraction(step) * layer.active)
+        scores = self.drop_scores(layer, step).flatten()
+        return keep_active(layer.mask.flatten(), scores, layer.active - drop)
+
+    @abstractmethod
+    def fraction(self, step: int) -> float:
+        """Return the share of active weights to drop at `step`."""
+
+    def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return scores of the weight's shape; the lowest active ones are dropped."""
+        return layer.values.abs()
+
+    @abstractmethod
+    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return scores of the weight's shape; the highest outside what is kept are grown."""

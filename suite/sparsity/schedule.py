@@ -1,0 +1,70 @@
+"""When connectivity is updated and how much: frozen, pure functions of the step.
+
+Steps are counted from 1: step t is the t-th optimizer step.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class UpdateSchedule:
+    """Updates at every `every`-th step after `start`, up to and including `end`.
+
+    `close` adds a last update at `end` where `every` does not lead there.
+    """
+
+    every: int
+    start: int
+    end: int
+    close: bool = False
+
+    def is_update(self, step: int) -> bool:
+        """Return whether connectivity is updated at `step`."""
+        if self.close and step == self.end:
+            return True
+        return self.start <= step <= self.end and (step - self.start) % self.every == 0
+
+    def count(self) -> int:
+        """Return how many updates the schedule holds."""
+        if self.end < self.start:
+            return 0
+        regular = (self.end - self.start) // self.every + 1
+        return regular + (self.close and (self.end - self.start) % self.every != 0)
+
+
+@dataclass(frozen=True)
+class CubicRamp:
+    """From `initial` to `final` sparsity: s_t = s_f + (s_i − s_f)(1 − (t − t0)/(t1 − t0))³.
+
+    Source: Zhu & Gupta 2017, arXiv:1710.01878, eq. 1.
+    """
+
+    initial: float
+    final: float
+    start: int
+    end: int
+
+    def __call__(self, step: int) -> float:
+        """Return the sparsity at `step`: `initial` before the start, `final` from the end on."""
+        if step >= self.end:
+            return self.final
+        progress = max(0, step - self.start) / (self.end - self.start)
+        return self.final + (self.initial - self.final) * (1 - progress) ** 3
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """f(t) = α/2 · (1 + cos(π t / T_end)), zero from T_end on.
+
+    Source: Evci et al. 2020, arXiv:1911.11134, §3(2).
+    """
+
+    initial: float
+    end: int
+
+    def __call__(self, step: int) -> float:
+        """Return the fraction at `step`."""
+        if step >= self.end:
+            return 0.0
+        return self.initial / 2 * (1 + math.cos(math.pi * step / self.end))

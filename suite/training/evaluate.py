@@ -1,0 +1,81 @@
+"""Evaluation of a model on a split: accuracy, NLL, calibration, accuracy after rounding."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from suite.sparsity.layers import PRUNABLE
+from tasks.pipeline import Split
+
+EVALUATION_BATCH = 1000
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracy (share), NLL (nats per example) and expected calibration error (15 bins)."""
+
+    accuracy: float
+    nll: float
+    ece: float
+
+
+def predict(model: nn.Module, split: Split) -> Tensor:
+    """Return the logits [n, classes] in evaluation mode; the model's mode is put back after."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return torch.cat([model(part) for part in split.x.split(EVALUATION_BATCH)])
+    finally:
+        model.train(training)
+
+
+def evaluate(model: nn.Module, split: Split) -> Scores:
+    """Return the scores of `model` on `split`."""
+    logits = predict(model, split)
+    confidence, guess = logits.softmax(-1).max(-1)
+    correct = guess == split.y
+    return Scores(
+        accuracy=float(correct.double().mean()),
+        nll=float(F.cross_entropy(logits.double(), split.y)),
+        ece=calibration_error(confidence.double(), correct.double()),
+    )
+
+
+def calibration_error(confidence: Tensor, correct: Tensor) -> float:
+    """Return the expected calibration error over 15 bins of equal width.
+
+    ECE = Σ_b |B_b|/n · |acc(B_b) − conf(B_b)|; both arguments float64 [n].
+    Source: Guo et al. 2017, arXiv:1706.04599, eq. 3.
+    """
+    bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+    gap = torch.zeros(CALIBRATION_BINS, dtype=torch.float64, device=confidence.device)
+    gap.index_add_(0, bins, correct - confidence)
+    return float(gap.abs().sum() / len(confidence))
+
+
+def rounded_accuracy(model: nn.Module, split: Split, bits: Sequence[int]) -> dict[int, float]:
+    """Return the accuracy with the prunable weights rounded to each number of bits.
+
+    Symmetric, per output channel: w → Δ·round(w/Δ), Δ = max|w| / (2^(b−1) − 1), at least one
+    level on either side of zero. The weights are afterwards what they were.
+    """
+    weights = {id(m.weight): m.weight for m in model.modules() if isinstance(m, PRUNABLE)}
+    saved = [weight.detach().clone() for weight in weights.values()]
+    accuracy = {}
+    with torch.no_grad():
+        for number in bits:
+            levels = max(1, 2 ** (number - 1) - 1)
+            for weight, original in zip(weights.values(), saved, strict=True):
+                largest = original.flatten(1).abs().amax(1).view(-1, *[1] * (original.ndim - 1))
+                step = largest.clamp_min(torch.finfo(original.dtype).tiny) / levels
+                weight.copy_((original / step).round() * step)
+            logits = predict(model, split)
+            accuracy[number] = float((logits.argmax(-1) == split.y).double().mean())
+        for weight, original in zip(weights.values(), saved, strict=True):
+            weight.copy_(original)
+    return accuracy

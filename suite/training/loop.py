@@ -1,0 +1,170 @@
+"""The training loop: one round, from a step to the end. It knows no method by name."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from suite.errors import TrialFailed
+from suite.sparsity.flops import FlopsLedger
+from suite.sparsity.sparsifier import Sparsifier
+from suite.training.curves import Curves
+from suite.training.evaluate import evaluate
+from suite.training.recipe import LearningRate
+from tasks.pipeline import Data, epoch_order
+
+CHECK_EVERY_ON_GPU = 50
+"""Steps between two looks at the loss where a look waits for the device."""
+
+
+@dataclass
+class Training:
+    """What one round of training works on.
+
+    Attributes:
+        model, optimizer, sparsifier: as they are now; the loop changes them in place.
+        data: the splits, on the model's device.
+        recipe: the task's recipe, resolved.
+        rate: learning rate by step.
+        steps_per_epoch: whole batches in the training split.
+        seed: the trial's seed, for the order of the data.
+        ledger: charged for every step.
+        curves: receives losses, validation scores and what the sparsifier reports.
+        progress: called with the number of steps done since the last call.
+        epoch_seconds: time per step of each whole epoch, validation left out.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    sparsifier: Sparsifier
+    data: Data
+    recipe: Mapping[str, Any]
+    rate: LearningRate
+    steps_per_epoch: int
+    seed: int
+    ledger: FlopsLedger
+    curves: Curves
+    progress: Callable[[int], None]
+    epoch_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of a round that starts at 0."""
+        return self.rate.steps
+
+    @property
+    def device(self) -> torch.device:
+        """Where training happens."""
+        return self.data.train.x.device
+
+
+def train(training: Training, start: int, on_step: Callable[[int], None] | None = None) -> None:
+    """Train from after step `start` (0 for all of it) to the end.
+
+    Data order and learning rate are functions of seed and step, so a round that starts at k sees
+    from k on exactly what a whole run sees. `on_step` is called with each step's number after it.
+
+    Raises:
+        TrialFailed: the loss is not finite; the message names step and layer.
+    """
+    t = training
+    t.model.train()
+    step = start
+    while step < t.steps:
+        epoch, begin = divmod(step, t.steps_per_epoch)
+        order = epoch_order(len(t.data.train), t.seed, epoch, t.device)
+        losses = torch.zeros(t.steps_per_epoch, device=t.device)
+        began = time.perf_counter()
+        for index in range(begin, t.steps_per_epoch):
+            step += 1
+            losses[index] = _step(t, step, _batch(t, order, index))
+            if t.device.type == "cpu" or step % CHECK_EVERY_ON_GPU == 0:
+                _check_finite(t, losses, order, begin, index, step)
+            if on_step is not None:
+                on_step(step)
+        _check_finite(t, losses, order, begin, index, step)
+        _end_of_epoch(t, step, losses[begin:], began)
+
+
+def _batch(t: Training, order: Tensor, index: int) -> tuple[Tensor, Tensor]:
+    size = t.recipe["batch_size"]
+    chosen = order[index * size : (index + 1) * size]
+    return t.data.train.x[chosen], t.data.train.y[chosen]
+
+
+def _step(t: Training, step: int, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Take one optimizer step; return the loss, still on the device."""
+    for group in t.optimizer.param_groups:
+        group["lr"] = t.rate(step)
+    t.optimizer.zero_grad(set_to_none=True)
+    x, y = batch
+    loss = F.cross_entropy(t.model(x), y, label_smoothing=t.recipe["label_smoothing"])
+    loss.backward()
+    t.ledger.charge_step(
+        t.sparsifier.layers, dense_gradient=t.sparsifier.wants_dense_gradient(step)
+    )
+    left_out = t.sparsifier.after_backward(step)
+    if t.recipe["clip_norm"] > 0:
+        nn.utils.clip_grad_norm_(t.model.parameters(), t.recipe["clip_norm"])
+    if not left_out:
+        t.optimizer.step()
+    t.sparsifier.after_step(step)
+    return loss.detach()
+
+
+def _check_finite(
+    t: Training, losses: Tensor, order: Tensor, begin: int, index: int, step: int
+) -> None:
+    if math.isfinite(float(losses[index])) and t.device.type == "cpu":
+        return
+    bad = (~losses[begin : index + 1].isfinite()).nonzero()
+    if len(bad) == 0:
+        return
+    first = begin + int(bad[0])
+    layer = first_non_finite(t.model, _batch(t, order, first)[0])
+    raise TrialFailed(
+        f"loss is {float(losses[first])} at step {step - (index - first)}, first in layer "
+        f"'{layer}': lower the learning rate, or clip the gradient (recipe clip_norm)"
+    )
+
+
+def first_non_finite(model: nn.Module, x: Tensor) -> str:
+    """Return the first layer, in order of execution, whose output for `x` is not finite."""
+    found: list[str] = []
+
+    def look(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and not bool(output.isfinite().all()):
+                found.append(name)
+
+        return hook
+
+    leaves = [(n, m) for n, m in model.named_modules() if next(m.children(), None) is None]
+    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
+    try:
+        with torch.no_grad():
+            model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else "loss"
+
+
+def _end_of_epoch(t: Training, step: int, losses: Tensor, began: float) -> None:
+    mean_loss = float(losses.mean())  # waits for the device: the epoch is over
+    t.epoch_seconds.append((time.perf_counter() - began) / len(losses))
+    t.curves.add(step, "train_loss", mean_loss)
+    if len(t.data.validation):
+        scores = evaluate(t.model, t.data.validation)
+        t.curves.add(step, "validation_accuracy", scores.accuracy)
+        t.curves.add(step, "validation_nll", scores.nll)
+        t.sparsifier.after_validation(step, 100 * scores.accuracy)
+    weights = t.sparsifier.layers
+    zeros = sum(weight.size - weight.active for weight in weights)
+    t.curves.add(step, "sparsity", zeros / sum(weight.size for weight in weights))
+    t.progress(len(losses))

@@ -1,0 +1,260 @@
+"""A trial, from its configuration to its record."""
+
+import datetime
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from suite.config import Trial
+from suite.declare import load
+from suite.errors import InvalidInput, TrialFailed
+from suite.results.record import LayerRecord, Record, to_json
+from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
+from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.training.curves import Curves
+from suite.training.environment import PeakMemory, environment
+from suite.training.evaluate import evaluate, rounded_accuracy
+from suite.training.loop import Training
+from suite.training.recipe import learning_rate, make_optimizer
+from suite.training.rounds import train_rounds
+from suite.training.seeding import reproducible, seed_global
+from tasks.pipeline import Data, load_data, training_examples
+
+KEEP_WEIGHTS_BELOW = 50 * 2**20
+ROUNDING_BITS = (8, 4)
+
+
+@dataclass
+class Outcome:
+    """What a finished trial leaves: its record, its curves, its weights and masks."""
+
+    trial: Trial
+    record: Record
+    curves: Curves
+    tensors: dict[str, Tensor]
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of the trial's folder by name."""
+        files = {
+            "trial.json": to_json(self.trial.resolved()),
+            "record.json": self.record.to_json(),
+            "curves.parquet": self.curves.to_parquet(),
+        }
+        if sum(tensor.nbytes for tensor in self.tensors.values()) <= KEEP_WEIGHTS_BELOW:
+            files["model.safetensors"] = save(self.tensors, {"trial": self.trial.key})
+        return files
+
+
+def make_plan(trial: Trial) -> Plan:
+    """Return what the method may know of the trial's training; loads no data.
+
+    Raises:
+        InvalidInput: there is no whole batch in the training data.
+    """
+    recipe = trial.task_declaration.resolve(trial.recipe)
+    examples = training_examples(trial.dataset_declaration, _number(recipe["validation"]))
+    steps_per_epoch = int(examples // _number(recipe["batch_size"]))
+    if steps_per_epoch == 0:
+        raise InvalidInput(
+            f"batch_size={recipe['batch_size']} leaves no whole batch of {examples} training "
+            f"examples: give at most {examples}"
+        )
+    return Plan(
+        steps=steps_per_epoch * int(_number(recipe["epochs"])),
+        sparsity=trial.sparsity,
+        seed=trial.seed,
+        steps_per_epoch=steps_per_epoch,
+        validates=recipe["validation"] != 0,
+    )
+
+
+def make_sparsifier(trial: Trial) -> Sparsifier:
+    """Return the trial's method, not yet attached; this checks every option that can be checked.
+
+    Raises:
+        InvalidInput: options that do not fit the training (a window longer than it, say).
+    """
+    method = trial.method_declaration
+    sparsifier: Sparsifier = load(method.implementation, method.origin)(
+        make_plan(trial), method.resolve(trial.hyperparameters)
+    )
+    return sparsifier
+
+
+def run_trial(trial: Trial, progress: Callable[[int], None] = lambda steps: None) -> Outcome:
+    """Train, evaluate once on the final weights, and return the outcome; writes nothing.
+
+    `progress` is called with the number of steps done since its last call.
+
+    Raises:
+        InvalidInput: something given cannot be used (found before training starts).
+        TrialFailed: training broke down, or did not end at its exact sparsity.
+    """
+    device = _device(trial)
+    with reproducible(trial.threads):
+        return _run(trial, device, progress)
+
+
+def _run(trial: Trial, device: torch.device, progress: Callable[[int], None]) -> Outcome:
+    began, memory = time.perf_counter(), PeakMemory(device)
+    started = datetime.datetime.now(datetime.UTC)
+    recipe = trial.task_declaration.resolve(trial.recipe)
+    sparsifier = make_sparsifier(trial)
+    plan = sparsifier.plan
+    data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
+    model = make_model(trial).to(device)
+    _check_output(model, data, trial)
+    forward = measure_forward(model, data.train.x[:1])
+    curves = Curves()
+    training = Training(
+        model=model,
+        optimizer=make_optimizer(model, recipe),
+        sparsifier=sparsifier,
+        data=data,
+        recipe=recipe,
+        rate=learning_rate(recipe, plan.steps),
+        steps_per_epoch=plan.steps_per_epoch,
+        seed=trial.seed,
+        ledger=FlopsLedger(forward, int(_number(recipe["batch_size"]))),
+        curves=curves,
+        progress=progress,
+    )
+    sparsifier.report = curves.add
+    sparsifier.attach(model, training.optimizer)
+    seed_global(trial.seed, "training")  # dropout
+    train_rounds(training, lambda: make_optimizer(model, recipe))
+    if missed := sparsifier.missed_target():
+        raise TrialFailed(f"{trial.method} did not end at its sparsity: {missed}")
+    metrics = _metrics(training, sparsifier.rounding_bits)
+    tensors = _tensors(model, sparsifier)
+    record = Record(
+        key=trial.key,
+        status="done",
+        trial=trial.model_dump(),
+        configuration=trial.resolved(),
+        metrics=metrics,
+        layers=[
+            LayerRecord(
+                name=layer.name,
+                shape=tuple(layer.shape),
+                zeros=layer.size - layer.active,
+                flops=forward.layers[layer.name],
+            )
+            for layer in sparsifier.layers
+        ],
+        flops=_flops(forward, sparsifier, training.ledger),
+        timing={
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": time.perf_counter() - began,
+            "seconds_per_step": _median(training.epoch_seconds),
+            "peak_memory_bytes": memory.read(),
+        },
+        environment=environment(device),
+        data={
+            "checksum": data.checksum,
+            "train": len(data.train),
+            "validation": len(data.validation),
+            "test": len(data.test),
+        },
+        digests=_digests(tensors),
+        notes=_notes(plan),
+    )
+    return Outcome(trial, record, curves, tensors)
+
+
+def make_model(trial: Trial) -> nn.Module:
+    """Return the trial's model on the CPU: its initial weights depend on the seed alone."""
+    task, dataset = trial.task_declaration, trial.dataset_declaration
+    seed_global(trial.seed, "weights")
+    model: nn.Module = load(task.model, task.origin)(
+        dataset.shape, dataset.classes, **task.model_options
+    )
+    return model
+
+
+def _check_output(model: nn.Module, data: Data, trial: Trial) -> None:
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        outputs = model(data.train.x[:1]).shape[-1]
+    model.train(training)
+    classes = trial.dataset_declaration.classes
+    if outputs != classes:
+        raise InvalidInput(
+            f"task {trial.task}: the model gives {outputs} outputs, dataset "
+            f"{trial.dataset_declaration.name} has {classes} classes"
+        )
+
+
+def _metrics(training: Training, rounding_bits: tuple[int, ...]) -> dict[str, float]:
+    test = evaluate(training.model, training.data.test)
+    metrics = {"test_accuracy": test.accuracy, "test_nll": test.nll, "test_ece": test.ece}
+    if len(training.data.validation):
+        metrics["validation_accuracy"] = evaluate(
+            training.model, training.data.validation
+        ).accuracy
+    bits = sorted({*ROUNDING_BITS, *rounding_bits}, reverse=True)
+    rounded = rounded_accuracy(training.model, training.data.test, bits)
+    metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
+    metrics["train_loss"] = next(
+        value for _, _, series, _, value in reversed(training.curves.rows) if series == "train_loss"
+    )
+    return metrics
+
+
+def _flops(
+    forward: ForwardFlops, sparsifier: Sparsifier, ledger: FlopsLedger
+) -> dict[str, float]:
+    return {
+        "inference_dense": forward.dense,
+        "inference": forward.sparse(sparsifier.layers),
+        "training": ledger.total,
+    }
+
+
+def _tensors(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Tensor]:
+    tensors = {
+        f"model/{name}": value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
+    for layer in sparsifier.layers:
+        tensors[f"mask/{layer.name}"] = layer.mask.cpu().contiguous()
+    return tensors
+
+
+def _digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    digests = {}
+    for kind in ("model", "mask"):
+        digest = hashlib.sha256()
+        for name in sorted(name for name in tensors if name.startswith(f"{kind}/")):
+            digest.update(name.encode())
+            digest.update(tensors[name].view(torch.uint8).numpy().tobytes())
+        digests[kind] = digest.hexdigest()
+    return digests
+
+
+def _notes(plan: Plan) -> list[str]:
+    if plan.validates:
+        return []
+    return ["trained on all training data (validation=0): accuracy feedback was off"]
+
+
+def _device(trial: Trial) -> torch.device:
+    if trial.device == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput("device=cuda: torch sees no GPU here; give --device cpu")
+    return torch.device(trial.device)
+
+
+def _median(values: list[float]) -> float:
+    return float(torch.tensor(values, dtype=torch.float64).median())
+
+
+def _number(value: Any) -> float:
+    assert isinstance(value, int | float)
+    return value

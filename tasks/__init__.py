@@ -1,0 +1,1 @@
+"""Tasks: datasets, models and the recipes that pair them."""

@@ -1,0 +1,1 @@
+"""What exists: datasets and tasks, declared. No file here imports torch."""

@@ -1,0 +1,109 @@
+"""MNIST and its relatives: four IDX files, looked for in three places.
+
+1. ``$RESONANCE_DATA/<folder>``; 2. the system's folders; 3. a download through torchvision, which
+verifies checksums, into ``$RESONANCE_DATA`` or ``~/.cache/resonance-bench``.
+"""
+
+import gzip
+import math
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from suite.errors import InvalidInput
+from tasks.pipeline import Arrays
+from tasks.task import Dataset
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+def load(dataset: Dataset) -> Arrays:
+    """Find and read the four files of a dataset of 28×28 grey images.
+
+    Raises:
+        InvalidInput: nothing was found (the message names all three ways), or a file is damaged.
+    """
+    folder = find(dataset) or _download(dataset)
+    train_x, train_y, test_x, test_y = (read_idx(_file(folder, name)) for name in FILES)
+    return Arrays(train_x.unsqueeze(1), train_y.long(), test_x.unsqueeze(1), test_y.long())
+
+
+def find(dataset: Dataset) -> Path | None:
+    """Return the first folder that holds all four files, gzipped or not."""
+    folders = [Path(path) for path in dataset.options["system_folders"]]
+    if data := os.environ.get("RESONANCE_DATA"):
+        inside = dataset.options["folders"]
+        folders = [Path(data) / name for name in inside] + folders
+    folders.append(_cache() / dataset.options["torchvision"] / "raw")
+    return next((f for f in folders if all(_present(f, name) for name in FILES)), None)
+
+
+def read_idx(path: Path) -> Tensor:
+    """Read one IDX file of unsigned bytes, gzipped if it ends in .gz: uint8, as its header says.
+
+    Raises:
+        InvalidInput: it is not such a file, or it is cut short.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidInput(
+            f"{path} cannot be read ({error}): delete it and fetch it again"
+        ) from error
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
+        raise InvalidInput(f"{path} is not an IDX file of bytes: delete it and fetch it again")
+    rank = raw[3]
+    start = 4 + 4 * rank
+    shape = np.frombuffer(raw[4:start], dtype=">u4").tolist()
+    if len(shape) != rank or len(raw) != start + math.prod(shape):
+        raise InvalidInput(
+            f"{path} is cut short or too long: {len(raw)} bytes for shape {tuple(shape)}; "
+            "delete it and fetch it again"
+        )
+    values = np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
+    return torch.from_numpy(values.copy())
+
+
+def _present(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.gz").is_file() or (folder / name).is_file()
+
+
+def _file(folder: Path, name: str) -> Path:
+    plain = folder / name
+    return plain if plain.is_file() else folder / f"{name}.gz"
+
+
+def _cache() -> Path:
+    data = os.environ.get("RESONANCE_DATA")
+    return Path(data) if data else Path.home() / ".cache" / "resonance-bench"
+
+
+def _download(dataset: Dataset) -> Path:
+    from torchvision import datasets
+
+    name = dataset.options["torchvision"]
+    root = _cache()
+    try:
+        getattr(datasets, name)(root, download=True)
+    except (OSError, RuntimeError) as error:
+        inside = dataset.options["folders"][0]
+        system = dataset.options["system_hint"]
+        raise InvalidInput(
+            f"dataset {dataset.name} is not here. Either set RESONANCE_DATA to a folder that "
+            f"holds {inside}/{FILES[0]}.gz and its three companions, or {system}, or connect to "
+            f"the network for a download into {root} (which failed: {_first_line(error)})"
+        ) from error
+    return root / name / "raw"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""Models that tasks train, each built by a function (shape, classes, width)."""
