@@ -63,7 +63,9 @@ METHOD = Method(
 
 
 class Magnitude(Sparsifier):
-    """At t0, t0 + ΔT, … and at t1 keep the largest |w|: s_t = s_f + (s_i − s_f)(1 − (t−t0)/(t1−t0))³.
+    """At t0, t0 + ΔT, … and at t1, keep the largest |w| at the sparsity of the ramp.
+
+    s_t = s_f + (s_i − s_f)(1 − (t − t0)/(t1 − t0))³.
 
     Masks are monotone: what is pruned stays pruned. In the paper every layer follows the same
     s_f; here each layer follows its own, as the distribution gives it. A last update at t1 always

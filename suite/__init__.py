@@ -1,3 +1,3 @@
-"""The engine of resonance-bench: sparsity core, the resonance method, training, studies, records."""
+"""The engine of resonance-bench: sparse core, resonance method, training, studies, records."""
 
 __version__ = "0.1.0"

@@ -235,7 +235,9 @@ class Study(BaseModel):
 def shipped_studies() -> list[str]:
     """Return the names of the studies that come with the project."""
     folder = resources.files("suite") / "studies"
-    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
+    )
 
 
 def load_study(name_or_file: str) -> Study:
@@ -265,7 +267,9 @@ def _mapping(text: str, name: str) -> Mapping[str, Any]:
         line = " ".join(str(error).split())
         raise InvalidInput(f"study {name} is not valid YAML: {line}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InvalidInput(f"study {name}: expected a mapping with tasks, methods, sparsities, seeds")
+        raise InvalidInput(
+            f"study {name}: expected a mapping with tasks, methods, sparsities, seeds"
+        )
     return content
 
 

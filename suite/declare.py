@@ -252,8 +252,8 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
     """Evaluate the assignments to `names` at the top level of a Python file, and nothing else.
 
     Only the top-level imports, assignments and functions that the declarations use are run, so a
-    file whose class needs torch is read without importing torch. Each value may be one declaration or a
-    tuple of them; `origin` is noted in every one.
+    file whose class needs torch is read without importing torch. Each value may be one
+    declaration or a tuple of them; `origin` is noted in every one.
 
     Raises:
         InvalidInput: the file cannot be parsed, or a declaration fails (it may use what is

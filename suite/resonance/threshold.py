@@ -44,4 +44,4 @@ class PeriodicThreshold:
 
 def largest_usable_bits(steps_per_period: float, available: float) -> int:
     """Return the largest b whose 2^b − 1 periods each get `steps_per_period` of `available`."""
-    return int(math.floor(math.log2(max(available, 0) / steps_per_period + 1) + 1e-9))
+    return math.floor(math.log2(max(available, 0) / steps_per_period + 1) + 1e-9)

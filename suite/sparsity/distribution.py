@@ -50,7 +50,9 @@ def layer_zeros(
             for name in names
         }
     if distribution not in ("er", "erk"):
-        raise InvalidInput(f"distribution '{distribution}' is not per layer: use erk, er or uniform")
+        raise InvalidInput(
+            f"distribution '{distribution}' is not per layer: use erk, er or uniform"
+        )
     return _erdos_renyi(shapes, sparsity, kernel=distribution == "erk", dense=dense)
 
 

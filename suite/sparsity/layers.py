@@ -138,7 +138,8 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
                 f"layer '{name}': its weight is recomputed by a parametrization, which masks in "
                 "place cannot reach; remove the parametrization before sparsifying"
             )
-        weight = module.weight
+        weight = module._parameters["weight"]
+        assert weight is not None
         if id(weight) in seen or not weight.requires_grad:
             continue
         seen.add(id(weight))
@@ -170,20 +171,24 @@ def match_layers(names: Sequence[str], globs: Sequence[str]) -> set[str]:
 
 def mask_gradients(weights: Sequence[PrunableWeight]) -> None:
     """Zero the gradients of inactive weights, in one fused operation."""
-    masked = [
-        weight
-        for weight in weights
-        if isinstance(weight, MaskedWeight)
-        and weight.active < weight.size
-        and weight.parameter.grad is not None
-    ]
-    if masked:
-        torch._foreach_mul_([w.parameter.grad for w in masked], [w.multiplier for w in masked])
+    gradients: list[Tensor] = []
+    multipliers: list[Tensor] = []
+    for weight in _masked(weights):
+        if weight.parameter.grad is not None:  # None: it had no part in this loss
+            gradients.append(weight.parameter.grad)
+            multipliers.append(weight.multiplier)
+    if gradients:
+        torch._foreach_mul_(gradients, multipliers)
 
 
 @torch.no_grad()
 def mask_weights(weights: Sequence[PrunableWeight]) -> None:
     """Zero inactive weights again, after an optimizer that may have moved them."""
-    masked = [w for w in weights if isinstance(w, MaskedWeight) and w.active < w.size]
+    masked = _masked(weights)
     if masked:
-        torch._foreach_mul_([w.parameter for w in masked], [w.multiplier for w in masked])
+        parameters: list[Tensor] = [weight.parameter for weight in masked]
+        torch._foreach_mul_(parameters, [weight.multiplier for weight in masked])
+
+
+def _masked(weights: Sequence[PrunableWeight]) -> list[MaskedWeight]:
+    return [w for w in weights if isinstance(w, MaskedWeight) and w.active < w.size]

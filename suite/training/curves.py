@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Curves:
-    """Series over steps: train loss, validation, density per layer, churn, thresholds …
+    """Series over steps: train loss, validation, density per layer, churn, thresholds.
 
     A row is (round, step, series, layer, value); `layer` is empty for what concerns the network.
     """

@@ -49,5 +49,5 @@ def make_optimizer(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.O
             nesterov=recipe["nesterov"],
             weight_decay=decay,
         )
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe["optimizer"]]
-    return kind(model.parameters(), lr=rate, weight_decay=decay)
+    adam = torch.optim.Adam if recipe["optimizer"] == "adam" else torch.optim.AdamW
+    return adam(model.parameters(), lr=rate, weight_decay=decay)

@@ -13,9 +13,7 @@ from suite.training.loop import Training, train
 Snapshot = dict[str, torch.Tensor]
 
 
-def train_rounds(
-    training: Training, make_optimizer: Callable[[], torch.optim.Optimizer]
-) -> None:
+def train_rounds(training: Training, make_optimizer: Callable[[], torch.optim.Optimizer]) -> None:
     """Run every round that the sparsifier asks for.
 
     After each round but the last, weights and buffers go back to the sparsifier's `rewind_step`,

@@ -1,6 +1,7 @@
 """Making a trial repeat exactly."""
 
 import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 
@@ -15,15 +16,16 @@ def reproducible(threads: int) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     before_threads = torch.get_num_threads()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    memory = importlib.import_module("torch.utils.deterministic")
+    fill = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
         torch.set_num_threads(before_threads)
 
 

@@ -196,9 +196,7 @@ def _metrics(training: Training, rounding_bits: tuple[int, ...]) -> dict[str, fl
     test = evaluate(training.model, training.data.test)
     metrics = {"test_accuracy": test.accuracy, "test_nll": test.nll, "test_ece": test.ece}
     if len(training.data.validation):
-        metrics["validation_accuracy"] = evaluate(
-            training.model, training.data.validation
-        ).accuracy
+        metrics["validation_accuracy"] = evaluate(training.model, training.data.validation).accuracy
     bits = sorted({*ROUNDING_BITS, *rounding_bits}, reverse=True)
     rounded = rounded_accuracy(training.model, training.data.test, bits)
     metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
@@ -208,9 +206,7 @@ def _metrics(training: Training, rounding_bits: tuple[int, ...]) -> dict[str, fl
     return metrics
 
 
-def _flops(
-    forward: ForwardFlops, sparsifier: Sparsifier, ledger: FlopsLedger
-) -> dict[str, float]:
+def _flops(forward: ForwardFlops, sparsifier: Sparsifier, ledger: FlopsLedger) -> dict[str, float]:
     return {
         "inference_dense": forward.dense,
         "inference": forward.sparse(sparsifier.layers),

@@ -23,5 +23,5 @@ TASK = Task(
     dataset="digits",
     model="tasks.models.mlp:mlp",
     model_options={"hidden": (128, 64)},
-    recipe={"epochs": 40, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 1e-4},
+    recipe={"epochs": 25, "batch_size": 32, "learning_rate": 0.05, "weight_decay": 1e-4},
 )

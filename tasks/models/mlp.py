@@ -1,5 +1,6 @@
 """Fully connected networks."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,6 +17,6 @@ def mlp(
     """
     sizes = [math.prod(shape), *(max(1, round(units * width)) for units in hidden)]
     layers: list[nn.Module] = [nn.Flatten()]
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))

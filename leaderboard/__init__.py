@@ -1,0 +1,1 @@
+"""Leaderboards from records: statistics, tables, pages. Never imports torch, never trains."""

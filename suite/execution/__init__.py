@@ -1,0 +1,1 @@
+"""Many trials: plan, skip what is done, run, record what failed."""
