@@ -84,8 +84,8 @@ def spectrum(history: Tensor, *, detrend: str = "mean", taper: str = "hann") -> 
     """
     signal = history - history.mean(0) if detrend == "mean" else history
     if taper == "hann":
-        window = torch.hann_window(len(history), periodic=True, device=history.device)
-        signal = signal * window.to(signal.dtype)[:, None]
+        window = torch.hann_window(len(history), dtype=history.dtype, device=history.device)
+        signal = signal * window[:, None]
     return torch.fft.rfft(signal, dim=0)[1:].abs().square()
 
 

@@ -28,6 +28,9 @@ def layer_zeros(
 ) -> dict[str, int]:
     """Return how many weights of each layer are zero.
 
+    Under ``er`` and ``erk`` they add up to ``count_zeros`` of all weights exactly, under
+    ``uniform`` each sparse layer has its own ``count_zeros``.
+
     Args:
         shapes: prunable weights in network order.
         sparsity: share of zeros, in [0, 1). For ``er`` and ``erk`` of all the weights together;
@@ -78,7 +81,9 @@ def _erdos_renyi(
     that what they use above their share is taken from the others (clamping alone would not).
     """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    zeros = {name: count_zeros(sparsity, size) for name, size in sizes.items()}
+    zeros = count_zeros(sparsity, sum(sizes.values()))
+    if zeros == 0:
+        return dict.fromkeys(shapes, 0)
     score = {}
     for name, shape in shapes.items():
         dims = shape if kernel else shape[:2]
@@ -86,21 +91,25 @@ def _erdos_renyi(
     full = set(dense)
     while True:
         sparse = [name for name in shapes if name not in full]
-        if not any(zeros.values()):
-            return dict.fromkeys(shapes, 0)
-        budget = sum(sizes[n] - zeros[n] for n in sparse) - sum(zeros[n] for n in full)
+        budget = sum(sizes[name] for name in sparse) - zeros
         if not sparse or budget < 0:
             raise InvalidInput(_over_budget(sparsity, dense, "erk" if kernel else "er"))
-        epsilon = budget / sum(score[n] * sizes[n] for n in sparse)
-        largest = max(score[n] for n in sparse)
+        epsilon = budget / sum(score[name] * sizes[name] for name in sparse)
+        largest = max(score[name] for name in sparse)
         if epsilon * largest <= 1:
             break
-        full.update(n for n in sparse if score[n] == largest)
-    # The small constant absorbs the rounding of ε·p·N where it is a whole number.
-    return {
-        name: 0 if name in full else math.floor((1 - epsilon * score[name]) * sizes[name] + 1e-6)
-        for name in shapes
-    }
+        full.update(name for name in sparse if score[name] == largest)
+    shares = {name: (1 - epsilon * score[name]) * sizes[name] for name in sparse}
+    return dict.fromkeys(shapes, 0) | _whole(shares, zeros)
+
+
+def _whole(shares: Mapping[str, float], total: int) -> dict[str, int]:
+    """Round `shares` to whole numbers that add up to `total`: the largest remainders go up."""
+    counts = {name: math.floor(share) for name, share in shares.items()}
+    order = sorted(shares, key=lambda name: counts[name] - shares[name])
+    for name in order[: total - sum(counts.values())]:
+        counts[name] += 1
+    return counts
 
 
 def _over_budget(sparsity: float, dense: Collection[str], distribution: str) -> str:

@@ -46,7 +46,10 @@ class PrunableWeight(Protocol):
         """
 
     def set_mask(self, mask: Tensor) -> None:
-        """Zero what is dropped, start what is grown at 0, clear the optimizer state of both."""
+        """Zero what is dropped, start what is grown at 0, clear the optimizer state of both.
+
+        What is grown moves from the next step on: its gradient of the current step is zeroed.
+        """
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on, and apply the mask to weights and its state."""
@@ -100,6 +103,10 @@ class MaskedWeight:
                 f"{self.name}: a mask is boolean of shape {tuple(self.shape)}, "
                 f"not {mask.dtype} of {tuple(mask.shape)}"
             )
+        if self.parameter.grad is not None:
+            # What is grown first moves at the next step: its gradient of this one may not exist
+            # where a method did not ask for dense gradients.
+            self.parameter.grad.masked_fill_(mask & ~self.mask, 0)
         self.mask = mask
         self.active = int(mask.sum())
         self.multiplier.copy_(mask)

@@ -25,13 +25,6 @@ class UpdateSchedule:
             return True
         return self.start <= step <= self.end and (step - self.start) % self.every == 0
 
-    def count(self) -> int:
-        """Return how many updates the schedule holds."""
-        if self.end < self.start:
-            return 0
-        regular = (self.end - self.start) // self.every + 1
-        return regular + (self.close and (self.end - self.start) % self.every != 0)
-
 
 @dataclass(frozen=True)
 class CubicRamp:

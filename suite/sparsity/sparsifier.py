@@ -54,7 +54,7 @@ class Sparsifier:
 
     Within a step the order is: backward, `after_backward` (observe, update, mask the gradients),
     clip, optimizer step, `after_step`. Connectivity is updated before the optimizer steps, while
-    the gradients are still dense; so what is grown takes its first step at once.
+    the gradients are still dense; what is grown takes its first step in the step after.
 
     Attributes:
         rounds: how many times the model is trained from `rewind_step` to the end.

@@ -14,6 +14,7 @@ DATASETS = (
         test=10_000,
         mean=(0.1307,),
         std=(0.3081,),
+        checksum="1e35582d42a90940c55b956deb61875c020b567ed20e3c5b174f52bf7809ed9b",
         licence="CC BY-SA 3.0",
         options={
             "folders": ("mnist", "MNIST/raw"),
@@ -33,6 +34,7 @@ DATASETS = (
         test=10_000,
         mean=(0.2860,),
         std=(0.3530,),
+        checksum="ece172613115fb18b120bec8f6c02271af90b8b8f0a5af5c51cbd5ceed68e619",
         licence="MIT",
         options={
             "folders": ("fashion-mnist", "fashion_mnist", "FashionMNIST/raw"),

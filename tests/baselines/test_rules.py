@@ -1,0 +1,223 @@
+"""Each baseline's rule, against a slow and obvious version of it."""
+
+import math
+
+import pytest
+import torch
+
+from suite.errors import InvalidInput
+from suite.sparsity.sparsifier import Plan
+from tests.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
+
+
+def attached(method: str, plan: Plan = PLAN, **options):
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make(method, plan, **options)
+    sparsifier.attach(model, optimizer)
+    return model, optimizer, sparsifier
+
+
+def watch_update(method: str, step: int, **options):
+    """Return per layer (mask, values, gradient before; mask after) of the update at `step`."""
+    model, optimizer, sparsifier = attached(method, **options)
+    fit(model, optimizer, sparsifier, stop=step - 1)
+    update, seen = sparsifier.update, {}
+
+    def watched(at: int) -> None:
+        before = {
+            layer.name: (layer.mask.clone(), layer.values.clone(), layer.dense_gradient.clone())
+            for layer in sparsifier.layers
+        }
+        update(at)
+        for layer in sparsifier.layers:
+            seen[layer.name] = (*before[layer.name], layer.mask)
+
+    sparsifier.update = watched  # type: ignore[method-assign]
+    fit(model, optimizer, sparsifier, start=step - 1, stop=step)
+    return seen
+
+
+def indices(mask: torch.Tensor) -> set[int]:
+    return set(mask.flatten().nonzero().flatten().tolist())
+
+
+def by(scores: torch.Tensor, among: set[int], count: int, *, largest: bool) -> set[int]:
+    flat = scores.flatten().tolist()
+    sign = -1 if largest else 1
+    return set(sorted(among, key=lambda i: (sign * flat[i], i))[:count])
+
+
+def test_rigl_drops_the_smallest_weights_and_grows_the_largest_gradients():
+    step = 40
+    fraction = 0.3 / 2 * (1 + math.cos(math.pi * step / 90))
+    for mask, values, gradient, after in watch_update("rigl", step).values():
+        active = indices(mask)
+        if len(active) == mask.numel():
+            assert indices(after) == active
+            continue
+        drop = math.floor(fraction * len(active))
+        assert drop > 0
+        kept = active - by(values.abs(), active, drop, largest=False)
+        grown = by(gradient.abs(), set(range(mask.numel())) - kept, drop, largest=True)
+        assert indices(after) == kept | grown
+
+
+def test_a_weight_dropped_and_regrown_at_once_keeps_its_value():
+    model, optimizer, sparsifier = attached("rigl", drop_fraction=1.0)
+    kept = []
+
+    def check(step: int) -> None:
+        if step == 9:
+            kept.append([layer.values.clone() for layer in sparsifier.layers])
+        if step == 10:
+            for layer, before in zip(sparsifier.layers, kept[0], strict=True):
+                both = layer.mask & (before != 0)
+                kept.append(int(both.sum()))
+                moved = (layer.values - before)[both].abs()
+                assert float(moved.max()) < 0.5 * float(before[both].abs().max())
+
+    fit(model, optimizer, sparsifier, after=check, stop=10)
+    assert sum(kept[1:]) > 0
+
+
+def test_rigl_stops_at_its_end():
+    model, optimizer, sparsifier = attached("rigl")
+    masks = {}
+
+    def note(step: int) -> None:
+        masks[step] = [layer.mask.clone() for layer in sparsifier.layers]
+
+    fit(model, optimizer, sparsifier, after=note)
+    same = [all(map(torch.equal, masks[s - 1], masks[s])) for s in range(2, 121)]
+    assert [s for s in range(2, 121) if not same[s - 2]] == [10, 20, 30, 40, 50, 60, 70, 80]
+
+
+def test_replace_step_leaves_the_optimizer_step_out():
+    model, optimizer, sparsifier = attached("rigl", replace_step=True)
+    fit(model, optimizer, sparsifier, stop=9)
+    before = [p.detach().clone() for p in model.parameters() if p.ndim == 1]
+    fit(model, optimizer, sparsifier, start=9, stop=10)
+    assert all(map(torch.equal, before, [p for p in model.parameters() if p.ndim == 1]))
+    fit(model, optimizer, sparsifier, start=10, stop=11)
+    assert not all(map(torch.equal, before, [p for p in model.parameters() if p.ndim == 1]))
+
+
+def test_set_drops_each_sign_by_itself():
+    for mask, values, _, after in watch_update("set", 30).values():
+        active = indices(mask)
+        if len(active) == mask.numel():
+            continue
+        flat = values.flatten().tolist()
+        sides = [{i for i in active if flat[i] >= 0}, {i for i in active if flat[i] < 0}]
+        kept = set()
+        for side in sides:
+            kept |= side - by(values.abs(), side, math.floor(0.3 * len(side)), largest=False)
+        assert kept <= indices(after)
+        assert len(indices(after)) == len(active)
+
+
+def test_set_by_magnitude_drops_the_smallest_together():
+    for mask, values, _, after in watch_update("set", 30, drop_rule="magnitude").values():
+        active = indices(mask)
+        if len(active) == mask.numel():
+            continue
+        drop = math.floor(0.3 * len(active))
+        kept = active - by(values.abs(), active, drop, largest=False)
+        assert kept <= indices(after)
+
+
+def test_set_grows_uniformly_among_empty_places():
+    counts = torch.zeros(32 * 256)
+    for seed in range(30):
+        _, _, sparsifier = attached("set", plan=Plan(120, 0.9, seed, 30))
+        layer = sparsifier.layers[2]
+        before = layer.mask.clone()
+        sparsifier.update(30)
+        counts += (layer.mask & ~before).flatten()
+    halves = counts.view(32, 256)
+    # About 190 of 8,192 places grow in each of 30 updates: either half gets half of them.
+    total = float(counts.sum())
+    for half in (halves[:16], halves[:, :128]):
+        assert abs(float(half.sum()) - total / 2) < 4 * math.sqrt(total) / 2
+
+
+def test_set_updates_after_every_epoch_but_the_last():
+    sparsifier = make("set")
+    assert [s for s in range(1, 121) if sparsifier.is_update(s)] == [30, 60, 90]
+
+
+def test_gradual_pruning_is_monotone_and_reaches_its_target_off_the_interval():
+    model, optimizer, sparsifier = attached("magnitude")  # ΔT = 20 does not divide t1 = 90
+    masks = []
+
+    def check(step: int) -> None:
+        masks.append([layer.mask.clone() for layer in sparsifier.layers])
+        if len(masks) > 1:
+            assert not any(bool((b & ~a).any()) for a, b in zip(*masks[-2:], strict=True))
+
+    fit(model, optimizer, sparsifier, after=check)
+    assert sparsifier.missed_target() == ""
+    changed = [s for s in range(2, 121) if not all(map(torch.equal, masks[s - 2], masks[s - 1]))]
+    assert changed == [20, 40, 60, 80, 90]
+
+
+def test_gradual_pruning_keeps_the_largest_weights():
+    for mask, values, _, after in watch_update("magnitude", 90).values():
+        keep = int(after.sum())
+        assert indices(after) == by(values.abs(), indices(mask), keep, largest=True)
+
+
+def test_gradual_pruning_refuses_an_empty_ramp():
+    with pytest.raises(InvalidInput, match="prune_end=0.2"):
+        make("magnitude", prune_start=0.5, prune_end=0.2)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "rounds"), [(0.2, 2), (0.36, 3), (0.8, 9), (0.9, 12), (0.95, 15)]
+)
+def test_lottery_ticket_takes_as_many_rounds_as_twenty_per_cent_steps_need(sparsity, rounds):
+    assert make("lottery_ticket", Plan(120, sparsity, 0, 30)).rounds == rounds
+
+
+@pytest.mark.parametrize("distribution", ["global", "erk"])
+def test_lottery_ticket_prunes_the_smallest_and_ends_exactly(distribution):
+    model, optimizer, sparsifier = attached("lottery_ticket", distribution=distribution)
+    total = sum(layer.size for layer in sparsifier.layers)
+    for number in range(sparsifier.rounds - 1):
+        fit(model, optimizer, sparsifier, stop=2)
+        before = [(layer.mask.clone(), layer.values.clone()) for layer in sparsifier.layers]
+        sparsifier.end_round(number)
+        active = sum(layer.active for layer in sparsifier.layers)
+        expected = max(0.8 ** (number + 1), 0.1) * total
+        assert abs(active - expected) <= len(sparsifier.layers)
+        if distribution == "erk":
+            for layer, (mask, values) in zip(sparsifier.layers, before, strict=True):
+                assert indices(layer.mask) == by(
+                    values.abs(), indices(mask), layer.active, largest=True
+                )
+        else:
+            kept = torch.cat([v[m].abs() for layer, (_, v) in zip(sparsifier.layers, before,
+                              strict=True) for m in [layer.mask]])  # fmt: skip
+            gone = torch.cat([v[m & ~layer.mask].abs() for layer, (m, v) in
+                              zip(sparsifier.layers, before, strict=True)])  # fmt: skip
+            assert float(kept.min()) >= float(gone.max())
+    assert sparsifier.missed_target() == ""
+
+
+def test_lottery_ticket_refuses_to_rewind_beyond_training():
+    with pytest.raises(InvalidInput, match="give 0 to 119"):
+        make("lottery_ticket", rewind_step=120)
+
+
+def test_static_never_changes():
+    model, optimizer, sparsifier = attached("static")
+    before = [layer.mask.clone() for layer in sparsifier.layers]
+    fit(model, optimizer, sparsifier)
+    assert all(map(torch.equal, before, [layer.mask for layer in sparsifier.layers]))
+
+
+def test_dense_prunes_nothing():
+    model, optimizer, sparsifier = attached("dense", plan=Plan(120, 0.0, 0, 30))
+    fit(model, optimizer, sparsifier)
+    assert all(layer.active == layer.size for layer in sparsifier.layers)

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+
+from suite.resonance.detector import CHUNK, History, detect, dominant, spectrum
+
+
+def filled(signal: torch.Tensor, dtype: torch.dtype = torch.float32, turn: int = 0) -> History:
+    """Return a full history of `signal` [N, n] whose ring has turned by `turn` rows."""
+    window, size = signal.shape
+    history = History(window, size, dtype)
+    for row in torch.cat([torch.randn(turn, size), signal]):
+        history.next_row().copy_(row)
+    return history
+
+
+def tone(window: int, position: float, phase: float = 0.3) -> torch.Tensor:
+    """Return a sine of `position` cycles per window, [N, 1]."""
+    n = torch.arange(window, dtype=torch.float64)
+    return torch.sin(2 * torch.pi * position * n / window + phase).float()[:, None]
+
+
+def reference(signal: np.ndarray) -> np.ndarray:
+    """Return |X[k]|², k = 1 … K, by the definition in float64."""
+    window = len(signal)
+    n = np.arange(window)
+    taper = 0.5 - 0.5 * np.cos(2 * np.pi * n / window)
+    tapered = (signal - signal.mean(0)) * taper[:, None]
+    k = np.arange(1, window // 2 + 1)
+    return np.abs(np.exp(-2j * np.pi * np.outer(k, n) / window) @ tapered) ** 2
+
+
+@pytest.mark.parametrize("window", [8, 32, 64])
+def test_the_spectrum_is_the_definition(window):
+    signal = torch.randn(window, 200, dtype=torch.float64)
+    expected = reference(signal.numpy())
+    np.testing.assert_allclose(spectrum(signal).numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("window", [16, 32, 64])
+def test_a_tone_in_a_bin_is_found_in_that_bin(window):
+    for k in range(1, window // 2):
+        frequency, _ = dominant(spectrum(tone(window, k)), interpolate=False)
+        assert float(frequency) == pytest.approx(k / (window // 2))
+
+
+@pytest.mark.parametrize("window", [16, 32, 64])
+def test_a_tone_between_bins_is_found_within_a_twentieth_of_a_bin(window):
+    for position in np.arange(2.5, window / 2 - 1.5 + 1e-9, 0.1):
+        for phase in (0.0, 0.7, 2.0):
+            frequency, _ = dominant(spectrum(tone(window, position, phase)))
+            assert abs(float(frequency) * window / 2 - position) < 0.05
+
+
+def test_the_stronger_of_two_tones_wins_and_strength_is_its_share():
+    signal = tone(32, 5) + 0.5 * tone(32, 11)
+    frequency, strength = dominant(spectrum(signal), interpolate=False)
+    assert float(frequency) == pytest.approx(5 / 16)
+    power = spectrum(signal)
+    assert float(strength) == pytest.approx(float(power[4] / power.sum()))
+
+
+def test_white_noise_does_not_pile_up_at_an_edge():
+    noise = torch.randn(32, 50_000, generator=torch.Generator().manual_seed(0))
+    plain, _ = dominant(spectrum(noise), interpolate=False)
+    assert float((plain == 1).float().mean()) > 0.05
+    refined, _ = dominant(spectrum(noise))
+    assert float((refined == 1).float().mean()) < 0.01
+    assert float(refined.max()) <= 1
+    assert float(refined.min()) > 0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -3e-8, 1e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_constant_never_resonates(value, dtype):
+    signals = detect(filled(torch.full((32, 3), value), dtype))
+    assert signals.frequency.tolist() == [0, 0, 0]
+    assert signals.strength.tolist() == [0, 0, 0]
+
+
+def test_the_order_of_the_ring_does_not_matter():
+    signal = torch.randn(32, 20)
+    straight, turned = detect(filled(signal)), detect(filled(signal, turn=13))
+    assert torch.equal(straight.frequency, turned.frequency)
+
+
+def test_chunks_do_not_show():
+    signal = torch.randn(8, CHUNK + 5)
+    whole, last = detect(filled(signal)), detect(filled(signal[:, -7:]))
+    assert torch.allclose(whole.frequency[-7:], last.frequency)
+
+
+def test_coherence_and_power_are_those_of_the_raw_gradients():
+    signal = torch.randn(32, 10) + 0.5
+    signals = detect(filled(signal))
+    assert torch.allclose(signals.power, signal.square().mean(0).sqrt())
+    expected = signal.mean(0).square() / signal.square().mean(0)
+    assert torch.allclose(signals.coherence, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_is_refused(value):
+    signal = torch.randn(16, 4)
+    signal[3, 2] = value
+    with pytest.raises(ValueError, match="not finite"):
+        detect(filled(signal))
+
+
+def test_a_history_that_is_not_full_takes_no_decision():
+    history = History(16, 3, torch.float32)
+    history.next_row().fill_(1)
+    with pytest.raises(ValueError, match="1 of 16"):
+        detect(history)

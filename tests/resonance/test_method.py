@@ -1,0 +1,193 @@
+import pytest
+import torch
+
+from suite import registry
+from suite.errors import InvalidInput, TrialFailed
+from suite.resonance.method import Resonance, Timetable
+from suite.sparsity.sparsifier import Plan
+from tests.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
+
+
+def attached(plan: Plan = PLAN, **options):
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make("resonance", plan, **options)
+    assert isinstance(sparsifier, Resonance)
+    sparsifier.attach(model, optimizer)
+    return model, optimizer, sparsifier
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"window": 9}, "window=9 must be even: give 10"),
+        ({"window": 90}, "give a window of at most 88"),
+        ({"window": 32, "record_every": 3}, "give a window of at most 28"),
+        ({"cooldown": 121}, "give 0 to 120"),
+        ({"update_every": 85, "window": 88}, "decide more often"),
+        ({"bits": 4}, "give bits of at most 2"),
+        ({"argument": "frequency", "bits": 2}, "give bits of at most 1"),
+        ({"argument": "frequency", "bits": 1, "interpolate": False}, "needs interpolate"),
+    ],
+)
+def test_options_that_do_not_fit_the_training_are_refused(options, says):
+    with pytest.raises(InvalidInput, match=says) as refusal:
+        make("resonance", **options)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_constant_threshold_may_use_any_bits():
+    make("resonance", bits=8, modulation=0.0)
+
+
+@pytest.mark.parametrize("record_every", [1, 3])
+@pytest.mark.parametrize("every", [4, 25])
+def test_every_decision_reads_the_last_window_and_nothing_else_is_recorded(every, record_every):
+    table = Timetable(every=every, first=-(-24 // every) * every, freeze=103, window=8,
+                      record_every=record_every)  # fmt: skip
+    decisions = [s for s in range(1, 120) if table.is_decision(s)] + [103]
+    needed = set()
+    for decision in decisions:
+        multiples = [s for s in range(1, decision + 1) if s % record_every == 0]
+        needed.update(multiples[-8:])
+    assert {s for s in range(1, 120) if table.is_recorded(s)} == needed
+
+
+def test_progress_runs_from_the_first_decision_to_the_freeze():
+    table = Timetable(every=5, first=10, freeze=90, window=8, record_every=1)
+    assert (table.progress(10), table.progress(50), table.progress(90)) == (0, 0.5, 1)
+
+
+def test_what_is_recorded_is_the_dense_gradient():
+    model, optimizer, sparsifier = attached(history_dtype="float32")
+    seen = []
+    observe = sparsifier.observe
+
+    def watch(step: int) -> None:
+        seen.append(sparsifier.layers[2].dense_gradient.flatten().clone())
+        observe(step)
+
+    sparsifier.observe = watch
+    fit(model, optimizer, sparsifier, stop=60)
+    group = next(g for g in sparsifier.groups if g.name == "6")
+    history = group.histories[0].ordered(0, group.layers[0].size)
+    assert torch.equal(history, torch.stack(seen[-8:]))
+
+
+def test_training_starts_dense_and_no_layer_ever_falls_below_its_target():
+    model, optimizer, sparsifier = attached(modulation=0.5)
+    zeros = sparsifier.target_zeros()
+    active = []
+
+    def check(step: int) -> None:
+        active.append(sparsifier.layers[2].active)
+        for layer in sparsifier.layers:
+            assert layer.active >= layer.size - zeros[layer.name]
+
+    fit(model, optimizer, sparsifier, after=check)
+    assert active[8] == sparsifier.layers[2].size
+    assert active[-1] == sparsifier.layers[2].size - zeros["6"]
+
+
+def test_without_modulation_the_sparsity_follows_its_path_exactly():
+    model, optimizer, sparsifier = attached(modulation=0.0, cooldown=0)
+
+    def check(step: int) -> None:
+        if sparsifier.timetable.is_decision(step):
+            for group in sparsifier.groups:
+                off = int((~group.active).sum())
+                assert off == int(sparsifier.path(step) * group.final_off)
+
+    fit(model, optimizer, sparsifier, after=check)
+
+
+def test_connections_rest_for_the_cooldown_in_training():
+    model, optimizer, sparsifier = attached(cooldown=15, modulation=0.3)
+    layer = sparsifier.layers[2]
+    before, went_off = layer.mask.clone(), torch.zeros(layer.shape)
+    returned = []
+
+    def check(step: int) -> None:
+        nonlocal before
+        back = layer.mask & ~before
+        if step < sparsifier.timetable.freeze and bool(back.any()):
+            returned.append(float((step - went_off[back]).min()))
+        went_off[before & ~layer.mask] = step
+        before = layer.mask.clone()
+
+    fit(model, optimizer, sparsifier, after=check)
+    assert returned
+    assert min(returned) == 15
+
+
+def test_a_falling_validation_score_brings_connections_back():
+    active = []
+    for score in (None, 40.0):
+        _, _, sparsifier = attached(PLAN.__class__(120, 0.9, 0, 30, validates=True), cooldown=0)
+        model = conv_net()
+        optimizer = OPTIMIZERS["sgd"](model)
+        sparsifier.attach(model, optimizer)
+        fit(model, optimizer, sparsifier, stop=62)
+        sparsifier.after_validation(62, 80.0)
+        if score is not None:
+            sparsifier.after_validation(62, score)
+        fit(model, optimizer, sparsifier, start=62, stop=65)
+        active.append(sparsifier.layers[2].active)
+    assert active[1] > active[0]
+
+
+def test_without_a_validation_split_the_accuracy_feedback_is_off():
+    _, _, sparsifier = attached()
+    sparsifier.after_validation(1, 90.0)
+    sparsifier.after_validation(2, 10.0)
+    assert sparsifier.feedback.factor == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"argument": "magnitude"},
+        {"argument": "frequency", "window": 16, "bits": 1},
+        {"solve": "feedback"},
+        {"scope": "global"},
+        {"detrend": "none", "taper": "none"},
+        {"record_every": 2, "window": 8},
+        {"shuffle": "each"},
+        {"projection": "score"},
+        {"initial_sparsity": 0.5},
+        {"cooldown": 0},
+        {"update_every": 1},
+        {"history_dtype": "float32"},
+        {"modulation": 1.0},
+        {"interpolate": False},
+    ],
+)
+def test_every_option_ends_exactly_on_target(options):
+    model, optimizer, sparsifier = attached(**options)
+    fit(model, optimizer, sparsifier)
+    assert sparsifier.missed_target() == ""
+
+
+def test_the_null_is_resonance_with_someone_elses_signal():
+    null, plain = registry.methods()["resonance_null"], registry.methods()["resonance"]
+    different = {p.name for p, q in zip(null.hyperparameters, plain.hyperparameters, strict=True)
+                 if p.default != q.default}  # fmt: skip
+    assert different == {"shuffle"}
+    masks = []
+    for options in ({}, {"shuffle": "fixed"}):
+        model, optimizer, sparsifier = attached(**options)
+        fit(model, optimizer, sparsifier)
+        masks.append(sparsifier.layers[2].mask)
+    assert not torch.equal(*masks)
+
+
+def test_a_nan_gradient_stops_the_trial_by_layer_and_step():
+    model, optimizer, sparsifier = attached()
+    fit(model, optimizer, sparsifier, stop=9)
+    sparsifier.groups[-1].histories[0].rows[2, 5] = float("nan")
+    with pytest.raises(TrialFailed, match=r"layer '8', step 10"):
+        fit(model, optimizer, sparsifier, start=9, stop=10)
+
+
+def test_the_record_is_told_of_the_accuracy_at_the_methods_bits():
+    assert make("resonance", bits=1).rounding_bits == (1,)

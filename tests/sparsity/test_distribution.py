@@ -1,0 +1,100 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchvision.models import resnet50
+
+from suite.errors import InvalidInput
+from suite.sparsity.distribution import count_zeros, global_zeros, layer_zeros
+from suite.sparsity.flops import ForwardFlops, measure_forward
+
+LENET = {"fc1": (300, 784), "fc2": (100, 300), "fc3": (10, 100)}
+
+
+@pytest.fixture(scope="module")
+def resnet() -> tuple[dict[str, tuple[int, ...]], ForwardFlops]:
+    """Return ResNet-50's prunable shapes and its FLOPs at 224×224."""
+    with torch.device("meta"):
+        model = resnet50()
+        flops = measure_forward(model, torch.empty(1, 3, 224, 224))
+    weights = {name.removesuffix(".weight"): p for name, p in model.named_parameters()}
+    return {name: tuple(weights[name].shape) for name in flops.layers}, flops
+
+
+def ratio(resnet, sparsity, distribution, **options) -> float:
+    shapes, flops = resnet
+    zeros = layer_zeros(shapes, sparsity, distribution, **options)
+    left = {n: flops.layers[n] * (1 - zeros[n] / math.prod(s)) for n, s in shapes.items()}
+    return (sum(left.values()) + flops.other) / flops.dense
+
+
+def test_resnet_50_has_the_published_size_and_cost(resnet):
+    shapes, flops = resnet
+    assert sum(math.prod(shape) for shape in shapes.values()) == pytest.approx(25.50e6, rel=1e-3)
+    assert flops.dense / 2 == pytest.approx(4.089e9, rel=1e-3)
+    assert flops.layers["conv1"] / flops.dense == pytest.approx(0.02886, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "expected"), [(0.8, 0.414), (0.9, 0.242), (0.95, 0.122), (0.965, 0.085)]
+)
+def test_erk_on_resnet_50_costs_what_rigl_reports(resnet, sparsity, expected):
+    assert ratio(resnet, sparsity, "erk") == pytest.approx(expected, abs=1e-3)
+
+
+def test_erk_with_a_dense_first_layer_redistributes(resnet):
+    assert ratio(resnet, 0.99, "erk", dense=["conv1"]) == pytest.approx(0.051, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "expected"), [(0.8, 0.223), (0.9, 0.126), (0.95, 0.077), (0.965, 0.063)]
+)
+def test_uniform_on_resnet_50_costs_what_rigl_reports(resnet, sparsity, expected):
+    assert ratio(resnet, sparsity, "uniform") == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("sparsity", "layers"), [(0.8, 8), (0.9, 1), (0.95, 0)])
+def test_erk_leaves_the_published_number_of_layers_dense(resnet, sparsity, layers):
+    zeros = layer_zeros(resnet[0], sparsity, "erk")
+    assert sum(count == 0 for count in zeros.values()) == layers
+
+
+@pytest.mark.parametrize("distribution", ["er", "erk"])
+@pytest.mark.parametrize("sparsity", [0.5, 0.8, 0.9, 0.98, 0.999])
+def test_the_total_is_met_to_the_weight(resnet, distribution, sparsity):
+    for shapes in (resnet[0], LENET):
+        total = sum(math.prod(shape) for shape in shapes.values())
+        zeros = layer_zeros(shapes, sparsity, distribution)
+        assert all(0 <= zeros[n] <= math.prod(s) for n, s in shapes.items())
+        assert sum(zeros.values()) == count_zeros(sparsity, total)
+
+
+@given(st.integers(0, 999), st.integers(1, 10_000))
+def test_zeros_are_counted_without_binary_rounding(thousandths, size):
+    assert count_zeros(thousandths / 1000, size) == thousandths * size // 1000
+
+
+def test_uniform_keeps_the_layers_it_is_told_to_keep_dense():
+    zeros = {
+        which: [z > 0 for z in layer_zeros(LENET, 0.9, "uniform", uniform_dense=which).values()]
+        for which in ("none", "first", "first_last")
+    }
+    assert zeros == {
+        "none": [True, True, True],
+        "first": [False, True, True],
+        "first_last": [False, True, False],
+    }
+
+
+def test_no_sparsity_means_no_zeros():
+    assert sum(layer_zeros(LENET, 0.0, "erk").values()) == 0
+
+
+@pytest.mark.parametrize("distribution", ["er", "erk"])
+def test_dense_layers_that_alone_exceed_the_budget_are_refused_by_name(distribution):
+    with pytest.raises(InvalidInput, match="fc1"):
+        layer_zeros(LENET, 0.9, distribution, dense=["fc1"])
+    with pytest.raises(InvalidInput, match="fc1"):
+        global_zeros(LENET, 0.9, dense=["fc1"])

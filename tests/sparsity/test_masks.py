@@ -1,0 +1,61 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suite.sparsity.masks import grow, keep_active, keep_top, keep_top_global, random_mask
+
+
+@settings(deadline=None)
+@given(
+    scores=st.lists(st.integers(-3, 3), min_size=1, max_size=60),
+    data=st.data(),
+)
+def test_keep_top_keeps_exactly_the_highest_and_breaks_ties_by_index(scores, data):
+    keep = data.draw(st.integers(0, len(scores)))
+    mask = keep_top(torch.tensor(scores, dtype=torch.float32), keep)
+    best = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:keep]
+    assert mask.nonzero().flatten().tolist() == sorted(best)
+
+
+def test_keep_top_works_over_the_last_dimension():
+    scores = torch.tensor([[1.0, 1.0, 1.0, 0.0], [0.0, 3.0, 2.0, 1.0]])
+    expected = [[True, True, False, False], [False, True, True, False]]
+    assert keep_top(scores, 2).tolist() == expected
+
+
+def test_keep_top_is_exact_when_every_score_ties():
+    assert int(keep_top(torch.zeros(100_003), 99_999).sum()) == 99_999
+
+
+@pytest.mark.parametrize("keep", [-1, 5])
+def test_keep_top_refuses_an_impossible_count(keep):
+    with pytest.raises(ValueError, match="of 4"):
+        keep_top(torch.zeros(4), keep)
+
+
+def test_kept_weights_are_active_ones_and_grown_ones_are_not():
+    mask = torch.tensor([True, True, True, False, False, False])
+    kept = keep_active(mask, torch.tensor([1.0, 3.0, 2.0, 9.0, 9.0, 9.0]), 2)
+    assert kept.tolist() == [False, True, True, False, False, False]
+    grown = grow(kept, torch.tensor([0.5, 9.0, 9.0, 0.1, 0.7, 0.2]), 2)
+    assert grown.tolist() == [True, True, True, False, True, False]
+
+
+def test_what_was_just_dropped_may_grow_again():
+    mask = torch.tensor([True, True, False])
+    kept = keep_active(mask, torch.tensor([1.0, 2.0, 0.0]), 1)
+    assert grow(kept, torch.tensor([5.0, 0.0, 1.0]), 1).tolist() == [True, True, False]
+
+
+def test_a_global_ranking_is_one_ranking():
+    masks = keep_top_global([torch.tensor([[3.0, 1.0]]), torch.tensor([2.0, 0.0, 4.0])], 3)
+    assert [m.tolist() for m in masks] == [[[True, False]], [True, False, True]]
+
+
+def test_a_random_mask_is_exact_and_belongs_to_its_generator():
+    draw = [random_mask(torch.Size((30, 40)), 119, torch.Generator().manual_seed(s))
+            for s in (1, 1, 2)]  # fmt: skip
+    assert [int(mask.sum()) for mask in draw] == [119] * 3
+    assert torch.equal(draw[0], draw[1])
+    assert not torch.equal(draw[0], draw[2])

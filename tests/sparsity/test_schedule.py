@@ -1,0 +1,27 @@
+import pytest
+
+from suite.sparsity.schedule import CosineDecay, CubicRamp, UpdateSchedule
+
+
+def test_the_last_update_happens_even_where_the_interval_does_not_divide():
+    schedule = UpdateSchedule(every=30, start=0, end=100, close=True)
+    assert [t for t in range(1, 200) if schedule.is_update(t)] == [30, 60, 90, 100]
+
+
+def test_without_closing_the_last_update_lies_on_the_interval():
+    schedule = UpdateSchedule(every=30, start=30, end=100)
+    assert [t for t in range(1, 200) if schedule.is_update(t)] == [30, 60, 90]
+
+
+def test_the_cubic_ramp_is_zhu_and_guptas():
+    ramp = CubicRamp(initial=0.2, final=0.9, start=10, end=110)
+    assert ramp(5) == ramp(10) == pytest.approx(0.2)
+    assert ramp(60) == pytest.approx(0.9 + (0.2 - 0.9) * 0.5**3)
+    assert ramp(110) == ramp(500) == 0.9
+
+
+def test_the_cosine_decay_is_rigls():
+    fraction = CosineDecay(initial=0.3, end=100)
+    assert fraction(0) == pytest.approx(0.3)
+    assert fraction(50) == pytest.approx(0.15)
+    assert fraction(100) == fraction(150) == 0

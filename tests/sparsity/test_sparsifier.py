@@ -1,0 +1,252 @@
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from suite.errors import InvalidInput
+from suite.sparsity.layers import find_prunable
+from tests.helpers import ONE_ROUND, OPTIMIZERS, PLAN, SPARSE_METHODS, conv_net, fit, make
+
+
+def attached(method: str, optimizer: str = "sgd", **options):
+    model = conv_net()
+    made = OPTIMIZERS[optimizer](model)
+    sparsifier = make(method, **options)
+    sparsifier.attach(model, made)
+    return model, made, sparsifier
+
+
+def shape_state(optimizer, parameter) -> list[torch.Tensor]:
+    state = optimizer.state[parameter].values()
+    return [v for v in state if isinstance(v, torch.Tensor) and v.shape == parameter.shape]
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("method", ONE_ROUND)
+def test_pruned_weights_and_their_state_stay_zero(method, optimizer):
+    model, made, sparsifier = attached(method, optimizer)
+
+    def check(step: int) -> None:
+        for layer in sparsifier.layers:
+            assert not layer.values[~layer.mask].any()
+            for state in shape_state(made, layer.parameter):
+                assert not state[~layer.mask].any()
+
+    fit(model, made, sparsifier, after=check)
+    assert any(layer.active < layer.size for layer in sparsifier.layers)
+
+
+@pytest.mark.parametrize("method", ["static", "rigl", "resonance"])
+def test_an_optimizer_that_revives_zeros_is_masked_after_every_step(method):
+    model = conv_net()
+
+    class Restless(torch.optim.SGD):
+        def step(self, closure=None):
+            super().step()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.add_(1e-3)
+
+    optimizer = Restless(model.parameters(), 0.05, momentum=0.9)
+    sparsifier = make(method)
+    sparsifier.attach(model, optimizer)
+
+    def check(step: int) -> None:
+        assert all(not layer.values[~layer.mask].any() for layer in sparsifier.layers)
+
+    fit(model, optimizer, sparsifier, after=check)
+
+
+def test_grown_weights_start_at_zero_with_cleared_state():
+    model, optimizer, sparsifier = attached("rigl", "adamw")
+    fit(model, optimizer, sparsifier, stop=9)
+    layer = sparsifier.layers[2]
+    before = layer.mask.clone()
+    seen = []
+    layer_set = layer.set_mask
+
+    def watch(mask):
+        layer_set(mask)
+        grown = mask & ~before
+        seen.append(int(grown.sum()))
+        assert not layer.values[grown].any()
+        assert all(not s[grown].any() for s in shape_state(optimizer, layer.parameter))
+
+    layer.set_mask = watch
+    fit(model, optimizer, sparsifier, start=9, stop=10)
+    assert seen
+    assert seen[0] > 0
+
+
+@pytest.mark.parametrize("method", ["set", "rigl"])
+def test_counts_are_exact_after_every_update(method):
+    model, optimizer, sparsifier = attached(method)
+    target = sparsifier.target_zeros()
+
+    def check(step: int) -> None:
+        zeros = {layer.name: int((~layer.mask).sum()) for layer in sparsifier.layers}
+        assert zeros == target
+
+    fit(model, optimizer, sparsifier, after=check)
+
+
+@pytest.mark.parametrize("distribution", ["erk", "er", "uniform"])
+@pytest.mark.parametrize("method", ONE_ROUND)
+def test_every_method_lands_on_each_layers_count(method, distribution):
+    model, optimizer, sparsifier = attached(method, distribution=distribution)
+    fit(model, optimizer, sparsifier)
+    assert sparsifier.missed_target() == ""
+    for layer in sparsifier.layers:
+        assert int((layer.values == 0).sum()) >= sparsifier.target_zeros()[layer.name]
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("magnitude", {"distribution": "global"}), ("resonance", {"scope": "global"})],
+)
+def test_global_methods_land_on_the_total_and_empty_no_layer(method, options):
+    model, optimizer, sparsifier = attached(method, **options)
+    fit(model, optimizer, sparsifier)
+    assert sparsifier.missed_target() == ""
+    total = sum(layer.size for layer in sparsifier.layers)
+    assert sum(layer.active for layer in sparsifier.layers) == total - int(0.9 * total)
+    if method == "resonance":
+        assert all(layer.active >= 1 for layer in sparsifier.layers)
+
+
+@pytest.mark.parametrize("method", SPARSE_METHODS)
+def test_layers_named_dense_stay_dense(method):
+    model, optimizer, sparsifier = attached(method, dense_layers=("8", "0"))
+    fit(model, optimizer, sparsifier)
+    if sparsifier.rounds > 1:
+        sparsifier.end_round(sparsifier.rounds - 2)
+    assert [layer.active for layer in sparsifier.layers if layer.name in "08"] == [72, 320]
+    assert sparsifier.missed_target() == ""
+
+
+@pytest.mark.parametrize("method", ONE_ROUND)
+def test_dense_gradients_are_read_only_on_the_steps_a_method_asks_for(method):
+    """Spoil the gradients of inactive weights on all other steps: nothing may change."""
+    masks = []
+    for spoil in (False, True):
+        model, optimizer, sparsifier = attached(method)
+        observe = sparsifier.observe
+
+        def spoiled(step, sparsifier=sparsifier, observe=observe):
+            if not sparsifier.wants_dense_gradient(step):
+                for layer in sparsifier.layers:
+                    layer.parameter.grad[~layer.mask] = 1e6
+            observe(step)
+
+        if spoil:
+            sparsifier.observe = spoiled
+        fit(model, optimizer, sparsifier)
+        masks.append([layer.mask for layer in sparsifier.layers])
+    assert all(torch.equal(a, b) for a, b in zip(*masks, strict=True))
+
+
+@pytest.mark.parametrize("method", ONE_ROUND)
+@pytest.mark.parametrize("stop", [47, 83])
+def test_going_on_in_fresh_objects_is_bit_identical(method, stop):
+    model, optimizer, sparsifier = attached(method)
+    fit(model, optimizer, sparsifier)
+
+    first, first_optimizer, first_sparsifier = attached(method)
+    fit(first, first_optimizer, first_sparsifier, stop=stop)
+    saved = copy.deepcopy(
+        (first.state_dict(), first_optimizer.state_dict(), first_sparsifier.state_dict())
+    )
+    again = conv_net()
+    again_optimizer = OPTIMIZERS["sgd"](again)
+    again_sparsifier = make(method)
+    again_sparsifier.attach(again, again_optimizer)
+    again.load_state_dict(saved[0])
+    again_optimizer.load_state_dict(saved[1])
+    again_sparsifier.load_state_dict(saved[2])
+    fit(again, again_optimizer, again_sparsifier, start=stop)
+
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    assert all(
+        torch.equal(a.mask, b.mask)
+        for a, b in zip(sparsifier.layers, again_sparsifier.layers, strict=True)
+    )
+
+
+def test_the_seed_and_nothing_else_draws_the_first_mask():
+    def mask(**plan):
+        model = conv_net()
+        sparsifier = make("static", plan=replace(PLAN, **plan))
+        torch.rand(plan.get("steps", 1))  # the global random state has no part in it
+        sparsifier.attach(model, OPTIMIZERS["sgd"](model))
+        return sparsifier.layers[2].mask
+
+    assert torch.equal(mask(), mask(steps=500))
+    assert not torch.equal(mask(), mask(seed=1))
+
+
+def test_methods_of_one_seed_start_from_one_random_mask():
+    masks = [attached(method)[2].layers[2].mask for method in ("static", "set", "rigl")]
+    assert torch.equal(masks[0], masks[1])
+    assert torch.equal(masks[0], masks[2])
+
+
+def test_a_shared_weight_is_one_weight():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    model[2].weight = model[0].weight
+    found = find_prunable(model, torch.optim.SGD(model.parameters(), 0.1))
+    assert [weight.name for weight in found] == ["0"]
+
+
+def test_a_frozen_weight_is_left_alone():
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    model[0].weight.requires_grad_(False)
+    found = find_prunable(model, torch.optim.SGD(model[1].parameters(), 0.1))
+    assert [weight.name for weight in found] == ["1"]
+
+
+def test_a_model_without_prunable_layers_is_refused():
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4))
+    with pytest.raises(InvalidInput, match="no prunable layer"):
+        make("static").attach(model, torch.optim.SGD(model.parameters(), 0.1))
+
+
+def test_a_parametrized_weight_is_refused_by_name():
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
+    with pytest.raises(InvalidInput, match="layer '0'"):
+        make("static").attach(model, torch.optim.SGD(model.parameters(), 0.1))
+
+
+def test_optimizer_state_that_mixes_weights_is_refused():
+    model = conv_net()
+    optimizer = torch.optim.Adafactor(model.parameters())
+    sparsifier = make("rigl")
+    sparsifier.attach(model, optimizer)
+    with pytest.raises(InvalidInput, match="use SGD, Adam or AdamW"):
+        fit(model, optimizer, sparsifier)
+
+
+def test_a_glob_that_matches_nothing_is_refused():
+    with pytest.raises(InvalidInput, match="'fc' matches no layer"):
+        attached("static", dense_layers=("fc",))
+
+
+def test_a_layer_without_a_gradient_does_not_stop_training():
+    class Partial(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = nn.Linear(64, 10)
+            self.unused = nn.Linear(64, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.used(x.flatten(1))
+
+    for method in ONE_ROUND:
+        model = Partial()
+        optimizer = OPTIMIZERS["sgd"](model)
+        sparsifier = make(method)
+        sparsifier.attach(model, optimizer)
+        fit(model, optimizer, sparsifier)
+        assert sparsifier.missed_target() == ""

@@ -1,0 +1,270 @@
+import itertools
+import random
+import shlex
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from suite import cli, registry
+from suite.config import Trial
+from suite.declare import Hyperparameter
+from suite.errors import InvalidInput
+
+RIGL: dict[str, Any] = {"task": "fashion_mnist/lenet_300_100", "method": "rigl", "sparsity": 0.9}
+
+
+def refusal(**given: Any) -> str:
+    """Return the one-line message a trial is refused with."""
+    with pytest.raises(InvalidInput) as refused:
+        Trial.make(**given)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+# ---------------------------------------------------------------- trials
+
+
+def test_what_equals_a_default_is_not_part_of_a_trial():
+    plain = Trial.make(**RIGL)
+    spelled = Trial.make(
+        **RIGL,
+        seed=0,
+        hyperparameters={"update_every": 100, "replace_step": False, "dense_layers": []},
+        recipe={"epochs": 20, "optimizer": "sgd"},
+    )
+    assert spelled.hyperparameters == {}
+    assert spelled.recipe == {}
+    assert spelled == plain
+    assert spelled.key == plain.key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"update_every": 200}, {"update_every": 200.0}),
+        ({"drop_fraction": 1}, {"drop_fraction": 1.0}),
+        ({"dense_layers": ["a", "b"]}, {"dense_layers": ("a", "b")}),
+        ({"dense_layers": ["a", "b"]}, {"dense_layers": "a, b"}),
+    ],
+)
+def test_two_ways_to_write_a_hyperparameter_are_one_trial(one, other):
+    first = Trial.make(**RIGL, hyperparameters=one)
+    second = Trial.make(**RIGL, hyperparameters=other)
+    assert first == second
+    assert first.key == second.key
+    assert first.key != Trial.make(**RIGL).key
+
+
+def test_a_trial_that_went_through_its_own_dump_is_the_same_trial():
+    trial = Trial.make(
+        **RIGL, hyperparameters={"dense_layers": ["a"], "drop_fraction": 0.5}, recipe={"epochs": 3}
+    )
+    assert Trial.make(**trial.model_dump()) == trial
+    assert Trial.make(**trial.model_dump(mode="json")).key == trial.key
+
+
+GOLDEN_KEYS = [
+    ("9b9ea50173f9ee2f", {"task": "mnist/lenet_300_100", "method": "dense"}),
+    ("5b6da7fa27403296", RIGL | {"seed": 3, "hyperparameters": {"update_every": 50}}),
+    (
+        "09092efbc6b9d3bb",
+        {
+            "task": "fashion_mnist/lenet_5",
+            "method": "resonance",
+            "sparsity": 0.95,
+            "hyperparameters": {"dense_layers": ["fc*", "conv1"], "interpolate": False},
+            "recipe": {"epochs": 5, "learning_rate": 0.02},
+            "threads": 2,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "given"), GOLDEN_KEYS)
+def test_a_key_never_changes_as_long_as_the_revisions_do_not(key, given):
+    assert Trial.make(**given).key == key
+
+
+def test_a_key_does_not_depend_on_the_order_of_anything():
+    given = RIGL | {
+        "hyperparameters": {"update_every": 50, "drop_fraction": 0.5, "replace_step": True},
+        "recipe": {"epochs": 3, "momentum": 0.5},
+    }
+
+    def shuffled(mapping: dict[str, Any], order: random.Random) -> dict[str, Any]:
+        items = [(k, shuffled(v, order) if isinstance(v, dict) else v) for k, v in mapping.items()]
+        order.shuffle(items)
+        return dict(items)
+
+    keys = {Trial.make(**shuffled(given, random.Random(seed))).key for seed in range(20)}
+    assert len(keys) == 1
+
+
+def test_a_key_differs_for_every_single_field():
+    changes: list[dict[str, Any]] = [
+        {},
+        {"task": "mnist/lenet_300_100"},
+        {"method": "set"},
+        {"sparsity": 0.8},
+        {"seed": 1},
+        {"device": "cuda"},
+        {"threads": 2},
+    ]
+    for name in ("rigl", "fashion_mnist/lenet_300_100"):
+        method = name == "rigl"
+        declared = registry.methods()[name] if method else registry.tasks()[name]
+        field = "hyperparameters" if method else "recipe"
+        changes += [{field: {p.name: another_value(p)}} for p in declared.hyperparameters]
+    keys = [Trial.make(**RIGL | change).key for change in changes]
+    same = [(a, b) for (a, ka), (b, kb) in itertools.combinations(zip(changes, keys, strict=True), 2)
+            if ka == kb]  # fmt: skip
+    assert same == []
+    assert all(len(key) == 16 and int(key, 16) >= 0 for key in keys)
+
+
+@pytest.mark.parametrize("kind", ["task", "dataset", "method"])
+def test_a_raised_revision_changes_the_key(kind, monkeypatch):
+    trial = Trial.make(**RIGL)
+    before = trial.key
+    declaration = getattr(trial, f"{kind}_declaration")
+    monkeypatch.setitem(declaration.__dict__, "revision", declaration.revision + 1)
+    assert trial.key != before
+
+
+def another_value(parameter: Hyperparameter) -> Any:
+    """Return a valid value other than the default."""
+    if parameter.choices:
+        return next(choice for choice in parameter.choices if choice != parameter.default)
+    if parameter.type is bool:
+        return not parameter.default
+    if parameter.type is tuple:
+        return ("fc*", "conv?.1")
+    if parameter.type is str:
+        return f"{parameter.default}x"
+    for value in (parameter.low, parameter.high, 0.5, 7, 3, 10):
+        if value is None or parameter.type(value) == parameter.default:
+            continue
+        try:
+            return parameter.check(value)
+        except InvalidInput:
+            continue
+    raise AssertionError(f"no other value of {parameter.name} found")
+
+
+def test_a_dense_network_takes_no_sparsity():
+    assert "dense takes none" in refusal(task="digits/mlp", method="dense", sparsity=0.5)
+    assert Trial.make(task="digits/mlp", method="dense").sparsity == 0.0
+
+
+@pytest.mark.parametrize(
+    "sparsity", [1.0, 1, -0.1, 2, float("nan"), float("inf"), True, "0.5", None]
+)
+def test_a_sparsity_outside_zero_to_one_is_refused(sparsity):
+    message = refusal(**RIGL | {"sparsity": sparsity})
+    assert message.startswith("sparsity=")
+    assert "[0, 1)" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task": "digits/mpl"}, ["unknown task 'digits/mpl'", "digits/mlp"]),
+        ({"method": "riggl"}, ["unknown method 'riggl'", "did you mean rigl"]),
+        ({"hyperparameters": {"drop_fractoin": 0.1}}, ["drop_fractoin", "drop_fraction"]),
+        ({"recipe": {"epoch": 3}}, ["'epoch'", "epochs"]),
+        ({"sparsty": 0.9}, ["unknown field 'sparsty'", "sparsity"]),
+        ({"hyperparameters": {"drop_fraction": True}}, ["drop_fraction=True", "from 0 to 1"]),
+        ({"hyperparameters": {"drop_fraction": float("nan")}}, ["drop_fraction=nan"]),
+        ({"recipe": {"epochs": 0}}, ["epochs=0", "at least 1"]),
+        ({"recipe": {"optimizer": "lion"}}, ["optimizer='lion'", "sgd, adam, adamw"]),
+        ({"seed": -1}, ["seed=-1"]),
+        ({"seed": 2**31}, ["seed=2147483648"]),
+        ({"seed": 0.5}, ["seed=0.5"]),
+        ({"device": "tpu"}, ["device='tpu'", "cpu", "cuda"]),
+        ({"precision": "float8"}, ["precision='float8'", "float32"]),
+        ({"threads": 0}, ["threads=0"]),
+    ],
+)
+def test_a_bad_setting_is_refused_in_one_line_with_what_would_do(change, words):
+    message = refusal(**RIGL | change)
+    for word in words:
+        assert word in message
+
+
+def test_a_trial_without_a_method_is_told_so():
+    assert "'method' is missing" in refusal(task="digits/mlp")
+
+
+def test_the_resolved_configuration_states_every_setting_and_every_revision():
+    trial = Trial.make(**RIGL, hyperparameters={"update_every": 50})
+    resolved = trial.resolved()
+    assert resolved["hyperparameters"]["update_every"] == 50
+    assert set(resolved["hyperparameters"]) == {
+        parameter.name for parameter in registry.methods()["rigl"].hyperparameters
+    }
+    assert resolved["recipe"]["batch_size"] == 128
+    for kind in ("task", "dataset", "method"):
+        assert resolved[f"{kind}_revision"] >= 1
+
+
+# ---------------------------------------------------------------- the command that repeats a trial
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Return a function from a command line to the trial that the command would run."""
+
+    def parse(command: str) -> Trial:
+        found: list[Trial] = []
+
+        def catch(trials, *_):
+            found.extend(trials)
+            raise typer.Exit
+
+        monkeypatch.setattr(cli, "schedule", catch)
+        program, *arguments = shlex.split(command)
+        assert program == "resonance"
+        result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        (trial,) = found
+        return trial
+
+    return parse
+
+
+@pytest.mark.parametrize("method", [method.name for method in registry.methods()])
+def test_the_command_of_a_trial_with_every_hyperparameter_changed_runs_the_same_trial(
+    method, parsed
+):
+    declared = registry.methods()[method]
+    trial = Trial.make(
+        task="digits/mlp",
+        method=method,
+        sparsity=0.0 if declared.dense else 0.123456789,
+        seed=7,
+        hyperparameters={p.name: another_value(p) for p in declared.hyperparameters},
+        threads=2,
+    )
+    assert len(trial.hyperparameters) == len(declared.hyperparameters)
+    assert parsed(trial.command()) == trial
+    assert parsed(trial.command()).key == trial.key
+
+
+@pytest.mark.parametrize("task", [task.name for task in registry.tasks()])
+def test_the_command_of_a_trial_with_every_recipe_field_changed_runs_the_same_trial(task, parsed):
+    fields = registry.tasks()[task].hyperparameters
+    trial = Trial.make(
+        task=task, method="dense", recipe={f.name: another_value(f) for f in fields}, device="cuda"
+    )
+    assert len(trial.recipe) == len(fields)
+    assert parsed(trial.command()).key == trial.key
+
+
+def test_words_such_as_auto_may_be_given_on_the_command_line(parsed):
+    plain = parsed("resonance run digits/mlp resonance -s 0.9")
+    auto = parsed("resonance run digits/mlp resonance --set update_every=auto --set cooldown=auto")
+    assert auto.key == plain.key
+    assert parsed("resonance run digits/mlp resonance --set cooldown=40").key != plain.key

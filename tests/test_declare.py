@@ -1,0 +1,312 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suite.declare import (
+    Configurable,
+    Declared,
+    Hyperparameter,
+    Method,
+    Registry,
+    Search,
+    load,
+    read_declarations,
+    unknown,
+)
+from suite.errors import InvalidInput
+
+WINDOW = Hyperparameter("window", int, 32, "gradients read", low=8, high=4096)
+RATE = Hyperparameter("rate", float, 0.2, "share pruned", low=0.0, below=1.0)
+EVERY = Hyperparameter("every", int, "auto", "interval", low=1, words=("auto",))
+SWITCH = Hyperparameter("switch", bool, False, "on or off")
+RULE = Hyperparameter("rule", str, "sign", "what goes", choices=("sign", "magnitude"))
+LAYERS = Hyperparameter("layers", tuple, (), "globs over names")
+
+
+def refusal(parameter: Hyperparameter, value: object) -> str:
+    """Return the message a value is refused with; empty where it is accepted."""
+    try:
+        parameter.check(value)
+    except InvalidInput as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "canonical"),
+    [
+        (WINDOW, 100.0, 100),
+        (WINDOW, 8, 8),
+        (WINDOW, 4096, 4096),
+        (RATE, 0, 0.0),
+        (RATE, 0.999, 0.999),
+        (EVERY, "auto", "auto"),
+        (EVERY, 7.0, 7),
+        (SWITCH, True, True),
+        (RULE, "magnitude", "magnitude"),
+        (LAYERS, ["a", "b*"], ("a", "b*")),
+        (LAYERS, "a, b*,", ("a", "b*")),
+        (LAYERS, "", ()),
+    ],
+)
+def test_a_usable_value_is_returned_in_the_declared_type(parameter, value, canonical):
+    found = parameter.check(value)
+    assert found == canonical
+    assert type(found) is type(canonical)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        (WINDOW, 7),
+        (WINDOW, 4097),
+        (WINDOW, 32.5),
+        (WINDOW, True),
+        (WINDOW, "32"),
+        (WINDOW, None),
+        (WINDOW, float("nan")),
+        (WINDOW, float("inf")),
+        (RATE, 1.0),
+        (RATE, -1e-9),
+        (RATE, False),
+        (RATE, float("nan")),
+        (RATE, "0.2"),
+        (RATE, [0.2]),
+        (EVERY, 0),
+        (EVERY, "Auto"),
+        (EVERY, "never"),
+        (SWITCH, 1),
+        (SWITCH, 0.0),
+        (SWITCH, "true"),
+        (RULE, "signs"),
+        (RULE, 1),
+        (RULE, True),
+        (LAYERS, 3),
+        (LAYERS, [1, 2]),
+        (LAYERS, {"a": 1}),
+    ],
+)
+def test_an_unusable_value_is_refused_in_one_line_that_says_what_is_allowed(parameter, value):
+    expected = f"{parameter.name}={value!r} is not usable: give {parameter.allowed()}"
+    assert refusal(parameter, value) == expected
+    assert "\n" not in expected
+
+
+@given(st.integers(-10, 5000))
+def test_inclusive_bounds_admit_exactly_the_integers_between_them(value):
+    assert bool(refusal(WINDOW, value)) == (not 8 <= value <= 4096)
+
+
+@given(st.floats())
+def test_an_exclusive_upper_bound_admits_exactly_the_numbers_below_it(value):
+    assert bool(refusal(RATE, value)) == (not 0 <= value < 1)
+
+
+@given(st.lists(st.text("abc*.", min_size=1), max_size=4))
+def test_a_list_a_tuple_and_a_comma_separated_text_are_the_same_value(names):
+    assert LAYERS.check(names) == LAYERS.check(tuple(names)) == LAYERS.check(",".join(names))
+
+
+def test_a_declaration_with_a_default_out_of_its_own_bounds_is_refused():
+    with pytest.raises(InvalidInput, match="window=4 is not usable"):
+        Hyperparameter("window", int, 4, "gradients read", low=8)
+
+
+def test_a_default_is_held_in_canonical_type():
+    assert type(Hyperparameter("rate", float, 1, "a rate").default) is float
+    assert Hyperparameter("layers", tuple, "a,b", "names").default == ("a", "b")
+
+
+def test_a_type_that_no_command_line_can_give_cannot_be_declared():
+    with pytest.raises(TypeError, match="options"):
+        Hyperparameter("options", dict, {}, "anything")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "words"),
+    [
+        (WINDOW, "an integer from 8 to 4096"),
+        (RATE, "a number in [0, 1)"),
+        (EVERY, "an integer of at least 1, or 'auto'"),
+        (SWITCH, "true or false"),
+        (RULE, "one of sign, magnitude"),
+        (LAYERS, "a list of texts"),
+        (Hyperparameter("x", float, 0.0, "x", high=1.0), "a number of at most 1"),
+        (Hyperparameter("x", float, 0.0, "x", below=1.0), "a number below 1"),
+    ],
+)
+def test_what_is_allowed_is_said_in_words(parameter, words):
+    assert parameter.allowed() == words
+
+
+def test_choices_and_switches_are_searched_without_being_told():
+    assert RULE.search_space() == Search(choices=("sign", "magnitude"))
+    assert SWITCH.search_space() == Search(choices=(False, True))
+    assert WINDOW.search_space() is None
+
+
+class Thing(Configurable):
+    name = "thing"
+    hyperparameters = (WINDOW, EVERY, LAYERS)
+
+
+def test_options_equal_to_their_defaults_are_no_change():
+    given = {"layers": [], "every": "auto", "window": 32.0}
+    assert Thing().changed(given) == {}
+    assert Thing().changed(given | {"every": 5.0}) == {"every": 5}
+
+
+def test_options_are_returned_in_the_order_of_declaration():
+    assert list(Thing().check({"layers": "a", "window": 8})) == ["window", "layers"]
+
+
+def test_resolving_gives_every_hyperparameter_a_value():
+    assert Thing().resolve({"window": 64}) == {"window": 64, "every": "auto", "layers": ()}
+
+
+def test_an_unknown_hyperparameter_gets_the_nearest_names_and_the_command_that_lists_them():
+    with pytest.raises(InvalidInput) as refused:
+        Thing().check({"windw": 3})
+    assert str(refused.value) == (
+        "unknown hyperparameter 'windw' of thing: did you mean window? "
+        "(`resonance info thing` shows all)"
+    )
+
+
+def test_a_name_near_to_nothing_is_answered_with_what_exists():
+    assert "valid: a, b (" in unknown("thing", "zzz", ["a", "b"], see="list things")
+    many = unknown("thing", "zzz", [str(i) for i in range(20)], see="list things")
+    assert "valid: 0, 1," in many
+    assert "11, … (" in many
+    assert "there is none" in unknown("thing", "zzz", [], see="list things")
+
+
+# ---------------------------------------------------------------- registry
+
+
+def test_an_unknown_name_in_a_registry_gets_the_nearest_ones():
+    registry = Registry("method", [Declared("rigl", "x"), Declared("static", "x")])
+    with pytest.raises(InvalidInput, match=r"unknown method 'rigle': did you mean rigl\?"):
+        registry["rigle"]
+    assert "rigl" in registry
+    assert "rigle" not in registry
+
+
+def test_one_name_declared_in_two_places_is_refused_with_both_places():
+    here, there = Declared("rigl", "x", origin="a.rigl"), Declared("rigl", "x", origin="/b.py")
+    with pytest.raises(InvalidInput) as refused:
+        Registry("method", [here, there])
+    assert "a.rigl" in str(refused.value)
+    assert "/b.py" in str(refused.value)
+    assert len(Registry("method", [here, here])) == 1
+
+
+# ---------------------------------------------------------------- static reading
+
+HEAVY = """
+import torch
+from torch import nn
+from suite.declare import Hyperparameter, Method
+
+LOW = 8
+
+def window(low):
+    return Hyperparameter("window", int, 32, "gradients", low=low)
+
+METHOD = Method(
+    "heavy", "nobody", title="Heavy", summary="needs torch", implementation="Heavy",
+    family="test", hyperparameters=(window(LOW),),
+)
+
+class Heavy(nn.Module):
+    pass
+
+raise RuntimeError("the file was run")
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "plugin.py"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_that_needs_torch_is_read_without_importing_it(tmp_path):
+    path = write(tmp_path, HEAVY)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from suite.declare import read_declarations\n"
+        f"(found,) = read_declarations(Path({str(path)!r}), ('METHOD', 'METHODS'), 'here')\n"
+        "print(found.name, found.origin, found.hyperparameters[0].low, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["heavy", "here", "8", "False"]
+
+
+def test_a_tuple_of_declarations_is_read_one_by_one(tmp_path):
+    text = (
+        "from suite.declare import Declared\n"
+        "METHODS = (Declared('a', 'x'), Declared('b', 'y', revision=2))\n"
+    )
+    first, second = read_declarations(write(tmp_path, text), ("METHOD", "METHODS"), "here")
+    assert (first.name, first.origin) == ("a", "here")
+    assert (second.name, second.revision) == ("b", 2)
+
+
+def test_a_file_without_a_declaration_declares_nothing(tmp_path):
+    assert read_declarations(write(tmp_path, "import torch\nX = 1\n"), ("METHOD",), "here") == []
+
+
+def test_a_syntax_error_in_a_plug_in_names_the_file_and_the_line(tmp_path):
+    path = write(tmp_path, "METHOD = (\n")
+    with pytest.raises(InvalidInput, match=r"cannot be read as Python: .*line 1") as refused:
+        read_declarations(path, ("METHOD",), "here")
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_or_binary_file_is_not_read_as_python(tmp_path):
+    with pytest.raises(InvalidInput, match="cannot be read as Python"):
+        read_declarations(tmp_path / "none.py", ("METHOD",), "here")
+    path = tmp_path / "binary.py"
+    path.write_bytes(b"\xff\xfe\x00METHOD = 1")
+    with pytest.raises(InvalidInput, match="cannot be read as Python"):
+        read_declarations(path, ("METHOD",), "here")
+
+
+def test_a_declaration_may_not_use_a_class_of_its_file(tmp_path):
+    text = "class Rule:\n    low = 8\n\nMETHOD = Rule.low\n"
+    with pytest.raises(InvalidInput, match="cannot be evaluated: name 'Rule' is not defined"):
+        read_declarations(write(tmp_path, text), ("METHOD",), "here")
+
+
+def test_a_declaration_with_a_bad_default_is_reported_as_such(tmp_path):
+    text = (
+        "from suite.declare import Hyperparameter\n"
+        "METHOD = Hyperparameter('window', int, 4, 'gradients', low=8)\n"
+    )
+    with pytest.raises(InvalidInput, match="window=4 is not usable"):
+        read_declarations(write(tmp_path, text), ("METHOD",), "here")
+
+
+# ---------------------------------------------------------------- loading
+
+
+def test_an_implementation_is_found_in_a_module_and_in_a_file(tmp_path):
+    assert load("suite.declare:Method") is Method
+    assert load("Method", "suite.declare") is Method
+    path = write(tmp_path, "class Mine:\n    pass\n")
+    assert load("Mine", str(path)).__name__ == "Mine"
+    assert load("Mine", str(path)) is load("Mine", str(path))
+
+
+def test_an_implementation_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"suite\.declare defines no 'Methud'"):
+        load("Methud", "suite.declare")
+    with pytest.raises(InvalidInput, match=r"suite\.nowhere cannot be imported"):
+        load("suite.nowhere:Method")

@@ -1,0 +1,165 @@
+import io
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load
+
+from suite import registry
+from suite.errors import InvalidInput, TrialFailed
+from suite.training.trial import make_model, make_plan, run_trial
+from tests.helpers import SPARSE_METHODS, trial
+from tests.training.spy import spy_batches
+
+
+def repeatable(record) -> dict:
+    return record.model_dump(exclude={"timing"})
+
+
+@pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
+def test_the_same_trial_twice_leaves_the_same_record(method):
+    sparsity = {"sparsity": 0.5} if method == "lottery_ticket" else {}
+    first, second = (run_trial(trial(method, **sparsity)) for _ in range(2))
+    assert repeatable(first.record) == repeatable(second.record)
+    assert first.curves.rows == second.curves.rows
+    for name, value in first.tensors.items():
+        assert torch.equal(value, second.tensors[name])
+
+
+def test_a_trial_does_not_depend_on_what_ran_before_it():
+    alone = run_trial(trial("rigl"))
+    torch.manual_seed(123)
+    run_trial(trial("set", seed=5))
+    assert repeatable(run_trial(trial("rigl")).record) == repeatable(alone.record)
+
+
+def test_paired_trials_start_from_the_same_weights():
+    models = [make_model(trial(method, seed=3)) for method in ("rigl", "resonance", "dense")]
+    states = [model.state_dict() for model in models]
+    for state in states[1:]:
+        assert all(torch.equal(value, state[name]) for name, value in states[0].items())
+    other = make_model(trial("rigl", seed=4)).state_dict()
+    assert not torch.equal(states[0]["1.weight"], other["1.weight"])
+
+
+def test_paired_trials_see_the_same_batches_in_the_same_order(monkeypatch):
+    seen = [spy_batches(monkeypatch, trial(m, seed=3)) for m in ("dense", "rigl", "resonance")]
+    assert len(seen[0]) == make_plan(trial("dense")).steps
+    assert seen[0] == seen[1] == seen[2]
+    assert spy_batches(monkeypatch, trial("dense", seed=4)) != seen[0]
+    epoch = make_plan(trial("dense")).steps_per_epoch
+    assert seen[0][:epoch] != seen[0][epoch : 2 * epoch]
+
+
+@pytest.mark.parametrize("method", SPARSE_METHODS)
+def test_every_trial_ends_at_its_exact_sparsity_and_says_so(method):
+    outcome = run_trial(trial(method, sparsity=0.8))
+    sizes = sum(layer.size for layer in outcome.record.layers)
+    assert sum(layer.zeros for layer in outcome.record.layers) == int(0.8 * sizes)
+    for layer in outcome.record.layers:
+        mask = outcome.tensors[f"mask/{layer.name}"]
+        weight = outcome.tensors[f"model/{layer.name}.weight"]
+        assert int((~mask).sum()) == layer.zeros
+        assert not weight[~mask].any()
+
+
+def test_what_is_evaluated_is_what_is_kept():
+    outcome = run_trial(trial("rigl"))
+    files = outcome.files()
+    kept = load(files["model.safetensors"])
+    model = make_model(outcome.trial)
+    model.load_state_dict(
+        {n.removeprefix("model/"): v for n, v in kept.items() if n.startswith("model/")}
+    )
+    from suite.training.evaluate import evaluate
+    from tasks.pipeline import load_data
+
+    data = load_data(registry.datasets()["digits"], 0.1, torch.device("cpu"))
+    assert evaluate(model, data.test).accuracy == outcome.record.metrics["test_accuracy"]
+
+
+def test_curves_hold_losses_validation_and_churn():
+    outcome = run_trial(trial("rigl"))
+    table = pl.read_parquet(io.BytesIO(outcome.files()["curves.parquet"]))
+    series = set(table["series"].unique())
+    assert {"train_loss", "validation_accuracy", "sparsity", "dropped", "grown"} <= series
+    assert table.filter(pl.col("series") == "train_loss").height == 4
+
+
+def test_lottery_ticket_rewinds_weights_and_keeps_the_dense_schedule_and_order(monkeypatch):
+    """From the rewind step on, learning rates and batches are those of the dense run."""
+    dense = spy_batches(monkeypatch, trial("dense"), rates=True)
+    steps = len(dense)
+    ticket = trial("lottery_ticket", sparsity=0.36, hyperparameters={"rewind_step": 17})
+    seen = spy_batches(monkeypatch, ticket, rates=True)
+    assert seen[:steps] == dense
+    assert seen[steps : 2 * steps - 17] == dense[17:]
+    assert seen[2 * steps - 17 :] == dense[17:]
+
+
+@pytest.mark.parametrize("rewind", [0, 17])
+def test_lottery_ticket_goes_back_to_the_weights_of_the_rewind_step(monkeypatch, rewind):
+    import suite.training.rounds as rounds
+
+    starts, real = [], rounds.train
+
+    def watch(training, start, on_step=None):
+        starts.append({n: v.clone() for n, v in training.model.state_dict().items()})
+        real(training, start, on_step)
+
+    monkeypatch.setattr(rounds, "train", watch)
+    outcome = run_trial(
+        trial("lottery_ticket", sparsity=0.36, hyperparameters={"rewind_step": rewind})
+    )
+    assert len(starts) == 3
+    if rewind == 0:
+        initial = make_model(outcome.trial).state_dict()
+        mask = outcome.tensors["mask/1"]
+        assert torch.equal(starts[2]["1.weight"], initial["1.weight"] * mask)
+        assert torch.equal(starts[2]["1.bias"], initial["1.bias"])
+    else:
+        nonzero = starts[2]["1.weight"] != 0
+        assert torch.equal(starts[1]["1.weight"][nonzero], starts[2]["1.weight"][nonzero])
+
+
+def test_every_round_is_charged():
+    dense = run_trial(trial("dense")).record.flops["training"]
+    ticket = run_trial(trial("lottery_ticket", sparsity=0.36)).record
+    layers = {layer.name: layer.flops for layer in ticket.layers}
+    assert dense * 2 < ticket.flops["training"] < dense * 3
+    assert sum(layers.values()) == ticket.flops["inference_dense"]
+
+
+def test_training_on_everything_is_noted_and_turns_validation_off():
+    outcome = run_trial(trial("resonance", recipe={"validation": 0}))
+    assert outcome.record.data["validation"] == 0
+    assert outcome.record.data["train"] == 1437
+    assert "validation_accuracy" not in outcome.record.metrics
+    assert "accuracy feedback was off" in outcome.record.notes[0]
+
+
+def test_a_loss_that_is_not_finite_names_step_and_layer():
+    with pytest.raises(TrialFailed, match=r"at step \d+, first in layer '\d'"):
+        run_trial(trial("dense", recipe={"learning_rate": 1e30}))
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(InvalidInput, match="give at most 1293"):
+        run_trial(trial("dense", recipe={"batch_size": 2000}))
+
+
+def test_a_missing_gpu_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(InvalidInput, match="--device cpu"):
+        run_trial(trial("dense", device="cuda"))
+
+
+def test_accuracies_at_few_bits_are_on_record():
+    metrics = run_trial(trial("resonance")).record.metrics
+    assert {"test_accuracy_8bit", "test_accuracy_4bit", "test_accuracy_2bit"} <= set(metrics)
+
+
+def test_digits_are_learnt():
+    outcome = run_trial(trial("dense", recipe={"epochs": 20}))
+    assert outcome.record.metrics["test_accuracy"] >= 0.96
