@@ -119,8 +119,8 @@ def test_a_key_differs_for_every_single_field():
         field = "hyperparameters" if method else "recipe"
         changes += [{field: {p.name: another_value(p)}} for p in declared.hyperparameters]
     keys = [Trial.make(**RIGL | change).key for change in changes]
-    same = [(a, b) for (a, ka), (b, kb) in itertools.combinations(zip(changes, keys, strict=True), 2)
-            if ka == kb]  # fmt: skip
+    pairs = itertools.combinations(zip(changes, keys, strict=True), 2)
+    same = [(change, other) for (change, key), (other, twin) in pairs if key == twin]
     assert same == []
     assert all(len(key) == 16 and int(key, 16) >= 0 for key in keys)
 

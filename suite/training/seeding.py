@@ -1,7 +1,6 @@
 """Making a trial repeat exactly."""
 
 import contextlib
-import importlib
 import os
 from collections.abc import Iterator
 
@@ -11,22 +10,24 @@ from suite.seeds import derive_seed
 
 
 @contextlib.contextmanager
-def reproducible(threads: int) -> Iterator[None]:
-    """Run with deterministic operators and a fixed number of threads; put things back after."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
+def reproducible(device: torch.device, threads: int) -> Iterator[None]:
+    """Run with a fixed number of threads and, on a GPU, deterministic operators.
+
+    At a fixed number of threads the operators used here are deterministic on a CPU anyway, and
+    asking torch to make sure imports its compiler, which takes longer than a small trial.
+    """
     before_threads = torch.get_num_threads()
-    memory = importlib.import_module("torch.utils.deterministic")
-    fill = memory.fill_uninitialized_memory
+    deterministic = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
-        memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
         torch.set_num_threads(before_threads)
+        if device.type == "cuda":
+            torch.use_deterministic_algorithms(deterministic)
 
 
 def seed_global(seed: int, purpose: str) -> None:

@@ -97,7 +97,7 @@ def run_trial(trial: Trial, progress: Callable[[int], None] = lambda steps: None
         TrialFailed: training broke down, or did not end at its exact sparsity.
     """
     device = _device(trial)
-    with reproducible(trial.threads):
+    with reproducible(device, trial.threads):
         return _run(trial, device, progress)
 
 

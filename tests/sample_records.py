@@ -1,0 +1,33 @@
+"""Records as trials would leave them, made without training."""
+
+from typing import Any
+
+from suite.config import Trial
+from suite.results.record import LayerRecord, Record
+
+
+def make_trial(method: str = "static", **given: Any) -> Trial:
+    """Return a trial on digits; sparse methods at 0.9."""
+    given.setdefault("sparsity", 0.0 if method == "dense" else 0.9)
+    return Trial.make(**{"task": "digits/mlp", "method": method} | given)
+
+
+def done(trial: Trial, accuracy: float = 0.9, training: float = 100.0) -> Record:
+    """Return the record of a finished trial."""
+    size = 1000
+    return Record(
+        key=trial.key,
+        status="done",
+        trial=trial.model_dump(mode="json"),
+        configuration=trial.resolved(),
+        metrics={"test_accuracy": accuracy, "test_nll": 0.3},
+        layers=[
+            LayerRecord(name="1", shape=(10, 100), zeros=int(trial.sparsity * size), flops=2000.0)
+        ],
+        flops={"inference_dense": 2000.0, "inference": 200.0, "training": training},
+        timing={"started": "2025-01-01T00:00:00+00:00", "seconds": 1.5, "peak_memory_bytes": None},
+        environment={"torch": "2.11"},
+        data={"checksum": "abc", "train": 1293},
+        digests={"model": "0" * 64},
+        notes=["trained on all training data"],
+    )
