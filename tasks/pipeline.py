@@ -74,7 +74,7 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
     Raises:
         InvalidInput: it cannot be found or read, or is not what the declaration says.
     """
-    arrays: Arrays = load(dataset.load)(dataset)
+    arrays: Arrays = load(dataset.load, dataset.origin)(dataset)
     expected = ((dataset.train, *dataset.shape), (dataset.test, *dataset.shape))
     found = (tuple(arrays.train_x.shape), tuple(arrays.test_x.shape))
     if found != expected:

@@ -67,7 +67,8 @@ class Dataset(Declared):
     """Data in memory: a train and a test split of examples with class labels.
 
     Attributes:
-        load: dotted path of a function Dataset → `tasks.pipeline.Arrays`.
+        load: ``module:function`` (or ``:function`` in the declaring file) of a function
+            Dataset → `tasks.pipeline.Arrays`.
         shape: of one example.
         classes: number of classes.
         train, test: number of examples.
@@ -95,7 +96,7 @@ class Task(Declared, Configurable):
 
     Attributes:
         dataset: name of a declared dataset.
-        model: dotted path of a function (shape, classes, **model_options) → nn.Module.
+        model: ``module:function`` of a function (shape, classes, **model_options) → nn.Module.
         recipe: what differs from the defaults of `RECIPE`. Every field can be overridden in a
             trial.
         metric: what the leaderboard ranks by.

@@ -10,7 +10,7 @@ from suite import registry
 from suite.config import Trial
 from suite.results.store import Store
 
-PLUGIN = '''
+PLUGIN = """
 import os
 import torch
 from suite.declare import Hyperparameter, Method
@@ -83,7 +83,7 @@ class Dies(Good):
 class Exits(Good):
     def start(self):
         raise SystemExit(3)
-'''
+"""
 
 
 @pytest.fixture

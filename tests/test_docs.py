@@ -1,0 +1,42 @@
+"""What the documentation shows must work as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from suite.config import Study
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("number", "trial"),
+    [
+        (0, ["digits/mlp", "random_walk", "-s", "0.9", "--set", "share=0.2"]),
+        (1, ["wine/mlp", "rigl", "-s", "0.8"]),
+    ],
+)
+def test_the_examples_of_extending_run_as_plugins(tmp_path, number, trial):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(blocks("docs/extending.md", "python")[number], encoding="utf-8")
+    command = [
+        sys.executable, "-c", "from suite.cli import main; main()", "--plugin", str(plugin),
+        "run", *trial, "--recipe", "epochs=4", "--store", str(tmp_path / "store"),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout
+
+
+def test_the_study_in_the_readme_is_valid():
+    study = Study.make(**yaml.safe_load(blocks("README.md", "yaml")[0]))
+    assert len(study.trials()) == 5 + 5 * 2 * 3
