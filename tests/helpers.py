@@ -31,7 +31,10 @@ FAST: dict[str, dict[str, Any]] = {
     "rigl": {"update_every": 10},
     "magnitude": {"update_every": 20},
     "resonance": {"window": 8, "update_every": 5},
-    "resonance_null": {"window": 8, "update_every": 5},
+    **{
+        name: {"window": 8, "update_every": 5}
+        for name in ("resonance_pseudocode", "resonance_weighted", "resonance_null")
+    },
 }
 """Settings under which each method updates often within `PLAN`."""
 

@@ -106,7 +106,11 @@ recipe: {epochs: 1}
         ("epochs: 1", "epoch: 1", ["'epoch'", "epochs"]),
         ("tasks:", "task:", ["unknown field 'task'", "tasks"]),
         ("[digits/mlp]", "[digits/mlp", ["is not valid YAML", "line"]),
-        ("[static]", "[resonance]\nthreads: 1", ["window=32 gradients", "give a window of at most"]),
+        (
+            "[static]",
+            "[resonance]\nthreads: 1",
+            ["window=32 gradients", "give a window of at most"],
+        ),
     ],
 )
 def test_a_study_that_cannot_run_is_one_line_and_nothing_is_written(

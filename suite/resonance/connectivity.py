@@ -1,14 +1,14 @@
-"""Connectivity control: frequencies and a cut → which connections are on, cooling or off.
+"""Connectivity control: what lies below the threshold → what is on, cooling or off.
 
 Pure functions on flat tensors [n] of one group of connections (a layer, or the whole network).
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from suite.sparsity.masks import keep_top
-
-NEVER = torch.iinfo(torch.int32).min
 
 
 def lowest(score: Tensor, strength: Tensor, count: int, among: Tensor) -> Tensor:
@@ -29,35 +29,71 @@ def lowest(score: Tensor, strength: Tensor, count: int, among: Tensor) -> Tensor
     return below | keep_top((-strength).masked_fill(~tied, -torch.inf), room)
 
 
-def disable(
-    active: Tensor, off_until: Tensor, off: Tensor, step: int, cooldown: int
-) -> tuple[Tensor, Tensor]:
-    """Apply ``cooling="disable"``: what falls to the threshold is off for `cooldown` steps.
+@dataclass(frozen=True)
+class State:
+    """Where every connection of a group stands. All tensors are [n].
+
+    Attributes:
+        active: boolean, above the threshold: trained and part of the network.
+        mask: boolean, has a weight. Under ``disable`` the same as `active`; under ``freeze`` an
+            inactive connection keeps its weight, unchanged, until its cooldown has passed.
+        since: int32, the step of the last change: switched on, switched off, or set to zero.
+    """
+
+    active: Tensor
+    mask: Tensor
+    since: Tensor
+
+    @staticmethod
+    def dense(size: int, device: torch.device) -> "State":
+        """Return the state in which training starts: everything connected."""
+        on = torch.ones(size, dtype=torch.bool, device=device)
+        return State(on, on, torch.zeros(size, dtype=torch.int32, device=device))
+
+    @property
+    def frozen(self) -> Tensor:
+        """Which connections keep a weight that is not trained."""
+        return self.mask & ~self.active
+
+    def resting(self, step: int, cooldown: int) -> Tensor:
+        """Return which connections are off and have been for less than `cooldown` steps."""
+        return ~self.active & (step - self.since < cooldown)
+
+
+def disable(state: State, off: Tensor, step: int, cooldown: int) -> State:
+    """Apply ``cooling="disable"``: what falls to the threshold is zeroed and rests.
+
+    It cannot come back before `cooldown` steps have passed, whatever its signal; after that it
+    returns, at weight 0, as soon as it lies above the threshold.
 
     Args:
-        active: boolean, what is connected now.
-        off_until: int32, the first step at which a connection may come back.
-        off: boolean, what lies at or below the threshold, cooling connections left aside.
-        step: the step of this decision.
+        state: before the decision.
+        off: boolean [n], at or below the threshold; read only where nothing is resting.
+        step: of the decision.
         cooldown: C, in steps.
-
-    Returns:
-        the new `active` and `off_until`.
     """
-    cooling = is_cooling(active, off_until, step)
-    connected = ~(cooling | off)
-    newly_off = active & ~connected
-    return connected, off_until.masked_fill(newly_off, step + cooldown)
+    active = ~(state.resting(step, cooldown) | off)
+    changed = active != state.active
+    return State(active, active, state.since.masked_fill(changed, step))
 
 
-def is_cooling(active: Tensor, off_until: Tensor, step: int) -> Tensor:
-    """Return which connections are off and may not come back at `step` yet."""
-    return ~active & (off_until > step)
+def freeze(state: State, off: Tensor, step: int, cooldown: int) -> State:
+    """Apply ``cooling="freeze"``: what falls to the threshold keeps its weight, untrained.
+
+    A connection that has been inactive for more than `cooldown` steps is set to 0 and its counter
+    starts again. Above the threshold a connection is active at once, with whatever weight it has.
+    Arguments as for `disable`; `off` is read everywhere.
+    """
+    active = ~off
+    changed = active != state.active
+    expired = ~active & ~state.active & (step - state.since > cooldown)
+    mask = active | (state.mask & ~expired)
+    return State(active, mask, state.since.masked_fill(changed | expired, step))
 
 
 def project(
     active: Tensor,
-    cooling: Tensor,
+    resting: Tensor,
     rank: Tensor,
     score: Tensor,
     strength: Tensor,
@@ -66,10 +102,10 @@ def project(
 ) -> Tensor:
     """Return the mask of exactly `keep` connections: the final projection.
 
-    Active connections come first, then inactive ones, cooling ones last; within a state the
+    Active connections come first, then inactive ones, resting ones last; within a state the
     largest `rank` first, then score, strength and index. What is `spared` comes before all.
     """
-    state = active.to(torch.int8) * 2 + (~active & ~cooling).to(torch.int8)
+    state = active.to(torch.int8) * 2 + (~active & ~resting).to(torch.int8)
     state = state.masked_fill(spared, 3)
     order = torch.arange(len(active), device=active.device)
     for key in (strength, score, rank, state):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from suite.errors import InvalidInput, TrialFailed
-from suite.resonance import connectivity
+from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import (
     AccuracyFeedback,
     AmplitudeController,
@@ -30,7 +30,7 @@ class Group:
         layers: whose weights these are, in order.
         histories: one per layer.
         final_off: how many connections are off in the end; at no time are more off.
-        off_until: int32 [n], the first step at which a connection may come back.
+        state: which connections are active, have a weight, and since when.
         controller: sets this group's amplitude.
     """
 
@@ -38,13 +38,8 @@ class Group:
     layers: list[PrunableWeight]
     histories: list[History]
     final_off: int
-    off_until: Tensor
+    state: State
     controller: AmplitudeController
-
-    @property
-    def active(self) -> Tensor:
-        """Flat mask [n] of what is connected now."""
-        return torch.cat([layer.mask.flatten() for layer in self.layers])
 
     @property
     def magnitude(self) -> Tensor:
@@ -91,8 +86,9 @@ class Resonance(Sparsifier):
 
     Every `update_every` steps, for each layer (or the network): detect ν from the last N dense
     gradients, set the amplitude A so that the sparsity follows its path, form the threshold
-    T(φ) = A·(1 − m + 2m·sin²(π(2^b − 1)φ)), switch off what lies at or below it for `cooldown`
-    steps. At `freeze_at` connectivity is projected onto the target exactly and stays.
+    T(φ) = A·(1 − m + 2m·sin²(π(2^b − 1)φ)), and switch off what lies at or below it: for
+    `cooldown` steps, or (``cooling="freeze"``) untrained until then and set to zero after. At
+    `freeze_at` connectivity is projected onto the target exactly and stays.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -107,6 +103,7 @@ class Resonance(Sparsifier):
             o.tolerance, o.accuracy_gain, o.accuracy_depth if plan.validates else 0.0
         )
         self.rounding_bits = (o.bits,)
+        self.disables = o.cooling == "disable"
         self.groups: list[Group] = []
 
     def _timetable(self) -> Timetable:
@@ -188,7 +185,7 @@ class Resonance(Sparsifier):
             layers,
             [History(o.window, layer.size, dtype, layer.device) for layer in layers],
             final_off,
-            torch.full((size,), connectivity.NEVER, dtype=torch.int32, device=layers[0].device),
+            State.dense(size, layers[0].device),
             AmplitudeController(o.solve, o.proportional_gain, o.integral_gain),
         )
 
@@ -221,7 +218,7 @@ class Resonance(Sparsifier):
         for group in self.groups:
             signals = self._detect(group, step)
             if step == self.timetable.freeze:
-                self._freeze(group, signals, step)
+                self._project(group, signals, step)
             else:
                 self._decide(group, signals, step)
 
@@ -255,16 +252,18 @@ class Resonance(Sparsifier):
         return signals.permuted(permutation_within(order, signals.frequency > 0))
 
     def _decide(self, group: Group, signals: Signals, step: int) -> None:
-        active = group.active
-        cooling = connectivity.is_cooling(active, group.off_until, step)
-        free = ~cooling
+        state = group.state
+        size = len(state.active)
+        # Under freeze nothing rests: what is inactive may become active at any decision.
+        resting = state.resting(step, self.cooldown if self.disables else 0)
+        free = ~resting
         target = self.path(step) * self.feedback.factor
         score = self._score(group, signals.frequency)
         count = group.controller.set_amplitude(
             score,
             free,
             target_off=int(target * group.final_off),
-            measured_off=len(active) - int(active.sum()),
+            measured_off=size - int(state.active.sum()),
         )
         level = amplitude = group.controller.amplitude
         if self.options.argument == "progress":
@@ -272,32 +271,35 @@ class Resonance(Sparsifier):
             if level != amplitude:
                 count = count_at_or_below(score, free, level)
         # However far the threshold swings, no more are off than in the end.
-        count = min(count, max(0, group.final_off - int(cooling.sum())))
-        among = free & ~self._spared(group, score.masked_fill(cooling, -torch.inf))
-        count = min(count, int(among.sum()))
-        off = connectivity.lowest(score, signals.strength, count, among)
-        active, group.off_until = connectivity.disable(
-            active, group.off_until, off, step, self.cooldown
-        )
-        self._connect(group, active, step)
-        share = group.final_off / len(active)
+        count = min(count, max(0, group.final_off - int(resting.sum())))
+        among = free & ~self._spared(group, score.masked_fill(resting, -torch.inf))
+        off = lowest(score, signals.strength, min(count, int(among.sum())), among)
+        decide = disable if self.disables else freeze
+        self._connect(group, decide(state, off, step, self.cooldown), step)
+        share = group.final_off / size
         self.report(step, "amplitude", amplitude, group.name)
         self.report(step, "threshold", level, group.name)
+        self.report(step, "off", 1 - float(group.state.active.sum()) / size, group.name)
         self.report(step, "target", self.path(step) * share, group.name)
         self.report(step, "effective_target", target * share, group.name)
 
     def _score(self, group: Group, frequency: Tensor) -> Tensor:
-        """Return ν over the threshold's factor where each connection has its own phase."""
+        """Return what is compared with T, by the threshold's factor for each connection's phase.
+
+        That is ν, or for ``score="weighted"`` the rank of ν·|w| in its layer, in (0, 1].
+        """
+        score = frequency
+        if self.options.score == "weighted":
+            weighted = (frequency * group.magnitude).split([layer.size for layer in group.layers])
+            score = torch.cat([rank_in_layer(part) for part in weighted])
         if self.options.argument == "progress":
-            return frequency
-        if self.options.argument == "frequency":
-            phase = frequency
-        else:
+            return score
+        phase = frequency
+        if self.options.argument == "magnitude":
             magnitude = group.magnitude
             phase = magnitude / magnitude.max().clamp_min(torch.finfo(magnitude.dtype).tiny)
-        factors = self.threshold.factors(phase)
-        # ν = 0 stays 0 whatever its factor; a factor of 0 protects everything else.
-        return torch.where(frequency > 0, frequency / factors, 0)
+        # A score of 0 stays 0 whatever its factor; a factor of 0 protects everything else.
+        return torch.where(score > 0, score / self.threshold.factors(phase), 0)
 
     def _spared(self, group: Group, rank: Tensor) -> Tensor:
         """Return each layer's best connection under global scope: no layer is left with none."""
@@ -309,30 +311,34 @@ class Resonance(Sparsifier):
                 start += layer.size
         return spared
 
-    def _freeze(self, group: Group, signals: Signals, step: int) -> None:
-        active = group.active
-        cooling = connectivity.is_cooling(active, group.off_until, step)
+    def _project(self, group: Group, signals: Signals, step: int) -> None:
+        state = group.state
         by_magnitude = self.options.projection == "magnitude"
         rank = group.magnitude if by_magnitude else signals.frequency
-        keep = len(active) - group.final_off
-        mask = connectivity.project(
-            active,
-            cooling,
+        mask = project(
+            state.active,
+            state.resting(step, self.cooldown if self.disables else 0),
             rank,
             signals.frequency,
             signals.strength,
-            keep,
-            self._spared(group, rank.masked_fill(~active, -1)),
+            len(rank) - group.final_off,
+            self._spared(group, rank.masked_fill(~state.active, -1)),
         )
-        self._connect(group, mask, step)
+        changed = mask != state.active
+        final = State(mask, mask, state.since.masked_fill(changed, step))
+        self._connect(group, final, step)
         group.histories = [  # the signals are not needed any more, and they are the memory
             History(self.options.window, 0, history.rows.dtype) for history in group.histories
         ]
 
-    def _connect(self, group: Group, active: Tensor, step: int) -> None:
-        parts = active.split([layer.size for layer in group.layers])
-        for layer, part in zip(group.layers, parts, strict=True):
+    def _connect(self, group: Group, state: State, step: int) -> None:
+        group.state = state
+        sizes = [layer.size for layer in group.layers]
+        frozen = state.frozen.split(sizes) if not self.disables else [None] * len(sizes)
+        for layer, part, held in zip(group.layers, state.mask.split(sizes), frozen, strict=True):
             self.set_mask(layer, part.view(layer.shape), step)
+            if held is not None:
+                layer.hold(held.view(layer.shape))
 
     # ------------------------------------------------------------------ state
 
@@ -340,7 +346,8 @@ class Resonance(Sparsifier):
         """Return histories, cooldowns, controllers and the accuracy feedback."""
         groups = {
             group.name: {
-                "off_until": group.off_until,
+                "active": group.state.active,
+                "since": group.state.since,
                 "controller": asdict(group.controller),
                 "histories": [
                     {"rows": history.rows, "recorded": history.recorded}
@@ -358,13 +365,23 @@ class Resonance(Sparsifier):
         """Take back what `extra_state` gave."""
         for group in self.groups:
             saved = state["groups"][group.name]
-            group.off_until = saved["off_until"].clone()
+            mask = torch.cat([layer.mask.flatten() for layer in group.layers])
+            group.state = State(saved["active"].clone(), mask, saved["since"].clone())
+            self._connect(group, group.state, 0)
             group.controller = AmplitudeController(**saved["controller"])
             for history, kept in zip(group.histories, saved["histories"], strict=True):
                 history.rows = kept["rows"].clone()
                 history.recorded = kept["recorded"]
         self.feedback.best = state["feedback"]["best"]
         self.feedback.factor = state["feedback"]["factor"]
+
+
+def rank_in_layer(values: Tensor) -> Tensor:
+    """Return each value's rank over their number, in (0, 1], ties by index; 0 stays 0. [n]."""
+    order = values.argsort(stable=True)
+    rank = torch.empty_like(values)
+    rank[order] = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)
+    return torch.where(values > 0, rank / len(values), 0)
 
 
 def permutation_within(order: Tensor, live: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from suite.sparsity.layers import (
     mask_gradients,
     mask_weights,
     match_layers,
+    restore_held,
 )
 from suite.sparsity.masks import keep_active, keep_top_global, random_mask
 from suite.sparsity.optimizer import keeps_zeros
@@ -142,9 +143,10 @@ class Sparsifier:
         return self.replaces_step(step)
 
     def after_step(self, step: int) -> None:
-        """Restore what an untested optimizer may have broken."""
+        """Put back what the optimizer may not change: held weights, zeros under untested ones."""
         if self._masks_weights:
             mask_weights(self.layers)
+        restore_held(self.layers)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to go on in fresh objects, bit by bit."""

@@ -95,7 +95,7 @@ def test_without_modulation_the_sparsity_follows_its_path_exactly():
     def check(step: int) -> None:
         if sparsifier.timetable.is_decision(step):
             for group in sparsifier.groups:
-                off = int((~group.active).sum())
+                off = int((~group.state.active).sum())
                 assert off == int(sparsifier.path(step) * group.final_off)
 
     fit(model, optimizer, sparsifier, after=check)
@@ -160,11 +160,38 @@ def test_without_a_validation_split_the_accuracy_feedback_is_off():
         {"history_dtype": "float32"},
         {"modulation": 1.0},
         {"interpolate": False},
+        {"cooling": "freeze"},
+        {"cooling": "freeze", "scope": "global"},
+        {"cooling": "freeze", "score": "weighted", "solve": "feedback"},
+        {"score": "weighted", "scope": "global"},
     ],
 )
 def test_every_option_ends_exactly_on_target(options):
     model, optimizer, sparsifier = attached(**options)
     fit(model, optimizer, sparsifier)
+    assert sparsifier.missed_target() == ""
+
+
+def test_frozen_weights_stay_in_the_network_and_do_not_move_under_momentum():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make("resonance_pseudocode", cooldown=12)
+    sparsifier.attach(model, optimizer)
+    layer, group = sparsifier.layers[2], sparsifier.groups[-2]
+    before, held = layer.values.clone(), torch.zeros(layer.shape, dtype=torch.bool)
+    counts = []
+
+    def check(step: int) -> None:
+        nonlocal before, held
+        now = group.state.frozen.view(layer.shape)
+        assert torch.equal(layer.values[held & now], before[held & now])
+        held = now
+        counts.append(int((held & (layer.values != 0)).sum()))
+        before = layer.values.clone()
+
+    fit(model, optimizer, sparsifier, after=check)
+    assert max(counts) > 100
+    assert counts[-1] == 0
     assert sparsifier.missed_target() == ""
 
 

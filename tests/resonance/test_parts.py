@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.resonance.connectivity import NEVER, disable, is_cooling, lowest, project
+from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
-from suite.resonance.method import permutation_within
+from suite.resonance.method import permutation_within, rank_in_layer
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 
 
@@ -55,34 +55,48 @@ def test_the_lowest_are_ordered_by_score_then_strength_then_index(rows, data):
 
 @settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 12), st.integers(0, 2**31))
-def test_no_connection_returns_before_its_cooldown(cooldown, every, seed):
+def test_disabled_connections_return_after_their_cooldown_and_not_before(cooldown, every, seed):
     generator = torch.Generator().manual_seed(seed)
-    n = 50
-    active = torch.ones(n, dtype=torch.bool)
-    off_until = torch.full((n,), NEVER, dtype=torch.int32)
-    went_off = torch.full((n,), -1)
+    state = State.dense(50, torch.device("cpu"))
+    went_off = torch.full((50,), -1)
     for step in range(every, 20 * every, every):
-        off = torch.rand(n, generator=generator) < 0.5
-        before = active
-        active, off_until = disable(active, off_until, off, step, cooldown)
-        returned = active & ~before
+        off = torch.rand(50, generator=generator) < 0.5
+        before, state = state, disable(state, off, step, cooldown)
+        returned = state.active & ~before.active
         assert bool((step - went_off[returned] >= cooldown).all())
-        # What has cooled and lies above the threshold does return.
-        cooled = ~before & ~off & (step - went_off >= cooldown)
-        assert bool(active[cooled].all())
-        assert not bool((active & off).any())
-        went_off[before & ~active] = step
+        # What has rested and lies above the threshold does return.
+        rested = ~before.active & ~off & (step - went_off >= cooldown)
+        assert bool(state.active[rested].all())
+        assert not bool((state.active & off).any())
+        assert torch.equal(state.mask, state.active)
+        went_off[before.active & ~state.active] = step
 
 
 def test_a_connection_that_stays_off_does_not_begin_its_cooldown_again():
-    active = torch.tensor([True])
-    off_until = torch.tensor([NEVER], dtype=torch.int32)
-    off = torch.tensor([True])
-    active, off_until = disable(active, off_until, off, 10, 20)
-    assert bool(is_cooling(active, off_until, 29))
-    active, off_until = disable(active, off_until, off, 30, 20)
-    active, off_until = disable(active, off_until, ~off, 31, 20)
-    assert bool(active)
+    on, off = torch.tensor([False]), torch.tensor([True])
+    state = disable(State.dense(1, on.device), off, 10, 20)
+    assert bool(state.resting(29, 20))
+    state = disable(state, off, 30, 20)
+    assert bool(disable(state, on, 31, 20).active)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 40), st.integers(1, 12), st.integers(0, 2**31))
+def test_frozen_connections_are_zeroed_after_their_cooldown_and_not_before(cooldown, every, seed):
+    generator = torch.Generator().manual_seed(seed)
+    state = State.dense(50, torch.device("cpu"))
+    inactive_since = torch.zeros(50, dtype=torch.long)
+    for step in range(every, 20 * every, every):
+        off = torch.rand(50, generator=generator) < 0.6
+        before, state = state, freeze(state, off, step, cooldown)
+        assert torch.equal(state.active, ~off)
+        inactive_since[before.active & off] = step
+        zeroed = before.mask & ~state.mask
+        assert bool((step - inactive_since[zeroed] > cooldown).all())
+        kept = off & before.mask & ~before.active & (step - inactive_since <= cooldown)
+        assert bool(state.frozen[kept].all())
+        long_off = off & ~before.active & before.mask & (step - inactive_since > cooldown)
+        assert not bool(state.mask[long_off].any())
 
 
 def test_the_projection_takes_active_then_inactive_then_cooling():
@@ -160,3 +174,7 @@ def test_a_fixed_shuffle_changes_little_where_little_dies():
     live[:100] = False
     after = permutation_within(order, live)
     assert float((before == after).float().mean()) > 0.97
+
+
+def test_ranks_are_shares_of_the_layer_and_zero_stays_zero():
+    assert rank_in_layer(torch.tensor([0.3, 0.0, 0.1, 0.3])).tolist() == [0.75, 0, 0.5, 1.0]
