@@ -1,8 +1,5 @@
 """RigL: dynamic sparse training with growth by gradient."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -10,8 +7,6 @@ from suite.declare import Hyperparameter, Method, Search
 from suite.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.schedule import CosineDecay
-from suite.sparsity.sparsifier import Plan
 
 METHOD = Method(
     "rigl",
@@ -46,11 +41,6 @@ class RigL(DropGrow):
     excludes the just-dropped, which is another method at high drop fractions.
     """
 
-    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
-        super().__init__(plan, options)
-        end = self.step_at(self.options.update_end)
-        self._fraction = CosineDecay(self.options.drop_fraction, max(1, end))
-
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether `step` is an update."""
         return self.is_update(step)
@@ -58,10 +48,6 @@ class RigL(DropGrow):
     def replaces_step(self, step: int) -> bool:
         """Return whether the update takes the place of the optimizer step."""
         return bool(self.options.replace_step) and self.is_update(step)
-
-    def fraction(self, step: int) -> float:
-        """Return f(t)."""
-        return self._fraction(step)
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |∇|; zero where the layer had no part in the loss."""

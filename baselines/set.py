@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from suite.declare import Hyperparameter, Method, Search
+from suite.errors import InvalidInput
 from suite.hyperparameters import LAYERWISE
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
@@ -76,7 +77,11 @@ class Set(DropGrow):
     def update_interval(self) -> int:
         """Return ΔT in steps: an epoch unless a number was given."""
         every = self.options.update_every
-        return self.plan.steps_per_epoch if every == "epoch" else int(every)
+        if every != "epoch":
+            return int(every)
+        if self.plan.steps_per_epoch == 0:
+            raise InvalidInput("set updates once an epoch: give steps_per_epoch, or update_every")
+        return self.plan.steps_per_epoch
 
     def fraction(self, step: int) -> float:
         """Return ζ, constant."""

@@ -1,3 +1,49 @@
 """The engine of resonance-bench: sparse core, resonance method, training, studies, records."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from suite.embed import Embedded
+
 __version__ = "0.1.0"
+
+
+def sparsify(
+    model: "torch.nn.Module",
+    optimizer: "torch.optim.Optimizer",
+    method: str,
+    *,
+    sparsity: float,
+    steps: int,
+    seed: int = 0,
+    steps_per_epoch: int | None = None,
+    **hyperparameters: Any,
+) -> "Embedded":
+    """Sparsify a model in a training loop of your own: any method of the suite, in one call.
+
+    Call it once, after the optimizer is built and before training. From then on every
+    ``optimizer.step()`` records, masks and updates connectivity; nothing else changes.
+
+    Args:
+        model: its Linear and Conv weights that `optimizer` trains are pruned.
+        optimizer: SGD, Adam and AdamW keep pruned weights at zero by themselves; under others
+            they are masked after every step.
+        method: a name from ``resonance list methods``.
+        sparsity: target share of zeros among the prunable weights, in [0, 1).
+        steps: how many times ``optimizer.step()`` will be called; schedules follow it.
+        seed: for what the method draws at random.
+        steps_per_epoch: needed by methods that update once an epoch (SET).
+        hyperparameters: as listed by ``resonance info METHOD``.
+
+    Returns:
+        a handle: current sparsity, masks, state to save, `validated` for accuracy feedback, and
+        `rounds` for methods that train more than once.
+
+    Raises:
+        suite.errors.InvalidInput: what was given cannot be used; the message says what to change.
+    """
+    from suite.embed import embed
+
+    return embed(model, optimizer, method, sparsity, steps, seed, steps_per_epoch, hyperparameters)

@@ -28,7 +28,7 @@ ONE_ROUND = [name for name in SPARSE_METHODS if name != "lottery_ticket"]
 PLAN = Plan(steps=120, sparsity=0.9, seed=0, steps_per_epoch=30)
 
 FAST: dict[str, dict[str, Any]] = {
-    "rigl": {"update_every": 10},
+    **{n: {"update_every": 10} for n in ("rigl", "resonance_coherent", "rigl_mean_gradient")},
     "magnitude": {"update_every": 20},
     "resonance": {"window": 8, "update_every": 5},
     **{

@@ -3,6 +3,8 @@
 A history is a tensor [N, n]: one row per recorded step, one column per connection, oldest first.
 """
 
+import functools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +13,11 @@ from torch import Tensor
 SILENT = 1e-6
 """A window whose power after detrending is at most this share of its raw power counts as zero."""
 
-CHUNK = 16_384
-"""Connections transformed at a time, so that a chunk's spectrum stays in cache."""
+CHUNK = {"cpu": 2**18, "cuda": 2**25}
+"""Values (window × connections) transformed at a time: on a CPU, so that they stay in cache."""
+
+MATRIX_UP_TO = 128
+"""Largest window whose transform is a matrix product; above, the FFT is cheaper."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,14 @@ class History:
         self.recorded += 1
         return row
 
+    @property
+    def oldest(self) -> int:
+        """Row that holds the oldest gradient of a full history."""
+        return self.recorded % self.window
+
     def ordered(self, start: int, stop: int) -> Tensor:
         """Return connections `start` to `stop` as float32 [N, stop − start], oldest first."""
-        part = self.rows[:, start:stop].float()
-        return part.roll(-(self.recorded % self.window), dims=0)
+        return self.rows[:, start:stop].float().roll(-self.oldest, dims=0)
 
 
 def spectrum(history: Tensor, *, detrend: str = "mean", taper: str = "hann") -> Tensor:
@@ -96,25 +105,27 @@ def dominant(power: Tensor, *, interpolate: bool = True) -> tuple[Tensor, Tensor
     neighbours, at most half a bin; at an edge (k = 1 or K) by the power-weighted centroid of the
     two bins there. Otherwise a tenth of white noise would tie at ν = 1.
     """
-    bins = power.shape[0]
     peak, index = power.max(0)
     strength = peak / power.sum(0).clamp_min(torch.finfo(power.dtype).tiny)
-    position = index.to(power.dtype) + 1
-    if interpolate:
-        inside = index.clamp(1, bins - 2)
-        around = torch.stack([inside - 1, inside, inside + 1])
-        near = power.gather(0, around)
-        low, middle, high = near.clamp_min(torch.finfo(power.dtype).tiny).log()
-        curvature = low - 2 * middle + high
-        shift = torch.where(curvature < 0, 0.5 * (low - high) / curvature, 0).clamp(-0.5, 0.5)
-        # At an edge the peak is near[0] or near[2]; its only neighbour is the middle one.
-        total = (near[0] + near[1]).clamp_min(torch.finfo(power.dtype).tiny)
-        first = 1 + near[1] / total
-        total = (near[1] + near[2]).clamp_min(torch.finfo(power.dtype).tiny)
-        last = bins - near[1] / total
-        position = torch.where(index == 0, first, position + shift)
-        position = torch.where(index == bins - 1, last, position)
-    return position / bins, strength
+    position = _refine(power, index) if interpolate else index.to(power.dtype) + 1
+    return position / len(power), strength
+
+
+def _refine(power: Tensor, index: Tensor) -> Tensor:
+    """Return the position, in bins from 1, of the peak at row `index` of `power` [K, n]."""
+    bins = len(power)
+    inside = index.clamp(1, bins - 2)
+    near = power.gather(0, torch.stack([inside - 1, inside, inside + 1]))
+    near.clamp_min_(torch.finfo(power.dtype).tiny)
+    low, middle, high = near.log()
+    curvature = low - 2 * middle + high
+    # Where the three are equal the curvature is 0 and 0/0 falls to no shift.
+    shift = ((low - high) / (2 * curvature)).nan_to_num_(0.0).clamp_(-0.5, 0.5)
+    # At an edge the peak is near[0] or near[2]; its only neighbour is the middle one.
+    first = 1 + near[1] / (near[0] + near[1])
+    last = bins - near[1] / (near[1] + near[2])
+    position = torch.where(index == 0, first, shift.add_(index).add_(1))
+    return torch.where(index == bins - 1, last, position)
 
 
 def detect(
@@ -122,35 +133,149 @@ def detect(
 ) -> Signals:
     """Read a full history: the resonance frequency of every connection, and what goes with it.
 
+    Up to N = 128 the transform is one matrix product per chunk. Tapering and detrending are
+    folded into the matrix, the order of the ring is a rotation of its columns, so nothing of the
+    history is copied but the chunk at hand. Above, ``torch.fft`` is used.
+
     Raises:
         ValueError: the history is not full, or holds a NaN or an infinity.
     """
     if not history.full:
         raise ValueError(f"{history.recorded} of {history.window} gradients recorded")
-    parts = [
-        _detect_chunk(history.ordered(start, start + CHUNK), detrend, taper, interpolate)
-        for start in range(0, history.rows.shape[1], CHUNK)
-    ]
-    signals = Signals(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    size, device = history.rows.shape[1], history.rows.device
+    columns = [torch.empty(size, device=device) for _ in range(4)]
+    chunk = min(CHUNK.get(device.type, CHUNK["cpu"]) // history.window, size)
+    transform: _MatrixTransform | _FourierTransform
+    if history.window <= MATRIX_UP_TO:
+        transform = _MatrixTransform(history, chunk, detrend, taper, interpolate)
+    else:
+        transform = _FourierTransform(history, detrend, taper, interpolate)
+    for start in range(0, size, chunk):
+        stop = min(start + chunk, size)
+        for column, part in zip(columns, transform(start, stop), strict=True):
+            column[start:stop] = part
+    signals = Signals(*columns)
     if not bool(signals.power.isfinite().all()):
         raise ValueError("a recorded gradient is not finite")
     return signals
 
 
-def _detect_chunk(
-    part: Tensor, detrend: str, taper: str, interpolate: bool
+class _FourierTransform:
+    """Detection of one chunk through ``torch.fft``: the definition, for any window."""
+
+    def __init__(self, history: History, detrend: str, taper: str, interpolate: bool) -> None:
+        self.history = history
+        self.detrend = detrend
+        self.taper = taper
+        self.interpolate = interpolate
+
+    def __call__(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        part = self.history.ordered(start, stop)
+        mean = part.mean(0)
+        raw = part.square().mean(0)
+        kept = (part - mean).square().mean(0) if self.detrend == "mean" else raw
+        power = spectrum(part, detrend=self.detrend, taper=self.taper)
+        frequency, strength = dominant(power, interpolate=self.interpolate)
+        return _signals(frequency, strength, mean, raw, kept)
+
+
+class _MatrixTransform:
+    """Detection of one chunk by a matrix product, in buffers that are allocated once.
+
+    The dominant bin is found by one integer maximum: the bin's number is written into the lowest
+    bits of its power's mantissa (floats of one sign order as integers do). Two bins closer than
+    2^(bits − 23) of their power, 2^−19 at N = 32, therefore count as equal, the lower one winning.
+    """
+
+    def __init__(
+        self, history: History, chunk: int, detrend: str, taper: str, interpolate: bool
+    ) -> None:
+        device, window = history.rows.device, history.window
+        self.history = history
+        self.bins = window // 2
+        self.detrended = detrend == "mean"
+        self.interpolate = interpolate
+        self.matrix = _dft_matrix(window, detrend, taper).to(device).roll(history.oldest, dims=1)
+        self.low = (1 << (self.bins - 1).bit_length()) - 1
+        numbers = torch.arange(self.bins, dtype=torch.int32, device=device)
+        self.numbers = (self.low - numbers)[:, None]
+        self.buffers = _Buffers(window, chunk, device)
+
+    def __call__(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        b = self.buffers.narrowed(stop - start)
+        b.signal.copy_(self.history.rows[:, start:stop])
+        torch.mm(self.matrix, b.signal, out=b.lines)
+        mean = b.lines[-1].clone()  # the last row, the sine of the Nyquist bin, is zero anyway
+        b.lines[-1].zero_()
+        raw = b.signal.square_().sum(0).div_(self.history.window)
+        b.lines.square_()
+        power = torch.add(b.lines[: self.bins], b.lines[self.bins :], out=b.power)
+        packed = torch.bitwise_and(power.view(torch.int32), ~self.low, out=b.packed)
+        best = packed.bitwise_or_(self.numbers).amax(0)
+        index = self.low - (best & self.low)
+        peak = (best & ~self.low).view(torch.float32)
+        strength = peak / power.sum(0).clamp_min_(torch.finfo(torch.float32).tiny)
+        position = _refine(power, index.long()) if self.interpolate else index.float() + 1
+        kept = raw - mean.square() if self.detrended else raw
+        return _signals(position.div_(self.bins), strength, mean, raw, kept)
+
+
+class _Buffers:
+    """Room for a chunk: its signal [N, c], the lines of its transform [N, c], its power [K, c]."""
+
+    def __init__(self, window: int, chunk: int, device: torch.device) -> None:
+        self.signal = torch.empty(window, chunk, device=device)
+        self.lines = torch.empty(window, chunk, device=device)
+        self.power = torch.empty(window // 2, chunk, device=device)
+        self.packed = torch.empty(window // 2, chunk, dtype=torch.int32, device=device)
+
+    def narrowed(self, width: int) -> "_Buffers":
+        """Return buffers for the last, narrower chunk; these where it is not narrower."""
+        window, chunk = self.signal.shape
+        return self if width == chunk else _Buffers(window, width, self.signal.device)
+
+
+@functools.lru_cache(maxsize=16)
+def _dft_matrix(window: int, detrend: str, taper: str) -> Tensor:
+    """Return the real transform [N, N] with taper and detrending folded in, float32.
+
+    Rows: the cosines of bins 1 … K, the sines of bins 1 … K − 1, and the mean of the window.
+    """
+    n = torch.arange(window, dtype=torch.float64)
+    k = torch.arange(1, window // 2 + 1, dtype=torch.float64)
+    angle = 2 * math.pi * torch.outer(k, n) / window
+    matrix = torch.cat([angle.cos(), angle.sin()])
+    if taper == "hann":
+        matrix *= torch.hann_window(window, dtype=torch.float64)
+    if detrend == "mean":
+        matrix -= matrix.mean(1, keepdim=True)
+    matrix[-1] = 1 / window
+    return matrix.float()
+
+
+def _signals(
+    frequency: Tensor, strength: Tensor, mean: Tensor, raw: Tensor, kept: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    mean = part.mean(0)
-    raw = part.square().mean(0)
-    kept = (part - mean).square().mean(0) if detrend == "mean" else raw
-    frequency, strength = dominant(
-        spectrum(part, detrend=detrend, taper=taper), interpolate=interpolate
-    )
+    """Return the columns of `Signals`; `raw`, `kept`: mean squares before and after detrending."""
     silent = kept <= SILENT * raw
     coherence = mean.square() / raw.clamp_min(torch.finfo(raw.dtype).tiny)
     return (
-        frequency.masked_fill(silent, 0),
-        strength.masked_fill(silent, 0),
+        frequency.masked_fill_(silent, 0),
+        strength.masked_fill_(silent, 0),
         raw.sqrt(),
-        coherence.clamp_max(1),
+        coherence.clamp_max_(1),
     )
+
+
+def permutation_within(order: Tensor, live: Tensor) -> Tensor:
+    """Return the permutation that `order` induces on the `live` connections; others stay put.
+
+    Each live connection follows the cycle of `order` until it meets a live one again (the first
+    return), so the same `order` gives nearly the same permutation while `live` changes a little.
+    Both [n]; the result says where each connection's signal comes from.
+    """
+    place = torch.arange(len(order), device=order.device)
+    hop = torch.where(live, place, order)
+    for _ in range(len(order).bit_length()):
+        hop = hop[hop]
+    return torch.where(live, hop[order], place)

@@ -3,9 +3,37 @@
 from dataclasses import replace
 
 from suite.declare import Hyperparameter, Method, Search
-from suite.hyperparameters import DENSE_LAYERS, DISTRIBUTION, UNIFORM_DENSE
+from suite.hyperparameters import (
+    DENSE_LAYERS,
+    DISTRIBUTION,
+    DROP_FRACTION,
+    LAYERWISE,
+    UNIFORM_DENSE,
+    UPDATE_END,
+    UPDATE_EVERY,
+)
 
 SEED = "the method's proposal"
+
+RECORD_EVERY = Hyperparameter(
+    "record_every",
+    int,
+    1,
+    "one gradient in this many is kept",
+    low=1,
+    unit="steps",
+    search=Search(low=1, high=10, log=True),
+)
+
+SHUFFLE = Hyperparameter(
+    "shuffle",
+    str,
+    "none",
+    "control: permute the signals within each layer, by one permutation per trial or a fresh "
+    "one at each decision",
+    choices=("none", "fixed", "each"),
+    search=Search(choices=("none",)),
+)
 
 HYPERPARAMETERS = (
     DISTRIBUTION,
@@ -22,15 +50,7 @@ HYPERPARAMETERS = (
         source=SEED,
         search=Search(choices=(16, 32, 64, 128)),
     ),
-    Hyperparameter(
-        "record_every",
-        int,
-        1,
-        "one gradient in this many is kept",
-        low=1,
-        unit="steps",
-        search=Search(low=1, high=10, log=True),
-    ),
+    RECORD_EVERY,
     Hyperparameter(
         "detrend",
         str,
@@ -228,22 +248,43 @@ HYPERPARAMETERS = (
         "what ranks connections of one state in the final projection",
         choices=("magnitude", "score"),
     ),
+    SHUFFLE,
+)
+
+COHERENT = (
+    *LAYERWISE,
+    UPDATE_EVERY,
+    DROP_FRACTION,
+    UPDATE_END,
+    RECORD_EVERY,
     Hyperparameter(
-        "shuffle",
-        str,
-        "none",
-        "control: permute the signals within each layer, by one permutation per trial or a fresh "
-        "one at each decision",
-        choices=("none", "fixed", "each"),
-        search=Search(choices=("none",)),
+        "drop_power",
+        float,
+        0.5,
+        "p: the smallest |w|·power^p are dropped",
+        low=0.0,
+        high=4.0,
+        search=Search(low=0.0, high=1.0),
     ),
+    Hyperparameter(
+        "coherence_power",
+        float,
+        0.5,
+        "q: the largest |mean g|·c^q are grown",
+        low=0.0,
+        high=4.0,
+        search=Search(low=0.0, high=1.0),
+    ),
+    SHUFFLE,
 )
 
 
-def with_defaults(**defaults: str | float | bool) -> tuple[Hyperparameter, ...]:
-    """Return the family's hyperparameters with other defaults."""
+def with_defaults(
+    parameters: tuple[Hyperparameter, ...], **defaults: str | float | bool
+) -> tuple[Hyperparameter, ...]:
+    """Return `parameters` with other defaults."""
     return tuple(
-        replace(p, default=defaults[p.name]) if p.name in defaults else p for p in HYPERPARAMETERS
+        replace(p, default=defaults[p.name]) if p.name in defaults else p for p in parameters
     )
 
 
@@ -266,7 +307,7 @@ METHODS = (
         summary="resonance as its pseudocode has it: below the threshold weights are frozen first",
         implementation="suite.resonance.method:Resonance",
         family="resonance",
-        hyperparameters=with_defaults(cooling="freeze"),
+        hyperparameters=with_defaults(HYPERPARAMETERS, cooling="freeze"),
         cost="as resonance",
     ),
     Method(
@@ -276,7 +317,7 @@ METHODS = (
         summary="freezes by the rank of frequency times magnitude",
         implementation="suite.resonance.method:Resonance",
         family="resonance",
-        hyperparameters=with_defaults(cooling="freeze", score="weighted"),
+        hyperparameters=with_defaults(HYPERPARAMETERS, cooling="freeze", score="weighted"),
         cost="as resonance",
     ),
     Method(
@@ -286,7 +327,28 @@ METHODS = (
         summary="control: resonance with the frequencies permuted among connections",
         implementation="suite.resonance.method:Resonance",
         family="resonance",
-        hyperparameters=with_defaults(shuffle="fixed"),
+        hyperparameters=with_defaults(HYPERPARAMETERS, shuffle="fixed"),
         cost="as resonance",
+    ),
+    Method(
+        "resonance_coherent",
+        "this project",
+        title="Coherent",
+        summary="sparse-to-sparse relative: grows where the gradients of a period agree; not the "
+        "resonance method",
+        implementation="suite.resonance.coherent:Coherent",
+        family="resonance",
+        hyperparameters=COHERENT,
+        cost="3 f_S; 2 f_S + f_D every record_every-th step",
+    ),
+    Method(
+        "rigl_mean_gradient",
+        "this project",
+        title="RigL, mean gradient",
+        summary="control of coherent: grows by the mean gradient of a period alone",
+        implementation="suite.resonance.coherent:Coherent",
+        family="resonance",
+        hyperparameters=with_defaults(COHERENT, drop_power=0.0, coherence_power=0.0),
+        cost="as resonance_coherent",
     ),
 )

@@ -14,7 +14,7 @@ from suite.resonance.controller import (
     AmplitudeController,
     count_at_or_below,
 )
-from suite.resonance.detector import History, Signals, detect
+from suite.resonance.detector import History, Signals, detect, permutation_within
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.schedule import CubicRamp
@@ -382,20 +382,6 @@ def rank_in_layer(values: Tensor) -> Tensor:
     rank = torch.empty_like(values)
     rank[order] = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)
     return torch.where(values > 0, rank / len(values), 0)
-
-
-def permutation_within(order: Tensor, live: Tensor) -> Tensor:
-    """Return the permutation that `order` induces on the `live` connections; others stay put.
-
-    Each live connection follows the cycle of `order` until it meets a live one again (the first
-    return), so the same `order` gives nearly the same permutation while `live` changes a little.
-    Both [n]; the result says where each connection's signal comes from.
-    """
-    place = torch.arange(len(order), device=order.device)
-    hop = torch.where(live, place, order)
-    for _ in range(len(order).bit_length()):
-        hop = hop[hop]
-    return torch.where(live, hop[order], place)
 
 
 def _columns(signals: Signals) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -12,18 +12,16 @@ from torch import Tensor
 
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import grow, keep_active
-from suite.sparsity.schedule import UpdateSchedule
+from suite.sparsity.schedule import CosineDecay, UpdateSchedule
 from suite.sparsity.sparsifier import Plan, Sparsifier
 
 
 class DropGrow(Sparsifier, ABC):
     """Starts from a random mask; at each update drops some active weights and grows as many.
 
-    A subclass gives `schedule` in its constructor, `fraction` (the share of active weights to
-    drop at a step) and `grow_scores`; `drop_scores` is |w| unless overridden.
+    A subclass gives `grow_scores`. Unless overridden, `drop_scores` is |w| and `fraction`, the
+    share of active weights to drop, RigL's cosine.
     """
-
-    schedule: UpdateSchedule
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
@@ -32,6 +30,7 @@ class DropGrow(Sparsifier, ABC):
         every = self.update_interval()
         end = self.step_at(self.options.update_end) - 1
         self.schedule = UpdateSchedule(every=every, start=every, end=end)
+        self._decay = CosineDecay(self.options.drop_fraction, max(1, end + 1))
 
     def update_interval(self) -> int:
         """Return ΔT in steps."""
@@ -63,9 +62,9 @@ class DropGrow(Sparsifier, ABC):
         scores = self.drop_scores(layer, step).flatten()
         return keep_active(layer.mask.flatten(), scores, layer.active - drop)
 
-    @abstractmethod
     def fraction(self, step: int) -> float:
-        """Return the share of active weights to drop at `step`."""
+        """Return the share of active weights to drop at `step`: f(t) = α/2·(1 + cos(πt/T_end))."""
+        return self._decay(step)
 
     def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return scores of the weight's shape; the lowest active ones are dropped."""

@@ -19,6 +19,13 @@ class UpdateSchedule:
     end: int
     close: bool = False
 
+    @property
+    def last(self) -> int:
+        """Return the step of the last update."""
+        if self.close:
+            return self.end
+        return self.start + (self.end - self.start) // self.every * self.every
+
     def is_update(self, step: int) -> bool:
         """Return whether connectivity is updated at `step`."""
         if self.close and step == self.end:

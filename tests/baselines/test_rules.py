@@ -58,7 +58,7 @@ def test_rigl_drops_the_smallest_weights_and_grows_the_largest_gradients():
             continue
         drop = math.floor(fraction * len(active))
         assert drop > 0
-        kept = active - by(values.abs(), active, drop, largest=False)
+        kept = by(values.abs(), active, len(active) - drop, largest=True)
         grown = by(gradient.abs(), set(range(mask.numel())) - kept, drop, largest=True)
         assert indices(after) == kept | grown
 
@@ -112,7 +112,7 @@ def test_set_drops_each_sign_by_itself():
         sides = [{i for i in active if flat[i] >= 0}, {i for i in active if flat[i] < 0}]
         kept = set()
         for side in sides:
-            kept |= side - by(values.abs(), side, math.floor(0.3 * len(side)), largest=False)
+            kept |= by(values.abs(), side, len(side) - math.floor(0.3 * len(side)), largest=True)
         assert kept <= indices(after)
         assert len(indices(after)) == len(active)
 
@@ -123,7 +123,7 @@ def test_set_by_magnitude_drops_the_smallest_together():
         if len(active) == mask.numel():
             continue
         drop = math.floor(0.3 * len(active))
-        kept = active - by(values.abs(), active, drop, largest=False)
+        kept = by(values.abs(), active, len(active) - drop, largest=True)
         assert kept <= indices(after)
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
-from suite.resonance.method import permutation_within, rank_in_layer
+from suite.resonance.detector import permutation_within
+from suite.resonance.method import rank_in_layer
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 
 

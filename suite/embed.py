@@ -1,0 +1,166 @@
+"""A method in someone else's training loop, driven by the optimizer's own hooks."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from suite import registry
+from suite.declare import load
+from suite.errors import InvalidInput
+from suite.sparsity.layers import find_prunable
+from suite.sparsity.sparsifier import Plan, Sparsifier
+
+
+def embed(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    method: str,
+    sparsity: float,
+    steps: int,
+    seed: int,
+    steps_per_epoch: int | None,
+    hyperparameters: Mapping[str, Any],
+) -> "Embedded":
+    """Attach a method to `model` and `optimizer`; arguments as for `suite.sparsify`."""
+    declared = registry.methods()[method]
+    if not 0 <= sparsity < 1:
+        raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
+    if steps < 1:
+        raise InvalidInput(f"steps={steps!r} is not usable: give the number of optimizer steps")
+    plan = Plan(
+        steps=steps,
+        sparsity=0.0 if declared.dense else sparsity,
+        seed=seed,
+        steps_per_epoch=steps_per_epoch or 0,
+        validates=True,
+    )
+    options = declared.resolve(hyperparameters)
+    if options.get("replace_step"):
+        raise InvalidInput(
+            "replace_step=true: an optimizer's step cannot be left out from its own hooks; leave "
+            "it off, or train with `resonance run`"
+        )
+    sparsifier: Sparsifier = load(declared.implementation, declared.origin)(plan, options)
+    return Embedded(sparsifier, model, optimizer)
+
+
+class Embedded:
+    """A method at work in a foreign training loop.
+
+    It counts the optimizer's steps. Gradients are read as ``optimizer.step()`` finds them:
+    accumulated over micro-batches, reduced across replicas, unscaled by a GradScaler; a step that
+    the scaler leaves out is not counted.
+    """
+
+    def __init__(
+        self, sparsifier: Sparsifier, model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.sparsifier = sparsifier
+        self.model = model
+        self.optimizer = optimizer
+        self.step = 0
+        self._round = 0
+        self._in_rounds = False
+        _check_optimizer(model, optimizer)
+        sparsifier.attach(model, optimizer)
+        self._rewind = self._snapshot() if self._rewinds_at(0) else {}
+        self._hooks = [
+            optimizer.register_step_pre_hook(self._before_step),
+            optimizer.register_step_post_hook(self._after_step),
+        ]
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros among the prunable weights now."""
+        size = sum(layer.size for layer in self.sparsifier.layers)
+        return 1 - sum(layer.active for layer in self.sparsifier.layers) / size
+
+    def masks(self) -> dict[str, Tensor]:
+        """Return the boolean mask of every prunable weight, by layer name."""
+        return {layer.name: layer.mask for layer in self.sparsifier.layers}
+
+    def validated(self, score: float) -> None:
+        """Tell the method a validation score in points (per cent of accuracy); higher is better."""
+        self.sparsifier.after_validation(self.step, score)
+
+    def rounds(self) -> Iterator[int]:
+        """Yield once per round of training: once for most methods, often for lottery tickets.
+
+        Put the whole training into the body of a ``for``. Between two rounds the method prunes,
+        weights and buffers go back to its rewind step, and the optimizer's state is cleared; the
+        learning rate is the loop's own to restart.
+        """
+        self._in_rounds = True
+        for number in range(self.sparsifier.rounds):
+            if number > 0:
+                self.sparsifier.end_round(number - 1)
+                self.model.load_state_dict(self._rewind)
+                self.optimizer.state.clear()
+                self.sparsifier.restart(self.optimizer)
+                self.step = self.sparsifier.rewind_step
+            self._round = number
+            yield number
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what, with the model's and the optimizer's own state, is needed to go on."""
+        return {
+            "step": self.step,
+            "round": self._round,
+            "rewind": self._rewind,
+            "sparsifier": self.sparsifier.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back a `state_dict`, after the model's and the optimizer's were loaded."""
+        self.step = state["step"]
+        self._round = state["round"]
+        self._rewind = dict(state["rewind"])
+        self.sparsifier.load_state_dict(state["sparsifier"])
+
+    def detach(self) -> None:
+        """Let go of the optimizer: weights stay as they are, nothing is masked any more."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if any(given is not None for given in (*args[1:], *kwargs.values())):
+            raise InvalidInput(
+                f"{type(optimizer).__name__}.step was given a closure, which computes gradients "
+                "after they would be masked; call backward() before step()"
+            )
+        if getattr(optimizer, "found_inf", None) is not None:
+            raise InvalidInput(
+                f"a fused {type(optimizer).__name__} unscales gradients, and leaves steps out, "
+                "inside its step, where neither can be seen; build it with fused=False"
+            )
+        self.step += 1
+        plan, rounds = self.sparsifier.plan, self.sparsifier.rounds
+        if self.step > plan.steps and rounds > 1 and not self._in_rounds:
+            raise InvalidInput(
+                f"this method trains in {rounds} rounds of {plan.steps} steps: put the training "
+                "into `for _ in sparsifier.rounds():`"
+            )
+        self.sparsifier.after_backward(self.step)
+
+    def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.sparsifier.after_step(self.step)
+        if self._round == 0 and self._rewinds_at(self.step):
+            self._rewind = self._snapshot()
+
+    def _rewinds_at(self, step: int) -> bool:
+        return self.sparsifier.rounds > 1 and self.sparsifier.rewind_step == step
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+
+def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for weight in find_prunable(model, optimizer):
+        if id(weight.parameter) not in trained:
+            raise InvalidInput(
+                f"layer '{weight.name}': its weight is not among the optimizer's parameters; give "
+                "the optimizer that trains it, or freeze it with requires_grad_(False)"
+            )

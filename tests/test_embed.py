@@ -1,0 +1,228 @@
+"""A method in a user's own training loop."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from suite import sparsify
+from suite.errors import InvalidInput
+from tests.helpers import (
+    FAST,
+    ONE_ROUND,
+    OPTIMIZERS,
+    PLAN,
+    SPARSE_METHODS,
+    batch_of,
+    conv_net,
+    digits,
+    fit,
+    make,
+)
+
+
+def embedded(method: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options):
+    given = {"sparsity": 0.9, "steps": PLAN.steps, "steps_per_epoch": PLAN.steps_per_epoch}
+    return sparsify(model, optimizer, method, **given | FAST.get(method, {}) | options)
+
+
+def train(model, optimizer, start=0, stop=PLAN.steps, micro=1, scaler=None):
+    data = digits()
+    for step in range(start + 1, stop + 1):
+        optimizer.zero_grad()
+        x, y = batch_of(data, step, 32)
+        for part_x, part_y in zip(x.chunk(micro), y.chunk(micro), strict=True):
+            loss = F.cross_entropy(model(part_x), part_y) / micro
+            (scaler.scale(loss) if scaler else loss).backward()
+        if scaler:
+            scaler.step(optimizer)
+            scaler.update()
+        else:
+            optimizer.step()
+
+
+@pytest.mark.parametrize("method", ONE_ROUND)
+def test_hooks_do_what_the_suites_own_loop_does(method):
+    own, foreign = conv_net(), conv_net()
+    own_optimizer, foreign_optimizer = (OPTIMIZERS["sgd"](m) for m in (own, foreign))
+    sparsifier = make(method)
+    sparsifier.attach(own, own_optimizer)
+    fit(own, own_optimizer, sparsifier)
+    handle = embedded(method, foreign, foreign_optimizer)
+    train(foreign, foreign_optimizer)
+    assert handle.sparsity == pytest.approx(0.9, abs=1e-3)
+    for name, value in own.state_dict().items():
+        assert torch.equal(value, foreign.state_dict()[name]), name
+
+
+def test_lottery_tickets_train_in_rounds():
+    model = conv_net()
+    before = model[6].weight.detach().clone()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("lottery_ticket", model, optimizer, sparsity=0.5, steps=5)
+    starts = []
+    for number in handle.rounds():
+        starts.append(model[6].weight.detach().clone())
+        assert number == 0 or not optimizer.state
+        train(model, optimizer, stop=5)
+    assert len(starts) == 5
+    mask = handle.masks()["6"]
+    assert torch.equal(starts[-1], before * mask)
+    assert handle.sparsity == pytest.approx(0.5, abs=1e-3)
+
+
+def test_training_on_without_rounds_is_refused():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    embedded("lottery_ticket", model, optimizer, sparsity=0.5, steps=5)
+    with pytest.raises(InvalidInput, match="for _ in sparsifier.rounds"):
+        train(model, optimizer, stop=6)
+
+
+@pytest.mark.parametrize("method", ["rigl", "resonance", "resonance_pseudocode"])
+def test_gradient_accumulation_counts_optimizer_steps(method):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    other = copy.deepcopy(model)
+    for net, micro in ((model, 1), (other, 4)):
+        optimizer = OPTIMIZERS["sgd"](net)
+        handle = embedded(method, net.double(), optimizer)
+        digits_double(net, optimizer, micro)
+        assert handle.step == PLAN.steps
+    assert torch.equal(model[1].weight == 0, other[1].weight == 0)
+    assert torch.allclose(model[1].weight, other[1].weight, atol=1e-9)
+
+
+def digits_double(model, optimizer, micro):
+    data = digits()
+    for step in range(1, PLAN.steps + 1):
+        optimizer.zero_grad()
+        x, y = batch_of(data, step, 32)
+        for part_x, part_y in zip(x.double().chunk(micro), y.chunk(micro), strict=True):
+            (F.cross_entropy(model(part_x), part_y) / micro).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("method", ["rigl", "resonance", "resonance_coherent"])
+def test_a_grad_scaler_is_seen_through(method):
+    masks = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=2.0**10)):
+        model = conv_net()
+        optimizer = OPTIMIZERS["sgd"](model)
+        handle = embedded(method, model, optimizer)
+        train(model, optimizer, scaler=scaler)
+        masks.append(handle.masks())
+    same = [
+        float((a == b).float().mean()) for a, b in zip(*(m.values() for m in masks), strict=True)
+    ]
+    assert min(same) == 1.0  # scales are powers of two: nothing is rounded differently
+
+
+def test_steps_that_a_scaler_leaves_out_are_not_recorded():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("resonance", model, optimizer)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for step in range(1, 7):
+        optimizer.zero_grad()
+        x, y = batch_of(digits(), step, 32)
+        scaler.scale(F.cross_entropy(model(x), y)).backward()
+        if step in (2, 5):
+            model[6].weight.grad[3, 4] = torch.inf
+        scaler.step(optimizer)
+        scaler.update()
+    assert handle.step == 4
+    # The first decision, at step 10, reads steps 3 to 10.
+    assert {h.recorded for g in handle.sparsifier.groups for h in g.histories} == {2}
+    assert all(bool(h.rows.isfinite().all()) for g in handle.sparsifier.groups for h in g.histories)
+
+
+def test_a_fused_optimizer_under_a_scaler_is_refused():
+    model = conv_net()
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    embedded("rigl", model, optimizer)
+    with pytest.raises(InvalidInput, match="fused=False"):
+        train(model, optimizer, stop=1, scaler=torch.amp.GradScaler("cpu"))
+
+
+def test_a_closure_is_refused():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    embedded("rigl", model, optimizer)
+    with pytest.raises(InvalidInput, match="closure"):
+        optimizer.step(lambda: torch.tensor(0.0))
+
+
+@pytest.mark.parametrize("method", SPARSE_METHODS)
+def test_state_goes_on_in_fresh_objects(method):
+    def fresh():
+        model = conv_net()
+        optimizer = OPTIMIZERS["adamw"](model)
+        return model, optimizer, embedded(method, model, optimizer)
+
+    whole, whole_optimizer, _ = fresh()
+    train(whole, whole_optimizer)
+    first, first_optimizer, first_handle = fresh()
+    train(first, first_optimizer, stop=53)
+    saved = copy.deepcopy(
+        [first.state_dict(), first_optimizer.state_dict(), first_handle.state_dict()]
+    )
+    again, again_optimizer, handle = fresh()
+    for target, state in zip((again, again_optimizer, handle), saved, strict=True):
+        target.load_state_dict(state)
+    train(again, again_optimizer, start=53)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_after_detach_nothing_is_masked():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("static", model, optimizer)
+    handle.detach()
+    train(model, optimizer, stop=3)
+    assert bool(model[6].weight[~handle.masks()["6"]].any())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"sparsity": 1.0}, r"give a number in \[0, 1\)"),
+        ({"steps": 0}, "number of optimizer steps"),
+        ({"method": "rigel"}, "did you mean rigl"),
+        ({"drop_fractoin": 0.1}, "did you mean drop_fraction"),
+        ({"replace_step": True}, "replace_step"),
+        ({"method": "set", "steps_per_epoch": None}, "steps_per_epoch"),
+        ({"method": "resonance", "window": 9}, "give 10"),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(options, says):
+    model = conv_net()
+    before = copy.deepcopy(model.state_dict())
+    optimizer = OPTIMIZERS["sgd"](model)
+    given = {"method": "rigl", "sparsity": 0.9, "steps": 120, "steps_per_epoch": 30} | options
+    with pytest.raises(InvalidInput, match=says) as refusal:
+        sparsify(model, optimizer, given.pop("method"), **given)
+    assert "\n" not in str(refusal.value)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_weight_of_another_optimizer_is_refused_by_name():
+    model = conv_net()
+    optimizer = torch.optim.SGD(model[6].parameters(), 0.1)
+    with pytest.raises(InvalidInput, match="layer '0'"):
+        embedded("rigl", model, optimizer)
+
+
+def test_sparsify_imports_no_tasks():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, torch; from suite import sparsify;"
+        "m = torch.nn.Linear(8, 8); o = torch.optim.SGD(m.parameters(), 0.1);"
+        "sparsify(m, o, 'rigl', sparsity=0.5, steps=10);"
+        "assert not any(n.split('.')[0] == 'tasks' for n in sys.modules), sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
