@@ -341,6 +341,25 @@ def _information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     return content, parameters
 
 
+@app.command()
+def inspect(
+    trial: Annotated[str, typer.Argument(help="A trial's key, or how it begins.")],
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; site/trials/KEY if not given.")
+    ] = None,
+) -> None:
+    """Look into one trial: a page and pictures of what happened while it trained."""
+    from leaderboard.inspection import find_trial
+    from leaderboard.inspection import inspect as write
+
+    results = Store(store)
+    folder = out or Path("site") / "trials" / find_trial(results, trial).key
+    written = write(results, trial, folder)
+    say(f"Page: {written.page}")
+    say(f"Pictures: {', '.join(path.name for path in written.pictures)}")
+
+
 # ------------------------------------------------------------------ leaderboard
 
 

@@ -80,9 +80,9 @@ class History:
         """Row that holds the oldest gradient of a full history."""
         return self.recorded % self.window
 
-    def ordered(self, start: int, stop: int) -> Tensor:
-        """Return connections `start` to `stop` as float32 [N, stop − start], oldest first."""
-        return self.rows[:, start:stop].float().roll(-self.oldest, dims=0)
+    def ordered(self, which: slice | Tensor) -> Tensor:
+        """Return the connections `which` (a slice, or indices) as float32 [N, …], oldest first."""
+        return self.rows[:, which].float().roll(-self.oldest, dims=0)
 
 
 def spectrum(history: Tensor, *, detrend: str = "mean", taper: str = "hann") -> Tensor:
@@ -170,7 +170,7 @@ class _FourierTransform:
         self.interpolate = interpolate
 
     def __call__(self, start: int, stop: int) -> tuple[Tensor, ...]:
-        part = self.history.ordered(start, stop)
+        part = self.history.ordered(slice(start, stop))
         mean = part.mean(0)
         raw = part.square().mean(0)
         kept = (part - mean).square().mean(0) if self.detrend == "mean" else raw

@@ -249,6 +249,16 @@ HYPERPARAMETERS = (
         choices=("magnitude", "score"),
     ),
     SHUFFLE,
+    Hyperparameter(
+        "watch",
+        int,
+        2,
+        "connections per layer whose spectrum is recorded at every decision, drawn at random; "
+        "changes nothing else",
+        low=0,
+        high=64,
+        search=Search(choices=(2,)),
+    ),
 )
 
 COHERENT = (

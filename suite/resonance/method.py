@@ -14,11 +14,14 @@ from suite.resonance.controller import (
     AmplitudeController,
     count_at_or_below,
 )
-from suite.resonance.detector import History, Signals, detect, permutation_within
+from suite.resonance.detector import History, Signals, detect, permutation_within, spectrum
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.schedule import CubicRamp
 from suite.sparsity.sparsifier import Plan, Sparsifier
+
+BINS = 20
+"""Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
 
 
 @dataclass
@@ -217,6 +220,7 @@ class Resonance(Sparsifier):
         """Decide, or project onto the target at the freeze."""
         for group in self.groups:
             signals = self._detect(group, step)
+            self._describe(group, signals, step)
             if step == self.timetable.freeze:
                 self._project(group, signals, step)
             else:
@@ -277,11 +281,38 @@ class Resonance(Sparsifier):
         decide = disable if self.disables else freeze
         self._connect(group, decide(state, off, step, self.cooldown), step)
         share = group.final_off / size
-        self.report(step, "amplitude", amplitude, group.name)
-        self.report(step, "threshold", level, group.name)
-        self.report(step, "off", 1 - float(group.state.active.sum()) / size, group.name)
-        self.report(step, "target", self.path(step) * share, group.name)
-        self.report(step, "effective_target", target * share, group.name)
+        for series, value in (
+            ("amplitude", amplitude),
+            ("threshold", level),
+            ("off", 1 - float(group.state.active.sum()) / size),
+            ("target", self.path(step) * share),
+            ("effective_target", target * share),
+        ):
+            self.report(step, series, value, group.name)
+
+    def _describe(self, group: Group, signals: Signals, step: int) -> None:
+        """Report how frequencies and ages are distributed, and the watched spectra."""
+        sizes = [layer.size for layer in group.layers]
+        parts = (signals.frequency, group.state.active, step - group.state.since)
+        for layer, history, frequency, active, age in zip(
+            group.layers, group.histories, *(part.split(sizes) for part in parts), strict=True
+        ):
+            bins = torch.histc(frequency, BINS, 0, 1) / layer.size
+            self.report(step, "frequency", bins.tolist(), layer.name)
+            ages = torch.histc(age[active].float(), BINS, 0, self.plan.steps)
+            self.report(step, "age", (ages / ages.sum().clamp_min(1)).tolist(), layer.name)
+            watched = self._watched(layer)
+            power = spectrum(
+                history.ordered(watched), detrend=self.options.detrend, taper=self.options.taper
+            )
+            for place, lines in zip(watched.tolist(), power.T.tolist(), strict=True):
+                self.report(step, f"spectrum {place}", lines, layer.name)
+
+    def _watched(self, layer: PrunableWeight) -> Tensor:
+        """Return the flat indices of the connections whose spectra are recorded."""
+        generator = self.generator(layer, "watch")
+        count = min(self.options.watch, layer.size)
+        return torch.randint(layer.size, (count,), generator=generator, device=layer.device)
 
     def _score(self, group: Group, frequency: Tensor) -> Tensor:
         """Return what is compared with T, by the threshold's factor for each connection's phase.

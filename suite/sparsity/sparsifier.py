@@ -1,7 +1,7 @@
 """The base class of every method: it decides which weights are connected while a model trains."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +23,8 @@ from suite.sparsity.layers import (
 from suite.sparsity.masks import keep_active, keep_top_global, random_mask
 from suite.sparsity.optimizer import keeps_zeros
 
-Report = Callable[[int, str, float, str | None], None]
-"""Receives (step, series, value, layer): what a method has to tell of a decision."""
+Report = Callable[[int, str, float | Sequence[float], str | None], None]
+"""Receives (step, series, value or values, layer): what a method has to tell of a decision."""
 
 
 @dataclass(frozen=True)

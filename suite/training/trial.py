@@ -200,9 +200,7 @@ def _metrics(training: Training, rounding_bits: tuple[int, ...]) -> dict[str, fl
     bits = sorted({*ROUNDING_BITS, *rounding_bits}, reverse=True)
     rounded = rounded_accuracy(training.model, training.data.test, bits)
     metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
-    metrics["train_loss"] = next(
-        value for _, _, series, _, value in reversed(training.curves.rows) if series == "train_loss"
-    )
+    metrics["train_loss"] = training.curves.last("train_loss")
     return metrics
 
 

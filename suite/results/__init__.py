@@ -1,0 +1,1 @@
+"""What a finished trial leaves behind, and where it is kept. Imports no torch."""

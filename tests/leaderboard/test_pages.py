@@ -1,0 +1,232 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from leaderboard.markdown import BEGIN, END, board_markdown, cell_text, write_markdown
+from leaderboard.site import build, render
+from leaderboard.tables import Board, Cell, build_boards
+from suite.errors import InvalidInput, TrialFailed
+from suite.results.record import Record, failed
+from suite.results.store import Store
+from tests.sample_records import done, make_trial
+
+
+def records() -> list[Record]:
+    accuracies = {"dense": [0.95], "static": [0.90, 0.92], "rigl": [0.93] * 5}
+    return [
+        done(make_trial(method, seed=seed), accuracy, training=100.0 if method == "dense" else 25.0)
+        for method, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+
+
+def boards(given: list[Record]) -> list[Board]:
+    return build_boards(given)[0]
+
+
+def named(method: str) -> Record:
+    record = done(make_trial())
+    record.trial["method"] = method
+    return record
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        (None, "not run"),
+        (Cell(failures=["broke"]), "failed"),
+        (Cell(values=[0.9]), "90.00 (n = 1)"),
+        (Cell(values=[0.90, 0.92]), "91.00 ± 12.71 (n = 2)"),
+        (Cell(values=[0.9] * 4), "90.00 ± 0.00 (n = 4)"),
+        (Cell(values=[0.9] * 5), "90.00 ± 0.00"),
+        (Cell(values=[0.9] * 5, failures=["a", "b"]), "90.00 ± 0.00, 2 failed"),
+        (Cell(values=[0.9], failures=["a"]), "90.00 (n = 1), 1 failed"),
+    ],
+)
+def test_a_cell_says_its_mean_its_interval_and_what_is_missing(cell, words):
+    assert cell_text(cell) == words
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def test_a_board_is_a_markdown_table():
+    (board,) = boards([*records(), done(make_trial("static", sparsity=0.95), 0.8)])
+    lines = board_markdown(board).splitlines()
+    assert lines[0].startswith("**digits/mlp**")
+    assert lines[2:4] == ["| Method | s = 0.9 | s = 0.95 |", "|---|---:|---:|"]
+    assert lines[4] == "| Dense | 95.00 (n = 1) | 95.00 (n = 1) |"
+    assert "| RigL | 93.00 ± 0.00 | not run |" in lines
+    assert "| Static random | 91.00 ± 12.71 (n = 2) | 80.00 (n = 1) |" in lines
+    assert all(line.count("|") == 4 for line in lines[2:])
+
+
+def test_text_outside_the_markers_stays_as_it_was(tmp_path):
+    path = tmp_path / "README.md"
+    before, after = "# Mine\n\n| a | b |\n", "\nThe end — ünïcode, no line feed"
+    path.write_text(f"{before}{BEGIN}\nold table\n{END}{after}", encoding="utf-8")
+    write_markdown(boards(records()), path)
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(before + BEGIN + "\n")
+    assert text.endswith("\n" + END + after)
+    assert "old table" not in text
+    assert "| Dense |" in text
+
+
+def test_writing_twice_changes_nothing(tmp_path):
+    path = tmp_path / "board.md"
+    write_markdown(boards(records()), path)
+    once = path.read_bytes()
+    write_markdown(boards(records()), path)
+    assert path.read_bytes() == once
+
+
+def test_a_board_without_trials_says_so(tmp_path):
+    path = tmp_path / "board.md"
+    write_markdown([], path)
+    assert path.read_text() == f"{BEGIN}\nNo trials yet.\n{END}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no markers",
+        f"{BEGIN}\n",
+        f"{END}\n",
+        f"{END}\n{BEGIN}\n",
+        f"{BEGIN}\n{BEGIN}\n{END}\n",
+        f"{BEGIN}\n{END}\n{END}\n",
+    ],
+)
+def test_a_file_without_both_markers_once_and_in_order_is_refused_and_left(tmp_path, text):
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    with pytest.raises(InvalidInput, match="holds no place for a leaderboard") as refused:
+        write_markdown(boards(records()), path)
+    assert BEGIN in str(refused.value)
+    assert END in str(refused.value)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "name", ["a|b", "a\n| b | c |", "<script>alert(1)</script>", "`code`", END, BEGIN, "a\\"]
+)
+def test_a_hostile_method_name_cannot_break_the_markdown_table(tmp_path, name):
+    path = tmp_path / "board.md"
+    write_markdown(boards([named(name)]), path)
+    text = path.read_text()
+    assert text.count(BEGIN) == text.count(END) == 1
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 3
+    assert len(re.split(r"(?<!\\)\|", table[-1])) == 4
+    assert "<" not in table[-1]
+    assert not re.search(r"(?<!\\)`", table[-1])
+    write_markdown(boards(records()), path)
+    assert "| Dense |" in path.read_text()
+
+
+# ---------------------------------------------------------------- page
+
+
+def test_the_page_shows_every_board_row_and_relative_cost():
+    page = render(*build_boards(records()))
+    assert "<h2>digits/mlp</h2>" in page
+    for words in ("<td>Dense</td>", "<td>RigL</td>", "93.00 ± 0.00", "91.00 ± 12.71 (n = 2)"):
+        assert words in page
+    assert "0.25× FLOPs" in page
+    assert "1.00× FLOPs" in page
+
+
+HOSTILE = "<script>alert('x')</script>\"&"
+
+
+def test_hostile_text_from_records_is_escaped_on_the_page():
+    out_of_date = done(make_trial(seed=5))
+    out_of_date.configuration["method_revision"] = HOSTILE
+    broken = failed(make_trial("rigl", seed=6), TrialFailed(f'{HOSTILE}" onmouseover="x'))
+    page = render(*build_boards([named(HOSTILE), broken, out_of_date]))
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&#34;&amp;") == 3
+    assert '" onmouseover' not in page
+
+
+def test_what_is_left_out_is_listed_on_the_page():
+    old = done(make_trial())
+    old.configuration["method_revision"] = 0
+    page = render(*build_boards([*records(), old]))
+    assert "Left out" in page
+    assert f"({old.key}): method static is at revision" in page
+    assert "Left out" not in render(*build_boards(records()))
+
+
+def test_the_page_loads_nothing_from_elsewhere():
+    page = render(*build_boards(records()))
+    assert re.findall(r"""(?:src|href)=["']?([^"'> ]+)""", page) == [
+        "leaderboard.csv", "trials.csv",
+    ]  # fmt: skip
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+# ---------------------------------------------------------------- folder
+
+
+def test_a_leaderboard_is_a_page_markdown_and_two_csv_files(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Mine\n{BEGIN}\n{END}\n")
+    built = build(iter(records()), tmp_path / "a" / "site", readme)
+    out = tmp_path / "a" / "site"
+    assert built.page == out / "index.html"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "index.html", "leaderboard.csv", "leaderboard.md", "trials.csv",
+    ]  # fmt: skip
+    assert len(pl.read_csv(out / "trials.csv")) == len(records())
+    assert len(pl.read_csv(out / "leaderboard.csv")) == 3
+    assert "| Dense |" in readme.read_text()
+    assert readme.read_text().startswith("# Mine\n")
+
+
+def test_a_leaderboard_built_again_is_the_same_byte_for_byte(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    build(records(), first)
+    build(records(), second)
+    build(records(), second)
+    for path in first.iterdir():
+        assert (second / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_leaderboard_of_nothing_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="holds no trials"):
+        build([], tmp_path / "site")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "site").write_text("mine")
+    with pytest.raises(InvalidInput, match=r"site cannot be written .*choose another --out"):
+        build(records(), tmp_path / "site")
+    assert (tmp_path / "site").read_text() == "mine"
+
+
+def test_a_leaderboard_is_built_without_torch_and_without_the_training_code(tmp_path):
+    store = Store(tmp_path / "results")
+    for record in records():
+        store.write(record.key, {"record.json": record.to_json()})
+    code = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from leaderboard.site import build\n"
+        "from suite.results.store import Store\n"
+        "build(Store(sys.argv[1]).records(), Path(sys.argv[2]))\n"
+        "heavy = ('torch', 'suite.training', 'suite.sparsity')\n"
+        "print(json.dumps([name for name in heavy if name in sys.modules]))\n"
+    )
+    words = [sys.executable, "-c", code, str(store.root), str(tmp_path / "site")]
+    ended = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert json.loads(ended.stdout) == []

@@ -1,0 +1,79 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from leaderboard.statistics import mean_interval
+
+accuracies = st.integers(0, 1000).map(lambda correct: correct / 1000)
+
+
+@settings(deadline=None)
+@given(st.lists(accuracies, min_size=2, max_size=9))
+def test_below_ten_values_the_interval_is_student_s_t(values):
+    interval = mean_interval(values)
+    assert interval.n == len(values)
+    assert interval.mean == pytest.approx(np.mean(values))
+    if len(set(values)) == 1:
+        assert interval.half == pytest.approx(0, abs=1e-12)
+        return
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    assert interval.low == pytest.approx(low, abs=1e-9)
+    assert interval.high == pytest.approx(high, abs=1e-9)
+
+
+def test_two_values_have_the_wide_interval_they_deserve():
+    interval = mean_interval([0.90, 0.92])
+    assert interval.half == pytest.approx(12.706 * 0.01, rel=1e-4)
+
+
+def test_a_single_value_has_no_interval():
+    interval = mean_interval([0.93])
+    assert (interval.mean, interval.low, interval.high, interval.n) == (0.93, None, None, 1)
+    assert interval.half is None
+
+
+@pytest.mark.parametrize("values", [[], [0.9, math.nan], [math.inf], [0.9, -math.inf, 0.8]])
+def test_no_value_or_one_that_is_not_finite_is_refused(values):
+    with pytest.raises(ValueError, match="at least one value, all finite"):
+        mean_interval(values)
+
+
+def sample(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.9, 0.02, n)
+
+
+@pytest.mark.parametrize("n", [10, 30, 200])
+def test_from_ten_values_the_bootstrap_agrees_with_the_normal_interval(n):
+    values = sample(n)
+    interval = mean_interval(values)
+    assert interval.low < interval.mean < interval.high
+    normal = 1.96 * values.std() / math.sqrt(n)
+    assert interval.half == pytest.approx(normal, rel=0.05)
+
+
+def test_the_bootstrap_repeats_exactly_and_depends_on_its_seed():
+    values = sample(12)
+    assert mean_interval(values) == mean_interval(values)
+    assert mean_interval(values, seed=1) != mean_interval(values, seed=2)
+    assert mean_interval(values, seed=1).half == pytest.approx(
+        mean_interval(values, seed=2).half, rel=0.05
+    )
+
+
+def test_the_method_changes_at_ten_values():
+    nine, ten = sample(9), sample(10)
+    t = stats.t.ppf(0.975, 8) * stats.sem(nine)
+    assert mean_interval(nine).half == pytest.approx(t)
+    assert mean_interval(ten).half < 0.95 * stats.t.ppf(0.975, 9) * stats.sem(ten)
+
+
+def test_the_interval_covers_the_mean_about_as_often_as_it_says():
+    covered = 0
+    for seed in range(400):
+        interval = mean_interval(sample(5, seed))
+        covered += interval.low <= 0.9 <= interval.high
+    assert 0.92 <= covered / 400 <= 0.98
