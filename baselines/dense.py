@@ -11,6 +11,7 @@ METHOD = Method(
     implementation="Dense",
     family="reference",
     dense=True,
+    control=True,
     cost="3 f_D per step",
 )
 

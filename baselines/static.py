@@ -12,6 +12,7 @@ METHOD = Method(
     implementation="Static",
     family="sparse to sparse",
     hyperparameters=LAYERWISE,
+    control=True,
     cost="3 f_S per step",
 )
 

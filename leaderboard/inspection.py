@@ -99,7 +99,7 @@ def render(record: Record, specs: dict[str, dict[str, object]]) -> str:
         titles=TITLES,
         names=list(specs),
         specs=_inline(json.dumps(specs)),
-        bundle=_inline(vl_convert.javascript_bundle(None)),
+        bundle=_inline(vl_convert.javascript_bundle(None)),  # type: ignore[arg-type]
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboard.statistics import Interval, mean_interval
 from suite import registry
-from suite.config import show
+from suite.config import show, task_digest
 from suite.results.record import Record
 
 if TYPE_CHECKING:
@@ -131,6 +131,12 @@ def _out_of_date(record: Record) -> str:
         name, found = record.trial[kind], record.configuration.get(f"{kind}_revision")
         if name in known and found != known[name].revision:
             return f"{kind} {name} is at revision {known[name].revision}, this record at {found}"
+    name = record.trial["task"]
+    if name in registry.tasks():
+        task = registry.tasks()[name]
+        digest = task_digest(task, registry.datasets()[task.dataset])
+        if record.configuration.get("task_digest") != digest:
+            return f"task {name} is declared differently now"
     return ""
 
 

@@ -3,15 +3,16 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from suite import __version__, registry
-from suite.config import Study, Trial, load_study, shipped_studies
+from suite.config import Study, Trial, load_study
 from suite.console import complain, print_json, print_table, progress_bar, say
 from suite.errors import InvalidInput, TrialFailed
 from suite.execution.plan import Overwrite, Schedule, preflight, schedule
+from suite.listing import information, listing
 from suite.results.record import Record
 from suite.results.store import Store
 
@@ -33,6 +34,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print data for program
 OverwriteOption = Annotated[
     Overwrite, typer.Option(help="Run again what has a record: never, if it failed, or always.")
 ]
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""What a wrong command line raises; typer does not export it."""
 DEFAULT_STORE = Path("results")
 DEFAULT_SPARSITY = 0.9
 
@@ -40,7 +43,12 @@ DEFAULT_SPARSITY = 0.9
 def main() -> None:
     """Run the command; what a person got wrong is one line and exit code 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        message = error.format_message()  # type: ignore[attr-defined]
+        whole_help = "\n" in message  # no command was given
+        complain(message if whole_help else f"error: {message} (`--help` shows what there is)")
+        sys.exit(2)
     except InvalidInput as error:
         complain(f"error: {error}")
         sys.exit(2)
@@ -130,8 +138,8 @@ def run(
     elif record.status == "done":
         _print_result(trial, record, results, again=not plan.to_run)
     if record.error is not None:
-        raise TrialFailed(f"{trial.describe()}: {record.error['message']} "
-                          f"(traceback in {results.folder(trial.key) / 'error.txt'})")  # fmt: skip
+        where = results.folder(trial.key) / "error.txt"
+        raise TrialFailed(f"{trial.describe()}: {record.error['message']} (more in {where})")
 
 
 def _run_one(trial: Trial, store: Store) -> Record:
@@ -141,7 +149,9 @@ def _run_one(trial: Trial, store: Store) -> Record:
     preflight([trial])
     store.prepare()
     sparsifier = make_sparsifier(trial)
-    with progress_bar(trial.describe(), sparsifier.rounds * sparsifier.plan.steps) as bar:
+    rounds, start = sparsifier.rounds, sparsifier.rewind_step
+    total = rounds * sparsifier.plan.steps - (rounds - 1) * start
+    with progress_bar(trial.describe(), total) as bar:
         return execute(trial, store, bar.advance)
 
 
@@ -251,33 +261,11 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """List what there is."""
-    columns, rows = _listing(kind)
+    columns, rows = listing(kind)
     if json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         print_table("", columns, rows)
-
-
-def _listing(kind: str) -> tuple[list[str], list[list[str]]]:
-    if kind == "methods":
-        rows = [[m.name, m.family, m.summary, m.source] for m in registry.methods()]
-        return ["name", "family", "summary", "source"], rows
-    if kind == "tasks":
-        rows = [[t.name, t.title, t.source] for t in registry.tasks()]
-        return ["name", "title", "source"], rows
-    if kind == "datasets":
-        return ["name", "title", "examples", "classes", "source"], [
-            [d.name, d.title, f"{d.train}+{d.test}", str(d.classes), d.source]
-            for d in registry.datasets()
-        ]
-    if kind == "studies":
-        studies = [load_study(name) for name in shipped_studies()]
-        rows = [[s.name, str(len(s.trials())), s.question] for s in studies]
-        return ["name", "trials", "question"], rows
-    from suite.declare import unknown
-
-    kinds = ["tasks", "methods", "datasets", "studies"]
-    raise InvalidInput(unknown("kind", kind, kinds, see="list --help"))
 
 
 @app.command()
@@ -286,7 +274,7 @@ def info(
     json: JsonOption = False,
 ) -> None:
     """Explain one thing: what it is, where it comes from, how it can be set."""
-    content, parameters = _information(name)
+    content, parameters = information(name)
     if json:
         print_json({**content, "hyperparameters": parameters})
         return
@@ -296,49 +284,6 @@ def info(
         say("")
         columns = ["name", "default", "allowed", "meaning", "source"]
         print_table("", columns, [[p[c] for c in columns] for p in parameters])
-
-
-def _information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
-    from suite.config import show
-
-    if name in registry.methods():
-        found: Any = registry.methods()[name]
-        words = ["name", "title", "summary", "family", "source", "cost", "revision"]
-    elif name in registry.tasks():
-        found = registry.tasks()[name]
-        words = ["name", "title", "dataset", "model", "metric", "source", "revision"]
-    elif name in registry.datasets():
-        found = registry.datasets()[name]
-        words = ["name", "title", "shape", "classes", "train", "test", "source", "licence"]
-    elif name in shipped_studies():
-        chosen = load_study(name)
-        return {
-            "name": chosen.name,
-            "question": chosen.question,
-            "tasks": ", ".join(chosen.tasks),
-            "methods": ", ".join(entry.name for entry in chosen.methods),
-            "sparsities": ", ".join(f"{s:g}" for s in chosen.sparsities),
-            "seeds": ", ".join(map(str, chosen.seeds)),
-            "trials": str(len(chosen.trials())),
-        }, []
-    else:
-        from suite.declare import unknown
-
-        every = [d.name for kind in (registry.methods(), registry.tasks(), registry.datasets())
-                 for d in kind]  # fmt: skip
-        raise InvalidInput(unknown("name", name, every + shipped_studies(), see="list methods"))
-    content = {word: str(getattr(found, word)) for word in words}
-    parameters = [
-        {
-            "name": p.name,
-            "default": show(p.default),
-            "allowed": p.allowed(),
-            "meaning": p.meaning + (f" ({p.unit})" if p.unit else ""),
-            "source": p.source,
-        }
-        for p in getattr(found, "hyperparameters", ())
-    ]
-    return content, parameters
 
 
 @app.command()
@@ -391,9 +336,12 @@ def _settings(given: list[str] | None, option: str) -> dict[str, object]:
     settings: dict[str, object] = {}
     for text in given or []:
         name, equals, value = text.partition("=")
+        name = name.strip()
         if not equals or not name:
             raise InvalidInput(f"{option} {text}: write it as name=value")
-        settings[name.strip()] = _value(value.strip())
+        if name in settings:
+            raise InvalidInput(f"{option} {name} is given twice: give it once")
+        settings[name] = _value(value.strip())
     return settings
 
 

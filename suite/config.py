@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
+MOST_SEEDS = 1000
+
 
 class Trial(BaseModel):
     """One (task, method, sparsity, seed, settings): the unit of work, cache, failure and retry.
@@ -40,7 +42,7 @@ class Trial(BaseModel):
     recipe: dict[str, Any] = {}
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32"] = "float32"
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
 
     @model_validator(mode="before")
     @classmethod
@@ -56,13 +58,13 @@ class Trial(BaseModel):
         if method.dense and sparsity != 0:
             raise InvalidInput(f"sparsity={sparsity:g}: {method.name} takes none; leave it out")
         return given | {
-            "sparsity": float(sparsity),
+            "sparsity": float(sparsity) + 0.0,  # -0.0 is 0.0
             "hyperparameters": method.changed(given.get("hyperparameters", {})),
             "recipe": task.changed(given.get("recipe", {})),
         }
 
     @classmethod
-    def make(cls, **given: Any) -> "Trial":
+    def make(cls, /, **given: Any) -> "Trial":
         """Return a validated trial; every complaint is one line of `InvalidInput`."""
         return _validated(cls, given, "trial")
 
@@ -87,7 +89,7 @@ class Trial(BaseModel):
             **self.model_dump(),
             "hyperparameters": self.method_declaration.resolve(self.hyperparameters),
             "recipe": self.task_declaration.resolve(self.recipe),
-            **self._revisions(),
+            **self._identity(),
         }
 
     @property
@@ -95,19 +97,22 @@ class Trial(BaseModel):
         """Name of this trial's folder in a store: 16 hexadecimal digits.
 
         A hash of the settings that differ from their defaults (so that a new option invalidates
-        nothing), of what the result depends on in the machine (device type, precision, threads)
-        and of the revisions of task, dataset and method. This is the only function that computes
-        it.
+        nothing), of what the result depends on in the machine (device type, precision, threads),
+        of the revisions of task, dataset and method, and of what the task's declaration says (so
+        that an edited task, or another one of its name, is another trial). This is the only
+        function that computes it.
         """
-        identity = {**self.model_dump(), **self._revisions()}
+        identity = {**self.model_dump(), **self._identity()}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def _revisions(self) -> dict[str, int]:
+    def _identity(self) -> dict[str, int | str]:
+        task, dataset = self.task_declaration, self.dataset_declaration
         return {
-            "task_revision": self.task_declaration.revision,
-            "dataset_revision": self.dataset_declaration.revision,
+            "task_revision": task.revision,
+            "dataset_revision": dataset.revision,
             "method_revision": self.method_declaration.revision,
+            "task_digest": task_digest(task, dataset),
         }
 
     def describe(self) -> str:
@@ -132,6 +137,16 @@ class Trial(BaseModel):
         if self.threads != 1:
             words.append(f"--threads {self.threads}")
         return " ".join(words)
+
+
+def task_digest(task: "Task", dataset: "Dataset") -> str:
+    """Return a digest of what a task's and its dataset's declarations say that matters."""
+    said = [
+        [task.model, dict(task.model_options), dict(task.recipe)],
+        [dataset.shape, dataset.classes, dataset.train, dataset.test],
+        [dataset.mean, dataset.std, dataset.checksum],
+    ]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def show(value: Value) -> str:
@@ -181,11 +196,13 @@ class Study(BaseModel):
                 {"name": entry} if isinstance(entry, str) else entry for entry in given["methods"]
             ]
         if isinstance(given.get("seeds"), int) and not isinstance(given["seeds"], bool):
+            if given["seeds"] > MOST_SEEDS:
+                raise InvalidInput(f"seeds={given['seeds']}: give at most {MOST_SEEDS}")
             given["seeds"] = list(range(given["seeds"]))
         return given
 
     @classmethod
-    def make(cls, **given: Any) -> "Study":
+    def make(cls, /, **given: Any) -> "Study":
         """Return a validated study; every complaint is one line of `InvalidInput`."""
         return _validated(cls, given, f"study {given.get('name', '')}".strip())
 
@@ -227,9 +244,8 @@ class Study(BaseModel):
 
     def missing_controls(self) -> list[str]:
         """Return the control methods that exist but are not in the study."""
-        controls = [m for m in ("dense", "small_dense", "static", "resonance_null")
-                    if m in registry.methods()]  # fmt: skip
-        return [name for name in controls if name not in {entry.name for entry in self.methods}]
+        named = {entry.name for entry in self.methods}
+        return [m.name for m in registry.methods() if m.control and m.name not in named]
 
 
 def shipped_studies() -> list[str]:
@@ -263,7 +279,7 @@ def load_study(name_or_file: str) -> Study:
 def _mapping(text: str, name: str) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise InvalidInput(f"study {name} is not valid YAML: {line}") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

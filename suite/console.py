@@ -23,6 +23,8 @@ def print_json(content: Any) -> None:
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; text is shown as it is, without markup. Not a terminal: tabs between."""
     if not out.is_terminal:
+        if title:
+            sys.stdout.write(f"{title}\n")
         for row in [columns, *rows]:
             sys.stdout.write("\t".join(row) + "\n")
         return

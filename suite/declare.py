@@ -15,6 +15,7 @@ import difflib
 import importlib
 import importlib.util
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -107,18 +108,18 @@ class Hyperparameter:
         if self.type is str:
             return value if isinstance(value, str) else None
         if self.type is tuple:
-            if isinstance(value, str):
-                value = [part.strip() for part in value.split(",") if part.strip()]
-            if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-                return tuple(value)
-            return None
+            return _texts(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        if not math.isfinite(number):
             return None
         if self.type is int:
-            return int(value) if value == int(value) else None
-        return float(value)
+            return int(value) if number.is_integer() else None
+        return number + 0.0  # -0.0 is 0.0
 
     def _within(self, value: Value) -> bool:
         if isinstance(value, str):
@@ -138,6 +139,19 @@ class Hyperparameter:
         if self.choices:
             return Search(choices=self.choices)
         return Search(choices=(False, True)) if self.type is bool else None
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    """Return a set of texts in canonical order; a single one may stand alone or be a number."""
+    if isinstance(value, str):
+        value = value.split(",")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return None
+    if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in value):
+        return None
+    return tuple(sorted({text for item in value if (text := str(item).strip())}))
 
 
 class Configurable:
@@ -186,7 +200,8 @@ class Method(Declared, Configurable):
 
     `implementation` names the Sparsifier class in the file of the declaration (or
     ``package.module:Class``). `revision` rises whenever the same settings would give other masks.
-    `dense` methods take no sparsity: their one result stands beside every sparsity.
+    `dense` methods take no sparsity: their one result stands beside every sparsity. A `control`
+    belongs into every study, or the study says why it is not there.
     """
 
     title: str = field(kw_only=True)
@@ -195,6 +210,7 @@ class Method(Declared, Configurable):
     family: str = field(kw_only=True)
     hyperparameters: tuple[Hyperparameter, ...] = field(default=(), kw_only=True)
     dense: bool = field(default=False, kw_only=True)
+    control: bool = field(default=False, kw_only=True)
     cost: str = field(default="", kw_only=True)
 
 
@@ -208,8 +224,7 @@ class Registry(Generic[D]):
         self.kind = kind
         self._by_name: dict[str, D] = {}
         for declaration in declarations:
-            other = self._by_name.get(declaration.name)
-            if other is not None and other.origin != declaration.origin:
+            if (other := self._by_name.get(declaration.name)) is not None:
                 raise InvalidInput(
                     f"{kind} '{declaration.name}' is declared twice, in {other.origin} and in "
                     f"{declaration.origin}: rename one of them"
@@ -279,6 +294,12 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
     for name in wanted:
         value = namespace[name]
         found.extend(value if isinstance(value, tuple | list) else (value,))
+    for declaration in found:
+        if not isinstance(declaration, Declared):
+            raise InvalidInput(
+                f"{path}: {' and '.join(wanted)} must be declarations (Method, Task, Dataset), "
+                f"not {declaration!r}"
+            )
     return [replace(declaration, origin=origin) for declaration in found]
 
 
@@ -317,13 +338,14 @@ def load(reference: str, origin: str = "") -> Any:
     `origin` is the module name or the ``.py`` path noted by `read_declarations`.
 
     Raises:
-        InvalidInput: the module or the attribute does not exist.
+        InvalidInput: the module cannot be imported, or has no such attribute.
     """
     module_name, _, attribute = reference.rpartition(":")
     try:
         module = import_origin(module_name or origin)
-    except ImportError as error:
-        raise InvalidInput(f"{module_name or origin} cannot be imported: {error}") from error
+    except Exception as error:  # whatever a plug-in does while it is imported
+        what = f"{type(error).__name__}: {error}"
+        raise InvalidInput(f"{module_name or origin} cannot be imported: {what}") from error
     if not hasattr(module, attribute):
         raise InvalidInput(f"{module_name or origin} defines no '{attribute}'")
     return getattr(module, attribute)
@@ -341,6 +363,7 @@ def import_origin(origin: str) -> ModuleType:
         if spec is None or spec.loader is None:
             raise ImportError(f"no module at {origin}")
         module = importlib.util.module_from_spec(spec)
+        sys.modules[module.__name__] = module  # dataclasses look their module up there
         spec.loader.exec_module(module)
         _loaded_files[origin] = module
     return _loaded_files[origin]

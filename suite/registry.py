@@ -31,7 +31,7 @@ def use_plugins(paths: list[str]) -> None:
     """
     for path in map(Path, paths):
         if not path.is_file():
-            raise InvalidInput(f"plugin {path}: no such file")
+            raise InvalidInput(f"plugin {path}: there is no such file")
         if path.resolve() not in _plugins:
             _plugins.append(path.resolve())
     for registry in (methods, tasks, datasets):

@@ -1,11 +1,13 @@
 """What a study still has to do, decided before anything runs."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from suite.config import Trial
-from suite.results.record import Record
+from suite.errors import InvalidInput
+from suite.results.record import Record, to_json
 from suite.results.store import Store
 
 
@@ -52,26 +54,43 @@ def schedule(trials: Sequence[Trial], store: Store, overwrite: Overwrite) -> Sch
             failed.append(trial)
             if overwrite is Overwrite.NEVER:
                 continue
-        elif record is not None and overwrite is not Overwrite.ALWAYS:
+        elif record is not None and overwrite is not Overwrite.ALWAYS and _current(trial, record):
             done.append(trial)
             continue
         to_run.append(trial)
     return Schedule(done, failed, to_run)
 
 
+def _current(trial: Trial, record: Record) -> bool:
+    """Return whether a record was made under the values its settings have now.
+
+    A default that was edited without raising the method's revision leaves the key as it was.
+    """
+    now = json.loads(to_json(trial.resolved()))
+    return all(
+        record.configuration[part].get(name, value) == value
+        for part in ("hyperparameters", "recipe")
+        for name, value in now[part].items()
+    )
+
+
 def preflight(trials: Sequence[Trial]) -> None:
-    """Check everything that can be checked without training: options, budgets, data.
+    """Set up one trial of each kind without training it: options, data, model, targets.
 
     Raises:
-        InvalidInput: the first thing found that would make a trial fail.
+        InvalidInput: the first thing found that cannot be used. Other errors are the trials' own:
+            each will end its trial and be recorded there.
     """
-    from suite.training.trial import make_sparsifier
-    from tasks.pipeline import load_arrays
+    from suite.training.trial import prepare
 
     seen: set[str] = set()
     for trial in trials:
-        alike = trial.model_copy(update={"seed": 0})
-        if alike.key not in seen:
-            seen.add(alike.key)
-            make_sparsifier(trial)
-            load_arrays(trial.dataset_declaration)
+        kind = trial.model_copy(update={"seed": 0}).key
+        if kind not in seen:
+            seen.add(kind)
+            try:
+                prepare(trial)
+            except InvalidInput:
+                raise
+            except Exception:
+                continue

@@ -338,6 +338,7 @@ METHODS = (
         implementation="suite.resonance.method:Resonance",
         family="resonance",
         hyperparameters=with_defaults(HYPERPARAMETERS, shuffle="fixed"),
+        control=True,
         cost="as resonance",
     ),
     Method(

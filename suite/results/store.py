@@ -1,6 +1,7 @@
 """The store: one folder per trial, named by its key, all there or not at all."""
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from suite.errors import InvalidInput
 from suite.results.record import Record
 
 RECORD = "record.json"
+ATTEMPTS = 1000
 
 
 class StoreUnusable(InvalidInput):
@@ -21,7 +23,8 @@ class StoreUnusable(InvalidInput):
 class Store:
     """Results in a local folder: ``<root>/trials/<key>/record.json`` and its companions.
 
-    A folder is written under a temporary name and renamed, so a reader sees all of it or nothing.
+    A folder is written under a temporary name and renamed, so a reader sees all of it or nothing;
+    while an existing trial is replaced, it may for a moment see nothing.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -64,14 +67,20 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def _swap(self, temporary: Path, key: str) -> None:
+        """Put the new folder in its place, also while others write the same key."""
         target = self.trials / key
-        if not target.exists():
-            temporary.rename(target)
-            return
-        old = self.trials / self._hidden("old", key)
-        target.rename(old)
-        temporary.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+        for _ in range(ATTEMPTS):
+            try:
+                temporary.rename(target)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+            old = self.trials / self._hidden("old", key)
+            with contextlib.suppress(FileNotFoundError):  # another writer was faster
+                target.rename(old)
+                shutil.rmtree(old, ignore_errors=True)
+        raise OSError(errno.EBUSY, "other processes keep writing this trial")
 
     def read(self, key: str) -> Record | None:
         """Return the record of a trial, done or failed; None if there is none.
@@ -88,7 +97,13 @@ class Store:
             raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
 
     def keys(self) -> list[str]:
-        """Return the keys of all trials in the store."""
+        """Return the keys of all trials in the store.
+
+        Raises:
+            InvalidInput: the store is not a folder.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise InvalidInput(f"store {self.root} is not a folder: name another with --store")
         if not self.trials.is_dir():
             return []
         return sorted(p.name for p in self.trials.iterdir() if not p.name.startswith("."))

@@ -6,10 +6,12 @@ included (the convention of Evci et al. 2020, arXiv:1911.11134, appendix H).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from suite.sparsity.layers import PRUNABLE, PrunableWeight
 
@@ -42,30 +44,60 @@ class ForwardFlops:
 def measure_forward(model: nn.Module, example: Tensor) -> ForwardFlops:
     """Count the operations of one forward pass of `example` (a batch of any size), per example.
 
-    The pass runs in evaluation mode without gradients: buffers, random state and the training
-    mode of every module are afterwards what they were, and no hook is left behind.
+    Operations are attributed to a weight by the memory they read, not by the module that ran
+    them: tied weights, modules called several times and functions given a module's weight are
+    all counted where they belong. The pass runs in evaluation mode without gradients; buffers,
+    random state, the example and every module's mode are afterwards what they were.
     """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(example)
-    finally:
-        for module, training in modes.items():
-            module.training = training
-    counts = counter.get_flop_counts()
-    batch = example.shape[0]
-    root = type(model).__name__
-    first_name: dict[int, str] = {}
-    layers: dict[str, float] = {}
+    weights: dict[int, str] = {}
     for name, module in model.named_modules():
         if isinstance(module, PRUNABLE):
-            weight_name = first_name.setdefault(id(module.weight), name)
-            key = f"{root}.{name}" if name else root
-            layers.setdefault(weight_name, 0.0)
-            layers[weight_name] += sum(counts.get(key, {}).values()) / batch
-    other = counter.get_total_flops() / batch - sum(layers.values())
-    return ForwardFlops(layers, other)
+            weights.setdefault(_storage(module.weight), name)
+    modes = {module: module.training for module in model.modules()}
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    model.eval()
+    torch.backends.mha.set_fastpath_enabled(False)  # fused attention cannot be counted
+    try:
+        with torch.no_grad(), _Counter(weights) as counter:
+            model(example.clone())
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        for module, training in modes.items():
+            module.training = training
+    batch = example.shape[0]
+    layers = {name: counter.by_layer[name] / batch for name in weights.values()}
+    return ForwardFlops(layers, counter.other / batch)
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up torch's own operation counts, by the weight that an operation reads."""
+
+    def __init__(self, weights: dict[int, str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.weights = weights
+        self.by_layer = dict.fromkeys(weights.values(), 0.0)
+        self.other = 0.0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is None:
+            parts = func.decompose(*args, **kwargs)
+            return func(*args, **kwargs) if parts is NotImplemented else parts
+        result = func(*args, **kwargs)
+        flops = formula(*args, **kwargs, out_val=result)
+        for tensor in args:
+            if isinstance(tensor, Tensor) and (name := self.weights.get(_storage(tensor))):
+                self.by_layer[name] += flops
+                return result
+        self.other += flops
+        return result
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
 
 
 class FlopsLedger:

@@ -21,10 +21,15 @@ def keep_top(scores: Tensor, keep: int) -> Tensor:
 
     Returns:
         boolean [..., n] with exactly `keep` True along the last dimension.
+
+    Raises:
+        ValueError: a NaN among the scores, or an impossible `keep`.
     """
     n = scores.shape[-1]
     if not 0 <= keep <= n:
         raise ValueError(f"keep={keep} of {n} scores")
+    if bool(scores.isnan().any()):
+        raise ValueError("scores hold NaN, which cannot be ranked")
     if keep == 0 or keep == n:
         return torch.full_like(scores, keep == n, dtype=torch.bool)
     cut = scores.kthvalue(n - keep + 1, dim=-1, keepdim=True).values

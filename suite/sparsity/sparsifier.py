@@ -149,18 +149,36 @@ class Sparsifier:
         restore_held(self.layers)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on in fresh objects, bit by bit."""
+        """Return everything needed to go on in fresh objects, bit by bit.
+
+        As with torch's own state dicts, tensors are the live ones: copy them to keep them.
+        """
         masks = {layer.name: layer.mask for layer in self.layers}
-        return {"masks": masks, "extra": self.extra_state()}
+        return {"configuration": self._configuration(), "masks": masks, "extra": self.extra_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back a `state_dict`; call it after `attach`, on the same architecture."""
+        """Take back a `state_dict`; call it after `attach`, on the same architecture.
+
+        Raises:
+            InvalidInput: it was saved under other settings or for other layers.
+        """
+        saved, here = state["configuration"], self._configuration()
+        for name in sorted({*saved, *here}):
+            if saved.get(name) != here.get(name):
+                raise InvalidInput(
+                    f"the saved state has {name}={saved.get(name)!r}, this method has "
+                    f"{here.get(name)!r}: go on with the settings it was saved under"
+                )
         masks = state["masks"]
         if set(masks) != {layer.name for layer in self.layers}:
             raise InvalidInput("the saved masks belong to a model with other layers")
         for layer in self.layers:
             layer.set_mask(masks[layer.name].to(layer.device))
         self.load_extra_state(state["extra"])
+
+    def _configuration(self) -> dict[str, Any]:
+        plan = {"sparsity": self.plan.sparsity, "steps": self.plan.steps, "seed": self.plan.seed}
+        return {"method": type(self).__name__} | plan | vars(self.options)
 
     # ------------------------------------------------------------------ targets
 

@@ -29,7 +29,8 @@ def predict(model: nn.Module, split: Split) -> Tensor:
     model.eval()
     try:
         with torch.no_grad():
-            return torch.cat([model(part) for part in split.x.split(EVALUATION_BATCH)])
+            # Copies: a model may work in place, and the data is shared by all trials.
+            return torch.cat([model(part.clone()) for part in split.x.split(EVALUATION_BATCH)])
     finally:
         model.train(training)
 

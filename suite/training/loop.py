@@ -16,6 +16,7 @@ from suite.sparsity.sparsifier import Sparsifier
 from suite.training.curves import Curves
 from suite.training.evaluate import evaluate
 from suite.training.recipe import LearningRate
+from suite.training.seeding import seed_step
 from tasks.pipeline import Data, epoch_order
 
 CHECK_EVERY_ON_GPU = 50
@@ -101,6 +102,7 @@ def _step(t: Training, step: int, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Take one optimizer step; return the loss, still on the device."""
     for group in t.optimizer.param_groups:
         group["lr"] = t.rate(step)
+    seed_step(t.seed, step, t.device)
     t.optimizer.zero_grad(set_to_none=True)
     x, y = batch
     loss = F.cross_entropy(t.model(x), y, label_smoothing=t.recipe["label_smoothing"])
@@ -148,7 +150,7 @@ def first_non_finite(model: nn.Module, x: Tensor) -> str:
     handles = [module.register_forward_hook(look(name)) for name, module in leaves]
     try:
         with torch.no_grad():
-            model(x)
+            model(x.clone())
     finally:
         for handle in handles:
             handle.remove()

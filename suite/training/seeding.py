@@ -30,6 +30,17 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
             torch.use_deterministic_algorithms(deterministic)
 
 
+def seed_step(seed: int, step: int, device: torch.device) -> None:
+    """Seed torch's global random state (dropout) for a step, as a function of seed and step.
+
+    So paired trials drop the same units, and training can go on from any step.
+    """
+    value = derive_seed(seed, "dropout", step)
+    torch.default_generator.manual_seed(value)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(value)
+
+
 def seed_global(seed: int, purpose: str) -> None:
-    """Seed torch's global random state for one purpose (initial weights, dropout)."""
+    """Seed torch's global random state for one purpose (initial weights)."""
     torch.manual_seed(derive_seed(seed, purpose))

@@ -2,6 +2,8 @@
 
 import datetime
 import hashlib
+import math
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,12 +21,12 @@ from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
 from suite.sparsity.sparsifier import Plan, Sparsifier
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
-from suite.training.evaluate import evaluate, rounded_accuracy
-from suite.training.loop import Training
+from suite.training.evaluate import evaluate, predict, rounded_accuracy
+from suite.training.loop import Training, first_non_finite
 from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible, seed_global
-from tasks.pipeline import Data, load_data, training_examples
+from tasks.pipeline import Data, Split, load_data, training_examples
 
 KEEP_WEIGHTS_BELOW = 50 * 2**20
 ROUNDING_BITS = (8, 4)
@@ -70,21 +72,54 @@ def make_plan(trial: Trial) -> Plan:
         sparsity=trial.sparsity,
         seed=trial.seed,
         steps_per_epoch=steps_per_epoch,
-        validates=recipe["validation"] != 0,
+        validates=examples < trial.dataset_declaration.train,
     )
 
 
 def make_sparsifier(trial: Trial) -> Sparsifier:
-    """Return the trial's method, not yet attached; this checks every option that can be checked.
+    """Return the trial's method, not yet attached; this checks its options against the training.
 
     Raises:
         InvalidInput: options that do not fit the training (a window longer than it, say).
     """
     method = trial.method_declaration
-    sparsifier: Sparsifier = load(method.implementation, method.origin)(
-        make_plan(trial), method.resolve(trial.hyperparameters)
+    implementation = load(method.implementation, method.origin)
+    if not (isinstance(implementation, type) and issubclass(implementation, Sparsifier)):
+        raise InvalidInput(
+            f"method {method.name}: {method.implementation} in {method.origin} is not a Sparsifier"
+        )
+    return implementation(make_plan(trial), method.resolve(trial.hyperparameters))
+
+
+def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) -> Training:
+    """Return everything a trial trains with, ready to start: data, model, attached method.
+
+    Raises:
+        InvalidInput: something given cannot be used. Training that has started raises it no more.
+    """
+    device = _device(trial)
+    recipe = trial.task_declaration.resolve(trial.recipe)
+    sparsifier = make_sparsifier(trial)
+    plan = sparsifier.plan
+    data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
+    model = make_model(trial).to(device)
+    forward = _try_model(model, data, trial)
+    training = Training(
+        model=model,
+        optimizer=make_optimizer(model, recipe),
+        sparsifier=sparsifier,
+        data=data,
+        recipe=recipe,
+        rate=learning_rate(recipe, plan.steps),
+        steps_per_epoch=plan.steps_per_epoch,
+        seed=trial.seed,
+        ledger=FlopsLedger(forward, int(_number(recipe["batch_size"]))),
+        curves=Curves(),
+        progress=progress,
     )
-    return sparsifier
+    sparsifier.report = training.curves.add
+    sparsifier.attach(model, training.optimizer)
+    return training
 
 
 def run_trial(trial: Trial, progress: Callable[[int], None] = lambda steps: None) -> Outcome:
@@ -96,43 +131,22 @@ def run_trial(trial: Trial, progress: Callable[[int], None] = lambda steps: None
         InvalidInput: something given cannot be used (found before training starts).
         TrialFailed: training broke down, or did not end at its exact sparsity.
     """
+    with reproducible(_device(trial), trial.threads):
+        return _run(trial, progress)
+
+
+def _run(trial: Trial, progress: Callable[[int], None]) -> Outcome:
     device = _device(trial)
-    with reproducible(device, trial.threads):
-        return _run(trial, device, progress)
-
-
-def _run(trial: Trial, device: torch.device, progress: Callable[[int], None]) -> Outcome:
     began, memory = time.perf_counter(), PeakMemory(device)
     started = datetime.datetime.now(datetime.UTC)
-    recipe = trial.task_declaration.resolve(trial.recipe)
-    sparsifier = make_sparsifier(trial)
-    plan = sparsifier.plan
-    data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
-    model = make_model(trial).to(device)
-    _check_output(model, data, trial)
-    forward = measure_forward(model, data.train.x[:1])
-    curves = Curves()
-    training = Training(
-        model=model,
-        optimizer=make_optimizer(model, recipe),
-        sparsifier=sparsifier,
-        data=data,
-        recipe=recipe,
-        rate=learning_rate(recipe, plan.steps),
-        steps_per_epoch=plan.steps_per_epoch,
-        seed=trial.seed,
-        ledger=FlopsLedger(forward, int(_number(recipe["batch_size"]))),
-        curves=curves,
-        progress=progress,
-    )
-    sparsifier.report = curves.add
-    sparsifier.attach(model, training.optimizer)
-    seed_global(trial.seed, "training")  # dropout
-    train_rounds(training, lambda: make_optimizer(model, recipe))
+    training = prepare(trial, progress)
+    sparsifier, model, data = training.sparsifier, training.model, training.data
+    train_rounds(training, lambda: make_optimizer(model, training.recipe))
     if missed := sparsifier.missed_target():
         raise TrialFailed(f"{trial.method} did not end at its sparsity: {missed}")
-    metrics = _metrics(training, sparsifier.rounding_bits)
+    metrics = _metrics(training)
     tensors = _tensors(model, sparsifier)
+    forward = training.ledger.flops
     record = Record(
         key=trial.key,
         status="done",
@@ -148,11 +162,15 @@ def _run(trial: Trial, device: torch.device, progress: Callable[[int], None]) ->
             )
             for layer in sparsifier.layers
         ],
-        flops=_flops(forward, sparsifier, training.ledger),
+        flops={
+            "inference_dense": forward.dense,
+            "inference": forward.sparse(sparsifier.layers),
+            "training": training.ledger.total,
+        },
         timing={
             "started": started.isoformat(timespec="seconds"),
             "seconds": time.perf_counter() - began,
-            "seconds_per_step": _median(training.epoch_seconds),
+            "seconds_per_step": statistics.median(training.epoch_seconds),
             "peak_memory_bytes": memory.read(),
         },
         environment=environment(device),
@@ -163,9 +181,9 @@ def _run(trial: Trial, device: torch.device, progress: Callable[[int], None]) ->
             "test": len(data.test),
         },
         digests=_digests(tensors),
-        notes=_notes(plan),
+        notes=_notes(sparsifier.plan),
     )
-    return Outcome(trial, record, curves, tensors)
+    return Outcome(trial, record, training.curves, tensors)
 
 
 def make_model(trial: Trial) -> nn.Module:
@@ -178,38 +196,47 @@ def make_model(trial: Trial) -> nn.Module:
     return model
 
 
-def _check_output(model: nn.Module, data: Data, trial: Trial) -> None:
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        outputs = model(data.train.x[:1]).shape[-1]
-    model.train(training)
-    classes = trial.dataset_declaration.classes
-    if outputs != classes:
+def _try_model(model: nn.Module, data: Data, trial: Trial) -> ForwardFlops:
+    """Send one example through the model; return its FLOPs.
+
+    Raises:
+        InvalidInput: it does not take the dataset's inputs, or not give one output per class.
+    """
+    dataset = trial.dataset_declaration
+    example = Split(data.train.x[:1], data.train.y[:1])
+    try:
+        outputs = predict(model, example)
+        flops = measure_forward(model, example.x)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
         raise InvalidInput(
-            f"task {trial.task}: the model gives {outputs} outputs, dataset "
-            f"{trial.dataset_declaration.name} has {classes} classes"
+            f"task {trial.task}: the model does not take {dataset.name}'s inputs of shape "
+            f"{dataset.shape}: {what}"
+        ) from error
+    if outputs.shape != (1, dataset.classes):
+        raise InvalidInput(
+            f"task {trial.task}: the model gives outputs of shape {tuple(outputs.shape[1:])}, "
+            f"dataset {dataset.name} has {dataset.classes} classes"
         )
+    return flops
 
 
-def _metrics(training: Training, rounding_bits: tuple[int, ...]) -> dict[str, float]:
-    test = evaluate(training.model, training.data.test)
+def _metrics(training: Training) -> dict[str, float]:
+    model, data = training.model, training.data
+    test = evaluate(model, data.test)
+    if not math.isfinite(test.nll):
+        raise TrialFailed(
+            f"the trained network's test loss is {test.nll}, first in layer "
+            f"'{first_non_finite(model, data.test.x[:1])}': training diverged at its end"
+        )
     metrics = {"test_accuracy": test.accuracy, "test_nll": test.nll, "test_ece": test.ece}
-    if len(training.data.validation):
-        metrics["validation_accuracy"] = evaluate(training.model, training.data.validation).accuracy
-    bits = sorted({*ROUNDING_BITS, *rounding_bits}, reverse=True)
-    rounded = rounded_accuracy(training.model, training.data.test, bits)
+    if len(data.validation):
+        metrics["validation_accuracy"] = evaluate(model, data.validation).accuracy
+    bits = sorted({*ROUNDING_BITS, *training.sparsifier.rounding_bits}, reverse=True)
+    rounded = rounded_accuracy(model, data.test, bits)
     metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
     metrics["train_loss"] = training.curves.last("train_loss")
     return metrics
-
-
-def _flops(forward: ForwardFlops, sparsifier: Sparsifier, ledger: FlopsLedger) -> dict[str, float]:
-    return {
-        "inference_dense": forward.dense,
-        "inference": forward.sparse(sparsifier.layers),
-        "training": ledger.total,
-    }
 
 
 def _tensors(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Tensor]:
@@ -243,10 +270,6 @@ def _device(trial: Trial) -> torch.device:
     if trial.device == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("device=cuda: torch sees no GPU here; give --device cpu")
     return torch.device(trial.device)
-
-
-def _median(values: list[float]) -> float:
-    return float(torch.tensor(values, dtype=torch.float64).median())
 
 
 def _number(value: Any) -> float:
