@@ -53,6 +53,7 @@ REFUSED = [
     (f"{RUN} --set drop_fraction=nan", ["drop_fraction=nan ", "from 0 to 1"]),
     (f"{RUN} --set drop_fraction", ["--set drop_fraction", "name=value"]),
     (f"{RUN} --set =0.3", ["--set =0.3", "name=value"]),
+    (f"{RUN} --set drop_fraction=0.3 --set drop_fraction=0.4", ["drop_fraction", "twice"]),
     (f"{RUN} --recipe epochs", ["--recipe epochs", "name=value"]),
     (f"{RUN} --recipe epochs=0", ["epochs=0 ", "at least 1"]),
     (f"{RUN} --recipe optimizer=lion", ["optimizer='lion' ", "sgd, adam, adamw"]),
@@ -61,6 +62,14 @@ REFUSED = [
     (f"{RUN} --seed 2147483648", ["seed=2147483648"]),
     (f"{RUN} --device tpu", ["device='tpu'", "cpu", "cuda"]),
     (f"{RUN} --threads 0", ["threads=0"]),
+    (f"{RUN} --set dense_layers=nope", ["'nope' matches no layer"]),
+    (f"{RUN} -s much", ["--sparsity", "number"]),
+    (f"{RUN} --seed 1.5", ["--seed", "integer"]),
+    (f"{RUN} --overwrite maybe", ["'maybe'", "never", "failed", "always"]),
+    (f"{RUN} --sparcity 0.9", ["No such option", "--sparcity"]),
+    ("run digits/mlp", ["Missing argument", "method"]),
+    ("study quickstart --workers 0", ["--workers"]),
+    ("rum digits/mlp rigl", ["No such command 'rum'"]),
     ("list method", ["unknown kind 'method'", "methods"]),
     ("info riggl", ["unknown name 'riggl'", "rigl"]),
     ("--plugin nowhere.py list methods", ["nowhere.py", "no such file"]),
@@ -121,13 +130,25 @@ def test_a_study_that_cannot_run_is_one_line_and_nothing_is_written(
     assert [path.name for path in place.iterdir()] == ["mine.yaml"]
 
 
-@pytest.mark.parametrize("line", ["run digits/mlp static", "study quickstart"])
+@pytest.mark.parametrize(
+    "line", ["run digits/mlp static", "study quickstart", "status", "leaderboard build"]
+)
 def test_a_store_that_is_a_file_is_refused_and_left_as_it_is(resonance, place, line):
     (place / "taken").write_text("mine")
     result = resonance(f"{line} --store taken")
     assert "taken" in result.complaint
     assert (place / "taken").read_text() == "mine"
     assert len(list(place.iterdir())) == 1
+
+
+def test_a_missing_gpu_is_found_before_anything_is_written(resonance, place, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    complaint = resonance(f"{RUN} --device cuda").complaint
+    assert "no GPU" in complaint
+    assert "--device cpu" in complaint
+    assert list(place.iterdir()) == []
 
 
 # ---------------------------------------------------------------- data

@@ -105,6 +105,8 @@ def test_a_study_without_sparsities_may_hold_dense_methods_only():
         ({"sparsities": [-0.1]}, ["sparsity=-0.1"]),
         ({"sparsities": [float("nan")]}, ["sparsity=nan"]),
         ({"seeds": [-1]}, ["seed=-1"]),
+        ({"seeds": 10**6}, ["seeds=1000000", "at most 1000"]),
+        ({"cls": 3}, ["unknown field 'cls'"]),
         ({"name": "Two Words"}, ["name='Two Words'"]),
         ({"device": "tpu"}, ["device='tpu'"]),
         ({"threads": 0}, ["threads=0"]),

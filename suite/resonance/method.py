@@ -16,6 +16,7 @@ from suite.resonance.controller import (
 )
 from suite.resonance.detector import History, Signals, detect, permutation_within, spectrum
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
+from suite.resonance.timetable import Timetable
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.schedule import CubicRamp
 from suite.sparsity.sparsifier import Plan, Sparsifier
@@ -48,40 +49,6 @@ class Group:
     def magnitude(self) -> Tensor:
         """Flat |w| [n]."""
         return torch.cat([layer.values.abs().flatten() for layer in self.layers])
-
-
-@dataclass(frozen=True)
-class Timetable:
-    """Which steps record gradients, decide and freeze.
-
-    A decision reads the last N recorded gradients, so only the N·r steps before one are recorded:
-    what a later decision never reads costs nothing.
-    """
-
-    every: int
-    first: int
-    freeze: int
-    window: int
-    record_every: int
-
-    def is_decision(self, step: int) -> bool:
-        """Return whether a threshold decision falls on `step`."""
-        return self.first <= step < self.freeze and step % self.every == 0
-
-    def next_decision(self, step: int) -> int:
-        """Return the first decision (or the projection) at or after `step`."""
-        following = -(-step // self.every) * self.every
-        return min(max(following, self.first), self.freeze)
-
-    def is_recorded(self, step: int) -> bool:
-        """Return whether the gradients of `step` are kept."""
-        if step > self.freeze or step % self.record_every != 0:
-            return False
-        return self.next_decision(step) - step < self.window * self.record_every
-
-    def progress(self, step: int) -> float:
-        """Return φ: 0 at the first decision, 1 at the freeze."""
-        return (step - self.first) / (self.freeze - self.first)
 
 
 class Resonance(Sparsifier):

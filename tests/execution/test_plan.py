@@ -47,6 +47,22 @@ def test_another_setting_is_another_trial(used):
     assert schedule([changed], used, Overwrite.FAILED).to_run == [changed]
 
 
+@pytest.mark.parametrize("part", ["hyperparameters", "recipe"])
+def test_a_result_made_under_another_default_is_not_served_as_done(store, part):
+    record = done(DONE)
+    name = next(iter(record.configuration[part]))
+    record.configuration[part][name] = "as it was"
+    store.write(DONE.key, {"record.json": record.to_json()})
+    assert schedule([DONE], store, Overwrite.FAILED).to_run == [DONE]
+
+
+def test_a_result_stays_when_an_option_is_added(store):
+    record = done(DONE)
+    del record.configuration["recipe"]["warmup"]
+    store.write(DONE.key, {"record.json": record.to_json()})
+    assert schedule([DONE], store, Overwrite.FAILED).done == [DONE]
+
+
 @pytest.mark.parametrize(
     ("overwrite", "words"),
     [
@@ -85,6 +101,7 @@ def test_trials_that_can_run_pass(trial):
         ({"method": "magnitude", "hyperparameters": {"prune_start": 0.9}}, "prune_end=0.75"),
         ({"recipe": {"batch_size": 33}}, "batch_size=33 leaves no whole batch of 32"),
         ({"task": "promised/mlp"}, "dataset promised: inputs of shape"),
+        ({"method": "static", "hyperparameters": {"dense_layers": "x"}}, "'x' matches no layer"),
     ],
 )
 def test_what_would_fail_is_refused_before_anything_runs(trial, change, words):

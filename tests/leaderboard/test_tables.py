@@ -154,6 +154,17 @@ def test_a_record_of_another_revision_is_left_out_and_listed(kind):
     )
 
 
+def test_a_record_of_a_task_that_was_declared_otherwise_is_left_out_and_listed():
+    old = done(make_trial("static", seed=1))
+    old.configuration["task_digest"] = "0" * 12
+    boards, (left_out,) = build_boards([*seeds("static", [0.9]), old])
+    (cell,) = row(boards[0], "static")
+    assert cell is not None
+    assert cell.values == [0.9]
+    assert left_out.key == old.key
+    assert "task digits/mlp is declared differently now" in left_out.reason
+
+
 def test_a_method_that_is_not_here_is_shown_by_its_name():
     record = done(make_trial("static"))
     record.trial["method"] = "somebody_s"

@@ -3,7 +3,8 @@ import torch
 
 from suite import registry
 from suite.errors import InvalidInput, TrialFailed
-from suite.resonance.method import Resonance, Timetable
+from suite.resonance.method import Resonance
+from suite.resonance.timetable import Timetable
 from suite.sparsity.sparsifier import Plan
 from tests.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
 

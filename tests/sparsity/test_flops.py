@@ -29,6 +29,34 @@ def test_tokens_shared_weights_and_repeated_calls_are_counted():
     assert flops.other == 0
 
 
+def test_operations_belong_to_the_weight_they_read_whoever_runs_them():
+    class Roundabout(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.ModuleDict({"l": nn.Linear(4, 4, bias=False)})
+            self.second = nn.ModuleDict({"l": self.first["l"]})
+            self.by_function = nn.Linear(4, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.second["l"](self.first["l"](x))
+            return nn.functional.linear(x, self.by_function.weight)
+
+    flops = measure_forward(Roundabout(), torch.randn(3, 4))
+    assert flops.layers == {"first.l": 2 * 2 * 16, "by_function": 2 * 24}
+
+
+def test_attention_is_counted():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    flops = measure_forward(layer, torch.randn(2, 5, 8))
+    assert flops.layers == {
+        "self_attn.out_proj": 2 * 5 * 64,
+        "linear1": 2 * 5 * 128,
+        "linear2": 2 * 5 * 128,
+    }
+    # Projections to query, key and value, and two products of 5 × 5 by 4 for each of two heads.
+    assert flops.other == 2 * 5 * 8 * 24 + 2 * 2 * 2 * 25 * 4
+
+
 def test_convolutions_count_groups_and_strides():
     flops = measure_forward(conv_net(), torch.randn(2, 1, 8, 8))
     assert flops.layers == {

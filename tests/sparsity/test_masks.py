@@ -28,6 +28,12 @@ def test_keep_top_is_exact_when_every_score_ties():
     assert int(keep_top(torch.zeros(100_003), 99_999).sum()) == 99_999
 
 
+def test_scores_that_are_not_numbers_are_refused():
+    for scores in ([1.0, float("nan"), 2.0], [float("nan"), 3.0, 3.0]):
+        with pytest.raises(ValueError, match="NaN"):
+            keep_top(torch.tensor(scores), 2)
+
+
 @pytest.mark.parametrize("keep", [-1, 5])
 def test_keep_top_refuses_an_impossible_count(keep):
     with pytest.raises(ValueError, match="of 4"):

@@ -175,6 +175,18 @@ def test_going_on_in_fresh_objects_is_bit_identical(method, stop):
     )
 
 
+def test_a_state_of_other_settings_is_refused():
+    _, _, sparsifier = attached("rigl")
+    state = sparsifier.state_dict()
+    for method, options, says in (
+        ("set", {}, "method='RigL'"),
+        ("rigl", {"drop_fraction": 0.5}, "drop_fraction=0.3"),
+    ):
+        _, _, other = attached(method, **options)
+        with pytest.raises(InvalidInput, match=says):
+            other.load_state_dict(state)
+
+
 def test_the_seed_and_nothing_else_draws_the_first_mask():
     def mask(**plan):
         model = conv_net()
