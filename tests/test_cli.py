@@ -1,6 +1,5 @@
 import json
 import os
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -309,8 +308,3 @@ def test_what_only_looks_or_refuses_imports_no_torch(place, store):
     expected = {line: [2 if " riggl" in line or "-s 2" in line else 0, False]
                 for line in WITHOUT_TORCH}  # fmt: skip
     assert json.loads(ended.stdout) == expected
-
-
-def test_the_command_printed_for_a_trial_is_one_a_shell_can_split():
-    trial = Trial.make(task="digits/mlp", method="rigl", sparsity=0.9, recipe={"epochs": 1})
-    assert shlex.split(trial.command())[:4] == ["resonance", "run", "digits/mlp", "rigl"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from suite.sparsity.masks import keep_top
+from suite.sparsity.masks import keep_top, kth_smallest
 
 
 def lowest(score: Tensor, strength: Tensor, count: int, among: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ def lowest(score: Tensor, strength: Tensor, count: int, among: Tensor) -> Tensor
     if count == 0:
         return torch.zeros_like(among)
     masked = score.masked_fill(~among, torch.inf)
-    cut = masked.kthvalue(count).values
+    cut = kth_smallest(masked, count)
     below = masked < cut
     tied = masked == cut
     room = count - int(below.sum())

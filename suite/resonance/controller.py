@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from suite.sparsity.masks import kth_smallest
+
 
 @dataclass
 class AccuracyFeedback:
@@ -78,7 +80,7 @@ def order_statistic(score: Tensor, free: Tensor, count: int) -> float:
     """Return the `count`-th smallest score among `free` [n]; 0 for a count of 0."""
     if count == 0:
         return 0.0
-    return float(score.masked_fill(~free, torch.inf).kthvalue(count).values)
+    return float(kth_smallest(score.masked_fill(~free, torch.inf), count))
 
 
 def count_at_or_below(score: Tensor, free: Tensor, level: float) -> int:

@@ -24,6 +24,8 @@ MATRIX_UP_TO = 128
 class Signals:
     """What detection says of each connection; every tensor is [n], float32.
 
+    Power and coherence are for diagnosis and for variants, and left out unless asked for.
+
     Attributes:
         frequency: resonance frequency ν in [0, 1], normalised to the Nyquist frequency; 0 where
             the window is silent.
@@ -34,17 +36,8 @@ class Signals:
 
     frequency: Tensor
     strength: Tensor
-    power: Tensor
-    coherence: Tensor
-
-    def permuted(self, source: Tensor) -> "Signals":
-        """Return the same signals belonging to other connections: i gets those of source[i]."""
-        return Signals(
-            self.frequency[source],
-            self.strength[source],
-            self.power[source],
-            self.coherence[source],
-        )
+    power: Tensor | None = None
+    coherence: Tensor | None = None
 
 
 class History:
@@ -107,35 +100,62 @@ def dominant(power: Tensor, *, interpolate: bool = True) -> tuple[Tensor, Tensor
     """
     peak, index = power.max(0)
     strength = peak / power.sum(0).clamp_min(torch.finfo(power.dtype).tiny)
-    position = _refine(power, index) if interpolate else index.to(power.dtype) + 1
-    return position / len(power), strength
+    if not interpolate:
+        return (index.to(power.dtype) + 1) / len(power), strength
+    return _refine(power, index, _Room(power.shape[1], power.dtype, power.device)), strength
 
 
-def _refine(power: Tensor, index: Tensor) -> Tensor:
-    """Return the position, in bins from 1, of the peak at row `index` of `power` [K, n]."""
+class _Room:
+    """Places for the intermediate results of `_refine`, so that chunks need no new memory.
+
+    Memory that is freed after each chunk goes back to the system and is fetched, zeroed, for the
+    next one: on a CPU that doubled the time of a detection.
+    """
+
+    def __init__(self, width: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.around = torch.empty(3, width, dtype=torch.int64, device=device)
+        self.near = torch.empty(3, width, dtype=dtype, device=device)
+        self.edge = torch.empty(width, dtype=torch.bool, device=device)
+        self.rows = torch.empty(4, width, dtype=dtype, device=device)
+
+
+def _refine(power: Tensor, index: Tensor, room: _Room) -> Tensor:
+    """Return ν [n] (in `room`) of the peak at row `index` (int64 [n]) of `power` [K, n]."""
     bins = len(power)
-    inside = index.clamp(1, bins - 2)
-    near = power.gather(0, torch.stack([inside - 1, inside, inside + 1]))
-    near.clamp_min_(torch.finfo(power.dtype).tiny)
-    low, middle, high = near.log()
-    curvature = low - 2 * middle + high
-    # Where the three are equal the curvature is 0 and 0/0 falls to no shift.
-    shift = ((low - high) / (2 * curvature)).nan_to_num_(0.0).clamp_(-0.5, 0.5)
-    # At an edge the peak is near[0] or near[2]; its only neighbour is the middle one.
-    first = 1 + near[1] / (near[0] + near[1])
-    last = bins - near[1] / (near[1] + near[2])
-    position = torch.where(index == 0, first, shift.add_(index).add_(1))
-    return torch.where(index == bins - 1, last, position)
+    first, last, curvature, position = room.rows
+    below, inside, above = room.around
+    torch.clamp(index, 1, bins - 2, out=inside)
+    torch.sub(inside, 1, out=below)
+    torch.add(inside, 1, out=above)
+    low, middle, high = torch.gather(power, 0, room.around, out=room.near)
+    room.near.clamp_min_(torch.finfo(power.dtype).tiny)
+    # At an edge the peak is `low` or `high`; its only neighbour is the middle one.
+    torch.div(middle, torch.add(low, middle, out=first), out=first).add_(1)
+    torch.div(middle, torch.add(middle, high, out=last), out=last).neg_().add_(bins)
+    room.near.log_()
+    torch.add(low, high, out=curvature).sub_(middle, alpha=2).mul_(2)
+    torch.sub(low, high, out=position).div_(curvature)
+    # Where the three are equal the curvature is 0, and 0/0 is no shift.
+    position.nan_to_num_(0.0).clamp_(-0.5, 0.5).add_(index).add_(1)
+    torch.where(torch.eq(index, 0, out=room.edge), first, position, out=position)
+    torch.where(torch.eq(index, bins - 1, out=room.edge), last, position, out=position)
+    return position.div_(bins)
 
 
 def detect(
-    history: History, *, detrend: str = "mean", taper: str = "hann", interpolate: bool = True
+    history: History,
+    *,
+    detrend: str = "mean",
+    taper: str = "hann",
+    interpolate: bool = True,
+    diagnose: bool = False,
 ) -> Signals:
     """Read a full history: the resonance frequency of every connection, and what goes with it.
 
     Up to N = 128 the transform is one matrix product per chunk. Tapering and detrending are
     folded into the matrix, the order of the ring is a rotation of its columns, so nothing of the
-    history is copied but the chunk at hand. Above, ``torch.fft`` is used.
+    history is copied but the chunk at hand. Above, ``torch.fft`` is used. With `diagnose` the
+    signals have power and coherence too.
 
     Raises:
         ValueError: the history is not full, or holds a NaN or an infinity.
@@ -143,7 +163,7 @@ def detect(
     if not history.full:
         raise ValueError(f"{history.recorded} of {history.window} gradients recorded")
     size, device = history.rows.shape[1], history.rows.device
-    columns = [torch.empty(size, device=device) for _ in range(4)]
+    columns = [torch.empty(size, device=device) for _ in range(4 if diagnose else 2)]
     chunk = min(CHUNK.get(device.type, CHUNK["cpu"]) // history.window, size)
     transform: _MatrixTransform | _FourierTransform
     if history.window <= MATRIX_UP_TO:
@@ -152,10 +172,16 @@ def detect(
         transform = _FourierTransform(history, detrend, taper, interpolate)
     for start in range(0, size, chunk):
         stop = min(start + chunk, size)
-        for column, part in zip(columns, transform(start, stop), strict=True):
-            column[start:stop] = part
+        frequency, strength, mean, raw, kept = transform(start, stop)
+        alive = kept > SILENT * raw
+        torch.mul(frequency, alive, out=columns[0][start:stop])
+        torch.mul(strength, alive, out=columns[1][start:stop])
+        if diagnose:
+            torch.sqrt(raw, out=columns[2][start:stop])
+            tiny = torch.finfo(torch.float32).tiny
+            columns[3][start:stop] = (mean.square() / raw.clamp_min(tiny)).clamp_max(1)
     signals = Signals(*columns)
-    if not bool(signals.power.isfinite().all()):
+    if not bool(signals.strength.isfinite().all()):
         raise ValueError("a recorded gradient is not finite")
     return signals
 
@@ -176,7 +202,7 @@ class _FourierTransform:
         kept = (part - mean).square().mean(0) if self.detrend == "mean" else raw
         power = spectrum(part, detrend=self.detrend, taper=self.taper)
         frequency, strength = dominant(power, interpolate=self.interpolate)
-        return _signals(frequency, strength, mean, raw, kept)
+        return frequency, strength, mean, raw, kept
 
 
 class _MatrixTransform:
@@ -202,37 +228,49 @@ class _MatrixTransform:
         self.buffers = _Buffers(window, chunk, device)
 
     def __call__(self, start: int, stop: int) -> tuple[Tensor, ...]:
-        b = self.buffers.narrowed(stop - start)
+        b = self.buffers = self.buffers.fitting(stop - start)
+        mean, raw, kept, total = b.rows
         b.signal.copy_(self.history.rows[:, start:stop])
         torch.mm(self.matrix, b.signal, out=b.lines)
-        mean = b.lines[-1].clone()  # the last row, the sine of the Nyquist bin, is zero anyway
+        mean.copy_(b.lines[-1])  # the last row, the sine of the Nyquist bin, is zero anyway
         b.lines[-1].zero_()
-        raw = b.signal.square_().sum(0).div_(self.history.window)
+        torch.sum(b.signal.square_(), 0, out=raw).div_(self.history.window)
         b.lines.square_()
         power = torch.add(b.lines[: self.bins], b.lines[self.bins :], out=b.power)
+        torch.sum(power, 0, out=total).clamp_min_(torch.finfo(torch.float32).tiny)
         packed = torch.bitwise_and(power.view(torch.int32), ~self.low, out=b.packed)
-        best = packed.bitwise_or_(self.numbers).amax(0)
-        index = self.low - (best & self.low)
-        peak = (best & ~self.low).view(torch.float32)
-        strength = peak / power.sum(0).clamp_min_(torch.finfo(torch.float32).tiny)
-        position = _refine(power, index.long()) if self.interpolate else index.float() + 1
-        kept = raw - mean.square() if self.detrended else raw
-        return _signals(position.div_(self.bins), strength, mean, raw, kept)
+        best = torch.amax(packed.bitwise_or_(self.numbers), 0, out=b.best)
+        torch.bitwise_and(best, self.low, out=b.number)
+        index = b.index.copy_(b.number).neg_().add_(self.low)
+        peak = best.bitwise_and_(~self.low).view(torch.float32)
+        strength = torch.div(peak, total, out=total)
+        if self.interpolate:
+            frequency = _refine(power, index, b.room)
+        else:
+            frequency = b.frequency.copy_(index).add_(1).div_(self.bins)
+        torch.addcmul(raw, mean, mean, value=-1 if self.detrended else 0, out=kept)
+        return frequency, strength, mean, raw, kept
 
 
 class _Buffers:
-    """Room for a chunk: its signal [N, c], the lines of its transform [N, c], its power [K, c]."""
+    """Room for a chunk of c connections: signal and lines [N, c], power [N/2, c], rows [c]."""
 
-    def __init__(self, window: int, chunk: int, device: torch.device) -> None:
-        self.signal = torch.empty(window, chunk, device=device)
-        self.lines = torch.empty(window, chunk, device=device)
-        self.power = torch.empty(window // 2, chunk, device=device)
-        self.packed = torch.empty(window // 2, chunk, dtype=torch.int32, device=device)
+    def __init__(self, window: int, width: int, device: torch.device) -> None:
+        self.signal = torch.empty(window, width, device=device)
+        self.lines = torch.empty(window, width, device=device)
+        self.power = torch.empty(window // 2, width, device=device)
+        self.packed = torch.empty(window // 2, width, dtype=torch.int32, device=device)
+        self.best = torch.empty(width, dtype=torch.int32, device=device)
+        self.number = torch.empty(width, dtype=torch.int32, device=device)
+        self.index = torch.empty(width, dtype=torch.int64, device=device)
+        self.frequency = torch.empty(width, device=device)
+        self.rows = torch.empty(4, width, device=device)
+        self.room = _Room(width, torch.float32, device)
 
-    def narrowed(self, width: int) -> "_Buffers":
-        """Return buffers for the last, narrower chunk; these where it is not narrower."""
-        window, chunk = self.signal.shape
-        return self if width == chunk else _Buffers(window, width, self.signal.device)
+    def fitting(self, width: int) -> "_Buffers":
+        """Return buffers of this width: these, but for the last, narrower chunk."""
+        window, here = self.signal.shape
+        return self if width == here else _Buffers(window, width, self.signal.device)
 
 
 @functools.lru_cache(maxsize=16)
@@ -251,20 +289,6 @@ def _dft_matrix(window: int, detrend: str, taper: str) -> Tensor:
         matrix -= matrix.mean(1, keepdim=True)
     matrix[-1] = 1 / window
     return matrix.float()
-
-
-def _signals(
-    frequency: Tensor, strength: Tensor, mean: Tensor, raw: Tensor, kept: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the columns of `Signals`; `raw`, `kept`: mean squares before and after detrending."""
-    silent = kept <= SILENT * raw
-    coherence = mean.square() / raw.clamp_min(torch.finfo(raw.dtype).tiny)
-    return (
-        frequency.masked_fill_(silent, 0),
-        strength.masked_fill_(silent, 0),
-        raw.sqrt(),
-        coherence.clamp_max_(1),
-    )
 
 
 def permutation_within(order: Tensor, live: Tensor) -> Tensor:

@@ -25,6 +25,10 @@ BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
 
 
+SAMPLE = 2**14
+"""At most about so many connections of a layer, evenly spaced, are counted for them."""
+
+
 @dataclass
 class Group:
     """Connections that share one threshold and one exact count: a layer, or the network.
@@ -212,7 +216,10 @@ class Resonance(Sparsifier):
             parts.append(self._shuffled(layer, signals, step))
         if len(parts) == 1:
             return parts[0]
-        return Signals(*(torch.cat(column) for column in zip(*map(_columns, parts), strict=True)))
+        return Signals(
+            torch.cat([part.frequency for part in parts]),
+            torch.cat([part.strength for part in parts]),
+        )
 
     def _shuffled(self, layer: PrunableWeight, signals: Signals, step: int) -> Signals:
         shuffle = self.options.shuffle
@@ -220,7 +227,8 @@ class Resonance(Sparsifier):
             return signals
         generator = self.generator(layer, "shuffle", step if shuffle == "each" else 0)
         order = torch.randperm(layer.size, generator=generator, device=layer.device)
-        return signals.permuted(permutation_within(order, signals.frequency > 0))
+        source = permutation_within(order, signals.frequency > 0)
+        return Signals(signals.frequency[source], signals.strength[source])
 
     def _decide(self, group: Group, signals: Signals, step: int) -> None:
         state = group.state
@@ -264,9 +272,10 @@ class Resonance(Sparsifier):
         for layer, history, frequency, active, age in zip(
             group.layers, group.histories, *(part.split(sizes) for part in parts), strict=True
         ):
-            bins = torch.histc(frequency, BINS, 0, 1) / layer.size
-            self.report(step, "frequency", bins.tolist(), layer.name)
-            ages = torch.histc(age[active].float(), BINS, 0, self.plan.steps)
+            some = slice(None, None, -(-layer.size // SAMPLE))
+            shares = torch.histc(frequency[some], BINS, 0, 1)
+            self.report(step, "frequency", (shares / shares.sum()).tolist(), layer.name)
+            ages = torch.histc(age[some][active[some]].float(), BINS, 0, self.plan.steps)
             self.report(step, "age", (ages / ages.sum().clamp_min(1)).tolist(), layer.name)
             watched = self._watched(layer)
             power = spectrum(
@@ -380,7 +389,3 @@ def rank_in_layer(values: Tensor) -> Tensor:
     rank = torch.empty_like(values)
     rank[order] = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)
     return torch.where(values > 0, rank / len(values), 0)
-
-
-def _columns(signals: Signals) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return signals.frequency, signals.strength, signals.power, signals.coherence

@@ -110,21 +110,23 @@ class MaskedWeight:
                 f"{self.name}: a mask is boolean of shape {tuple(self.shape)}, "
                 f"not {mask.dtype} of {tuple(mask.shape)}"
             )
-        if self.parameter.grad is not None:
+        if self.parameter.grad is not None and self.active < self.size:
             # What is grown first moves at the next step: its gradient of this one may not exist
-            # where a method did not ask for dense gradients.
-            self.parameter.grad.masked_fill_(mask & ~self.mask, 0)
+            # where a method did not ask for dense gradients. So the old mask applies once more.
+            self.parameter.grad.mul_(self.multiplier)
         self.mask = mask
         self.active = int(mask.sum())
         self.held = None
-        self.multiplier.copy_(mask)
+        self.multiplier.copy_(
+            mask.view(torch.uint8)
+        )  # from bytes: from booleans takes seven times as long
         self._apply()
 
     @torch.no_grad()
     def hold(self, held: Tensor) -> None:
         """Keep the weights where `held` (boolean, the weight's shape) is True as they are."""
-        self.multiplier.copy_(self.mask & ~held)
-        self.held = self.parameter.detach().masked_fill(~held, 0) if bool(held.any()) else None
+        self.multiplier.copy_((self.mask & ~held).view(torch.uint8))
+        self.held = self.parameter.detach() * held if bool(held.any()) else None
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on, and apply the mask to weights and its state."""
@@ -134,9 +136,8 @@ class MaskedWeight:
     @torch.no_grad()
     def _apply(self) -> None:
         # Grown weights need no treatment of their own: outside the old mask everything was 0.
-        inactive = ~self.mask
-        self.parameter.masked_fill_(inactive, 0)
-        mask_state(self._optimizer, self.name, self.parameter, inactive)
+        self.parameter.mul_(self.multiplier)
+        mask_state(self._optimizer, self.name, self.parameter, self.multiplier)
 
 
 def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[MaskedWeight]:
@@ -214,17 +215,11 @@ def mask_weights(weights: Sequence[PrunableWeight]) -> None:
 @torch.no_grad()
 def restore_held(weights: Sequence[PrunableWeight]) -> None:
     """Put held weights back to what they were: momentum and weight decay have moved them."""
-    parameters: list[Tensor] = []
-    multipliers: list[Tensor] = []
-    values: list[Tensor] = []
-    for weight in weights:
-        if isinstance(weight, MaskedWeight) and weight.held is not None:
-            parameters.append(weight.parameter)
-            multipliers.append(weight.multiplier)
-            values.append(weight.held)
-    if parameters:
-        torch._foreach_mul_(parameters, multipliers)
-        torch._foreach_add_(parameters, values)
+    holding = [w for w in weights if isinstance(w, MaskedWeight) and w.held is not None]
+    if holding:
+        parameters: list[Tensor] = [weight.parameter for weight in holding]
+        torch._foreach_mul_(parameters, [weight.multiplier for weight in holding])
+        torch._foreach_add_(parameters, [w.held for w in holding if w.held is not None])
 
 
 def _masked(weights: Sequence[PrunableWeight]) -> list[MaskedWeight]:

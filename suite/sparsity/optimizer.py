@@ -21,9 +21,9 @@ def keeps_zeros(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def mask_state(
-    optimizer: torch.optim.Optimizer, name: str, parameter: nn.Parameter, inactive: Tensor
+    optimizer: torch.optim.Optimizer, name: str, parameter: nn.Parameter, multiplier: Tensor
 ) -> None:
-    """Zero the optimizer state of `parameter` where `inactive` is True.
+    """Multiply the optimizer state of `parameter` by its mask (0 or 1, in its dtype).
 
     Every state tensor of the parameter's shape is masked (momentum, first and second moments);
     scalars such as the step count are left alone.
@@ -42,4 +42,4 @@ def mask_state(
                 f"for layer '{name}' of shape {tuple(parameter.shape)}, which a mask cannot be "
                 "applied to; use SGD, Adam or AdamW"
             )
-        value.masked_fill_(inactive, 0)
+        value.mul_(multiplier)

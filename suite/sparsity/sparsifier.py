@@ -163,7 +163,7 @@ class Sparsifier:
             InvalidInput: it was saved under other settings or for other layers.
         """
         saved, here = state["configuration"], self._configuration()
-        for name in sorted({*saved, *here}):
+        for name in {**here, **saved}:  # the method first
             if saved.get(name) != here.get(name):
                 raise InvalidInput(
                     f"the saved state has {name}={saved.get(name)!r}, this method has "

@@ -28,12 +28,11 @@ def _seconds(work: Work) -> float:
     return time.perf_counter() - began
 
 
-def report(what: str, values: list[float], bar: float) -> bool:
+def report(what: str, values: list[float], bar: float | None) -> bool:
     """Print the median ratio, its range and the bar; return whether it is met."""
     median = statistics.median(values)
-    met = median <= bar
-    print(
-        f"{what:<58} {median:6.3f} × ({min(values):.3f} … {max(values):.3f})"
-        f"  bar ≤ {bar:g}  {'ok' if met else 'MISSED'}"
-    )
+    met = bar is None or median <= bar
+    spread = f" ({min(values):.3f} … {max(values):.3f})" if len(values) > 1 else ""
+    judged = f"  bar ≤ {bar:g}  {'ok' if met else 'MISSED'}" if bar is not None else ""
+    print(f"{what:<58} {median:6.3f} ×{spread}{judged}", flush=True)
     return met

@@ -11,9 +11,8 @@ from suite.config import Trial
 from suite.results.store import Store
 
 PLUGIN = """
-import os
 import torch
-from suite.declare import Hyperparameter, Method
+from suite.declare import Method
 from suite.sparsity.sparsifier import Sparsifier
 from tasks.pipeline import Arrays
 from tasks.task import Dataset, Task
@@ -47,8 +46,6 @@ METHODS = (
     method("good", "Good"),
     method("raises", "Raises"),
     method("misses", "Misses"),
-    method("dies", "Dies"),
-    method("exits", "Exits"),
 )
 
 
@@ -73,16 +70,6 @@ class Raises(Good):
 
 class Misses(Sparsifier):
     pass
-
-
-class Dies(Good):
-    def start(self):
-        os._exit(9)
-
-
-class Exits(Good):
-    def start(self):
-        raise SystemExit(3)
 """
 
 

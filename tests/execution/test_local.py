@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 
+from suite import registry
 from suite.config import Trial
 from suite.errors import TrialFailed
 from suite.execution import local
 from suite.results.record import Record
+from tests.sample_records import done
 
 
 def test_a_failing_trial_does_not_stop_the_others(trial, store):
@@ -24,11 +28,30 @@ def test_a_failing_trial_does_not_stop_the_others(trial, store):
         assert read.to_json() == record.to_json()
 
 
-def test_a_killed_worker_is_reported_and_what_had_finished_is_kept(trial, store):
-    good, deadly = trial("good"), trial("dies")
+DEADLY = """
+import multiprocessing
+import os
+from suite.declare import Method
+
+def summary():
+    if multiprocessing.parent_process() is not None:
+        os._exit(9)
+    return "kills whatever process but the first reads about it"
+
+METHOD = Method(
+    "deadly", "this test", title="Deadly", summary=summary(), implementation="none", family="test"
+)
+"""
+
+
+def test_a_killed_worker_is_reported_and_what_had_finished_is_kept(trial, store, tmp_path: Path):
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    registry.use_plugins([str(tmp_path / "deadly.py")])
+    finished = trial("good")
+    store.write(finished.key, {"record.json": done(finished).to_json()})
     with pytest.raises(TrialFailed, match=r"killed .*what had finished is kept.*--workers"):
-        local.run([good, deadly], store, 1, lambda trial, record: None)
-    assert store.keys() == [good.key]
+        local.run([trial("deadly", seed=seed) for seed in range(3)], store, 1, lambda *_: None)
+    assert store.keys() == [finished.key]
 
 
 @pytest.mark.parametrize(("threads", "workers"), [(1, 6), (2, 3), (4, 1), (100, 1)])

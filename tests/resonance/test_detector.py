@@ -92,7 +92,9 @@ def test_chunks_do_not_show():
 
 def test_coherence_and_power_are_those_of_the_raw_gradients():
     signal = torch.randn(32, 10) + 0.5
-    signals = detect(filled(signal))
+    signals = detect(filled(signal), diagnose=True)
+    assert signals.power is not None
+    assert signals.coherence is not None
     assert torch.allclose(signals.power, signal.square().mean(0).sqrt())
     expected = signal.mean(0).square() / signal.square().mean(0)
     assert torch.allclose(signals.coherence, expected, atol=1e-6)
