@@ -1,6 +1,7 @@
 """A leaderboard as Markdown, between two markers of a file that may hold other text."""
 
 import html
+import re
 from pathlib import Path
 
 from leaderboard.tables import Board, Cell
@@ -40,13 +41,16 @@ def board_markdown(board: Board) -> str:
     return "\n".join(lines)
 
 
-def write_markdown(boards: list[Board], path: Path) -> None:
-    """Put the boards between the markers of `path`; a new file is made where there is none.
+def spliced(boards: list[Board], path: Path) -> str:
+    """Return the text of `path` with the boards between its markers; both, if it is a new file.
 
     Raises:
-        InvalidInput: the file exists and does not hold both markers, once each, in order.
+        InvalidInput: the file cannot be read, or does not hold both markers, once each, in order.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
+    try:
+        text = path.read_bytes().decode("utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read as UTF-8 text: {error}") from error
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InvalidInput(
             f"{path} holds no place for a leaderboard: add a line {BEGIN} and after it a line {END}"
@@ -54,9 +58,9 @@ def write_markdown(boards: list[Board], path: Path) -> None:
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     tables = "\n\n".join(board_markdown(board) for board in boards) or "No trials yet."
-    path.write_text(f"{before}{BEGIN}\n{tables}\n{END}{after}", encoding="utf-8")
+    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 
 
 def _escape(text: str) -> str:
-    one_line = " ".join(text.split())
-    return html.escape(one_line, quote=False).replace("|", "\\|").replace("`", "\\`")
+    one_line = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\|`*_\[\]])", r"\\\1", one_line)

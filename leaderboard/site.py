@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from leaderboard.markdown import ENOUGH, cell_text, write_markdown
+from leaderboard.markdown import ENOUGH, cell_text, spliced
 from leaderboard.tables import Board, Excluded, build_boards, summary_frame, trial_frame
 from suite import __version__
 from suite.errors import InvalidInput
@@ -36,11 +36,12 @@ def build(records: Iterable[Record], out: Path, markdown: Path | None = None) ->
         raise InvalidInput("the store holds no trials: run one first, `resonance study quickstart`")
     boards, excluded = build_boards(records)
     try:
+        targets = [out / "leaderboard.md", *([markdown] if markdown is not None else [])]
+        texts = [spliced(boards, path) for path in targets]  # refuses before anything is written
         out.mkdir(parents=True, exist_ok=True)
         _write(out / "index.html", render(boards, excluded))
-        write_markdown(boards, out / "leaderboard.md")
-        if markdown is not None:
-            write_markdown(boards, markdown)
+        for path, text in zip(targets, texts, strict=True):
+            _write(path, text)
         _write(out / "leaderboard.csv", summary_frame(boards).write_csv())
         _write(out / "trials.csv", trial_frame(records).write_csv())
     except OSError as error:
@@ -64,5 +65,5 @@ def render(boards: list[Board], excluded: list[Excluded]) -> str:
 
 def _write(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(text.encode())
     temporary.replace(path)

@@ -115,9 +115,9 @@ def _board(task: str, settings: str, entries: dict[Entry, dict[float, Cell]]) ->
 
 
 def _mean(cells: list[Cell | None]) -> float:
-    """Return the mean over a row's columns, for the order of rows; a missing cell counts as 0."""
-    means = [cell.interval.mean if cell and cell.interval else 0.0 for cell in cells]
-    return sum(means) / len(means)
+    """Return the mean over a row's finished cells, for the order of rows; none comes last."""
+    means = [cell.interval.mean for cell in cells if cell and cell.interval]
+    return sum(means) / len(means) if means else -1.0
 
 
 def _is_dense(method: str) -> bool:
@@ -134,6 +134,12 @@ def _out_of_date(record: Record) -> str:
     name = record.trial["task"]
     if name in registry.tasks():
         task = registry.tasks()[name]
+        revision, found = (
+            registry.datasets()[task.dataset].revision,
+            record.configuration.get("dataset_revision"),
+        )
+        if found != revision:
+            return f"dataset {task.dataset} is at revision {revision}, this record at {found}"
         digest = task_digest(task, registry.datasets()[task.dataset])
         if record.configuration.get("task_digest") != digest:
             return f"task {name} is declared differently now"

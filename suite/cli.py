@@ -144,14 +144,11 @@ def run(
 
 def _run_one(trial: Trial, store: Store) -> Record:
     from suite.execution.runner import execute
-    from suite.training.trial import make_sparsifier
+    from suite.training.trial import total_steps
 
     preflight([trial])
     store.prepare()
-    sparsifier = make_sparsifier(trial)
-    rounds, start = sparsifier.rounds, sparsifier.rewind_step
-    total = rounds * sparsifier.plan.steps - (rounds - 1) * start
-    with progress_bar(trial.describe(), total) as bar:
+    with progress_bar(trial.describe(), total_steps(trial)) as bar:
         return execute(trial, store, bar.advance)
 
 

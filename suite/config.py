@@ -2,13 +2,22 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
 from suite import registry
 from suite.declare import Method, Value, unknown
@@ -37,12 +46,12 @@ class Trial(BaseModel):
     task: str
     method: str
     sparsity: float = 0.0
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: StrictInt = Field(default=0, ge=0, lt=2**31)
     hyperparameters: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32"] = "float32"
-    threads: int = Field(default=1, ge=1, le=1024)
+    threads: StrictInt = Field(default=1, ge=1, le=1024)
 
     @model_validator(mode="before")
     @classmethod
@@ -54,7 +63,8 @@ class Trial(BaseModel):
         if isinstance(sparsity, bool) or not isinstance(sparsity, int | float):
             raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
         if not 0 <= sparsity < 1:
-            raise InvalidInput(f"sparsity={sparsity:g} is not usable: give a number in [0, 1)")
+            shown = f"{sparsity:g}" if isinstance(sparsity, float) else f"{sparsity!r:.40}"
+            raise InvalidInput(f"sparsity={shown} is not usable: give a number in [0, 1)")
         if method.dense and sparsity != 0:
             raise InvalidInput(f"sparsity={sparsity:g}: {method.name} takes none; leave it out")
         return given | {
@@ -130,8 +140,8 @@ class Trial(BaseModel):
         if not self.method_declaration.dense:
             words.append(f"-s {self.sparsity!r}")
         words.append(f"--seed {self.seed}")
-        words += [f"--set {name}={show(value)}" for name, value in self.hyperparameters.items()]
-        words += [f"--recipe {name}={show(value)}" for name, value in self.recipe.items()]
+        for option, settings in (("--set", self.hyperparameters), ("--recipe", self.recipe)):
+            words += [f"{option} {shlex.quote(f'{n}={show(v)}')}" for n, v in settings.items()]
         if self.device != "cpu":
             words.append(f"--device {self.device}")
         if self.threads != 1:
@@ -178,11 +188,11 @@ class Study(BaseModel):
     question: str
     tasks: tuple[str, ...]
     methods: tuple[MethodEntry, ...]
-    sparsities: tuple[float, ...] = ()
-    seeds: tuple[int, ...]
+    sparsities: tuple[StrictFloat, ...] = ()
+    seeds: tuple[StrictInt, ...]
     recipe: dict[str, Any] = {}
     device: Literal["cpu", "cuda"] = "cpu"
-    threads: int = Field(default=1, ge=1)
+    threads: StrictInt = Field(default=1, ge=1, le=1024)
     controls_left_out: str = ""
 
     @model_validator(mode="before")
@@ -191,6 +201,8 @@ class Study(BaseModel):
         if not isinstance(given, dict):
             return given
         given = dict(given)
+        if any(isinstance(value, bool) for value in _items(given.get("sparsities"))):
+            raise InvalidInput("sparsities: give numbers in [0, 1), not true or false")
         if isinstance(given.get("methods"), list):
             given["methods"] = [
                 {"name": entry} if isinstance(entry, str) else entry for entry in given["methods"]
@@ -276,9 +288,25 @@ def load_study(name_or_file: str) -> Study:
     return Study.make(**_mapping(text, name_or_file))
 
 
+def _items(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, without the silent loss of a field that is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping; a repeated key is an error."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice")
+        return super().construct_mapping(node, deep)
+
+
 def _mapping(text: str, name: str) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise InvalidInput(f"study {name} is not valid YAML: {line}") from error
@@ -293,13 +321,20 @@ def _validated(model: type[M], given: Mapping[str, Any], what: str) -> M:
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        first = error.errors()[0]
+        # A field that does not exist explains one that is missing: "task" for "tasks".
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, InvalidInput):
             raise cause from None
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            message = unknown("field", place, model.model_fields, of=what, see="list studies")
+            message = unknown(
+                "field",
+                place,
+                model.model_fields,
+                of=what,
+                see="list studies" if model is Study else "run --help",
+            )
         elif first["type"] == "missing":
             message = f"{what}: '{place}' is missing"
         else:

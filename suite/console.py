@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(content: Any) -> None:
@@ -47,7 +47,7 @@ def complain(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator["Bar"]:
+def progress_bar(what: str, total: int | None) -> Iterator["Bar"]:
     """Show a progress bar on standard error while in a terminal; nothing elsewhere."""
     progress = Progress(
         TextColumn("{task.description}"),

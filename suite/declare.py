@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from suite.errors import InvalidInput
 
@@ -159,6 +159,7 @@ class Configurable:
 
     name: str
     hyperparameters: tuple[Hyperparameter, ...]
+    setting: ClassVar[str] = "hyperparameter"
 
     def check(self, options: Mapping[str, object]) -> dict[str, Value]:
         """Return `options` in canonical types, in the order of declaration.
@@ -170,7 +171,7 @@ class Configurable:
         for name in options:
             if name not in known:
                 raise InvalidInput(
-                    unknown("hyperparameter", name, known, of=self.name, see=f"info {self.name}")
+                    unknown(self.setting, name, known, of=self.name, see=f"info {self.name}")
                 )
         return {name: known[name].check(options[name]) for name in known if name in options}
 
@@ -249,7 +250,8 @@ class Registry(Generic[D]):
 def unknown(kind: str, name: str, valid: Iterable[str], *, see: str, of: str = "") -> str:
     """Return the one-line message for a name that does not exist, with the nearest that do."""
     valid = list(valid)
-    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.4)
+    name = " ".join(name.split())
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.55)
     whose = f" of {of}" if of else ""
     if near:
         hint = "did you mean " + " or ".join(near) + "?"
@@ -289,7 +291,10 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
     except InvalidInput:
         raise
     except Exception as error:
-        raise InvalidInput(f"the declaration in {path} cannot be evaluated: {error}") from error
+        raise InvalidInput(
+            f"the declaration in {path} cannot be evaluated ({error}): it may use what the file "
+            "imports, assigns or defines as a function at its top level, but none of its classes"
+        ) from error
     found: list[Any] = []
     for name in wanted:
         value = namespace[name]

@@ -82,6 +82,20 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
             f"dataset {dataset.name}: inputs of shape {found[0]} and {found[1]} were read, "
             f"{expected[0]} and {expected[1]} are declared; replace the files"
         )
+    for name, x, y in (
+        ("training", arrays.train_x, arrays.train_y),
+        ("test", arrays.test_x, arrays.test_y),
+    ):
+        if y.dtype != torch.int64 or y.shape != x.shape[:1]:
+            raise InvalidInput(
+                f"dataset {dataset.name}: {len(x)} {name} inputs need as many int64 labels, found "
+                f"{y.dtype} of shape {tuple(y.shape)}"
+            )
+        if bool(((y < 0) | (y >= dataset.classes)).any()):
+            raise InvalidInput(
+                f"dataset {dataset.name}: {name} labels lie in {int(y.min())} … {int(y.max())}, "
+                f"{dataset.classes} classes are declared (0 … {dataset.classes - 1})"
+            )
     digest = checksum(arrays)
     if dataset.checksum and digest != dataset.checksum:
         raise InvalidInput(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from suite.declare import Configurable, Declared, Hyperparameter, Search
 
@@ -108,6 +108,7 @@ class Task(Declared, Configurable):
     model_options: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
     recipe: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     metric: str = field(default="accuracy", kw_only=True)
+    setting: ClassVar[str] = "recipe field"
     hyperparameters: tuple[Hyperparameter, ...] = field(init=False)
 
     def __post_init__(self) -> None:

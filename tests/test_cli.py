@@ -121,7 +121,7 @@ def test_a_loss_that_is_not_a_number_ends_the_trial_naming_step_and_layer(resona
     result = resonance("run digits/mlp static", *SHORT, "--recipe", "learning_rate=1e30")
     assert result.code == 1
     assert result.err.startswith("failed: digits/mlp static s=0.9 seed=0")
-    assert "loss is nan at step 2, first in layer '1'" in result.err
+    assert "loss is nan at step 2, first in layer '3'" in result.err
     assert "Traceback" not in result.err
     (key,) = Store(place / "results").keys()
     record = Store(place / "results").read(key)

@@ -38,6 +38,16 @@ def test_the_examples_of_extending_run_as_plugins(tmp_path, number, trial):
     assert "test accuracy" in done.stdout
 
 
+def test_the_loop_in_the_readme_runs_as_it_stands(tmp_path):
+    script = tmp_path / "loop.py"
+    script.write_text(blocks("README.md", "python")[0], encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("0.900 of the weights are zero")
+
+
 def test_the_study_in_the_readme_is_valid():
     study = Study.make(**yaml.safe_load(blocks("README.md", "yaml")[0]))
     assert len(study.trials()) == 5 + 5 * 2 * 3

@@ -92,5 +92,5 @@ def preflight(trials: Sequence[Trial]) -> None:
                 prepare(trial)
             except InvalidInput:
                 raise
-            except Exception:
+            except (Exception, SystemExit):
                 continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from suite.config import Trial
 from suite.errors import InvalidInput
 from suite.results.record import Record, failed, to_json
-from suite.results.store import Store, StoreUnusable
+from suite.results.store import Store
 
 Finished = Callable[[Trial, Record], None]
 
@@ -33,9 +33,7 @@ def execute(
     try:
         outcome = run_trial(trial, progress)
         files, record = outcome.files(), outcome.record
-    except StoreUnusable:
-        raise
-    except Exception as error:  # whatever a method does wrong ends its own trial only
+    except (Exception, SystemExit) as error:  # what a method does wrong ends its own trial only
         record = failed(trial, error)
         text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
         files = {

@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError, model_validator
 
 from suite.config import Trial
 from suite.errors import InvalidInput
@@ -46,7 +46,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: StrictInt = SCHEMA_VERSION
     key: str
     status: Literal["done", "failed"]
     trial: dict[str, Any]
@@ -60,6 +60,17 @@ class Record(BaseModel):
     digests: dict[str, str] = {}
     notes: list[str] = []
     error: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Record":
+        """Refuse what no trial leaves: readers rely on these."""
+        missing = set(Trial.model_fields) - set(self.trial)
+        if self.status == "done":
+            missing |= {"test_accuracy"} - set(self.metrics)
+            missing |= {"training", "inference", "inference_dense"} - set(self.flops)
+        if missing:
+            raise ValueError(f"the record lacks {', '.join(sorted(missing))}")
+        return self
 
     @property
     def sparsity(self) -> float:
@@ -79,18 +90,25 @@ class Record(BaseModel):
             InvalidInput: it is not JSON, not a record, or written by a newer schema.
         """
         try:
-            content = json.loads(data)
-            if isinstance(content, dict) and content.get("schema_version", 0) > SCHEMA_VERSION:
+            content = json.loads(data, parse_constant=_refuse_constant)
+            version = content.get("schema_version") if isinstance(content, dict) else None
+            if isinstance(version, int) and version > SCHEMA_VERSION:
                 raise InvalidInput(
                     f"{where} has schema version {content['schema_version']}, this program reads "
                     f"up to {SCHEMA_VERSION}: update resonance-bench"
                 )
             return cls.model_validate(content)
-        except (UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
+        except (ValueError, ValidationError, RecursionError) as error:
+            if isinstance(error, InvalidInput):
+                raise
             raise InvalidInput(
                 f"{where} is not a record ({type(error).__name__}): delete its folder and run the "
                 "trial again"
             ) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number that a record may hold")
 
 
 def failed(trial: Trial, error: BaseException) -> Record:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import shutil
 import socket
 import uuid
@@ -14,6 +15,8 @@ from suite.results.record import Record
 
 RECORD = "record.json"
 ATTEMPTS = 1000
+KEY = re.compile(r"[0-9a-f]{16}")
+HIDDEN = re.compile(r"\.(new|old)-([0-9a-f]{16})-(.+)-(\d+)-[0-9a-f]{8}")
 
 
 class StoreUnusable(InvalidInput):
@@ -69,18 +72,25 @@ class Store:
     def _swap(self, temporary: Path, key: str) -> None:
         """Put the new folder in its place, also while others write the same key."""
         target = self.trials / key
-        for _ in range(ATTEMPTS):
-            try:
-                temporary.rename(target)
-                return
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise
-            old = self.trials / self._hidden("old", key)
-            with contextlib.suppress(FileNotFoundError):  # another writer was faster
-                target.rename(old)
+        moved: list[Path] = []
+        try:
+            for _ in range(ATTEMPTS):
+                try:
+                    temporary.rename(target)
+                    return
+                except OSError as error:
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                        raise
+                old = self.trials / self._hidden("old", key)
+                with contextlib.suppress(FileNotFoundError):  # another writer was faster
+                    target.rename(old)
+                    moved.append(old)
+            raise OSError(errno.EBUSY, "other processes keep writing this trial")
+        finally:  # what was there before goes only once something is in its place
+            if moved and not target.exists():
+                moved.pop().rename(target)
+            for old in moved:
                 shutil.rmtree(old, ignore_errors=True)
-        raise OSError(errno.EBUSY, "other processes keep writing this trial")
 
     def read(self, key: str) -> Record | None:
         """Return the record of a trial, done or failed; None if there is none.
@@ -93,6 +103,8 @@ class Store:
             return Record.from_json(path.read_bytes(), str(path))
         except FileNotFoundError:
             return None
+        except NotADirectoryError as error:
+            raise self._not_a_folder() from error
         except OSError as error:
             raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
 
@@ -103,10 +115,10 @@ class Store:
             InvalidInput: the store is not a folder.
         """
         if self.root.exists() and not self.root.is_dir():
-            raise InvalidInput(f"store {self.root} is not a folder: name another with --store")
+            raise self._not_a_folder()
         if not self.trials.is_dir():
             return []
-        return sorted(p.name for p in self.trials.iterdir() if not p.name.startswith("."))
+        return sorted(p.name for p in self.trials.iterdir() if KEY.fullmatch(p.name) and p.is_dir())
 
     def records(self) -> Iterator[Record]:
         """Yield every record, done and failed, by key."""
@@ -125,13 +137,18 @@ class Store:
     def _sweep(self) -> None:
         """Remove what processes of this host that no longer run left; put back what they moved."""
         for path in [*self.trials.glob(".new-*"), *self.trials.glob(".old-*")]:
-            kind, key, *host, pid, _ = path.name.split("-")
-            if "-".join(host) != socket.gethostname() or _alive(pid):
+            if (parts := HIDDEN.fullmatch(path.name)) is None:
+                continue
+            kind, key, host, pid = parts.groups()
+            if host != socket.gethostname() or _alive(pid):
                 continue
             with contextlib.suppress(OSError):
-                if kind == ".old" and not (self.trials / key).exists():
+                if kind == "old" and not (self.trials / key).exists():
                     path.rename(self.trials / key)
             shutil.rmtree(path, ignore_errors=True)
+
+    def _not_a_folder(self) -> InvalidInput:
+        return InvalidInput(f"store {self.root} is not a folder: name another with --store")
 
     def _unusable(self, error: OSError) -> StoreUnusable:
         return StoreUnusable(

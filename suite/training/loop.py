@@ -84,7 +84,7 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
         for index in range(begin, t.steps_per_epoch):
             step += 1
             losses[index] = _step(t, step, _batch(t, order, index))
-            if t.device.type == "cpu" or step % CHECK_EVERY_ON_GPU == 0:
+            if t.device.type != "cpu" and step % CHECK_EVERY_ON_GPU == 0:
                 _check_finite(t, losses, order, begin, index, step)
             if on_step is not None:
                 on_step(step)
@@ -106,6 +106,8 @@ def _step(t: Training, step: int, batch: tuple[Tensor, Tensor]) -> Tensor:
     t.optimizer.zero_grad(set_to_none=True)
     x, y = batch
     loss = F.cross_entropy(t.model(x), y, label_smoothing=t.recipe["label_smoothing"])
+    if t.device.type == "cpu" and not math.isfinite(value := loss.item()):
+        raise _diverged(t, step, value, x)
     loss.backward()
     t.ledger.charge_step(
         t.sparsifier.layers, dense_gradient=t.sparsifier.wants_dense_gradient(step)
@@ -122,16 +124,17 @@ def _step(t: Training, step: int, batch: tuple[Tensor, Tensor]) -> Tensor:
 def _check_finite(
     t: Training, losses: Tensor, order: Tensor, begin: int, index: int, step: int
 ) -> None:
-    if math.isfinite(float(losses[index])) and t.device.type == "cpu":
-        return
     bad = (~losses[begin : index + 1].isfinite()).nonzero()
-    if len(bad) == 0:
-        return
-    first = begin + int(bad[0])
-    layer = first_non_finite(t.model, _batch(t, order, first)[0])
-    raise TrialFailed(
-        f"loss is {float(losses[first])} at step {step - (index - first)}, first in layer "
-        f"'{layer}': lower the learning rate, or clip the gradient (recipe clip_norm)"
+    if len(bad):
+        first = begin + int(bad[0])
+        x = _batch(t, order, first)[0]
+        raise _diverged(t, step - (index - first), float(losses[first]), x)
+
+
+def _diverged(t: Training, step: int, loss: float, x: Tensor) -> TrialFailed:
+    return TrialFailed(
+        f"loss is {loss} at step {step}, first in layer '{first_non_finite(t.model, x)}': lower "
+        "the learning rate, or clip the gradient (recipe clip_norm)"
     )
 
 

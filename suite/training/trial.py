@@ -91,6 +91,16 @@ def make_sparsifier(trial: Trial) -> Sparsifier:
     return implementation(make_plan(trial), method.resolve(trial.hyperparameters))
 
 
+def total_steps(trial: Trial) -> int | None:
+    """Return the optimizer steps of all rounds; None where the method cannot be constructed."""
+    try:
+        sparsifier = make_sparsifier(trial)
+    except (Exception, SystemExit):
+        return None
+    rounds, start = sparsifier.rounds, sparsifier.rewind_step
+    return rounds * sparsifier.plan.steps - (rounds - 1) * start
+
+
 def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) -> Training:
     """Return everything a trial trains with, ready to start: data, model, attached method.
 

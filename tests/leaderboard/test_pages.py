@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from leaderboard.markdown import BEGIN, END, board_markdown, cell_text, write_markdown
+from leaderboard.markdown import BEGIN, END, board_markdown, cell_text, spliced
 from leaderboard.site import build, render
 from leaderboard.tables import Board, Cell, build_boards
 from suite.errors import InvalidInput, TrialFailed
@@ -70,7 +70,7 @@ def test_text_outside_the_markers_stays_as_it_was(tmp_path):
     path = tmp_path / "README.md"
     before, after = "# Mine\n\n| a | b |\n", "\nThe end — ünïcode, no line feed"
     path.write_text(f"{before}{BEGIN}\nold table\n{END}{after}", encoding="utf-8")
-    write_markdown(boards(records()), path)
+    path.write_bytes(spliced(boards(records()), path).encode())
     text = path.read_text(encoding="utf-8")
     assert text.startswith(before + BEGIN + "\n")
     assert text.endswith("\n" + END + after)
@@ -80,15 +80,15 @@ def test_text_outside_the_markers_stays_as_it_was(tmp_path):
 
 def test_writing_twice_changes_nothing(tmp_path):
     path = tmp_path / "board.md"
-    write_markdown(boards(records()), path)
+    path.write_bytes(spliced(boards(records()), path).encode())
     once = path.read_bytes()
-    write_markdown(boards(records()), path)
+    path.write_bytes(spliced(boards(records()), path).encode())
     assert path.read_bytes() == once
 
 
 def test_a_board_without_trials_says_so(tmp_path):
     path = tmp_path / "board.md"
-    write_markdown([], path)
+    path.write_bytes(spliced([], path).encode())
     assert path.read_text() == f"{BEGIN}\nNo trials yet.\n{END}\n"
 
 
@@ -108,7 +108,7 @@ def test_a_file_without_both_markers_once_and_in_order_is_refused_and_left(tmp_p
     path = tmp_path / "README.md"
     path.write_text(text)
     with pytest.raises(InvalidInput, match="holds no place for a leaderboard") as refused:
-        write_markdown(boards(records()), path)
+        path.write_bytes(spliced(boards(records()), path).encode())
     assert BEGIN in str(refused.value)
     assert END in str(refused.value)
     assert path.read_text() == text
@@ -119,7 +119,7 @@ def test_a_file_without_both_markers_once_and_in_order_is_refused_and_left(tmp_p
 )
 def test_a_hostile_method_name_cannot_break_the_markdown_table(tmp_path, name):
     path = tmp_path / "board.md"
-    write_markdown(boards([named(name)]), path)
+    path.write_bytes(spliced(boards([named(name)]), path).encode())
     text = path.read_text()
     assert text.count(BEGIN) == text.count(END) == 1
     table = [line for line in text.splitlines() if line.startswith("|")]
@@ -127,7 +127,7 @@ def test_a_hostile_method_name_cannot_break_the_markdown_table(tmp_path, name):
     assert len(re.split(r"(?<!\\)\|", table[-1])) == 4
     assert "<" not in table[-1]
     assert not re.search(r"(?<!\\)`", table[-1])
-    write_markdown(boards(records()), path)
+    path.write_bytes(spliced(boards(records()), path).encode())
     assert "| Dense |" in path.read_text()
 
 
