@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,14 +99,19 @@ def render(record: Record, specs: dict[str, dict[str, object]]) -> str:
         recipe={n: show(v) for n, v in record.configuration["recipe"].items()},
         titles=TITLES,
         names=list(specs),
-        specs=_inline(json.dumps(specs)),
-        bundle=_inline(vl_convert.javascript_bundle(None)),  # type: ignore[arg-type]
+        specs=_data(specs),
+        bundle=_code(vl_convert.javascript_bundle(None)),  # type: ignore[arg-type]
     )
 
 
-def _inline(script: str) -> Markup:
-    """Return script text that cannot end the element it stands in."""
-    return Markup(script.replace("</", "<\\/").replace("<!--", "<\\!--"))
+def _data(content: object) -> Markup:
+    """Return JSON that can stand in a script element, whatever texts it holds."""
+    return Markup(json.dumps(content).replace("<", "\\u003c"))
+
+
+def _code(script: str) -> Markup:
+    """Return our own drawing code, safe from ending its element by a text it holds."""
+    return Markup(re.sub(r"</(script)", r"<\\/\1", script, flags=re.IGNORECASE))
 
 
 def _curves(store: Store, record: Record) -> pl.DataFrame:
