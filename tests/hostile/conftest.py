@@ -1,0 +1,34 @@
+"""A command run in a place of its own, and its store."""
+
+from pathlib import Path
+
+import pytest
+
+from suite import registry
+from suite.declare import load
+from suite.results.store import Store
+from tests.cli_runner import Command
+
+KEY = "0123456789abcdef"
+ROOT = Path(load.__code__.co_filename).parents[1]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def resonance(place, monkeypatch, capsys):
+    monkeypatch.setattr(registry, "_plugins", [])
+    yield Command(monkeypatch, capsys)
+    monkeypatch.undo()
+    registry.use_plugins([])
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "results")
+    store.prepare()
+    return store
