@@ -1,16 +1,10 @@
 """A command run in a place of its own, and its store."""
 
-from pathlib import Path
-
 import pytest
 
 from suite import registry
-from suite.declare import load
 from suite.results.store import Store
 from tests.cli_runner import Command
-
-KEY = "0123456789abcdef"
-ROOT = Path(load.__code__.co_filename).parents[1]
 
 
 @pytest.fixture

@@ -1,15 +1,10 @@
 """Plug-ins that are wrong, odd or hostile."""
 
-from pathlib import Path
-
 import pytest
 
 from suite.declare import load, read_declarations
 from suite.errors import InvalidInput
 from suite.results.store import Store
-
-KEY = "0123456789abcdef"
-ROOT = Path(load.__code__.co_filename).parents[1]
 
 
 @pytest.mark.parametrize("value", ["3", "None", "'rigl'", "[1]"])
