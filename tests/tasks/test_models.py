@@ -28,3 +28,15 @@ def test_width_scales_the_hidden_layers():
         for width in (0.25, 0.5, 1)
     ]
     assert sizes[0] < sizes[1] / 2 < sizes[2] / 4
+
+
+@pytest.mark.parametrize(("depth", "parameters"), [(20, 269_722), (56, 853_018)])
+def test_cifar_resnets_have_the_papers_size(depth, parameters):
+    model = load("tasks.models.resnet:resnet")((3, 32, 32), 10, depth=depth)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_a_depth_that_is_no_cifar_resnet_is_refused():
+    with pytest.raises(ValueError, match="6n"):
+        load("tasks.models.resnet:resnet")((3, 32, 32), 10, depth=18)
