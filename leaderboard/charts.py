@@ -43,13 +43,18 @@ def _lines(curves: pl.DataFrame, series: tuple[str, ...], title: str) -> Any:
     data = curves.filter(pl.col("series").is_in(series) & (pl.col("step") > 0))
     if data.is_empty():
         return None
+    return _steps(data, alt.Y("value:Q", title=title), alt.Scale(range=[BLUE, ORANGE]))
+
+
+def _steps(data: pl.DataFrame, y: alt.Y, colours: alt.Scale) -> Any:
+    """Return the series of each layer as steps: a value stands until the next decision."""
     return _by_layer(
         alt.Chart(data.sort("step"))
         .mark_line(interpolate="step-after")
         .encode(
             x=alt.X("step:Q", title="step"),
-            y=alt.Y("value:Q", title=title),
-            color=alt.Color("series:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE])),
+            y=y,
+            color=alt.Color("series:N", title=None, scale=colours),
         )
     )
 
@@ -88,15 +93,8 @@ def _sparsity(curves: pl.DataFrame) -> Any:
         colours = alt.Scale(range=[BLUE])
     if data.is_empty():
         return None
-    return _by_layer(
-        alt.Chart(data.sort("step"))
-        .mark_line(interpolate="step-after")
-        .encode(
-            x=alt.X("step:Q", title="step"),
-            y=alt.Y("value:Q", title="share of connections", axis=alt.Axis(format="%")),
-            color=alt.Color("series:N", title=None, scale=colours),
-        )
-    )
+    share = alt.Y("value:Q", title="share of connections", axis=alt.Axis(format="%"))
+    return _steps(data, share, colours)
 
 
 def _heat(curves: pl.DataFrame, series: str, title: str, extent: float) -> Any:

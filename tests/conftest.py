@@ -5,6 +5,10 @@ import os
 import pytest
 import torch
 
+from suite import registry
+from suite.results.store import Store
+from tests.cli_runner import Command
+
 torch.set_num_threads(1)
 
 
@@ -20,8 +24,33 @@ def require(part: str, present: bool, how: str) -> None:
 @pytest.fixture
 def fashion_mnist() -> None:
     """Need the published Fashion-MNIST files."""
-    from suite import registry
     from tasks.datasets.idx import find
 
     found = find(registry.datasets()["fashion_mnist"]) is not None
     require("fashion_mnist", found, "install Debian's dataset-fashion-mnist or set RESONANCE_DATA")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Go to an empty folder, with nothing set from outside."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("RESONANCE_STORE", "RESONANCE_PLUGINS", "RESONANCE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def resonance(place, monkeypatch, capsys):
+    """Return the command, run in `place`; plug-ins it uses are forgotten afterwards."""
+    monkeypatch.setattr(registry, "_plugins", [])
+    yield Command(monkeypatch, capsys)
+    monkeypatch.undo()
+    registry.use_plugins([])
+
+
+@pytest.fixture
+def store(place) -> Store:
+    """Return the store that the command writes to by default."""
+    store = Store(place / "results")
+    store.prepare()
+    return store

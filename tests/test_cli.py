@@ -13,7 +13,6 @@ from suite import registry
 from suite.config import Trial, load_study
 from suite.execution import local
 from suite.results.store import Store
-from tests.cli_runner import Command
 from tests.sample_records import done
 
 PLUGIN = """
@@ -70,30 +69,12 @@ class InProcess(Executor):
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Go to a folder with a plug-in and a study, with nothing set from outside."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("RESONANCE_STORE", "RESONANCE_PLUGINS", "RESONANCE_DATA"):
-        monkeypatch.delenv(name, raising=False)
+def place(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Add a plug-in and a study, and run workers in this process."""
     monkeypatch.setattr(local, "ProcessPoolExecutor", InProcess)
-    (tmp_path / "exploding.py").write_text(PLUGIN)
-    (tmp_path / "mixed.yaml").write_text(STUDY)
-    return tmp_path
-
-
-@pytest.fixture
-def resonance(place, monkeypatch, capsys):
-    monkeypatch.setattr(registry, "_plugins", [])
-    yield Command(monkeypatch, capsys)
-    monkeypatch.undo()
-    registry.use_plugins([])
-
-
-@pytest.fixture
-def store(place) -> Store:
-    store = Store(place / "results")
-    store.prepare()
-    return store
+    (place / "exploding.py").write_text(PLUGIN)
+    (place / "mixed.yaml").write_text(STUDY)
+    return place
 
 
 SHORT = ("--recipe", "epochs=1")

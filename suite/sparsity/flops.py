@@ -121,7 +121,3 @@ class FlopsLedger:
         sparse = self.flops.sparse(weights)
         weight_gradients = self.flops.dense if dense_gradient else sparse
         self.total += (2 * sparse + weight_gradients) * self.batch_size
-
-    def charge(self, flops: float) -> None:
-        """Charge something else, a scoring pass for instance."""
-        self.total += flops

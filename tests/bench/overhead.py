@@ -43,7 +43,6 @@ class Trainer:
         self.batches = [(torch.randn(BATCH, *shape), torch.randint(10, (BATCH,))) for _ in range(4)]
         self.sparsifier: Sparsifier | None = None
         self.step = 0
-        self.in_sparsifier: dict[int, float] = {}
         if method is not None:
             declared = registry.methods()[method]
             plan = Plan(steps=10**7, sparsity=0.9, seed=0, steps_per_epoch=500)
