@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from suite.sparsity.masks import keep_top, kth_smallest
+from suite.sparsity.masks import keep_top
 
 
 def lowest(score: Tensor, strength: Tensor, count: int, among: Tensor) -> Tensor:
@@ -17,16 +17,7 @@ def lowest(score: Tensor, strength: Tensor, count: int, among: Tensor) -> Tensor
     Order is by score, then by strength, then by index, so that the count is met exactly whatever
     the ties. All tensors are [n]; `among` is boolean and holds at least `count` True.
     """
-    if count == 0:
-        return torch.zeros_like(among)
-    masked = score.masked_fill(~among, torch.inf)
-    cut = kth_smallest(masked, count)
-    below = masked < cut
-    tied = masked == cut
-    room = count - int(below.sum())
-    if room == int(tied.sum()):
-        return below | tied
-    return below | keep_top((-strength).masked_fill(~tied, -torch.inf), room)
+    return keep_top(-score, count, among=among, then=-strength)
 
 
 @dataclass(frozen=True)

