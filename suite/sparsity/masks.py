@@ -29,7 +29,7 @@ def _among(scores: Any, among: Any) -> Any:
         where: Any = np.where if isinstance(scores, np.ndarray) else torch.where
         return where(among, scores, -np.inf)
     # Taken out rather than covered up: NumPy's selection is slow where many values are equal.
-    return scores[np.flatnonzero(among) if isinstance(scores, np.ndarray) else among]
+    return scores[among]
 
 
 def _kth_smallest(scores: Any, k: int) -> Any:

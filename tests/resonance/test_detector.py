@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from suite.resonance.detector import CHUNK, History, detect, dominant, spectrum
+from suite.resonance.detector import CHUNK, Detector, History, detect, dominant, spectrum
 
 
 def filled(signal: torch.Tensor, dtype: torch.dtype = torch.float32, turn: int = 0) -> History:
@@ -165,3 +165,24 @@ def test_detection_leaves_the_history_alone():
     before = history.rows.clone()
     detect(history)
     assert torch.equal(history.rows, before)
+
+
+def test_one_detector_reads_histories_of_any_width_and_age():
+    detector = Detector(16)
+    for width, turn in ((300, 3), (7, 0), (700, 9), (300, 15)):
+        history = filled(torch.randn(16, width), turn=turn)
+        found, alone = detector(history), detect(history)
+        assert torch.equal(found.frequency, alone.frequency)
+        assert torch.equal(found.strength, alone.strength)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_dead_and_constant_connections_are_silent_among_live_ones(share):
+    signal = torch.randn(32, 1000)
+    silent = torch.arange(1000) < 1000 * share
+    signal[:, silent] = torch.linspace(-3, 3, 1000)[silent] * (torch.arange(1000) % 2)[silent]
+    for detrend in ("mean", "none"):
+        found = detect(filled(signal, turn=5), detrend=detrend)
+        constant = silent if detrend == "mean" else silent & (signal[0] == 0)
+        assert torch.equal(found.frequency == 0, constant)
+        assert torch.equal(found.strength == 0, constant)
