@@ -38,6 +38,7 @@ class Training:
         curves: receives losses, validation scores and what the sparsifier reports.
         progress: called with the number of steps done since the last call.
         epoch_seconds: time per step of each whole epoch, validation left out.
+        losses: of the epoch in progress; not empty where a checkpoint was taken within it.
     """
 
     model: nn.Module
@@ -52,6 +53,7 @@ class Training:
     curves: Curves
     progress: Callable[[int], None]
     epoch_seconds: list[float] = field(default_factory=list)
+    losses: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @property
     def steps(self) -> int:
@@ -68,7 +70,8 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     """Train from after step `start` (0 for all of it) to the end.
 
     Data order and learning rate are functions of seed and step, so a round that starts at k sees
-    from k on exactly what a whole run sees. `on_step` is called with each step's number after it.
+    from k on exactly what a whole run sees. `on_step` is called with each step's number after it,
+    and after the validation where the step ends an epoch.
 
     Raises:
         TrialFailed: the loss is not finite; the message names step and layer.
@@ -79,17 +82,23 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     while step < t.steps:
         epoch, begin = divmod(step, t.steps_per_epoch)
         order = epoch_order(len(t.data.train), t.seed, epoch, t.device)
+        first = begin - len(t.losses)
         losses = torch.zeros(t.steps_per_epoch, device=t.device)
+        losses[first:begin] = t.losses.to(t.device)
         began = time.perf_counter()
         for index in range(begin, t.steps_per_epoch):
             step += 1
             losses[index] = _step(t, step, _batch(t, order, index))
             if t.device.type != "cpu" and step % CHECK_EVERY_ON_GPU == 0:
-                _check_finite(t, losses, order, begin, index, step)
-            if on_step is not None:
+                _check_finite(t, losses, order, first, index, step)
+            if on_step is not None and index + 1 < t.steps_per_epoch:
+                t.losses = losses[first : index + 1]
                 on_step(step)
-        _check_finite(t, losses, order, begin, index, step)
-        _end_of_epoch(t, step, losses[begin:], began)
+        _check_finite(t, losses, order, first, index, step)
+        _end_of_epoch(t, step, losses[first:], began, t.steps_per_epoch - begin)
+        t.losses = losses[:0]
+        if on_step is not None:
+            on_step(step)
 
 
 def _batch(t: Training, order: Tensor, index: int) -> tuple[Tensor, Tensor]:
@@ -160,9 +169,9 @@ def first_non_finite(model: nn.Module, x: Tensor) -> str:
     return found[0] if found else "loss"
 
 
-def _end_of_epoch(t: Training, step: int, losses: Tensor, began: float) -> None:
+def _end_of_epoch(t: Training, step: int, losses: Tensor, began: float, taken: int) -> None:
     mean_loss = float(losses.mean())  # waits for the device: the epoch is over
-    t.epoch_seconds.append((time.perf_counter() - began) / len(losses))
+    t.epoch_seconds.append((time.perf_counter() - began) / taken)
     t.curves.add(step, "train_loss", mean_loss)
     if len(t.data.validation):
         scores = evaluate(t.model, t.data.validation)
@@ -172,4 +181,4 @@ def _end_of_epoch(t: Training, step: int, losses: Tensor, began: float) -> None:
     weights = t.sparsifier.layers
     zeros = sum(weight.size - weight.active for weight in weights)
     t.curves.add(step, "sparsity", zeros / sum(weight.size for weight in weights))
-    t.progress(len(losses))
+    t.progress(taken)
