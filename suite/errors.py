@@ -14,3 +14,7 @@ class TrialFailed(RuntimeError):
 
     The study records it and goes on.
     """
+
+
+class Interrupted(KeyboardInterrupt):
+    """A trial was asked to stop, and has stopped where it can go on."""

@@ -1,6 +1,7 @@
 """A trial, from its configuration to its record."""
 
 import datetime
+import functools
 import hashlib
 import math
 import statistics
@@ -19,10 +20,12 @@ from suite.errors import InvalidInput, TrialFailed
 from suite.results.record import LayerRecord, Record, to_json
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
 from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.training.checkpoint import Saver
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
 from suite.training.evaluate import evaluate, predict, rounded_accuracy
 from suite.training.loop import Training, first_non_finite
+from suite.training.measure import TRAINING_PASSES, Measures, measure
 from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible, seed_global
@@ -132,29 +135,46 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
     return training
 
 
-def run_trial(trial: Trial, progress: Callable[[int], None] = lambda steps: None) -> Outcome:
-    """Train, evaluate once on the final weights, and return the outcome; writes nothing.
+def run_trial(
+    trial: Trial,
+    progress: Callable[[int], None] = lambda steps: None,
+    saver: Saver | None = None,
+) -> Outcome:
+    """Train, evaluate once on the final weights, and return the outcome; keeps no result.
 
-    `progress` is called with the number of steps done since its last call.
+    `progress` is called with the number of steps done since its last call. With a `saver`,
+    training goes on from the last checkpoint and takes new ones.
 
     Raises:
         InvalidInput: something given cannot be used (found before training starts).
         TrialFailed: training broke down, or did not end at its exact sparsity.
+        Interrupted: the saver was told to stop, and has taken a checkpoint.
     """
     with reproducible(_device(trial), trial.threads):
-        return _run(trial, progress)
+        return _run(trial, progress, saver)
 
 
-def _run(trial: Trial, progress: Callable[[int], None]) -> Outcome:
+def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> Outcome:
     device = _device(trial)
     began, memory = time.perf_counter(), PeakMemory(device)
     started = datetime.datetime.now(datetime.UTC)
     training = prepare(trial, progress)
     sparsifier, model, data = training.sparsifier, training.model, training.data
-    train_rounds(training, lambda: make_optimizer(model, training.recipe))
+    if saver is None:
+        train_rounds(training, lambda: make_optimizer(model, training.recipe))
+    else:
+        position = saver.resume(training)
+        started, began = saver.started, began - saver.elapsed
+        train_rounds(
+            training,
+            lambda: make_optimizer(model, training.recipe),
+            position,
+            functools.partial(saver.after_step, training),
+        )
     if missed := sparsifier.missed_target():
         raise TrialFailed(f"{trial.method} did not end at its sparsity: {missed}")
     metrics = _metrics(training)
+    measured = _measure(training, trial)
     tensors = _tensors(model, sparsifier)
     forward = training.ledger.flops
     record = Record(
@@ -162,13 +182,15 @@ def _run(trial: Trial, progress: Callable[[int], None]) -> Outcome:
         status="done",
         trial=trial.model_dump(),
         configuration=trial.resolved(),
-        metrics=metrics,
+        metrics=metrics | measured.metrics,
+        absent=measured.absent,
         layers=[
             LayerRecord(
                 name=layer.name,
                 shape=tuple(layer.shape),
                 zeros=layer.size - layer.active,
                 flops=forward.layers[layer.name],
+                **measured.layers[layer.name],
             )
             for layer in sparsifier.layers
         ],
@@ -247,6 +269,21 @@ def _metrics(training: Training) -> dict[str, float]:
     metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
     metrics["train_loss"] = training.curves.last("train_loss")
     return metrics
+
+
+def _measure(training: Training, trial: Trial) -> Measures:
+    """Return what else is measured of the final weights, and put its details on the curves."""
+    measured = measure(
+        training.model,
+        {layer.name: layer.mask for layer in training.sparsifier.layers},
+        trial.dataset_declaration,
+        training.data.test,
+        # Of one round: a method of many rounds is measured as the others of its table are.
+        TRAINING_PASSES * training.steps * _number(training.recipe["batch_size"]),
+    )
+    for kind, accuracy in measured.corruption.items():
+        training.curves.add(training.steps, f"corruption_{kind}", accuracy)
+    return measured
 
 
 def _tensors(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Tensor]:

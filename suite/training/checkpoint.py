@@ -1,0 +1,249 @@
+"""Checkpoints: a trial that was killed goes on, and ends as if it never had been.
+
+Data order, learning rate, random masks and dropout are functions of seed and step, so what has to
+be kept is what evolves: weights, optimizer, masks and method, curves, the FLOPs charged so far.
+"""
+
+import datetime
+import functools
+import hashlib
+import importlib.util
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from suite.config import Trial
+from suite.errors import Interrupted, InvalidInput
+from suite.training.curves import Curves
+from suite.training.loop import Training
+from suite.training.packing import pack, unpack
+from suite.training.rounds import Position
+
+FORMAT = "1"
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Keeper(Protocol):
+    """Where one trial's checkpoint is kept: the latest replaces the one before, or fails whole."""
+
+    def read(self) -> bytes | None:
+        """Return the checkpoint; None if there is none."""
+
+    def write(self, content: bytes) -> None:
+        """Put a checkpoint in the place of the one before."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """How often a checkpoint is taken: by time, by steps, or only when asked to stop."""
+
+    seconds: float | None = 60.0
+    steps: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Interval":
+        """Read ``30s``, ``5m``, ``1h``, ``500steps`` or ``off``.
+
+        Raises:
+            InvalidInput: it is none of these.
+        """
+        if text == "off":
+            return cls(None, None)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|m|h)", text)
+        if found and float(found[1]) > 0:
+            return cls(float(found[1]) * UNITS[found[2]])
+        found = re.fullmatch(r"(\d+) ?steps?", text)
+        if found and int(found[1]) > 0:
+            return cls(None, int(found[1]))
+        raise InvalidInput(
+            f"checkpoint interval {text!r}: write a time (30s, 5m, 1h), a number of steps "
+            "(500steps), or off"
+        )
+
+
+class Saver:
+    """Takes a trial's checkpoints while it trains, and brings it back to the last one.
+
+    Attributes:
+        started: when the trial was first started.
+        elapsed: seconds that earlier attempts had spent when their checkpoint was taken.
+        note: why a checkpoint that was there is not used; empty where it is, or there is none.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        keeper: Keeper,
+        every: Interval | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.keeper = keeper
+        self.every = every or Interval()
+        self.stopping = stopping
+        self.started = datetime.datetime.now(datetime.UTC)
+        self.elapsed = 0.0
+        self.note = ""
+        self._about = {"format": FORMAT, "trial": trial.key, "code": code_digest(trial)}
+        self._began = self._last = time.monotonic()
+
+    def resume(self, training: Training) -> Position:
+        """Bring fresh training objects to where the last checkpoint was taken, if there is one.
+
+        A checkpoint that is damaged, or was taken by other code, is left alone: training starts
+        at the beginning, which costs time and changes nothing.
+        """
+        content = self.keeper.read()
+        if content is None:
+            return Position()
+        try:
+            state, about = unpack(content)
+        except ValueError as error:
+            self.note = str(error)
+            return Position()
+        if about != self._about:
+            self.note = "the checkpoint was taken by other code or for another trial"
+            return Position()
+        self.started = datetime.datetime.fromisoformat(state["started"])
+        self.elapsed = state["elapsed"]
+        return restore(training, state)
+
+    def after_step(self, training: Training, position: Position) -> None:
+        """Take a checkpoint if one is due.
+
+        Raises:
+            Interrupted: the trial was asked to stop; a checkpoint was taken first.
+        """
+        stopping = self.stopping()
+        now = time.monotonic()
+        every = self.every
+        due = (every.seconds is not None and now - self._last >= every.seconds) or (
+            every.steps is not None and position.step % every.steps == 0
+        )
+        if due or stopping:
+            self.save(training, position)
+            self._last = time.monotonic()
+        if stopping:
+            raise Interrupted(f"stopped at step {position.step}; a checkpoint is kept")
+
+    def save(self, training: Training, position: Position) -> None:
+        """Take a checkpoint now."""
+        state = capture(training, position)
+        state["started"] = self.started.isoformat()
+        state["elapsed"] = self.elapsed + time.monotonic() - self._began
+        self.keeper.write(pack(state, self._about))
+
+
+def capture(training: Training, position: Position) -> dict[str, Any]:
+    """Return everything that evolves while a trial trains."""
+    t = training
+    return {
+        "round": position.round,
+        "step": position.step,
+        "kept": position.kept,
+        "model": dict(t.model.state_dict()),
+        "optimizer": t.optimizer.state_dict(),
+        "sparsifier": t.sparsifier.state_dict(),
+        "losses": t.losses,
+        "epoch_seconds": t.epoch_seconds,
+        "flops": t.ledger.total,
+        "curves": _columns(t.curves),
+        "random": _random_state(t.device),
+    }
+
+
+def restore(training: Training, state: dict[str, Any]) -> Position:
+    """Put fresh training objects where `capture` found others; return how far they have come."""
+    t = training
+    t.model.load_state_dict(state["model"])
+    t.optimizer.load_state_dict(state["optimizer"])
+    t.sparsifier.load_state_dict(_to(state["sparsifier"], t.device))
+    t.losses = state["losses"]
+    t.epoch_seconds[:] = state["epoch_seconds"]
+    t.ledger.total = state["flops"]
+    # Last: attaching and loading a method report the masks they set as if just decided.
+    t.curves.rows[:] = _rows(state["curves"])
+    position = Position(state["round"], state["step"], state["kept"])
+    rewinds, steps = position.round, t.steps
+    t.progress(rewinds * (steps - t.sparsifier.rewind_step) + position.step)
+    torch.set_rng_state(state["random"]["cpu"])
+    if t.device.type == "cuda":
+        torch.cuda.set_rng_state(state["random"]["device"], t.device)
+    return position
+
+
+def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["device"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _columns(curves: Curves) -> dict[str, Any]:
+    """Return the curves as columns: a hundred thousand rows as JSON would take seconds."""
+    names: dict[str, int] = {}
+    whole, values = [], []
+    for round_, step, series, layer, index, value in curves.rows:
+        codes = [names.setdefault(text, len(names)) for text in (series, layer)]
+        whole.append((round_, step, *codes, index))
+        values.append(value)
+    return {
+        "names": list(names),
+        "whole": torch.tensor(whole, dtype=torch.int64).view(-1, 5),
+        "values": torch.tensor(values, dtype=torch.float64),
+    }
+
+
+def _rows(columns: dict[str, Any]) -> list[tuple[int, int, str, str, int, float]]:
+    names = columns["names"]
+    return [
+        (round_, step, names[series], names[layer], index, value)
+        for (round_, step, series, layer, index), value in zip(
+            columns["whole"].tolist(), columns["values"].tolist(), strict=True
+        )
+    ]
+
+
+def _to(state: Any, device: torch.device) -> Any:
+    if isinstance(state, torch.Tensor):
+        return state.to(device)
+    if isinstance(state, dict):
+        return {name: _to(value, device) for name, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_to(value, device) for value in state)
+    return state
+
+
+def code_digest(trial: Trial) -> str:
+    """Return a digest of the code that a trial's training depends on.
+
+    Half a training by one version and half by another would be the result of neither.
+    """
+    digest = hashlib.sha256(_own_code().encode())
+    for origin in (
+        trial.method_declaration.origin,
+        trial.task_declaration.origin,
+        trial.dataset_declaration.origin,
+    ):
+        path = Path(origin)
+        if path.suffix == ".py" and path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _own_code() -> str:
+    digest = hashlib.sha256(version("torch").encode())
+    skipped = {"execution", "results", "tracking", "tuning"}
+    for package in ("suite", "baselines", "tasks"):
+        spec = importlib.util.find_spec(package)
+        (root,) = map(Path, (spec and spec.submodule_search_locations) or ())
+        for path in sorted(root.rglob("*.py")):
+            if path.relative_to(root).parts[0] not in skipped:
+                digest.update(path.read_bytes())
+    return digest.hexdigest()

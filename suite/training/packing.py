@@ -1,0 +1,75 @@
+"""Nested states as one safetensors file: tensors beside JSON, nothing that could be code.
+
+A state is made of dicts, lists, tuples, tensors, numbers, texts and None. What comes back is equal
+to what was put in: types, keys, order, and every bit of every tensor and float.
+"""
+
+import json
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+STATE = "state"
+
+
+def pack(state: Any, about: dict[str, str] | None = None) -> bytes:
+    """Return `state` as a safetensors file; `about` are texts that can be read beside it.
+
+    Raises:
+        TypeError: it holds something that is neither a tensor nor plain data.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = json.dumps(_flatten(state, tensors), separators=(",", ":"))
+    return save(tensors, {**(about or {}), STATE: skeleton})
+
+
+def unpack(content: bytes) -> tuple[Any, dict[str, str]]:
+    """Return (state, about) of `pack`; tensors are on the CPU.
+
+    Raises:
+        ValueError: it is not such a file: cut short, altered, or of another kind.
+    """
+    try:
+        size = int.from_bytes(content[:8], "little")
+        about = json.loads(content[8 : 8 + size])["__metadata__"]
+        tensors = load(content)
+        return _restore(json.loads(about.pop(STATE)), tensors), about
+    except Exception as error:  # safetensors raises a kind of its own, and several of Python's
+        raise ValueError(f"not a saved state: {type(error).__name__}: {error}") from error
+
+
+def _flatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Return JSON for `value`: an object is always one of the three marks below."""
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        # A copy each: safetensors refuses tensors that share memory.
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, list):
+        return [_flatten(item, tensors) for item in value]
+    if isinstance(value, tuple):
+        return {"tuple": [_flatten(item, tensors) for item in value]}
+    if isinstance(value, dict):
+        pairs = [[_flatten(k, tensors), _flatten(v, tensors)] for k, v in value.items()]
+        return {"dict": pairs}
+    raise TypeError(
+        f"a state may hold tensors, numbers, texts, lists, tuples and dicts, not {type(value)}"
+    )
+
+
+def _restore(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_restore(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((mark, content),) = value.items()
+    if mark == "tensor":
+        return tensors[content]
+    if mark == "tuple":
+        return tuple(_restore(item, tensors) for item in content)
+    if mark == "dict":
+        return {_restore(k, tensors): _restore(v, tensors) for k, v in content}
+    raise ValueError(f"no such mark: {mark}")

@@ -1,0 +1,263 @@
+"""A trial that was stopped and started again ends bit-identical to one that never was."""
+
+import math
+from collections import OrderedDict
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import suite.training.checkpoint as checkpoint
+from suite.errors import Interrupted, InvalidInput
+from suite.training.checkpoint import Interval, Saver
+from suite.training.packing import pack, unpack
+from suite.training.trial import Outcome, run_trial
+from tests.helpers import SPARSE_METHODS, trial
+
+
+class Memory:
+    """Keeps the latest checkpoint in memory, as bytes."""
+
+    content: bytes | None = None
+    written = 0
+
+    def read(self):
+        return self.content
+
+    def write(self, content):
+        self.content = content
+        self.written += 1
+
+
+class Stop:
+    """Asks to stop at a given number of steps from now."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def interrupted(of, stops) -> Outcome:
+    """Run a trial that is stopped after each of `stops` steps, and started again."""
+    memory = Memory()
+    for after in stops:
+        with pytest.raises(Interrupted):
+            run_trial(of, saver=Saver(of, memory, Interval(None), Stop(after)))
+    saver = Saver(of, memory, Interval(None))
+    outcome = run_trial(of, saver=saver)
+    assert saver.note == ""
+    return outcome
+
+
+def assert_same(first: Outcome, second: Outcome) -> None:
+    assert second.record.digests == first.record.digests
+    assert second.curves.rows == first.curves.rows
+    assert second.files()["curves.parquet"] == first.files()["curves.parquet"]
+    timeless = {"timing"}
+    assert second.record.model_dump(exclude=timeless) == first.record.model_dump(exclude=timeless)
+    assert second.files()["model.safetensors"] == first.files()["model.safetensors"]
+
+
+# 160 steps a round, 40 an epoch: within epochs, at the end of one (after 40 = 17 + 23), again at
+# once, and near the end.
+STOPS = (17, 23, 1, 30, 77)
+
+
+@pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
+def test_a_stopped_trial_of_every_method_ends_bit_identical(method):
+    of = trial(method, sparsity=0.36) if method == "lottery_ticket" else trial(method)
+    assert_same(run_trial(of), interrupted(of, STOPS))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam", "learning_rate": 0.001},
+        {"optimizer": "adamw", "learning_rate": 0.001, "clip_norm": 1.0},
+        {"nesterov": True, "schedule": "constant", "validation": 0},
+    ],
+)
+def test_every_optimizer_goes_on_with_its_state(settings):
+    of = trial("rigl", recipe=settings)
+    assert_same(run_trial(of), interrupted(of, STOPS))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"cooling": "freeze"}, {"scope": "global"}, {"history_dtype": "bfloat16"}],
+)
+def test_resonance_goes_on_with_its_histories_and_controllers(options):
+    of = trial("resonance", hyperparameters=options)
+    assert_same(run_trial(of), interrupted(of, STOPS))
+
+
+@pytest.mark.parametrize("rewind", [0, 17])
+def test_a_lottery_ticket_goes_on_within_any_round(rewind):
+    of = trial("lottery_ticket", sparsity=0.36, hyperparameters={"rewind_step": rewind})
+    # Before and after the rewind step, at the very end of a round, and in the last one.
+    assert_same(run_trial(of), interrupted(of, (9, 21, 130, 40, 100, 90)))
+
+
+def test_checkpoints_are_taken_at_the_interval_and_change_nothing():
+    of, memory = trial("rigl"), Memory()
+    outcome = run_trial(of, saver=Saver(of, memory, Interval(None, 7)))
+    assert memory.written == 160 // 7
+    assert_same(run_trial(of), outcome)
+    by_time = Memory()
+    run_trial(of, saver=Saver(of, by_time, Interval(1e-9)))
+    assert by_time.written == 160
+
+
+def test_a_resumed_trial_takes_only_the_steps_that_are_left():
+    of, memory, steps = trial("static"), Memory(), []
+    with pytest.raises(Interrupted):
+        run_trial(of, saver=Saver(of, memory, Interval(None), Stop(50)))
+    seen = []
+    saver = Saver(of, memory, Interval(None), lambda: bool(seen.append(1)))
+    run_trial(of, steps.append, saver)
+    assert len(seen) == 110
+    assert steps == [50, 30, 40, 40]
+
+
+def test_times_add_up_over_attempts():
+    of, memory = trial("static"), Memory()
+    first = Saver(of, memory, Interval(None), Stop(50))
+    with pytest.raises(Interrupted):
+        run_trial(of, saver=first)
+    second = Saver(of, memory, Interval(None))
+    second_began = second.started
+    timing = run_trial(of, saver=second).record.timing
+    assert 0 < second.elapsed < timing["seconds"]
+    assert timing["started"] == first.started.isoformat(timespec="seconds")
+    assert second_began > first.started
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[: len(b) // 2],
+        lambda b: b"",
+        lambda b: b"\xff" * 100,
+        lambda b: b.replace(b'"dict\\"', b'"dict_"', 1),
+        lambda b: pack({"other": 1}),
+    ],
+    ids=["cut", "empty", "noise", "altered", "foreign"],
+)
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(damage):
+    of, memory = trial("static"), Memory()
+    with pytest.raises(Interrupted):
+        run_trial(of, saver=Saver(of, memory, Interval(None), Stop(50)))
+    memory.content = damage(memory.content)
+    saver = Saver(of, memory, Interval(None))
+    assert_same(run_trial(of), run_trial(of, saver=saver))
+    assert saver.note
+
+
+def test_a_checkpoint_taken_by_other_code_is_not_continued(monkeypatch):
+    of, memory = trial("static"), Memory()
+    with pytest.raises(Interrupted):
+        run_trial(of, saver=Saver(of, memory, Interval(None), Stop(50)))
+    monkeypatch.setattr(checkpoint, "_own_code", lambda: "edited")
+    saver = Saver(of, memory, Interval(None))
+    run_trial(of, saver=saver)
+    assert "other code" in saver.note
+    assert saver.elapsed == 0
+
+
+def test_the_checkpoint_of_another_trial_is_not_continued():
+    memory = Memory()
+    first = trial("static")
+    with pytest.raises(Interrupted):
+        run_trial(first, saver=Saver(first, memory, Interval(None), Stop(50)))
+    other = trial("static", seed=1)
+    assert_same(run_trial(other), run_trial(other, saver=Saver(other, memory, Interval(None))))
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        ("30s", Interval(30)),
+        ("1.5m", Interval(90)),
+        ("2h", Interval(7200)),
+        ("500steps", Interval(None, 500)),
+        ("1 step", Interval(None, 1)),
+        ("off", Interval(None, None)),
+    ],
+)
+def test_an_interval_is_read(text, interval):
+    assert Interval.parse(text) == interval
+
+
+@pytest.mark.parametrize("text", ["", "30", "0s", "-1s", "0steps", "1.5steps", "often", "1e3s"])
+def test_an_interval_that_is_none_is_refused(text):
+    with pytest.raises(InvalidInput, match="write a time"):
+        Interval.parse(text)
+
+
+# ---------------------------------------------------------------- packing
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.lists(inner).map(tuple)
+        | st.dictionaries(st.text() | st.integers() | st.tuples(st.integers()), inner)
+    ),
+    max_leaves=20,
+)
+
+
+def identical(a, b) -> bool:
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, float):
+        return (a == b and math.copysign(1, a) == math.copysign(1, b)) or (a != a and b != b)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(identical, a, b))
+    if isinstance(a, dict):
+        return identical(list(a), list(b)) and identical([*a.values()], [*b.values()])
+    return a == b
+
+
+@settings(max_examples=200, deadline=None)
+@given(PLAIN)
+def test_plain_data_comes_back_as_it_was(state):
+    back, about = unpack(pack(state, {"trial": "x"}))
+    assert identical(back, state)
+    assert about == {"trial": "x"}
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.bool, torch.uint8, torch.int32, torch.int64, torch.bfloat16, torch.float16,
+     torch.float32, torch.float64],
+)  # fmt: skip
+def test_tensors_come_back_bit_by_bit(dtype):
+    bits = torch.randint(0, 2, (3, 4, 8), dtype=torch.uint8)
+    value = bits.bool() if dtype == torch.bool else bits.mul(37).view(dtype)
+    shared = {"whole": value, "part": value[1], "turned": value.transpose(0, 1),
+              "scalar": value.flatten()[0], "none": value[:0]}  # fmt: skip
+    back, _ = unpack(pack({"a": [shared]}))
+    for name, tensor in shared.items():
+        other = back["a"][0][name]
+        assert other.dtype == tensor.dtype
+        assert other.shape == tensor.shape
+        assert torch.equal(
+            other.contiguous().view(-1).view(torch.uint8),
+            tensor.contiguous().view(-1).view(torch.uint8),
+        )
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, lambda: None, b"bytes"])
+def test_what_is_not_plain_data_is_refused(value):
+    with pytest.raises(TypeError, match="a state may hold"):
+        pack({"a": value})
+
+
+def test_an_ordered_dict_of_tensors_is_taken():
+    state = OrderedDict(a=torch.ones(2))
+    assert torch.equal(unpack(pack(dict(state)))[0]["a"], torch.ones(2))
