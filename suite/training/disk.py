@@ -1,0 +1,94 @@
+"""Size of a trained network on disk, dense and sparse, as safetensors files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+Storage = Literal["dense", "bitmap", "csr"]
+BITS = 2 ** torch.arange(8, dtype=torch.uint8)
+
+
+@dataclass(frozen=True)
+class DiskSize:
+    """Bytes of the two files, and how the sparse one stores each masked weight."""
+
+    dense: int
+    sparse: int
+    storage: dict[str, Storage]
+
+
+def disk_size(model: nn.Module, masks: Mapping[str, Tensor]) -> DiskSize:
+    """Return the size of a network's parameters and buffers on disk.
+
+    Both numbers are lengths of real safetensors files, headers included. Dense: everything as it
+    is, a shared tensor once. Sparse: of each masked weight the active values, and where they
+    belong, as a bitmap or in compressed rows, whichever is smaller; a weight that is smaller
+    dense stays dense. `masks` are by name of the layer, boolean, True where a weight is active.
+    """
+    tensors: dict[str, Tensor] = {}
+    first: dict[int, str] = {}
+    names: dict[str, str] = {}  # of a shared tensor's later names, the first
+    for name, value in model.state_dict(keep_vars=True).items():
+        names[name] = first.setdefault(id(value), name)
+        if names[name] == name:
+            tensors[name] = value.detach().cpu().contiguous().clone()
+    dense = len(save(tensors))
+    storage: dict[str, Storage] = {}
+    for layer, mask in masks.items():
+        name = names[f"{layer}.weight" if layer else "weight"]
+        parts, storage[layer] = encode(tensors.pop(name), mask.cpu())
+        tensors |= {f"{name}{suffix}": part for suffix, part in parts.items()}
+    return DiskSize(dense, len(save(tensors)), storage)
+
+
+def encode(weight: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Storage]:
+    """Return what a sparse file keeps of a weight, by suffix of its name, and how.
+
+    bitmap: one bit per weight. csr: the weight as a matrix [units, rest], where each row begins
+    (int32) and the columns, in the narrowest type that holds them.
+    """
+    values = weight[mask]
+    bitmap = {".values": values, ".bitmap": _pack(mask.flatten())}
+    rows = mask.flatten(1)
+    columns = rows.nonzero()[:, 1]
+    starts = torch.zeros(len(rows) + 1, dtype=torch.int32)
+    starts[1:] = rows.sum(1).cumsum(0)
+    csr = {".values": values, ".rows": starts, ".columns": columns.to(_narrowest(rows.shape[1]))}
+    choices: tuple[tuple[dict[str, Tensor], Storage], ...] = (
+        ({"": weight}, "dense"),
+        (bitmap, "bitmap"),
+        (csr, "csr"),
+    )
+    return min(choices, key=lambda choice: sum(part.nbytes for part in choice[0].values()))
+
+
+def decode(parts: Mapping[str, Tensor], storage: Storage, shape: torch.Size) -> Tensor:
+    """Return the weight that `encode` was given."""
+    if storage == "dense":
+        return parts[""]
+    weight = torch.zeros(shape, dtype=parts[".values"].dtype)
+    if storage == "bitmap":
+        bits = (parts[".bitmap"][:, None] & BITS).bool().flatten()
+        weight[bits[: weight.numel()].view(shape)] = parts[".values"]
+    else:
+        counts = parts[".rows"].diff().long()
+        rows = torch.arange(len(counts)).repeat_interleave(counts)
+        weight.flatten(1)[rows, parts[".columns"].long()] = parts[".values"]
+    return weight
+
+
+def _pack(bits: Tensor) -> Tensor:
+    """Return booleans as bytes, the first of eight in the lowest bit."""
+    padded = torch.zeros(-(-len(bits) // 8) * 8, dtype=torch.uint8)
+    padded[: len(bits)] = bits
+    return (padded.view(-1, 8) * BITS).sum(1, dtype=torch.uint8)
+
+
+def _narrowest(columns: int) -> torch.dtype:
+    if columns <= 2**8:
+        return torch.uint8
+    return torch.uint16 if columns <= 2**16 else torch.int32
