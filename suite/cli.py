@@ -109,6 +109,9 @@ def run(
         typer.Option("--recipe", metavar="NAME=VALUE", help="A field of the task's recipe."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16 for forward and backward passes.")
+    ] = "float32",
     threads: Annotated[int, typer.Option(help="CPU threads; results depend on it.")] = 1,
     store: StoreOption = DEFAULT_STORE,
     overwrite: OverwriteOption = Overwrite.FAILED,
@@ -125,6 +128,7 @@ def run(
         hyperparameters=_settings(set_, "--set"),
         recipe=_settings(recipe, "--recipe"),
         device=device,
+        precision=precision,
         threads=threads,
     )
     results = Store(store)

@@ -50,7 +50,7 @@ class Trial(BaseModel):
     hyperparameters: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     device: Literal["cpu", "cuda"] = "cpu"
-    precision: Literal["float32"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     threads: StrictInt = Field(default=1, ge=1, le=1024)
 
     @model_validator(mode="before")
@@ -144,6 +144,8 @@ class Trial(BaseModel):
             words += [f"{option} {shlex.quote(f'{n}={show(v)}')}" for n, v in settings.items()]
         if self.device != "cpu":
             words.append(f"--device {self.device}")
+        if self.precision != "float32":
+            words.append(f"--precision {self.precision}")
         if self.threads != 1:
             words.append(f"--threads {self.threads}")
         return " ".join(words)
@@ -156,6 +158,8 @@ def task_digest(task: "Task", dataset: "Dataset") -> str:
         [dataset.shape, dataset.classes, dataset.train, dataset.test],
         [dataset.mean, dataset.std, dataset.checksum],
     ]
+    if dataset.fingerprint:
+        said.append([dataset.fingerprint])
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -192,6 +196,7 @@ class Study(BaseModel):
     seeds: tuple[StrictInt, ...]
     recipe: dict[str, Any] = {}
     device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
     threads: StrictInt = Field(default=1, ge=1, le=1024)
     controls_left_out: str = ""
 
@@ -251,6 +256,7 @@ class Study(BaseModel):
             hyperparameters=entry.set,
             recipe=self.recipe,
             device=self.device,
+            precision=self.precision,
             threads=self.threads,
         )
 

@@ -4,76 +4,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from suite.declare import Configurable, Declared, Hyperparameter, Search
+from suite.declare import Configurable, Declared, Hyperparameter, Value
+from tasks.recipe import RECIPE, shares
 
-RECIPE = (
-    Hyperparameter("epochs", int, 10, "passes over the training data", low=1, unit="epochs"),
-    Hyperparameter(
-        "batch_size",
-        int,
-        128,
-        "examples per step; the last, incomplete batch of an epoch is left out",
-        low=1,
-        unit="examples",
-    ),
-    Hyperparameter("optimizer", str, "sgd", "optimizer", choices=("sgd", "adam", "adamw")),
-    Hyperparameter(
-        "learning_rate",
-        float,
-        0.1,
-        "peak learning rate",
-        low=0.0,
-        search=Search(low=1e-4, high=1.0, log=True),
-    ),
-    Hyperparameter("momentum", float, 0.9, "momentum of sgd", low=0.0, below=1.0),
-    Hyperparameter("nesterov", bool, False, "Nesterov momentum for sgd"),
-    Hyperparameter(
-        "weight_decay",
-        float,
-        0.0,
-        "L2 coefficient (decoupled under adamw)",
-        low=0.0,
-        search=Search(low=1e-6, high=1e-2, log=True),
-    ),
-    Hyperparameter(
-        "schedule",
-        str,
-        "cosine",
-        "learning rate over training: constant, or a half cosine to zero",
-        choices=("constant", "cosine"),
-    ),
-    Hyperparameter(
-        "warmup", float, 0.0, "linear warm-up", low=0.0, below=1.0, unit="share of training"
-    ),
-    Hyperparameter(
-        "clip_norm", float, 0.0, "clip the gradient's norm to this; 0 does not clip", low=0.0
-    ),
-    Hyperparameter(
-        "label_smoothing", float, 0.0, "label smoothing of the loss", low=0.0, below=1.0
-    ),
-    Hyperparameter(
-        "validation",
-        float,
-        0.1,
-        "share of the training data held out for validation, stratified; 0 trains on all of it",
-        low=0.0,
-        below=1.0,
-    ),
-)
+KINDS = ("labels", "text", "stream")
+METRICS = ("accuracy", "bits_per_character")
 
 
 @dataclass(frozen=True)
 class Dataset(Declared):
-    """Data in memory: a train and a test split of examples with class labels.
+    """A train and a test split of examples.
 
     Attributes:
         load: ``module:function`` (or ``:function`` in the declaring file) of a function
-            Dataset → `tasks.pipeline.Arrays`.
-        shape: of one example.
-        classes: number of classes.
+            Dataset → `tasks.pipeline.Arrays`, or → `tasks.stream.Files` for a stream.
+        shape: of one example as the model gets it.
+        classes: number of classes, or of characters.
         train, test: number of examples.
         mean, std: per channel, of inputs scaled to [0, 1].
+        kind: ``labels`` (in memory, one class per example), ``text`` (in memory, a character to
+            predict at each place) or ``stream`` (image files read while training goes on).
         checksum: SHA-256 of the arrays (`tasks.pipeline.checksum`), empty if not fixed.
+        fingerprint: of a user's own files, so that other data is another trial.
         options: what the loader needs (file names, for instance).
     """
 
@@ -85,21 +37,29 @@ class Dataset(Declared):
     test: int = field(kw_only=True)
     mean: tuple[float, ...] = field(kw_only=True)
     std: tuple[float, ...] = field(kw_only=True)
+    kind: str = field(default="labels", kw_only=True)
     checksum: str = field(default="", kw_only=True)
+    fingerprint: str = field(default="", kw_only=True)
     licence: str = field(default="", kw_only=True)
     options: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise TypeError(f"dataset {self.name}: kind={self.kind!r} is none of {KINDS}")
 
 
 @dataclass(frozen=True)
 class Task(Declared, Configurable):
-    """A dataset, a model and how it is trained; named ``dataset/model``.
+    """A dataset, a model and how it is trained; named ``dataset/model`` or ``…@recipe``.
 
     Attributes:
         dataset: name of a declared dataset.
-        model: ``module:function`` of a function (shape, classes, **model_options) → nn.Module.
+        model: ``module:name`` of what builds the model (`tasks.build.make_model`).
         recipe: what differs from the defaults of `RECIPE`. Every field can be overridden in a
             trial.
-        metric: what the leaderboard ranks by.
+        metric: what the leaderboard ranks by: accuracy, or bits_per_character.
+        compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
+            true connectivity is known; empty where it is not.
     """
 
     title: str = field(kw_only=True)
@@ -108,6 +68,7 @@ class Task(Declared, Configurable):
     model_options: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
     recipe: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     metric: str = field(default="accuracy", kw_only=True)
+    compare: str = field(default="", kw_only=True)
     setting: ClassVar[str] = "recipe field"
     hyperparameters: tuple[Hyperparameter, ...] = field(init=False)
 
@@ -115,7 +76,38 @@ class Task(Declared, Configurable):
         unknown = set(self.recipe) - {field.name for field in RECIPE}
         if unknown:
             raise TypeError(f"task {self.name}: no such recipe field: {sorted(unknown)}")
+        if self.metric not in METRICS:
+            raise TypeError(f"task {self.name}: metric={self.metric!r} is none of {METRICS}")
         fields = tuple(
             replace(f, default=self.recipe[f.name]) if f.name in self.recipe else f for f in RECIPE
         )
         object.__setattr__(self, "hyperparameters", fields)
+
+    def check(self, options: Mapping[str, object]) -> dict[str, Value]:
+        """Return `options` in canonical types; milestones may be numbers.
+
+        Raises:
+            InvalidInput: an unknown name (with the nearest valid ones) or a bad value.
+        """
+        given = options.get("milestones")
+        if isinstance(given, float):
+            options = {**options, "milestones": repr(given)}
+        elif isinstance(given, list | tuple):
+            texts = [repr(x) if isinstance(x, float) else x for x in given]
+            options = {**options, "milestones": texts}
+        checked = super().check(options)
+        if isinstance(milestones := checked.get("milestones"), tuple):
+            shares(milestones)
+        return checked
+
+
+def variant(task: Task, word: str, title: str, **changes: Any) -> Task:
+    """Return the task under the name ``task@word``, with what `changes` says.
+
+    A ``recipe`` among the changes is merged into the task's own. ``@short`` is by convention a
+    recipe that a CPU finishes in minutes, for trying out.
+    """
+    recipe = {**task.recipe, **changes.pop("recipe", {})}
+    return replace(
+        task, name=f"{task.name}@{word}", title=f"{task.title}, {title}", recipe=recipe, **changes
+    )

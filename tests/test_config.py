@@ -161,6 +161,8 @@ def another_value(parameter: Hyperparameter) -> Any:
         return next(choice for choice in parameter.choices if choice != parameter.default)
     if parameter.type is bool:
         return not parameter.default
+    if parameter.name == "milestones":
+        return ("0.25", "0.5")
     if parameter.type is tuple:
         return ("fc*", "conv?.1")
     if parameter.type is str:
