@@ -151,7 +151,9 @@ def jpeg(x: Tensor, qualities: tuple[int, ...]) -> Iterator[Tensor]:
     coefficients = _to_blocks(padded) @ transform.T
     for quality in qualities:
         table = _quantisation(quality, x.shape[1]).to(x.device)
-        rounded = (coefficients / table).round_().mul_(table)
+        # Halves are common and go away from zero, as in libjpeg; torch.round goes to even.
+        multiples = coefficients / table
+        rounded = (multiples + 0.5 * multiples.sign()).trunc_().mul_(table)
         back = _from_blocks(rounded @ transform, padded.shape)[..., :height, :width]
         decoded = (back + 128).round_().clamp_(0, 255)
         if x.shape[1] == 3:
