@@ -46,7 +46,7 @@ def find_trial(store: Store, name: str) -> Record:
     if len(keys) != 1:
         found = f"{len(keys)} trials" if keys else "no trial"
         raise InvalidInput(
-            f"trial '{name}': {found} in {store.root} with a key that begins so; "
+            f"trial '{name}': {found} in {store.location} with a key that begins so; "
             "site/trials.csv of `resonance leaderboard build` lists the keys"
         )
     record = store.read(keys[0])
@@ -115,8 +115,8 @@ def _code(script: str) -> Markup:
 
 
 def _curves(store: Store, record: Record) -> pl.DataFrame:
-    path = store.folder(record.key) / "curves.parquet"
     try:
-        return pl.read_parquet(io.BytesIO(path.read_bytes()))
+        return pl.read_parquet(io.BytesIO(store.load(record.key, "curves.parquet")))
     except (OSError, pl.exceptions.PolarsError) as error:
+        path = f"{store.where(record.key)}/curves.parquet"
         raise InvalidInput(f"{path} cannot be read ({error}): run the trial again") from error

@@ -28,7 +28,10 @@ board_app = typer.Typer(help="Build a leaderboard from records.", no_args_is_hel
 app.add_typer(board_app, name="leaderboard")
 
 StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="RESONANCE_STORE", help="Folder that holds the results.")
+    str,
+    typer.Option(
+        "--store", envvar="RESONANCE_STORE", help="Folder or URL (s3://…) that holds the results."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
 OverwriteOption = Annotated[
@@ -36,7 +39,7 @@ OverwriteOption = Annotated[
 ]
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What a wrong command line raises; typer does not export it."""
-DEFAULT_STORE = Path("results")
+DEFAULT_STORE = "results"
 DEFAULT_SPARSITY = 0.9
 
 
@@ -142,7 +145,7 @@ def run(
     elif record.status == "done":
         _print_result(trial, record, results, again=not plan.to_run)
     if record.error is not None:
-        where = results.folder(trial.key) / "error.txt"
+        where = f"{results.where(trial.key)}/error.txt"
         raise TrialFailed(f"{trial.describe()}: {record.error['message']} (more in {where})")
 
 
@@ -165,7 +168,7 @@ def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) ->
     say(f"  inference FLOPs   {ratio:.3f} × dense")
     say(f"  training FLOPs    {record.flops['training']:.3g}")
     say(f"  seconds           {record.timing['seconds']:.1f}")
-    say(f"  record            {store.folder(trial.key)}")
+    say(f"  record            {store.where(trial.key)}")
     for note in record.notes:
         say(f"  note: {note}")
 
@@ -203,7 +206,7 @@ def study(
         summary = local.run(
             plan.to_run, results, workers or local.default_workers(chosen.threads), finished
         )
-    say(f"{summary.done} finished, {len(summary.failed)} failed; results in {results.root}")
+    say(f"{summary.done} finished, {len(summary.failed)} failed; results in {results.location}")
     if summary.failed:
         say("What failed and why: `resonance status`")
     _exit_code(len(summary.failed))
@@ -211,7 +214,7 @@ def study(
 
 def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:
     say(f"Study {chosen.name}: {chosen.question}")
-    say(f"  {plan} · store {store.root}")
+    say(f"  {plan} · store {store.location}")
     missing = chosen.missing_controls()
     if missing:
         say(f"  controls not in it: {', '.join(missing)} {chosen.controls_left_out}".rstrip())
@@ -239,11 +242,11 @@ def status(
     missing = len(keys) - len(records) if keys is not None else 0
     if json:
         print_json({
-            "store": str(results.root), "done": done, "failed": len(failures), "missing": missing,
+            "store": str(results.location), "done": done, "failed": len(failures), "missing": missing,
             "failures": [{"key": r.key, "trial": r.trial, "error": r.error} for r in failures],
         })  # fmt: skip
         return
-    what = f"study {name}" if name else f"store {results.root}"
+    what = f"study {name}" if name else f"store {results.location}"
     say(f"{what}: {done} done, {len(failures)} failed"
         + (f", {missing} to run" if keys is not None else ""))  # fmt: skip
     for record in failures:

@@ -1,70 +1,80 @@
 """The local engine: one worker process per slot."""
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
 
-from suite import registry
 from suite.config import Trial
-from suite.errors import TrialFailed
-from suite.execution.runner import Finished, Summary, execute
-from suite.results.record import Record
-from suite.results.store import Store
+from suite.errors import InvalidInput
+from suite.execution.endings import Ended
+from suite.execution.slot import Settings, Slot, wait_for
 
 
 def default_workers(threads: int) -> int:
     """Return how many workers of `threads` threads this machine's cores hold."""
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+    return max(1, cores() // threads)
 
 
-def run(trials: Sequence[Trial], store: Store, workers: int, finished: Finished) -> Summary:
-    """Run the trials in `workers` processes; call `finished` for each as it ends.
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class LocalEngine:
+    """Runs trials on this machine, each in the worker process of a slot."""
+
+    def __init__(
+        self, settings: Settings, workers: int, gpus: Sequence[str] = (), per_trial: float = 1.0
+    ) -> None:
+        """Make the slots; with `gpus`, each sees one, shared by up to 1 / `per_trial` of them."""
+        if gpus:
+            seen = gpu_shares(gpus, per_trial)[:workers]
+            environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in seen]
+        else:
+            environments = [{} for _ in range(workers)]
+        self.slots = [Slot(settings, environment) for environment in environments]
+
+    def free(self) -> int:
+        """Return how many slots have nothing to do."""
+        return sum(slot.trial is None for slot in self.slots)
+
+    def submit(self, trial: Trial) -> None:
+        """Give a free slot a trial."""
+        next(slot for slot in self.slots if slot.trial is None).submit(trial)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return what has ended, after at most so many seconds."""
+        wait_for(self.slots, seconds)
+        return [ended for slot in self.slots if (ended := slot.poll()) is not None]
+
+    def stop(self) -> None:
+        """Ask all trials to take a checkpoint and end."""
+        for slot in self.slots:
+            slot.stop()
+
+    def close(self) -> None:
+        """End all workers."""
+        for slot in self.slots:
+            slot.close()
+
+
+def gpu_shares(gpus: Sequence[str], per_trial: float) -> list[str]:
+    """Return the GPU of each slot: all of them once, then all again, while there is a share.
 
     Raises:
-        StoreUnusable: results cannot be written.
-        TrialFailed: a worker was killed; what had finished is in the store.
+        InvalidInput: `per_trial` is not a share that slots can have.
     """
-    failures: list[tuple[Trial, str]] = []
-    done = 0
-    pool = ProcessPoolExecutor(
-        min(workers, max(1, len(trials))),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(registry.plugins(),),
-    )
-    try:
-        waiting: dict[Future[Record], Trial] = {
-            pool.submit(_work, trial.model_dump(), str(store.root)): trial for trial in trials
-        }
-        for future in as_completed(waiting):
-            record, trial = future.result(), waiting[future]
-            if record.error is not None:
-                failures.append((trial, record.error["message"]))
-            else:
-                done += 1
-            finished(trial, record)
-    except BrokenProcessPool as error:
-        raise TrialFailed(
-            "a worker process was killed (out of memory?); what had finished is kept: run the same "
-            "command again, with fewer --workers"
-        ) from error
-    except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    return Summary(done, failures)
+    if not 0 < per_trial <= 1:
+        raise InvalidInput(f"--gpus-per-trial {per_trial:g}: give a share of a GPU in (0, 1]")
+    return list(gpus) * int(1 / per_trial + 1e-9)
 
 
-def _start_worker(plugins: list[str]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    registry.use_plugins(plugins)
+def visible_gpus() -> list[str]:
+    """Return the names under which this process sees GPUs."""
+    import torch
 
-
-def _work(trial: dict[str, Any], root: str) -> Record:
-    return execute(Trial.make(**trial), Store(root))
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [name.strip() for name in named.split(",")] if named else list(map(str, range(count)))
+    return names[:count]

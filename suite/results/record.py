@@ -2,18 +2,39 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from suite.config import Trial
 from suite.errors import InvalidInput
+from suite.results.place import RECORD
+from suite.results.seal import Seal, is_intact, sealed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: records without a seal, which are read as they are. 2: the store seals what it writes."""
+
+Damage = Literal["truncated", "altered", "foreign", "newer"]
+
+
+class Unreadable(InvalidInput):
+    """A file is not a record that can be served; `kind` says in what way."""
+
+    def __init__(self, message: str, kind: Damage) -> None:
+        super().__init__(message)
+        self.kind: Damage = kind
 
 
 class LayerRecord(BaseModel):
-    """One prunable weight at the end: its shape, its zeros, its dense forward FLOPs per example."""
+    """One prunable weight at the end: its shape, its zeros, its dense forward FLOPs per example.
+
+    Attributes:
+        units: output units of the layer.
+        unconnected_units: those without an active incoming weight.
+        silent_units: those that never get through the ReLU that follows; None where none follows.
+        storage: what takes least room on disk.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -21,6 +42,10 @@ class LayerRecord(BaseModel):
     shape: tuple[int, ...]
     zeros: int
     flops: float
+    units: int | None = None
+    unconnected_units: int | None = None
+    silent_units: int | None = None
+    storage: Literal["dense", "bitmap", "csr"] | None = None
 
     @property
     def size(self) -> int:
@@ -34,6 +59,7 @@ class Record(BaseModel):
     Attributes:
         configuration: every setting with its value, and the revisions (`Trial.resolved`).
         metrics: by name; accuracies as shares of 1.
+        absent: metrics that were not measured, and why.
         layers: the prunable weights.
         flops: forward operations per example (dense, sparse) and all of training.
         timing: seconds, and when; peak memory in bytes.
@@ -42,16 +68,18 @@ class Record(BaseModel):
         digests: SHA-256 of the final weights and masks.
         notes: what a reader must know (no validation split, for instance).
         error: type and one-line message of a failure.
+        seal: the digests it was stored with; not part of what it says.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     schema_version: StrictInt = SCHEMA_VERSION
-    key: str
+    key: str = Field(pattern=r"^[0-9a-f]{16}$")  # it names folders
     status: Literal["done", "failed"]
     trial: dict[str, Any]
     configuration: dict[str, Any]
     metrics: dict[str, float] = {}
+    absent: dict[str, str] = {}
     layers: list[LayerRecord] = []
     flops: dict[str, float] = {}
     timing: dict[str, float | str | None] = {}
@@ -60,6 +88,7 @@ class Record(BaseModel):
     digests: dict[str, str] = {}
     notes: list[str] = []
     error: dict[str, str] | None = None
+    seal: Seal | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _complete(self) -> "Record":
@@ -83,28 +112,64 @@ class Record(BaseModel):
         return to_json(self.model_dump())
 
     @classmethod
-    def from_json(cls, data: bytes, where: str) -> "Record":
-        """Read a record.
+    def from_json(cls, data: bytes, where: str, key: str | None = None) -> "Record":
+        """Read a record, that of the trial `key` if one is expected.
 
         Raises:
-            InvalidInput: it is not JSON, not a record, or written by a newer schema.
+            Unreadable: it is not JSON, not a record, that of another trial, does not fit its seal,
+                or was written by a newer schema.
         """
         try:
             content = json.loads(data, parse_constant=_refuse_constant)
-            version = content.get("schema_version") if isinstance(content, dict) else None
-            if isinstance(version, int) and version > SCHEMA_VERSION:
-                raise InvalidInput(
-                    f"{where} has schema version {content['schema_version']}, this program reads "
-                    f"up to {SCHEMA_VERSION}: update resonance-bench"
-                )
-            return cls.model_validate(content)
-        except (ValueError, ValidationError, RecursionError) as error:
-            if isinstance(error, InvalidInput):
-                raise
-            raise InvalidInput(
-                f"{where} is not a record ({type(error).__name__}): delete its folder and run the "
-                "trial again"
-            ) from error
+        except (ValueError, RecursionError) as error:
+            raise _no_record(where, error, "truncated") from error
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise Unreadable(
+                f"{where} has schema version {version}, this program reads up to "
+                f"{SCHEMA_VERSION}: update resonance-bench",
+                "newer",
+            )
+        try:
+            record = cls.model_validate(content)
+            intact = is_intact(content)
+        except (ValueError, RecursionError) as error:
+            raise _no_record(where, error, "foreign") from error
+        if not intact:
+            raise Unreadable(
+                f"{where} was altered after it was stored (it does not fit its seal): delete its "
+                "folder and run the trial again; `resonance store verify` looks for others",
+                "altered",
+            )
+        if key is not None and record.key != key:
+            raise Unreadable(
+                f"{where} is the record of trial {record.key}, put in the wrong place: delete its "
+                "folder; `resonance store verify` looks for others",
+                "foreign",
+            )
+        return record
+
+
+def _no_record(where: str, error: Exception, kind: Damage) -> Unreadable:
+    return Unreadable(
+        f"{where} is not a record ({type(error).__name__}): delete its folder and run the trial "
+        "again; `resonance store verify` looks for others",
+        kind,
+    )
+
+
+def seal_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
+    """Return a trial's files with the record sealed, and the digest of its seal.
+
+    Raises:
+        ValueError: there is no record among them, or it is not one.
+    """
+    content = json.loads(files[RECORD])
+    if not isinstance(content, dict):
+        raise ValueError(f"{RECORD} is no JSON object")
+    content["schema_version"] = max(SCHEMA_VERSION, content.get("schema_version", 0))
+    content = sealed(content, files)
+    return {**files, RECORD: to_json(content)}, content["seal"]["digest"]
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,96 +1,88 @@
-"""The store: one folder per trial, named by its key, all there or not at all."""
+"""The store: what trials leave, by key; each all there or not at all."""
 
-import contextlib
-import errno
-import os
-import re
-import shutil
-import socket
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.errors import InvalidInput
-from suite.results.record import Record
+from suite.redact import redact_bytes
+from suite.results.compact import Compacted, read_index
+from suite.results.folder import Folder
+from suite.results.place import RECORD, Place, StoreUnusable, safe_key, safe_name
+from suite.results.record import Record, seal_files
 
-RECORD = "record.json"
-ATTEMPTS = 1000
-KEY = re.compile(r"[0-9a-f]{16}")
-HIDDEN = re.compile(r"\.(new|old)-([0-9a-f]{16})-(.+)-(\d+)-[0-9a-f]{8}")
+__all__ = ["Store", "StoreUnusable"]
 
-
-class StoreUnusable(InvalidInput):
-    """The store cannot be written: nothing further of a study can be kept, so it stops."""
+TEXT = (".json", ".txt", ".yaml", ".log")
 
 
 class Store:
-    """Results in a local folder: ``<root>/trials/<key>/record.json`` and its companions.
+    """Results in a folder or under a URL that fsspec knows: ``results``, ``s3://bucket/results``.
 
-    A folder is written under a temporary name and renamed, so a reader sees all of it or nothing;
-    while an existing trial is replaced, it may for a moment see nothing.
+    Whatever the place: a reader sees all files of a trial or nothing, writers of the same trial
+    leave one whole result, and every record is sealed with the digests of its files.
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
-        self.trials = self.root / "trials"
+    def __init__(self, location: str | Path) -> None:
+        self._place = _open(str(location))
+
+    @property
+    def location(self) -> str:
+        """Where it is: what `Store` was given, to open it again in another process."""
+        return self._place.location
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a folder on this machine (or one that is mounted on it)."""
+        return isinstance(self._place, Folder)
+
+    @property
+    def root(self) -> Path:
+        """The folder.
+
+        Raises:
+            InvalidInput: the store is under a URL.
+        """
+        return self._folder().root
+
+    @property
+    def trials(self) -> Path:
+        """The folder that holds the trials' folders; raises as `root` does."""
+        return self._folder().trials
+
+    def folder(self, key: str) -> Path:
+        """Return the folder of a trial's files; raises as `root` does. See `load`, `where`."""
+        return self.trials / safe_key(key)
+
+    def where(self, key: str) -> str:
+        """Return where a trial's files are, for people to read."""
+        return self._place.where(safe_key(key))
 
     def prepare(self) -> None:
         """Make the store ready for writing, and clear what a killed process left half-written.
 
         Raises:
-            StoreUnusable: the folder cannot be created or written to.
+            StoreUnusable: it cannot be created or written to.
         """
-        try:
-            self.trials.mkdir(parents=True, exist_ok=True)
-            probe = self.trials / f".probe-{uuid.uuid4().hex}"
-            probe.mkdir()
-            probe.rmdir()
-        except OSError as error:
-            raise self._unusable(error) from error
-        self._sweep()
+        self._place.prepare()
 
     def write(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Write a trial's folder in one go, in place of an older one.
+        """Write a trial's files in one go, in place of older ones.
+
+        Its record is sealed with the digests of all of them; keys and passwords of this machine
+        are taken out of texts.
 
         Raises:
-            StoreUnusable: the disk is full or the folder cannot be written; nothing is left behind.
+            StoreUnusable: it cannot be written; nothing is left behind.
+            InvalidInput: a name would lead out of the store.
+            ValueError: there is no record among the files.
         """
-        temporary = self.trials / self._hidden("new", key)
-        try:
-            temporary.mkdir(parents=True)
-            for name, content in files.items():
-                with (temporary / name).open("wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-            self._swap(temporary, key)
-        except OSError as error:
-            raise self._unusable(error) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-    def _swap(self, temporary: Path, key: str) -> None:
-        """Put the new folder in its place, also while others write the same key."""
-        target = self.trials / key
-        moved: list[Path] = []
-        try:
-            for _ in range(ATTEMPTS):
-                try:
-                    temporary.rename(target)
-                    return
-                except OSError as error:
-                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                        raise
-                old = self.trials / self._hidden("old", key)
-                with contextlib.suppress(FileNotFoundError):  # another writer was faster
-                    target.rename(old)
-                    moved.append(old)
-            raise OSError(errno.EBUSY, "other processes keep writing this trial")
-        finally:  # what was there before goes only once something is in its place
-            if moved and not target.exists():
-                moved.pop().rename(target)
-            for old in moved:
-                shutil.rmtree(old, ignore_errors=True)
+        clean = {
+            safe_name(name): redact_bytes(content) if name.endswith(TEXT) else content
+            for name, content in files.items()
+        }
+        if RECORD not in clean:
+            raise ValueError(f"trial {key} is written without a {RECORD}")
+        self._place.write(safe_key(key), *seal_files(clean))
 
     def read(self, key: str) -> Record | None:
         """Return the record of a trial, done or failed; None if there is none.
@@ -98,70 +90,119 @@ class Store:
         Raises:
             InvalidInput: it is damaged.
         """
-        path = self.trials / key / RECORD
         try:
-            return Record.from_json(path.read_bytes(), str(path))
+            content = self._place.load(safe_key(key), RECORD, None)
         except FileNotFoundError:
             return None
-        except NotADirectoryError as error:
-            raise self._not_a_folder() from error
-        except OSError as error:
-            raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+        return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
+
+    def load(self, key: str, name: str) -> bytes:
+        """Return one of a trial's files.
+
+        Raises:
+            FileNotFoundError: the trial has no such file.
+            InvalidInput: it cannot be read.
+        """
+        safe_name(name)
+        for last in (False, True):
+            record = self.read(key)
+            digest = record.seal.digest if record is not None and record.seal is not None else None
+            try:
+                return self._place.load(key, name, digest)
+            except FileNotFoundError:
+                if last:  # the first time it may have been replaced in between
+                    raise
+        raise AssertionError
+
+    def names(self, key: str, digest: str | None = None) -> list[str]:
+        """Return the names of a trial's files, those of the seal with `digest` among them."""
+        return self._place.names(safe_key(key), digest)
 
     def keys(self) -> list[str]:
         """Return the keys of all trials in the store.
 
         Raises:
-            InvalidInput: the store is not a folder.
+            InvalidInput: the store is not a folder, or cannot be listed.
         """
-        if self.root.exists() and not self.root.is_dir():
-            raise self._not_a_folder()
-        if not self.trials.is_dir():
-            return []
-        return sorted(p.name for p in self.trials.iterdir() if KEY.fullmatch(p.name) and p.is_dir())
+        return self._place.keys()
 
     def records(self) -> Iterator[Record]:
-        """Yield every record, done and failed, by key."""
-        for key in self.keys():
-            record = self.read(key)
-            if record is not None:
-                yield record
+        """Yield every record, done and failed, by key; from the compacted file where it is current.
 
-    def folder(self, key: str) -> Path:
-        """Return where a trial's files are."""
-        return self.trials / key
+        Raises:
+            InvalidInput: one is damaged.
+        """
+        index = read_index(self._place)
+        stamps = self._place.stamps() if index else dict.fromkeys(self.keys(), "")
+        current = {
+            key: row
+            for key, stamp in stamps.items()
+            if (row := index.get(key)) is not None and row.stamp == stamp and row.is_intact
+        }
+        others = self._place.load_records([key for key in stamps if key not in current])
+        yield from _in_order(current, others, self._place)
 
-    def _hidden(self, kind: str, key: str) -> str:
-        return f".{kind}-{key}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    def load_checkpoint(self, key: str) -> bytes | None:
+        """Return what an unfinished trial left to go on from; None if there is nothing."""
+        try:
+            return self._place.load_shared(_checkpoint(key))
+        except FileNotFoundError:
+            return None
 
-    def _sweep(self) -> None:
-        """Remove what processes of this host that no longer run left; put back what they moved."""
-        for path in [*self.trials.glob(".new-*"), *self.trials.glob(".old-*")]:
-            if (parts := HIDDEN.fullmatch(path.name)) is None:
-                continue
-            kind, key, host, pid = parts.groups()
-            if host != socket.gethostname() or _alive(pid):
-                continue
-            with contextlib.suppress(OSError):
-                if kind == "old" and not (self.trials / key).exists():
-                    path.rename(self.trials / key)
-            shutil.rmtree(path, ignore_errors=True)
+    def save_checkpoint(self, key: str, content: bytes) -> None:
+        """Keep what an unfinished trial can go on from, in place of what was kept before.
 
-    def _not_a_folder(self) -> InvalidInput:
-        return InvalidInput(f"store {self.root} is not a folder: name another with --store")
+        Raises:
+            StoreUnusable: it cannot be written; what was kept before is still there.
+        """
+        self._place.save_shared(_checkpoint(key), content)
 
-    def _unusable(self, error: OSError) -> StoreUnusable:
-        return StoreUnusable(
-            f"store {self.root} cannot be written ({error.strerror or error}): free the disk, or "
-            "choose another folder with --store"
-        )
+    def drop_checkpoint(self, key: str) -> None:
+        """Forget what a trial that has ended could have gone on from."""
+        self._place.drop_shared(_checkpoint(key))
+
+    @property
+    def place(self) -> Place:
+        """Where the files lie, for what looks after the store: verify, merge, compact."""
+        return self._place
+
+    def _folder(self) -> Folder:
+        if not isinstance(self._place, Folder):
+            raise InvalidInput(
+                f"store {self.location} is not a folder: this needs one (`resonance store merge "
+                f"{self.location} FOLDER` makes a copy)"
+            )
+        return self._place
 
 
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
+def _in_order(
+    current: dict[str, Compacted], others: Iterator[tuple[str, bytes]], place: Place
+) -> Iterator[Record]:
+    """Yield records by key, from two sources that are each in order."""
+    waiting = next(others, None)
+    for key, row in current.items():
+        while waiting is not None and waiting[0] < key:
+            yield _parsed(*waiting, place)
+            waiting = next(others, None)
+        yield row.record(place.location, key)
+    while waiting is not None:
+        yield _parsed(*waiting, place)
+        waiting = next(others, None)
+
+
+def _checkpoint(key: str) -> str:
+    return f"checkpoints/{safe_key(key)}"
+
+
+def _parsed(key: str, content: bytes, place: Place) -> Record:
+    return Record.from_json(content, f"{place.where(key)}/{RECORD}", key)
+
+
+def _open(location: str) -> Place:
+    if location.startswith("file://"):
+        return Folder(Path(location.removeprefix("file://")))
+    if "://" not in location:
+        return Folder(Path(location))
+    from suite.results.bucket import Bucket
+
+    return Bucket(location)

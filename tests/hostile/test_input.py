@@ -21,7 +21,7 @@ ROOT = Path(load.__code__.co_filename).parents[1]
 
 
 def record():
-    return done(make_trial())
+    return done(make_trial()).model_copy(update={"key": KEY})
 
 
 # repository
@@ -65,7 +65,7 @@ def test_a_validation_share_that_rounds_to_nothing_is_no_validation(resonance):
 # store
 def test_a_process_killed_while_it_overwrites_loses_neither_result(store, monkeypatch):
     """kill -9 after the older folder was removed and before the new one is in its place."""
-    import suite.results.store as module
+    import suite.results.folder as module
 
     store.write(KEY, {"record.json": record().to_json()})
     rmtree = module.shutil.rmtree

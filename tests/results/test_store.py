@@ -22,9 +22,9 @@ def store(tmp_path) -> Store:
     return store
 
 
-def files(note: str, companions: int = 0) -> dict[str, bytes]:
+def files(note: str, companions: int = 0, key: str = KEY) -> dict[str, bytes]:
     """Return a trial's files: a record that carries `note`, and files that repeat it."""
-    record = done(make_trial()).model_copy(update={"notes": [note]})
+    record = done(make_trial()).model_copy(update={"notes": [note], "key": key})
     extra = {f"{number}.txt": note.encode() for number in range(companions)}
     return {**extra, "record.json": record.to_json()}
 
@@ -130,13 +130,22 @@ def test_preparing_a_store_changes_nothing_in_it(store):
 
 
 def test_a_damaged_record_is_refused_with_its_place(store):
-    store.write(KEY, {"record.json": files("cut")["record.json"][:100]})
+    store.write(KEY, files("cut"))
+    path = store.folder(KEY) / "record.json"
+    path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InvalidInput, match=f"{KEY}/record.json is not a record"):
         store.read(KEY)
 
 
+def test_files_without_a_record_are_not_written(store):
+    with pytest.raises(ValueError, match="without a record"):
+        store.write(KEY, {"error.txt": b"?"})
+    assert everything(store) == []
+
+
 def test_a_folder_without_a_record_is_no_result(store):
-    store.write(KEY, {"error.txt": b"?"})
+    store.folder(KEY).mkdir()
+    (store.folder(KEY) / "error.txt").write_text("?")
     assert store.read(KEY) is None
     assert list(store.records()) == []
 
@@ -233,7 +242,7 @@ def test_readers_find_all_files_of_every_trial_they_find_while_others_are_writte
     reader.start()
     for number in range(60):
         key = f"{number:016x}"
-        store.write(key, files(key, companions=5))
+        store.write(key, files(key, companions=5, key=key))
     over.set()
     reader.join()
     assert trouble == []
@@ -265,7 +274,9 @@ def test_a_reader_finds_a_whole_record_or_none_while_it_is_rewritten(store):
 def test_trials_written_at_the_same_time_are_all_kept(store):
     keys = [f"{number:016x}" for number in range(40)]
     threads = [
-        threading.Thread(target=lambda part: [store.write(k, files(k)) for k in part], args=(part,))
+        threading.Thread(
+            target=lambda part: [store.write(k, files(k, key=k)) for k in part], args=(part,)
+        )
         for part in (keys[::2], keys[1::2])
     ]
     for thread in threads:
@@ -274,3 +285,26 @@ def test_trials_written_at_the_same_time_are_all_kept(store):
         thread.join()
     assert store.keys() == keys
     assert [record.notes for record in store.records()] == [[key] for key in keys]
+
+
+# ---------------------------------------------------------------- unfinished trials
+
+
+def test_a_checkpoint_is_kept_beside_the_trials_until_it_is_dropped(store):
+    assert store.load_checkpoint(KEY) is None
+    store.save_checkpoint(KEY, b"first")
+    store.save_checkpoint(KEY, b"second")
+    assert store.load_checkpoint(KEY) == b"second"
+    assert store.keys() == []
+    store.drop_checkpoint(KEY)
+    store.drop_checkpoint(KEY)
+    assert store.load_checkpoint(KEY) is None
+
+
+def test_a_full_disk_leaves_the_older_checkpoint(store, monkeypatch):
+    store.save_checkpoint(KEY, b"first")
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(StoreUnusable):
+        store.save_checkpoint(KEY, b"second")
+    assert store.load_checkpoint(KEY) == b"first"
+    assert [path.name for path in (store.root / "checkpoints").iterdir()] == [KEY]
