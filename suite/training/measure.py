@@ -19,7 +19,7 @@ from suite.training.robustness import (
     pgd_accuracy,
     pixel_space,
 )
-from suite.training.units import dead_units
+from suite.training.units import SAMPLE, dead_units
 from tasks.pipeline import Split
 from tasks.task import Dataset
 
@@ -100,7 +100,8 @@ def _corruption_means(accuracy: Mapping[str, list[float]]) -> dict[str, float]:
 def _add_units(
     found: Measures, model: nn.Module, masks: Mapping[str, Tensor], split: Split
 ) -> None:
-    layers = dead_units(model, masks, split.x)
+    examples, _ = next(split.batches(SAMPLE))
+    layers = dead_units(model, masks, examples)
     for name, units in layers.items():
         found.layers[name] = {
             "units": units.total,

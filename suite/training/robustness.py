@@ -42,21 +42,26 @@ class Pixels:
 
 
 def pixel_space(dataset: Dataset, split: Split) -> Pixels | str:
-    """Return the way to pixels, or why these inputs are no images in [0, 1]."""
+    """Return the way to pixels, or why these inputs are no images in [0, 1].
+
+    Of a stream, only the first images are looked at.
+    """
     shape = dataset.shape
-    if len(shape) != 3 or shape[0] not in (1, 3) or not split.x.is_floating_point():
+    if dataset.kind == "text" or len(shape) != 3 or shape[0] not in (1, 3):
         return f"inputs of shape {shape} are not images of 1 or 3 channels"
     if min(shape[1:]) < SMALLEST_SIDE:
         return f"images of {shape[1]}×{shape[2]} are smaller than {SMALLEST_SIDE}×{SMALLEST_SIDE}"
     mean, std = (
-        torch.tensor(values, device=split.x.device).view(-1, 1, 1)
+        torch.tensor(values, device=split.device).view(-1, 1, 1)
         for values in (dataset.mean, dataset.std)
     )
-    for part in split.x.split(BATCH):
-        pixels = part * std + mean
-        low, high = float(pixels.min()), float(pixels.max())
+    for inputs, _ in split.batches(BATCH):
+        values = inputs * std + mean
+        low, high = float(values.min()), float(values.max())
         if low < -TOLERANCE or high > 1 + TOLERANCE:
             return f"values lie in {low:g} … {high:g}, pixels in 0 … 1"
+        if split.streamed:
+            break
     return Pixels(mean, std)
 
 
@@ -74,9 +79,9 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 def corruption_accuracy(model: nn.Module, split: Split, pixels: Pixels) -> dict[str, list[float]]:
     """Return the accuracy under each kind of corruption, by severity."""
-    correct = torch.zeros(len(KINDS), SEVERITIES, dtype=torch.int64, device=split.y.device)
+    correct = torch.zeros(len(KINDS), SEVERITIES, dtype=torch.int64, device=split.device)
     with torch.no_grad(), evaluation_mode(model):
-        for number, (x, y) in enumerate(_batches(split)):
+        for number, (x, y) in enumerate(split.batches(BATCH)):
             for kind, severity, changed in corruptions(pixels.of(x), number):
                 guess = model(pixels.normalise(changed)).argmax(-1)
                 correct[KINDS.index(kind), severity - 1] += (guess == y).sum()
@@ -111,9 +116,9 @@ def _attacked(
     step_size: float,
     random_start: bool,
 ) -> float:
-    correct = torch.zeros((), dtype=torch.int64, device=split.y.device)
+    correct = torch.zeros((), dtype=torch.int64, device=split.device)
     with evaluation_mode(model):
-        for number, (x, y) in enumerate(_batches(split)):
+        for number, (x, y) in enumerate(split.batches(BATCH)):
             clean = pixels.of(x)
             lowest, highest = (clean - EPSILON).clamp_(min=0), (clean + EPSILON).clamp_(max=1)
             moved = clean
@@ -140,7 +145,3 @@ def _loss_gradient(model: nn.Module, pixels: Pixels, x: Tensor, y: Tensor) -> Te
         asked = x.detach().requires_grad_()
         loss = F.cross_entropy(model(pixels.normalise(asked)).double(), y, reduction="sum")
         return torch.autograd.grad(loss, asked)[0]
-
-
-def _batches(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(split.x.split(BATCH), split.y.split(BATCH), strict=True)

@@ -13,7 +13,7 @@ from suite.sparsity.layers import PRUNABLE
 from suite.training.robustness import evaluation_mode
 
 SAMPLE = 1000
-"""Examples that a unit has the chance to fire on."""
+"""How many examples a trial gives a unit the chance to fire on."""
 
 aten = torch.ops.aten
 RECTIFIERS = {aten.relu, aten.relu_, aten.threshold, aten.hardtanh, aten.hardtanh_, aten.clamp_min}
@@ -51,12 +51,12 @@ class Units:
 
 
 def dead_units(model: nn.Module, masks: Mapping[str, Tensor], examples: Tensor) -> dict[str, Units]:
-    """Return what the units of each masked layer do, on the first 1000 of `examples`.
+    """Return what the units of each masked layer do, on `examples` (1000 in a trial).
 
     `masks` are by name of the layer, boolean, True where a weight is active, of the weight's shape
     [units, ...].
     """
-    fired = _fired(model, examples[:SAMPLE])
+    fired = _fired(model, examples)
     found = {}
     for name, mask in masks.items():
         connected = mask.flatten(1).any(1)

@@ -51,7 +51,9 @@ def test_what_is_drawn_depends_on_the_batch_alone():
     torch.manual_seed(7)
     again, other = conditions(x), conditions(x, batch=1)
     assert all(torch.equal(changed, again[name]) for name, changed in first.items())
-    drawn = {kind for (kind, _), changed in first.items() if not torch.equal(changed, other[kind, _])}
+    drawn = {
+        kind for (kind, _), changed in first.items() if not torch.equal(changed, other[kind, _])
+    }
     assert drawn == {"noise", "translation"}
 
 

@@ -83,9 +83,9 @@ def test_what_is_no_image_is_told_apart(data, shape, scale, reason):
     assert reason in found
 
 
-def test_tokens_are_no_image():
-    split = Split(torch.zeros(4, 1, 8, 8, dtype=torch.long), torch.zeros(4, dtype=torch.long))
-    assert isinstance(pixel_space(DIGITS, split), str)
+def test_a_text_is_no_image():
+    split = Split(torch.zeros(4, 16, dtype=torch.long), torch.zeros(4, 16, dtype=torch.long))
+    assert isinstance(pixel_space(replace(DIGITS, kind="text", shape=(16,)), split), str)
 
 
 def test_corruption_accuracy_is_that_of_a_plain_loop(data, pixels):
