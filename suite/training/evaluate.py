@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suite.sparsity.layers import PRUNABLE
+from tasks.objective import flat
 from tasks.pipeline import Split
 
 EVALUATION_BATCH = 1000
@@ -24,25 +25,25 @@ class Scores:
 
 
 def predict(model: nn.Module, split: Split) -> Tensor:
-    """Return the logits [n, classes] in evaluation mode; the model's mode is put back after."""
+    """Return the logits [n, …, classes] in evaluation mode; the model's mode is put back after."""
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
             # Copies: a model may work in place, and the data is shared by all trials.
-            return torch.cat([model(part.clone()) for part in split.x.split(EVALUATION_BATCH)])
+            return torch.cat([model(x.clone()) for x, _ in split.batches(EVALUATION_BATCH)])
     finally:
         model.train(training)
 
 
 def evaluate(model: nn.Module, split: Split) -> Scores:
     """Return the scores of `model` on `split`."""
-    logits = predict(model, split)
+    logits, targets = flat(predict(model, split), split.y)
     confidence, guess = logits.softmax(-1).max(-1)
-    correct = guess == split.y
+    correct = guess == targets
     return Scores(
         accuracy=float(correct.double().mean()),
-        nll=float(F.cross_entropy(logits.double(), split.y)),
+        nll=float(F.cross_entropy(logits.double(), targets)),
         ece=calibration_error(confidence.double(), correct.double()),
     )
 

@@ -1,5 +1,6 @@
 """The training loop: one round, from a step to the end. It knows no method by name."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -8,16 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from suite.errors import TrialFailed
-from suite.sparsity.flops import FlopsLedger
+from suite.sparsity.flops import FlopsLedger, ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.curves import Curves
 from suite.training.evaluate import evaluate
 from suite.training.recipe import LearningRate
 from suite.training.seeding import seed_step
-from tasks.pipeline import Data, epoch_order
+from tasks.batches import Batch, Epoch
+from tasks.objective import cross_entropy
+from tasks.pipeline import Data
 
 CHECK_EVERY_ON_GPU = 50
 """Steps between two looks at the loss where a look waits for the device."""
@@ -38,7 +40,10 @@ class Training:
         curves: receives losses, validation scores and what the sparsifier reports.
         progress: called with the number of steps done since the last call.
         epoch_seconds: time per step of each whole epoch, validation left out.
+        redraw: returns newly drawn initial weights, for a round that does not rewind.
+        reference: the task's own model in dense operations, where `model` is another one.
         losses: of the epoch in progress; not empty where a checkpoint was taken within it.
+        precision: of forward and backward passes; weights are kept in float32.
     """
 
     model: nn.Module
@@ -53,7 +58,10 @@ class Training:
     curves: Curves
     progress: Callable[[int], None]
     epoch_seconds: list[float] = field(default_factory=list)
+    redraw: Callable[[], Mapping[str, Tensor]] | None = None
+    reference: ForwardFlops | None = None
     losses: Tensor = field(default_factory=lambda: torch.zeros(0))
+    precision: str = "float32"
 
     @property
     def steps(self) -> int:
@@ -63,7 +71,7 @@ class Training:
     @property
     def device(self) -> torch.device:
         """Where training happens."""
-        return self.data.train.x.device
+        return self.data.train.device
 
 
 def train(training: Training, start: int, on_step: Callable[[int], None] | None = None) -> None:
@@ -79,42 +87,38 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     t = training
     t.model.train()
     step = start
+    feed = t.data.train.feed(t.recipe, t.seed)
     while step < t.steps:
         epoch, begin = divmod(step, t.steps_per_epoch)
-        order = epoch_order(len(t.data.train), t.seed, epoch, t.device)
+        batches = feed.epoch(epoch)
         first = begin - len(t.losses)
         losses = torch.zeros(t.steps_per_epoch, device=t.device)
         losses[first:begin] = t.losses.to(t.device)
         began = time.perf_counter()
-        for index in range(begin, t.steps_per_epoch):
+        for index, batch in enumerate(batches.batches(begin, t.steps_per_epoch), begin):
             step += 1
-            losses[index] = _step(t, step, _batch(t, order, index))
+            losses[index] = _step(t, step, batch)
             if t.device.type != "cpu" and step % CHECK_EVERY_ON_GPU == 0:
-                _check_finite(t, losses, order, first, index, step)
+                _check_finite(t, losses, batches, first, index, step)
             if on_step is not None and index + 1 < t.steps_per_epoch:
                 t.losses = losses[first : index + 1]
                 on_step(step)
-        _check_finite(t, losses, order, first, index, step)
+        _check_finite(t, losses, batches, first, index, step)
         _end_of_epoch(t, step, losses[first:], began, t.steps_per_epoch - begin)
         t.losses = losses[:0]
         if on_step is not None:
             on_step(step)
 
 
-def _batch(t: Training, order: Tensor, index: int) -> tuple[Tensor, Tensor]:
-    size = t.recipe["batch_size"]
-    chosen = order[index * size : (index + 1) * size]
-    return t.data.train.x[chosen], t.data.train.y[chosen]
-
-
-def _step(t: Training, step: int, batch: tuple[Tensor, Tensor]) -> Tensor:
+def _step(t: Training, step: int, batch: Batch) -> Tensor:
     """Take one optimizer step; return the loss, still on the device."""
     for group in t.optimizer.param_groups:
         group["lr"] = t.rate(step)
     seed_step(t.seed, step, t.device)
     t.optimizer.zero_grad(set_to_none=True)
     x, y = batch
-    loss = F.cross_entropy(t.model(x), y, label_smoothing=t.recipe["label_smoothing"])
+    with torch.autocast(t.device.type, torch.bfloat16, enabled=t.precision == "bfloat16"):
+        loss = training_loss(t.recipe)(t.model(x), y)
     if t.device.type == "cpu" and not math.isfinite(value := loss.item()):
         raise _diverged(t, step, value, x)
     loss.backward()
@@ -130,13 +134,18 @@ def _step(t: Training, step: int, batch: tuple[Tensor, Tensor]) -> Tensor:
     return loss.detach()
 
 
+def training_loss(recipe: Mapping[str, Any]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what training minimises: (logits, labels) → scalar."""
+    return functools.partial(cross_entropy, label_smoothing=recipe["label_smoothing"])
+
+
 def _check_finite(
-    t: Training, losses: Tensor, order: Tensor, begin: int, index: int, step: int
+    t: Training, losses: Tensor, batches: Epoch, begin: int, index: int, step: int
 ) -> None:
     bad = (~losses[begin : index + 1].isfinite()).nonzero()
     if len(bad):
         first = begin + int(bad[0])
-        x = _batch(t, order, first)[0]
+        x = batches.batch(first)[0]
         raise _diverged(t, step - (index - first), float(losses[first]), x)
 
 

@@ -8,18 +8,27 @@ from typing import Any
 import torch
 from torch import nn
 
+from tasks.recipe import shares
+
 
 @dataclass(frozen=True)
 class LearningRate:
     """The learning rate as a pure function of the step (from 1), so that it can start anywhere.
 
-    Linear warm-up over the first `warmup` steps, then constant or a half cosine to zero.
+    Linear warm-up over the first `warmup` steps, then constant, a half cosine or a straight line
+    from the peak to `final` times the peak, or times `factor` from each of `drops` on.
+
+    Attributes:
+        drops: numbers of finished steps, ascending, for schedule ``step``.
     """
 
     peak: float
     schedule: str
     warmup: int
     steps: int
+    final: float = 0.0
+    factor: float = 0.1
+    drops: tuple[int, ...] = ()
 
     def __call__(self, step: int) -> float:
         """Return the rate of the `step`-th optimizer step."""
@@ -28,26 +37,44 @@ class LearningRate:
             return self.peak * (done + 1) / self.warmup
         if self.schedule == "constant":
             return self.peak
+        if self.schedule == "step":
+            return self.peak * self.factor ** sum(done >= drop for drop in self.drops)
         progress = (done - self.warmup) / max(1, self.steps - self.warmup)
-        return self.peak / 2 * (1 + math.cos(math.pi * progress))
+        if self.schedule == "linear":
+            return self.peak * (1 - (1 - self.final) * progress)
+        low = self.final * self.peak
+        return low + (self.peak - low) / 2 * (1 + math.cos(math.pi * progress))
 
 
 def learning_rate(recipe: Mapping[str, Any], steps: int) -> LearningRate:
     """Return the recipe's learning rate over `steps` steps."""
-    warmup = math.floor(recipe["warmup"] * steps)
-    return LearningRate(recipe["learning_rate"], recipe["schedule"], warmup, steps)
+    return LearningRate(
+        peak=recipe["learning_rate"],
+        schedule=recipe["schedule"],
+        warmup=math.floor(recipe["warmup"] * steps),
+        steps=steps,
+        final=recipe["final_rate"],
+        factor=recipe["decay_factor"],
+        drops=tuple(round(share * steps) for share in shares(recipe["milestones"])),
+    )
 
 
 def make_optimizer(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over all of the model's parameters."""
     rate, decay = recipe["learning_rate"], recipe["weight_decay"]
+    parameters: list[Any] = list(model.parameters())
+    if recipe["decay_what"] == "matrices":
+        # Biases, norms and other vectors are not pulled to zero (as in nanoGPT, for instance).
+        vectors = [parameter for parameter in parameters if parameter.ndim < 2]
+        matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
+        parameters = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
     if recipe["optimizer"] == "sgd":
         return torch.optim.SGD(
-            model.parameters(),
+            parameters,
             lr=rate,
             momentum=recipe["momentum"],
             nesterov=recipe["nesterov"],
             weight_decay=decay,
         )
     adam = torch.optim.Adam if recipe["optimizer"] == "adam" else torch.optim.AdamW
-    return adam(model.parameters(), lr=rate, weight_decay=decay)
+    return adam(parameters, lr=rate, weight_decay=decay, betas=(0.9, recipe["beta2"]))

@@ -9,7 +9,8 @@ from suite import registry
 from suite.declare import load
 from suite.errors import InvalidInput
 from tasks.datasets.idx import FILES, find, read_idx
-from tasks.pipeline import epoch_order, load_arrays, load_data, training_examples
+from tasks.batches import epoch_order
+from tasks.pipeline import load_arrays, load_data, training_examples
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,126 @@
+"""Training batches: which examples a step sees, as a function of seed, epoch and place.
+
+They depend on nothing else, so paired trials see the same batches, and training can go on from
+any step without a state to restore.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from suite.seeds import derive_seed
+from tasks.augment import augmentation
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Epoch(Protocol):
+    """The batches of one pass over the training data."""
+
+    def batch(self, index: int) -> Batch:
+        """Return inputs and labels of the batch at `index` (from 0), on the device."""
+
+    def batches(self, begin: int, end: int) -> Iterator[Batch]:
+        """Yield the batches from `begin` to before `end`; faster than one by one for a stream."""
+
+
+class Feed(Protocol):
+    """What gives out training batches."""
+
+    def epoch(self, number: int) -> Epoch:
+        """Return the batches of the epoch of that number, from 0."""
+
+
+def epoch_order(count: int, seed: int, epoch: int, device: torch.device) -> Tensor:
+    """Return the order of the examples in an epoch: int64 [count], a function of seed and epoch."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "data order", epoch))
+    return torch.randperm(count, generator=generator).to(device)
+
+
+class MemoryFeed:
+    """Batches of examples in memory, augmented on their device a batch at a time.
+
+    Raises:
+        InvalidInput: the recipe's augmentation does not fit the examples.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, recipe: Mapping[str, Any], seed: int) -> None:
+        self.x, self.y, self.seed = x, y, seed
+        self.size: int = recipe["batch_size"]
+        self.augmentation = augmentation(recipe, x.shape[1:])
+        last = recipe["channels_last"] and x.ndim == 4
+        self.layout = torch.channels_last if last else torch.contiguous_format
+
+    def epoch(self, number: int) -> "MemoryEpoch":
+        """Return the batches of the epoch of that number."""
+        return MemoryEpoch(self, number)
+
+
+class MemoryEpoch:
+    """An epoch's order and random choices, drawn once; batches are gathered by index."""
+
+    def __init__(self, feed: MemoryFeed, number: int) -> None:
+        self.feed = feed
+        x = feed.x
+        self.order = epoch_order(len(x), feed.seed, number, x.device)
+        if feed.augmentation:
+            self.draws = feed.augmentation.draw(len(x), x.shape[1:], feed.seed, number, x.device)
+
+    def batch(self, index: int) -> Batch:
+        """Return inputs and labels of the batch at `index`."""
+        feed = self.feed
+        part = slice(index * feed.size, (index + 1) * feed.size)
+        chosen = self.order[part]
+        if feed.augmentation:
+            x = feed.augmentation.take(feed.x, chosen, self.draws[part])
+        else:
+            x = feed.x[chosen]
+        return x.contiguous(memory_format=feed.layout), feed.y[chosen]
+
+    def batches(self, begin: int, end: int) -> Iterator[Batch]:
+        """Yield the batches from `begin` to before `end`."""
+        return map(self.batch, range(begin, end))
+
+
+class TextFeed:
+    """Windows of a text that begin at another place in every epoch.
+
+    An epoch's windows lie side by side, moved from the stored ones by less than one length, so
+    that every character is seen once per epoch and in another context each time. A window that
+    would run over the end begins earlier.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, recipe: Mapping[str, Any], seed: int) -> None:
+        augmentation(recipe, x.shape[1:])  # raises where the recipe would augment images
+        self.count, self.length = x.shape
+        self.text = torch.cat([x.flatten(), y[-1:, -1]])
+        self.seed = seed
+        self.size: int = recipe["batch_size"]
+
+    def epoch(self, number: int) -> "TextEpoch":
+        """Return the batches of the epoch of that number."""
+        return TextEpoch(self, number)
+
+
+class TextEpoch:
+    """Where an epoch's windows begin."""
+
+    def __init__(self, feed: TextFeed, number: int) -> None:
+        self.feed = feed
+        generator = torch.Generator().manual_seed(derive_seed(feed.seed, "windows", number))
+        moved = int(torch.randint(feed.length, (), generator=generator))
+        order = epoch_order(feed.count, feed.seed, number, feed.text.device)
+        self.begins = (order * feed.length + moved).clamp(max=len(feed.text) - feed.length - 1)
+
+    def batch(self, index: int) -> Batch:
+        """Return windows [b, length] and the characters that follow each of theirs."""
+        feed = self.feed
+        begins = self.begins[index * feed.size : (index + 1) * feed.size]
+        places = begins[:, None] + torch.arange(feed.length, device=begins.device)
+        return feed.text[places], feed.text[places + 1]
+
+    def batches(self, begin: int, end: int) -> Iterator[Batch]:
+        """Yield the batches from `begin` to before `end`."""
+        return map(self.batch, range(begin, end))

@@ -1,0 +1,87 @@
+"""From a task's declaration to its model."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from suite.declare import load
+from suite.errors import InvalidInput
+from tasks.task import Dataset, Task
+
+
+def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
+    """Return a task's model, its hidden layers `width` times as wide as the task says.
+
+    A task names what builds the model: a function, or any class of modules. It is called with
+    the task's model_options, and with the dataset's `shape` and number of `classes` if it has
+    parameters of these names. A task in a file may name another file beside it
+    (``my_net.py:Net``).
+
+    Raises:
+        InvalidInput: it cannot be imported, does not take these options, builds no module, or
+            takes no `width` where another one than 1 is asked for.
+    """
+    factory = load(_reference(task), task.origin)
+    parameters = inspect.signature(factory).parameters
+    given: dict[str, Any] = {"shape": dataset.shape, "classes": dataset.classes}
+    options = {name: value for name, value in given.items() if name in parameters}
+    options |= task.model_options
+    if width != 1:
+        if "width" not in parameters:
+            raise InvalidInput(
+                f"task {task.name}: the model's widths cannot be scaled: {task.model} takes no "
+                "'width'; give it one, or leave out methods that scale the model"
+            )
+        options["width"] = width * options.get("width", 1.0)
+    try:
+        inspect.signature(factory).bind(**options)
+    except TypeError as error:
+        raise InvalidInput(
+            f"task {task.name}: {task.model} cannot be called with {', '.join(options)}: {error}"
+        ) from error
+    try:
+        model = factory(**options)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"task {task.name}: {task.model} builds no model: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise InvalidInput(
+            f"task {task.name}: {task.model} builds a {type(model).__name__}, not a torch.nn.Module"
+        )
+    return model
+
+
+def place(model: nn.Module, device: torch.device, recipe: Mapping[str, Any]) -> nn.Module:
+    """Return the model on `device`, its weights stored as the recipe says."""
+    if recipe["channels_last"]:
+        return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device)
+
+
+def check_outputs(task: Task, dataset: Dataset, model: nn.Module, outputs: Tensor) -> None:
+    """Check what the model gave for one example: a logit per class, at every place of a text.
+
+    Raises:
+        InvalidInput: the shape is another one; the message names the layer that gives it.
+    """
+    places = dataset.shape if dataset.kind == "text" else ()
+    expected = (1, *places, dataset.classes)
+    if tuple(outputs.shape) == expected:
+        return
+    leaves = [name for name, m in model.named_modules() if next(m.children(), None) is None]
+    last = f" (its last layer is '{leaves[-1]}')" if leaves and leaves[-1] else ""
+    raise InvalidInput(
+        f"task {task.name}: the model gives outputs of shape {tuple(outputs.shape[1:])}{last}, "
+        f"dataset {dataset.name} has {dataset.classes} classes: give {expected[1:]}"
+    )
+
+
+def _reference(task: Task) -> str:
+    """Return the task's model with a file's path made absolute, from beside the task's own."""
+    module, _, name = task.model.rpartition(":")
+    if module.endswith(".py") and not Path(module).is_absolute():
+        return f"{Path(task.origin).parent / module}:{name}"
+    return task.model
