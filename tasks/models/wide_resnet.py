@@ -1,0 +1,58 @@
+"""Wide residual networks for 32×32 images."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class WideBlock(nn.Module):
+    """Norm, ReLU and 3×3 convolution, twice, with a shortcut: [batch, in, h, w] → [.., out, h/s].
+
+    Where the number of channels changes, the shortcut is a 1×1 convolution of what the first
+    ReLU gives (Zagoruyko & Komodakis 2016, arXiv:1605.07146, and their code).
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.shortcut = (
+            None
+            if inputs == outputs and stride == 1
+            else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        active = F.relu(self.bn1(x))
+        out = self.conv2(F.relu(self.bn2(self.conv1(active))))
+        return out + (x if self.shortcut is None else self.shortcut(active))
+
+
+def wide_resnet(
+    shape: Sequence[int], classes: int, *, depth: int = 22, widen: float = 2, width: float = 1.0
+) -> nn.Sequential:
+    """Return WRN-`depth`-`widen`: 6n + 4 layers of 16, 32, 64 channels, each times `widen`.
+
+    Input [batch, channels, 32, 32], output logits [batch, classes]; WRN-16-8 has 11.0 M,
+    WRN-28-10 36.5 M parameters on RGB images and 10 classes. `width` scales what `widen` gives,
+    and the first layer. Source: Zagoruyko & Komodakis 2016, arXiv:1605.07146, table 1.
+    """
+    if depth < 10 or (depth - 4) % 6:
+        raise ValueError(f"depth={depth} is not 6n + 4")
+    inputs = max(1, round(16 * width))
+    layers: list[nn.Module] = [nn.Conv2d(shape[0], inputs, 3, padding=1, bias=False)]
+    for channels, stride in ((16, 1), (32, 2), (64, 2)):
+        outputs = max(1, round(channels * widen * width))
+        for number in range((depth - 4) // 6):
+            layers.append(WideBlock(inputs, outputs, stride if number == 0 else 1))
+            inputs = outputs
+    layers += [nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(inputs, classes))
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    return model
