@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from markupsafe import Markup
 from leaderboard.charts import picture, specification, trial_charts
 from suite.config import Trial, show
 from suite.errors import InvalidInput
+from suite.results.evaluation import Evaluation, load_evaluations
+from suite.results.metrics import rows
 from suite.results.record import Record
 from suite.results.store import Store
 
@@ -63,13 +66,14 @@ def inspect(store: Store, name: str, out: Path) -> Inspected:
     """
     record = find_trial(store, name)
     curves = _curves(store, record)
+    later = load_evaluations(store, record)
     steps = int(curves["step"].max() or 1)  # type: ignore[arg-type]
     charts = trial_charts(curves, steps)
     try:
         out.mkdir(parents=True, exist_ok=True)
         page = out / "index.html"
         specs = {name: specification(chart) for name, chart in charts.items()}
-        page.write_text(render(record, specs), encoding="utf-8")
+        page.write_text(render(record, specs, later), encoding="utf-8")
         pictures = []
         for name, chart in charts.items():
             pictures.append(out / f"{name}.png")
@@ -81,7 +85,9 @@ def inspect(store: Store, name: str, out: Path) -> Inspected:
     return Inspected(page, pictures)
 
 
-def render(record: Record, specs: dict[str, dict[str, object]]) -> str:
+def render(
+    record: Record, specs: dict[str, dict[str, object]], evaluations: Sequence[Evaluation] = ()
+) -> str:
     """Return the page: text from the record is escaped, the drawing code is part of it."""
     import vl_convert
 
@@ -97,6 +103,8 @@ def render(record: Record, specs: dict[str, dict[str, object]]) -> str:
         trial=Trial.make(**record.trial),
         settings={n: show(v) for n, v in record.configuration["hyperparameters"].items()},
         recipe={n: show(v) for n, v in record.configuration["recipe"].items()},
+        measures=rows(record.metrics, record.absent),
+        evaluations=[(e, rows(e.metrics | e.latency, e.absent)) for e in evaluations],
         titles=TITLES,
         names=list(specs),
         specs=_data(specs),

@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Pixels:
-    """The way between a network's inputs and pixels in [0, 1]; mean and std are [channels, 1, 1]."""
+    """Between a network's inputs and pixels in [0, 1]; mean and std are [channels, 1, 1]."""
 
     mean: Tensor
     std: Tensor

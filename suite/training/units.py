@@ -80,7 +80,7 @@ def _fired(model: nn.Module, examples: Tensor) -> dict[str, Tensor]:
     torch.backends.mha.set_fastpath_enabled(False)  # fused layers cannot be looked into
     try:
         with torch.no_grad(), evaluation_mode(model), _Watch(layers) as watch:
-            model(examples.clone())
+            model._call_impl(examples.clone())  # not what `model.compile()` made of it
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     return watch.fired

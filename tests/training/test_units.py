@@ -110,3 +110,10 @@ def test_looking_leaves_the_network_as_it_was():
     assert torch.equal(examples, digits().x[:50])
     assert all(module.training for module in model.modules())
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_a_compiled_network_is_looked_into_as_written():
+    model = conv_net()
+    before = dead_units(model, full_masks(model), digits().x[:50])
+    model.compile()
+    assert dead_units(model, full_masks(model), digits().x[:50]) == before

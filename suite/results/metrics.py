@@ -1,0 +1,75 @@
+"""What the metrics of a trial are called, and how they are written for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its name in records, its title, and its unit (percent, bytes, seconds, number)."""
+
+    name: str
+    title: str
+    unit: str = "percent"
+
+    def text(self, value: float) -> str:
+        """Return a value as people read it."""
+        if self.unit == "percent":
+            return f"{100 * value:.2f} %"
+        if self.unit == "bytes":
+            return f"{value:,.0f} bytes"
+        if self.unit == "seconds":
+            return f"{1000 * value:.3f} ms"
+        return f"{value:.4g}"
+
+
+METRICS = (
+    Metric("test_accuracy", "test accuracy"),
+    Metric("test_nll", "test NLL (nats)", "number"),
+    Metric("test_bits_per_character", "test bits per character", "number"),
+    Metric("test_ece", "calibration error (ECE, 15 bins)"),
+    Metric("validation_accuracy", "validation accuracy"),
+    Metric("train_loss", "training loss, last epoch", "number"),
+    Metric("test_accuracy_8bit", "test accuracy, weights at 8 bits"),
+    Metric("test_accuracy_4bit", "test accuracy, weights at 4 bits"),
+    Metric("test_accuracy_2bit", "test accuracy, weights at 2 bits"),
+    Metric("test_accuracy_corrupted", "test accuracy, mean over our 30 corruptions"),
+    Metric("test_accuracy_corrupted_noise", "… noise"),
+    Metric("test_accuracy_corrupted_blur", "… blur"),
+    Metric("test_accuracy_corrupted_brightness", "… brightness"),
+    Metric("test_accuracy_corrupted_contrast", "… contrast"),
+    Metric("test_accuracy_corrupted_translation", "… translation"),
+    Metric("test_accuracy_corrupted_jpeg", "… JPEG (simulated)"),
+    Metric("test_accuracy_fgsm_8_255", "test accuracy under FGSM, ε = 8/255"),
+    Metric("test_accuracy_pgd10_8_255", "test accuracy under PGD-10, ε = 8/255"),
+    Metric("unconnected_units", "units without an active incoming weight"),
+    Metric("silent_units", "units that no ReLU lets through, of those before one"),
+    Metric("collapsed_layers", "layers without an active weight", "number"),
+    Metric("dense_bytes", "size on disk, dense", "bytes"),
+    Metric("sparse_bytes", "size on disk, sparse", "bytes"),
+    Metric("dense_1", "latency, dense, batch of 1", "seconds"),
+    Metric("dense_128", "latency, dense, batch of 128", "seconds"),
+    Metric("csr", "latency, compressed rows", "seconds"),
+    Metric("csr_1", "latency, compressed rows, batch of 1", "seconds"),
+    Metric("csr_128", "latency, compressed rows, batch of 128", "seconds"),
+    Metric("half_1", "latency, half precision, batch of 1", "seconds"),
+    Metric("half_128", "latency, half precision, batch of 128", "seconds"),
+    Metric("two_four", "latency, 2:4 in half precision", "seconds"),
+    Metric("two_four_1", "latency, 2:4 in half precision, batch of 1", "seconds"),
+    Metric("two_four_128", "latency, 2:4 in half precision, batch of 128", "seconds"),
+)
+"""In the order in which they are shown; a method's or a task's own come after."""
+
+
+def rows(values: Mapping[str, float], absent: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return (title, text) of each metric that is there or whose absence has a reason."""
+    known = {metric.name: metric for metric in METRICS}
+    names = [*known, *sorted({*values, *absent} - set(known))]
+    found = []
+    for name in names:
+        metric = known.get(name, Metric(name, name.replace("_", " "), "number"))
+        if name in values:
+            found.append((metric.title, metric.text(values[name])))
+        elif name in absent:
+            found.append((metric.title, absent[name]))
+    return found
