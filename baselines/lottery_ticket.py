@@ -7,6 +7,8 @@ from typing import Any
 from suite.declare import Hyperparameter, Method, Search
 from suite.errors import InvalidInput
 from suite.hyperparameters import DENSE_LAYERS, UNIFORM_DENSE
+from suite.sparsity.distribution import slower_output_zeros
+from suite.sparsity.pruning import prune_layers
 from suite.sparsity.sparsifier import Plan, Sparsifier
 
 METHOD = Method(
@@ -21,12 +23,24 @@ METHOD = Method(
             "distribution",
             str,
             "global",
-            "rank all weights together, or each layer by itself to the given distribution",
-            choices=("global", "erk", "er", "uniform"),
-            source="Frankle et al. 2020: global; Frankle & Carbin 2019: per layer",
+            "rank all weights together, or each layer by itself: to the given distribution, or "
+            "all at one rate and the output layer at half of it ('original')",
+            choices=("global", "original", "erk", "er", "uniform"),
+            source="Frankle et al. 2020: global; Frankle & Carbin 2019, §2: original",
+            search=Search(choices=("global",)),
         ),
         UNIFORM_DENSE,
         DENSE_LAYERS,
+        Hyperparameter(
+            "control",
+            str,
+            "none",
+            "what the last round trains in place of the ticket: 'reinit', its mask with newly "
+            "drawn weights; 'random_mask', random masks with the ticket's counts and its weights",
+            choices=("none", "reinit", "random_mask"),
+            source="Frankle & Carbin 2019, §2 and appendix F; Frankle et al. 2020, §4",
+            search=Search(choices=("none",)),
+        ),
         Hyperparameter(
             "rate",
             float,
@@ -59,6 +73,7 @@ class LotteryTicket(Sparsifier):
     The weights ranked are those at the end of training; weights and norm buffers go back to step
     k, the optimizer is fresh, the learning rate and the data continue from k as in the first
     round. 20 % steps alone would miss a target such as 0.9; the last round prunes to it exactly.
+    Controls change the last round alone: the ticket is found as always.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -79,6 +94,30 @@ class LotteryTicket(Sparsifier):
             return self.plan.sparsity
         return float(1 - (1 - self.options.rate) ** (number + 1))
 
+    def zeros_at(self, sparsity: float) -> dict[str, int]:
+        """Return how many weights of each layer are zero at an overall sparsity."""
+        if self.options.distribution != "original":
+            return super().zeros_at(sparsity)
+        shapes = {layer.name: layer.shape for layer in self.layers}
+        dense = {layer.name for layer in self.layers} - {layer.name for layer in self.candidates}
+        left = 1 - self.options.rate
+        slower = math.log(1 - self.options.rate / 2) / math.log(left)
+        return slower_output_zeros(shapes, sparsity, slower, dense=dense)
+
     def end_round(self, number: int) -> None:
         """Prune the trained weights for the next round."""
-        self.prune_smallest(self.sparsity_after(number) / self.plan.sparsity, self.plan.steps)
+        if self.options.distribution == "original":
+            scores = {layer.name: layer.values.abs() for layer in self.layers}
+            active = {layer.name: layer.mask for layer in self.layers}
+            masks = prune_layers(active, scores, self.zeros_at(self.sparsity_after(number)))
+            for layer in self.layers:
+                self.set_mask(layer, masks[layer.name], self.plan.steps)
+        else:
+            share = self.sparsity_after(number) / self.plan.sparsity
+            self.prune_smallest(share, self.plan.steps)
+        if self.options.control == "random_mask" and number == self.rounds - 2:
+            self.draw_masks({layer.name: layer.size - layer.active for layer in self.layers})
+
+    def fresh_weights(self, number: int) -> bool:
+        """Return whether this is the last round, under ``control=reinit``."""
+        return self.options.control == "reinit" and number == self.rounds - 1

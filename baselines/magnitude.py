@@ -8,13 +8,16 @@ from suite.errors import InvalidInput
 from suite.hyperparameters import (
     DENSE_LAYERS,
     DISTRIBUTION_OR_GLOBAL,
+    GLOBALLY,
+    LAYER_SPARSITY,
+    PATTERN,
     UNIFORM_DENSE,
     UPDATE_EVERY,
 )
 from suite.sparsity.schedule import CubicRamp, UpdateSchedule
 from suite.sparsity.sparsifier import Plan, Sparsifier
 
-METHOD = Method(
+MAGNITUDE = Method(
     "magnitude",
     "Zhu & Gupta 2017, arXiv:1710.01878",
     title="Gradual magnitude pruning",
@@ -25,6 +28,8 @@ METHOD = Method(
         DISTRIBUTION_OR_GLOBAL,
         UNIFORM_DENSE,
         DENSE_LAYERS,
+        LAYER_SPARSITY,
+        PATTERN,
         UPDATE_EVERY,
         Hyperparameter(
             "initial_sparsity",
@@ -61,6 +66,34 @@ METHOD = Method(
     cost="average of 3 f(s_t) over the ramp",
 )
 
+ONE_SHOT = Method(
+    "magnitude_one_shot",
+    "Han et al. 2015, arXiv:1506.02626: train, prune, fine-tune, once",
+    title="One-shot magnitude pruning",
+    summary="trains dense, prunes the smallest weights once, and fine-tunes the rest",
+    implementation="OneShot",
+    family="dense to sparse",
+    hyperparameters=(
+        *GLOBALLY,
+        PATTERN,
+        Hyperparameter(
+            "prune_at",
+            float,
+            0.75,
+            "when the network is pruned; the rest of training fine-tunes",
+            low=0.0,
+            below=1.0,
+            unit="share of training",
+            source="this project: as the end of gradual pruning here, within one learning-rate "
+            "schedule",
+            search=Search(low=0.4, high=0.95),
+        ),
+    ),
+    cost="3 f_D per step before pruning, 3 f_S after",
+)
+
+METHODS = (MAGNITUDE, ONE_SHOT)
+
 
 class Magnitude(Sparsifier):
     """At t0, t0 + ΔT, … and at t1, keep the largest |w| at the sparsity of the ramp.
@@ -91,3 +124,18 @@ class Magnitude(Sparsifier):
     def update(self, step: int) -> None:
         """Prune to the ramp's sparsity."""
         self.prune_smallest(self.ramp(step), step)
+
+
+class OneShot(Sparsifier):
+    """Keep the largest |w| of the trained network, once; train the rest to the end.
+
+    Under an N:M pattern with ``distribution=erk``: the N largest |w| of every group.
+    """
+
+    def is_update(self, step: int) -> bool:
+        """Return whether `step` is the one."""
+        return step == max(1, self.step_at(self.options.prune_at))
+
+    def update(self, step: int) -> None:
+        """Prune to the target."""
+        self.prune_smallest(1.0, step)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from suite.declare import Hyperparameter, Method, Search
-from suite.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
+from suite.hyperparameters import DROP_FRACTION, LAYERWISE, PATTERN, UPDATE_END, UPDATE_EVERY
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
 
@@ -17,6 +17,7 @@ METHOD = Method(
     family="sparse to sparse",
     hyperparameters=(
         *LAYERWISE,
+        PATTERN,
         UPDATE_EVERY,
         DROP_FRACTION,
         UPDATE_END,
@@ -38,7 +39,8 @@ class RigL(DropGrow):
 
     f(t) = α/2 · (1 + cos(π t / T_end)). Everything that is not kept may grow, what was just
     dropped included; a weight dropped and regrown in one update keeps its value. Some code
-    excludes the just-dropped, which is another method at high drop fractions.
+    excludes the just-dropped, which is another method at high drop fractions. Under an N:M
+    pattern each group grows back to N, by the same scores.
     """
 
     def wants_dense_gradient(self, step: int) -> bool:

@@ -15,6 +15,7 @@ from suite.sparsity.masks import keep_active
 METHOD = Method(
     "set",
     "Mocanu et al. 2018, arXiv:1707.04780",
+    revision=2,
     title="SET",
     summary="drops the weakest weights and regrows as many at random places",
     implementation="Set",
@@ -71,8 +72,11 @@ class Set(DropGrow):
     """After each epoch but the last, drop a share ζ and regrow uniformly at random.
 
     Random growth is uniform over all empty places, those just emptied included. What is grown
-    starts at 0 (the original draws a new value; RigL's study of SET starts at 0, as here).
+    starts at 0, also where it was dropped in the same update (the original draws a new value;
+    RigL's study of SET starts at 0, as here).
     """
+
+    regrown_keeps_value = False
 
     def update_interval(self) -> int:
         """Return ΔT in steps: an epoch unless a number was given."""

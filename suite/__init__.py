@@ -1,5 +1,6 @@
 """The engine of resonance-bench: sparse core, resonance method, training, studies, records."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def sparsify(
     steps: int,
     seed: int = 0,
     steps_per_epoch: int | None = None,
+    examples: "tuple[torch.Tensor, torch.Tensor] | None" = None,
+    loss: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None" = None,
     **hyperparameters: Any,
 ) -> "Embedded":
     """Sparsify a model in a training loop of your own: any method of the suite, in one call.
@@ -35,6 +38,9 @@ def sparsify(
         steps: how many times ``optimizer.step()`` will be called; schedules follow it.
         seed: for what the method draws at random.
         steps_per_epoch: needed by methods that update once an epoch (SET).
+        examples: training inputs and targets, [n, …] each, on the model's device: needed by
+            methods that score connections before training (SNIP, GraSP, SynFlow).
+        loss: what they differentiate, (outputs, targets) → scalar; cross-entropy if left out.
         hyperparameters: as listed by ``resonance info METHOD``.
 
     Returns:
@@ -44,6 +50,19 @@ def sparsify(
     Raises:
         suite.errors.InvalidInput: what was given cannot be used; the message says what to change.
     """
+    from torch.nn.functional import cross_entropy
+
     from suite.embed import embed
 
-    return embed(model, optimizer, method, sparsity, steps, seed, steps_per_epoch, hyperparameters)
+    return embed(
+        model,
+        optimizer,
+        method,
+        sparsity,
+        steps,
+        seed,
+        steps_per_epoch,
+        examples,
+        loss or cross_entropy,
+        hyperparameters,
+    )

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from suite import registry
 from suite.declare import load
 from suite.errors import InvalidInput
-from suite.sparsity.layers import find_prunable
+from suite.sparsity.layers import find_prunable, unwrap
+from suite.sparsity.scoring import Examples, Loss, averaged
 from suite.sparsity.sparsifier import Plan, Sparsifier
 
 
@@ -21,6 +22,8 @@ def embed(
     steps: int,
     seed: int,
     steps_per_epoch: int | None,
+    examples: tuple[Tensor, Tensor] | None,
+    loss: Loss,
     hyperparameters: Mapping[str, Any],
 ) -> "Embedded":
     """Attach a method to `model` and `optimizer`; arguments as for `suite.sparsify`."""
@@ -43,7 +46,18 @@ def embed(
             "it off, or train with `resonance run`"
         )
     sparsifier: Sparsifier = load(declared.implementation, declared.origin)(plan, options)
-    return Embedded(sparsifier, model, optimizer)
+    if type(sparsifier).width is not Sparsifier.width:
+        raise InvalidInput(
+            f"{method} trains a model of another width, which it cannot build from yours: build it "
+            "yourself, or train with `resonance run`"
+        )
+    if any(sparsifier.fresh_weights(number) for number in range(1, sparsifier.rounds)):
+        raise InvalidInput(
+            f"{method} with these options draws the model's initial weights anew, which only its "
+            "factory can: train with `resonance run`"
+        )
+    pool = None if examples is None else Examples(*examples, loss, seed)
+    return Embedded(sparsifier, model, optimizer, pool)
 
 
 class Embedded:
@@ -55,7 +69,11 @@ class Embedded:
     """
 
     def __init__(
-        self, sparsifier: Sparsifier, model: nn.Module, optimizer: torch.optim.Optimizer
+        self,
+        sparsifier: Sparsifier,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        examples: Examples | None = None,
     ) -> None:
         self.sparsifier = sparsifier
         self.model = model
@@ -64,7 +82,7 @@ class Embedded:
         self._round = 0
         self._in_rounds = False
         _check_optimizer(model, optimizer)
-        sparsifier.attach(model, optimizer)
+        sparsifier.attach(model, optimizer, examples)
         self._rewind = self._snapshot() if self._rewinds_at(0) else {}
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -82,8 +100,12 @@ class Embedded:
         return {layer.name: layer.mask for layer in self.sparsifier.layers}
 
     def validated(self, score: float) -> None:
-        """Tell the method a validation score in points (per cent of accuracy); higher is better."""
-        self.sparsifier.after_validation(self.step, score)
+        """Tell the method a validation score in points (per cent of accuracy); higher is better.
+
+        Under data-parallel training every replica calls it, and the mean counts.
+        """
+        mean = averaged({"score": torch.tensor(score, dtype=torch.float64)})["score"]
+        self.sparsifier.after_validation(self.step, float(mean))
 
     def rounds(self) -> Iterator[int]:
         """Yield once per round of training: once for most methods, often for lottery tickets.
@@ -158,7 +180,7 @@ class Embedded:
 
 def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    for weight in find_prunable(model, optimizer):
+    for weight in find_prunable(unwrap(model), optimizer):
         if id(weight.parameter) not in trained:
             raise InvalidInput(
                 f"layer '{weight.name}': its weight is not among the optimizer's parameters; give "

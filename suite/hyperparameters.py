@@ -1,5 +1,7 @@
 """Hyperparameters that several methods share, each declared once."""
 
+from dataclasses import replace
+
 from suite.declare import Hyperparameter, Search
 
 DISTRIBUTION = Hyperparameter(
@@ -7,8 +9,9 @@ DISTRIBUTION = Hyperparameter(
     str,
     "erk",
     "how the sparsity is divided among the layers",
-    choices=("erk", "er", "uniform"),
+    choices=("erk", "er", "uniform", "custom"),
     source="Evci et al. 2020, arXiv:1911.11134, §3(1)",
+    search=Search(choices=("erk", "uniform")),
 )
 
 DISTRIBUTION_OR_GLOBAL = Hyperparameter(
@@ -16,8 +19,23 @@ DISTRIBUTION_OR_GLOBAL = Hyperparameter(
     str,
     "erk",
     "how the sparsity is divided among the layers; 'global' ranks all weights together",
-    choices=("erk", "er", "uniform", "global"),
+    choices=("erk", "er", "uniform", "custom", "global"),
     source="Evci et al. 2020, arXiv:1911.11134, §3(1)",
+    search=Search(choices=("erk", "uniform", "global")),
+)
+
+GLOBAL_FIRST = replace(
+    DISTRIBUTION_OR_GLOBAL,
+    default="global",
+    meaning="rank all weights of the network together, or each layer's by themselves",
+    source="",
+)
+
+LAYER_SPARSITY = Hyperparameter(
+    "layer_sparsity",
+    tuple,
+    (),
+    "with distribution=custom: the sparsity of layers by name, as GLOB=SHARE; others stay dense",
 )
 
 UNIFORM_DENSE = Hyperparameter(
@@ -35,6 +53,17 @@ DENSE_LAYERS = Hyperparameter(
     tuple,
     (),
     "layers never pruned, as globs over their names; er, erk and global make up for them elsewhere",
+)
+
+PATTERN = Hyperparameter(
+    "pattern",
+    str,
+    "none",
+    "N:M structure: of every M consecutive inputs N have a weight. It takes the place of the "
+    "distribution (layers that uniform_dense and dense_layers name stay dense)",
+    choices=("none", "1:2", "1:4", "2:4", "4:8"),
+    source="Mishra et al. 2021, arXiv:2104.08378, §2",
+    search=Search(choices=("none",)),
 )
 
 UPDATE_EVERY = Hyperparameter(
@@ -71,4 +100,5 @@ UPDATE_END = Hyperparameter(
     search=Search(low=0.5, high=0.95),
 )
 
-LAYERWISE = (DISTRIBUTION, UNIFORM_DENSE, DENSE_LAYERS)
+LAYERWISE = (DISTRIBUTION, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)
+GLOBALLY = (GLOBAL_FIRST, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from suite import registry
 from suite.config import Trial
 from suite.declare import load
+from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Plan, Sparsifier
 from tasks.pipeline import Split, load_data
 
@@ -22,7 +23,7 @@ OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "adamw": lambda m: torch.optim.AdamW(m.parameters(), 1e-3, weight_decay=1e-2),
 }
 
-SPARSE_METHODS = [m.name for m in registry.methods() if not m.dense]
+SPARSE_METHODS = [m.name for m in registry.methods() if not m.dense and m.name != "small_dense"]
 ONE_ROUND = [name for name in SPARSE_METHODS if name != "lottery_ticket"]
 
 PLAN = Plan(steps=120, sparsity=0.9, seed=0, steps_per_epoch=30)
@@ -30,6 +31,8 @@ PLAN = Plan(steps=120, sparsity=0.9, seed=0, steps_per_epoch=30)
 FAST: dict[str, dict[str, Any]] = {
     **{n: {"update_every": 10} for n in ("rigl", "resonance_coherent", "rigl_mean_gradient")},
     "magnitude": {"update_every": 20},
+    "granet": {"update_every": 10},
+    "synflow": {"iterations": 10},
     "resonance": {"window": 8, "update_every": 5},
     **{
         name: {"window": 8, "update_every": 5}
@@ -44,6 +47,13 @@ def make(method: str, plan: Plan = PLAN, **options: Any) -> Sparsifier:
     declared = registry.methods()[method]
     given = FAST.get(method, {}) | options
     return load(declared.implementation, declared.origin)(plan, declared.resolve(given))
+
+
+def attach(sparsifier: Sparsifier, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Attach a method, with the digits to score connections on."""
+    data, dtype = digits(), next(model.parameters()).dtype
+    examples = Examples(data.x.to(dtype), data.y, F.cross_entropy, sparsifier.plan.seed)
+    sparsifier.attach(model, optimizer, examples)
 
 
 def digits() -> Split:

@@ -15,6 +15,7 @@ from tests.helpers import (
     OPTIMIZERS,
     PLAN,
     SPARSE_METHODS,
+    attach,
     batch_of,
     conv_net,
     digits,
@@ -25,6 +26,7 @@ from tests.helpers import (
 
 def embedded(method: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options):
     given = {"sparsity": 0.9, "steps": PLAN.steps, "steps_per_epoch": PLAN.steps_per_epoch}
+    given |= {"examples": (digits().x, digits().y)}
     return sparsify(model, optimizer, method, **given | FAST.get(method, {}) | options)
 
 
@@ -48,7 +50,7 @@ def test_hooks_do_what_the_suites_own_loop_does(method):
     own, foreign = conv_net(), conv_net()
     own_optimizer, foreign_optimizer = (OPTIMIZERS["sgd"](m) for m in (own, foreign))
     sparsifier = make(method)
-    sparsifier.attach(own, own_optimizer)
+    attach(sparsifier, own, own_optimizer)
     fit(own, own_optimizer, sparsifier)
     handle = embedded(method, foreign, foreign_optimizer)
     train(foreign, foreign_optimizer)

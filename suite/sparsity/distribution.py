@@ -3,6 +3,7 @@
 Pure arithmetic on shapes; nothing here needs a tensor.
 """
 
+import fnmatch
 import math
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
@@ -59,6 +60,39 @@ def layer_zeros(
     return _erdos_renyi(shapes, sparsity, kernel=distribution == "erk", dense=dense)
 
 
+def custom_zeros(shapes: Shapes, sparsity: float, layer_sparsity: Sequence[str]) -> dict[str, int]:
+    """Return zeros per layer from ``glob=share`` texts; layers that match none stay dense.
+
+    Raises:
+        InvalidInput: a text that cannot be read, a glob without a match, or shares that do not add
+            up to `sparsity` (to a thousandth of the weights).
+    """
+    zeros = dict.fromkeys(shapes, 0)
+    for text in layer_sparsity:
+        glob, _, share = text.rpartition("=")
+        matched = fnmatch.filter(shapes, glob)
+        if not matched:
+            raise InvalidInput(
+                f"layer_sparsity: '{text}' names no layer; write GLOB=SHARE, for one of "
+                f"{', '.join(shapes)}"
+            )
+        try:
+            value = float(share)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < 1:
+            raise InvalidInput(f"layer_sparsity: '{text}': the share must be a number in [0, 1)")
+        zeros.update({name: count_zeros(value, math.prod(shapes[name])) for name in matched})
+    size = sum(math.prod(shape) for shape in shapes.values())
+    total = sum(zeros.values())
+    if abs(total - sparsity * size) > size / 1000:
+        raise InvalidInput(
+            f"layer_sparsity adds up to a sparsity of {total / size:.4f}, not {sparsity:g}: give "
+            f"sparsity {total / size:.4f}"
+        )
+    return zeros
+
+
 def global_zeros(shapes: Shapes, sparsity: float, *, dense: Collection[str] = ()) -> int:
     """Return how many weights of the whole network are zero when all are ranked together.
 
@@ -109,6 +143,55 @@ def _whole(shares: Mapping[str, float], total: int) -> dict[str, int]:
     order = sorted(shares, key=lambda name: counts[name] - shares[name])
     for name in order[: total - sum(counts.values())]:
         counts[name] += 1
+    return counts
+
+
+def slower_output_zeros(
+    shapes: Shapes, sparsity: float, slower: float, *, dense: Collection[str] = ()
+) -> dict[str, int]:
+    """Return zeros per layer where all layers have density d and the last one d^`slower`.
+
+    They add up to ``count_zeros`` of all weights exactly. Pruning every layer at rate p a round
+    and the output at p/2 keeps this relation with slower = ln(1 − p/2) / ln(1 − p).
+    Source: Frankle & Carbin 2019, arXiv:1803.03635, §2.
+
+    Raises:
+        InvalidInput: the dense layers alone hold more weights than the target allows.
+    """
+    sizes = {n: math.prod(shape) for n, shape in shapes.items() if n not in dense}
+    zeros = global_zeros(shapes, sparsity, dense=dense)
+    output = list(shapes)[-1]
+
+    def shares(density: float) -> dict[str, float]:
+        return {
+            name: size * (1 - (density**slower if name == output else density))
+            for name, size in sizes.items()
+        }
+
+    low, high = 0.0, 1.0
+    for _ in range(60):  # to the last bit of a float
+        middle = (low + high) / 2
+        low, high = (middle, high) if sum(shares(middle).values()) > zeros else (low, middle)
+    return dict.fromkeys(shapes, 0) | _whole(shares(high), zeros)
+
+
+def proportional(
+    weights: Mapping[str, float], total: int, room: Mapping[str, int]
+) -> dict[str, int]:
+    """Divide `total` among names in proportion to `weights`, none getting more than its `room`.
+
+    What one has no room for is divided among the others. The numbers add up to `total`, which
+    must not exceed the sum of `room`.
+    """
+    counts = dict.fromkeys(weights, 0)
+    while (left := total - sum(counts.values())) > 0:
+        free = [name for name in weights if counts[name] < room[name]]
+        sum_free = sum(weights[name] for name in free)
+        even = not sum_free > 0  # nobody has a claim: all alike
+        claims = {n: (1.0 if even else weights[n]) for n in free if even or weights[n] > 0}
+        shares = {n: left * claim / sum(claims.values()) for n, claim in claims.items()}
+        for name, count in _whole(shares, left).items():
+            counts[name] = min(room[name], counts[name] + count)
     return counts
 
 

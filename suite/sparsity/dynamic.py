@@ -21,7 +21,13 @@ class DropGrow(Sparsifier, ABC):
 
     A subclass gives `grow_scores`. Unless overridden, `drop_scores` is |w| and `fraction`, the
     share of active weights to drop, RigL's cosine.
+
+    Attributes:
+        regrown_keeps_value: whether a weight that is dropped and grown in one update stays as it
+            is (RigL) or starts anew at 0 (SET).
     """
+
+    regrown_keeps_value = True
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
@@ -53,8 +59,16 @@ class DropGrow(Sparsifier, ABC):
             dropped = layer.active - int(kept.sum())
             if dropped == 0:
                 continue
-            scores = self.grow_scores(layer, step).flatten()
-            self.set_mask(layer, grow(kept, scores, dropped).view(layer.shape), step)
+            kept = kept.view(layer.shape)
+            mask = self.grown(layer, kept, self.grow_scores(layer, step), dropped)
+            through = None if self.regrown_keeps_value else kept
+            self.set_mask(layer, mask, step, through=through)
+
+    def grown(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, count: int) -> Tensor:
+        """Return `kept` with the `count` highest scores outside it; all of the weight's shape."""
+        if self.pattern is not None:
+            return self.pattern.grow(kept, scores)
+        return grow(kept.flatten(), scores.flatten(), count).view(layer.shape)
 
     def kept(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the flat mask of the active weights that stay."""

@@ -4,7 +4,7 @@ Two operations per multiply-add. The backward pass costs twice the forward pass,
 included (the convention of Evci et al. 2020, arXiv:1911.11134, appendix H).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,12 @@ class ForwardFlops:
 
     def sparse(self, weights: Sequence[PrunableWeight]) -> float:
         """Operations at the densities that `weights` have now."""
-        left = sum(self.layers[w.name] * (w.active / w.size) for w in weights)
-        known = sum(self.layers[w.name] for w in weights)
+        return self.at({w.name: w.active / w.size for w in weights})
+
+    def at(self, densities: Mapping[str, float]) -> float:
+        """Return operations at the given density of each layer; the others are dense."""
+        left = sum(self.layers[name] * density for name, density in densities.items())
+        known = sum(self.layers[name] for name in densities)
         return self.dense - known + left
 
 
@@ -121,3 +125,7 @@ class FlopsLedger:
         sparse = self.flops.sparse(weights)
         weight_gradients = self.flops.dense if dense_gradient else sparse
         self.total += (2 * sparse + weight_gradients) * self.batch_size
+
+    def charge_scoring(self, forwards: float, densities: Mapping[str, float]) -> None:
+        """Charge `forwards` forward passes of one example at the given densities."""
+        self.total += forwards * self.flops.at(densities)

@@ -140,6 +140,20 @@ class MaskedWeight:
         mask_state(self._optimizer, self.name, self.parameter, self.multiplier)
 
 
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model itself, out of DistributedDataParallel and ``torch.compile``.
+
+    Both put a prefix before its layers' names, which random masks are drawn by.
+    """
+    while True:
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif "_orig_mod" in model._modules:
+            model = model._modules["_orig_mod"]  # type: ignore[assignment]
+        else:
+            return model
+
+
 def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[MaskedWeight]:
     """Return the prunable weights of a model in the order of its modules.
 

@@ -108,10 +108,3 @@ def keep_active(mask: Tensor, scores: Tensor, keep: int) -> Tensor:
 def grow(kept: Tensor, scores: Tensor, count: int) -> Tensor:
     """Add to `kept` [..., n] the `count` highest-scored weights outside it."""
     return kept | keep_top(scores, count, among=~kept)
-
-
-def keep_top_global(scores: list[Tensor], keep: int) -> list[Tensor]:
-    """Rank several tensors together: return one mask per tensor, `keep` True in all of them."""
-    mask = keep_top(torch.cat([score.flatten() for score in scores]), keep)
-    parts = mask.split([score.numel() for score in scores])
-    return [part.view(score.shape) for part, score in zip(parts, scores, strict=True)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from suite.errors import InvalidInput
 from suite.seeds import derive_seed
-from suite.sparsity.distribution import global_zeros, layer_zeros
+from suite.sparsity.distribution import custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.layers import (
     PrunableWeight,
     find_prunable,
@@ -19,12 +19,19 @@ from suite.sparsity.layers import (
     mask_weights,
     match_layers,
     restore_held,
+    unwrap,
 )
-from suite.sparsity.masks import keep_active, keep_top_global, random_mask
+from suite.sparsity.masks import random_mask
 from suite.sparsity.optimizer import keeps_zeros
+from suite.sparsity.pattern import Pattern
+from suite.sparsity.pruning import prune_layers, prune_together
+from suite.sparsity.scoring import Examples, Probe
 
 Report = Callable[[int, str, float | Sequence[float], str | None], None]
 """Receives (step, series, value or values, layer): what a method has to tell of a decision."""
+
+Charge = Callable[[float, Mapping[str, float]], None]
+"""Receives (forward passes of one example, density by layer): what scoring connections cost."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,26 @@ class Sparsifier:
         self.plan = plan
         self.options = SimpleNamespace(**options)
         self.report: Report = lambda step, series, value, layer: None
+        self.charge: Charge = lambda forwards, densities: None
         self.layers: list[PrunableWeight] = []
+        self.pattern = self._checked_pattern()
         self._masks_weights = False
+        self._model: nn.Module | None = None
+        self._examples: Examples | None = None
 
     # ------------------------------------------------------------------ what a method overrides
+
+    def width(self, parameters: Callable[[float], tuple[int, int]]) -> float:
+        """Return the factor on the widths of the model to be built; 1 leaves it as it is.
+
+        `parameters` returns the number of parameters, and of prunable ones, of the model at a
+        width.
+        """
+        return 1.0
+
+    def fresh_weights(self, number: int) -> bool:
+        """Return whether round `number` (from 1) starts from newly drawn weights, not rewound."""
+        return False
 
     def start(self) -> None:
         """Choose the masks to begin with; the model has its initial weights."""
@@ -112,12 +135,22 @@ class Sparsifier:
 
     # ------------------------------------------------------------------ what a training loop calls
 
-    def attach(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def attach(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        examples: Examples | None = None,
+    ) -> None:
         """Find the prunable weights of `model` and choose the masks to begin with.
 
+        `examples` are needed by methods that score connections before training.
+
         Raises:
-            InvalidInput: nothing to prune, or a target that the distribution cannot meet.
+            InvalidInput: nothing to prune, a target that the distribution cannot meet, or no
+                examples where the method needs them.
         """
+        model = unwrap(model)
+        self._model, self._examples = model, examples
         self.layers = list(find_prunable(model, optimizer))
         self._masks_weights = not keeps_zeros(optimizer)
         self.target_total()  # raises where the target cannot be met
@@ -195,13 +228,29 @@ class Sparsifier:
 
     def target_zeros(self) -> dict[str, int]:
         """Return how many weights of each layer are zero in the end (per-layer methods)."""
-        return layer_zeros(
-            {layer.name: layer.shape for layer in self.layers},
-            self.plan.sparsity,
-            getattr(self.options, "distribution", "erk"),
+        return self.zeros_at(self.plan.sparsity)
+
+    def zeros_at(self, sparsity: float) -> dict[str, int]:
+        """Return how many weights of each layer are zero at an overall sparsity."""
+        shapes = {layer.name: layer.shape for layer in self.layers}
+        distribution = getattr(self.options, "distribution", "erk")
+        if distribution == "custom":
+            final = custom_zeros(shapes, self.plan.sparsity, self.options.layer_sparsity)
+            share = sparsity / self.plan.sparsity if self.plan.sparsity else 1.0
+            return {name: int(share * count) for name, count in final.items()}
+        zeros = layer_zeros(
+            shapes,
+            sparsity,
+            "uniform" if self.pattern else distribution,
             dense=self._dense_names(),
             uniform_dense=getattr(self.options, "uniform_dense", "first"),
         )
+        if self.pattern is None:
+            return zeros
+        return {
+            name: self.pattern.zeros(name, shapes[name]) if count else 0
+            for name, count in zeros.items()
+        }
 
     def target_total(self) -> int:
         """Return how many weights of the network are zero in the end."""
@@ -217,12 +266,36 @@ class Sparsifier:
             target = self.target_total()
             found = sum(zeros.values())
             return "" if found == target else f"{found} zeros in all, not {target}"
+        targets = self.target_zeros()
         wrong = [
             f"{name}: {zeros[name]} zeros, not {target}"
-            for name, target in self.target_zeros().items()
+            for name, target in targets.items()
             if zeros[name] != target
         ]
+        if self.pattern is not None:
+            wrong += [
+                f"{layer.name}: not {self.pattern} everywhere"
+                for layer in self.layers
+                if targets[layer.name] and not self.pattern.holds(layer.mask)
+            ]
         return "; ".join(wrong)
+
+    def _checked_pattern(self) -> Pattern | None:
+        pattern = Pattern.parse(getattr(self.options, "pattern", "none"))
+        if pattern is None:
+            return None
+        distribution = getattr(self.options, "distribution", "erk")
+        if distribution in ("global", "custom"):
+            raise InvalidInput(
+                f"pattern={pattern} gives every layer the same sparsity, distribution="
+                f"{distribution} does not: set distribution=uniform"
+            )
+        if not math.isclose(self.plan.sparsity, pattern.sparsity):
+            raise InvalidInput(
+                f"pattern={pattern} is a sparsity of {pattern.sparsity:g}, not "
+                f"{self.plan.sparsity:g}: give sparsity {pattern.sparsity:g}"
+            )
+        return pattern
 
     def _dense_names(self) -> set[str]:
         names = [layer.name for layer in self.layers]
@@ -230,22 +303,42 @@ class Sparsifier:
 
     # ------------------------------------------------------------------ helpers for methods
 
-    def set_mask(self, layer: PrunableWeight, mask: Tensor, step: int = 0) -> None:
-        """Give a layer its new mask and report what changed."""
+    def set_mask(
+        self,
+        layer: PrunableWeight,
+        mask: Tensor,
+        step: int = 0,
+        *,
+        through: Tensor | None = None,
+    ) -> None:
+        """Give a layer its new mask and report what changed.
+
+        Where a weight is active before and after but not in the mask `through`, it starts anew at
+        0; without that, dropping and growing it at once leaves it as it is.
+        """
         before = layer.mask
-        grown = int((mask & ~before).sum())
-        dropped = grown + layer.active  # and, once the mask is set, minus what is active then
+        dropped = layer.active - int((mask & before).count_nonzero())
+        if through is not None:
+            layer.set_mask(through & before)
         layer.set_mask(mask)
-        self.report(step, "dropped", dropped - layer.active, layer.name)
-        self.report(step, "grown", grown, layer.name)
+        self.report(step, "dropped", dropped, layer.name)
+        self.report(step, "grown", layer.active - int((mask & before).count_nonzero()), layer.name)
         self.report(step, "density", layer.active / layer.size, layer.name)
 
-    def draw_masks(self) -> None:
-        """Give every layer a random mask with its exact count: how sparse training starts."""
-        zeros = self.target_zeros()
+    def draw_masks(self, zeros: Mapping[str, int] | None = None) -> None:
+        """Give every layer a random mask with its exact count: how sparse training starts.
+
+        `zeros` are the counts, the final ones if left out.
+        """
+        zeros = self.target_zeros() if zeros is None else zeros
         for layer in self.layers:
             active = layer.size - zeros[layer.name]
-            self.set_mask(layer, random_mask(layer.shape, active, self.generator(layer, "initial")))
+            generator = self.generator(layer, "initial")
+            if self.pattern is not None and active < layer.size:
+                scores = torch.rand(layer.shape, generator=generator, device=layer.device)
+                self.set_mask(layer, self.pattern.keep(scores))
+            else:
+                self.set_mask(layer, random_mask(layer.shape, active, generator))
 
     def prune_smallest(self, share: float, step: int) -> None:
         """Prune the smallest |w| until `share` (0 to 1) of the target number of zeros is reached.
@@ -253,24 +346,46 @@ class Sparsifier:
         Per layer, or over the whole network for a global distribution. Masks are monotone: a
         pruned weight is 0 and stays pruned, whatever the ties.
         """
-        if self.is_global:
-            layers = self.candidates
-            keep = sum(layer.size for layer in layers) - int(share * self.target_total())
-            scores = [layer.values.abs().masked_fill(~layer.mask, -torch.inf) for layer in layers]
-            masks = keep_top_global(scores, keep)
-        else:
-            layers = self.layers
-            zeros = self.target_zeros()
-            masks = [
-                keep_active(
-                    layer.mask.flatten(),
-                    layer.values.abs().flatten(),
-                    layer.size - int(share * zeros[layer.name]),
-                ).view(layer.shape)
-                for layer in layers
-            ]
-        for layer, mask in zip(layers, masks, strict=True):
-            self.set_mask(layer, mask, step)
+        scores = {layer.name: layer.values.abs() for layer in self.layers}
+        active = {layer.name: layer.mask for layer in self.layers}
+        masks = self.pruned(active, scores, share)
+        for layer in self.layers:
+            self.set_mask(layer, masks[layer.name], step)
+
+    def pruned(
+        self, active: Mapping[str, Tensor], scores: Mapping[str, Tensor], share: float
+    ) -> dict[str, Tensor]:
+        """Return what is left of `active` when the lowest `scores` are pruned.
+
+        `share` (0 to 1) of the target number of zeros is reached exactly, per layer or over the
+        whole network. Masks and scores by layer name, of the weights' shapes.
+        """
+        if not self.is_global:
+            zeros = {name: int(share * count) for name, count in self.target_zeros().items()}
+            return prune_layers(active, scores, zeros, self.pattern)
+        names = [layer.name for layer in self.candidates]
+        return prune_together(active, scores, int(share * self.target_total()), names)
+
+    @property
+    def examples(self) -> Examples:
+        """Training examples to score connections with.
+
+        Raises:
+            InvalidInput: none were given.
+        """
+        if self._examples is None:
+            raise InvalidInput(
+                f"{type(self).__name__} scores connections before training: give it training "
+                "examples, sparsify(..., examples=(x, y))"
+            )
+        return self._examples
+
+    def probe(self, dtype: torch.dtype | None = None) -> Probe:
+        """Return a copy of the model to differentiate; call it from `start`."""
+        assert self._model is not None
+        seed = derive_seed(self.plan.seed, "probe")
+        first = next(self._model.parameters())
+        return Probe(self._model, self.layers, seed, dtype or first.dtype)
 
     def generator(self, layer: PrunableWeight, purpose: str, step: int = 0) -> torch.Generator:
         """Return a random stream of its own for (seed, layer, purpose, step).

@@ -59,6 +59,9 @@ def train_rounds(
     for number in range(at.round + 1, sparsifier.rounds):
         sparsifier.end_round(number - 1)
         training.model.load_state_dict(at.kept)
+        if sparsifier.fresh_weights(number):
+            assert training.redraw is not None
+            training.model.load_state_dict(training.redraw())
         training.optimizer = make_optimizer()
         sparsifier.restart(training.optimizer)
         training.curves.round = at.round = number

@@ -19,20 +19,25 @@ from suite.declare import load
 from suite.errors import InvalidInput, TrialFailed
 from suite.results.record import LayerRecord, Record, to_json
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
+from suite.sparsity.layers import PRUNABLE
+from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Plan, Sparsifier
 from suite.training.checkpoint import Saver
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
 from suite.training.evaluate import evaluate, predict, rounded_accuracy
-from suite.training.loop import Training, first_non_finite
+from suite.training.loop import Training, first_non_finite, training_loss
 from suite.training.measure import TRAINING_PASSES, Measures, measure
 from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible, seed_global
-from tasks.pipeline import Data, Split, load_data, training_examples
+from tasks import build
+from tasks.pipeline import Data, load_data, training_examples
 
 KEEP_WEIGHTS_BELOW = 50 * 2**20
 ROUNDING_BITS = (8, 4)
+SCORING_POOL = 2048
+"""Examples of a streamed dataset that a method may score connections with."""
 
 
 @dataclass
@@ -115,8 +120,10 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
     sparsifier = make_sparsifier(trial)
     plan = sparsifier.plan
     data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
-    model = make_model(trial).to(device)
+    width = sparsifier.width(lambda scale: _parameters(trial, scale))
+    model = build.place(make_model(trial, width), device, recipe)
     forward = _try_model(model, data, trial)
+    whole = make_model(trial).to(device) if width != 1 else None
     training = Training(
         model=model,
         optimizer=make_optimizer(model, recipe),
@@ -129,9 +136,17 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
         ledger=FlopsLedger(forward, int(_number(recipe["batch_size"]))),
         curves=Curves(),
         progress=progress,
+        precision=trial.precision,
+        redraw=lambda: make_model(trial, purpose="weights, drawn again").to(device).state_dict(),
+        reference=None if whole is None else _try_model(whole, data, trial),
     )
     sparsifier.report = training.curves.add
-    sparsifier.attach(model, training.optimizer)
+    sparsifier.charge = lambda forwards, at: training.ledger.charge_scoring(forwards, at)
+    pool = data.train.pool(SCORING_POOL, trial.seed) if data.train.streamed else data.train
+    examples = Examples(pool.x, pool.y, training_loss(recipe), trial.seed)
+    sparsifier.attach(model, training.optimizer, examples)
+    if recipe["compile"]:
+        model.compile()
     return training
 
 
@@ -195,7 +210,7 @@ def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> 
             for layer in sparsifier.layers
         ],
         flops={
-            "inference_dense": forward.dense,
+            "inference_dense": (training.reference or forward).dense,
             "inference": forward.sparse(sparsifier.layers),
             "training": training.ledger.total,
         },
@@ -212,20 +227,28 @@ def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> 
             "validation": len(data.validation),
             "test": len(data.test),
         },
-        digests=_digests(tensors),
+        digests=digests(tensors),
         notes=_notes(sparsifier.plan),
     )
     return Outcome(trial, record, training.curves, tensors)
 
 
-def make_model(trial: Trial) -> nn.Module:
-    """Return the trial's model on the CPU: its initial weights depend on the seed alone."""
-    task, dataset = trial.task_declaration, trial.dataset_declaration
-    seed_global(trial.seed, "weights")
-    model: nn.Module = load(task.model, task.origin)(
-        dataset.shape, dataset.classes, **task.model_options
-    )
-    return model
+def make_model(trial: Trial, width: float = 1.0, purpose: str = "weights") -> nn.Module:
+    """Return the trial's model on the CPU: its initial weights depend on the seed alone.
+
+    Raises:
+        InvalidInput: another width than 1, and the model's factory takes none.
+    """
+    seed_global(trial.seed, purpose)
+    return build.make_model(trial.task_declaration, trial.dataset_declaration, width)
+
+
+def _parameters(trial: Trial, width: float) -> tuple[int, int]:
+    """Return how many parameters the model has at a width, and how many prunable ones."""
+    with torch.device("meta"):
+        model = make_model(trial, width)
+    prunable = {id(m.weight): m.weight.numel() for m in model.modules() if isinstance(m, PRUNABLE)}
+    return sum(p.numel() for p in model.parameters()), sum(prunable.values())
 
 
 def _try_model(model: nn.Module, data: Data, trial: Trial) -> ForwardFlops:
@@ -235,7 +258,7 @@ def _try_model(model: nn.Module, data: Data, trial: Trial) -> ForwardFlops:
         InvalidInput: it does not take the dataset's inputs, or not give one output per class.
     """
     dataset = trial.dataset_declaration
-    example = Split(data.train.x[:1], data.train.y[:1])
+    example = data.train.pool(1, trial.seed)
     try:
         outputs = predict(model, example)
         flops = measure_forward(model, example.x)
@@ -245,11 +268,7 @@ def _try_model(model: nn.Module, data: Data, trial: Trial) -> ForwardFlops:
             f"task {trial.task}: the model does not take {dataset.name}'s inputs of shape "
             f"{dataset.shape}: {what}"
         ) from error
-    if outputs.shape != (1, dataset.classes):
-        raise InvalidInput(
-            f"task {trial.task}: the model gives outputs of shape {tuple(outputs.shape[1:])}, "
-            f"dataset {dataset.name} has {dataset.classes} classes"
-        )
+    build.check_outputs(trial.task_declaration, dataset, model, outputs)
     return flops
 
 
@@ -296,15 +315,16 @@ def _tensors(model: nn.Module, sparsifier: Sparsifier) -> dict[str, Tensor]:
     return tensors
 
 
-def _digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    digests = {}
+def digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the SHA-256 of the weights and of the masks among a trial's tensors."""
+    found = {}
     for kind in ("model", "mask"):
         digest = hashlib.sha256()
         for name in sorted(name for name in tensors if name.startswith(f"{kind}/")):
             digest.update(name.encode())
-            digest.update(tensors[name].view(torch.uint8).numpy().tobytes())
-        digests[kind] = digest.hexdigest()
-    return digests
+            digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
+        found[kind] = digest.hexdigest()
+    return found
 
 
 def _notes(plan: Plan) -> list[str]:

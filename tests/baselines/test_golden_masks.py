@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from suite import registry
-from tests.helpers import OPTIMIZERS, PLAN, SPARSE_METHODS, batch_of, conv_net, digits, make
+from tests.helpers import OPTIMIZERS, PLAN, SPARSE_METHODS, attach, batch_of, conv_net, digits, make
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "masks.json"
 
@@ -19,7 +19,7 @@ def mask_digest(method: str) -> str:
     model = conv_net().double()
     optimizer = OPTIMIZERS["sgd"](model)
     sparsifier = make(method)
-    sparsifier.attach(model, optimizer)
+    attach(sparsifier, model, optimizer)
     for step in range(1, PLAN.steps + 1):
         x, y = batch_of(digits(), step, 32)
         optimizer.zero_grad()

@@ -7,14 +7,14 @@ import torch
 
 from suite.errors import InvalidInput
 from suite.sparsity.sparsifier import Plan
-from tests.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
+from tests.helpers import OPTIMIZERS, PLAN, attach, conv_net, fit, make
 
 
 def attached(method: str, plan: Plan = PLAN, **options):
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
     sparsifier = make(method, plan, **options)
-    sparsifier.attach(model, optimizer)
+    attach(sparsifier, model, optimizer)
     return model, optimizer, sparsifier
 
 

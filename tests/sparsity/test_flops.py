@@ -6,7 +6,7 @@ from torch import nn
 
 from suite.sparsity.flops import FlopsLedger, measure_forward
 from suite.sparsity.schedule import CubicRamp
-from tests.helpers import PLAN, conv_net, fit, make
+from tests.helpers import PLAN, attach, conv_net, fit, make
 
 
 class Tokens(nn.Module):
@@ -85,7 +85,7 @@ def ledger_after(method: str, **options) -> tuple[float, float]:
     model = conv_net()
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
     sparsifier = make(method, **options)
-    sparsifier.attach(model, optimizer)
+    attach(sparsifier, model, optimizer)
     flops = measure_forward(model, torch.randn(1, 1, 8, 8))
     ledger = FlopsLedger(flops, 32)
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.sparsity.masks import grow, keep_active, keep_top, keep_top_global, random_mask
+from suite.sparsity.masks import grow, keep_active, keep_top, random_mask
 
 
 @settings(deadline=None)
@@ -52,11 +52,6 @@ def test_what_was_just_dropped_may_grow_again():
     mask = torch.tensor([True, True, False])
     kept = keep_active(mask, torch.tensor([1.0, 2.0, 0.0]), 1)
     assert grow(kept, torch.tensor([5.0, 0.0, 1.0]), 1).tolist() == [True, True, False]
-
-
-def test_a_global_ranking_is_one_ranking():
-    masks = keep_top_global([torch.tensor([[3.0, 1.0]]), torch.tensor([2.0, 0.0, 4.0])], 3)
-    assert [m.tolist() for m in masks] == [[[True, False]], [True, False, True]]
 
 
 def test_a_random_mask_is_exact_and_belongs_to_its_generator():

@@ -1,0 +1,138 @@
+"""GraNet: gradual pruning with zero-cost neuroregeneration."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from suite.declare import Hyperparameter, Method, Search
+from suite.errors import InvalidInput
+from suite.hyperparameters import GLOBALLY, UPDATE_EVERY
+from suite.sparsity.distribution import layer_zeros
+from suite.sparsity.masks import grow, keep_active
+from suite.sparsity.pruning import prune_layers, prune_together
+from suite.sparsity.schedule import CosineDecay, CubicRamp, UpdateSchedule
+from suite.sparsity.sparsifier import Plan, Sparsifier
+
+METHOD = Method(
+    "granet",
+    "Liu et al. 2021, arXiv:2106.10404",
+    title="GraNet",
+    summary="prunes along a cubic ramp and at each update regrows some weights by gradient",
+    implementation="GraNet",
+    family="sparse to sparse",
+    hyperparameters=(
+        *GLOBALLY,
+        UPDATE_EVERY,
+        Hyperparameter(
+            "initial_sparsity",
+            float,
+            0.5,
+            "sparsity s_i of the random (ERK) mask to start from; 0 starts dense. A lower target "
+            "is reached from itself",
+            low=0.0,
+            below=1.0,
+            source="Liu et al. 2021, §4: s_i = 0.5 sparse to sparse, s_i = 0 dense to sparse",
+            search=Search(low=0.0, high=0.7),
+        ),
+        Hyperparameter(
+            "prune_end",
+            float,
+            0.6875,
+            "t1, when the target is reached",
+            low=0.0,
+            high=1.0,
+            unit="share of training",
+            source="VITA-Group/GraNet: 110 of 160 epochs",
+            search=Search(low=0.4, high=0.95),
+        ),
+        Hyperparameter(
+            "drop_fraction",
+            float,
+            0.5,
+            "share of a layer's remaining weights regenerated at the first update; cosine to zero",
+            low=0.0,
+            high=1.0,
+            source="VITA-Group/GraNet: prune rate 0.5",
+            search=Search(low=0.05, high=0.6),
+        ),
+    ),
+    cost="average of 3 f(s_t) over the ramp; 2 f_S + f_D at updates",
+)
+
+
+class GraNet(Sparsifier):
+    """At every ΔT: prune the smallest |w| to s_t, then replace r(t) of what is left by gradient.
+
+    s_t = s_f + (s_i − s_f)(1 − t/t1)³, ranked over the whole network; r(t) = r/2·(1 + cos(πt/T)).
+    Regeneration, per layer: drop the smallest |w|, grow as many with the largest |∇L| among all
+    that is empty, what was just pruned included. It goes on after the ramp, to the end of
+    training. ΔT is the default of the authors' code; their CIFAR scripts use 1,000.
+    """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        end = self.step_at(self.options.prune_end)
+        if end < 1:
+            raise InvalidInput(
+                f"granet: prune_end={self.options.prune_end:g} leaves no step to prune in: give "
+                f"at least {1 / plan.steps:.2g}"
+            )
+        self.initial = min(self.options.initial_sparsity, plan.sparsity)
+        self.pruning = UpdateSchedule(self.options.update_every, 0, end, close=True)
+        self.ramp = CubicRamp(self.initial, plan.sparsity, 0, end)
+        self.decay = CosineDecay(self.options.drop_fraction, plan.steps)
+
+    def start(self) -> None:
+        """Draw a random mask at the initial sparsity."""
+        if self.initial > 0:
+            self.draw_masks(self._initial_zeros())
+
+    def _initial_zeros(self) -> Mapping[str, int]:
+        if not self.is_global:
+            return self.zeros_at(self.initial)
+        shapes = {layer.name: layer.shape for layer in self.layers}
+        dense = {layer.name for layer in self.layers} - {layer.name for layer in self.candidates}
+        return layer_zeros(shapes, self.initial, "erk", dense=dense)
+
+    def is_update(self, step: int) -> bool:
+        """Return whether weights are pruned or regenerated at `step`."""
+        regenerates = step % self.options.update_every == 0 and step < self.plan.steps
+        return regenerates or self.pruning.is_update(step)
+
+    def wants_dense_gradient(self, step: int) -> bool:
+        """Return whether `step` is an update."""
+        return self.is_update(step)
+
+    def update(self, step: int) -> None:
+        """Prune to the ramp's sparsity, then regenerate."""
+        active = {layer.name: layer.mask for layer in self.layers}
+        scores = {layer.name: layer.values.abs() for layer in self.layers}
+        left = self._pruned_to(self.ramp(step), active, scores)
+        for layer in self.layers:
+            mask = left[layer.name]
+            count = int(mask.count_nonzero())
+            drop = math.floor(self.decay(step) * count)
+            gradient = layer.dense_gradient
+            if gradient is not None and drop > 0 and count < layer.size:
+                kept = keep_active(mask.flatten(), scores[layer.name].flatten(), count - drop)
+                final = grow(kept, gradient.abs().flatten(), drop).view(layer.shape)
+            else:
+                final = mask
+            self.set_mask(layer, final, step, through=mask)
+
+    def _pruned_to(
+        self, sparsity: float, active: Mapping[str, Tensor], scores: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        if not self.is_global:
+            zeros = self.zeros_at(sparsity)
+            # Rounding and capped layers may ask for fewer zeros than there are: never regrow here.
+            have = {name: int((~mask).count_nonzero()) for name, mask in active.items()}
+            return prune_layers(active, scores, {n: max(zeros[n], have[n]) for n in zeros})
+        total = sum(layer.size for layer in self.layers)
+        here = sum(int((~mask).count_nonzero()) for mask in active.values())
+        share = sparsity / self.plan.sparsity if self.plan.sparsity else 0.0
+        zeros_now = min(max(int(share * self.target_total()), here), total)
+        names = [layer.name for layer in self.candidates]
+        return prune_together(active, scores, zeros_now, names)

@@ -1,0 +1,85 @@
+"""GraSP: pruning before training so that gradients keep flowing."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from suite.declare import Hyperparameter, Method
+from suite.errors import InvalidInput
+from suite.hyperparameters import GLOBALLY
+from suite.sparsity.sparsifier import Sparsifier
+
+METHOD = Method(
+    "grasp",
+    "Wang et al. 2020, arXiv:2002.07376",
+    title="GraSP",
+    summary="prunes before training what hinders the flow of gradients",
+    implementation="Grasp",
+    family="before training",
+    hyperparameters=(
+        *GLOBALLY,
+        Hyperparameter(
+            "examples_per_class",
+            int,
+            10,
+            "examples of each class in the batch that connections are scored on",
+            low=1,
+            unit="examples",
+            source="Wang et al. 2020, §5.1: ten times the number of classes, balanced",
+        ),
+        Hyperparameter(
+            "temperature",
+            float,
+            200.0,
+            "divisor of the logits",
+            low=1.0,
+            source="Wang et al. 2020, the authors' code: T = 200",
+        ),
+    ),
+    cost="3 f_S per step, and once 12 f_D for the scoring batch",
+)
+
+
+class Grasp(Sparsifier):
+    """Remove the connections with the highest −θ ⊙ Hg, g the gradient and H the Hessian.
+
+    Removing weight i changes the squared norm of the gradient by about −2·θ_i·(Hg)_i: what is
+    removed raises it. The loss is that of logits / T on a class-balanced batch, in training mode.
+    The score keeps its sign (taking |θ ⊙ Hg| is another method).
+    """
+
+    def start(self) -> None:
+        """Score once and prune."""
+        scores, count = self._scores()
+        active = {layer.name: layer.mask for layer in self.layers}
+        masks = self.pruned(active, scores, 1.0)
+        # Forward and backward for g; the same with its graph, and backward through that.
+        self.charge(12.0 * count, dict.fromkeys(masks, 1.0))
+        for layer in self.layers:
+            self.set_mask(layer, masks[layer.name])
+
+    def _scores(self) -> tuple[Mapping[str, Tensor], int]:
+        """Return θ ⊙ Hg, of which the lowest are removed, and the size of the batch."""
+        probe = self.probe()
+        probe.model.train()
+        with torch.no_grad(), probe.random():
+            outputs = probe.model(self.examples.x[:2])
+        if outputs.ndim != 2:
+            raise InvalidInput(
+                f"grasp needs a class-balanced batch and outputs [examples, classes], not "
+                f"{tuple(outputs.shape)}: choose another method"
+            )
+        x, y = self.examples.balanced(self.options.examples_per_class, outputs.shape[1])
+
+        def loss() -> Tensor:
+            return self.examples.loss(probe.model(x) / self.options.temperature, y)
+
+        with torch.enable_grad():
+            with probe.random():
+                gradient = probe.mean_gradients(loss())
+            with probe.random():
+                again = probe.gradients(loss(), create_graph=True)
+            product = torch.stack([(gradient[n] * again[n]).sum() for n in gradient]).sum()
+            curvature = probe.mean_gradients(product)
+        return {n: w.detach() * curvature[n] for n, w in probe.weights.items()}, len(x)

@@ -1,0 +1,50 @@
+"""A smaller dense network with the parameter count of the sparse one."""
+
+from collections.abc import Callable
+
+from suite.declare import Method
+from suite.errors import InvalidInput
+from suite.sparsity.distribution import count_zeros
+from suite.sparsity.sparsifier import Sparsifier
+
+METHOD = Method(
+    "small_dense",
+    "Zhu & Gupta 2017, arXiv:1710.01878, §4; Evci et al. 2020, arXiv:1911.11134",
+    title="Small dense",
+    summary="a narrower dense network with as many parameters as the sparse one",
+    implementation="SmallDense",
+    family="reference",
+    control=True,
+    cost="3 f of the narrower network per step",
+)
+
+
+class SmallDense(Sparsifier):
+    """Scale all widths by one factor: the largest whose parameters are at most the sparse count.
+
+    The sparse count is all parameters less floor(s · prunable weights); biases and norms count.
+    Nothing is pruned, so the record shows no zeros.
+    """
+
+    def width(self, parameters: Callable[[float], tuple[int, int]]) -> float:
+        """Return the largest width, to 1/4096, that stays within the sparse network's count."""
+        whole, prunable = parameters(1.0)
+        budget = whole - count_zeros(self.plan.sparsity, prunable)
+        low, high = 0, 4096
+        while high - low > 1:
+            middle = (low + high) // 2
+            if parameters(middle / 4096)[0] <= budget:
+                low = middle
+            else:
+                high = middle
+        if low == 0:
+            least = parameters(1 / 4096)[0]
+            raise InvalidInput(
+                f"small_dense: sparsity {self.plan.sparsity:g} leaves {budget} parameters, the "
+                f"narrowest network has {least}: lower the sparsity"
+            )
+        return low / 4096
+
+    def target_zeros(self) -> dict[str, int]:
+        """Return no zeros."""
+        return {layer.name: 0 for layer in self.layers}

@@ -1,0 +1,167 @@
+"""Sparse momentum: Sparse Networks from Scratch (SNFS)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.declare import Hyperparameter, Method, Search
+from suite.errors import InvalidInput
+from suite.hyperparameters import LAYERWISE
+from suite.sparsity.distribution import proportional
+from suite.sparsity.dynamic import DropGrow
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.sparsifier import Plan
+
+METHOD = Method(
+    "snfs",
+    "Dettmers & Zettlemoyer 2019, arXiv:1907.04840",
+    title="Sparse momentum (SNFS)",
+    summary="drops the smallest weights and grows by momentum, moving weights between layers",
+    implementation="Snfs",
+    family="sparse to sparse",
+    hyperparameters=(
+        *LAYERWISE,
+        Hyperparameter(
+            "update_every",
+            int,
+            "epoch",
+            "interval ΔT between two connectivity updates",
+            low=1,
+            words=("epoch",),
+            unit="steps",
+            source="Dettmers & Zettlemoyer 2019, §3: after each epoch",
+            search=Search(low=10, high=1000, log=True),
+        ),
+        Hyperparameter(
+            "drop_fraction",
+            float,
+            0.5,
+            "share of a layer's active weights dropped at the first update",
+            low=0.0,
+            high=1.0,
+            source="TimDettmers/sparse_learning: death rate 0.5, cosine",
+            search=Search(low=0.05, high=0.6),
+        ),
+        Hyperparameter(
+            "update_end",
+            float,
+            1.0,
+            "when connectivity becomes fixed, T_end",
+            low=0.0,
+            high=1.0,
+            unit="share of training",
+            source="TimDettmers/sparse_learning: to the end of training",
+            search=Search(low=0.5, high=1.0),
+        ),
+        Hyperparameter(
+            "smoothing",
+            float,
+            0.9,
+            "factor β of the exponentially smoothed gradient",
+            low=0.0,
+            below=1.0,
+            source="Dettmers & Zettlemoyer 2019, §3: as the optimizer's momentum",
+        ),
+        Hyperparameter(
+            "redistribution",
+            str,
+            "momentum",
+            "where dropped weights are grown: in each layer by its mean momentum ('momentum', the "
+            "paper), or in their own layer ('none')",
+            choices=("momentum", "none"),
+            source="Dettmers & Zettlemoyer 2019, §3",
+        ),
+    ),
+    cost="2 f_S + f_D per step",
+)
+
+
+class Snfs(DropGrow):
+    """After each epoch: drop f(t) of each layer's smallest |w|, grow the largest |M| among zeros.
+
+    M ← β·M + (1 − β)·∇L is kept for every weight, zeros included. Of all the weights dropped,
+    layer l grows the share mean|M_l| / Σ mean|M| (over its active weights), as far as it has
+    room; what it has no room for goes to the others. f(t) = α/2·(1 + cos(πt/T_end)). The
+    authors' code drops less from layers that are nearly dense; here every layer drops alike.
+    """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        self.momentum: dict[str, Tensor] = {}
+
+    def update_interval(self) -> int:
+        """Return ΔT in steps: an epoch unless a number was given."""
+        every = self.options.update_every
+        if every != "epoch":
+            return int(every)
+        if self.plan.steps_per_epoch == 0:
+            raise InvalidInput("snfs updates once an epoch: give steps_per_epoch, or update_every")
+        return self.plan.steps_per_epoch
+
+    @property
+    def is_global(self) -> bool:
+        """Whether only the total is fixed: weights move between layers."""
+        return bool(self.options.redistribution == "momentum")
+
+    def target_total(self) -> int:
+        """Return the zeros of the first masks: moving weights keeps their sum."""
+        return sum(self.target_zeros().values())
+
+    def start(self) -> None:
+        """Draw the first masks; the momentum of every weight starts at 0."""
+        super().start()
+        self.momentum = {layer.name: torch.zeros_like(layer.values) for layer in self.layers}
+        zeros = self.target_zeros()
+        self.sparse = [layer for layer in self.layers if zeros[layer.name] > 0]
+
+    def wants_dense_gradient(self, step: int) -> bool:
+        """Return whether the momentum is still needed."""
+        return step <= self.schedule.last
+
+    def observe(self, step: int) -> None:
+        """Smooth the dense gradients."""
+        if not self.wants_dense_gradient(step):
+            return
+        seen = [layer for layer in self.layers if layer.dense_gradient is not None]
+        gradients = [layer.dense_gradient for layer in seen if layer.dense_gradient is not None]
+        if gradients:
+            smoothed = [self.momentum[layer.name] for layer in seen]
+            torch._foreach_lerp_(smoothed, gradients, 1 - self.options.smoothing)
+
+    def update(self, step: int) -> None:
+        """Drop in every layer, then grow where the momentum is."""
+        if not self.is_global:
+            super().update(step)
+            return
+        kept = {layer.name: self.kept(layer, step) for layer in self.sparse}
+        dropped = {n.name: n.active - int(kept[n.name].count_nonzero()) for n in self.sparse}
+        room = {n.name: n.size - n.active + dropped[n.name] for n in self.sparse}
+        weights = {n.name: self._mean_momentum(n) for n in self.sparse}
+        counts = proportional(weights, sum(dropped.values()), room)
+        for layer in self.sparse:
+            mask = self.grown(
+                layer,
+                kept[layer.name].view(layer.shape),
+                self.grow_scores(layer, step),
+                counts[layer.name],
+            )
+            self.set_mask(layer, mask, step)
+
+    def _mean_momentum(self, layer: PrunableWeight) -> float:
+        if layer.active == 0:
+            return 0.0
+        return float((self.momentum[layer.name].abs() * layer.mask).sum() / layer.active)
+
+    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return |M|."""
+        return self.momentum[layer.name].abs()
+
+    def extra_state(self) -> dict[str, Any]:
+        """Return the smoothed gradients."""
+        return {"momentum": self.momentum}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `extra_state` gave."""
+        self.momentum = {name: value.clone() for name, value in state["momentum"].items()}

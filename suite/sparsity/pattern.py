@@ -1,0 +1,77 @@
+"""N:M sparsity: of every M consecutive inputs of an output, exactly N have a weight."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from suite.errors import InvalidInput
+from suite.sparsity.masks import keep_top
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """N of M along the input dimension, as GPUs' sparse tensor cores want it (2:4).
+
+    Groups are M consecutive input features of a Linear weight [out, in], or input channels of a
+    Conv weight [out, in, *kernel] at one place of the kernel. Tensors below have the weight's
+    shape. Source: Mishra et al. 2021, arXiv:2104.08378, §2.
+    """
+
+    n: int
+    m: int
+
+    @staticmethod
+    def parse(text: str) -> "Pattern | None":
+        """Return the pattern that ``"N:M"`` names; None for ``"none"``."""
+        if text == "none":
+            return None
+        n, m = text.split(":")
+        return Pattern(int(n), int(m))
+
+    def __str__(self) -> str:
+        return f"{self.n}:{self.m}"
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros of a layer under this pattern."""
+        return 1 - self.n / self.m
+
+    def zeros(self, name: str, shape: Sequence[int]) -> int:
+        """Return the number of zeros of a layer.
+
+        Raises:
+            InvalidInput: its input size is not a multiple of M.
+        """
+        if shape[1] % self.m:
+            raise InvalidInput(
+                f"pattern={self}: layer '{name}' has {shape[1]} inputs, not a multiple of "
+                f"{self.m}: leave it dense with dense_layers={name}"
+            )
+        size = torch.Size(shape).numel()
+        return size // self.m * (self.m - self.n)
+
+    def groups(self, tensor: Tensor) -> Tensor:
+        """Return [groups, M]."""
+        return tensor.movedim(1, -1).reshape(-1, self.m)
+
+    def _joined(self, groups: Tensor, shape: torch.Size) -> Tensor:
+        moved = torch.Size((shape[0], *shape[2:], shape[1]))
+        return groups.reshape(moved).movedim(-1, 1).contiguous()
+
+    def keep(self, scores: Tensor) -> Tensor:
+        """Return the mask of the N highest scores of every group, exact on ties."""
+        return self._joined(keep_top(self.groups(scores), self.n), scores.shape)
+
+    def grow(self, kept: Tensor, scores: Tensor) -> Tensor:
+        """Fill every group of `kept` up to N with its highest scores."""
+        here = self.groups(kept)
+        order = self.groups(scores).masked_fill(here, -torch.inf)
+        rank = order.argsort(dim=-1, descending=True, stable=True).argsort(-1)
+        room = self.n - here.sum(-1, keepdim=True)
+        return self._joined(here | (rank < room), kept.shape)
+
+    def holds(self, mask: Tensor) -> bool:
+        """Return whether every group of `mask` has exactly N True."""
+        return bool((self.groups(mask).sum(-1) == self.n).all())

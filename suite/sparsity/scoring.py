@@ -1,0 +1,117 @@
+"""Scoring connections before training: on a copy of the model, which is left as it was."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from suite.errors import InvalidInput
+from suite.seeds import derive_seed
+from suite.sparsity.layers import PrunableWeight
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(outputs, targets) → scalar."""
+
+
+class Examples:
+    """A pool of training examples that a method may score connections with.
+
+    Args:
+        x, y: inputs and targets, [n, …] each.
+        loss: what training minimises.
+        seed: of the trial; it decides which examples a batch holds.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, loss: Loss, seed: int) -> None:
+        if len(x) != len(y) or len(x) == 0:
+            raise InvalidInput(f"examples: {len(x)} inputs with {len(y)} targets: give as many")
+        self.x, self.y, self.loss = x, y, loss
+        generator = torch.Generator().manual_seed(derive_seed(seed, "scoring"))
+        self._order = torch.randperm(len(x), generator=generator).to(x.device)
+
+    def batch(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return `count` examples drawn without replacement (all, where there are fewer)."""
+        chosen = self._order[:count]
+        return self.x[chosen], self.y[chosen]
+
+    def balanced(self, per_class: int, classes: int) -> tuple[Tensor, Tensor]:
+        """Return up to `per_class` examples of each class.
+
+        Raises:
+            InvalidInput: there is no example of some class, or targets are not class labels.
+        """
+        if self.y.ndim != 1 or self.y.is_floating_point():
+            raise InvalidInput("a class-balanced batch needs class labels as targets")
+        labels = self.y[self._order]
+        chosen = []
+        for label in range(classes):
+            places = (labels == label).nonzero().flatten()[:per_class]
+            if len(places) == 0:
+                raise InvalidInput(
+                    f"a class-balanced batch needs examples of every class: there is none of "
+                    f"class {label} among {len(labels)}; give more examples"
+                )
+            chosen.append(self._order[places])
+        picked = torch.cat(chosen)
+        return self.x[picked], self.y[picked]
+
+
+class Probe:
+    """A copy of the model to differentiate: nothing of the original is touched.
+
+    Weights, buffers, gradients, modes and the random state are afterwards what they were. Under
+    data-parallel training gradients are averaged over the replicas, as DDP does for training.
+
+    Attributes:
+        model: the copy.
+        weights: its prunable weights by layer name, dense, zero where inactive.
+    """
+
+    def __init__(
+        self, model: nn.Module, layers: Sequence[PrunableWeight], seed: int, dtype: torch.dtype
+    ) -> None:
+        self.model = copy.deepcopy(model).to(dtype)
+        self.seed = seed
+        modules = dict(self.model.named_modules())
+        self.weights: dict[str, Tensor] = {
+            layer.name: modules[layer.name].weight for layer in layers
+        }
+        for parameter in self.model.parameters():
+            parameter.grad = None
+
+    @contextmanager
+    def random(self) -> Iterator[None]:
+        """Let dropout draw from a seed of its own; the random state is put back after."""
+        device = next(self.model.parameters()).device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(self.seed)
+            yield
+
+    def gradients(self, value: Tensor, *, create_graph: bool = False) -> dict[str, Tensor]:
+        """Return ∂value/∂w of every prunable weight; zero for what had no part in it."""
+        found = torch.autograd.grad(
+            value, list(self.weights.values()), create_graph=create_graph, allow_unused=True
+        )
+        return {
+            name: torch.zeros_like(weight) if gradient is None else gradient
+            for (name, weight), gradient in zip(self.weights.items(), found, strict=True)
+        }
+
+    def mean_gradients(self, value: Tensor) -> dict[str, Tensor]:
+        """Return ∂value/∂w, averaged over the replicas of data-parallel training."""
+        return averaged(self.gradients(value))
+
+
+def averaged(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the mean over all replicas; the tensors themselves where there is one."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return dict(tensors)
+    replicas = torch.distributed.get_world_size()
+    means = {}
+    for name, tensor in tensors.items():
+        total = tensor.detach().clone()
+        torch.distributed.all_reduce(total)
+        means[name] = total / replicas
+    return means
