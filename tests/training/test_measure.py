@@ -1,6 +1,8 @@
 """Which measures a trial takes by itself, which it leaves out, and that it says why."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -135,6 +137,14 @@ def test_metrics_are_written_for_people():
         ("test accuracy under FGSM, ε = 8/255", "not applicable"),
         ("zz top", "1.5"),
     ]
+
+
+def test_every_metric_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    parts = set(re.findall(r"`([a-z0-9_]+)`", page))
+    for name in (metric.name for metric in METRICS):
+        shortened = any(name.endswith(p) and p.startswith("_") for p in parts)
+        assert name in parts or shortened or name in ("csr", "two_four"), name  # reasons only
 
 
 def test_every_metric_of_a_trial_has_a_title():
