@@ -221,3 +221,73 @@ def test_dense_prunes_nothing():
     model, optimizer, sparsifier = attached("dense", plan=Plan(120, 0.0, 0, 30))
     fit(model, optimizer, sparsifier)
     assert all(layer.active == layer.size for layer in sparsifier.layers)
+
+
+def test_the_original_lottery_prunes_the_output_layer_at_half_the_rate():
+    _, _, sparsifier = attached("lottery_ticket", distribution="original")
+    for number in range(sparsifier.rounds - 2):
+        sparsifier.end_round(number)
+        *inner, output = (layer.active / layer.size for layer in sparsifier.layers)
+        common = sum(inner) / len(inner)
+        assert all(abs(density - common) < 0.02 for density in inner)
+        assert output == pytest.approx(common ** (math.log(0.9) / math.log(0.8)), abs=0.01)
+    sparsifier.end_round(sparsifier.rounds - 2)
+    assert sparsifier.missed_target() == ""
+
+
+def test_a_random_mask_control_has_the_tickets_counts_and_another_mask():
+    masks = {}
+    for control in ("none", "random_mask"):
+        _, _, sparsifier = attached("lottery_ticket", control=control)
+        for number in range(sparsifier.rounds - 1):
+            sparsifier.end_round(number)
+        masks[control] = [layer.mask for layer in sparsifier.layers]
+        assert sparsifier.missed_target() == ""
+    counts = {name: [int(m.sum()) for m in found] for name, found in masks.items()}
+    assert counts["none"] == counts["random_mask"]
+    assert not all(map(torch.equal, masks["none"], masks["random_mask"]))
+
+
+def test_layers_can_be_given_a_sparsity_each():
+    layers = ["6=0.95", "[03]=0.5"]
+    zeros = 0.95 * 8192 + 0.5 * (72 + 576)
+    sparsity = round(zeros / (8192 + 72 + 576 + 320), 4)
+    options = {"distribution": "custom", "layer_sparsity": layers}
+    model, optimizer, sparsifier = attached("rigl", Plan(120, sparsity, 0, 30), **options)
+    fit(model, optimizer, sparsifier)
+    found = {layer.name: layer.size - layer.active for layer in sparsifier.layers}
+    assert found == {"0": 36, "3": 288, "6": math.floor(0.95 * 8192), "8": 0}
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        (["6=0.5"], "adds up to a sparsity of 0.4472, not 0.9"),
+        (["7=0.5"], "names no layer"),
+        (["6=1.5"], "must be a number in"),
+        (["6"], "names no layer"),
+    ],
+)
+def test_sparsities_by_layer_that_do_not_fit_are_refused(layers, says):
+    with pytest.raises(InvalidInput, match=says):
+        attached("rigl", distribution="custom", layer_sparsity=layers)
+
+
+def test_a_small_dense_network_is_the_widest_that_fits():
+    counts = []
+
+    def parameters(width: float) -> tuple[int, int]:
+        hidden = max(1, round(100 * width))
+        counts.append(64 * hidden + hidden + hidden * 10 + 10)
+        return counts[-1], counts[-1] - hidden - 10
+
+    sparsifier = make("small_dense")
+    width = sparsifier.width(parameters)
+    whole, prunable = parameters(1.0)
+    budget = whole - int(0.9 * prunable)
+    assert parameters(width)[0] <= budget < parameters(width + 0.01)[0]
+
+
+def test_a_network_that_cannot_get_narrower_is_refused():
+    with pytest.raises(InvalidInput, match="the narrowest network has 500: lower the sparsity"):
+        make("small_dense").width(lambda width: (500, 500))
