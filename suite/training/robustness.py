@@ -5,6 +5,7 @@ Data that is no image has neither; `pixel_space` says why.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,18 +20,24 @@ from tasks.task import Dataset
 
 EPSILON = 8 / 255
 """L∞ radius of an attack, in pixels of [0, 1] (Madry et al. 2018 for CIFAR-10)."""
-BATCH = 1000
-"""Images at a time; what is drawn for an image depends on it."""
+LARGEST_BATCH, VALUES_AT_ONCE = 1000, 2**24
+"""Images at a time, and pixel values; what is drawn for an image depends on both."""
 SMALLEST_SIDE = 8
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Between a network's inputs and pixels in [0, 1]; mean and std are [channels, 1, 1]."""
+    """Between a network's inputs and pixels in [0, 1].
+
+    Attributes:
+        mean, std: of the task's normalisation, [channels, 1, 1].
+        batch: how many images are changed at a time.
+    """
 
     mean: Tensor
     std: Tensor
+    batch: int = LARGEST_BATCH
 
     def of(self, inputs: Tensor) -> Tensor:
         """Return the pixels in [0, 1] of normalised inputs."""
@@ -55,14 +62,20 @@ def pixel_space(dataset: Dataset, split: Split) -> Pixels | str:
         torch.tensor(values, device=split.device).view(-1, 1, 1)
         for values in (dataset.mean, dataset.std)
     )
-    for inputs, _ in split.batches(BATCH):
+    batch = batch_size(dataset)
+    for inputs, _ in split.batches(batch):
         values = inputs * std + mean
         low, high = float(values.min()), float(values.max())
         if low < -TOLERANCE or high > 1 + TOLERANCE:
             return f"values lie in {low:g} … {high:g}, pixels in 0 … 1"
         if split.streamed:
             break
-    return Pixels(mean, std)
+    return Pixels(mean, std, batch)
+
+
+def batch_size(dataset: Dataset) -> int:
+    """Return how many images are changed at a time: fewer where they are large."""
+    return max(1, min(LARGEST_BATCH, VALUES_AT_ONCE // math.prod(dataset.shape)))
 
 
 @contextlib.contextmanager
@@ -81,7 +94,7 @@ def corruption_accuracy(model: nn.Module, split: Split, pixels: Pixels) -> dict[
     """Return the accuracy under each kind of corruption, by severity."""
     correct = torch.zeros(len(KINDS), SEVERITIES, dtype=torch.int64, device=split.device)
     with torch.no_grad(), evaluation_mode(model):
-        for number, (x, y) in enumerate(split.batches(BATCH)):
+        for number, (x, y) in enumerate(split.batches(pixels.batch)):
             for kind, severity, changed in corruptions(pixels.of(x), number):
                 guess = model(pixels.normalise(changed)).argmax(-1)
                 correct[KINDS.index(kind), severity - 1] += (guess == y).sum()
@@ -118,7 +131,7 @@ def _attacked(
 ) -> float:
     correct = torch.zeros((), dtype=torch.int64, device=split.device)
     with evaluation_mode(model):
-        for number, (x, y) in enumerate(split.batches(BATCH)):
+        for number, (x, y) in enumerate(split.batches(pixels.batch)):
             clean = pixels.of(x)
             lowest, highest = (clean - EPSILON).clamp_(min=0), (clean + EPSILON).clamp_(max=1)
             moved = clean

@@ -14,6 +14,8 @@ from suite.training.robustness import evaluation_mode
 
 SAMPLE = 1000
 """How many examples a trial gives a unit the chance to fire on."""
+INPUTS_AT_ONCE = 2**18
+"""Input values per pass: what every layer puts out is held until a pass is over."""
 
 aten = torch.ops.aten
 RECTIFIERS = {aten.relu, aten.relu_, aten.threshold, aten.hardtanh, aten.hardtanh_, aten.clamp_min}
@@ -80,7 +82,9 @@ def _fired(model: nn.Module, examples: Tensor) -> dict[str, Tensor]:
     torch.backends.mha.set_fastpath_enabled(False)  # fused layers cannot be looked into
     try:
         with torch.no_grad(), evaluation_mode(model), _Watch(layers) as watch:
-            model._call_impl(examples.clone())  # not what `model.compile()` made of it
+            for part in examples.split(max(1, INPUTS_AT_ONCE // examples[0].numel())):
+                model._call_impl(part.clone())  # not what `model.compile()` made of it
+                watch.outputs.clear()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     return watch.fired

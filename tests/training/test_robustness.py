@@ -10,10 +10,11 @@ from torch.nn import functional as F
 
 from suite import registry
 from suite.seeds import derive_seed
-from suite.training import corruptions, robustness
+from suite.training import corruptions
 from suite.training.robustness import (
     EPSILON,
     Pixels,
+    batch_size,
     corruption_accuracy,
     fgsm_accuracy,
     pgd_accuracy,
@@ -103,9 +104,14 @@ def test_corruption_accuracy_is_that_of_a_plain_loop(data, pixels):
         assert found[kind][severity - 1] == pytest.approx(right / len(data), abs=1 / len(data))
 
 
-def test_several_batches_are_put_together(data, pixels, monkeypatch):
+def test_large_images_are_changed_a_few_at_a_time(data, pixels):
+    assert pixels.batch == batch_size(DIGITS) == 1000
+    assert batch_size(replace(DIGITS, shape=(3, 224, 224))) == 111
+
+
+def test_several_batches_are_put_together(data, pixels):
     model = linear()
-    monkeypatch.setattr(robustness, "BATCH", 100)
+    pixels = replace(pixels, batch=100)
     parts = [Split(data.x[i : i + 100], data.y[i : i + 100]) for i in (0, 100, 200)]
     whole = corruption_accuracy(model, data, pixels)
     means = [corruption_accuracy(model, part, pixels)["jpeg"] for part in parts]

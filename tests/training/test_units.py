@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite.sparsity.layers import PRUNABLE
+from suite.training import units
 from suite.training.units import Units, dead_units
 from tasks.models.resnet import resnet
 from tests.helpers import conv_net, digits
@@ -110,6 +111,16 @@ def test_looking_leaves_the_network_as_it_was():
     assert torch.equal(examples, digits().x[:50])
     assert all(module.training for module in model.modules())
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_many_examples_are_looked_at_in_parts(monkeypatch):
+    model, x = conv_net(), digits().x[:60]
+    model[6].bias.data.sub_(0.3)
+    whole = dead_units(model, full_masks(model), x)
+    monkeypatch.setattr(units, "INPUTS_AT_ONCE", 7 * 64)
+    assert dead_units(model, full_masks(model), x) == whole
+    parts = [dead_units(model, full_masks(model), part)["6"].silent for part in x.split(7)]
+    assert 0 < whole["6"].silent < min(parts)
 
 
 def test_a_compiled_network_is_looked_into_as_written():
