@@ -18,7 +18,7 @@ class ScaledResNet(ResNet):  # type: ignore[misc]
         self.width = width
         super().__init__(*args, **options)
         if width != 1:
-            self.fc = nn.Linear(self.inplanes, self.fc.out_features)
+            self.fc = nn.Linear(self.inplanes, options["num_classes"])
 
     def _make_layer(self, block: Any, planes: int, *args: Any, **options: Any) -> nn.Sequential:
         stage: nn.Sequential = super()._make_layer(
@@ -46,15 +46,17 @@ def mobilenet_v1(shape: Sequence[int], classes: int, *, width: float = 1.0) -> n
     Source: Howard et al. 2017, arXiv:1704.04861, tables 1 and 8; `width` is its multiplier α.
     """
 
-    def convolution(inputs: int, outputs: int, stride: int, **options: int) -> list[nn.Module]:
-        made = nn.Conv2d(inputs, outputs, stride=stride, bias=False, **options)
+    def convolution(
+        inputs: int, outputs: int, size: int, stride: int, groups: int = 1
+    ) -> list[nn.Module]:
+        made = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
         return [made, nn.BatchNorm2d(outputs), nn.ReLU()]
 
     inputs = max(1, round(32 * width))
-    layers = convolution(shape[0], inputs, 2, kernel_size=3, padding=1)
+    layers = convolution(shape[0], inputs, 3, 2)
     for channels, stride in MOBILENET:
         outputs = max(1, round(channels * width))
-        layers += convolution(inputs, inputs, stride, kernel_size=3, padding=1, groups=inputs)
-        layers += convolution(inputs, outputs, 1, kernel_size=1)
+        layers += convolution(inputs, inputs, 3, stride, groups=inputs)
+        layers += convolution(inputs, outputs, 1, 1)
         inputs = outputs
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))

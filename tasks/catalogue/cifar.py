@@ -1,0 +1,161 @@
+"""CIFAR-10 and CIFAR-100 with the networks that sparse training is compared on."""
+
+from dataclasses import replace
+
+from tasks.task import Dataset, Task, variant
+
+KRIZHEVSKY = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images"
+
+CIFAR_10 = Dataset(
+    "cifar10",
+    KRIZHEVSKY,
+    title="CIFAR-10",
+    load="tasks.datasets.cifar:load",
+    shape=(3, 32, 32),
+    classes=10,
+    train=50_000,
+    test=10_000,
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2470, 0.2435, 0.2616),
+    licence="none stated by its authors",
+    options={
+        "archive": "cifar-10-binary.tar.gz",
+        "url": "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "digest": ("md5", "c32a1d4ab5d03f1284b67883e8d87530"),  # as its authors publish it
+        "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+        "test": ("test_batch.bin",),
+        "label_bytes": 1,
+    },
+)
+
+DATASETS = (
+    CIFAR_10,
+    Dataset(
+        "cifar100",
+        KRIZHEVSKY,
+        title="CIFAR-100",
+        load="tasks.datasets.cifar:load",
+        shape=(3, 32, 32),
+        classes=100,
+        train=50_000,
+        test=10_000,
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        licence="none stated by its authors",
+        options={
+            "archive": "cifar-100-binary.tar.gz",
+            "url": "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            "digest": ("md5", "03b5dce01913d631647c71ecec9e9cb8"),  # as its authors publish it
+            "train": ("train.bin",),
+            "test": ("test.bin",),
+            "label_bytes": 2,  # coarse, then fine
+        },
+    ),
+    # Lossy: a dataset of its own, never to be taken for CIFAR-10. What a decoder makes of a JPEG
+    # may differ by a bit, so the archive's checksum is fixed and the pixels' is on the record.
+    replace(
+        CIFAR_10,
+        name="cifar10-jpeg",
+        title="CIFAR-10 after JPEG compression (quality 75)",
+        load="tasks.datasets.folder:load",
+        options={
+            "files": ("cifar10-jpeg.tar.xz",),
+            "sha256": "30ac8a963c1b58b8b1fcdfd663830f8532947cd19f03eb559eb7ca6c85960391",
+            "cache": True,
+        },
+    ),
+)
+
+AUGMENTED = {"crop": 4, "flip": True}
+"""Random crop of 4 pixels, reflected, and mirroring: Zagoruyko & Komodakis 2016, §3."""
+
+RESNET = {
+    "epochs": 182,  # 64,000 steps of 45,000 examples
+    "batch_size": 128,
+    "learning_rate": 0.1,
+    "weight_decay": 1e-4,
+    "schedule": "step",
+    "milestones": ("0.5", "0.75"),
+    "crop_fill": "zero",
+    **AUGMENTED,
+}
+WRN = {
+    "epochs": 250,
+    "batch_size": 128,
+    "learning_rate": 0.1,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "schedule": "step",
+    # Steps 30,000, 60,000 and 90,000 of 97,656.
+    "milestones": ("0.3072", "0.6144", "0.9216"),
+    "decay_factor": 0.2,
+    **AUGMENTED,
+}
+VGG = {
+    "epochs": 160,
+    "batch_size": 128,
+    "learning_rate": 0.1,
+    "weight_decay": 1e-4,
+    "schedule": "step",
+    "milestones": ("0.5", "0.75"),
+    **AUGMENTED,
+}
+CONV = {"epochs": 30, "batch_size": 60, "optimizer": "adam", "schedule": "constant"}
+VIT = {
+    "epochs": 100,
+    "batch_size": 128,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.05,
+    "decay_what": "matrices",
+    "warmup": 0.1,
+    "label_smoothing": 0.1,
+    **AUGMENTED,
+}
+
+MODELS = {
+    "conv_2": ("conv:conv_net", {"depth": 2}, {**CONV, "epochs": 24, "learning_rate": 2e-4},
+               "Frankle & Carbin 2019, arXiv:1803.03635, figure 2", "Conv-2"),
+    "conv_4": ("conv:conv_net", {"depth": 4}, {**CONV, "epochs": 30, "learning_rate": 3e-4},
+               "Frankle & Carbin 2019, arXiv:1803.03635, figure 2", "Conv-4"),
+    "conv_6": ("conv:conv_net", {"depth": 6}, {**CONV, "epochs": 36, "learning_rate": 3e-4},
+               "Frankle & Carbin 2019, arXiv:1803.03635, figure 2", "Conv-6"),
+    "resnet_20": ("resnet:resnet", {"depth": 20}, RESNET,
+                  "He et al. 2016, arXiv:1512.03385, §4.2", "ResNet-20"),
+    "resnet_32": ("resnet:resnet", {"depth": 32}, RESNET,
+                  "He et al. 2016, arXiv:1512.03385, §4.2", "ResNet-32"),
+    "resnet_56": ("resnet:resnet", {"depth": 56}, RESNET,
+                  "He et al. 2016, arXiv:1512.03385, §4.2", "ResNet-56"),
+    "wrn_22_2": ("wide_resnet:wide_resnet", {"depth": 22, "widen": 2}, WRN,
+                 "Evci et al. 2020, arXiv:1911.11134, §4.2, and its code", "WRN-22-2"),
+    "vgg_16": ("conv:vgg_bn", {"depth": 16}, VGG,
+               "Wang et al. 2020, arXiv:2002.07376, §5", "VGG-16 with batch norm"),
+    "vgg_19": ("conv:vgg_bn", {"depth": 19}, VGG,
+               "Wang et al. 2020, arXiv:2002.07376, §5", "VGG-19 with batch norm"),
+    "vit_small": ("transformer:vit", {"depth": 9}, VIT,
+                  "Lee et al. 2021, arXiv:2112.13492, §4.1, without its heavier augmentation",
+                  "Small ViT"),
+}  # fmt: skip
+"""Model → (what builds it, its options, recipe, source, title)."""
+
+
+def _tasks() -> list[Task]:
+    """Return every model on every dataset, each with a short recipe beside its own."""
+    found: list[Task] = []
+    for dataset in DATASETS:
+        for name, (builder, options, recipe, source, title) in MODELS.items():
+            task = Task(
+                f"{dataset.name}/{name}",
+                source,
+                title=f"{title} on {dataset.title}",
+                dataset=dataset.name,
+                model=f"tasks.models.{builder}",
+                model_options=options,
+                recipe=recipe,
+            )
+            quick = {"epochs": 2, "schedule": "cosine", "milestones": ()}
+            found += [task, variant(task, "short", "a short recipe", recipe=quick)]
+    return found
+
+
+TASKS = tuple(_tasks())

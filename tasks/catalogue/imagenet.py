@@ -1,0 +1,60 @@
+"""ImageNet, streamed from its folders, with the networks that sparse training is compared on."""
+
+from tasks.task import Dataset, Task, variant
+
+DATASET = Dataset(
+    "imagenet",
+    "Russakovsky et al. 2015, arXiv:1409.0575 (ILSVRC 2012)",
+    title="ImageNet",
+    load="tasks.datasets.imagenet:find_files",
+    kind="stream",
+    shape=(3, 224, 224),
+    classes=1000,
+    train=1_281_167,
+    test=50_000,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    licence="research only, from image-net.org",
+    options={"files": ("imagenet", "ILSVRC2012")},
+)
+
+RIGL = {
+    "epochs": 100,  # 32,000 steps of 4,096 images
+    "batch_size": 4096,
+    "learning_rate": 1.6,
+    "weight_decay": 1e-4,
+    "label_smoothing": 0.1,
+    "schedule": "step",
+    "milestones": ("0.3", "0.7", "0.9"),
+    "warmup": 0.05,
+    "validation": 0.0,
+    "smallest_crop": 0.08,
+    "flip": True,
+    "channels_last": True,
+}
+SHORT = {"epochs": 1, "batch_size": 64, "learning_rate": 0.025, "schedule": "cosine",
+         "milestones": ()}  # fmt: skip
+
+RESNET_50 = Task(
+    "imagenet/resnet_50",
+    "Evci et al. 2020, arXiv:1911.11134, §4.1",
+    title="ResNet-50 on ImageNet",
+    dataset="imagenet",
+    model="tasks.models.imagenet:resnet_50",
+    recipe=RIGL,
+)
+MOBILENET = Task(
+    "imagenet/mobilenet_v1",
+    "Evci et al. 2020, arXiv:1911.11134, §4.1; network of Howard et al. 2017, arXiv:1704.04861",
+    title="MobileNet-v1 on ImageNet",
+    dataset="imagenet",
+    model="tasks.models.imagenet:mobilenet_v1",
+    recipe={**RIGL, "weight_decay": 4e-5},
+)
+
+TASKS = (
+    RESNET_50,
+    variant(RESNET_50, "short", "a short recipe", recipe=SHORT),
+    MOBILENET,
+    variant(MOBILENET, "short", "a short recipe", recipe=SHORT),
+)

@@ -1,0 +1,114 @@
+"""Examples that are arrays already: a NumPy archive, or any `torch.utils.data.Dataset`."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from suite.declare import load as load_reference
+from suite.errors import InvalidInput
+from tasks.datasets.folder import held_out
+from tasks.pipeline import Arrays
+from tasks.task import Dataset
+
+
+def load_archive(dataset: Dataset) -> Arrays:
+    """Return the arrays of an .npz file: x and y, or train_x, train_y, test_x, test_y.
+
+    Inputs are uint8 (which counts as x/255) or numbers; labels are integers from 0. Without a
+    test part, a stratified one is drawn, the same for everybody.
+
+    Raises:
+        InvalidInput: it cannot be read, lacks an array, or holds objects (which would be pickles).
+    """
+    path = Path(dataset.options["path"])
+    arrays = read_archive(path)
+    if "train_x" in arrays:
+        parts = [arrays[name] for name in ("train_x", "train_y", "test_x", "test_y")]
+    else:
+        kept, held = held_out(arrays["y"], dataset.test, dataset.name)
+        parts = [arrays[name][part] for part in (kept, held) for name in ("x", "y")]
+    return Arrays(*(_tensor(part, i % 2 == 1) for i, part in enumerate(parts)))
+
+
+def read_archive(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file that make a dataset.
+
+    Raises:
+        InvalidInput: see `load_archive`.
+    """
+    names = ("train_x", "train_y", "test_x", "test_y")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            wanted = names if "train_x" in file.files else ("x", "y")
+            if missing := [name for name in wanted if name not in file.files]:
+                raise InvalidInput(
+                    f"{path} has no array '{missing[0]}': give x and y, or {', '.join(names)}"
+                )
+            arrays = {name: file[name] for name in wanted}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(
+            f"{path} cannot be read as a NumPy archive of plain arrays (.npz): {reason}"
+        ) from error
+    for x, y in ((a, a.replace("x", "y")) for a in arrays if a.endswith("x")):
+        if len(arrays[x]) != len(arrays[y]) or arrays[y].ndim != 1:
+            raise InvalidInput(
+                f"{path}: '{x}' has shape {arrays[x].shape} and '{y}' {arrays[y].shape}: give one "
+                "label per example"
+            )
+        if not np.issubdtype(arrays[y].dtype, np.integer):
+            raise InvalidInput(f"{path}: '{y}' holds {arrays[y].dtype}: give whole numbers from 0")
+    return arrays
+
+
+def _tensor(array: np.ndarray, labels: bool) -> Tensor:
+    if labels:
+        return torch.from_numpy(array.astype(np.int64))
+    return torch.from_numpy(array.copy() if array.dtype == np.uint8 else array.astype(np.float32))
+
+
+def load_torch(dataset: Dataset) -> Arrays:
+    """Return the examples of two `torch.utils.data.Dataset`, read once into memory.
+
+    Options: `train` and `test`, each ``module:name`` of a dataset, or of a function or class
+    without arguments that makes one. Its items are (input, label), the input a tensor, an array
+    or a PIL image (uint8 counts as x/255).
+
+    Raises:
+        InvalidInput: it cannot be made or read, or an item has another shape than declared.
+    """
+    parts: list[Tensor] = []
+    for which in ("train", "test"):
+        made = load_reference(dataset.options[which], dataset.origin)
+        parts.extend(_read_all(dataset, which, made() if callable(made) else made))
+    return Arrays(*parts)
+
+
+def _read_all(dataset: Dataset, which: str, examples: Any) -> tuple[Tensor, Tensor]:
+    inputs, labels = [], []
+    for number in range(len(examples)):
+        x, y = examples[number]
+        tensor = x if isinstance(x, Tensor) else torch.from_numpy(_channels_first(x))
+        if tuple(tensor.shape) != dataset.shape:
+            raise InvalidInput(
+                f"dataset {dataset.name}: {which} item {number} has shape {tuple(tensor.shape)}, "
+                f"{dataset.shape} is declared"
+            )
+        inputs.append(tensor if tensor.dtype == torch.uint8 else tensor.float())
+        labels.append(int(y))
+    if not inputs:
+        raise InvalidInput(f"dataset {dataset.name}: {dataset.options[which]} has no items")
+    return torch.stack(inputs), torch.tensor(labels)
+
+
+def _channels_first(item: Any) -> np.ndarray:
+    array = np.array(item)
+    if hasattr(item, "getbands"):  # a PIL image
+        return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+    return array

@@ -1,0 +1,168 @@
+"""Files that datasets are in: where they are looked for, that they are the right ones, archives.
+
+Archives are never unpacked to disk: their members are read one by one, so nothing can be written
+anywhere; links, devices and paths that lead out are refused all the same.
+"""
+
+import hashlib
+import os
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from suite.errors import InvalidInput
+
+LARGEST_MEMBER = 2**30
+"""Bytes that one member of an archive may unpack to."""
+
+DOWNLOAD_SECONDS = 60
+
+
+def cache_folder() -> Path:
+    """Return where downloads and decoded data go: $RESONANCE_CACHE, else under ~/.cache."""
+    given = os.environ.get("RESONANCE_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "resonance-bench"
+
+
+def locate(*names: str) -> Path | None:
+    """Return the first of these files or folders in $RESONANCE_DATA or the cache."""
+    places = [Path(data)] if (data := os.environ.get("RESONANCE_DATA")) else []
+    places.append(cache_folder())
+    found = (place / name for place in places for name in names)
+    return next((path for path in found if path.exists()), None)
+
+
+def fetch(name: str, url: str, digests: tuple[str, str], dataset: str) -> Path:
+    """Return a published file, from $RESONANCE_DATA or the cache, else downloaded into the cache.
+
+    `digests` is the kind of checksum and its value in hexadecimal, ``("sha256", "…")``.
+
+    Raises:
+        InvalidInput: it is not here and cannot be downloaded, or has another checksum.
+    """
+    path = locate(name)
+    if path is None:
+        path = cache_folder() / name
+        _download(url, path, digests, dataset)
+    verify(path, digests)
+    return path
+
+
+def verify(path: Path, digests: tuple[str, str]) -> None:
+    """Check a file's checksum.
+
+    Raises:
+        InvalidInput: it is another one.
+    """
+    kind, expected = digests
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, kind).hexdigest()
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error}") from error
+    if found != expected:
+        raise InvalidInput(
+            f"{path} is not the published file ({kind} {found}, not {expected}): delete it and "
+            "fetch it again"
+        )
+
+
+def _download(url: str, path: Path, digests: tuple[str, str], dataset: str) -> None:
+    import urllib.request
+
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer,
+            tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file,
+        ):
+            partial = Path(file.name)
+            while block := answer.read(2**20):
+                file.write(block)
+        verify(partial, digests)
+        partial.replace(path)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(
+            f"dataset {dataset} is not here. Either set RESONANCE_DATA to a folder that holds "
+            f"{path.name}, or connect to the network for a download from {url} (which failed: "
+            f"{reason})"
+        ) from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file's name says that it is a tar or zip archive."""
+    name = path.name.lower()
+    return name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip"))
+
+
+def members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield (path, content) of each file in a tar or zip archive, in its order.
+
+    Raises:
+        InvalidInput: it cannot be read, or holds a link, a device, a path that leads out of it,
+            or a member of more than `LARGEST_MEMBER` bytes.
+    """
+    try:
+        if archive.name.lower().endswith(".zip"):
+            yield from _zip_members(archive)
+        else:
+            yield from _tar_members(archive)
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+            RuntimeError, NotImplementedError) as error:  # fmt: skip
+        raise InvalidInput(f"archive {archive} cannot be read: {error}") from error
+
+
+def _tar_members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(archive, "r|*") as tar:
+        for member in tar:
+            _check_path(archive, member.name)
+            if member.isdir():
+                continue
+            if not member.isreg():
+                raise InvalidInput(
+                    f"archive {archive}: '{member.name}' is a link or a device, not a file: pack "
+                    "the files themselves"
+                )
+            _check_size(archive, member.name, member.size)
+            file = tar.extractfile(member)
+            assert file is not None
+            yield member.name.removeprefix("./"), file.read()
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(archive) as packed:
+        for member in packed.infolist():
+            _check_path(archive, member.filename)
+            if member.is_dir():
+                continue
+            if (member.external_attr >> 16) & 0o170000 == 0o120000:
+                raise InvalidInput(
+                    f"archive {archive}: '{member.filename}' is a link, not a file: pack the files "
+                    "themselves"
+                )
+            _check_size(archive, member.filename, member.file_size)
+            yield member.filename, packed.read(member)
+
+
+def _check_path(archive: Path, name: str) -> None:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
+        raise InvalidInput(
+            f"archive {archive}: '{name}' leads out of the archive: pack it with relative paths"
+        )
+
+
+def _check_size(archive: Path, name: str, size: int) -> None:
+    if size > LARGEST_MEMBER:
+        raise InvalidInput(
+            f"archive {archive}: '{name}' unpacks to {size:,} bytes, more than the "
+            f"{LARGEST_MEMBER:,} that are read: pack smaller files"
+        )

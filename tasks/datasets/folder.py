@@ -1,0 +1,128 @@
+"""A folder or an archive of images as a dataset in memory; decoded once, then cached."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from suite.errors import InvalidInput
+from suite.seeds import derive_seed
+from tasks.datasets.files import cache_folder, locate, verify
+from tasks.datasets.images import by_split, check_empty_classes, contents, open_image, to_array
+from tasks.pipeline import Arrays
+from tasks.task import Dataset
+
+PARTS = ("train_x", "train_y", "test_x", "test_y")
+
+
+def load(dataset: Dataset) -> Arrays:
+    """Return uint8 images [n, *shape] and int64 labels, classes numbered by name.
+
+    Options: `path` of the folder or archive, or `files`, names looked for in $RESONANCE_DATA and
+    the cache; `sha256` of an archive; `resize` where sizes differ; `cache` to keep what was
+    decoded. Without folders ``train`` and ``test``, a stratified test split is drawn, the same
+    for everybody.
+
+    Raises:
+        InvalidInput: it is not here, an image is damaged or of another size, or the folders are
+            not one per class.
+    """
+    options = dataset.options
+    path = Path(options["path"]) if "path" in options else locate(*options["files"])
+    if path is None:
+        raise InvalidInput(
+            f"dataset {dataset.name} is not here: set RESONANCE_DATA to a folder that holds "
+            f"{' or '.join(options['files'])}"
+        )
+    if expected := options.get("sha256"):
+        verify(path, ("sha256", expected))
+    if path.is_dir():
+        check_empty_classes(path)
+    cached = _cache_file(dataset) if options.get("cache") else None
+    if cached is not None and cached.is_file() and (arrays := _read_cache(cached)) is not None:
+        return arrays
+    arrays = _decode(dataset, path)
+    if cached is not None:
+        _write_cache(cached, arrays)
+    return arrays
+
+
+def _decode(dataset: Dataset, path: Path) -> Arrays:
+    resize = bool(dataset.options.get("resize"))
+    images = {
+        name: to_array(
+            open_image(content, f"{path}/{name}"), f"{path}/{name}", dataset.shape, resize
+        )
+        for name, content in contents(path)
+    }
+    train, test = by_split(list(images), str(path))
+    if len(train) != dataset.classes:
+        raise InvalidInput(
+            f"images {path}: {len(train)} classes were found, {dataset.classes} are declared"
+        )
+    if test is not None:
+        parts = (train, test)
+        chosen = [[n for names in part.values() for n in names] for part in parts]
+        labels = [[k for k, names in enumerate(part.values()) for _ in names] for part in parts]
+    else:
+        names = [name for inside in train.values() for name in inside]
+        label = np.array([k for k, inside in enumerate(train.values()) for _ in inside])
+        kept, held = held_out(label, dataset.test, dataset.name)
+        chosen = [[names[i] for i in part] for part in (kept, held)]
+        labels = [label[part].tolist() for part in (kept, held)]
+    arrays = []
+    for names, numbers in zip(chosen, labels, strict=True):
+        arrays.append(torch.from_numpy(np.stack([images[name] for name in names])))
+        arrays.append(torch.tensor(numbers))
+    return Arrays(*arrays)
+
+
+def held_out(labels: np.ndarray, held: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of the training and the test examples: stratified, fixed by the name.
+
+    Raises:
+        InvalidInput: some class has too few examples to be in both.
+    """
+    from sklearn.model_selection import train_held_out
+
+    try:
+        kept, out = train_held_out(
+            np.arange(len(labels)),
+            test_size=held,
+            stratify=labels,
+            random_state=derive_seed(name, "test") % 2**32,
+        )
+    except ValueError as error:
+        raise InvalidInput(f"dataset {name}: no test split of {held}: {error}") from error
+    return np.sort(kept), np.sort(out)
+
+
+def _cache_file(dataset: Dataset) -> Path:
+    """Return where the decoded images are kept: named by archive, shape and decoder."""
+    import PIL.features
+
+    decoder = f"{PIL.__version__} {PIL.features.version('libjpeg_turbo')}"
+    said = f"{dataset.options['sha256']} {dataset.shape} {decoder}"
+    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+    return cache_folder() / "decoded" / f"{dataset.name}-{digest}.npz"
+
+
+def _read_cache(path: Path) -> Arrays | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Arrays(*(torch.from_numpy(file[part]) for part in PARTS))
+    except (OSError, ValueError, KeyError, EOFError):
+        return None  # cut short: decode again
+
+
+def _write_cache(path: Path, arrays: Arrays) -> None:
+    """Write the cache; where that is not possible, images are decoded again next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            np.savez(file, **{part: getattr(arrays, part).numpy() for part in PARTS})
+        Path(file.name).replace(path)
+    except OSError:
+        pass

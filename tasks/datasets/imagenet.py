@@ -1,0 +1,46 @@
+"""Image folders that are streamed: ImageNet, or a user's own."""
+
+from pathlib import Path
+
+import torch
+
+from suite.errors import InvalidInput
+from tasks.datasets.files import locate
+from tasks.datasets.images import Listing, by_split, check_empty_classes, image_paths
+from tasks.stream import Files
+from tasks.task import Dataset
+
+
+def find_files(dataset: Dataset) -> Files:
+    """Return the image files of ``train/CLASS/`` and ``val/CLASS/`` (or ``test``), in order.
+
+    Options: `path`, or `files`, names of folders looked for in $RESONANCE_DATA and the cache.
+    Classes are numbered by the names of their folders. Files are listed, not opened: an image
+    that is damaged ends the trial that comes upon it, by its name.
+
+    Raises:
+        InvalidInput: the folder is not here, a class is empty or missing, or there is no split.
+    """
+    options = dataset.options
+    folder = Path(options["path"]) if "path" in options else locate(*options["files"])
+    if folder is None or not folder.is_dir():
+        raise InvalidInput(
+            f"dataset {dataset.name} is not here: set RESONANCE_DATA to a folder that holds "
+            f"{' or '.join(options.get('files', [str(folder)]))} with train/CLASS and val/CLASS"
+        )
+    check_empty_classes(folder)
+    train, test = by_split(image_paths(folder), str(folder))
+    if test is None:
+        raise InvalidInput(f"images {folder}: a streamed dataset needs folders 'train' and 'val'")
+    if len(train) != dataset.classes:
+        raise InvalidInput(
+            f"images {folder}: {len(train)} classes were found, {dataset.classes} are declared"
+        )
+    train_paths, train_y = _listed(folder, train)
+    test_paths, test_y = _listed(folder, test)
+    return Files(train_paths, train_y, test_paths, test_y)
+
+
+def _listed(folder: Path, split: Listing) -> tuple[list[Path], torch.Tensor]:
+    labels = [number for number, inside in enumerate(split.values()) for _ in inside]
+    return [folder / name for inside in split.values() for name in inside], torch.tensor(labels)

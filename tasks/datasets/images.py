@@ -1,0 +1,164 @@
+"""Images in one folder per class, or in an archive of such folders."""
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from suite.errors import InvalidInput
+from tasks.datasets.files import is_archive, members
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+Listing = Mapping[str, list[str]]
+"""Paths of images by class, both in the order of their names."""
+
+
+def open_image(content: bytes, where: str) -> Any:
+    """Return a PIL image, decoded.
+
+    Raises:
+        InvalidInput: it is damaged or no image; the message names the file.
+    """
+    import PIL.Image
+
+    try:
+        image = PIL.Image.open(io.BytesIO(content))
+        image.load()
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(
+            f"image {where} cannot be read ({reason}): replace or delete it"
+        ) from error
+    return image
+
+
+def contents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield (relative path, content) of every image under a folder or in an archive.
+
+    Raises:
+        InvalidInput: nothing is there, or a link leads out of the folder.
+    """
+    if path.is_dir():
+        for name in image_paths(path):
+            yield name, (path / name).read_bytes()
+    elif path.is_file() and is_archive(path):
+        for name, content in members(path):
+            if name.lower().endswith(SUFFIXES):
+                yield name, content
+    else:
+        raise InvalidInput(
+            f"images {path}: there is no such folder or archive (.tar, .tar.gz, .tar.xz, .zip)"
+        )
+
+
+def image_paths(folder: Path) -> list[str]:
+    """Return the paths of the images under a folder, relative to it, in order.
+
+    Raises:
+        InvalidInput: a link leads out of the folder.
+    """
+    root = folder.resolve()
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES or path.is_dir():
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            raise InvalidInput(f"images {path}: a link out of {folder}: copy the file there")
+        found.append(path.relative_to(folder).as_posix())
+    return found
+
+
+def by_split(names: list[str], where: str) -> tuple[Listing, Listing | None]:
+    """Sort image paths into (train, test) by class; test is None where there are no such folders.
+
+    Folders are ``train/CLASS/…`` and ``test/CLASS/…`` (or ``val``), or only ``CLASS/…``.
+
+    Raises:
+        InvalidInput: no image, an image outside of a class, classes in test that train lacks, or
+            the other way round.
+    """
+    if not names:
+        raise InvalidInput(f"images {where}: there is none; put them into one folder per class")
+    first = {PurePosixPath(name).parts[0] for name in names}
+    if "train" not in first:
+        return _by_class(names, where), None
+    tests = sorted(first - {"train"})
+    if len(tests) != 1 or tests[0] not in ("test", "val"):
+        raise InvalidInput(
+            f"images {where}: beside 'train' there must be 'test' (or 'val') and nothing else, "
+            f"found {', '.join(tests) or 'nothing'}"
+        )
+    inside: dict[str, list[str]] = {"train": [], tests[0]: []}
+    for name in names:
+        inside[PurePosixPath(name).parts[0]].append(name)
+    train = _by_class(inside["train"], where, depth=1)
+    test = _by_class(inside[tests[0]], where, depth=1)
+    for one, other, what in ((test, train, "train"), (train, test, tests[0])):
+        if odd := sorted(set(one) - set(other)):
+            raise InvalidInput(
+                f"images {where}: class '{odd[0]}' has no images in '{what}': both splits need "
+                "the same class folders"
+            )
+    return train, test
+
+
+def _by_class(names: list[str], where: str, depth: int = 0) -> Listing:
+    classes: dict[str, list[str]] = {}
+    for name in sorted(names):
+        parts = PurePosixPath(name).parts
+        if len(parts) < depth + 2:
+            raise InvalidInput(
+                f"images {where}: '{name}' lies in no class folder: move it into one"
+            )
+        classes.setdefault(parts[depth], []).append(name)
+    return {name: classes[name] for name in sorted(classes)}
+
+
+def check_empty_classes(folder: Path) -> None:
+    """Check that every class folder holds images.
+
+    Raises:
+        InvalidInput: one is empty; the message names it.
+    """
+    splits = [folder / s for s in ("train", "test", "val") if (folder / s).is_dir()]
+    for split in splits if (folder / "train").is_dir() else [folder]:
+        for inside in sorted(split.iterdir()):
+            if inside.is_dir() and not image_paths(inside):
+                raise InvalidInput(
+                    f"images {inside}: the class is empty: add images ({', '.join(SUFFIXES)}) or "
+                    "delete the folder"
+                )
+
+
+def to_array(image: Any, where: str, shape: tuple[int, ...], resize: bool) -> np.ndarray:
+    """Return a PIL image as uint8 [channels, height, width].
+
+    Raises:
+        InvalidInput: it has another size, and is not to be resized.
+    """
+    channels, height, width = shape
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        if not resize:
+            raise InvalidInput(
+                f"image {where} is {image.width}×{image.height}, others are {width}×{height}: "
+                "give a 'size' to scale all of them to"
+            )
+        image = image.resize((width, height), 2)  # bilinear, antialiased where it shrinks
+    array = np.asarray(image, np.uint8)
+    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def fingerprint(path: Path) -> str:
+    """Return a digest of names and sizes under a folder, or of an archive's bytes."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for name in image_paths(path):
+            digest.update(f"{name}\0{(path / name).stat().st_size}\0".encode())
+        return digest.hexdigest()[:16]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

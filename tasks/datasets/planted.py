@@ -1,0 +1,107 @@
+"""Data with a known connectivity: labels that a random sparse network gives to random inputs."""
+
+import itertools
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from suite.seeds import derive_seed
+from tasks.pipeline import Arrays
+from tasks.task import Dataset
+
+CHANCE_DRAWS = 10
+
+
+def load(dataset: Dataset) -> Arrays:
+    """Return inputs from N(0, 1) and the classes that the teacher gives them.
+
+    The options `hidden` and `connections` fix the teacher: its hidden units, and how many inputs
+    each unit of each layer reads. It is the same in every trial.
+    """
+    rng = np.random.default_rng(derive_seed(dataset.name, "inputs"))
+    drawn = rng.standard_normal((dataset.train + dataset.test, *dataset.shape), np.float32)
+    x = torch.from_numpy(drawn)
+    outputs = x.double()
+    layers = teacher(dataset)
+    for number, weight in enumerate(layers):
+        outputs = outputs @ weight.T
+        if number < len(layers) - 1:
+            outputs = outputs.relu()
+    # Each class is as frequent as the others: a constant per class would be all a bias could say.
+    outputs = outputs - outputs.mean(0)
+    y = (outputs / outputs.std(0)).argmax(1)
+    cut = dataset.train
+    return Arrays(x[:cut], y[:cut], x[cut:], y[cut:])
+
+
+def teacher(dataset: Dataset) -> list[Tensor]:
+    """Return the teacher's weights, float64 [outputs, inputs] per layer, zero where unconnected.
+
+    Every unit reads as many inputs as the option `connections` says for its layer, with weights
+    of ±1 to ±2, so that none is too weak to matter.
+    """
+    sizes = [dataset.shape[0], *dataset.options["hidden"], dataset.classes]
+    layers = []
+    for number, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        generator = torch.Generator().manual_seed(derive_seed(dataset.name, "teacher", number))
+        fan_in = dataset.options["connections"][number]
+        order = torch.rand(outputs, inputs, generator=generator).argsort(1)
+        size = 1 + torch.rand(outputs, inputs, generator=generator, dtype=torch.float64)
+        sign = torch.randint(0, 2, (outputs, inputs), generator=generator) * 2 - 1
+        layers.append(size * sign * (order < fan_in) / fan_in**0.5)
+    return layers
+
+
+def recovered(dataset: Dataset, masks: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return how much of the teacher's connectivity the masks have found.
+
+    `recovered_precision` is the share of the masks' connections that the teacher has,
+    `recovered_recall` the share of the teacher's that the masks have, over all layers;
+    `recovered_chance` the precision of random masks of the same counts, the mean of
+    `CHANCE_DRAWS`. Hidden units have no names, so they are first matched with the teacher's, for
+    the largest overlap, layer by layer; random masks are matched as well. Empty where the masks
+    are not of the teacher's shapes.
+    """
+    true = [weight != 0 for weight in teacher(dataset)]
+    found = [mask.cpu() for mask in masks.values()]
+    if [mask.shape for mask in found] != [mask.shape for mask in true]:
+        return {}
+    generator = torch.Generator().manual_seed(derive_seed(dataset.name, "chance"))
+    drawn = []
+    for _ in range(CHANCE_DRAWS):
+        orders = [torch.rand(m.numel(), generator=generator).argsort() for m in found]
+        random = [(o < m.sum()).view(m.shape) for o, m in zip(orders, found, strict=True)]
+        drawn.append(_overlap(random, true))
+    kept = max(1, sum(int(mask.sum()) for mask in found))
+    overlap = _overlap(found, true)
+    return {
+        "recovered_precision": overlap / kept,
+        "recovered_recall": overlap / sum(int(mask.sum()) for mask in true),
+        "recovered_chance": sum(drawn) / len(drawn) / kept,
+    }
+
+
+def _overlap(found: list[Tensor], true: list[Tensor]) -> int:
+    """Return how many connections agree once each layer's units are matched with the teacher's.
+
+    From the inputs on: a layer's units are matched by the inputs they share, where the inputs are
+    already matched, and by what reads them if that is the output, whose units have names.
+    """
+    total = 0
+    inputs = np.arange(found[0].shape[1])
+    for number, (mask, target) in enumerate(zip(found, true, strict=True)):
+        ours = mask.double().numpy()[:, inputs]
+        theirs = target.double().numpy()
+        if number == len(found) - 1:
+            total += int((ours * theirs).sum())
+            break
+        agreement = theirs @ ours.T
+        if number == len(found) - 2:
+            agreement += true[-1].double().numpy().T @ found[-1].double().numpy()
+        matched = linear_sum_assignment(agreement, maximize=True)[1]
+        total += int((ours[matched] * theirs).sum())
+        inputs = matched
+    return total

@@ -1,0 +1,132 @@
+"""A table in a CSV or Parquet file, with a column to predict."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+    from tasks.pipeline import Arrays
+    from tasks.task import Dataset
+
+
+@dataclass(frozen=True)
+class Table:
+    """Features, float64 [n, columns], and the number of each row's class among `classes`."""
+
+    x: "np.ndarray"
+    y: "np.ndarray"
+    classes: list[str]
+
+
+def load(dataset: "Dataset") -> "Arrays":
+    """Return the table's rows: features scaled to mean 0 and deviation 1 over the training rows.
+
+    The test rows are drawn stratified, the same for everybody, or come from `test_path`.
+
+    Raises:
+        InvalidInput: see `read_table`; or the test table has a class the training table has not.
+    """
+    import numpy as np
+    import torch
+
+    from tasks.datasets.folder import held_out
+    from tasks.pipeline import Arrays
+
+    options = dataset.options
+    table = read_table(Path(options["path"]), options)
+    if "test_path" in options:
+        test = read_table(Path(options["test_path"]), options, table.classes)
+        (train_x, train_y), (test_x, test_y) = (table.x, table.y), (test.x, test.y)
+    else:
+        kept, held = held_out(table.y, dataset.test, dataset.name)
+        (train_x, train_y), (test_x, test_y) = (
+            (table.x[part], table.y[part]) for part in (kept, held)
+        )
+    mean, deviation = train_x.mean(0), train_x.std(0)
+    deviation[deviation == 0] = 1
+    return Arrays(
+        torch.from_numpy(((train_x - mean) / deviation).astype(np.float32)),
+        torch.from_numpy(train_y),
+        torch.from_numpy(((test_x - mean) / deviation).astype(np.float32)),
+        torch.from_numpy(test_y),
+    )
+
+
+def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None = None) -> Table:
+    """Read a table; options: `target`, the column to predict, and `ignore`, columns to leave out.
+
+    Raises:
+        InvalidInput: it cannot be read, lacks the target, or holds something that is no finite
+            number; the message names column and row (counted from 1, without the header).
+    """
+    import numpy as np
+
+    frame = _frame(path)
+    target, ignored = options["target"], list(options.get("ignore", ()))
+    for name in (target, *ignored):
+        if name not in frame.columns:
+            raise InvalidInput(
+                f"table {path} has no column '{name}': it has {', '.join(frame.columns)}"
+            )
+    features = [name for name in frame.columns if name not in (target, *ignored)]
+    if frame.height == 0 or not features:
+        raise InvalidInput(f"table {path}: there are no rows, or no columns beside '{target}'")
+    columns = [_numbers(path, frame[name]) for name in features]
+    labels = frame[target]
+    if labels.null_count():
+        row = labels.is_null().to_list().index(True) + 1
+        raise InvalidInput(f"table {path}: row {row} has no '{target}': fill it in or delete it")
+    texts = [str(value) for value in labels.to_list()]
+    known = classes if classes is not None else _ordered(set(texts))
+    numbers = {text: number for number, text in enumerate(known)}
+    for row, text in enumerate(texts, start=1):
+        if text not in numbers:
+            raise InvalidInput(
+                f"table {path}: row {row} is of class '{text}', which the training table has not"
+            )
+    return Table(np.stack(columns, 1), np.array([numbers[text] for text in texts]), known)
+
+
+def _frame(path: Path) -> "pl.DataFrame":
+    import polars as pl
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pl.read_parquet(path)
+        if path.suffix.lower() in (".csv", ".tsv"):
+            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            return pl.read_csv(path, separator=separator, infer_schema_length=None)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(f"table {path} cannot be read: {reason}") from error
+    raise InvalidInput(f"table {path}: give a file that ends in .csv, .tsv or .parquet")
+
+
+def _numbers(path: Path, column: "pl.Series") -> "np.ndarray":
+    import numpy as np
+    import polars as pl
+
+    numeric = column.dtype.is_numeric() or column.dtype == pl.Boolean
+    numbers = column.cast(pl.Float64, strict=False)
+    bad = numbers.is_null() | ~numbers.is_finite().fill_null(False)
+    if not numeric or bad.any():
+        row = bad.to_list().index(True) if bad.any() else 0
+        raise InvalidInput(
+            f"table {path}: column '{column.name}' has {column[row]!r} in row {row + 1}: all but "
+            "the target must be finite numbers (encode it, fill it in, or list it under 'ignore')"
+        )
+    return numbers.to_numpy().astype(np.float64)
+
+
+def _ordered(texts: set[str]) -> list[str]:
+    """Return class names in order: as numbers where all of them are."""
+    try:
+        return sorted(texts, key=float)
+    except ValueError:
+        return sorted(texts)

@@ -1,0 +1,109 @@
+"""A text as characters to predict: any file of UTF-8 text, gzipped or not."""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from suite.errors import InvalidInput
+from tasks.datasets.files import locate
+from tasks.pipeline import Arrays
+from tasks.task import Dataset
+
+
+def load(dataset: Dataset) -> Arrays:
+    """Return windows of characters by number, and the characters that follow each.
+
+    The characters of the training text, in the order of Unicode, are numbered; the test text may
+    use no others. Options: `files`, names looked for in $RESONANCE_DATA and the cache, or `path`;
+    `test_path` of a test text of its own, or `test_share` of the text's end.
+
+    Raises:
+        InvalidInput: it cannot be found or read, or the test text has characters that the
+            training text has not.
+    """
+    train, test = split_text(dataset.name, dataset.options)
+    characters = alphabet(train)
+    return Arrays(
+        *_windows(_numbers(train, characters, dataset, "training"), dataset.shape[0]),
+        *_windows(_numbers(test, characters, dataset, "test"), dataset.shape[0]),
+    )
+
+
+def split_text(name: str, options: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the training and the test text that a dataset's options name."""
+    path = options.get("path") or locate(*options.get("files", ()))
+    if path is None:
+        files = " or ".join(options["files"])
+        raise InvalidInput(
+            f"dataset {name} is not here: set RESONANCE_DATA to a folder that holds {files}"
+        )
+    raw = read_bytes(Path(path))
+    if (expected := options.get("sha256")) and hashlib.sha256(raw).hexdigest() != expected:
+        raise InvalidInput(
+            f"{path} is not the published text (SHA-256 {hashlib.sha256(raw).hexdigest()}, not "
+            f"{expected}): fetch it again"
+        )
+    text = _decode(Path(path), raw)
+    if test_path := options.get("test_path"):
+        return text, _decode(Path(test_path), read_bytes(Path(test_path)))
+    cut = int(len(text) * (1 - options.get("test_share", 0.1)))
+    return text[:cut], text[cut:]
+
+
+def alphabet(text: str) -> str:
+    """Return the characters of a text, each once, in the order of Unicode."""
+    return "".join(sorted(set(text)))
+
+
+def windows_in(text: str, length: int) -> int:
+    """Return how many windows of `length`, each with the character after it, lie in a text."""
+    return max(0, len(text) - 1) // length
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content, unpacked if its name ends in .gz.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}") from error
+
+
+def _decode(path: Path, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{path} is not UTF-8 text (byte {error.start}): convert it to UTF-8"
+        ) from error
+
+
+def _numbers(text: str, characters: str, dataset: Dataset, part: str) -> torch.Tensor:
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    known = np.frombuffer(characters.encode("utf-32-le"), np.uint32)
+    places = np.searchsorted(known, codes).clip(max=max(0, len(known) - 1))
+    strange = np.flatnonzero(known[places] != codes) if len(codes) else codes
+    if len(strange):
+        first = int(strange[0])
+        line = text.count("\n", 0, first) + 1
+        raise InvalidInput(
+            f"dataset {dataset.name}: the {part} text has the character {text[first]!r} in line "
+            f"{line}, which the training text has not: remove it, or train on a text that has it"
+        )
+    return torch.from_numpy(places.astype(np.int64))
+
+
+def _windows(text: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    count = max(0, len(text) - 1) // length
+    end = count * length
+    return text[:end].view(count, length), text[1 : end + 1].view(count, length)

@@ -1,0 +1,260 @@
+"""Images that do not fit in memory: read, decoded and augmented in worker processes.
+
+Which image a place in an epoch shows, and how it is cropped, is a function of (seed, epoch,
+place): the number of workers, and which of them does it, changes nothing.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from suite.errors import InvalidInput
+from suite.seeds import derive_seed
+from tasks.batches import Batch, Epoch, Feed, epoch_order
+from tasks.datasets.images import open_image
+from tasks.pipeline import Data, Split, draw_pool, prepared, stratified, training_examples
+from tasks.task import Dataset
+
+EVALUATION_SCALE = 256 / 224
+"""Images are evaluated on their middle, after the shorter side was scaled to this × the input."""
+
+EVALUATED_AT_ONCE = 250
+MOST_WORKERS = 16
+
+Item = tuple[int, int]
+"""(number of the file, seed of its random crop; −1 for none)."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a stream's loader returns: paths of image files and their labels, int64."""
+
+    train: list[Path]
+    train_y: Tensor
+    test: list[Path]
+    test_y: Tensor
+
+
+def open_stream(dataset: Dataset, validation: float, device: torch.device) -> Data:
+    """Return the splits of a streamed dataset; no image is read yet.
+
+    Raises:
+        InvalidInput: the files are not here, or not as many as declared.
+    """
+    from suite.declare import load
+
+    files: Files = load(dataset.load, dataset.origin)(dataset)
+    counts = (len(files.train), len(files.test))
+    if counts != (dataset.train, dataset.test):
+        raise InvalidInput(
+            f"dataset {dataset.name}: {counts[0]} training and {counts[1]} test images were "
+            f"found, {dataset.train} and {dataset.test} are declared; complete the folders"
+        )
+    held_out = dataset.train - training_examples(dataset, validation)
+    kept, held = stratified(files.train_y, held_out, dataset.name)
+    names = "\0".join(path.name for path in (*files.train, *files.test))
+    return Data(
+        train=Stream(dataset, files.train, files.train_y, kept, device),
+        validation=Stream(dataset, files.train, files.train_y, held, device),
+        test=Stream(dataset, files.test, files.test_y, torch.arange(len(files.test)), device),
+        checksum=hashlib.sha256(names.encode()).hexdigest(),
+    )
+
+
+class Stream(Split):
+    """A split whose images are read when they are needed. It has labels `y`, but no `x`."""
+
+    def __init__(
+        self, dataset: Dataset, paths: list[Path], y: Tensor, chosen: Tensor, device: torch.device
+    ) -> None:
+        set_ = object.__setattr__  # a frozen dataclass by inheritance
+        set_(self, "dataset", dataset)
+        set_(self, "paths", [paths[int(i)] for i in chosen])
+        set_(self, "y", y[chosen].to(device))
+
+    dataset: Dataset
+    paths: list[Path]
+
+    @property
+    def x(self) -> Tensor:
+        """There is none.
+
+        Raises:
+            InvalidInput: always; `batches` and `pool` read examples.
+        """
+        raise InvalidInput(
+            f"dataset {self.dataset.name} is streamed: its images cannot all be held in memory"
+        )
+
+    @property
+    def streamed(self) -> bool:
+        """Whether there is no tensor of all inputs: here, always."""
+        return True
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield all examples in order: scaled, and the middle taken."""
+        size = min(size, EVALUATED_AT_ONCE)
+        places = torch.arange(len(self)).split(size)
+        loader = self._loader([[(int(i), -1) for i in part] for part in places], 0.0, False)
+        for part, images in zip(places, _read(loader), strict=True):
+            yield self._on_device(images), self.y[part.to(self.device)]
+
+    def pool(self, count: int, seed: int) -> Split:
+        """Return `count` examples in memory, drawn without replacement, as they are evaluated."""
+        chosen = draw_pool(len(self), count, seed)
+        part = Stream(self.dataset, self.paths, self.y.cpu(), chosen, self.device)
+        found = list(part.batches(EVALUATED_AT_ONCE))
+        return Split(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]))
+
+    def feed(self, recipe: Mapping[str, Any], seed: int) -> Feed:
+        """Return what gives out the batches of training.
+
+        Raises:
+            InvalidInput: the recipe asks for an augmentation that streams do not have.
+        """
+        for name in ("crop", "cutout"):
+            if recipe[name]:
+                raise InvalidInput(
+                    f"{name}={recipe[name]}: streamed images know smallest_crop and flip only"
+                )
+        return StreamFeed(self, recipe, seed)
+
+    def _loader(self, items: Any, smallest: float, flip: bool) -> DataLoader[Any]:
+        decoder = Decoder(self.paths, self.dataset.shape, smallest, flip)
+        workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)), max(1, len(items)))
+        return DataLoader(
+            decoder,  # type: ignore[arg-type]
+            batch_sampler=items,
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_one_thread,
+            generator=torch.Generator(),  # else the global random state would be drawn from
+        )
+
+    def _on_device(self, images: Tensor) -> Tensor:
+        return prepared(images.to(self.device, non_blocking=True), self.dataset)
+
+
+class StreamFeed:
+    """Training batches of a stream."""
+
+    def __init__(self, split: Stream, recipe: Mapping[str, Any], seed: int) -> None:
+        self.split, self.seed = split, seed
+        self.size: int = recipe["batch_size"]
+        self.smallest: float = recipe["smallest_crop"]
+        self.flip: bool = recipe["flip"]
+        self.layout = torch.channels_last if recipe["channels_last"] else torch.contiguous_format
+
+    def epoch(self, number: int) -> Epoch:
+        """Return the batches of the epoch of that number."""
+        return StreamEpoch(self, number)
+
+
+class StreamEpoch:
+    """An epoch's order, and the seed of each image's crop."""
+
+    def __init__(self, feed: StreamFeed, number: int) -> None:
+        self.feed, self.number = feed, number
+        cpu = torch.device("cpu")
+        self.order = epoch_order(len(feed.split), feed.seed, number, cpu).tolist()
+
+    def batch(self, index: int) -> Batch:
+        """Return inputs and labels of the batch at `index`."""
+        return next(self.batches(index, index + 1))
+
+    def batches(self, begin: int, end: int) -> Iterator[Batch]:
+        """Yield the batches from `begin` to before `end`, read ahead by the workers."""
+        feed = self.feed
+        items = [self._items(index) for index in range(begin, end)]
+        loader = feed.split._loader(items, feed.smallest, feed.flip)
+        for chosen, images in zip(items, _read(loader), strict=True):
+            places = torch.tensor([number for number, _ in chosen], device=feed.split.device)
+            x = feed.split._on_device(images).contiguous(memory_format=feed.layout)
+            yield x, feed.split.y[places]
+
+    def _items(self, index: int) -> list[Item]:
+        size = self.feed.size
+        return [
+            (self.order[place], derive_seed(self.feed.seed, "crop", self.number, place))
+            for place in range(index * size, (index + 1) * size)
+        ]
+
+
+@dataclass
+class Decoder:
+    """What a worker does with an item: read, decode, crop, scale; uint8 [channels, h, w]."""
+
+    paths: list[Path]
+    shape: tuple[int, ...]
+    smallest: float
+    flip: bool
+
+    def __getitem__(self, item: Item) -> Tensor:
+        number, seed = item
+        path = self.paths[number]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InvalidInput(f"image {path} cannot be read: {error}") from error
+        image = open_image(content, str(path)).convert("L" if self.shape[0] == 1 else "RGB")
+        rng = np.random.default_rng(seed) if seed >= 0 else None
+        box = _middle(image.size, self.shape)
+        if rng is not None and self.smallest > 0:
+            box = random_box(rng, image.size, self.smallest) or box
+        # Bilinear, antialiased over the whole box.
+        image = image.resize((self.shape[2], self.shape[1]), 2, box=box)
+        array = np.asarray(image, np.uint8)
+        array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+        if rng is not None and self.flip and rng.random() < 0.5:
+            array = array[:, :, ::-1]
+        return torch.from_numpy(array.copy())
+
+
+def _middle(size: tuple[int, int], shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Return the box in the middle whose shorter side is 1 / EVALUATION_SCALE of the image's."""
+    width, height = size
+    scale = min(width / shape[2], height / shape[1]) / EVALUATION_SCALE
+    across, down = shape[2] * scale, shape[1] * scale
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down
+
+
+def random_box(
+    rng: np.random.Generator, size: tuple[int, int], smallest: float
+) -> tuple[int, int, int, int] | None:
+    """Return a random box of `smallest` to all of the area, aspect ratio 3/4 to 4/3.
+
+    None where ten tries do not fit the image. Source: Szegedy et al. 2015, arXiv:1409.4842, §6,
+    as in torchvision's RandomResizedCrop.
+    """
+    width, height = size
+    for _ in range(10):
+        area = width * height * rng.uniform(smallest, 1)
+        ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        across, down = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+        if 0 < across <= width and 0 < down <= height:
+            left = int(rng.integers(0, width - across + 1))
+            top = int(rng.integers(0, height - down + 1))
+            return left, top, left + across, top + down
+    return None
+
+
+def _read(loader: DataLoader[Any]) -> Iterator[Tensor]:
+    """Yield what the workers read; what is wrong with an image is said in one line."""
+    try:
+        yield from loader
+    except InvalidInput as error:  # from a worker: a traceback as text
+        line = str(error).strip().splitlines()[-1]
+        raise InvalidInput(line.removeprefix(f"{InvalidInput.__module__}.InvalidInput: ")) from None
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
