@@ -30,7 +30,7 @@ PGD = "test_accuracy_pgd10_8_255"
 CONDITIONS = len(KINDS) * SEVERITIES
 TRAINING_PASSES = 3
 """What an example costs in training, in forward passes: backward twice as much as forward."""
-LARGEST_SHARE = 0.25
+LARGEST_SHARE = 0.15
 """Of training's passes over examples; what costs more is left out of the trial."""
 
 
@@ -63,8 +63,8 @@ def measure(
     """Return what is measured of a network on a split; the model is left as it was.
 
     `masks` are by name of the prunable layer, True where a weight is active. The corruptions are
-    left out where their passes are more than a quarter of `training_passes`: a rule that depends
-    on the trial's configuration alone, so that all trials of a table have them or none.
+    left out where their passes are more than 15 % of `training_passes`: a rule that depends on
+    the trial's configuration alone, so that all trials of a table have them or none.
     `everything` adds PGD.
     """
     found = Measures()
@@ -76,7 +76,7 @@ def measure(
         found.metrics[FGSM] = fgsm_accuracy(model, split, pixels)
         if CONDITIONS * len(split) > LARGEST_SHARE * training_passes:
             found.absent[CORRUPTED] = (
-                f"{CONDITIONS} passes over the test split are more than a quarter of this "
+                f"{CONDITIONS} passes over the test split are more than {LARGEST_SHARE:.0%} of this "
                 "training; `resonance evaluate` measures it"
             )
         else:

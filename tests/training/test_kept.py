@@ -18,7 +18,7 @@ from tests.helpers import trial
 
 @pytest.fixture(scope="module")
 def outcomes():
-    return {m: run_trial(trial(m, recipe={"epochs": 15})) for m in ("rigl", "dense")}
+    return {m: run_trial(trial(m, recipe={"epochs": 20})) for m in ("rigl", "dense")}
 
 
 @pytest.fixture(autouse=True)
