@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 MOST_SEEDS = 1000
+IDENTITY = ("task_revision", "dataset_revision", "method_revision", "task_digest")
+"""What a key covers beside the settings."""
 
 
 class Trial(BaseModel):
@@ -109,12 +111,9 @@ class Trial(BaseModel):
         A hash of the settings that differ from their defaults (so that a new option invalidates
         nothing), of what the result depends on in the machine (device type, precision, threads),
         of the revisions of task, dataset and method, and of what the task's declaration says (so
-        that an edited task, or another one of its name, is another trial). This is the only
-        function that computes it.
+        that an edited task, or another one of its name, is another trial).
         """
-        identity = {**self.model_dump(), **self._identity()}
-        text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key_of(self.model_dump(), self._identity())
 
     def _identity(self) -> dict[str, int | str]:
         task, dataset = self.task_declaration, self.dataset_declaration
@@ -149,6 +148,16 @@ class Trial(BaseModel):
         if self.threads != 1:
             words.append(f"--threads {self.threads}")
         return " ".join(words)
+
+
+def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    """Return the key of a trial with these settings, revisions and digest of its task.
+
+    The only function that computes it, for who writes a record and for who checks one.
+    """
+    content = {**trial, **{name: identity[name] for name in IDENTITY}}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def task_digest(task: "Task", dataset: "Dataset") -> str:

@@ -2,14 +2,16 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
@@ -44,6 +46,32 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Print a line on standard error."""
     err.print(escape(text), soft_wrap=True)
+
+
+@contextmanager
+def live() -> Iterator[Callable[[Any], None]]:
+    """Return a function that shows a text in place of the one before; JSON data, one a line.
+
+    Not a terminal: a text is printed only when it differs from the one before.
+    """
+    shown: list[Any] = []
+    in_place = Live(console=out, auto_refresh=False) if out.is_terminal else None
+
+    def show(content: Any) -> None:
+        if shown == [content]:
+            return
+        shown[:] = [content]
+        if not isinstance(content, str):
+            sys.stdout.write(json.dumps(content, ensure_ascii=False, default=list) + "\n")
+            sys.stdout.flush()
+        elif in_place is None:
+            say(content)
+            sys.stdout.flush()
+        else:
+            in_place.update(Text(content), refresh=True)
+
+    with in_place or nullcontext():
+        yield show
 
 
 @contextmanager

@@ -210,11 +210,6 @@ class Bucket:
         """Write a file beside the trials."""
         self._put(f"{self._root}/{name}", content)
 
-    def drop_shared(self, name: str) -> None:
-        """Remove a file beside the trials, if it is there."""
-        with contextlib.suppress(FileNotFoundError), self._asked("cleared", StoreUnusable):
-            self._fs.rm_file(f"{self._root}/{name}")
-
     def where(self, key: str) -> str:
         """Return the URL of a trial's record's folder."""
         return f"{self.location}/trials/{key}"

@@ -24,10 +24,9 @@ class Compacted:
     sha256: str
     text: str
 
-    @property
-    def is_intact(self) -> bool:
-        """Whether the text is the one that was put in."""
-        return hashlib.sha256(self.text.encode()).hexdigest() == self.sha256
+    def holds(self, stamp: str) -> bool:
+        """Return whether it was made from what has this stamp now, and is as it was made."""
+        return self.stamp == stamp and self.sha256 == _digest(self.text.encode())
 
     def record(self, where: str, key: str) -> Record:
         """Return the record of trial `key`; its seal was checked when it was put in.
@@ -89,9 +88,13 @@ def compact(place: Place) -> Written:
             refused.append(str(error))
             continue
         digests[key] = record.seal.digest if record.seal is not None else None
-        rows.append((key, stamps[key], hashlib.sha256(content).hexdigest(), content.decode()))
+        rows.append((key, stamps[key], _digest(content), content.decode()))
     frame = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
     buffer = io.BytesIO()
     frame.sort("key").write_parquet(buffer)
     place.save_shared(INDEX, buffer.getvalue())
     return Written(len(rows), refused, place.clear(digests))
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

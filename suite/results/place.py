@@ -61,9 +61,6 @@ class Place(Protocol):
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file that concerns the whole store, in one go."""
 
-    def drop_shared(self, name: str) -> None:
-        """Remove a file that concerns the whole store, if it is there."""
-
     def where(self, key: str) -> str:
         """Return where a trial's files are, for people."""
 

@@ -15,6 +15,9 @@ from suite.results.seal import Seal, is_intact, sealed
 SCHEMA_VERSION = 2
 """1: records without a seal, which are read as they are. 2: the store seals what it writes."""
 
+TRIAL_FIELDS = frozenset(Trial.model_fields)
+FLOPS = frozenset({"training", "inference", "inference_dense"})
+
 Damage = Literal["truncated", "altered", "foreign", "newer"]
 
 
@@ -93,10 +96,10 @@ class Record(BaseModel):
     @model_validator(mode="after")
     def _complete(self) -> "Record":
         """Refuse what no trial leaves: readers rely on these."""
-        missing = set(Trial.model_fields) - set(self.trial)
+        missing = TRIAL_FIELDS - self.trial.keys()
         if self.status == "done":
-            missing |= {"test_accuracy"} - set(self.metrics)
-            missing |= {"training", "inference", "inference_dense"} - set(self.flops)
+            missing |= {"test_accuracy"} - self.metrics.keys()
+            missing |= FLOPS - self.flops.keys()
         if missing:
             raise ValueError(f"the record lacks {', '.join(sorted(missing))}")
         return self

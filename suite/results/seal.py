@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from suite.results.place import RECORD, safe_name
+from suite.results.place import NAME, RECORD
 
 DIGEST = r"^[0-9a-f]{64}$"
 
@@ -22,20 +22,15 @@ class SealedFile(BaseModel):
 
 
 class Seal(BaseModel):
-    """What a record was when it was stored: its own digest and its files by name."""
+    """What a record was when it was stored: its own digest, and its files by name.
+
+    A name that leads out of the trial's folder is refused: others may have written it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     digest: str = Field(pattern=DIGEST)
-    files: dict[str, SealedFile] = {}
-
-    @field_validator("files")
-    @classmethod
-    def _safe(cls, files: dict[str, SealedFile]) -> dict[str, SealedFile]:
-        """Refuse names that lead out of the trial's folder: others may have written them."""
-        for name in files:
-            safe_name(name)
-        return files
+    files: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], SealedFile] = {}
 
 
 def sealed(content: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:

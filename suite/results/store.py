@@ -1,17 +1,20 @@
 """The store: what trials leave, by key; each all there or not at all."""
 
+import contextlib
+import gc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.errors import InvalidInput
 from suite.redact import redact_bytes
-from suite.results.compact import Compacted, read_index
+from suite.results.compact import read_index
 from suite.results.folder import Folder
 from suite.results.place import RECORD, Place, StoreUnusable, safe_key, safe_name
 from suite.results.record import Record, seal_files
 
 __all__ = ["Store", "StoreUnusable"]
 
+AT_ONCE = 2500
 TEXT = (".json", ".txt", ".yaml", ".log")
 
 
@@ -132,34 +135,23 @@ class Store:
         Raises:
             InvalidInput: one is damaged.
         """
-        index = read_index(self._place)
-        stamps = self._place.stamps() if index else dict.fromkeys(self.keys(), "")
-        current = {
-            key: row
-            for key, stamp in stamps.items()
-            if (row := index.get(key)) is not None and row.stamp == stamp and row.is_intact
-        }
-        others = self._place.load_records([key for key in stamps if key not in current])
-        yield from _in_order(current, others, self._place)
-
-    def load_checkpoint(self, key: str) -> bytes | None:
-        """Return what an unfinished trial left to go on from; None if there is nothing."""
-        try:
-            return self._place.load_shared(_checkpoint(key))
-        except FileNotFoundError:
-            return None
-
-    def save_checkpoint(self, key: str, content: bytes) -> None:
-        """Keep what an unfinished trial can go on from, in place of what was kept before.
-
-        Raises:
-            StoreUnusable: it cannot be written; what was kept before is still there.
-        """
-        self._place.save_shared(_checkpoint(key), content)
-
-    def drop_checkpoint(self, key: str) -> None:
-        """Forget what a trial that has ended could have gone on from."""
-        self._place.drop_shared(_checkpoint(key))
+        place = self._place
+        index = read_index(place)
+        stamps = place.stamps() if index else dict.fromkeys(self.keys(), "")
+        keys = list(stamps)
+        for start in range(0, len(keys), AT_ONCE):
+            chunk = keys[start : start + AT_ONCE]
+            current = {k: row for k in chunk if (row := index.get(k)) and row.holds(stamps[k])}
+            others = dict(place.load_records([key for key in chunk if key not in current]))
+            with _no_collection():
+                found = [
+                    current[key].record(place.location, key)
+                    if key in current
+                    else Record.from_json(others[key], f"{place.where(key)}/{RECORD}", key)
+                    for key in chunk
+                    if key in current or key in others
+                ]
+            yield from found
 
     @property
     def place(self) -> Place:
@@ -175,27 +167,16 @@ class Store:
         return self._place
 
 
-def _in_order(
-    current: dict[str, Compacted], others: Iterator[tuple[str, bytes]], place: Place
-) -> Iterator[Record]:
-    """Yield records by key, from two sources that are each in order."""
-    waiting = next(others, None)
-    for key, row in current.items():
-        while waiting is not None and waiting[0] < key:
-            yield _parsed(*waiting, place)
-            waiting = next(others, None)
-        yield row.record(place.location, key)
-    while waiting is not None:
-        yield _parsed(*waiting, place)
-        waiting = next(others, None)
-
-
-def _checkpoint(key: str) -> str:
-    return f"checkpoints/{safe_key(key)}"
-
-
-def _parsed(key: str, content: bytes, place: Place) -> Record:
-    return Record.from_json(content, f"{place.where(key)}/{RECORD}", key)
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from looking for cycles: among many new records that takes half the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _open(location: str) -> Place:

@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import detector, loop, overhead
+from tests.bench import detector, loop, overhead, robustness, store
 
 BENCHMARKS = {
     "loop": loop.run,
@@ -10,6 +10,9 @@ BENCHMARKS = {
     "lenet": overhead.lenet,
     "resnet": overhead.resnet_20,
     "memory": overhead.memory,
+    "corruptions": robustness.corrupted,
+    "measures": robustness.added,
+    "store": store.run,
 }
 
 if __name__ == "__main__":

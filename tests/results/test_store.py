@@ -285,26 +285,3 @@ def test_trials_written_at_the_same_time_are_all_kept(store):
         thread.join()
     assert store.keys() == keys
     assert [record.notes for record in store.records()] == [[key] for key in keys]
-
-
-# ---------------------------------------------------------------- unfinished trials
-
-
-def test_a_checkpoint_is_kept_beside_the_trials_until_it_is_dropped(store):
-    assert store.load_checkpoint(KEY) is None
-    store.save_checkpoint(KEY, b"first")
-    store.save_checkpoint(KEY, b"second")
-    assert store.load_checkpoint(KEY) == b"second"
-    assert store.keys() == []
-    store.drop_checkpoint(KEY)
-    store.drop_checkpoint(KEY)
-    assert store.load_checkpoint(KEY) is None
-
-
-def test_a_full_disk_leaves_the_older_checkpoint(store, monkeypatch):
-    store.save_checkpoint(KEY, b"first")
-    monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(StoreUnusable):
-        store.save_checkpoint(KEY, b"second")
-    assert store.load_checkpoint(KEY) == b"first"
-    assert [path.name for path in (store.root / "checkpoints").iterdir()] == [KEY]

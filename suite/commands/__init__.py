@@ -1,0 +1,1 @@
+"""Verbs of the `resonance` command that have files of their own."""

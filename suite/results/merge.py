@@ -1,0 +1,91 @@
+"""Joining two stores: what one has is added to the other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from suite.errors import InvalidInput
+from suite.results.place import NAME, RECORD
+from suite.results.record import Record
+from suite.results.store import Store
+from suite.results.verify import Finding, check
+
+
+@dataclass
+class Merged:
+    """What happened to the trials of the source, by key.
+
+    Attributes:
+        added: the target had none.
+        replaced: the target's had failed, or was broken.
+        same: the target has the very same.
+        kept: the target has another record of the trial, which stays.
+        differing: those of `kept` that did not end with the same weights, bit by bit.
+        refused: broken in the source, with what is wrong.
+    """
+
+    added: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    refused: list[Finding] = field(default_factory=list)
+
+
+def merge(
+    source: Store, target: Store, progress: Callable[[int], None] = lambda trials: None
+) -> Merged:
+    """Add to `target` what `source` has; a finished trial is never replaced, nothing is removed.
+
+    Doing it again changes nothing.
+
+    Raises:
+        StoreUnusable: `target` cannot be written.
+    """
+    target.prepare()
+    done = Merged()
+    for key in source.keys():  # noqa: SIM118 - a store is no dict
+        _merge_one(source, target, key, done)
+        progress(1)
+    return done
+
+
+def _merge_one(source: Store, target: Store, key: str, done: Merged) -> None:
+    ours, findings = check(source.place, key)
+    if broken := [finding for finding in findings if finding.broken]:
+        done.refused += broken
+        return
+    if ours is None:  # a folder without a record: not finished
+        return
+    theirs, findings = check(target.place, key)
+    if theirs is None or any(finding.broken for finding in findings):
+        replaces = any(finding.broken for finding in findings)
+    elif _digest(theirs) == _digest(ours):
+        done.same.append(key)
+        return
+    elif theirs.status == "failed" and ours.status == "done":
+        replaces = True
+    else:
+        done.kept.append(key)
+        if (theirs.status, theirs.digests) != (ours.status, ours.digests):
+            done.differing.append(key)
+        return
+    try:
+        files = _files(source, key, ours)
+    except (InvalidInput, FileNotFoundError) as error:  # a link in an old trial, say
+        done.refused.append(Finding("unreadable", source.where(key), str(error)))
+        return
+    target.write(key, files)
+    (done.replaced if replaces else done.added).append(key)
+
+
+def _files(source: Store, key: str, record: Record) -> dict[str, bytes]:
+    """Return a trial's files: those of its seal, or what an old trial has."""
+    if record.seal is not None:
+        names = list(record.seal.files)
+    else:
+        names = [name for name in source.names(key) if NAME.fullmatch(name)]
+    return {name: source.load(key, name) for name in {RECORD, *names}}
+
+
+def _digest(record: Record) -> str:
+    return record.seal.digest if record.seal is not None else record.model_dump_json()

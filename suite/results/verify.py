@@ -1,0 +1,149 @@
+"""Looking a store over: what is truncated, altered or foreign, and what to do about it."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from suite.config import key_of
+from suite.errors import InvalidInput
+from suite.results.compact import INDEX, read_index
+from suite.results.place import RECORD, Place
+from suite.results.record import Record, Unreadable
+from suite.results.store import Store
+
+Kind = Literal[
+    "truncated", "altered", "foreign", "newer", "unreadable", "missing", "unsealed", "leftover"
+]
+REMEDY: dict[Kind, str] = {
+    "truncated": "delete {where} and run its study again",
+    "altered": "delete {where} and run its study again, or fetch it anew from where it was made",
+    "foreign": "move it out of the store",
+    "newer": "update resonance-bench",
+    "unreadable": "see to the rights and the disk, then verify again",
+    "missing": "delete {where} and run its study again",
+    "unsealed": "nothing: it is from before records were sealed and is read as it is",
+    "leftover": "nothing, while its process runs; else delete it (`store compact` may, too)",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as the store left it.
+
+    `broken` findings are not served as results; the others are only told.
+    """
+
+    kind: Kind
+    where: str
+    what: str
+
+    @property
+    def broken(self) -> bool:
+        """Whether the trial must be deleted or replaced."""
+        return self.kind not in ("unsealed", "leftover")
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return REMEDY[self.kind].format(where=self.where)
+
+
+@dataclass
+class Verified:
+    """What `verify` found: how many trials it looked at, and how many are whole."""
+
+    checked: int = 0
+    sound: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def broken(self) -> list[Finding]:
+        """The findings that need somebody."""
+        return [finding for finding in self.findings if finding.broken]
+
+
+def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> Verified:
+    """Check every trial of a store against its seal: the record, and each file beside it."""
+    place, found = store.place, Verified()
+    digests: dict[str, str | None] = {}
+    for key in store.keys():  # noqa: SIM118 - a store is no dict
+        record, findings = check(place, key)
+        found.checked += 1
+        found.sound += not any(finding.broken for finding in findings)
+        found.findings += findings
+        if record is not None:
+            digests[key] = record.seal.digest if record.seal is not None else None
+        progress(1)
+    for path in place.leftovers(digests):
+        kind: Kind = (
+            "leftover" if "/." in path or digests.keys() & set(path.split("/")) else "foreign"
+        )
+        found.findings.append(Finding(kind, path, "no part of any trial"))
+    found.findings += _check_index(place)
+    return found
+
+
+def check(place: Place, key: str) -> tuple[Record | None, list[Finding]]:
+    """Return a trial's record, if it can be read, and what is wrong with the trial."""
+    where = place.where(key)
+    try:
+        record = Record.from_json(place.load(key, RECORD, None), f"{where}/{RECORD}", key)
+    except FileNotFoundError:
+        return None, [Finding("leftover", where, "a folder without a record")]
+    except Unreadable as error:
+        return None, [Finding(error.kind, where, _first(error))]
+    except InvalidInput as error:
+        return None, [Finding("unreadable", where, _first(error))]
+    if (expected := _key(record)) != key:
+        what = f"the settings in {RECORD} are those of trial {expected}"
+        return record, [Finding("foreign", where, what)]
+    if record.seal is None:
+        return record, [Finding("unsealed", where, f"{RECORD} has no seal to check it by")]
+    return record, list(_check_files(place, key, record))
+
+
+def _check_files(place: Place, key: str, record: Record) -> Iterable[Finding]:
+    assert record.seal is not None
+    where, seal = place.where(key), record.seal
+    for name, sealed in seal.files.items():
+        try:
+            content = place.load(key, name, seal.digest)
+        except FileNotFoundError:
+            yield Finding("missing", where, f"{name} is not there")
+            continue
+        except InvalidInput as error:
+            yield Finding("unreadable", where, _first(error))
+            continue
+        if len(content) < sealed.size:
+            what = f"{name} has {len(content)} of {sealed.size} bytes"
+            yield Finding("truncated", where, what)
+        elif hashlib.sha256(content).hexdigest() != sealed.sha256:
+            yield Finding("altered", where, f"{name} is not the file that was stored")
+    for name in set(place.names(key, seal.digest)) - set(seal.files) - {RECORD}:
+        yield Finding("foreign", f"{where}/{name}", "no file of this trial")
+
+
+def _key(record: Record) -> str:
+    """Return the key that a record's settings have; empty where they name none."""
+    try:
+        return key_of(record.trial, record.configuration)
+    except (KeyError, TypeError, ValueError):
+        return ""
+
+
+def _check_index(place: Place) -> Iterable[Finding]:
+    """Look for rows that claim to be current and say something else than the record."""
+    index = read_index(place)
+    if not index:
+        return
+    stamps = place.stamps()
+    current = [key for key, row in index.items() if stamps.get(key) == row.stamp]
+    for key, content in place.load_records(current):
+        if content.decode(errors="replace") != index[key].text:
+            where = f"{place.location}/{INDEX}"
+            yield Finding("altered", where, f"its row of trial {key} is not that trial's record")
+
+
+def _first(error: InvalidInput) -> str:
+    return str(error).split(": delete")[0]
