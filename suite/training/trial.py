@@ -32,6 +32,7 @@ from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible, seed_global
 from tasks import build
+from tasks.objective import METRICS
 from tasks.pipeline import Data, load_data, training_examples
 
 KEEP_WEIGHTS_BELOW = 50 * 2**20
@@ -188,7 +189,7 @@ def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> 
         )
     if missed := sparsifier.missed_target():
         raise TrialFailed(f"{trial.method} did not end at its sparsity: {missed}")
-    metrics = _metrics(training)
+    metrics = _metrics(training, trial)
     measured = _measure(training, trial)
     tensors = _tensors(model, sparsifier)
     forward = training.ledger.flops
@@ -272,13 +273,14 @@ def _try_model(model: nn.Module, data: Data, trial: Trial) -> ForwardFlops:
     return flops
 
 
-def _metrics(training: Training) -> dict[str, float]:
-    model, data = training.model, training.data
+def _metrics(training: Training, trial: Trial) -> dict[str, float]:
+    model, data, task = training.model, training.data, trial.task_declaration
     test = evaluate(model, data.test)
     if not math.isfinite(test.nll):
+        layer = first_non_finite(model, data.test.pool(1, trial.seed).x)
         raise TrialFailed(
-            f"the trained network's test loss is {test.nll}, first in layer "
-            f"'{first_non_finite(model, data.test.x[:1])}': training diverged at its end"
+            f"the trained network's test loss is {test.nll}, first in layer '{layer}': training "
+            "diverged at its end"
         )
     metrics = {"test_accuracy": test.accuracy, "test_nll": test.nll, "test_ece": test.ece}
     if len(data.validation):
@@ -287,6 +289,10 @@ def _metrics(training: Training) -> dict[str, float]:
     rounded = rounded_accuracy(model, data.test, bits)
     metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
     metrics["train_loss"] = training.curves.last("train_loss")
+    metrics[f"test_{task.metric}"] = METRICS[task.metric](test.accuracy, test.nll)
+    if task.compare:
+        masks = {layer.name: layer.mask for layer in training.sparsifier.layers}
+        metrics |= load(task.compare, task.origin)(trial.dataset_declaration, masks)
     return metrics
 
 
