@@ -1,0 +1,150 @@
+"""What a tracking service is shown of a trial, from its folder in the store alone."""
+
+import io
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from suite.results.record import Record
+from suite.results.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+LONGEST_TAG = 64
+LARGEST_PICTURE = 256
+ARTIFACT_FILES = ("model.safetensors", "record.json", "trial.json")
+
+
+@dataclass(frozen=True)
+class View:
+    """A trial as a run: what it was told, what it did, what came out.
+
+    Attributes:
+        record: the trial's record.
+        curves: its curves (round, step, series, layer, index, value); None where there are none.
+        masks: the final mask of each layer, as shares of active connections in a picture.
+    """
+
+    record: Record
+    curves: "pl.DataFrame | None"
+    masks: "dict[str, np.ndarray]"
+
+    @property
+    def digest(self) -> str:
+        """What changes when the trial's record does."""
+        seal = self.record.seal
+        return seal.digest if seal is not None else self.record.model_dump_json()
+
+    @property
+    def name(self) -> str:
+        """The trial in a few words."""
+        trial = self.record.trial
+        return f"{trial['task']} {trial['method']} s={trial['sparsity']:g} seed={trial['seed']}"
+
+    @property
+    def tags(self) -> list[str]:
+        """Words to filter runs by."""
+        trial, status = self.record.trial, self.record.status
+        words = [trial["task"], trial["method"], f"s={trial['sparsity']:g}", status]
+        return [str(word)[:LONGEST_TAG] for word in words]
+
+    def config(self) -> dict[str, Any]:
+        """Return every setting with its value, and where the trial ran."""
+        record = self.record
+        more = {"environment": record.environment, "data": record.data, "key": record.key}
+        content: dict[str, Any] = json.loads(json.dumps({**record.configuration, **more}))
+        return content
+
+    def summary(self) -> dict[str, Any]:
+        """Return what came out: metrics, FLOPs, times, sparsity of the whole and of each layer."""
+        record = self.record
+        return {
+            "status": record.status,
+            **record.metrics,
+            **{f"flops/{name}": value for name, value in record.flops.items()},
+            **{f"time/{n}": v for n, v in record.timing.items() if v is not None},
+            **({"sparsity": record.sparsity} if record.layers else {}),
+            **{f"sparsity/{x.name}": x.zeros / x.size for x in record.layers if x.size},
+            **({"error": record.error.get("message", "")} if record.error else {}),
+        }
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """Yield for each step its values by series; a histogram is a list of values."""
+        if self.curves is None:
+            return
+        by_step = self.curves.sort("round", "step", maintain_order=True)
+        for (number, step), rows in by_step.group_by("round", "step", maintain_order=True):
+            found: dict[str, Any] = {"round": number, "step": step}
+            for (series, layer), values in rows.group_by("series", "layer", maintain_order=True):
+                name = f"{series}/{layer}" if layer else str(series)
+                numbers = values["value"].to_list()
+                found[name] = numbers[0] if len(numbers) == 1 else numbers
+            yield found
+
+    def pictures(self) -> dict[str, bytes]:
+        """Return charts of masks, churn, threshold and spectra as PNG, by name."""
+        if self.curves is None or self.curves.is_empty():
+            return {}
+        from leaderboard.charts import picture, trial_charts
+
+        steps = int(self.curves["step"].max() or 1)  # type: ignore[arg-type]
+        charts = trial_charts(self.curves, steps)
+        return {name: picture(chart) for name, chart in charts.items() if name != "learning"}
+
+
+def view(store: Store, key: str) -> View | None:
+    """Return what is to be shown of a trial; None where there is no record.
+
+    Raises:
+        InvalidInput: its record is damaged.
+    """
+    if (record := store.read(key)) is None:
+        return None
+    return View(record, _curves(store, key), _masks(store, key))
+
+
+def _curves(store: Store, key: str) -> "pl.DataFrame | None":
+    import polars as pl
+
+    try:
+        return pl.read_parquet(io.BytesIO(store.load(key, "curves.parquet")))
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        return None
+
+
+def _masks(store: Store, key: str) -> "dict[str, np.ndarray]":
+    try:
+        content = store.load(key, "model.safetensors")
+        return dict(mask_pictures(content))
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return {}
+
+
+def mask_pictures(content: bytes) -> "Iterator[tuple[str, np.ndarray]]":
+    """Yield each mask in a safetensors file as a grey picture: uint8, white where all is active.
+
+    Rows are outputs. A larger mask is drawn smaller, each point the share that is active there.
+    """
+    import numpy as np
+
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    for name, about in header.items():
+        if not name.startswith("mask/") or about["dtype"] != "BOOL" or not about["shape"]:
+            continue
+        begin, end = (8 + length + offset for offset in about["data_offsets"])
+        active = np.frombuffer(content[begin:end], dtype=np.uint8).reshape(about["shape"][0], -1)
+        if active.size == 0:
+            continue
+        shares = active.astype(np.float64)
+        for axis in (0, 1):
+            size = shares.shape[axis]
+            edges = np.linspace(0, size, min(size, LARGEST_PICTURE), endpoint=False).astype(int)
+            counts = np.diff([*edges, size])
+            sums = np.add.reduceat(shares, edges, axis=axis)
+            shares = sums / (counts[:, None] if axis == 0 else counts)
+        yield name.removeprefix("mask/"), (shares * 255).round().astype(np.uint8)

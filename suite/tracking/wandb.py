@@ -1,0 +1,212 @@
+"""Trials as Weights & Biases runs: id = key, group = study, job type = method.
+
+This module imports wandb when a run is made, not before. It runs in a process of its own
+(`suite.tracking.tracker`), because wandb may hang, exit or fill its pipes.
+"""
+
+import io
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from suite.errors import InvalidInput
+from suite.results.place import Place
+from suite.results.store import Store
+from suite.tracking.view import ARTIFACT_FILES, View, view
+
+PROJECT = "resonance-bench"
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+START_SECONDS, FINISH_SECONDS = 30.0, 120.0
+
+
+class Mode(StrEnum):
+    """Where runs go: to the server, to a folder for `wandb sync`, or nowhere."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How runs are published.
+
+    Attributes:
+        mode: see `Mode`.
+        project: W&B's project.
+        entity: W&B's user or team; its own default if None.
+        group: what runs are grouped by, a study's name.
+        artifacts: whether weights and masks are kept there too.
+        folder: where wandb keeps its files.
+    """
+
+    mode: Mode = Mode.OFF
+    project: str = PROJECT
+    entity: str | None = None
+    group: str | None = None
+    artifacts: bool = False
+    folder: str = "."
+
+    def __post_init__(self) -> None:
+        for what, name in (("project", self.project), ("entity", self.entity)):
+            if name is not None and not NAME.fullmatch(name):
+                raise InvalidInput(
+                    f"W&B {what} {name!r:.60} is not usable: give letters, digits, '.', '_', '-'"
+                )
+
+    @classmethod
+    def for_store(cls, store: Store, **given: Any) -> "Settings":
+        """Return settings whose files lie with the store, or here if it is under a URL."""
+        return cls(**{"folder": str(store.root.absolute()) if store.local else "."} | given)
+
+
+def publish(store: Store, key: str, settings: Settings) -> str:
+    """Make a trial's run; return where it is. What is published already is left as it is.
+
+    A run is written whole from the finished trial. So one that was interrupted and resumed has one
+    run, and offline, where W&B cannot resume, a newer run takes the place of the older one.
+
+    Raises:
+        InvalidInput: there is no such trial, or its record is damaged.
+        Exception: whatever wandb raises.
+    """
+    found = view(store, key)
+    if found is None:
+        raise InvalidInput(f"trial {key} has no record in {store.location}")
+    if (where := published(store.place, found, settings)) is not None:
+        return where
+    where = _write(store, found, settings)
+    mark = {"digest": found.digest, "where": where, "artifacts": settings.artifacts}
+    store.place.save_shared(_mark(key, settings), json.dumps(mark).encode())
+    return where
+
+
+def published(place: Place, found: View, settings: Settings) -> str | None:
+    """Return where a run of this very record is; None if it has not been published."""
+    try:
+        mark = json.loads(place.load_shared(_mark(found.record.key, settings)))
+        where, same = str(mark["where"]), mark["digest"] == found.digest
+        enough = bool(mark["artifacts"]) or not settings.artifacts
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    there = settings.mode is Mode.ONLINE or _whole(Path(where))
+    return where if same and enough and there else None
+
+
+def _mark(key: str, settings: Settings) -> str:
+    entity = settings.entity or "default"
+    return f"published/wandb-{settings.mode}/{entity}/{settings.project}/{key}.json"
+
+
+def _whole(folder: Path) -> bool:
+    return any(path.stat().st_size > 0 for path in folder.glob("*.wandb"))
+
+
+def _write(store: Store, found: View, settings: Settings) -> str:
+    import wandb
+
+    key, failed = found.record.key, found.record.status == "failed"
+    folder = Path(settings.folder)
+    (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    # Artifacts wait here for `wandb sync`; by default in the home folder, far from their run.
+    os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb" / "data"))
+    run = wandb.init(
+        mode=settings.mode.value,  # type: ignore[arg-type]
+        id=key,
+        name=found.name,
+        project=settings.project,
+        entity=settings.entity,
+        group=settings.group,
+        job_type=found.record.trial["method"],
+        tags=found.tags,
+        config=found.config(),
+        dir=str(folder),
+        reinit="create_new",
+        settings=_quiet(wandb),
+    )
+    try:
+        _log(wandb, run, found)
+        if settings.artifacts:
+            run.log_artifact(_artifact(wandb, store, found))
+    except BaseException:
+        run.finish(exit_code=1)
+        raise
+    where = Path(run.settings.sync_dir)
+    url = str(run.url) if settings.mode is Mode.ONLINE else ""  # offline it complains
+    run.finish(exit_code=int(failed))
+    if settings.mode is Mode.ONLINE:
+        return url
+    if folder.resolve() not in where.resolve().parents or not _whole(where):
+        raise OSError(f"wandb wrote nothing to {folder}")
+    for older in (folder / "wandb").glob(f"offline-run-*-{key}"):
+        if older.resolve() != where.resolve():
+            shutil.rmtree(older, ignore_errors=True)
+    return str(where)
+
+
+def _quiet(wandb: Any) -> Any:
+    """Return settings under which wandb prints nothing and looks at nothing of this machine."""
+    logging.getLogger("wandb").setLevel(logging.CRITICAL)
+    return wandb.Settings(
+        silent=True,
+        console="off",
+        program="resonance",
+        disable_git=True,
+        save_code=False,
+        x_disable_meta=True,
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+        x_save_requirements=False,
+        init_timeout=START_SECONDS,
+        finish_timeout=FINISH_SECONDS,
+        finish_timeout_raises=True,
+    )
+
+
+def _log(wandb: Any, run: Any, found: View) -> None:
+    run.define_metric("*", step_metric="step")
+    for row in found.history():
+        run.log({name: _value(wandb, value) for name, value in row.items()})
+    figures = {
+        f"figures/{name}": _image(wandb, content) for name, content in found.pictures().items()
+    }
+    figures |= {f"masks/{name}": wandb.Image(mask) for name, mask in found.masks.items()}
+    if figures:
+        run.log(figures)
+    for name, value in found.summary().items():
+        run.summary[name] = value
+
+
+def _value(wandb: Any, value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    edges = [number / len(value) for number in range(len(value) + 1)]
+    return wandb.Histogram(np_histogram=(value, edges))
+
+
+def _image(wandb: Any, content: bytes) -> Any:
+    from PIL import Image
+
+    return wandb.Image(Image.open(io.BytesIO(content)))
+
+
+def _artifact(wandb: Any, store: Store, found: View) -> Any:
+    key = found.record.key
+    artifact = wandb.Artifact(f"trial-{key}", type="model", metadata={"key": key})
+    for name in ARTIFACT_FILES:
+        try:
+            content = store.load(key, name)
+        except FileNotFoundError:
+            continue
+        with tempfile.NamedTemporaryFile() as file:  # wandb copies it
+            file.write(content)
+            file.flush()
+            artifact.add_file(file.name, name=name)
+    return artifact
