@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup quickstart test lint bench clean
+.PHONY: setup quickstart test lint bench docs clean
 
 setup: $(READY)
 
@@ -31,6 +31,9 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+docs: setup
+	@$(BIN)/python -m suite.pages
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

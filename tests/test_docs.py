@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from suite.config import Study
+from suite.pages import PAGES
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,3 +52,9 @@ def test_the_loop_in_the_readme_runs_as_it_stands(tmp_path):
 def test_the_study_in_the_readme_is_valid():
     study = Study.make(**yaml.safe_load(blocks("README.md", "yaml")[0]))
     assert len(study.trials()) == 5 + 5 * 2 * 3
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_generated_pages_say_what_the_declarations_say(page):
+    written = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert written == PAGES[page](), "run `make docs`"

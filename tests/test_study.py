@@ -62,10 +62,10 @@ def test_one_method_under_two_settings_is_two_entries():
     assert len({trial.key for trial in trials}) == 2
 
 
-def test_quickstart_has_66_trials():
+def test_quickstart_has_75_trials():
     trials = load_study("quickstart").trials()
-    assert len(trials) == 66
-    assert len({trial.key for trial in trials}) == 66
+    assert len(trials) == 75
+    assert len({trial.key for trial in trials}) == 75
 
 
 @pytest.mark.parametrize("name", shipped_studies())

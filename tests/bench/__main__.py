@@ -2,10 +2,11 @@
 
 import sys
 
-from tests.bench import detector, loop, overhead, robustness, store
+from tests.bench import detector, loop, overhead, robustness, store, update
 
 BENCHMARKS = {
     "loop": loop.run,
+    "update": update.run,
     "detector": detector.run,
     "lenet": overhead.lenet,
     "resnet": overhead.resnet_20,

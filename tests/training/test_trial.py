@@ -1,10 +1,12 @@
 import io
+import math
 
 import polars as pl
 import pytest
 import torch
 from safetensors.torch import load
 
+import suite.training.rounds
 from suite import registry
 from suite.errors import InvalidInput, TrialFailed
 from suite.training.trial import make_model, make_plan, run_trial
@@ -163,3 +165,54 @@ def test_accuracies_at_few_bits_are_on_record():
 def test_digits_are_learnt():
     outcome = run_trial(trial("dense", recipe={"epochs": 20}))
     assert outcome.record.metrics["test_accuracy"] >= 0.96
+
+
+def test_a_small_dense_trial_has_the_sparse_networks_parameters_and_its_own_operations():
+    small, dense = run_trial(trial("small_dense")).record, run_trial(trial("dense")).record
+    prunable = sum(math.prod(layer.shape) for layer in dense.layers)
+    biases = 128 + 64 + 10
+    budget = prunable + biases - int(0.9 * prunable)
+    weights = sum(math.prod(layer.shape) for layer in small.layers)
+    units = sum(layer.shape[0] for layer in small.layers)
+    assert 0.9 * budget < weights + units <= budget
+    assert small.flops["inference_dense"] == dense.flops["inference_dense"]
+    assert small.flops["inference"] == 2 * weights
+    assert small.metrics["test_accuracy"] > 0.5
+
+
+def test_small_dense_needs_a_model_with_a_width(monkeypatch):
+    import tasks.models.mlp
+
+    def stiff(shape, classes, *, hidden):
+        return torch.nn.Linear(2, 2)
+
+    monkeypatch.setattr(tasks.models.mlp, "mlp", stiff)
+    with pytest.raises(InvalidInput, match="takes no 'width'"):
+        run_trial(trial("small_dense"))
+
+
+def test_a_reinitialised_ticket_starts_its_last_round_from_new_weights(monkeypatch):
+    seen = []
+    original = suite.training.rounds.train
+
+    def watched(training, start, *rest):
+        seen.append([p.detach().clone() for p in training.model.parameters()])
+        original(training, start, *rest)
+
+    monkeypatch.setattr(suite.training.rounds, "train", watched)
+    options = {"control": "reinit", "rate": 0.5}
+    ticket = run_trial(trial("lottery_ticket", recipe={"epochs": 1}, hyperparameters=options))
+    first, *between, last = seen
+    for weights in between:
+        for now, before in zip(weights, first, strict=True):
+            assert torch.equal(now[now != 0], before[now != 0])
+    moved = [bool((now[now != 0] != b[now != 0]).all()) for now, b in zip(last, first, strict=True)]
+    assert all(moved)
+    assert ticket.record.status == "done"
+
+
+def test_scoring_is_charged_to_the_training_operations():
+    plain, scored = (run_trial(trial(m)).record for m in ("static", "snip"))
+    steps = plain.flops["training"] / plain.flops["inference"] / 3
+    expected = 3 * scored.flops["inference"] * steps + 3 * 128 * scored.flops["inference_dense"]
+    assert scored.flops["training"] == pytest.approx(expected, rel=1e-9)
