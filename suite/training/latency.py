@@ -20,6 +20,8 @@ BATCHES = (1, 128)
 WARM_UP = 5
 FEWEST, MOST, SECONDS = 20, 500, 1.0
 """Runs: at least so many; more until a second has passed, but no more than the most."""
+LONGEST, SCARCE = 10.0, 3
+"""A network so slow that the fewest runs take longer than these seconds has three."""
 
 
 @dataclass
@@ -78,16 +80,27 @@ def _measure(
 
 
 def _median_seconds(model: nn.Module, batch: Tensor) -> float:
-    for _ in range(WARM_UP):
-        model(batch)
-    times: list[float] = []
-    while len(times) < FEWEST or (sum(times) < SECONDS and len(times) < MOST):
-        _wait(batch)
-        began = time.perf_counter()
-        model(batch)
-        _wait(batch)
-        times.append(time.perf_counter() - began)
+    warm_up, times = [_seconds(model, batch)], list[float]()
+    while len(warm_up) < WARM_UP and sum(warm_up) < SECONDS:
+        warm_up.append(_seconds(model, batch))
+    while not _enough(times):
+        times.append(_seconds(model, batch))
     return statistics.median(times)
+
+
+def _enough(times: list[float]) -> bool:
+    """Return whether these runs will do."""
+    if sum(times) > LONGEST:
+        return len(times) >= SCARCE
+    return len(times) >= FEWEST and (sum(times) >= SECONDS or len(times) >= MOST)
+
+
+def _seconds(model: nn.Module, batch: Tensor) -> float:
+    _wait(batch)
+    began = time.perf_counter()
+    model(batch)
+    _wait(batch)
+    return time.perf_counter() - began
 
 
 def _wait(batch: Tensor) -> None:

@@ -65,6 +65,18 @@ def test_the_median_is_of_what_the_model_takes():
     assert 0.002 <= found["dense_1"] < 0.02 <= found["dense_128"] < 0.2
 
 
+@pytest.mark.parametrize(
+    ("seconds", "runs"), [(1e-4, 500), (0.01, 100), (0.25, 20), (1.0, 11), (4.0, 3), (60.0, 3)]
+)
+def test_a_fast_network_has_many_runs_and_a_slow_one_few(monkeypatch, seconds, runs):
+    monkeypatch.setattr(latency, "SECONDS", 1.0)
+    monkeypatch.setattr(latency, "FEWEST", 20)
+    times = []
+    while not latency._enough(times):
+        times.append(seconds)
+    assert len(times) == pytest.approx(runs, abs=1)
+
+
 def test_a_conversion_that_computes_something_else_is_not_timed(monkeypatch):
     monkeypatch.setattr(latency, "with_csr", lambda model: nn.Sequential(model, nn.ReLU()))
     found = measure_latency(nn.Linear(4, 3), torch.randn(10, 4))
