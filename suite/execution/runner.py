@@ -1,15 +1,25 @@
 """Running trials: each ends as a folder in the store, done or failed, and the study goes on."""
 
+import signal
+import threading
 import traceback
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
+from typing import Protocol
 
 from suite.config import Trial
 from suite.errors import InvalidInput
+from suite.execution.checkpoints import Checkpoints
+from suite.execution.endings import AGAIN, TRANSIENT, Ended, Transient
 from suite.results.record import Record, failed, to_json
-from suite.results.store import Store
+from suite.results.store import Store, StoreUnusable
 
 Finished = Callable[[Trial, Record], None]
+RETRIES = 2
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -20,26 +30,199 @@ class Summary:
     failed: list[tuple[Trial, str]]
 
 
+class Engine(Protocol):
+    """Where trials run. One that has ended is in the store, or an `Ended` says why it is not."""
+
+    def free(self) -> int:
+        """Return how many trials more it takes now."""
+
+    def submit(self, trial: Trial) -> None:
+        """Take a trial."""
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return what has ended, after at most about so many seconds.
+
+        Raises:
+            StoreUnusable: results cannot be written.
+        """
+
+    def stop(self) -> None:
+        """Ask all trials to take a checkpoint and end; `wait` then tells of them."""
+
+    def close(self) -> None:
+        """End everything at once, and leave nothing running."""
+
+
+def run(
+    trials: Sequence[Trial],
+    store: Store,
+    engine: Engine,
+    finished: Finished,
+    retries: int = RETRIES,
+) -> Summary:
+    """Run the trials on an engine; call `finished` for each as it ends.
+
+    A trial whose process died is tried again, at most `retries` times, from its last checkpoint;
+    then it has failed, and is recorded as what it was. The first Ctrl-C lets the trials take a
+    checkpoint and end; the second ends them at once.
+
+    Raises:
+        StoreUnusable: results cannot be written.
+        KeyboardInterrupt: it was stopped; what had finished is in the store.
+    """
+    checkpoints = Checkpoints(store)
+    checkpoints.sweep(store)
+    waiting, attempts = deque(trials), Counter[str]()
+    failures: list[tuple[Trial, str]] = []
+    done = running = 0
+    asked_before = False
+    try:
+        with stop_signals() as asked:
+            while running or waiting:
+                if asked() and not asked_before:
+                    asked_before = True
+                    waiting.clear()
+                    engine.stop()
+                while waiting and engine.free() > 0:
+                    engine.submit(waiting.popleft())
+                    running += 1
+                for ended in engine.wait(POLL_SECONDS) if running else ():
+                    running -= 1
+                    trial, record = ended.trial, ended.record
+                    if ended.stopped:
+                        continue
+                    attempts[trial.key] += 1
+                    if record is None:
+                        again = isinstance(ended.error, AGAIN) and attempts[trial.key] <= retries
+                        if again or asked_before:
+                            waiting.extend([trial] if again and not asked_before else [])
+                            continue
+                        record = write_failure(ended, attempts[trial.key], store)
+                    if record.error is not None:
+                        failures.append((trial, record.error["message"]))
+                    else:
+                        done += 1
+                    finished(trial, record)
+    finally:
+        engine.close()
+    checkpoints.sweep(store)
+    if asked_before:
+        raise KeyboardInterrupt
+    return Summary(done, failures)
+
+
+def write_failure(ended: Ended, attempts: int, store: Store) -> Record:
+    """Write the folder of a trial whose process could not do it itself."""
+    assert ended.error is not None
+    record = failed(ended.trial, ended.error)
+    times = f" (the last of {attempts} attempts)" if attempts > 1 else ""
+    text = f"{type(ended.error).__name__}: {ended.error}{times}\n\n{ended.details}".rstrip()
+    store.write(ended.trial.key, _failure_files(ended.trial, record, text))
+    return record
+
+
 def execute(
-    trial: Trial, store: Store, progress: Callable[[int], None] = lambda steps: None
+    trial: Trial,
+    store: Store,
+    progress: Callable[[int], None] = lambda steps: None,
+    every: str = "60s",
+    stopping: Callable[[], bool] = lambda: False,
+    *,
+    raise_transient: bool = False,
 ) -> Record:
     """Run one trial in this process and write its folder; a failure is written as one.
 
+    It goes on from the trial's last checkpoint, takes one at the interval `every`, and drops it
+    once there is a record: what has failed by itself starts anew when it is run again.
+
     Raises:
-        StoreUnusable: the result cannot be written.
+        StoreUnusable: the result or a checkpoint cannot be written.
+        Interrupted: `stopping` said so; a checkpoint was taken.
+        Transient: an error that says nothing about the trial, where `raise_transient`.
     """
+    from suite.training.checkpoint import Saver
+    from suite.training.interval import Interval
     from suite.training.trial import run_trial
 
+    checkpoints = Checkpoints(store)
     try:
-        outcome = run_trial(trial, progress)
+        keeper = checkpoints.keeper(trial.key)
+        saver = Saver(trial, keeper, Interval.parse(every), stopping)
+        outcome = run_trial(trial, progress, saver)
         files, record = outcome.files(), outcome.record
+    except StoreUnusable:
+        raise
     except (Exception, SystemExit) as error:  # what a method does wrong ends its own trial only
+        if raise_transient and isinstance(error, TRANSIENT):
+            raise Transient(f"{type(error).__name__}: {error}") from error
         record = failed(trial, error)
         text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
-        files = {
-            "trial.json": to_json(trial.resolved()),
-            "record.json": record.to_json(),
-            "error.txt": f"{text}\n".encode(),
-        }
+        files = _failure_files(trial, record, text)
     store.write(trial.key, files)
+    checkpoints.drop(trial.key)
     return record
+
+
+def _failure_files(trial: Trial, record: Record, text: str) -> dict[str, bytes]:
+    return {
+        "trial.json": to_json(trial.resolved()),
+        "record.json": record.to_json(),
+        "error.txt": f"{text}\n".encode(),
+    }
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or SIGTERM) into an answer to `asked()`; the second interrupts.
+
+    Outside the main thread, where no signal arrives, `asked()` is always False.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    received: list[int] = []
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) > 1:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Inline:
+    """Runs trials in this process, one after another: for debugging, and where one is enough."""
+
+    def __init__(self, store: Store, every: str = "60s") -> None:
+        self.store = store
+        self.every = every
+        self._waiting: deque[Trial] = deque()
+        self._stopped = False
+
+    def free(self) -> int:
+        """Return 1 where nothing waits."""
+        return 1 - len(self._waiting)
+
+    def submit(self, trial: Trial) -> None:
+        """Take a trial, to run it at `wait`."""
+        self._waiting.append(trial)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Run the trial that waits; Ctrl-C reaches it by the signal handler of `run`."""
+        trial = self._waiting.popleft()
+        if self._stopped:
+            return [Ended(trial, stopped=True)]
+        return [Ended(trial, record=execute(trial, self.store, every=self.every))]
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """There is nothing to end."""
+        self._waiting.clear()

@@ -8,10 +8,8 @@ import datetime
 import functools
 import hashlib
 import importlib.util
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,14 +17,14 @@ from typing import Any, Protocol
 import torch
 
 from suite.config import Trial
-from suite.errors import Interrupted, InvalidInput
+from suite.errors import Interrupted
 from suite.training.curves import Curves
+from suite.training.interval import Interval
 from suite.training.loop import Training
 from suite.training.packing import pack, unpack
 from suite.training.rounds import Position
 
 FORMAT = "1"
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Keeper(Protocol):
@@ -37,34 +35,6 @@ class Keeper(Protocol):
 
     def write(self, content: bytes) -> None:
         """Put a checkpoint in the place of the one before."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """How often a checkpoint is taken: by time, by steps, or only when asked to stop."""
-
-    seconds: float | None = 60.0
-    steps: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> "Interval":
-        """Read ``30s``, ``5m``, ``1h``, ``500steps`` or ``off``.
-
-        Raises:
-            InvalidInput: it is none of these.
-        """
-        if text == "off":
-            return cls(None, None)
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|m|h)", text)
-        if found and float(found[1]) > 0:
-            return cls(float(found[1]) * UNITS[found[2]])
-        found = re.fullmatch(r"(\d+) ?steps?", text)
-        if found and int(found[1]) > 0:
-            return cls(None, int(found[1]))
-        raise InvalidInput(
-            f"checkpoint interval {text!r}: write a time (30s, 5m, 1h), a number of steps "
-            "(500steps), or off"
-        )
 
 
 class Saver:

@@ -11,6 +11,10 @@ from suite.config import Trial
 from suite.results.store import Store
 
 PLUGIN = """
+import os
+import signal
+import time
+
 import torch
 from suite.declare import Method
 from suite.sparsity.sparsifier import Sparsifier
@@ -46,6 +50,13 @@ METHODS = (
     method("good", "Good"),
     method("raises", "Raises"),
     method("misses", "Misses"),
+    method("segfaults", "Segfaults"),
+    method("exits", "Exits"),
+    method("allocates", "Allocates"),
+    method("hangs", "Hangs"),
+    method("dies_once", "DiesOnce"),
+    method("disconnects_once", "DisconnectsOnce"),
+    method("slow", "Slow"),
 )
 
 
@@ -70,6 +81,54 @@ class Raises(Good):
 
 class Misses(Sparsifier):
     pass
+
+
+class Segfaults(Raises):
+    def update(self, step):
+        import ctypes
+
+        ctypes.string_at(0)
+
+
+class Exits(Raises):
+    def update(self, step):
+        os._exit(7)
+
+
+class Allocates(Raises):
+    def update(self, step):
+        kept = []
+        while True:
+            kept.append(b"x" * 2**25)
+            time.sleep(0.01)
+
+
+class Hangs(Raises):
+    def update(self, step):
+        while True:
+            time.sleep(0.01)
+
+
+class DiesOnce(Raises):
+    def update(self, step):
+        marker = os.environ["RESONANCE_TEST_MARKER"]
+        if not os.path.exists(marker):
+            open(marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DisconnectsOnce(Raises):
+    def update(self, step):
+        marker = os.environ["RESONANCE_TEST_MARKER"]
+        if not os.path.exists(marker):
+            open(marker, "w").close()
+            raise ConnectionResetError("the share went away")
+
+
+class Slow(Good):
+    def is_update(self, step):
+        time.sleep(0.05)
+        return False
 """
 
 

@@ -1,60 +1,160 @@
-from pathlib import Path
+"""What a trial does to its worker process, it does to itself alone."""
+
+import os
 
 import pytest
 
-from suite import registry
 from suite.config import Trial
-from suite.errors import TrialFailed
+from suite.errors import InvalidInput
 from suite.execution import local
+from suite.execution.checkpoints import Checkpoints
+from suite.execution.local import LocalEngine, gpu_shares
+from suite.execution.runner import run
+from suite.execution.slot import Settings
 from suite.results.record import Record
-from tests.sample_records import done
+from suite.results.store import StoreUnusable
 
 
-def test_a_failing_trial_does_not_stop_the_others(trial, store):
-    good, bad = [trial("good", seed=seed) for seed in range(3)], trial("raises")
-    finished: list[tuple[Trial, Record]] = []
-    summary = local.run(
-        [good[0], bad, *good[1:]], store, 2, lambda trial, record: finished.append((trial, record))
-    )
-    assert summary.done == 3
-    assert summary.failed == [(bad, "the update broke")]
-    assert {t.key: r.status for t, r in finished} == {
-        bad.key: "failed", **{t.key: "done" for t in good},
-    }  # fmt: skip
-    assert store.keys() == sorted(t.key for t in [bad, *good])
-    for t, record in finished:
-        read = store.read(t.key)
+def study(trials, store, *, workers=2, retries=0, **settings) -> dict[str, Record]:
+    """Run trials on the local engine; return the records as the caller was told of them."""
+    told: dict[str, Record] = {}
+
+    def finished(trial: Trial, record: Record) -> None:
+        assert trial.key not in told
+        told[trial.key] = record
+
+    engine = LocalEngine(Settings(str(store.location), **settings), workers)
+    summary = run(trials, store, engine, finished, retries)
+    assert len(told) == len(trials)
+    assert summary.done == sum(record.status == "done" for record in told.values())
+    for key, record in told.items():
+        read = store.read(key)
         assert read is not None
         assert read.to_json() == record.to_json()
+    return told
 
 
-DEADLY = """
-import multiprocessing
-import os
-from suite.declare import Method
-
-def summary():
-    if multiprocessing.parent_process() is not None:
-        os._exit(9)
-    return "kills whatever process but the first reads about it"
-
-METHOD = Method(
-    "deadly", "this test", title="Deadly", summary=summary(), implementation="none", family="test"
-)
-"""
+def error_text(store, trial: Trial) -> str:
+    return store.load(trial.key, "error.txt").decode()
 
 
-def test_a_killed_worker_is_reported_and_what_had_finished_is_kept(trial, store, tmp_path: Path):
-    (tmp_path / "deadly.py").write_text(DEADLY)
-    registry.use_plugins([str(tmp_path / "deadly.py")])
-    finished = trial("good")
-    store.write(finished.key, {"record.json": done(finished).to_json()})
-    with pytest.raises(TrialFailed, match=r"killed .*what had finished is kept.*--workers"):
-        local.run([trial("deadly", seed=seed) for seed in range(3)], store, 1, lambda *_: None)
-    assert store.keys() == [finished.key]
+def test_each_trial_is_recorded_for_what_it_is_and_the_rest_is_complete(trial, store):
+    good = [trial("good", seed=seed) for seed in range(4)]
+    bad = {
+        "raises": trial("raises"),
+        "segfaults": trial("segfaults"),
+        "exits": trial("exits"),
+        "allocates": trial("allocates"),
+        "hangs": trial("hangs"),
+    }
+    told = study(
+        [*bad.values(), *good], store, retries=1, timeout=15.0, memory=2**30, every="1steps"
+    )
+    errors = {name: told[t.key].error for name, t in bad.items()}
+    assert {name: error["type"] for name, error in errors.items()} == {
+        "raises": "RuntimeError",
+        "segfaults": "Crashed",
+        "exits": "Crashed",
+        "allocates": "OutOfMemory",
+        "hangs": "TimedOut",
+    }
+    assert errors["raises"]["message"] == "the update broke"
+    assert "SIGSEGV" in errors["segfaults"]["message"]
+    assert "exited with code 7" in errors["exits"]["message"]
+    assert "more than 1 GiB" in errors["allocates"]["message"]
+    assert "15 seconds (--timeout)" in errors["hangs"]["message"]
+    assert all(told[t.key].status == "done" for t in good)
+    # Each says where it was, whoever wrote it down.
+    assert "Traceback" in error_text(store, bad["raises"])
+    assert "Segmentation fault" in error_text(store, bad["segfaults"])
+    for name in ("raises", "segfaults", "allocates", "hangs"):
+        assert "in update" in error_text(store, bad[name]), name
+    assert store.keys() == sorted(told)
+    # What died may go on where it was; what failed by itself starts anew. A limit is met once.
+    died = [bad[name] for name in ("segfaults", "exits", "allocates", "hangs")]
+    assert Checkpoints(store).keys() == sorted(t.key for t in died)
+    for name in ("segfaults", "exits"):
+        assert "the last of 2 attempts" in error_text(store, bad[name])
+    for name in ("allocates", "hangs"):
+        assert "attempts" not in error_text(store, bad[name])
+
+
+def test_a_trial_that_was_killed_is_tried_again_from_its_checkpoint(
+    trial, store, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RESONANCE_TEST_MARKER", str(tmp_path / "marker"))
+    once = trial("dies_once")
+    told = study([once], store, retries=1, every="1steps")
+    assert (tmp_path / "marker").exists()
+    assert told[once.key].status == "done"
+    assert Checkpoints(store).keys() == []
+
+
+def test_a_trial_that_keeps_dying_has_failed_after_its_retries(trial, store):
+    exits = trial("exits")
+    told = study([exits], store, retries=2)
+    assert told[exits.key].status == "failed"
+    assert "the last of 3 attempts" in error_text(store, exits)
+
+
+def test_what_is_transient_is_tried_again_and_recorded_when_it_stays(
+    trial, store, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RESONANCE_TEST_MARKER", str(tmp_path / "marker"))
+    once = trial("disconnects_once")
+    assert study([once], store, retries=1)[once.key].status == "done"
+    (tmp_path / "marker").unlink()
+    error = study([once], store, retries=0)[once.key].error
+    assert error is not None
+    assert error["type"] == "Transient"
+    assert "ConnectionResetError: the share went away" in error["message"]
+    assert "in update" in error_text(store, once)
+
+
+def test_a_store_that_cannot_be_written_stops_the_study(trial, store):
+    (store.root / "checkpoints").write_text("in the way")
+    with pytest.raises(StoreUnusable, match="checkpoint"):
+        study([trial("good")], store, every="1steps")
+
+
+def test_the_worker_sees_this_process_s_environment_and_its_own_gpu(trial, store, monkeypatch):
+    monkeypatch.setenv("RESONANCE_TEST_WORD", "now")
+    engine = LocalEngine(
+        Settings(store.location, function="tests.execution.jobs:environment"), 2, ["GPU-a", "3"]
+    )
+    notes: list[list[str]] = []
+    run([trial("good"), trial("good", seed=1)], store, engine, lambda t, r: notes.append(r.notes))
+    assert sorted(notes) == [["now", "3", "1"], ["now", "GPU-a", "1"]]
 
 
 @pytest.mark.parametrize(("threads", "workers"), [(1, 6), (2, 3), (4, 1), (100, 1)])
 def test_as_many_workers_as_the_cores_hold(threads, workers, monkeypatch):
     monkeypatch.setattr(local.os, "sched_getaffinity", lambda pid: set(range(6)))
     assert local.default_workers(threads) == workers
+
+
+@pytest.mark.parametrize(
+    ("share", "slots"),
+    [(1, ["0", "1"]), (0.5, ["0", "1", "0", "1"]), (0.4, ["0", "1", "0", "1"])],
+)
+def test_slots_share_gpus_evenly(share, slots):
+    assert gpu_shares(["0", "1"], share) == slots
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.5])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(InvalidInput, match="in \\(0, 1\\]"):
+        gpu_shares(["0"], share)
+
+
+def test_no_worker_outlives_its_engine(trial, store):
+    engine = LocalEngine(Settings(store.location), 1)
+    engine.submit(trial("hangs"))
+    (slot,) = engine.slots
+    process = slot._process
+    assert process is not None
+    pid = process.pid
+    assert pid is not None
+    engine.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

@@ -80,7 +80,8 @@ def test_a_plan_without_failures_does_not_speak_of_them(store):
 
 
 def test_a_damaged_record_is_not_taken_for_a_missing_one(used):
-    used.write(NEW.key, {"record.json": b"{"})
+    used.folder(NEW.key).mkdir()
+    (used.folder(NEW.key) / "record.json").write_bytes(b"{")
     with pytest.raises(InvalidInput, match="delete its folder"):
         schedule([NEW], used, Overwrite.FAILED)
 

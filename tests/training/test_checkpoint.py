@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import suite.training.checkpoint as checkpoint
 from suite.errors import Interrupted, InvalidInput
-from suite.training.checkpoint import Interval, Saver
+from suite.training.checkpoint import Saver
+from suite.training.interval import Interval
 from suite.training.packing import pack, unpack
 from suite.training.trial import Outcome, run_trial
 from tests.helpers import SPARSE_METHODS, trial

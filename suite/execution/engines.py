@@ -1,0 +1,134 @@
+"""Which engine runs a study, with what limits: from what the command was given to an `Engine`."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from suite.config import Study, Trial
+from suite.errors import InvalidInput
+from suite.execution.local import LocalEngine, default_workers, visible_gpus
+from suite.execution.plan import preflight
+from suite.execution.runner import RETRIES, Engine, Inline
+from suite.execution.slot import Settings, Slot
+from suite.results.store import Store
+
+
+class EngineName(StrEnum):
+    """Where trials run: here, in this process, on a Ray cluster, as Slurm jobs."""
+
+    LOCAL = "local"
+    INLINE = "inline"
+    RAY = "ray"
+    SLURM = "slurm"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the command was given.
+
+    Attributes:
+        workers: trials run at once; None for what there is room for.
+        address: of the Ray cluster, or options of Slurm jobs as ``name=value,…``.
+        timeout: seconds an attempt of a trial may take.
+        memory: GiB an attempt of a trial may use.
+        every: how often a checkpoint is taken.
+        retries: how often a trial is tried again whose process died.
+        gpus: GPUs of a trial on device cuda, at most 1.
+    """
+
+    engine: EngineName = EngineName.LOCAL
+    workers: int | None = None
+    address: str | None = None
+    timeout: float | None = None
+    memory: float | None = None
+    every: str = "60s"
+    retries: int = RETRIES
+    gpus: float = 1.0
+
+    def check(self) -> None:
+        """Refuse what cannot be used, before anything runs.
+
+        Raises:
+            InvalidInput: the first thing found.
+        """
+        from suite.training.interval import Interval
+
+        Interval.parse(self.every)
+        for name in ("timeout", "memory", "gpus"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                shown = "gpus-per-trial" if name == "gpus" else name
+                raise InvalidInput(f"--{shown} {value:g}: give a number above 0")
+        if self.address is not None and self.engine not in (EngineName.RAY, EngineName.SLURM):
+            raise InvalidInput(
+                f"--address {self.address}: the {self.engine} engine takes none; give --engine ray"
+            )
+        if self.engine is EngineName.INLINE and (self.timeout or self.memory):
+            raise InvalidInput(
+                "--engine inline runs trials in this process, which --timeout and --memory cannot "
+                "end: use --engine local"
+            )
+
+    def preflight(self, trials: Sequence[Trial]) -> None:
+        """Look whether the trials can run, in a process apart unless all is to be in this one.
+
+        Raises:
+            InvalidInput: the first thing found that cannot be used.
+        """
+        if self.engine is EngineName.INLINE:
+            preflight(trials)
+            return
+        slot = Slot(Settings(store=""))
+        try:
+            slot.check(trials)
+        finally:
+            slot.close()
+
+    def make(self, study: Study, store: Store) -> Engine:
+        """Return the engine, ready.
+
+        Raises:
+            InvalidInput: it is not installed, or cannot be reached.
+        """
+        if self.engine is EngineName.INLINE:
+            return Inline(store, self.every)
+        memory = int(self.memory * 2**30) if self.memory is not None else None
+        settings = Settings(absolute(store), self.every, self.timeout, memory)
+        on_gpus = study.device == "cuda"
+        if self.engine is EngineName.RAY:
+            from suite.execution.ray import RayEngine
+
+            gpus = self.gpus if on_gpus else 0.0
+            return RayEngine(
+                settings, self.address, study.threads, gpus, self.workers, self.retries
+            )
+        if self.engine is EngineName.SLURM:
+            from suite.execution.slurm import SlurmEngine, parse_options
+
+            options = parse_options(self.address or "")
+            return SlurmEngine(
+                settings, options, study.threads, math.ceil(self.gpus) if on_gpus else 0,
+                self.workers,
+            )  # fmt: skip
+        gpus_here = visible_gpus() if on_gpus else []
+        shares = len(gpus_here) * int(1 / self.gpus + 1e-9) if on_gpus else None
+        room = default_workers(study.threads)
+        workers = self.workers or (min(room, shares) if shares else room)
+        return LocalEngine(settings, workers, gpus_here, self.gpus)
+
+
+def absolute(store: Store) -> str:
+    """Return the store's location as another process, in another folder, can open it.
+
+    Raises:
+        InvalidInput: it is in this process's memory.
+    """
+    location = store.location
+    if location.startswith("memory:"):
+        raise InvalidInput(
+            f"store {location} is in the memory of this process, where workers cannot reach it: "
+            "use --engine inline, or another store"
+        )
+    return location if "://" in location else str(Path(location).resolve())

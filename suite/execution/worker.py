@@ -1,0 +1,96 @@
+"""The inside of a worker process: it is told trials, one at a time, and says how each ended.
+
+Both directions speak JSON: nothing is unpickled. What the process writes to its standard error
+while a trial runs (a native crash, a traceback asked for by the engine) goes to a file, which
+becomes the details of a failure.
+"""
+
+import contextlib
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import parent_process
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from suite import registry
+from suite.config import Trial
+from suite.errors import Interrupted, InvalidInput
+from suite.execution.endings import Transient
+from suite.execution.plan import preflight
+from suite.results.record import Record
+from suite.results.store import Store, StoreUnusable
+
+EXECUTE = "suite.execution.runner:execute"
+TELL = signal.SIGUSR1
+"""Makes a worker write where it is to its errors."""
+
+
+def main(
+    connection: Connection, errors: str, plugins: list[str], environment: dict[str, str]
+) -> None:
+    """Work until the other end of `connection` is closed."""
+    asked: list[int] = []
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    os.environ.update(environment)
+    descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 2)
+    faulthandler.enable(2)
+    faulthandler.register(TELL, 2, all_threads=False)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(OSError):  # where memory runs out, this is to go, not the parent
+        Path("/proc/self/oom_score_adj").write_text("500")
+    registry.use_plugins(plugins)
+    while True:
+        try:
+            job = json.loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            return
+        os.ftruncate(2, 0)
+        connection.send_bytes(json.dumps(_do(job, lambda: bool(asked))).encode())
+
+
+def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
+    """Run a job; return what to tell of it."""
+    try:
+        if "check" in job:
+            preflight([Trial.make(**trial) for trial in job["check"]])
+            return {"checked": True}
+        module, _, name = job["function"].partition(":")
+        function: Callable[..., Record] = getattr(importlib.import_module(module), name)
+        record = function(
+            Trial.make(**job["trial"]),
+            Store(job["store"]),
+            every=job["every"],
+            stopping=stopping,
+            raise_transient=True,
+        )
+    except Interrupted:
+        return {"stopped": True}
+    except StoreUnusable as error:
+        return {"unusable": str(error)}
+    except InvalidInput as error:
+        return {"refused": str(error)}
+    except Transient as error:
+        return {"transient": str(error), "details": traceback.format_exc()}
+    return {"record": record.to_json().decode()}
+
+
+def _end_with_parent() -> None:
+    """End at once when the parent has died, however it did: nobody would hear of the result."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
