@@ -12,13 +12,16 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.declare import Method, Registry, read_declarations
+from suite.declare import Declared, Method, Registry, read_declarations
 from suite.errors import InvalidInput
 
 if TYPE_CHECKING:
     from tasks.task import Dataset, Task
 
 ENTRY_POINTS = "resonance_bench"
+
+TASK_FILES = (".yaml", ".yml")
+"""How a plug-in ends that declares a task without Python."""
 
 _plugins: list[Path] = []
 
@@ -64,8 +67,20 @@ def datasets() -> "Registry[Dataset]":
 def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
     found: list[Any] = []
     for path, origin in _sources(packages):
-        found.extend(read_declarations(path, names, origin))
+        if path.suffix not in TASK_FILES:
+            found.extend(read_declarations(path, names, origin))
+        elif "METHOD" not in names:
+            told = _task_file(path, path.stat().st_mtime_ns)
+            found.extend(d for d in told if type(d).__name__.upper() in names)
     return found
+
+
+@functools.lru_cache
+def _task_file(path: Path, changed: int) -> list[Declared]:
+    """Read a task file once; its data may be large."""
+    from tasks.taskfile import read_task_file
+
+    return read_task_file(path)
 
 
 def _sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:

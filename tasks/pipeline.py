@@ -15,6 +15,9 @@ from suite.seeds import derive_seed
 from tasks.batches import Batch, Feed, MemoryFeed, TextFeed
 from tasks.task import Dataset
 
+PLACES_AT_ONCE = 2**14
+"""Characters of a text that are evaluated at once."""
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -76,6 +79,10 @@ class Split:
 @dataclass(frozen=True)
 class TextSplit(Split):
     """Windows of a text, one after the other."""
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield all windows in order, fewer at a time the longer they are: all places count."""
+        yield from super().batches(max(1, min(size, PLACES_AT_ONCE // self.x.shape[1])))
 
     def feed(self, recipe: Mapping[str, Any], seed: int) -> Feed:
         """Return what gives out the batches of training: windows that begin anywhere."""

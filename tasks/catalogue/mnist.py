@@ -1,6 +1,6 @@
 """MNIST and Fashion-MNIST with the classic small networks."""
 
-from tasks.task import Dataset, Task
+from tasks.task import Dataset, Task, variant
 
 DATASETS = (
     Dataset(
@@ -47,15 +47,43 @@ DATASETS = (
 
 LENET_300_100 = {"hidden": (300, 100)}
 
+MNIST_MLP = Task(
+    "mnist/lenet_300_100",
+    "LeCun et al. 1998, Proc. IEEE 86(11)",
+    title="LeNet-300-100 on MNIST",
+    dataset="mnist",
+    model="tasks.models.mlp:mlp",
+    model_options=LENET_300_100,
+    recipe={"epochs": 20, "batch_size": 128, "learning_rate": 0.1},
+)
+
 TASKS = (
+    MNIST_MLP,
+    variant(
+        MNIST_MLP,
+        "rigl",
+        "RigL's recipe",
+        source="Evci et al. 2020, arXiv:1911.11134, and its code (mnist_train_eval.py); there, "
+        "inputs are not normalised",
+        recipe={
+            "epochs": 200,
+            "batch_size": 100,
+            "learning_rate": 0.2,
+            "nesterov": True,
+            "weight_decay": 1e-4,
+            "schedule": "step",
+            "milestones": ("0.375", "0.475"),  # epochs 75 and 95
+            "decay_factor": 1 / 3,
+            "validation": 0.0,
+        },
+    ),
     Task(
-        "mnist/lenet_300_100",
-        "LeCun et al. 1998, Proc. IEEE 86(11)",
-        title="LeNet-300-100 on MNIST",
+        "mnist/lenet_5",
+        "LeCun et al. 1998, Proc. IEEE 86(11); network of Han et al. 2015, arXiv:1506.02626",
+        title="LeNet-5 on MNIST",
         dataset="mnist",
-        model="tasks.models.mlp:mlp",
-        model_options=LENET_300_100,
-        recipe={"epochs": 20, "batch_size": 128, "learning_rate": 0.1},
+        model="tasks.models.lenet:lenet_5",
+        recipe={"epochs": 20, "batch_size": 128, "learning_rate": 0.05, "weight_decay": 5e-4},
     ),
     Task(
         "fashion_mnist/lenet_300_100",

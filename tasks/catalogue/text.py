@@ -53,6 +53,6 @@ TASKS = (
         "short",
         "a short recipe and a network of 0.8 M parameters",
         model_options={"dim": 128, "depth": 4, "heads": 4},
-        recipe={"epochs": 2, "batch_size": 8, "warmup": 0.05},
+        recipe={"epochs": 2, "batch_size": 3, "learning_rate": 2e-3, "warmup": 0.05},
     ),
 )
