@@ -8,13 +8,23 @@ from typing import Annotated
 import typer
 
 from suite import __version__, registry
-from suite.config import Study, Trial, load_study
+from suite.commands import store as store_commands
+from suite.commands import wandb as wandb_commands
+from suite.commands.doctor import doctor
+from suite.commands.evaluate import evaluate
+from suite.commands.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.commands.status import status
+from suite.commands.wandb import ModeOption, ProjectOption, report, tracker
+from suite.config import Trial, load_study
 from suite.console import complain, print_json, print_table, progress_bar, say
 from suite.errors import InvalidInput, TrialFailed
-from suite.execution.plan import Overwrite, Schedule, preflight, schedule
-from suite.listing import information, listing
+from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.plan import Overwrite, preflight, schedule
+from suite.execution.runner import RETRIES
+from suite.listing import information, listing, with_task_file
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.tracking.wandb import PROJECT, Mode
 
 app = typer.Typer(
     name="resonance",
@@ -26,27 +36,28 @@ app = typer.Typer(
 )
 board_app = typer.Typer(help="Build a leaderboard from records.", no_args_is_help=True)
 app.add_typer(board_app, name="leaderboard")
+app.add_typer(store_commands.app, name="store")
+app.add_typer(wandb_commands.app, name="wandb")
 
-StoreOption = Annotated[
-    str,
-    typer.Option(
-        "--store", envvar="RESONANCE_STORE", help="Folder or URL (s3://…) that holds the results."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
 OverwriteOption = Annotated[
     Overwrite, typer.Option(help="Run again what has a record: never, if it failed, or always.")
 ]
+CheckpointOption = Annotated[
+    str, typer.Option(help="How often to save an unfinished trial: 30s, 5m, 500steps, or off.")
+]
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What a wrong command line raises; typer does not export it."""
-DEFAULT_STORE = "results"
 DEFAULT_SPARSITY = 0.9
+STOPPED = 130
 
 
 def main() -> None:
     """Run the command; what a person got wrong is one line and exit code 2."""
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == STOPPED:  # typer's word for Ctrl-C
+            raise KeyboardInterrupt
+        sys.exit(code)
     except UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
         whole_help = "\n" in message  # no command was given
@@ -60,7 +71,7 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         complain("stopped; finished trials are kept: run the same command again to go on")
-        sys.exit(130)
+        sys.exit(STOPPED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -97,7 +108,13 @@ def options(
 @app.command()
 def run(
     task: Annotated[str, typer.Argument(help="A task, e.g. digits/mlp (`resonance list tasks`).")],
-    method: Annotated[str, typer.Argument(help="A method, e.g. rigl (`resonance list methods`).")],
+    method: Annotated[
+        str | None, typer.Argument(help="A method, e.g. rigl (`resonance list methods`).")
+    ] = None,
+    task_file: Annotated[
+        Path | None,
+        typer.Option(help="A YAML or Python file that declares a task; TASK may be left out then."),
+    ] = None,
     sparsity: Annotated[
         float | None,
         typer.Option("--sparsity", "-s", help="Share of zeros in [0, 1); 0.9 if not given."),
@@ -118,9 +135,16 @@ def run(
     threads: Annotated[int, typer.Option(help="CPU threads; results depend on it.")] = 1,
     store: StoreOption = DEFAULT_STORE,
     overwrite: OverwriteOption = Overwrite.FAILED,
+    checkpoint_every: CheckpointOption = "60s",
+    wandb: ModeOption = Mode.OFF,
+    wandb_project: ProjectOption = PROJECT,
     json: JsonOption = False,
 ) -> None:
     """Run one trial: one method on one task, at one sparsity, with one seed."""
+    if task_file is not None:
+        task, method = with_task_file(task_file, task, method)
+    if method is None:
+        raise InvalidInput(f"run {task}: a method is missing (`resonance list methods` shows all)")
     dense = registry.methods()[method].dense
     default = 0.0 if dense else DEFAULT_SPARSITY
     trial = Trial.make(
@@ -138,7 +162,10 @@ def run(
     plan = schedule([trial], results, overwrite)
     record = results.read(trial.key)
     if plan.to_run:
-        record = _run_one(trial, results)
+        with tracker(results, wandb, wandb_project) as tracked:
+            record = _run_one(trial, results, checkpoint_every)
+            tracked.add(trial.key)
+        report(tracked)
     assert record is not None
     if json:
         print_json(record.model_dump())
@@ -149,14 +176,16 @@ def run(
         raise TrialFailed(f"{trial.describe()}: {record.error['message']} (more in {where})")
 
 
-def _run_one(trial: Trial, store: Store) -> Record:
-    from suite.execution.runner import execute
+def _run_one(trial: Trial, store: Store, every: str) -> Record:
+    from suite.execution.runner import execute, stop_signals
+    from suite.training.interval import Interval
     from suite.training.trial import total_steps
 
+    Interval.parse(every)
     preflight([trial])
     store.prepare()
-    with progress_bar(trial.describe(), total_steps(trial)) as bar:
-        return execute(trial, store, bar.advance)
+    with progress_bar(trial.describe(), total_steps(trial)) as bar, stop_signals() as asked:
+        return execute(trial, store, bar.advance, every, asked)
 
 
 def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) -> None:
@@ -181,43 +210,38 @@ def study(
         int | None, typer.Option(min=1, help="Trials run at once; as many as the cores hold.")
     ] = None,
     overwrite: OverwriteOption = Overwrite.FAILED,
+    engine: Annotated[EngineName, typer.Option(help="Where trials run.")] = EngineName.LOCAL,
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, or Slurm options as name=value,….")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="What an attempt of a trial may take.")
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option(metavar="GIB", help="What an attempt of a trial may use.")
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a trial whose process died is tried again.")
+    ] = RETRIES,
+    gpus_per_trial: Annotated[float, typer.Option(help="Share of a GPU, on device cuda.")] = 1.0,
+    checkpoint_every: CheckpointOption = "60s",
+    wandb: ModeOption = Mode.OFF,
+    wandb_project: ProjectOption = PROJECT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
 ) -> None:
     """Run a study: show the plan, skip what is done, run the rest."""
-    from suite.execution import local
+    from suite.execution.command import run_study
 
-    chosen = load_study(name)
-    trials = chosen.trials()
-    results = Store(store)
-    plan = schedule(trials, results, overwrite)
-    _print_plan(chosen, plan, results)
-    if dry_run or not plan.to_run:
-        _exit_code(len(plan.failed) if not plan.to_run else 0)
-        return
-    preflight(plan.to_run)
-    results.prepare()
-    with progress_bar(chosen.name, len(plan.to_run)) as bar:
-
-        def finished(trial: Trial, record: Record) -> None:
-            bar.advance()
-            if record.error is not None:
-                bar.note(f"failed: {trial.describe()}: {record.error['message']}")
-
-        summary = local.run(
-            plan.to_run, results, workers or local.default_workers(chosen.threads), finished
+    options = EngineOptions(
+        engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
+    )
+    chosen, results = load_study(name), Store(store)
+    with tracker(results, wandb, wandb_project, chosen.name) as tracked:
+        failures = run_study(
+            chosen, results, overwrite, options, dry_run=dry_run, publish=tracked.add
         )
-    say(f"{summary.done} finished, {len(summary.failed)} failed; results in {results.location}")
-    if summary.failed:
-        say("What failed and why: `resonance status`")
-    _exit_code(len(summary.failed))
-
-
-def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:
-    say(f"Study {chosen.name}: {chosen.question}")
-    say(f"  {plan} · store {store.location}")
-    missing = chosen.missing_controls()
-    if missing:
-        say(f"  controls not in it: {', '.join(missing)} {chosen.controls_left_out}".rstrip())
+    report(tracked)
+    _exit_code(failures)
 
 
 def _exit_code(failures: int) -> None:
@@ -225,38 +249,12 @@ def _exit_code(failures: int) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def status(
-    name: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Limit to a study.")] = None,
-    store: StoreOption = DEFAULT_STORE,
-    json: JsonOption = False,
-) -> None:
-    """Show what the store holds, or how far a study is, and what failed."""
-    results = Store(store)
-    keys: list[str] | None = None
-    if name is not None:
-        keys = [trial.key for trial in load_study(name).trials()]
-    records = [r for key in keys or results.keys() if (r := results.read(key)) is not None]
-    failures = [r for r in records if r.error is not None]
-    done = len(records) - len(failures)
-    missing = len(keys) - len(records) if keys is not None else 0
-    if json:
-        print_json({
-            "store": str(results.location), "done": done, "failed": len(failures), "missing": missing,
-            "failures": [{"key": r.key, "trial": r.trial, "error": r.error} for r in failures],
-        })  # fmt: skip
-        return
-    what = f"study {name}" if name else f"store {results.location}"
-    say(f"{what}: {done} done, {len(failures)} failed"
-        + (f", {missing} to run" if keys is not None else ""))  # fmt: skip
-    for record in failures:
-        assert record.error is not None
-        trial = record.trial
-        say(f"  {record.key} {trial['task']} {trial['method']} s={trial['sparsity']:g} "
-            f"seed={trial['seed']}: {record.error['message']}")  # fmt: skip
-
-
 # ------------------------------------------------------------------ looking
+
+
+app.command()(status)
+app.command()(doctor)
+app.command()(evaluate)
 
 
 @app.command("list")
