@@ -1,5 +1,6 @@
 """`resonance status`: what a store holds, how far a study is, what failed."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def _watch(
     store: Store, name: str | None, keys: list[str] | None, every: float, *, json: bool
 ) -> None:
     """Show how things stand again and again: in place on a terminal, else whenever it changes."""
-    with live() as show:
+    with live() as show, contextlib.suppress(KeyboardInterrupt):  # which is how one stops it
         while True:
             now = standing(store, name, keys)
             if json:
@@ -108,7 +109,4 @@ def _watch(
                 show("\n".join(now.lines(SHOWN)))
             if now.over:
                 return
-            try:
-                time.sleep(every)
-            except KeyboardInterrupt:
-                raise typer.Exit from None
+            time.sleep(every)

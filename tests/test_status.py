@@ -1,0 +1,100 @@
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from suite.commands.status import SHOWN, Standing, standing
+from suite.config import load_study
+from suite.errors import TrialFailed
+from suite.results.record import failed
+from suite.results.store import Store
+from tests.sample_records import done
+
+STUDY = """
+name: three
+question: How far?
+tasks: [digits/mlp]
+methods: [static]
+sparsities: [0.8]
+seeds: 3
+"""
+
+
+@pytest.fixture
+def trials(place):
+    (place / "three.yaml").write_text(STUDY)
+    return load_study("three.yaml").trials()
+
+
+def finish(store: Store, trial) -> None:
+    store.write(trial.key, {"record.json": done(trial).to_json()})
+
+
+def fail(store: Store, trial) -> None:
+    record = failed(trial, TrialFailed("loss is nan"))
+    store.write(trial.key, {"record.json": record.to_json()})
+
+
+def test_a_study_in_progress_is_counted(resonance, store, trials):
+    finish(store, trials[0])
+    fail(store, trials[1])
+    lines = resonance("status three.yaml").out.splitlines()
+    assert lines[0] == "study three.yaml: 1 done, 1 failed, 1 to run"
+    assert lines[1].endswith("seed=1: loss is nan")
+    assert resonance("status").out.splitlines()[0] == "store results: 1 done, 1 failed"
+    data = json.loads(resonance("status three.yaml --json").out)
+    assert (data["done"], data["failed"], data["missing"]) == (1, 1, 1)
+
+
+def test_watching_a_study_shows_what_changes_and_ends_with_it(resonance, store, trials):
+    def work() -> None:
+        for number, trial in enumerate(trials):
+            time.sleep(0.4)
+            (fail if number == 1 else finish)(store, trial)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    result = resonance("status three.yaml --watch --every 0.1")
+    worker.join()
+    assert result.code == 0
+    heads = [line for line in result.out.splitlines() if line.startswith("study")]
+    assert heads[0].endswith("0 done, 0 failed, 3 to run")
+    assert heads[-1].endswith("2 done, 1 failed, 0 to run")
+    assert len(heads) == len(set(heads)) <= 4  # only what changed
+
+
+def test_watching_as_json_is_one_line_of_data_for_each_change(resonance, store, trials):
+    for trial in trials:
+        finish(store, trial)
+    (line,) = resonance("status three.yaml --watch --json").out.splitlines()
+    assert json.loads(line)["done"] == 3
+
+
+def test_watching_a_store_goes_on_until_it_is_stopped(store, trials):
+    finish(store, trials[0])
+    code = "from suite.cli import main; main()"
+    words = [sys.executable, "-c", code, "status", "--watch", "--every", "0.1"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "store results: 1 done, 0 failed\n"
+    finish(store, trials[1])
+    assert process.stdout.readline() == "store results: 2 done, 0 failed\n"
+    process.send_signal(2)  # Ctrl-C
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_terminal_is_shown_so_many_failures_and_how_many_more(store, trials):
+    record = failed(trials[0], TrialFailed("loss is nan"))
+    many = Standing("study x", 0, [record] * (SHOWN + 5), 0)
+    lines = list(many.lines(SHOWN))
+    assert len(lines) == 1 + SHOWN + 1
+    assert lines[-1].strip().startswith("and 5 more")
+    assert len(list(many.lines())) == 1 + SHOWN + 5
+
+
+def test_a_store_alone_is_never_over(store):
+    assert not standing(store, None, None).over
