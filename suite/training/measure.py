@@ -76,8 +76,8 @@ def measure(
         found.metrics[FGSM] = fgsm_accuracy(model, split, pixels)
         if CONDITIONS * len(split) > LARGEST_SHARE * training_passes:
             found.absent[CORRUPTED] = (
-                f"{CONDITIONS} passes over the test split are more than {LARGEST_SHARE:.0%} of this "
-                "training; `resonance evaluate` measures it"
+                f"{CONDITIONS} passes over the test split are more than {LARGEST_SHARE:.0%} of "
+                "this training; `resonance evaluate` measures it"
             )
         else:
             found.corruption = corruption_accuracy(model, split, pixels)

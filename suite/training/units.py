@@ -14,8 +14,8 @@ from suite.training.robustness import evaluation_mode
 
 SAMPLE = 1000
 """How many examples a trial gives a unit the chance to fire on."""
-INPUTS_AT_ONCE = 2**18
-"""Input values per pass: what every layer puts out is held until a pass is over."""
+HELD_AT_ONCE = 2**28
+"""Bytes: what layers put out is held until a pass is over, so passes are as small as that asks."""
 
 aten = torch.ops.aten
 RECTIFIERS = {aten.relu, aten.relu_, aten.threshold, aten.hardtanh, aten.hardtanh_, aten.clamp_min}
@@ -82,9 +82,10 @@ def _fired(model: nn.Module, examples: Tensor) -> dict[str, Tensor]:
     torch.backends.mha.set_fastpath_enabled(False)  # fused layers cannot be looked into
     try:
         with torch.no_grad(), evaluation_mode(model), _Watch(layers) as watch:
-            for part in examples.split(max(1, INPUTS_AT_ONCE // examples[0].numel())):
-                model._call_impl(part.clone())  # not what `model.compile()` made of it
-                watch.outputs.clear()
+            held = watch.run(model, examples[:1])
+            if watch.fired and len(examples) > 1:  # else no ReLU follows any layer
+                for part in examples[1:].split(max(1, HELD_AT_ONCE // held)):
+                    watch.run(model, part)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     return watch.fired
@@ -103,6 +104,13 @@ class _Watch(TorchDispatchMode):
         self.fired: dict[str, Tensor] = {}
         # Outputs by their memory; held, so that the memory is not given to another.
         self.outputs: dict[int, tuple[Tensor, str, nn.Module]] = {}
+
+    def run(self, model: nn.Module, examples: Tensor) -> int:
+        """Watch one pass; return the bytes that it held."""
+        model._call_impl(examples.clone())  # not what `model.compile()` made of it
+        held = sum(out.nbytes for out, _, _ in self.outputs.values())
+        self.outputs.clear()
+        return held
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None

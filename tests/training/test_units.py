@@ -117,7 +117,7 @@ def test_many_examples_are_looked_at_in_parts(monkeypatch):
     model, x = conv_net(), digits().x[:60]
     model[6].bias.data.sub_(0.1)
     whole = dead_units(model, full_masks(model), x)
-    monkeypatch.setattr(units, "INPUTS_AT_ONCE", 7 * 64)
+    monkeypatch.setattr(units, "HELD_AT_ONCE", 50_000)
     assert dead_units(model, full_masks(model), x) == whole
     parts = [dead_units(model, full_masks(model), part)["6"].silent for part in x.split(7)]
     assert 0 < whole["6"].silent < min(parts)
