@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Mapping
 from importlib import resources
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 MOST_SEEDS = 1000
+MOST_VALUES = 100_000
 IDENTITY = ("task_revision", "dataset_revision", "method_revision", "task_digest")
 """What a key covers beside the settings."""
 
@@ -319,9 +321,25 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _values(content: Any, known: dict[int, float]) -> float:
+    """Return how many values YAML stands for, each alias written out; no end if it is in itself."""
+    if not isinstance(content, dict | list):
+        return 1
+    if id(content) not in known:
+        known[id(content)] = math.inf
+        parts = content.values() if isinstance(content, dict) else content
+        known[id(content)] = 1 + sum(_values(part, known) for part in parts)
+    return known[id(content)]
+
+
 def _mapping(text: str, name: str) -> Mapping[str, Any]:
     try:
         content = yaml.load(text, Loader=_Loader)
+        if (count := _values(content, {})) > MOST_VALUES:
+            raise InvalidInput(
+                f"study {name}: its aliases stand for {count:g} values, at most {MOST_VALUES:,} "
+                "are usable: write out what it needs"
+            )
     except (yaml.YAMLError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise InvalidInput(f"study {name} is not valid YAML: {line}") from error

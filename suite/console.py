@@ -1,4 +1,7 @@
-"""What the command prints: tables for people, JSON for programs, progress for the patient."""
+"""What the command prints: tables for people, JSON for programs, progress for the patient.
+
+Keys of this machine are taken out: what is printed is often a log.
+"""
 
 import json
 import sys
@@ -13,13 +16,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from suite.redact import redact
+
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(content: Any) -> None:
     """Print data for a program, on standard output."""
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False, default=list) + "\n")
+    sys.stdout.write(redact(json.dumps(content, indent=2, ensure_ascii=False, default=list)) + "\n")
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
@@ -40,12 +45,12 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 def say(text: str) -> None:
     """Print a line for a person, on standard output."""
-    out.print(escape(text), soft_wrap=True)
+    out.print(escape(redact(text)), soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Print a line on standard error."""
-    err.print(escape(text), soft_wrap=True)
+    err.print(escape(redact(text)), soft_wrap=True)
 
 
 @contextmanager
@@ -103,4 +108,4 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Write a line above the bar."""
-        self._progress.console.print(escape(text), soft_wrap=True)
+        self._progress.console.print(escape(redact(text)), soft_wrap=True)
