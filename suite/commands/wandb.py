@@ -49,7 +49,9 @@ def push(
     offline: Annotated[
         bool, typer.Option("--offline", help="Write the runs to a folder, for `wandb sync`.")
     ] = False,
-    project: ProjectOption = PROJECT,
+    project: Annotated[
+        str, typer.Option(envvar="WANDB_PROJECT", help="Project to publish to.")
+    ] = PROJECT,
     entity: Annotated[
         str | None, typer.Option(envvar="WANDB_ENTITY", help="W&B user or team.")
     ] = None,

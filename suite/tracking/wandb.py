@@ -22,6 +22,7 @@ from suite.results.store import Store
 from suite.tracking.view import ARTIFACT_FILES, View, view
 
 PROJECT = "resonance-bench"
+SERVER = "api.wandb.ai"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 START_SECONDS, FINISH_SECONDS = 30.0, 120.0
 
@@ -101,8 +102,11 @@ def published(place: Place, found: View, settings: Settings) -> str | None:
 
 
 def _mark(key: str, settings: Settings) -> str:
+    where = "offline"
+    if settings.mode is Mode.ONLINE:
+        where = re.sub(r"[^A-Za-z0-9.-]+", "_", os.environ.get("WANDB_BASE_URL") or SERVER)
     entity = settings.entity or "default"
-    return f"published/wandb-{settings.mode}/{entity}/{settings.project}/{key}.json"
+    return f"published/wandb/{where}/{entity}/{settings.project}/{key}.json"
 
 
 def _whole(folder: Path) -> bool:
@@ -110,13 +114,14 @@ def _whole(folder: Path) -> bool:
 
 
 def _write(store: Store, found: View, settings: Settings) -> str:
-    import wandb
-
     key, failed = found.record.key, found.record.status == "failed"
     folder = Path(settings.folder)
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("WANDB_SILENT", "true")  # the setting comes too late for its login
     # Artifacts wait here for `wandb sync`; by default in the home folder, far from their run.
     os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb" / "data"))
+    import wandb
+
     run = wandb.init(
         mode=settings.mode.value,  # type: ignore[arg-type]
         id=key,

@@ -271,10 +271,16 @@ def test_push_gives_up_after_some_in_a_row_and_says_what_to_do(resonance, full):
 
 
 @pytest.mark.parametrize(
-    "line", ["0000000000000000", "--project ../elsewhere", "--entity a/b", "--study nonsense"]
+    ("line", "why"),
+    [
+        ("0000000000000000", "is not in store"),
+        ("--project ../elsewhere", "W&B project"),
+        ("--entity a/b", "W&B entity"),
+        ("--study nonsense", "unknown study"),
+    ],
 )
-def test_what_cannot_be_pushed_is_refused_in_one_line(resonance, full, line):
-    assert resonance(f"wandb push --offline {line}").complaint
+def test_what_cannot_be_pushed_is_refused_in_one_line(resonance, full, line, why):
+    assert why in resonance(f"wandb push --offline {line}").complaint
 
 
 def test_push_of_an_empty_store_is_refused(resonance, place):
