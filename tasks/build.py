@@ -26,7 +26,13 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
             takes no `width` where another one than 1 is asked for.
     """
     factory = load(_reference(task), task.origin)
-    parameters = inspect.signature(factory).parameters
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"task {task.name}: {task.model} is neither a function nor a class of modules"
+        ) from error
+    parameters = signature.parameters
     given: dict[str, Any] = {"shape": dataset.shape, "classes": dataset.classes}
     options = {name: value for name, value in given.items() if name in parameters}
     options |= task.model_options
@@ -38,7 +44,7 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
             )
         options["width"] = width * options.get("width", 1.0)
     try:
-        inspect.signature(factory).bind(**options)
+        signature.bind(**options)
     except TypeError as error:
         raise InvalidInput(
             f"task {task.name}: {task.model} cannot be called with {', '.join(options)}: {error}"

@@ -42,7 +42,7 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
     """
     names = ("train_x", "train_y", "test_x", "test_y")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             wanted = names if "train_x" in file.files else ("x", "y")
             if missing := [name for name in wanted if name not in file.files]:
                 raise InvalidInput(

@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -111,9 +112,10 @@ def _cache_file(dataset: Dataset) -> Path:
 
 def _read_cache(path: Path) -> Arrays | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy would leave open what it finds to be no archive.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return Arrays(*(torch.from_numpy(file[part]) for part in PARTS))
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # cut short: decode again
 
 

@@ -8,8 +8,8 @@ import torch
 from suite import registry
 from suite.declare import load
 from suite.errors import InvalidInput
-from tasks.datasets.idx import FILES, find, read_idx
 from tasks.batches import epoch_order
+from tasks.datasets.idx import FILES, find, read_idx
 from tasks.pipeline import load_arrays, load_data, training_examples
 
 CPU = torch.device("cpu")

@@ -1,0 +1,73 @@
+"""Small data in the exact format of each dataset, made for tests."""
+
+import gzip
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+
+def tar(path: Path, members: Mapping[str, bytes]) -> Path:
+    """Write an archive with these members; compressed as its name says."""
+    mode = {".gz": "w:gz", ".xz": "w:xz"}.get(path.suffix, "w")
+    with tarfile.open(path, mode) as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def picture(color: int, size: tuple[int, int] = (8, 6), kind: str = "PNG", mode: str = "RGB"):
+    """Return an image file of one grey tone, width × height."""
+    buffer = io.BytesIO()
+    PIL.Image.new(mode, size, color if mode == "L" else (color,) * 3).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def image_folder(root: Path, *, train: int = 6, test: int = 3, size=(8, 6), kind: str = "PNG"):
+    """Write train/ and test/ folders with classes cat (dark) and dog (bright)."""
+    for split, count in (("train", train), ("test", test)):
+        for name, color in (("cat", 40), ("dog", 200)):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                image = picture(color + number, size, kind)
+                (folder / f"{number}.{kind.lower()}").write_bytes(image)
+    return root
+
+
+def cifar_rows(count: int, labels: int, classes: int) -> bytes:
+    """Return records as in the binary archives: label bytes, then 3,072 bytes of an image."""
+    rng = np.random.default_rng(count)
+    rows = rng.integers(0, 256, (count, labels + 3072), dtype=np.uint8)
+    rows[:, labels - 1] = np.arange(count) % classes
+    return rows.tobytes()
+
+
+def cifar_10(path: Path, per_batch: int = 20) -> Path:
+    """Write a small archive with the members of cifar-10-binary.tar.gz."""
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    members = {f"cifar-10-batches-bin/{name}": cifar_rows(per_batch, 1, 10) for name in names}
+    return tar(path, {**members, "cifar-10-batches-bin/readme.html": b"hello"})
+
+
+def iris_csv(path: Path) -> Path:
+    """Write scikit-learn's iris as a table with the names of the species."""
+    from sklearn.datasets import load_iris
+
+    iris = load_iris()
+    rows = ["sepal length,sepal width,petal length,petal width,species"]
+    for features, label in zip(iris.data, iris.target, strict=True):
+        rows.append(",".join(map(str, features)) + f",{iris.target_names[label]}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def gzipped(path: Path, text: str) -> Path:
+    """Write a gzipped text."""
+    path.write_bytes(gzip.compress(text.encode()))
+    return path
