@@ -52,7 +52,7 @@ def test_another_archive_under_the_same_name_is_refused(place):
     path = cifar_10(place / "cifar-10-binary.tar.gz")
     with pytest.raises(InvalidInput, match=r"cifar-10-binary.tar.gz is not the published file"):
         cifar.load(registry.datasets()["cifar10"])
-    path.write_bytes(path.read_bytes()[:-100])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InvalidInput, match="cannot be read"):
         cifar.load(small(path))
 
