@@ -118,11 +118,13 @@ class Tracker:
         """Hand over keys as the process takes them: a full pipe must not stop the study."""
         assert self._process is not None
         assert self._process.stdin is not None
+        pipe = self._process.stdin
         with contextlib.suppress(OSError, ValueError):
             while (key := self._waiting.get()) is not None:
-                self._process.stdin.write(f"{key}\n")
-                self._process.stdin.flush()
-            self._process.stdin.close()
+                pipe.write(f"{key}\n")
+                pipe.flush()
+        with contextlib.suppress(OSError, ValueError):
+            pipe.close()  # also after a write that failed: what is left in it would be tried again
 
     def _end(self) -> None:
         """End the process and what it started."""
