@@ -10,9 +10,10 @@ import typer
 from suite import __version__, registry
 from suite.commands import store as store_commands
 from suite.commands import wandb as wandb_commands
+from suite.commands.compare import compare
 from suite.commands.doctor import doctor
 from suite.commands.evaluate import evaluate
-from suite.commands.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.commands.options import DEFAULT_STORE, JsonOption, StoreOption, settings
 from suite.commands.status import status
 from suite.commands.wandb import ModeOption, ProjectOption, report, tracker
 from suite.config import Trial, load_study
@@ -152,8 +153,8 @@ def run(
         method=method,
         sparsity=default if sparsity is None else sparsity,
         seed=seed,
-        hyperparameters=_settings(set_, "--set"),
-        recipe=_settings(recipe, "--recipe"),
+        hyperparameters=settings(set_, "--set"),
+        recipe=settings(recipe, "--recipe"),
         device=device,
         precision=precision,
         threads=threads,
@@ -253,6 +254,7 @@ def _exit_code(failures: int) -> None:
 
 
 app.command()(status)
+app.command()(compare)
 app.command()(doctor)
 app.command()(evaluate)
 
@@ -332,27 +334,3 @@ def build(
     for record in built.excluded:
         say(f"left out: {record.trial} ({record.key}): {record.reason}")
     say(f"Leaderboard: {built.page}")
-
-
-def _settings(given: list[str] | None, option: str) -> dict[str, object]:
-    settings: dict[str, object] = {}
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise InvalidInput(f"{option} {text}: write it as name=value")
-        if name in settings:
-            raise InvalidInput(f"{option} {name} is given twice: give it once")
-        settings[name] = _value(value.strip())
-    return settings
-
-
-def _value(text: str) -> object:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

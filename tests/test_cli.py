@@ -2,8 +2,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,10 @@ import pytest
 
 from suite import registry
 from suite.config import Trial, load_study
-from suite.execution import local
+from suite.execution import command, engines
+from suite.execution.plan import preflight
+from suite.execution.runner import Inline
+from suite.execution.slot import Settings
 from suite.results.store import Store
 from tests.sample_records import done
 
@@ -27,8 +28,8 @@ METHOD = Method(
 
 
 class Exploding(Sparsifier):
-    def attach(self, model, optimizer):
-        super().attach(model, optimizer)
+    def attach(self, model, optimizer, *rest):
+        super().attach(model, optimizer, *rest)
         self.model = model
 
     def start(self):
@@ -51,27 +52,16 @@ recipe: {epochs: 1}
 """
 
 
-class InProcess(Executor):
-    """Runs at once what a pool of processes would run, which would import torch again."""
-
-    _processes = None
-
-    def __init__(self, workers: int, **_: Any) -> None:
-        pass
-
-    def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(function(*given, **named))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+def in_process(settings: Settings, *_: Any) -> Inline:
+    """Return an engine that runs here what workers would run, which would import torch again."""
+    return Inline(Store(settings.store), settings.every)
 
 
 @pytest.fixture
 def place(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Add a plug-in and a study, and run workers in this process."""
-    monkeypatch.setattr(local, "ProcessPoolExecutor", InProcess)
+    monkeypatch.setattr(engines, "LocalEngine", in_process)
+    monkeypatch.setattr(engines.EngineOptions, "preflight", lambda self, trials: preflight(trials))
     (place / "exploding.py").write_text(PLUGIN)
     (place / "mixed.yaml").write_text(STUDY)
     return place
@@ -168,7 +158,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(resonance, place):
 def test_a_study_that_is_done_runs_nothing(resonance, place, store, monkeypatch):
     for trial in load_study("quickstart").trials():
         store.write(trial.key, {"record.json": done(trial).to_json()})
-    monkeypatch.setattr(local, "run", None)
+    monkeypatch.setattr(command, "run", None)
     result = resonance("study quickstart")
     assert result.code == 0
     assert "66 done · 0 to run" in result.out

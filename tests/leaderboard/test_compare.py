@@ -1,0 +1,87 @@
+"""Two methods side by side, from records."""
+
+import json
+
+import pytest
+
+from leaderboard.compare import compare_entries
+from leaderboard.tables import build_boards
+from suite.errors import InvalidInput
+from suite.results.store import Store
+from tests.cli_runner import Command
+from tests.sample_records import done, make_trial
+
+BASE = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96]
+
+
+def records(method: str, accuracies: list[float], **given):
+    return [done(make_trial(method, seed=s, **given), a) for s, a in enumerate(accuracies)]
+
+
+def better(by: float) -> list[float]:
+    return [a + by + 0.001 * (-1) ** i for i, a in enumerate(BASE)]
+
+
+def report(first, second, *more, task=None):
+    boards, _ = build_boards([*first, *second, *more])
+    return compare_entries(boards, "rigl", "static", task)
+
+
+def test_a_planted_difference_is_found_in_its_cell_and_over_all():
+    found = report(
+        records("rigl", better(0.02), sparsity=0.8) + records("rigl", BASE, sparsity=0.9),
+        records("static", BASE, sparsity=0.8) + records("static", BASE[::-1], sparsity=0.9),
+    )
+    planted, none = found.lines
+    assert (planted.sparsity, none.sparsity) == (0.8, 0.9)
+    assert planted.verdict == "RigL is better than Static random"
+    assert planted.comparison.difference.mean == pytest.approx(0.02, abs=1e-3)
+    assert none.verdict == "no difference shown at n = 7"
+    assert planted.p == pytest.approx(2 * planted.comparison.p)
+    # Seeds are the pairs, however many sparsities they were run at.
+    assert found.overall.n == 7
+
+
+def test_what_was_worse_is_said_so():
+    found = report(records("rigl", BASE), records("static", better(0.02)))
+    assert found.verdict == "Static random is better than RigL"
+    assert found.overall is None
+
+
+def test_seeds_without_a_partner_are_counted():
+    found = report(records("rigl", BASE), records("static", BASE[:5]))
+    assert found.lines[0].comparison.n == 5
+    assert found.lines[0].comparison.unpaired == 2
+
+
+def test_settings_are_entries_of_their_own():
+    slow = records("rigl", better(0.02), hyperparameters={"update_every": 50})
+    boards, _ = build_boards([*records("rigl", BASE), *slow])
+    found = compare_entries(boards, "rigl:update_every=50", "rigl")
+    assert found.verdict.startswith("RigL (update_every=50) is better than RigL")
+    with pytest.raises(InvalidInput, match="of rigl there are rigl, 'rigl:update_every=50'"):
+        compare_entries(boards, "rigl:update_every=3", "rigl")
+
+
+def test_what_cannot_be_compared_is_refused():
+    boards, _ = build_boards([*records("rigl", BASE, sparsity=0.8), *records("static", BASE)])
+    with pytest.raises(InvalidInput, match="no task and sparsity in common"):
+        compare_entries(boards, "rigl", "static")
+    with pytest.raises(InvalidInput, match="static"):
+        compare_entries(boards, "rigl", "statik")
+    with pytest.raises(InvalidInput, match="digits/mlp"):
+        compare_entries(boards, "rigl", "static", "digits/mlq")
+
+
+def test_the_command_says_it_in_numbers_and_words(tmp_path, monkeypatch, capsys):
+    resonance = Command(monkeypatch, capsys)
+    store = Store(tmp_path)
+    for record in (*records("rigl", better(0.02)), *records("static", BASE[:6])):
+        store.write(record.key, {"record.json": record.to_json()})
+    told = resonance("compare rigl static --store", tmp_path)
+    assert told.code == 0
+    assert "RigL is better than Static random" in told.out
+    assert "1 trials have no partner" in told.out
+    data = json.loads(resonance("compare rigl static --json --store", tmp_path).out)
+    assert data["lines"][0]["comparison"]["difference"]["n"] == 6
+    assert "unknown method 'rigle'" in resonance("compare rigle static --store", tmp_path).complaint
