@@ -15,7 +15,9 @@ from suite.results.seal import Seal, is_intact, sealed
 SCHEMA_VERSION = 2
 """1: records without a seal, which are read as they are. 2: the store seals what it writes."""
 
-TRIAL_FIELDS = frozenset(Trial.model_fields)
+TRIAL_FIELDS = frozenset(n for n, f in Trial.model_fields.items() if f.exclude_if is None)
+"""What a trial always says; an option that came later is left out at its default."""
+
 FLOPS = frozenset({"training", "inference", "inference_dense"})
 
 Damage = Literal["truncated", "altered", "foreign", "newer"]
