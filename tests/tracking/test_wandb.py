@@ -29,7 +29,9 @@ FIRST, SECOND, THIRD = (make_trial(seed=seed) for seed in range(3))
 
 
 def files_of(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return all files, but for the logs that wandb may go on writing."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".log")
+    return {path: path.read_bytes() for path in files}
 
 
 def offline(store: Store, **given: object) -> Settings:
@@ -109,9 +111,9 @@ def test_an_offline_run_holds_pictures_of_masks_and_spectra_and_the_weights(ran,
 
 
 def test_no_file_that_wandb_wrote_holds_the_key(ran, run):
-    written = files_of(ran.root / "wandb")
-    assert len(written) > 5
-    assert [path for path, content in written.items() if SECRET.encode() in content] == []
+    written = [path for path in (ran.root / "wandb").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".log" for path in written)
+    assert [path for path in written if SECRET.encode() in path.read_bytes()] == []
 
 
 def test_publishing_again_does_nothing_and_a_newer_record_takes_the_runs_place(ran, run):
