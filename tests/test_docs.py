@@ -24,7 +24,7 @@ def blocks(page: str, language: str) -> list[str]:
     [
         (0, ["digits/mlp", "random_walk", "-s", "0.9", "--set", "share=0.2"]),
         (1, ["digits/mlp", "random_cut", "-s", "0.9", "--set", "moment=0.3"]),
-        (2, ["wine/mlp", "rigl", "-s", "0.8"]),
+        (2, ["iris/mlp", "rigl", "-s", "0.8"]),
     ],
 )
 def test_the_examples_of_extending_run_as_plugins(tmp_path, number, trial):

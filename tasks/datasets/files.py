@@ -121,7 +121,8 @@ def members(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(archive, "r|*") as tar:
+    # Not as a stream: tarfile would take an archive that is cut short for a whole one.
+    with tarfile.open(archive, "r:*") as tar:
         for member in tar:
             _check_path(archive, member.name)
             if member.isdir():

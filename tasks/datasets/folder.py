@@ -86,10 +86,10 @@ def held_out(labels: np.ndarray, held: int, name: str) -> tuple[np.ndarray, np.n
     Raises:
         InvalidInput: some class has too few examples to be in both.
     """
-    from sklearn.model_selection import train_held_out
+    from sklearn.model_selection import train_test_split
 
     try:
-        kept, out = train_held_out(
+        kept, out = train_test_split(
             np.arange(len(labels)),
             test_size=held,
             stratify=labels,
