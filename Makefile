@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# Optional parts to install as well: make setup EXTRAS=dev,ray,slurm,onnx
+EXTRAS ?= dev
+READY := $(VENV)/.ready-$(EXTRAS)
 
-.PHONY: setup quickstart test lint bench docs clean
+.PHONY: setup quickstart test lint bench soak docs clean
 
 setup: $(READY)
 
@@ -14,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (PyTorch is large: this can take some minutes) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 quickstart: setup
@@ -31,6 +33,9 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+soak: setup
+	@$(BIN)/python -m tests.execution.soak
 
 docs: setup
 	@$(BIN)/python -m suite.pages

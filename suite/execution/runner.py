@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from suite.config import Trial
 from suite.errors import InvalidInput
@@ -16,6 +16,9 @@ from suite.execution.checkpoints import Checkpoints
 from suite.execution.endings import AGAIN, TRANSIENT, Ended, Transient
 from suite.results.record import Record, failed, to_json
 from suite.results.store import Store, StoreUnusable
+
+if TYPE_CHECKING:
+    from suite.training.checkpoint import Saver
 
 Finished = Callable[[Trial, Record], None]
 RETRIES = 2
@@ -142,14 +145,31 @@ def execute(
     """
     from suite.training.checkpoint import Saver
     from suite.training.interval import Interval
-    from suite.training.trial import run_trial
 
     checkpoints = Checkpoints(store)
+    saver = Saver(trial, checkpoints.keeper(trial.key), Interval.parse(every), stopping)
+    record, files = attempt(trial, saver, progress, raise_transient=raise_transient)
+    store.write(trial.key, files)
+    checkpoints.drop(trial.key)
+    return record
+
+
+def attempt(
+    trial: Trial,
+    saver: "Saver",
+    progress: Callable[[int], None] = lambda steps: None,
+    *,
+    raise_transient: bool = False,
+) -> tuple[Record, dict[str, bytes]]:
+    """Run one trial in this process; return its record and files, also of a failure.
+
+    Raises: as `execute`.
+    """
+    from suite.training.trial import run_trial
+
     try:
-        keeper = checkpoints.keeper(trial.key)
-        saver = Saver(trial, keeper, Interval.parse(every), stopping)
         outcome = run_trial(trial, progress, saver)
-        files, record = outcome.files(), outcome.record
+        return outcome.record, outcome.files()
     except StoreUnusable:
         raise
     except (Exception, SystemExit) as error:  # what a method does wrong ends its own trial only
@@ -157,10 +177,7 @@ def execute(
             raise Transient(f"{type(error).__name__}: {error}") from error
         record = failed(trial, error)
         text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
-        files = _failure_files(trial, record, text)
-    store.write(trial.key, files)
-    checkpoints.drop(trial.key)
-    return record
+        return record, _failure_files(trial, record, text)
 
 
 def _failure_files(trial: Trial, record: Record, text: str) -> dict[str, bytes]:

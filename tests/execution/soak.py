@@ -122,7 +122,7 @@ def differences(whole: Store, other: Store) -> list[str]:
             continue
         first, second = a.model_dump(exclude=TIMES), b.model_dump(exclude=TIMES)
         found += [f"{key}: {name}" for name in first if first[name] != second[name]]
-        for name in ("curves.parquet", "model.safetensors", "trial.json"):
+        for name in ("trial.json", "curves.parquet", "model.safetensors")[: 3 if a.metrics else 1]:
             if whole.load(key, name) != other.load(key, name):
                 found.append(f"{key}: {name}")
     return found

@@ -1,0 +1,200 @@
+"""The Ray engine: each trial is a Ray task, watched in a slot on the node where it runs.
+
+The task itself only tends the slot's worker process, so a trial that crashes, hangs or allocates
+is recorded for what it is, as on one machine; Ray is left what it knows best: nodes that go away.
+The store must be a folder that all nodes share, or a URL.
+"""
+
+import contextlib
+import os
+import re
+import socket
+from dataclasses import asdict
+from typing import Any
+
+from suite import registry
+from suite.config import Trial
+from suite.errors import InvalidInput
+from suite.execution.endings import Crashed, Ended, Killed, Lost, OutOfMemory, TimedOut, Transient
+from suite.execution.slot import Settings, Slot, wait_for
+from suite.results.record import Record
+from suite.results.store import StoreUnusable
+
+AHEAD = 2
+"""Tasks submitted for each that the cluster can run at once: nodes need not wait for us."""
+CONNECT_SECONDS = 5.0
+ERRORS = {kind.__name__: kind for kind in (Crashed, Killed, Lost, OutOfMemory, TimedOut, Transient)}
+PASSED_ON = ("RESONANCE_DATA",)
+"""Variables of this process that hold on every node."""
+
+
+class RayEngine:
+    """Runs trials as tasks of an existing Ray cluster, or of one started on this machine."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        address: str | None,
+        threads: int,
+        gpus: float,
+        most: int | None,
+        retries: int,
+    ) -> None:
+        """Connect to the cluster; `most` bounds the trials at once, `retries` the lost nodes.
+
+        Raises:
+            InvalidInput: Ray is not installed, or there is no cluster at `address`.
+        """
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError as error:
+            raise InvalidInput(
+                "--engine ray needs Ray: pip install 'resonance-bench[ray]'"
+            ) from error
+        self._ray: Any = ray
+        _check_address(address)
+        self._owns = not ray.is_initialized()
+        try:
+            ray.init(
+                address=address, ignore_reinit_error=True, log_to_driver=False,
+                include_dashboard=None if address else False,
+            )  # fmt: skip
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise _no_cluster(address, error) from error
+        self._threads, self._gpus, self._most = threads, gpus, most
+        self._task = ray.remote(_work).options(
+            num_cpus=threads,
+            num_gpus=gpus,
+            max_retries=retries,
+            retry_exceptions=[ConnectionError, TimeoutError],
+        )
+        here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        self._settings = asdict(settings) | {"environment": {**settings.environment, **here}}
+        self._running: dict[Any, Trial] = {}
+        self._stopped = False
+
+    def free(self) -> int:
+        """Return how many tasks more may be submitted: some more than the cluster runs at once."""
+        resources: dict[str, float] = self._ray.cluster_resources()
+        room = resources.get("CPU", 0.0) / self._threads
+        if self._gpus:
+            room = min(room, resources.get("GPU", 0.0) / self._gpus)
+        most = AHEAD * max(1, int(room))
+        return min(most, self._most or most) - len(self._running)
+
+    def submit(self, trial: Trial) -> None:
+        """Submit a trial as a task."""
+        task = self._task.remote(trial.model_dump(), self._settings, registry.plugins())
+        self._running[task] = trial
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return what has ended, as results come in."""
+        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        return [self._ended(task) for task in ready]
+
+    def stop(self) -> None:
+        """Interrupt all tasks; each lets its trial take a checkpoint."""
+        self._stopped = True
+        for task in self._running:
+            self._ray.cancel(task)
+
+    def close(self) -> None:
+        """End what still runs, and leave the cluster."""
+        for task in self._running:
+            with contextlib.suppress(Exception):
+                self._ray.cancel(task, force=True)
+        self._running.clear()
+        if self._owns:
+            self._ray.shutdown()
+
+    def _ended(self, task: Any) -> Ended:
+        trial = self._running.pop(task)
+        try:
+            reply = self._ray.get(task)
+        except self._ray.exceptions.TaskCancelledError:
+            return Ended(trial, stopped=True)
+        except self._ray.exceptions.RayTaskError as error:
+            if self._stopped:  # interrupted before it had begun
+                return Ended(trial, stopped=True)
+            cause = error.cause
+            message = str(cause or error).splitlines()[0]
+            return Ended(trial, error=Transient(message), details=str(error))
+        except self._ray.exceptions.OutOfMemoryError as error:
+            return Ended(trial, error=OutOfMemory(str(error).splitlines()[0]))
+        except self._ray.exceptions.RayError as error:
+            message = str(error).splitlines()[0]
+            return Ended(trial, error=Lost(f"Ray lost the task: {type(error).__name__}: {message}"))
+        if "unusable" in reply:
+            raise StoreUnusable(reply["unusable"])
+        if "stopped" in reply:
+            return Ended(trial, stopped=True)
+        if "record" in reply:
+            record = Record.from_json(reply["record"].encode(), f"the result of {trial.describe()}")
+            return Ended(trial, record=record)
+        died = ERRORS.get(reply["type"], Crashed)(reply["message"])
+        return Ended(trial, error=died, details=reply["details"])
+
+
+def _check_address(address: str | None) -> None:
+    """Refuse an address where nobody listens: Ray itself would try for five minutes."""
+    found = re.fullmatch(r"(?:ray://)?\[?([^\]]+?)\]?:(\d+)", address or "")
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> InvalidInput:
+    what = " ".join(str(error).split())
+    return InvalidInput(
+        f"--address {address}: no Ray cluster answers there ({what:.200}): start one with "
+        "`ray start --head`, or leave --address out for one on this machine"
+    )
+
+
+_slots: dict[str, Slot] = {}
+"""The slot of this Ray worker process, kept for its next task: Ray uses processes again."""
+
+
+def _work(trial: dict[str, Any], settings: dict[str, Any], plugins: list[str]) -> dict[str, Any]:
+    """Run a trial in this node's slot; return plain data that says how it ended.
+
+    Raises:
+        ConnectionError: an error that says nothing about the trial; Ray tries again.
+    """
+    registry.use_plugins(plugins)
+    slot = _slots.get("slot")
+    if slot is None or slot.settings != Settings(**settings):
+        if slot is not None:
+            slot.close()
+        slot = _slots["slot"] = Slot(Settings(**settings))
+    slot.submit(Trial.make(**trial))
+    try:
+        ended = _watch(slot)
+    except KeyboardInterrupt:  # ray.cancel
+        slot.stop()
+        ended = _watch(slot)
+    except StoreUnusable as error:
+        return {"unusable": str(error)}
+    if ended.stopped:
+        return {"stopped": True}
+    if ended.record is not None:
+        return {"record": ended.record.to_json().decode()}
+    if isinstance(ended.error, Transient):
+        raise ConnectionError(str(ended.error))
+    return {
+        "type": type(ended.error).__name__,
+        "message": str(ended.error),
+        "details": ended.details,
+    }
+
+
+def _watch(slot: Slot) -> Ended:
+    while True:
+        wait_for([slot], 0.2)
+        ended = slot.poll()
+        if ended is not None:
+            return ended

@@ -1,0 +1,162 @@
+"""The Slurm engine: each trial is a job, submitted through submitit.
+
+A job tends one slot, as a Ray task does. A job that is preempted, or runs out of its time, lets
+its trial take a checkpoint and is queued again. submitit keeps a job's call as a pickle, so those
+files lie in a folder that only their owner can open, never in the store; what a trial leaves is
+read from the store.
+"""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from suite import registry
+from suite.config import Trial
+from suite.errors import InvalidInput
+from suite.execution.endings import Crashed, Ended, Lost
+from suite.execution.runner import write_failure
+from suite.execution.slot import Settings, Slot, wait_for
+from suite.results.store import Store
+
+FOLDER = Path.home() / ".cache" / "resonance-bench" / "slurm"
+MOST_JOBS = 100
+ENDED_BY_ITSELF = ("COMPLETED", "FINISHED")
+NUMBERS = ("timeout_min", "mem_gb")
+NAMES = ("partition", "account", "qos", "constraint")
+
+
+def parse_options(text: str) -> dict[str, Any]:
+    """Read ``partition=gpu,timeout_min=240``: what jobs are submitted with.
+
+    Raises:
+        InvalidInput: no such option, or not a number where there must be one.
+    """
+    found: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        name, _, value = part.partition("=")
+        if name in NAMES and value:
+            found[f"slurm_{name}"] = value
+        elif name in NUMBERS and value.isdigit():
+            found[name] = int(value)
+        else:
+            raise InvalidInput(
+                f"--address {part}: give Slurm options as name=value, of {', '.join(NAMES)}, "
+                f"{', '.join(NUMBERS)} (whole numbers)"
+            )
+    return found
+
+
+class SlurmJob:
+    """What a job does: one trial in a slot of the node."""
+
+    def __init__(self, trial: dict[str, Any], settings: Settings, plugins: list[str]) -> None:
+        self.trial, self.settings, self.plugins = trial, settings, plugins
+
+    def __call__(self) -> None:
+        """Run the trial; its result is in the store."""
+        registry.use_plugins(self.plugins)
+        self.slot = Slot(self.settings)
+        self.slot.submit(Trial.make(**self.trial))
+        ended = None
+        while ended is None:
+            wait_for([self.slot], 0.2)
+            ended = self.slot.poll()
+        self.slot.close()
+        if ended.error is not None:
+            write_failure(ended, 1, Store(self.settings.store))
+
+    def checkpoint(self) -> Any:
+        """Let the trial take a checkpoint; return what submitit queues again."""
+        import submitit
+
+        with contextlib.suppress(AttributeError):  # it has not begun
+            self.slot.stop()
+            until = time.monotonic() + 60
+            while self.slot.poll() is None and time.monotonic() < until:
+                wait_for([self.slot], 0.2)
+            self.slot.close()
+        return submitit.helpers.DelayedSubmission(SlurmJob(self.trial, self.settings, self.plugins))
+
+
+class SlurmEngine:
+    """Submits trials as Slurm jobs, and looks in the store for what they left."""
+
+    def __init__(
+        self, settings: Settings, options: dict[str, Any], threads: int, gpus: int,
+        most: int | None, cluster: str | None = None,
+    ) -> None:  # fmt: skip
+        """Make ready to submit; `cluster` is submitit's name of where to (for tests: local).
+
+        Raises:
+            InvalidInput: submitit is not installed, or there is no Slurm here.
+        """
+        try:
+            import submitit
+        except ImportError as error:
+            raise InvalidInput(
+                "--engine slurm needs submitit: pip install 'resonance-bench[slurm]'"
+            ) from error
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        FOLDER.chmod(0o700)
+        try:
+            self._executor = submitit.AutoExecutor(FOLDER / "%j", cluster=cluster or "slurm")
+        except RuntimeError as error:
+            raise InvalidInput(
+                "--engine slurm: there is no Slurm here (no sbatch): run it on a login node"
+            ) from error
+        resources: dict[str, Any] = {"cpus_per_task": threads, "name": "resonance"}
+        if gpus:
+            resources["gpus_per_node"] = gpus
+        self._executor.update_parameters(**resources | {"timeout_min": 24 * 60} | options)
+        self._settings, self._most = settings, most or MOST_JOBS
+        self._store = Store(settings.store)
+        self._running: dict[str, tuple[Trial, Any]] = {}
+        self._stopped = False
+
+    def free(self) -> int:
+        """Return how many jobs more may be queued."""
+        return self._most - len(self._running)
+
+    def submit(self, trial: Trial) -> None:
+        """Submit a trial as a job."""
+        plugins = [os.path.abspath(path) for path in registry.plugins()]  # noqa: PTH100
+        job = SlurmJob(trial.model_dump(), self._settings, plugins)
+        self._running[trial.key] = (trial, self._executor.submit(job))
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return the trials whose jobs have ended."""
+        ended = []
+        for key, (trial, job) in list(self._running.items()):
+            if not job.done():
+                continue
+            del self._running[key]
+            ended.append(self._ended(trial, job))
+        if not ended:
+            time.sleep(seconds)
+        return ended
+
+    def _ended(self, trial: Trial, job: Any) -> Ended:
+        if self._stopped:
+            return Ended(trial, stopped=True)
+        if job.state in ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"):
+            return Ended(trial, error=Lost(f"Slurm job {job.job_id} ended as {job.state}"))
+        # A job that died may have found the record of an earlier run, and left it there.
+        record = self._store.read(trial.key) if job.state in ENDED_BY_ITSELF else None
+        if record is not None:
+            return Ended(trial, record=record)
+        details = (job.stderr() or "")[-5000:]
+        message = f"Slurm job {job.job_id} ended as {job.state} and left no record"
+        return Ended(trial, error=Crashed(message), details=details)
+
+    def stop(self) -> None:
+        """Cancel the jobs: what they have saved is kept."""
+        self._stopped = True
+        for _, job in self._running.values():
+            job.cancel(check=False)
+
+    def close(self) -> None:
+        """Cancel what is left."""
+        self.stop()
+        self._running.clear()

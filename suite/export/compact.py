@@ -1,0 +1,201 @@
+"""A sparse network without its dead units: smaller, dense, and equal to rounding.
+
+A unit (a neuron, a channel) is dead where no weight leads out of it, or none leads in: then it
+passes on nothing, or a constant that can be added to what it feeds. Removing units kills others,
+so this is repeated until nothing changes. What feeds a sum (a residual connection) or leaves the
+network stays.
+"""
+
+import copy
+import operator
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from suite.errors import InvalidInput
+
+POINTWISE = (
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Hardswish,
+    nn.Identity, nn.Dropout, nn.Dropout2d,
+)  # fmt: skip
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+SPATIAL = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+FUNCTIONS = (F.relu, F.gelu, F.silu, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, torch.relu)
+
+
+@dataclass
+class Segment:
+    """Units that one layer makes and one other layer alone uses.
+
+    Attributes:
+        source, target: names of the two layers.
+        norms: names of the norms between them.
+    """
+
+    source: str
+    target: str
+    norms: list[str]
+
+
+def compact(model: nn.Module, example: Tensor) -> nn.Module:
+    """Return a copy of `model`, in evaluation mode, without its dead units.
+
+    `example` is a batch of at least two inputs, on which dead units show the constants they pass.
+
+    Raises:
+        InvalidInput: torch cannot follow what the model does (`torch.fx`).
+    """
+    model = copy.deepcopy(model).eval()
+    segments = find_segments(model)
+    changed = True
+    while changed:
+        changed = False
+        for segment in segments:
+            changed = _shrink(model, segment, example) or changed
+    return model
+
+
+def find_segments(model: nn.Module) -> list[Segment]:
+    """Return the pairs of layers between which units can be removed."""
+    try:
+        graph = fx.symbolic_trace(model).graph
+    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(
+            f"{type(model).__name__} cannot be compacted: torch.fx cannot follow its forward "
+            f"({what}); use --to safetensors or --to onnx"
+        ) from error
+    modules = dict(model.named_modules())
+    calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    found = []
+    for node in graph.nodes:
+        if not _is_layer(node, modules) or calls[str(node.target)] > 1:
+            continue
+        segment = _follow(node, modules)
+        if segment is not None and calls[segment.target] == 1:
+            found.append(segment)
+    return found
+
+
+def _is_layer(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    if isinstance(module, nn.Conv2d):
+        return module.groups == 1 and module.padding_mode == "zeros"
+    return isinstance(module, nn.Linear)
+
+
+def _follow(source: fx.Node, modules: dict[str, nn.Module]) -> Segment | None:
+    """Follow what a layer gives, through operations on each unit by itself, to the next layer."""
+    of_images = isinstance(modules[str(source.target)], nn.Conv2d)
+    norms: list[str] = []
+    node = source
+    while len(node.users) == 1:
+        (node,) = node.users
+        name = str(node.target)
+        if _is_layer(node, modules):
+            return Segment(str(source.target), name, norms)
+        if node.op == "call_module":
+            module = modules[name]
+            flattens = isinstance(module, nn.Flatten) and module.start_dim == 1
+            if isinstance(module, NORMS) and module.track_running_stats:
+                norms.append(name)
+            elif not (
+                isinstance(module, POINTWISE)
+                or (of_images and (flattens or isinstance(module, SPATIAL)))
+            ):
+                return None
+        elif node.op == "call_function":
+            flattens = node.target is torch.flatten and node.args[1:] == (1,) and not node.kwargs
+            if node.target not in FUNCTIONS and not (of_images and flattens):
+                return None
+            if node.target is operator.add:
+                return None
+        elif not (node.op == "call_method" and node.target == "relu"):
+            return None
+    return None
+
+
+@torch.no_grad()
+def _shrink(model: nn.Module, segment: Segment, example: Tensor) -> bool:
+    """Remove the dead units of a segment; return whether there were any."""
+    source = model.get_submodule(segment.source)
+    target = model.get_submodule(segment.target)
+    assert isinstance(source, nn.Linear | nn.Conv2d)
+    assert isinstance(target, nn.Linear | nn.Conv2d)
+    units = source.weight.shape[0]
+    # The target's weights by unit: a flattened image gives each channel several columns.
+    columns = target.weight.shape[1] // units
+    outgoing = target.weight.unflatten(1, (units, columns)).transpose(0, 1).flatten(2)
+    unused = (outgoing == 0).flatten(1).all(1)
+    constant = (source.weight == 0).flatten(1).all(1) & ~unused
+    if bool(constant.any()):
+        values = _constants(model, target, example, units)
+        padded = isinstance(target, nn.Conv2d) and any(target.padding)
+        foldable = constant & values.isfinite() & ((values == 0) | (not padded))
+        shift = (outgoing.sum(2) * torch.where(foldable, values, 0)[:, None]).sum(0)
+        constant = foldable
+        if bool((shift != 0).any()):
+            bias = shift if target.bias is None else target.bias + shift
+            target.bias = nn.Parameter(bias)
+    keep = ~(unused | constant)
+    if bool(keep.all()):
+        return False
+    if not bool(keep.any()):
+        keep[0] = True  # a layer of no units is no layer; this one has nothing left to say
+        if units == 1:
+            return False
+    _take_outputs(source, keep)
+    for name in segment.norms:
+        _take_norm(model.get_submodule(name), keep)
+    _take_inputs(target, keep.repeat_interleave(columns))
+    return True
+
+
+def _constants(model: nn.Module, target: nn.Module, example: Tensor, units: int) -> Tensor:
+    """Return the value that each unit passes to `target`; NaN where it is not always the same."""
+    seen: list[Tensor] = []
+    handle = target.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    try:
+        model(example.clone())
+    finally:
+        handle.remove()
+    inputs = seen[0]
+    if isinstance(target, nn.Linear):
+        inputs = inputs.flatten(0, -2)  # tokens, if there are any, count as examples
+    by_unit = inputs.unflatten(1, (units, -1)).transpose(0, 1).flatten(1)
+    first = by_unit[:, 0]
+    return torch.where((by_unit == first[:, None]).all(1), first, torch.nan)
+
+
+def _take_outputs(layer: nn.Linear | nn.Conv2d, keep: Tensor) -> None:
+    layer.weight = nn.Parameter(layer.weight[keep])
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias[keep])
+    set_sizes(layer)
+
+
+def _take_inputs(layer: nn.Linear | nn.Conv2d, keep: Tensor) -> None:
+    layer.weight = nn.Parameter(layer.weight[:, keep])
+    set_sizes(layer)
+
+
+def _take_norm(norm: nn.Module, keep: Tensor) -> None:
+    for name in ("weight", "bias"):
+        if (value := getattr(norm, name)) is not None:
+            setattr(norm, name, nn.Parameter(value[keep]))
+    for name in ("running_mean", "running_var"):
+        norm.register_buffer(name, getattr(norm, name)[keep])
+    set_sizes(norm)
+
+
+def set_sizes(module: nn.Module) -> None:
+    """Make a module's stated sizes those of its tensors."""
+    if isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.Conv2d):
+        module.out_channels, module.in_channels = module.weight.shape[:2]
+    elif isinstance(module, NORMS) and module.running_mean is not None:
+        module.num_features = len(module.running_mean)

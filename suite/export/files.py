@@ -1,0 +1,177 @@
+"""Exported networks as files, and back."""
+
+import json
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from suite.config import Trial
+from suite.errors import InvalidInput
+from suite.export.compact import compact, set_sizes
+from suite.results.record import Record
+from suite.results.store import Store
+from suite.training.kept import load_kept
+from suite.training.trial import make_model
+
+EXAMPLES = 64
+LARGEST_HEADER = 100 * 2**20
+AGREES = 1e-4
+"""How far the outputs of an exported network may lie from the original's, relative to them."""
+
+
+class Format(StrEnum):
+    """What to export: weights and masks, a network for other programs, or a smaller one."""
+
+    SAFETENSORS = "safetensors"
+    ONNX = "onnx"
+    COMPACT = "compact"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        parameters: of the network before and in the file.
+        error: largest difference of an output, relative to the largest output; 0 for weights.
+    """
+
+    path: Path
+    parameters: tuple[int, int]
+    error: float
+
+
+def export(store: Store, record: Record, to: Format, path: Path) -> Exported:
+    """Write a finished trial's network to a file, after checking that it computes the same.
+
+    Raises:
+        InvalidInput: there are no weights, the network cannot be exported so, or the file cannot
+            be written.
+    """
+    if record.status != "done":
+        raise InvalidInput(f"trial {record.key} has failed: there is no network to export")
+    training, tensors = load_kept(store, record)
+    model = training.model
+    example, _ = next(iter(training.data.test.batches(EXAMPLES)))
+    with torch.no_grad():
+        expected = model(example.clone())
+    about = {"trial": json.dumps(record.trial), "key": record.key, "format": str(to)}
+    before = after = _count(model)
+    error = 0.0
+    if to is Format.SAFETENSORS:
+        masks = {name: mask for name, mask in tensors.items() if name.startswith("mask/")}
+        _write(path, save(_state(model) | masks, about))
+    elif to is Format.COMPACT:
+        smaller = compact(model, example)
+        after, error = _count(smaller), _distance(smaller, example, expected)
+        if not error <= AGREES:
+            raise InvalidInput(
+                f"trial {record.key}: the compact network's outputs would differ by {error:.2g}: "
+                "use --to safetensors, and report this"
+            )
+        _write(path, save(_state(smaller), about))
+    else:
+        _write(path, _onnx(model, example))
+    return Exported(path, (before, after), error)
+
+
+def load_exported(path: Path) -> nn.Module:
+    """Return the network in a file that `export` wrote as safetensors or compact, ready to use.
+
+    Only tensors and text are read; the network is built from the task's declaration.
+
+    Raises:
+        InvalidInput: it is not such a file, or its task is not known here.
+    """
+    try:
+        content = path.read_bytes()
+        size = int.from_bytes(content[:8], "little")
+        if size > LARGEST_HEADER:
+            raise ValueError("its header is too long")
+        about = json.loads(content[8 : 8 + size])["__metadata__"]
+        given = json.loads(about["trial"])
+        tensors = load(content)
+    except Exception as error:  # safetensors raises a kind of its own
+        raise InvalidInput(
+            f"{path} is not an exported network ({type(error).__name__}): write it anew with "
+            "`resonance export`"
+        ) from error
+    state = {name: value for name, value in tensors.items() if not name.startswith("mask/")}
+    model = make_model(Trial.make(**given | {"processes": 1}))
+    for name, module in model.named_modules():
+        _fit(module, name, state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InvalidInput(f"{path} does not fit the model of task {given['task']}") from error
+    return model.eval()
+
+
+def _fit(module: nn.Module, name: str, state: dict[str, Tensor]) -> None:
+    """Give a module's own tensors the sizes that the file has them in."""
+    for own in ("weight", "bias", "running_mean", "running_var"):
+        value = state.get(f"{name}.{own}" if name else own)
+        if value is None or own not in {**module._parameters, **module._buffers}:
+            continue
+        if own in module._buffers:
+            module.register_buffer(own, value.clone())
+        else:
+            setattr(module, own, nn.Parameter(value.clone()))
+    set_sizes(module)
+
+
+def _onnx(model: nn.Module, example: Tensor) -> bytes:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 what torch exports through
+    except ImportError as error:
+        raise InvalidInput("--to onnx needs more: pip install 'resonance-bench[onnx]'") from error
+    from torch.export import Dim
+
+    try:
+        program = torch.onnx.export(
+            model, (example,), dynamo=True, verbose=False, input_names=["input"],
+            output_names=["output"], dynamic_shapes=({0: Dim("batch")},),
+        )  # fmt: skip
+    except torch.onnx.errors.OnnxExporterError as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(f"torch cannot export this model to ONNX ({what})") from error
+    assert program is not None
+    proto = program.model_proto
+    onnx.checker.check_model(proto)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().contiguous().clone() for name, value in model.state_dict().items()}
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _distance(model: nn.Module, example: Tensor, expected: Tensor) -> float:
+    with torch.no_grad():
+        found = model(example.clone())
+    if found.shape != expected.shape:
+        return math.inf
+    largest = float(expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny))
+    return float((found - expected).abs().max()) / largest
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InvalidInput(
+            f"{path} cannot be written ({error.strerror}): name another file with --out"
+        ) from error

@@ -1,0 +1,150 @@
+"""Several processes that train one model together: each takes a share of every batch.
+
+Gradients are averaged over the processes before the method sees them, and what a method draws at
+random is a function of seed and layer, so all processes decide the same masks by themselves.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from suite.errors import InvalidInput, TrialFailed
+from suite.seeds import derive_seed
+from tasks.batches import Batch
+
+if TYPE_CHECKING:
+    from suite.training.checkpoint import Keeper
+
+
+class Processes:
+    """The processes that train together, seen from one of them.
+
+    Attributes:
+        rank: this one's number, from 0; the first writes what the trial leaves.
+        size: how many there are.
+    """
+
+    def __init__(self, device: torch.device, asked: Callable[[], bool] = lambda: False) -> None:
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self._device = device
+        self._asked = asked
+        self._stopping = False
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Return the network to train: its backward pass averages gradients over all processes."""
+        ids = [torch.cuda.current_device()] if self._device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=ids)
+
+    def share(self, batch: Batch) -> Batch:
+        """Return this process's part of a batch."""
+        x, y = (part.chunk(self.size)[self.rank] for part in batch)
+        return x, y
+
+    def seed(self, seed: int) -> int:
+        """Return the seed of what is drawn per example (dropout): the first keeps the trial's."""
+        return seed if self.rank == 0 else derive_seed(seed, "process", self.rank)
+
+    def mean(self, loss: Tensor) -> Tensor:
+        """Return the loss of the whole batch; also learn whether any process is to stop."""
+        both = torch.stack([loss.detach().float(), loss.new_tensor(float(self._asked())).float()])
+        dist.all_reduce(both)
+        self._stopping = self._stopping or bool(both[1] > 0)
+        return both[0] / self.size
+
+    def stopping(self) -> bool:
+        """Return whether some process was asked to stop; all hear of it after the same step."""
+        return self._stopping
+
+    def align(self, model: nn.Module) -> None:
+        """Give every process the first one's buffers (running averages of norms)."""
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)
+
+    def same(self, model: nn.Module) -> None:
+        """Compare the models of all processes, bit by bit.
+
+        Raises:
+            TrialFailed: they have drifted apart: a method decided differently somewhere.
+        """
+        digest = hashlib.sha256()
+        for value in model.state_dict().values():
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(self._device)
+        all_of_them = [torch.empty_like(mine) for _ in range(self.size)]
+        dist.all_gather(all_of_them, mine)
+        if any(not torch.equal(mine, other) for other in all_of_them):
+            raise TrialFailed(
+                f"the models of the {self.size} processes differ at the end: the method's "
+                "decisions are not a function of gradients, seed and step"
+            )
+
+    def keeper(self, keeper: "Keeper") -> "SharedKeeper":
+        """Return where checkpoints are kept: the first process reads and writes for all."""
+        return SharedKeeper(self, keeper, self._device)
+
+
+class SharedKeeper:
+    """A keeper whose content all processes see, also where they do not share a disk."""
+
+    def __init__(self, processes: Processes, keeper: "Keeper", device: torch.device) -> None:
+        self._processes, self._keeper, self._device = processes, keeper, device
+
+    def read(self) -> bytes | None:
+        """Return the first process's checkpoint."""
+        content = self._keeper.read() if self._processes.rank == 0 else None
+        size = torch.tensor([-1 if content is None else len(content)], device=self._device)
+        dist.broadcast(size, 0)
+        if int(size) < 0:
+            return None
+        data = torch.empty(int(size), dtype=torch.uint8, device=self._device)
+        if content is not None:
+            data.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(data, 0)
+        return data.cpu().numpy().tobytes()
+
+    def write(self, content: bytes) -> None:
+        """Let the first process write the checkpoint; all have the same."""
+        if self._processes.rank == 0:
+            self._keeper.write(content)
+
+
+_current: Processes | None = None
+
+
+@contextlib.contextmanager
+def joined(device: torch.device, asked: Callable[[], bool]) -> Iterator[Processes]:
+    """Join the processes that torchrun has started, for as long as the block lasts."""
+    global _current
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        _current = Processes(device, asked)
+        yield _current
+    finally:
+        _current = None
+        dist.destroy_process_group()
+
+
+def processes_for(count: int, batch_size: int) -> Processes | None:
+    """Return the processes that a trial of `count` of them trains with; None for a single one.
+
+    Raises:
+        InvalidInput: as many were not started, or a batch cannot be shared evenly.
+    """
+    here = 1 if _current is None else _current.size
+    if count != here:
+        raise InvalidInput(
+            f"processes={count}: {here} were started; use `torchrun --nproc-per-node {count} -m "
+            "suite.training …`"
+        )
+    if batch_size % count:
+        raise InvalidInput(
+            f"batch_size={batch_size} cannot be shared evenly by {count} processes: give a "
+            f"multiple of {count}"
+        )
+    return _current if count > 1 else None

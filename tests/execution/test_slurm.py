@@ -1,0 +1,92 @@
+"""The Slurm engine on submitit's local executor, which speaks the same protocol as Slurm's."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from suite.errors import InvalidInput
+from suite.execution import slurm
+from suite.execution.checkpoints import Checkpoints
+from suite.execution.runner import execute, run
+from suite.execution.slot import Settings
+from suite.execution.slurm import SlurmEngine, parse_options
+from suite.results.store import Store
+from tests.conftest import require
+from tests.execution.soak import differences
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # submitit leaves files and processes open
+
+
+@pytest.fixture
+def engine(store, tmp_path, monkeypatch):
+    """Return a function that makes the engine, on this machine."""
+    require("submitit", importlib.util.find_spec("submitit") is not None, "the extra slurm")
+    monkeypatch.setattr(slurm, "FOLDER", tmp_path / "jobs")
+
+    def make(every="60s"):
+        settings = Settings(store.location, every)
+        return SlurmEngine(settings, {"timeout_min": 5}, 1, 0, None, cluster="local")
+
+    return make
+
+
+def test_jobs_leave_records_as_workers_do(engine, trial, store, tmp_path):
+    trials = [trial("good"), trial("segfaults"), trial("raises")]
+    summary = run(trials, store, engine(), lambda trial, record: None, retries=0)
+    assert summary.done == 1
+    failed = {t.method: message for t, message in summary.failed}
+    assert failed["raises"] == "the update broke"
+    assert "SIGSEGV" in failed["segfaults"]
+    assert (tmp_path / "jobs").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_preempted_job_goes_on_from_its_checkpoint(engine, trial, store, tmp_path):
+    slow = trial("slow", recipe={"epochs": 30})
+    submitted = engine("1steps")
+    submitted.submit(slow)
+    ((_, job),) = submitted._running.values()
+    end = time.monotonic() + 120
+    while not Checkpoints(store).keys():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    job._interrupt()
+    while not job.done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert store.read(slow.key) is None
+    assert Checkpoints(store).keys() == [slow.key]
+    requeue(job)
+    assert store.read(slow.key) is not None
+    whole = Store(tmp_path / "whole")
+    whole.prepare()
+    execute(slow, whole)
+    assert differences(whole, store) == []
+
+
+def requeue(job) -> None:
+    """Do what Slurm does with a job that asks to be queued again; the local executor does not."""
+    names = {"JOB_ID": job.job_id, "NTASKS": 1, "JOB_NUM_NODES": 1, "NODEID": 0, "GLOBALID": 0,
+             "LOCALID": 0}  # fmt: skip
+    variables = {f"SUBMITIT_LOCAL_{name}": str(value) for name, value in names.items()}
+    subprocess.run(
+        [sys.executable, "-m", "submitit.core._submit", str(job.paths.folder)],
+        env={**os.environ, **variables, "SUBMITIT_EXECUTOR": "local"}, check=True, timeout=120,
+        capture_output=True,
+    )  # fmt: skip
+
+
+def test_slurm_options_are_read():
+    assert parse_options("partition=gpu,timeout_min=240,mem_gb=8") == {
+        "slurm_partition": "gpu", "timeout_min": 240, "mem_gb": 8,
+    }  # fmt: skip
+    assert parse_options("") == {}
+
+
+@pytest.mark.parametrize("text", ["partition", "timeout_min=soon", "nodes=3", "partition="])
+def test_other_slurm_options_are_refused(text):
+    with pytest.raises(InvalidInput, match="give Slurm options as name=value"):
+        parse_options(text)
