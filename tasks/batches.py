@@ -76,7 +76,7 @@ class MemoryEpoch:
         if feed.augmentation:
             x = feed.augmentation.take(feed.x, chosen, self.draws[part])
         else:
-            x = feed.x[chosen]
+            x = feed.x.index_select(0, chosen)  # copies rows; x[chosen] takes twice as long
         return x.contiguous(memory_format=feed.layout), feed.y[chosen]
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:

@@ -2,10 +2,12 @@
 
 import sys
 
-from tests.bench import detector, loop, overhead, robustness, store, update
+from tests.bench import detector, engine, loop, overhead, pipeline, robustness, store, update
 
 BENCHMARKS = {
     "loop": loop.run,
+    "pipeline": pipeline.run,
+    "epoch": pipeline.share,
     "update": update.run,
     "detector": detector.run,
     "lenet": overhead.lenet,
@@ -14,6 +16,7 @@ BENCHMARKS = {
     "corruptions": robustness.corrupted,
     "measures": robustness.added,
     "store": store.run,
+    "engine": engine.overhead,
 }
 
 if __name__ == "__main__":
