@@ -13,6 +13,7 @@ from suite.commands import wandb as wandb_commands
 from suite.commands.compare import compare
 from suite.commands.doctor import doctor
 from suite.commands.evaluate import evaluate
+from suite.commands.export import export
 from suite.commands.options import DEFAULT_STORE, JsonOption, StoreOption, settings
 from suite.commands.status import status
 from suite.commands.wandb import ModeOption, ProjectOption, report, tracker
@@ -257,6 +258,7 @@ app.command()(status)
 app.command()(compare)
 app.command()(doctor)
 app.command()(evaluate)
+app.command()(export)
 
 
 @app.command("list")

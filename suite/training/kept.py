@@ -15,6 +15,7 @@ from suite.results.record import Record
 from suite.results.store import Store
 from suite.training.environment import environment
 from suite.training.latency import BATCHES, measure_latency
+from suite.training.loop import Training
 from suite.training.measure import measure
 from suite.training.seeding import reproducible
 from suite.training.trial import digests, prepare
@@ -36,7 +37,7 @@ def evaluate_kept(
     began, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
     tensors = _weights(store, record)
     trial = _trial(record)
-    changes: dict[str, Any] = {"device": device, "threads": threads}
+    changes: dict[str, Any] = {"device": device, "threads": threads, "processes": 1}
     given = {name: value for name, value in changes.items() if value is not None}
     where = Trial.make(**trial.model_dump() | given)
     with reproducible(torch.device(where.device), where.threads):
@@ -109,3 +110,19 @@ def _fill(model: torch.nn.Module, tensors: dict[str, torch.Tensor], record: Reco
             f"trial {record.key}: its model has changed since and does not take the kept weights; "
             "run it again"
         ) from error
+
+
+def load_kept(store: Store, record: Record) -> tuple[Training, dict[str, torch.Tensor]]:
+    """Return what a finished trial trained with, its kept weights filled in, and the kept tensors.
+
+    On the CPU and in this process alone, wherever it was trained.
+
+    Raises:
+        InvalidInput: as `evaluate_kept`.
+    """
+    tensors = _weights(store, record)
+    alone = {"device": "cpu", "processes": 1}
+    training = prepare(Trial.make(**_trial(record).model_dump() | alone))
+    _fill(training.model, tensors, record)
+    training.model.eval()
+    return training, tensors

@@ -15,6 +15,7 @@ from suite.sparsity.flops import FlopsLedger, ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.curves import Curves
 from suite.training.evaluate import evaluate
+from suite.training.parallel import Processes
 from suite.training.recipe import LearningRate
 from suite.training.seeding import seed_step
 from tasks.batches import Batch, Epoch
@@ -44,6 +45,8 @@ class Training:
         reference: the task's own model in dense operations, where `model` is another one.
         losses: of the epoch in progress; not empty where a checkpoint was taken within it.
         precision: of forward and backward passes; weights are kept in float32.
+        network: what a batch is sent through: `model`, or what averages its gradients.
+        processes: those that train this model together; None for this one alone.
     """
 
     model: nn.Module
@@ -62,6 +65,8 @@ class Training:
     reference: ForwardFlops | None = None
     losses: Tensor = field(default_factory=lambda: torch.zeros(0))
     precision: str = "float32"
+    network: nn.Module | None = None
+    processes: Processes | None = None
 
     @property
     def steps(self) -> int:
@@ -114,12 +119,13 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     """Take one optimizer step; return the loss, still on the device."""
     for group in t.optimizer.param_groups:
         group["lr"] = t.rate(step)
-    seed_step(t.seed, step, t.device)
+    seed_step(t.processes.seed(t.seed) if t.processes else t.seed, step, t.device)
     t.optimizer.zero_grad(set_to_none=True)
-    x, y = batch
+    x, y = t.processes.share(batch) if t.processes else batch
     with torch.autocast(t.device.type, torch.bfloat16, enabled=t.precision == "bfloat16"):
-        loss = training_loss(t.recipe)(t.model(x), y)
-    if t.device.type == "cpu" and not math.isfinite(value := loss.item()):
+        loss = training_loss(t.recipe)((t.network or t.model)(x), y)
+    seen = t.processes.mean(loss) if t.processes else loss
+    if t.device.type == "cpu" and not math.isfinite(value := seen.item()):
         raise _diverged(t, step, value, x)
     loss.backward()
     t.ledger.charge_step(
@@ -131,7 +137,7 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     if not left_out:
         t.optimizer.step()
     t.sparsifier.after_step(step)
-    return loss.detach()
+    return seen.detach()
 
 
 def training_loss(recipe: Mapping[str, Any]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -182,6 +188,8 @@ def _end_of_epoch(t: Training, step: int, losses: Tensor, began: float, taken: i
     mean_loss = float(losses.mean())  # waits for the device: the epoch is over
     t.epoch_seconds.append((time.perf_counter() - began) / taken)
     t.curves.add(step, "train_loss", mean_loss)
+    if t.processes:
+        t.processes.align(t.model)
     if len(t.data.validation):
         scores = evaluate(t.model, t.data.validation)
         t.curves.add(step, "validation_accuracy", scores.accuracy)

@@ -28,6 +28,7 @@ from suite.training.environment import PeakMemory, environment
 from suite.training.evaluate import evaluate, predict, rounded_accuracy
 from suite.training.loop import Training, first_non_finite, training_loss
 from suite.training.measure import TRAINING_PASSES, Measures, measure
+from suite.training.parallel import processes_for
 from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible, seed_global
@@ -118,6 +119,7 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
     """
     device = _device(trial)
     recipe = trial.task_declaration.resolve(trial.recipe)
+    processes = processes_for(trial.processes, int(_number(recipe["batch_size"])))
     sparsifier = make_sparsifier(trial)
     plan = sparsifier.plan
     data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
@@ -138,6 +140,7 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
         curves=Curves(),
         progress=progress,
         precision=trial.precision,
+        processes=processes,
         redraw=lambda: make_model(trial, purpose="weights, drawn again").to(device).state_dict(),
         reference=None if whole is None else _try_model(whole, data, trial),
     )
@@ -148,6 +151,8 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
     sparsifier.attach(model, training.optimizer, examples)
     if recipe["compile"]:
         model.compile()
+    if processes:
+        training.network = processes.wrap(model)
     return training
 
 
@@ -187,6 +192,8 @@ def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> 
             position,
             functools.partial(saver.after_step, training),
         )
+    if training.processes:
+        training.processes.same(model)
     if missed := sparsifier.missed_target():
         raise TrialFailed(f"{trial.method} did not end at its sparsity: {missed}")
     metrics = _metrics(training, trial)
