@@ -106,7 +106,7 @@ class SlurmEngine:
             raise InvalidInput(
                 "--engine slurm: there is no Slurm here (no sbatch): run it on a login node"
             ) from error
-        resources: dict[str, Any] = {"cpus_per_task": threads, "name": "resonance"}
+        resources: dict[str, Any] = {"cpus_per_task": threads, "name": "resonance-bench"}
         if gpus:
             resources["gpus_per_node"] = gpus
         self._executor.update_parameters(**resources | {"timeout_min": 24 * 60} | options)
