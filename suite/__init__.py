@@ -22,6 +22,7 @@ def sparsify(
     steps_per_epoch: int | None = None,
     examples: "tuple[torch.Tensor, torch.Tensor] | None" = None,
     loss: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None" = None,
+    execution: str = "masked",
     **hyperparameters: Any,
 ) -> "Embedded":
     """Sparsify a model in a training loop of your own: any method of the suite, in one call.
@@ -41,6 +42,9 @@ def sparsify(
         examples: training inputs and targets, [n, …] each, on the model's device: needed by
             methods that score connections before training (SNIP, GraSP, SynFlow).
         loss: what they differentiate, (outputs, targets) → scalar; cross-entropy if left out.
+        execution: ``masked`` keeps zeros in place; ``csr`` stores and trains the non-zero weights
+            of Linear layers alone, on a CPU; ``auto`` does so where it is faster
+            (docs/truly-sparse.md).
         hyperparameters: as listed by ``resonance info METHOD``.
 
     Returns:
@@ -65,4 +69,5 @@ def sparsify(
         examples,
         loss or cross_entropy,
         hyperparameters,
+        execution,
     )

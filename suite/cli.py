@@ -135,6 +135,9 @@ def run(
         str, typer.Option(help="float32, or bfloat16 for forward and backward passes.")
     ] = "float32",
     threads: Annotated[int, typer.Option(help="CPU threads; results depend on it.")] = 1,
+    execution: Annotated[
+        str, typer.Option(help="masked, csr (non-zero weights alone, on a CPU), or auto.")
+    ] = "masked",
     store: StoreOption = DEFAULT_STORE,
     overwrite: OverwriteOption = Overwrite.FAILED,
     checkpoint_every: CheckpointOption = "60s",
@@ -159,6 +162,7 @@ def run(
         device=device,
         precision=precision,
         threads=threads,
+        execution=execution,
     )
     results = Store(store)
     plan = schedule([trial], results, overwrite)

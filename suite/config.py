@@ -56,6 +56,9 @@ class Trial(BaseModel):
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: StrictInt = Field(default=1, ge=1, le=1024)
+    execution: Literal["masked", "csr", "auto"] = Field(
+        default="masked", exclude_if=lambda how: how == "masked"
+    )
     processes: StrictInt = Field(default=1, ge=1, le=4096, exclude_if=lambda count: count == 1)
 
     @model_validator(mode="before")
@@ -150,6 +153,8 @@ class Trial(BaseModel):
             words.append(f"--precision {self.precision}")
         if self.threads != 1:
             words.append(f"--threads {self.threads}")
+        if self.execution != "masked":
+            words.append(f"--execution {self.execution}")
         if self.processes != 1:
             words[0] = f"torchrun --nproc-per-node {self.processes} -m suite.training"
         return " ".join(words)

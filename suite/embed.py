@@ -12,6 +12,7 @@ from suite.errors import InvalidInput
 from suite.sparsity.layers import find_prunable, unwrap
 from suite.sparsity.scoring import Examples, Loss, averaged
 from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.storage import Execution
 
 
 def embed(
@@ -25,6 +26,7 @@ def embed(
     examples: tuple[Tensor, Tensor] | None,
     loss: Loss,
     hyperparameters: Mapping[str, Any],
+    execution: str = "masked",
 ) -> "Embedded":
     """Attach a method to `model` and `optimizer`; arguments as for `suite.sparsify`."""
     declared = registry.methods()[method]
@@ -46,6 +48,7 @@ def embed(
             "it off, or train with `resonance run`"
         )
     sparsifier: Sparsifier = load(declared.implementation, declared.origin)(plan, options)
+    sparsifier.execution = Execution(execution)
     if type(sparsifier).width is not Sparsifier.width:
         raise InvalidInput(
             f"{method} trains a model of another width, which it cannot build from yours: build it "
@@ -83,6 +86,7 @@ class Embedded:
         self._in_rounds = False
         _check_optimizer(model, optimizer)
         sparsifier.attach(model, optimizer, examples)
+        sparsifier.before_step(1)
         self._rewind = self._snapshot() if self._rewinds_at(0) else {}
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
@@ -122,6 +126,7 @@ class Embedded:
                 self.optimizer.state.clear()
                 self.sparsifier.restart(self.optimizer)
                 self.step = self.sparsifier.rewind_step
+                self.sparsifier.before_step(self.step + 1)
             self._round = number
             yield number
 
@@ -140,9 +145,14 @@ class Embedded:
         self._round = state["round"]
         self._rewind = dict(state["rewind"])
         self.sparsifier.load_state_dict(state["sparsifier"])
+        self.sparsifier.before_step(self.step + 1)
 
     def detach(self) -> None:
-        """Let go of the optimizer: weights stay as they are, nothing is masked any more."""
+        """Let go of the optimizer: weights stay as they are, nothing is masked any more.
+
+        Layers that ran sparse are ordinary Linear layers again, with weights of their full shape.
+        """
+        self.sparsifier.execution.densify()
         for hook in self._hooks:
             hook.remove()
 
@@ -168,6 +178,7 @@ class Embedded:
 
     def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.sparsifier.after_step(self.step)
+        self.sparsifier.before_step(self.step + 1)
         if self._round == 0 and self._rewinds_at(self.step):
             self._rewind = self._snapshot()
 

@@ -23,8 +23,14 @@ class PrunableWeight(Protocol):
 
     name: str
     shape: torch.Size
-    active: int
-    mask: Tensor
+
+    @property
+    def active(self) -> int:
+        """Number of active weights."""
+
+    @property
+    def mask(self) -> Tensor:
+        """The connectivity, boolean; read only."""
 
     @property
     def size(self) -> int:
@@ -81,6 +87,11 @@ class MaskedWeight:
         self.multiplier = torch.ones_like(parameter, requires_grad=False)
         self.held: Tensor | None = None
         self._optimizer = optimizer
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer whose state is masked with the weight."""
+        return self._optimizer
 
     @property
     def size(self) -> int:

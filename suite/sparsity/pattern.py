@@ -1,7 +1,9 @@
 """N:M sparsity: of every M consecutive inputs of an output, exactly N have a weight."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,3 +77,26 @@ class Pattern:
     def holds(self, mask: Tensor) -> bool:
         """Return whether every group of `mask` has exactly N True."""
         return bool((self.groups(mask).sum(-1) == self.n).all())
+
+
+def checked_pattern(options: Mapping[str, Any], sparsity: float) -> Pattern | None:
+    """Return the pattern that a method's options ask for, if any.
+
+    Raises:
+        InvalidInput: it does not go with the options' distribution or with the sparsity.
+    """
+    pattern = Pattern.parse(options.get("pattern", "none"))
+    if pattern is None:
+        return None
+    distribution = options.get("distribution", "erk")
+    if distribution in ("global", "custom"):
+        raise InvalidInput(
+            f"pattern={pattern} gives every layer the same sparsity, distribution="
+            f"{distribution} does not: set distribution=uniform"
+        )
+    if not math.isclose(sparsity, pattern.sparsity):
+        raise InvalidInput(
+            f"pattern={pattern} is a sparsity of {pattern.sparsity:g}, not {sparsity:g}: give "
+            f"sparsity {pattern.sparsity:g}"
+        )
+    return pattern

@@ -15,17 +15,16 @@ from suite.sparsity.distribution import custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.layers import (
     PrunableWeight,
     find_prunable,
-    mask_gradients,
     mask_weights,
     match_layers,
-    restore_held,
     unwrap,
 )
 from suite.sparsity.masks import random_mask
 from suite.sparsity.optimizer import keeps_zeros
-from suite.sparsity.pattern import Pattern
+from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
+from suite.sparsity.storage import Execution
 
 Report = Callable[[int, str, float | Sequence[float], str | None], None]
 """Receives (step, series, value or values, layer): what a method has to tell of a decision."""
@@ -60,14 +59,15 @@ class Sparsifier:
     `wants_dense_gradient`, `after_validation`, `end_round`. Constructing one checks the options
     against the plan and needs no model. Steps are counted from 1 within a round.
 
-    Within a step the order is: backward, `after_backward` (observe, update, mask the gradients),
-    clip, optimizer step, `after_step`. Connectivity is updated before the optimizer steps, while
-    the gradients are still dense; what is grown takes its first step in the step after.
+    Within a step the order is: `before_step`, backward, `after_backward` (observe, update, mask
+    the gradients), clip, optimizer step, `after_step`. Connectivity is updated before the optimizer
+    steps, while gradients are still dense; what is grown takes its first step in the step after.
 
     Attributes:
         rounds: how many times the model is trained from `rewind_step` to the end.
         rewind_step: the step that weights and buffers go back to after each round but the last.
         rounding_bits: further weight precisions at which the record states the accuracy.
+        execution: how weights are stored; give another one before `attach`.
     """
 
     rounds: int = 1
@@ -79,8 +79,9 @@ class Sparsifier:
         self.options = SimpleNamespace(**options)
         self.report: Report = lambda step, series, value, layer: None
         self.charge: Charge = lambda forwards, densities: None
+        self.execution = Execution()
         self.layers: list[PrunableWeight] = []
-        self.pattern = self._checked_pattern()
+        self.pattern = checked_pattern(options, plan.sparsity)
         self._masks_weights = False
         self._model: nn.Module | None = None
         self._examples: Examples | None = None
@@ -146,21 +147,29 @@ class Sparsifier:
         `examples` are needed by methods that score connections before training.
 
         Raises:
-            InvalidInput: nothing to prune, a target that the distribution cannot meet, or no
-                examples where the method needs them.
+            InvalidInput: nothing to prune, a target that the distribution cannot meet, no
+                examples where the method needs them, or an execution that cannot be had.
         """
-        model = unwrap(model)
-        self._model, self._examples = model, examples
-        self.layers = list(find_prunable(model, optimizer))
+        self._model, self._examples = unwrap(model), examples
+        found = find_prunable(self._model, optimizer)
+        self.layers = self.execution.wrap(model, optimizer, found)
         self._masks_weights = not keeps_zeros(optimizer)
         self.target_total()  # raises where the target cannot be met
         self.start()
+        self.execution.settle(self._is_finished)
 
     def restart(self, optimizer: torch.optim.Optimizer) -> None:
         """Go on with weights that were replaced from outside and a new optimizer."""
         self._masks_weights = not keeps_zeros(optimizer)
         for layer in self.layers:
             layer.bind(optimizer)
+
+    def before_step(self, step: int) -> None:
+        """Prepare for the backward pass of `step`: sparse layers then know what will be read.
+
+        Without this call they keep what dense gradients are made of at every step.
+        """
+        self.execution.expect(self.wants_dense_gradient(step))
 
     @torch.no_grad()
     def after_backward(self, step: int) -> bool:
@@ -172,14 +181,21 @@ class Sparsifier:
         self.observe(step)
         if self.is_update(step):
             self.update(step)
-        mask_gradients(self.layers)
+            self.execution.settle(self._is_finished)
+        self.execution.mask_gradients()
         return self.replaces_step(step)
 
     def after_step(self, step: int) -> None:
         """Put back what the optimizer may not change: held weights, zeros under untested ones."""
         if self._masks_weights:
             mask_weights(self.layers)
-        restore_held(self.layers)
+        self.execution.restore_held()
+
+    def _is_finished(self, layer: PrunableWeight) -> bool:
+        """Return whether a layer has as few connections as it is to have in the end."""
+        if not self.is_global:
+            return layer.size - layer.active >= self.target_zeros()[layer.name]
+        return sum(w.size - w.active for w in self.layers) >= self.target_total()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to go on in fresh objects, bit by bit.
@@ -187,7 +203,8 @@ class Sparsifier:
         As with torch's own state dicts, tensors are the live ones: copy them to keep them.
         """
         masks = {layer.name: layer.mask for layer in self.layers}
-        return {"configuration": self._configuration(), "masks": masks, "extra": self.extra_state()}
+        state = {"configuration": self._configuration(), "masks": masks} | self.execution.state()
+        return state | {"extra": self.extra_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back a `state_dict`; call it after `attach`, on the same architecture.
@@ -205,8 +222,7 @@ class Sparsifier:
         masks = state["masks"]
         if set(masks) != {layer.name for layer in self.layers}:
             raise InvalidInput("the saved masks belong to a model with other layers")
-        for layer in self.layers:
-            layer.set_mask(masks[layer.name].to(layer.device))
+        self.execution.load(masks, state.get("sparse", {}))
         self.load_extra_state(state["extra"])
 
     def _configuration(self) -> dict[str, Any]:
@@ -279,23 +295,6 @@ class Sparsifier:
                 if targets[layer.name] and not self.pattern.holds(layer.mask)
             ]
         return "; ".join(wrong)
-
-    def _checked_pattern(self) -> Pattern | None:
-        pattern = Pattern.parse(getattr(self.options, "pattern", "none"))
-        if pattern is None:
-            return None
-        distribution = getattr(self.options, "distribution", "erk")
-        if distribution in ("global", "custom"):
-            raise InvalidInput(
-                f"pattern={pattern} gives every layer the same sparsity, distribution="
-                f"{distribution} does not: set distribution=uniform"
-            )
-        if not math.isclose(self.plan.sparsity, pattern.sparsity):
-            raise InvalidInput(
-                f"pattern={pattern} is a sparsity of {pattern.sparsity:g}, not "
-                f"{self.plan.sparsity:g}: give sparsity {pattern.sparsity:g}"
-            )
-        return pattern
 
     def _dense_names(self) -> set[str]:
         names = [layer.name for layer in self.layers]

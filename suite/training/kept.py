@@ -38,6 +38,7 @@ def evaluate_kept(
     tensors = _weights(store, record)
     trial = _trial(record)
     changes: dict[str, Any] = {"device": device, "threads": threads, "processes": 1}
+    changes["execution"] = "masked"  # weights are kept dense
     given = {name: value for name, value in changes.items() if value is not None}
     where = Trial.make(**trial.model_dump() | given)
     with reproducible(torch.device(where.device), where.threads):
@@ -121,7 +122,7 @@ def load_kept(store: Store, record: Record) -> tuple[Training, dict[str, torch.T
         InvalidInput: as `evaluate_kept`.
     """
     tensors = _weights(store, record)
-    alone = {"device": "cpu", "processes": 1}
+    alone = {"device": "cpu", "processes": 1, "execution": "masked"}
     training = prepare(Trial.make(**_trial(record).model_dump() | alone))
     _fill(training.model, tensors, record)
     training.model.eval()

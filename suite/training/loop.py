@@ -121,6 +121,7 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
         group["lr"] = t.rate(step)
     seed_step(t.processes.seed(t.seed) if t.processes else t.seed, step, t.device)
     t.optimizer.zero_grad(set_to_none=True)
+    t.sparsifier.before_step(step)
     x, y = t.processes.share(batch) if t.processes else batch
     with torch.autocast(t.device.type, torch.bfloat16, enabled=t.precision == "bfloat16"):
         loss = training_loss(t.recipe)((t.network or t.model)(x), y)

@@ -22,6 +22,7 @@ from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE
 from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.storage import Execution
 from suite.training.checkpoint import Saver
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
@@ -121,6 +122,7 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
     recipe = trial.task_declaration.resolve(trial.recipe)
     processes = processes_for(trial.processes, int(_number(recipe["batch_size"])))
     sparsifier = make_sparsifier(trial)
+    sparsifier.execution = Execution(trial.execution, _only_masked(trial, recipe))
     plan = sparsifier.plan
     data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
     width = sparsifier.width(lambda scale: _parameters(trial, scale))
@@ -196,6 +198,8 @@ def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> 
         training.processes.same(model)
     if missed := sparsifier.missed_target():
         raise TrialFailed(f"{trial.method} did not end at its sparsity: {missed}")
+    stored = sparsifier.execution.describe()
+    sparsifier.execution.densify()  # measured and kept as what it is to others: a plain model
     metrics = _metrics(training, trial)
     measured = _measure(training, trial)
     tensors = _tensors(model, sparsifier)
@@ -236,7 +240,7 @@ def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> 
             "test": len(data.test),
         },
         digests=digests(tensors),
-        notes=_notes(sparsifier.plan),
+        notes=[*_notes(sparsifier.plan), *([stored] if stored else [])],
     )
     return Outcome(trial, record, training.curves, tensors)
 
@@ -344,6 +348,15 @@ def _notes(plan: Plan) -> list[str]:
     if plan.validates:
         return []
     return ["trained on all training data (validation=0): accuracy feedback was off"]
+
+
+def _only_masked(trial: Trial, recipe: Mapping[str, Any]) -> str:
+    """Return why a trial can only run masked, as far as its settings say; empty otherwise."""
+    if recipe["compile"]:
+        return "torch.compile cannot compile the sparse operators"
+    if trial.precision != "float32":
+        return f"it has no operators for precision {trial.precision}"
+    return ""
 
 
 def _device(trial: Trial) -> torch.device:

@@ -1,0 +1,310 @@
+"""A Linear layer that stores and trains its non-zero weights alone, and the weight behind it.
+
+Where a mask only simulates sparsity, a layer here costs what its density says: its parameter is
+the vector of its non-zero values, so gradients and optimizer state are vectors too. Everything is
+made of stock PyTorch operators: a CSR product forward, its transpose for the gradient of the
+input, and ``torch.sparse.sampled_addmm`` for the gradient of the values. How fast that is, and
+when it pays, is in docs/truly-sparse.md.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from suite.errors import InvalidInput
+from suite.sparsity.topology import Topology
+
+Carry = Callable[[Tensor], Tensor]
+
+DRIFT = 1e-3
+"""Largest share of a gradient that may not be explained by the layer's own inputs and outputs."""
+
+
+class _Product(torch.autograd.Function):
+    """x [batch, in], values [n], bias [out] → x·Wᵀ + b [batch, out], stored by columns.
+
+    Each non-zero weight then meets a whole batch of numbers that lie side by side. Element-wise
+    functions keep that layout, so that a following sparse layer finds its input as it needs it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, layer: "SparseLinear"
+    ) -> Tensor:
+        columns = x.t().contiguous()
+        ctx.save_for_backward(columns, values)
+        ctx.layer, ctx.topology = layer, layer.topology
+        # Added into memory of our own: without `out` the product zeroes and copies some first.
+        out = x.new_empty(layer.out_features, len(x))
+        if bias is None:
+            out.zero_()
+        else:
+            out.copy_(bias.unsqueeze(1))
+        torch.addmm(out, layer.topology.matrix(values), columns, out=out)
+        return out.t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        columns, values = ctx.saved_tensors
+        topology: Topology = ctx.topology
+        gradient = gradient.t().contiguous()
+        of_input = of_values = of_bias = None
+        if ctx.needs_input_grad[0]:
+            out = gradient.new_zeros(topology.shape[1], gradient.shape[1])
+            torch.addmm(out, topology.transpose(values), gradient, out=out)
+            of_input = out.t()
+        if ctx.needs_input_grad[1]:
+            product = torch.sparse.sampled_addmm(
+                topology.matrix(values), gradient, columns.t(), beta=0.0
+            )
+            of_values = product.values()
+            if ctx.layer.records:
+                ctx.layer.seen.append((gradient, columns))
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum(1)
+        return of_input, of_values, of_bias, None
+
+
+class SparseLinear(nn.Linear):
+    """A Linear layer whose parameter `weight` is the vector of its non-zero values.
+
+    Never constructed: `CsrWeight` turns an existing layer into one, and back, so that hooks and
+    references to it stay. Its state dict holds the dense weight, as any Linear layer's.
+
+    Attributes:
+        topology: where the values are.
+        records: whether a backward pass leaves behind what a dense gradient is made of.
+        seen: (gradient of the output [out, batch], input [in, batch]) of each pass recorded.
+        loaded: the dense weight last loaded, until the next forward pass.
+    """
+
+    topology: Topology
+    records: bool
+    seen: list[tuple[Tensor, Tensor]]
+    loaded: Tensor | None
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return x·Wᵀ + b of x [..., in].
+
+        Raises:
+            InvalidInput: under autocast or ``torch.compile``, which lack the operators.
+        """
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            raise InvalidInput(
+                "execution=csr has no operators under autocast or torch.compile: leave those out, "
+                "or use execution=masked"
+            )
+        self.loaded = None
+        if self.weight.grad is None:
+            self.seen.clear()  # a new gradient begins; what a skipped step left does not belong
+        rows = input.reshape(-1, self.in_features)
+        out: Tensor = _Product.apply(rows, self.weight, self.bias, self)
+        return out.view(*input.shape[:-1], self.out_features) if input.ndim != 2 else out
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = self.topology.dense(self.weight.detach())
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any, **more: Any
+    ) -> None:
+        key = f"{prefix}weight"
+        dense = state_dict.get(key)
+        if isinstance(dense, Tensor) and dense.shape == self.topology.shape:
+            self.loaded = dense.detach()
+            values = self.loaded.flatten()[self.topology.places()]
+            state_dict = {**state_dict, key: values.to(self.weight.dtype)}
+        super()._load_from_state_dict(state_dict, prefix, *rest, **more)
+
+
+class CsrWeight:
+    """The weight of a Linear layer in CSR: a `PrunableWeight` that stores non-zero values only.
+
+    Args:
+        name: of the layer.
+        module: an ordinary Linear layer, which is turned into a sparse one.
+        mask: boolean [out, in]; gradient and optimizer state are carried over where it is True.
+        optimizer: that trains the layer.
+    """
+
+    def __init__(
+        self, name: str, module: nn.Linear, mask: Tensor, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.name = name
+        self.shape = module.weight.shape
+        self._optimizer = optimizer
+        topology = Topology.of(mask)
+        module.__class__ = SparseLinear
+        assert isinstance(module, SparseLinear)
+        self.module = module
+        module.topology = topology
+        module.records, module.seen, module.loaded = True, [], None
+        self._held: tuple[Tensor, Tensor] | None = None
+        self._replace(self.parameter, _gather(topology))
+        with warnings.catch_warnings():  # that CSR tensors are new: said once, to nobody's use
+            warnings.simplefilter("ignore")
+            topology.matrix(self.parameter.detach())
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        """The non-zero values [n]; another object when their number changes."""
+        parameter = self.module._parameters["weight"]
+        assert parameter is not None
+        return parameter
+
+    @property
+    def active(self) -> int:
+        """Number of weights stored."""
+        return self.module.topology.count
+
+    @property
+    def size(self) -> int:
+        """Number of weights, active or not."""
+        return self.shape.numel()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weight lives."""
+        return self.parameter.device
+
+    @property
+    def mask(self) -> Tensor:
+        """The connectivity, boolean [out, in]; made anew at each reading."""
+        return self.module.topology.mask()
+
+    @property
+    def values(self) -> Tensor:
+        """Dense values, zero where inactive; made anew at each reading."""
+        return self.module.topology.dense(self.parameter.detach())
+
+    @property
+    @torch.no_grad()
+    def dense_gradient(self) -> Tensor | None:
+        """Gradient of every weight, inactive ones included; made anew at each reading.
+
+        It is the product of what the backward pass left behind. The gradient of the values is
+        compared with it: whatever scaled that one since (a GradScaler, clipping) scales this too.
+
+        Raises:
+            InvalidInput: the gradient of the values was changed otherwise.
+        """
+        gradient = self.parameter.grad
+        if gradient is None:
+            return None
+        if not self.module.seen:
+            raise RuntimeError(f"layer '{self.name}': no dense gradient was asked for this step")
+        dense = torch.zeros(self.shape, dtype=gradient.dtype)
+        for of_output, columns in self.module.seen:
+            # Laid out as in an ordinary layer: inputs that are equal then have equal gradients in
+            # both, to the last bit, and ties between them are broken alike.
+            dense.addmm_(of_output.t().contiguous().t(), columns.t().contiguous())
+        own = dense.flatten()[self.module.topology.places()]
+        factor = gradient.dot(own) / own.dot(own).clamp_min(torch.finfo(own.dtype).tiny)
+        if (gradient - factor * own).norm() > DRIFT * gradient.norm():
+            raise InvalidInput(
+                f"layer '{self.name}': its gradient was changed between backward and step in a way "
+                "that execution=csr cannot apply to the weights it does not store; use "
+                "execution=masked"
+            )
+        return dense if abs(float(factor) - 1) < DRIFT else dense.mul_(factor)
+
+    @torch.no_grad()
+    def set_mask(self, mask: Tensor) -> None:
+        """Make `mask` the connectivity: carry over what is kept, start what is grown at 0."""
+        if mask.dtype != torch.bool or mask.shape != self.shape:
+            raise ValueError(
+                f"{self.name}: a mask is boolean of shape {tuple(self.shape)}, "
+                f"not {mask.dtype} of {tuple(mask.shape)}"
+            )
+        self._held = None
+        old, new = self.module.topology, Topology.of(mask)
+        if new.count == old.count and torch.equal(new.column, old.column) and torch.equal(
+            new.start, old.start
+        ):  # fmt: skip
+            return
+        origin = old.origin(new)
+        self.module.topology = new
+
+        def carry(tensor: Tensor) -> Tensor:
+            return torch.cat([tensor.new_zeros(1), tensor]).index_select(0, origin)
+
+        self._replace(self.parameter, carry)
+
+    @torch.no_grad()
+    def load_mask(self, mask: Tensor) -> None:
+        """Make `mask` the connectivity of values and optimizer state that were just loaded."""
+        dense = self.values if self.module.loaded is None else self.module.loaded
+        self.module.loaded = None
+        self.module.topology = Topology.of(mask)
+        at = _gather(self.module.topology)
+        self.parameter.grad = None
+        self._replace(self.parameter, at, values=at(dense.to(self.parameter.dtype)))
+
+    @torch.no_grad()
+    def hold(self, held: Tensor) -> None:
+        """Keep the weights where `held` (boolean [out, in]) is True as they are."""
+        places = _gather(self.module.topology)(held).nonzero().flatten()
+        self._held = (places, self.parameter.detach()[places]) if len(places) else None
+
+    @torch.no_grad()
+    def mask_gradient(self) -> None:
+        """Zero the gradients of held weights: there are no others to zero."""
+        if self._held is not None and self.parameter.grad is not None:
+            self.parameter.grad[self._held[0]] = 0
+
+    @torch.no_grad()
+    def restore_held(self) -> None:
+        """Put held weights back to what they were: momentum and weight decay have moved them."""
+        if self._held is not None:
+            self.parameter[self._held[0]] = self._held[1]
+
+    def bind(self, optimizer: torch.optim.Optimizer) -> None:
+        """Use another optimizer from now on."""
+        self._optimizer = optimizer
+
+    @torch.no_grad()
+    def densify(self) -> None:
+        """Turn the layer back into an ordinary one, its inactive weights zero."""
+        topology, loaded = self.module.topology, self.module.loaded
+        self._replace(
+            self.parameter,
+            lambda tensor: tensor if tensor.ndim > 1 else topology.dense(tensor),
+            values=loaded,
+        )
+        self.module.__class__ = nn.Linear  # type: ignore[assignment]
+        for name in ("topology", "records", "seen", "loaded"):
+            delattr(self.module, name)
+
+    @torch.no_grad()
+    def _replace(self, old: nn.Parameter, carry: Carry, values: Tensor | None = None) -> None:
+        """Carry value, gradient and optimizer state over to another topology."""
+        values = carry(old.detach()) if values is None else values
+        gradient = None if old.grad is None else carry(old.grad)
+        state: dict[str, Any] = self._optimizer.state.get(old, {})
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.ndim > 0:
+                state[key] = carry(value)
+        if values.shape == old.shape:
+            old.copy_(values)
+            old.grad = gradient
+            return
+        # A parameter of another shape is another object: while a graph of the last step lives,
+        # autograd holds the old one to its shape.
+        new = nn.Parameter(values)
+        new.grad = gradient
+        self.module.weight = new
+        for group in self._optimizer.param_groups:
+            group["params"] = [new if p is old else p for p in group["params"]]
+        if state:
+            self._optimizer.state[new] = self._optimizer.state.pop(old)
+
+
+def _gather(topology: Topology) -> Carry:
+    """Return what takes a dense tensor to its values [n], and leaves values as they are."""
+    places = topology.places()
+    return lambda tensor: tensor.flatten()[places] if tensor.ndim > 1 else tensor
