@@ -1,7 +1,7 @@
 """Pages of documentation that are derived from declarations: ``python -m suite.pages`` writes them.
 
-Nothing is imported that needs torch: a rule is the docstring of the class that implements it,
-read from the source.
+A rule is the docstring of the class that implements it, read from the source. Only the sizes of
+tasks' models need torch.
 """
 
 import ast
@@ -12,6 +12,7 @@ from pathlib import Path
 from suite import registry
 from suite.config import show
 from suite.declare import Hyperparameter, Method
+from suite.listing import tasks_page
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -85,7 +86,7 @@ def table(columns: list[str], rows: Iterable[list[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in cells)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"baselines.md": baselines}
+PAGES: Mapping[str, Callable[[], str]] = {"baselines.md": baselines, "tasks.md": tasks_page}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

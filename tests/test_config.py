@@ -73,7 +73,7 @@ GOLDEN_KEYS = [
     ("56d6b7d4374ae1ed", {"task": "mnist/lenet_300_100", "method": "dense"}),
     ("58cb451a97ffdf71", RIGL | {"seed": 3, "hyperparameters": {"update_every": 50}}),
     (
-        "5131e7f9d7e74aff",
+        "d52385184fcdbf49",
         {
             "task": "fashion_mnist/lenet_5",
             "method": "resonance",

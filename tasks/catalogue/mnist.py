@@ -83,7 +83,7 @@ TASKS = (
         title="LeNet-5 on MNIST",
         dataset="mnist",
         model="tasks.models.lenet:lenet_5",
-        recipe={"epochs": 20, "batch_size": 128, "learning_rate": 0.05, "weight_decay": 5e-4},
+        recipe={"epochs": 20, "batch_size": 128, "learning_rate": 0.01, "weight_decay": 5e-4},
     ),
     Task(
         "fashion_mnist/lenet_300_100",
@@ -100,6 +100,6 @@ TASKS = (
         title="LeNet-5 on Fashion-MNIST",
         dataset="fashion_mnist",
         model="tasks.models.lenet:lenet_5",
-        recipe={"epochs": 20, "batch_size": 128, "learning_rate": 0.05, "weight_decay": 5e-4},
+        recipe={"epochs": 20, "batch_size": 128, "learning_rate": 0.01, "weight_decay": 5e-4},
     ),
 )

@@ -70,6 +70,6 @@ TASKS = (
         "a short recipe and a network of 0.8 M parameters",
         model_options={"dim": 128, "depth": 4, "heads": 4},
         dataset="tinyshakespeare-64",
-        recipe={"epochs": 2, "batch_size": 12, "warmup": 0.05},
+        recipe={"epochs": 3, "batch_size": 12, "warmup": 0.05},
     ),
 )

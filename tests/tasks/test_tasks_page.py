@@ -1,20 +1,10 @@
-from pathlib import Path
-
 import pytest
 
 from suite import registry
 from suite.errors import InvalidInput
-from suite.listing import task_facts, tasks_page
+from suite.listing import task_facts
 from suite.training.recipe import learning_rate
 from tasks.task import variant
-
-PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
-
-
-def test_the_page_of_tasks_is_what_the_declarations_say():
-    assert PAGE.read_text(encoding="utf-8") == tasks_page(), (
-        "python -m suite.listing > docs/tasks.md"
-    )
 
 
 def test_the_facts_of_a_task_hold_its_size_and_its_data():
