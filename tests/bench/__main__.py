@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import detector, engine, loop, overhead, pipeline, robustness, store, update
+from tests.bench import csr, detector, engine, loop, overhead, pipeline, robustness, store, update
 
 BENCHMARKS = {
     "loop": loop.run,
@@ -10,6 +10,8 @@ BENCHMARKS = {
     "epoch": pipeline.share,
     "update": update.run,
     "detector": detector.run,
+    "csr": csr.run,
+    "csr-table": csr.table,
     "lenet": overhead.lenet,
     "resnet": overhead.resnet_20,
     "memory": overhead.memory,
