@@ -14,7 +14,8 @@ SIDE, BLOCKS = 3163, 5
 def run() -> bool:
     """Print the ratio for RigL, SET and SNFS on ten million weights at 90 % sparsity."""
     torch.set_num_threads(1)
-    return all([_update(name, options) for name, options in METHODS.items()])
+    met = [_update(name, options) for name, options in METHODS.items()]
+    return all(met)
 
 
 METHODS = {
