@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 LARGE, SAMPLE = 2**16, 2**13
-"""From how many scores on a sample of how many tells first which are worth ranking."""
+"""From LARGE scores on, a sample of about SAMPLE tells first which are worth ranking."""
 
 
 def _native(tensor: Tensor) -> Any:

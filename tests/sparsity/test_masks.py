@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from suite.sparsity import masks
 from suite.sparsity.masks import grow, keep_active, keep_top, random_mask
 
 
@@ -60,3 +61,22 @@ def test_a_random_mask_is_exact_and_belongs_to_its_generator():
     assert [int(mask.sum()) for mask in draw] == [119] * 3
     assert torch.equal(draw[0], draw[1])
     assert not torch.equal(draw[0], draw[2])
+
+
+@settings(deadline=None)
+@given(
+    size=st.integers(200, 3000),
+    share=st.floats(0, 1),
+    values=st.sampled_from([3, 50, 10**6]),
+    seed=st.integers(0, 2**16),
+)
+def test_selection_by_a_sampled_level_is_exact(size, share, values, seed):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randint(values, (size,), generator=generator).float()
+    keep = int(share * size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masks, "LARGE", 100)
+        patch.setattr(masks, "SAMPLE", 100)
+        found = keep_top(scores, keep)
+    order = sorted(range(size), key=lambda i: (-scores[i].item(), i))
+    assert found.nonzero().flatten().tolist() == sorted(order[:keep])
