@@ -151,7 +151,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(resonance, place):
     before = sorted(place.iterdir())
     result = resonance("study quickstart --dry-run")
     assert result.code == 0
-    assert "0 done · 66 to run" in result.out
+    assert "0 done · 75 to run" in result.out
     assert sorted(place.iterdir()) == before
 
 
@@ -161,7 +161,7 @@ def test_a_study_that_is_done_runs_nothing(resonance, place, store, monkeypatch)
     monkeypatch.setattr(command, "run", None)
     result = resonance("study quickstart")
     assert result.code == 0
-    assert "66 done · 0 to run" in result.out
+    assert "75 done · 0 to run" in result.out
 
 
 def test_a_full_disk_stops_a_study_in_one_line(resonance, place, store, monkeypatch):
@@ -184,7 +184,7 @@ def test_status_counts_what_is_done_failed_and_missing(resonance, place, store):
         store.write(trial.key, {"record.json": done(trial).to_json()})
     resonance("run digits/mlp static --recipe learning_rate=1e30", *SHORT)
     assert resonance("status").out.splitlines()[0].endswith("5 done, 1 failed")
-    assert "5 done, 0 failed, 61 to run" in resonance("status quickstart").out
+    assert "5 done, 0 failed, 70 to run" in resonance("status quickstart").out
     status = json.loads(resonance("status --json").out)
     assert (status["done"], status["failed"], status["missing"]) == (5, 1, 0)
     assert status["failures"][0]["error"]["type"] == "TrialFailed"

@@ -67,7 +67,7 @@ REFUSED = [
     (f"{RUN} --seed 1.5", ["--seed", "integer"]),
     (f"{RUN} --overwrite maybe", ["'maybe'", "never", "failed", "always"]),
     (f"{RUN} --sparcity 0.9", ["No such option", "--sparcity"]),
-    ("run digits/mlp", ["Missing argument", "method"]),
+    ("run digits/mlp", ["a method is missing", "list methods"]),
     ("study quickstart --workers 0", ["--workers"]),
     ("rum digits/mlp rigl", ["No such command 'rum'"]),
     ("list method", ["unknown kind 'method'", "methods"]),
