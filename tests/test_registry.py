@@ -53,7 +53,9 @@ def test_every_task_has_a_dataset_a_loader_and_a_model_for_it(name):
     trial = Trial.make(task=name, method="dense")
     dataset = trial.dataset_declaration
     assert callable(load(dataset.load))
-    assert len(dataset.mean) == len(dataset.std) == dataset.shape[0]
+    normalised = {"text": {0}}.get(dataset.kind, {1, dataset.shape[0]})
+    assert len(dataset.mean) == len(dataset.std)
+    assert len(dataset.std) in normalised
     assert sum(p.numel() for p in make_model(trial).parameters()) > 0
 
 

@@ -68,7 +68,7 @@ def assert_same(one, other, atol=1e-9):
 
 OFTEN = ("rigl", "set", "magnitude")
 CASES = [(m, "sgd") for m in ONE_ROUND] + [
-    (m, optimizer) for m in OFTEN for optimizer in OPTIMIZERS if optimizer != "sgd"
+    (m, optimizer) for m in OFTEN for optimizer in ("adam", "adamw")
 ]
 
 

@@ -109,7 +109,7 @@ def test_a_gpt_learns_text_and_its_record_has_bits_per_character(tmp_path, monke
         registry.tasks()["tinyshakespeare/gpt_small@short"],
         model_options={"dim": 32, "depth": 2, "heads": 2},
     )
-    monkeypatch.setitem(registry.datasets()._by_name, "tinyshakespeare", dataset)
+    monkeypatch.setitem(registry.datasets()._by_name, task.dataset, dataset)
     monkeypatch.setitem(registry.tasks()._by_name, task.name, task)
     recipe = {"epochs": 4, "batch_size": 4, "learning_rate": 3e-3}
     trial = Trial.make(task=task.name, method="rigl", sparsity=0.5, recipe=recipe,
