@@ -5,22 +5,16 @@ the top of the file:
 
     METHOD = Method(name="rigl", implementation="RigL", hyperparameters=(...), ...)
 
-`read_declarations` evaluates that assignment, and what it needs, without running the rest of the
-file. Listing, help, validation, keys, documentation and search spaces are derived from the
-declaration, so that nothing is said twice and none of them has to import torch.
+`suite.discover` evaluates that assignment, and what it needs, without running the rest of the file.
+Listing, help, validation, keys, documentation and search spaces are derived from the declaration,
+so that nothing is said twice and none of them has to import torch.
 """
 
-import ast
 import difflib
-import importlib
-import importlib.util
 import math
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
 
 from suite.errors import InvalidInput
 
@@ -29,13 +23,18 @@ Value = int | float | bool | str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Search:
-    """Where a tuner looks for a hyperparameter: a numeric range, or a list of choices."""
+    """Where a tuner looks for a hyperparameter: a numeric range, or a list of choices.
+
+    A single choice is not searched: the hyperparameter keeps its default. `when` names another one
+    and the value at which this one means something.
+    """
 
     low: float | None = None
     high: float | None = None
     log: bool = False
     step: float | None = None
     choices: tuple[Value, ...] = ()
+    when: tuple[str, Value] | None = None
 
 
 @dataclass(frozen=True)
@@ -234,7 +233,8 @@ class Registry(Generic[D]):
 
     def __getitem__(self, name: str) -> D:
         if name not in self._by_name:
-            raise InvalidInput(unknown(self.kind, name, self._by_name, see=f"list {self.kind}s"))
+            see = f"list {self.kind}s"
+            raise InvalidInput(unknown(self.kind, name, self._by_name, see=see, declared=True))
         return self._by_name[name]
 
     def __contains__(self, name: object) -> bool:
@@ -247,8 +247,13 @@ class Registry(Generic[D]):
         return len(self._by_name)
 
 
-def unknown(kind: str, name: str, valid: Iterable[str], *, see: str, of: str = "") -> str:
-    """Return the one-line message for a name that does not exist, with the nearest that do."""
+def unknown(
+    kind: str, name: str, valid: Iterable[str], *, see: str, of: str = "", declared: bool = False
+) -> str:
+    """Return the one-line message for a name that does not exist, with the nearest that do.
+
+    `declared` names may also come from a file or package of the user's: it says how.
+    """
     valid = list(valid)
     name = " ".join(name.split())
     near = difflib.get_close_matches(name, valid, n=3, cutoff=0.55)
@@ -259,116 +264,5 @@ def unknown(kind: str, name: str, valid: Iterable[str], *, see: str, of: str = "
         hint = "valid: " + ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
     else:
         hint = "there is none"
-    return f"unknown {kind} '{name}'{whose}: {hint} (`resonance {see}` shows all)"
-
-
-# ---------------------------------------------------------------- reading declarations statically
-
-
-def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any]:
-    """Evaluate the assignments to `names` at the top level of a Python file, and nothing else.
-
-    Only the top-level imports, assignments and functions that the declarations use are run, so a
-    file whose class needs torch is read without importing torch. Each value may be one
-    declaration or a tuple of them; `origin` is noted in every one.
-
-    Raises:
-        InvalidInput: the file cannot be parsed, or a declaration fails (it may use what is
-            imported, assigned or a function at the top level of the file; not a class of it).
-    """
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read as Python: {error}") from error
-    definitions = _definitions(tree)
-    wanted = [name for name in names if name in definitions]
-    needed: list[ast.stmt] = []
-    _collect(wanted, definitions, needed)
-    module = ast.Module(sorted(needed, key=lambda node: node.lineno), [])
-    namespace: dict[str, Any] = {"__name__": origin, "__file__": str(path)}
-    try:
-        exec(compile(module, str(path), "exec"), namespace)
-    except InvalidInput:
-        raise
-    except Exception as error:
-        raise InvalidInput(
-            f"the declaration in {path} cannot be evaluated ({error}): it may use what the file "
-            "imports, assigns or defines as a function at its top level, but none of its classes"
-        ) from error
-    found: list[Any] = []
-    for name in wanted:
-        value = namespace[name]
-        found.extend(value if isinstance(value, tuple | list) else (value,))
-    for declaration in found:
-        if not isinstance(declaration, Declared):
-            raise InvalidInput(
-                f"{path}: {' and '.join(wanted)} must be declarations (Method, Task, Dataset), "
-                f"not {declaration!r}"
-            )
-    return [replace(declaration, origin=origin) for declaration in found]
-
-
-def _definitions(tree: ast.Module) -> dict[str, ast.stmt]:
-    """Map each name bound by a top-level import, assignment or function to its last statement."""
-    bound: dict[str, ast.stmt] = {}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            bound[node.name] = node
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                bound[(alias.asname or alias.name).split(".")[0]] = node
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    bound[target.id] = node
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            bound[node.target.id] = node
-    return bound
-
-
-def _collect(names: Iterable[str], bound: Mapping[str, ast.stmt], into: list[ast.stmt]) -> None:
-    """Add the statements that bind `names`, and those they use, each once."""
-    for name in names:
-        node = bound.get(name)
-        if node is None or node in into:
-            continue
-        into.append(node)
-        used = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
-        _collect(used, bound, into)
-
-
-def load(reference: str, origin: str = "") -> Any:
-    """Import what a declaration names: ``package.module:attribute``, or an attribute of `origin`.
-
-    `origin` is the module name or the ``.py`` path noted by `read_declarations`.
-
-    Raises:
-        InvalidInput: the module cannot be imported, or has no such attribute.
-    """
-    module_name, _, attribute = reference.rpartition(":")
-    try:
-        module = import_origin(module_name or origin)
-    except Exception as error:  # whatever a plug-in does while it is imported
-        what = f"{type(error).__name__}: {error}"
-        raise InvalidInput(f"{module_name or origin} cannot be imported: {what}") from error
-    if not hasattr(module, attribute):
-        raise InvalidInput(f"{module_name or origin} defines no '{attribute}'")
-    return getattr(module, attribute)
-
-
-_loaded_files: dict[str, ModuleType] = {}
-
-
-def import_origin(origin: str) -> ModuleType:
-    """Import a module by name, or a file by its path (once per process)."""
-    if not origin.endswith(".py"):
-        return importlib.import_module(origin)
-    if origin not in _loaded_files:
-        spec = importlib.util.spec_from_file_location(f"plugin_{Path(origin).stem}", origin)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"no module at {origin}")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module.__name__] = module  # dataclasses look their module up there
-        spec.loader.exec_module(module)
-        _loaded_files[origin] = module
-    return _loaded_files[origin]
+    own = "; one of your own: `resonance --plugin FILE …`, or install its package"
+    return f"unknown {kind} '{name}'{whose}: {hint} (`resonance {see}` shows all{own * declared})"

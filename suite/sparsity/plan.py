@@ -1,0 +1,29 @@
+"""What a method is told of the training it steers, and what it tells of its decisions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Report = Callable[[int, str, float | Sequence[float], str | None], None]
+"""Receives (step, series, value or values, layer): what a method has to tell of a decision."""
+
+Charge = Callable[[float, Mapping[str, float]], None]
+"""Receives (forward passes of one example, density by layer): what scoring connections cost."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method may know of the training it steers.
+
+    Attributes:
+        steps: optimizer steps of one round of training.
+        sparsity: target share of zeros among the prunable weights, in [0, 1).
+        seed: the trial's seed, from which the method derives its own random streams.
+        steps_per_epoch: optimizer steps of one pass over the training data; 0 if not known.
+        validates: whether `after_validation` will be called.
+    """
+
+    steps: int
+    sparsity: float
+    seed: int
+    steps_per_epoch: int
+    validates: bool = False
