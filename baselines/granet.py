@@ -10,10 +10,11 @@ from suite.declare import Hyperparameter, Method, Search
 from suite.errors import InvalidInput
 from suite.hyperparameters import GLOBALLY, UPDATE_EVERY
 from suite.sparsity.distribution import layer_zeros
-from suite.sparsity.masks import grow, keep_active
+from suite.sparsity.masks import count_true, grow, keep_active
+from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.schedule import CosineDecay, CubicRamp, UpdateSchedule
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(
     "granet",
@@ -112,7 +113,7 @@ class GraNet(Sparsifier):
         left = self._pruned_to(self.ramp(step), active, scores)
         for layer in self.layers:
             mask = left[layer.name]
-            count = int(mask.count_nonzero())
+            count = count_true(mask)
             drop = math.floor(self.decay(step) * count)
             gradient = layer.dense_gradient
             if gradient is not None and drop > 0 and count < layer.size:
@@ -128,10 +129,10 @@ class GraNet(Sparsifier):
         if not self.is_global:
             zeros = self.zeros_at(sparsity)
             # Rounding and capped layers may ask for fewer zeros than there are: never regrow here.
-            have = {name: int((~mask).count_nonzero()) for name, mask in active.items()}
+            have = {name: count_true(~mask) for name, mask in active.items()}
             return prune_layers(active, scores, {n: max(zeros[n], have[n]) for n in zeros})
         total = sum(layer.size for layer in self.layers)
-        here = sum(int((~mask).count_nonzero()) for mask in active.values())
+        here = sum(count_true(~mask) for mask in active.values())
         share = sparsity / self.plan.sparsity if self.plan.sparsity else 0.0
         zeros_now = min(max(int(share * self.target_total()), here), total)
         names = [layer.name for layer in self.candidates]

@@ -8,8 +8,9 @@ from suite.declare import Hyperparameter, Method, Search
 from suite.errors import InvalidInput
 from suite.hyperparameters import DENSE_LAYERS, UNIFORM_DENSE
 from suite.sparsity.distribution import slower_output_zeros
+from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(
     "lottery_ticket",

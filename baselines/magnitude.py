@@ -14,8 +14,9 @@ from suite.hyperparameters import (
     UNIFORM_DENSE,
     UPDATE_EVERY,
 )
+from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CubicRamp, UpdateSchedule
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.sparsifier import Sparsifier
 
 MAGNITUDE = Method(
     "magnitude",

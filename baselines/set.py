@@ -1,16 +1,16 @@
 """SET: sparse evolutionary training."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from suite.declare import Hyperparameter, Method, Search
-from suite.errors import InvalidInput
-from suite.hyperparameters import LAYERWISE
+from suite.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import keep_active
+from suite.sparsity.masks import count_true, keep_active
 
 METHOD = Method(
     "set",
@@ -22,17 +22,7 @@ METHOD = Method(
     family="sparse to sparse",
     hyperparameters=(
         *LAYERWISE,
-        Hyperparameter(
-            "update_every",
-            int,
-            "epoch",
-            "interval ΔT between two connectivity updates",
-            low=1,
-            words=("epoch",),
-            unit="steps",
-            source="Mocanu et al. 2018, algorithm 1: after each epoch",
-            search=Search(low=10, high=1000, log=True),
-        ),
+        replace(UPDATE_EVERY_EPOCH, source="Mocanu et al. 2018, algorithm 1: after each epoch"),
         Hyperparameter(
             "drop_fraction",
             float,
@@ -78,15 +68,6 @@ class Set(DropGrow):
 
     regrown_keeps_value = False
 
-    def update_interval(self) -> int:
-        """Return ΔT in steps: an epoch unless a number was given."""
-        every = self.options.update_every
-        if every != "epoch":
-            return int(every)
-        if self.plan.steps_per_epoch == 0:
-            raise InvalidInput("set updates once an epoch: give steps_per_epoch, or update_every")
-        return self.plan.steps_per_epoch
-
     def fraction(self, step: int) -> float:
         """Return ζ, constant."""
         return float(self.options.drop_fraction)
@@ -99,7 +80,7 @@ class Set(DropGrow):
         # A weight of exactly 0 (just grown, never moved) belongs to the positive side.
         kept = torch.zeros_like(mask)
         for side in (mask & (values >= 0), mask & (values < 0)):
-            count = int(side.sum())
+            count = count_true(side)
             drop = math.floor(self.fraction(step) * count)
             kept |= keep_active(side, values.abs(), count - drop)
         return kept

@@ -1,18 +1,19 @@
 """Sparse momentum: Sparse Networks from Scratch (SNFS)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from suite.declare import Hyperparameter, Method, Search
-from suite.errors import InvalidInput
-from suite.hyperparameters import LAYERWISE
+from suite.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
 from suite.sparsity.distribution import proportional
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.masks import count_true
+from suite.sparsity.plan import Plan
 
 METHOD = Method(
     "snfs",
@@ -23,17 +24,7 @@ METHOD = Method(
     family="sparse to sparse",
     hyperparameters=(
         *LAYERWISE,
-        Hyperparameter(
-            "update_every",
-            int,
-            "epoch",
-            "interval ΔT between two connectivity updates",
-            low=1,
-            words=("epoch",),
-            unit="steps",
-            source="Dettmers & Zettlemoyer 2019, §3: after each epoch",
-            search=Search(low=10, high=1000, log=True),
-        ),
+        replace(UPDATE_EVERY_EPOCH, source="Dettmers & Zettlemoyer 2019, §3: after each epoch"),
         Hyperparameter(
             "drop_fraction",
             float,
@@ -91,15 +82,6 @@ class Snfs(DropGrow):
         super().__init__(plan, options)
         self.momentum: dict[str, Tensor] = {}
 
-    def update_interval(self) -> int:
-        """Return ΔT in steps: an epoch unless a number was given."""
-        every = self.options.update_every
-        if every != "epoch":
-            return int(every)
-        if self.plan.steps_per_epoch == 0:
-            raise InvalidInput("snfs updates once an epoch: give steps_per_epoch, or update_every")
-        return self.plan.steps_per_epoch
-
     @property
     def is_global(self) -> bool:
         """Whether only the total is fixed: weights move between layers."""
@@ -136,7 +118,7 @@ class Snfs(DropGrow):
             super().update(step)
             return
         kept = {layer.name: self.kept(layer, step) for layer in self.sparse}
-        dropped = {n.name: n.active - int(kept[n.name].count_nonzero()) for n in self.sparse}
+        dropped = {n.name: n.active - count_true(kept[n.name]) for n in self.sparse}
         room = {n.name: n.size - n.active + dropped[n.name] for n in self.sparse}
         weights = {n.name: self._mean_momentum(n) for n in self.sparse}
         counts = proportional(weights, sum(dropped.values()), room)

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from suite.declare import Hyperparameter, Method
 from suite.hyperparameters import GLOBALLY
+from suite.sparsity.masks import count_true
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(
@@ -53,7 +54,7 @@ class SynFlow(Sparsifier):
         rounds = self.options.iterations
         for number in range(1, rounds + 1):
             masks = active
-            self.charge(3.0, {n: float(m.count_nonzero()) / m.numel() for n, m in masks.items()})
+            self.charge(3.0, {n: count_true(m) / m.numel() for n, m in masks.items()})
             with torch.enable_grad():
                 flow = probe.gradients(probe.model(ones).sum())
             scores: dict[str, Tensor] = {

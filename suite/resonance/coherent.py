@@ -10,7 +10,7 @@ from suite.errors import InvalidInput
 from suite.resonance.detector import permutation_within
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 
 
 class Coherent(DropGrow):

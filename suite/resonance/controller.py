@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from suite.sparsity.masks import count_at_most, kth_smallest
+from suite.sparsity.masks import count_at_most, count_true, kth_smallest
 
 
 @dataclass
@@ -61,7 +61,7 @@ class AmplitudeController:
             target_off: how many of the n should be off.
             measured_off: how many are off now.
         """
-        free_count = int(free.sum())
+        free_count = count_true(free)
         cooling = len(score) - free_count
         count = min(max(target_off - cooling, 0), free_count)
         feedforward = kth_smallest(score, count, free) if count > 0 else 0.0

@@ -50,13 +50,14 @@ HYPERPARAMETERS = (
         source=SEED,
         search=Search(choices=(16, 32, 64, 128)),
     ),
-    RECORD_EVERY,
+    replace(RECORD_EVERY, search=None),
     Hyperparameter(
         "detrend",
         str,
         "mean",
         "what is subtracted from a window before its spectrum is taken",
         choices=("mean", "none"),
+        search=Search(choices=("mean",)),
     ),
     Hyperparameter(
         "taper",
@@ -65,6 +66,7 @@ HYPERPARAMETERS = (
         "window function against spectral leakage (periodic Hann)",
         choices=("hann", "none"),
         source="Harris 1978, Proc. IEEE 66(1)",
+        search=Search(choices=("hann",)),
     ),
     Hyperparameter(
         "interpolate",
@@ -142,6 +144,7 @@ HYPERPARAMETERS = (
         "(kept in the network, untrained) and set to zero when the cooldown has passed",
         choices=("disable", "freeze"),
         source=f"{SEED}: its text says disable, its pseudocode freeze",
+        search=Search(choices=("disable",)),
     ),
     Hyperparameter(
         "score",
@@ -149,6 +152,7 @@ HYPERPARAMETERS = (
         "frequency",
         "what is compared with the threshold: ν, or the rank of ν·|w| in the layer",
         choices=("frequency", "weighted"),
+        search=Search(choices=("frequency",)),
     ),
     Hyperparameter(
         "scope",
@@ -156,6 +160,7 @@ HYPERPARAMETERS = (
         "layer",
         "one threshold and count per layer, or one for the whole network",
         choices=("layer", "global"),
+        search=Search(choices=("layer",)),
     ),
     Hyperparameter(
         "initial_sparsity",
@@ -192,7 +197,7 @@ HYPERPARAMETERS = (
         "k_p of the sparsity feedback",
         low=0.0,
         high=10.0,
-        search=Search(low=0.0, high=2.0),
+        search=Search(low=0.0, high=2.0, when=("solve", "feedback")),
     ),
     Hyperparameter(
         "integral_gain",
@@ -201,7 +206,7 @@ HYPERPARAMETERS = (
         "k_i of the sparsity feedback",
         low=0.0,
         high=10.0,
-        search=Search(low=0.0, high=0.5),
+        search=Search(low=0.0, high=0.5, when=("solve", "feedback")),
     ),
     Hyperparameter(
         "tolerance",
@@ -210,7 +215,6 @@ HYPERPARAMETERS = (
         "fall of the validation score that is not answered",
         low=0.0,
         unit="points",
-        search=Search(low=0.0, high=2.0),
     ),
     Hyperparameter(
         "accuracy_gain",
@@ -228,7 +232,6 @@ HYPERPARAMETERS = (
         "β, the largest share by which the target is lowered in answer; 0 turns it off",
         low=0.0,
         high=1.0,
-        search=Search(low=0.0, high=0.5),
     ),
     Hyperparameter(
         "freeze_at",
@@ -247,6 +250,7 @@ HYPERPARAMETERS = (
         "magnitude",
         "what ranks connections of one state in the final projection",
         choices=("magnitude", "score"),
+        search=Search(choices=("magnitude",)),
     ),
     SHUFFLE,
     Hyperparameter(
@@ -292,9 +296,12 @@ COHERENT = (
 def with_defaults(
     parameters: tuple[Hyperparameter, ...], **defaults: str | float | bool
 ) -> tuple[Hyperparameter, ...]:
-    """Return `parameters` with other defaults."""
+    """Return `parameters` with other defaults; a search leaves them alone."""
     return tuple(
-        replace(p, default=defaults[p.name]) if p.name in defaults else p for p in parameters
+        replace(p, default=defaults[p.name], search=Search(choices=(defaults[p.name],)))
+        if p.name in defaults
+        else p
+        for p in parameters
     )
 
 

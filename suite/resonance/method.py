@@ -17,12 +17,19 @@ from suite.resonance.detector import (
     permutation_within,
     spectrum,
 )
-from suite.resonance.settings import LEAST_FACTOR, amplitude_bound, check, make_timetable
+from suite.resonance.settings import (
+    LEAST_FACTOR,
+    amplitude_bound,
+    check,
+    in_effect,
+    make_timetable,
+)
 from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_at_most
+from suite.sparsity.masks import count_at_most, count_true
+from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CubicRamp
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.sparsifier import Sparsifier
 
 BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
@@ -92,6 +99,10 @@ class Resonance(Sparsifier):
     def is_global(self) -> bool:
         """Whether one exact count holds for the whole network."""
         return bool(self.options.scope == "global")
+
+    def in_effect(self) -> dict[str, int | None]:
+        """Return what options come to in this training: see `suite.resonance.settings`."""
+        return in_effect(self.options, self.plan, self.timetable, self.cooldown)
 
     # ------------------------------------------------------------------ the steps of training
 
@@ -198,7 +209,7 @@ class Resonance(Sparsifier):
             score,
             free,
             target_off=int(target * group.final_off),
-            measured_off=size - int(state.active.sum()),
+            measured_off=size - count_true(state.active),
         )
         level = amplitude = group.controller.amplitude
         if self.options.argument == "progress" and self.threshold.modulation > 0:
@@ -206,18 +217,18 @@ class Resonance(Sparsifier):
             level = self.threshold.level(amplitude, self.timetable.progress(step), shallow)
             count = count_at_most(score, level, free)
         # However far the threshold swings, no more are off than in the end.
-        count = min(count, max(0, group.final_off - int(resting.sum())))
+        count = min(count, max(0, group.final_off - count_true(resting)))
         among = free
         if self.is_global:
             among = free & ~self._spared(group, score.masked_fill(resting, -torch.inf))
-        off = lowest(score, signals.strength, min(count, int(among.sum())), among)
+        off = lowest(score, signals.strength, min(count, count_true(among)), among)
         decide = disable if self.disables else freeze
         self._connect(group, decide(state, off, step, self.cooldown), step)
         share = group.final_off / size
         for series, value in (
             ("amplitude", amplitude),
             ("threshold", level),
-            ("off", 1 - float(group.state.active.sum()) / size),
+            ("off", 1 - count_true(group.state.active) / size),
             ("target", self.path(step) * share),
             ("effective_target", target * share),
         ):
@@ -227,7 +238,7 @@ class Resonance(Sparsifier):
         """Return how shallow the threshold's lower swings must be; read from a sample."""
         some = slice(None, None, -(-len(score) // SAMPLE))
         sample = score[some][free[some]]
-        free_count = int(free.count_nonzero())
+        free_count = count_true(free)
         if len(sample) == 0:
             return 1.0
         # What an upper swing has room for is decided at its peak, where s* has moved on.

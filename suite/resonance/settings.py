@@ -8,7 +8,7 @@ from suite.errors import InvalidInput
 from suite.resonance.detector import dominant, spectrum
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 from suite.resonance.timetable import Timetable
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 
 LEAST_FACTOR = 1e-6
 """A factor T / A below this counts as this: connections there are switched off last."""
@@ -116,3 +116,25 @@ def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
         f"at most {reach(o.modulation):.0%} of white noise, short of the target of {sparsity:g}: "
         f"give modulation of at most {usable:g}, or solve=exact"
     )
+
+
+def in_effect(
+    o: SimpleNamespace, plan: Plan, timetable: Timetable, cooldown: int
+) -> dict[str, int | None]:
+    """Return what options come to in a training; None where one decides nothing.
+
+    Options that are not named act as they are given.
+    """
+    found: dict[str, int | None] = {"update_every": timetable.every}
+    # A connection that is switched off at one decision rests at those less than C steps later;
+    # a frozen one is set to zero at the first that is more than C steps later.
+    steps = cooldown - 1 if o.cooling == "disable" else cooldown
+    found["cooldown"] = max(0, steps) // timetable.every
+    silent = []
+    if o.modulation == 0:
+        silent += ["bits", "argument"]
+    if o.solve == "exact":
+        silent += ["proportional_gain", "integral_gain"]
+    if not plan.validates or o.accuracy_depth == 0 or o.accuracy_gain == 0:
+        silent += ["tolerance", "accuracy_gain", "accuracy_depth"]
+    return found | dict.fromkeys(silent)

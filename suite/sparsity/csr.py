@@ -7,7 +7,7 @@ input, and ``torch.sparse.sampled_addmm`` for the gradient of the values. How fa
 when it pays, is in docs/truly-sparse.md.
 """
 
-import warnings
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from suite.errors import InvalidInput
+from suite.sparsity.passes import Passes
 from suite.sparsity.topology import Topology
 
 Carry = Callable[[Tensor], Tensor]
@@ -38,14 +39,7 @@ class _Product(torch.autograd.Function):
         columns = x.t().contiguous()
         ctx.save_for_backward(columns, values)
         ctx.layer, ctx.topology = layer, layer.topology
-        # Added into memory of our own: without `out` the product zeroes and copies some first.
-        out = x.new_empty(layer.out_features, len(x))
-        if bias is None:
-            out.zero_()
-        else:
-            out.copy_(bias.unsqueeze(1))
-        torch.addmm(out, layer.topology.matrix(values), columns, out=out)
-        return out.t()
+        return layer.topology.product(values, columns, bias).t()
 
     @staticmethod
     @once_differentiable
@@ -55,16 +49,10 @@ class _Product(torch.autograd.Function):
         gradient = gradient.t().contiguous()
         of_input = of_values = of_bias = None
         if ctx.needs_input_grad[0]:
-            out = gradient.new_zeros(topology.shape[1], gradient.shape[1])
-            torch.addmm(out, topology.transpose(values), gradient, out=out)
-            of_input = out.t()
+            of_input = topology.product_t(values, gradient).t()
         if ctx.needs_input_grad[1]:
-            product = torch.sparse.sampled_addmm(
-                topology.matrix(values), gradient, columns.t(), beta=0.0
-            )
-            of_values = product.values()
-            if ctx.layer.records:
-                ctx.layer.seen.append((gradient, columns))
+            of_values = topology.sampled(gradient, columns)
+            ctx.layer.passes.add(gradient, columns)
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum(1)
         return of_input, of_values, of_bias, None
@@ -78,33 +66,56 @@ class SparseLinear(nn.Linear):
 
     Attributes:
         topology: where the values are.
-        records: whether a backward pass leaves behind what a dense gradient is made of.
-        seen: (gradient of the output [out, batch], input [in, batch]) of each pass recorded.
+        passes: what backward passes left behind, that a dense gradient is made of.
         loaded: the dense weight last loaded, until the next forward pass.
     """
 
     topology: Topology
-    records: bool
-    seen: list[tuple[Tensor, Tensor]]
+    passes: Passes
     loaded: Tensor | None
 
     def forward(self, input: Tensor) -> Tensor:
         """Return x·Wᵀ + b of x [..., in].
 
         Raises:
-            InvalidInput: under autocast or ``torch.compile``, which lack the operators.
+            InvalidInput: under autocast or ``torch.compile``, which lack the operators; or weights
+                were loaded that lie where this layer has none.
         """
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             raise InvalidInput(
                 "execution=csr has no operators under autocast or torch.compile: leave those out, "
                 "or use execution=masked"
             )
-        self.loaded = None
-        if self.weight.grad is None:
-            self.seen.clear()  # a new gradient begins; what a skipped step left does not belong
-        rows = input.reshape(-1, self.in_features)
-        out: Tensor = _Product.apply(rows, self.weight, self.bias, self)
-        return out.view(*input.shape[:-1], self.out_features) if input.ndim != 2 else out
+        values = self.weight
+        if self.loaded is not None:
+            if self.loaded.count_nonzero() > values.count_nonzero():
+                raise InvalidInput(
+                    "execution=csr: weights were loaded where this layer has no connections now; "
+                    "load the method's state as well, or detach the method first"
+                )
+            self.loaded = None
+        self.passes.begin(values.grad)
+        if input.ndim == 2:
+            return _Product.apply(input, values, self.bias, self)
+        rows = input.reshape(-1, input.shape[-1])
+        out: Tensor = _Product.apply(rows, values, self.bias, self)
+        # As an ordinary layer's: by rows, so that it can be viewed in other shapes.
+        return out.contiguous().view(*input.shape[:-1], self.out_features)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Linear:
+        """Return an ordinary Linear layer of the same weight.
+
+        This layer's values change their places as it trains. An average over copies of them would
+        mix the weights of different connections; with one of another shape it is refused.
+        """
+        copied = nn.Linear.__new__(nn.Linear)
+        memo[id(self)] = copied
+        own = {"topology", "passes", "loaded"}
+        rest = {name: value for name, value in vars(self).items() if name not in own}
+        copied.__dict__.update(copy.deepcopy(rest, memo))
+        dense = self.topology.dense(self.weight.detach())
+        copied.weight = nn.Parameter(dense, requires_grad=self.weight.requires_grad)
+        return copied
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -117,7 +128,7 @@ class SparseLinear(nn.Linear):
         dense = state_dict.get(key)
         if isinstance(dense, Tensor) and dense.shape == self.topology.shape:
             self.loaded = dense.detach()
-            values = self.loaded.flatten()[self.topology.places()]
+            values = self.loaded.flatten()[self.topology.place]
             state_dict = {**state_dict, key: values.to(self.weight.dtype)}
         super()._load_from_state_dict(state_dict, prefix, *rest, **more)
 
@@ -143,12 +154,9 @@ class CsrWeight:
         assert isinstance(module, SparseLinear)
         self.module = module
         module.topology = topology
-        module.records, module.seen, module.loaded = True, [], None
+        module.passes, module.loaded = Passes(), None
         self._held: tuple[Tensor, Tensor] | None = None
         self._replace(self.parameter, _gather(topology))
-        with warnings.catch_warnings():  # that CSR tensors are new: said once, to nobody's use
-            warnings.simplefilter("ignore")
-            topology.matrix(self.parameter.detach())
 
     @property
     def parameter(self) -> nn.Parameter:
@@ -194,24 +202,36 @@ class CsrWeight:
             InvalidInput: the gradient of the values was changed otherwise.
         """
         gradient = self.parameter.grad
-        if gradient is None:
+        if gradient is None or not self.module.passes.wanted:
             return None
-        if not self.module.seen:
-            raise RuntimeError(f"layer '{self.name}': no dense gradient was asked for this step")
-        dense = torch.zeros(self.shape, dtype=gradient.dtype)
-        for of_output, columns in self.module.seen:
+        passes = self.module.passes.belonging()
+        if not passes:
+            raise RuntimeError(f"layer '{self.name}': no backward pass was seen in this step")
+        dense: Tensor | None = None
+        for of_output, columns in passes:
             # Laid out as in an ordinary layer: inputs that are equal then have equal gradients in
             # both, to the last bit, and ties between them are broken alike.
-            dense.addmm_(of_output.t().contiguous().t(), columns.t().contiguous())
-        own = dense.flatten()[self.module.topology.places()]
-        factor = gradient.dot(own) / own.dot(own).clamp_min(torch.finfo(own.dtype).tiny)
-        if (gradient - factor * own).norm() > DRIFT * gradient.norm():
-            raise InvalidInput(
-                f"layer '{self.name}': its gradient was changed between backward and step in a way "
-                "that execution=csr cannot apply to the weights it does not store; use "
-                "execution=masked"
-            )
-        return dense if abs(float(factor) - 1) < DRIFT else dense.mul_(factor)
+            left, right = of_output.t().contiguous().t(), columns.t().contiguous()
+            dense = left.mm(right) if dense is None else dense.addmm_(left, right)
+        assert dense is not None
+        # In double precision: squares of gradients of 1e-20 are none in float32.
+        own, given = dense.flatten()[self.module.topology.place].double(), gradient.double()
+        factor = float(given.dot(own) / own.dot(own)) if own.any() else 1.0
+        if (given - factor * own).norm() > DRIFT * given.norm():
+            if max(own.norm(), given.norm()) > self._rounding():
+                raise InvalidInput(
+                    f"layer '{self.name}': its gradient was changed between backward and step in a "
+                    "way that execution=csr cannot apply to the weights it does not store; use "
+                    "execution=masked"
+                )
+            factor = 1.0
+        return dense if abs(factor - 1) < DRIFT else dense.mul_(factor)
+
+    def _rounding(self) -> float:
+        """Return what rounding alone may make of the stored weights' gradient (its norm)."""
+        passes = self.module.passes.belonging()
+        terms = sum(float(of_output.norm() * columns.norm()) for of_output, columns in passes)
+        return 8 * torch.finfo(self.parameter.dtype).eps * terms
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
@@ -251,17 +271,17 @@ class CsrWeight:
         places = _gather(self.module.topology)(held).nonzero().flatten()
         self._held = (places, self.parameter.detach()[places]) if len(places) else None
 
-    @torch.no_grad()
     def mask_gradient(self) -> None:
         """Zero the gradients of held weights: there are no others to zero."""
         if self._held is not None and self.parameter.grad is not None:
-            self.parameter.grad[self._held[0]] = 0
+            with torch.no_grad():
+                self.parameter.grad[self._held[0]] = 0
 
-    @torch.no_grad()
     def restore_held(self) -> None:
         """Put held weights back to what they were: momentum and weight decay have moved them."""
         if self._held is not None:
-            self.parameter[self._held[0]] = self._held[1]
+            with torch.no_grad():
+                self.parameter[self._held[0]] = self._held[1]
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on."""
@@ -277,7 +297,7 @@ class CsrWeight:
             values=loaded,
         )
         self.module.__class__ = nn.Linear  # type: ignore[assignment]
-        for name in ("topology", "records", "seen", "loaded"):
+        for name in ("topology", "passes", "loaded"):
             delattr(self.module, name)
 
     @torch.no_grad()
@@ -298,6 +318,7 @@ class CsrWeight:
         new = nn.Parameter(values)
         new.grad = gradient
         self.module.weight = new
+        self.module.passes.expect(self.module.passes.wanted, new)
         for group in self._optimizer.param_groups:
             group["params"] = [new if p is old else p for p in group["params"]]
         if state:
@@ -306,5 +327,5 @@ class CsrWeight:
 
 def _gather(topology: Topology) -> Carry:
     """Return what takes a dense tensor to its values [n], and leaves values as they are."""
-    places = topology.places()
+    places = topology.place
     return lambda tensor: tensor.flatten()[places] if tensor.ndim > 1 else tensor

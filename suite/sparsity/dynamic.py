@@ -10,10 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
+from suite.errors import InvalidInput
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import grow, keep_active
+from suite.sparsity.masks import count_true, grow, keep_active
+from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CosineDecay, UpdateSchedule
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.sparsifier import Sparsifier
 
 
 class DropGrow(Sparsifier, ABC):
@@ -39,8 +41,19 @@ class DropGrow(Sparsifier, ABC):
         self._decay = CosineDecay(self.options.drop_fraction, max(1, end + 1))
 
     def update_interval(self) -> int:
-        """Return ΔT in steps."""
-        return int(self.options.update_every)
+        """Return ΔT in steps; the word "epoch" stands for as many as an epoch has.
+
+        Raises:
+            InvalidInput: it is "epoch", and the plan does not say how long one is.
+        """
+        every = self.options.update_every
+        if every != "epoch":
+            return int(every)
+        if self.plan.steps_per_epoch == 0:
+            raise InvalidInput(
+                "connectivity is updated once an epoch: give steps_per_epoch, or update_every"
+            )
+        return self.plan.steps_per_epoch
 
     def start(self) -> None:
         """Draw the first masks at random."""
@@ -50,13 +63,22 @@ class DropGrow(Sparsifier, ABC):
         """Return whether an update is due at `step`."""
         return self.schedule.is_update(step)
 
+    def notes(self) -> list[str]:
+        """Say so where the training is too short for an update."""
+        if self.schedule.start <= self.schedule.end:
+            return []
+        return [
+            f"no update falls into these {self.plan.steps} steps (the first would come at step "
+            f"{self.schedule.start}): the first masks stayed"
+        ]
+
     def update(self, step: int) -> None:
         """Replace a share of every layer's active weights."""
         for layer in self.layers:
             if layer.active in (0, layer.size):
                 continue
             kept = self.kept(layer, step)
-            dropped = layer.active - int(kept.sum())
+            dropped = layer.active - count_true(kept)
             if dropped == 0:
                 continue
             kept = kept.view(layer.shape)
@@ -64,11 +86,11 @@ class DropGrow(Sparsifier, ABC):
             through = None if self.regrown_keeps_value else kept
             self.set_mask(layer, mask, step, through=through)
 
-    def grown(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, count: int) -> Tensor:
-        """Return `kept` with the `count` highest scores outside it; all of the weight's shape."""
+    def grown(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, number: int) -> Tensor:
+        """Return `kept` with the `number` highest scores outside it; all of the weight's shape."""
         if self.pattern is not None:
             return self.pattern.grow(kept, scores)
-        return grow(kept.flatten(), scores.flatten(), count).view(layer.shape)
+        return grow(kept.flatten(), scores.flatten(), number).view(layer.shape)
 
     def kept(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the flat mask of the active weights that stay."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.errors import InvalidInput
+from suite.sparsity.masks import count_true
 from suite.sparsity.optimizer import mask_state
 
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -46,9 +47,9 @@ class PrunableWeight(Protocol):
 
     @property
     def dense_gradient(self) -> Tensor | None:
-        """Gradient of every weight, inactive ones included; None if there was no backward pass.
+        """Gradient of every weight, inactive ones included.
 
-        Only valid inside a step for which the sparsifier's `wants_dense_gradient` is true.
+        None if there was no backward pass, or in a step for which `wants_dense_gradient` said no.
         """
 
     def set_mask(self, mask: Tensor) -> None:
@@ -86,6 +87,7 @@ class MaskedWeight:
         # converts it every time, which is seven times slower (measured on 266,000 weights).
         self.multiplier = torch.ones_like(parameter, requires_grad=False)
         self.held: Tensor | None = None
+        self.records = True
         self._optimizer = optimizer
 
     @property
@@ -110,8 +112,11 @@ class MaskedWeight:
 
     @property
     def dense_gradient(self) -> Tensor | None:
-        """Gradient of every weight, inactive ones included."""
-        return self.parameter.grad
+        """Gradient of every weight, inactive ones included; None where it was declined.
+
+        It would be there for nothing; but then a method had it without paying its FLOPs.
+        """
+        return self.parameter.grad if self.records else None
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
@@ -126,7 +131,7 @@ class MaskedWeight:
             # where a method did not ask for dense gradients. So the old mask applies once more.
             self.parameter.grad.mul_(self.multiplier)
         self.mask = mask
-        self.active = int(mask.count_nonzero())
+        self.active = count_true(mask)
         self.held = None
         self.multiplier.copy_(
             mask.view(torch.uint8)

@@ -41,16 +41,42 @@ def _highest(scores: Any, k: int) -> tuple[Any, int]:
     Where few are above it (growth picks some thousand of a million), a level that a sample gives
     leaves little to select from. The result is exact: a level too high is noticed.
     """
-    size = len(scores)
-    above = size - k + 1
-    sample = scores[:: size // SAMPLE]
-    rank = above * len(sample) // size * 2 + 8
-    if 4 * rank < len(sample):
-        level = np.partition(sample, len(sample) - rank)[len(sample) - rank]
+    above = len(scores) - k + 1
+    level = _level(scores[:: len(scores) // SAMPLE], above / len(scores))
+    if level is not None:
         top = scores[scores >= level]
         if len(top) >= above:
             return top, len(top) - above + 1
     return scores, k
+
+
+def _level(sample: Any, share: float) -> Any | None:
+    """Return a level with about twice the `share` of all scores above it; None: too many."""
+    rank = int(share * len(sample)) * 2 + 8
+    if 4 * rank >= len(sample):
+        return None
+    return np.partition(sample, len(sample) - rank)[len(sample) - rank]
+
+
+def _worth_ranking(scores: Any, keep: int, among: Any | None) -> Any | None:
+    """Return the places, ascending, of fewer scores with the `keep` highest among them, or None."""
+    if scores.ndim > 1 or scores.size < LARGE:
+        return None
+    chosen = scores.size if among is None else np.count_nonzero(among)
+    if chosen < keep:
+        return None
+    if among is not None and 4 * chosen < scores.size:
+        return np.flatnonzero(among)
+    some = slice(None, None, scores.size // SAMPLE)
+    sample = scores[some] if among is None else scores[some][among[some]]
+    level = _level(sample, keep / chosen)
+    if level is None:
+        return None
+    high = scores >= level
+    if among is not None:
+        high &= among
+    enough = keep <= np.count_nonzero(high) < scores.size // 2  # many: most have one score
+    return np.flatnonzero(high) if enough else None
 
 
 def _kth_smallest(scores: Any, k: int) -> Any:
@@ -61,6 +87,12 @@ def _kth_smallest(scores: Any, k: int) -> Any:
     return scores.kthvalue(k, dim=-1, keepdim=True).values
 
 
+def count_true(mask: Tensor) -> int:
+    """Return how many of a boolean mask of any shape are True."""
+    native = _native(mask)  # NumPy counts bytes forty times faster than torch adds them
+    return int(np.count_nonzero(native)) if isinstance(native, np.ndarray) else int(mask.sum())
+
+
 def kth_smallest(scores: Tensor, k: int, among: Tensor) -> float:
     """Return the `k`-th smallest (from 1) of the scores [n] where `among` is True."""
     return float(_kth_smallest(_among(_native(scores), _native(among)), k)[0])
@@ -68,7 +100,7 @@ def kth_smallest(scores: Tensor, k: int, among: Tensor) -> float:
 
 def count_at_most(scores: Tensor, level: float, among: Tensor) -> int:
     """Return how many of the scores [n] where `among` is True are at most `level`."""
-    return int(((_native(scores) <= level) & _native(among)).sum())
+    return count_true(_tensor((_native(scores) <= level) & _native(among)))
 
 
 def keep_top(
@@ -100,19 +132,33 @@ def keep_top(
         raise ValueError("scores hold NaN, which cannot be ranked")
     if keep == 0 or (keep == n and among is None):
         return torch.full_like(scores, keep == n, dtype=torch.bool)
+    if isinstance(native, np.ndarray):
+        places = _worth_ranking(native, keep, chosen)
+        if places is not None:
+            among_them = None if then is None else then[places]
+            kept = keep_top(_tensor(native[places]), keep, then=among_them)
+            mask = np.zeros(n, dtype=np.bool_)
+            mask[places[kept.numpy()]] = True
+            return _tensor(mask)
     ranked = native if chosen is None else _among(native, chosen)
-    if keep > ranked.shape[-1]:
-        raise ValueError(f"keep={keep} of {ranked.shape[-1]} scores")
+    there = ranked.shape[-1]
+    if chosen is not None and chosen.ndim > 1:
+        there = int(chosen.sum(-1).min())
+    if keep > there:
+        raise ValueError(f"keep={keep} of {there} scores")
     cut = _kth_smallest(ranked, ranked.shape[-1] - keep + 1)
     mask = native >= cut
     if chosen is not None:
         mask &= chosen
-    if bool((mask.sum(-1) == keep).all()):  # no ties at the cut: the usual case
+    single = mask.ndim == 1 and count_true(_tensor(mask)) == keep
+    if single or bool((mask.sum(-1) == keep).all()):  # no ties at the cut: the usual case
         return _tensor(mask)
     above = mask & (native > cut)
     tied = mask & ~above
     if then is not None:
-        return _tensor(above) | keep_top(then, keep - int(above.sum()), among=_tensor(tied))
+        return _tensor(above) | keep_top(
+            then, keep - count_true(_tensor(above)), among=_tensor(tied)
+        )
     room = keep - above.sum(-1, keepdims=True)
     return _tensor(above | (tied & (tied.cumsum(-1) <= room)))
 
@@ -128,6 +174,6 @@ def keep_active(mask: Tensor, scores: Tensor, keep: int) -> Tensor:
     return keep_top(scores, keep, among=mask)
 
 
-def grow(kept: Tensor, scores: Tensor, count: int) -> Tensor:
-    """Add to `kept` [..., n] the `count` highest-scored weights outside it."""
-    return kept | keep_top(scores, count, among=~kept)
+def grow(kept: Tensor, scores: Tensor, number: int) -> Tensor:
+    """Add to `kept` [..., n] the `number` highest-scored weights outside it."""
+    return kept | keep_top(scores, number, among=~kept)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from suite.sparsity.masks import keep_top
+from suite.sparsity.masks import count_true, keep_top
 from suite.sparsity.pattern import Pattern
 
 Tensors = Mapping[str, Tensor]
@@ -27,7 +27,7 @@ def prune_layers(
         safe = torch.zeros_like(mask)
         if pattern is not None and zeros[name] > 0:
             safe = pattern.keep(score.masked_fill(~mask, -torch.inf))
-        rest = keep - int(safe.count_nonzero())
+        rest = keep - count_true(safe)
         more = keep_top(score.flatten(), rest, among=(mask & ~safe).flatten())
         masks[name] = safe | more.view(mask.shape)
     return masks

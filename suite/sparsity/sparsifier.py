@@ -1,8 +1,7 @@
 """The base class of every method: it decides which weights are connected while a model trains."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,37 +18,13 @@ from suite.sparsity.layers import (
     match_layers,
     unwrap,
 )
-from suite.sparsity.masks import random_mask
+from suite.sparsity.masks import count_true, random_mask
 from suite.sparsity.optimizer import keeps_zeros
 from suite.sparsity.pattern import checked_pattern
+from suite.sparsity.plan import Charge, Plan, Report
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage import Execution
-
-Report = Callable[[int, str, float | Sequence[float], str | None], None]
-"""Receives (step, series, value or values, layer): what a method has to tell of a decision."""
-
-Charge = Callable[[float, Mapping[str, float]], None]
-"""Receives (forward passes of one example, density by layer): what scoring connections cost."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a method may know of the training it steers.
-
-    Attributes:
-        steps: optimizer steps of one round of training.
-        sparsity: target share of zeros among the prunable weights, in [0, 1).
-        seed: the trial's seed, from which the method derives its own random streams.
-        steps_per_epoch: optimizer steps of one pass over the training data; 0 if not known.
-        validates: whether `after_validation` will be called.
-    """
-
-    steps: int
-    sparsity: float
-    seed: int
-    steps_per_epoch: int
-    validates: bool = False
 
 
 class Sparsifier:
@@ -191,6 +166,10 @@ class Sparsifier:
             mask_weights(self.layers)
         self.execution.restore_held()
 
+    def notes(self) -> list[str]:
+        """Return what a reader of the result should know of how this training was planned."""
+        return []
+
     def _is_finished(self, layer: PrunableWeight) -> bool:
         """Return whether a layer has as few connections as it is to have in the end."""
         if not self.is_global:
@@ -316,12 +295,12 @@ class Sparsifier:
         0; without that, dropping and growing it at once leaves it as it is.
         """
         before = layer.mask
-        dropped = layer.active - int((mask & before).count_nonzero())
+        dropped = layer.active - count_true(mask & before)
         if through is not None:
             layer.set_mask(through & before)
         layer.set_mask(mask)
         self.report(step, "dropped", dropped, layer.name)
-        self.report(step, "grown", layer.active - int((mask & before).count_nonzero()), layer.name)
+        self.report(step, "grown", layer.active - count_true(mask & before), layer.name)
         self.report(step, "density", layer.active / layer.size, layer.name)
 
     def draw_masks(self, zeros: Mapping[str, int] | None = None) -> None:

@@ -2,7 +2,21 @@
 
 import sys
 
-from tests.bench import csr, detector, engine, loop, overhead, pipeline, robustness, store, update
+from tests.bench import (
+    convolution,
+    csr,
+    detector,
+    engine,
+    loop,
+    overhead,
+    page,
+    pipeline,
+    robustness,
+    site,
+    speedup,
+    store,
+    update,
+)
 
 BENCHMARKS = {
     "loop": loop.run,
@@ -12,13 +26,17 @@ BENCHMARKS = {
     "detector": detector.run,
     "csr": csr.run,
     "csr-table": csr.table,
+    "csr-convolution": convolution.table,
+    "csr-chart": speedup.chart,
     "lenet": overhead.lenet,
     "resnet": overhead.resnet_20,
     "memory": overhead.memory,
     "corruptions": robustness.corrupted,
     "measures": robustness.added,
     "store": store.run,
+    "site": site.run,
     "engine": engine.overhead,
+    "page": page.run,
 }
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite import registry
-from suite.declare import load
+from suite.discover import load
 from suite.sparsity.csr import CsrWeight
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.plan import Plan
+from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage import Execution
 from tests.bench.measure import ratios
 
@@ -159,7 +160,8 @@ def layer_step(fan_out: int, fan_in: int, density: float) -> Callable[[], None]:
     optimizer = torch.optim.SGD(layer.parameters(), 0.01, momentum=0.9)
     if density < 1:
         mask = torch.rand(fan_out, fan_in) < density
-        CsrWeight("layer", layer, mask, optimizer).module.records = False
+        weight = CsrWeight("layer", layer, mask, optimizer)
+        weight.module.passes.expect(False, weight.parameter)
     x = torch.randn(BATCH, fan_in, requires_grad=True)
 
     def steps() -> None:

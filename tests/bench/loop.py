@@ -8,12 +8,13 @@ from suite import registry
 from suite.config import Trial
 from suite.errors import InvalidInput
 from suite.sparsity.flops import FlopsLedger, measure_forward
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 from suite.training.curves import Curves
 from suite.training.loop import Training, train
 from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.trial import make_model
-from tasks.pipeline import Data, Split, load_data
+from tasks.data import Data, Split
+from tasks.pipeline import load_data
 from tests.bench.measure import ratios, report
 
 TRIAL = Trial.make(task="fashion_mnist/lenet_300_100", method="dense")

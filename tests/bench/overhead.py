@@ -15,8 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite import registry
-from suite.declare import load
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.discover import load
+from suite.sparsity.plan import Plan
+from suite.sparsity.sparsifier import Sparsifier
 from tasks.models.mlp import mlp
 from tasks.models.resnet import resnet
 from tests.bench.measure import report

@@ -12,7 +12,8 @@ from suite.training import trial as trials
 from suite.training.corruptions import corruptions
 from suite.training.robustness import Pixels, corruption_accuracy, pixel_space
 from suite.training.trial import make_model, run_trial
-from tasks.pipeline import Split, load_data
+from tasks.data import Split
+from tasks.pipeline import load_data
 from tests.bench.measure import report
 
 TRIAL = Trial.make(task="fashion_mnist/lenet_300_100", method="dense")

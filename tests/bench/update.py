@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from suite import registry
-from suite.declare import load
-from suite.sparsity.sparsifier import Plan
+from suite.discover import load
+from suite.sparsity.plan import Plan
 from tests.bench.measure import ratios, report
 
 SIDE, BLOCKS = 3163, 5

@@ -11,9 +11,8 @@ from suite import sparsify
 from suite.errors import Interrupted, InvalidInput
 from suite.sparsity.csr import SparseLinear
 from suite.sparsity.layers import find_prunable
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 from suite.sparsity.storage import Execution, break_even
-from suite.sparsity.topology import Topology
 from suite.training.checkpoint import Saver
 from suite.training.trial import prepare, run_trial
 from tests.helpers import ONE_ROUND, OPTIMIZERS, attach, batch_of, digits, make, trial
@@ -114,19 +113,6 @@ def test_a_product_and_its_gradients_are_those_of_the_dense_layer():
         assert torch.allclose(model[0].bias.grad, dense.bias.grad)
         assert torch.allclose(model[0].weight.grad, dense.weight.grad[mask])
         assert torch.allclose(weight.dense_gradient, dense.weight.grad)
-
-
-def test_topology_carries_what_is_kept_and_starts_what_is_grown_at_zero():
-    torch.manual_seed(0)
-    old, new = (torch.rand(30, 20) < density for density in (0.3, 0.5))
-    dense = torch.randn(30, 20)
-    before, after = Topology.of(old), Topology.of(new)
-    values = dense[old]
-    assert torch.equal(before.mask(), old)
-    assert torch.equal(before.dense(values), dense * old)
-    assert torch.equal(before.transpose(values).to_dense(), (dense * old).t())
-    carried = torch.cat([torch.zeros(1), values])[before.origin(after)]
-    assert torch.equal(after.dense(carried), dense * old * new)
 
 
 def test_only_values_gradients_and_state_of_the_connected_weights_are_stored():
@@ -259,6 +245,20 @@ def test_an_untested_optimizer_is_refused_and_falls_back_to_masks_under_auto():
             attach(sparsifier, model, optimizer)
             assert sparse_layers(model) == []
             assert "every layer masked" in sparsifier.execution.describe()
+
+
+def test_several_processes_are_refused_and_fall_back_to_masks_under_auto(tmp_path):
+    dist = torch.distributed
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        for model in (net(), torch.nn.parallel.DistributedDataParallel(net())):
+            with pytest.raises(InvalidInput, match=r"execution=csr: .*istributed.*execution=mask"):
+                attached("static", "csr", model=model)
+            sparsifier = attached("static", "auto", model=model)[2]
+            assert sparse_layers(model) == []
+            assert "every layer masked: " in sparsifier.execution.describe()
+    finally:
+        dist.destroy_process_group()
 
 
 def test_a_shared_weight_stays_masked_under_auto(monkeypatch):

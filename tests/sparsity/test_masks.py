@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.sparsity import masks
-from suite.sparsity.masks import grow, keep_active, keep_top, random_mask
+from suite.sparsity.masks import count_true, grow, keep_active, keep_top, random_mask
 
 
 @settings(deadline=None)
@@ -67,16 +67,37 @@ def test_a_random_mask_is_exact_and_belongs_to_its_generator():
 @given(
     size=st.integers(200, 3000),
     share=st.floats(0, 1),
-    values=st.sampled_from([3, 50, 10**6]),
+    density=st.sampled_from([None, 0.02, 0.2, 0.6, 0.97]),
+    ordered=st.booleans(),
+    values=st.sampled_from([1, 3, 50, 10**6]),
     seed=st.integers(0, 2**16),
 )
-def test_selection_by_a_sampled_level_is_exact(size, share, values, seed):
+def test_selection_by_a_sampled_level_is_exact(size, share, density, ordered, values, seed):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randint(values, (size,), generator=generator).float()
-    keep = int(share * size)
+    among = None if density is None else torch.rand(size, generator=generator) < density
+    then = torch.randint(3, (size,), generator=generator).float() if ordered else None
+    places = list(range(size)) if among is None else among.nonzero().flatten().tolist()
+    keep = int(share * len(places))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(masks, "LARGE", 100)
         patch.setattr(masks, "SAMPLE", 100)
-        found = keep_top(scores, keep)
-    order = sorted(range(size), key=lambda i: (-scores[i].item(), i))
-    assert found.nonzero().flatten().tolist() == sorted(order[:keep])
+        found = keep_top(scores, keep, among, then)
+    second = torch.zeros(size) if then is None else then
+    places.sort(key=lambda i: (-scores[i].item(), -second[i].item(), i))
+    assert found.nonzero().flatten().tolist() == sorted(places[:keep])
+
+
+def test_more_than_there_are_to_choose_among_is_refused():
+    scores, among = torch.rand(100_000), torch.rand(100_000) < 0.01
+    with pytest.raises(ValueError, match=f"keep=50000 of {int(among.sum())} scores"):
+        keep_top(scores, 50_000, among)
+    with pytest.raises(ValueError, match="keep=3 of 2 scores"):
+        keep_top(torch.ones(2, 3), 3, torch.tensor([[True] * 3, [True, False, True]]))
+
+
+def test_true_values_are_counted_whatever_the_shape_and_layout():
+    mask = torch.rand(30, 7) < 0.4
+    assert count_true(mask) == count_true(mask.t()) == int(mask.sum())
+    assert count_true(mask[::2, 1]) == int(mask[::2, 1].sum())
+    assert count_true(torch.zeros(0, dtype=torch.bool)) == 0

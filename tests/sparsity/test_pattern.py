@@ -4,7 +4,7 @@ from torch import nn
 
 from suite.errors import InvalidInput
 from suite.sparsity.pattern import Pattern
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 from tests.baselines.test_rules import indices
 from tests.helpers import OPTIMIZERS, attach, conv_net, fit, make
 

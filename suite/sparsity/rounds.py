@@ -1,0 +1,53 @@
+"""How far training in rounds has come, and what a round begins with.
+
+Most methods need one round. Lottery tickets need many: train, choose the next masks, rewind, train
+again. The suite's loop and a foreign one share this.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from suite.sparsity.sparsifier import Sparsifier
+
+
+@dataclass
+class Position:
+    """Where in its rounds a training is.
+
+    Attributes:
+        round: the round in progress, from 0.
+        step: the last step done of it; 0 before the first.
+        kept: weights and buffers at the rewind step, once it has passed; empty where none is.
+    """
+
+    round: int = 0
+    step: int = 0
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    def reached(self, step: int, sparsifier: Sparsifier, model: nn.Module) -> None:
+        """Note that `step` is done (0: that the first round begins); keep what is rewound to."""
+        self.step = step
+        due = sparsifier.rounds > 1 and self.round == 0 and step == sparsifier.rewind_step
+        if due and not self.kept:
+            self.kept = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def next_round(
+        self,
+        sparsifier: Sparsifier,
+        model: nn.Module,
+        redraw: Callable[[], Mapping[str, Tensor]] | None = None,
+    ) -> None:
+        """End the round: the method chooses its next masks, weights and buffers go back.
+
+        A fresh optimizer and `Sparsifier.restart` are the caller's. `redraw` returns newly drawn
+        initial weights, for a control that does not rewind.
+        """
+        sparsifier.end_round(self.round)
+        model.load_state_dict(self.kept)
+        self.round += 1
+        self.step = sparsifier.rewind_step
+        if sparsifier.fresh_weights(self.round):
+            assert redraw is not None
+            model.load_state_dict(redraw())
