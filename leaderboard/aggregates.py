@@ -1,16 +1,19 @@
 """Statistics over tasks: how methods stand when several tasks are looked at together.
 
 Scores are given as method → task → scores of its runs (one per seed), higher being better.
-Source of the first three: Agarwal et al. 2021, arXiv:2108.13264.
+Source of the first three: Agarwal et al. 2021, arXiv:2108.13264. `assets/aggregates.js` says the
+same in the browser, function by function: a change here is a change there.
 """
 
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from leaderboard.statistics import RESAMPLES, Interval
+from leaderboard.draws import counts, indices
+from leaderboard.statistics import RESAMPLES, Interval, bootstrap_interval
 
 Runs = Mapping[str, Sequence[float]]
 """Task → scores of one method's runs."""
@@ -23,25 +26,17 @@ def _arrays(runs: Runs) -> list[np.ndarray]:
     return [np.asarray(runs[task], dtype=np.float64) for task in sorted(runs)]
 
 
-def _resampled(runs: Runs, seed: int, draws: int) -> list[np.ndarray]:
-    """Return per task [draws, n]: runs drawn with replacement within their task."""
-    random = np.random.default_rng(seed)
-    return [random.choice(scores, size=(draws, len(scores))) for scores in _arrays(runs)]
-
-
-def _interval(value: float, draws: np.ndarray, n: int) -> Interval:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Interval(value, float(low), float(high), n)
-
-
 def interquartile_mean(runs: Runs, *, seed: int = 0, draws: int = RESAMPLES) -> Interval:
     """Return the mean of the middle half of all runs, with a stratified bootstrap interval."""
     from scipy import stats
 
-    scores = np.concatenate(_arrays(runs))
-    pooled = np.concatenate(_resampled(runs, seed, draws), axis=1)
+    tasks = _arrays(runs)
+    scores = np.concatenate(tasks)
+    pooled = np.concatenate(
+        [task[indices(seed, draws, len(task), stream)] for stream, task in enumerate(tasks)], axis=1
+    )
     value = float(stats.trim_mean(scores, 0.25))
-    return _interval(value, stats.trim_mean(pooled, 0.25, axis=1), len(scores))
+    return bootstrap_interval(value, stats.trim_mean(pooled, 0.25, axis=1), len(scores))
 
 
 def performance_profile(
@@ -49,12 +44,12 @@ def performance_profile(
 ) -> list[Interval]:
     """Return for each threshold τ the share of runs with a score above τ, tasks weighing alike."""
     taus = np.asarray(thresholds, dtype=np.float64)
-    shares = np.mean([(a[:, None] > taus).mean(0) for a in _arrays(runs)], axis=0)
-    spread = np.mean(
-        [(a[:, :, None] > taus).mean(1) for a in _resampled(runs, seed, draws)], axis=0
-    )
-    n = sum(len(a) for a in _arrays(runs))
-    return [_interval(float(s), spread[:, i], n) for i, s in enumerate(shares)]
+    above = [(a[:, None] > taus).astype(np.float64) for a in _arrays(runs)]
+    shares = np.mean([a.mean(axis=0) for a in above], axis=0)
+    drawn = [counts(seed, draws, len(a), stream) @ a / len(a) for stream, a in enumerate(above)]
+    spread = np.mean(drawn, axis=0)
+    n = sum(map(len, above))
+    return [bootstrap_interval(float(s), spread[:, i], n) for i, s in enumerate(shares)]
 
 
 def probability_of_improvement(
@@ -64,18 +59,43 @@ def probability_of_improvement(
     tasks = sorted(set(first) & set(second))
     if not tasks:
         raise ValueError("the two have no task in common")
-    one, two = {t: first[t] for t in tasks}, {t: second[t] for t in tasks}
+    values, spread = [], np.zeros(draws)
+    for number, task in enumerate(tasks):
+        won = _won(first[task], second[task])
+        n, m = won.shape
+        ours = counts(seed, draws, n, 2 * number)
+        theirs = counts(seed, draws, m, 2 * number + 1)
+        values.append(won.mean())
+        spread += (ours @ won * theirs).sum(axis=1) / (n * m)
+    runs = sum(len(first[task]) for task in tasks)
+    return bootstrap_interval(float(np.mean(values)), spread / len(tasks), runs)
 
-    def share(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """[…, n] and […, m] → […]."""
-        more = x[..., :, None] > y[..., None, :]
-        same = x[..., :, None] == y[..., None, :]
-        return (more + 0.5 * same).mean((-1, -2))
 
-    value = float(np.mean([share(x, y) for x, y in zip(_arrays(one), _arrays(two), strict=True)]))
-    pairs = zip(_resampled(one, seed, draws), _resampled(two, seed + 1, draws), strict=True)
-    spread = np.mean([share(x, y) for x, y in pairs], axis=0)
-    return _interval(value, spread, sum(map(len, _arrays(one))))
+def _won(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
+    """Return [n, m]: 1 where a run of the first is above one of the second, ½ where equal."""
+    x, y = np.asarray(first)[:, None], np.asarray(second)[None, :]
+    return (x > y) + 0.5 * (x == y)
+
+
+def win_rates(
+    scores: Mapping[str, Runs], *, seed: int = 0, draws: int = 2000
+) -> dict[str, dict[str, Interval]]:
+    """Return P(row > column) of all pairs of methods, as row → column → probability.
+
+    Pairs without a common task are not there. The two ways round add up to 1, intervals included;
+    n is the number of runs of the row.
+    """
+    found: dict[str, dict[str, Interval]] = {method: {} for method in scores}
+    for one, other in itertools.combinations(scores, 2):
+        tasks = set(scores[one]) & set(scores[other])
+        if not tasks:
+            continue
+        rate = probability_of_improvement(scores[one], scores[other], seed=seed, draws=draws)
+        low, high = (None if x is None else 1 - x for x in (rate.high, rate.low))
+        runs = sum(len(scores[other][task]) for task in tasks)
+        found[one][other] = rate
+        found[other][one] = Interval(1 - rate.mean, low, high, runs)
+    return found
 
 
 @dataclass(frozen=True)
@@ -120,7 +140,7 @@ def average_ranks(means: Mapping[str, Mapping[str, float]]) -> Ranks:
         # All alike in every task: the statistic is 0/0, and there is no difference to see.
         alike = bool((np.ptp(table, axis=1) == 0).all())
         p = 1.0 if alike else float(stats.friedmanchisquare(*table.T).pvalue)
-    q = float(stats.studentized_range.ppf(0.95, k, np.inf)) / np.sqrt(2)
+    q = _studentized_range(k) / np.sqrt(2)
     difference = float(q * np.sqrt(k * (k + 1) / (6 * n)))
     order = sorted(range(k), key=lambda i: ranks[i])
     sorted_ranks = ranks[order]
@@ -134,6 +154,14 @@ def average_ranks(means: Mapping[str, Mapping[str, float]]) -> Ranks:
     return Ranks(dict(zip(methods, ranks.tolist(), strict=True)), p, difference, groups, n)
 
 
+@lru_cache
+def _studentized_range(k: int) -> float:
+    """Return the 95 % quantile of the range of k standard normal values."""
+    from scipy import stats
+
+    return float(stats.studentized_range.ppf(0.95, k, np.inf))
+
+
 def ratings(
     scores: Mapping[str, Runs], *, seed: int = 0, draws: int = 1000, prior: float = 0.5
 ) -> dict[str, Interval]:
@@ -143,39 +171,50 @@ def ratings(
     pair, split by the share won. `prior` matches of each pair are added, half won by either, so
     that a method which always wins has a finite rating.
 
-    Source: Bradley & Terry 1952, Biometrika 39; the iteration is Hunter's (2004, Ann. Statist. 32).
+    Source: Bradley & Terry 1952, Biometrika 39.
+
+    Raises:
+        ValueError: there is no task.
     """
     methods = sorted(scores)
     tasks = sorted({task for runs in scores.values() for task in runs})
+    if not tasks:
+        raise ValueError("ratings need a task")
     wins = np.zeros((len(tasks), len(methods), len(methods)))
     for number, task in enumerate(tasks):
         here = [i for i, m in enumerate(methods) if task in scores[m]]
         for i, j in itertools.permutations(here, 2):
-            x = np.asarray(scores[methods[i]][task])[:, None]
-            y = np.asarray(scores[methods[j]][task])[None, :]
-            wins[number, i, j] = ((x > y) + 0.5 * (x == y)).mean()
-    chosen = np.random.default_rng(seed).integers(len(tasks), size=(draws, len(tasks)))
-    counts = np.stack([np.bincount(row, minlength=len(tasks)) for row in chosen])
-    spread = _bradley_terry(np.einsum("dt,tij->dij", counts, wins), prior)
+            wins[number, i, j] = _won(scores[methods[i]][task], scores[methods[j]][task]).mean()
+    spread = _bradley_terry(np.tensordot(counts(seed, draws, len(tasks)), wins, 1), prior)
     value = _bradley_terry(wins.sum(0)[None], prior)[0]
-    return {m: _interval(float(value[i]), spread[:, i], len(tasks)) for i, m in enumerate(methods)}
+    return {
+        m: bootstrap_interval(float(value[i]), spread[:, i], len(tasks))
+        for i, m in enumerate(methods)
+    }
 
 
 def _bradley_terry(wins: np.ndarray, prior: float) -> np.ndarray:
-    """Return ratings [b, k] in Elo points of wins [b, k, k] (i over j), mean 0."""
+    """Return ratings [b, k] in Elo points of wins [b, k, k] (i over j), mean 0.
+
+    Newton's method for the likelihood. Steps are shortened so that each raises it, however far
+    off: by log(1 + r) / r, where r is how much the step changes the largest log-odds (Bach 2010,
+    arXiv:0910.4627, proposition 1).
+    """
     k = wins.shape[-1]
     wins = wins + prior / 2 * (1 - np.eye(k))
     matches = wins + wins.swapaxes(-1, -2)
-    won = wins.sum(-1)
-    strength = np.ones(wins.shape[:-1])
-    for _ in range(10_000):
-        pairs = strength[:, :, None] + strength[:, None, :]
-        new = won / (matches / pairs).sum(-1)
-        new /= np.exp(np.log(new).mean(-1, keepdims=True))
-        if np.allclose(new, strength, rtol=1e-10, atol=0):
+    logs = np.zeros(wins.shape[:-1])
+    for _ in range(100):
+        expected = 1 / (1 + np.exp(logs[:, None, :] - logs[:, :, None]))
+        gradient = (wins - matches * expected).sum(-1)
+        hessian = -matches * expected * expected.swapaxes(-1, -2)
+        hessian += np.eye(k) * -hessian.sum(-1, keepdims=True) + 1 / k  # 1/k: the mean stays 0
+        step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        reach = np.ptp(step, axis=-1, keepdims=True)
+        logs += step * np.log1p(reach) / np.maximum(reach, np.finfo(np.float64).tiny)
+        if reach.max() < 1e-8:  # what is left is its square
             break
-        strength = new
-    return ELO * np.log(new)
+    return ELO * logs
 
 
 def pareto_front(cost: Sequence[float], score: Sequence[float]) -> list[int]:

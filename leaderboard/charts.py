@@ -1,5 +1,13 @@
-"""Charts of a trial, from its curves: declared once, drawn in a page and as pictures."""
+"""Charts of a trial: declared once over its curves, drawn by a page in the browser and as pictures.
 
+A chart reads the dataset ``curves`` (columns round, step, series, layer, index, value; non-finite
+values are missing) and the parameter ``steps``, the length of a round. `assets/trial.js` fills both
+in the browser as `drawn` does here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -7,155 +15,267 @@ import polars as pl
 
 WIDTH, HEIGHT = 340, 170
 BLUE, ORANGE, GREY = "#2a6fb5", "#d9772b", "#8a8a8a"
+DATA = "curves"
 
 
-def trial_charts(curves: pl.DataFrame, steps: int) -> dict[str, alt.TopLevelMixin]:
-    """Return the charts that a trial's curves allow, by name; `steps` is the length of a round.
+@dataclass(frozen=True)
+class TrialChart:
+    """A chart of one trial.
 
-    `curves` has the columns round, step, series, layer, index, value.
+    Attributes:
+        name: of its place in the page and of its picture.
+        title: for people.
+        series: those that it shows; one that ends with ``*`` stands for all that begin so.
+        says: what is to be seen in it, for who cannot see it and for who sees it the first time.
+        specification: in Vega-Lite, without data.
     """
-    alt.data_transformers.disable_max_rows()
-    charts = {
-        "learning": _learning(curves),
-        "sparsity": _sparsity(curves),
-        "threshold": _lines(curves, ("amplitude", "threshold"), "amplitude A and threshold T"),
-        "churn": _lines(curves, ("dropped", "grown"), "weights dropped and grown"),
-        "frequency": _heat(curves, "frequency", "resonance frequency ν", 1.0),
-        "age": _heat(curves, "age", "age of active connections (steps)", float(steps)),
-        "spectra": _spectra(curves),
-    }
-    return {name: chart for name, chart in charts.items() if chart is not None}
 
+    name: str
+    title: str
+    series: tuple[str, ...]
+    says: str
+    specification: dict[str, Any]
 
-def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """Return a chart's Vega-Lite specification."""
-    return chart.to_dict()
-
-
-def picture(chart: alt.TopLevelMixin) -> bytes:
-    """Return a chart as PNG."""
-    import vl_convert
-
-    return vl_convert.vegalite_to_png(specification(chart), scale=2)
-
-
-def _lines(curves: pl.DataFrame, series: tuple[str, ...], title: str) -> Any:
-    data = curves.filter(pl.col("series").is_in(series) & (pl.col("step") > 0))
-    if data.is_empty():
-        return None
-    return _steps(data, alt.Y("value:Q", title=title), alt.Scale(range=[BLUE, ORANGE]))
-
-
-def _steps(data: pl.DataFrame, y: alt.Y, colours: alt.Scale) -> Any:
-    """Return the series of each layer as steps: a value stands until the next decision."""
-    return _by_layer(
-        alt.Chart(data.sort("step"))
-        .mark_line(interpolate="step-after")
-        .encode(
-            x=alt.X("step:Q", title="step"),
-            y=y,
-            color=alt.Color("series:N", title=None, scale=colours),
+    def shows(self, series: str) -> bool:
+        """Return whether a series is in the chart."""
+        return any(
+            series.startswith(name[:-1]) if name.endswith("*") else series == name
+            for name in self.series
         )
+
+
+@cache
+def trial_charts() -> tuple[TrialChart, ...]:
+    """Return all charts that a trial may have, in the order of the page."""
+    found = (
+        ("learning", "Learning", _LEARNING, _learning(),
+         "training loss and validation accuracy over training"),
+        ("density", "Density of each layer", {"density": "density"}, _density(),
+         "the share of active connections in each layer over training, first layers dark"),
+        ("sparsity", "Sparsity against its target", _CONTROL, _control(),
+         "the share of connections that are off in each layer, and the path it follows"),
+        ("threshold", "Amplitude and threshold", _THRESHOLD, _threshold(),
+         "amplitude A and threshold T of each layer over training"),
+        ("churn", "Connections switched off and on", _CHURN, _churn(),
+         "the number of weights dropped and grown at each update of a layer"),
+        ("frequency", "How resonance frequencies are distributed", {"frequency": ""},
+         _frequency(), "shares of connections by resonance frequency ν at each decision"),
+        ("age", "How long active connections have been active", {"age": ""}, _age(),
+         "shares of active connections by age at each decision"),
+        ("spectra", "Spectra of some connections", {"spectrum *": ""}, _spectra(),
+         "power by frequency of the gradients of single connections at each decision"),
+        ("robustness", "Accuracy on corrupted inputs", {"corruption_*": ""}, _robustness(),
+         "test accuracy by kind and severity of corruption"),
+    )  # fmt: skip
+    return tuple(
+        TrialChart(name, title, tuple(series), says, chart.to_dict(validate=False))
+        for name, title, series, chart, says in found
     )
 
 
-def _learning(curves: pl.DataFrame) -> Any:
-    names = {"train_loss": "training loss", "validation_accuracy": "validation accuracy"}
-    data = curves.filter(pl.col("series").is_in(list(names)))
-    if data.is_empty():
-        return None
-    data = data.with_columns(pl.col("series").replace(names), pl.col("round").cast(pl.String))
+def drawn(curves: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return by name the charts that a trial's curves allow, with their data in them.
+
+    A single value is no curve.
+    """
+    steps = int(curves["step"].max() or 1)  # type: ignore[arg-type]
+    finite = curves.with_columns(value=pl.when(pl.col("value").is_finite()).then(pl.col("value")))
+    found = {}
+    for chart in trial_charts():
+        names = [name for name in curves["series"].unique().to_list() if chart.shows(name)]
+        rows = finite.filter(pl.col("series").is_in(names))
+        if len(rows) > 1:
+            found[chart.name] = filled(chart.specification, rows.to_dicts(), steps)
+    return found
+
+
+def filled(specification: dict[str, Any], rows: Iterable[Any], steps: int) -> dict[str, Any]:
+    """Return a specification with data, for rounds of so many steps."""
+    params = [{"name": "steps", "value": steps}]
+    return {**specification, "datasets": {DATA: list(rows)}, "params": params}
+
+
+def picture(specification: dict[str, Any]) -> bytes:
+    """Return a chart with its data as PNG."""
+    import vl_convert
+
+    return vl_convert.vegalite_to_png(specification, scale=2)
+
+
+_LEARNING = {"train_loss": "training loss", "validation_accuracy": "validation accuracy"}
+_CONTROL = {"off": "off", "target": "target s*", "effective_target": "effective target"}
+_THRESHOLD = {"amplitude": "amplitude A", "threshold": "threshold T"}
+_CHURN = {"dropped": "dropped", "grown": "grown"}
+
+
+def _curves() -> alt.Chart:
+    return alt.Chart(alt.NamedData(DATA))
+
+
+def _words(names: dict[str, str]) -> str:
+    """Return the expression that names a series for people."""
+    texts = ", ".join(f"'{name}': '{text}'" for name, text in names.items())
+    return f"{{{texts}}}[datum.series]"
+
+
+def _learning() -> Any:
     return (
-        alt.Chart(data.sort("round", "step"))
-        .mark_line(point=True)
+        _curves()
+        .mark_line(point={"size": 12})
         .encode(
             x=alt.X("step:Q", title="step"),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
             detail="round:N",
+            tooltip=[alt.Tooltip("round:Q"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q")],
         )
         .properties(width=WIDTH, height=HEIGHT)
-        .facet(facet=alt.Facet("series:N", title=None), columns=2)
+        .facet(facet=alt.Facet("what:N", title=None), columns=2)
         .resolve_scale(y="independent")
+        .transform_calculate(what=_words(_LEARNING))
     )
 
 
-def _sparsity(curves: pl.DataFrame) -> Any:
-    names = {"off": "off", "target": "target s*", "effective_target": "effective target"}
-    data = curves.filter(pl.col("series").is_in(list(names)))
-    if not data.is_empty():
-        data = data.with_columns(pl.col("series").replace(names))
-        colours = alt.Scale(domain=list(names.values()), range=[BLUE, GREY, ORANGE])
-    else:
-        density = (pl.col("series") == "density") & (pl.col("step") > 0)
-        data = curves.filter(density).with_columns(
-            value=1 - pl.col("value"), series=pl.lit("sparsity")
+def _density() -> Any:
+    return (
+        _curves()
+        .mark_line(interpolate="step-after", point={"size": 12})
+        .encode(
+            x=alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, alt.ExprRef("steps")])),
+            y=alt.Y("value:Q", title="density", axis=alt.Axis(format="%")),
+            color=alt.Color("layer:N", sort=None, scale=alt.Scale(scheme="viridis")),
+            detail="round:N",
+            tooltip=["layer:N", "round:Q", "step:Q", alt.Tooltip("value:Q", format=".2%")],
         )
-        colours = alt.Scale(range=[BLUE])
-    if data.is_empty():
-        return None
+        .properties(width=2 * WIDTH, height=HEIGHT)
+    )
+
+
+def _control() -> Any:
     share = alt.Y("value:Q", title="share of connections", axis=alt.Axis(format="%"))
-    return _steps(data, share, colours)
+    colours = alt.Scale(domain=list(_CONTROL.values()), range=[BLUE, GREY, ORANGE])
+    return _stairs(_CONTROL, share, colours)
 
 
-def _heat(curves: pl.DataFrame, series: str, title: str, extent: float) -> Any:
-    data = curves.filter(pl.col("series") == series)
-    if data.is_empty():
-        return None
-    width = extent / (int(data["index"].max()) + 1)  # type: ignore[arg-type]
-    low = pl.col("index") * width
-    data = _spans(data).with_columns(low=low, high=low + width)
-    return _by_layer(
-        alt.Chart(data)
-        .mark_rect()
+def _threshold() -> Any:
+    return _stairs(_THRESHOLD, alt.Y("value:Q", title="A and T"))
+
+
+def _churn() -> Any:
+    return _stairs(_CHURN, alt.Y("value:Q", title="weights"), after=0)
+
+
+def _stairs(names: dict[str, str], y: alt.Y, colours: Any = None, after: int = -1) -> Any:
+    """Return the series of each layer as steps: a value stands until the next decision.
+
+    The first masks, at step 0, are no update: `after` 0 leaves them out.
+    """
+    scale = colours or alt.Scale(domain=list(names.values()), range=[BLUE, ORANGE])
+    chart = (
+        _curves()
+        .mark_line(interpolate="step-after")
         .encode(
             x=alt.X("step:Q", title="step"),
-            x2="until:Q",
-            y=alt.Y("low:Q", title=title, scale=alt.Scale(domain=[0, extent])),
-            y2="high:Q",
-            color=alt.Color(
-                "value:Q", title="share", scale=alt.Scale(scheme="viridis", type="sqrt")
-            ),
+            y=y,
+            color=alt.Color("what:N", title=None, scale=scale),
+            detail="round:N",
+            tooltip=[
+                alt.Tooltip("what:N", title="series"),
+                *(alt.Tooltip(f"{name}:Q") for name in ("step", "value")),
+            ],
+        )
+    )
+    return (
+        _by_layer(chart)
+        .transform_calculate(what=_words(names))
+        .transform_filter(f"datum.step > {after}")
+    )
+
+
+def _frequency() -> Any:
+    return _heat("resonance frequency ν", "1", "share")
+
+
+def _age() -> Any:
+    return _heat("age of active connections (steps)", "steps", "share")
+
+
+def _heat(title: str, extent: str, value: str) -> Any:
+    """Return a histogram over time: bins of one width from 0 to `extent`."""
+    chart = _by_layer(_tiles(title, value)).transform_joinaggregate(last="max(index)")
+    return _standing(chart).transform_calculate(
+        low=f"datum.index * {extent} / (datum.last + 1)",
+        high=f"(datum.index + 1) * {extent} / (datum.last + 1)",
+    )
+
+
+def _spectra() -> Any:
+    name = "'layer ' + datum.layer + ',' + replace(datum.series, 'spectrum', '')"
+    chart = _by_layer(_tiles("frequency / Nyquist", "power / peak"), name)
+    return (
+        _standing(chart)
+        .transform_joinaggregate(last="max(index)")
+        .transform_joinaggregate(peak="max(value)", groupby=["series", "layer", "step"])
+        .transform_calculate(
+            low="datum.index / (datum.last + 1)",
+            high="(datum.index + 1) / (datum.last + 1)",
+            value="datum.peak > 0 ? datum.value / datum.peak : 0",
         )
     )
 
 
-def _spectra(curves: pl.DataFrame) -> Any:
-    data = curves.filter(pl.col("series").str.starts_with("spectrum "))
-    if data.is_empty():
-        return None
-    bins = int(data["index"].max()) + 1  # type: ignore[arg-type]
-    peak = pl.col("value").max().over("series", "layer", "step")
-    data = _spans(data).with_columns(
-        layer=pl.lit("layer ") + pl.col("layer") + pl.col("series").str.replace("spectrum", ","),
-        low=pl.col("index") / bins,
-        high=(pl.col("index") + 1) / bins,
-        value=pl.when(peak > 0).then(pl.col("value") / peak).otherwise(0.0),
+def _standing(chart: Any) -> Any:
+    """Add the step until which a value stands: the next decision; the last as long as is usual."""
+    return (
+        chart.transform_window(
+            window=[{"op": "lead", "field": "step", "as": "next"}],
+            groupby=["round", "series", "layer", "index"],
+            sort=[alt.SortField("step")],
+        )
+        .transform_calculate(gap="isValid(datum.next) ? datum.next - datum.step : null")
+        .transform_joinaggregate(usual="median(gap)")
+        .transform_calculate(until="datum.step + (datum.gap || datum.usual || 1)")
     )
-    return _by_layer(
-        alt.Chart(data)
+
+
+def _tiles(title: str, value: str) -> alt.Chart:
+    return (
+        _curves()
         .mark_rect()
         .encode(
             x=alt.X("step:Q", title="step"),
             x2="until:Q",
-            y=alt.Y("low:Q", title="frequency / Nyquist", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("low:Q", title=title, scale=alt.Scale(nice=False)),
             y2="high:Q",
-            color=alt.Color(
-                "value:Q", title="power / peak", scale=alt.Scale(scheme="viridis", type="sqrt")
-            ),
+            color=alt.Color("value:Q", title=value, scale=alt.Scale(scheme="viridis", type="sqrt")),
+            tooltip=[
+                alt.Tooltip("step:Q"), alt.Tooltip("low:Q", title="from"),
+                alt.Tooltip("high:Q", title="to"), alt.Tooltip("value:Q", title=value),
+            ],
         )
-    )
+    )  # fmt: skip
 
 
-def _spans(data: pl.DataFrame) -> pl.DataFrame:
-    """Add the step until which a value stands: that of the next decision."""
-    steps = data["step"].unique().sort()
-    gaps = steps.diff().drop_nulls()
-    usual = int(gaps.median()) if len(gaps) else 1  # type: ignore[arg-type]
-    until = pl.DataFrame({"step": steps, "until": [*steps[1:], steps[-1] + usual]})
-    return data.join(until, on="step", how="left")
+def _robustness() -> Any:
+    return (
+        _curves()
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("severity:O", title="severity", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("value:Q", title="test accuracy", axis=alt.Axis(format="%"),
+                    scale=alt.Scale(zero=False)),
+            color=alt.Color("kind:N", title="corruption", scale=alt.Scale(scheme="tableau10")),
+            tooltip=["kind:N", "severity:O", alt.Tooltip("value:Q", format=".2%")],
+        )
+        .transform_calculate(
+            kind="replace(datum.series, 'corruption_', '')", severity="datum.index + 1"
+        )
+        .properties(width=2 * WIDTH, height=HEIGHT)
+    )  # fmt: skip
 
 
-def _by_layer(chart: alt.Chart) -> Any:
-    return chart.properties(width=WIDTH, height=HEIGHT).facet(
-        facet=alt.Facet("layer:N", title=None, sort=None), columns=2
+def _by_layer(chart: alt.Chart, name: str = "'layer ' + datum.layer") -> Any:
+    return (
+        chart.properties(width=WIDTH, height=HEIGHT)
+        .facet(facet=alt.Facet("where:N", title=None, sort=None), columns=2)
+        .transform_calculate(where=name)
     )

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leaderboard.contest import seed_means
 from leaderboard.statistics import Comparison, compare, compare_over_tasks, holm
 from leaderboard.tables import Board, Cell, Entry
 from suite.declare import unknown
 from suite.errors import InvalidInput
+
+TUNED = "tuned"
+"""In place of settings: those that a tuner found."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Report:
 def compare_entries(
     boards: Sequence[Board], first: str, second: str, task: str | None = None
 ) -> Report:
-    """Compare two entries of the boards, named ``METHOD`` or ``METHOD:SETTINGS``.
+    """Compare two entries, named ``METHOD``, ``METHOD:SETTINGS`` or ``METHOD:tuned``.
 
     Raises:
         InvalidInput: no such entry, several of one method, or no cell that both have.
@@ -60,7 +64,7 @@ def compare_entries(
         )
     one, two = _find(chosen, first), _find(chosen, second)
     cells = [
-        (board.title, sparsity, _by_seed(mine), _by_seed(theirs))
+        (board.title, sparsity, mine, theirs)
         for board in chosen
         for sparsity, mine, theirs in _common(board, one, two)
     ]
@@ -69,7 +73,7 @@ def compare_entries(
             f"{one.label} and {two.label} have no task and sparsity in common: run both in one "
             "study"
         )
-    found = [compare(mine, theirs) for _, _, mine, theirs in cells]
+    found = [compare(mine.by_seed, theirs.by_seed) for _, _, mine, theirs in cells]
     corrected = iter(holm([c.p for c in found if c.p is not None]))
     lines = []
     for (title, sparsity, _, _), comparison in zip(cells, found, strict=True):
@@ -83,24 +87,17 @@ def compare_entries(
     return Report(one.label, two.label, lines, overall, words)
 
 
-def _by_seed(cell: Cell) -> dict[int, float]:
-    return dict(zip(cell.seeds, cell.values, strict=True))
-
-
 def _by_task(
-    cells: Sequence[tuple[str, float, dict[int, float], dict[int, float]]],
+    cells: Sequence[tuple[str, float, Cell, Cell]],
 ) -> tuple[dict[str, dict[int, float]], dict[str, dict[int, float]]]:
-    """Return task → seed → mean over the sparsities, of the seeds that all of them have.
+    """Return task → seed → mean over the sparsities, for either.
 
     The sparsities of one seed share initial weights and batches, so they are not further pairs.
     """
-    one: dict[str, dict[int, float]] = {}
-    two: dict[str, dict[int, float]] = {}
+    one, two = {}, {}
     for task in dict.fromkeys(title for title, *_ in cells):
         here = [(a, b) for title, _, a, b in cells if title == task]
-        seeds = set.intersection(*(set(a) & set(b) for a, b in here))
-        one[task] = {s: sum(a[s] for a, _ in here) / len(here) for s in sorted(seeds)}
-        two[task] = {s: sum(b[s] for _, b in here) / len(here) for s in sorted(seeds)}
+        one[task], two[task] = map(seed_means, zip(*here, strict=True))
     return one, two
 
 
@@ -109,18 +106,25 @@ def _common(board: Board, one: Entry, two: Entry) -> list[tuple[float, Cell, Cel
     if one not in rows or two not in rows:
         return []
     triples = zip(board.sparsities, rows[one], rows[two], strict=True)
-    return [(s, a, b) for s, a, b in triples if a and b and a.values and b.values]
+    return [(s, a, b) for s, a, b in triples if a and b and a.runs and b.runs]
 
 
 def _find(boards: Sequence[Board], text: str) -> Entry:
+    """Return the entry that is named: a method, METHOD:SETTINGS, or METHOD:tuned."""
     method, _, settings = text.partition(":")
     entries = {entry for board in boards for entry, _ in board.rows}
     if Entry(method, settings) in entries:
         return Entry(method, settings)
-    same = sorted(entry.settings for entry in entries if entry.method == method)
-    if len(same) == 1 and not settings:
-        return Entry(method, same[0])
+    same = sorted((e for e in entries if e.method == method), key=lambda e: (e.tuned, e.settings))
+    chosen = [entry for entry in same if entry.tuned == (settings == TUNED)]
+    if len(chosen) == 1 and settings in ("", TUNED):
+        return chosen[0]
     if same:
-        names = ", ".join(f"'{method}:{one}'" if one else method for one in same)
+        names = ", ".join(dict.fromkeys(_name(entry) for entry in same))
         raise InvalidInput(f"'{text}' is not in the store; of {method} there are {names}")
     raise InvalidInput(unknown("method", text, sorted({e.method for e in entries}), see="status"))
+
+
+def _name(entry: Entry) -> str:
+    settings = TUNED if entry.tuned else entry.settings
+    return f"'{entry.method}:{settings}'" if settings else entry.method

@@ -1,33 +1,20 @@
 """One trial, looked into: a self-contained page and pictures."""
 
-import io
-import json
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from leaderboard.charts import picture, specification, trial_charts
-from suite.config import Trial, show
+from leaderboard.charts import drawn, picture
+from leaderboard.curves import curves_json, read_curves
+from leaderboard.folder import write_whole
+from leaderboard.trial_page import trial_page
 from suite.errors import InvalidInput
-from suite.results.evaluation import Evaluation, load_evaluations
-from suite.results.metrics import rows
+from suite.results.evaluation import load_evaluations
 from suite.results.record import Record
 from suite.results.store import Store
 
-TITLES = {
-    "learning": "Learning",
-    "sparsity": "Sparsity against its target",
-    "threshold": "Amplitude and threshold",
-    "churn": "Connections switched off and on",
-    "frequency": "How resonance frequencies are distributed",
-    "age": "How long active connections have been active",
-    "spectra": "Spectra of some connections",
-}
+CURVES = "curves.parquet"
 
 
 @dataclass(frozen=True)
@@ -65,19 +52,16 @@ def inspect(store: Store, name: str, out: Path) -> Inspected:
         InvalidInput: no such trial, its curves are damaged, or `out` cannot be written.
     """
     record = find_trial(store, name)
-    curves = _curves(store, record)
+    content, curves = _curves(store, record)
     later = load_evaluations(store, record)
-    steps = int(curves["step"].max() or 1)  # type: ignore[arg-type]
-    charts = trial_charts(curves, steps)
+    charts = drawn(curves)
     try:
         out.mkdir(parents=True, exist_ok=True)
         page = out / "index.html"
-        specs = {name: specification(chart) for name, chart in charts.items()}
-        page.write_text(render(record, specs, later), encoding="utf-8")
-        pictures = []
-        for name, chart in charts.items():
-            pictures.append(out / f"{name}.png")
-            pictures[-1].write_bytes(picture(chart))
+        write_whole(page, trial_page(record, curves_json({"": content})[""], later))
+        pictures = [out / f"{name}.png" for name in charts]
+        for path, chart in zip(pictures, charts.values(), strict=True):
+            write_whole(path, picture(chart))
     except OSError as error:
         raise InvalidInput(
             f"{out} cannot be written ({error.strerror}): choose another --out"
@@ -85,46 +69,10 @@ def inspect(store: Store, name: str, out: Path) -> Inspected:
     return Inspected(page, pictures)
 
 
-def render(
-    record: Record, specs: dict[str, dict[str, object]], evaluations: Sequence[Evaluation] = ()
-) -> str:
-    """Return the page: text from the record is escaped, the drawing code is part of it."""
-    import vl_convert
-
-    environment = Environment(
-        loader=PackageLoader("leaderboard"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("trial.html").render(
-        record=record,
-        trial=Trial.make(**record.trial),
-        settings={n: show(v) for n, v in record.configuration["hyperparameters"].items()},
-        recipe={n: show(v) for n, v in record.configuration["recipe"].items()},
-        measures=rows(record.metrics, record.absent),
-        evaluations=[(e, rows(e.metrics | e.latency, e.absent)) for e in evaluations],
-        titles=TITLES,
-        names=list(specs),
-        specs=_data(specs),
-        bundle=_code(vl_convert.javascript_bundle(None)),  # type: ignore[arg-type]
-    )
-
-
-def _data(content: object) -> Markup:
-    """Return JSON that can stand in a script element, whatever texts it holds."""
-    return Markup(json.dumps(content).replace("<", "\\u003c"))
-
-
-def _code(script: str) -> Markup:
-    """Return our own drawing code, safe from ending its element by a text it holds."""
-    return Markup(re.sub(r"</(script)", r"<\\/\1", script, flags=re.IGNORECASE))
-
-
-def _curves(store: Store, record: Record) -> pl.DataFrame:
+def _curves(store: Store, record: Record) -> tuple[bytes, pl.DataFrame]:
     try:
-        return pl.read_parquet(io.BytesIO(store.load(record.key, "curves.parquet")))
-    except (OSError, pl.exceptions.PolarsError) as error:
-        path = f"{store.where(record.key)}/curves.parquet"
+        content = store.load(record.key, CURVES)
+        return content, read_curves(content)
+    except (OSError, ValueError) as error:
+        path = f"{store.where(record.key)}/{CURVES}"
         raise InvalidInput(f"{path} cannot be read ({error}): run the trial again") from error

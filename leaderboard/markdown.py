@@ -2,15 +2,17 @@
 
 import html
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from leaderboard.statistics import ENOUGH
 from leaderboard.tables import Board, Cell
 from suite.errors import InvalidInput
 
 BEGIN = "<!-- leaderboard:begin -->"
 END = "<!-- leaderboard:end -->"
-ENOUGH = 5
-"""Seeds below which a cell shows its n and is never set in bold."""
+UNFOLDED = 2
+"""How many boards a page shows one below the other."""
 
 
 def cell_text(cell: Cell | None) -> str:
@@ -19,7 +21,7 @@ def cell_text(cell: Cell | None) -> str:
         return "not run"
     interval = cell.interval
     if interval is None:
-        return "failed"
+        return "failed" if cell.failures else "out of date"
     text = f"{100 * interval.mean:.2f}"
     if interval.half is not None:
         text += f" ± {100 * interval.half:.2f}"
@@ -33,12 +35,23 @@ def cell_text(cell: Cell | None) -> str:
 def board_markdown(board: Board) -> str:
     """Return one board as a Markdown table of test accuracy in per cent."""
     head = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
-    lines = [f"**{_escape(board.title)}**: test accuracy in %, mean ± 95 % interval over seeds", ""]
+    lines = [f"**{escape(board.title)}**: test accuracy in %, mean ± 95 % interval over seeds", ""]
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---" + "|---:" * len(board.sparsities) + "|")
     for entry, cells in board.rows:
-        lines.append("| " + " | ".join([_escape(entry.label), *map(cell_text, cells)]) + " |")
+        lines.append("| " + " | ".join([escape(entry.label), *map(cell_text, cells)]) + " |")
     return "\n".join(lines)
+
+
+def _folded(boards: list[Board]) -> Iterator[str]:
+    """Yield the boards' tables; of more than two, all but the first are folded up."""
+    for number, board in enumerate(boards):
+        table = board_markdown(board)
+        if number == 0 or len(boards) <= UNFOLDED:
+            yield table
+            continue
+        title = html.escape(" ".join(board.title.split()))
+        yield f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"
 
 
 def spliced(boards: list[Board], path: Path) -> str:
@@ -57,10 +70,11 @@ def spliced(boards: list[Board], path: Path) -> str:
         )
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    tables = "\n\n".join(board_markdown(board) for board in boards) or "No trials yet."
+    tables = "\n\n".join(_folded(boards)) or "No trials yet."
     return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """Return text on one line that Markdown shows as it is."""
     one_line = html.escape(" ".join(text.split()), quote=False)
     return re.sub(r"([\\|`*_\[\]])", r"\\\1", one_line)

@@ -1,66 +1,145 @@
 """Records → the cells of a leaderboard: task × method × sparsity."""
 
+import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from leaderboard.columns import COLUMNS, SCORE
 from leaderboard.statistics import Interval, mean_interval
 from suite import registry
-from suite.config import show, task_digest
+from suite.config import Trial, show, task_digest
 from suite.results.record import Record
 
 if TYPE_CHECKING:
     import polars as pl
 
-METRIC = "test_accuracy"
+PLACE = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
+"""What says where a trial stands; its other options, where they are unusual, make a board."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A competitor: a method with the hyperparameters that differ from its defaults."""
+    """A competitor: a method with the hyperparameters that differ from its defaults.
+
+    `tuned` tells values that a tuner found, run on fresh seeds, from values that a person gave.
+    """
 
     method: str
     settings: str
+    tuned: bool = False
 
     @property
     def label(self) -> str:
         """What the row is called."""
+        words = (["tuned"] if self.tuned else []) + ([self.settings] if self.settings else [])
+        return f"{self.title} ({': '.join(words)})" if words else self.title
+
+    @property
+    def title(self) -> str:
+        """The method's title, its name where it is not installed."""
         known = registry.methods()
-        title = known[self.method].title if self.method in known else self.method
-        return f"{title} ({self.settings})" if self.settings else title
+        return known[self.method].title if self.method in known else self.method
+
+    @property
+    def family(self) -> str:
+        """What kind of method it is."""
+        known = registry.methods()
+        return known[self.method].family if self.method in known else "not installed here"
+
+    @property
+    def dense(self) -> bool:
+        """Whether it takes no sparsity and stands beside every one."""
+        known = registry.methods()
+        return self.method in known and known[self.method].dense
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished trial on a board: its values by the names of the columns that it has."""
+
+    key: str
+    seed: int
+    values: dict[str, float]
 
 
 @dataclass
 class Cell:
-    """The trials of one entry at one sparsity of a task."""
+    """The trials of one entry at one sparsity of a task.
 
-    values: list[float] = field(default_factory=list)
-    training_flops: list[float] = field(default_factory=list)
-    realised: list[float] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)
+    Attributes:
+        runs: finished, of the present revisions.
+        failures: the messages of those that failed.
+        outdated: why others are not counted: their task or method has changed since.
+    """
+
+    runs: list[Run] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
+
+    def column(self, name: str) -> list[float]:
+        """Return a column's values over the runs that have it."""
+        return [run.values[name] for run in self.runs if name in run.values]
+
+    @property
+    def scores(self) -> list[float]:
+        """The test accuracies, in the order of `seeds`."""
+        return [run.values[SCORE] for run in self.runs]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the runs."""
+        return [run.seed for run in self.runs]
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """Seed → test accuracy."""
+        return dict(zip(self.seeds, self.scores, strict=True))
 
     @property
     def interval(self) -> Interval | None:
-        """Mean and confidence interval of the metric, as a share; None without a finished trial."""
-        return mean_interval(self.values) if self.values else None
+        """Mean and confidence interval of the score, as a share; None without a finished trial."""
+        return mean_interval(self.scores) if self.runs else None
+
+    def mean(self, name: str) -> float | None:
+        """Return the mean of a column; None where no run has it."""
+        values = self.column(name)
+        return statistics.fmean(values) if values else None
 
 
 @dataclass
 class Board:
-    """One task (with the recipe overrides of its trials): rows are entries, columns sparsities."""
+    """One task (with what its trials change of its recipe): rows are entries, columns sparsities.
+
+    `dense` holds the means of the dense network's trials, by column: what others are shares of.
+    """
 
     task: str
     settings: str
     sparsities: list[float]
     rows: list[tuple[Entry, list[Cell | None]]]
-    dense_flops: float | None
+    dense: dict[str, float]
 
     @property
     def title(self) -> str:
         """The task's name, with what the trials override of its recipe."""
-        return f"{self.task} ({self.settings})" if self.settings else self.task
+        return board_title(self.task, self.settings)
+
+    def column(self, cell: Cell, name: str) -> float | None:
+        """Return a cell's mean in a column as it is shown: of the dense network's where it says."""
+        mean = cell.mean(name)
+        if name not in TO_DENSE or mean is None:
+            return mean
+        return mean / self.dense[name] if name in self.dense else None
+
+
+def board_title(task: str, settings: str) -> str:
+    """Return what a board is called."""
+    return f"{task} ({settings})" if settings else task
+
+
+TO_DENSE = frozenset(column.name for column in COLUMNS if column.to_dense)
 
 
 @dataclass(frozen=True)
@@ -72,37 +151,64 @@ class Excluded:
     reason: str
 
 
-def build_boards(records: Iterable[Record]) -> tuple[list[Board], list[Excluded]]:
+def build_boards(
+    records: Iterable[Record], tuned: Mapping[str, Collection[str]] | None = None
+) -> tuple[list[Board], list[Excluded]]:
     """Group records into boards; a method that takes no sparsity stands in every column.
 
-    Records of an older revision of their task, dataset or method are left out and listed.
-    Nothing is imputed: a cell without a finished trial is empty or lists its failures.
+    Records of an older revision of their task, dataset or method are not counted: they are listed,
+    and mark their cell. Trials that were never tested (those of a tuner's search) are no results.
+    Nothing is imputed: a cell without a finished trial is empty or lists its failures. `tuned`
+    names trials whose settings a tuner found, by key, each with the fields of the recipe that were
+    tuned as well: those belong to the entry and not to the board.
     """
+    tuned = tuned or {}
     cells: dict[tuple[str, str], dict[Entry, dict[float, Cell]]] = defaultdict(dict)
     excluded: list[Excluded] = []
     for record in records:
         trial = record.trial
+        if not is_result(record):
+            continue
+        board, entry = place(record, tuned)
+        cell = cells[board].setdefault(entry, {}).setdefault(trial["sparsity"], Cell())
         if reason := _out_of_date(record):
             excluded.append(Excluded(record.key, f"{trial['task']} {trial['method']}", reason))
-            continue
-        board = (trial["task"], _settings(trial))
-        entry = Entry(trial["method"], _words(trial["hyperparameters"]))
-        cell = cells[board].setdefault(entry, {}).setdefault(trial["sparsity"], Cell())
-        if record.status == "failed":
+            cell.outdated.append(reason)
+        elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
-            continue
-        cell.values.append(record.metrics[METRIC])
-        cell.training_flops.append(record.flops["training"])
-        cell.realised.append(record.sparsity)
-        cell.seeds.append(trial["seed"])
+        elif trial["seed"] in cell.seeds:
+            reason = f"another trial of seed {trial['seed']} stands in its place"
+            excluded.append(Excluded(record.key, f"{trial['task']} {trial['method']}", reason))
+        else:
+            cell.runs.append(Run(record.key, trial["seed"], _values(record)))
     return [_board(*key, entries) for key, entries in sorted(cells.items())], excluded
 
 
+def place(record: Record, tuned: Mapping[str, Collection[str]]) -> tuple[tuple[str, str], Entry]:
+    """Return where a record stands: its board's task and settings, and its competitor."""
+    trial = record.trial
+    own = {n: v for n, v in trial["recipe"].items() if n in tuned.get(record.key, ())}
+    settings = _words(trial["hyperparameters"] | own)
+    entry = Entry(trial["method"], settings, record.key in tuned)
+    return (trial["task"], _settings(trial, set(own))), entry
+
+
+def is_result(record: Record) -> bool:
+    """Return whether a trial was to be tested: those of a tuner's search are not."""
+    return record.trial.get("evaluate", "test") == "test" and (
+        record.status == "failed" or SCORE in record.metrics
+    )
+
+
+def _values(record: Record) -> dict[str, float]:
+    found = ((column.name, column.value(record)) for column in COLUMNS)
+    return {name: value for name, value in found if value is not None}
+
+
 def _board(task: str, settings: str, entries: dict[Entry, dict[float, Cell]]) -> Board:
-    everywhere = {entry for entry in entries if _is_dense(entry.method)}
-    sparsities = sorted({s for e, by in entries.items() if e not in everywhere for s in by}) or [
-        0.0
-    ]
+    everywhere = {entry for entry in entries if entry.dense}
+    sparse = {s for e, by in entries.items() if e not in everywhere for s in by}
+    sparsities = sorted(sparse) or [0.0]
     rows: list[tuple[Entry, list[Cell | None]]] = []
     for entry, by_sparsity in entries.items():
         if entry in everywhere:
@@ -110,19 +216,15 @@ def _board(task: str, settings: str, entries: dict[Entry, dict[float, Cell]]) ->
         else:
             rows.append((entry, [by_sparsity.get(s) for s in sparsities]))
     rows.sort(key=lambda row: (row[0] not in everywhere, -_mean(row[1]), row[0].label))
-    dense = [f for e in everywhere for c in entries[e].values() for f in c.training_flops]
-    return Board(task, settings, sparsities, rows, sum(dense) / len(dense) if dense else None)
+    reference = Cell([run for e in everywhere for c in entries[e].values() for run in c.runs])
+    means = ((column.name, reference.mean(column.name)) for column in COLUMNS)
+    return Board(task, settings, sparsities, rows, {n: m for n, m in means if m is not None})
 
 
 def _mean(cells: list[Cell | None]) -> float:
     """Return the mean over a row's finished cells, for the order of rows; none comes last."""
-    means = [cell.interval.mean for cell in cells if cell and cell.interval]
-    return sum(means) / len(means) if means else -1.0
-
-
-def _is_dense(method: str) -> bool:
-    known = registry.methods()
-    return method in known and known[method].dense
+    means = [mean for cell in cells if cell and (mean := cell.mean(SCORE)) is not None]
+    return statistics.fmean(means) if means else -1.0
 
 
 def _out_of_date(record: Record) -> str:
@@ -146,10 +248,13 @@ def _out_of_date(record: Record) -> str:
     return ""
 
 
-def _settings(trial: dict[str, Any]) -> str:
-    words = [_words(trial["recipe"])] if trial["recipe"] else []
-    usual = {"device": "cpu", "precision": "float32", "threads": 1}
-    words += [f"{name}={trial[name]}" for name, value in usual.items() if trial[name] != value]
+def _settings(trial: dict[str, Any], without: Collection[str] = ()) -> str:
+    """Return in words what a trial changes of its task's recipe and of the usual machine."""
+    recipe = {name: value for name, value in trial["recipe"].items() if name not in without}
+    words = [_words(recipe)] if recipe else []
+    for name, declared in Trial.model_fields.items():
+        if name not in PLACE and trial.get(name, declared.default) != declared.default:
+            words.append(f"{name}={show(trial[name])}")
     return ", ".join(words)
 
 
@@ -158,7 +263,7 @@ def _words(settings: dict[str, Any]) -> str:
 
 
 def summary_frame(boards: list[Board]) -> "pl.DataFrame":
-    """Return one row per cell, for CSV."""
+    """Return one row per cell, for CSV: the score with its interval, the mean of other columns."""
     import polars as pl
 
     rows: list[dict[str, Any]] = []
@@ -172,15 +277,19 @@ def summary_frame(boards: list[Board]) -> "pl.DataFrame":
                         "recipe": board.settings,
                         "method": entry.method,
                         "hyperparameters": entry.settings,
+                        "tuned": entry.tuned,
                         "sparsity": sparsity,
-                        "metric": METRIC,
                         "n": interval.n if interval else 0,
-                        "mean": interval.mean if interval else None,
+                        SCORE: interval.mean if interval else None,
                         "ci_low": interval.low if interval else None,
                         "ci_high": interval.high if interval else None,
-                        "realised_sparsity": _average(cell.realised) if cell else None,
-                        "training_flops": _average(cell.training_flops) if cell else None,
+                        **{
+                            column.name: board.column(cell, column.name) if cell else None
+                            for column in COLUMNS
+                            if column.name != SCORE
+                        },
                         "failed": len(cell.failures) if cell else 0,
+                        "out_of_date": len(cell.outdated) if cell else 0,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -211,5 +320,10 @@ def trial_frame(records: Iterable[Record]) -> "pl.DataFrame":
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _average(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def csv_text(frame: "pl.DataFrame") -> str:
+    """Return a table as CSV; what a spreadsheet would take for a formula gets an apostrophe."""
+    import polars as pl
+
+    texts = pl.col(pl.String)
+    guarded = frame.with_columns(texts.str.replace(r"^(\s*[=+\-@|\t\r])", "'${1}"))
+    return guarded.write_csv()

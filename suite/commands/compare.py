@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A method, or METHOD:SETTINGS.")],
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A method, METHOD:SETTINGS or METHOD:tuned.")
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="The method to compare it with.")],
     task: Annotated[str | None, typer.Option(help="One task only.")] = None,
     store: StoreOption = DEFAULT_STORE,
@@ -27,8 +29,11 @@ def compare(
     """
     from leaderboard.compare import compare_entries
     from leaderboard.tables import build_boards
+    from suite.tuning.document import tuned_runs, tunings
 
-    boards, _ = build_boards(Store(store).records())
+    results = Store(store)
+    records, damaged = results.readable()
+    boards, _ = build_boards(records, tuned_runs(tunings(results)))
     report = compare_entries(boards, first, second, task)
     if json:
         print_json(asdict(report))
@@ -43,7 +48,9 @@ def compare(
     print_table(f"A = {report.first}, B = {report.second}", columns, rows)
     left = sum(line.comparison.unpaired for line in report.lines)
     if left:
-        say(f"{left} trials have no partner of the same seed and are not used")
+        say(f"without a partner of the same seed, and not used: {left} of the trials")
+    for one in damaged:
+        say(f"left out: {one.key}: {one.reason}")
 
 
 def _numbers(found: "Comparison", p: float | None) -> list[str]:

@@ -1,5 +1,6 @@
 """Statistics over tasks against published examples and independent versions."""
 
+import itertools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from leaderboard.aggregates import (
     performance_profile,
     probability_of_improvement,
     ratings,
+    win_rates,
 )
 
 # Demšar 2006, JMLR 7, table 6: AUC of C4.5 without and with tuning of m, of cf, and of both, on
@@ -49,6 +51,29 @@ def test_critical_values_are_those_of_the_published_table(k, q):
     assert found.critical_difference == pytest.approx(q * math.sqrt(k * (k + 1) / 36), abs=2e-3)
 
 
+def test_what_differs_by_the_critical_difference_differs_in_nemenyi_s_test():
+    import scikit_posthocs as posthocs  # slow to import
+
+    random = np.random.default_rng(0)
+    for methods, tasks in ((3, 10), (5, 12), (8, 20)):
+        table = random.normal(size=(tasks, methods)) + np.linspace(0, 3, methods)
+        found = average_ranks(
+            {str(m): {str(t): float(table[t, m]) for t in range(tasks)} for m in range(methods)}
+        )
+        p = posthocs.posthoc_nemenyi_friedman(table).to_numpy()
+        ranks = np.array(list(found.average.values()))
+        apart = abs(ranks[:, None] - ranks) > found.critical_difference
+        assert (apart == (p < 0.05)).all()
+        assert apart.any()
+        # Friedman's statistic as in Demšar's section 3.2.2; without ties there is no correction.
+        squares = (ranks**2).sum() - methods * (methods + 1) ** 2 / 4
+        statistic = 12 * tasks / (methods * (methods + 1)) * squares
+        assert found.p == pytest.approx(stats.chi2.sf(statistic, methods - 1))
+        together = {frozenset((a, b)) for group in found.groups for a in group for b in group}
+        for a, b in itertools.combinations(range(methods), 2):
+            assert apart[a, b] != (frozenset((str(a), str(b))) in together)
+
+
 def test_groups_are_the_longest_that_are_not_told_apart():
     table = {m: {str(t): -float(m == "a") * 0 - i for t in range(40)}
              for i, m in enumerate("abcd")}  # fmt: skip
@@ -74,6 +99,26 @@ def test_the_interquartile_mean_leaves_out_a_quarter_at_either_end():
     assert found == interquartile_mean(runs, draws=500)
 
 
+def test_the_interval_of_the_interquartile_mean_is_scipy_s():
+    values = np.random.default_rng(0).exponential(size=24)
+    expected = stats.bootstrap(
+        (values,), lambda x, axis: stats.trim_mean(x, 0.25, axis=axis), method="percentile",
+        n_resamples=20_000, rng=1,
+    ).confidence_interval  # fmt: skip
+    found = interquartile_mean({"x": values.tolist()})
+    width = expected.high - expected.low
+    assert found.low == pytest.approx(expected.low, abs=0.05 * width)
+    assert found.high == pytest.approx(expected.high, abs=0.05 * width)
+
+
+def test_resampling_stays_within_tasks():
+    runs = {"x": [0.0] * 5, "y": [1.0] * 5, "z": [0.5] * 5}
+    found = interquartile_mean(runs)
+    assert (found.low, found.high) == (found.mean, found.mean)
+    profile = performance_profile(runs, [0.25])[0]
+    assert profile.low == pytest.approx(profile.high)
+
+
 def test_a_profile_is_the_share_of_runs_above_each_threshold():
     runs = {"x": [0.1, 0.5], "y": [0.5, 0.9, 0.9, 0.9]}
     found = performance_profile(runs, [0.0, 0.4, 0.5, 0.95])
@@ -86,6 +131,59 @@ def test_improvement_counts_pairs_of_runs_and_ties_half():
     assert found.mean == pytest.approx(((1 + 1 + 0 + 0.5) / 4 + 1) / 2)
     back = probability_of_improvement(second, first)
     assert found.mean + back.mean == pytest.approx(1.0)
+
+
+def test_improvement_is_the_mann_whitney_statistic():
+    random = np.random.default_rng(2)
+    x, y = random.integers(0, 9, 12).astype(float), random.integers(1, 9, 7).astype(float)
+    expected = stats.mannwhitneyu(x, y).statistic / (12 * 7)
+    found = probability_of_improvement({"x": x.tolist()}, {"x": y.tolist()})
+    assert found.mean == pytest.approx(expected)
+    resampled = [
+        np.mean((a[:, None] > b) + (a[:, None] == b) / 2)
+        for a, b in zip(random.choice(x, (2000, 12)), random.choice(y, (2000, 7)), strict=True)
+    ]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
+
+
+def test_win_rates_add_up_to_one_and_miss_what_was_never_met():
+    scores = {"a": {"x": [1.0, 2.0]}, "b": {"x": [1.0, 3.0, 0.0]}, "c": {"y": [1.0]}}
+    found = win_rates(scores)
+    there, back = found["a"]["b"], found["b"]["a"]
+    assert there == probability_of_improvement(scores["a"], scores["b"])
+    assert back.mean == pytest.approx(1 - there.mean)
+    assert (back.low, back.high) == pytest.approx((1 - there.high, 1 - there.low))
+    assert (there.n, back.n) == (2, 3)
+    assert found["c"] == {}
+
+
+# Agresti, Categorical Data Analysis (2nd edition), table 10.10: games of the American League, 1987,
+# won by the row's team against the column's; his estimates of log-odds, Baltimore at 0.
+TEAMS = ["Milwaukee", "Detroit", "Toronto", "New York", "Boston", "Cleveland", "Baltimore"]
+GAMES = [
+    [0, 7, 9, 7, 7, 9, 11],
+    [6, 0, 7, 5, 11, 9, 9],
+    [4, 6, 0, 7, 7, 8, 12],
+    [6, 8, 6, 0, 6, 7, 10],
+    [6, 2, 6, 7, 0, 7, 12],
+    [4, 4, 5, 6, 6, 0, 6],
+    [2, 4, 1, 3, 1, 7, 0],
+]
+LOG_ODDS = [1.58, 1.44, 1.29, 1.25, 1.11, 0.68, 0.0]
+
+
+def test_ratings_are_those_of_a_published_example():
+    # A task per game: who won scored 1 and who lost 0; the others were not there.
+    scores: dict[str, dict[str, list[float]]] = {team: {} for team in TEAMS}
+    for i, row in enumerate(GAMES):
+        for j, games in enumerate(row):
+            for game in range(games):
+                scores[TEAMS[i]][f"{i}-{j}-{game}"] = [1.0]
+                scores[TEAMS[j]][f"{i}-{j}-{game}"] = [0.0]
+    found = ratings(scores, draws=2, prior=0.0)
+    odds = [(found[t].mean - found["Baltimore"].mean) * math.log(10) / 400 for t in TEAMS]
+    assert [round(x, 2) for x in odds] == LOG_ODDS
 
 
 def test_ratings_maximise_the_likelihood_of_the_matches():

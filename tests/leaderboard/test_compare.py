@@ -54,6 +54,15 @@ def test_seeds_without_a_partner_are_counted():
     assert found.lines[0].comparison.unpaired == 2
 
 
+def test_a_seed_that_is_missing_at_one_sparsity_is_counted_over_all():
+    static = records("static", BASE, sparsity=0.8) + records("static", BASE, sparsity=0.9)
+    rigl = records("rigl", better(0.02), sparsity=0.8) + records("rigl", BASE, sparsity=0.9)[1:]
+    found = report(rigl, static)
+    assert (found.overall.n, found.overall.unpaired) == (6, 1)
+    kept = [(better(0.02)[s] - BASE[s]) / 2 for s in range(1, 7)]
+    assert found.overall.difference.mean == pytest.approx(sum(kept) / 6)
+
+
 def test_settings_are_entries_of_their_own():
     slow = records("rigl", better(0.02), hyperparameters={"update_every": 50})
     boards, _ = build_boards([*records("rigl", BASE), *slow])
@@ -61,6 +70,14 @@ def test_settings_are_entries_of_their_own():
     assert found.verdict.startswith("RigL (update_every=50) is better than RigL")
     with pytest.raises(InvalidInput, match="of rigl there are rigl, 'rigl:update_every=50'"):
         compare_entries(boards, "rigl:update_every=3", "rigl")
+
+
+def test_tuned_settings_are_named_by_the_word():
+    given = {"hyperparameters": {"update_every": 50}}
+    tuned = records("rigl", better(0.03), **given)
+    boards, _ = build_boards([*tuned, *records("rigl", BASE)], {record.key: () for record in tuned})
+    found = compare_entries(boards, "rigl:tuned", "rigl")
+    assert found.verdict.startswith("RigL (tuned: update_every=50) is better than RigL")
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -81,7 +98,7 @@ def test_the_command_says_it_in_numbers_and_words(tmp_path, monkeypatch, capsys)
     told = resonance("compare rigl static --store", tmp_path)
     assert told.code == 0
     assert "RigL is better than Static random" in told.out
-    assert "1 trials have no partner" in told.out
+    assert "not used: 1 of the trials" in told.out
     data = json.loads(resonance("compare rigl static --json --store", tmp_path).out)
     assert data["lines"][0]["comparison"]["difference"]["n"] == 6
     assert "unknown method 'rigle'" in resonance("compare rigle static --store", tmp_path).complaint

@@ -51,8 +51,18 @@ def test_from_ten_values_the_bootstrap_agrees_with_the_normal_interval(n):
     values = sample(n)
     interval = mean_interval(values)
     assert interval.low < interval.mean < interval.high
-    normal = 1.96 * values.std() / math.sqrt(n)
+    normal = 1.96 * values.std(ddof=1) / math.sqrt(n)
     assert interval.half == pytest.approx(normal, rel=0.05)
+
+
+@pytest.mark.parametrize("n", [10, 40])
+def test_the_bootstrap_is_scipy_s_of_stretched_deviations(n):
+    values = np.random.default_rng(n).exponential(size=n)
+    stretched = values.mean() + (values - values.mean()) * math.sqrt(n / (n - 1))
+    found = stats.bootstrap((stretched,), np.mean, method="percentile", n_resamples=50_000, rng=0)
+    interval, width = mean_interval(values), np.ptp(found.confidence_interval)
+    assert interval.low == pytest.approx(found.confidence_interval.low, abs=0.03 * width)
+    assert interval.high == pytest.approx(found.confidence_interval.high, abs=0.03 * width)
 
 
 def test_the_bootstrap_repeats_exactly_and_depends_on_its_seed():

@@ -3,7 +3,8 @@ import io
 import polars as pl
 import pytest
 
-from leaderboard.tables import METRIC, Board, Cell, build_boards, summary_frame, trial_frame
+from leaderboard.glance import marks
+from leaderboard.tables import Board, Cell, build_boards, csv_text, summary_frame, trial_frame
 from suite import registry
 from suite.errors import TrialFailed
 from suite.results.record import Record, failed
@@ -37,9 +38,9 @@ def test_seeds_of_one_method_at_one_sparsity_are_one_cell():
     assert board.sparsities == [0.9]
     (cell,) = row(board, "static")
     assert cell is not None
-    assert cell.values == [0.90, 0.92, 0.94]
+    assert cell.scores == [0.90, 0.92, 0.94]
     assert cell.seeds == [0, 1, 2]
-    assert cell.realised == [0.9] * 3
+    assert cell.column("realised_sparsity") == [0.9] * 3
     assert cell.interval is not None
     assert cell.interval.mean == pytest.approx(0.92)
 
@@ -60,7 +61,7 @@ def test_dense_stands_in_every_column_and_first():
     left, right = row(board, "dense")
     assert left == right
     assert left is not None
-    assert left.values == [0.5, 0.6]
+    assert left.scores == [0.5, 0.6]
 
 
 def test_a_board_of_dense_alone_has_one_column():
@@ -75,8 +76,8 @@ def test_training_flops_are_relative_to_the_mean_of_dense():
         done(make_trial("dense", seed=1), training=300.0),
         done(make_trial("static"), training=50.0),
     ]
-    assert only(records).dense_flops == 200.0
-    assert only(records[2:]).dense_flops is None
+    assert only(records).dense["training_flops"] == 200.0
+    assert only(records[2:]).dense == {}
 
 
 def test_sparse_rows_are_in_order_of_their_accuracy():
@@ -95,10 +96,10 @@ def test_other_hyperparameters_are_another_row():
     board = only(seeds("rigl", [0.9]) + seeds("rigl", [0.8], hyperparameters=settings))
     (cell,) = row(board, "rigl", "dense_layers=1,3, update_every=10, replace_step=true")
     assert cell is not None
-    assert cell.values == [0.8]
+    assert cell.scores == [0.8]
     (plain,) = row(board, "rigl")
     assert plain is not None
-    assert plain.values == [0.9]
+    assert plain.scores == [0.9]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_trials_that_were_trained_otherwise_stand_on_a_board_of_their_own(overri
     for board in boards:
         (cell,) = row(board, "static")
         assert cell is not None
-        assert cell.values == [0.8 if board.settings else 0.9]
+        assert cell.scores == [0.8 if board.settings else 0.9]
 
 
 def test_tasks_stand_on_boards_of_their_own():
@@ -130,7 +131,7 @@ def test_a_failure_is_listed_and_not_averaged():
     bad = failed(make_trial("static", seed=7), TrialFailed("loss is nan at step 3"))
     (cell,) = row(only([*seeds("static", [0.9, 0.92]), bad]), "static")
     assert cell is not None
-    assert cell.values == [0.9, 0.92]
+    assert cell.scores == [0.9, 0.92]
     assert cell.failures == ["loss is nan at step 3"]
     (alone,) = row(only([bad]), "static")
     assert alone is not None
@@ -146,7 +147,8 @@ def test_a_record_of_another_revision_is_left_out_and_listed(kind):
     boards, excluded = build_boards([*seeds("static", [0.9]), old])
     (cell,) = row(boards[0], "static")
     assert cell is not None
-    assert cell.values == [0.9]
+    assert cell.scores == [0.9]
+    assert "out of date" in marks(cell)[-1].reason
     (left_out,) = excluded
     assert left_out.key == old.key
     assert f"{kind} {name} is at revision {current}, this record at {current - 1}" in (
@@ -160,7 +162,7 @@ def test_a_record_of_a_task_that_was_declared_otherwise_is_left_out_and_listed()
     boards, (left_out,) = build_boards([*seeds("static", [0.9]), old])
     (cell,) = row(boards[0], "static")
     assert cell is not None
-    assert cell.values == [0.9]
+    assert cell.scores == [0.9]
     assert left_out.key == old.key
     assert "task digits/mlp is declared differently now" in left_out.reason
 
@@ -177,6 +179,42 @@ def test_a_known_method_is_shown_by_its_title_and_settings():
     assert entry.label == f"{registry.methods()['rigl'].title} (update_every=10)"
 
 
+def test_tuned_settings_are_an_entry_of_their_own_on_the_same_board():
+    tuned = seeds("rigl", [0.95], hyperparameters={"update_every": 50}, recipe={"learning_rate": 1})
+    given = seeds("rigl", [0.93], hyperparameters={"update_every": 50})
+    (board,), _ = build_boards([*tuned, *given], {tuned[0].key: ["learning_rate"]})
+    assert {(e.settings, e.tuned): c.scores for e, (c,) in board.rows if c} == {
+        ("update_every=50, learning_rate=1.0", True): [0.95],
+        ("update_every=50", False): [0.93],
+    }
+
+
+def test_a_trial_that_was_never_tested_is_no_result():
+    record = done(make_trial("static"))
+    del record.metrics["test_accuracy"]
+    assert build_boards([record]) == ([], [])
+
+
+def test_a_second_trial_of_a_seed_is_listed_and_does_not_count():
+    first, second = done(make_trial("static"), 0.9), done(make_trial("static"), 0.1)
+    second.key = "f" * 16
+    boards, (left_out,) = build_boards([first, second])
+    assert row(boards[0], "static")[0].scores == [0.9]
+    assert left_out.key == second.key
+
+
+def test_few_seeds_and_failures_are_said_of_a_cell():
+    bad = failed(make_trial("static", seed=7), TrialFailed("loss is nan at step 3"))
+    (cell,) = row(only([*seeds("static", [0.9, 0.92]), bad]), "static")
+    assert cell is not None
+    few, failure = marks(cell)
+    assert few.reason.startswith("n = 2")
+    assert failure.reason == "1 failed: loss is nan at step 3"
+    (enough,) = row(only(seeds("static", [0.9, 0.92, 0.9, 0.91, 0.9])), "static")
+    assert enough is not None
+    assert marks(enough) == []
+
+
 # ---------------------------------------------------------------- CSV
 
 
@@ -185,18 +223,19 @@ def test_the_csv_of_cells_has_one_row_per_cell():
     records = seeds("static", [0.90, 0.92]) + seeds("dense", [0.95])
     boards, _ = build_boards([*records, bad])
     frame = pl.read_csv(io.StringIO(summary_frame(boards).write_csv()))
-    assert frame.columns == [
-        "task", "recipe", "method", "hyperparameters", "sparsity", "metric", "n", "mean", "ci_low",
-        "ci_high", "realised_sparsity", "training_flops", "failed",
+    assert frame.columns[:10] == [
+        "task", "recipe", "method", "hyperparameters", "tuned", "sparsity", "n", "test_accuracy",
+        "ci_low", "ci_high",
     ]  # fmt: skip
+    assert frame.columns[-2:] == ["failed", "out_of_date"]
     cells = {(r["method"], r["sparsity"]): r for r in frame.iter_rows(named=True)}
     assert set(cells) == {(m, s) for m in ("dense", "static", "rigl") for s in (0.8, 0.9)}
     static = cells["static", 0.9]
-    assert (static["n"], static["mean"], static["metric"]) == (2, pytest.approx(0.91), METRIC)
+    assert (static["n"], static["test_accuracy"]) == (2, pytest.approx(0.91))
     assert static["ci_low"] < 0.91 < static["ci_high"]
-    assert (cells["rigl", 0.8]["failed"], cells["rigl", 0.8]["mean"]) == (1, None)
-    assert (cells["static", 0.8]["n"], cells["static", 0.8]["mean"]) == (0, None)
-    assert cells["dense", 0.8]["mean"] == cells["dense", 0.9]["mean"] == 0.95
+    assert (cells["rigl", 0.8]["failed"], cells["rigl", 0.8]["test_accuracy"]) == (1, None)
+    assert (cells["static", 0.8]["n"], cells["static", 0.8]["test_accuracy"]) == (0, None)
+    assert cells["dense", 0.8]["test_accuracy"] == cells["dense", 0.9]["test_accuracy"] == 0.95
 
 
 @pytest.mark.parametrize("failure_first", [True, False])
@@ -223,3 +262,11 @@ def test_a_text_with_commas_and_quotes_survives_csv():
     boards, _ = build_boards([record])
     frame = pl.read_csv(io.StringIO(summary_frame(boards).write_csv()))
     assert frame["method"].to_list() == ['a,"b"\nc']
+
+
+def test_a_csv_holds_no_formula_and_numbers_as_they_are():
+    texts = ["=1+1", "@a", " -x", "RigL", "", None, "a,b"]
+    frame = pl.DataFrame({"text": texts, "number": [-1.5, 2.0, None, 0.0, 1.0, 2.0, -3.0]})
+    again = pl.read_csv(csv_text(frame).encode())
+    assert again["text"].to_list() == ["'=1+1", "'@a", "' -x", "RigL", "", None, "a,b"]
+    assert again["number"].to_list() == frame["number"].to_list()

@@ -1,0 +1,187 @@
+/* The page: what is chosen, drawn again where it changes, and kept in the address. */
+"use strict";
+
+document.addEventListener("DOMContentLoaded", () => {
+  const byId = (id) => document.getElementById(id);
+  const model = resonanceModel.load(JSON.parse(byId("page-data").textContent));
+  const choices = resonanceView.choices(model);
+  const { element } = resonanceDom;
+  let view = resonanceView.usual(model), drawnFor = {}, written = "";
+
+  const table = resonanceTable.make(model, byId("cells"), {
+    onsort: (by) => change({ sort: turned(by) }),
+    onmore: (rest) => {
+      byId("more").hidden = rest === 0;
+      byId("more").textContent = `Show ${rest} more rows`;
+    },
+  });
+
+  /** The next way to sort by a column: the best first, then the other way round, then not at all. */
+  function turned(by) {
+    const first = model.columns.get(by)?.better === "more";
+    if (view.sort?.by !== by) return { by, descending: first };
+    return view.sort.descending === first ? { by, descending: !first } : null;
+  }
+
+  // ------------------------------------------------------------------ from the view to the page
+
+  function change(some) {
+    view = { ...view, ...some };
+    written = resonanceView.encode(view, model);
+    history.replaceState(null, "", `${location.href.split("#")[0]}${written && "#"}${written}`);
+    draw();
+  }
+
+  function restore() {
+    const text = location.hash.slice(1);
+    if (text === written || (text && !text.includes("="))) return;  // an anchor says nothing
+    written = text;
+    view = resonanceView.decode(text, model);
+    fillControls();
+    draw();
+  }
+
+  /** Call `make` where any of these parts of the view is not what it was. */
+  function where(name, parts, make) {
+    const now = JSON.stringify(parts.map((part) => view[part]));
+    if (drawnFor[name] === now) return;
+    drawnFor[name] = now;
+    make();
+  }
+
+  function draw() {
+    where("competitors", ["entries"], () => {
+      const places = view.entries && new Set(view.entries);
+      model.compete(places && new Set(model.entries.flatMap((entry, place) =>
+        (places.has(entry.label) ? [place] : []))));
+      byId("competitors").textContent = view.entries === null
+        ? `all ${choices.entries.length}` : `${view.entries.length} of ${choices.entries.length}`;
+    });
+    where("glance", ["metric", "tasks", "sparsities", "entries"], () => {
+      const column = model.columns.get(view.metric);
+      byId("metric-shown").textContent = unitInWords(column);
+      resonanceGlance.draw(byId("glance"), model, view);
+    });
+    where("charts", ["tasks", "sparsities", "entries"], staleCharts);
+    table.show(view);
+    const count = table.rows().length, whole = model.cells.length;
+    byId("count").textContent = count === whole ? `${count} rows` : `${count} of ${whole} rows`;
+    byId("nothing").hidden = count > 0;
+  }
+
+  function unitInWords({ title, unit, better }) {
+    const name = title[0].toUpperCase() + title.slice(1);
+    const words = { percent: " in %", ratio: " as a multiple of the dense network's" }[unit] ?? "";
+    const way = { more: "more is better", less: "less is better" }[better];
+    return `${name}${words}${way ? `; ${way}` : ""}`;
+  }
+
+  // ------------------------------------------------------------------ charts
+
+  const pending = new Set();
+  /** Dense networks stand beside the others: they compete in no chart, as they take no rank. */
+  const references = new Set(model.entries.flatMap(({ dense, label }) => (dense ? [label] : [])));
+
+  function draft(figure) {
+    pending.delete(figure);
+    const { tasks, sparsities } = view;
+    const entries = view.entries && view.entries.filter((label) => !references.has(label));
+    resonanceCharts.draw(
+      figure, figure.dataset.chart, model.data, { tasks, sparsities, entries });
+  }
+
+  const near = new IntersectionObserver((seen) => {
+    for (const { target, isIntersecting } of seen) {
+      target.dataset.near = isIntersecting ? "1" : "";
+      if (isIntersecting && pending.has(target)) draft(target);
+    }
+  }, { rootMargin: "300px" });
+
+  /** Draw the charts that can be seen again, the others when they can be. */
+  function staleCharts() {
+    for (const figure of document.querySelectorAll("[data-chart]")) {
+      pending.add(figure);
+      if (figure.dataset.near) draft(figure);
+    }
+  }
+
+  // ------------------------------------------------------------------ controls
+
+  const plain = (values) => values.map((value) => [value, `${value}`]);
+  const tell = (name) => (chosen) => change({ [name]: chosen });
+
+  function fillControls() {
+    const available = [...model.columns.values()].filter(({ name }) => model.has(name));
+    const families = [...new Set(model.entries.map((entry) => entry.family))].sort();
+    const budgets = [...new Set(model.tasks.map((task) => task.settings || "as declared"))];
+    const kinds = { default: "default", tuned: "tuned", set: "set by hand" };
+    const there = new Set(model.entries.map(resonanceTable.settingsOf));
+    const byLabel = new Map(model.entries.map((entry) => [entry.label, entry]));
+    const groupOf = new Map(available.map(({ name, group }) => [name, group]));
+    const { choice, menu } = resonanceControls;
+
+    menu(byId("metric"), available.map(({ name, title, group }) => [name, title, group]),
+      view.metric);
+    choice(byId("tasks"), plain(choices.tasks), view.tasks, tell("tasks"));
+    choice(byId("sparsities"), plain(choices.sparsities), view.sparsities, tell("sparsities"));
+    choice(byId("entries"), plain(choices.entries), view.entries, tell("entries"),
+      (label) => byLabel.get(label).family);
+    choice(byId("columns"), available.map(({ name, title }) => [name, title]), view.columns,
+      (chosen) => change({ columns: chosen ?? available.map(({ name }) => name) }),
+      (name) => groupOf.get(name));
+    const filter = (id, options, any) => {
+      menu(byId(id), [["", any], ...options], view[id]);
+      byId(id).closest("label").hidden = options.length < 2 && !view[id];
+    };
+    filter("family", plain(families), "all families");
+    filter("settings", Object.entries(kinds).filter(([kind]) => there.has(kind)), "all settings");
+    filter("budget", plain(budgets), "all budgets");
+    byId("search").value = view.search;
+    byId("claims").checked = view.claims;
+    for (const [id, some] of [["tasks", choices.tasks], ["sparsities", choices.sparsities]]) {
+      byId(id).closest(".field").hidden = some.length < 2;
+    }
+  }
+
+  for (const id of ["metric", "family", "settings", "budget"]) {
+    byId(id).addEventListener("change", (event) => change({ [id]: event.target.value }));
+  }
+  byId("search").addEventListener("input", (event) => change({ search: event.target.value }));
+  byId("claims").addEventListener("change", (event) => change({ claims: event.target.checked }));
+  byId("more").addEventListener("click", () => table.showAll(view));
+  byId("download").addEventListener("click", () => resonanceControls.save(
+    "resonance-cells.csv", resonanceTable.csv(model, table.rows(), view), "text/csv"));
+  for (const [id, entries] of [["all-entries", null], ["no-entries", []]]) {
+    byId(id).addEventListener("click", () => { change({ entries }); fillControls(); });
+  }
+  for (const button of document.querySelectorAll("[data-reset]")) {
+    button.addEventListener("click", () => {
+      change(resonanceView.usual(model));
+      fillControls();
+    });
+  }
+  for (const link of document.querySelectorAll('a[href^="#"]')) {  // the address holds the view
+    link.addEventListener("click", (event) => {
+      const target = document.querySelector(link.getAttribute("href"));
+      event.preventDefault();
+      target.scrollIntoView();
+      target.focus({ preventScroll: true });
+    });
+  }
+
+  byId("charts").replaceChildren(...resonanceCharts.names.map((name) => {
+    const figure = element("figure", { "data-chart": name });
+    near.observe(figure);
+    return figure;
+  }));
+  addEventListener("hashchange", restore);
+  addEventListener("beforeprint", () => [...pending].forEach(draft));
+  resonanceDom.roam(byId("glance"));
+  resonanceDom.showReasons();
+  resonanceControls.tendPanels();
+  for (const part of document.querySelectorAll(".scripted")) part.hidden = false;
+  fillControls();
+  written = null;  // so that the first address is read, whatever it says
+  restore();
+  if (Object.keys(drawnFor).length === 0) draw();
+});

@@ -1,0 +1,51 @@
+/* Figures in words, and rows as CSV: `resonanceFormat`. */
+"use strict";
+
+const resonanceFormat = (() => {
+  const BYTES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
+
+  /** How a value of some unit is written: [factor, digits after the point, what follows]. */
+  function scale(unit, value) {
+    const size = Math.abs(value);
+    if (unit === "percent") return [100, 2, ""];
+    if (unit === "ratio") return [1, size < 0.0995 ? 3 : 2, "×"];
+    if (unit === "seconds" && size < 1) return [1000, digits(1000 * size), " ms"];
+    if (unit === "seconds") return [1, digits(size), " s"];
+    if (unit === "bytes") {
+      const [step, name] = BYTES.find(([least]) => size >= least) ?? BYTES.at(-1);
+      return [1 / step, digits(size / step), ` ${name}`];
+    }
+    return [1, Number.isInteger(value) ? 0 : digits(size), ""];
+  }
+
+  /** So many that three figures count. */
+  const digits = (size) => (size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
+
+  /** [mean, half of the interval] in words; empty where there is none. */
+  function interval(unit, found) {
+    if (!found) return ["", ""];
+    const [factor, places, after] = scale(unit, found.mean);
+    const half = found.low === null ? "" : (factor * ((found.high - found.low) / 2)).toFixed(places);
+    const exact = unit !== "percent" && Number(half) === 0;  // counted, not sampled
+    return [(factor * found.mean).toFixed(places) + after, exact ? "" : half];
+  }
+
+  const value = (unit, given) => (given === null ? "" : interval(unit, { mean: given, low: null })[0]);
+
+  const rank = (found) =>
+    !found ? "" : found[0] === found[1] ? `${found[0]}` : `${found[0]}–${found[1]}`;
+
+  /** Rows of texts and numbers as RFC 4180 has it. A spreadsheet takes a text for a formula by how
+   * it begins: such a text is given an apostrophe. */
+  function csv(rows) {
+    const field = (given) => {
+      if (given === null || given === undefined) return "";
+      if (typeof given === "number") return String(given);
+      const text = /^[\s]*[=+\-@|\t\r]/.test(given) ? `'${given}` : String(given);
+      return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    return rows.map((row) => `${row.map(field).join(",")}\r\n`).join("");
+  }
+
+  return { interval, value, rank, csv };
+})();

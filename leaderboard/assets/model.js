@@ -1,0 +1,149 @@
+/* The cells of the page, and what is computed from their trials, once each: `resonanceModel`.
+ *
+ * A cell is {task, entry, sparsity, runs, failed, outdated}: places in the lists of tasks, entries
+ * and trials that leaderboard/data.py describes; the sparsity of a dense network is null. Ranks
+ * depend on who competes, and are forgotten when that changes.
+ */
+"use strict";
+
+const resonanceModel = (() => {
+  const { mean, meanInterval, rankIntervals } = resonanceStatistics;
+
+  function load(data) {
+    const { tasks, entries, trials, enough } = data;
+    const columns = new Map(data.columns.map((column) => [column.name, column]));
+    const cells = [], byPlace = new Map();
+    let ranks = new Map(), tops = new Map(), competing = null;
+
+    function cellAt(task, entry, sparsity) {
+      const place = `${task} ${entry} ${sparsity}`;
+      if (!byPlace.has(place)) {
+        const cell = { task, entry, sparsity, runs: [], failed: [], outdated: [],
+          means: new Map(), intervals: new Map() };
+        byPlace.set(place, cell);
+        cells.push(cell);
+      }
+      return byPlace.get(place);
+    }
+    trials.key.forEach((_, i) => {
+      cellAt(trials.task[i], trials.entry[i], trials.sparsity[i]).runs.push(i);
+    });
+    for (const { task, entry, sparsity, failed, outdated } of data.marks) {
+      Object.assign(cellAt(task, entry, sparsity), { failed, outdated });
+    }
+    for (const cell of cells) cell.runs.sort((i, j) => trials.seed[i] - trials.seed[j]);
+
+    /** The cell of an entry at a sparsity of a task; a dense network's is that of every sparsity. */
+    const find = (task, entry, sparsity) =>
+      byPlace.get(`${task} ${entry} ${entries[entry].dense ? null : sparsity}`) ?? null;
+
+    /** What values are divided by; NaN where they cannot be. */
+    function unitOf(cell, name) {
+      if (!columns.get(name).to_dense) return 1;
+      return tasks[cell.task].dense[name] ?? NaN;
+    }
+
+    /** The values of a cell's runs in a column as it is shown, null where there is none. */
+    function values(cell, name) {
+      const unit = unitOf(cell, name), column = trials.values[name];
+      return cell.runs.map((i) =>
+        (column[i] === null || Number.isNaN(unit) ? null : column[i] / unit));
+    }
+
+    const remember = (known, name, make) => {
+      if (!known.has(name)) known.set(name, make());
+      return known.get(name);
+    };
+    const present = (cell, name) => values(cell, name).filter((x) => x !== null);
+
+    const meanOf = (cell, name) => remember(cell.means, name, () => {
+      const found = present(cell, name);
+      return found.length ? mean(found) : null;
+    });
+
+    const intervalOf = (cell, name) => remember(cell.intervals, name, () => {
+      const found = present(cell, name);
+      return found.length ? meanInterval(found) : null;
+    });
+
+    /** Who competes: a set of places of entries, or null for all. */
+    function compete(chosen) {
+      competing = chosen;
+      ranks = new Map();
+      tops = new Map();
+    }
+    const competes = (entry) => competing === null || competing.has(entry);
+
+    /** Map entry → [best, worst] among those that compete at a sparsity of a task. */
+    const ranksAt = (task, sparsity, name) =>
+      remember(ranks, `${task} ${sparsity} ${name}`, () => {
+        const sign = { more: 1, less: -1 }[columns.get(name).better], among = new Map();
+        if (!sign) return among;
+        entries.forEach((entry, place) => {
+          const cell = entry.dense || !competes(place) ? null : find(task, place, sparsity);
+          const found = cell ? values(cell, name) : [];
+          const bySeed = new Map();
+          found.forEach((x, i) => {
+            if (x !== null) bySeed.set(trials.seed[cell.runs[i]], sign * x);
+          });
+          if (bySeed.size) among.set(place, bySeed);
+        });
+        return rankIntervals(among);
+      });
+
+    /** [best, worst]; null where nothing is claimed. */
+    function rankOf(cell, name) {
+      if (cell.sparsity === null || present(cell, name).length < enough) return null;
+      return ranksAt(cell.task, cell.sparsity, name).get(cell.entry) ?? null;
+    }
+
+    /** Whether no other is shown to be better and at least half are shown to be worse. */
+    function isBest(cell, name) {
+      const rank = rankOf(cell, name);
+      if (!rank || rank[0] !== 1) return false;
+      const number = ranksAt(cell.task, cell.sparsity, name).size;
+      return number > 1 && 2 * (number - rank[1]) >= number - 1;
+    }
+
+    /** The best mean at a sparsity of a task, of those with enough seeds. */
+    const topAt = (task, sparsity, name) => remember(tops, `${task} ${sparsity} ${name}`, () => {
+      const sign = columns.get(name).better === "less" ? -1 : 1;
+      const means = [...ranksAt(task, sparsity, name).keys()]
+        .map((entry) => find(task, entry, sparsity))
+        .filter((cell) => present(cell, name).length >= enough)
+        .map((cell) => sign * meanOf(cell, name));
+      return sign * Math.max(...means);
+    });
+
+    /** Whether no other with enough seeds has a better mean, which is no claim. */
+    const isTop = (cell, name) => rankOf(cell, name) !== null
+      && meanOf(cell, name) === topAt(cell.task, cell.sparsity, name);
+
+    return {
+      data, tasks, entries, trials, columns, enough, cells, find, values, meanOf, intervalOf,
+      compete, competes, rankOf, isBest, isTop, marks: (cell) => marks(cell, enough),
+      has: (name) => trials.values[name].some((x) => x !== null),
+    };
+  }
+
+  /** What a reader must know of a cell: {kind, sign, reason}. As `marks` of leaderboard/glance.py. */
+  function marks(cell, enough) {
+    if (!cell) return [{ kind: "missing", sign: "–", reason: "not run: there is no trial of it" }];
+    const found = [], n = cell.runs.length;
+    if (n > 0 && n < enough) {
+      const reason = `n = ${n}: fewer than ${enough} seeds make no claim`;
+      found.push({ kind: "few", sign: `n=${n}`, reason });
+    }
+    for (const [kind, sign, word, reasons] of [
+      ["failed", "✕", "failed", cell.failed],
+      ["outdated", "↺", "out of date", cell.outdated],
+    ]) {
+      if (!reasons.length) continue;
+      const reason = `${reasons.length} ${word}: ${[...new Set(reasons)].join("; ")}`;
+      found.push({ kind, sign: `${sign}${reasons.length}`, reason });
+    }
+    return found;
+  }
+
+  return { load };
+})();

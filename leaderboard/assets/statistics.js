@@ -1,0 +1,177 @@
+/* The statistics of the leaderboard, to the same figures as Python.
+ *
+ * Mirrors leaderboard/statistics.py function by function, as aggregates.js does aggregates.py
+ * (their docstrings say what is computed, and its sources), so that choosing competitors recomputes
+ * in the browser what the site was built with. A plain script that defines `resonanceStatistics`;
+ * numerics.js goes before it. Mappings of Python are Maps here, None is null, an Interval is
+ * {mean, low, high, n}. Input that cannot be used throws a RangeError.
+ */
+"use strict";
+
+const resonanceStatistics = (() => {
+  const SMALL = 10;
+  const RESAMPLES = 10000;
+  const ALPHA = 0.05;
+  const ENOUGH = 5;
+  const EXACT_UP_TO = 14;
+  const ROUNDING = 1e-9;
+  const {
+    ascendingOrder, commonTasks, deviation, indices, mean, pairsOf, plainSum, quantile, remembered,
+    signs, studentP, studentQuantile, sum,
+  } = resonanceNumerics;
+
+  /** The order of `draws` changes. */
+  function bootstrapInterval(value, draws, n) {
+    return { mean: value, low: quantile(draws, 0.025), high: quantile(draws, 0.975), n };
+  }
+
+  /** Add to each draw the mean of the values it resamples, times a weight; see Python. */
+  function addResampledMeans(draws, values, weight, seed, stream) {
+    const n = values.length, middle = mean(values), drawn = indices(seed, draws.length, n, stream);
+    const stretch = Math.sqrt(n / Math.max(n - 1, 1));
+    const deviations = Float64Array.from(values, (x) => (x - middle) * stretch);
+    for (let d = 0, at = 0; d < draws.length; d++) {
+      let total = 0;
+      for (let i = 0; i < n; i++) total += deviations[drawn[at++]];
+      draws[d] += weight * (middle + total / n);
+    }
+  }
+
+  function meanInterval(values, { seed = 0 } = {}) {
+    const n = values.length;
+    if (n === 0 || !values.every(Number.isFinite)) {
+      throw new RangeError("meanInterval needs at least one value, all finite");
+    }
+    const middle = mean(values);
+    if (n === 1) return { mean: middle, low: null, high: null, n };
+    if (n < SMALL) {
+      const half = (studentQuantile(n - 1) * deviation(values)) / Math.sqrt(n);
+      return { mean: middle, low: middle - half, high: middle + half, n };
+    }
+    const draws = new Float64Array(RESAMPLES);
+    addResampledMeans(draws, values, 1, seed, 0);
+    return bootstrapInterval(middle, draws, n);
+  }
+
+  const comparison = (difference, p, leastP, effect, unpaired) =>
+    ({ difference, p, leastP, effect, unpaired, n: difference ? difference.n : 0 });
+
+  /** What may be said of a comparison, in words; `p` is a corrected p-value. */
+  function verdict(found, first, second, p = found.p) {
+    if (!found.difference || p === null || found.n < ENOUGH || found.leastP > ALPHA) {
+      return `cannot decide at n = ${found.n}`;
+    }
+    if (p > ALPHA) return `no difference shown at n = ${found.n}`;
+    const [better, worse] = found.difference.mean > 0 ? [first, second] : [second, first];
+    return `${better} is better than ${worse}`;
+  }
+
+  function differencesOf(first, second) {
+    const seeds = [...first.keys()].filter((seed) => second.has(seed)).sort((a, b) => a - b);
+    const pairs = seeds.map((seed) => [first.get(seed), second.get(seed)]);
+    const rounding = ROUNDING * Math.max(0, ...pairs.flat().map(Math.abs));
+    return pairs.map(([x, y]) => (Math.abs(x - y) > rounding ? x - y : 0));
+  }
+
+  function effectSize(differences) {
+    if (differences.length < 2) return null;
+    const middle = mean(differences), spread = deviation(differences);
+    if (spread <= ROUNDING * Math.max(...differences.map(Math.abs))) {
+      return middle === 0 ? 0 : Math.sign(middle) * Infinity;
+    }
+    return middle / spread;
+  }
+
+  function pairedP(differences) {
+    const effect = effectSize(differences), n = differences.length;
+    return effect === null ? null : studentP(Math.abs(effect) * Math.sqrt(n), n - 1);
+  }
+
+  const unpairedOf = (first, second, pairs) => first.size + second.size - 2 * pairs;
+
+  function compare(first, second) {
+    const differences = differencesOf(first, second);
+    const unpaired = unpairedOf(first, second, differences.length);
+    if (!differences.length) return comparison(null, null, 1, null, unpaired);
+    const p = pairedP(differences);
+    const effect = effectSize(differences);
+    return comparison(meanInterval(differences), p, p === null ? 1 : 0, effect, unpaired);
+  }
+
+  /** Count the patterns of signs under which the sum is as far from 0. */
+  function countAsFar(flips, terms, bar, patterns) {
+    let extreme = 0;
+    for (let pattern = 0, at = 0; pattern < patterns; pattern++) {
+      let total = 0;
+      for (let i = 0; i < terms.length; i++) total += flips[at++] * terms[i];
+      if (Math.abs(total) >= bar) extreme++;
+    }
+    return extreme;
+  }
+
+  function compareOverTasks(first, second, { seed = 0 } = {}) {
+    const tasks = commonTasks(first, second);
+    const found = tasks.map((task) => differencesOf(first.get(task), second.get(task)));
+    const unpaired = plainSum(tasks.map((task, i) =>
+      unpairedOf(first.get(task), second.get(task), found[i].length)));
+    const blocks = found.filter((block) => block.length);
+    if (!blocks.length) return comparison(null, null, 1, null, unpaired);
+    const terms = Float64Array.from(blocks.flatMap((block) =>
+      block.map((x) => (1 / block.length / blocks.length) * x)));
+    const n = terms.length, observed = sum(terms), exact = n <= EXACT_UP_TO;
+    const bar = Math.abs(observed) - ROUNDING * sum(terms.map(Math.abs));
+    const patterns = exact ? 2 ** n : RESAMPLES;
+    const flips = exact ? allSigns(n) : signs(seed, RESAMPLES, n, 0);
+    const extreme = countAsFar(flips, terms, bar, patterns);
+    const p = exact ? extreme / patterns : (extreme + 1) / (patterns + 1);
+    let interval = { mean: observed, low: null, high: null, n };
+    if (n > blocks.length) {
+      const draws = new Float64Array(RESAMPLES);
+      blocks.forEach((block, i) => addResampledMeans(draws, block, 1 / blocks.length, seed, i + 1));
+      interval = bootstrapInterval(observed, draws, n);
+    }
+    const leastP = exact ? 2 / patterns : 1 / (patterns + 1);
+    return comparison(interval, p, leastP, effectSize(blocks.flat()), unpaired);
+  }
+
+  /** [2ⁿ · n]: every pattern of n signs. */
+  const allSigns = remembered((n) =>
+    Int8Array.from({ length: 2 ** n * n }, (_, at) =>
+      1 - 2 * ((Math.floor(at / n) >> at % n) & 1)));
+
+  function holm(pValues) {
+    const order = ascendingOrder(pValues);
+    const corrected = pValues.map(() => 0);
+    let highest = 0;
+    order.forEach((index, place) => {
+      highest = Math.max(highest, Math.min(1, (pValues.length - place) * pValues[index]));
+      corrected[index] = highest;
+    });
+    return corrected;
+  }
+
+  /** Map method → [best, worst]. */
+  function rankIntervals(cell) {
+    const methods = [...cell.keys()], compared = [];
+    for (const [one, other] of pairsOf(methods)) {
+      const differences = differencesOf(cell.get(one), cell.get(other));
+      const p = differences.length >= ENOUGH ? pairedP(differences) : null;
+      if (p !== null) {
+        compared.push(sum(differences) > 0 ? [p, one, other] : [p, other, one]);
+      }
+    }
+    const ranks = new Map(methods.map((method) => [method, [1, methods.length]]));
+    const corrected = holm(compared.map(([p]) => p));
+    compared.forEach(([, better, worse], i) => {
+      if (corrected[i] > ALPHA) return;
+      ranks.get(worse)[0]++;
+      ranks.get(better)[1]--;
+    });
+    return ranks;
+  }
+
+  return {
+    RESAMPLES, bootstrapInterval, compare, compareOverTasks, effectSize, holm, mean, meanInterval,
+    pairedP, rankIntervals, verdict,
+  };
+})();

@@ -1,0 +1,90 @@
+"use strict";
+/* The charts of a trial's page: its curves (#curves) into the specifications of trial-charts.js.
+   A chart is drawn when it is about to be seen. */
+
+(() => {
+  const MOST_LAYERS = 4;
+  const { charts, themes } = window.resonanceTrialCharts;
+  const curves = JSON.parse(document.getElementById("curves").textContent);
+  const place = document.getElementById("charts");
+  const select = document.getElementById("layers");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const narrow = matchMedia("(max-width: 50rem)");
+  const steps = curves.reduce((most, one) => one.step.reduce((a, b) => Math.max(a, b), most), 1);
+  const layers = [...new Set(curves.map((one) => one.layer).filter((name) => name !== ""))];
+
+  const shows = (chart, series) =>
+    chart.series.some((name) =>
+      name.endsWith("*") ? series.startsWith(name.slice(0, -1)) : series === name);
+
+  function rows(some) {
+    const found = [];
+    for (const { round, series, layer, width, step, value } of some) {
+      value.forEach((number, i) => found.push({
+        round, series, layer, step: step[Math.floor(i / width)], index: i % width, value: number,
+      }));
+    }
+    return found;
+  }
+
+  function chosen() {
+    if (select.value === "first") return new Set(layers.slice(0, MOST_LAYERS));
+    return select.value === "all" ? new Set(layers) : new Set([layers[Number(select.value)]]);
+  }
+
+  function option(value, text) {
+    const made = document.createElement("option");
+    made.value = value;
+    made.textContent = text;
+    select.append(made);
+  }
+
+  if (layers.length > MOST_LAYERS) option("first", `first ${MOST_LAYERS} of ${layers.length}`);
+  option("all", "all");
+  if (layers.length > 1) layers.forEach((name, i) => option(String(i), name));
+  if (layers.length < 2) select.closest(".controls").hidden = true;
+
+  function figure(chart, some) {
+    const says = `${chart.says[0].toUpperCase()}${chart.says.slice(1)}.`;
+    const one = window.resonanceFigure(chart.name, chart.title, says);
+    place.append(one.figure);
+    return { ...one, chart, some };
+  }
+
+  const figures = charts
+    .map((chart) => [chart, curves.filter((one) => shows(chart, one.series))])
+    .filter(([, some]) => some.reduce((count, one) => count + one.value.length, 0) > 1)
+    .map(([chart, some]) => figure(chart, some));
+
+  function draw(one) {
+    const wanted = chosen();
+    const here = one.some.filter(({ layer }) => layer === "" || wanted.has(layer));
+    const specification = structuredClone(one.chart.specification);
+    specification.datasets = { curves: rows(here) };
+    specification.params = [{ name: "steps", value: steps }];
+    const width = narrow.matches ? Math.max(180, place.clientWidth - 130) : 0;
+    if (width && specification.columns) specification.columns = 1;
+    if (width) (specification.spec || specification).width = width;
+    return window.resonanceDraw(one, specification, themes, dark.matches);
+  }
+
+  const watching = new IntersectionObserver((seen) => {
+    for (const one of seen.filter((entry) => entry.isIntersecting)) {
+      watching.unobserve(one.target);
+      draw(figures.find((found) => found.drawing === one.target));
+    }
+  }, { rootMargin: "300px" });
+
+  function watch() {
+    for (const { drawing } of figures) {
+      watching.unobserve(drawing);
+      watching.observe(drawing);
+    }
+  }
+
+  select.addEventListener("change", watch);
+  dark.addEventListener("change", watch);
+  narrow.addEventListener("change", watch);
+  watch();
+  addEventListener("beforeprint", () => figures.forEach((one) => one.drawing.dataset.drawn || draw(one)));
+})();

@@ -1,0 +1,75 @@
+/* What is shown, as the address says it: `resonanceView`.
+ *
+ * A view is {metric, tasks, sparsities, entries, columns, sort, search, family, settings, budget,
+ * claims}. Tasks (titles), sparsities and entries (labels) are lists, or null for all; sort is
+ * {by, descending}, or null for the order of the boards. The address holds what is not as usual.
+ */
+"use strict";
+
+const resonanceView = (() => {
+  const USUAL_COLUMNS = ["test_accuracy", "training_flops", "inference_flops", "seconds_per_step"];
+  const LISTS = { task: "tasks", sparsity: "sparsities", entry: "entries" };
+  const WORDS = ["search", "family", "settings", "budget"];
+  const NONE = "-";
+
+  const usual = (model) => ({
+    metric: model.data.score,
+    tasks: null,
+    sparsities: null,
+    entries: null,
+    columns: USUAL_COLUMNS.filter((name) => model.has(name)),
+    sort: null,
+    search: "",
+    family: "",
+    settings: "",
+    budget: "",
+    claims: false,
+  });
+
+  /** What may be chosen, by the names of LISTS. */
+  const choices = (model) => ({
+    tasks: model.tasks.map((task) => task.title),
+    sparsities: [...new Set(model.tasks.flatMap((task) => task.sparsities))].sort((a, b) => a - b),
+    entries: model.entries.map((entry) => entry.label),
+  });
+
+  function encode(view, model) {
+    const given = new URLSearchParams(), plain = usual(model);
+    if (view.metric !== plain.metric) given.set("metric", view.metric);
+    for (const [word, list] of Object.entries(LISTS)) {
+      if (view[list] === null) continue;
+      for (const one of view[list].length ? view[list] : [NONE]) given.append(word, one);
+    }
+    if (view.columns.join() !== plain.columns.join()) {
+      given.set("columns", view.columns.join() || NONE);
+    }
+    if (view.sort) given.set("sort", (view.sort.descending ? "-" : "") + view.sort.by);
+    for (const word of WORDS) if (view[word]) given.set(word, view[word]);
+    if (view.claims) given.set("claims", "1");
+    return given.toString();
+  }
+
+  /** The view that an address asks for; what it names and is not there is ignored. */
+  function decode(text, model) {
+    const given = new URLSearchParams(text), view = usual(model), may = choices(model);
+    if (model.columns.has(given.get("metric"))) view.metric = given.get("metric");
+    for (const [word, list] of Object.entries(LISTS)) {
+      const asked = new Set(given.getAll(word));
+      const found = may[list].filter((one) => asked.has(String(one)));
+      if (found.length || asked.has(NONE)) view[list] = found;
+    }
+    if (given.has("columns")) {
+      const asked = given.get("columns").split(",");
+      view.columns = [...model.columns.keys()].filter((name) => asked.includes(name));
+    }
+    const [, minus, by] = /^(-?)(.+)$/.exec(given.get("sort") ?? "") ?? [];
+    if (by && (resonanceTable.FIXED.has(by) || model.columns.has(by))) {
+      view.sort = { by, descending: minus === "-" };
+    }
+    for (const word of WORDS) view[word] = given.get(word) ?? "";
+    view.claims = given.get("claims") === "1";
+    return view;
+  }
+
+  return { usual, choices, encode, decode };
+})();

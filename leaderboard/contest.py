@@ -1,0 +1,78 @@
+"""Who competes, and on what: the scores that statistics over tasks are computed from."""
+
+import statistics
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from leaderboard.tables import Board, Cell
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Entries over tasks, at some sparsities.
+
+    Attributes:
+        scores: entry's label → task's title → seed → score, the mean over the sparsities. The
+            sparsities of one seed share initial weights and batches, so they are no further runs.
+        missing: entry's label, task's title, and why the entry has no score there.
+    """
+
+    scores: dict[str, dict[str, dict[int, float]]]
+    missing: list[tuple[str, str, str]]
+
+    def runs(self) -> dict[str, dict[str, list[float]]]:
+        """Return entry → task → scores, in the order of the seeds."""
+        return {
+            label: {task: [by[seed] for seed in sorted(by)] for task, by in tasks.items()}
+            for label, tasks in self.scores.items()
+        }
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """Return entry → task → mean score."""
+        return {
+            label: {task: statistics.fmean(scores) for task, scores in tasks.items()}
+            for label, tasks in self.runs().items()
+        }
+
+
+def contest(
+    boards: Sequence[Board],
+    entries: Collection[str] | None = None,
+    sparsities: Collection[float] | None = None,
+) -> Contest:
+    """Return the contest of entries, named by label, at some sparsities; None stands for all.
+
+    An entry takes part in a task with the seeds that it has at every one of the sparsities that
+    the task's board has. Where it lacks one of them altogether it does not take part: nothing is
+    imputed. An entry that takes part nowhere is left out of the scores.
+    """
+    scores: dict[str, dict[str, dict[int, float]]] = {}
+    missing = []
+    for board in boards:
+        places = [
+            i for i, s in enumerate(board.sparsities) if sparsities is None or s in sparsities
+        ]
+        for entry, cells in board.rows if places else []:
+            if entries is not None and entry.label not in entries:
+                continue
+            found = seed_means([cells[place] for place in places])
+            if found:
+                scores.setdefault(entry.label, {})[board.title] = found
+            else:
+                lacking = [
+                    f"{board.sparsities[place]:g}"
+                    for place in places
+                    if not (cell := cells[place]) or not cell.runs
+                ]
+                reason = f"no finished trial at sparsity {', '.join(lacking)}"
+                missing.append(
+                    (entry.label, board.title, reason if lacking else "no seed at all sparsities")
+                )
+    return Contest(scores, missing)
+
+
+def seed_means(cells: Sequence[Cell | None]) -> dict[int, float]:
+    """Return seed → mean over the cells, for the seeds that all of them have."""
+    found = [cell.by_seed if cell else {} for cell in cells]
+    seeds = set.intersection(*map(set, found))
+    return {seed: statistics.fmean(by[seed] for by in found) for seed in sorted(seeds)}

@@ -1,0 +1,161 @@
+"""The paper view: tables as LaTeX and Markdown, and the charts as pictures.
+
+A figure is bold where no other method is shown to be better and some are shown to be worse: its
+rank interval begins at 1, at least five seeds stand behind it, and another's does not begin at 1.
+Several may be bold in a column: those are not told apart. Nothing is bold where nothing is shown.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from leaderboard.data import page_name
+from leaderboard.glance import Glance, Row, Shown
+from leaderboard.markdown import escape as escape_markdown
+from leaderboard.statistics import ENOUGH
+from leaderboard.tables import Board
+from leaderboard.templating import environment
+from suite import __version__
+
+CAPTION = (
+    "test accuracy in %, mean ± half the 95 % interval over seeds. Bold: no other method is shown "
+    f"to be better (Holm's correction at 5 %, at least {ENOUGH} seeds) and some are shown to be "
+    "worse."
+)
+MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
+
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\symbol{34}",
+    "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
+    "[": "{[}", "]": "{]}", "*": "{*}", "-": "-{}",
+    "–": "--", "—": "---", "…": r"\dots{}", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$",
+    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "ε": r"$\varepsilon$", "ν": r"$\nu$",
+    "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$", "ζ": r"$\zeta$", "≤": r"$\le$",
+    "≥": r"$\ge$", "→": r"$\to$",
+}  # fmt: skip
+"""What has a meaning in LaTeX; brackets and stars have one at the start of a row."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A board's table: its title, address without an ending, LaTeX, Markdown, and its rows."""
+
+    title: str
+    name: str
+    latex: str
+    markdown: str
+    glance: Glance
+    sparsities: list[float]
+
+
+def paper_table(board: Board, glance: Glance) -> Table:
+    """Return a board as LaTeX and Markdown; `glance` is that of the board alone."""
+    name = page_name("tables", board.title).removesuffix(".html")
+    return Table(
+        board.title, name, latex_table(board, glance), markdown_table(board, glance), glance,
+        board.sparsities,
+    )  # fmt: skip
+
+
+def latex_table(board: Board, glance: Glance) -> str:
+    """Return a board as a table of LaTeX's package booktabs (and textcomp, in old LaTeX)."""
+    head = ["Method", *(f"$s = {sparsity:g}$" for sparsity in board.sparsities)]
+    parts = [[_latex_row(row) for row in glance.rows if row.entry.dense],
+             [_latex_row(row) for row in glance.rows if not row.entry.dense]]  # fmt: skip
+    body = "\n    \\midrule\n".join("\n".join(rows) for rows in parts if rows)
+    label = page_name("tab", board.title).removesuffix(".html").replace("/", ":")
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs}",
+            "\\begin{table}",
+            "  \\centering",
+            f"  \\caption{{{escape_latex(board.title)}: {escape_latex(CAPTION)}}}",
+            f"  \\label{{{label}}}",
+            f"  \\begin{{tabular}}{{l{'r' * len(board.sparsities)}}}",
+            "    \\toprule",
+            f"    {' & '.join(head)} \\\\",
+            "    \\midrule",
+            body,
+            "    \\bottomrule",
+            "  \\end{tabular}",
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+def markdown_table(board: Board, glance: Glance) -> str:
+    """Return a board as a Markdown table."""
+    lines = [f"**{escape_markdown(board.title)}**: {CAPTION}", ""]
+    heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
+    lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
+    for row in glance.rows:
+        cells = [escape_markdown(row.entry.label), *map(_markdown_cell, row.cells)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def escape_latex(text: str) -> str:
+    """Return text on one line that LaTeX typesets as it is.
+
+    Letters that pdfLaTeX has no glyph for are written by their code point.
+    """
+    one_line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text).split())
+    return "".join(LATEX.get(letter, _letter(letter)) for letter in one_line)
+
+
+def paper_page(tables: Sequence[Table], charts: Mapping[str, tuple[str, str]]) -> str:
+    """Return the page; `charts` are title and text of the pictures in ``charts/``, by name."""
+    return (
+        environment()
+        .get_template("paper.html")
+        .render(
+            title="Paper view · leaderboard",
+            root="",
+            trail=[],
+            version=__version__,
+            tables=tables,
+            charts=charts,
+            caption=CAPTION,
+            note=note,
+        )
+    )
+
+
+def note(cell: Shown) -> str:
+    """Return what stands beside a mean, or in its place: few seeds, failures, nothing."""
+    kinds = {mark.kind: mark for mark in cell.marks}
+    if cell.mean:
+        return kinds["few"].sign if "few" in kinds else ""
+    if "failed" in kinds:
+        return FAILED
+    return OUTDATED if "outdated" in kinds else MISSING
+
+
+def _latex_row(row: Row) -> str:
+    cells = [escape_latex(row.entry.label), *map(_latex_cell, row.cells)]
+    return f"    {' & '.join(cells)} \\\\"
+
+
+def _latex_cell(cell: Shown) -> str:
+    beside = escape_latex(note(cell))
+    if not cell.mean:
+        return beside
+    mean = f"\\textbf{{{cell.mean}}}" if cell.best else cell.mean
+    half = f" $\\pm$ {cell.half}" if cell.half else ""
+    return f"{mean}{half}" + (f"\\textsuperscript{{{beside}}}" if beside else "")
+
+
+def _markdown_cell(cell: Shown) -> str:
+    beside = note(cell)
+    if not cell.mean:
+        return beside
+    text = cell.mean + (f" ± {cell.half}" if cell.half else "")
+    return (f"**{text}**" if cell.best else text) + (f" ({beside})" if beside else "")
+
+
+def _letter(letter: str) -> str:
+    known = letter.isascii() or (letter.isalpha() and ord(letter) < 0x180)
+    return letter if known else f"(U+{ord(letter):04X})"

@@ -1,0 +1,146 @@
+"""Tables of published against reproduced results, as text, Markdown, LaTeX and HTML."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from leaderboard.folder import write_whole
+from leaderboard.markdown import escape as escape_markdown
+from leaderboard.papers import Table
+from leaderboard.reproduction import Line
+from leaderboard.templating import environment
+from suite import __version__
+from suite.errors import InvalidInput
+
+UNITS = {"percent": ("%", 2), "times": ("× dense", 3), "number": ("", 2)}
+"""Unit and decimals of what is reproduced."""
+LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "…": r"\dots{}",
+    "α": r"$\alpha$", "ε": r"$\varepsilon$", "ζ": r"$\zeta$",
+}  # fmt: skip
+
+
+def columns(table: Table) -> list[str]:
+    """Return the heads of the columns."""
+    unit = UNITS[table.unit][0]
+    suffix = f" ({unit})" if unit else ""
+    return [
+        "method", "sparsity", f"published{suffix}", f"reproduced{suffix}", "n", "difference",
+        "within?", "deviations", "trust", "source",
+    ]  # fmt: skip
+
+
+def cells(table: Table, line: Line) -> list[str]:
+    """Return a line as texts, in the order of `columns`."""
+    decimals = UNITS[table.unit][1]
+    published = "–" if line.published is None else _short(line.published)
+    if line.published_std is not None:
+        published += f" ± {line.published_std:.2g}"
+    reproduced, n, difference = "not run", "0", ""
+    if line.values is None:
+        reproduced, n = "", ""
+    elif line.mean is not None:
+        reproduced, n = f"{line.mean:.{decimals}f}", str(len(line.values))
+        if line.std is not None:
+            reproduced += f" ± {line.std:.{decimals}f}"
+    if line.computed:
+        n = "computed"
+    if line.failed:
+        n += f" ({line.failed} failed)"
+    if line.difference is not None:
+        rounded = round(line.difference, decimals) + 0.0  # what rounds to nothing has no sign
+        difference = f"{rounded:+.{decimals}f}".replace("-", "−")
+    return [
+        line.method,
+        "" if line.sparsity is None else f"{line.sparsity:g}",
+        published,
+        reproduced,
+        n,
+        difference,
+        _within(line),
+        line.deviations,
+        line.trust,
+        ", ".join(filter(None, (line.where, line.source))),
+    ]
+
+
+def _short(value: float | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _within(line: Line) -> str:
+    if line.mean is None:
+        return ""
+    if line.within is None:
+        return "no std published" if line.published is not None else "nothing published"
+    words = "yes" if line.within else "no"
+    return f"{words} ({line.bound[0]} {line.bound[1:]})" if line.bound else words
+
+
+def rule(table: Table) -> str:
+    """Return what counts as within, in words."""
+    if table.tolerance is not None:
+        return f"within: at most {table.tolerance:g} from the published value"
+    return "within: inside the published mean ± 2 standard deviations"
+
+
+def markdown(table: Table, lines: Sequence[Line]) -> str:
+    """Return the table as Markdown."""
+    head = columns(table)
+    rows = [head, ["---"] * len(head)]
+    rows += [[escape_markdown(text) for text in cells(table, line)] for line in lines]
+    text = [f"**{escape_markdown(table.title)}**", ""]
+    text += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*text, "", escape_markdown(f"{rule(table)}. {table.note}".strip()), ""])
+
+
+def latex(table: Table, lines: Sequence[Line]) -> str:
+    """Return the table as LaTeX, for the package booktabs."""
+    head = columns(table)
+    rows = [" & ".join(map(escape_latex, row)) + r" \\"
+            for row in [head, *(cells(table, line) for line in lines)]]  # fmt: skip
+    return "\n".join([
+        rf"\begin{{tabular}}{{ll{'r' * 4}{'l' * (len(head) - 6)}}}", r"\toprule", rows[0],
+        r"\midrule", *rows[1:], r"\bottomrule", r"\end{tabular}",
+        f"% {_one_line(f'{table.title}. {rule(table)}. {table.note}')}", "",
+    ])  # fmt: skip
+
+
+def escape_latex(text: str) -> str:
+    """Return text that LaTeX prints as it is."""
+    return "".join(LATEX.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def page(table: Table, lines: Sequence[Line]) -> str:
+    """Return the table as a page of its own; all text is escaped."""
+    return environment().get_template("paper_table.html").render(
+        table=table, columns=columns(table), rows=[cells(table, line) for line in lines],
+        rule=rule(table), version=__version__,
+    )  # fmt: skip
+
+
+def write(table: Table, lines: Sequence[Line], out: Path) -> list[Path]:
+    """Write NAME.md, NAME.tex and NAME.html into `out`; return their paths.
+
+    Raises:
+        InvalidInput: they cannot be written.
+    """
+    texts = {"md": markdown, "tex": latex, "html": page}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for ending, render in texts.items():
+            paths.append(out / f"{table.name}.{ending}")
+            write_whole(paths[-1], render(table, lines))
+    except OSError as error:
+        raise InvalidInput(
+            f"{error.filename or out} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+    return paths

@@ -1,0 +1,255 @@
+"""A bundle: the records of many trials in one file, to send to others and to show.
+
+Lines of JSON, compressed: a header, then one sealed record a line, in the order of their keys. The
+same records and header give the same bytes. What is read may come from anybody: sizes are
+limited while it is unpacked, and a bad record is listed with its reason and hides no other.
+"""
+
+import gzip
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from suite.errors import InvalidInput
+from suite.redact import redact, redact_bytes
+from suite.results.folder import read_regular
+from suite.results.record import SCHEMA_VERSION, Record
+from suite.results.seal import with_seal
+
+SUFFIX = ".jsonl.gz"
+SHIPPED = tuple(Path(__file__).parent / name for name in ("results", "submissions"))
+"""The project's own results, and those that others sent."""
+BUNDLE_VERSION = 1
+MOST_PACKED = 64 * 2**20
+MOST_UNPACKED = 512 * 2**20
+MOST_LINE = 2**20
+"""Bytes of a file, of all its lines, and of one of them: a record of a hundred layers has 20 kB."""
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
+"""A task's or a method's name: no markup, no space, and nothing that leads out of a folder."""
+
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
+
+
+class Header(BaseModel):
+    """Who sends the records, and what of.
+
+    Attributes:
+        name: of the submitter, a person or a group.
+        note: what a reader should know.
+        link: to a paper or code.
+        suite: version of resonance-bench that wrote the file.
+        created: when.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["resonance-bench records"] = "resonance-bench records"
+    schema_version: int = Field(default=BUNDLE_VERSION, ge=1, strict=True)
+    name: Line = Field(min_length=1, max_length=100)
+    note: Line = Field(default="", max_length=2000)
+    link: str = Field(default="", max_length=500, pattern=r"^(https?://[!#-;=?-~]+)?$")
+    suite: Line = Field(default="", max_length=50)
+    created: Line = Field(default="", max_length=50)
+
+    @classmethod
+    def make(cls, /, **given: Any) -> "Header":
+        """Return a header; what cannot be used is one line of `InvalidInput`."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InvalidInput(
+                f"{place!r:.80} of a submission: {first['msg']}; give a name of up to 100 "
+                "characters, a note of up to 2000 without line ends, a link that begins with "
+                "https://"
+            ) from error
+
+
+class Rejected(NamedTuple):
+    """A part of a file that is not shown: where it is, and why."""
+
+    where: str
+    reason: str
+
+
+class Bundle(NamedTuple):
+    """What a file holds: its header, the records that can be used, and what cannot."""
+
+    header: Header
+    records: list[Record]
+    rejected: list[Rejected]
+
+
+def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
+    """Write records into one file, without keys and passwords of this machine.
+
+    Raises:
+        InvalidInput: two records of one trial, or the file cannot be written.
+    """
+    by_key: dict[str, Record] = {}
+    for record in records:
+        if by_key.setdefault(record.key, record) is not record:
+            raise InvalidInput(f"trial {record.key} is there twice: give one record of each")
+    said = {name: redact(v) if isinstance(v, str) else v for name, v in header}
+    lines = [_line(said), *(_line(_sealed(record)) for _, record in sorted(by_key.items()))]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(gzip.compress(b"".join(lines), 9, mtime=0))
+        temporary.replace(path)
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _line(content: Any) -> bytes:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _sealed(record: Record) -> dict[str, Any]:
+    """Return a record as the store seals it; its seal stays the same where nothing is redacted."""
+    content = json.loads(redact_bytes(record.to_json()))
+    content["schema_version"] = max(SCHEMA_VERSION, content["schema_version"])
+    return with_seal(content, record.seal.model_dump()["files"] if record.seal else {})
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a file of records; a bad one is among the rejected and hides no other.
+
+    Raises:
+        InvalidInput: the file cannot be read, or is none of this kind.
+    """
+    lines = _unpacked(path)
+    first = next(lines, b"")
+    if isinstance(first, Rejected):
+        raise InvalidInput(f"{path} is no submission: {first.reason}")
+    header = _header(path, first)
+    records: dict[str, Record] = {}
+    rejected: list[Rejected] = []
+    for number, line in enumerate(lines, 2):
+        if isinstance(line, Rejected):
+            rejected.append(line)
+            continue
+        where = f"line {number}"
+        try:
+            record = Record.from_json(line, where)
+            if reason := _unusual(record):
+                raise InvalidInput(reason)
+            if record.key in records:
+                raise InvalidInput(f"a second record of trial {record.key}")
+        except InvalidInput as error:
+            reason = str(error).split(": delete its folder")[0].removeprefix(f"{where} ")
+            rejected.append(Rejected(where, reason))
+        else:
+            records[record.key] = record
+    return Bundle(header, list(records.values()), rejected)
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Bundle], list[Rejected]]:
+    """Return the bundles in a folder by file name, and everything in it that cannot be used."""
+    bundles: dict[str, Bundle] = {}
+    rejected: list[Rejected] = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            bundle = read_bundle(path)
+        except InvalidInput as error:
+            rejected.append(Rejected(path.name, str(error)))
+            continue
+        bundles[path.name] = bundle
+        rejected += [Rejected(f"{path.name}, {r.where}", r.reason) for r in bundle.rejected]
+    return bundles, rejected
+
+
+def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:
+    """Return the records of files and folders of bundles, each trial once, and what is not usable.
+
+    Raises:
+        InvalidInput: a file that was named cannot be read.
+    """
+    records: dict[str, Record] = {}
+    rejected: list[Rejected] = []
+    for path in paths:
+        if path.is_dir():
+            bundles, bad = read_folder(path)
+            rejected += bad
+        else:
+            bundles = {path.name: read_bundle(path)}
+            rejected += bundles[path.name].rejected
+        for bundle in bundles.values():
+            for record in bundle.records:
+                records.setdefault(record.key, record)
+    return list(records.values()), rejected
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        content = json.loads(line)
+        version = content["schema_version"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InvalidInput(f"{path} is no submission: its first line is no header") from error
+    if isinstance(version, int) and version > BUNDLE_VERSION:
+        raise InvalidInput(
+            f"{path} has schema version {version}, this program reads up to {BUNDLE_VERSION}: "
+            "update resonance-bench"
+        )
+    try:
+        return Header.make(**content)
+    except TypeError as error:
+        raise InvalidInput(f"{path} is no submission: its first line is no header") from error
+
+
+def _unusual(record: Record) -> str:
+    """Return why a sound record is not shown to others all the same; empty where it is."""
+    for kind in ("task", "method"):
+        if not PLAIN_NAME.fullmatch(record.trial[kind]):
+            return (
+                f"the {kind}'s name {ascii(record.trial[kind])[:60]} is not usable: letters, "
+                "digits, '_', and single '/', '.', '@', '+' or '-' between them"
+            )
+    return ""
+
+
+def _unpacked(path: Path) -> Iterator[bytes | Rejected]:
+    """Yield the lines of a file, and what is wrong with it, never holding more than one line."""
+    try:
+        packed = read_regular(path, MOST_PACKED)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+    left, number = MOST_UNPACKED, 0
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        while True:
+            number += 1
+            try:
+                line = file.readline(MOST_LINE + 1)
+                length = len(line)
+                if endless := length > MOST_LINE:
+                    while line and not line.endswith(b"\n") and length <= left:
+                        line = file.readline(MOST_LINE)
+                        length += len(line)
+            except (OSError, EOFError, zlib.error):
+                yield Rejected(f"line {number}", "the file is damaged from here on")
+                return
+            left -= length
+            if left < 0:
+                reason = f"the file holds more than {MOST_UNPACKED >> 20} MiB: the rest is not read"
+                yield Rejected(f"line {number}", reason)
+                return
+            if not line:
+                return
+            yield (
+                Rejected(f"line {number}", f"longer than {MOST_LINE >> 20} MiB, which no record is")
+                if endless
+                else line
+            )

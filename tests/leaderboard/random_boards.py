@@ -1,0 +1,67 @@
+"""Boards with random scores, some cells of which are missing."""
+
+import random
+from collections.abc import Sequence
+
+from leaderboard.tables import Board, Cell, Entry, Run
+
+METHODS = ("dense", "small_dense", "granet", "grasp", "lottery_ticket", "magnitude",
+           "magnitude_one_shot", "rigl", "set", "snfs", "snip", "static", "synflow", "resonance",
+           "resonance_null", "resonance_coherent", "resonance_weighted")  # fmt: skip
+TASKS = ("digits/mlp", "mnist/lenet_5", "cifar10/resnet_20", "fashion_mnist/lenet_300_100", "a/b")
+
+
+def random_boards(
+    seed: int,
+    *,
+    methods: Sequence[str] = METHODS,
+    tasks: Sequence[str] = TASKS,
+    sparsities: Sequence[float] = (0.8, 0.9, 0.95, 0.98),
+    seeds: int = 5,
+    missing: float = 0.0,
+) -> list[Board]:
+    """Return boards; a share `missing` of the trials was not run. Accuracies are counts."""
+    draw = random.Random(seed)
+    skill = {method: draw.gauss(0, 1) for method in methods}
+    boards = []
+    for task in tasks:
+        images, difficulty = draw.choice((360, 10_000)), draw.uniform(0.02, 0.3)
+
+        def cell(method: str, sparsity: float, start: str = task, hard: float = difficulty,
+                 tested: int = images) -> Cell:  # fmt: skip
+            error = hard * (1 + (1 - sparsity) ** -0.5 / 8) * 1.2 ** -skill[method]
+            runs = []
+            for number in range(seeds):
+                if draw.random() >= missing:
+                    score = round((1 - error * draw.uniform(0.9, 1.1)) * tested) / tested
+                    key = f"{start} {method} {sparsity} {number}"
+                    runs.append(Run(key, number, _values(draw, score, sparsity, missing)))
+            return Cell(runs)
+
+        rows: list[tuple[Entry, list[Cell | None]]] = []
+        dense: dict[str, float] = {}
+        for method in methods:
+            entry = Entry(method, "")
+            if entry.dense:
+                one = cell(method, 0.0)
+                rows.append((entry, [one] * len(sparsities)))
+                names = one.runs[0].values if one.runs else ()
+                dense = {name: mean for name in names if (mean := one.mean(name)) is not None}
+            else:
+                rows.append((entry, [cell(method, sparsity) for sparsity in sparsities]))
+        draw.shuffle(rows)
+        boards.append(Board(task, "", list(sparsities), rows, dense))
+    return boards
+
+
+def _values(draw: random.Random, score: float, sparsity: float, missing: float) -> dict[str, float]:
+    values = {
+        "test_accuracy": score,
+        "training_flops": 1e12 * (1.01 - sparsity) * draw.choice((1.0, 1.0, 1.3)),
+        "test_ece": draw.random() / 10,
+        "test_nll": draw.random(),
+        "test_accuracy_corrupted": score * draw.uniform(0.7, 1),
+    }
+    if draw.random() >= missing:
+        values["test_accuracy_fgsm_8_255"] = score / 3
+    return values

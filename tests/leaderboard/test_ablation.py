@@ -1,0 +1,254 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from leaderboard.ablation import DesignFigures, figures_of
+from leaderboard.ablation_charts import chart_rows, charts
+from leaderboard.ablation_page import ablation_page, named_charts
+from leaderboard.ablation_text import tables
+from leaderboard.board_charts import pictures
+from leaderboard.site import build
+from suite.ablation import Ablation, ablation_of, save
+from suite.config import Trial
+from suite.errors import TrialFailed
+from suite.results.record import Record, failed
+from suite.results.store import Store
+from suite.study import Study
+from tests.sample_records import done
+
+Read = Callable[[str], Record | None]
+GRID = {"window": [8, 16], "cooldown": [0, 50]}
+WINDOW = {8: -0.02, 16: 0.01}
+COOLDOWN = {0: -0.05, 50: 0.03}
+NOISE = (0.0, 0.004, -0.002, 0.001, -0.003)
+"""Of a seed, the same for all cells: what pairing removes."""
+
+
+def planted(
+    vary: dict[str, Any],
+    *,
+    grid: bool,
+    wobble: float = 0.0,
+    together: float = 0.0,
+    leave: Callable[[Trial], bool] = lambda trial: False,
+) -> tuple[Ablation, Read]:
+    """Return an ablation whose effects are known: sums of both, and `together` where both are low.
+
+    `wobble` differs between seeds and cells; `leave` names trials that do not run.
+    """
+    method = {"name": "resonance", "vary": vary, "grid": grid}
+    study = Study.make(name="planted", question="Is it <b>so</b>?", tasks=["digits/mlp"],
+                       methods=[method], sparsities=[0.9], seeds=5)  # fmt: skip
+    records = {}
+    for trial in study.trials():
+        if not leave(trial):
+            window = trial.hyperparameters.get("window", 32)
+            cooldown = trial.hyperparameters.get("cooldown", "auto")
+            score = 0.8 + WINDOW.get(window, 0.0) + COOLDOWN.get(cooldown, 0.0)
+            score += NOISE[trial.seed] + (together if (window, cooldown) == (8, 0) else 0.0)
+            score += wobble * ((trial.seed * 7 + hash_of(window, cooldown)) % 5 - 2)
+            records[trial.key] = done(trial, score)
+    return ablation_of(study), records.get
+
+
+def hash_of(window: int, cooldown: int | str) -> int:
+    return window * 3 + (11 if cooldown == "auto" else int(cooldown))
+
+
+def only(ablation: Ablation, read: Read) -> DesignFigures:
+    (found,) = figures_of(ablation, read)
+    return found
+
+
+def effects(found: DesignFigures) -> dict[str, float]:
+    return {
+        f"{x.factor}={x.level}": round(x.against_base.comparison.difference.mean, 9)
+        for x in found.levels
+        if x.against_base is not None and x.against_base.comparison.difference is not None
+    }
+
+
+EXPECTED = {"window=8": -0.02, "window=16": 0.01, "cooldown=0": -0.05, "cooldown=50": 0.03}
+
+
+@pytest.mark.parametrize("grid", [False, True])
+def test_effects_that_add_up_are_found_whether_varied_alone_or_together(grid):
+    assert effects(only(*planted(GRID, grid=grid))) == EXPECTED
+
+
+def test_pairing_removes_what_seeds_have_in_common():
+    found = only(*planted(GRID, grid=False))
+    (window,) = [x for x in found.levels if (x.factor, x.level) == ("window", "8")]
+    assert window.mean is not None
+    assert window.mean.half > 0.003
+    assert window.against_base is not None
+    assert window.against_base.comparison.difference.half == pytest.approx(0, abs=1e-9)
+
+
+def test_effects_that_add_up_do_not_interact():
+    found = only(*planted(GRID, grid=True))
+    assert len(found.interactions) == 4
+    for x in found.interactions:
+        assert x.found.comparison.difference.mean == pytest.approx(0, abs=1e-12)
+        assert x.found.verdict == "no interaction shown at n = 5"
+
+
+def test_a_planted_interaction_is_the_difference_of_differences():
+    found = only(*planted(GRID, grid=True, together=0.04, wobble=0.001))
+    by_place = {(x.first[1], x.second[1]): x.found for x in found.interactions}
+    planted_here = by_place["8", "0"]
+    gap = planted_here.comparison.difference
+    assert gap.low < 0.04 < gap.high
+    assert planted_here.verdict == "together more than the sum of both"
+    for place in (("8", "50"), ("16", "0"), ("16", "50")):
+        assert abs(by_place[place].comparison.difference.mean) < 0.01
+
+
+def test_factors_varied_one_at_a_time_show_no_interaction_and_no_heat_map():
+    found = only(*planted(GRID, grid=False))
+    assert found.interactions == []
+    assert set(charts(found)) == {"differences", "main_effects"}
+
+
+def test_three_seeds_decide_nothing_however_clear_they_are():
+    def late(trial: Trial) -> bool:
+        return trial.seed >= 3
+
+    found = only(*planted(GRID, grid=True, together=0.04, wobble=0.0001, leave=late))
+    verdicts = {x.against_base.verdict for x in found.levels if x.against_base}
+    assert verdicts | {x.found.verdict for x in found.interactions} == {"cannot decide at n = 3"}
+    assert min(x.found.p for x in found.interactions if x.found.p is not None) < 0.05
+
+
+def test_p_values_are_corrected_for_the_number_of_levels():
+    found = only(*planted(GRID, grid=False, wobble=0.004))
+    raw = [x.against_base.comparison.p for x in found.levels if x.against_base]
+    corrected = [x.against_base.p for x in found.levels if x.against_base]
+    assert min(corrected) == pytest.approx(4 * min(raw))
+    assert all(p >= own for p, own in zip(corrected, raw, strict=True))
+
+
+def test_what_has_not_run_is_counted_and_not_made_up():
+    def late(trial: Trial) -> bool:
+        return trial.hyperparameters == {"window": 8} and trial.seed >= 3
+
+    found = only(*planted(GRID, grid=False, leave=late))
+    (cell,) = [cell for cell in found.cells if cell.levels["window"] == "8"]
+    assert (cell.mean.n, cell.missing, cell.failed) == (3, 2, 0)
+    assert cell.against_base.comparison.n == 3
+    assert effects(found) == EXPECTED
+
+
+def test_a_main_effect_counts_the_seeds_that_have_run_in_every_cell():
+    def late(trial: Trial) -> bool:
+        return trial.hyperparameters == {"window": 8, "cooldown": 0} and trial.seed >= 3
+
+    found = only(*planted(GRID, grid=True, leave=late))
+    numbers = {(x.factor, x.level): x.mean.n for x in found.levels}
+    assert numbers["window", "8"] == numbers["cooldown", "0"] == 3
+    assert numbers["window", "16"] == numbers["cooldown", "50"] == 5
+    assert effects(found) == EXPECTED
+
+
+def test_a_failed_trial_is_no_score():
+    ablation, read = planted({"window": [8]}, grid=False)
+    bad = Trial.make(task="digits/mlp", method="resonance", sparsity=0.9, seed=1,
+                     hyperparameters={"window": 8})  # fmt: skip
+    broken = failed(bad, TrialFailed("loss is not finite"))
+    found = only(ablation, lambda key: broken if key == bad.key else read(key))
+    (cell,) = [cell for cell in found.cells if cell.levels["window"] == "8"]
+    assert (cell.mean.n, cell.failed) == (4, 1)
+
+
+def test_nothing_is_claimed_without_trials():
+    found = only(*planted(GRID, grid=True, leave=lambda trial: True))
+    assert {x.against_base.verdict for x in found.levels if x.against_base} == {
+        "cannot decide at n = 0"
+    }
+    assert charts(found) == {}
+    assert all("–" in row[1] for _, columns, rows in tables([found]) for row in rows
+               if columns[1] == "accuracy")  # fmt: skip
+
+
+def test_the_heat_map_has_every_cell_once_and_boxes_the_base():
+    rows = chart_rows(only(*planted(GRID, grid=True)))["heat"]
+    assert len({(row["first"], row["second"]) for row in rows}) == len(rows) == 9
+    (base,) = [row for row in rows if row["base"]]
+    assert (base["first"], base["second"]) == ("window=32", "cooldown=auto")
+    assert base["mean"] == pytest.approx(80.0)
+
+
+def test_three_factors_have_a_heat_map_for_each_pair_averaged_over_the_third():
+    found = only(*planted(GRID | {"taper": ["none"]}, grid=True))
+    rows = chart_rows(found)["heat"]
+    assert {row["pair"] for row in rows} == {
+        "window × cooldown", "window × taper", "cooldown × taper",
+    }  # fmt: skip
+    assert len(rows) == 9 + 6 + 6
+    assert effects(found) == EXPECTED | {"taper=none": 0.0}
+
+
+def test_the_charts_can_be_drawn():
+    drawn = named_charts(figures_of(*planted(GRID, grid=True)))
+    assert set(drawn) == {"differences", "main_effects", "heat", "interaction"}
+    heat = pictures(drawn["heat"])
+    assert b"cooldown=50" in heat["svg"]
+    assert heat["png"].startswith(b"\x89PNG")
+    assert heat["pdf"].startswith(b"%PDF")
+
+
+def test_the_page_holds_the_figures_and_escapes_what_it_is_told():
+    page = ablation_page(*planted(GRID, grid=True, together=0.04, wobble=0.001))
+    assert "Is it &lt;b&gt;so&lt;/b&gt;?" in page
+    assert "<b>so" not in page
+    assert "together more than the sum of both" in page
+    assert "window=8 cooldown=0" in page
+    assert 'href="../trials/' in page
+
+
+def test_the_page_of_a_run_that_goes_on_says_what_is_missing():
+    def later(trial: Trial) -> bool:
+        return trial.seed > 0
+
+    page = ablation_page(*planted({"window": [8]}, grid=False, leave=later))
+    assert "of 10 trials 8 have not run" in page
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Return the site of a store that holds an ablation and its trials."""
+    place = tmp_path_factory.mktemp("ablation")
+    store = Store(place / "results")
+    ablation, read = planted(GRID, grid=True)
+    for cell in ablation.designs[0].cells:
+        for key in cell.trials.values():
+            record = read(key)
+            assert record is not None
+            store.write(key, {"record.json": record.to_json()})
+    save(store, ablation)
+    build(store, place / "site")
+    return place / "site"
+
+
+def test_a_site_has_the_page_and_the_pictures_of_every_ablation_in_its_store(site):
+    page = site / "ablations" / "planted.html"
+    assert 'href="ablations/planted.html"' in (site / "index.html").read_text()
+    assert "window=8" in page.read_text()
+    pictures = {path.name for path in (site / "charts").glob("planted-*")}
+    assert len(pictures) == 4 * 3
+    assert "planted-heat.svg" in pictures
+
+
+def test_a_browser_draws_the_charts_of_the_page_without_a_network(site, chromium):
+    page = chromium.new_page(viewport={"width": 360, "height": 800})
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:"))
+            else faults.append(r.url))  # fmt: skip
+    page.goto((site / "ablations" / "planted.html").as_uri())
+    page.wait_for_function("document.querySelectorAll('[data-drawn]').length === 4")
+    assert "cooldown=50" in page.locator("#chart-heat svg.marks").text_content()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert faults == []
+    page.close()

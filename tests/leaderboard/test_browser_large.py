@@ -1,0 +1,24 @@
+"""Two thousand rows of the main page in a real browser (how fast: tests/bench/page.py)."""
+
+from leaderboard.index_page import render
+from tests.bench.page import TIMES
+from tests.leaderboard.sample_boards import large
+
+ROWS = "#cells > tbody > tr:not(.runs)"
+
+
+def test_two_thousand_rows_are_sorted_filtered_and_shown(chromium, tmp_path):
+    path = tmp_path / "large.html"
+    path.write_text(render(large(), []), encoding="utf-8")
+    page = chromium.new_page(viewport={"width": 1300, "height": 900})
+    page.goto(path.as_uri())
+    assert page.inner_text("#count") == "2000 rows"
+    page.wait_for_selector("#cells[data-prepared]")
+    times = page.evaluate(TIMES)
+    assert len(times) > 1
+    assert all(milliseconds > 0 for milliseconds in times.values())
+    assert page.locator(ROWS).count() == 50
+    assert page.inner_text("#more") == "Show 1950 more rows"
+    page.locator("#more").press("Enter")
+    assert page.locator(ROWS).count() == 2000
+    page.close()

@@ -1,0 +1,386 @@
+"""The main page in a real browser, opened from disk without a network."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leaderboard.board_charts import ABOUT
+from leaderboard.index_page import render
+from leaderboard.statistics import mean_interval, rank_intervals
+from leaderboard.tables import Board, build_boards
+from tests.leaderboard.sample_boards import SCRIPT, TASKS, hostile, planted
+
+DESK, PHONE = {"width": 1300, "height": 900}, {"width": 360, "height": 740}
+ROWS = "#cells > tbody > tr:not(.runs)"
+
+
+@pytest.fixture(scope="module")
+def boards() -> list[Board]:
+    return build_boards(planted())[0]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> dict[str, Path]:
+    """Return the page of planted scores, and that of a hostile store."""
+    made = {}
+    for name, records in (("planted", planted()), ("hostile", hostile())):
+        made[name] = tmp_path_factory.mktemp("site") / f"{name}.html"
+        made[name].write_text(render(*build_boards(records)), encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def visit(chromium, pages):
+    """Return the function that opens a page; nothing may go wrong on it, nor be asked elsewhere."""
+    opened, wrong = [], []
+
+    def open_page(name: str = "planted", view: str = "", **given: Any) -> Any:
+        context = chromium.new_context(offline=True, **({"viewport": DESK} | given))
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url)
+                if not request.url.startswith(("file:", "blob:", "data:")) else None)  # fmt: skip
+        page.goto(pages[name].as_uri() + (f"#{view}" if view else ""))
+        opened.append(context)
+        return page
+
+    yield open_page
+    for context in opened:
+        context.close()
+    assert wrong == []
+
+
+def push(button: Any) -> None:
+    """Press a button by its key: a click may miss it while charts drawn above it move the page."""
+    button.press("Enter")
+
+
+def texts(page: Any, selector: str) -> list[str]:
+    return [" ".join(text.split()) for text in page.locator(selector).all_inner_texts()]
+
+
+def column(page: Any, place: int) -> list[str]:
+    return texts(page, f"{ROWS} > :nth-child({place})")
+
+
+def address(page: Any) -> str:
+    return page.evaluate("location.hash.slice(1)")
+
+
+def download(page: Any) -> list[list[str]]:
+    with page.expect_download() as waiting:
+        push(page.locator("#download"))
+    content = Path(waiting.value.path()).read_bytes().decode()
+    assert content.endswith("\r\n")
+    return list(csv.reader(io.StringIO(content, newline="")))
+
+
+# ---------------------------------------------------------------- at a glance
+
+
+def test_the_table_at_a_glance_is_the_same_with_and_without_a_script(visit):
+    plain, scripted = visit(java_script_enabled=False), visit()
+    for selector in ("#glance th", "#glance td", "#glance td.best", "#glance .mark"):
+        assert texts(plain, selector) == texts(scripted, selector) != []
+    assert plain.locator("#cells").is_hidden()
+
+
+def test_it_says_who_is_best_only_where_that_is_significant(visit, boards):
+    page = visit()
+    best = set(texts(page, "#glance tr:has(td.best) > th"))
+    assert best == {"RigL", "GraNet"}
+    rigl = texts(page, "#glance tbody tr:nth-child(2) td")
+    assert rigl[0] == "95.00 ± 0.17 highest · rank 1–2 · 0.40×"
+
+
+def test_what_is_missing_failed_undersampled_or_old_has_a_sign_with_its_reason(visit):
+    page = visit()
+    reasons = page.locator("#glance .mark").evaluate_all(
+        "(all) => all.map((one) => [one.firstChild.data, one.dataset.reason])"
+    )
+    assert ["✕5", "5 failed: loss is not finite"] in reasons
+    assert ["n=3", "n = 3: fewer than 5 seeds make no claim"] in reasons
+    assert ["–", "not run: there is no trial of it"] in reasons
+    (old,) = [reason for sign, reason in reasons if sign == "↺1"]
+    assert old.startswith("1 out of date: method resonance is at revision")
+    failed = page.locator("#glance .mark.failed")
+    failed.hover()
+    assert page.locator(".reason").inner_text() == "5 failed: loss is not finite"
+    page.keyboard.press("Escape")
+    assert page.locator(".reason").is_hidden()
+
+
+def test_signs_take_one_stop_of_the_tab_key_and_arrow_keys_go_on_from_there(visit):
+    page = visit()
+    assert page.locator('#glance .mark[tabindex="0"]').count() == 1
+    page.focus('#glance .mark[tabindex="0"]')
+    page.keyboard.press("ArrowRight")
+    focused = page.evaluate("document.activeElement.dataset.reason")
+    assert page.locator(".reason").inner_text() == focused != ""
+
+
+def test_another_column_is_compared_in_its_own_direction(visit):
+    page = visit()
+    page.select_option("#metric", "seconds_per_step")
+    assert "less is better" in page.inner_text("#metric-shown")
+    assert texts(page, "#glance td.best .mean")[0] == "7.00 ms"
+    assert address(page) == "metric=seconds_per_step"
+
+
+def test_choosing_competitors_ranks_them_anew_as_python_does(visit, boards):
+    page = visit()
+    push(page.locator("summary:has(#competitors)"))
+    for label in ("RigL", "GraNet"):
+        page.locator("#entries label", has_text=label).locator("input").uncheck()
+    assert page.inner_text("#competitors") == "5 of 7"
+    board = boards[0]
+    left = {entry.label: cells[0].by_seed for entry, cells in board.rows
+            if cells[0] and entry.label not in ("RigL", "GraNet", "Dense")}  # fmt: skip
+    ranks = rank_intervals(left)
+    assert ranks["SET"] == (1, 1)
+    found = {label: row[0] for label, row in rows_of(page).items() if label != "Dense"}
+    for label, (low, high) in ranks.items():
+        assert f"rank {low}" + (f"–{high}" if high > low else "") in found[label]
+    assert "entry=SET" in address(page)
+    assert page.inner_text("#count") == "25 of 37 rows"
+
+
+def rows_of(page: Any) -> dict[str, list[str]]:
+    """Return the table at a glance: label → texts of its cells."""
+    rows = page.locator("#glance tbody tr").all()
+    return {row.locator("th").inner_text(): texts(row, "td") for row in rows}
+
+
+def test_tasks_and_sparsities_can_be_chosen(visit):
+    page = visit()
+    page.locator("#tasks label", has_text=TASKS[0]).locator("input").uncheck()
+    page.locator("#sparsities label", has_text="0.8").locator("input").uncheck()
+    assert texts(page, "#glance thead tr:last-child th") == ["sparsity 0.9", "sparsity 0.98"]
+    assert set(column(page, 2)) == {TASKS[1]}
+    assert set(column(page, 3)) == {"dense", "0.9", "0.98"}
+
+
+# ---------------------------------------------------------------- all cells
+
+
+def test_intervals_are_those_of_python(visit, boards):
+    page = visit("planted", "columns=test_accuracy&sort=-test_accuracy")
+    rows = download(page)
+    (entry, cells) = next(row for row in boards[0].rows if row[0].method == "granet")
+    interval = mean_interval(cells[1].scores)
+    (found,) = [row for row in rows if row[:3] == [entry.label, TASKS[0], "0.9"]]
+    assert [float(x) for x in found[4:7]] == pytest.approx(
+        [interval.mean, interval.low, interval.high], rel=1e-12
+    )
+
+
+def test_every_heading_sorts_and_cells_without_a_value_come_last(visit):
+    page = visit()
+    heading = page.locator("#cells button.sort", has_text="test accuracy")
+    push(heading)
+    scores = [text.split(" ")[0] for text in column(page, 5)]
+    assert scores[-1] == "–"
+    assert scores[:-1] == sorted(scores[:-1], key=float, reverse=True)
+    assert heading.locator("xpath=..").get_attribute("aria-sort") == "descending"
+    assert page.evaluate("document.activeElement.dataset.sort") == "test_accuracy"
+    push(heading)
+    again = [text.split(" ")[0] for text in column(page, 5)]
+    assert again[-1] == "–"
+    assert again[:-1] == sorted(scores[:-1], key=float)
+    push(heading)
+    assert address(page) == ""
+    push(page.locator('#cells button.sort[data-sort="method"]'))
+    methods = column(page, 1)
+    assert methods == sorted(methods, key=lambda text: text.split(maxsplit=1)[-1].lower())
+    assert page.locator("#cells thead button.sort").count() == 8
+
+
+@pytest.mark.parametrize(
+    ("view", "rows"),
+    [
+        ("search=RIGL", 6),
+        ("search=set+0.9", 0),
+        ("search=fashion+static", 3),
+        ("family=sparse+to+sparse&sparsity=0.9", 8),
+        ("claims=1", 35),
+        ("settings=tuned", 0),
+        ("budget=as+declared", 37),
+    ],
+)
+def test_filters_leave_the_rows_they_name(visit, view, rows):
+    page = visit("planted", view)
+    assert page.locator(ROWS).count() == rows
+    assert page.inner_text("#count") == ("37 rows" if rows == 37 else f"{rows} of 37 rows")
+    assert page.locator("#nothing").is_visible() == (rows == 0)
+    assert len(download(page)) == rows + 1
+
+
+def test_a_row_opens_to_its_runs(visit):
+    page = visit("planted", "search=rigl&task=digits/mlp&sparsity=0.9")
+    button = page.locator("#cells button.open")
+    assert button.get_attribute("aria-label") == "Runs of RigL on digits/mlp at 0.9"
+    push(button)
+    assert button.get_attribute("aria-expanded") == "true"
+    assert texts(page, "#cells .runs tbody th") == ["0", "1", "2", "3", "4"]
+    assert texts(page, "#cells .runs tbody td:nth-child(2)")[0] == "92.70"
+    keys = texts(page, "#cells .runs tbody a")
+    links = page.locator("#cells .runs tbody a").evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('href'))"
+    )
+    assert links == [f"trials/{key}.html" for key in keys]
+    push(button)
+    assert page.locator("#cells .runs").count() == 0
+
+
+def test_what_is_shown_downloads_as_csv(visit):
+    page = visit()
+    push(page.locator("summary:has-text('Columns')"))
+    page.locator("#columns label", has_text="inference FLOPs").locator("input").uncheck()
+    page.locator("#columns label", has_text="NLL").locator("input").check()
+    page.fill("#search", "granet")
+    push(page.locator('#cells button.sort[data-sort="sparsity"]'))
+    head, *rows = download(page)
+    assert head[:10] == ["method", "task", "sparsity", "seeds", "test_accuracy",
+                         "test_accuracy_low", "test_accuracy_high", "test_accuracy_n",
+                         "test_accuracy_rank_best", "test_accuracy_rank_worst"]  # fmt: skip
+    assert "test_nll" in head
+    assert "inference_flops" not in head
+    assert [row[2] for row in rows] == column(page, 3)
+    assert [f"{100 * float(row[4]):.2f}" for row in rows] == [
+        text.split(" ")[0] for text in column(page, 5)
+    ]
+    assert {row[0] for row in rows} == {"GraNet"}
+
+
+def test_the_view_is_in_the_address_and_comes_back_from_it(visit):
+    page = visit()
+    page.select_option("#metric", "training_flops")
+    page.fill("#search", "a")
+    page.check("#claims")
+    page.select_option("#family", "sparse to sparse")
+    page.locator("#sparsities label", has_text="0.98").locator("input").uncheck()
+    push(page.locator('#cells button.sort[data-sort="seconds_per_step"]'))
+    shown, view = column(page, 1), address(page)
+    again = visit("planted", view)
+    assert column(again, 1) == shown != []
+    assert again.input_value("#metric") == "training_flops"
+    assert again.input_value("#search") == "a"
+    assert address(again) == view
+    push(page.locator("[data-reset]").last)
+    assert address(page) == ""
+    assert page.inner_text("#count") == "37 rows"
+    assert page.locator("#sparsities input:checked").count() == 3
+
+
+def test_a_link_within_the_page_leaves_the_view_in_the_address(visit):
+    page = visit("planted", "search=rigl")
+    page.click("header a[href='#meaning']")
+    assert address(page) == "search=rigl"
+    assert page.evaluate("document.activeElement.id") == "meaning"
+
+
+def test_an_address_that_names_what_is_not_there_is_ignored(visit):
+    page = visit("planted", "metric=x&task=y&sort=-z&columns=q,test_nll&sparsity=2&entry=%00&=&&a")
+    assert page.inner_text("#count") == "37 rows"
+    assert page.locator("#cells thead th").count() == 5
+
+
+# ---------------------------------------------------------------- charts
+
+
+def test_charts_are_drawn_when_they_are_seen_and_follow_what_is_chosen(visit):
+    page = visit()
+    names = page.locator("#charts figure").evaluate_all("(all) => all.map((x) => x.dataset.chart)")
+    assert names == list(ABOUT)
+    assert page.locator("#charts [data-drawn=calibration]").count() == 0
+    for name in names:
+        page.locator(f"[data-chart={name}]").scroll_into_view_if_needed()
+        page.locator(f"[data-drawn={name}] svg").wait_for()
+    page.locator("[data-chart=rating]").scroll_into_view_if_needed()
+    assert "SNIP" in page.locator("[data-chart=rating] svg").inner_html()
+    page.evaluate(
+        "[...document.querySelectorAll('#entries label')]"
+        ".find((one) => one.title === 'SNIP').querySelector('input').click()"
+    )
+    page.wait_for_function(
+        "!document.querySelector('[data-chart=rating] svg').innerHTML.includes('SNIP')"
+    )
+    assert "RigL" in page.locator("[data-chart=rating] svg").inner_html()
+
+
+# ---------------------------------------------------------------- everybody
+
+
+@pytest.mark.parametrize("name", ["planted", "hostile"])
+def test_a_phone_shows_it_without_scrolling_sideways(visit, name):
+    page = visit(name, viewport=PHONE, has_touch=True, is_mobile=True)
+    push(page.locator("#cells button.open").first)
+    wide = "document.documentElement.scrollWidth"
+    assert page.evaluate(wide) <= PHONE["width"]
+    for panel in page.locator("details.panel > summary").all():
+        push(panel)
+        assert page.evaluate(wide) <= PHONE["width"]
+        page.keyboard.press("Escape")
+    name_and_score = page.locator("#glance tbody tr:first-child").locator("th, td >> nth=0")
+    boxes = [one.bounding_box() for one in name_and_score.all()]
+    assert all(box["x"] + box["width"] <= PHONE["width"] for box in boxes)
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)])
+def test_there_is_no_serious_fault_of_accessibility(visit, scheme, viewport):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(color_scheme=scheme, viewport=viewport)
+    push(page.locator("#cells button.open").nth(1))
+    push(page.locator("summary:has(#competitors)"))
+    found = [
+        (fault["id"], fault["impact"], [node["html"][:200] for node in fault["nodes"]][:3])
+        for fault in Axe().run(page).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+    assert found == []
+
+
+# ---------------------------------------------------------------- who wants to do harm
+
+
+def test_hostile_texts_are_shown_and_not_run(visit):
+    page = visit("hostile")
+    push(page.locator("#cells button.open").first)
+    page.mouse.move(200, 600)
+    assert page.evaluate("window.harmed") is None
+    assert any(SCRIPT in label for label in texts(page, "#glance tbody th"))
+    assert page.locator("main img, main script, [onmouseover]").count() == 0
+    places = page.locator("main a[href]").evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('href'))"
+    )
+    folders = ("tasks/", "methods/", "trials/", "#", "leaderboard.", "trials.csv", "paper.html")
+    assert [place for place in places if not place.startswith(folders) or ".." in place] == []
+
+
+def test_a_script_that_is_not_ours_may_not_run(chromium, pages):
+    """The last line: were markup ever let through, the policy of the page stops what it says."""
+    page = chromium.new_page()
+    page.goto(pages["planted"].as_uri())
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'),"
+        " {textContent: 'window.harmed = 1'}));"
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.harmed=2\">')"
+    )
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.harmed") is None
+    page.close()
+
+
+def test_a_downloaded_text_is_no_formula(visit):
+    rows = download(visit("hostile"))
+    begun = [field for row in rows for field in row if field.startswith(("=", "+", "@"))]
+    assert begun == []
+    assert any(field.startswith("'=cmd|") for row in rows for field in row)
+    assert any('a,b\r\nc"d' in field for row in rows for field in row)
+    assert {len(row) for row in rows} == {len(rows[0])}

@@ -1,0 +1,96 @@
+import json
+
+import pytest
+
+from leaderboard.board_charts import ABOUT, board_charts, pictures, specifications, theme
+from leaderboard.chart_forms import CHARTS, ROWS
+from leaderboard.chart_style import FAMILIES, styles
+from leaderboard.figures import ALL, FIGURES
+from leaderboard.tables import Entry
+from suite import registry
+from tests.leaderboard.random_boards import TASKS, random_boards
+
+BOARDS = random_boards(1, tasks=TASKS[:2], sparsities=(0.9, 0.98))
+
+
+@pytest.fixture(scope="module")
+def charts():
+    return board_charts(BOARDS)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_there_is_a_chart_of_every_figure_with_its_rows(charts):
+    assert list(charts) == list(FIGURES) == list(ABOUT)
+    for name, chart in charts.items():
+        assert chart["datasets"] == {"rows": FIGURES[name](BOARDS, ALL)}
+
+
+def test_methods_are_told_apart_by_colour_dash_and_shape_and_every_family_has_its_colour():
+    looks = styles([Entry(method.name, "") for method in registry.methods()])
+    seen = [(s.family, tuple(s.dash), s.shape) for s in looks.values()]
+    assert len(set(seen)) == len(seen)
+    assert {s.family for s in looks.values()} <= set(FAMILIES)
+
+
+def test_colours_stand_out_on_white():
+    looks = styles([Entry(method.name, "") for method in registry.methods()])
+    assert min(contrast(look.colour, "#ffffff") for look in looks.values()) > 2.5
+    assert min(contrast(colour, "#ffffff") for colour in FAMILIES.values()) > 3
+    assert min(contrast(colour, "#16181d") for colour in FAMILIES.values()) > 3
+
+
+def test_a_family_that_is_not_ours_has_a_colour_too():
+    (look,) = styles([Entry("made_by_someone", "")]).values()
+    assert look.colour not in FAMILIES.values()
+
+
+def test_what_the_page_draws_from_holds_no_rows_and_is_small():
+    found = specifications(BOARDS)
+    assert list(found["charts"]) == list(FIGURES)
+    assert all(c["specification"]["datasets"] == {"rows": []} for c in found["charts"].values())
+    assert len(json.dumps(found)) < 150_000
+    assert found["themes"]["dark"]["text"] != theme()["text"]
+
+
+def test_pictures_are_the_same_each_time(charts):
+    found = pictures(charts["rating"])
+    assert found["svg"].startswith(b"<svg")
+    assert found["png"].startswith(b"\x89PNG")
+    assert found["pdf"].startswith(b"%PDF")
+    again = pictures(board_charts(BOARDS)["rating"])
+    assert (again["svg"], again["png"]) == (found["svg"], found["png"])
+    assert len(again["pdf"]) == len(found["pdf"])
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_a_picture_shows_every_competitor(charts, name):
+    import vl_convert
+
+    svg = vl_convert.vegalite_to_svg(charts[name])
+    assert "NaN" not in svg
+    labels = {row.get("entry") or row.get("row") for row in FIGURES[name](BOARDS, ALL)}
+    shown = labels - {None, "Dense"}
+    assert len(shown) >= 16
+    assert {label for label in shown if label not in svg} == set()
+
+
+def test_boards_without_what_a_chart_needs_have_fewer_charts():
+    alone = random_boards(1, methods=("set",), tasks=TASKS[:1])
+    assert list(board_charts(alone)) == ["accuracy", "robustness", "calibration"]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_form_keeps_to_the_schema_of_vega_lite(name):
+    looks = styles([Entry(method.name, "") for method in registry.methods()])
+    made = CHARTS[name](looks).properties(datasets={ROWS: []})
+    assert made.to_dict(validate=True)["$schema"].startswith("https://vega.github.io/schema/")

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+
+from leaderboard.contest import contest
+from leaderboard.data import page_data, page_name
+from leaderboard.tables import build_boards
+from suite.errors import TrialFailed
+from suite.results.record import failed
+from tests.sample_records import done, make_trial
+
+OTHER = "mnist/lenet_300_100"
+
+
+def seeds(method, accuracies, **given):
+    return [
+        done(make_trial(method, seed=seed, **given), accuracy)
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def boards(*groups):
+    return build_boards([record for group in groups for record in group])[0]
+
+
+def test_a_score_is_the_mean_over_sparsities_of_one_seed():
+    found = contest(boards(seeds("set", [0.9, 0.8], sparsity=0.8), seeds("set", [0.7, 0.6])))
+    assert found.scores == {"SET": {"digits/mlp": pytest.approx({0: 0.8, 1: 0.7})}}
+    assert found.means() == {"SET": {"digits/mlp": pytest.approx(0.75)}}
+
+
+def test_only_seeds_that_stand_at_every_sparsity_count():
+    found = contest(boards(seeds("set", [0.9, 0.8], sparsity=0.8), seeds("set", [0.7])))
+    assert list(found.scores["SET"]["digits/mlp"]) == [0]
+
+
+def test_who_lacks_a_sparsity_does_not_take_part_and_is_listed():
+    made = boards(
+        seeds("set", [0.9], sparsity=0.8), seeds("set", [0.9]), seeds("static", [0.9]),
+        seeds("static", [0.9], task=OTHER),
+    )  # fmt: skip
+    found = contest(made)
+    assert "digits/mlp" not in found.scores["Static random"]
+    assert found.missing == [
+        ("Static random", "digits/mlp", "no finished trial at sparsity 0.8"),
+    ]
+    assert "digits/mlp" in contest(made, sparsities=[0.9]).scores["Static random"]
+
+
+def test_competitors_are_chosen_by_label():
+    made = boards(seeds("set", [0.9]), seeds("static", [0.8]))
+    assert set(contest(made, ["SET"]).scores) == {"SET"}
+
+
+def test_the_page_holds_every_trial_once_and_says_what_does_not_count():
+    bad = failed(make_trial("static", seed=7), TrialFailed("loss is nan"))
+    made, excluded = build_boards(
+        [
+            *seeds("dense", [0.95]),
+            *seeds("set", [0.9, 0.8]),
+            *seeds("set", [0.9], sparsity=0.8),
+            bad,
+        ]
+    )
+    data = page_data(made, excluded)
+    json.dumps(data, allow_nan=False)
+    trials = data["trials"]
+    assert sorted(trials["values"]["test_accuracy"]) == [0.8, 0.9, 0.9, 0.95]
+    assert sorted(trials["sparsity"], key=str) == [0.8, 0.9, 0.9, None]
+    assert {len(column) for column in trials["values"].values()} == {4}
+    (mark,) = data["marks"]
+    assert data["entries"][mark["entry"]]["method"] == "static"
+    assert mark["failed"] == ["loss is nan"]
+
+
+@pytest.mark.parametrize("label", ["../../etc/passwd", "a/b", "<script>", "", "é" * 500, "\ud800"])
+def test_the_address_of_a_page_is_safe_whatever_its_label(label):
+    kind, name = page_name("methods", label).split("/")
+    assert kind == "methods"
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
+    assert len(name) < 80
+
+
+def test_pages_of_labels_that_look_alike_are_two_pages():
+    assert page_name("tasks", "a b") != page_name("tasks", "a-b")

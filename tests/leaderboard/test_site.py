@@ -1,0 +1,206 @@
+"""The folder of a site: what is in it, what is kept, what is removed, and what it may not do."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+import pytest
+
+from leaderboard.curves import SCHEMA, curves_json
+from leaderboard.folder import MANIFEST, SiteFolder
+from leaderboard.site import build
+from suite.errors import InvalidInput, TrialFailed
+from suite.results.record import Record, failed
+from suite.results.store import Store
+from suite.tuning.document import save_tuning
+from tests.sample_records import done, make_trial
+from tests.tuning.sample import tuning
+
+HOSTILE = "<script>alert('x')</script>\"&../../x"
+
+
+def curves(rows: list[tuple]) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    pl.DataFrame(rows, schema=SCHEMA, orient="row").write_parquet(buffer)
+    return buffer.getvalue()
+
+
+CURVES = curves(
+    [(0, step, "train_loss", "", 0, 1.0 / step) for step in (10, 20)]
+    + [(0, step, "age", "1", i, 0.25) for step in (10, 20) for i in range(4)]
+)
+
+
+def fill(store: Store, *records: Record, content: bytes | None = CURVES) -> Store:
+    for record in records:
+        files = {"record.json": record.to_json()}
+        store.write(record.key, files | ({"curves.parquet": content} if content else {}))
+    return store
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """Return the site of a small store, with a failure, a stranger and a damaged record."""
+    folder = tmp_path_factory.mktemp("site")
+    stranger = done(make_trial(seed=7))
+    stranger.trial["method"] = HOSTILE
+    broken = failed(make_trial("rigl", seed=8), TrialFailed(HOSTILE))
+    records = [done(make_trial(m, seed=s)) for m in ("dense", "static") for s in range(2)]
+    store = fill(Store(folder / "store"), *records, stranger, broken)
+    lost = make_trial(seed=99).key
+    (store.trials / lost).mkdir()
+    (store.trials / lost / "record.json").write_text("{ broken")
+    built = build(store, folder / "out")
+    assert [(one.key, "record" in one.reason) for one in built.excluded][-1] == (lost, True)
+    return folder / "out"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def test_every_record_task_and_method_has_a_page(site):
+    names = files(site)
+    assert sum(name.startswith("trials/") for name in names) == 6
+    assert sum(name.startswith("tasks/") for name in names) == 1
+    assert sum(name.startswith("methods/") for name in names) == 4
+    assert {"index.html", "paper.html", "leaderboard.md", "leaderboard.csv", "trials.csv"} <= {
+        *names
+    }
+
+
+def test_every_link_within_the_site_leads_to_a_file(site):
+    pages = [path for path in site.rglob("*.html") if path.name != "index.html"]
+    for page in pages:
+        for address in re.findall(r'(?:href|src)="([^"#]+)"', page.read_text(encoding="utf-8")):
+            assert ":" not in address, address
+            assert (page.parent / unquote(address)).is_file(), (page.name, address)
+
+
+def test_hostile_names_stay_text_on_every_page(site):
+    for page in [path for path in site.rglob("*.html") if path.name != "index.html"]:
+        text = page.read_text(encoding="utf-8")
+        assert "<script>alert" not in text, page
+    assert all(path.resolve().is_relative_to(site.resolve()) for path in site.rglob("*"))
+
+
+def test_a_failed_trial_has_a_page_with_its_error(site):
+    pages = [p.read_text() for p in (site / "trials").iterdir()]
+    (page,) = [text for text in pages if "Failed." in text]
+    assert "TrialFailed: &lt;script&gt;alert" in page
+    assert "resonance run digits/mlp rigl -s 0.9 --seed 8" in page
+
+
+def test_a_trial_page_says_how_to_run_it_again_and_holds_its_curves(site):
+    key = make_trial("static", seed=1).key
+    page = (site / "trials" / f"{key}.html").read_text()
+    assert "resonance run digits/mlp static -s 0.9 --seed 1" in page
+    found = re.search(r'id="curves">(.*?)</script>', page)
+    assert found is not None
+    assert json.loads(found[1])[1] == {
+        "round": 0, "series": "age", "layer": "1", "width": 4, "step": [10, 20],
+        "value": [0.25] * 8,
+    }  # fmt: skip
+
+
+def test_curves_that_are_damaged_are_said_to_be_and_spoil_no_others(tmp_path):
+    good, bad = done(make_trial(seed=0)), done(make_trial(seed=1))
+    store = fill(Store(tmp_path / "store"), good)
+    fill(store, bad, content=b"PAR1 nonsense")
+    build(store, tmp_path / "out")
+    assert 'id="curves"' in (tmp_path / "out/trials" / f"{good.key}.html").read_text()
+    assert "curves.parquet is damaged" in (
+        (tmp_path / "out/trials" / f"{bad.key}.html").read_text()
+    )
+
+
+def test_numbers_that_json_cannot_say_are_missing_values():
+    rows = [(0, 1, "train_loss", "", 0, value) for value in (float("nan"), float("inf"), 0.123456)]
+    (found,) = json.loads(curves_json({"a": curves(rows)})["a"])
+    assert found["value"] == [None, None, 0.12346]
+
+
+def test_pages_that_would_be_the_same_stay_and_those_of_gone_trials_go(tmp_path):
+    out = tmp_path / "out"
+    first, second = done(make_trial(seed=0)), done(make_trial(seed=1))
+    build(fill(Store(tmp_path / "both"), first, second), out)
+    page = out / "trials" / f"{first.key}.html"
+    (out / "trials" / "mine.html").write_text("mine")
+    before = page.stat().st_mtime_ns
+    build(fill(Store(tmp_path / "one"), first), out)
+    assert page.stat().st_mtime_ns == before
+    assert not (out / "trials" / f"{second.key}.html").exists()
+    assert (out / "trials" / "mine.html").read_text() == "mine"
+
+
+def test_a_manifest_from_elsewhere_removes_nothing_outside_the_folder(tmp_path):
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "link").symlink_to(outside)
+    names = {"../outside.txt": "x", str(outside): "x", "link": "x", "gone": "x"}
+    (out / MANIFEST).write_text(json.dumps(names))
+    folder = SiteFolder(out)
+    folder.begin(["a.html"])
+    folder.write("a.html", "a")
+    folder.finish()
+    assert outside.read_text() == "mine"
+    assert (out / "link").is_symlink()
+    assert list(json.loads((out / MANIFEST).read_text())) == ["a.html"]
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path):
+    out = tmp_path / "out"
+    killed = SiteFolder(out)
+    killed.begin(["trials/a.html", "trials/b.html"])
+    (out / "trials" / "a.html").write_text("a")
+    again = SiteFolder(out)
+    again.begin(["trials/b.html"])
+    again.write("trials/b.html", "b")
+    again.finish()
+    assert set(files(out)) == {MANIFEST, "trials/b.html"}
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    store = fill(Store(tmp_path / "store"), done(make_trial(seed=0)))
+    build(store, out)
+    before = files(out)
+    fill(store, done(make_trial(seed=0), 0.5))
+
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InvalidInput, match="No space left on device"):
+        build(store, out)
+    monkeypatch.undo()
+    assert files(out) == before
+
+
+def test_a_tuning_of_the_store_has_a_page_that_the_main_page_and_its_method_lead_to(tmp_path):
+    store = fill(Store(tmp_path / "store"), *(done(make_trial(m)) for m in ("dense", "rigl")))
+    asked = tuning()
+    asked.methods["rigl"].trials[1].reason = HOSTILE
+    save_tuning(store, asked)
+    out = tmp_path / "site"
+    build(store, out)
+    address = f"tunings/{asked.settings.name}.html"
+    page = (out / address).read_text()
+    found = asked.methods["rigl"]
+    assert page.count('<th scope="row">') >= len(found.trials) + len(found.space)
+    assert all(dimension.name in page for dimension in found.space)
+    assert f"optuna-dashboard tuning/{asked.settings.name}.journal" in page
+    assert "<script>alert" not in page
+    assert {"rigl-history", "rigl-slice"} <= json.loads(
+        re.search(r'id="specifications">(.*?)</script>', page)[1]
+    )["charts"].keys()
+    (method,) = (out / "methods").glob("rigl-*.html")
+    assert f"../{address}" in method.read_text()
+    assert address in (out / "index.html").read_text()

@@ -1,0 +1,369 @@
+"""What is sent in is checked, and what is hostile in it neither runs nor hides the rest."""
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+
+import pytest
+
+from leaderboard import submission
+from leaderboard.checks import Finding, check, compare_rerun
+from leaderboard.submission import Bundle, Header, read_bundle, read_folder, write_bundle
+from suite.errors import InvalidInput
+from suite.results.record import Record
+from suite.results.seal import with_seal
+from suite.results.store import Store
+from tests.sample_records import done, make_trial
+
+HEADER = Header.make(name="A group", note="ours", link="https://example.org/x")
+
+
+def content(record: Record, **changes: object) -> dict[str, object]:
+    """Return what a record says, changed and sealed anew, as a forger would."""
+    return with_seal(json.loads(record.to_json()) | changes, {})
+
+
+def sample(method: str = "static", seed: int = 0, **given: object) -> Record:
+    record = done(make_trial(method, seed=seed, **given))
+    record.digests["model"] = f"{seed}{method}"
+    return Record.from_json(json.dumps(content(record)).encode(), "here")
+
+
+def forged(record: Record, **changes: object) -> Record:
+    return Record.from_json(json.dumps(content(record, **changes)).encode(), "here")
+
+
+def packed(path: Path, *lines: object, header: object = None) -> Path:
+    """Write a bundle by hand: records as they are given, texts as they stand."""
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    first = json.dumps(HEADER.model_dump() if header is None else header)
+    path.write_bytes(gzip.compress("\n".join([first, *texts, ""]).encode()))
+    return path
+
+
+def findings(*records: Record, problems: tuple[str, ...] = (), steps: int = 10) -> list[Finding]:
+    return check(Bundle(HEADER, list(records), []), lambda record: (steps, list(problems)))
+
+
+def errors(*records: Record) -> list[str]:
+    return [finding.what for finding in findings(*records) if finding.severity == "error"]
+
+
+def paired(*methods: str, seeds: int = 5) -> list[Record]:
+    return [sample(method, seed) for method in methods for seed in range(seeds)]
+
+
+# ---------------------------------------------------------------- the file
+
+
+def test_a_bundle_is_read_as_it_was_written_and_the_same_bytes_again(tmp_path):
+    records = paired("static", "rigl", seeds=2)
+    first, second = tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl.gz"
+    write_bundle(records, HEADER, first)
+    write_bundle(reversed(records), HEADER, second)
+    assert first.read_bytes() == second.read_bytes()
+    header, read, rejected = read_bundle(first)
+    assert header == HEADER
+    assert [r.key for r in read] == sorted(r.key for r in records)
+    assert {r.key: r.seal for r in read} == {r.key: r.seal for r in records}
+    assert rejected == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl.gz", "b.jsonl.gz"]
+
+
+def test_a_record_in_a_bundle_has_the_seal_that_it_has_in_the_store(tmp_path):
+    store, trial = Store(tmp_path / "results"), make_trial()
+    store.prepare()
+    store.write(trial.key, {"record.json": done(trial).to_json(), "curves.parquet": b"PAR1"})
+    write_bundle(store.records(), HEADER, tmp_path / "a.jsonl.gz")
+    (record,) = read_bundle(tmp_path / "a.jsonl.gz").records
+    assert record.seal == next(store.records()).seal
+
+
+def test_keys_of_this_machine_are_not_sent(tmp_path, monkeypatch):
+    secret = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
+    record = forged(sample(), notes=[f"read with {secret}"])
+    monkeypatch.setenv("WANDB_API_KEY", secret)
+    write_bundle([record], Header.make(name="me", note=secret), tmp_path / "a.jsonl.gz")
+    assert secret.encode() not in gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes())
+    bundle = read_bundle(tmp_path / "a.jsonl.gz")
+    assert bundle.header.note == "[secret]"
+    assert bundle.records[0].notes == ["read with [secret]"]
+    assert errors(*bundle.records) == []
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "https://a b", 'https://a"onclick=x', "x"])
+def test_a_link_is_an_address_and_nothing_else(link):
+    with pytest.raises(InvalidInput, match="link"):
+        Header.make(name="me", link=link)
+
+
+@pytest.mark.parametrize(
+    "given", [{"name": ""}, {"name": "a\nb"}, {"name": "n", "note": "x" * 9999}]
+)
+def test_a_header_is_short_lines(given):
+    with pytest.raises(InvalidInput):
+        Header.make(**given)
+
+
+# ---------------------------------------------------------------- hostile files
+
+
+def deep(levels: int) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for _ in range(levels):
+        found = {"x": found}
+    return found
+
+
+TRIAL = make_trial().model_dump(mode="json")
+ACCURACY = {"test_accuracy": 0.9}
+HOSTILE = {
+    "script": ({"trial": TRIAL | {"method": "<script>alert(1)</script>"}}, "name"),
+    "attribute": ({"trial": TRIAL | {"task": 'x"onmouseover="alert(1)'}}, "name"),
+    "path": ({"trial": TRIAL | {"task": "../../x"}}, "name"),
+    "absolute path": ({"trial": TRIAL | {"method": "/etc/passwd"}}, "name"),
+    "escape sequence": ({"trial": TRIAL | {"method": "a\x1b[2J"}}, "cannot be shown"),
+    "key": ({"key": "../../../../etc/x"}, "key"),
+    "long text": ({"notes": ["x" * 10_000]}, "notes"),
+    "long setting": ({"configuration": {"x": "x" * 10_000}}, "10000 characters"),
+    "endless text": ({"notes": ["x" * 10_000_000]}, "longer than 1 MiB"),
+    "deep": ({"environment": deep(100)}, "levels deep"),
+    "very deep": ({"environment": deep(400)}, "levels deep"),
+    "list for settings": ({"trial": TRIAL | {"recipe": []}}, "recipe"),
+    "text for a sparsity": ({"trial": TRIAL | {"sparsity": "0.9"}}, "sparsity"),
+    "text for a metric": ({"metrics": {"test_accuracy": "high"}}, "metrics"),
+    "more zeros than weights": (
+        {"layers": [{"name": "1", "shape": [2, 2], "zeros": 5, "flops": 1}]}, "cannot be zero"),
+    "monstrous shape": (
+        {"layers": [{"name": "1", "shape": [10**300], "zeros": 0, "flops": 1}]}, "shape"),
+    "too large a number": ({"data": {"train": 10**400}}, "number"),
+    "unknown field": ({"unknown": 1}, "unknown"),
+    "no object": (None, ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_record_is_listed_with_its_reason_and_hides_no_other(tmp_path, kind):
+    changes, reason = HOSTILE[kind]
+    bad = [1, 2] if changes is None else content(sample(seed=1), **changes)
+    bundle = read_bundle(packed(tmp_path / "a.jsonl.gz", bad, content(sample(seed=0))))
+    assert [record.trial["seed"] for record in bundle.records] == [0]
+    ((where, said),) = bundle.rejected
+    assert where == "line 2"
+    assert reason in said
+    assert len(said) < 400
+    (finding,) = [f for f in check(bundle, lambda record: (1, [])) if f.severity == "error"]
+    assert finding.what == said
+
+
+@pytest.mark.parametrize("text", [
+    json.dumps(content(sample())).replace("0.9,", "NaN,", 1),
+    json.dumps(content(sample())).replace('"test_nll": 0.3', '"test_nll": 1e999'),
+    json.dumps(content(sample())).replace('"abc"', '"\\ud800"'),
+    json.dumps(content(sample())).replace('"abc"', '"altered"'),
+    json.dumps(content(sample()))[:-40], "[" * 100_000, "{}", "null", "\x00", "",
+])  # fmt: skip
+def test_a_line_that_is_no_sound_record_is_rejected(tmp_path, text):
+    bundle = read_bundle(packed(tmp_path / "a.jsonl.gz", text, content(sample(seed=1))))
+    assert [record.trial["seed"] for record in bundle.records] == [1]
+    assert [where for where, _ in bundle.rejected] == ["line 2"]
+
+
+def test_a_second_record_of_a_trial_is_rejected(tmp_path):
+    twice = [content(sample()), content(sample(), metrics={"test_accuracy": 1.0})]
+    bundle = read_bundle(packed(tmp_path / "a.jsonl.gz", *twice))
+    assert bundle.records[0].metrics["test_accuracy"] == 0.9
+    assert [r.reason for r in bundle.rejected] == [f"a second record of trial {sample().key}"]
+
+
+def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(submission, "MOST_UNPACKED", 2**22)
+    lines = [json.dumps(HEADER.model_dump()), json.dumps(content(sample())), "x" * 2**24]
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    bundle = read_bundle(path)
+    assert len(bundle.records) == 1
+    assert "holds more than 4 MiB" in bundle.rejected[0].reason
+
+
+def test_a_file_that_is_cut_off_is_read_up_to_there(tmp_path):
+    path = packed(tmp_path / "a.jsonl.gz", content(sample()), *["x" * 5000] * 100)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    bundle = read_bundle(path)
+    assert len(bundle.records) == 1
+    assert bundle.rejected[-1].reason == "the file is damaged from here on"
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"no gzip", gzip.compress(b""), gzip.compress(b"x" * 2**22), zlib.compress(b"{}"),
+    gzip.compress(b"[1]\n"), gzip.compress(b'{"schema_version": 1, "name": ["x"]}\n'),
+    gzip.compress(b'{"schema_version": 99}\n'), gzip.compress(b"[" * 100_000),
+], ids=range(9))  # fmt: skip
+def test_what_is_no_submission_is_refused_in_one_line(tmp_path, data):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(data)
+    with pytest.raises(InvalidInput) as refused:
+        read_bundle(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_one_bad_file_in_a_folder_hides_no_other(tmp_path):
+    write_bundle([sample()], HEADER, tmp_path / "good.jsonl.gz")
+    (tmp_path / "bad.jsonl.gz").write_bytes(b"?")
+    packed(tmp_path / "half.jsonl.gz", "?", content(sample(seed=1)))
+    (tmp_path / "link.jsonl.gz").symlink_to(tmp_path / "good.jsonl.gz")
+    bundles, rejected = read_folder(tmp_path)
+    assert {name: len(b.records) for name, b in bundles.items()} == {
+        "good.jsonl.gz": 1, "half.jsonl.gz": 1,
+    }  # fmt: skip
+    assert [r.where for r in rejected] == ["bad.jsonl.gz", "half.jsonl.gz, line 2", "link.jsonl.gz"]
+
+
+# ---------------------------------------------------------------- what is wrong with records
+
+
+def test_sound_paired_records_have_no_findings():
+    assert findings(*paired("static", "rigl")) == []
+
+
+def test_a_key_that_is_not_the_hash_of_the_configuration_is_an_error():
+    assert any("not the hash" in what for what in errors(forged(sample(), key="0" * 16)))
+
+
+def test_a_record_of_an_older_revision_is_an_error():
+    old = sample().configuration | {"method_revision": 0}
+    assert any("method_revision is" in what for what in errors(forged(sample(), configuration=old)))
+
+
+def test_a_configuration_that_is_not_what_the_settings_say_is_an_error():
+    record = sample()
+    recipe = record.configuration["recipe"] | {"epochs": 999}
+    found = errors(forged(record, configuration=record.configuration | {"recipe": recipe}))
+    assert any("epochs=999" in what for what in found)
+
+
+def test_metrics_out_of_their_range_are_errors():
+    for wrong in ({"test_accuracy": 1.01}, ACCURACY | {"test_nll": -1.0},
+                  ACCURACY | {"test_accuracy_8bit": -0.1}):  # fmt: skip
+        assert len(errors(forged(sample(), metrics=wrong))) == 1
+
+
+def test_what_cannot_be_recomputed_is_a_warning_and_what_differs_an_error():
+    def unknown(record: Record) -> tuple[int, list[str]]:
+        raise InvalidInput("unknown method")
+
+    records = paired("static")
+    found = check(Bundle(HEADER, records, []), unknown)
+    assert [f.severity for f in found] == ["warning"] * len(records)
+    assert [f.severity for f in findings(*records, problems=("off",))] == ["error"] * len(records)
+
+
+def test_other_seeds_for_one_method_are_told_and_none_in_common_is_an_error():
+    (found,) = findings(*paired("static"), *paired("rigl")[:-1], sample("rigl", 5))[:1]
+    assert found.severity == "warning"
+    (wrong,) = errors(*paired("static"), *[sample("rigl", seed) for seed in range(5, 10)])[:1]
+    assert "share none" in wrong
+
+
+def test_fewer_than_five_seeds_are_a_warning():
+    (found,) = findings(*paired("static", "rigl", seeds=3))
+    assert (found.severity, found.where) == ("warning", "digits/mlp")
+    assert "2 of 2 cells have fewer than 5 seeds" in found.what
+
+
+def test_another_recipe_for_one_method_is_told():
+    other = [sample("rigl", seed, recipe={"epochs": 3}) for seed in range(5)]
+    (found,) = findings(*paired("static"), *other)
+    assert "several recipes" in found.what
+    assert "epochs=3" in found.what
+
+
+def test_who_trains_longer_is_shown():
+    records = paired("static", "rigl")
+    steps = {"static": 10, "rigl": 50}
+    (found,) = check(Bundle(HEADER, records, []), lambda r: (steps[r.trial["method"]], []))
+    assert (found.severity, found.what) == (
+        "note",
+        "trains 50 steps, 5 times as many as others here",
+    )
+
+
+def test_weights_copied_to_another_seed_are_an_error():
+    records = paired("static")
+    copied = forged(records[1], digests=records[0].digests)
+    assert len(errors(*records[:1], copied, *records[2:])) == 1
+
+
+# ---------------------------------------------------------------- recomputing and running again
+
+
+@pytest.fixture
+def sent(resonance, place):
+    """Return a trial's record as `resonance run` leaves it, and the file that submits it."""
+    assert resonance("run digits/mlp rigl -s 0.9 --recipe epochs=2").code == 0
+    result = resonance("submit --name me --out mine.jsonl.gz")
+    assert result.code == 0, result.out + result.err
+    assert "pull request" in result.out
+    return next(Store(place / "results").records())
+
+
+def test_zeros_layers_and_operations_are_recomputed_from_the_configuration(sent):
+    from suite.training.recheck import recompute
+
+    assert recompute(sent).problems == []
+    layers = [layer.model_dump() for layer in sent.layers]
+
+    def changed(**values: object) -> list[str]:
+        return recompute(forged(sent, layers=[layers[0] | values, *layers[1:]])).problems
+
+    assert any("zeros, not" in p for p in changed(zeros=layers[0]["zeros"] - 2))
+    assert not any("zeros, not" in p for p in changed(zeros=layers[0]["zeros"] - 1))
+    assert any("FLOPs, not" in p for p in changed(flops=1.0))
+    assert any("not those of digits/mlp" in p for p in changed(shape=[1, 40_000]))
+    for name in ("inference", "training"):
+        flops = sent.flops | {name: sent.flops[name] / 2}
+        assert any(name in p for p in recompute(forged(sent, flops=flops)).problems)
+
+
+def test_a_trial_that_is_run_again_ends_bit_by_bit_alike(resonance, sent):
+    result = resonance("leaderboard check mine.jsonl.gz --rerun any")
+    assert result.code == 0
+    assert "run again here: equal" in result.out
+
+
+def test_a_figure_that_was_made_up_is_found_by_running_again(resonance, sent):
+    better = forged(sent, metrics=sent.metrics | {"test_accuracy": 0.999})
+    write_bundle([better], HEADER, Path("better.jsonl.gz"))
+    assert resonance("leaderboard check better.jsonl.gz").code == 0
+    result = resonance("leaderboard check better.jsonl.gz --rerun", sent.key[:6], "--json")
+    assert result.code == 1
+    found = [f for f in json.loads(result.out)["findings"] if f["severity"] == "error"]
+    assert "on a machine of the same kind" in found[0]["what"]
+    assert found[1]["what"].startswith("test_accuracy 0.999, here 0.")
+
+
+def test_other_versions_excuse_a_difference():
+    record = sample()
+    again = forged(record, metrics={"test_accuracy": 0.8}, environment={"torch": "9.9"})
+    found = compare_rerun(record, again)
+    assert {f.severity for f in found} == {"warning"}
+    assert "torch '2.11', here '9.9'" in found[0].what
+
+
+def test_what_has_errors_is_not_written(resonance, store):
+    wrong = done(make_trial())  # its layers are not those of the task
+    store.write(wrong.key, {"record.json": wrong.to_json()})
+    result = resonance("submit --name me --out mine.jsonl.gz")
+    assert result.code == 1
+    assert "the layers are not those of digits/mlp" in result.out
+    assert not Path("mine.jsonl.gz").exists()
+
+
+@pytest.mark.parametrize("line", [
+    "submit --name me --out mine.zip", "submit --name me --out x.jsonl.gz --task digits/mlq",
+    "submit --name me --out x.jsonl.gz", "leaderboard check nowhere.jsonl.gz",
+])  # fmt: skip
+def test_what_cannot_be_sent_or_checked_is_refused_in_one_line(resonance, line):
+    assert resonance(line).complaint
