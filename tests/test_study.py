@@ -3,8 +3,9 @@ from typing import Any
 import pytest
 import yaml
 
-from suite.config import Study, load_study, shipped_studies
+from suite import registry
 from suite.errors import InvalidInput
+from suite.study import Study, load_study, shipped_studies
 
 STUDY: dict[str, Any] = {
     "name": "small",
@@ -168,3 +169,22 @@ def test_a_study_written_as_yaml_and_read_again_has_the_same_trials(tmp_path):
     again = load_study(str(path))
     assert again == study
     assert [t.key for t in again.trials()] == [t.key for t in study.trials()]
+
+
+def test_a_study_names_its_plugins_from_its_own_folder(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    plugin = tmp_path / "mine" / "toy.py"
+    plugin.write_text(
+        "from suite.declare import Method\n"
+        'METHOD = Method("toy", "ours", title="Toy", summary="none", implementation="Toy",\n'
+        '                family="dense", dense=True)\n'
+    )
+    file = tmp_path / "study.yaml"
+    asked = STUDY | {"methods": ["toy"], "plugins": ["mine/toy.py"]}
+    file.write_text(yaml.safe_dump(asked))
+    monkeypatch.chdir("/")
+    assert {trial.method for trial in load_study(str(file)).trials()} == {"toy"}
+    assert registry.plugins() == [str(plugin.resolve())]
+    file.write_text(yaml.safe_dump(asked | {"plugins": ["none.py"]}))
+    with pytest.raises(InvalidInput, match=r"plugin .*none\.py: there is no such file"):
+        load_study(str(file))

@@ -1,0 +1,1 @@
+"""Tuning: a fair search for each method's hyperparameters, on validation data alone."""

@@ -1,0 +1,189 @@
+"""Search spaces: from what methods and recipes declare to dimensions, and back to settings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from suite import registry
+from suite.declare import Hyperparameter, Method, Search, unknown
+from suite.errors import InvalidInput
+from suite.tuning.document import Dimension
+from tasks.task import Task
+
+NUMBER = "number"
+Part = Literal["hyperparameters", "recipe"]
+Chosen = dict[str, bool | int | float | str]
+Configuration = dict[str, dict[str, Any]]
+"""What a trial is given: ``hyperparameters`` and ``recipe``, by name."""
+
+DEFAULT: Configuration = {"hyperparameters": {}, "recipe": {}}
+
+
+def search_space(
+    method: Method, tasks: Sequence[Task], tuned_recipe: Sequence[str] = ()
+) -> list[Dimension]:
+    """Return the dimensions in which a method is tuned, those that others depend on first.
+
+    Raises:
+        InvalidInput: the method declares none and no field of the recipe is named, or a field
+            that is named cannot be tuned.
+    """
+    found = [
+        dimension
+        for parameter in method.hyperparameters
+        for dimension in _dimensions(parameter, "hyperparameters")
+    ]
+    fields = {field.name: field for field in tasks[0].hyperparameters}
+    for name in tuned_recipe:
+        if name not in fields:
+            task = tasks[0].name
+            raise InvalidInput(unknown("recipe field", name, fields, of=task, see=f"info {task}"))
+        dimensions = _dimensions(fields[name], "recipe")
+        if not dimensions:
+            raise InvalidInput(
+                f"--recipe {name}: the field declares no search space; set it with {name}=VALUE, "
+                f"or tune {', '.join(n for n, f in fields.items() if _dimensions(f, 'recipe'))}"
+            )
+        found += dimensions
+    if not found:
+        raise InvalidInput(
+            f"method {method.name} has nothing to tune: name fields of the recipe "
+            "(--recipe learning_rate,weight_decay), or leave it out"
+        )
+    return _in_order(_reachable(found, method))
+
+
+def _dimensions(parameter: Hyperparameter, part: Part) -> list[Dimension]:
+    search = parameter.search_space()
+    if search is None or len(search.choices) == 1:
+        return []
+    name = parameter.name
+    if search.choices:
+        choices = dict.fromkeys((*search.choices, parameter.default))
+        return [_dimension(parameter, part, search, choices=tuple(choices))]
+    if not parameter.words:
+        return [_dimension(parameter, part, search)]
+    kind = f"{name}.kind"
+    return [
+        Dimension(
+            name=kind,
+            parameter=name,
+            part=part,
+            choices=(*parameter.words, NUMBER),
+            when=_condition(search),
+        ),
+        _dimension(parameter, part, replace(search, when=(kind, NUMBER))),
+    ]
+
+
+def _dimension(
+    parameter: Hyperparameter, part: Part, search: Search, choices: tuple[Any, ...] = ()
+) -> Dimension:
+    return Dimension(
+        name=parameter.name,
+        parameter=parameter.name,
+        part=part,
+        low=search.low,
+        high=search.high,
+        log=search.log,
+        step=search.step,
+        whole=parameter.type is int,
+        choices=choices,
+        when=_condition(search),
+    )
+
+
+def _condition(search: Search) -> Any:
+    """Return when a dimension is searched; its model checks the types."""
+    return search.when
+
+
+def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
+    """Settle what depends on a hyperparameter that is not searched: always there, or never."""
+    defaults, names = method.resolve({}), {dimension.name for dimension in found}
+    kept = []
+    for dimension in found:
+        if (when := dimension.when) is None or when[0] in names:
+            kept.append(dimension)
+        elif defaults.get(when[0]) == when[1]:
+            kept.append(dimension.model_copy(update={"when": None}))
+    return kept
+
+
+def _in_order(found: list[Dimension]) -> list[Dimension]:
+    """Return the dimensions with each after the one that it depends on, else as declared.
+
+    Raises:
+        InvalidInput: some depend on each other, or two have one name.
+    """
+    placed: dict[str, Dimension] = {}
+    waiting = list(found)
+    while waiting:
+        ready = next((d for d in waiting if d.when is None or d.when[0] in placed), None)
+        if ready is None or ready.name in placed:
+            names = ", ".join(dimension.name for dimension in waiting)
+            raise InvalidInput(f"search spaces: {names} depend on each other or are there twice")
+        placed[ready.name] = ready
+        waiting.remove(ready)
+    return list(placed.values())
+
+
+def active(dimension: Dimension, chosen: Mapping[str, object]) -> bool:
+    """Return whether a dimension means something, given the values of those before it."""
+    return dimension.when is None or chosen.get(dimension.when[0]) == dimension.when[1]
+
+
+def default_point(space: Sequence[Dimension], method: Method, tasks: Sequence[Task]) -> Chosen:
+    """Return the default configuration's place in a space, as far as it lies in it.
+
+    A default outside the range that is searched has no place, nor has a recipe field whose default
+    differs between the tasks: the default configuration itself is what it is all the same.
+    """
+    values = dict(method.resolve({}))
+    recipes = [task.resolve({}) for task in tasks]
+    point: Chosen = {}
+    for dimension in space:
+        if dimension.part == "recipe":
+            found = {repr(recipe[dimension.parameter]) for recipe in recipes}
+            value: Any = recipes[0][dimension.parameter] if len(found) == 1 else None
+        else:
+            value = values[dimension.parameter]
+        if dimension.name != dimension.parameter:
+            value = value if isinstance(value, str) else NUMBER
+        if active(dimension, point) and _lies_in(dimension, value):
+            point[dimension.name] = value
+    return point
+
+
+def _lies_in(dimension: Dimension, value: Any) -> bool:
+    if dimension.choices:
+        return value in dimension.choices
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    assert dimension.low is not None
+    assert dimension.high is not None
+    if not dimension.low <= value <= dimension.high:
+        return False
+    steps = (value - dimension.low) / dimension.step if dimension.step else 0.0
+    return abs(steps - round(steps)) < 1e-9
+
+
+def configuration(space: Iterable[Dimension], chosen: Mapping[str, Any]) -> Configuration:
+    """Return what a trial is given for the values chosen in a space."""
+    found: Configuration = {"hyperparameters": {}, "recipe": {}}
+    for dimension in space:
+        if dimension.name not in chosen:
+            continue
+        value = chosen[dimension.name]
+        if dimension.name != dimension.parameter and value == NUMBER:
+            continue
+        found[dimension.part][dimension.parameter] = value
+    return found
+
+
+def spaces_of(
+    methods: Sequence[str], tasks: Sequence[str], tuned_recipe: Sequence[str] = ()
+) -> dict[str, list[Dimension]]:
+    """Return the search space of each method; raises as `search_space` does."""
+    chosen = [registry.tasks()[name] for name in tasks]
+    return {name: search_space(registry.methods()[name], chosen, tuned_recipe) for name in methods}

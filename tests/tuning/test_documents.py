@@ -1,0 +1,86 @@
+"""The document of a tuning and its charts: read without torch and Optuna."""
+
+import subprocess
+import sys
+
+import pytest
+
+from leaderboard.tuning_charts import tuning_charts
+from suite.errors import InvalidInput
+from suite.results.documents import save_document
+from suite.tuning.document import Final, load_tuning, save_tuning, tunings
+from tests.tuning.sample import settings, tuning
+
+
+def test_a_document_is_read_as_it_was_saved(store):
+    save_tuning(store, tuning())
+    assert load_tuning(store, "t") == tuning()
+    assert tunings(store) == [tuning()]
+    assert load_tuning(store, "other") is None
+
+
+def test_runs_of_a_winner_are_tuned_and_those_of_a_default_that_won_are_not():
+    won = tuning(final=Final(winner=["a" * 16], default=["b" * 16]))
+    assert won.tuned_keys() == {"a" * 16: ()}
+    assert tuning(final=Final(winner=["b" * 16], default=["b" * 16])).tuned_keys() == {}
+    assert tuning().tuned_keys() == {}
+
+
+@pytest.mark.parametrize("content", [{}, [], {"schema_version": 1, "settings": {}}])
+def test_what_is_no_tuning_is_refused(store, content):
+    save_document(store, "tuning", "t", content)
+    with pytest.raises(InvalidInput, match=r"tuning/t\.json is no tuning"):
+        tunings(store)
+
+
+def test_a_document_of_a_newer_program_is_refused(store):
+    save_document(store, "tuning", "t", {"schema_version": 99})
+    with pytest.raises(InvalidInput, match="schema version 99"):
+        load_tuning(store, "t")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"methods": []}, "methods: the list is empty"),
+        ({"tasks": []}, "tasks: the list is empty"),
+        ({"methods": ["rigl", "rigl"]}, "rigl is given twice"),
+        ({"methods": ["rigle"]}, "did you mean rigl"),
+        ({"objectives": ["accuracies"]}, "did you mean accuracy"),
+        ({"sampler": "cma"}, "--sampler cma: give one of tpe, random, qmc, gp, nsgaii"),
+        ({"pruner": "asha"}, "--pruner asha: give one of none, median, hyperband"),
+        ({"budget": 0}, "budget=0"),
+        ({"seeds": []}, "seeds"),
+        ({"name": "../x"}, "name='../x'"),
+        ({"final_seeds": [1000]}, r"seeds \[1000\] are both tuned on and tested"),
+        ({"pruner": "median", "objectives": ["accuracy", "train_flops"]}, "--pruner median"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused_in_one_line(given, complaint):
+    with pytest.raises(InvalidInput, match=complaint) as error:
+        settings(**given)
+    assert "\n" not in str(error.value)
+
+
+def test_every_kind_of_chart_is_drawn_from_the_document_alone():
+    charts = tuning_charts(tuning())
+    kinds = ("history", "importance", "slice", "parallel", "contour", "front")
+    assert list(charts) == [f"rigl-{kind}" for kind in kinds]
+    assert all(chart.to_dict()["$schema"] for chart in charts.values())
+    history = charts["rigl-history"].to_dict()
+    (rows,) = history["datasets"].values()
+    assert [(row["number"], row["best"], row["kind"]) for row in rows] == [
+        (0, 0.7, "default"), (1, 0.9, "winner"), (2, 0.9, "trial"),
+    ]  # fmt: skip
+
+
+def test_a_chart_without_data_is_left_out():
+    assert tuning_charts(tuning(trials=[], importance={}, winner=None, front=[])) == {}
+
+
+def test_neither_torch_nor_optuna_is_needed_to_read_and_draw():
+    code = (
+        "import sys; import leaderboard.tuning_charts; "
+        "assert not {'torch', 'optuna'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

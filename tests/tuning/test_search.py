@@ -1,0 +1,161 @@
+"""Tunings that run: what they do, find, refuse and leave."""
+
+import json
+
+import pytest
+
+from leaderboard.tables import build_boards
+from suite.results.store import Store
+from suite.tuning import search
+from suite.tuning.document import load_tuning
+
+SHORT = "--task digits/mlp --recipe epochs=1 --engine inline --seeds 1"
+
+
+def tuned(place, name: str, store: str = "results"):
+    return load_tuning(Store(place / store), name)
+
+
+def test_winner_and_default_are_tested_on_fresh_seeds_and_the_search_never(resonance, place):
+    result = resonance(f"tune rigl {SHORT} --budget 5 --final-seeds 2 --name t")
+    assert (result.code, result.err) == (0, "")
+    found = tuned(place, "t")
+    one, store = found.methods["rigl"], Store(place / "results")
+    assert [trial.number for trial in one.trials] == list(range(5))
+    assert one.trials[0].hyperparameters == {}
+    best = max(one.trials, key=lambda trial: (trial.values[0], -trial.number))
+    assert one.winner == best.number
+    searched = [store.read(key) for trial in one.trials for key in trial.keys]
+    assert {record.trial["seed"] for record in searched} == {1000}
+    assert not [m for record in searched for m in record.metrics if m.startswith("test_")]
+    tested = [store.read(key) for key in (*one.final.winner, *one.final.default)]
+    assert {record.trial["seed"] for record in tested} == {0, 1}
+    assert all("test_accuracy" in record.metrics for record in tested)
+    assert tested[0].trial["hyperparameters"] == store.read(best.keys[0]).trial["hyperparameters"]
+    boards, _ = build_boards(store.records(), found.tuned_keys())
+    shown = {
+        run.key for board in boards for _, row in board.rows for c in row if c for run in c.runs
+    }
+    assert shown == {*one.final.winner, *one.final.default}
+    assert "optuna-dashboard" in result.out
+    if one.winner:
+        assert "on fresh seeds" in result.out
+
+
+def test_a_repeated_search_finds_the_same_and_a_larger_budget_goes_on(
+    resonance, place, monkeypatch
+):
+    line = f"tune rigl {SHORT} --final-seeds 0 --name t"
+    resonance(f"{line} --budget 6 --store whole")
+    resonance(f"{line} --budget 3 --store parts")
+    ran = []
+    run = search.run
+    monkeypatch.setattr(
+        search, "run", lambda trials, *rest: ran.extend(trials) or run(trials, *rest)
+    )
+    resonance(f"{line} --budget 6 --store parts")
+    assert len({trial.key for trial in ran}) == 3
+    whole, parts = tuned(place, "t", "whole"), tuned(place, "t", "parts")
+    assert whole.methods == parts.methods
+    assert whole.methods["rigl"].final is None
+
+
+def test_every_method_gets_the_same(resonance, place):
+    resonance(
+        f"tune static dense {SHORT} --recipe learning_rate --budget 3 -s 0.8 -s 0.9 "
+        "--final-seeds 1 --name t"
+    )
+    found = tuned(place, "t")
+    assert {name: len(one.trials) for name, one in found.methods.items()} == {
+        "static": 3, "dense": 3,
+    }  # fmt: skip
+    static, dense = found.methods["static"], found.methods["dense"]
+    assert [len(trial.keys) for trial in static.trials] == [2, 2, 2]
+    assert [len(trial.keys) for trial in dense.trials] == [1, 1, 1]
+    assert all("learning_rate" in trial.recipe for trial in static.trials[1:])
+
+
+def test_several_objectives_give_a_front(resonance, place):
+    result = resonance(
+        f"tune magnitude {SHORT} --objectives accuracy,train_flops --budget 5 --final-seeds 0 "
+        "--name t"
+    )
+    one = tuned(place, "t").methods["magnitude"]
+    assert all(len(trial.values) == 2 for trial in one.trials)
+    for number in one.front:
+        accuracy, flops = one.trials[number].values
+        assert not [t for t in one.trials if t.values[0] >= accuracy and t.values[1] < flops]
+        assert f"front {number}" in result.out
+
+
+def test_a_trial_is_stopped_between_its_seeds_and_the_default_never(resonance, place):
+    resonance(
+        "tune static --task digits/mlp --recipe epochs=1 --recipe learning_rate --engine inline "
+        "--seeds 2 --budget 12 --pruner median --final-seeds 0 --name t"
+    )
+    one = tuned(place, "t").methods["static"]
+    lengths = {trial.state: {len(trial.keys)} for trial in one.trials}
+    assert lengths == {"complete": {2}, "pruned": {1}}
+    assert one.trials[0].state == "complete"
+    assert one.trials[one.winner].state == "complete"
+
+
+def test_training_that_diverges_is_a_failed_trial_and_never_wins(resonance, place):
+    result = resonance(
+        f"tune rigl {SHORT} --recipe learning_rate=1e9 --budget 2 --final-seeds 0 --name t"
+    )
+    one = tuned(place, "t").methods["rigl"]
+    assert [trial.state for trial in one.trials] == ["failed", "failed"]
+    assert all("loss is" in trial.reason for trial in one.trials)
+    assert one.winner is None
+    assert result.code == 1
+    assert "no trial was completed" in result.out
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("", "tasks: the list is empty"),
+        ("--task digits/mlpp", "did you mean digits/mlp"),
+        ("--task digits/mlp --budget 0", "budget=0"),
+        ("--task digits/mlp --seeds 0", "--seeds 0: give 1 to"),
+        ("--task digits/mlp --objectives ,", "the list is empty"),
+        ("--task digits/mlp --recipe epochs", "declares no search space"),
+        ("--task digits/mlp --recipe epoch=1", "did you mean epochs"),
+        ("--task digits/mlp -s 1.5", "sparsity=1.5"),
+        ("--task digits/mlp --recipe validation=0", "leaves no validation split"),
+        ("--task digits/mlp --store memory://r", "is not a folder"),
+        ("--task digits/mlp --storage /proc/x/t.journal", "cannot be used"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anything_is_written(
+    resonance, place, more, complaint
+):
+    result = resonance(f"tune rigl --engine inline {more}")
+    assert complaint in result.complaint
+    assert list(place.iterdir()) == []
+
+
+def test_a_search_space_that_has_changed_is_refused_and_the_study_untouched(
+    resonance, place, monkeypatch
+):
+    line = f"tune rigl {SHORT} --budget 2 --final-seeds 0 --name t"
+    resonance(line)
+    journal = place / "results" / "tuning" / "t.journal"
+    before = journal.read_bytes()
+    spaces = search.spaces_of
+
+    def changed(*given):
+        found = spaces(*given)
+        found["rigl"][2] = found["rigl"][2].model_copy(update={"high": 0.9})
+        return found
+
+    monkeypatch.setattr(search, "spaces_of", changed)
+    result = resonance(line)
+    assert "stored 0.05 to 0.6, now 0.05 to 0.9" in result.complaint
+    assert journal.read_bytes() == before
+
+
+def test_the_document_is_printed_for_programs(resonance, place):
+    result = resonance(f"tune rigl {SHORT} --budget 1 --final-seeds 0 --name t --json")
+    assert json.loads(result.out) == tuned(place, "t").model_dump(mode="json")
