@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suite.declare import load
+from suite.discover import load
 from suite.errors import InvalidInput
 from tasks.task import Dataset, Task
 
@@ -91,3 +91,11 @@ def _reference(task: Task) -> str:
     if module.endswith(".py") and not Path(module).is_absolute():
         return f"{Path(task.origin).parent / module}:{name}"
     return task.model
+
+
+def own_files(task: Task, dataset: Dataset) -> list[Path]:
+    """Return the files of code or declarations, outside of packages, that a task is made from."""
+    references = [_reference(task), *(v for v in dataset.options.values() if isinstance(v, str))]
+    named = [reference.rpartition(":")[0] for reference in references]
+    files = {Path(name) for name in (*named, task.origin, dataset.origin)}
+    return sorted(file for file in files if file.suffix in (".py", ".yaml", ".yml"))

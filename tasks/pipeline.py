@@ -2,112 +2,14 @@
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from suite.declare import load
+from suite.discover import load
 from suite.errors import InvalidInput
-from suite.seeds import derive_seed
-from tasks.batches import Batch, Feed, MemoryFeed, TextFeed
+from tasks.data import Arrays, Data, Split, TextSplit, prepared, stratified, training_examples
 from tasks.task import Dataset
-
-PLACES_AT_ONCE = 2**14
-"""Characters of a text that are evaluated at once."""
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """A dataset as stored: inputs [n, *shape] (uint8 counts as x/255) and labels int64 [n].
-
-    A text's inputs are characters by number, int64 [n, length], in consecutive windows, and its
-    labels the characters that follow each, of the same shape.
-    """
-
-    train_x: Tensor
-    train_y: Tensor
-    test_x: Tensor
-    test_y: Tensor
-
-
-@dataclass(frozen=True)
-class Split:
-    """Examples in memory, on the device.
-
-    Attributes:
-        x: normalised inputs, float32 [n, *shape]; characters, int64 [n, length], of a text.
-        y: labels, int64 [n]; [n, length] of a text.
-    """
-
-    x: Tensor
-    y: Tensor
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the examples are, and training happens."""
-        return self.y.device
-
-    @property
-    def streamed(self) -> bool:
-        """Whether inputs are read from files batch by batch, and there is no `x` of all of them."""
-        return False
-
-    def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all examples in order, `size` at a time, as they are evaluated."""
-        yield from zip(self.x.split(size), self.y.split(size), strict=True)
-
-    def pool(self, count: int, seed: int) -> "Split":
-        """Return `count` examples drawn without replacement (all, where there are fewer)."""
-        chosen = draw_pool(len(self), count, seed).to(self.device)
-        return Split(self.x[chosen], self.y[chosen])
-
-    def feed(self, recipe: Mapping[str, Any], seed: int) -> Feed:
-        """Return what gives out the batches of training.
-
-        Raises:
-            InvalidInput: the recipe's augmentation does not fit the examples.
-        """
-        return MemoryFeed(self.x, self.y, recipe, seed)
-
-
-@dataclass(frozen=True)
-class TextSplit(Split):
-    """Windows of a text, one after the other."""
-
-    def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all windows in order, fewer at a time the longer they are: all places count."""
-        yield from super().batches(max(1, min(size, PLACES_AT_ONCE // self.x.shape[1])))
-
-    def feed(self, recipe: Mapping[str, Any], seed: int) -> Feed:
-        """Return what gives out the batches of training: windows that begin anywhere."""
-        return TextFeed(self.x, self.y, recipe, seed)
-
-
-@dataclass(frozen=True)
-class Data:
-    """The three splits of a trial. `validation` is empty where all of train is trained on."""
-
-    train: Split
-    validation: Split
-    test: Split
-    checksum: str
-
-
-def draw_pool(examples: int, count: int, seed: int) -> Tensor:
-    """Return which examples a pool holds: int64 [min(count, examples)], a function of the seed."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, "pool"))
-    return torch.randperm(examples, generator=generator)[:count]
-
-
-def training_examples(dataset: Dataset, validation: float) -> int:
-    """Return how many examples are trained on; known without loading anything."""
-    return dataset.train - round(dataset.train * validation)
 
 
 def checksum(arrays: Arrays) -> str:
@@ -125,13 +27,19 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
     Raises:
         InvalidInput: it cannot be found or read, or is not what the declaration says.
     """
-    arrays: Arrays = load(dataset.load, dataset.origin)(dataset)
+    arrays = load(dataset.load, dataset.origin)(dataset)
+    if not isinstance(arrays, Arrays):
+        raise InvalidInput(
+            f"dataset {dataset.name}: {dataset.load} returned {type(arrays).__name__}; it must "
+            "return tasks.data.Arrays"
+        )
     expected = ((dataset.train, *dataset.shape), (dataset.test, *dataset.shape))
     found = (tuple(arrays.train_x.shape), tuple(arrays.test_x.shape))
     if found != expected:
         raise InvalidInput(
             f"dataset {dataset.name}: inputs of shape {found[0]} and {found[1]} were read, "
-            f"{expected[0]} and {expected[1]} are declared; replace the files"
+            f"{expected[0]} and {expected[1]} are declared; "
+            "replace the files, or mend the declaration"
         )
     _check_values(dataset, "training", arrays.train_x, arrays.train_y)
     _check_values(dataset, "test", arrays.test_x, arrays.test_y)
@@ -194,36 +102,3 @@ def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data
         test=make(test_x.to(device), arrays.test_y.to(device)),
         checksum=digest,
     )
-
-
-def prepared(x: Tensor, dataset: Dataset) -> Tensor:
-    """Return inputs as a model gets them: normalised, float32; a text's characters as they are."""
-    if dataset.kind == "text":
-        return x
-    values = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-    shape = (-1, *[1] * (len(dataset.shape) - 1))
-    mean, std = (torch.tensor(v, device=x.device).view(shape) for v in (dataset.mean, dataset.std))
-    return (values - mean) / std
-
-
-def stratified(labels: Tensor, held_out: int, name: str) -> tuple[Tensor, Tensor]:
-    """Return the indices kept and held out for validation, each in ascending order.
-
-    Raises:
-        InvalidInput: some class has too few examples to be in both.
-    """
-    everything = torch.arange(len(labels))
-    if held_out == 0:
-        return everything, everything[:0]
-    from sklearn.model_selection import train_test_split
-
-    try:
-        kept, held = train_test_split(
-            everything.numpy(),
-            test_size=held_out,
-            stratify=labels.numpy(),
-            random_state=derive_seed(name, "validation") % 2**32,
-        )
-    except ValueError as error:
-        raise InvalidInput(f"validation: {held_out} examples of {name}: {error}") from error
-    return torch.from_numpy(kept).sort().values, torch.from_numpy(held).sort().values

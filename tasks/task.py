@@ -17,7 +17,7 @@ class Dataset(Declared):
 
     Attributes:
         load: ``module:function`` (or ``:function`` in the declaring file) of a function
-            Dataset → `tasks.pipeline.Arrays`, or → `tasks.stream.Files` for a stream.
+            Dataset → `tasks.data.Arrays`, or → `tasks.stream.Files` for a stream.
         shape: of one example as the model gets it.
         classes: number of classes, or of characters.
         train, test: number of examples.
@@ -60,6 +60,7 @@ class Task(Declared, Configurable):
         metric: what the leaderboard ranks by: accuracy, or bits_per_character.
         compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
             true connectivity is known; empty where it is not.
+        fingerprint: of a user's own model file, so that an edited one is another trial.
     """
 
     title: str = field(kw_only=True)
@@ -69,6 +70,7 @@ class Task(Declared, Configurable):
     recipe: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     metric: str = field(default="accuracy", kw_only=True)
     compare: str = field(default="", kw_only=True)
+    fingerprint: str = field(default="", kw_only=True)
     setting: ClassVar[str] = "recipe field"
     hyperparameters: tuple[Hyperparameter, ...] = field(init=False)
 

@@ -82,9 +82,18 @@ def read_task_file(path: Path) -> list[Declared]:
         recipe=blank.check(recipe),
         metric="bits_per_character" if dataset.kind == "text" else "accuracy",
         revision=content.get("revision", 1),
+        fingerprint=_model_digest(path, model),
         origin=str(path.resolve()),
     )
     return [dataset, task]
+
+
+def _model_digest(path: Path, model: str) -> str:
+    """Return a digest of the file that defines the model; empty where a module does."""
+    file = path.parent / model.rpartition(":")[0]
+    if file.suffix != ".py" or not file.is_file():  # a missing one is refused when it is needed
+        return ""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -261,7 +270,7 @@ def _text(name: str, data: dict[str, Any], path: Path) -> Described:
 
 def _torch(name: str, data: dict[str, Any], path: Path) -> Described:
     """Describe two torch datasets, `train` and `test`, as ``module:name`` or ``file.py:name``."""
-    from suite.declare import load
+    from suite.discover import load
 
     options, found = {}, {}
     for which in ("train", "test"):

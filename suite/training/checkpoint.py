@@ -12,29 +12,21 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from suite.config import Trial
 from suite.errors import Interrupted
+from suite.sparsity.rounds import Position
 from suite.training.curves import Curves
 from suite.training.interval import Interval
+from suite.training.keeper import Keeper
 from suite.training.loop import Training
 from suite.training.packing import pack, unpack
-from suite.training.rounds import Position
+from tasks.build import own_files
 
 FORMAT = "1"
-
-
-class Keeper(Protocol):
-    """Where one trial's checkpoint is kept: the latest replaces the one before, or fails whole."""
-
-    def read(self) -> bytes | None:
-        """Return the checkpoint; None if there is none."""
-
-    def write(self, content: bytes) -> None:
-        """Put a checkpoint in the place of the one before."""
 
 
 class Saver:
@@ -195,13 +187,9 @@ def code_digest(trial: Trial) -> str:
     Half a training by one version and half by another would be the result of neither.
     """
     digest = hashlib.sha256(_own_code().encode())
-    for origin in (
-        trial.method_declaration.origin,
-        trial.task_declaration.origin,
-        trial.dataset_declaration.origin,
-    ):
-        path = Path(origin)
-        if path.suffix == ".py" and path.is_file():
+    method = trial.method_declaration.origin
+    for path in (Path(method), *own_files(trial.task_declaration, trial.dataset_declaration)):
+        if path.is_file():  # others are modules of the project or of an installed package
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

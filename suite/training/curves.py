@@ -1,7 +1,8 @@
 """What happened during a trial, as one long table."""
 
 import io
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -19,7 +20,13 @@ class Curves:
     def add(
         self, step: int, series: str, value: float | Sequence[float], layer: str | None = None
     ) -> None:
-        """Add one value, or several at once."""
+        """Add one value, or several at once; `layer` is a name.
+
+        Raises:
+            TypeError: a value is no number, or the layer is none of this: at once, not at the end.
+        """
+        if layer is not None and not isinstance(layer, str):
+            raise TypeError(f"report(…, layer): give the layer's name, not {type(layer).__name__}")
         values = value if isinstance(value, Sequence) else [value]
         for index, item in enumerate(values):
             self.rows.append((self.round, step, series, layer or "", index, float(item)))
@@ -27,6 +34,27 @@ class Curves:
     def last(self, series: str) -> float:
         """Return the latest value of a series of the network."""
         return next(row[-1] for row in reversed(self.rows) if row[2:5] == (series, "", 0))
+
+    def churn(self, sizes: Mapping[str, int]) -> float | None:
+        """Return the mean over updates of dropped weights as a share of those active before.
+
+        `sizes` are the layers' numbers of weights. The first masks are no update. None where
+        connectivity was never updated.
+        """
+        dropped: defaultdict[tuple[int, int], float] = defaultdict(float)
+        active: defaultdict[tuple[int, int], float] = defaultdict(float)
+        for round_, step, series, layer, _, value in self.rows:
+            if step == 0 or layer not in sizes:
+                continue
+            if series == "dropped":
+                dropped[round_, step] += value
+                active[round_, step] += value
+            elif series == "grown":
+                active[round_, step] -= value
+            elif series == "density":
+                active[round_, step] += round(value * sizes[layer])
+        shares = [dropped[at] / active[at] for at in dropped if active[at] > 0]
+        return sum(shares) / len(shares) if shares else None
 
     def to_parquet(self) -> bytes:
         """Return the table as a Parquet file."""

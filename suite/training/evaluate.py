@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suite.sparsity.layers import PRUNABLE
+from tasks.data import Split
 from tasks.objective import flat
-from tasks.pipeline import Split
 
 EVALUATION_BATCH = 1000
 CALIBRATION_BINS = 15

@@ -19,8 +19,8 @@ from suite.training.parallel import Processes
 from suite.training.recipe import LearningRate
 from suite.training.seeding import seed_step
 from tasks.batches import Batch, Epoch
+from tasks.data import Data
 from tasks.objective import cross_entropy
-from tasks.pipeline import Data
 
 CHECK_EVERY_ON_GPU = 50
 """Steps between two looks at the loss where a look waits for the device."""

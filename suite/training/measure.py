@@ -20,7 +20,7 @@ from suite.training.robustness import (
     pixel_space,
 )
 from suite.training.units import SAMPLE, dead_units
-from tasks.pipeline import Split
+from tasks.data import Split
 from tasks.task import Dataset
 
 CORRUPTED = "test_accuracy_corrupted"

@@ -7,7 +7,6 @@ random is a function of seed and layer, so all processes decide the same masks b
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from suite.errors import InvalidInput, TrialFailed
 from suite.seeds import derive_seed
+from suite.training.keeper import Keeper
 from tasks.batches import Batch
-
-if TYPE_CHECKING:
-    from suite.training.checkpoint import Keeper
 
 
 class Processes:
@@ -84,7 +81,7 @@ class Processes:
                 "decisions are not a function of gradients, seed and step"
             )
 
-    def keeper(self, keeper: "Keeper") -> "SharedKeeper":
+    def keeper(self, keeper: Keeper) -> "SharedKeeper":
         """Return where checkpoints are kept: the first process reads and writes for all."""
         return SharedKeeper(self, keeper, self._device)
 
@@ -92,7 +89,7 @@ class Processes:
 class SharedKeeper:
     """A keeper whose content all processes see, also where they do not share a disk."""
 
-    def __init__(self, processes: Processes, keeper: "Keeper", device: torch.device) -> None:
+    def __init__(self, processes: Processes, keeper: Keeper, device: torch.device) -> None:
         self._processes, self._keeper, self._device = processes, keeper, device
 
     def read(self) -> bytes | None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from suite.seeds import derive_seed
 from suite.training.corruptions import KINDS, SEVERITIES, corruptions
-from tasks.pipeline import Split
+from tasks.data import Split
 from tasks.task import Dataset
 
 EPSILON = 8 / 255

@@ -1,31 +1,11 @@
-"""Training in rounds: train, choose the next masks, rewind, train again.
-
-Most methods need one round. Lottery tickets need many; the loop itself knows nothing of that.
-"""
+"""Training in rounds: train, choose the next masks, rewind, train again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 
+from suite.sparsity.rounds import Position
 from suite.training.loop import Training, train
-
-Snapshot = dict[str, torch.Tensor]
-
-
-@dataclass
-class Position:
-    """How far training has come.
-
-    Attributes:
-        round: the round in progress, from 0.
-        step: the last step done of it; 0 before the first.
-        kept: weights and buffers at the rewind step, once it has passed; empty where none is.
-    """
-
-    round: int = 0
-    step: int = 0
-    kept: Snapshot = field(default_factory=dict)
 
 
 def train_rounds(
@@ -40,34 +20,22 @@ def train_rounds(
     under the masks it has just chosen, with a fresh optimizer; learning rate and data order
     continue from that step as they did in the first round. `on_step` hears of every step done.
     """
-    sparsifier = training.sparsifier
-    rewind = sparsifier.rewind_step if sparsifier.rounds > 1 else -1
+    sparsifier, model = training.sparsifier, training.model
     at = position or Position()
-    if rewind == 0 and not at.kept:
-        at.kept = _snapshot(training)
+    at.reached(at.step, sparsifier, model)
 
     def after(step: int) -> None:
-        at.step = step
-        if at.round == 0 and step == rewind:
-            at.kept = _snapshot(training)
+        at.reached(step, sparsifier, model)
         if on_step is not None:
             on_step(at)
 
-    heard = after if on_step is not None or rewind > 0 else None
+    rewinds = sparsifier.rounds > 1 and sparsifier.rewind_step > 0
+    heard = after if on_step is not None or rewinds else None
     training.curves.round = at.round
     train(training, at.step, heard)
-    for number in range(at.round + 1, sparsifier.rounds):
-        sparsifier.end_round(number - 1)
-        training.model.load_state_dict(at.kept)
-        if sparsifier.fresh_weights(number):
-            assert training.redraw is not None
-            training.model.load_state_dict(training.redraw())
+    while at.round + 1 < sparsifier.rounds:
+        at.next_round(sparsifier, model, training.redraw)
         training.optimizer = make_optimizer()
         sparsifier.restart(training.optimizer)
-        training.curves.round = at.round = number
-        at.step = rewind
-        train(training, rewind, heard)
-
-
-def _snapshot(training: Training) -> Snapshot:
-    return {name: value.clone() for name, value in training.model.state_dict().items()}
+        training.curves.round = at.round
+        train(training, at.step, heard)

@@ -15,18 +15,19 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from suite.config import Trial
-from suite.declare import load
+from suite.discover import load
 from suite.errors import InvalidInput, TrialFailed
 from suite.results.record import LayerRecord, Record, to_json
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE
+from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage import Execution
 from suite.training.checkpoint import Saver
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
-from suite.training.evaluate import evaluate, predict, rounded_accuracy
+from suite.training.evaluate import Scores, evaluate, predict, rounded_accuracy
 from suite.training.loop import Training, first_non_finite, training_loss
 from suite.training.measure import TRAINING_PASSES, Measures, measure
 from suite.training.parallel import processes_for
@@ -34,8 +35,9 @@ from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible, seed_global
 from tasks import build
+from tasks.data import Data, Split, training_examples
 from tasks.objective import METRICS
-from tasks.pipeline import Data, load_data, training_examples
+from tasks.pipeline import load_data
 
 KEEP_WEIGHTS_BELOW = 50 * 2**20
 ROUNDING_BITS = (8, 4)
@@ -59,7 +61,8 @@ class Outcome:
             "record.json": self.record.to_json(),
             "curves.parquet": self.curves.to_parquet(),
         }
-        if sum(tensor.nbytes for tensor in self.tensors.values()) <= KEEP_WEIGHTS_BELOW:
+        size = sum(tensor.nbytes for tensor in self.tensors.values())
+        if size <= KEEP_WEIGHTS_BELOW and self.trial.evaluate == "test":
             files["model.safetensors"] = save(self.tensors, {"trial": self.trial.key})
         return files
 
@@ -124,6 +127,10 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
     sparsifier = make_sparsifier(trial)
     sparsifier.execution = Execution(trial.execution, _only_masked(trial, recipe))
     plan = sparsifier.plan
+    if trial.evaluate == "validation" and not plan.validates:
+        raise InvalidInput(
+            "evaluate=validation: validation=0 leaves no validation split; give a share above 0"
+        )
     data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
     width = sparsifier.width(lambda scale: _parameters(trial, scale))
     model = build.place(make_model(trial, width), device, recipe)
@@ -240,7 +247,7 @@ def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> 
             "test": len(data.test),
         },
         digests=digests(tensors),
-        notes=[*_notes(sparsifier.plan), *([stored] if stored else [])],
+        notes=[*_notes(sparsifier.plan), *sparsifier.notes(), *([stored] if stored else [])],
     )
     return Outcome(trial, record, training.curves, tensors)
 
@@ -285,21 +292,24 @@ def _try_model(model: nn.Module, data: Data, trial: Trial) -> ForwardFlops:
 
 
 def _metrics(training: Training, trial: Trial) -> dict[str, float]:
+    metrics = _test_metrics(training, trial) if trial.evaluate == "test" else {}
+    if len(training.data.validation):
+        scores = _scores(training, training.data.validation, "validation")
+        metrics["validation_accuracy"] = scores.accuracy
+    metrics["train_loss"] = training.curves.last("train_loss")
+    sizes = {layer.name: layer.size for layer in training.sparsifier.layers}
+    if (churn := training.curves.churn(sizes)) is not None:
+        metrics["mask_churn"] = churn
+    return metrics
+
+
+def _test_metrics(training: Training, trial: Trial) -> dict[str, float]:
     model, data, task = training.model, training.data, trial.task_declaration
-    test = evaluate(model, data.test)
-    if not math.isfinite(test.nll):
-        layer = first_non_finite(model, data.test.pool(1, trial.seed).x)
-        raise TrialFailed(
-            f"the trained network's test loss is {test.nll}, first in layer '{layer}': training "
-            "diverged at its end"
-        )
+    test = _scores(training, data.test, "test")
     metrics = {"test_accuracy": test.accuracy, "test_nll": test.nll, "test_ece": test.ece}
-    if len(data.validation):
-        metrics["validation_accuracy"] = evaluate(model, data.validation).accuracy
     bits = sorted({*ROUNDING_BITS, *training.sparsifier.rounding_bits}, reverse=True)
     rounded = rounded_accuracy(model, data.test, bits)
     metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
-    metrics["train_loss"] = training.curves.last("train_loss")
     metrics[f"test_{task.metric}"] = METRICS[task.metric](test.accuracy, test.nll)
     if task.compare:
         masks = {layer.name: layer.mask for layer in training.sparsifier.layers}
@@ -307,8 +317,21 @@ def _metrics(training: Training, trial: Trial) -> dict[str, float]:
     return metrics
 
 
+def _scores(training: Training, split: Split, name: str) -> Scores:
+    scores = evaluate(training.model, split)
+    if not math.isfinite(scores.nll):
+        layer = first_non_finite(training.model, split.pool(1, training.seed).x)
+        raise TrialFailed(
+            f"the trained network's {name} loss is {scores.nll}, first in layer '{layer}': "
+            "training diverged at its end"
+        )
+    return scores
+
+
 def _measure(training: Training, trial: Trial) -> Measures:
     """Return what else is measured of the final weights, and put its details on the curves."""
+    if trial.evaluate != "test":
+        return Measures(layers={layer.name: {} for layer in training.sparsifier.layers})
     measured = measure(
         training.model,
         {layer.name: layer.mask for layer in training.sparsifier.layers},

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.declare import load as load_reference
+from suite.discover import load as load_reference
 from suite.errors import InvalidInput
+from tasks.data import Arrays
 from tasks.datasets.folder import held_out
-from tasks.pipeline import Arrays
 from tasks.task import Dataset
 
 

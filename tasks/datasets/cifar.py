@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from suite.errors import InvalidInput
+from tasks.data import Arrays
 from tasks.datasets.files import fetch, members
-from tasks.pipeline import Arrays
 from tasks.task import Dataset
 
 PIXELS = 3 * 32 * 32

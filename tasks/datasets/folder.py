@@ -10,9 +10,9 @@ import torch
 
 from suite.errors import InvalidInput
 from suite.seeds import derive_seed
+from tasks.data import Arrays
 from tasks.datasets.files import cache_folder, locate, verify
 from tasks.datasets.images import by_split, check_empty_classes, contents, open_image, to_array
-from tasks.pipeline import Arrays
 from tasks.task import Dataset
 
 PARTS = ("train_x", "train_y", "test_x", "test_y")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from suite.errors import InvalidInput
-from tasks.pipeline import Arrays
+from tasks.data import Arrays
 from tasks.task import Dataset
 
 FILES = (

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from suite.seeds import derive_seed
-from tasks.pipeline import Arrays
+from tasks.data import Arrays
 from tasks.task import Dataset
 
 CHANCE_DRAWS = 10

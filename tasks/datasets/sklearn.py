@@ -7,8 +7,8 @@ import torch
 
 from suite.errors import InvalidInput
 from suite.seeds import derive_seed
+from tasks.data import Arrays
 from tasks.datasets.files import fetch
-from tasks.pipeline import Arrays
 from tasks.task import Dataset
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from tasks.pipeline import Arrays
+    from tasks.data import Arrays
     from tasks.task import Dataset
 
 
@@ -35,8 +35,8 @@ def load(dataset: "Dataset") -> "Arrays":
     import numpy as np
     import torch
 
+    from tasks.data import Arrays
     from tasks.datasets.folder import held_out
-    from tasks.pipeline import Arrays
 
     options = dataset.options
     table = read_table(Path(options["path"]), options)

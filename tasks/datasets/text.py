@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from suite.errors import InvalidInput
+from tasks.data import Arrays
 from tasks.datasets.files import locate
-from tasks.pipeline import Arrays
 from tasks.task import Dataset
 
 

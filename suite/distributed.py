@@ -1,8 +1,8 @@
-"""One trial on several processes: ``torchrun --nproc-per-node 2 -m suite.training TASK METHOD``.
+"""One trial on several processes: ``torchrun --nproc-per-node 2 -m suite.distributed TASK METHOD``.
 
 Each process (one per GPU, or several on a CPU) takes its share of every batch. The first writes
 the record, under a key of its own: adding gradients up in another order rounds differently.
-A command like `suite.cli`, so it may use what lies before training on the way to a record.
+It is a command, as `suite.cli` is.
 """
 
 import argparse
@@ -45,8 +45,8 @@ def main() -> int:
 def _run(given: argparse.Namespace) -> int:
     if "WORLD_SIZE" not in os.environ:
         raise InvalidInput(
-            "suite.training is started by torchrun: `torchrun --nproc-per-node 2 -m "
-            "suite.training …`; for a single process there is `resonance run`"
+            "suite.distributed is started by torchrun: `torchrun --nproc-per-node 2 -m "
+            "suite.distributed …`; for a single process there is `resonance run`"
         )
     registry.use_plugins(given.plugin)
     trial = Trial.make(
@@ -94,7 +94,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="suite.training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="suite.distributed", description=__doc__)
     parser.add_argument("task")
     parser.add_argument("method")
     parser.add_argument("-s", "--sparsity", type=float, default=0.9)

@@ -1,0 +1,239 @@
+"""The network of SET's published logs, as its protocol trains it: NumPy, float64.
+
+Activations are [units, examples]. All randomness is drawn from one legacy stream
+(`numpy.random.RandomState`), in the order of the published experiment: that is what makes its
+logs repeatable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import blas
+
+Floats = NDArray[np.float64]
+Random = np.random.RandomState
+
+SCALE = 10.0
+"""Initial and regrown weights are standard normal draws divided by it."""
+AT_ONCE = 2048
+"""Connections whose gradients are computed at once, so that they stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How weights move: v ← μ·v − η·g, then w ← w + v − λ·w (the decay is not scaled by η)."""
+
+    rate: float
+    momentum: float
+    decay: float
+
+
+class Layer(Protocol):
+    """The weights between two layers of units, [inputs, outputs], and their velocity."""
+
+    shape: tuple[int, int]
+
+    @property
+    def weights(self) -> Floats:
+        """The weights as a matrix [inputs, outputs]."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Which of them are connected, [inputs, outputs]."""
+
+    def forward(self, a: Floats) -> Floats:
+        """Return wᵀ·a, [outputs, examples]."""
+
+    def backward(self, delta: Floats) -> Floats:
+        """Return w·δ, [inputs, examples]."""
+
+    def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
+        """Move along the gradient of these inputs and errors."""
+
+    def evolve(self, fraction: float, random: Random) -> None:
+        """Replace a share of the connections."""
+
+
+class DenseLayer:
+    """Every weight; gradients are summed over the batch, as published."""
+
+    def __init__(self, inputs: int, outputs: int, random: Random) -> None:
+        self.shape = (inputs, outputs)
+        self.weights: Floats = np.asfortranarray(random.randn(inputs, outputs) / SCALE)
+        self._velocity: Floats = np.zeros_like(self.weights)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """All of them."""
+        return np.ones(self.weights.shape, dtype=np.bool_)
+
+    def forward(self, a: Floats) -> Floats:
+        """Return wᵀ·a."""
+        return self.weights.T @ a
+
+    def backward(self, delta: Floats) -> Floats:
+        """Return w·δ."""
+        return self.weights @ delta
+
+    def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
+        """Move along the gradient; one BLAS call computes μ·v − η·a·δᵀ in place."""
+        self._velocity = blas.dgemm(
+            -how.rate, a.T, delta.T, how.momentum, self._velocity, trans_a=True, overwrite_c=True
+        )
+        self.weights *= 1 - how.decay
+        self.weights += self._velocity
+
+    def evolve(self, fraction: float, random: Random) -> None:
+        """Leave everything connected."""
+
+
+class SparseLayer:
+    """Weights at random places; gradients are averaged over the batch, as published.
+
+    The places are kept in ascending order of ``row · outputs + column``.
+    """
+
+    def __init__(self, inputs: int, outputs: int, epsilon: int, random: Random) -> None:
+        """Draw ε·(inputs + outputs) connections with replacement: a later one replaces an earlier.
+
+        Each is drawn for itself, value, row, column: the stream leaves no room for arrays.
+        """
+        drawn: dict[int, float] = {}
+        for _ in range(epsilon * (inputs + outputs)):
+            value = random.randn() / SCALE
+            row = random.randint(0, inputs)
+            drawn[row * outputs + random.randint(0, outputs)] = value
+        self.shape = (inputs, outputs)
+        places = np.fromiter(drawn, np.int64, len(drawn))
+        values = np.fromiter(drawn.values(), np.float64, len(drawn))
+        self._place(places, values, np.zeros_like(values))
+
+    def _place(self, places: NDArray[np.int64], values: Floats, velocity: Floats) -> None:
+        """Store connections; `_matrix` reads the same values that `descend` moves."""
+        order = np.argsort(places, kind="stable")
+        self.places, self.values, self._velocity = places[order], values[order], velocity[order]
+        self._rows, self._columns = np.divmod(self.places, self.shape[1])
+        starts = np.searchsorted(self._rows, np.arange(self.shape[0] + 1))
+        parts = (self.values, self._columns.astype(np.int32), starts.astype(np.int32))
+        self._matrix = sparse.csr_array(parts, shape=self.shape)
+
+    @property
+    def weights(self) -> Floats:
+        """The weights, zero where nothing is connected."""
+        return self._matrix.toarray()
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where something is connected."""
+        mask = np.zeros(self.shape, dtype=np.bool_)
+        mask.flat[self.places] = True
+        return mask
+
+    def forward(self, a: Floats) -> Floats:
+        """Return wᵀ·a."""
+        return self._matrix.T @ a
+
+    def backward(self, delta: Floats) -> Floats:
+        """Return w·δ."""
+        return self._matrix @ delta
+
+    def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
+        """Move along the gradient at the connected places."""
+        self._velocity *= how.momentum
+        self._velocity -= how.rate / a.shape[1] * self._gradient(a, delta)
+        self.values += self._velocity - how.decay * self.values
+
+    def _gradient(self, a: Floats, delta: Floats) -> Floats:
+        """Return Σ a·δ over the batch at each place: half the time of the whole product a·δᵀ."""
+        gradient = np.empty_like(self.values)
+        for start in range(0, len(gradient), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            inputs, errors = a.take(self._rows[part], 0), delta.take(self._columns[part], 0)
+            np.vecdot(inputs, errors, out=gradient[part])
+        return gradient
+
+    def evolve(self, fraction: float, random: Random) -> None:
+        """Drop the share ζ of positive and of negative weights nearest 0; regrow at random places.
+
+        What is grown has a new random value and no velocity, and may lie where something was
+        dropped. Source: Mocanu et al. 2018, algorithm 1; the bounds as in the published logs.
+        """
+        ordered = np.sort(self.values)
+        count = len(ordered)
+        middle = int(np.abs(ordered).argmin())  # the weight nearest 0
+        low = ordered[int((1 - fraction) * middle)]
+        high = ordered[min(count - 1, int(middle + 1 + fraction * (count - middle - 1)))]
+        kept = (self.values < low) | (self.values > high)
+        places, values, velocity = self.places[kept], self.values[kept], self._velocity[kept]
+        values = np.append(values, random.randn(count - len(values)) / SCALE)
+        while missing := count - len(places):
+            rows = random.randint(0, self.shape[0], size=missing, dtype=np.int32)
+            columns = random.randint(0, self.shape[1], size=missing, dtype=np.int32)
+            new = np.unique(rows.astype(np.int64) * self.shape[1] + columns)
+            places = np.append(places, new[~np.isin(new, places)])
+        self._place(places, values, np.append(velocity, np.zeros(count - len(velocity))))
+
+
+class Network:
+    """Fully connected layers with ReLU units and a sigmoid output, trained on squared errors.
+
+    Attributes:
+        layers: the weights, from input to output.
+        biases: one array per layer.
+    """
+
+    def __init__(self, layers: Sequence[Layer], how: Descent, dropout: float) -> None:
+        self.layers = list(layers)
+        self.biases = [np.zeros(layer.shape[1]) for layer in layers]
+        self._velocities = [np.zeros_like(bias) for bias in self.biases]
+        self._how = how
+        self._dropout = dropout
+
+    def outputs(self, x: Floats) -> Floats:
+        """Return the outputs [classes, examples]; past the first layer z shrinks by the dropout."""
+        a = x
+        for number, (layer, bias) in enumerate(zip(self.layers, self.biases, strict=True)):
+            z = layer.forward(a) + bias[:, None]
+            if number > 0:
+                z *= 1 - self._dropout
+            a = _sigmoid(z) if layer is self.layers[-1] else np.maximum(z, 0, out=z)
+        return a
+
+    def step(self, x: Floats, y: Floats, random: Random) -> None:
+        """Train on a batch: inputs [features, examples], one-hot targets [classes, examples].
+
+        Units are dropped after the ReLU, without scaling up the others; the errors that flow back
+        ignore it. The output's error is taken as if its sigmoid were applied twice. As published.
+        """
+        inputs, open_units = [x], []
+        for layer, bias in zip(self.layers, self.biases, strict=True):
+            z = layer.forward(inputs[-1]) + bias[:, None]
+            if layer is self.layers[-1]:
+                break
+            open_units.append(z > 0)
+            draws = random.rand(*z.T.shape).T  # [examples, units], as the stream has them
+            kept = open_units[-1] & (draws >= self._dropout)
+            inputs.append(np.multiply(z, kept, order="C"))
+        output = _sigmoid(z)
+        slope = _sigmoid(output)
+        deltas = [(output - y) * slope * (1 - slope)]
+        for layer, is_open in zip(self.layers[:0:-1], reversed(open_units), strict=True):
+            deltas.append(layer.backward(deltas[-1]) * is_open)
+        for number, (a, delta) in enumerate(zip(inputs, reversed(deltas), strict=True)):
+            self.layers[number].descend(a, delta, self._how)
+            self._descend_bias(number, delta.mean(1))
+
+    def _descend_bias(self, number: int, gradient: Floats) -> None:
+        how, bias = self._how, self.biases[number]
+        velocity = self._velocities[number] = (
+            how.momentum * self._velocities[number] - how.rate * gradient
+        )
+        bias += velocity - how.decay * bias
+
+
+def _sigmoid(z: Floats) -> Floats:
+    return 1 / (1 + np.exp(-z))
