@@ -8,16 +8,33 @@ from typing import Annotated
 import typer
 
 from suite import __version__, registry
+from suite.commands import leaderboard as leaderboard_commands
 from suite.commands import store as store_commands
 from suite.commands import wandb as wandb_commands
+from suite.commands.ablate import ablate
 from suite.commands.compare import compare
 from suite.commands.doctor import doctor
 from suite.commands.evaluate import evaluate
 from suite.commands.export import export
-from suite.commands.options import DEFAULT_STORE, JsonOption, StoreOption, settings
+from suite.commands.options import (
+    DEFAULT_STORE,
+    AddressOption,
+    EngineOption,
+    GpusOption,
+    JsonOption,
+    MemoryOption,
+    RecipeOption,
+    StoreOption,
+    TimeoutOption,
+    WorkersOption,
+    settings,
+)
+from suite.commands.reproduce import reproduce
 from suite.commands.status import status
+from suite.commands.submit import submit
+from suite.commands.tune import tune
 from suite.commands.wandb import ModeOption, ProjectOption, report, tracker
-from suite.config import Trial, load_study
+from suite.config import Trial
 from suite.console import complain, print_json, print_table, progress_bar, say
 from suite.errors import InvalidInput, TrialFailed
 from suite.execution.engines import EngineName, EngineOptions
@@ -26,6 +43,7 @@ from suite.execution.runner import RETRIES
 from suite.listing import information, listing, with_task_file
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.study import load_study
 from suite.tracking.wandb import PROJECT, Mode
 
 app = typer.Typer(
@@ -36,8 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-board_app = typer.Typer(help="Build a leaderboard from records.", no_args_is_help=True)
-app.add_typer(board_app, name="leaderboard")
+app.add_typer(leaderboard_commands.app, name="leaderboard")
 app.add_typer(store_commands.app, name="store")
 app.add_typer(wandb_commands.app, name="wandb")
 
@@ -126,10 +143,7 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter of the method."),
     ] = None,
-    recipe: Annotated[
-        list[str] | None,
-        typer.Option("--recipe", metavar="NAME=VALUE", help="A field of the task's recipe."),
-    ] = None,
+    recipe: RecipeOption = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16 for forward and backward passes.")
@@ -138,6 +152,12 @@ def run(
     execution: Annotated[
         str, typer.Option(help="masked, csr (non-zero weights alone, on a CPU), or auto.")
     ] = "masked",
+    trainer: Annotated[
+        str, typer.Option(help="A published protocol in place of the training loop.")
+    ] = "",
+    evaluate_on: Annotated[
+        str, typer.Option("--evaluate", help="test, or validation: the test split is not read.")
+    ] = "test",
     store: StoreOption = DEFAULT_STORE,
     overwrite: OverwriteOption = Overwrite.FAILED,
     checkpoint_every: CheckpointOption = "60s",
@@ -163,6 +183,8 @@ def run(
         precision=precision,
         threads=threads,
         execution=execution,
+        trainer=trainer,
+        evaluate=evaluate_on,
     )
     results = Store(store)
     plan = schedule([trial], results, overwrite)
@@ -183,22 +205,24 @@ def run(
 
 
 def _run_one(trial: Trial, store: Store, every: str) -> Record:
+    from suite.execution.checkpoints import Checkpoints
     from suite.execution.runner import execute, stop_signals
     from suite.training.interval import Interval
-    from suite.training.trial import total_steps
+    from suite.training.trainers import total_steps
 
     Interval.parse(every)
     preflight([trial])
     store.prepare()
+    Checkpoints(store).sweep(store)
     with progress_bar(trial.describe(), total_steps(trial)) as bar, stop_signals() as asked:
         return execute(trial, store, bar.advance, every, asked)
 
 
 def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) -> None:
-    accuracy = 100 * record.metrics["test_accuracy"]
+    accuracy = 100 * record.metrics[f"{trial.evaluate}_accuracy"]
     ratio = record.flops["inference"] / record.flops["inference_dense"]
     say(trial.describe() + (" (done before; --overwrite always runs it again)" if again else ""))
-    say(f"  test accuracy     {accuracy:.2f} %")
+    say(f"  {f'{trial.evaluate} accuracy':<17} {accuracy:.2f} %")
     say(f"  sparsity          {record.sparsity:.4%} of {sum(x.size for x in record.layers):,}")
     say(f"  inference FLOPs   {ratio:.3f} × dense")
     say(f"  training FLOPs    {record.flops['training']:.3g}")
@@ -212,24 +236,16 @@ def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) ->
 def study(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped study, or YAML.")],
     store: StoreOption = DEFAULT_STORE,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials run at once; as many as the cores hold.")
-    ] = None,
+    workers: WorkersOption = None,
     overwrite: OverwriteOption = Overwrite.FAILED,
-    engine: Annotated[EngineName, typer.Option(help="Where trials run.")] = EngineName.LOCAL,
-    address: Annotated[
-        str | None, typer.Option(help="Of the Ray cluster, or Slurm options as name=value,….")
-    ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="What an attempt of a trial may take.")
-    ] = None,
-    memory: Annotated[
-        float | None, typer.Option(metavar="GIB", help="What an attempt of a trial may use.")
-    ] = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
+    timeout: TimeoutOption = None,
+    memory: MemoryOption = None,
     retries: Annotated[
         int, typer.Option(min=0, help="How often a trial whose process died is tried again.")
     ] = RETRIES,
-    gpus_per_trial: Annotated[float, typer.Option(help="Share of a GPU, on device cuda.")] = 1.0,
+    gpus_per_trial: GpusOption = 1.0,
     checkpoint_every: CheckpointOption = "60s",
     wandb: ModeOption = Mode.OFF,
     wandb_project: ProjectOption = PROJECT,
@@ -258,16 +274,23 @@ def _exit_code(failures: int) -> None:
 # ------------------------------------------------------------------ looking
 
 
+app.command()(ablate)
+app.command()(reproduce)
+app.command()(tune)
 app.command()(status)
 app.command()(compare)
 app.command()(doctor)
 app.command()(evaluate)
 app.command()(export)
+app.command()(submit)
 
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="tasks, methods, datasets, studies.")],
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help="tasks, methods, datasets, studies, tables, trainers."),
+    ],
     json: JsonOption = False,
 ) -> None:
     """List what there is."""
@@ -315,28 +338,5 @@ def inspect(
     say(f"Pictures: {', '.join(path.name for path in written.pictures)}")
 
 
-# ------------------------------------------------------------------ leaderboard
-
-
-@board_app.command()
-def build(
-    store: StoreOption = DEFAULT_STORE,
-    out: Annotated[Path, typer.Option(help="Folder to write the leaderboard to.")] = Path("site"),
-    markdown: Annotated[
-        Path | None, typer.Option(help="A file whose marked part receives the tables as well.")
-    ] = None,
-) -> None:
-    """Build the leaderboard: a page, Markdown and CSV, from the records in a store."""
-    from leaderboard.markdown import cell_text
-    from leaderboard.site import build as build_site
-
-    built = build_site(Store(store).records(), out, markdown)
-    for board in built.boards:
-        say("")
-        columns = ["method", *(f"s={sparsity:g}" for sparsity in board.sparsities)]
-        rows = [[entry.label, *map(cell_text, cells)] for entry, cells in board.rows]
-        print_table(f"{board.title}: test accuracy in %", columns, rows)
-    say("")
-    for record in built.excluded:
-        say(f"left out: {record.trial} ({record.key}): {record.reason}")
-    say(f"Leaderboard: {built.page}")
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """A method in someone else's training loop, driven by the optimizer's own hooks."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from suite import registry
-from suite.declare import load
+from suite.discover import load
 from suite.errors import InvalidInput
 from suite.sparsity.layers import find_prunable, unwrap
+from suite.sparsity.plan import Plan
+from suite.sparsity.rounds import Position
 from suite.sparsity.scoring import Examples, Loss, averaged
-from suite.sparsity.sparsifier import Plan, Sparsifier
+from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage import Execution
 
 
@@ -29,6 +32,7 @@ def embed(
     execution: str = "masked",
 ) -> "Embedded":
     """Attach a method to `model` and `optimizer`; arguments as for `suite.sparsify`."""
+    registry.use_plugins(os.environ.get("RESONANCE_PLUGINS", "").split())
     declared = registry.methods()[method]
     if not 0 <= sparsity < 1:
         raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
@@ -81,17 +85,21 @@ class Embedded:
         self.sparsifier = sparsifier
         self.model = model
         self.optimizer = optimizer
-        self.step = 0
-        self._round = 0
+        self._at = Position()
         self._in_rounds = False
         _check_optimizer(model, optimizer)
         sparsifier.attach(model, optimizer, examples)
         sparsifier.before_step(1)
-        self._rewind = self._snapshot() if self._rewinds_at(0) else {}
+        self._at.reached(0, sparsifier, model)
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
         ]
+
+    @property
+    def step(self) -> int:
+        """The optimizer's last step, counted from 1, of the present round; 0 before the first."""
+        return self._at.step
 
     @property
     def sparsity(self) -> float:
@@ -116,34 +124,30 @@ class Embedded:
 
         Put the whole training into the body of a ``for``. Between two rounds the method prunes,
         weights and buffers go back to its rewind step, and the optimizer's state is cleared; the
-        learning rate is the loop's own to restart.
+        learning rate is the loop's own to restart. A round begins after step `step`: that is
+        where training that was saved and loaded goes on, in the round it was in.
         """
         self._in_rounds = True
-        for number in range(self.sparsifier.rounds):
-            if number > 0:
-                self.sparsifier.end_round(number - 1)
-                self.model.load_state_dict(self._rewind)
-                self.optimizer.state.clear()
-                self.sparsifier.restart(self.optimizer)
-                self.step = self.sparsifier.rewind_step
-                self.sparsifier.before_step(self.step + 1)
-            self._round = number
-            yield number
+        yield self._at.round
+        while self._at.round + 1 < self.sparsifier.rounds:
+            self._at.next_round(self.sparsifier, self.model)
+            self.optimizer.state.clear()
+            self.sparsifier.restart(self.optimizer)
+            self.sparsifier.before_step(self.step + 1)
+            yield self._at.round
 
     def state_dict(self) -> dict[str, Any]:
         """Return what, with the model's and the optimizer's own state, is needed to go on."""
         return {
-            "step": self.step,
-            "round": self._round,
-            "rewind": self._rewind,
+            "step": self._at.step,
+            "round": self._at.round,
+            "rewind": self._at.kept,
             "sparsifier": self.sparsifier.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back a `state_dict`, after the model's and the optimizer's were loaded."""
-        self.step = state["step"]
-        self._round = state["round"]
-        self._rewind = dict(state["rewind"])
+        self._at = Position(state["round"], state["step"], dict(state["rewind"]))
         self.sparsifier.load_state_dict(state["sparsifier"])
         self.sparsifier.before_step(self.step + 1)
 
@@ -167,7 +171,7 @@ class Embedded:
                 f"a fused {type(optimizer).__name__} unscales gradients, and leaves steps out, "
                 "inside its step, where neither can be seen; build it with fused=False"
             )
-        self.step += 1
+        self._at.step += 1
         plan, rounds = self.sparsifier.plan, self.sparsifier.rounds
         if self.step > plan.steps and rounds > 1 and not self._in_rounds:
             raise InvalidInput(
@@ -179,14 +183,7 @@ class Embedded:
     def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.sparsifier.after_step(self.step)
         self.sparsifier.before_step(self.step + 1)
-        if self._round == 0 and self._rewinds_at(self.step):
-            self._rewind = self._snapshot()
-
-    def _rewinds_at(self, step: int) -> bool:
-        return self.sparsifier.rounds > 1 and self.sparsifier.rewind_step == step
-
-    def _snapshot(self) -> dict[str, Tensor]:
-        return {name: value.clone() for name, value in self.model.state_dict().items()}
+        self._at.reached(self.step, self.sparsifier, self.model)
 
 
 def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -77,6 +77,9 @@ UPDATE_EVERY = Hyperparameter(
     search=Search(low=10, high=1000, log=True),
 )
 
+UPDATE_EVERY_EPOCH = replace(UPDATE_EVERY, default="epoch", words=("epoch",))
+"""Methods that update once an epoch name their own source."""
+
 DROP_FRACTION = Hyperparameter(
     "drop_fraction",
     float,

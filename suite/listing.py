@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite import registry
-from suite.config import load_study, shipped_studies, show
+from suite.config import show
 from suite.declare import Hyperparameter, unknown
 from suite.errors import InvalidInput
+from suite.study import load_study, shipped_studies
 
 if TYPE_CHECKING:
     from tasks.task import Dataset, Task
 
 
 def listing(kind: str) -> tuple[list[str], list[list[str]]]:
-    """Return the columns and rows of one kind: tasks, methods, datasets or studies.
+    """Return the columns and rows of one kind: tasks, methods, datasets, studies, tables ….
 
     Raises:
         InvalidInput: there is no such kind.
@@ -33,7 +34,17 @@ def listing(kind: str) -> tuple[list[str], list[list[str]]]:
         studies = [load_study(name) for name in shipped_studies()]
         rows = [[s.name, str(len(s.trials())), s.question] for s in studies]
         return ["name", "trials", "question"], rows
-    kinds = ["tasks", "methods", "datasets", "studies"]
+    if kind == "tables":
+        from leaderboard.papers import table, tables
+
+        found = [table(name) for name in tables()]
+        return ["name", "title", "study", "needs"], [
+            [t.name, t.title, t.study or "none: computed", t.needs or "a CPU"] for t in found
+        ]
+    if kind == "trainers":
+        rows = [[t.name, t.summary, t.source] for t in registry.trainers()]
+        return ["name", "summary", "source"], rows
+    kinds = ["tasks", "methods", "datasets", "studies", "tables", "trainers"]
     raise InvalidInput(unknown("kind", kind, kinds, see="list --help"))
 
 
@@ -66,7 +77,9 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     else:
         every = [d.name for kind in (registry.methods(), registry.tasks(), registry.datasets())
                  for d in kind]  # fmt: skip
-        raise InvalidInput(unknown("name", name, every + shipped_studies(), see="list methods"))
+        names = every + shipped_studies()
+        see = "list tasks" if "/" in name else "list methods"
+        raise InvalidInput(unknown("name", name, names, see=see, declared=True))
     content = {word: str(getattr(found, word)) for word in words}
     return content, [_parameter(p) for p in getattr(found, "hyperparameters", ())]
 

@@ -86,7 +86,26 @@ def table(columns: list[str], rows: Iterable[list[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in cells)
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"baselines.md": baselines, "tasks.md": tasks_page}
+def commands() -> str:
+    """Return the page on the command: every verb with its arguments and options."""
+    import typer
+    from typer.cli import get_docs_for_click
+
+    from suite.cli import app
+
+    command = typer.main.get_command(app)
+    context = typer.models.Context(command, info_name="resonance")
+    text = get_docs_for_click(obj=command, ctx=context, name="resonance", title="Commands")
+    mark = "\n<!-- Generated from the command: `make docs`. -->\n"
+    title, _, rest = text.partition("\n")
+    return title + "\n" + mark + rest.rstrip() + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "baselines.md": baselines,
+    "tasks.md": tasks_page,
+    "cli.md": commands,
+}
 
 if __name__ == "__main__":
     for page, write in PAGES.items():

@@ -2,7 +2,7 @@
 
 Three ways to add one, none of which edits a list: a file in ``baselines/`` or
 ``tasks/catalogue/``; a package with an entry point in the group ``resonance_bench`` that names a
-module; a file given with ``--plugin``.
+module; a file given with ``--plugin`` or, to `sparsify` as well, in ``RESONANCE_PLUGINS``.
 """
 
 import functools
@@ -12,10 +12,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.declare import Declared, Method, Registry, read_declarations
+from suite.declare import Declared, Method, Registry
+from suite.discover import declares, read_declarations
 from suite.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from suite.trainer import Trainer
     from tasks.task import Dataset, Task
 
 ENTRY_POINTS = "resonance_bench"
@@ -30,14 +32,18 @@ def use_plugins(paths: list[str]) -> None:
     """Read declarations from these files too, from now on in this process.
 
     Raises:
-        InvalidInput: a file does not exist.
+        InvalidInput: a file does not exist, or declares nothing.
     """
     for path in map(Path, paths):
         if not path.is_file():
             raise InvalidInput(f"plugin {path}: there is no such file")
+        if path.suffix not in TASK_FILES and not declares(path):
+            raise InvalidInput(
+                f"plugin {path} declares nothing: assign METHOD, TASK or DATASET at its top level"
+            )
         if path.resolve() not in _plugins:
             _plugins.append(path.resolve())
-    for registry in (methods, tasks, datasets):
+    for registry in (methods, tasks, datasets, trainers):
         registry.cache_clear()
 
 
@@ -62,6 +68,12 @@ def tasks() -> "Registry[Task]":
 def datasets() -> "Registry[Dataset]":
     """Return every declared dataset, without torch."""
     return Registry("dataset", _declared(("DATASET", "DATASETS"), ("tasks.catalogue",)))
+
+
+@functools.cache
+def trainers() -> "Registry[Trainer]":
+    """Return every declared trainer, without torch."""
+    return Registry("trainer", _declared(("TRAINER", "TRAINERS"), ("suite.reproduce",)))
 
 
 def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:

@@ -3,16 +3,16 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 
 from suite.commands.options import DEFAULT_STORE, JsonOption, StoreOption
-from suite.config import load_study
 from suite.console import live, print_json, say
 from suite.results.record import Record
-from suite.results.store import Store
+from suite.results.store import Damaged, Store
+from suite.study import load_study
 
 SHOWN = 20
 """Failures that a watching terminal shows; the rest is counted."""
@@ -26,6 +26,7 @@ class Standing:
     done: int
     failures: list[Record]
     missing: int | None
+    damaged: list[Damaged] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -37,6 +38,7 @@ class Standing:
         yield (
             f"{self.what}: {self.done} done, {len(self.failures)} failed"
             + (f", {self.missing} to run" if self.missing is not None else "")
+            + (f", {len(self.damaged)} damaged" if self.damaged else "")
         )
         for record in self.failures[:most]:
             assert record.error is not None
@@ -47,6 +49,8 @@ class Standing:
             )
         if most is not None and len(self.failures) > most:
             yield f"  and {len(self.failures) - most} more (`resonance status` lists them)"
+        for one in self.damaged[:most]:
+            yield f"  {one.key}: {one.reason}"
 
     def data(self, store: str) -> dict[str, Any]:
         """Return it for programs."""
@@ -56,19 +60,21 @@ class Standing:
             "failures": [
                 {"key": r.key, "trial": r.trial, "error": r.error} for r in self.failures
             ],
+            "damaged": [{"key": one.key, "reason": one.reason} for one in self.damaged],
         }  # fmt: skip
 
 
 def standing(store: Store, study: str | None, keys: list[str] | None) -> Standing:
     """Read how things stand; `keys` are the study's trials."""
+    damaged: list[Damaged] = []
     if keys is None:
-        records = list(store.records())
+        records, damaged = store.readable()
     else:
         records = [r for key in keys if (r := store.read(key)) is not None]
     failures = [r for r in records if r.error is not None]
     what = f"study {study}" if study else f"store {store.location}"
     missing = None if keys is None else len(keys) - len(records)
-    return Standing(what, len(records) - len(failures), failures, missing)
+    return Standing(what, len(records) - len(failures), failures, missing, damaged)
 
 
 def status(

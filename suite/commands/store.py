@@ -63,6 +63,10 @@ def merge(
             f"{len(done.added)} added to {target}, {len(done.replaced)} replaced, "
             f"{len(done.same)} the same, {len(done.kept)} kept, {len(done.refused)} left out"
         )
+        for name in done.kept_documents:
+            say(f"kept: {target} has another {name}")
+        if done.evaluations or done.documents:
+            say(f"{len(done.evaluations)} evaluations and {len(done.documents)} documents added")
     if done.refused:
         raise typer.Exit(1)
 

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from suite.commands.options import DEFAULT_STORE, StoreOption
-from suite.config import load_study
 from suite.console import complain, progress_bar, say
 from suite.errors import InvalidInput
 from suite.redact import redact
 from suite.results.store import Store
+from suite.study import load_study
 from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, Mode, Settings, publish
 

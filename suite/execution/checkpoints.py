@@ -8,6 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
+from suite.results.folder import is_running
 from suite.results.store import Store, StoreUnusable
 
 SUFFIX = ".safetensors"
@@ -127,20 +128,10 @@ class _Local:
                 found = UNFINISHED.fullmatch(path.name)
                 here = found is not None and found[1] == socket.gethostname()
                 old = time.time() - path.stat().st_mtime > A_DAY
-                if old or (found is not None and here and not _alive(int(found[2]))):
+                if old or (found is not None and here and not is_running(int(found[2]))):
                     path.unlink()
         with contextlib.suppress(OSError):
             self.root.rmdir()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 class _Remote:

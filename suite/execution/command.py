@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from suite.config import Study, Trial
+from suite.config import Trial
 from suite.console import progress_bar, say
 from suite.execution.engines import EngineOptions
 from suite.execution.plan import Overwrite, Schedule, schedule
 from suite.execution.runner import run
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.study import Study
 
 
 def run_study(
@@ -53,4 +54,5 @@ def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:
     say(f"  {plan} · store {store.location}")
     missing = chosen.missing_controls()
     if missing:
-        say(f"  controls not in it: {', '.join(missing)} {chosen.controls_left_out}".rstrip())
+        reason = f": {chosen.controls_left_out}" if chosen.controls_left_out else ""
+        say(f"  controls not in it: {', '.join(missing)}{reason}")

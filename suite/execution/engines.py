@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from suite.config import Study, Trial
+from suite.config import Trial
 from suite.errors import InvalidInput
 from suite.execution.local import LocalEngine, default_workers, visible_gpus
 from suite.execution.plan import preflight
 from suite.execution.runner import RETRIES, Engine, Inline
 from suite.execution.slot import Settings, Slot
 from suite.results.store import Store
+from suite.study import Study
 
 
 class EngineName(StrEnum):

@@ -165,10 +165,10 @@ def attempt(
 
     Raises: as `execute`.
     """
-    from suite.training.trial import run_trial
+    from suite.training.trainers import trainer_of
 
     try:
-        outcome = run_trial(trial, progress, saver)
+        outcome = trainer_of(trial)(trial, progress, saver)
         return outcome.record, outcome.files()
     except StoreUnusable:
         raise

@@ -18,7 +18,7 @@ from typing import Any
 
 from suite.errors import InvalidInput
 from suite.redact import redact
-from suite.results.place import KEY, MOST_BYTES, RECORD, StoreUnusable
+from suite.results.place import KEY, MOST_BYTES, NAME, RECORD, StoreUnusable
 
 WHOLE_PUTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
 """Protocols whose objects appear whole when their upload ends."""
@@ -209,6 +209,11 @@ class Bucket:
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials."""
         self._put(f"{self._root}/{name}", content)
+
+    def shared_names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder beside the trials."""
+        names = map(_last, self._listed(f"{self._root}/{folder}"))
+        return sorted(name for name in names if NAME.fullmatch(name))
 
     def where(self, key: str) -> str:
         """Return the URL of a trial's record's folder."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.errors import InvalidInput
-from suite.results.place import KEY, MOST_BYTES, RECORD, StoreUnusable
+from suite.results.place import KEY, MOST_BYTES, NAME, RECORD, StoreUnusable
 
 ATTEMPTS = 1000
 HIDDEN = re.compile(r"\.(new|old)-([0-9a-f]{16})-(.+)-(\d+)-[0-9a-f]{8}")
@@ -67,22 +67,21 @@ class Folder:
         """Put the new folder in its place, also while others write the same key."""
         target = self.trials / key
         moved: list[Path] = []
+        placed = False
         try:
             for _ in range(ATTEMPTS):
-                try:
-                    temporary.rename(target)
+                if placed := _placed(temporary, target):
                     return
-                except OSError as error:
-                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                        raise
                 old = self.trials / self._hidden("old", key)
                 with contextlib.suppress(FileNotFoundError):  # another writer was faster
                     target.rename(old)
                     moved.append(old)
             raise OSError(errno.EBUSY, "other processes keep writing this trial")
-        finally:  # what was there before goes only once something is in its place
-            if moved and not target.exists():
-                moved.pop().rename(target)
+        finally:
+            # What was there before goes only once something is in its place. Once ours was, it is
+            # for whoever moved it away since to see to that.
+            if moved and not placed and _placed(moved[-1], target):
+                moved.pop()
             for old in moved:
                 shutil.rmtree(old, ignore_errors=True)
 
@@ -102,7 +101,7 @@ class Folder:
                 )
             for path in paths:
                 with contextlib.suppress(FileNotFoundError):
-                    return _read_regular(path, MOST_BYTES if name == RECORD else None)
+                    return read_regular(path, MOST_BYTES if name == RECORD else None)
         except FileNotFoundError:
             pass
         except NotADirectoryError as error:
@@ -167,7 +166,7 @@ class Folder:
 
     def load_shared(self, name: str) -> bytes:
         """Return a file beside the trials."""
-        return _read_regular(self.root / name, None)
+        return read_regular(self.root / name, None)
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials under another name, and rename it."""
@@ -181,6 +180,14 @@ class Folder:
             raise self._unusable(error) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+    def shared_names(self, folder: str) -> list[str]:
+        """Return the names of the plain files in a folder beside the trials."""
+        return [
+            path.name
+            for path in _entries(self.root / folder)
+            if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+        ]
 
     def where(self, key: str) -> str:
         """Return a trial's folder."""
@@ -196,7 +203,7 @@ class Folder:
             if (parts := HIDDEN.fullmatch(path.name)) is None:
                 continue
             kind, key, host, pid = parts.groups()
-            if host != socket.gethostname() or _alive(pid):
+            if host != socket.gethostname() or is_running(int(pid)):
                 continue
             with contextlib.suppress(OSError):
                 if kind == "old" and not (self.trials / key).exists():
@@ -220,6 +227,17 @@ def _entries(folder: Path) -> Iterator[Path]:
         yield from sorted(folder.iterdir())
 
 
+def _placed(folder: Path, target: Path) -> bool:
+    """Give a folder the name `target`; False if there is one of this name that holds something."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    return True
+
+
 def _write_through(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
@@ -227,7 +245,7 @@ def _write_through(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _read_regular(path: str | Path, most: int | None) -> bytes:
+def read_regular(path: str | Path, most: int | None) -> bytes:
     """Read a plain file: no link, which may lead out of the store, and no pipe, which may hang."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
@@ -239,10 +257,11 @@ def _read_regular(path: str | Path, most: int | None) -> bytes:
         return file.read()
 
 
-def _alive(pid: str) -> bool:
+def is_running(pid: int) -> bool:
+    """Return whether this machine has a process of that number."""
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

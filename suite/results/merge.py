@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from suite.errors import InvalidInput
+from suite.results.documents import KINDS, documents, save_document
+from suite.results.evaluation import load_evaluations, save_evaluation
 from suite.results.place import NAME, RECORD
 from suite.results.record import Record
 from suite.results.store import Store
@@ -21,6 +23,9 @@ class Merged:
         kept: the target has another record of the trial, which stays.
         differing: those of `kept` that did not end with the same weights, bit by bit.
         refused: broken in the source, with what is wrong.
+        evaluations: trials of the target that were given evaluations of their weights.
+        documents: those that the target had none of, as ``kind/name``.
+        kept_documents: those that the target has with another content, which stays.
     """
 
     added: list[str] = field(default_factory=list)
@@ -29,6 +34,9 @@ class Merged:
     kept: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
     refused: list[Finding] = field(default_factory=list)
+    evaluations: list[str] = field(default_factory=list)
+    documents: list[str] = field(default_factory=list)
+    kept_documents: list[str] = field(default_factory=list)
 
 
 def merge(
@@ -46,6 +54,10 @@ def merge(
     for key in source.keys():  # noqa: SIM118 - a store is no dict
         _merge_one(source, target, key, done)
         progress(1)
+    for key in done.added + done.replaced + done.same + done.kept:
+        _merge_evaluations(source, target, key, done)
+    for kind in KINDS:
+        _merge_documents(source, target, kind, done)
     return done
 
 
@@ -76,6 +88,28 @@ def _merge_one(source: Store, target: Store, key: str, done: Merged) -> None:
         return
     target.write(key, files)
     (done.replaced if replaces else done.added).append(key)
+
+
+def _merge_evaluations(source: Store, target: Store, key: str, done: Merged) -> None:
+    """Copy what was measured of the weights that the target has, where it has no such measures."""
+    record = target.read(key)
+    if record is None or record.status != "done":
+        return
+    known = {evaluation.device for evaluation in load_evaluations(target, record)}
+    for evaluation in load_evaluations(source, record):
+        if evaluation.device not in known:
+            save_evaluation(target, evaluation)
+            done.evaluations.append(key)
+
+
+def _merge_documents(source: Store, target: Store, kind: str, done: Merged) -> None:
+    theirs = documents(target, kind)
+    for name, content in documents(source, kind).items():
+        if name not in theirs:
+            save_document(target, kind, name, content)
+            done.documents.append(f"{kind}/{name}")
+        elif theirs[name] != content:
+            done.kept_documents.append(f"{kind}/{name}")
 
 
 def _files(source: Store, key: str, record: Record) -> dict[str, bytes]:

@@ -42,6 +42,7 @@ METRICS = (
     Metric("test_accuracy_corrupted_jpeg", "… JPEG (simulated)"),
     Metric("test_accuracy_fgsm_8_255", "test accuracy under FGSM, ε = 8/255"),
     Metric("test_accuracy_pgd10_8_255", "test accuracy under PGD-10, ε = 8/255"),
+    Metric("mask_churn", "active weights dropped per update, mean"),
     Metric("unconnected_units", "units without an active incoming weight"),
     Metric("silent_units", "units that no ReLU lets through, of those before one"),
     Metric("collapsed_layers", "layers without an active weight", "number"),

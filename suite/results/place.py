@@ -61,6 +61,9 @@ class Place(Protocol):
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file that concerns the whole store, in one go."""
 
+    def shared_names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder beside the trials, in order."""
+
     def where(self, key: str) -> str:
         """Return where a trial's files are, for people."""
 

@@ -3,9 +3,9 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from suite.config import Trial
 from suite.errors import InvalidInput
@@ -20,7 +20,11 @@ TRIAL_FIELDS = frozenset(n for n, f in Trial.model_fields.items() if f.exclude_i
 
 FLOPS = frozenset({"training", "inference", "inference_dense"})
 
+MOST_CHARACTERS, MOST_LEVELS, MOST_DIMENSIONS = 4000, 6, 8
+"""A longer text, deeper nesting or more dimensions are no work of ours, and no page shows them."""
+
 Damage = Literal["truncated", "altered", "foreign", "newer"]
+Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 
 
 class Unreadable(InvalidInput):
@@ -41,21 +45,43 @@ class LayerRecord(BaseModel):
         storage: what takes least room on disk.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    name: str
-    shape: tuple[int, ...]
-    zeros: int
-    flops: float
+    name: Text
+    shape: tuple[Annotated[int, Field(ge=1, lt=2**40)], ...] = Field(max_length=MOST_DIMENSIONS)
+    zeros: int = Field(ge=0)
+    flops: float = Field(ge=0)
     units: int | None = None
     unconnected_units: int | None = None
     silent_units: int | None = None
     storage: Literal["dense", "bitmap", "csr"] | None = None
 
+    @model_validator(mode="after")
+    def _possible(self) -> "LayerRecord":
+        if self.zeros > self.size:
+            raise ValueError(f"{self.zeros} of {self.size} weights cannot be zero")
+        return self
+
     @property
     def size(self) -> int:
         """Number of weights."""
         return math.prod(self.shape)
+
+
+class Settings(BaseModel):
+    """What a trial says of itself, as far as readers rely on its types; it may say more."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    task: str = Field(min_length=1, max_length=200)
+    method: str = Field(min_length=1, max_length=200)
+    sparsity: float = Field(ge=0, lt=1, strict=True)
+    seed: StrictInt
+    hyperparameters: dict[str, Any]
+    recipe: dict[str, Any]
+    device: Text
+    precision: Text
+    threads: StrictInt
 
 
 class Record(BaseModel):
@@ -83,16 +109,16 @@ class Record(BaseModel):
     status: Literal["done", "failed"]
     trial: dict[str, Any]
     configuration: dict[str, Any]
-    metrics: dict[str, float] = {}
-    absent: dict[str, str] = {}
+    metrics: dict[Text, float] = {}
+    absent: dict[Text, Text] = {}
     layers: list[LayerRecord] = []
-    flops: dict[str, float] = {}
-    timing: dict[str, float | str | None] = {}
+    flops: dict[Text, float] = {}
+    timing: dict[Text, float | Text | None] = {}
     environment: dict[str, Any] = {}
     data: dict[str, Any] = {}
-    digests: dict[str, str] = {}
-    notes: list[str] = []
-    error: dict[str, str] | None = None
+    digests: dict[Text, Text] = {}
+    notes: list[Text] = []
+    error: dict[Text, Text] | None = None
     seal: Seal | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
@@ -100,10 +126,13 @@ class Record(BaseModel):
         """Refuse what no trial leaves: readers rely on these."""
         missing = TRIAL_FIELDS - self.trial.keys()
         if self.status == "done":
-            missing |= {"test_accuracy"} - self.metrics.keys()
+            missing |= {f"{self.trial.get('evaluate', 'test')}_accuracy"} - self.metrics.keys()
             missing |= FLOPS - self.flops.keys()
         if missing:
             raise ValueError(f"the record lacks {', '.join(sorted(missing))}")
+        Settings.model_validate(self.trial)
+        for name in ("trial", "configuration", "environment", "data"):
+            _check_plain(getattr(self, name), name)
         return self
 
     @property
@@ -155,9 +184,41 @@ class Record(BaseModel):
         return record
 
 
+def _check_plain(content: Any, what: str, levels: int = MOST_LEVELS) -> None:
+    """Refuse what no setting is and no page could show.
+
+    Raises:
+        ValueError: a text without end or that cannot be shown, nesting, a number without a value.
+    """
+    if isinstance(content, str):
+        if len(content) > MOST_CHARACTERS:
+            raise ValueError(f"{what} holds a text of {len(content)} characters")
+        if not content.isprintable():  # nor half a surrogate pair: no chart could be drawn
+            raise ValueError(f"{what} holds a text with characters that cannot be shown")
+    elif isinstance(content, dict | list | tuple):
+        if not levels:
+            raise ValueError(f"{what} is nested more than {MOST_LEVELS} levels deep")
+        for part in content:
+            _check_plain(part, what, levels - 1)
+        for part in content.values() if isinstance(content, dict) else ():
+            _check_plain(part, what, levels - 1)
+    elif isinstance(content, int | float) and not abs(content) < 2.0**1000:
+        raise ValueError(f"{what} holds a number that cannot be used")
+
+
+def _words(error: Exception) -> str:
+    """Return what is wrong, in one line that repeats nothing of the content but a field's name."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        message = first["msg"].splitlines()[0].removeprefix("Value error, ")
+        return f"{place!r:.80}: {message:.200}" if place else f"{message:.200}"
+    return type(error).__name__
+
+
 def _no_record(where: str, error: Exception, kind: Damage) -> Unreadable:
     return Unreadable(
-        f"{where} is not a record ({type(error).__name__}): delete its folder and run the trial "
+        f"{where} is not a record ({_words(error)}): delete its folder and run the trial "
         "again; `resonance store verify` looks for others",
         kind,
     )
@@ -183,7 +244,7 @@ def _refuse_constant(name: str) -> None:
 
 def failed(trial: Trial, error: BaseException) -> Record:
     """Return the record of a trial that could not be finished."""
-    message = (str(error).splitlines() or [""])[0]
+    message = (str(error).splitlines() or [""])[0][:MOST_CHARACTERS]
     return Record(
         key=trial.key,
         status="failed",

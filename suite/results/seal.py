@@ -40,6 +40,11 @@ def sealed(content: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any
         for name, data in sorted(files.items())
         if name != RECORD
     }
+    return with_seal(content, beside)
+
+
+def with_seal(content: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record's content with its seal; `beside` are size and digest of its files."""
     content = {name: value for name, value in content.items() if name != "seal"}
     return content | {"seal": {"digest": digest_of(content, beside), "files": beside}}
 

@@ -3,19 +3,33 @@
 import contextlib
 import gc
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from suite.errors import InvalidInput
 from suite.redact import redact_bytes
-from suite.results.compact import read_index
+from suite.results.compact import Compacted, read_index
 from suite.results.folder import Folder
 from suite.results.place import RECORD, Place, StoreUnusable, safe_key, safe_name
 from suite.results.record import Record, seal_files
 
-__all__ = ["Store", "StoreUnusable"]
+__all__ = ["Damaged", "Store", "StoreUnusable"]
 
 AT_ONCE = 2500
 TEXT = (".json", ".txt", ".yaml", ".log")
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A trial whose record cannot be used, and why."""
+
+    key: str
+    error: InvalidInput
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in one line."""
+        return str(self.error)
 
 
 class Store:
@@ -135,23 +149,63 @@ class Store:
         Raises:
             InvalidInput: one is damaged.
         """
+        for found in self._each():
+            if isinstance(found, Damaged):
+                raise found.error
+            yield found
+
+    def readable(self) -> tuple[list[Record], list[Damaged]]:
+        """Return every record that can be read, as `records` does, and the trials that cannot.
+
+        Raises:
+            InvalidInput: the store is not a folder, or cannot be listed.
+        """
+        records: list[Record] = []
+        damaged: list[Damaged] = []
+        for found in self._each():
+            if isinstance(found, Damaged):
+                damaged.append(found)
+            else:
+                records.append(found)
+        return records, damaged
+
+    def _each(self) -> Iterator[Record | Damaged]:
         place = self._place
         index = read_index(place)
         stamps = place.stamps() if index else dict.fromkeys(self.keys(), "")
         keys = list(stamps)
         for start in range(0, len(keys), AT_ONCE):
             chunk = keys[start : start + AT_ONCE]
-            current = {k: row for k in chunk if (row := index.get(k)) and row.holds(stamps[k])}
-            others = dict(place.load_records([key for key in chunk if key not in current]))
+            found: dict[str, Compacted | bytes | InvalidInput] = {
+                k: row for k in chunk if (row := index.get(k)) and row.holds(stamps[k])
+            }
+            found |= self._contents([key for key in chunk if key not in found])
             with _no_collection():
-                found = [
-                    current[key].record(place.location, key)
-                    if key in current
-                    else Record.from_json(others[key], f"{place.where(key)}/{RECORD}", key)
-                    for key in chunk
-                    if key in current or key in others
-                ]
-            yield from found
+                records = [self._record(key, found[key]) for key in chunk if key in found]
+            yield from records
+
+    def _contents(self, keys: list[str]) -> dict[str, bytes | InvalidInput]:
+        """Return the records' files, all at once; one by one where that cannot be done."""
+        found: dict[str, bytes | InvalidInput] = {}
+        with contextlib.suppress(InvalidInput):
+            found.update(self._place.load_records(keys))
+            return found
+        for key in keys:
+            try:
+                found.update(self._place.load_records([key]))
+            except InvalidInput as error:
+                found[key] = error
+        return found
+
+    def _record(self, key: str, content: Compacted | bytes | InvalidInput) -> Record | Damaged:
+        try:
+            if isinstance(content, InvalidInput):
+                raise content
+            if isinstance(content, Compacted):
+                return content.record(self.location, key)
+            return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
+        except InvalidInput as error:
+            return Damaged(key, error)
 
     @property
     def place(self) -> Place:

@@ -89,10 +89,9 @@ class View:
         """Return charts of masks, churn, threshold and spectra as PNG, by name."""
         if self.curves is None or self.curves.is_empty():
             return {}
-        from leaderboard.charts import picture, trial_charts
+        from leaderboard.charts import drawn, picture
 
-        steps = int(self.curves["step"].max() or 1)  # type: ignore[arg-type]
-        charts = trial_charts(self.curves, steps)
+        charts = drawn(self.curves)
         return {name: picture(chart) for name, chart in charts.items() if name != "learning"}
 
 

@@ -1,9 +1,10 @@
-"""Trials as Weights & Biases runs: id = key, group = study, job type = method.
+"""Trials as Weights & Biases runs: id = key, group = study, job type = method; tables as one more.
 
 This module imports wandb when a run is made, not before. It runs in a process of its own
 (`suite.tracking.tracker`), because wandb may hang, exit or fill its pipes.
 """
 
+import hashlib
 import io
 import json
 import logging
@@ -11,16 +12,23 @@ import os
 import re
 import shutil
 import tempfile
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from suite.errors import InvalidInput
 from suite.results.place import Place
 from suite.results.store import Store
 from suite.tracking.view import ARTIFACT_FILES, View, view
 
+if TYPE_CHECKING:
+    import polars as pl
+
+LOOK, SAME_LOOKS, LONGEST_WAIT = 0.05, 3, 30.0
+"""How a file of another process is waited for: seconds between looks, looks that are alike."""
 PROJECT = "resonance-bench"
 SERVER = "api.wandb.ai"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -113,9 +121,71 @@ def _whole(folder: Path) -> bool:
     return any(path.stat().st_size > 0 for path in folder.glob("*.wandb"))
 
 
+def _settles(folder: Path) -> bool:
+    """Wait until wandb's own process has written a run; False if it never does.
+
+    `finish` tells that process to close the run's file and does not wait until it has.
+    """
+    sizes = [-1]
+    for _ in range(int(LONGEST_WAIT / LOOK)):
+        sizes.append(sum(path.stat().st_size for path in folder.glob("*.wandb")))
+        if sizes[-1] > 0 and set(sizes[-SAME_LOOKS:]) == {sizes[-1]}:
+            return True
+        time.sleep(LOOK)
+    return sizes[-1] > 0
+
+
+def publish_tables(tables: Mapping[str, "pl.DataFrame"], settings: Settings) -> str:
+    """Make a run that holds a leaderboard's tables, by name; return where it is.
+
+    Equal tables are one run: their digest is its id.
+
+    Raises:
+        Exception: whatever wandb raises.
+    """
+    content = hashlib.sha256()
+    for name, table in tables.items():
+        content.update(f"{name}\n{table.write_csv()}".encode())
+
+    def log(wandb: Any, run: Any) -> None:
+        run.log({name: _table(wandb, table) for name, table in tables.items()})
+        for name, table in tables.items():
+            run.summary[f"rows/{name}"] = len(table)
+
+    return _in_run(
+        settings,
+        log,
+        id=f"leaderboard-{content.hexdigest()[:16]}",
+        name="leaderboard",
+        group=settings.group,
+        job_type="leaderboard",
+    )
+
+
 def _write(store: Store, found: View, settings: Settings) -> str:
-    key, failed = found.record.key, found.record.status == "failed"
-    folder = Path(settings.folder)
+    def log(wandb: Any, run: Any) -> None:
+        _log(wandb, run, found)
+        if settings.artifacts:
+            run.log_artifact(_artifact(wandb, store, found))
+
+    return _in_run(
+        settings,
+        log,
+        exit_code=int(found.record.status == "failed"),
+        id=found.record.key,
+        name=found.name,
+        group=settings.group,
+        job_type=found.record.trial["method"],
+        tags=found.tags,
+        config=found.config(),
+    )
+
+
+def _in_run(
+    settings: Settings, log: Callable[[Any, Any], None], exit_code: int = 0, **about: Any
+) -> str:
+    """Make a run about something, let `log` fill it, and return where it is."""
+    folder = Path(settings.folder).resolve()  # wandb keeps its own notion of where it started
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("WANDB_SILENT", "true")  # the setting comes too late for its login
     # Artifacts wait here for `wandb sync`; by default in the home folder, far from their run.
@@ -124,33 +194,26 @@ def _write(store: Store, found: View, settings: Settings) -> str:
 
     run = wandb.init(
         mode=settings.mode.value,  # type: ignore[arg-type]
-        id=key,
-        name=found.name,
         project=settings.project,
         entity=settings.entity,
-        group=settings.group,
-        job_type=found.record.trial["method"],
-        tags=found.tags,
-        config=found.config(),
         dir=str(folder),
         reinit="create_new",
         settings=_quiet(wandb),
+        **about,
     )
     try:
-        _log(wandb, run, found)
-        if settings.artifacts:
-            run.log_artifact(_artifact(wandb, store, found))
+        log(wandb, run)
     except BaseException:
         run.finish(exit_code=1)
         raise
     where = Path(run.settings.sync_dir)
     url = str(run.url) if settings.mode is Mode.ONLINE else ""  # offline it complains
-    run.finish(exit_code=int(failed))
+    run.finish(exit_code=exit_code)
     if settings.mode is Mode.ONLINE:
         return url
-    if folder.resolve() not in where.resolve().parents or not _whole(where):
+    if folder not in where.resolve().parents or not _settles(where):
         raise OSError(f"wandb wrote nothing to {folder}")
-    for older in (folder / "wandb").glob(f"offline-run-*-{key}"):
+    for older in (folder / "wandb").glob(f"offline-run-*-{about['id']}"):
         if older.resolve() != where.resolve():
             shutil.rmtree(older, ignore_errors=True)
     return str(where)
@@ -187,6 +250,10 @@ def _log(wandb: Any, run: Any, found: View) -> None:
         run.log(figures)
     for name, value in found.summary().items():
         run.summary[name] = value
+
+
+def _table(wandb: Any, table: "pl.DataFrame") -> Any:
+    return wandb.Table(columns=table.columns, data=table.rows(), allow_mixed_types=True)
 
 
 def _value(wandb: Any, value: Any) -> Any:
