@@ -1,6 +1,7 @@
 """What several test folders use: small real data, small models, parts that CI must have."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -9,7 +10,13 @@ from suite import registry
 from suite.results.store import Store
 from tests.cli_runner import Command
 
+# Two workers and their subprocesses share the machine: more threads would only be in the way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+
+# A shell starts what runs in the background with Ctrl-C ignored; some tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def require(part: str, present: bool, how: str) -> None:

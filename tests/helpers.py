@@ -9,10 +9,12 @@ from torch.nn import functional as F
 
 from suite import registry
 from suite.config import Trial
-from suite.declare import load
+from suite.discover import load
+from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
-from suite.sparsity.sparsifier import Plan, Sparsifier
-from tasks.pipeline import Split, load_data
+from suite.sparsity.sparsifier import Sparsifier
+from tasks.data import Split
+from tasks.pipeline import load_data
 
 OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "sgd": lambda m: torch.optim.SGD(m.parameters(), 0.05, momentum=0.9, weight_decay=1e-3),

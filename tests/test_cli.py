@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from suite import registry
-from suite.config import Trial, load_study
+from suite.config import Trial
 from suite.execution import command, engines
 from suite.execution.plan import preflight
 from suite.execution.runner import Inline
 from suite.execution.slot import Settings
 from suite.results.store import Store
+from suite.study import load_study
 from tests.sample_records import done
 
 PLUGIN = """

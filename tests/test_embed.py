@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite import sparsify
+from suite import registry, sparsify
 from suite.errors import InvalidInput
 from tests.helpers import (
     FAST,
@@ -228,3 +228,42 @@ def test_sparsify_imports_no_tasks():
         "assert not any(n.split('.')[0] == 'tasks' for n in sys.modules), sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("saved_in", [0, 2, 4])
+def test_a_lottery_ticket_goes_on_in_the_round_it_was_saved_in(saved_in):
+    def run(saved: dict | None = None, until: int | None = None):
+        model = conv_net()
+        optimizer = OPTIMIZERS["sgd"](model)
+        handle = embedded("lottery_ticket", model, optimizer, sparsity=0.5, steps=5)
+        parts = {"model": model, "optimizer": optimizer, "sparsifier": handle}
+        if saved is not None:
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+        for number in handle.rounds():
+            if number == until:
+                train(model, optimizer, start=handle.step, stop=3)
+                break
+            train(model, optimizer, start=handle.step, stop=5)
+        return copy.deepcopy({name: part.state_dict() for name, part in parts.items()})
+
+    whole, resumed = run(), run(saved=run(until=saved_in))
+    for name, value in whole["model"].items():
+        assert torch.equal(value, resumed["model"][name]), name
+
+
+def test_a_method_of_ones_own_is_found_by_the_environment_s_plugins(tmp_path, monkeypatch):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from suite.declare import Method\n"
+        'METHOD = Method("mine", "ours", title="Mine", summary="static, by another name",\n'
+        '                implementation="baselines.static:Static", family="static")\n'
+    )
+    monkeypatch.setenv("RESONANCE_PLUGINS", str(plugin))
+    monkeypatch.setattr(registry, "_plugins", [])
+    model = torch.nn.Linear(20, 10)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    handle = sparsify(model, optimizer, "mine", sparsity=0.8, steps=5)
+    assert handle.sparsity == 0.8
+    monkeypatch.undo()
+    registry.use_plugins([])

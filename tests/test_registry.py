@@ -6,7 +6,8 @@ import pytest
 
 from suite import registry
 from suite.config import Trial, show
-from suite.declare import Hyperparameter, load
+from suite.declare import Hyperparameter
+from suite.discover import load
 from suite.errors import InvalidInput
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.trial import make_model, make_sparsifier
@@ -164,3 +165,24 @@ def test_a_plug_in_cannot_take_the_name_of_a_method_that_exists(tmp_path):
 def test_a_plug_in_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="no such file"):
         registry.use_plugins([str(tmp_path / "none.py")])
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_plugin_that_declares_nothing_is_refused(tmp_path):
+    plugin = tmp_path / "mistyped.py"
+    plugin.write_text("METHODE = 1\n")
+    with pytest.raises(InvalidInput, match=r"mistyped\.py declares nothing: assign METHOD"):
+        registry.use_plugins([str(plugin)])
+    assert registry.plugins() == []
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_bad_declaration_names_its_file(tmp_path):
+    plugin = tmp_path / "bad.py"
+    plugin.write_text(
+        "from suite.declare import Hyperparameter\n"
+        'METHOD = Hyperparameter("share", float, 2.0, "a share", low=0.0, high=1.0)\n'
+    )
+    registry.use_plugins([str(plugin)])
+    with pytest.raises(InvalidInput, match=r"bad\.py: .*share=2\.0"):
+        registry.methods()

@@ -7,10 +7,10 @@ import time
 import pytest
 
 from suite.commands.status import SHOWN, Standing, standing
-from suite.config import load_study
 from suite.errors import TrialFailed
 from suite.results.record import failed
 from suite.results.store import Store
+from suite.study import load_study
 from tests.sample_records import done
 
 STUDY = """
@@ -98,3 +98,15 @@ def test_a_terminal_is_shown_so_many_failures_and_how_many_more(store, trials):
 
 def test_a_store_alone_is_never_over(store):
     assert not standing(store, None, None).over
+
+
+def test_a_damaged_record_is_listed_and_hides_no_other(resonance, store, trials):
+    finish(store, trials[0])
+    finish(store, trials[1])
+    path = store.folder(trials[0].key) / "record.json"
+    path.write_bytes(path.read_bytes()[:300])
+    lines = resonance("status").out.splitlines()
+    assert lines[0] == "store results: 1 done, 0 failed, 1 damaged"
+    assert trials[0].key in lines[1]
+    (damaged,) = json.loads(resonance("status --json").out)["damaged"]
+    assert damaged["key"] == trials[0].key

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite.errors import InvalidInput
+from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
-from suite.sparsity.sparsifier import Plan
 from tests.helpers import OPTIMIZERS, PLAN, conv_net, digits, make
 
 METHODS = ["snip", "grasp", "synflow"]

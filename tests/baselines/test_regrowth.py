@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from suite.errors import InvalidInput
 from suite.sparsity.distribution import proportional
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 from tests.baselines.test_rules import attached, by, indices, watch_update
 from tests.helpers import PLAN, fit, make
 

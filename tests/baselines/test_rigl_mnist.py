@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.config import load_study
+from suite.study import load_study
 from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.trial import make_model, make_sparsifier
 from tests.helpers import attach

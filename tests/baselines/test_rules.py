@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from suite.errors import InvalidInput
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 from tests.helpers import OPTIMIZERS, PLAN, attach, conv_net, fit, make
 
 

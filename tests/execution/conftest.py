@@ -18,7 +18,7 @@ import time
 import torch
 from suite.declare import Method
 from suite.sparsity.sparsifier import Sparsifier
-from tasks.pipeline import Arrays
+from tasks.data import Arrays
 from tasks.task import Dataset, Task
 
 DATASETS = tuple(

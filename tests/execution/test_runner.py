@@ -46,7 +46,7 @@ def test_a_failed_trial_is_planned_again_and_replaced_once_it_works(trial, store
     bad = trial("raises")
     execute(bad, store)
     assert schedule([bad], store, Overwrite.FAILED).to_run == [bad]
-    from suite.declare import load
+    from suite.discover import load
 
     broken = load(bad.method_declaration.implementation, bad.method_declaration.origin)
     monkeypatch.setattr(broken, "update", lambda self, step: None)

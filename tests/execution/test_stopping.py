@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from suite.config import load_study
 from suite.execution.checkpoints import Checkpoints
 from suite.results.store import Store
+from suite.study import load_study
 from tests.execution.soak import RESONANCE, differences, kill_and_restart, run_whole
 
 SECONDS = 60.0

@@ -10,10 +10,11 @@ import torch
 
 from leaderboard.markdown import BEGIN, END, spliced
 from leaderboard.tables import build_boards
-from suite.config import Study, Trial, load_study
-from suite.declare import load
+from suite.config import Trial
+from suite.discover import load
 from suite.errors import InvalidInput
 from suite.results.record import Record
+from suite.study import Study, load_study
 from tests.sample_records import done, make_trial
 
 KEY = "0123456789abcdef"
@@ -98,6 +99,22 @@ def test_two_writers_of_one_trial_both_succeed_and_leave_one_folder(store):
     [t.join() for t in threads]
     assert errors == []
     assert [p.name for p in store.trials.iterdir()] == [KEY]
+
+
+def test_what_another_writer_has_moved_away_is_not_replaced_by_something_older(store, monkeypatch):
+    store.write(KEY, {"record.json": record().to_json()})
+    rename = Path.rename
+
+    def overtaken(source: Path, target: Path) -> Path:
+        """Just after ours is in its place, the other writer makes room for its own."""
+        found = rename(source, target)
+        if source.name.startswith(".new"):
+            rename(target, store.trials / "the-other-writer-has-it")
+        return found
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    store.write(KEY, {"record.json": record().to_json()})
+    assert [p.name for p in store.trials.iterdir()] == ["the-other-writer-has-it"]
 
 
 @pytest.mark.parametrize("name", [".new-foo", ".old-foo"])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from suite.declare import load, read_declarations
+from suite import registry
+from suite.discover import load, read_declarations
 from suite.errors import InvalidInput
 from suite.results.store import Store
 
@@ -35,7 +36,7 @@ ODD = """
 import sys, torch
 from suite.declare import Method
 from suite.sparsity.sparsifier import Sparsifier
-from tasks.pipeline import Arrays
+from tasks.data import Arrays
 from tasks.task import Dataset, Task
 def m(n, i): return Method(n, "x", title=n, summary=n, implementation=i, family="t")
 METHODS = (m("exits", "Exits"), m("ctor", "Ctor"), m("notsp", "NotS"))
@@ -74,3 +75,21 @@ def test_a_method_that_exits_fails_its_trial_only(resonance, place):
 
 
 # command
+
+
+def test_a_trial_of_a_missing_plug_in_says_how_to_name_its_file(resonance, place):
+    (place / "odd.py").write_text(ODD)
+    assert resonance("--plugin odd.py run own/mlp static --recipe epochs=1").code == 0
+    (key,) = Store("results").keys()
+    registry._plugins.clear()  # as in a command of its own
+    registry.use_plugins([])
+    for verb in (f"export {key}", f"evaluate {key}", "info own/mlp", "run own/mlp static"):
+        complaint = resonance(verb).complaint
+        assert "'own/mlp'" in complaint
+        assert "resonance --plugin FILE" in complaint, verb
+    assert resonance(f"inspect {key}").code == 0  # needs the record alone
+    assert resonance("submit --name me --out me.jsonl.gz").code == 0
+    checked = resonance("leaderboard check me.jsonl.gz").out
+    assert checked.count("unknown task") == 1  # one line per trial
+    assert "no error; " in checked
+    assert resonance(f"--plugin odd.py export {key}").code == 0

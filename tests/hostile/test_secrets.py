@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from suite.config import load_study
 from suite.errors import InvalidInput
+from suite.study import load_study
 
 SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
 LEAKY = """

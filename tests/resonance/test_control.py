@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from suite.errors import InvalidInput
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 from tests.helpers import make
 
 STEPS, EVERY = 4800, 25

@@ -5,7 +5,7 @@ from suite import registry
 from suite.errors import InvalidInput, TrialFailed
 from suite.resonance.method import Resonance
 from suite.resonance.timetable import Timetable
-from suite.sparsity.sparsifier import Plan
+from suite.sparsity.plan import Plan
 from tests.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
 
 

@@ -71,3 +71,27 @@ def gzipped(path: Path, text: str) -> Path:
     """Write a gzipped text."""
     path.write_bytes(gzip.compress(text.encode()))
     return path
+
+
+SHAPES = """
+import torch
+
+def made(count, seed):
+    x = torch.randn(count, 6, generator=torch.Generator().manual_seed(seed))
+    return torch.utils.data.TensorDataset(x, (x[:, 0] > 0).long())
+
+training = made(80, 0)
+def testing():
+    return made(40, 1)
+"""
+
+
+def own_data(folder: Path) -> None:
+    """Write every kind of data that the task files of docs/extending.md name."""
+    iris_csv(folder / "iris.csv")
+    image_folder(folder / "pets", train=12, test=6, size=(20, 16))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(150, 5))
+    np.savez(folder / "numbers.npz", x=x, y=(x[:, 0] + x[:, 1] > 0).astype(int))
+    (folder / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
+    (folder / "my_data.py").write_text(SHAPES)

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from suite import registry
-from suite.declare import load
+from suite.discover import load
 from suite.errors import InvalidInput
 from tasks.batches import epoch_order
+from tasks.data import training_examples
 from tasks.datasets.idx import FILES, find, read_idx
-from tasks.pipeline import load_arrays, load_data, training_examples
+from tasks.pipeline import load_arrays, load_data
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from suite import registry
-from suite.declare import load
+from suite.discover import load
 from suite.errors import InvalidInput
 from suite.sparsity.flops import measure_forward
 from suite.sparsity.layers import PRUNABLE

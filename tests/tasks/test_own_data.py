@@ -13,33 +13,16 @@ from suite.config import Trial
 from suite.errors import InvalidInput
 from tasks.pipeline import load_arrays
 from tasks.taskfile import read_task_file
-from tests.tasks.samples import image_folder, iris_csv, picture, tar
-from tests.test_docs import blocks
+from tests.docs.collector import blocks
+from tests.tasks.samples import own_data, picture, tar
 
 EXAMPLES = {yaml.safe_load(text)["name"]: text for text in blocks("docs/extending.md", "yaml")}
-SHAPES = """
-import torch
-
-def made(count, seed):
-    x = torch.randn(count, 6, generator=torch.Generator().manual_seed(seed))
-    return torch.utils.data.TensorDataset(x, (x[:, 0] > 0).long())
-
-training = made(80, 0)
-def testing():
-    return made(40, 1)
-"""
 
 
 @pytest.fixture
 def data(place):
     """Write every kind of data that the examples name, and their files of Python."""
-    iris_csv(place / "iris.csv")
-    image_folder(place / "pets", train=12, test=6, size=(20, 16))
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(150, 5))
-    np.savez(place / "numbers.npz", x=x, y=(x[:, 0] + x[:, 1] > 0).astype(int))
-    (place / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
-    (place / "my_data.py").write_text(SHAPES)
+    own_data(place)
     (net,) = (b for b in blocks("docs/extending.md", "python") if "class Net" in b)
     (place / "my_net.py").write_text(net)
     return place
@@ -92,6 +75,8 @@ def test_a_python_task_file_is_run_as_well(place, resonance):
 
 def test_a_task_file_with_no_task_and_no_method_is_refused(place, resonance):
     (place / "none.py").write_text("X = 1\n")
+    assert "none.py declares nothing: assign" in resonance("run --task-file none.py rigl").complaint
+    (place / "none.py").write_text("METHODS = ()\n")
     assert "declares 0 tasks" in resonance("run --task-file none.py rigl").complaint
     assert "there is no such file" in resonance("run --task-file nothing.yaml rigl").complaint
     assert "a method is missing" in resonance("run digits/mlp").complaint

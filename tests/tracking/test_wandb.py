@@ -18,7 +18,7 @@ from suite.results.record import failed
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
 from suite.tracking.view import LARGEST_PICTURE, mask_pictures
-from suite.tracking.wandb import Mode, Settings, publish
+from suite.tracking.wandb import Mode, Settings, publish, publish_tables
 from suite.training.trial import run_trial
 from tests.helpers import trial as short_trial
 from tests.sample_records import done, make_trial
@@ -329,3 +329,40 @@ def test_a_large_mask_is_drawn_smaller_with_its_shares():
 def test_a_name_that_leads_elsewhere_is_no_project():
     with pytest.raises(InvalidInput, match="W&B project"):
         Settings(project="../../x")
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_tables_of_a_leaderboard_are_tables_of_one_run(tmp_path):
+    cells = pl.DataFrame({"method": ["rigl", "set"], "test_accuracy": [0.9, None]})
+    trials = pl.DataFrame({"key": ["a", "b", "c"], "seed": [0, 1, 2]})
+    settings = Settings(mode=Mode.OFFLINE, project="mine", folder=str(tmp_path))
+    folder = Path(publish_tables({"leaderboard": cells, "trials": trials}, settings))
+    run = read_run(folder)
+    assert (run.about.job_type, run.about.project, run.exit_code) == ("leaderboard", "mine", 0)
+    found = {}
+    for name in ("leaderboard", "trials"):
+        (path,) = (folder / "files" / "media" / "table").glob(f"{name}_*.table.json")
+        found[name] = json.loads(path.read_text())
+    assert found["leaderboard"]["columns"] == ["method", "test_accuracy"]
+    assert found["leaderboard"]["data"] == [["rigl", 0.9], ["set", None]]
+    assert found["trials"]["data"] == [["a", 0], ["b", 1], ["c", 2]]
+
+
+def test_equal_tables_are_one_run_and_others_another(tmp_path):
+    settings = Settings(mode=Mode.OFFLINE, folder=str(tmp_path))
+    table = pl.DataFrame({"key": ["a"]})
+    runs = [publish_tables({"trials": one}, settings) for one in (table, table, table[:0])]
+    assert [Path(run).is_dir() for run in runs] == [False, True, True]
+
+
+def test_a_leaderboard_publishes_the_tables_that_it_writes(resonance, store):
+    trials = [make_trial("static", seed=seed) for seed in range(2)]
+    for trial in trials:
+        store.write(trial.key, {"record.json": done(trial).to_json()})
+    assert resonance("leaderboard build --wandb offline").code == 0
+    (path,) = Path("site/wandb").glob("offline-run-*/files/media/table/trials_*.table.json")
+    content = json.loads(path.read_text())
+    key = content["columns"].index("key")
+    assert {row[key] for row in content["data"]} == {trial.key for trial in trials}

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,16 @@ class OfflineRun:
 
 
 def read_run(folder: Path) -> OfflineRun:
+    """Read a run once wandb's own process has written its end."""
+    for _ in range(200):
+        run = read_run_so_far(folder)
+        if run.exit_code is not None:
+            return run
+        time.sleep(0.1)
+    raise AssertionError(f"{folder} never ended: {run}")
+
+
+def read_run_so_far(folder: Path) -> OfflineRun:
     """Read the one ``.wandb`` file in a run's folder."""
     from wandb.proto import wandb_internal_pb2 as pb
 

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import suite.training.checkpoint as checkpoint
+from suite import registry
+from suite.config import Trial
 from suite.errors import Interrupted, InvalidInput
 from suite.training.checkpoint import Saver
 from suite.training.interval import Interval
@@ -167,6 +169,25 @@ def test_a_checkpoint_taken_by_other_code_is_not_continued(monkeypatch):
     run_trial(of, saver=saver)
     assert "other code" in saver.note
     assert saver.elapsed == 0
+
+
+def test_an_edited_model_file_is_other_code_and_another_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_plugins", [])
+    rows = [f"{i % 7},{i % 5},{'ab'[i % 2]}" for i in range(40)]
+    (tmp_path / "data.csv").write_text("\n".join(["x,y,target", *rows]))
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine/net\ndata: {format: table, path: data.csv, target: target}\nmodel: net.py:Net\n"
+    )
+    seen = []
+    for code in ("class Net: pass", "class Net: width = 2"):
+        (tmp_path / "net.py").write_text(code)
+        registry._task_file.cache_clear()  # as another process would find it
+        registry.use_plugins([str(tmp_path / "mine.yaml")])
+        of = Trial.make(task="mine/net", method="dense")
+        seen.append((of.key, checkpoint.code_digest(of)))
+    monkeypatch.undo()
+    registry.use_plugins([])
+    assert len({key for key, _ in seen}) == len({digest for _, digest in seen}) == 2
 
 
 def test_the_checkpoint_of_another_trial_is_not_continued():

@@ -6,7 +6,7 @@ from torch import nn
 
 from suite.training.evaluate import calibration_error, evaluate, rounded_accuracy
 from suite.training.recipe import LearningRate
-from tasks.pipeline import Split
+from tasks.data import Split
 
 
 def test_scores_are_those_of_the_definition():

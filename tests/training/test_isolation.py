@@ -37,14 +37,14 @@ def build(shape, classes):
 @pytest.fixture
 def declare(tmp_path):
     """Return a function that declares the task anew, as an edited plug-in."""
-    import suite.declare
+    import suite.discover
 
     path = tmp_path / "inplace.py"
 
     def write(width=16, outputs=10, recipe="{'epochs': 2}"):
         text = TASK.replace("{width}", str(width)).replace("{outputs}", str(outputs))
         path.write_text(text.replace("{recipe}", recipe))
-        suite.declare._loaded_files.pop(str(path), None)
+        suite.discover._loaded_files.pop(str(path), None)
         registry.use_plugins([str(path)])
 
     yield write

@@ -14,7 +14,7 @@ from suite.training.disk import disk_size
 from suite.training.measure import CORRUPTED, FGSM, PGD, measure
 from suite.training.robustness import corruption_accuracy, pixel_space
 from suite.training.trial import digests, run_trial
-from tasks.pipeline import Split
+from tasks.data import Split
 from tests.helpers import conv_net, digits, trial
 
 DIGITS = registry.datasets()["digits"]

@@ -25,7 +25,7 @@ def torchrun(store: Path, method: str, options: dict, *more: str, processes: int
     words = [f"--set={name}={value}" for name, value in options.items()]
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-         str(processes), "-m", "suite.training", "digits/mlp", method, "-s", "0.8",
+         str(processes), "-m", "suite.distributed", "digits/mlp", method, "-s", "0.8",
          "--recipe", "epochs=2", "--store", str(store), *words, *more],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
@@ -112,7 +112,7 @@ def test_the_number_of_processes_is_in_the_key_only_where_there_are_several():
     assert "processes" not in one.model_dump()
     assert one.key == trial("dense", processes=1).key != two.key
     assert Trial.make(**two.model_dump()) == two
-    assert two.command().startswith("torchrun --nproc-per-node 2 -m suite.training digits/mlp")
+    assert two.command().startswith("torchrun --nproc-per-node 2 -m suite.distributed digits/mlp")
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
@@ -123,8 +123,8 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
 
 def test_without_torchrun_the_command_says_how(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "suite.training", "digits/mlp", "dense"],
+        [sys.executable, "-m", "suite.distributed", "digits/mlp", "dense"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith("error: suite.training is started by torchrun")
+    assert done.stderr.startswith("error: suite.distributed is started by torchrun")

@@ -20,7 +20,7 @@ from suite.training.robustness import (
     pgd_accuracy,
     pixel_space,
 )
-from tasks.pipeline import Split
+from tasks.data import Split
 from tests.helpers import batch_of, conv_net, digits
 
 DIGITS = registry.datasets()["digits"]

@@ -216,3 +216,12 @@ def test_scoring_is_charged_to_the_training_operations():
     steps = plain.flops["training"] / plain.flops["inference"] / 3
     expected = 3 * scored.flops["inference"] * steps + 3 * 128 * scored.flops["inference_dense"]
     assert scored.flops["training"] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("every", [1000, 50])
+def test_a_training_too_short_for_an_update_says_so(every):
+    outcome = run_trial(
+        trial("rigl", recipe={"epochs": 4}, hyperparameters={"update_every": every})
+    )
+    said = [note for note in outcome.record.notes if "no update falls into these" in note]
+    assert len(said) == (1 if every == 1000 else 0)

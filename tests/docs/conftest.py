@@ -1,0 +1,61 @@
+"""What the pages suppose to be there: finished trials, data of one's own, their own blocks."""
+
+import shutil
+
+import pytest
+import yaml
+
+from leaderboard import submission
+from suite.execution.runner import Inline, run
+from suite.results.store import Store
+from suite.study import Study
+from tests.docs import rules
+from tests.docs.collector import ROOT, collect
+from tests.tasks.samples import own_data
+
+
+@pytest.fixture(scope="session")
+def supposed(tmp_path_factory):
+    """Make a folder with all of it, once."""
+    folder = tmp_path_factory.mktemp("supposed")
+    own_data(folder)
+    for piece in collect():
+        name = rules.file_of(piece.text) if piece.kind in ("python", "yaml") else None
+        if name is not None:
+            (folder / name).write_text(piece.text)
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    (folder / "my-study.yaml").write_text(rules.STUDY)
+    store = Store(folder / "results")
+    store.prepare()
+    trials = Study.make(**yaml.safe_load(rules.STUDY)).trials()
+    ended = run(trials, store, Inline(store, "off"), lambda trial, record: None)
+    assert not ended.failed
+    (folder / rules.BUNDLE).parent.mkdir(parents=True)
+    header = submission.Header.make(name="A group")
+    submission.write_bundle(store.records(), header, folder / rules.BUNDLE)
+    return folder
+
+
+@pytest.fixture
+def place(place, supposed, few_shipped, monkeypatch):
+    """Put what the pages suppose into the empty folder that a test starts in."""
+    shutil.copytree(supposed, place, dirs_exist_ok=True)
+    monkeypatch.setattr(submission, "SHIPPED", (few_shipped,))
+    return place
+
+
+@pytest.fixture(scope="session")
+def few_shipped(tmp_path_factory):
+    """Write a part of the project's own results to a file of their form."""
+    path = tmp_path_factory.mktemp("shipped") / "few.jsonl.gz"
+    records, _ = submission.read_all(submission.SHIPPED)
+    few = [record for record in records if record.trial["method"] in rules.SHIPPED]
+    submission.write_bundle(few, submission.Header.make(name="this project"), path)
+    return path
+
+
+@pytest.fixture
+def key(supposed) -> str:
+    """Return the key of a finished trial."""
+    records = Store(supposed / "results").records()
+    return next(record.key for record in records if record.trial["method"] == "rigl")

@@ -1,0 +1,207 @@
+"""Every command of the documentation works: what is run for which is in `rules`."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+
+import pytest
+
+from tests.docs import command_line, rules
+from tests.docs.collector import ROOT, Piece, collect, is_command, is_option, pieces
+
+PIECES = collect()
+COMMANDS = [p for p in PIECES if p.kind == "command" or (p.kind == "span" and is_command(p.text))]
+OPTIONS = [p for p in PIECES if p.kind == "span" and is_option(p.text)]
+
+
+def place_of(piece: Piece) -> str:
+    return piece.place
+
+
+@pytest.mark.parametrize("piece", COMMANDS, ids=place_of)
+def test_a_command_on_a_page_works(piece, request):
+    carry_out(piece, request)
+
+
+def carry_out(piece: Piece, request) -> None:
+    """Run a command by the rule of its program; without one, fail and say where it stands."""
+    program = PROGRAMS.get(piece.words[0])
+    if program is None:
+        pytest.fail(f"{piece.place}: no rule for the command {piece.text!r}")
+    try:
+        program(piece, request)
+    except ValueError as error:
+        pytest.fail(f"{piece.place}: {piece.text}: {error}")
+
+
+# ---------------------------------------------------------------- our own command
+
+
+def run_resonance(piece: Piece, request) -> None:
+    """Run the line, or where a text only names it look whether verb and options exist."""
+    words = piece.words[1:]
+    if "[OPTIONS]" in words:  # a line of usage
+        command_line.named(words[: words.index("[OPTIONS]")])
+        return
+    key = request.getfixturevalue("key")
+    for text in rules.alternatives(rules.filled(piece.text, key)):
+        line = shlex.split(text, comments=True)[1:]
+        if rules.first(rules.ELSEWHERE, text) is not None:
+            run_elsewhere(replace(piece, text=text))
+        elif piece.kind == "span" and not command_line.is_whole(line):
+            command_line.named(line)
+        else:
+            run_line(piece, line, key, request)
+
+
+def run_line(piece: Piece, line: list[str], key: str, request) -> None:
+    path, _, _ = command_line.verb(line)
+    behind = " ".join(line[line.index(path[0]) :])
+    if "fashion_mnist/" in behind:
+        request.getfixturevalue("fashion_mnist")
+    shorter, printed = rules.first(rules.SHORTENED, behind), rules.first(rules.PRINTS, behind)
+    if printed is None:
+        pytest.fail(f"{piece.place}: what does {behind!r} print? No rule says it")
+    more = shorter.does.split() if shorter else []
+    result = request.getfixturevalue("resonance")("", *line, *more)
+    assert result.code == 0, f"{piece.place}: {result.err}"
+    assert printed.does.format(key=key) in result.out, piece.place
+
+
+def name_verb(piece: Piece, _) -> None:
+    """Look whether a verb exists that a text names without `resonance`."""
+    command_line.named(piece.words)
+
+
+# ---------------------------------------------------------------- other programs
+
+
+def make(piece: Piece, _) -> None:
+    done = subprocess.run(["make", "-n", *piece.words[1:]], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, f"{piece.place}: {done.stderr.decode()}"
+
+
+def pip(piece: Piece, _) -> None:
+    """Look whether what is installed is a folder of ours, or an extra that is declared."""
+    install, what = piece.words[1:]
+    assert install == "install"
+    extra = re.fullmatch(r"resonance-bench\[(\w+)\]", what)
+    folder = ROOT if extra else ROOT / what
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    if extra:
+        assert extra[1] in project["optional-dependencies"], piece.place
+
+
+def apt_get(piece: Piece, _) -> None:
+    """Look whether the script for a clean machine installs the same."""
+    assert set(piece.words[2:]) <= set((ROOT / ".ci" / "run").read_text().split()), piece.place
+
+
+def source(piece: Piece, _) -> None:
+    assert piece.words == ["source", ".venv/bin/activate"]
+    assert "VENV := .venv\n" in (ROOT / "Makefile").read_text()
+
+
+def python(piece: Piece, _) -> None:
+    if piece.words[1:3] == ["-m", "tests.bench"]:
+        from tests.bench.__main__ import BENCHMARKS
+
+        assert set(piece.words[3:]) <= set(BENCHMARKS), piece.place
+    else:
+        run_elsewhere(piece)
+
+
+def torchrun(piece: Piece, request) -> None:
+    """Look whether both torchrun and the trial's own command take the words; then see elsewhere."""
+    from torch.distributed.run import get_args_parser
+
+    from suite.distributed import main
+
+    given = get_args_parser().parse_args(shlex.split(rules.filled(piece.text, key=""))[1:])
+    assert given.module
+    request.getfixturevalue("monkeypatch").setattr(
+        sys, "argv", [given.training_script, *given.training_script_args]
+    )
+    assert main() == 2  # not started by torchrun, and nothing else is wrong
+    run_elsewhere(piece)
+
+
+def wandb(piece: Piece, request) -> None:
+    """Look whether the verb is one of ours, or one of W&B's own command."""
+    if piece.words[1] in command_line.COMMAND.commands["wandb"].commands:
+        name_verb(piece, request)
+    else:
+        from wandb.cli.cli import cli
+
+        assert piece.words[1] in cli.commands, piece.place
+
+
+def run_elsewhere(piece: Piece) -> None:
+    """Look whether the test exists that runs a command."""
+    rule = rules.first(rules.ELSEWHERE, piece.text)
+    if rule is None:
+        pytest.fail(f"{piece.place}: no rule for the command {piece.text!r}")
+    file, _, test = rule.does.partition("::")
+    assert f"\ndef {test}(" in (ROOT / file).read_text(), f"{piece.place}: no test {rule.does}"
+
+
+PROGRAMS = {
+    "resonance": run_resonance,
+    "leaderboard": name_verb,
+    "store": name_verb,
+    "wandb": wandb,
+    "make": make,
+    "pip": pip,
+    "apt-get": apt_get,
+    "source": source,
+    "python": python,
+    "torchrun": torchrun,
+}
+
+
+# ---------------------------------------------------------------- options in running text
+
+
+@pytest.mark.parametrize("piece", OPTIONS, ids=place_of)
+def test_an_option_named_on_a_page_exists(piece):
+    text = re.sub(r"[\[\],]|<.*>", " ", piece.text)
+    for one in rules.alternatives(text):
+        assert command_line.options_exist(one.split()), f"{piece.place}: {piece.text}"
+
+
+# ---------------------------------------------------------------- nothing is passed over
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "Do this:\n\n    git push --force\n",
+        "Do this:\n\n```sh\ngit push --force\n```\n",
+        "Now `git push --force` does it.",
+        "Now `resonance runn digits/mlp rigl` does it.",
+        "Now `resonance run digits/mlp rigl --sparsty 0.9` does it.",
+        "Now `resonance leaderboard check FILE --rerun` does it.",
+        "Now `resonance run … --sparsty 0.9` does it.",
+        "    resonance store compact\n",
+        "    resonance run digits/mlp rigl --seed three\n",
+        "    python setup.py install\n",
+        "    make everything\n",
+        "    pip install 'resonance-bench[quantum]'\n",
+    ],
+)
+def test_a_command_without_a_rule_or_that_fails_is_named_with_its_line(shown, request):
+    *_, piece = pieces("page.md", "# Title\n\n" + shown)
+    assert piece.kind == "command" or is_command(piece.text)
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=rf"page\.md:{piece.line}"):
+        carry_out(piece, request)
+
+
+def test_an_option_or_a_value_that_no_verb_has_is_noticed():
+    assert command_line.options_exist(["--engine", "ray"])
+    assert command_line.options_exist(["-s", "0.9", "--seed"])
+    assert not command_line.options_exist(["--engin", "ray"])
+    assert not command_line.options_exist(["--engine", "rai"])
+    assert not command_line.options_exist(["--grid", "--budget"])  # of no verb both

@@ -1,0 +1,101 @@
+"""JSON documents beside the trials: of tunings and ablations."""
+
+import pytest
+
+from suite.errors import InvalidInput
+from suite.results.documents import documents, load_document, save_document
+from suite.results.evaluation import Evaluation, load_evaluations, save_evaluation
+from suite.results.merge import merge
+from suite.results.store import Store
+from suite.results.verify import verify
+from tests.sample_records import done, make_trial
+
+CONTENT = {"winner": {"rigl": {"update_every": 20}}, "values": [0.1, 0.25]}
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def either(request, tmp_path) -> Store:
+    """Return a store in a folder, and one under a URL."""
+    kind = {"folder": str(tmp_path / "r"), "bucket": f"memory://{tmp_path.name}/results"}
+    return Store(kind[request.param])
+
+
+def test_a_document_is_read_as_it_was_saved_and_the_last_one_stands(either):
+    save_document(either, "tuning", "a", {"old": 1})
+    save_document(either, "tuning", "a", CONTENT)
+    save_document(either, "tuning", "b", [1])
+    save_document(either, "ablation", "a", {})
+    assert load_document(either, "tuning", "a") == CONTENT
+    assert documents(either, "tuning") == {"a": CONTENT, "b": [1]}
+    assert documents(either, "ablation") == {"a": {}}
+    assert either.keys() == []
+
+
+def test_where_there_are_none_nothing_is_found(either):
+    assert documents(either, "tuning") == {}
+    assert load_document(either, "tuning", "a") is None
+
+
+def test_a_document_with_a_secret_or_a_login_is_kept_without_it(store, monkeypatch):
+    monkeypatch.setenv("THEIR_TOKEN", 'abc"123456789')
+    text = {"token": 'abc"123456789', "storage": "postgresql://me:pass@host/db"}
+    save_document(store, "tuning", "a", text)
+    written = (store.root / "tuning" / "a.json").read_text()
+    assert "123456789" not in written
+    assert "pass" not in written
+    assert load_document(store, "tuning", "a")["storage"] == "postgresql://[secret]@host/db"
+
+
+@pytest.mark.parametrize("name", ["../a", "", ".hidden", "a/b", "a" * 300, "a b"])
+def test_a_name_that_leads_elsewhere_is_refused(store, name):
+    with pytest.raises(InvalidInput, match="file name"):
+        save_document(store, "tuning", name, {})
+    assert not (store.root / "tuning").exists()
+
+
+def test_an_unknown_kind_is_refused(store):
+    with pytest.raises(InvalidInput, match="give one of tuning, ablation"):
+        save_document(store, "trials", "a", {})
+
+
+def test_a_number_that_json_has_no_word_for_is_not_written(store):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        save_document(store, "tuning", "a", {"value": float("nan")})
+    assert documents(store, "tuning") == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": NaN}', b"\xff"])
+def test_a_damaged_document_is_named(store, content):
+    save_document(store, "tuning", "a", {})
+    path = store.root / "tuning" / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"tuning/a\.json .*delete it and run `resonance tune`"):
+        documents(store, "tuning")
+
+
+def test_a_link_is_no_document(store, tmp_path):
+    save_document(store, "tuning", "a", {})
+    (tmp_path / "elsewhere.json").write_text("{}")
+    (store.root / "tuning" / "b.json").symlink_to(tmp_path / "elsewhere.json")
+    assert list(documents(store, "tuning")) == ["a"]
+
+
+def test_merge_takes_documents_and_evaluations_along(store, tmp_path):
+    trial, other = make_trial(seed=0), Store(tmp_path / "other")
+    store.write(trial.key, {"record.json": done(trial).to_json()})
+    record = store.read(trial.key)
+    evaluation = Evaluation(
+        key=trial.key, model=record.digests.get("model", ""), device="cpu", threads=1,
+        metrics={"test_pgd10": 0.5}, latency={}, absent={}, timing={}, environment={},
+    )  # fmt: skip
+    save_evaluation(store, evaluation)
+    save_document(store, "tuning", "ours", CONTENT)
+    save_document(store, "tuning", "both", {"by": "source"})
+    save_document(other, "tuning", "both", {"by": "target"})
+    found = merge(store, other)
+    assert (found.documents, found.kept_documents) == (["tuning/ours"], ["tuning/both"])
+    assert load_document(other, "tuning", "ours") == CONTENT
+    assert load_document(other, "tuning", "both") == {"by": "target"}
+    assert load_evaluations(other, record) == load_evaluations(store, record)
+    assert merge(store, other).documents == []
+    assert verify(other).findings == []
