@@ -6,9 +6,9 @@ from pathlib import Path
 
 from leaderboard.folder import write_whole
 from leaderboard.markdown import escape as escape_markdown
+from leaderboard.pages.templating import environment
 from leaderboard.papers import Table
 from leaderboard.reproduction import Line
-from leaderboard.templating import environment
 from suite import __version__
 from suite.errors import InvalidInput
 

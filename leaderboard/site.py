@@ -20,15 +20,19 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leaderboard import index_page, pages, tuning_page
 from leaderboard.ablation import figures_of
-from leaderboard.ablation_page import ablation_page, named_charts
-from leaderboard.board_charts import ABOUT, board_charts, pictures
+from leaderboard.charts.board import ABOUT, board_charts, pictures
+from leaderboard.charts.vega import VERSION, classic_script
 from leaderboard.data import page_name
 from leaderboard.folder import SiteFolder, stamp, write_whole
 from leaderboard.markdown import spliced
-from leaderboard.pages import Seen, method_page, seen, task_page
-from leaderboard.paper import Table, paper_page, paper_table
+from leaderboard.pages import board, index, tuning
+from leaderboard.pages.ablation import ablation_page, named_charts
+from leaderboard.pages.board import Seen, method_page, seen, task_page
+from leaderboard.pages.paper import Table, paper_page, paper_table
+from leaderboard.pages.templating import asset
+from leaderboard.pages.trial import Place, charts_script
+from leaderboard.pages.trial_files import Job, write_trials
 from leaderboard.submission import read_all
 from leaderboard.tables import (
     Board,
@@ -42,10 +46,6 @@ from leaderboard.tables import (
     summary_frame,
     trial_frame,
 )
-from leaderboard.templating import asset
-from leaderboard.trial_files import Job, write_trials
-from leaderboard.trial_page import Place, charts_script
-from leaderboard.vega import VERSION, classic_script
 from suite import __version__
 from suite.ablation import Ablation, ablations
 from suite.errors import InvalidInput
@@ -147,7 +147,7 @@ def build(
             _write_paper(folder, boards, tables)
             further = _write_ablations(folder, content)
             further += _write_tunings(folder, content, _methods(tasks))
-            folder.write("index.html", index_page.render(boards, excluded, further))
+            folder.write("index.html", index.render(boards, excluded, further))
             folder.write("leaderboard.md", texts[0])
             frames = {"leaderboard": summary_frame(boards), "trials": trial_frame(content.records)}
             for name, frame in frames.items():
@@ -166,7 +166,7 @@ def build(
 def code_digest() -> str:
     """Return a digest of all that pages are made by: the files of this package."""
     package = resources.files("leaderboard")
-    files = [package, package / "templates", package / "assets"]
+    files = [package, *(package / name for name in ("charts", "pages", "templates", "assets"))]
     parts = [
         path.read_bytes()
         for folder in files
@@ -212,11 +212,11 @@ def _methods(boards: Sequence[Seen]) -> set[str]:
 
 def _write_boards(folder: SiteFolder, boards: list[Seen], tuned: Sequence[Tuning]) -> list[Table]:
     """Write the pages of tasks and methods; return the tables of the paper view."""
-    folder.write("assets/board-charts.js", pages.charts_script([one.board for one in boards]))
+    folder.write("assets/board-charts.js", board.charts_script([one.board for one in boards]))
     for one in boards:
         folder.write(one.page, task_page(one))
     for method in sorted(_methods(boards)):
-        links = [(t.settings.name, tuning_page.address(t)) for t in tuned if method in t.methods]
+        links = [(t.settings.name, tuning.address(t)) for t in tuned if method in t.methods]
         folder.write(page_name("methods", method), method_page(method, boards, links))
     return [paper_table(one.board, one.glance) for one in boards]
 
@@ -252,9 +252,9 @@ def _write_tunings(
     addresses = {method: page_name("methods", method) for method in methods}
     written = []
     for one in content.tunings:
-        page = tuning_page.address(one)
-        folder.write(page, tuning_page.tuning_page(one, records.get, addresses))
-        written.append((one.settings.name, page, tuning_page.about(one)))
+        page = tuning.address(one)
+        folder.write(page, tuning.tuning_page(one, records.get, addresses))
+        written.append((one.settings.name, page, tuning.about(one)))
     return written
 
 

@@ -328,8 +328,8 @@ def inspect(
     ] = None,
 ) -> None:
     """Look into one trial: a page and pictures of what happened while it trained."""
-    from leaderboard.inspection import find_trial
-    from leaderboard.inspection import inspect as write
+    from leaderboard.pages.inspection import find_trial
+    from leaderboard.pages.inspection import inspect as write
 
     results = Store(store)
     folder = out or Path("site") / "trials" / find_trial(results, trial).key

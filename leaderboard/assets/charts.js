@@ -3,7 +3,7 @@
  * `draw(element, name, data, selection)` fills an element with a chart of what is selected, says in
  * words what it shows, and holds the rows as a table too; it returns a promise of Vega's view, null
  * where there is nothing to show. `data` is the content of the page with what `specifications` of
- * leaderboard/board_charts.py adds to it: charts and themes. Colours follow the page's
+ * leaderboard/charts/board.py adds to it: charts and themes. Colours follow the page's
  * `data-theme`, where it has one, or else the reader's preference.
  */
 "use strict";

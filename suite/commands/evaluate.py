@@ -29,7 +29,7 @@ def evaluate(
     The result stands beside the record, on `resonance inspect`'s page, and changes neither the
     record nor its key. Latency wants a machine that does nothing else.
     """
-    from leaderboard.inspection import find_trial
+    from leaderboard.pages.inspection import find_trial
     from suite.training.kept import evaluate_kept
 
     results = Store(store)

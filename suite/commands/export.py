@@ -25,7 +25,7 @@ def export(
 
     A compact file is read back by `suite.export.files.load_exported`.
     """
-    from leaderboard.inspection import find_trial
+    from leaderboard.pages.inspection import find_trial
     from suite.export.files import Format
     from suite.export.files import export as write
 

@@ -89,7 +89,7 @@ class View:
         """Return charts of masks, churn, threshold and spectra as PNG, by name."""
         if self.curves is None or self.curves.is_empty():
             return {}
-        from leaderboard.charts import drawn, picture
+        from leaderboard.charts.trial import drawn, picture
 
         charts = drawn(self.curves)
         return {name: picture(chart) for name, chart in charts.items() if name != "learning"}

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from leaderboard.index_page import render
+from leaderboard.pages.index import render
 from tests.leaderboard.sample_boards import large
 
 BAR = 100.0

@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import torch
 
-from leaderboard.chart_style import PICTURE_FONT, theme
-from leaderboard.charts import picture
+from leaderboard.charts.style import PICTURE_FONT, theme
+from leaderboard.charts.trial import picture
 from tests.bench.csr import speedups
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"

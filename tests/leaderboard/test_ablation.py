@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from leaderboard.ablation import DesignFigures, figures_of
-from leaderboard.ablation_charts import chart_rows, charts
-from leaderboard.ablation_page import ablation_page, named_charts
 from leaderboard.ablation_text import tables
-from leaderboard.board_charts import pictures
+from leaderboard.charts.ablation import chart_rows, charts
+from leaderboard.charts.board import pictures
+from leaderboard.pages.ablation import ablation_page, named_charts
 from leaderboard.site import build
 from suite.ablation import Ablation, ablation_of, save
 from suite.config import Trial

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from leaderboard.board_charts import ABOUT, specifications
+from leaderboard.charts.board import ABOUT, specifications
+from leaderboard.charts.vega import bundle
 from leaderboard.data import page_data
 from leaderboard.figures import ALL, FIGURES, Selection
-from leaderboard.templating import asset
-from leaderboard.vega import bundle
+from leaderboard.pages.templating import asset
 from tests.leaderboard.random_boards import METHODS, TASKS, random_boards
 
 SCRIPTS = ("numerics.js", "statistics.js", "aggregates.js", "contest.js", "figures.js",

@@ -1,6 +1,6 @@
 """Two thousand rows of the main page in a real browser (how fast: tests/bench/page.py)."""
 
-from leaderboard.index_page import render
+from leaderboard.pages.index import render
 from tests.bench.page import TIMES
 from tests.leaderboard.sample_boards import large
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from leaderboard.board_charts import ABOUT
-from leaderboard.index_page import render
+from leaderboard.charts.board import ABOUT
+from leaderboard.pages.index import render
 from leaderboard.statistics import mean_interval, rank_intervals
 from leaderboard.tables import Board, build_boards
 from tests.leaderboard.sample_boards import SCRIPT, TASKS, hostile, planted

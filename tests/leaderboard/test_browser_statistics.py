@@ -11,7 +11,7 @@ import pytest
 from scipy import special, stats
 
 from leaderboard import aggregates, draws, statistics
-from leaderboard.templating import asset
+from leaderboard.pages.templating import asset
 
 READ = """
 const read = (x) => Array.isArray(x) ? x.map(read)

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from leaderboard.board_charts import ABOUT, board_charts, pictures, specifications, theme
-from leaderboard.chart_forms import CHARTS, ROWS
-from leaderboard.chart_style import FAMILIES, styles
+from leaderboard.charts.board import ABOUT, board_charts, pictures, specifications, theme
+from leaderboard.charts.forms import CHARTS, ROWS
+from leaderboard.charts.style import FAMILIES, styles
 from leaderboard.figures import ALL, FIGURES
 from leaderboard.tables import Entry
 from suite import registry

@@ -9,10 +9,10 @@ import re
 import pytest
 
 from leaderboard.glance import Glance, glance, is_best, ranks_of
-from leaderboard.index_page import SCRIPTS, render
+from leaderboard.pages.index import SCRIPTS, render
+from leaderboard.pages.templating import asset, embedded_code, embedded_data
 from leaderboard.statistics import rank_intervals
 from leaderboard.tables import build_boards
-from leaderboard.templating import asset, embedded_code, embedded_data
 from suite.results.record import Record
 from tests.leaderboard.sample_boards import SCORES, SPARSITIES, TASKS, hostile, planted
 from tests.sample_records import done, make_trial

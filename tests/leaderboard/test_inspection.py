@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from leaderboard.inspection import find_trial, inspect
-from leaderboard.trial_page import trial_page
+from leaderboard.pages.inspection import find_trial, inspect
+from leaderboard.pages.trial import trial_page
 from suite.errors import InvalidInput
 from suite.results.store import Store
 from suite.training.trial import run_trial

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from leaderboard.glance import glance
-from leaderboard.paper import escape_latex, latex_table, markdown_table
+from leaderboard.pages.paper import escape_latex, latex_table, markdown_table
 from leaderboard.tables import Board, build_boards
 from suite.errors import TrialFailed
 from suite.results.record import Record, failed

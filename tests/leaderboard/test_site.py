@@ -8,8 +8,8 @@ from urllib.parse import unquote
 import polars as pl
 import pytest
 
-from leaderboard.curves import SCHEMA, curves_json
 from leaderboard.folder import MANIFEST, SiteFolder
+from leaderboard.pages.curves import SCHEMA, curves_json
 from leaderboard.site import build
 from suite.errors import InvalidInput, TrialFailed
 from suite.results.record import Record, failed

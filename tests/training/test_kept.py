@@ -5,7 +5,7 @@ import json
 import pytest
 from safetensors.torch import load, save
 
-from leaderboard.inspection import inspect
+from leaderboard.pages.inspection import inspect
 from suite import registry
 from suite.errors import InvalidInput
 from suite.results.evaluation import load_evaluations, save_evaluation

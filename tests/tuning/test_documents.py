@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from leaderboard.tuning_charts import tuning_charts
+from leaderboard.charts.tuning import tuning_charts
 from suite.errors import InvalidInput
 from suite.results.documents import save_document
 from suite.tuning.document import Final, load_tuning, save_tuning, tunings
@@ -80,7 +80,7 @@ def test_a_chart_without_data_is_left_out():
 
 def test_neither_torch_nor_optuna_is_needed_to_read_and_draw():
     code = (
-        "import sys; import leaderboard.tuning_charts; "
+        "import sys; import leaderboard.charts.tuning; "
         "assert not {'torch', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -5,13 +5,19 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from leaderboard import statistics
-from leaderboard.board_charts import specifications
+from leaderboard.charts.board import specifications
+from leaderboard.charts.vega import bundle
 from leaderboard.data import page_data
 from leaderboard.glance import glance
+from leaderboard.pages.templating import (
+    asset,
+    embedded_code,
+    embedded_data,
+    environment,
+    source_hash,
+)
 from leaderboard.statistics import ENOUGH
 from leaderboard.tables import Board, Excluded
-from leaderboard.templating import asset, embedded_code, embedded_data, environment, source_hash
-from leaderboard.vega import bundle
 from suite import __version__
 
 SCRIPTS = (

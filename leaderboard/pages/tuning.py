@@ -7,11 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.chart_style import theme
+from leaderboard.charts.style import theme
+from leaderboard.charts.tuning import TITLES, tuning_charts
 from leaderboard.columns import SCORE
+from leaderboard.pages.templating import embedded_data, environment
 from leaderboard.statistics import compare
-from leaderboard.templating import embedded_data, environment
-from leaderboard.tuning_charts import TITLES, tuning_charts
 from suite import __version__, registry
 from suite.config import show
 from suite.results.record import Record

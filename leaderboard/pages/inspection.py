@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from leaderboard.charts import drawn, picture
-from leaderboard.curves import curves_json, read_curves
+from leaderboard.charts.trial import drawn, picture
 from leaderboard.folder import write_whole
-from leaderboard.trial_page import trial_page
+from leaderboard.pages.curves import curves_json, read_curves
+from leaderboard.pages.trial import trial_page
 from suite.errors import InvalidInput
 from suite.results.evaluation import load_evaluations
 from suite.results.record import Record

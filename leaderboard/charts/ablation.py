@@ -9,8 +9,8 @@ from typing import Any
 import altair as alt
 
 from leaderboard.ablation import DesignFigures
-from leaderboard.board_charts import About
-from leaderboard.chart_forms import ROWS
+from leaderboard.charts.board import About
+from leaderboard.charts.forms import ROWS
 from leaderboard.statistics import Interval
 
 Row = dict[str, Any]

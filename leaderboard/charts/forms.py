@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from leaderboard.chart_style import (
+from leaderboard.charts.style import (
     SHARE_LABEL,
     Style,
     accuracy_axis,

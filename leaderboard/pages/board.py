@@ -6,15 +6,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.board_charts import ABOUT, theme
-from leaderboard.chart_forms import specification
-from leaderboard.chart_style import styles
+from leaderboard.charts.board import ABOUT, theme
+from leaderboard.charts.forms import specification
+from leaderboard.charts.style import styles
 from leaderboard.columns import SCORE
 from leaderboard.data import page_name
 from leaderboard.figures import ALL, FIGURES
 from leaderboard.glance import Glance, glance
+from leaderboard.pages.templating import embedded_data, environment
 from leaderboard.tables import Board, Entry
-from leaderboard.templating import embedded_data, environment
 from suite import __version__, registry
 from suite.config import show
 from suite.declare import Hyperparameter

@@ -7,10 +7,10 @@ import yaml
 from markupsafe import Markup
 
 from leaderboard.ablation import DesignFigures, figures_of
-from leaderboard.ablation_charts import charts
 from leaderboard.ablation_text import tables
-from leaderboard.chart_style import theme
-from leaderboard.templating import embedded_data, environment
+from leaderboard.charts.ablation import charts
+from leaderboard.charts.style import theme
+from leaderboard.pages.templating import embedded_data, environment
 from suite import __version__
 from suite.ablation import Ablation
 from suite.results.record import Record

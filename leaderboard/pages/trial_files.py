@@ -7,9 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from leaderboard.curves import curves_json
 from leaderboard.folder import SiteFolder, write_whole
-from leaderboard.trial_page import Place, trial_page
+from leaderboard.pages.curves import curves_json
+from leaderboard.pages.trial import Place, trial_page
 from suite.errors import InvalidInput
 from suite.results.evaluation import Evaluation
 from suite.results.record import Record

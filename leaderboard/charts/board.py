@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboard.chart_forms import ROWS, specification
-from leaderboard.chart_style import PICTURE_FONT, Style, styles, theme
+from leaderboard.charts.forms import ROWS, specification
+from leaderboard.charts.style import PICTURE_FONT, Style, styles, theme
 from leaderboard.figures import ALL, FIGURES, Row, Selection
 from leaderboard.tables import Board
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.templating import asset, embedded_code, embedded_data, environment
-from leaderboard.vega import classic_script
+from leaderboard.charts.vega import classic_script
+from leaderboard.pages.templating import asset, embedded_code, embedded_data, environment
 from suite import __version__, registry
 from suite.config import Trial, show
 from suite.errors import InvalidInput
@@ -49,8 +49,8 @@ def trial_page(
 ) -> str:
     """Return the page; all text from the record is escaped.
 
-    `curves` is JSON of `leaderboard.curves`, empty where there is none; then `no_curves` may say
-    why. Without a place the page is a single file, with its style and its scripts.
+    `curves` is JSON of `leaderboard.pages.curves`, empty where there is none; then `no_curves` may
+    say why. Without a place the page is a single file, with its style and its scripts.
     """
     trial = record.trial
     return _template().render(
@@ -74,8 +74,8 @@ def trial_page(
 
 def charts_script() -> str:
     """Return the script that holds what all trials' charts are drawn from."""
-    from leaderboard.chart_style import theme  # Altair: a process that writes pages needs none
-    from leaderboard.charts import trial_charts
+    from leaderboard.charts.style import theme  # Altair: a process that writes pages needs none
+    from leaderboard.charts.trial import trial_charts
 
     charts = [
         {"name": c.name, "title": c.title, "series": c.series, "says": c.says,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from leaderboard.data import page_name
 from leaderboard.glance import Glance, Row, Shown
 from leaderboard.markdown import escape as escape_markdown
+from leaderboard.pages.templating import environment
 from leaderboard.statistics import ENOUGH
 from leaderboard.tables import Board
-from leaderboard.templating import environment
 from suite import __version__
 
 CAPTION = (

@@ -1,0 +1,1 @@
+"""What is read: the pages of a site, one file for each kind, and the paper view."""
