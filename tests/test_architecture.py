@@ -103,6 +103,18 @@ def test_the_leaderboard_reads_records_and_never_trains():
 
 
 @pytest.mark.parametrize(
+    ("room", "users"),
+    [
+        ("leaderboard.charts", ("leaderboard.pages", "leaderboard.site")),
+        ("leaderboard.pages", ("leaderboard.site",)),
+    ],
+)
+def test_a_leaderboard_goes_from_figures_to_charts_to_pages(room, users):
+    others = [m for m in modules_of("leaderboard") if not is_in(m, (room, *users))]
+    assert [(m, name) for m in others for name in imports(m) if is_in(name, (room,))] == []
+
+
+@pytest.mark.parametrize(
     "module",
     [
         *FOUNDATION,

@@ -47,9 +47,9 @@ def reproduce(
 
     What the store has is not run again (`resonance study` has more options for running).
     """
+    from leaderboard.pages.reproduction import cells, columns, rule, write
     from leaderboard.papers import table as find_table
     from leaderboard.reproduction import ShippedTrials, Trials, table_lines
-    from leaderboard.reproduction_text import cells, columns, rule, write
 
     if shipped and (published_only or dry_run):
         raise InvalidInput("--shipped runs nothing: leave out --published-only and --dry-run")

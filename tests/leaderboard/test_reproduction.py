@@ -8,10 +8,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from leaderboard.pages.reproduction import (
+    cells,
+    columns,
+    escape_latex,
+    latex,
+    markdown,
+    page,
+    write,
+)
 from leaderboard.papers import Published, Rows, Table, table
 from leaderboard.relations import RELATIONS, EarlyStop, early_stop
 from leaderboard.reproduction import Line, ShippedTrials, table_lines
-from leaderboard.reproduction_text import cells, columns, escape_latex, latex, markdown, page, write
 from suite.errors import InvalidInput
 from suite.reproduce.flops import inference_ratio
 from suite.results.record import failed
