@@ -7,7 +7,7 @@ same in the browser, function by function: a change here is a change there.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +18,9 @@ from leaderboard.statistics import RESAMPLES, Interval, bootstrap_interval
 Runs = Mapping[str, Sequence[float]]
 """Task → scores of one method's runs."""
 
+FEWEST_TASKS = 4
+"""Tasks below which a rating has no interval: of three, 95 % intervals were seen to cover 90 %, of
+two 86 %."""
 ELO = 400 / np.log(10)
 """Rating points per unit of log-odds: 400 points are odds of ten to one."""
 
@@ -36,7 +39,8 @@ def interquartile_mean(runs: Runs, *, seed: int = 0, draws: int = RESAMPLES) -> 
         [task[indices(seed, draws, len(task), stream)] for stream, task in enumerate(tasks)], axis=1
     )
     value = float(stats.trim_mean(scores, 0.25))
-    return bootstrap_interval(value, stats.trim_mean(pooled, 0.25, axis=1), len(scores))
+    strata = [len(task) for task in tasks]
+    return bootstrap_interval(value, stats.trim_mean(pooled, 0.25, axis=1), strata)
 
 
 def performance_profile(
@@ -48,8 +52,11 @@ def performance_profile(
     shares = np.mean([a.mean(axis=0) for a in above], axis=0)
     drawn = [counts(seed, draws, len(a), stream) @ a / len(a) for stream, a in enumerate(above)]
     spread = np.mean(drawn, axis=0)
-    n = sum(map(len, above))
-    return [bootstrap_interval(float(s), spread[:, i], n) for i, s in enumerate(shares)]
+    strata = [len(a) for a in above]
+    return [
+        bootstrap_interval(float(share), spread[:, i], strata, (0, 1))
+        for i, share in enumerate(shares)
+    ]
 
 
 def probability_of_improvement(
@@ -59,16 +66,17 @@ def probability_of_improvement(
     tasks = sorted(set(first) & set(second))
     if not tasks:
         raise ValueError("the two have no task in common")
-    values, spread = [], np.zeros(draws)
+    values, spread, strata = [], np.zeros(draws), []
     for number, task in enumerate(tasks):
         won = _won(first[task], second[task])
         n, m = won.shape
         ours = counts(seed, draws, n, 2 * number)
         theirs = counts(seed, draws, m, 2 * number + 1)
         values.append(won.mean())
+        strata += [n, m]
         spread += (ours @ won * theirs).sum(axis=1) / (n * m)
-    runs = sum(len(first[task]) for task in tasks)
-    return bootstrap_interval(float(np.mean(values)), spread / len(tasks), runs)
+    found = bootstrap_interval(float(np.mean(values)), spread / len(tasks), strata, (0, 1))
+    return replace(found, n=sum(len(first[task]) for task in tasks))
 
 
 def _won(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
@@ -185,11 +193,12 @@ def ratings(
         here = [i for i, m in enumerate(methods) if task in scores[m]]
         for i, j in itertools.permutations(here, 2):
             wins[number, i, j] = _won(scores[methods[i]][task], scores[methods[j]][task]).mean()
-    spread = _bradley_terry(np.tensordot(counts(seed, draws, len(tasks)), wins, 1), prior)
-    value = _bradley_terry(wins.sum(0)[None], prior)[0]
+    value, n = _bradley_terry(wins.sum(0)[None], prior)[0], len(tasks)
+    if n < FEWEST_TASKS:
+        return {m: Interval(float(value[i]), None, None, n) for i, m in enumerate(methods)}
+    spread = _bradley_terry(np.tensordot(counts(seed, draws, n), wins, 1), prior)
     return {
-        m: bootstrap_interval(float(value[i]), spread[:, i], len(tasks))
-        for i, m in enumerate(methods)
+        m: bootstrap_interval(float(value[i]), spread[:, i], [n]) for i, m in enumerate(methods)
     }
 
 

@@ -102,10 +102,7 @@ def cost(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
 
 
 def rating(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
-    """Return entry, family, rating, low, high, tasks, the best first.
-
-    There is no interval with a single task: it would be that of a draw among one.
-    """
+    """Return entry, family, rating, low, high, tasks, the best first."""
     runs = _runs(boards, selection)
     if len(runs) < 2:
         return []
@@ -114,8 +111,7 @@ def rating(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     rows = []
     for label in _best_first({label: rated.mean for label, rated in found.items()}):
         rated = found[label]
-        drawn = rated if rated.n > 1 else Interval(rated.mean, None, None, rated.n)
-        row = {"entry": label, "family": families[label]} | _spread("rating", drawn)
+        row = {"entry": label, "family": families[label]} | _spread("rating", rated)
         rows.append(row | {"tasks": rated.n})
     return rows
 

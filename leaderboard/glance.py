@@ -69,7 +69,7 @@ def glance(boards: Sequence[Board]) -> Glance:
     """Return the table of all boards, dense entries first, then by how they stand on average."""
     places = [(board, place) for board in boards for place in range(len(board.sparsities))]
     contests = [_cells(board, place) for board, place in places]
-    ranks = [ranks_of(cells) for cells in contests]
+    ranks = [rank for board in boards for rank in ranks_of(board)]
     tops = [max(_means(cells, ENOUGH).values(), default=math.inf) for cells in contests]
     rows = []
     for entry in dict.fromkeys(entry for board in boards for entry, _ in board.rows):
@@ -84,16 +84,21 @@ def glance(boards: Sequence[Board]) -> Glance:
     return Glance(heads, rows)
 
 
-def ranks_of(cells: dict[Entry, Cell]) -> dict[Entry, RankInterval]:
-    """Return the ranks that each entry may have among those of one task and sparsity.
+def ranks_of(board: Board) -> list[dict[Entry, RankInterval]]:
+    """Return the ranks that each entry may have at each sparsity of a board.
 
     Dense networks are what others are measured by and take no rank.
     """
-    among = {str(i): cell.by_seed for i, (entry, cell) in enumerate(cells.items())
-             if cell.runs and not entry.dense}  # fmt: skip
-    found = rank_intervals(among)
-    entries = list(cells)
-    return {entries[int(place)]: interval for place, interval in found.items()}
+    entries = [entry for entry, _ in board.rows]
+    among = [
+        {str(i): cell.by_seed for i, (entry, cells) in enumerate(board.rows)
+         if (cell := cells[place]) and cell.runs and not entry.dense}
+        for place in range(len(board.sparsities))
+    ]  # fmt: skip
+    return [
+        {entries[int(number)]: interval for number, interval in found.items()}
+        for found in rank_intervals(among)
+    ]
 
 
 def is_best(entry: Entry, n: int, ranks: dict[Entry, RankInterval]) -> bool:

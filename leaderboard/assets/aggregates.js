@@ -11,6 +11,7 @@ Object.assign(resonanceStatistics, (() => {
     studentizedRange,
   } = resonanceNumerics;
   const { RESAMPLES, bootstrapInterval } = resonanceStatistics;
+  const FEWEST_TASKS = 4;
   const ELO = 400 / Math.log(10);
 
   const inOrder = (runs) => [...runs.keys()].sort(byCodePoint).map((task) => runs.get(task));
@@ -76,7 +77,8 @@ Object.assign(resonanceStatistics, (() => {
       }
       spread[d] = middleSum(found, order, sorted, cut) / (n - 2 * cut);
     }
-    return bootstrapInterval(mean(sorted.slice(cut, n - cut)), spread, n);
+    const strata = tasks.map((task) => task.length);
+    return bootstrapInterval(mean(sorted.slice(cut, n - cut)), spread, strata);
   }
 
   function performanceProfile(runs, thresholds, { seed = 0, draws = 2000 } = {}) {
@@ -87,7 +89,7 @@ Object.assign(resonanceStatistics, (() => {
       ascendingOrder(scores).forEach((run, at) => { place[run] = at; });
       return { scores, above: sharesAbove(place, drawn, draws, 1 / n / count) };
     });
-    const n = plainSum(tasks.map(({ scores }) => scores.length)), spread = new Float64Array(draws);
+    const strata = tasks.map(({ scores }) => scores.length), spread = new Float64Array(draws);
     return Array.from(thresholds, (threshold) => {
       let share = 0;
       spread.fill(0);
@@ -96,7 +98,7 @@ Object.assign(resonanceStatistics, (() => {
         share += (scores.length - first) / scores.length / count;
         addTo(spread, above.subarray(first * draws, (first + 1) * draws));
       }
-      return bootstrapInterval(share, spread, n);
+      return bootstrapInterval(share, spread, strata, [0, 1]);
     });
   }
 
@@ -111,17 +113,18 @@ Object.assign(resonanceStatistics, (() => {
   function probabilityOfImprovement(first, second, { seed = 0, draws = 2000 } = {}) {
     const tasks = commonTasks(first, second);
     if (!tasks.length) throw new RangeError("the two have no task in common");
-    const values = [], spread = new Float64Array(draws);
+    const values = [], strata = [], spread = new Float64Array(draws);
     tasks.forEach((task, number) => {
       const n = first.get(task).length, m = second.get(task).length;
       const wins = won(first.get(task), second.get(task));
       const ours = indices(seed, draws, n, 2 * number);
       const theirs = indices(seed, draws, m, 2 * number + 1);
       values.push(plainSum(wins) / (n * m));
+      strata.push(n, m);
       addShares(spread, wins, ours, theirs, n, m, 1 / (n * m) / tasks.length);
     });
-    const runs = plainSum(tasks.map((task) => first.get(task).length));
-    return bootstrapInterval(mean(values), spread, runs);
+    const n = plainSum(tasks.map((task) => first.get(task).length));
+    return { ...bootstrapInterval(mean(values), spread, strata, [0, 1]), n };
   }
 
   /** Map row → Map column → Interval. */
@@ -132,9 +135,9 @@ Object.assign(resonanceStatistics, (() => {
       if (!tasks.length) continue;
       const rate = probabilityOfImprovement(scores.get(one), scores.get(other), { seed, draws });
       const n = plainSum(tasks.map((task) => scores.get(other).get(task).length));
+      const [low, high] = [rate.high, rate.low].map((x) => (x === null ? null : 1 - x));
       found.get(one).set(other, rate);
-      found.get(other).set(
-        one, { mean: 1 - rate.mean, low: 1 - rate.high, high: 1 - rate.low, n });
+      found.get(other).set(one, { mean: 1 - rate.mean, low, high, n });
     }
     return found;
   }
@@ -209,14 +212,17 @@ Object.assign(resonanceStatistics, (() => {
       });
       return fit(total);
     };
-    const chosen = counts(seed, draws, tasks.length, 0);
-    const spread = methods.map(() => new Float64Array(draws));
-    for (let d = 0; d < draws; d++) {
-      rate((task) => chosen[d * tasks.length + task]).forEach((x, i) => { spread[i][d] = x; });
+    const n = tasks.length, values = Array.from(rate(() => 1));
+    if (n < FEWEST_TASKS) {
+      return new Map(methods.map((method, i) =>
+        [method, { mean: values[i], low: null, high: null, n }]));
     }
-    const values = Array.from(rate(() => 1));
+    const chosen = counts(seed, draws, n, 0), spread = methods.map(() => new Float64Array(draws));
+    for (let d = 0; d < draws; d++) {
+      rate((task) => chosen[d * n + task]).forEach((x, i) => { spread[i][d] = x; });
+    }
     return new Map(methods.map((method, i) =>
-      [method, bootstrapInterval(values[i], spread[i], tasks.length)]));
+      [method, bootstrapInterval(values[i], spread[i], [n])]));
   }
 
   /** Return the function from wins [k · k] to ratings in Elo points, mean 0: Newton's method. */

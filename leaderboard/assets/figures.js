@@ -57,9 +57,8 @@ const resonanceFigures = (() => {
     if (runs.size < 2) return [];
     const families = familiesOf(data), found = ratings(runs);
     return bestFirst(over(found, ({ mean }) => mean)).map((label) => {
-      const { mean, low, high, n } = found.get(label), drawn = n > 1 ? { low, high } : {};
-      const row = { entry: label, family: families.get(label) };
-      return { ...row, ...spread("rating", { mean, low: null, high: null, ...drawn }), tasks: n };
+      const row = { entry: label, family: families.get(label) }, rated = found.get(label);
+      return { ...row, ...spread("rating", rated), tasks: rated.n };
     });
   }
 

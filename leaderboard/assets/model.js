@@ -74,22 +74,29 @@ const resonanceModel = (() => {
     }
     const competes = (entry) => competing === null || competing.has(entry);
 
-    /** Map entry → [best, worst] among those that compete at a sparsity of a task. */
-    const ranksAt = (task, sparsity, name) =>
-      remember(ranks, `${task} ${sparsity} ${name}`, () => {
-        const sign = { more: 1, less: -1 }[columns.get(name).better], among = new Map();
-        if (!sign) return among;
-        entries.forEach((entry, place) => {
-          const cell = entry.dense || !competes(place) ? null : find(task, place, sparsity);
-          const found = cell ? values(cell, name) : [];
-          const bySeed = new Map();
-          found.forEach((x, i) => {
-            if (x !== null) bySeed.set(trials.seed[cell.runs[i]], sign * x);
-          });
-          if (bySeed.size) among.set(place, bySeed);
+    /** Map entry → Map seed → value, more being better, of those that compete. */
+    function scoresAt(task, sparsity, name) {
+      const sign = { more: 1, less: -1 }[columns.get(name).better], among = new Map();
+      if (!sign) return among;
+      entries.forEach((entry, place) => {
+        const cell = entry.dense || !competes(place) ? null : find(task, place, sparsity);
+        const found = cell ? values(cell, name) : [];
+        const bySeed = new Map();
+        found.forEach((x, i) => {
+          if (x !== null) bySeed.set(trials.seed[cell.runs[i]], sign * x);
         });
-        return rankIntervals(among);
+        if (bySeed.size) among.set(place, bySeed);
       });
+      return among;
+    }
+
+    /** Map entry → [best, worst] at a sparsity; corrected over all sparsities of the task. */
+    function ranksAt(task, sparsity, name) {
+      const { sparsities } = tasks[task];
+      const found = remember(ranks, `${task} ${name}`, () =>
+        rankIntervals(sparsities.map((one) => scoresAt(task, one, name))));
+      return found[sparsities.indexOf(sparsity)];
+    }
 
     /** [best, worst]; null where nothing is claimed. */
     function rankOf(cell, name) {

@@ -14,6 +14,7 @@ const resonanceStatistics = (() => {
   const ALPHA = 0.05;
   const ENOUGH = 5;
   const EXACT_UP_TO = 14;
+  const NORMAL = 1.959963984540054;
   const ROUNDING = 1e-9;
   const {
     ascendingOrder, commonTasks, deviation, indices, mean, pairsOf, plainSum, quantile, remembered,
@@ -21,15 +22,23 @@ const resonanceStatistics = (() => {
   } = resonanceNumerics;
 
   /** The order of `draws` changes. */
-  function bootstrapInterval(value, draws, n) {
-    return { mean: value, low: quantile(draws, 0.025), high: quantile(draws, 0.975), n };
+  function bootstrapInterval(value, draws, strata, [least, most] = [-Infinity, Infinity]) {
+    const n = plainSum(strata), wide = widening(strata);
+    if (wide === null) return { mean: value, low: null, high: null, n };
+    const [low, high] = [0.025, 0.975].map((q) => value + wide * (quantile(draws, q) - value));
+    return { mean: value, low: Math.max(low, least), high: Math.min(high, most), n };
+  }
+
+  function widening(strata) {
+    if (Math.min(...strata) < 2) return null;
+    const n = plainSum(strata), freedom = n - strata.length;
+    return (Math.sqrt(n / freedom) * studentQuantile(freedom)) / NORMAL;
   }
 
   /** Add to each draw the mean of the values it resamples, times a weight; see Python. */
   function addResampledMeans(draws, values, weight, seed, stream) {
     const n = values.length, middle = mean(values), drawn = indices(seed, draws.length, n, stream);
-    const stretch = Math.sqrt(n / Math.max(n - 1, 1));
-    const deviations = Float64Array.from(values, (x) => (x - middle) * stretch);
+    const deviations = Float64Array.from(values, (x) => x - middle);
     for (let d = 0, at = 0; d < draws.length; d++) {
       let total = 0;
       for (let i = 0; i < n; i++) total += deviations[drawn[at++]];
@@ -50,15 +59,15 @@ const resonanceStatistics = (() => {
     }
     const draws = new Float64Array(RESAMPLES);
     addResampledMeans(draws, values, 1, seed, 0);
-    return bootstrapInterval(middle, draws, n);
+    return bootstrapInterval(middle, draws, [n]);
   }
 
-  const comparison = (difference, p, leastP, effect, unpaired) =>
-    ({ difference, p, leastP, effect, unpaired, n: difference ? difference.n : 0 });
+  const comparison = (difference, p, leastP, effect, unpaired, seeds = 0) =>
+    ({ difference, p, leastP, effect, unpaired, seeds, n: difference ? difference.n : 0 });
 
   /** What may be said of a comparison, in words; `p` is a corrected p-value. */
   function verdict(found, first, second, p = found.p) {
-    if (!found.difference || p === null || found.n < ENOUGH || found.leastP > ALPHA) {
+    if (!found.difference || p === null || found.seeds < ENOUGH || found.leastP > ALPHA) {
       return `cannot decide at n = ${found.n}`;
     }
     if (p > ALPHA) return `no difference shown at n = ${found.n}`;
@@ -82,9 +91,24 @@ const resonanceStatistics = (() => {
     return middle / spread;
   }
 
-  function pairedP(differences) {
-    const effect = effectSize(differences), n = differences.length;
-    return effect === null ? null : studentP(Math.abs(effect) * Math.sqrt(n), n - 1);
+  function pairedP(differences, step = 0) {
+    const n = differences.length;
+    if (n < 2) return null;
+    const middle = mean(differences);
+    const spread = Math.max(deviation(differences), step / Math.sqrt(6));
+    if (spread <= ROUNDING * Math.max(...differences.map(Math.abs))) return middle === 0 ? 1 : 0;
+    return studentP((Math.abs(middle) / spread) * Math.sqrt(n), n - 1);
+  }
+
+  function grain(scores) {
+    const ordered = Float64Array.from(scores).sort();
+    const rounding = ROUNDING * ordered.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    let least = Infinity;
+    for (let i = 1; i < ordered.length; i++) {
+      const step = ordered[i] - ordered[i - 1];
+      if (step > rounding && step < least) least = step;
+    }
+    return least < Infinity ? least : 0;
   }
 
   const unpairedOf = (first, second, pairs) => first.size + second.size - 2 * pairs;
@@ -93,9 +117,9 @@ const resonanceStatistics = (() => {
     const differences = differencesOf(first, second);
     const unpaired = unpairedOf(first, second, differences.length);
     if (!differences.length) return comparison(null, null, 1, null, unpaired);
-    const p = pairedP(differences);
-    const effect = effectSize(differences);
-    return comparison(meanInterval(differences), p, p === null ? 1 : 0, effect, unpaired);
+    const p = pairedP(differences, grain([...first.values(), ...second.values()]));
+    const effect = effectSize(differences), least = p === null ? 1 : 0, n = differences.length;
+    return comparison(meanInterval(differences), p, least, effect, unpaired, n);
   }
 
   /** Count the patterns of signs under which the sum is as far from 0. */
@@ -124,14 +148,12 @@ const resonanceStatistics = (() => {
     const flips = exact ? allSigns(n) : signs(seed, RESAMPLES, n, 0);
     const extreme = countAsFar(flips, terms, bar, patterns);
     const p = exact ? extreme / patterns : (extreme + 1) / (patterns + 1);
-    let interval = { mean: observed, low: null, high: null, n };
-    if (n > blocks.length) {
-      const draws = new Float64Array(RESAMPLES);
-      blocks.forEach((block, i) => addResampledMeans(draws, block, 1 / blocks.length, seed, i + 1));
-      interval = bootstrapInterval(observed, draws, n);
-    }
+    const draws = new Float64Array(RESAMPLES), sizes = blocks.map((block) => block.length);
+    blocks.forEach((block, i) => addResampledMeans(draws, block, 1 / blocks.length, seed, i + 1));
+    const interval = bootstrapInterval(observed, draws, sizes);
     const leastP = exact ? 2 / patterns : 1 / (patterns + 1);
-    return comparison(interval, p, leastP, effectSize(blocks.flat()), unpaired);
+    const effect = effectSize(blocks.flat());
+    return comparison(interval, p, leastP, effect, unpaired, Math.max(...sizes));
   }
 
   /** [2ⁿ · n]: every pattern of n signs. */
@@ -150,24 +172,28 @@ const resonanceStatistics = (() => {
     return corrected;
   }
 
-  /** Map method → [best, worst]. */
-  function rankIntervals(cell) {
-    const methods = [...cell.keys()], compared = [];
-    for (const [one, other] of pairsOf(methods)) {
-      const differences = differencesOf(cell.get(one), cell.get(other));
-      const p = differences.length >= ENOUGH ? pairedP(differences) : null;
-      if (p !== null) {
-        compared.push(sum(differences) > 0 ? [p, one, other] : [p, other, one]);
+  /** Of each cell (Map method → Map seed → score) Map method → [best, worst]. */
+  function rankIntervals(cells) {
+    const compared = [];
+    const found = cells.map((cell) => {
+      const methods = [...cell.keys()], ranks = new Map(methods.map((m) => [m, [1, cell.size]]));
+      const step = grain([...cell.values()].flatMap((bySeed) => [...bySeed.values()]));
+      for (const [one, other] of pairsOf(methods)) {
+        const differences = differencesOf(cell.get(one), cell.get(other));
+        const p = differences.length >= ENOUGH ? pairedP(differences, step) : null;
+        if (p === null) continue;
+        const [better, worse] = sum(differences) > 0 ? [one, other] : [other, one];
+        compared.push({ p, better: ranks.get(better), worse: ranks.get(worse) });
       }
-    }
-    const ranks = new Map(methods.map((method) => [method, [1, methods.length]]));
-    const corrected = holm(compared.map(([p]) => p));
-    compared.forEach(([, better, worse], i) => {
-      if (corrected[i] > ALPHA) return;
-      ranks.get(worse)[0]++;
-      ranks.get(better)[1]--;
+      return ranks;
     });
-    return ranks;
+    const corrected = holm(compared.map(({ p }) => p));
+    compared.forEach(({ better, worse }, i) => {
+      if (corrected[i] > ALPHA) return;
+      worse[0]++;
+      better[1]--;
+    });
+    return found;
   }
 
   return {

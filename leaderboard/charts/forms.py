@@ -138,14 +138,24 @@ def _dots(looks: dict[str, Style], value: str, x: alt.X, count: str) -> Any:
         "entry:N", sort=None, title=None, axis=alt.Axis(grid=True, labelLimit=260, ticks=False)
     )
     base = alt.Chart(_rows()).encode(y=y, color=encodings["color"])
-    interval = base.transform_filter("isValid(datum.low)").mark_rule(style="interval")
     dot = base.mark_point(filled=True, size=60, opacity=1)
     return alt.layer(
-        interval.encode(x="low:Q", x2="high:Q"),
+        _ends(base, value).mark_rule(style="interval").encode(x="lower:Q", x2="upper:Q"),
         dot.encode(
             x=x, shape=encodings["shape"], tooltip=tips("entry", value, "low", "high", count)
         ),
     ).properties(width=420, height=alt.Step(20))
+
+
+def _ends(chart: Any, value: str) -> Any:
+    """Return a chart with the ends of its interval, the value itself where there is none.
+
+    Vega warns of an axis for a field without any number.
+    """
+    return chart.transform_calculate(
+        lower=f"isValid(datum.low) ? datum.low : datum.{value}",
+        upper=f"isValid(datum.high) ? datum.high : datum.{value}",
+    )
 
 
 def _win_rate(looks: dict[str, Style]) -> Any:
@@ -168,7 +178,7 @@ def _win_rate(looks: dict[str, Style]) -> Any:
     ink = alt.condition(
         "abs(datum.probability - 0.5) > 0.34", alt.value("#ffffff"), alt.value("#1c1c1c")
     )
-    sure = "datum.low > 0.5 || datum.high < 0.5"
+    sure = "isValid(datum.low) && (datum.low > 0.5 || datum.high < 0.5)"
     words = pairs.transform_calculate(percent="round(100 * datum.probability)").encode(
         text="percent:Q", color=ink
     )
@@ -233,7 +243,8 @@ def _profile(looks: dict[str, Style]) -> Any:
     layers = alt.layer(
         base.transform_filter("!datum.own")
         .mark_line(style="background").encode(y=y, detail="entry:N"),
-        own.mark_area(opacity=0.16).encode(y="low:Q", y2="high:Q", color=encodings["color"]),
+        _ends(own, "share").mark_area(opacity=0.16)
+        .encode(y="lower:Q", y2="upper:Q", color=encodings["color"]),
         own.mark_line(strokeWidth=1.6).encode(
             y=y, color=encodings["color"], strokeDash=encodings["strokeDash"],
             tooltip=tips("entry", "threshold", "share", "low", "high")),

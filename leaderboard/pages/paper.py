@@ -1,8 +1,8 @@
 """The paper view: tables as LaTeX and Markdown, and the charts as pictures.
 
-A figure is bold where no other method is shown to be better and some are shown to be worse: its
-rank interval begins at 1, at least five seeds stand behind it, and another's does not begin at 1.
-Several may be bold in a column: those are not told apart. Nothing is bold where nothing is shown.
+A figure is bold where no other method is shown to be better and at least half are shown to be
+worse, with at least five seeds (`leaderboard.glance.is_best`). Several may be bold in a column:
+those are not told apart. Nothing is bold where nothing is shown.
 """
 
 import re
@@ -19,8 +19,8 @@ from suite import __version__
 
 CAPTION = (
     "test accuracy in %, mean ± half the 95 % interval over seeds. Bold: no other method is shown "
-    f"to be better (Holm's correction at 5 %, at least {ENOUGH} seeds) and some are shown to be "
-    "worse."
+    f"to be better and at least half are shown to be worse (paired t-tests with Holm's correction "
+    f"over the table at 5 %, at least {ENOUGH} seeds)."
 )
 MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
 

@@ -107,8 +107,13 @@ def test_the_interval_of_the_interquartile_mean_is_scipy_s():
     ).confidence_interval  # fmt: skip
     found = interquartile_mean({"x": values.tolist()})
     width = expected.high - expected.low
-    assert found.low == pytest.approx(expected.low, abs=0.05 * width)
-    assert found.high == pytest.approx(expected.high, abs=0.05 * width)
+    wide = math.sqrt(24 / 23) * stats.t.ppf(0.975, 23) / stats.norm.ppf(0.975)
+    assert found.mean - found.low == pytest.approx(
+        wide * (found.mean - expected.low), abs=0.05 * width
+    )
+    assert found.high - found.mean == pytest.approx(
+        wide * (expected.high - found.mean), abs=0.05 * width
+    )
 
 
 def test_resampling_stays_within_tasks():
@@ -143,7 +148,8 @@ def test_improvement_is_the_mann_whitney_statistic():
         np.mean((a[:, None] > b) + (a[:, None] == b) / 2)
         for a, b in zip(random.choice(x, (2000, 12)), random.choice(y, (2000, 7)), strict=True)
     ]
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    wide = math.sqrt(19 / 17) * stats.t.ppf(0.975, 17) / stats.norm.ppf(0.975)
+    low, high = expected + wide * (np.quantile(resampled, [0.025, 0.975]) - expected)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
 
 

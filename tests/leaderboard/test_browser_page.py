@@ -141,7 +141,7 @@ def test_choosing_competitors_ranks_them_anew_as_python_does(visit, boards):
     board = boards[0]
     left = {entry.label: cells[0].by_seed for entry, cells in board.rows
             if cells[0] and entry.label not in ("RigL", "GraNet", "Dense")}  # fmt: skip
-    ranks = rank_intervals(left)
+    (ranks,) = rank_intervals([left])
     assert ranks["SET"] == (1, 1)
     found = {label: row[0] for label, row in rows_of(page).items() if label != "Dense"}
     for label, (low, high) in ranks.items():

@@ -209,7 +209,7 @@ def test_a_cell_s_figures_are_the_same(page):
         calls.append(("effect_size", [sample(random, int(random.integers(0, 13)))], {}))
         calls.append(("holm", [np.round(random.random(int(random.integers(0, 9))), 2)], {}))
         method = {f"m{i}": cell(random) for i in range(int(random.integers(0, 7)))}
-        calls.append(("rank_intervals", [method], {}))
+        calls.append(("rank_intervals", [[method, method]], {}))
     assert_same(page, statistics, calls)
     assert statistics.compare(shifted, same).effect == math.inf  # not left out by chance
 
@@ -220,8 +220,8 @@ def test_planted_ranks_are_the_same(page):
     for methods in (2, 5, 9):
         found = {f"m{i}": dict(enumerate((random.normal(0.5 + 0.05 * i, 0.02, 6)).tolist()))
                  for i in range(methods)}  # fmt: skip
-        assert statistics.rank_intervals(found)["m0"] != (1, methods)
-        calls.append(("rank_intervals", [found], {}))
+        assert statistics.rank_intervals([found])[0]["m0"] != (1, methods)
+        calls.append(("rank_intervals", [[found, found]], {}))
     assert_same(page, statistics, calls)
 
 
@@ -319,7 +319,7 @@ BOARD = """() => {
     for (const values of scores.values()) s.meanInterval(values);
   }
   for (let t = 0; t < 5; t++) {
-    s.rankIntervals(new Map([...cells].map(([m, by]) => [m, by.get(`t${t}`)])));
+    s.rankIntervals([new Map([...cells].map(([m, by]) => [m, by.get(`t${t}`)]))]);
   }
   s.compareOverTasks(cells.get("m0"), cells.get("m1"));
 }"""

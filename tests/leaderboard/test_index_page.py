@@ -50,12 +50,15 @@ def test_a_cell_says_mean_interval_rank_and_cost():
 
 
 def test_dense_stands_beside_the_others_without_a_rank():
-    (board, _) = build_boards(planted())[0]
-    cells = {entry: cells[0] for entry, cells in board.rows if cells[0]}
-    ranks = ranks_of(cells)
-    assert {entry.method for entry in ranks} == set(SCORES)
-    by_seed = {entry.method: cells[entry].by_seed for entry in ranks}
-    assert {e.method: ranks[e] for e in ranks} == rank_intervals(by_seed)
+    board = build_boards(planted())[0][1]
+    found = ranks_of(board)
+    assert all({entry.method for entry in ranks} == set(SCORES) for ranks in found)
+    by_seed = [
+        {entry.method: cells[place].by_seed for entry, cells in board.rows if not entry.dense}
+        for place in range(len(SPARSITIES))
+    ]
+    expected = rank_intervals(by_seed)
+    assert [{e.method: rank for e, rank in ranks.items()} for ranks in found] == expected
 
 
 def test_best_is_who_is_not_shown_to_be_worse_and_shown_to_be_better_than_half():

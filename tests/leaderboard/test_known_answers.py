@@ -24,6 +24,11 @@ LEVELS = {"static": 0.80, "set": 0.80, "rigl": 0.85, "granet": 0.90}
 NOISE = 0.01
 
 
+def ranked(cell: dict[str, dict[int, float]]) -> dict[str, tuple[int, int]]:
+    (found,) = rank_intervals([cell])
+    return found
+
+
 def planted(task: int) -> dict[str, dict[int, float]]:
     """Return method → seed → accuracy: a level, what the seed shares, and noise."""
     random = np.random.default_rng(task)
@@ -56,7 +61,7 @@ def test_records_with_planted_differences_give_their_verdicts():
 
 def test_planted_differences_give_their_ranks_ratings_and_rates():
     for task in range(TASKS):
-        assert rank_intervals(planted(task)) == {
+        assert ranked(planted(task)) == {
             "granet": (1, 1), "rigl": (2, 2), "static": (3, 4), "set": (3, 4),
         }  # fmt: skip
     runs = {m: {str(t): list(planted(t)[m].values()) for t in range(TASKS)} for m in LEVELS}
@@ -77,10 +82,10 @@ def test_planted_differences_give_their_ranks_ratings_and_rates():
 
 def test_few_seeds_narrow_no_rank():
     few = {m: {s: x for s, x in by.items() if s < 4} for m, by in planted(0).items()}
-    assert set(rank_intervals(few).values()) == {(1, 4)}
+    assert set(ranked(few).values()) == {(1, 4)}
     # One method with too few seeds is undecided; the others are told apart.
     one = planted(0) | {"set": few["set"]}
-    assert rank_intervals(one) == {
+    assert ranked(one) == {
         "granet": (1, 2), "rigl": (2, 3), "static": (3, 4), "set": (1, 4),
     }  # fmt: skip
 
@@ -145,15 +150,77 @@ def test_a_difference_of_three_deviations_is_found_in_some_cell():
     assert found / boards >= 0.8
 
 
-def test_ranks_of_methods_that_are_alike_are_seldom_told_apart():
+METHODS, SPARSITIES, IMAGES = 8, 3, 360
+
+
+@pytest.mark.parametrize("spread", [0.002, 0.005, 0.02])
+def test_ranks_of_methods_that_are_alike_are_seldom_told_apart(spread):
+    """On a whole board, with accuracies that are counts of 360 images."""
     random = np.random.default_rng(3)
     wrong = 0
     for _ in range(BOARDS):
-        shared = random.normal(size=SEEDS)
-        cell = {f"m{i}": dict(enumerate((shared + random.normal(size=SEEDS)).tolist()))
-                for i in range(6)}  # fmt: skip
-        wrong += set(rank_intervals(cell).values()) != {(1, 6)}
+        noise = random.normal(0.9, spread, (SPARSITIES, METHODS + 1, SEEDS))
+        scores = np.round((noise[:, 1:] + noise[:, :1] - 0.9) * IMAGES) / IMAGES
+        board = [{f"m{i}": dict(enumerate(x)) for i, x in enumerate(cell.tolist())}
+                 for cell in scores]  # fmt: skip
+        ranks = rank_intervals(board)
+        wrong += any(set(cell.values()) != {(1, METHODS)} for cell in ranks)
     assert wrong / BOARDS <= at_most(0.05)
+
+
+def test_equal_differences_of_counts_are_no_certainty():
+    by_one = {seed: 0.9 + seed / 100 for seed in range(5)}
+    more = {seed: score + 0.01 for seed, score in by_one.items()}
+    assert 0.001 < compare(more, by_one).p < 0.05
+    assert compare(by_one, by_one).p == 1.0
+
+
+@pytest.mark.parametrize(("tasks", "seeds"), [(1, 5), (2, 3), (5, 5), (3, 4)])
+def test_intervals_over_tasks_cover_what_they_estimate(tasks, seeds):
+    random = np.random.default_rng(tasks)
+    differences = middles = 0
+    boards = 400
+    for _ in range(boards):
+        noise = random.normal(size=(2, tasks, seeds))
+        first, second = (
+            {f"t{t}": dict(enumerate(row)) for t, row in enumerate(one.tolist())} for one in noise
+        )
+        found = compare_over_tasks(first, second).difference
+        differences += found.low <= 0 <= found.high
+        middle = interquartile_mean({t: list(by.values()) for t, by in first.items()}, draws=2000)
+        middles += middle.low <= 0 <= middle.high
+    assert 0.91 <= differences / boards <= 0.99
+    assert middles / boards >= 0.91
+
+
+@pytest.mark.parametrize("tasks", [4, 5, 8])
+def test_ratings_of_methods_that_are_alike_cover_the_middle(tasks):
+    random = np.random.default_rng(tasks)
+    covered, boards, methods = 0, 100, 4
+    for _ in range(boards):
+        scores = {
+            f"m{m}": {f"t{t}": random.normal(random.normal(), 1, 5).tolist() for t in range(tasks)}
+            for m in range(methods)
+        }
+        covered += sum(r.low <= 0 <= r.high for r in ratings(scores, draws=200).values())
+    assert covered / boards / methods >= 0.91
+
+
+def test_what_varies_how_much_nobody_knows_has_no_interval():
+    single = {"a": [0.9], "b": [0.8, 0.7]}
+    assert interquartile_mean(single).low is None
+    assert win_rates({"x": single, "y": single})["x"]["y"].low is None
+    assert ratings({"x": {"a": [1.0, 2.0]}, "y": {"a": [2.0, 3.0]}})["x"].low is None
+    by_seed = {"a": {0: 0.9}, "b": {0: 0.8, 1: 0.7}}
+    assert compare_over_tasks(by_seed, by_seed).difference.low is None
+
+
+def test_a_claim_over_tasks_needs_five_seeds_of_one_of_them():
+    better = {f"t{t}": {0: 0.9, 1: 0.91 + t / 1000} for t in range(6)}
+    worse = {task: {seed: x - 0.1 for seed, x in by.items()} for task, by in better.items()}
+    found = compare_over_tasks(better, worse)
+    assert found.p <= 0.05
+    assert found.verdict("A", "B") == "cannot decide at n = 12"
 
 
 @pytest.mark.parametrize("n", [2, 5, 10, 30])
