@@ -25,6 +25,7 @@ from suite.sparsity.plan import Charge, Plan, Report
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage import Execution
+from suite.sparsity.zeros import not_zero
 
 
 class Sparsifier:
@@ -255,12 +256,18 @@ class Sparsifier:
         return global_zeros(shapes, self.plan.sparsity, dense=self._dense_names())
 
     def missed_target(self) -> str:
-        """Return what is off the target now, in words; empty where the counts are exact."""
+        """Return what is off the target now, in words.
+
+        It is empty where the masks' counts are exact and every weight outside them is 0.
+        """
+        return "; ".join(self._miscounted() + not_zero(self.layers))
+
+    def _miscounted(self) -> list[str]:
         zeros = {layer.name: layer.size - layer.active for layer in self.layers}
         if self.is_global:
             target = self.target_total()
             found = sum(zeros.values())
-            return "" if found == target else f"{found} zeros in all, not {target}"
+            return [] if found == target else [f"{found} zeros in all, not {target}"]
         targets = self.target_zeros()
         wrong = [
             f"{name}: {zeros[name]} zeros, not {target}"
@@ -273,7 +280,7 @@ class Sparsifier:
                 for layer in self.layers
                 if targets[layer.name] and not self.pattern.holds(layer.mask)
             ]
-        return "; ".join(wrong)
+        return wrong
 
     def _dense_names(self) -> set[str]:
         names = [layer.name for layer in self.layers]

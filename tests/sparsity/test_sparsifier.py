@@ -126,6 +126,18 @@ def test_global_methods_land_on_the_total_and_empty_no_layer(method, options):
         assert all(layer.active >= 1 for layer in sparsifier.layers)
 
 
+@pytest.mark.parametrize("options", [{}, {"distribution": "global"}])
+@pytest.mark.parametrize(("value", "says"), [(1e-3, "not 0"), (float("nan"), "NaN")])
+def test_a_weight_that_is_not_zero_under_its_mask_misses_the_target(options, value, says):
+    _, _, sparsifier = attached("magnitude_one_shot", **options)
+    sparsifier.prune_smallest(1.0, 1)
+    assert sparsifier.missed_target() == ""
+    layer = sparsifier.layers[2]
+    off = (~layer.mask).nonzero()[:2].T
+    layer.values[tuple(off)] = value
+    assert sparsifier.missed_target() == f"6: 2 weights outside its mask are {says}"
+
+
 @pytest.mark.parametrize("method", SPARSE_METHODS)
 def test_layers_named_dense_stay_dense(method):
     model, optimizer, sparsifier = attached(method, dense_layers=("8", "0"))

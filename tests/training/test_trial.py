@@ -9,6 +9,7 @@ from safetensors.torch import load
 import suite.training.rounds
 from suite import registry
 from suite.errors import InvalidInput, TrialFailed
+from suite.sparsity.sparsifier import Sparsifier
 from suite.training.trial import make_model, make_plan, run_trial
 from tests.helpers import SPARSE_METHODS, trial
 from tests.training.spy import spy_batches
@@ -63,6 +64,18 @@ def test_every_trial_ends_at_its_exact_sparsity_and_says_so(method):
         weight = outcome.tensors[f"model/{layer.name}.weight"]
         assert int((~mask).sum()) == layer.zeros
         assert not weight[~mask].any()
+
+
+def test_a_network_that_is_not_as_sparse_as_its_masks_fails(monkeypatch):
+    real = Sparsifier.after_step
+
+    def careless(self, step):
+        real(self, step)
+        self.layers[1].values.add_(1e-3)
+
+    monkeypatch.setattr(Sparsifier, "after_step", careless)
+    with pytest.raises(TrialFailed, match=r"sparsity: 3: \d+ weights outside its mask are not 0$"):
+        run_trial(trial("rigl"))
 
 
 def test_what_is_evaluated_is_what_is_kept():
