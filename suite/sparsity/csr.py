@@ -21,6 +21,9 @@ from suite.sparsity.topology import Topology
 
 Carry = Callable[[Tensor], Tensor]
 
+_OWN = ("topology", "passes", "loaded", "by_rows")
+"""What a sparse layer has beside an ordinary one's attributes."""
+
 DRIFT = 1e-3
 """Largest share of a gradient that may not be explained by the layer's own inputs and outputs."""
 
@@ -68,11 +71,13 @@ class SparseLinear(nn.Linear):
         topology: where the values are.
         passes: what backward passes left behind, that a dense gradient is made of.
         loaded: the dense weight last loaded, until the next forward pass.
+        by_rows: whether outputs are laid out as an ordinary layer's, whatever follows.
     """
 
     topology: Topology
     passes: Passes
     loaded: Tensor | None
+    by_rows: bool
 
     def forward(self, input: Tensor) -> Tensor:
         """Return x·Wᵀ + b of x [..., in].
@@ -96,7 +101,8 @@ class SparseLinear(nn.Linear):
             self.loaded = None
         self.passes.begin(values.grad)
         if input.ndim == 2:
-            return _Product.apply(input, values, self.bias, self)
+            product: Tensor = _Product.apply(input, values, self.bias, self)
+            return product.contiguous() if self.by_rows else product
         rows = input.reshape(-1, input.shape[-1])
         out: Tensor = _Product.apply(rows, values, self.bias, self)
         # As an ordinary layer's: by rows, so that it can be viewed in other shapes.
@@ -110,8 +116,7 @@ class SparseLinear(nn.Linear):
         """
         copied = nn.Linear.__new__(nn.Linear)
         memo[id(self)] = copied
-        own = {"topology", "passes", "loaded"}
-        rest = {name: value for name, value in vars(self).items() if name not in own}
+        rest = {name: value for name, value in vars(self).items() if name not in _OWN}
         copied.__dict__.update(copy.deepcopy(rest, memo))
         dense = self.topology.dense(self.weight.detach())
         copied.weight = nn.Parameter(dense, requires_grad=self.weight.requires_grad)
@@ -141,10 +146,17 @@ class CsrWeight:
         module: an ordinary Linear layer, which is turned into a sparse one.
         mask: boolean [out, in]; gradient and optimizer state are carried over where it is True.
         optimizer: that trains the layer.
+        by_rows: whether the layer's outputs are laid out as an ordinary layer's.
     """
 
     def __init__(
-        self, name: str, module: nn.Linear, mask: Tensor, optimizer: torch.optim.Optimizer
+        self,
+        name: str,
+        module: nn.Linear,
+        mask: Tensor,
+        optimizer: torch.optim.Optimizer,
+        *,
+        by_rows: bool = False,
     ) -> None:
         self.name = name
         self.shape = module.weight.shape
@@ -154,7 +166,7 @@ class CsrWeight:
         assert isinstance(module, SparseLinear)
         self.module = module
         module.topology = topology
-        module.passes, module.loaded = Passes(), None
+        module.passes, module.loaded, module.by_rows = Passes(), None, by_rows
         self._held: tuple[Tensor, Tensor] | None = None
         self._replace(self.parameter, _gather(topology))
 
@@ -297,7 +309,7 @@ class CsrWeight:
             values=loaded,
         )
         self.module.__class__ = nn.Linear  # type: ignore[assignment]
-        for name in ("topology", "passes", "loaded"):
+        for name in _OWN:
             delattr(self.module, name)
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from suite.errors import InvalidInput
 from suite.sparsity.csr import CsrWeight, SparseLinear
@@ -31,6 +32,14 @@ Cautious: densities at which it was the faster one on a busy machine, one thread
 """
 
 
+DRAWING = (_DropoutNd, nn.RReLU)
+"""Modules that draw for each element in the order of memory.
+
+Sparse layers leave their outputs by columns, and element-wise functions keep that layout. Where
+one of these may follow, rows are restored: other units would be dropped than under masks.
+"""
+
+
 def break_even(size: int) -> float:
     """Return the density up to which a Linear layer of `size` weights is faster in CSR."""
     sizes = sorted(BREAK_EVEN)
@@ -44,11 +53,13 @@ class SwitchingWeight:
     Attributes:
         store: what the weight is now.
         module: the layer, where it can be sparse; None where it stays masked.
+        by_rows: whether the layer's outputs keep their ordinary layout where it is sparse.
     """
 
-    def __init__(self, masked: MaskedWeight, module: nn.Linear | None) -> None:
+    def __init__(self, masked: MaskedWeight, module: nn.Linear | None, by_rows: bool) -> None:
         self.store: MaskedWeight | CsrWeight = masked
         self.module = module
+        self.by_rows = by_rows
         self.name = masked.name
         self.shape = masked.shape
         self._optimizer: torch.optim.Optimizer = masked.optimizer
@@ -109,7 +120,7 @@ class SwitchingWeight:
     def to_csr(self, mask: Tensor) -> None:
         """Store the values where `mask` is True alone."""
         assert self.module is not None
-        self.store = CsrWeight(self.name, self.module, mask, self._optimizer)
+        self.store = CsrWeight(self.name, self.module, mask, self._optimizer, by_rows=self.by_rows)
 
     def to_dense(self, mask: Tensor) -> None:
         """Store every weight, zero where `mask` is False."""
@@ -162,6 +173,7 @@ class Execution:
             return list(weights)
         layers = dict(unwrap(model).named_modules())
         users = _users(unwrap(model))
+        by_rows = any(isinstance(module, DRAWING) for module in layers.values())
         for weight in weights:
             module = layers[weight.name]
             shared = users[id(weight.parameter)]
@@ -172,7 +184,7 @@ class Execution:
                 )
             # Subclasses may read their weight in ways of their own (attention's projections do).
             able = type(module) is nn.Linear and len(shared) == 1
-            self._weights.append(SwitchingWeight(weight, module if able else None))
+            self._weights.append(SwitchingWeight(weight, module if able else None, by_rows))
         if self.mode == "csr" and all(weight.module is None for weight in self._weights):
             raise InvalidInput(
                 f"execution=csr: {type(unwrap(model)).__name__} has no Linear layer to run sparse "

@@ -89,6 +89,30 @@ def test_masked_and_sparse_training_agree(method, optimizer):
     assert_same(masked[0], sparse[0])
 
 
+def dropping(dtype: torch.dtype = torch.float64) -> nn.Sequential:
+    layers = list(net(dtype))
+    return nn.Sequential(*layers[:3], nn.Dropout(0.5), *layers[3:])
+
+
+@pytest.mark.parametrize("method", ["rigl", "magnitude"])
+def test_dropout_drops_the_same_units_also_where_training_goes_on(method):
+    models = []
+    for execution, stops in (("masked", [STEPS]), ("csr", [STEPS]), ("csr", [150, STEPS])):
+        saved, start = None, 0
+        for stop in stops:
+            parts = attached(method, execution, model=dropping())
+            for part, state in zip(parts, saved or (), strict=False):
+                part.load_state_dict(state)
+            for step in range(start, stop):
+                torch.manual_seed(step)
+                train(*parts, start=step, stop=step + 1)
+            saved, start = copy.deepcopy([part.state_dict() for part in parts]), stop
+        models.append(parts[0])
+    assert sparse_layers(models[1]) == sparse_layers(models[2]) == ["1", "4", "6"]
+    assert_same(models[0], models[1])
+    assert_same(models[1], models[2], atol=0)
+
+
 def test_a_product_and_its_gradients_are_those_of_the_dense_layer():
     torch.manual_seed(0)
     mask = torch.rand(7, 5) < 0.4
