@@ -130,7 +130,8 @@ class RayEngine:
         if "stopped" in reply:
             return Ended(trial, stopped=True)
         if "record" in reply:
-            record = Record.from_json(reply["record"].encode(), f"the result of {trial.describe()}")
+            where = f"the result of {trial.describe()}"
+            record = Record.from_json(reply["record"].encode(), where, stored=False)
             return Ended(trial, record=record)
         died = ERRORS.get(reply["type"], Crashed)(reply["message"])
         return Ended(trial, error=died, details=reply["details"])

@@ -202,7 +202,8 @@ class Slot:
             return Ended(trial, error=TrialFailed(reply["refused"]))
         if "transient" in reply:
             return Ended(trial, error=Transient(reply["transient"]), details=reply["details"])
-        record = Record.from_json(reply["record"].encode(), f"the result of {trial.describe()}")
+        where = f"the result of {trial.describe()}"
+        record = Record.from_json(reply["record"].encode(), where, stored=False)
         return Ended(trial, record=record)
 
     def _died(self, error: Any) -> Ended:

@@ -61,6 +61,27 @@ METRICS = (
 )
 """In the order in which they are shown; a method's or a task's own come after."""
 
+SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
+AT_LEAST_ZERO = frozenset(
+    metric.name
+    for metric in METRICS
+    if metric.name != "train_loss"  # a task's own may be below
+)
+LEAST_SHARE = 1e-9
+"""A share counts examples, units or weights, so it is 0 or no smaller: others are divided by it."""
+
+
+def out_of_range(name: str, value: float) -> str:
+    """Return why a metric cannot have this value; empty where it can."""
+    if name in SHARES or name.endswith("_accuracy"):
+        if not 0 <= value <= 1:
+            return f"{name} is {value:g}, not in [0, 1]"
+        if 0 < value < LEAST_SHARE:
+            return f"{name} is {value:g}: a share of what can be counted is 0 or at least 1e-9"
+    elif name in AT_LEAST_ZERO and value < 0:
+        return f"{name} is {value:g}, less than 0"
+    return ""
+
 
 def rows(values: Mapping[str, float], absent: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return (title, text) of each metric that is there or whose absence has a reason."""

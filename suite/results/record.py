@@ -5,10 +5,19 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
-from suite.config import Trial
+from suite.config import MOST_SEED, Trial
 from suite.errors import InvalidInput
+from suite.results.metrics import out_of_range
 from suite.results.place import RECORD
 from suite.results.seal import Seal, is_intact, sealed
 
@@ -23,8 +32,42 @@ FLOPS = frozenset({"training", "inference", "inference_dense"})
 MOST_CHARACTERS, MOST_LEVELS, MOST_DIMENSIONS = 4000, 6, 8
 """A longer text, deeper nesting or more dimensions are no work of ours, and no page shows them."""
 
+MOST_METRICS = 200
+MOST = 1e100
+"""No number that is measured comes near it, and sums and squares of smaller ones are finite."""
+
 Damage = Literal["truncated", "altered", "foreign", "newer"]
+
+
+def _number(value: float) -> float:
+    if not abs(value) < MOST:
+        raise ValueError(f"a number of {MOST:g} or more is no measurement")
+    return value
+
+
+def _operations(count: float) -> float:
+    if count != 0 and not count >= 1:
+        raise ValueError(f"{count:g} is no number of operations: it is 0, or 1 and more")
+    return _number(count)
+
+
+def _setting(value: Any) -> Any:
+    texts = value if isinstance(value, list | tuple) else ()
+    if not isinstance(value, str | int | float | list | tuple) or not all(
+        isinstance(text, str) for text in texts
+    ):
+        raise ValueError("a setting is true or false, a number, a text or a list of texts")
+    return _number(value) if isinstance(value, int | float) else value
+
+
 Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+Number = Annotated[float, AfterValidator(_number)]
+Operations = Annotated[float, AfterValidator(_operations)]
+"""Costs are ratios of them: a fraction of one operation would make a ratio without bounds."""
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,100}$")]
+"""Of what is measured: it becomes the name of a column."""
+Setting = Annotated[Any, AfterValidator(_setting)]
+"""A hyperparameter's value, or another option of a trial, as JSON has it."""
 
 
 class Unreadable(InvalidInput):
@@ -50,7 +93,7 @@ class LayerRecord(BaseModel):
     name: Text
     shape: tuple[Annotated[int, Field(ge=1, lt=2**40)], ...] = Field(max_length=MOST_DIMENSIONS)
     zeros: int = Field(ge=0)
-    flops: float = Field(ge=0)
+    flops: Operations
     units: int | None = None
     unconnected_units: int | None = None
     silent_units: int | None = None
@@ -72,13 +115,14 @@ class Settings(BaseModel):
     """What a trial says of itself, as far as readers rely on its types; it may say more."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Setting]
 
     task: str = Field(min_length=1, max_length=200)
     method: str = Field(min_length=1, max_length=200)
     sparsity: float = Field(ge=0, lt=1, strict=True)
-    seed: StrictInt
-    hyperparameters: dict[str, Any]
-    recipe: dict[str, Any]
+    seed: int = Field(strict=True, ge=0, lt=MOST_SEED)
+    hyperparameters: dict[Text, Setting]
+    recipe: dict[Text, Setting]
     device: Text
     precision: Text
     threads: StrictInt
@@ -109,11 +153,11 @@ class Record(BaseModel):
     status: Literal["done", "failed"]
     trial: dict[str, Any]
     configuration: dict[str, Any]
-    metrics: dict[Text, float] = {}
+    metrics: dict[Name, Number] = Field(default={}, max_length=MOST_METRICS)
     absent: dict[Text, Text] = {}
     layers: list[LayerRecord] = []
-    flops: dict[Text, float] = {}
-    timing: dict[Text, float | Text | None] = {}
+    flops: dict[Name, Operations] = Field(default={}, max_length=MOST_METRICS)
+    timing: dict[Text, Number | Text | None] = {}
     environment: dict[str, Any] = {}
     data: dict[str, Any] = {}
     digests: dict[Text, Text] = {}
@@ -130,6 +174,11 @@ class Record(BaseModel):
             missing |= FLOPS - self.flops.keys()
         if missing:
             raise ValueError(f"the record lacks {', '.join(sorted(missing))}")
+        if self.flops.get("inference_dense", 1.0) == 0:
+            raise ValueError("inference_dense is 0 FLOPs, which no network takes")
+        for name, value in self.metrics.items():
+            if reason := out_of_range(name, value):
+                raise ValueError(reason)
         Settings.model_validate(self.trial)
         for name in ("trial", "configuration", "environment", "data"):
             _check_plain(getattr(self, name), name)
@@ -146,12 +195,16 @@ class Record(BaseModel):
         return to_json(self.model_dump())
 
     @classmethod
-    def from_json(cls, data: bytes, where: str, key: str | None = None) -> "Record":
+    def from_json(
+        cls, data: bytes, where: str, key: str | None = None, *, stored: bool = True
+    ) -> "Record":
         """Read a record, that of the trial `key` if one is expected.
 
+        What is not `stored` yet, a worker's answer, has no seal.
+
         Raises:
-            Unreadable: it is not JSON, not a record, that of another trial, does not fit its seal,
-                or was written by a newer schema.
+            Unreadable: it is not JSON, not a record, that of another trial, does not fit its seal
+                or has lost it, or was written by a newer schema.
         """
         try:
             content = json.loads(data, parse_constant=_refuse_constant)
@@ -166,12 +219,13 @@ class Record(BaseModel):
             )
         try:
             record = cls.model_validate(content)
-            intact = is_intact(content)
+            intact = not stored or is_intact(content)
         except (ValueError, RecursionError) as error:
             raise _no_record(where, error, "foreign") from error
         if not intact:
             raise Unreadable(
-                f"{where} was altered after it was stored (it does not fit its seal): delete its "
+                f"{where} was altered after it was stored ("
+                f"{'it does not fit its seal' if record.seal else 'it has no seal'}): delete its "
                 "folder and run the trial again; `resonance store verify` looks for others",
                 "altered",
             )

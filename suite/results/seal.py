@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from suite.results.place import NAME, RECORD
 
 DIGEST = r"^[0-9a-f]{64}$"
+SEALED_SINCE = 2
+"""The first schema version whose records the store seals."""
 
 
 class SealedFile(BaseModel):
@@ -59,9 +61,12 @@ def digest_of(content: Mapping[str, Any], files: Any) -> str:
 
 
 def is_intact(content: Mapping[str, Any]) -> bool:
-    """Return whether a record's content fits its seal; also where it has none."""
+    """Return whether a stored record's content fits its seal, without which schema 1 alone may be.
+
+    Else who alters a record would only have to take its seal away.
+    """
     seal = content.get("seal")
     if seal is None:
-        return True
+        return bool(content.get("schema_version", SEALED_SINCE) < SEALED_SINCE)
     said = {name: value for name, value in content.items() if name != "seal"}
     return isinstance(seal, dict) and seal.get("digest") == digest_of(said, seal.get("files"))

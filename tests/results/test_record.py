@@ -10,7 +10,7 @@ from tests.sample_records import done, make_trial
 
 def test_a_record_written_as_json_and_read_again_is_the_same_record():
     record = done(make_trial(hyperparameters={"dense_layers": ["1"]}))
-    again = Record.from_json(record.to_json(), "here")
+    again = Record.from_json(record.to_json(), "here", stored=False)
     assert again.model_dump(mode="json") == record.model_dump(mode="json")
     assert again.to_json() == record.to_json()
 
@@ -64,6 +64,36 @@ def test_a_record_with_a_field_that_cannot_be_is_refused(change):
         Record.from_json(json.dumps(content).encode(), "here")
 
 
+BEYOND = {
+    "a share above 1": ({"metrics": {"test_accuracy": 1.01}}, r"test_accuracy is 1.01, not in"),
+    "a share of nothing": ({"metrics": {"test_accuracy": 5e-324}}, r"0 or at least 1e-9"),
+    "a share below 0": ({"metrics": {"test_accuracy_8bit": -0.1}}, r"not in \[0, 1\]"),
+    "a negative loss": ({"metrics": {"test_nll": -1.0}}, r"test_nll is -1, less than 0"),
+    "a loss without bounds": ({"metrics": {"test_nll": 1.7e308}}, r"test_nll.*no measurement"),
+    "a time without bounds": ({"timing": {"seconds": 1.7e308}}, r"seconds.*no measurement"),
+    "a formula for a metric": ({"metrics": {"=cmd|x": 1.0}}, r"metrics"),
+    "no operations": ({"flops": {"inference_dense": 0.0}}, r"inference_dense is 0"),
+    "less than one operation": ({"flops": {"inference_dense": 5e-324}}, r"number of operations"),
+    "fewer operations than none": ({"flops": {"training": -1.0}}, r"number of operations"),
+    "numbers for texts": ({"trial": {"hyperparameters": {"a": [1, 2]}}}, r"a list of texts"),
+    "a mapping in a recipe": ({"trial": {"recipe": {"a": {"b": 1}}}}, r"a list of texts"),
+    "numbers for an execution": ({"trial": {"execution": [1, 2]}}, r"a list of texts"),
+    "a monstrous seed": ({"trial": {"seed": 2**900}}, r"seed"),
+    "a negative seed": ({"trial": {"seed": -1}}, r"seed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BEYOND)
+def test_a_record_beyond_what_can_be_measured_or_set_is_refused(kind):
+    changes, reason = BEYOND[kind]
+    content = json.loads(done(make_trial()).to_json())
+    for part, values in changes.items():
+        content[part] |= values
+    with pytest.raises(InvalidInput, match=f"is not a record.*{reason}") as refused:
+        Record.from_json(json.dumps(content).encode(), "here", stored=False)
+    assert len(str(refused.value)) < 400
+
+
 def test_the_record_of_a_failure_says_what_failed_in_one_line():
     trial = make_trial(seed=4)
     record = failed(trial, TrialFailed("loss is nan at step 3\nand more"))
@@ -72,7 +102,7 @@ def test_the_record_of_a_failure_says_what_failed_in_one_line():
     assert record.error == {"type": "TrialFailed", "message": "loss is nan at step 3"}
     assert record.trial["seed"] == 4
     assert record.metrics == {}
-    assert Record.from_json(record.to_json(), "here").error == record.error
+    assert Record.from_json(record.to_json(), "here", stored=False).error == record.error
 
 
 def test_a_failure_without_a_message_still_has_its_type():

@@ -74,6 +74,15 @@ def test_a_record_from_before_there_were_seals_is_read_as_it_is(store, stored):
     assert record.seal is None
 
 
+def test_a_record_that_has_lost_its_seal_is_not_served(store, stored):
+    content = json.loads((stored / "record.json").read_text())
+    del content["seal"]
+    (stored / "record.json").write_text(json.dumps(content))
+    with pytest.raises(Unreadable, match=r"was altered .*it has no seal.*run the trial") as found:
+        store.read(KEY)
+    assert found.value.kind == "altered"
+
+
 def test_an_old_record_that_is_stored_again_is_of_the_schema_that_has_seals():
     content = json.loads(done(TRIAL).to_json()) | {"schema_version": 1}
     files, digest = seal_files({"record.json": json.dumps(content).encode()})
