@@ -15,6 +15,7 @@ METHOD = Method(
     implementation="SmallDense",
     family="reference",
     control=True,
+    zeros=False,
     cost="3 f of the narrower network per step",
 )
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from leaderboard.soundness import problems
 from suite.errors import InvalidInput
 from suite.redact import redact, redact_bytes
 from suite.results.folder import read_regular
@@ -31,6 +32,11 @@ MOST_PACKED = 64 * 2**20
 MOST_UNPACKED = 512 * 2**20
 MOST_LINE = 2**20
 """Bytes of a file, of all its lines, and of one of them: a record of a hundred layers has 20 kB."""
+MOST_RECORDS = 20_000
+MOST_REJECTED = 100
+"""Lines of a file that are read, and of those that cannot be used: small ones take long, too."""
+MOST_SETTINGS = 2000
+"""Characters of a trial's hyperparameters and recipe together; they stand in every table."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
 """A task's or a method's name: no markup, no space, and nothing that leads out of a folder."""
 
@@ -139,16 +145,23 @@ def read_bundle(path: Path) -> Bundle:
     records: dict[str, Record] = {}
     rejected: list[Rejected] = []
     for number, line in enumerate(lines, 2):
+        where = f"line {number}"
+        if number > MOST_RECORDS + 1 or len(rejected) == MOST_REJECTED:
+            few = len(rejected) < MOST_REJECTED
+            limit = f"{MOST_RECORDS:,} lines" if few else f"{MOST_REJECTED} that cannot be used"
+            rejected.append(Rejected(where, f"the rest is not read: {limit} are before it"))
+            break
         if isinstance(line, Rejected):
             rejected.append(line)
             continue
-        where = f"line {number}"
         try:
             record = Record.from_json(line, where)
             if reason := _unusual(record):
                 raise InvalidInput(reason)
             if record.key in records:
                 raise InvalidInput(f"a second record of trial {record.key}")
+            if reason := next(problems(record), ""):
+                raise InvalidInput(f"trial {record.key}: {reason}")
         except InvalidInput as error:
             reason = str(error).split(": delete its folder")[0].removeprefix(f"{where} ")
             rejected.append(Rejected(where, reason))
@@ -218,6 +231,12 @@ def _unusual(record: Record) -> str:
                 f"the {kind}'s name {ascii(record.trial[kind])[:60]} is not usable: letters, "
                 "digits, '_', and single '/', '.', '@', '+' or '-' between them"
             )
+    settings = json.dumps([record.trial["hyperparameters"], record.trial["recipe"]])
+    if len(settings) > MOST_SETTINGS:
+        return (
+            f"its hyperparameters and recipe have {len(settings):,} characters: more than "
+            f"{MOST_SETTINGS:,} are not shown"
+        )
     return ""
 
 

@@ -200,8 +200,9 @@ class Method(Declared, Configurable):
 
     `implementation` names the Sparsifier class in the file of the declaration (or
     ``package.module:Class``). `revision` rises whenever the same settings would give other masks.
-    `dense` methods take no sparsity: their one result stands beside every sparsity. A `control`
-    belongs into every study, or the study says why it is not there.
+    `dense` methods take no sparsity: their one result stands beside every sparsity. A method
+    without `zeros` spends its sparsity otherwise: no weight is off. A `control` belongs into every
+    study, or the study says why it is not there.
     """
 
     title: str = field(kw_only=True)
@@ -210,6 +211,7 @@ class Method(Declared, Configurable):
     family: str = field(kw_only=True)
     hyperparameters: tuple[Hyperparameter, ...] = field(default=(), kw_only=True)
     dense: bool = field(default=False, kw_only=True)
+    zeros: bool = field(default=True, kw_only=True)
     control: bool = field(default=False, kw_only=True)
     cost: str = field(default="", kw_only=True)
 
