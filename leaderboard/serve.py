@@ -78,7 +78,7 @@ class Handler(SimpleHTTPRequestHandler):
         try:
             path = Path(self.translate_path(self.path)).resolve()
             if path.is_dir():
-                path /= "index.html"
+                path = (path / "index.html").resolve()
             parts = path.relative_to(folder).parts
             return path if path.is_file() and not any(p.startswith(".") for p in parts) else None
         except (OSError, ValueError, RuntimeError, AttributeError):

@@ -29,6 +29,8 @@ def site(tmp_path):
     (site / ".manifest.json").write_text("secret")
     (site / "link").symlink_to(tmp_path / "secret.txt")
     (site / "folder").symlink_to(tmp_path)
+    (site / "part").mkdir()
+    (site / "part" / "index.html").symlink_to(tmp_path / "secret.txt")
     return site
 
 
@@ -63,7 +65,7 @@ def test_the_page_and_its_files_are_served_on_the_loopback_address_alone(server)
 @pytest.mark.parametrize("path", [
     "/../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt", "/a/../../secret.txt",
     "//../secret.txt", "/link", "/folder/secret.txt", "/folder/", "/../site-2/secret.txt",
-    "/.manifest.json", "/empty/", "/%00", "/" + "a/" * 5000,
+    "/.manifest.json", "/empty/", "/part/", "/part/index.html", "/%00", "/" + "a/" * 5000,
 ])  # fmt: skip
 def test_nothing_outside_the_folder_and_no_list_of_it_is_served(server, path):
     status, _, body = ask(server, path)
