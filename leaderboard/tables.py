@@ -1,5 +1,6 @@
 """Records → the cells of a leaderboard: task × method × sparsity."""
 
+import hashlib
 import statistics
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PLACE = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
 """What says where a trial stands; its other options, where they are unusual, make a board."""
+MOST_WORDS = 160
+"""Characters of settings in a name: it stands in every row of a chart."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,18 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """What the row is called."""
-        words = (["tuned"] if self.tuned else []) + ([self.settings] if self.settings else [])
+        """What the row is called, and no other row: figures are computed by label."""
+        words = ["tuned"] if self.tuned else []
+        words += [_shortened(self.settings)] if self.settings else []
         return f"{self.title} ({': '.join(words)})" if words else self.title
 
     @property
     def title(self) -> str:
-        """The method's title, its name where it is not installed."""
+        """The method's title; its name where it is not installed, which may be another's title."""
         known = registry.methods()
-        return known[self.method].title if self.method in known else self.method
+        if self.method in known:
+            return known[self.method].title
+        return f"{self.method} ({self.family})"
 
     @property
     def family(self) -> str:
@@ -113,6 +119,7 @@ class Board:
     """One task (with what its trials change of its recipe): rows are entries, columns sparsities.
 
     `dense` holds the means of the dense network's trials, by column: what others are shares of.
+    Where it is 0 there are no shares.
     """
 
     task: str
@@ -136,7 +143,14 @@ class Board:
 
 def board_title(task: str, settings: str) -> str:
     """Return what a board is called."""
-    return f"{task} ({settings})" if settings else task
+    return f"{task} ({_shortened(settings)})" if settings else task
+
+
+def _shortened(words: str) -> str:
+    """Return settings for a name, still told apart from others that begin alike."""
+    if len(words) <= MOST_WORDS:
+        return words
+    return f"{words[:MOST_WORDS]}… {hashlib.sha256(words.encode()).hexdigest()[:6]}"
 
 
 TO_DENSE = frozenset(column.name for column in COLUMNS if column.to_dense)
@@ -218,7 +232,7 @@ def _board(task: str, settings: str, entries: dict[Entry, dict[float, Cell]]) ->
     rows.sort(key=lambda row: (row[0] not in everywhere, -_mean(row[1]), row[0].label))
     reference = Cell([run for e in everywhere for c in entries[e].values() for run in c.runs])
     means = ((column.name, reference.mean(column.name)) for column in COLUMNS)
-    return Board(task, settings, sparsities, rows, {n: m for n, m in means if m is not None})
+    return Board(task, settings, sparsities, rows, {n: m for n, m in means if m})
 
 
 def _mean(cells: list[Cell | None]) -> float:
@@ -232,7 +246,9 @@ def _out_of_date(record: Record) -> str:
     for kind, known in kinds:
         name, found = record.trial[kind], record.configuration.get(f"{kind}_revision")
         if name in known and found != known[name].revision:
-            return f"{kind} {name} is at revision {known[name].revision}, this record at {found}"
+            return (
+                f"{kind} {name} is at revision {known[name].revision}, this record at {found!s:.60}"
+            )
     name = record.trial["task"]
     if name in registry.tasks():
         task = registry.tasks()[name]
@@ -241,7 +257,7 @@ def _out_of_date(record: Record) -> str:
             record.configuration.get("dataset_revision"),
         )
         if found != revision:
-            return f"dataset {task.dataset} is at revision {revision}, this record at {found}"
+            return f"dataset {task.dataset} is at revision {revision}, this record at {found!s:.60}"
         digest = task_digest(task, registry.datasets()[task.dataset])
         if record.configuration.get("task_digest") != digest:
             return f"task {name} is declared differently now"
@@ -299,25 +315,31 @@ def trial_frame(records: Iterable[Record]) -> "pl.DataFrame":
     """Return one row per record, for CSV: what the boards were made from."""
     import polars as pl
 
-    rows = [
-        {
-            "key": record.key,
-            "status": record.status,
-            "task": record.trial["task"],
-            "method": record.trial["method"],
-            "sparsity": record.trial["sparsity"],
-            "seed": record.trial["seed"],
-            "hyperparameters": _words(record.trial["hyperparameters"]),
-            "recipe": _settings(record.trial),
-            "realised_sparsity": record.sparsity if record.layers else None,
-            **record.metrics,
-            **{f"{name}_flops": value for name, value in record.flops.items()},
-            "seconds": record.timing.get("seconds"),
-            "error": (record.error or {}).get("message"),
-        }
-        for record in records
-    ]
-    return pl.DataFrame(rows, infer_schema_length=None)
+    return pl.DataFrame([_trial_row(record) for record in records], infer_schema_length=None)
+
+
+def _trial_row(record: Record) -> dict[str, Any]:
+    """Return a record's values by column; a metric takes no other column's name."""
+    first = {
+        "key": record.key,
+        "status": record.status,
+        "task": record.trial["task"],
+        "method": record.trial["method"],
+        "sparsity": record.trial["sparsity"],
+        "seed": record.trial["seed"],
+        "hyperparameters": _words(record.trial["hyperparameters"]),
+        "recipe": _settings(record.trial),
+        "realised_sparsity": record.sparsity if record.layers else None,
+    }
+    seconds = record.timing.get("seconds")
+    last = {
+        "seconds": seconds if isinstance(seconds, float) else None,
+        "error": (record.error or {}).get("message"),
+    }
+    operations = {f"{name}_flops": value for name, value in record.flops.items()}
+    fixed = first | last
+    measured = {n: v for n, v in (record.metrics | operations).items() if n not in fixed}
+    return first | measured | last
 
 
 def csv_text(frame: "pl.DataFrame") -> str:

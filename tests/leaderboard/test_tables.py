@@ -3,6 +3,9 @@ import io
 import polars as pl
 import pytest
 
+from leaderboard.contest import contest
+from leaderboard.data import page_data
+from leaderboard.figures import ALL, FIGURES
 from leaderboard.glance import marks
 from leaderboard.tables import Board, Cell, build_boards, csv_text, summary_frame, trial_frame
 from suite import registry
@@ -167,10 +170,45 @@ def test_a_record_of_a_task_that_was_declared_otherwise_is_left_out_and_listed()
     assert "task digits/mlp is declared differently now" in left_out.reason
 
 
-def test_a_method_that_is_not_here_is_shown_by_its_name():
+def test_a_method_that_is_not_here_is_shown_by_its_name_and_as_such():
     record = done(make_trial("static"))
     record.trial["method"] = "somebody_s"
-    assert [entry.label for entry, _ in only([record]).rows] == ["somebody_s"]
+    assert [entry.label for entry, _ in only([record]).rows] == ["somebody_s (not installed here)"]
+
+
+def test_a_method_named_like_the_title_of_another_is_a_competitor_of_its_own():
+    records = [*seeds("rigl", [0.9, 0.8]), *seeds("static", [0.5, 0.4])]
+    for record in records[2:]:
+        record.trial["method"] = registry.methods()["rigl"].title
+    board = only(records)
+    scores = contest([board]).scores
+    assert [by[board.title] for by in scores.values()] == [{0: 0.9, 1: 0.8}, {0: 0.5, 1: 0.4}]
+    labels = [entry["label"] for entry in page_data([board])["entries"]]
+    assert labels == list(scores) == ["RigL", "RigL (not installed here)"]
+
+
+def test_long_settings_are_shortened_in_names_and_still_told_apart():
+    records = seeds("static", [0.9, 0.8])
+    for place, record in enumerate(records):
+        record.trial["method"] = "somebody_s"
+        record.trial["hyperparameters"] = {"words": "x" * 3900 + str(place)}
+        record.trial["recipe"] = {"words": "x" * 3900 + str(place)}
+    boards, _ = build_boards(records)
+    assert len({board.title for board in boards}) == 2
+    entries = [entry for board in boards for entry, _ in board.rows]
+    assert len({entry.label for entry in entries}) == 2
+    assert max(map(len, [*(b.title for b in boards), *(e.label for e in entries)])) < 250
+    assert [entry.settings[-1] for entry in entries] == ["0", "1"]
+
+
+def test_shares_of_a_dense_network_without_operations_or_score_are_missing():
+    dense, sparse = done(make_trial("dense"), 0.0, 0.0), done(make_trial("static"), 0.5)
+    board = only([dense, sparse])
+    (cell,) = row(board, "static")
+    assert board.column(cell, "training_flops") is None
+    assert {name: FIGURES[name]([board], ALL) for name in ("cost", "profile", "middle")} == {
+        "cost": [], "profile": [], "middle": [],
+    }  # fmt: skip
 
 
 def test_a_known_method_is_shown_by_its_title_and_settings():
@@ -254,6 +292,15 @@ def test_the_csv_of_trials_has_one_row_per_record_with_all_metrics(failure_first
     assert rows["rigl"]["error"] == "broke"
     assert rows["rigl"]["test_accuracy"] is None
     assert rows["rigl"]["realised_sparsity"] is None
+
+
+def test_a_metric_takes_no_other_columns_name_in_csv():
+    record = done(make_trial("static"))
+    record.metrics |= {"key": 1.0, "status": 2.0, "training_flops": 3.0, "error": 4.0}
+    record.timing["seconds"] = "long"
+    (found,) = trial_frame([record]).iter_rows(named=True)
+    assert (found["key"], found["status"]) == (record.key, "done")
+    assert (found["training_flops"], found["error"], found["seconds"]) == (100.0, None, None)
 
 
 def test_a_text_with_commas_and_quotes_survives_csv():
