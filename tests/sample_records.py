@@ -20,7 +20,8 @@ def done(trial: Trial, accuracy: float = 0.9, training: float = 100.0) -> Record
         status="done",
         trial=trial.model_dump(mode="json"),
         configuration=trial.resolved(),
-        metrics={"test_accuracy": accuracy, "test_nll": 0.3},
+        metrics={f"{trial.evaluate}_accuracy": accuracy}
+        | ({"test_nll": 0.3} if trial.evaluate == "test" else {}),
         layers=[
             LayerRecord(name="1", shape=(10, 100), zeros=int(trial.sparsity * size), flops=2000.0)
         ],

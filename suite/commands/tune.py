@@ -122,6 +122,8 @@ def tune(
         engine, workers, address, timeout, memory, "60s", RETRIES, gpus_per_trial
     )
     found = search(asked, results, options, storage)
+    if budget < found.settings.budget and not json:
+        say(f"{asked.name} was searched with --budget {found.settings.budget} before, which counts")
     if json:
         print_json(found.model_dump(mode="json"))
         return

@@ -1,9 +1,9 @@
 """What a tuning is asked and what it found: small models, read without torch and Optuna."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from suite import registry
 from suite.declare import unknown
@@ -12,7 +12,7 @@ from suite.results.documents import documents, load_document, save_document
 from suite.results.store import Store
 
 KIND = "tuning"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SAMPLERS = ("tpe", "random", "qmc", "gp", "nsgaii")
 PRUNERS = ("none", "median", "hyperband")
 MAXIMISED = {"accuracy": True, "train_flops": False, "inference_flops": False}
@@ -162,6 +162,24 @@ class Final(BaseModel):
     winner: list[str]
     default: list[str]
 
+    @property
+    def tuned(self) -> list[str]:
+        """The winner's runs; none where the default won, whose runs they are then."""
+        return [key for key in self.winner if key not in self.default]
+
+
+class PastWinner(BaseModel):
+    """The tested runs of a configuration that won once, by key.
+
+    Attributes:
+        budget: the smallest with which it won.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    budget: StrictInt
+    keys: list[str]
+
 
 class Tuned(BaseModel):
     """What was found for one method.
@@ -171,7 +189,9 @@ class Tuned(BaseModel):
         winner: number of the best trial by the first objective; None where none was completed.
         front: numbers of the trials that no other is better than in every objective.
         importance: share of each dimension in the variance of the first objective.
-        final: None until winner and default have been run on fresh seeds.
+        final: None until this winner and the default have been run on fresh seeds.
+        tested: all winners that were ever run on fresh seeds, those of smaller budgets too: their
+            runs stay those of a tuner.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -183,6 +203,7 @@ class Tuned(BaseModel):
     front: list[StrictInt] = []
     importance: dict[str, float] = {}
     final: Final | None = None
+    tested: list[PastWinner] = []
 
     @property
     def best(self) -> Tried | None:
@@ -200,18 +221,58 @@ class Tuning(BaseModel):
     versions: dict[str, str] = {}
     methods: dict[str, Tuned]
 
+    @model_validator(mode="after")
+    def _final_is_tested(self) -> "Tuning":
+        """Count the winner's runs among the tested ones; schema 1 has them in `final` alone."""
+        for found in self.methods.values():
+            if found.final is not None and found.final.tuned:
+                one = PastWinner(budget=self.settings.budget, keys=found.final.tuned)
+                found.tested = together([*found.tested, one])
+        return self
+
     def tuned_keys(self) -> dict[str, tuple[str, ...]]:
-        """Return the keys of the tested runs of winners, each with the recipe fields it tuned.
+        """Return the keys of the tested runs of all winners, each with the recipe fields it tuned.
 
         A method whose default won has none: those runs are the default's.
         """
         return {
             key: self.settings.tuned_recipe
             for found in self.methods.values()
-            if found.final is not None
-            for key in found.final.winner
-            if key not in found.final.default
+            for one in found.tested
+            for key in one.keys
         }
+
+
+def together(tested: Iterable[PastWinner]) -> list[PastWinner]:
+    """Return tested winners once each: those that share a run are the same configuration."""
+    found: list[PastWinner] = []
+    for one in tested:
+        for place, other in enumerate(found):
+            if not set(other.keys).isdisjoint(one.keys):
+                keys = list(dict.fromkeys([*other.keys, *one.keys]))
+                found[place] = PastWinner(budget=min(other.budget, one.budget), keys=keys)
+                break
+        else:
+            found.append(one)
+    return found
+
+
+def refuse_other(what: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuse to go on with what was asked something else.
+
+    Raises:
+        InvalidInput: the two differ; it says in what, as it was and is.
+    """
+    differing = [
+        f"{key}: stored {stored.get(key, 'nothing')}, now {asked.get(key, 'nothing')}"
+        for key in sorted({*stored, *asked})
+        if stored.get(key) != asked.get(key)
+    ]
+    if differing:
+        raise InvalidInput(
+            f"{what} was made under other settings ({'; '.join(differing)}): give them again, or "
+            "another --name"
+        )
 
 
 def save_tuning(store: Store, tuning: Tuning) -> None:

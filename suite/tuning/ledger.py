@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from suite.errors import InvalidInput
 from suite.redact import redact
 from suite.results.folder import is_running
-from suite.tuning.document import Dimension
+from suite.tuning.document import Dimension, refuse_other
 from suite.tuning.sampling import Past, Proposal, distributions
 
 BEAT_SECONDS = 10.0
@@ -283,15 +283,6 @@ def _given_up(trial: FrozenTrial) -> bool:
 
 
 def _same(name: str, stored: Any, asked: Mapping[str, Any]) -> None:
-    """Refuse to go on with a study that was asked something else; say what, as it was and is."""
-    if stored is None or stored == asked:
-        return
-    differing = [
-        f"{key}: stored {stored.get(key, 'nothing')}, now {asked.get(key, 'nothing')}"
-        for key in sorted({*stored, *asked})
-        if stored.get(key) != asked.get(key)
-    ]
-    raise InvalidInput(
-        f"study {name} was made under other settings ({'; '.join(differing)}): give them again, or "
-        "another --name"
-    )
+    """Refuse to go on with a study that was asked something else."""
+    if stored is not None:
+        refuse_other(f"study {name}", stored, asked)

@@ -1,6 +1,5 @@
 """`resonance tune`: the same search for every method, then winner and default on fresh seeds."""
 
-import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from suite import __version__, registry
+from suite import registry
 from suite.config import Trial, task_digest
 from suite.console import progress_bar
 from suite.errors import InvalidInput
@@ -19,8 +18,8 @@ from suite.execution.runner import run
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.study import Study
-from suite.tuning.choice import front, importance, winner
-from suite.tuning.document import KIND, Dimension, Final, Settings, Tried, Tuned, Tuning
+from suite.tuning.document import KIND, Dimension, Settings, Tried, Tuning
+from suite.tuning.findings import continued, keep
 from suite.tuning.ledger import TOLD, Ledger, open_storage, past
 from suite.tuning.sampling import BATCH, directions, is_hopeless, propose
 from suite.tuning.space import (
@@ -72,17 +71,20 @@ def tune(
 ) -> Tuning:
     """Search for every method, run winners and defaults on fresh seeds, keep the document.
 
-    A tuning of that name goes on where it stopped, also with a larger budget. Several processes
-    that share a storage and a store share the work.
+    A tuning of that name goes on where it stopped, also with a larger budget; what was searched
+    with a larger one before counts. Several processes that share a storage and a store share the
+    work.
 
     Raises:
-        InvalidInput: something cannot be used, or the stored study was asked something else.
+        InvalidInput: something cannot be used, or the stored study or document was asked
+            something else.
         KeyboardInterrupt: it was stopped; what was finished is kept.
     """
     spaces = spaces_of(settings.methods, settings.tasks, settings.tuned_recipe)
     options.check()
+    settings = continued(settings, spaces, store)
     location = storage or journal(store, settings.name)
-    searches = [_Search(settings, name, spaces[name], store, options) for name in spaces]
+    searches = [Search(settings, name, spaces[name], store, options) for name in spaces]
     options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
     opened = open_storage(location)
     for search in searches:
@@ -90,14 +92,18 @@ def tune(
     store.prepare()
     for search in searches:
         search.run()
-        _save(settings, searches, store, {})
-    finals = {search.method: search.final() for search in searches if settings.final_seeds}
-    trials = [t for one in finals.values() for part in one for t in part]
-    _run(trials, store, options, settings, f"{settings.name}: fresh seeds")
-    return _save(settings, searches, store, finals)
+        found = keep(settings, searches, store, ())
+    finals = [
+        trial
+        for search in searches
+        for part in search.final(found.methods[search.method].best, settings.final_seeds)
+        for trial in part
+    ]
+    _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
+    return keep(settings, searches, store, settings.final_seeds)
 
 
-class _Search:
+class Search:
     """The search of one method."""
 
     def __init__(
@@ -268,24 +274,15 @@ class _Search:
 
     # ------------------------------------------------------------------ what was found
 
-    def found(self) -> Tuned:
-        """Return what is known by now."""
+    def tried(self) -> list[Tried]:
+        """Return the configurations whose trials are finished."""
         assert self.ledger is not None
         trials = self.ledger.trials()
-        tried = [
+        return [
             self._tried(number, trials[number])
             for number in range(self.settings.budget)
             if number in trials and trials[number].state.is_finished()
         ]
-        goals = self.settings.objectives
-        return Tuned(
-            revision=self.declared.revision,
-            space=self.space,
-            trials=tried,
-            winner=winner(tried, goals),
-            front=front(tried, goals),
-            importance=importance(self.space, tried),
-        )
 
     def _tried(self, number: int, trial: FrozenTrial) -> Tried:
         return Tried.model_validate({
@@ -294,35 +291,13 @@ class _Search:
             **trial.user_attrs.get(TOLD, {}),
         })  # fmt: skip
 
-    def final(self) -> tuple[list[Trial], list[Trial]]:
-        """Return the tested trials of the winner and of the default, on the fresh seeds."""
-        seeds = self.settings.final_seeds
+    def final(self, best: Tried | None, seeds: Sequence[int]) -> tuple[list[Trial], list[Trial]]:
+        """Return the tested trials of a winner and of the default, on fresh seeds."""
         default = self._trials(DEFAULT, seeds, "test")
-        if (best := self.found().best) is None:
+        if best is None:
             return [], default
         chosen = {"hyperparameters": best.hyperparameters, "recipe": best.recipe}
         return self._trials(chosen, seeds, "test"), default
-
-
-def _save(
-    settings: Settings,
-    searches: Sequence[_Search],
-    store: Store,
-    finals: Mapping[str, tuple[list[Trial], list[Trial]]],
-) -> Tuning:
-    from suite.tuning.document import save_tuning
-
-    methods = {}
-    for search in searches:
-        found = search.found()
-        if (one := finals.get(search.method)) is not None:
-            first, second = ([trial.key for trial in part] for part in one)
-            found.final = Final(winner=first, default=second)
-        methods[search.method] = found
-    versions = {"suite": __version__, "optuna": importlib.metadata.version("optuna")}
-    tuning = Tuning(settings=settings, versions=versions, methods=methods)
-    save_tuning(store, tuning)
-    return tuning
 
 
 def _run(

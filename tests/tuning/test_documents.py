@@ -8,7 +8,7 @@ import pytest
 from leaderboard.charts.tuning import tuning_charts
 from suite.errors import InvalidInput
 from suite.results.documents import save_document
-from suite.tuning.document import Final, load_tuning, save_tuning, tunings
+from suite.tuning.document import Final, PastWinner, load_tuning, save_tuning, tunings
 from tests.tuning.sample import settings, tuning
 
 
@@ -24,6 +24,21 @@ def test_runs_of_a_winner_are_tuned_and_those_of_a_default_that_won_are_not():
     assert won.tuned_keys() == {"a" * 16: ()}
     assert tuning(final=Final(winner=["b" * 16], default=["b" * 16])).tuned_keys() == {}
     assert tuning().tuned_keys() == {}
+
+
+def test_runs_of_winners_of_smaller_budgets_stay_tuned():
+    earlier = [PastWinner(budget=2, keys=["a" * 16]), PastWinner(budget=3, keys=["c" * 16])]
+    final = Final(winner=["a" * 16, "d" * 16], default=["b" * 16])
+    asked = tuning(final=final, tested=earlier)
+    assert list(asked.tuned_keys()) == ["a" * 16, "d" * 16, "c" * 16]
+    assert [one.budget for one in asked.methods["rigl"].tested] == [2, 3]
+
+
+def test_a_document_of_schema_1_is_read_with_its_winner_among_the_tested(store):
+    content = tuning(final=Final(winner=["a" * 16], default=["b" * 16])).model_dump(mode="json")
+    del content["methods"]["rigl"]["tested"]
+    save_document(store, "tuning", "t", content | {"schema_version": 1})
+    assert load_tuning(store, "t").tuned_keys() == {"a" * 16: ()}
 
 
 @pytest.mark.parametrize("content", [{}, [], {"schema_version": 1, "settings": {}}])

@@ -8,6 +8,7 @@ from leaderboard.tables import build_boards
 from suite.results.store import Store
 from suite.tuning import search
 from suite.tuning.document import load_tuning
+from tests.sample_records import done
 
 SHORT = "--task digits/mlp --recipe epochs=1 --engine inline --seeds 1"
 
@@ -58,6 +59,84 @@ def test_a_repeated_search_finds_the_same_and_a_larger_budget_goes_on(
     whole, parts = tuned(place, "t", "whole"), tuned(place, "t", "parts")
     assert whole.methods == parts.methods
     assert whole.methods["rigl"].final is None
+
+
+@pytest.fixture
+def plain(resonance, place, monkeypatch):
+    """Return a command whose searches train nothing: more drops are better, the default is worst."""
+
+    def value(record):
+        return record.trial["hyperparameters"].get("drop_fraction", 0.0)
+
+    def run(trials, store, *rest):
+        store.prepare()
+        for trial in trials:
+            store.write(trial.key, {"record.json": done(trial).to_json()})
+
+    monkeypatch.setitem(search.MEASURED, "accuracy", value)
+    monkeypatch.setattr(search, "run", run)
+    return lambda more: resonance(f"tune rigl {SHORT} --name t {more}")
+
+
+def winners(place) -> tuple[dict[str, tuple[str, ...]], int]:
+    one = tuned(place, "t")
+    return one.tuned_keys(), one.methods["rigl"].winner
+
+
+def test_runs_that_were_tested_stay_tuned_whatever_is_asked_next(plain, place):
+    plain("--budget 2 --final-seeds 2")
+    first, number = winners(place)
+    assert len(first) == 2
+    assert number == 1
+    plain("--budget 12 --final-seeds 0")
+    kept, number = winners(place)
+    assert kept == first
+    assert number > 1
+    assert tuned(place, "t").methods["rigl"].final is None
+    plain("--budget 12 --final-seeds 2")
+    both, _ = winners(place)
+    assert both.keys() > first.keys()
+    assert [one.budget for one in tuned(place, "t").methods["rigl"].tested] == [2, 12]
+    before = tuned(place, "t")
+    result = plain("--budget 3 --final-seeds 0")
+    assert tuned(place, "t") == before
+    assert "was searched with --budget 12 before, which counts" in result.out
+
+
+def test_a_kill_before_the_tested_runs_leaves_what_was_tested(plain, place, monkeypatch):
+    plain("--budget 2 --final-seeds 2")
+    before = tuned(place, "t")
+
+    def killed(*rest):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "_run", killed)
+    assert plain("--budget 2 --final-seeds 2").code == 130
+    assert tuned(place, "t") == before
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("--seed 1 --storage other.journal", "seed: stored 0, now 1"),
+        ("-s 0.8 --storage other.journal", "sparsities: stored [0.9], now [0.8]"),
+    ],
+)
+def test_a_document_made_under_other_settings_is_refused(plain, place, more, complaint):
+    plain("--budget 2 --final-seeds 2")
+    before = tuned(place, "t")
+    result = plain(f"--budget 2 {more}")
+    assert "tuning t was made under other settings" in result.complaint
+    assert complaint in result.complaint
+    assert tuned(place, "t") == before
+    assert not (place / "other.journal").exists()
+
+
+def test_another_storage_adds_to_the_document(plain, place):
+    plain("--budget 6 --final-seeds 2")
+    before = tuned(place, "t")
+    assert plain("--budget 3 --final-seeds 0 --storage other.journal").code == 0
+    assert tuned(place, "t") == before
 
 
 def test_every_method_gets_the_same(resonance, place):
