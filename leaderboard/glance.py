@@ -74,8 +74,8 @@ def glance(boards: Sequence[Board]) -> Glance:
     rows = []
     for entry in dict.fromkeys(entry for board in boards for entry, _ in board.rows):
         shown = [
-            _shown(board, cells.get(entry), rank, entry, top)
-            for (board, _), cells, rank, top in zip(places, contests, ranks, tops, strict=True)
+            _shown(board, place, cells.get(entry), rank, entry, top)
+            for (board, place), cells, rank, top in zip(places, contests, ranks, tops, strict=True)
         ]
         rows.append(Row(entry, page_name("methods", entry.method), shown))
     standing = {row.entry: _standing(row.entry, contests) for row in rows}
@@ -113,14 +113,18 @@ def is_best(entry: Entry, n: int, ranks: dict[Entry, RankInterval]) -> bool:
     return best == 1 and others > 0 and 2 * (len(ranks) - worst) >= others
 
 
-def marks(cell: Cell | None) -> list[Mark]:
-    """Return the marks of a cell."""
+def marks(cell: Cell | None, sparsity: float | None) -> list[Mark]:
+    """Return the marks of a cell; `sparsity` is its nominal one, None for a dense network."""
     if cell is None:
         return [Mark("missing", "–", f"{NOT_RUN}: there is no trial of it")]
     found = []
     if 0 < len(cell.runs) < ENOUGH:
         reason = f"n = {len(cell.runs)}: fewer than {ENOUGH} seeds make no claim"
         found.append(Mark("few", f"n={len(cell.runs)}", reason))
+    if sparsity is not None and (zeros := cell.off_nominal(sparsity)) is not None:
+        share = f"{100 * zeros:.1f} %"
+        reason = f"{share} of the weights are zero, not the nominal {100 * sparsity:g} %"
+        found.append(Mark("off", f"s={share}", reason))
     for kind, sign, word, reasons in (
         ("failed", "✕", "failed", cell.failures),
         ("outdated", "↺", "out of date", cell.outdated),
@@ -137,14 +141,16 @@ def _cells(board: Board, place: int) -> dict[Entry, Cell]:
 
 def _shown(
     board: Board,
+    place: int,
     cell: Cell | None,
     ranks: dict[Entry, RankInterval],
     entry: Entry,
     top: float,
 ) -> Shown:
+    signs = marks(cell, None if entry.dense else board.sparsities[place])
     interval = cell.interval if cell else None
     if cell is None or interval is None:
-        return Shown("", "", "", "", False, False, marks(cell))
+        return Shown("", "", "", "", False, False, signs)
     half = "" if interval.half is None else f"{100 * interval.half:.2f}"
     rank = ""
     if interval.n >= ENOUGH and entry in ranks:
@@ -154,7 +160,7 @@ def _shown(
     cost = "" if flops is None else f"{flops:.{3 if flops < 0.0995 else 2}f}×"
     highest = rank != "" and interval.mean == top
     best_of = is_best(entry, interval.n, ranks)
-    return Shown(f"{100 * interval.mean:.2f}", half, rank, cost, best_of, highest, marks(cell))
+    return Shown(f"{100 * interval.mean:.2f}", half, rank, cost, best_of, highest, signs)
 
 
 def _means(cells: dict[Entry, Cell], least: int = 1) -> dict[Entry, float]:

@@ -2,11 +2,11 @@
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from leaderboard.statistics import ENOUGH
-from leaderboard.tables import Board, Cell
+from leaderboard.tables import Board, Cell, Entry
 from suite.errors import InvalidInput
 
 BEGIN = "<!-- leaderboard:begin -->"
@@ -15,8 +15,11 @@ UNFOLDED = 2
 """How many boards a page shows one below the other."""
 
 
-def cell_text(cell: Cell | None) -> str:
-    """Return a cell in words: mean ± half the interval in per cent, or why there is none."""
+def cell_text(cell: Cell | None, sparsity: float | None) -> str:
+    """Return a cell in words: mean ± half the interval in per cent, or why there is none.
+
+    `sparsity` is its nominal one, None for a dense network.
+    """
     if cell is None:
         return "not run"
     interval = cell.interval
@@ -27,9 +30,17 @@ def cell_text(cell: Cell | None) -> str:
         text += f" ± {100 * interval.half:.2f}"
     if interval.n < ENOUGH:
         text += f" (n = {interval.n})"
+    if sparsity is not None and (zeros := cell.off_nominal(sparsity)) is not None:
+        text += f", {100 * zeros:.1f} % zeros"
     if cell.failures:
         text += f", {len(cell.failures)} failed"
     return text
+
+
+def row_texts(board: Board, entry: Entry, cells: Sequence[Cell | None]) -> list[str]:
+    """Return the cells of a board's row in words."""
+    nominal = [None if entry.dense else sparsity for sparsity in board.sparsities]
+    return list(map(cell_text, cells, nominal))
 
 
 def board_markdown(board: Board) -> str:
@@ -39,7 +50,8 @@ def board_markdown(board: Board) -> str:
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---" + "|---:" * len(board.sparsities) + "|")
     for entry, cells in board.rows:
-        lines.append("| " + " | ".join([escape(entry.label), *map(cell_text, cells)]) + " |")
+        texts = row_texts(board, entry, cells)
+        lines.append("| " + " | ".join([escape(entry.label), *texts]) + " |")
     return "\n".join(lines)
 
 

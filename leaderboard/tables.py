@@ -70,6 +70,12 @@ class Run:
     values: dict[str, float]
 
 
+OFF_NOMINAL = 0.005
+"""A realised sparsity further than this from the nominal one, as a share, is said of a cell."""
+SLACK = 1e-6
+"""The page holds seven digits of a value, and says the same of it."""
+
+
 @dataclass
 class Cell:
     """The trials of one entry at one sparsity of a task.
@@ -112,6 +118,12 @@ class Cell:
         """Return the mean of a column; None where no run has it."""
         values = self.column(name)
         return statistics.fmean(values) if values else None
+
+    def off_nominal(self, sparsity: float) -> float | None:
+        """Return the realised sparsity where it is off the nominal one; else None."""
+        zeros = self.mean("realised_sparsity")
+        off = zeros is not None and abs(zeros - sparsity) > OFF_NOMINAL + SLACK
+        return zeros if off else None
 
 
 @dataclass

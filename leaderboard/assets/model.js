@@ -128,18 +128,24 @@ const resonanceModel = (() => {
 
     return {
       data, tasks, entries, trials, columns, enough, cells, find, values, meanOf, intervalOf,
-      compete, competes, rankOf, isBest, isTop, marks: (cell) => marks(cell, enough),
+      compete, competes, rankOf, isBest, isTop, 
+      marks: (cell) => marks(cell, enough, cell && meanOf(cell, "realised_sparsity"), data.off),
       has: (name) => trials.values[name].some((x) => x !== null),
     };
   }
 
   /** What a reader must know of a cell: {kind, sign, reason}. As `marks` of leaderboard/glance.py. */
-  function marks(cell, enough) {
+  function marks(cell, enough, zeros, off) {
     if (!cell) return [{ kind: "missing", sign: "–", reason: "not run: there is no trial of it" }];
     const found = [], n = cell.runs.length;
     if (n > 0 && n < enough) {
       const reason = `n = ${n}: fewer than ${enough} seeds make no claim`;
       found.push({ kind: "few", sign: `n=${n}`, reason });
+    }
+    if (cell.sparsity !== null && zeros !== null && Math.abs(zeros - cell.sparsity) > off) {
+      const share = `${(100 * zeros).toFixed(1)} %`, nominal = +(100 * cell.sparsity).toPrecision(6);
+      const reason = `${share} of the weights are zero, not the nominal ${nominal} %`;
+      found.push({ kind: "off", sign: `s=${share}`, reason });
     }
     for (const [kind, sign, word, reasons] of [
       ["failed", "✕", "failed", cell.failed],

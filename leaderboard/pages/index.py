@@ -17,7 +17,7 @@ from leaderboard.pages.templating import (
     source_hash,
 )
 from leaderboard.statistics import ENOUGH
-from leaderboard.tables import Board, Excluded
+from leaderboard.tables import OFF_NOMINAL, SLACK, Board, Excluded
 from suite import __version__
 
 SCRIPTS = (
@@ -40,7 +40,8 @@ def render(
     """
     scripts = [embedded_code(asset(name)) for name in SCRIPTS]
     modules = [embedded_code(bundle())]
-    content = {**page_data(boards, excluded), **specifications(boards), "enough": ENOUGH}
+    limits = {"enough": ENOUGH, "off": OFF_NOMINAL + SLACK}
+    content = {**page_data(boards, excluded), **specifications(boards), **limits}
     seen = glance(boards)
     ends = [sum(len(head[2]) for head in seen.heads[:i]) for i in range(len(seen.heads))]
     return (

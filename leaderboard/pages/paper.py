@@ -125,10 +125,10 @@ def paper_page(tables: Sequence[Table], charts: Mapping[str, tuple[str, str]]) -
 
 
 def note(cell: Shown) -> str:
-    """Return what stands beside a mean, or in its place: few seeds, failures, nothing."""
+    """Return what stands beside a mean (few seeds, another share of zeros), or in its place."""
     kinds = {mark.kind: mark for mark in cell.marks}
     if cell.mean:
-        return kinds["few"].sign if "few" in kinds else ""
+        return ", ".join(kinds[kind].sign for kind in ("few", "off") if kind in kinds)
     if "failed" in kinds:
         return FAILED
     return OUTDATED if "outdated" in kinds else MISSING

@@ -53,7 +53,7 @@ def build(
     project: ProjectOption = PROJECT,
 ) -> None:
     """Build the leaderboard: pages, tables and charts, from the records in a store."""
-    from leaderboard.markdown import cell_text
+    from leaderboard.markdown import row_texts
     from leaderboard.submission import SHIPPED
 
     settings = Settings(mode=wandb, project=project, folder=str(out))
@@ -62,7 +62,7 @@ def build(
     for board in built.boards:
         say("")
         columns = ["method", *(f"s={sparsity:g}" for sparsity in board.sparsities)]
-        rows = [[entry.label, *map(cell_text, cells)] for entry, cells in board.rows]
+        rows = [[entry.label, *row_texts(board, entry, cells)] for entry, cells in board.rows]
         print_table(f"{board.title}: test accuracy in %", columns, rows)
     say("")
     for record in built.excluded:

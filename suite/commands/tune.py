@@ -197,7 +197,8 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
     from leaderboard.statistics import compare
 
     columns = [
-        "method", "task", "s", "n", "tuned", "default", "difference", "95 % interval", "verdict"
+        "method", "task", "s", "zeros", "n", "tuned", "default", "difference", "95 % interval",
+        "verdict",
     ]  # fmt: skip
     rows, failures = [], 0
     for method, found in tuning.methods.items():
@@ -206,22 +207,24 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         if found.final.winner == found.final.default:
             say(f"{method}: nothing that was tried is better than the default")
             continue
-        ours, lost = _accuracies(store, found.final.winner)
-        theirs, also_lost = _accuracies(store, found.final.default)
+        ours, zeros, lost = _results(store, found.final.winner)
+        theirs, also_zeros, also_lost = _results(store, found.final.default)
         failures += lost + also_lost
         for cell in ours.keys() & theirs.keys():
             comparison = compare(ours[cell], theirs[cell])
             interval = comparison.difference
             low, high = (interval.low, interval.high) if interval else (None, None)
             rows.append([
-                method, cell[0], f"{cell[1]:g}", str(comparison.n),
-                f"{100 * _mean(ours[cell]):.2f}", f"{100 * _mean(theirs[cell]):.2f}",
+                method, cell[0], f"{cell[1]:g}",
+                f"{_percent(zeros[cell])} / {_percent(also_zeros[cell])}", str(comparison.n),
+                _percent(ours[cell]), _percent(theirs[cell]),
                 "" if interval is None else f"{100 * interval.mean:+.2f}",
                 "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}",
                 comparison.verdict("tuned", "default"),
             ])  # fmt: skip
     if rows:
-        print_table("Test accuracy in % on fresh seeds", columns, sorted(rows))
+        title = "Test accuracy in % on fresh seeds; zeros: realised sparsity in %, tuned / default"
+        print_table(title, columns, sorted(rows))
     if failures:
         say(f"{failures} of these runs failed: `resonance status` says why")
 
@@ -229,17 +232,22 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
 Cells = Mapping[tuple[str, float], Mapping[int, float]]
 
 
-def _accuracies(store: Store, keys: Sequence[str]) -> tuple[Cells, int]:
-    """Return test accuracy by (task, sparsity) and seed, and how many runs have none."""
+def _results(store: Store, keys: Sequence[str]) -> tuple[Cells, Cells, int]:
+    """Return test accuracy and realised sparsity by (task, sparsity) and seed.
+
+    The last is how many runs have none.
+    """
     found: dict[tuple[str, float], dict[int, float]] = {}
+    zeros: dict[tuple[str, float], dict[int, float]] = {}
     missing = 0
     for record in _records(store, keys):
         if record is None or record.status == "failed":
             missing += 1
             continue
-        cell = (record.trial["task"], record.trial["sparsity"])
-        found.setdefault(cell, {})[record.trial["seed"]] = record.metrics["test_accuracy"]
-    return found, missing
+        cell, seed = (record.trial["task"], record.trial["sparsity"]), record.trial["seed"]
+        found.setdefault(cell, {})[seed] = record.metrics["test_accuracy"]
+        zeros.setdefault(cell, {})[seed] = record.sparsity
+    return found, zeros, missing
 
 
 def _records(store: Store, keys: Sequence[str]) -> Iterator[Any]:
@@ -247,5 +255,5 @@ def _records(store: Store, keys: Sequence[str]) -> Iterator[Any]:
         yield store.read(key)
 
 
-def _mean(values: Mapping[int, float]) -> float:
-    return sum(values.values()) / len(values)
+def _percent(values: Mapping[int, float]) -> str:
+    return f"{100 * sum(values.values()) / len(values):.2f}"

@@ -106,6 +106,7 @@ def test_what_is_missing_failed_undersampled_or_old_has_a_sign_with_its_reason(v
     assert ["✕5", "5 failed: loss is not finite"] in reasons
     assert ["n=3", "n = 3: fewer than 5 seeds make no claim"] in reasons
     assert ["–", "not run: there is no trial of it"] in reasons
+    assert ["s=50.0 %", "50.0 % of the weights are zero, not the nominal 98 %"] in reasons
     (old,) = [reason for sign, reason in reasons if sign == "↺1"]
     assert old.startswith("1 out of date: method resonance is at revision")
     failed = page.locator("#glance .mark.failed")

@@ -93,9 +93,20 @@ def test_signs_say_why_a_cell_is_not_as_the_others():
     assert found["static"] == [("missing", "–")]
     assert found["set"] == [("failed", "✕5")]
     assert found["snip"] == [("few", "n=3")]
+    assert found["granet"] == [("off", "s=50.0 %")]
+    (off,) = rows["granet"].marks
+    assert off.reason == "50.0 % of the weights are zero, not the nominal 98 %"
     assert found["resonance"] == [("outdated", "↺1")]
     assert rows["snip"].rank == ""
     assert rows["set"].mean == ""
+
+
+@pytest.mark.parametrize(("zeros", "marked"), [(900, 0), (895, 0), (905, 0), (894, 1), (906, 1)])
+def test_half_a_point_off_the_nominal_sparsity_is_not_marked(zeros, marked):
+    record = done(make_trial())
+    record.layers[0].zeros = zeros
+    (row,) = table([record]).rows
+    assert sum(one.kind == "off" for one in row.cells[0].marks) == marked
 
 
 # ---------------------------------------------------------------- the file

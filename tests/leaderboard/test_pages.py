@@ -54,10 +54,14 @@ def cell(accuracies: Sequence[float] = (), **given) -> Cell:
         (cell([0.9] * 5), "90.00 ± 0.00"),
         (cell([0.9] * 5, failures=["a", "b"]), "90.00 ± 0.00, 2 failed"),
         (cell([0.9], failures=["a"]), "90.00 (n = 1), 1 failed"),
+        (
+            Cell([Run("0" * 16, 0, {"test_accuracy": 0.9, "realised_sparsity": 0.467})]),
+            "90.00 (n = 1), 46.7 % zeros",
+        ),
     ],
 )
 def test_a_cell_says_its_mean_its_interval_and_what_is_missing(cell, words):
-    assert cell_text(cell) == words
+    assert cell_text(cell, 0.9) == words
 
 
 # ---------------------------------------------------------------- Markdown

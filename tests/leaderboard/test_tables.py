@@ -151,7 +151,7 @@ def test_a_record_of_another_revision_is_left_out_and_listed(kind):
     (cell,) = row(boards[0], "static")
     assert cell is not None
     assert cell.scores == [0.9]
-    assert "out of date" in marks(cell)[-1].reason
+    assert "out of date" in marks(cell, 0.9)[-1].reason
     (left_out,) = excluded
     assert left_out.key == old.key
     assert f"{kind} {name} is at revision {current}, this record at {current - 1}" in (
@@ -245,12 +245,12 @@ def test_few_seeds_and_failures_are_said_of_a_cell():
     bad = failed(make_trial("static", seed=7), TrialFailed("loss is nan at step 3"))
     (cell,) = row(only([*seeds("static", [0.9, 0.92]), bad]), "static")
     assert cell is not None
-    few, failure = marks(cell)
+    few, failure = marks(cell, 0.9)
     assert few.reason.startswith("n = 2")
     assert failure.reason == "1 failed: loss is nan at step 3"
     (enough,) = row(only(seeds("static", [0.9, 0.92, 0.9, 0.91, 0.9])), "static")
     assert enough is not None
-    assert marks(enough) == []
+    assert marks(enough, 0.9) == []
 
 
 # ---------------------------------------------------------------- CSV

@@ -5,9 +5,12 @@ from optuna.trial import TrialState
 
 from suite import registry
 from suite.errors import InvalidInput
+from suite.sparsity.distribution import count_zeros
+from suite.training.trial import prepare
 from suite.tuning.choice import front, importance, winner
 from suite.tuning.sampling import BATCH, Past, is_hopeless
 from suite.tuning.space import configuration, default_point, spaces_of
+from tests.sample_records import make_trial
 from tests.tuning.sample import pretend, settings, tuning
 
 TASK = "digits/mlp"
@@ -43,6 +46,16 @@ def test_the_default_lies_in_every_space_that_is_searched(method):
     chosen = configuration(space, default_point(space, declared, tasks))
     assert declared.changed(chosen["hyperparameters"]) == {}
     assert tasks[0].changed(chosen["recipe"]) == {}
+
+
+@pytest.mark.parametrize("method", [m.name for m in registry.methods()])
+def test_no_choice_of_a_distribution_changes_the_overall_sparsity(method):
+    space = spaces_of([method], [TASK], TUNED)[method]
+    choices = [c for d in space if d.name == "distribution" for c in d.choices]
+    trials = [make_trial(method, hyperparameters={"distribution": choice}) for choice in choices]
+    for sparsifier in [prepare(trial).sparsifier for trial in trials]:
+        size = sum(layer.size for layer in sparsifier.layers)
+        assert sparsifier.target_total() == count_zeros(0.9, size)
 
 
 def test_a_default_that_differs_between_tasks_has_no_place_in_the_space():

@@ -63,7 +63,7 @@ def test_a_repeated_search_finds_the_same_and_a_larger_budget_goes_on(
 
 @pytest.fixture
 def plain(resonance, place, monkeypatch):
-    """Return a command whose searches train nothing: more drops are better, the default is worst."""
+    """Return a command whose searches train nothing: dropping more is better, the default worst."""
 
     def value(record):
         return record.trial["hyperparameters"].get("drop_fraction", 0.0)
@@ -101,6 +101,14 @@ def test_runs_that_were_tested_stay_tuned_whatever_is_asked_next(plain, place):
     result = plain("--budget 3 --final-seeds 0")
     assert tuned(place, "t") == before
     assert "was searched with --budget 12 before, which counts" in result.out
+
+
+def test_the_last_table_shows_the_realised_sparsity_of_winner_and_default(plain):
+    result = plain("--budget 2 --final-seeds 2")
+    head, row = (
+        line.split("\t") for line in result.out.split("on fresh seeds;")[1].splitlines()[1:3]
+    )
+    assert dict(zip(head, row, strict=True))["zeros"] == "90.00 / 90.00"
 
 
 def test_a_kill_before_the_tested_runs_leaves_what_was_tested(plain, place, monkeypatch):
