@@ -8,7 +8,7 @@ as it would in Python. The content is::
     columns      name, title, unit, better, group, to_dense
     tasks        name, settings, title, page, dense (means of the dense trials by column),
                  sparsities
-    entries      method, settings, tuned, title, label, family, dense, page
+    entries      method, settings, tuned, title, label, family, dense, zeros, page
     trials       per column one list: key, task, entry (places in the two lists above), sparsity
                  (null for dense), seed, page, and values: one list per column, null where missing
     marks        task, entry, sparsity, failed, outdated: messages of trials that do not count
@@ -90,6 +90,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 "label": entry.label,
                 "family": entry.family,
                 "dense": entry.dense,
+                "zeros": entry.zeros,
                 "page": page_name("methods", entry.method),
             }
             for entry in entries

@@ -114,7 +114,7 @@ def is_best(entry: Entry, n: int, ranks: dict[Entry, RankInterval]) -> bool:
 
 
 def marks(cell: Cell | None, sparsity: float | None) -> list[Mark]:
-    """Return the marks of a cell; `sparsity` is its nominal one, None for a dense network."""
+    """Return the marks of a cell; `sparsity` is its nominal share of zeros, None if it has none."""
     if cell is None:
         return [Mark("missing", "–", f"{NOT_RUN}: there is no trial of it")]
     found = []
@@ -147,7 +147,7 @@ def _shown(
     entry: Entry,
     top: float,
 ) -> Shown:
-    signs = marks(cell, None if entry.dense else board.sparsities[place])
+    signs = marks(cell, board.sparsities[place] if entry.zeros else None)
     interval = cell.interval if cell else None
     if cell is None or interval is None:
         return Shown("", "", "", "", False, False, signs)

@@ -18,7 +18,7 @@ UNFOLDED = 2
 def cell_text(cell: Cell | None, sparsity: float | None) -> str:
     """Return a cell in words: mean ± half the interval in per cent, or why there is none.
 
-    `sparsity` is its nominal one, None for a dense network.
+    `sparsity` is its nominal one, None where it is no share of zeros.
     """
     if cell is None:
         return "not run"
@@ -39,7 +39,7 @@ def cell_text(cell: Cell | None, sparsity: float | None) -> str:
 
 def row_texts(board: Board, entry: Entry, cells: Sequence[Cell | None]) -> list[str]:
     """Return the cells of a board's row in words."""
-    nominal = [None if entry.dense else sparsity for sparsity in board.sparsities]
+    nominal = [sparsity if entry.zeros else None for sparsity in board.sparsities]
     return list(map(cell_text, cells, nominal))
 
 

@@ -60,6 +60,12 @@ class Entry:
         known = registry.methods()
         return self.method in known and known[self.method].dense
 
+    @property
+    def zeros(self) -> bool:
+        """Whether its sparsity is a share of zeros; small dense networks have none."""
+        known = registry.methods()
+        return not self.dense and (self.method not in known or known[self.method].zeros)
+
 
 @dataclass(frozen=True)
 class Run:

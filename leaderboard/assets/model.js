@@ -126,10 +126,14 @@ const resonanceModel = (() => {
     const isTop = (cell, name) => rankOf(cell, name) !== null
       && meanOf(cell, name) === topAt(cell.task, cell.sparsity, name);
 
+    /** The share of zeros of a cell whose sparsity is one; null for others. */
+    const zerosOf = (cell) =>
+      (cell && entries[cell.entry].zeros ? meanOf(cell, "realised_sparsity") : null);
+
     return {
       data, tasks, entries, trials, columns, enough, cells, find, values, meanOf, intervalOf,
-      compete, competes, rankOf, isBest, isTop, 
-      marks: (cell) => marks(cell, enough, cell && meanOf(cell, "realised_sparsity"), data.off),
+      compete, competes, rankOf, isBest, isTop,
+      marks: (cell) => marks(cell, enough, zerosOf(cell), data.off),
       has: (name) => trials.values[name].some((x) => x !== null),
     };
   }
@@ -142,7 +146,7 @@ const resonanceModel = (() => {
       const reason = `n = ${n}: fewer than ${enough} seeds make no claim`;
       found.push({ kind: "few", sign: `n=${n}`, reason });
     }
-    if (cell.sparsity !== null && zeros !== null && Math.abs(zeros - cell.sparsity) > off) {
+    if (zeros !== null && Math.abs(zeros - cell.sparsity) > off) {
       const share = `${(100 * zeros).toFixed(1)} %`, nominal = +(100 * cell.sparsity).toPrecision(6);
       const reason = `${share} of the weights are zero, not the nominal ${nominal} %`;
       found.push({ kind: "off", sign: `s=${share}`, reason });

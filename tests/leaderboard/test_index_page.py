@@ -109,6 +109,13 @@ def test_half_a_point_off_the_nominal_sparsity_is_not_marked(zeros, marked):
     assert sum(one.kind == "off" for one in row.cells[0].marks) == marked
 
 
+def test_a_small_dense_network_has_no_zeros_to_be_off():
+    record = done(make_trial("small_dense"))
+    record.layers[0].zeros = 0
+    (row,) = table([record]).rows
+    assert [one.kind for one in row.cells[0].marks] == ["few"]
+
+
 # ---------------------------------------------------------------- the file
 
 

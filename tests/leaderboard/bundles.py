@@ -1,0 +1,48 @@
+"""Bundles of records as people send them, and as others forge them."""
+
+import gzip
+import json
+from pathlib import Path
+
+from leaderboard.checks import Finding, check
+from leaderboard.submission import Bundle, Header
+from suite.results.record import Record
+from suite.results.seal import with_seal
+from tests.sample_records import done, make_trial
+
+HEADER = Header.make(name="A group", note="ours", link="https://example.org/x")
+
+
+def content(record: Record, **changes: object) -> dict[str, object]:
+    """Return what a record says, changed and sealed anew, as a forger would."""
+    return with_seal(json.loads(record.to_json()) | changes, {})
+
+
+def sample(method: str = "static", seed: int = 0, **given: object) -> Record:
+    record = done(make_trial(method, seed=seed, **given))
+    record.digests["model"] = f"{seed}{method}"
+    return Record.from_json(json.dumps(content(record)).encode(), "here")
+
+
+def forged(record: Record, **changes: object) -> Record:
+    return Record.from_json(json.dumps(content(record, **changes)).encode(), "here")
+
+
+def packed(path: Path, *lines: object, header: object = None) -> Path:
+    """Write a bundle by hand: records as they are given, texts as they stand."""
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    first = json.dumps(HEADER.model_dump() if header is None else header)
+    path.write_bytes(gzip.compress("\n".join([first, *texts, ""]).encode()))
+    return path
+
+
+def findings(*records: Record, problems: tuple[str, ...] = (), steps: int = 10) -> list[Finding]:
+    return check(Bundle(HEADER, list(records), []), lambda record: (steps, list(problems)))
+
+
+def errors(*records: Record) -> list[str]:
+    return [finding.what for finding in findings(*records) if finding.severity == "error"]
+
+
+def paired(*methods: str, seeds: int = 5) -> list[Record]:
+    return [sample(method, seed) for method in methods for seed in range(seeds)]
