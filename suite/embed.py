@@ -16,6 +16,7 @@ from suite.sparsity.rounds import Position
 from suite.sparsity.scoring import Examples, Loss, averaged
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage import Execution
+from suite.sparsity.zeros import count_zeros
 
 
 def embed(
@@ -103,9 +104,9 @@ class Embedded:
 
     @property
     def sparsity(self) -> float:
-        """Share of zeros among the prunable weights now."""
+        """Share of the prunable weights that are switched off now, and 0."""
         size = sum(layer.size for layer in self.sparsifier.layers)
-        return 1 - sum(layer.active for layer in self.sparsifier.layers) / size
+        return sum(count_zeros(layer) for layer in self.sparsifier.layers) / size
 
     def masks(self) -> dict[str, Tensor]:
         """Return the boolean mask of every prunable weight, by layer name."""
@@ -156,7 +157,7 @@ class Embedded:
 
         Layers that ran sparse are ordinary Linear layers again, with weights of their full shape.
         """
-        self.sparsifier.execution.densify()
+        self.sparsifier.execution.release()
         for hook in self._hooks:
             hook.remove()
 

@@ -187,6 +187,51 @@ def test_after_detach_nothing_is_masked():
     assert bool(model[6].weight[~handle.masks()["6"]].any())
 
 
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+@pytest.mark.parametrize("part", [None, 6])
+def test_dense_weights_that_are_loaded_into_a_sparse_network_are_refused(execution, part):
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("rigl", model, optimizer, execution=execution)
+    train(model, optimizer, stop=3)
+    own = copy.deepcopy(model.state_dict())
+    module, dense = (model, conv_net()) if part is None else (model[part], conv_net()[part])
+    module.load_state_dict(dense.state_dict())
+    assert execution == "csr" or handle.sparsity < 0.9
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match="were loaded .* load the method's state as well"):
+            train(model, optimizer, stop=1)
+    model.load_state_dict(own)
+    train(model, optimizer, stop=3)
+    handle.detach()
+    model.load_state_dict(conv_net().state_dict())
+    train(model, optimizer, stop=3)
+
+
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+def test_a_layer_has_one_method_until_it_is_detached(execution):
+    model = conv_net()
+    for name in ("sgd", "adam"):
+        optimizer = OPTIMIZERS[name](model)
+        with pytest.raises(InvalidInput, match="training examples"):
+            embedded("snip", model, optimizer, examples=None)  # it leaves no trace
+        handle = embedded("static", model, optimizer, execution=execution)
+        with pytest.raises(InvalidInput, match="layer '0' is held .* detach the first"):
+            embedded("rigl", model, optimizer)
+        copied = copy.deepcopy(model)
+        embedded("rigl", copied, OPTIMIZERS["sgd"](copied))
+        handle.detach()
+
+
+def test_two_methods_share_a_model_and_an_optimizer_by_its_parts():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    first = embedded("static", model[:6], optimizer, sparsity=0.5)
+    second = embedded("rigl", model[6:], optimizer)
+    train(model, optimizer, stop=20)
+    assert [handle.sparsity for handle in (first, second)] == pytest.approx([0.5, 0.9], abs=2e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -124,7 +124,8 @@ class Sparsifier:
 
         Raises:
             InvalidInput: nothing to prune, a target that the distribution cannot meet, no
-                examples where the method needs them, or an execution that cannot be had.
+                examples where the method needs them, an execution that cannot be had, or a layer
+                that another method holds.
         """
         self._model, self._examples = unwrap(model), examples
         found = find_prunable(self._model, optimizer)
@@ -133,6 +134,7 @@ class Sparsifier:
         self.target_total()  # raises where the target cannot be met
         self.start()
         self.execution.settle(self._is_finished)
+        self.execution.hold()
 
     def restart(self, optimizer: torch.optim.Optimizer) -> None:
         """Go on with weights that were replaced from outside and a new optimizer."""
@@ -153,7 +155,11 @@ class Sparsifier:
 
         Call it with unscaled gradients, before the optimizer step. Returns True where the
         optimizer step is to be left out.
+
+        Raises:
+            InvalidInput: weights were loaded since that are not as sparse as the masks.
         """
+        self.execution.check_loaded()
         self.observe(step)
         if self.is_update(step):
             self.update(step)

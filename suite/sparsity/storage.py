@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from suite.errors import InvalidInput
-from suite.sparsity.csr import CsrWeight, SparseLinear
+from suite.sparsity.claim import Claim
+from suite.sparsity.csr import CsrWeight
 from suite.sparsity.layers import (
     MaskedWeight,
     PrunableWeight,
@@ -147,6 +148,7 @@ class Execution:
         self.fallback = obstacle
         self._weights: list[SwitchingWeight] = []
         self._others: Sequence[PrunableWeight] = ()
+        self._claim = Claim({})
 
     def wrap(
         self,
@@ -157,13 +159,11 @@ class Execution:
         """Return the weights as a method shall hold them; `model` as it was given.
 
         Raises:
-            InvalidInput: ``csr`` was asked for and cannot be had, or layers are sparse already.
+            InvalidInput: ``csr`` was asked for and cannot be had, or another method holds a layer.
         """
         self._weights, self._others = [], weights
-        if any(isinstance(module, SparseLinear) for module in unwrap(model).modules()):
-            raise InvalidInput(
-                "this model's layers are sparse already: detach the method that holds them first"
-            )
+        layers = dict(unwrap(model).named_modules())
+        self._claim = Claim({weight.name: layers[weight.name] for weight in weights})
         if self.mode == "masked":
             return list(weights)
         self.fallback = self.fallback or _obstacle(model, optimizer)
@@ -171,7 +171,6 @@ class Execution:
             raise InvalidInput(f"execution=csr: {self.fallback}; use execution=masked or auto")
         if self.fallback:
             return list(weights)
-        layers = dict(unwrap(model).named_modules())
         users = _users(unwrap(model))
         by_rows = any(isinstance(module, DRAWING) for module in layers.values())
         for weight in weights:
@@ -192,6 +191,23 @@ class Execution:
             )
         self._others = ()
         return list(self._weights)
+
+    def hold(self) -> None:
+        """Keep other methods off the layers: the method is attached."""
+        self._claim.hold()
+
+    def release(self) -> None:
+        """Let the layers go: ordinary ones, that another method may take."""
+        self.densify()
+        self._claim.release()
+
+    def check_loaded(self) -> None:
+        """See to it that weights which were loaded since are as sparse as the masks.
+
+        Raises:
+            InvalidInput: they are not.
+        """
+        self._claim.check(self._weights or self._others)
 
     def settle(self, finished: Callable[[PrunableWeight], bool]) -> None:
         """Switch every layer to CSR that is due.

@@ -245,7 +245,7 @@ REFUSED = {
     "shared": (lambda: Tied().double(), "a.weight and b.weight share one weight"),
     "device": (lambda: net().to("meta"), "on a CPU, not on device meta"),
     "convolutions": (lambda: nn.Sequential(nn.Conv2d(1, 4, 3)), "no Linear layer to run sparse"),
-    "twice": (lambda: attached("rigl", "csr")[0], "sparse already"),
+    "twice": (lambda: attached("rigl", "csr")[0], "held by a method already"),
 }
 
 
