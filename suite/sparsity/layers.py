@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from suite.errors import InvalidInput
 from suite.sparsity.masks import count_true
@@ -121,11 +122,7 @@ class MaskedWeight:
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
         """Make `mask` (boolean, the weight's shape) the connectivity of this weight."""
-        if mask.dtype != torch.bool or mask.shape != self.shape:
-            raise ValueError(
-                f"{self.name}: a mask is boolean of shape {tuple(self.shape)}, "
-                f"not {mask.dtype} of {tuple(mask.shape)}"
-            )
+        check_mask(self, mask)
         if self.parameter.grad is not None and self.active < self.size:
             # What is grown first moves at the next step: its gradient of this one may not exist
             # where a method did not ask for dense gradients. So the old mask applies once more.
@@ -174,11 +171,12 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
     """Return the prunable weights of a model in the order of its modules.
 
     Prunable are the weights of Linear and Conv layers that are being trained. A weight shared by
-    several modules counts once, under its first name; frozen weights are left alone.
+    several modules counts once, under its first name; frozen weights are left alone, and those
+    that have no elements.
 
     Raises:
-        InvalidInput: there is none, or one is recomputed by a parametrization (weight norm) so
-            that there is nothing to mask in place.
+        InvalidInput: there is none, one is recomputed by a parametrization (weight norm) so that
+            there is nothing to mask in place, or one has no shape yet.
     """
     found: list[MaskedWeight] = []
     seen: set[int] = set()
@@ -192,7 +190,12 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
             )
         weight = module._parameters["weight"]
         assert weight is not None
-        if id(weight) in seen or not weight.requires_grad:
+        if isinstance(weight, UninitializedParameter):
+            raise InvalidInput(
+                f"layer '{name}' has no weights yet: run one batch through the model first, and "
+                "build the optimizer after that"
+            )
+        if id(weight) in seen or not weight.requires_grad or weight.numel() == 0:
             continue
         seen.add(id(weight))
         found.append(MaskedWeight(name, weight, optimizer))
@@ -202,6 +205,19 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
             "whose weight is trained"
         )
     return found
+
+
+def check_mask(weight: PrunableWeight, mask: Tensor) -> None:
+    """See to it that `mask` is one of this weight.
+
+    Raises:
+        ValueError: it is not boolean, or of another shape.
+    """
+    if mask.dtype != torch.bool or mask.shape != weight.shape:
+        raise ValueError(
+            f"{weight.name}: a mask is boolean of shape {tuple(weight.shape)}, "
+            f"not {mask.dtype} of {tuple(mask.shape)}"
+        )
 
 
 def match_layers(names: Sequence[str], globs: Sequence[str]) -> set[str]:

@@ -13,6 +13,7 @@ from suite.seeds import derive_seed
 from suite.sparsity.distribution import custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.layers import (
     PrunableWeight,
+    check_mask,
     find_prunable,
     mask_weights,
     match_layers,
@@ -306,7 +307,12 @@ class Sparsifier:
 
         Where a weight is active before and after but not in the mask `through`, it starts anew at
         0; without that, dropping and growing it at once leaves it as it is.
+
+        Raises:
+            ValueError: a mask is not boolean, or not of the layer's shape.
         """
+        for given in (mask,) if through is None else (mask, through):
+            check_mask(layer, given)
         before = layer.mask
         dropped = layer.active - count_true(mask & before)
         if through is not None:

@@ -197,6 +197,16 @@ def test_going_on_in_fresh_objects_is_bit_identical(method, stop):
     )
 
 
+@pytest.mark.parametrize("through", [False, True])
+def test_a_mask_of_a_wrong_shape_is_refused_by_the_layers_name(through):
+    _, _, sparsifier = attached("static")
+    layer = sparsifier.layers[2]
+    right, wrong = layer.mask, layer.mask.flatten()
+    given = {"mask": right, "through": wrong} if through else {"mask": wrong}
+    with pytest.raises(ValueError, match=r"6: a mask is boolean of shape \(32, 256\), not .*8192"):
+        sparsifier.set_mask(layer, **given)
+
+
 def test_a_state_of_other_settings_is_refused():
     _, _, sparsifier = attached("rigl")
     state = sparsifier.state_dict()
@@ -239,6 +249,22 @@ def test_a_frozen_weight_is_left_alone():
     model[0].weight.requires_grad_(False)
     found = find_prunable(model, torch.optim.SGD(model[1].parameters(), 0.1))
     assert [weight.name for weight in found] == ["1"]
+
+
+@pytest.mark.parametrize("distribution", ["erk", "er", "uniform", "global"])
+def test_a_weight_without_elements_is_left_alone(distribution):
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    model.unused = nn.Linear(1, 3)
+    model.unused.weight = nn.Parameter(torch.empty(3, 0))
+    sparsifier = make("magnitude", distribution=distribution)
+    attach(sparsifier, model, torch.optim.SGD(model.parameters(), 0.1))
+    assert [layer.name for layer in sparsifier.layers] == ["0", "1"]
+
+
+def test_a_weight_without_a_shape_is_refused_by_name():
+    model = nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 8))
+    with pytest.raises(InvalidInput, match="layer '0' has no weights yet: run one batch"):
+        make("static").attach(model, torch.optim.SGD(model[1].parameters(), 0.1))
 
 
 def test_a_model_without_prunable_layers_is_refused():
