@@ -16,10 +16,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from suite.errors import InvalidInput
+from suite.sparsity.layers import check_mask
 from suite.sparsity.passes import Passes
 from suite.sparsity.topology import Topology
 
 Carry = Callable[[Tensor], Tensor]
+
+DTYPES = (torch.float32, torch.float64)
+"""What there are operators for."""
 
 _OWN = ("topology", "passes", "loaded", "by_rows")
 """What a sparse layer has beside an ordinary one's attributes."""
@@ -83,8 +87,9 @@ class SparseLinear(nn.Linear):
         """Return x·Wᵀ + b of x [..., in].
 
         Raises:
-            InvalidInput: under autocast or ``torch.compile``, which lack the operators; or weights
-                were loaded that lie where this layer has none.
+            InvalidInput: under autocast or ``torch.compile``, which lack the operators; an input
+                of another dtype than the weight or one without operators; or weights were loaded
+                that lie where this layer has none.
         """
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             raise InvalidInput(
@@ -92,6 +97,11 @@ class SparseLinear(nn.Linear):
                 "or use execution=masked"
             )
         values = self.weight
+        if input.dtype != values.dtype or input.dtype not in DTYPES:
+            raise InvalidInput(
+                f"execution=csr: an input of {input.dtype} meets a weight of {values.dtype}: give "
+                "both in float32 or both in float64, or use execution=masked"
+            )
         if self.loaded is not None:
             if self.loaded.count_nonzero() > values.count_nonzero():
                 raise InvalidInput(
@@ -248,11 +258,7 @@ class CsrWeight:
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
         """Make `mask` the connectivity: carry over what is kept, start what is grown at 0."""
-        if mask.dtype != torch.bool or mask.shape != self.shape:
-            raise ValueError(
-                f"{self.name}: a mask is boolean of shape {tuple(self.shape)}, "
-                f"not {mask.dtype} of {tuple(mask.shape)}"
-            )
+        check_mask(self, mask)
         self._held = None
         old, new = self.module.topology, Topology.of(mask)
         if new.count == old.count and torch.equal(new.column, old.column) and torch.equal(

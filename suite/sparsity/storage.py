@@ -13,7 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from suite.errors import InvalidInput
 from suite.sparsity.claim import Claim
-from suite.sparsity.csr import CsrWeight
+from suite.sparsity.csr import DTYPES, CsrWeight
 from suite.sparsity.layers import (
     MaskedWeight,
     PrunableWeight,
@@ -32,6 +32,9 @@ Cautious: densities at which it was the faster one on a busy machine, one thread
 (``python -m tests.bench csr csr-table``); on a quiet one it may pay at higher densities.
 """
 
+
+READING = (nn.TransformerEncoderLayer,)
+"""Modules that read their Linear layers' weights themselves, for one kernel in evaluation."""
 
 DRAWING = (_DropoutNd, nn.RReLU)
 """Modules that draw for each element in the order of memory.
@@ -172,17 +175,20 @@ class Execution:
         if self.fallback:
             return list(weights)
         users = _users(unwrap(model))
+        read = {
+            child
+            for module in layers.values()
+            if isinstance(module, READING)
+            for child in module.modules()
+        }
         by_rows = any(isinstance(module, DRAWING) for module in layers.values())
         for weight in weights:
             module = layers[weight.name]
-            shared = users[id(weight.parameter)]
-            if len(shared) > 1 and self.mode == "csr":
-                raise InvalidInput(
-                    f"execution=csr: {' and '.join(shared)} share one weight, which can only be "
-                    "masked; use execution=masked or auto"
-                )
+            reason = _only_masked(weight, users[id(weight.parameter)])
+            if reason and self.mode == "csr":
+                raise InvalidInput(f"execution=csr: {reason}; use execution=masked or auto")
             # Subclasses may read their weight in ways of their own (attention's projections do).
-            able = type(module) is nn.Linear and len(shared) == 1
+            able = type(module) is nn.Linear and module not in read and not reason
             self._weights.append(SwitchingWeight(weight, module if able else None, by_rows))
         if self.mode == "csr" and all(weight.module is None for weight in self._weights):
             raise InvalidInput(
@@ -316,14 +322,20 @@ def _obstacle(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
     compiled = "_orig_mod" in model._modules or model._compiled_call_impl is not None
     if compiled:
         return "torch.compile cannot compile the sparse operators"
-    first = next(unwrap(model).parameters())
-    if first.device.type != "cpu":
-        return f"it runs on a CPU, not on device {first.device.type}"
-    if first.dtype not in (torch.float32, torch.float64):
-        kind = str(first.dtype).removeprefix("torch.")
-        return f"it has operators for float32 and float64, not {kind}"
     if not keeps_zeros(optimizer):
         return f"it is tested with SGD, Adam and AdamW, not {type(optimizer).__name__}"
+    return ""
+
+
+def _only_masked(weight: MaskedWeight, users: Sequence[str]) -> str:
+    """Return why one weight cannot be stored in CSR; `users` are the names it is used under."""
+    if len(users) > 1:
+        return f"{' and '.join(users)} share one weight, which can only be masked"
+    if weight.device.type != "cpu":
+        return f"layer '{weight.name}' is on device {weight.device.type}, not on a CPU"
+    if weight.parameter.dtype not in DTYPES:
+        kind = str(weight.parameter.dtype).removeprefix("torch.")
+        return f"layer '{weight.name}': it has operators for float32 and float64, not {kind}"
     return ""
 
 

@@ -243,7 +243,7 @@ class Tied(nn.Module):
 REFUSED = {
     "bfloat16": (lambda: net(torch.bfloat16), "float32 and float64, not bfloat16"),
     "shared": (lambda: Tied().double(), "a.weight and b.weight share one weight"),
-    "device": (lambda: net().to("meta"), "on a CPU, not on device meta"),
+    "device": (lambda: net().to("meta"), "on device meta, not on a CPU"),
     "convolutions": (lambda: nn.Sequential(nn.Conv2d(1, 4, 3)), "no Linear layer to run sparse"),
     "twice": (lambda: attached("rigl", "csr")[0], "held by a method already"),
 }

@@ -226,3 +226,55 @@ def test_a_dense_gradient_that_was_declined_is_not_there(execution):
         F.cross_entropy(model(x), y).backward()
         peeks.after_backward(step)
     assert peeks.found == [[False, False], [True, True], [False, False]]
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.TransformerEncoderLayer(30, 2, 32, batch_first=True, dropout=0.0)
+        self.head = nn.Linear(30, 7)
+
+    def forward(self, x):
+        return self.head(self.encoder(x[:, None])[:, 0])
+
+
+@pytest.mark.parametrize("execution", ["csr", "auto"])
+def test_layers_whose_weights_a_parent_reads_itself_stay_masked(execution, monkeypatch):
+    monkeypatch.setattr("suite.sparsity.storage.BREAK_EVEN", {0: 1.0})
+    model, optimizer, handle = attached(execution, "static", Encoder().double())
+    train(model, optimizer, 1, 3)
+    assert [n for n, m in model.named_modules() if isinstance(m, SparseLinear)] == ["head"]
+    model.eval()
+    with torch.no_grad():  # the encoder's own kernel
+        evaluated = model(batch(1)[0])
+        handle.detach()
+        assert torch.allclose(evaluated, model(batch(1)[0]))
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.c = nn.Linear(30, 40), nn.Linear(40, 40).bfloat16(), nn.Linear(40, 7)
+
+    def forward(self, x):
+        return self.c(self.b(self.a(x.float()).relu().bfloat16()).float())
+
+
+def test_every_layer_is_looked_at_for_its_dtype(monkeypatch):
+    monkeypatch.setattr("suite.sparsity.storage.BREAK_EVEN", {0: 1.0})
+    with pytest.raises(InvalidInput, match="layer 'b': it has operators for .*, not bfloat16"):
+        attached("csr", model=Mixed())
+    model, optimizer, handle = attached("auto", model=Mixed())
+    train(model, optimizer, 1, 13)
+    assert handle.sparsifier.execution.describe() == "execution=auto: a, c csr; b masked"
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_an_input_of_a_dtype_without_operators_is_refused(dtype):
+    model, _, _ = attached("csr", "static")
+    with pytest.raises(InvalidInput, match=f"an input of {dtype} meets a weight of torch.float64"):
+        model(batch(1)[0].to(dtype))
+    with pytest.raises(InvalidInput, match="give both in float32 or both in float64"):
+        model.half()(batch(1)[0].half())
