@@ -170,7 +170,12 @@ class Detector:
         if not history.full:
             raise ValueError(f"{history.recorded} of {history.window} gradients recorded")
         size, device = history.rows.shape[1], history.rows.device
-        signals = Signals(*(torch.empty(size, device=device) for _ in range(4 if diagnose else 2)))
+        signals = Signals(
+            *(
+                torch.empty(size, dtype=torch.float32, device=device)
+                for _ in range(4 if diagnose else 2)
+            )
+        )
         chunk = CHUNK.get(device.type, CHUNK["cpu"]) // history.window
         for start in range(0, size, chunk):
             here = slice(start, min(start + chunk, size))
@@ -256,13 +261,13 @@ class _MatrixTransform:
         self.low = (1 << (bins - 1).bit_length()) - 1
         self.numbers = (self.low - torch.arange(bins, dtype=torch.int32))[:, None]
         self.reversed = torch.arange(window - 1, bins, -1)
-        self.room = torch.empty(0)
+        self.room = torch.empty(0, dtype=torch.float32)
         self.carved: dict[int, list[Tensor]] = {}
 
     def _move(self, device: torch.device) -> None:
         self.even, self.odd = self.even.to(device), self.odd.to(device)
         self.numbers, self.reversed = self.numbers.to(device), self.reversed.to(device)
-        self.room, self.carved = torch.empty(0, device=device), {}
+        self.room, self.carved = torch.empty(0, dtype=torch.float32, device=device), {}
 
     def _buffers(self, width: int) -> list[Tensor]:
         """Return signal, its mirrored half, differences, lines, power and two rows, contiguous."""
@@ -270,7 +275,7 @@ class _MatrixTransform:
             bins = self.bins
             rows = [2 * bins, bins - 1, bins - 1, 2 * bins, bins, 1, 1]
             if self.room.numel() < sum(rows) * width:
-                self.room = torch.empty(sum(rows) * width, device=self.room.device)
+                self.room = self.room.new_empty(sum(rows) * width)
                 self.carved = {}
             parts = self.room[: sum(rows) * width].split([count * width for count in rows])
             views = zip(parts, rows, strict=True)

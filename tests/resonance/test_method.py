@@ -219,3 +219,21 @@ def test_a_nan_gradient_stops_the_trial_by_layer_and_step():
 
 def test_the_record_is_told_of_the_accuracy_at_the_methods_bits():
     assert make("resonance", bits=1).rounding_bits == (1,)
+
+
+@pytest.mark.parametrize("window", [8, 10])
+def test_the_default_dtype_has_no_part_in_it(window):
+    masks = []
+    for dtype in (torch.float32, torch.float64):
+        model = conv_net()  # in float32
+        optimizer = OPTIMIZERS["sgd"](model)
+        torch.set_default_dtype(dtype)
+        try:
+            sparsifier = make("resonance", window=window, update_every=5)
+            sparsifier.attach(model, optimizer)
+            fit(model, optimizer, sparsifier, stop=30)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        masks.append([layer.mask for layer in sparsifier.layers])
+    assert all(torch.equal(a, b) for a, b in zip(*masks, strict=True))
+    assert any(bool((~mask).any()) for mask in masks[0])
