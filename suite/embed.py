@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -35,10 +36,7 @@ def embed(
     """Attach a method to `model` and `optimizer`; arguments as for `suite.sparsify`."""
     registry.use_plugins(os.environ.get("RESONANCE_PLUGINS", "").split())
     declared = registry.methods()[method]
-    if not 0 <= sparsity < 1:
-        raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
-    if steps < 1:
-        raise InvalidInput(f"steps={steps!r} is not usable: give the number of optimizer steps")
+    _check_numbers(sparsity, steps, seed, steps_per_epoch)
     plan = Plan(
         steps=steps,
         sparsity=0.0 if declared.dense else sparsity,
@@ -66,6 +64,25 @@ def embed(
         )
     pool = None if examples is None else Examples(*examples, loss, seed)
     return Embedded(sparsifier, model, optimizer, pool)
+
+
+def _check_numbers(sparsity: Any, steps: Any, seed: Any, steps_per_epoch: Any) -> None:
+    """See to it that these are numbers of their kind."""
+    if not isinstance(sparsity, Real) or not 0 <= float(sparsity) < 1:
+        raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
+    if not _is_whole(steps) or steps < 1:
+        raise InvalidInput(f"steps={steps!r} is not usable: give the number of optimizer steps")
+    if not _is_whole(seed):
+        raise InvalidInput(f"seed={seed!r} is not usable: give a whole number")
+    if steps_per_epoch is not None and (not _is_whole(steps_per_epoch) or steps_per_epoch < 0):
+        raise InvalidInput(
+            f"steps_per_epoch={steps_per_epoch!r} is not usable: give the number of optimizer "
+            "steps in an epoch"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class Embedded:

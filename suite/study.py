@@ -85,6 +85,9 @@ class Study(BaseModel):
         given = dict(given)
         if any(isinstance(value, bool) for value in _items(given.get("sparsities"))):
             raise InvalidInput("sparsities: give numbers in [0, 1), not true or false")
+        for field in ("tasks", "methods"):
+            if isinstance(given.get(field), str):
+                raise InvalidInput(f"{field}={given[field]}: give a list, e.g. [{given[field]}]")
         if isinstance(given.get("methods"), list):
             given["methods"] = [
                 {"name": entry} if isinstance(entry, str) else entry for entry in given["methods"]

@@ -236,7 +236,12 @@ def test_two_methods_share_a_model_and_an_optimizer_by_its_parts():
     ("options", "says"),
     [
         ({"sparsity": 1.0}, r"give a number in \[0, 1\)"),
+        ({"sparsity": "0.9"}, r"sparsity='0.9' is not usable: give a number in \[0, 1\)"),
+        ({"sparsity": None}, "sparsity=None"),
         ({"steps": 0}, "number of optimizer steps"),
+        ({"steps": 1.5}, "steps=1.5 is not usable"),
+        ({"steps_per_epoch": 1.5}, "steps_per_epoch=1.5 is not usable"),
+        ({"seed": "a"}, "seed='a' is not usable: give a whole number"),
         ({"method": "rigel"}, "did you mean rigl"),
         ({"drop_fractoin": 0.1}, "did you mean drop_fraction"),
         ({"replace_step": True}, "replace_step"),

@@ -83,6 +83,11 @@ def test_a_study_knows_which_controls_it_leaves_out():
     assert not {"dense", "static"} & set(missing)
 
 
+@pytest.mark.parametrize("field", ["tasks", "methods"])
+def test_a_name_where_a_list_belongs_is_told_so(field):
+    assert study_refusal(**{field: "rigl"}) == f"{field}=rigl: give a list, e.g. [rigl]"
+
+
 @pytest.mark.parametrize("empty", [{"tasks": []}, {"methods": []}, {"seeds": []}, {"seeds": 0}])
 def test_an_empty_study_is_refused(empty):
     assert "study small is empty" in study_refusal(**empty)
