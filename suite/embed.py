@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from suite import registry
 from suite.discover import load
-from suite.errors import InvalidInput
+from suite.errors import InvalidInput, TrialFailed
 from suite.sparsity.layers import find_prunable, unwrap
 from suite.sparsity.plan import Plan
 from suite.sparsity.rounds import Position
 from suite.sparsity.scoring import Examples, Loss, averaged
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage import Execution
-from suite.sparsity.zeros import count_zeros
+from suite.sparsity.zeros import count_zeros, not_zero
 
 
 def embed(
@@ -91,6 +91,9 @@ class Embedded:
     It counts the optimizer's steps. Gradients are read as ``optimizer.step()`` finds them:
     accumulated over micro-batches, reduced across replicas, unscaled by a GradScaler; a step that
     the scaler leaves out is not counted.
+
+    ``optimizer.step()`` raises `TrialFailed` where an update finds weights or gradients that are
+    not finite, and after the last step where weights outside the masks are not 0, or NaN.
     """
 
     def __init__(
@@ -200,6 +203,8 @@ class Embedded:
 
     def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.sparsifier.after_step(self.step)
+        if self.step == self.sparsifier.plan.steps and (dense := not_zero(self.sparsifier.layers)):
+            raise TrialFailed(f"after the last step, {self.step}, {dense[0]}")
         self.sparsifier.before_step(self.step + 1)
         self._at.reached(self.step, self.sparsifier, self.model)
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite import registry, sparsify
-from suite.errors import InvalidInput
+from suite.errors import InvalidInput, TrialFailed
 from tests.helpers import (
     FAST,
     ONE_ROUND,
@@ -185,6 +185,31 @@ def test_after_detach_nothing_is_masked():
     handle.detach()
     train(model, optimizer, stop=3)
     assert bool(model[6].weight[~handle.masks()["6"]].any())
+
+
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+@pytest.mark.parametrize("method", ["rigl", "set", "magnitude"])
+def test_an_update_of_what_is_not_finite_names_layer_and_step(method, execution):
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    embedded(method, model, optimizer, update_every=10, execution=execution)
+    train(model, optimizer, stop=5)
+    with torch.no_grad():
+        model[6].weight.view(-1)[(model[6].weight != 0).view(-1)] = torch.nan
+    with pytest.raises(TrialFailed, match=r"layer '.' has .* not finite at step 10: lower the"):
+        train(model, optimizer, start=5, stop=10)
+
+
+def test_an_infinite_gradient_of_a_pruned_weight_is_found_at_the_latest_after_the_last_step():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("static", model, optimizer, steps=2)
+    train(model, optimizer, stop=1)
+    off = ~handle.masks()["6"]
+    model[6].weight.grad.masked_fill_(off, torch.inf)
+    with pytest.raises(TrialFailed, match="after the last step, 2, 6: .* outside its mask are NaN"):
+        optimizer.step()
+    assert handle.sparsity < 0.9
 
 
 @pytest.mark.parametrize("execution", ["masked", "csr"])

@@ -15,6 +15,10 @@ LARGE, SAMPLE = 2**16, 2**13
 """From LARGE scores on, a sample of about SAMPLE tells first which are worth ranking."""
 
 
+class Unrankable(ValueError):
+    """There is a NaN among the scores."""
+
+
 def _native(tensor: Tensor) -> Any:
     """Return the NumPy view of a CPU tensor (float32 for half types), or the tensor itself."""
     if tensor.device.type != "cpu":
@@ -122,14 +126,15 @@ def keep_top(
         boolean [..., n] with exactly `keep` True along the last dimension.
 
     Raises:
-        ValueError: a NaN among the scores, or an impossible `keep`.
+        Unrankable: a NaN among the scores.
+        ValueError: an impossible `keep`.
     """
     n = scores.shape[-1]
     if not 0 <= keep <= n:
         raise ValueError(f"keep={keep} of {n} scores")
     native, chosen = _native(scores), None if among is None else _native(among)
     if n and bool((top := native.max()) != top):  # a maximum shows a NaN
-        raise ValueError("scores hold NaN, which cannot be ranked")
+        raise Unrankable("scores hold NaN, which cannot be ranked")
     if keep == 0 or (keep == n and among is None):
         return torch.full_like(scores, keep == n, dtype=torch.bool)
     if isinstance(native, np.ndarray):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from suite.errors import InvalidInput
 from suite.seeds import derive_seed
 from suite.sparsity.distribution import custom_zeros, global_zeros, layer_zeros
+from suite.sparsity.diverged import told_by_layer
 from suite.sparsity.layers import (
     PrunableWeight,
     check_mask,
@@ -127,13 +128,15 @@ class Sparsifier:
             InvalidInput: nothing to prune, a target that the distribution cannot meet, no
                 examples where the method needs them, an execution that cannot be had, or a layer
                 that another method holds.
+            TrialFailed: weights or gradients that are not finite cannot be ranked.
         """
         self._model, self._examples = unwrap(model), examples
         found = find_prunable(self._model, optimizer)
         self.layers = self.execution.wrap(model, optimizer, found)
         self._masks_weights = not keeps_zeros(optimizer)
         self.target_total()  # raises where the target cannot be met
-        self.start()
+        with told_by_layer(self.layers, 0):
+            self.start()
         self.execution.settle(self._is_finished)
         self.execution.hold()
 
@@ -159,11 +162,13 @@ class Sparsifier:
 
         Raises:
             InvalidInput: weights were loaded since that are not as sparse as the masks.
+            TrialFailed: weights or gradients that are not finite cannot be ranked.
         """
         self.execution.check_loaded()
         self.observe(step)
         if self.is_update(step):
-            self.update(step)
+            with told_by_layer(self.layers, step):
+                self.update(step)
             self.execution.settle(self._is_finished)
         self.execution.mask_gradients()
         return self.replaces_step(step)
@@ -263,10 +268,7 @@ class Sparsifier:
         return global_zeros(shapes, self.plan.sparsity, dense=self._dense_names())
 
     def missed_target(self) -> str:
-        """Return what is off the target now, in words.
-
-        It is empty where the masks' counts are exact and every weight outside them is 0.
-        """
+        """Return in words where a mask's count is off, or a weight outside it not 0; or nothing."""
         return "; ".join(self._miscounted() + not_zero(self.layers))
 
     def _miscounted(self) -> list[str]:

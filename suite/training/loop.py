@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.errors import TrialFailed
+from suite.sparsity.diverged import ADVICE
 from suite.sparsity.flops import FlopsLedger, ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.curves import Curves
@@ -158,8 +159,7 @@ def _check_finite(
 
 def _diverged(t: Training, step: int, loss: float, x: Tensor) -> TrialFailed:
     return TrialFailed(
-        f"loss is {loss} at step {step}, first in layer '{first_non_finite(t.model, x)}': lower "
-        "the learning rate, or clip the gradient (recipe clip_norm)"
+        f"loss is {loss} at step {step}, first in layer '{first_non_finite(t.model, x)}': {ADVICE}"
     )
 
 
