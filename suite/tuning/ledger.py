@@ -7,6 +7,7 @@ is given up by whoever notices, and is there to be claimed again.
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import threading
@@ -17,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from suite.errors import InvalidInput
-from suite.redact import redact
+from suite.redact import redact, redact_address
 from suite.results.folder import is_running
 from suite.tuning.document import Dimension, refuse_other
 from suite.tuning.sampling import Past, Proposal, distributions
@@ -35,6 +36,10 @@ CREATED_TOGETHER = 5
 
 SLOT, WORKER, BEAT, LOST, TOLD = "number", "worker", "beat", "lost", "told"
 Sign = tuple[Any, Any]
+
+
+class StorageLost(InvalidInput):
+    """The database of a study went away during the search."""
 
 
 def open_storage(location: str) -> Any:
@@ -59,8 +64,8 @@ def open_storage(location: str) -> Any:
                 time.sleep(0.5)
                 continue
             raise InvalidInput(
-                f"--storage {redact(location)} cannot be opened ({_line(error)}): see to its "
-                "address, the server and your rights, or leave --storage out for a file"
+                f"--storage {redact(location)} cannot be opened ({_line(error, location)}): see to "
+                "its address, the server and your rights, or leave --storage out for a file"
             ) from error
     raise AssertionError
 
@@ -69,9 +74,31 @@ def _is_race(error: Exception) -> bool:
     return any(word in str(error) for word in ("already exists", "duplicate key", "DuplicateTable"))
 
 
-def _line(error: Exception) -> str:
+@contextlib.contextmanager
+def lasting(location: str) -> Iterator[None]:
+    """Say in one line that a database was lost while it was needed.
+
+    Raises:
+        StorageLost: it was.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    # Its pool writes down each connection that it cannot give back: what is lost is said once.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        raise StorageLost(
+            f"--storage {redact(location)} was lost ({_line(cause, location)}); what was finished "
+            "is kept: see to the server, then run it again to go on"
+        ) from error
+
+
+def _line(error: Exception, location: str) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return redact(" ".join((lines or [type(error).__name__])[0].split()))[:300]
+    first = " ".join((lines or [type(error).__name__])[0].split())
+    return redact_address(first, location)[:300]
 
 
 def _open_journal(path: Path) -> Any:
@@ -85,8 +112,8 @@ def _open_journal(path: Path) -> Any:
         return JournalStorage(backend)
     except (OSError, ValueError, KeyError, AssertionError) as error:
         raise InvalidInput(
-            f"journal {path} cannot be used ({_line(error)}): see to the disk, or name another "
-            "with --storage"
+            f"journal {path} cannot be used ({_line(error, str(path))}): see to the disk, or name "
+            "another with --storage"
         ) from error
 
 
