@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from suite.config import show
+from suite.declare import check_once
 from suite.errors import InvalidInput
 from suite.results.documents import documents, save_document
 from suite.results.store import Store
@@ -115,8 +116,11 @@ def ablation_of(study: Study) -> Ablation:
     """Return what a study compares.
 
     Raises:
-        InvalidInput: it varies nothing, or is no valid study.
+        InvalidInput: it varies nothing, names a task or a sparsity twice (which would be two
+            designs of the same trials), or is no valid study.
     """
+    check_once("task", study.tasks)
+    check_once("sparsity", study.sparsities)
     designs = tuple(_designs(study))
     if not designs:
         raise InvalidInput(

@@ -12,7 +12,7 @@ so that nothing is said twice and none of them has to import torch.
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
@@ -247,6 +247,17 @@ class Registry(Generic[D]):
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+
+def check_once(what: str, given: Sequence[object]) -> None:
+    """Refuse a list that names something twice: it would count twice, or not at all.
+
+    Raises:
+        InvalidInput: it does.
+    """
+    for place, one in enumerate(given):
+        if one in given[:place]:
+            raise InvalidInput(f"{what} {one} is given twice: give it once")
 
 
 def unknown(

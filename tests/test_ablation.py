@@ -99,6 +99,13 @@ def test_a_grid_that_nobody_runs_is_refused_before_it_is_made():
 # ------------------------------------------------------------------ the ready studies
 
 
+@pytest.mark.parametrize("twice", ["--task digits/mlp", "-s 0.9 -s 0.9"])
+def test_what_is_named_twice_is_refused(resonance, place, twice):
+    line = "ablate rigl --task digits/mlp --vary drop_fraction=0.1,0.5 --seeds 2"
+    assert "is given twice: give it once" in resonance(f"{line} {twice}").complaint
+    assert list(place.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", READY)
 def test_levels_of_the_ready_studies_differ_in_effect(name):
     ready = load_study(name)

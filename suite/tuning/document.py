@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from suite import registry
-from suite.declare import unknown
+from suite.declare import check_once, unknown
 from suite.errors import InvalidInput
 from suite.results.documents import documents, load_document, save_document
 from suite.results.store import Store
@@ -71,6 +71,7 @@ class Settings(BaseModel):
             ("objectives", "objective", list(MAXIMISED)),
         ):
             _check_names(what, given.get(field, ("accuracy",)), valid)
+        check_once("sparsity", given.get("sparsities", ()))
         for field, what, allowed in (
             ("sampler", "sampler", SAMPLERS),
             ("pruner", "pruner", PRUNERS),
@@ -327,5 +328,4 @@ def _check_names(what: str, given: Sequence[str], valid: list[str]) -> None:
         if name not in valid:
             see = f"list {what}s" if what != "objective" else "tune --help"
             raise InvalidInput(unknown(what, name, valid, see=see))
-        if list(given).count(name) > 1:
-            raise InvalidInput(f"{what} {name} is given twice: give it once")
+    check_once(what, given)

@@ -60,6 +60,7 @@ def test_a_document_of_a_newer_program_is_refused(store):
         ({"methods": []}, "methods: the list is empty"),
         ({"tasks": []}, "tasks: the list is empty"),
         ({"methods": ["rigl", "rigl"]}, "rigl is given twice"),
+        ({"sparsities": [0.9, 0.8, 0.9]}, "sparsity 0.9 is given twice: give it once"),
         ({"methods": ["rigle"]}, "did you mean rigl"),
         ({"objectives": ["accuracies"]}, "did you mean accuracy"),
         ({"sampler": "cma"}, "--sampler cma: give one of tpe, random, qmc, gp, nsgaii"),
