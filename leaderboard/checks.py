@@ -72,7 +72,7 @@ def _check_record(record: Record) -> Iterable[tuple[Severity, str]]:
     yield from _check_configuration(record)
     if record.status == "failed":
         error = record.error or {}
-        yield "note", f"it failed: {error.get('type', '')}: {error.get('message', '')}"
+        yield "note", f"it failed: {error.get('message') or error.get('type', '')}"
 
 
 def _check_configuration(record: Record) -> Iterable[tuple[Severity, str]]:

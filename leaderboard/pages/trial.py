@@ -122,9 +122,7 @@ def _warnings(record: Record, place: Place | None) -> list[tuple[str, str]]:
     found = []
     if record.status == "failed":
         error = record.error or {}
-        found.append(
-            ("Failed.", f"{error.get('type', 'Error')}: {error.get('message', 'no message')}")
-        )
+        found.append(("Failed.", error.get("message") or error.get("type", "no message")))
     if place and place.left_out:
         found.append(("Not counted.", place.left_out))
     return found

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from suite.config import MOST_SEED, Trial
-from suite.errors import InvalidInput
+from suite.errors import InvalidInput, TrialFailed
 from suite.results.metrics import out_of_range
 from suite.results.place import RECORD
 from suite.results.seal import Seal, is_intact, sealed
@@ -297,14 +297,20 @@ def _refuse_constant(name: str) -> None:
 
 
 def failed(trial: Trial, error: BaseException) -> Record:
-    """Return the record of a trial that could not be finished."""
-    message = (str(error).splitlines() or [""])[0][:MOST_CHARACTERS]
+    """Return the record of a trial that could not be finished.
+
+    An error that was not raised on purpose may say little (a KeyError says its key), so its type
+    comes first.
+    """
+    message = (str(error).splitlines() or [""])[0]
+    if not isinstance(error, InvalidInput | TrialFailed):
+        message = f"{type(error).__name__}: {message}".removesuffix(": ")
     return Record(
         key=trial.key,
         status="failed",
         trial=trial.model_dump(),
         configuration=trial.resolved(),
-        error={"type": type(error).__name__, "message": message},
+        error={"type": type(error).__name__, "message": message[:MOST_CHARACTERS]},
     )
 
 

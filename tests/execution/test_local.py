@@ -58,7 +58,7 @@ def test_each_trial_is_recorded_for_what_it_is_and_the_rest_is_complete(trial, s
         "allocates": "OutOfMemory",
         "hangs": "TimedOut",
     }
-    assert errors["raises"]["message"] == "the update broke"
+    assert errors["raises"]["message"] == "RuntimeError: the update broke"
     assert "SIGSEGV" in errors["segfaults"]["message"]
     assert "exited with code 7" in errors["exits"]["message"]
     assert "more than 1 GiB" in errors["allocates"]["message"]

@@ -30,7 +30,7 @@ def test_a_method_that_raises_leaves_a_failed_record_and_a_traceback(trial, stor
     bad = trial("raises")
     record = execute(bad, store)
     assert record.status == "failed"
-    assert record.error == {"type": "RuntimeError", "message": "the update broke"}
+    assert record.error == {"type": "RuntimeError", "message": "RuntimeError: the update broke"}
     assert record.metrics == {}
     folder = store.folder(bad.key)
     assert sorted(path.name for path in folder.iterdir()) == [

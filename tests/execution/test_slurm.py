@@ -39,7 +39,7 @@ def test_jobs_leave_records_as_workers_do(engine, trial, store, tmp_path):
     summary = run(trials, store, engine(), lambda trial, record: None, retries=0)
     assert summary.done == 1
     failed = {t.method: message for t, message in summary.failed}
-    assert failed["raises"] == "the update broke"
+    assert failed["raises"] == "RuntimeError: the update broke"
     assert "SIGSEGV" in failed["segfaults"]
     assert (tmp_path / "jobs").stat().st_mode & 0o777 == 0o700
 

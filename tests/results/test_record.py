@@ -107,4 +107,9 @@ def test_the_record_of_a_failure_says_what_failed_in_one_line():
 
 def test_a_failure_without_a_message_still_has_its_type():
     record = failed(make_trial(), AssertionError())
-    assert record.error == {"type": "AssertionError", "message": ""}
+    assert record.error == {"type": "AssertionError", "message": "AssertionError"}
+
+
+def test_a_failure_that_nobody_meant_begins_with_its_type():
+    record = failed(make_trial(), KeyError("w"))
+    assert record.error == {"type": "KeyError", "message": "KeyError: 'w'"}
