@@ -4,7 +4,8 @@ Two operations per multiply-add. The backward pass costs twice the forward pass,
 included (the convention of Evci et al. 2020, arXiv:1911.11134, appendix H).
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,19 +59,33 @@ def measure_forward(model: nn.Module, example: Tensor) -> ForwardFlops:
         if isinstance(module, PRUNABLE):
             weights.setdefault(_storage(module.weight), name)
     modes = {module: module.training for module in model.modules()}
-    fast_path = torch.backends.mha.get_fastpath_enabled()
     model.eval()
-    torch.backends.mha.set_fastpath_enabled(False)  # fused attention cannot be counted
     try:
-        with torch.no_grad(), _Counter(weights) as counter:
+        with torch.no_grad(), _unfused(), _Counter(weights) as counter:
             model(example.clone())
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
         for module, training in modes.items():
             module.training = training
     batch = example.shape[0]
     layers = {name: counter.by_layer[name] / batch for name in weights.values()}
     return ForwardFlops(layers, counter.other / batch)
+
+
+@contextlib.contextmanager
+def _unfused() -> Iterator[None]:
+    """Leave fused attention and recurrent layers out, which cannot be counted: their parts can."""
+    backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
+    enabled = [backend.enabled for backend in backends]
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        for backend in backends:
+            backend.enabled = False
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+        for backend, was in zip(backends, enabled, strict=True):
+            backend.enabled = was
 
 
 class _Counter(TorchDispatchMode):

@@ -57,6 +57,25 @@ def test_attention_is_counted():
     assert flops.other == 2 * 5 * 8 * 24 + 2 * 2 * 2 * 25 * 4
 
 
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+def test_recurrent_layers_are_counted_by_step_layer_and_direction(kind, gates):
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = kind(8, 16, 2, bidirectional=True, batch_first=True)
+            self.head = nn.Linear(32, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.layer(x)[0][:, -1])
+
+    enabled = torch.backends.mkldnn.enabled
+    flops = measure_forward(Recurrent(), torch.randn(3, 5, 8))
+    assert torch.backends.mkldnn.enabled == enabled
+    assert flops.layers == {"head": 2 * 32 * 4}
+    by_step = 2 * gates * 16 * ((8 + 16) + (32 + 16))
+    assert flops.other == 2 * 5 * by_step
+
+
 def test_convolutions_count_groups_and_strides():
     flops = measure_forward(conv_net(), torch.randn(2, 1, 8, 8))
     assert flops.layers == {
