@@ -102,6 +102,14 @@ class GraNet(Sparsifier):
         regenerates = step % self.options.update_every == 0 and step < self.plan.steps
         return regenerates or self.pruning.is_update(step)
 
+    def in_effect(self) -> dict[str, float]:
+        """Return what options come to: shares of training in steps, ΔT at most all of them."""
+        return {
+            "update_every": min(self.options.update_every, self.plan.steps),
+            "initial_sparsity": self.initial,
+            "prune_end": self.pruning.end,
+        }
+
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether `step` is an update."""
         return self.is_update(step)

@@ -122,6 +122,12 @@ class Magnitude(Sparsifier):
         """Return whether the ramp takes its next step down at `step`."""
         return self.schedule.is_update(step)
 
+    def in_effect(self) -> dict[str, int]:
+        """Return what the options of the schedule come to, in steps; a longer ΔT is no other."""
+        start, end = self.schedule.start, self.schedule.end
+        every = min(self.schedule.every, end - start)
+        return {"update_every": every, "prune_start": start, "prune_end": end}
+
     def update(self, step: int) -> None:
         """Prune to the ramp's sparsity."""
         self.prune_smallest(self.ramp(step), step)
@@ -135,7 +141,16 @@ class OneShot(Sparsifier):
 
     def is_update(self, step: int) -> bool:
         """Return whether `step` is the one."""
-        return step == max(1, self.step_at(self.options.prune_at))
+        return step == self.prune_step
+
+    @property
+    def prune_step(self) -> int:
+        """The one step."""
+        return max(1, self.step_at(self.options.prune_at))
+
+    def in_effect(self) -> dict[str, int]:
+        """Return the step that pruning comes to."""
+        return {"prune_at": self.prune_step}
 
     def update(self, step: int) -> None:
         """Prune to the target."""

@@ -63,6 +63,10 @@ class DropGrow(Sparsifier, ABC):
         """Return whether an update is due at `step`."""
         return self.schedule.is_update(step)
 
+    def in_effect(self) -> dict[str, int]:
+        """Return what the options of the schedule come to, in steps."""
+        return {"update_every": self.schedule.every, "update_end": self.schedule.end + 1}
+
     def notes(self) -> list[str]:
         """Say so where the training is too short for an update."""
         if self.schedule.start <= self.schedule.end:

@@ -183,6 +183,12 @@ class Sparsifier:
         """Return what a reader of the result should know of how this training was planned."""
         return []
 
+    def is_idle(self) -> bool:
+        """Return whether this method updates connectivity, but at no step of this training."""
+        if type(self).update is Sparsifier.update:
+            return False
+        return not any(map(self.is_update, range(1, self.plan.steps + 1)))
+
     def _is_finished(self, layer: PrunableWeight) -> bool:
         """Return whether a layer has as few connections as it is to have in the end."""
         if not self.is_global:

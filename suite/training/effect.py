@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from suite.config import Trial
 from suite.results.record import to_json
+from suite.sparsity.sparsifier import Sparsifier
 from suite.training.trial import make_sparsifier
 
 
@@ -16,8 +17,10 @@ class SaysWhatActs(Protocol):
         """Return option → what it comes to; two values that do the same come to the same."""
 
 
-def effect(trial: Trial) -> str:
+def effect(trial: Trial, sparsifier: Sparsifier | None = None) -> str:
     """Return a text that is the same for trials that will do the same; loads no data.
+
+    `sparsifier` is the trial's, where it has been made already.
 
     Trials that do the same may still have different texts: only what a method says of itself is
     known.
@@ -26,7 +29,7 @@ def effect(trial: Trial) -> str:
         InvalidInput: the options do not fit the training.
     """
     settings = trial.resolved()
-    sparsifier = make_sparsifier(trial)
+    sparsifier = sparsifier or make_sparsifier(trial)
     if isinstance(sparsifier, SaysWhatActs):
         settings["hyperparameters"] = settings["hyperparameters"] | dict(sparsifier.in_effect())
     return to_json(settings).decode()

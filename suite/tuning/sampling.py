@@ -1,7 +1,7 @@
 """What to try next: a function of what was tried before and of the seed alone."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,9 @@ what is proposed does not depend on the number or the speed of workers."""
 ATTEMPTS = 1000
 GIVE_UP_ON_SAMPLER = 10
 """After so many proposals that contradict themselves the next ones are drawn at random."""
+
+NOTHING_NEW = 100
+"""After so many proposals one that was made before is taken: a small space has no more."""
 
 POPULATION = 8
 
@@ -61,12 +64,13 @@ def propose(
     method: str,
     past: Sequence[Past],
     default: Chosen,
-    valid: Callable[[Chosen], bool],
+    effect: Callable[[Chosen], Hashable | None],
 ) -> list[Proposal]:
     """Return the next `BATCH` configurations; the first of all is the default.
 
-    `past` are all trials before, in the order of their numbers. `valid` says whether values fit
-    together and fit the training: what does not costs no trial.
+    `past` are all trials before, in the order of their numbers. `effect` says what values come to,
+    None where they do not fit together or the training: what does not, or comes to what was
+    proposed before, costs no trial. Where nothing new is found, what was tried comes again.
 
     Raises:
         InvalidInput: no valid configuration was found.
@@ -78,16 +82,26 @@ def propose(
         for _ in range(asked):
             _suggest(study.ask(), space)
     proposals = [] if past else [Proposal(default, {}, 0)]
+    seen = {effect(dict(trial.parameters)) for trial in past}
+    seen |= {effect(proposal.parameters) for proposal in proposals}
     while len(proposals) < BATCH:
+        again: tuple[Any, Chosen] | None = None
         for attempt in range(ATTEMPTS):
             if attempt == GIVE_UP_ON_SAMPLER:
                 study.sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
             trial = study.ask()
             asked += 1
             chosen = _suggest(trial, space)
-            if valid(chosen):
+            comes_to = effect(chosen)
+            if comes_to is not None and comes_to not in seen:
+                seen.add(comes_to)
                 break
             study.tell(trial, state=TrialState.FAIL)
+            if comes_to is not None:
+                again = again or (trial, chosen)
+            if again is not None and attempt + 1 >= NOTHING_NEW:
+                trial, chosen = again
+                break
         else:
             raise InvalidInput(
                 f"method {method}: none of {ATTEMPTS} configurations of its search space fits this "

@@ -20,7 +20,7 @@ from suite.results.store import Store
 from suite.study import Study
 from suite.tuning.document import KIND, Dimension, Settings, Tried, Tuning
 from suite.tuning.findings import continued, keep
-from suite.tuning.ledger import TOLD, Ledger, open_storage, past
+from suite.tuning.ledger import TOLD, Ledger, lasting, open_storage, past
 from suite.tuning.sampling import BATCH, directions, is_hopeless, propose
 from suite.tuning.space import (
     DEFAULT,
@@ -78,6 +78,7 @@ def tune(
     Raises:
         InvalidInput: something cannot be used, or the stored study or document was asked
             something else.
+        StorageLost: the database went away meanwhile.
         KeyboardInterrupt: it was stopped; what was finished is kept.
     """
     spaces = spaces_of(settings.methods, settings.tasks, settings.tuned_recipe)
@@ -87,9 +88,16 @@ def tune(
     searches = [Search(settings, name, spaces[name], store, options) for name in spaces]
     options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
     opened = open_storage(location)
-    for search in searches:
-        search.open(opened)
-    store.prepare()
+    with lasting(location):
+        for search in searches:
+            search.open(opened)
+        store.prepare()
+        return _searched(settings, searches, store, options)
+
+
+def _searched(
+    settings: Settings, searches: Sequence["Search"], store: Store, options: EngineOptions
+) -> Tuning:
     for search in searches:
         search.run()
         found = keep(settings, searches, store, ())
@@ -183,21 +191,30 @@ class Search:
     def _propose(self, trials: Mapping[int, FrozenTrial], first: int) -> Any:
         default = default_point(self.space, self.declared, self.tasks)
         before = [past(trials[n]) for n in range(first)]
-        return propose(self.space, self.settings, self.method, before, default, self._fits)
+        return propose(self.space, self.settings, self.method, before, default, self.effect)
 
-    def _fits(self, chosen: Chosen) -> bool:
-        """Return whether values fit together and the trainings: the method says so itself."""
+    def effect(self, chosen: Chosen) -> str | None:
+        """Return what values come to, the same for those that do the same.
+
+        None where they do not fit together or the trainings, as the method says itself, or where
+        a method that updates its connections never would.
+        """
+        from suite.training.effect import effect
         from suite.training.trial import make_sparsifier
 
-        seeds = self.settings.seeds
+        found = []
         try:
-            for rung in self.rungs(configuration(self.space, chosen)):
-                for trial in rung:
-                    if trial.seed == seeds[0]:
-                        make_sparsifier(trial)
+            trials = self._trials(
+                configuration(self.space, chosen), self.settings.seeds[:1], "validation"
+            )
+            for trial in trials:
+                sparsifier = make_sparsifier(trial)
+                if sparsifier.is_idle():
+                    return None
+                found.append(effect(trial, sparsifier))
         except InvalidInput:
-            return False
-        return True
+            return None
+        return "\n".join(found)
 
     def rungs(self, chosen: Configuration) -> list[list[Trial]]:
         """Return a configuration's trainings: all at once, or a seed at a time for a pruner."""

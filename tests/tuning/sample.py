@@ -19,7 +19,7 @@ def settings(method: str = "rigl", **given: Any) -> Settings:
     return Settings.make(**usual | given)
 
 
-def pretend(asked: Settings, count: int, valid: Any = lambda chosen: True) -> list[Past]:
+def pretend(asked: Settings, count: int, effect: Any = repr) -> list[Past]:
     """Return the trials of a search whose values are a function of what was chosen."""
     method = asked.methods[0]
     space = spaces_of([method], asked.tasks, asked.tuned_recipe)[method]
@@ -27,7 +27,7 @@ def pretend(asked: Settings, count: int, valid: Any = lambda chosen: True) -> li
     default = default_point(space, registry.methods()[method], tasks)
     past: list[Past] = []
     while len(past) < count:
-        batch = propose(space, asked, method, past, default, valid)
+        batch = propose(space, asked, method, past, default, effect)
         past += [_judged(proposal, len(asked.objectives)) for proposal in batch]
     return past
 

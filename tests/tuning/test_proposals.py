@@ -5,10 +5,13 @@ from optuna.trial import TrialState
 
 from suite import registry
 from suite.errors import InvalidInput
+from suite.execution.engines import EngineOptions
+from suite.results.store import Store
 from suite.sparsity.distribution import count_zeros
-from suite.training.trial import prepare
+from suite.training.trial import make_sparsifier, prepare
 from suite.tuning.choice import front, importance, winner
 from suite.tuning.sampling import BATCH, Past, is_hopeless
+from suite.tuning.search import Search
 from suite.tuning.space import configuration, default_point, spaces_of
 from tests.sample_records import make_trial
 from tests.tuning.sample import pretend, settings, tuning
@@ -108,10 +111,46 @@ def test_tpe_learns_where_random_does_not():
 
 
 def test_what_contradicts_itself_costs_no_trial():
-    found = pretend(settings(), 8, lambda chosen: chosen["drop_fraction"] < 0.4)
+    found = pretend(
+        settings(), 8, lambda chosen: repr(chosen) if chosen["drop_fraction"] < 0.4 else None
+    )
     assert all(trial.parameters["drop_fraction"] < 0.4 for trial in found)
     with pytest.raises(InvalidInput, match="none of 1000 configurations"):
-        pretend(settings(), 8, lambda chosen: False)
+        pretend(settings(), 8, lambda chosen: None)
+
+
+def searching(asked, **given):
+    (method,) = asked.methods
+    space = spaces_of([method], asked.tasks)[method]
+    return Search(asked, method, space, Store("memory://s"), EngineOptions())
+
+
+@pytest.mark.parametrize("method", ["rigl", "resonance_coherent"])
+def test_an_interval_that_is_longer_than_training_is_not_tried(method):
+    effect = searching(settings(method)).effect
+    given = {"update_end": 0.75, "drop_fraction": 0.3, "record_every": 1}
+    assert effect(given | {"update_every": 10})
+    assert effect(given | {"update_every": 900}) is None
+    assert all(p.parameters["update_every"] < 40 for p in pretend(settings(method), 12, effect)[1:])
+
+
+@pytest.mark.parametrize("method", ["static", "dense", "snip", "lottery_ticket"])
+def test_a_method_that_never_updates_by_design_is_not_idle(method):
+    trial = make_trial(method, recipe={"epochs": 1})
+    assert not make_sparsifier(trial).is_idle()
+
+
+def test_what_comes_to_the_same_is_proposed_anew():
+    effect = searching(settings("magnitude")).effect
+    assert effect({"update_every": 500}) == effect({"update_every": 900})
+    assert effect({"update_every": 10}) != effect({"update_every": 11})
+    found = [effect(dict(p.parameters)) for p in pretend(settings("magnitude"), 24, effect)]
+    assert len(set(found)) == len(found)
+
+
+def test_a_space_with_nothing_new_is_tried_again():
+    found = pretend(settings("static"), 8)
+    assert {p.parameters["distribution"] for p in found} == {"erk", "er"}
 
 
 def test_only_what_was_known_before_the_batch_stops_a_trial():

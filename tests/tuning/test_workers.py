@@ -115,6 +115,28 @@ def test_two_workers_share_a_search_and_find_what_one_finds(storage, tmp_path):
     assert shared.methods == single.methods
 
 
+def test_a_database_that_is_lost_ends_the_search_in_one_line(tmp_path):
+    log = tmp_path / "log"
+    process = None
+    try:
+        with server() as url:
+            process = start(url, tmp_path, log)
+            until = time.monotonic() + 200
+            while not any(trial.state.is_finished() for trial in trials(url)):
+                assert time.monotonic() < until
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.1)
+        assert process.wait(240) == 2, log.read_text()
+    finally:
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
+    (line,) = log.read_text().splitlines()
+    assert line.startswith("error: --storage postgresql://")
+    assert "run it again to go on" in line
+    assert PASSWORD not in line
+
+
 def test_a_database_that_cannot_be_reached_is_refused_without_its_password(resonance):
     url = f"postgresql://tuner:{PASSWORD}@127.0.0.1:1/postgres"
     result = resonance("tune rigl --task digits/mlp --recipe epochs=1 --engine inline", "--storage",
