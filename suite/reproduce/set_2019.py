@@ -42,7 +42,8 @@ TRAINER = Trainer(
     "set_2019",
     "Mocanu et al., tutorial at IJCAI 2019; Mocanu et al. 2018, arXiv:1707.04780",
     summary="squared errors of sigmoid outputs, dropout 0.2 that is not scaled up, weight decay "
-    "beside the learning rate; sparse layers of 13·(inputs + outputs) random draws",
+    "beside the learning rate; sparse layers of 13·(inputs + outputs) random draws. "
+    "The published dense network has learning_rate=0.001, which is not the task's default",
     implementation=":train",
     tasks=("fashion_mnist_2000/mlp_1000",),
     methods={"dense": (), "static": (), "set": ("drop_fraction",)},
