@@ -29,7 +29,8 @@ class Published(BaseModel):
         sparsity: share of zeros; None where it is not one number (the notes say what it is).
         train_flops, test_flops: as printed, in multiples of the dense network's where it ends in x.
         metric: what `value` is; names that end in ``_pct`` are in per cent.
-        value: a number; a bound (">0.3"); or a finding in words.
+        value: a number, with the decimals it is published with; a bound (">0.3"); or a finding in
+            words.
         std: standard deviation over seeds, where it is published.
         trust: read in the authors' own repository (primary), quoted by others (secondary), or in
             the abstract alone.
@@ -46,7 +47,7 @@ class Published(BaseModel):
     train_flops: str = ""
     test_flops: str = ""
     metric: str
-    value: float | str
+    value: int | float | str
     std: float | None = Field(default=None, ge=0)
     trust: Literal["primary", "secondary", "abstract"]
     notes: str = ""

@@ -31,6 +31,7 @@ class Line:
     Attributes:
         method, sparsity, published, published_std, trust, source, where: of the published result;
             `published` as text where it is no number.
+        printed: how it is published, with its decimals and its standard deviation.
         values: what was reproduced, one per seed, in the unit of the table; None where nothing
             can be (published only).
         computed: whether they were computed and not trained.
@@ -53,6 +54,7 @@ class Line:
     trust: str
     source: str
     where: str
+    printed: str = ""
 
     @property
     def mean(self) -> float | None:
@@ -165,6 +167,7 @@ def _line(
         trust=result.trust if result else "",
         source=result.source if result else "",
         where=f"{result.paper}, {result.table}" if result else "",
+        printed=(text or "").removesuffix("x") + ("" if std is None else f" ± {std:.2g}"),
     )
 
 

@@ -1,6 +1,7 @@
 """Tables of published against reproduced results, as text, Markdown, LaTeX and HTML."""
 
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from leaderboard.folder import write_whole
 from leaderboard.markdown import escape as escape_markdown
 from leaderboard.pages.templating import environment
 from leaderboard.papers import Table
-from leaderboard.reproduction import Line
+from leaderboard.reproduction import Line, table_lines
 from suite import __version__
 from suite.errors import InvalidInput
 
@@ -36,9 +37,6 @@ def columns(table: Table) -> list[str]:
 def cells(table: Table, line: Line) -> list[str]:
     """Return a line as texts, in the order of `columns`."""
     decimals = UNITS[table.unit][1]
-    published = "–" if line.published is None else _short(line.published)
-    if line.published_std is not None:
-        published += f" ± {line.published_std:.2g}"
     reproduced, n, difference = "not run", "0", ""
     if line.values is None:
         reproduced, n = "", ""
@@ -56,7 +54,7 @@ def cells(table: Table, line: Line) -> list[str]:
     return [
         line.method,
         "" if line.sparsity is None else f"{line.sparsity:g}",
-        published,
+        line.printed or "–",
         reproduced,
         n,
         difference,
@@ -65,10 +63,6 @@ def cells(table: Table, line: Line) -> list[str]:
         line.trust,
         ", ".join(filter(None, (line.where, line.source))),
     ]
-
-
-def _short(value: float | str) -> str:
-    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _within(line: Line) -> str:
@@ -81,10 +75,14 @@ def _within(line: Line) -> str:
 
 
 def rule(table: Table) -> str:
-    """Return what counts as within, in words."""
+    """Return what counts as within, in words: of the lines that there are."""
+    lines = table_lines(table, None)
+    rules = ["on the published side of the bound"] if any(one.bound for one in lines) else []
     if table.tolerance is not None:
-        return f"within: at most {table.tolerance:g} from the published value"
-    return "within: inside the published mean ± 2 standard deviations"
+        rules.append(f"at most {table.tolerance:g} from the published value")
+    elif any(one.tolerance is not None for one in lines if not one.bound):
+        rules.append("inside the published mean ± 2 standard deviations")
+    return f"within: {', or '.join(rules)}" if rules else "within: no spread is published to say"
 
 
 def markdown(table: Table, lines: Sequence[Line]) -> str:
@@ -126,6 +124,26 @@ def page(table: Table, lines: Sequence[Line]) -> str:
     )  # fmt: skip
 
 
+def make_folder(out: Path) -> None:
+    """Make the folder that tables are written to: before hours of training, not after.
+
+    Raises:
+        InvalidInput: it cannot be made, or not be written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise _unusable(out, error) from error
+
+
+def _unusable(out: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"{error.filename or out} cannot be written ({error.strerror}): choose another --out"
+    )
+
+
 def write(table: Table, lines: Sequence[Line], out: Path) -> list[Path]:
     """Write NAME.md, NAME.tex and NAME.html into `out`; return their paths.
 
@@ -133,14 +151,12 @@ def write(table: Table, lines: Sequence[Line], out: Path) -> list[Path]:
         InvalidInput: they cannot be written.
     """
     texts = {"md": markdown, "tex": latex, "html": page}
+    make_folder(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         paths = []
         for ending, render in texts.items():
             paths.append(out / f"{table.name}.{ending}")
             write_whole(paths[-1], render(table, lines))
     except OSError as error:
-        raise InvalidInput(
-            f"{error.filename or out} cannot be written ({error.strerror}): choose another --out"
-        ) from error
+        raise _unusable(out, error) from error
     return paths

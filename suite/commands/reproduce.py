@@ -47,13 +47,14 @@ def reproduce(
 
     What the store has is not run again (`resonance study` has more options for running).
     """
-    from leaderboard.pages.reproduction import cells, columns, rule, write
+    from leaderboard.pages.reproduction import cells, columns, make_folder, rule, write
     from leaderboard.papers import table as find_table
     from leaderboard.reproduction import ShippedTrials, Trials, table_lines
 
     if shipped and (published_only or dry_run):
         raise InvalidInput("--shipped runs nothing: leave out --published-only and --dry-run")
     table = find_table(name)
+    make_folder(out)
     study = table.load_study()
     failures = 0
     if published_only:

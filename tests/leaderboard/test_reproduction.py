@@ -15,6 +15,7 @@ from leaderboard.pages.reproduction import (
     latex,
     markdown,
     page,
+    rule,
     write,
 )
 from leaderboard.papers import Published, Rows, Table, table
@@ -119,6 +120,23 @@ def test_test_flops_of_resnet_50_are_within_a_hundredth_of_every_published_entry
     assert by_name["RigL-ERK-1x", 0.8] == 0.414
     assert by_name["RigL-ERK-5x", 0.99] == 0.051
     assert by_name["RigL-Uniform-5x", 0.965] == 0.063
+
+
+def test_the_rule_names_what_the_lines_are_judged_by():
+    assert rule(table("lth-mnist")) == "within: on the published side of the bound"
+    assert rule(table(NAME)) == "within: inside the published mean ± 2 standard deviations"
+    assert rule(table("rigl-imagenet-flops")) == "within: at most 0.01 from the published value"
+
+
+def test_a_published_number_keeps_its_decimals():
+    found = table("rigl-cifar10-wrn22-2")
+    rows = [cells(found, one)[:3] for one in table_lines(found, None)]
+    for row in (
+        ["Pruning (GMP)", "0.5", "94.0"],
+        ["RigL (ERK)", "0.8", "93.6"],
+        ["Small-Dense", "0.8", "91.0 ± 0.07"],
+    ):
+        assert row in rows
 
 
 def test_a_bound_is_met_on_its_side_only(store):
@@ -238,6 +256,13 @@ def test_the_command_compares_with_what_the_store_has(resonance, store, place):
     assert lines["SET-MLP"]["mean"] == pytest.approx(82.5)
     assert lines["SET-MLP"]["within"] is True
     assert lines["FC-MLP (dense)"]["mean"] is None
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(resonance, place):
+    (place / "file").write_text("")
+    refused = resonance(f"reproduce {NAME} --out file")
+    assert "file cannot be written" in refused.complaint
+    assert not (place / "results").exists()
 
 
 def test_an_unknown_table_is_refused_in_one_line_and_nothing_is_written(resonance, place):
