@@ -33,7 +33,7 @@ from leaderboard.pages.paper import Table, paper_page, paper_table
 from leaderboard.pages.templating import asset
 from leaderboard.pages.trial import Place, charts_script
 from leaderboard.pages.trial_files import Job, write_trials
-from leaderboard.submission import read_all
+from leaderboard.submission import Bundle, Header, read_bundles
 from leaderboard.tables import (
     Board,
     Entry,
@@ -73,14 +73,23 @@ class Built:
 
 @dataclass(frozen=True)
 class Content:
-    """What a site is made from: records, those that cannot be read, and what stands beside them."""
+    """What a site is made from: records, those that cannot be read, and what stands beside them.
+
+    `bundles` are those that further records came in, each with its records that are shown.
+    """
 
     records: list[Record]
     damaged: list[Excluded]
     evaluations: Mapping[str, list[Evaluation]]
     tunings: list[Tuning]
     ablations: list[Ablation]
+    bundles: Sequence[Bundle] = ()
     store: str = ""
+
+    @property
+    def senders(self) -> dict[str, Header]:
+        """Trial's key → who sent its record, where that came in a bundle."""
+        return {record.key: one.header for one in self.bundles for record in one.records}
 
     @classmethod
     def of(cls, source: Store | Iterable[Record], bundles: Sequence[Path] = ()) -> "Content":
@@ -89,13 +98,14 @@ class Content:
         Raises:
             InvalidInput: the store cannot be listed, or a document beside the trials is damaged.
         """
-        further, rejected = read_all(bundles)
+        sent, rejected = read_bundles(bundles)
         lost = [Excluded(one.where, "record", one.reason) for one in rejected]
-        if not isinstance(source, Store):
-            return cls([*source, *further], lost, {}, [], [])
-        records, damaged = source.readable()
+        records, damaged = source.readable() if isinstance(source, Store) else ([*source], [])
         own = {record.key for record in records}
-        records = [*records, *(record for record in further if record.key not in own)]
+        sent = [one._replace(records=[r for r in one.records if r.key not in own]) for one in sent]
+        records += [record for one in sent for record in one.records]
+        if not isinstance(source, Store):
+            return cls(records, lost, {}, [], [], sent)
         lost += [Excluded(one.key, "trial", one.reason) for one in damaged]
         measured = {name[:16] for name in source.place.shared_names("evaluations")}
         evaluations = {
@@ -103,7 +113,8 @@ class Content:
             for record in records
             if record.key in measured
         }
-        return cls(records, lost, evaluations, tunings(source), ablations(source), source.location)
+        found = tunings(source), ablations(source)
+        return cls(records, lost, evaluations, *found, sent, source.location)
 
 
 def build(
@@ -137,7 +148,8 @@ def build(
     try:
         texts = [spliced(boards, path) for path in targets]  # refuses before anything is written
         folder = SiteFolder(out)
-        jobs = [_job(one, content, left_out) for one in placed]
+        senders = content.senders
+        jobs = [_job(one, content, left_out, senders.get(one[0].key)) for one in placed]
         folder.begin([job.name for job in jobs])
         with write_trials(folder, content.store, jobs, workers):
             _write_assets(folder)
@@ -147,7 +159,8 @@ def build(
             _write_paper(folder, boards, tables)
             further = _write_ablations(folder, content)
             further += _write_tunings(folder, content, _methods(tasks))
-            folder.write("index.html", index.render(boards, excluded, further))
+            sent = [(one.header, len(one.records)) for one in content.bundles]
+            folder.write("index.html", index.render(boards, excluded, further, sent))
             folder.write("leaderboard.md", texts[0])
             frames = {"leaderboard": summary_frame(boards), "trials": trial_frame(content.records)}
             for name, frame in frames.items():
@@ -176,7 +189,7 @@ def code_digest() -> str:
     return stamp(__version__, *parts)
 
 
-def _job(one: Placed, content: Content, left_out: Mapping[str, str]) -> Job:
+def _job(one: Placed, content: Content, left_out: Mapping[str, str], sender: Header | None) -> Job:
     """Return what a trial's page is to be made from."""
     record, (task, settings), entry = one
     title = board_title(task, settings)
@@ -192,10 +205,10 @@ def _job(one: Placed, content: Content, left_out: Mapping[str, str]) -> Job:
     evaluations = content.evaluations.get(record.key, [])
     seal = record.seal.digest if record.seal is not None else record.model_dump_json()
     made_from = stamp(
-        code_digest(), seal, repr(where), content.store and "curves",
+        code_digest(), seal, repr(where), repr(sender), content.store and "curves",
         *(evaluation.model_dump_json() for evaluation in evaluations),
     )  # fmt: skip
-    return Job(f"trials/{record.key}.html", made_from, record, evaluations, where)
+    return Job(f"trials/{record.key}.html", made_from, record, evaluations, where, sender)
 
 
 def _write_assets(folder: SiteFolder) -> None:

@@ -181,29 +181,43 @@ def read_folder(folder: Path) -> tuple[dict[str, Bundle], list[Rejected]]:
             rejected.append(Rejected(path.name, str(error)))
             continue
         bundles[path.name] = bundle
-        rejected += [Rejected(f"{path.name}, {r.where}", r.reason) for r in bundle.rejected]
+        rejected += _named(path, bundle)
     return bundles, rejected
 
 
-def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:
-    """Return the records of files and folders of bundles, each trial once, and what is not usable.
+def read_bundles(paths: Iterable[Path]) -> tuple[list[Bundle], list[Rejected]]:
+    """Return the bundles of files and folders, and all that is not usable, with its file's name.
+
+    Each trial is in the first bundle that has it.
 
     Raises:
         InvalidInput: a file that was named cannot be read.
     """
-    records: dict[str, Record] = {}
+    found: list[Bundle] = []
     rejected: list[Rejected] = []
+    there: set[str] = set()
     for path in paths:
         if path.is_dir():
             bundles, bad = read_folder(path)
             rejected += bad
         else:
             bundles = {path.name: read_bundle(path)}
-            rejected += bundles[path.name].rejected
+            rejected += _named(path, bundles[path.name])
         for bundle in bundles.values():
-            for record in bundle.records:
-                records.setdefault(record.key, record)
-    return list(records.values()), rejected
+            new = [record for record in bundle.records if record.key not in there]
+            there |= {record.key for record in new}
+            found.append(bundle._replace(records=new))
+    return found, rejected
+
+
+def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:
+    """Return what `read_bundles` does, of the bundles the records alone."""
+    bundles, rejected = read_bundles(paths)
+    return [record for bundle in bundles for record in bundle.records], rejected
+
+
+def _named(path: Path, bundle: Bundle) -> list[Rejected]:
+    return [Rejected(f"{path.name}, {one.where}", one.reason) for one in bundle.rejected]
 
 
 def _header(path: Path, line: bytes) -> Header:

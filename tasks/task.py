@@ -59,7 +59,8 @@ class Task(Declared, Configurable):
             trial.
         metric: what the leaderboard ranks by: accuracy, or bits_per_character.
         compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
-            true connectivity is known; empty where it is not.
+            true connectivity is known; empty where it is not. Metrics have names of small letters,
+            digits and ``_``.
         fingerprint: of a user's own model file, so that an edited one is another trial.
     """
 

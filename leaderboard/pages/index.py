@@ -17,6 +17,7 @@ from leaderboard.pages.templating import (
     source_hash,
 )
 from leaderboard.statistics import ENOUGH
+from leaderboard.submission import Header
 from leaderboard.tables import OFF_NOMINAL, SLACK, Board, Excluded
 from suite import __version__
 
@@ -31,8 +32,11 @@ def render(
     boards: Sequence[Board],
     excluded: Sequence[Excluded],
     further: Sequence[tuple[str, str, str]] = (),
+    sent: Sequence[tuple[Header, int]] = (),
 ) -> str:
     """Return the page; `further` pages are linked to: title, address, what it is about.
+
+    `sent` are the bundles that records came in: who sent each, and how many are shown.
 
     All text from records is escaped, and of the scripts in the page those that are ours may run:
     the content security policy names them by their digests. It allows eval, which Vega compiles
@@ -52,6 +56,7 @@ def render(
             firsts=set(ends),
             excluded=excluded,
             further=further,
+            sent=sent,
             counts=_counts(boards),
             enough=ENOUGH,
             version=__version__,

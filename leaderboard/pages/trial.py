@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from leaderboard.charts.vega import classic_script
 from leaderboard.pages.templating import asset, embedded_code, embedded_data, environment
+from leaderboard.submission import Header
 from suite import __version__, registry
 from suite.config import Trial, show
 from suite.errors import InvalidInput
@@ -46,11 +47,13 @@ def trial_page(
     evaluations: Sequence[Evaluation] = (),
     place: Place | None = None,
     no_curves: str = "",
+    sender: Header | None = None,
 ) -> str:
     """Return the page; all text from the record is escaped.
 
     `curves` is JSON of `leaderboard.pages.curves`, empty where there is none; then `no_curves` may
-    say why. Without a place the page is a single file, with its style and its scripts.
+    say why. Without a place the page is a single file, with its style and its scripts. `sender`
+    is who sent the record in a bundle.
     """
     trial = record.trial
     return _template().render(
@@ -61,6 +64,7 @@ def trial_page(
         alone=None if place else _alone(bool(curves)),
         version=__version__,
         record=record,
+        sender=sender,
         facts=_facts(record),
         warnings=_warnings(record, place),
         command=_command(record),

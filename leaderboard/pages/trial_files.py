@@ -10,6 +10,7 @@ from pathlib import Path
 from leaderboard.folder import SiteFolder, write_whole
 from leaderboard.pages.curves import curves_json
 from leaderboard.pages.trial import Place, trial_page
+from leaderboard.submission import Header
 from suite.errors import InvalidInput
 from suite.results.evaluation import Evaluation
 from suite.results.record import Record
@@ -19,18 +20,23 @@ TOGETHER = 200
 """Trials whose curves are in memory at the same time."""
 CURVES = "curves.parquet"
 NO_CURVES = "The store holds no curves of this trial."
+SENT = "This trial's record came in a bundle; its curves are not in a bundle."
 DAMAGED = f"The curves of this trial cannot be read: {CURVES} is damaged."
 
 
 @dataclass(frozen=True)
 class Job:
-    """A page to be written: its address, what it is made from (a digest), and its content."""
+    """A page to be written: its address, what it is made from (a digest), and its content.
+
+    `sender` is who sent the record, where it came in a bundle.
+    """
 
     name: str
     made_from: str
     record: Record
     evaluations: Sequence[Evaluation]
     place: Place
+    sender: Header | None = None
 
 
 @contextlib.contextmanager
@@ -71,15 +77,19 @@ def _write(root: Path, store: str, jobs: Sequence[Job]) -> None:
     for job in jobs:
         key = job.record.key
         why = (DAMAGED if key in contents else NO_CURVES) if store else ""
-        page = trial_page(job.record, curves.get(key, ""), job.evaluations, job.place, why)
+        if job.sender is not None:
+            why = SENT
+        page = trial_page(
+            job.record, curves.get(key, ""), job.evaluations, job.place, why, job.sender
+        )
         write_whole(root / job.name, page)
 
 
 def _contents(store: str, jobs: Sequence[Job]) -> dict[str, bytes]:
-    """Return the files of curves that are there, by key."""
+    """Return the files of curves that are there, by key; the store has none of what was sent."""
     place = Store(store).place
     found = {}
-    for job in jobs:
+    for job in (job for job in jobs if job.sender is None):
         seal = job.record.seal
         with contextlib.suppress(FileNotFoundError, InvalidInput):
             digest = seal.digest if seal is not None else None

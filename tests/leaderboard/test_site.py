@@ -11,10 +11,13 @@ import pytest
 from leaderboard.folder import MANIFEST, SiteFolder
 from leaderboard.pages.curves import SCHEMA, curves_json
 from leaderboard.site import build
+from leaderboard.submission import Header, write_bundle
 from suite.errors import InvalidInput, TrialFailed
 from suite.results.record import Record, failed
+from suite.results.seal import with_seal
 from suite.results.store import Store
 from suite.tuning.document import save_tuning
+from tests.leaderboard.sample_bundles import packed
 from tests.sample_records import done, make_trial
 from tests.tuning.sample import tuning
 
@@ -204,3 +207,83 @@ def test_a_tuning_of_the_store_has_a_page_that_the_main_page_and_its_method_lead
     (method,) = (out / "methods").glob("rigl-*.html")
     assert f"../{address}" in method.read_text()
     assert address in (out / "index.html").read_text()
+
+
+def test_who_sent_a_record_is_said_on_its_page_and_on_the_main_page(tmp_path):
+    own, sent = done(make_trial(seed=0)), done(make_trial(seed=1))
+    header = Header.make(name="A <b>group", note=HOSTILE, link="https://example.org/x?a=1&b=2")
+    write_bundle([own, sent], header, tmp_path / "a.jsonl.gz")
+    store = fill(Store(tmp_path / "store"), own)
+    build(store, tmp_path / "out", bundles=[tmp_path / "a.jsonl.gz"])
+    page = (tmp_path / "out/trials" / f"{sent.key}.html").read_text()
+    link = '<a href="https://example.org/x?a=1&amp;b=2" rel="nofollow noreferrer">'
+    assert f"Sent by <bdi>A &lt;b&gt;group</bdi> ({link}" in page
+    assert "&lt;script&gt;alert" in page
+    assert "<script>alert" not in page
+    assert "its curves are not in a bundle" in page
+    mine = (tmp_path / "out/trials" / f"{own.key}.html").read_text()
+    assert "Sent by" not in mine
+    assert "in a bundle" not in mine
+    index = (tmp_path / "out/index.html").read_text()
+    assert f"1 record by <bdi>A &lt;b&gt;group</bdi> ({link}" in index
+
+
+def test_a_site_of_bundles_alone_says_why_it_has_no_curves(tmp_path):
+    record = done(make_trial())
+    write_bundle([record], Header.make(name="A group"), tmp_path / "a.jsonl.gz")
+    build([], tmp_path / "out", bundles=[tmp_path / "a.jsonl.gz"])
+    page = (tmp_path / "out/trials" / f"{record.key}.html").read_text()
+    assert "its curves are not in a bundle" in page
+
+
+def test_what_check_rejects_is_listed_with_its_reason_and_not_counted(tmp_path):
+    content = json.loads(done(make_trial(seed=0)).to_json())
+    layer = content["layers"][0]
+    unsound = {
+        "it has no seal": content | {"schema_version": 1},
+        "not the hash of its configuration": with_seal(content | {"key": "0" * 16}, {}),
+        "not in [0, 1]": with_seal(content | {"metrics": {"test_accuracy": 1.5}}, {}),
+        "not 900": with_seal(content | {"layers": [layer | {"zeros": 500}]}, {}),
+    }
+    path = packed(tmp_path / "a.jsonl.gz", *unsound.values())
+    built = build(fill(Store(tmp_path / "store"), done(make_trial(seed=1))), tmp_path / "out",
+                  bundles=[path])  # fmt: skip
+    (board,) = built.boards
+    assert [cell.seeds for _, (cell,) in board.rows] == [[1]]
+    assert [one.key for one in built.excluded] == [f"a.jsonl.gz, line {n}" for n in range(2, 6)]
+    for one, reason in zip(built.excluded, unsound, strict=True):
+        assert reason in one.reason
+
+
+EXTREME = {
+    "inference_dense": {"flops": {"inference_dense": 0.0}},
+    "a fraction of an operation": {"flops": {"inference_dense": 5e-324}},
+    "a list of numbers": {"trial": {"hyperparameters": {"a": [1, 2]}}},
+    "a list for a recipe": {"trial": {"recipe": {"a": [1, 2]}}},
+    "a list for an execution": {"trial": {"execution": [1, 2]}},
+    "a loss without bounds": {"metrics": {"test_nll": 1.7e308}},
+    "an accuracy without bounds": {"metrics": {"test_accuracy": 1.7e308}},
+    "an accuracy next to nothing": {"metrics": {"test_accuracy": 5e-324}},
+    "a seed without bounds": {"trial": {"seed": 2**900}},
+}
+
+
+@pytest.mark.parametrize("kind", EXTREME)
+def test_a_number_that_nothing_can_be_computed_with_stops_no_build_and_no_comparison(
+    resonance, place, kind
+):
+    store = Store(place / "results")
+    fill(store, *(done(make_trial(m, seed=s)) for m in ("dense", "static", "rigl") for s in (0, 1)))
+    for seed in (8, 9):
+        trial = make_trial("dense", seed=seed)
+        content = json.loads(done(trial).to_json())
+        for part, values in EXTREME[kind].items():
+            content[part] |= values
+        store.write(trial.key, {"record.json": json.dumps(content).encode()})
+    result = resonance("leaderboard build --out out")
+    assert result.code == 0, result.err
+    assert result.out.count("is not a record") == 2
+    assert len(list((place / "out/trials").iterdir())) == 6
+    result = resonance("compare static rigl")
+    assert result.code == 0, result.err
+    assert result.out.count("left out:") == 2

@@ -1,21 +1,23 @@
-"""What is sent in is read with limits, and what is hostile in it hides no other."""
+"""What is sent in is checked, and what is hostile in it neither runs nor hides the rest."""
 
 import gzip
 import json
 import zlib
+from pathlib import Path
 
 import pytest
 
 from leaderboard import submission
-from leaderboard.checks import check
-from leaderboard.submission import Header, read_bundle, read_folder, write_bundle
-from suite.config import key_of
+from leaderboard.checks import check, compare_rerun
+from leaderboard.submission import Bundle, Header, read_bundle, read_folder, write_bundle
 from suite.errors import InvalidInput
+from suite.results.record import Record
 from suite.results.store import Store
-from tests.leaderboard.bundles import (
+from tests.leaderboard.sample_bundles import (
     HEADER,
     content,
     errors,
+    findings,
     forged,
     packed,
     paired,
@@ -86,7 +88,6 @@ def deep(levels: int) -> dict[str, object]:
 
 
 TRIAL = make_trial().model_dump(mode="json")
-ACCURACY = {"test_accuracy": 0.9}
 HOSTILE = {
     "script": ({"trial": TRIAL | {"method": "<script>alert(1)</script>"}}, "name"),
     "attribute": ({"trial": TRIAL | {"task": 'x"onmouseover="alert(1)'}}, "name"),
@@ -190,26 +191,143 @@ def test_one_bad_file_in_a_folder_hides_no_other(tmp_path):
     assert [r.where for r in rejected] == ["bad.jsonl.gz", "half.jsonl.gz, line 2", "link.jsonl.gz"]
 
 
-def test_a_bundle_of_too_many_lines_is_read_up_to_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(submission, "MOST_RECORDS", 3)
-    path = packed(tmp_path / "a.jsonl.gz", *[content(sample(seed=seed)) for seed in range(5)])
-    bundle = read_bundle(path)
-    assert len(bundle.records) == 3
-    assert bundle.rejected == [("line 5", "the rest is not read: 3 lines are before it")]
+# ---------------------------------------------------------------- what is wrong with records
 
 
-def test_a_bundle_of_empty_records_is_left_after_a_hundred(tmp_path):
-    path = packed(tmp_path / "a.jsonl.gz", *["{}"] * 1000, content(sample()))
-    bundle = read_bundle(path)
-    assert bundle.records == []
-    assert len(bundle.rejected) == 101
-    assert bundle.rejected[-1].where == "line 102"
-    assert "the rest is not read: 100 that cannot be used" in bundle.rejected[-1].reason
+def test_sound_paired_records_have_no_findings():
+    assert findings(*paired("static", "rigl")) == []
 
 
-def test_settings_longer_than_a_table_could_show_are_rejected(tmp_path):
-    words = {f"setting_{number}": "x" * 150 for number in range(20)}
-    trial = sample().trial | {"method": "somebody_s", "hyperparameters": words}
-    record = content(sample(), trial=trial, key=key_of(trial, sample().configuration))
-    (rejected,) = read_bundle(packed(tmp_path / "a.jsonl.gz", record)).rejected
-    assert "characters: more than 2,000 are not shown" in rejected.reason
+def test_a_key_that_is_not_the_hash_of_the_configuration_is_an_error():
+    assert any("not the hash" in what for what in errors(forged(sample(), key="0" * 16)))
+
+
+def test_a_record_of_an_older_revision_is_an_error():
+    old = sample().configuration | {"method_revision": 0}
+    assert any("method_revision is" in what for what in errors(forged(sample(), configuration=old)))
+
+
+def test_a_configuration_that_is_not_what_the_settings_say_is_an_error():
+    record = sample()
+    recipe = record.configuration["recipe"] | {"epochs": 999}
+    found = errors(forged(record, configuration=record.configuration | {"recipe": recipe}))
+    assert any("epochs=999" in what for what in found)
+
+
+def test_what_cannot_be_recomputed_is_a_warning_and_what_differs_an_error():
+    def unknown(record: Record) -> tuple[int, list[str]]:
+        raise InvalidInput("unknown method")
+
+    records = paired("static")
+    found = check(Bundle(HEADER, records, []), unknown)
+    assert [f.severity for f in found] == ["warning"] * len(records)
+    assert [f.severity for f in findings(*records, problems=("off",))] == ["error"] * len(records)
+
+
+def test_other_seeds_for_one_method_are_told_and_none_in_common_is_an_error():
+    (found,) = findings(*paired("static"), *paired("rigl")[:-1], sample("rigl", 5))[:1]
+    assert found.severity == "warning"
+    (wrong,) = errors(*paired("static"), *[sample("rigl", seed) for seed in range(5, 10)])[:1]
+    assert "share none" in wrong
+
+
+def test_fewer_than_five_seeds_are_a_warning():
+    (found,) = findings(*paired("static", "rigl", seeds=3))
+    assert (found.severity, found.where) == ("warning", "digits/mlp")
+    assert "2 of 2 cells have fewer than 5 seeds" in found.what
+
+
+def test_another_recipe_for_one_method_is_told():
+    other = [sample("rigl", seed, recipe={"epochs": 3}) for seed in range(5)]
+    (found,) = findings(*paired("static"), *other)
+    assert "several recipes" in found.what
+    assert "epochs=3" in found.what
+
+
+def test_who_trains_longer_is_shown():
+    records = paired("static", "rigl")
+    steps = {"static": 10, "rigl": 50}
+    (found,) = check(Bundle(HEADER, records, []), lambda r: (steps[r.trial["method"]], []))
+    assert (found.severity, found.what) == (
+        "note",
+        "trains 50 steps, 5 times as many as others here",
+    )
+
+
+def test_weights_copied_to_another_seed_are_an_error():
+    records = paired("static")
+    copied = forged(records[1], digests=records[0].digests)
+    assert len(errors(*records[:1], copied, *records[2:])) == 1
+
+
+# ---------------------------------------------------------------- recomputing and running again
+
+
+@pytest.fixture
+def sent(resonance, place):
+    """Return a trial's record as `resonance run` leaves it, and the file that submits it."""
+    assert resonance("run digits/mlp rigl -s 0.9 --recipe epochs=2").code == 0
+    result = resonance("submit --name me --out mine.jsonl.gz")
+    assert result.code == 0, result.out + result.err
+    assert "pull request" in result.out
+    return next(Store(place / "results").records())
+
+
+def test_zeros_layers_and_operations_are_recomputed_from_the_configuration(sent):
+    from suite.training.recheck import recompute
+
+    assert recompute(sent).problems == []
+    layers = [layer.model_dump() for layer in sent.layers]
+
+    def changed(**values: object) -> list[str]:
+        return recompute(forged(sent, layers=[layers[0] | values, *layers[1:]])).problems
+
+    assert any("zeros, not" in p for p in changed(zeros=layers[0]["zeros"] - 2))
+    assert not any("zeros, not" in p for p in changed(zeros=layers[0]["zeros"] - 1))
+    assert any("FLOPs, not" in p for p in changed(flops=1.0))
+    assert any("not those of digits/mlp" in p for p in changed(shape=[1, 40_000]))
+    for name in ("inference", "training"):
+        flops = sent.flops | {name: sent.flops[name] / 2}
+        assert any(name in p for p in recompute(forged(sent, flops=flops)).problems)
+
+
+def test_a_trial_that_is_run_again_ends_bit_by_bit_alike(resonance, sent):
+    result = resonance("leaderboard check mine.jsonl.gz --rerun any")
+    assert result.code == 0
+    assert "run again here: equal" in result.out
+
+
+def test_a_figure_that_was_made_up_is_found_by_running_again(resonance, sent):
+    better = forged(sent, metrics=sent.metrics | {"test_accuracy": 0.999})
+    write_bundle([better], HEADER, Path("better.jsonl.gz"))
+    assert resonance("leaderboard check better.jsonl.gz").code == 0
+    result = resonance("leaderboard check better.jsonl.gz --rerun", sent.key[:6], "--json")
+    assert result.code == 1
+    found = [f for f in json.loads(result.out)["findings"] if f["severity"] == "error"]
+    assert "on a machine of the same kind" in found[0]["what"]
+    assert found[1]["what"].startswith("test_accuracy 0.999, here 0.")
+
+
+def test_other_versions_excuse_a_difference():
+    record = sample()
+    again = forged(record, metrics={"test_accuracy": 0.8}, environment={"torch": "9.9"})
+    found = compare_rerun(record, again)
+    assert {f.severity for f in found} == {"warning"}
+    assert "torch '2.11', here '9.9'" in found[0].what
+
+
+def test_what_has_errors_is_not_written(resonance, store):
+    wrong = done(make_trial())  # its layers are not those of the task
+    store.write(wrong.key, {"record.json": wrong.to_json()})
+    result = resonance("submit --name me --out mine.jsonl.gz")
+    assert result.code == 1
+    assert "the layers are not those of digits/mlp" in result.out
+    assert not Path("mine.jsonl.gz").exists()
+
+
+@pytest.mark.parametrize("line", [
+    "submit --name me --out mine.zip", "submit --name me --out x.jsonl.gz --task digits/mlq",
+    "submit --name me --out x.jsonl.gz", "leaderboard check nowhere.jsonl.gz",
+])  # fmt: skip
+def test_what_cannot_be_sent_or_checked_is_refused_in_one_line(resonance, line):
+    assert resonance(line).complaint

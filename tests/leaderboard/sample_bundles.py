@@ -1,4 +1,4 @@
-"""Bundles of records as people send them, and as others forge them."""
+"""Records and bundles as others send them, sound or forged."""
 
 import gzip
 import json
