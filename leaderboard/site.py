@@ -30,7 +30,7 @@ from leaderboard.pages import board, index, tuning
 from leaderboard.pages.ablation import ablation_page, named_charts
 from leaderboard.pages.board import Seen, method_page, seen, task_page
 from leaderboard.pages.paper import Table, paper_page, paper_table
-from leaderboard.pages.templating import asset
+from leaderboard.pages.templating import DRAWING, asset
 from leaderboard.pages.trial import Place, charts_script
 from leaderboard.pages.trial_files import Job, write_trials
 from leaderboard.submission import Bundle, Header, read_bundles
@@ -212,7 +212,8 @@ def _job(one: Placed, content: Content, left_out: Mapping[str, str], sender: Hea
 
 
 def _write_assets(folder: SiteFolder) -> None:
-    for name in ("style.css", "pages.css", "pages.js", "trial.js", "board.js", "drawings.js"):
+    scripts = (*DRAWING, "pages.js", "trial.js", "board.js", "drawings.js")
+    for name in ("style.css", "pages.css", *scripts):
         folder.write(f"assets/{name}", asset(name))
     folder.write("assets/trial-charts.js", charts_script())
     if not folder.current("assets/vega.js", stamp(VERSION)):

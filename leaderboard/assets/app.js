@@ -149,7 +149,7 @@ document.addEventListener("DOMContentLoaded", () => {
   byId("search").addEventListener("input", (event) => change({ search: event.target.value }));
   byId("claims").addEventListener("change", (event) => change({ claims: event.target.checked }));
   byId("more").addEventListener("click", () => table.showAll(view));
-  byId("download").addEventListener("click", () => resonanceControls.save(
+  byId("download").addEventListener("click", () => resonanceSaving.save(
     "resonance-cells.csv", resonanceTable.csv(model, table.rows(), view), "text/csv"));
   for (const [id, entries] of [["all-entries", null], ["no-entries", []]]) {
     byId(id).addEventListener("click", () => { change({ entries }); fillControls(); });

@@ -5,7 +5,6 @@
   const { charts, themes } = window.resonanceBoardCharts;
   const rows = JSON.parse(document.getElementById("rows").textContent);
   const place = document.getElementById("charts");
-  const dark = matchMedia("(prefers-color-scheme: dark)");
 
   /* Leave in the legend who is in the chart, and of panels those that have somebody. */
   function narrowed(part, present, families) {
@@ -28,7 +27,7 @@
   }
 
   function draw(one) {
-    const wide = place.clientWidth;
+    const wide = resonanceScheme.width(place);
     // Who is of no family is there for comparison: the grey lines.
     const compared = rows[one.name].filter((row) => row.family !== null);
     const present = new Set(compared.map((row) => row.entry));
@@ -39,14 +38,17 @@
     const unit = fitted.spec || fitted;
     if (unit.width < 200 && families.size === 1) Object.assign(unit, { width: 320, height: 180 });
     if (fitted.columns && wide < 900) fitted.columns = 1;
-    if (wide < 640) unit.width = Math.max(180, wide - 80);
-    return window.resonanceDraw(one, fitted, themes, dark.matches);
+    const across = fitted.facet?.column ? families.size : 1;
+    if (across === 1 && wide < 640) unit.width = Math.max(160, wide - 130);
+    const below = across * (unit.width + 34) + 110 + 220 > wide;  // no room at the side
+    const legend = below ? { orient: "bottom", columns: Math.max(1, Math.floor(wide / 190)) } : {};
+    return window.resonanceDraw(one, fitted, themes, legend);
   }
 
   for (const name of Object.keys(rows)) {
     const one = window.resonanceFigure(name, charts[name].title, charts[name].text);
     place.append(one.figure);
     draw(one);
-    dark.addEventListener("change", () => draw(one));
+    resonanceScheme.onchange(() => draw(one));
   }
 })();

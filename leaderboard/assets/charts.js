@@ -1,17 +1,16 @@
 /* The charts of the page: `resonanceCharts`.
  *
  * `draw(element, name, data, selection)` fills an element with a chart of what is selected, says in
- * words what it shows, and holds the rows as a table too; it returns a promise of Vega's view, null
- * where there is nothing to show. `data` is the content of the page with what `specifications` of
+ * words what it shows, holds the rows as a table too and offers the picture as a file; it returns a
+ * promise of Vega's view, null where there is nothing to show. `data` is the content of the page with what `specifications` of
  * leaderboard/charts/board.py adds to it: charts and themes. Colours follow the page's
- * `data-theme`, where it has one, or else the reader's preference.
+ * `data-theme`, where it has one, or else the reader's preference; on paper they are light.
  */
 "use strict";
 
 const resonanceCharts = (() => {
   const names = Object.keys(resonanceFigures);
   const drawn = new Map();  // element → what is in it
-  const preference = matchMedia("(prefers-color-scheme: dark)");
 
   /** Return the rows that a chart shows. */
   const rows = (name, data, selection) => resonanceFigures[name](data, selection);
@@ -32,7 +31,7 @@ const resonanceCharts = (() => {
     frame.out.hidden = !frame.out.textContent;
     frame.picture.setAttribute("aria-label", `${about.title}. ${words(name, found)}`);
     frame.picture.hidden = state.asTable || !found.length;
-    frame.toggle.hidden = !found.length;
+    frame.tools.hidden = !found.length;
     frame.toggle.onclick = () => {
       state.asTable = !state.asTable;
       frame.picture.hidden = state.asTable;
@@ -45,10 +44,11 @@ const resonanceCharts = (() => {
       frame.canvas.replaceChildren();
       return null;
     }
-    const wide = element.clientWidth || 800;
+    const wide = resonanceScheme.width(element) || 800, theme = resonanceScheme.theme();
+    state.specify = (config) => fitted(about.specification, found, wide, config);
     const { view } = await window.vegaEmbed(
-      frame.canvas, fitted(about.specification, found, wide, data.themes[theme()]),
-      { actions: false, renderer: "svg", ast: false, tooltip: { theme: theme() } });
+      frame.canvas, state.specify(data.themes[theme]),
+      { actions: false, renderer: "svg", ast: false, tooltip: { theme } });
     if (drawn.get(element) !== state) {  // another selection came while Vega was drawing
       view.finalize();
       return drawn.get(element).view;
@@ -70,8 +70,13 @@ const resonanceCharts = (() => {
         heading,
         make("p", { class: "note" }),
         make("p", { class: "note left-out", hidden: true }),
-        make("button", { type: "button", class: "quiet as-table", "aria-pressed": "false",
-          "aria-describedby": id }, "as table"),
+        make("p", { class: "tools" },
+          make("button", { type: "button", class: "quiet as-table", "aria-pressed": "false",
+            "aria-describedby": id }, "as table"),
+          resonanceSaving.buttons(name, about.title, () => {
+            const { specify, data } = drawn.get(element);
+            return specify(data.themes.picture);
+          })),
         make("div", { class: "picture", role: "img" }, make("div", { "aria-hidden": "true" })),
         make("div", { class: "wide rows", role: "region", "aria-labelledby": id, tabindex: "0",
           hidden: true }),
@@ -80,8 +85,8 @@ const resonanceCharts = (() => {
       picture.style.overflowX = "auto";
       picture.tabIndex = 0;  // so that keys can scroll it
     }
-    const [, note, out, toggle, picture, table] = element.children;
-    return { note, out, toggle, picture, canvas: picture.firstChild, table };
+    const [, note, out, tools, picture, table] = element.children;
+    return { note, out, tools, toggle: tools.firstChild, picture, canvas: picture.firstChild, table };
   }
 
   // ------------------------------------------------------------------ the specification
@@ -98,16 +103,16 @@ const resonanceCharts = (() => {
     spec.config = structuredClone(theme);
     const across = distinct(found, specification.facet?.column?.field === "panel" ? "family" : "task");
     const panels = spec.facet && !spec.columns ? across.size * (unit.width + 34) + 110 : 420;
-    const below = panels + 220 > wide, legend = below ? 20 : 220;  // no room at the side
+    const below = panels + 220 > wide || resonanceScheme.isPrinting(), legend = below ? 20 : 220;  // no room at the side
     if (below) {
-      const columns = Math.max(2, Math.floor(wide / 190));
+      const columns = Math.max(1, Math.floor(wide / 190));
       Object.assign(spec.config.legend, { orient: "bottom", columns });
     }
     if (spec.columns) {
       spec.columns = Math.min(
         spec.columns, Math.max(1, Math.floor((wide - legend) / (unit.width + 60))));
     } else if (unit === spec && typeof unit.width === "number") {
-      unit.width = Math.max(160, Math.min(unit.width, wide - 260));
+      unit.width = Math.max(130, Math.min(unit.width, wide - 260));
     }
     return spec;
   }
@@ -127,9 +132,6 @@ const resonanceCharts = (() => {
     }
     Object.values(part).forEach((child) => prune(child, present, families));
   }
-
-  const theme = () => document.documentElement.dataset.theme
-    || (preference.matches ? "dark" : "light");
 
   // ------------------------------------------------------------------ in words
 
@@ -238,7 +240,7 @@ const resonanceCharts = (() => {
     ));
   }
 
-  /** Draw again what is drawn, in the colours that are wanted now. */
+  /** Draw again what is drawn, in the colours and the width that are wanted now. */
   const redraw = () => Promise.all([...drawn].map(([element, state]) => {
     if (!element.isConnected) {
       state.view?.finalize();
@@ -247,7 +249,7 @@ const resonanceCharts = (() => {
     }
     return draw(element, state.name, state.data, state.selection);
   }));
-  preference.addEventListener("change", redraw);
+  resonanceScheme.onchange(redraw);
 
   return { draw, names, redraw, rows };
 })();

@@ -67,15 +67,5 @@ const resonanceControls = (() => {
     });
   }
 
-  /** Let the reader save a text as a file. */
-  function save(name, text, type) {
-    const address = URL.createObjectURL(new Blob([text], { type }));
-    const link = element("a", { href: address, download: name });
-    document.body.append(link);
-    link.click();
-    link.remove();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);  // a busy browser may fetch it late
-  }
-
-  return { choice, menu, tendPanels, save };
+  return { choice, menu, tendPanels };
 })();

@@ -16,8 +16,9 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
-/* A figure that a chart is drawn into later: { figure, drawing }. */
+/* A figure that a chart is drawn into later: { figure, drawing }; drawn, the chart can be saved. */
 window.resonanceFigure = (name, title, text) => {
+  const made = { name, label: `${title}: ${text}` };
   const figure = document.createElement("figure");
   const caption = document.createElement("figcaption");
   const heading = document.createElement("h3");
@@ -28,16 +29,27 @@ window.resonanceFigure = (name, title, text) => {
   const drawing = document.createElement("div");
   drawing.className = "drawing";
   drawing.id = `chart-${name}`;
-  caption.append(heading, says);
+  drawing.tabIndex = 0;  // so that keys can scroll it
+  drawing.setAttribute("role", "group");
+  drawing.setAttribute("aria-label", title);
+  const tools = document.createElement("p");
+  tools.className = "tools";
+  tools.append(resonanceSaving.buttons(name, title, () => made.picture));
+  tools.hidden = true;
+  caption.append(heading, says, tools);
   figure.append(caption, drawing);
-  return { figure, drawing, name, label: `${title}: ${text}` };
+  return Object.assign(made, { figure, drawing, tools });
 };
 
-/* Draw a specification into a figure; the picture is one thing to a screen reader. */
-window.resonanceDraw = async ({ drawing, name, label }, specification, themes, dark) => {
-  await window.vegaEmbed(drawing, { ...specification, config: themes[dark ? "dark" : "light"] }, {
-    actions: { export: true, source: false, compiled: false, editor: false },
-    renderer: "svg", downloadFileName: name, tooltip: { theme: dark ? "dark" : "light" },
+/* Draw a specification into a figure; the picture is one thing to a screen reader. `legend` says
+   where the legend stands, where that is not as usual. */
+window.resonanceDraw = async (one, specification, themes, legend = {}) => {
+  const { drawing, label, tools } = one, theme = resonanceScheme.theme();
+  const styled = (config) =>
+    ({ ...specification, config: { ...config, legend: { ...config.legend, ...legend } } });
+  one.picture = styled(themes.picture);
+  await window.vegaEmbed(drawing, styled(themes[theme]), {
+    actions: false, renderer: "svg", tooltip: { theme },
   });
   for (const part of drawing.querySelectorAll("svg [role]")) {
     for (const said of ["role", "aria-roledescription", "aria-label"]) part.removeAttribute(said);
@@ -45,6 +57,6 @@ window.resonanceDraw = async ({ drawing, name, label }, specification, themes, d
   const picture = drawing.querySelector("svg.marks");
   picture?.setAttribute("role", "img");
   picture?.setAttribute("aria-label", label);
-  drawing.querySelector("summary")?.setAttribute("aria-label", `Save ${label.split(":")[0]}`);
+  tools.hidden = false;
   drawing.dataset.drawn = "true";
 };

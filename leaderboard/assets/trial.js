@@ -8,7 +8,6 @@
   const curves = JSON.parse(document.getElementById("curves").textContent);
   const place = document.getElementById("charts");
   const select = document.getElementById("layers");
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 50rem)");
   const steps = curves.reduce((most, one) => one.step.reduce((a, b) => Math.max(a, b), most), 1);
   const layers = [...new Set(curves.map((one) => one.layer).filter((name) => name !== ""))];
@@ -62,10 +61,11 @@
     const specification = structuredClone(one.chart.specification);
     specification.datasets = { curves: rows(here) };
     specification.params = [{ name: "steps", value: steps }];
-    const width = narrow.matches ? Math.max(180, place.clientWidth - 130) : 0;
+    const slim = narrow.matches && !resonanceScheme.isPrinting();
+    const width = slim ? Math.max(180, place.clientWidth - 130) : 0;
     if (width && specification.columns) specification.columns = 1;
     if (width) (specification.spec || specification).width = width;
-    return window.resonanceDraw(one, specification, themes, dark.matches);
+    return window.resonanceDraw(one, specification, themes);
   }
 
   const watching = new IntersectionObserver((seen) => {
@@ -83,8 +83,7 @@
   }
 
   select.addEventListener("change", watch);
-  dark.addEventListener("change", watch);
+  resonanceScheme.onchange(() => (resonanceScheme.isPrinting() ? figures.forEach(draw) : watch()));
   narrow.addEventListener("change", watch);
   watch();
-  addEventListener("beforeprint", () => figures.forEach((one) => one.drawing.dataset.drawn || draw(one)));
 })();

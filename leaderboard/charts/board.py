@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.charts.forms import ROWS, specification
-from leaderboard.charts.style import PICTURE_FONT, Style, styles, theme
+from leaderboard.charts.style import Style, styles, theme, themes
 from leaderboard.figures import ALL, FIGURES, Row, Selection
 from leaderboard.tables import Board
 
-__all__ = ["ABOUT", "board_charts", "pictures", "specifications", "theme"]
+__all__ = ["ABOUT", "board_charts", "pictures", "specifications", "theme", "themes"]
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,15 @@ def specifications(boards: Sequence[Board]) -> dict[str, Any]:
     """Return what the page draws from, ready for JSON.
 
     charts: name → title, text, specification (without rows, with the styles of all entries);
-    styles: label → colour, dash, shape; themes: light and dark → Vega-Lite's configuration.
+    styles: label → colour, dash, shape; themes: light, dark and picture → Vega-Lite's
+    configuration.
     """
     looks = styles([entry for board in boards for entry, _ in board.rows])
     charts = {}
     for name, about in ABOUT.items():
         form = specification(name, looks)
         charts[name] = {"title": about.title, "text": about.text, "specification": form}
-    return {"charts": charts, "themes": {"light": theme(), "dark": theme(dark=True)}}
-
-
-PICTURE = {"background": "white", "font": PICTURE_FONT, "padding": 10}
-"""What pictures have beyond the theme."""
+    return {"charts": charts, "themes": themes()}
 
 
 def pictures(specification: Mapping[str, Any]) -> dict[str, bytes]:
@@ -111,7 +108,7 @@ def pictures(specification: Mapping[str, Any]) -> dict[str, bytes]:
     """
     import vl_convert
 
-    svg = vl_convert.vegalite_to_svg({**specification, "config": theme() | PICTURE})
+    svg = vl_convert.vegalite_to_svg({**specification, "config": themes()["picture"]})
     return {
         "svg": svg.encode(),
         "png": vl_convert.svg_to_png(svg, scale=2),

@@ -105,6 +105,15 @@ def theme(*, dark: bool = False) -> dict[str, Any]:
     }  # fmt: skip
 
 
+PICTURE = {"background": "white", "font": PICTURE_FONT, "padding": 10}
+"""What saved pictures have beyond the light theme."""
+
+
+def themes() -> dict[str, dict[str, Any]]:
+    """Return what a page draws with: light and dark, and picture for what a reader saves."""
+    return {"light": theme(), "dark": theme(dark=True), "picture": theme() | PICTURE}
+
+
 def encodings_of(
     looks: dict[str, Style], *, legend: bool = True, lines: bool = False
 ) -> dict[str, Any]:

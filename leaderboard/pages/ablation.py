@@ -9,7 +9,7 @@ from markupsafe import Markup
 from leaderboard.ablation import DesignFigures, figures_of
 from leaderboard.ablation_text import tables
 from leaderboard.charts.ablation import charts
-from leaderboard.charts.style import theme
+from leaderboard.charts.style import themes
 from leaderboard.pages.templating import embedded_data, environment
 from suite import __version__
 from suite.ablation import Ablation
@@ -63,8 +63,7 @@ def _specifications(found: dict[str, Any]) -> Markup:
         name: {part: content for part, content in chart.items() if part != "config"}
         for name, chart in found.items()
     }
-    themes = {"light": theme(), "dark": theme(dark=True)}
-    return embedded_data({"charts": specifications, "themes": themes}) if found else Markup("")
+    return embedded_data({"charts": specifications, "themes": themes()}) if found else Markup("")
 
 
 def _notes(figures: Sequence[DesignFigures]) -> list[str]:

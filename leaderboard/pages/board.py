@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.charts.board import ABOUT, theme
+from leaderboard.charts.board import ABOUT, themes
 from leaderboard.charts.forms import specification
 from leaderboard.charts.style import styles
 from leaderboard.columns import SCORE
@@ -156,7 +156,7 @@ def charts_script(boards: Sequence[Board]) -> str:
             "text": ABOUT[name].text,
             "specification": specification(name, looks),
         }
-    content = {"charts": charts, "themes": {"light": theme(), "dark": theme(dark=True)}}
+    content = {"charts": charts, "themes": themes()}
     return f"window.resonanceBoardCharts = {embedded_data(content)};\n"
 
 

@@ -10,6 +10,7 @@ from leaderboard.charts.vega import bundle
 from leaderboard.data import page_data
 from leaderboard.glance import glance
 from leaderboard.pages.templating import (
+    DRAWING,
     asset,
     embedded_code,
     embedded_data,
@@ -22,7 +23,7 @@ from leaderboard.tables import OFF_NOMINAL, SLACK, Board, Excluded
 from suite import __version__
 
 SCRIPTS = (
-    *statistics.SCRIPTS, "contest.js", "figures.js", "dom.js", "charts.js",
+    *DRAWING, *statistics.SCRIPTS, "contest.js", "figures.js", "dom.js", "charts.js",
     "format.js", "model.js", "table.js", "view.js", "glance.js", "controls.js", "app.js",
 )  # fmt: skip
 """In the order in which they need one another."""

@@ -10,6 +10,9 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+DRAWING = ("scheme.js", "pdf.js", "saving.js")
+"""Scripts of `assets/` that every page with charts has, in the order in which they are needed."""
+
 
 @lru_cache
 def environment() -> Environment:

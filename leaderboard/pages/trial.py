@@ -9,7 +9,13 @@ from typing import Any
 from markupsafe import Markup
 
 from leaderboard.charts.vega import classic_script
-from leaderboard.pages.templating import asset, embedded_code, embedded_data, environment
+from leaderboard.pages.templating import (
+    DRAWING,
+    asset,
+    embedded_code,
+    embedded_data,
+    environment,
+)
 from leaderboard.submission import Header
 from suite import __version__, registry
 from suite.config import Trial, show
@@ -78,7 +84,7 @@ def trial_page(
 
 def charts_script() -> str:
     """Return the script that holds what all trials' charts are drawn from."""
-    from leaderboard.charts.style import theme  # Altair: a process that writes pages needs none
+    from leaderboard.charts.style import themes  # Altair: a process that writes pages needs none
     from leaderboard.charts.trial import trial_charts
 
     charts = [
@@ -86,7 +92,7 @@ def charts_script() -> str:
          "specification": {n: v for n, v in c.specification.items() if n != "config"}}
         for c in trial_charts()
     ]  # fmt: skip
-    content = {"charts": charts, "themes": {"light": theme(), "dark": theme(dark=True)}}
+    content = {"charts": charts, "themes": themes()}
     return f"window.resonanceTrialCharts = {embedded_data(content)};\n"
 
 
@@ -98,7 +104,7 @@ def _template() -> Any:
 def _alone(drawn: bool) -> Mapping[str, Any]:
     scripts = [asset("pages.js")]
     if drawn:
-        scripts += [classic_script(), charts_script(), asset("trial.js")]
+        scripts += [classic_script(), *map(asset, DRAWING), charts_script(), asset("trial.js")]
     return {
         "style": Markup(asset("style.css") + asset("pages.css")),
         "scripts": [embedded_code(script) for script in scripts],

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.charts.style import theme
+from leaderboard.charts.style import themes
 from leaderboard.charts.tuning import TITLES, tuning_charts
 from leaderboard.columns import SCORE
 from leaderboard.pages.templating import embedded_data, environment
@@ -110,8 +110,7 @@ def _specifications(charts: Mapping[str, Any]) -> Markup:
         name: {part: content for part, content in chart.items() if part != "config"}
         for name, chart in charts.items()
     }
-    themes = {"light": theme(), "dark": theme(dark=True)}
-    return embedded_data({"charts": shown, "themes": themes}) if shown else Markup("")
+    return embedded_data({"charts": shown, "themes": themes()}) if shown else Markup("")
 
 
 def _facts(tuning: Tuning) -> list[tuple[str, str]]:

@@ -2,11 +2,16 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from leaderboard.pages.index import render
+from leaderboard.tables import build_boards
 from tests.conftest import require
+from tests.leaderboard.browsing import DESK
+from tests.leaderboard.sample_boards import hostile, planted
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +25,36 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> dict[str, Path]:
+    """Return the page of planted scores, and that of a hostile store."""
+    made = {}
+    for name, records in (("planted", planted()), ("hostile", hostile())):
+        made[name] = tmp_path_factory.mktemp("site") / f"{name}.html"
+        made[name].write_text(render(*build_boards(records)), encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def visit(chromium, pages):
+    """Return the function that opens a page; nothing may go wrong on it, nor be asked elsewhere."""
+    opened, wrong = [], []
+
+    def open_page(name: str = "planted", view: str = "", **given: Any) -> Any:
+        context = chromium.new_context(offline=True, **({"viewport": DESK} | given))
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url)
+                if not request.url.startswith(("file:", "blob:", "data:")) else None)  # fmt: skip
+        page.goto(pages[name].as_uri() + (f"#{view}" if view else ""))
+        opened.append(context)
+        return page
+
+    yield open_page
+    for context in opened:
+        context.close()
+    assert wrong == []

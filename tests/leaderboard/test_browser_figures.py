@@ -12,7 +12,7 @@ from leaderboard.charts.board import ABOUT, specifications
 from leaderboard.charts.vega import bundle
 from leaderboard.data import page_data
 from leaderboard.figures import ALL, FIGURES, Selection
-from leaderboard.pages.templating import asset
+from leaderboard.pages.templating import DRAWING, asset
 from tests.leaderboard.random_boards import METHODS, TASKS, random_boards
 
 SCRIPTS = ("numerics.js", "statistics.js", "aggregates.js", "contest.js", "figures.js",
@@ -105,7 +105,7 @@ def charts(chromium) -> Iterator[Any]:
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.set_content("<!doctype html><html lang=en><title>charts</title><body><main></main>")
     opened.add_script_tag(content=bundle(), type="module")
-    for script in SCRIPTS:
+    for script in (*DRAWING, *SCRIPTS):
         opened.add_script_tag(content=asset(script))
     opened.evaluate(
         "(data) => { window.data = data; }", {**page_data(boards), **specifications(boards)}

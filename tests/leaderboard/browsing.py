@@ -1,0 +1,18 @@
+"""What tests do with pages in a browser."""
+
+from typing import Any
+
+DESK, PHONE = {"width": 1300, "height": 900}, {"width": 360, "height": 740}
+
+
+def push(button: Any) -> None:
+    """Press a button by its key: a click may miss it while charts drawn above it move the page."""
+    button.press("Enter")
+
+
+def drawn(page: Any, name: str) -> Any:
+    """Scroll to a chart; return its figure, once the chart is drawn."""
+    figure = page.locator(f"[data-chart={name}]")
+    figure.scroll_into_view_if_needed()
+    page.locator(f"[data-drawn={name}] svg").wait_for()
+    return figure
