@@ -10,14 +10,12 @@ from torch import Tensor, nn
 
 from suite.errors import InvalidInput
 from suite.seeds import derive_seed
-from suite.sparsity.distribution import custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.diverged import told_by_layer
 from suite.sparsity.layers import (
     PrunableWeight,
     check_mask,
     find_prunable,
     mask_weights,
-    match_layers,
     unwrap,
 )
 from suite.sparsity.masks import count_true, random_mask
@@ -27,10 +25,10 @@ from suite.sparsity.plan import Charge, Plan, Report
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage import Execution
-from suite.sparsity.zeros import not_zero
+from suite.sparsity.targets import Targets
 
 
-class Sparsifier:
+class Sparsifier(Targets):
     """Decides which weights of a model are connected while it trains.
 
     A method overrides a few of: `start`, `observe`, `is_update`, `update`,
@@ -189,12 +187,6 @@ class Sparsifier:
             return False
         return not any(map(self.is_update, range(1, self.plan.steps + 1)))
 
-    def _is_finished(self, layer: PrunableWeight) -> bool:
-        """Return whether a layer has as few connections as it is to have in the end."""
-        if not self.is_global:
-            return layer.size - layer.active >= self.target_zeros()[layer.name]
-        return sum(w.size - w.active for w in self.layers) >= self.target_total()
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to go on in fresh objects, bit by bit.
 
@@ -226,80 +218,6 @@ class Sparsifier:
     def _configuration(self) -> dict[str, Any]:
         plan = {"sparsity": self.plan.sparsity, "steps": self.plan.steps, "seed": self.plan.seed}
         return {"method": type(self).__name__} | plan | vars(self.options)
-
-    # ------------------------------------------------------------------ targets
-
-    @property
-    def is_global(self) -> bool:
-        """Whether one exact count holds for the whole network instead of one per layer."""
-        return getattr(self.options, "distribution", "erk") == "global"
-
-    @property
-    def candidates(self) -> list[PrunableWeight]:
-        """The layers that may be pruned: all but those kept dense."""
-        dense = self._dense_names()
-        return [layer for layer in self.layers if layer.name not in dense]
-
-    def target_zeros(self) -> dict[str, int]:
-        """Return how many weights of each layer are zero in the end (per-layer methods)."""
-        return self.zeros_at(self.plan.sparsity)
-
-    def zeros_at(self, sparsity: float) -> dict[str, int]:
-        """Return how many weights of each layer are zero at an overall sparsity."""
-        shapes = {layer.name: layer.shape for layer in self.layers}
-        distribution = getattr(self.options, "distribution", "erk")
-        if distribution == "custom":
-            final = custom_zeros(shapes, self.plan.sparsity, self.options.layer_sparsity)
-            share = sparsity / self.plan.sparsity if self.plan.sparsity else 1.0
-            return {name: int(share * count) for name, count in final.items()}
-        zeros = layer_zeros(
-            shapes,
-            sparsity,
-            "uniform" if self.pattern else distribution,
-            dense=self._dense_names(),
-            uniform_dense=getattr(self.options, "uniform_dense", "first"),
-        )
-        if self.pattern is None:
-            return zeros
-        return {
-            name: self.pattern.zeros(name, shapes[name]) if count else 0
-            for name, count in zeros.items()
-        }
-
-    def target_total(self) -> int:
-        """Return how many weights of the network are zero in the end."""
-        if not self.is_global:
-            return sum(self.target_zeros().values())
-        shapes = {layer.name: layer.shape for layer in self.layers}
-        return global_zeros(shapes, self.plan.sparsity, dense=self._dense_names())
-
-    def missed_target(self) -> str:
-        """Return in words where a mask's count is off, or a weight outside it not 0; or nothing."""
-        return "; ".join(self._miscounted() + not_zero(self.layers))
-
-    def _miscounted(self) -> list[str]:
-        zeros = {layer.name: layer.size - layer.active for layer in self.layers}
-        if self.is_global:
-            target = self.target_total()
-            found = sum(zeros.values())
-            return [] if found == target else [f"{found} zeros in all, not {target}"]
-        targets = self.target_zeros()
-        wrong = [
-            f"{name}: {zeros[name]} zeros, not {target}"
-            for name, target in targets.items()
-            if zeros[name] != target
-        ]
-        if self.pattern is not None:
-            wrong += [
-                f"{layer.name}: not {self.pattern} everywhere"
-                for layer in self.layers
-                if targets[layer.name] and not self.pattern.holds(layer.mask)
-            ]
-        return wrong
-
-    def _dense_names(self) -> set[str]:
-        names = [layer.name for layer in self.layers]
-        return match_layers(names, getattr(self.options, "dense_layers", ()))
 
     # ------------------------------------------------------------------ helpers for methods
 
