@@ -1,4 +1,4 @@
-"""How many weights a method has to switch off, layer by layer or in all, as its distribution says."""
+"""How many weights a method has to switch off, by layer or in all, as its distribution says."""
 
 from types import SimpleNamespace
 
