@@ -280,3 +280,14 @@ def test_what_only_looks_or_refuses_imports_no_torch(place, store):
     expected = {line: [2 if " riggl" in line or "-s 2" in line else 0, False]
                 for line in WITHOUT_TORCH}  # fmt: skip
     assert json.loads(ended.stdout) == expected
+
+
+def test_a_study_says_at_its_end_what_its_records_note(resonance, place):
+    (place / "short.yaml").write_text(
+        "name: short\nquestion: too short for an update?\ntasks: [digits/mlp]\n"
+        "methods: [rigl, static]\nsparsities: [0.9]\nseeds: 2\nrecipe: {epochs: 1}\n"
+    )
+    result = resonance("study short.yaml")
+    assert result.code == 0, result.err
+    (line,) = [line for line in result.out.splitlines() if "no update falls into these" in line]
+    assert line.startswith("  2 of them: ")

@@ -1,5 +1,6 @@
 """`resonance study`: show the plan, run what is to run, say how it ended."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from suite.config import Trial
@@ -10,6 +11,9 @@ from suite.execution.runner import run
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.study import Study
+
+MOST_NOTES = 5
+"""Notes that are shown after a study; they are in its records all the same."""
 
 
 def run_study(
@@ -34,16 +38,22 @@ def run_study(
     options.preflight(plan.to_run)
     store.prepare()
     engine = options.make(chosen, store)
+    notes: Counter[str] = Counter()
     with progress_bar(chosen.name, len(plan.to_run)) as bar:
 
         def finished(trial: Trial, record: Record) -> None:
             bar.advance()
             publish(trial.key)
+            notes.update(set(record.notes))
             if record.error is not None:
                 bar.note(f"failed: {trial.describe()}: {record.error['message']}")
 
         summary = run(plan.to_run, store, engine, finished, options.retries)
     say(f"{summary.done} finished, {len(summary.failed)} failed; results in {store.location}")
+    for note, trials_with_it in notes.most_common(MOST_NOTES):
+        say(f"  {trials_with_it} of them: {note}")
+    if len(notes) > MOST_NOTES:
+        say(f"  and {len(notes) - MOST_NOTES} other notes: `resonance inspect KEY` shows a trial's")
     if summary.failed:
         say("What failed and why: `resonance status`")
     return len(summary.failed)
