@@ -47,7 +47,7 @@
     const says = `${chart.says[0].toUpperCase()}${chart.says.slice(1)}.`;
     const one = window.resonanceFigure(chart.name, chart.title, says);
     place.append(one.figure);
-    return { ...one, chart, some };
+    return Object.assign(one, { chart, some });
   }
 
   const figures = charts

@@ -1,5 +1,6 @@
 """What tests do with pages in a browser."""
 
+from pathlib import Path
 from typing import Any
 
 DESK, PHONE = {"width": 1300, "height": 900}, {"width": 360, "height": 740}
@@ -16,3 +17,10 @@ def drawn(page: Any, name: str) -> Any:
     figure.scroll_into_view_if_needed()
     page.locator(f"[data-drawn={name}] svg").wait_for()
     return figure
+
+
+def saved(page: Any, figure: Any, kind: str) -> tuple[str, bytes]:
+    """Press the button that saves a chart; return the file's name and content."""
+    with page.expect_download() as waiting:
+        push(figure.locator(f"[data-save={kind}]"))
+    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()

@@ -15,6 +15,7 @@ from suite.errors import TrialFailed
 from suite.results.record import Record, failed
 from suite.results.store import Store
 from suite.study import Study
+from tests.leaderboard.browsing import saved
 from tests.sample_records import done
 
 Read = Callable[[str], Record | None]
@@ -250,5 +251,9 @@ def test_a_browser_draws_the_charts_of_the_page_without_a_network(site, chromium
     page.wait_for_function("document.querySelectorAll('[data-drawn]').length === 4")
     assert "cooldown=50" in page.locator("#chart-heat svg.marks").text_content()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    name, picture = saved(page, page.locator("figure:has(#chart-heat)"), "svg")
+    assert name == "heat.svg"
+    assert b"cooldown=50" in picture
+    assert saved(page, page.locator("figure:has(#chart-heat)"), "pdf")[1].startswith(b"%PDF-1.")
     assert faults == []
     page.close()

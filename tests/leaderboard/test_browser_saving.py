@@ -2,13 +2,12 @@
 
 import re
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leaderboard.charts.board import ABOUT
-from tests.leaderboard.browsing import drawn, push
+from tests.leaderboard.browsing import drawn, saved
 
 SAVED = {
     "svg": (b"<svg", b"</svg>"),
@@ -16,13 +15,6 @@ SAVED = {
     "pdf": (b"%PDF-1.", b"%%EOF\n"),
 }
 """How files begin and end."""
-
-
-def saved(page: Any, figure: Any, kind: str) -> tuple[str, bytes]:
-    """Press the button that saves a chart; return the file's name and content."""
-    with page.expect_download() as waiting:
-        push(figure.locator(f"[data-save={kind}]"))
-    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
 
 
 @pytest.mark.parametrize("kind", list(SAVED))

@@ -13,6 +13,7 @@ from suite.results.store import Store
 from suite.training.trial import run_trial
 from tests.conftest import require
 from tests.helpers import trial
+from tests.leaderboard.browsing import saved
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,23 @@ def test_a_browser_draws_every_chart_without_a_network(store, tmp_path):
     for name in NAMES:
         after = drawn.split(f'id="chart-{name}"', 1)[1][:3000]
         assert "<svg" in after, name
+
+
+def test_every_chart_can_be_saved_and_is_drawn_for_paper(store, tmp_path, chromium):
+    page = chromium.new_page(color_scheme="dark", viewport={"width": 800, "height": 12000})
+    page.goto(inspect(store, key(store, "resonance"), tmp_path / "page").page.as_uri())
+    page.wait_for_function(f"document.querySelectorAll('[data-drawn]').length === {len(NAMES)}")
+    for name in NAMES:
+        figure = page.locator(f"figure:has(#chart-{name})")
+        file, picture = saved(page, figure, "svg")
+        shown = figure.locator("svg.marks text").all_text_contents()
+        assert file == f"{name}.svg"
+        assert all(text in picture.decode() for text in shown if text.isalnum())
+        assert b"#e8e8e8" not in picture
+        assert len(saved(page, figure, "pdf")[1]) > 3000
+    page.emulate_media(media="print")
+    page.wait_for_function(
+        "[...document.querySelectorAll('svg.marks text')]"
+        ".every((one) => one.getAttribute('fill') !== '#e8e8e8')"
+    )
+    page.close()
