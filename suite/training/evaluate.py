@@ -66,7 +66,11 @@ def rounded_accuracy(model: nn.Module, split: Split, bits: Sequence[int]) -> dic
     Symmetric, per output channel: w → Δ·round(w/Δ), Δ = max|w| / (2^(b−1) − 1), at least one
     level on either side of zero. The weights are afterwards what they were.
     """
-    weights = {id(m.weight): m.weight for m in model.modules() if isinstance(m, PRUNABLE)}
+    weights = {
+        id(module.weight): module.weight
+        for module in model.modules()
+        if isinstance(module, PRUNABLE) and module.weight.numel()
+    }
     saved = [weight.detach().clone() for weight in weights.values()]
     accuracy = {}
     with torch.no_grad():

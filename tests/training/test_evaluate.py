@@ -47,6 +47,14 @@ def test_rounding_is_symmetric_and_per_output_channel():
     assert torch.allclose(seen[0], torch.tensor([[1.0, 0.0], [0.02, 0.0]]))
 
 
+def test_rounding_leaves_weights_without_elements_alone():
+    model = nn.Linear(2, 2)
+    model.empty = nn.Linear(1, 3)
+    model.empty.weight = nn.Parameter(torch.empty(3, 0))
+    split = Split(torch.ones(1, 2), torch.zeros(1, dtype=torch.long))
+    assert set(rounded_accuracy(model, split, [8])) == {8}
+
+
 def test_the_learning_rate_is_a_function_of_the_step():
     rate = LearningRate(0.1, "cosine", 10, 110)
     assert rate(1) == pytest.approx(0.01)
