@@ -37,8 +37,8 @@ ABOUT = {
     ),
     "rating": About(
         "Rating",
-        "Bradley–Terry rating in Elo points (400 points are odds of ten to one), from four tasks on "
-        "with a 95 % interval from resampling tasks.",
+        "Bradley–Terry rating in Elo points (400 points are odds of ten to one). From four tasks "
+        "on with a 95 % interval from resampling tasks.",
     ),
     "win_rate": About(
         "Who beats whom",
