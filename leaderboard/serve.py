@@ -154,8 +154,8 @@ def serve(
     """
     told = ""
     answering = threading.Thread(target=server.serve_forever, daemon=True)
-    answering.start()
     try:
+        answering.start()
         while not stop.wait(POLL_SECONDS):
             try:
                 now = stamps()
@@ -168,6 +168,7 @@ def serve(
                     told = str(error)
                     failed(error)
     finally:
-        server.shutdown()
+        if answering.is_alive():  # else Ctrl-C came before, and there is nothing to wait for
+            server.shutdown()
+            answering.join()
         server.server_close()
-        answering.join()

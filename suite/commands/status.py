@@ -1,9 +1,9 @@
 """`resonance status`: what a store holds, how far a study is, what failed."""
 
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from time import sleep
 from typing import Annotated, Any
 
 import typer
@@ -115,4 +115,4 @@ def _watch(
                 show("\n".join(now.lines(SHOWN)))
             if now.over:
                 return
-            time.sleep(every)
+            sleep(every)

@@ -105,6 +105,7 @@ class Allocates(Raises):
 
 class Hangs(Raises):
     def update(self, step):
+        open(os.environ.get("RESONANCE_TEST_MARKER", os.devnull), "w").close()
         while True:
             time.sleep(0.01)
 

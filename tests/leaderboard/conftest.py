@@ -44,7 +44,7 @@ def visit(chromium, pages):
 
     def open_page(name: str = "planted", view: str = "", **given: Any) -> Any:
         context = chromium.new_context(offline=True, **({"viewport": DESK} | given))
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -47,7 +47,7 @@ def server(site):
 
 def ask(server, path, method="GET", host=None):
     """Return status, headers and body of an answer; the path is sent as it stands."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
     connection.request(method, path, headers={"Host": host} if host else {})
     answer = connection.getresponse()
     body = answer.read().decode()
@@ -144,7 +144,7 @@ def test_the_site_is_built_again_when_records_change_and_outlives_what_cannot_be
         return stamps[0]
 
     def wait(what):
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not what():
             assert time.monotonic() < end
             time.sleep(0.01)
