@@ -78,7 +78,8 @@ def glance(boards: Sequence[Board]) -> Glance:
             for (board, place), cells, rank, top in zip(places, contests, ranks, tops, strict=True)
         ]
         rows.append(Row(entry, page_name("methods", entry.method), shown))
-    standing = {row.entry: _standing(row.entry, contests) for row in rows}
+    means = [_means(cells) for cells in contests]
+    standing = {row.entry: _standing(row.entry, means) for row in rows}
     rows.sort(key=lambda row: (not row.entry.dense, standing[row.entry]))  # stable: board order
     heads = [(b.title, page_name("tasks", b.title), b.sparsities) for b in boards]
     return Glance(heads, rows)
@@ -169,11 +170,10 @@ def _means(cells: dict[Entry, Cell], least: int = 1) -> dict[Entry, float]:
     return {entry: interval.mean for entry, interval in found if interval and interval.n >= least}
 
 
-def _standing(entry: Entry, contests: Sequence[dict[Entry, Cell]]) -> float:
+def _standing(entry: Entry, contests: Sequence[dict[Entry, float]]) -> float:
     """Return the mean share of others that are better by their means; 2 where it has no score."""
     shares = []
-    for cells in contests:
-        means = _means(cells)
+    for means in contests:
         if entry in means:
             better = sum(mean > means[entry] for mean in means.values())
             shares.append(better / len(means))

@@ -53,6 +53,11 @@ def mean_interval(values: Sequence[float], *, seed: int = 0) -> Interval:
     Raises:
         ValueError: there is no value, or one is not finite.
     """
+    return _mean_interval(tuple(values), seed)
+
+
+@lru_cache(maxsize=4096)  # a cell stands in several tables and charts of a site
+def _mean_interval(values: tuple[float, ...], seed: int) -> Interval:
     n = len(values)
     if n == 0 or not np.isfinite(values).all():
         raise ValueError("mean_interval needs at least one value, all finite")

@@ -1,9 +1,10 @@
 """Records → the cells of a leaderboard: task × method × sparsity."""
 
+import functools
 import hashlib
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 PLACE = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
 """What says where a trial stands; its other options, where they are unusual, make a board."""
+USUAL = {name: field.default for name, field in Trial.model_fields.items() if name not in PLACE}
 MOST_WORDS = 160
 """Characters of settings in a name: it stands in every row of a chart."""
 
@@ -197,21 +199,24 @@ def build_boards(
     tuned = tuned or {}
     cells: dict[tuple[str, str], dict[Entry, dict[float, Cell]]] = defaultdict(dict)
     excluded: list[Excluded] = []
+    taken: set[tuple[int, int]] = set()
+    declared = functools.cache(_digest)
     for record in records:
         trial = record.trial
         if not is_result(record):
             continue
         board, entry = place(record, tuned)
         cell = cells[board].setdefault(entry, {}).setdefault(trial["sparsity"], Cell())
-        if reason := _out_of_date(record):
+        if reason := _out_of_date(record, declared):
             excluded.append(Excluded(record.key, f"{trial['task']} {trial['method']}", reason))
             cell.outdated.append(reason)
         elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
-        elif trial["seed"] in cell.seeds:
+        elif (id(cell), trial["seed"]) in taken:
             reason = f"another trial of seed {trial['seed']} stands in its place"
             excluded.append(Excluded(record.key, f"{trial['task']} {trial['method']}", reason))
         else:
+            taken.add((id(cell), trial["seed"]))
             cell.runs.append(Run(record.key, trial["seed"], _values(record)))
     return [_board(*key, entries) for key, entries in sorted(cells.items())], excluded
 
@@ -259,7 +264,13 @@ def _mean(cells: list[Cell | None]) -> float:
     return statistics.fmean(means) if means else -1.0
 
 
-def _out_of_date(record: Record) -> str:
+def _digest(task: str) -> str:
+    declared = registry.tasks()[task]
+    return task_digest(declared, registry.datasets()[declared.dataset])
+
+
+def _out_of_date(record: Record, digest_of: Callable[[str], str]) -> str:
+    """Return why a record counts no more; `digest_of` a task is what its declaration says now."""
     kinds = (("task", registry.tasks()), ("method", registry.methods()))
     for kind, known in kinds:
         name, found = record.trial[kind], record.configuration.get(f"{kind}_revision")
@@ -276,8 +287,7 @@ def _out_of_date(record: Record) -> str:
         )
         if found != revision:
             return f"dataset {task.dataset} is at revision {revision}, this record at {found!s:.60}"
-        digest = task_digest(task, registry.datasets()[task.dataset])
-        if record.configuration.get("task_digest") != digest:
+        if record.configuration.get("task_digest") != digest_of(name):
             return f"task {name} is declared differently now"
     return ""
 
@@ -286,8 +296,8 @@ def _settings(trial: dict[str, Any], without: Collection[str] = ()) -> str:
     """Return in words what a trial changes of its task's recipe and of the usual machine."""
     recipe = {name: value for name, value in trial["recipe"].items() if name not in without}
     words = [_words(recipe)] if recipe else []
-    for name, declared in Trial.model_fields.items():
-        if name not in PLACE and trial.get(name, declared.default) != declared.default:
+    for name, usual in USUAL.items():
+        if trial.get(name, usual) != usual:
             words.append(f"{name}={show(trial[name])}")
     return ", ".join(words)
 

@@ -5,12 +5,25 @@
 (() => {
   const MOST_LAYERS = 4;
   const { charts, themes } = window.resonanceTrialCharts;
-  const curves = JSON.parse(document.getElementById("curves").textContent);
+  const curves = unpacked(JSON.parse(document.getElementById("curves").textContent));
   const place = document.getElementById("charts");
   const select = document.getElementById("layers");
   const narrow = matchMedia("(max-width: 50rem)");
   const steps = curves.reduce((most, one) => one.step.reduce((a, b) => Math.max(a, b), most), 1);
   const layers = [...new Set(curves.map((one) => one.layer).filter((name) => name !== ""))];
+
+  /* What `curves.py` packed: numbers in Base64, with as many digits as they hold. */
+  function unpacked(packed) {
+    const bytes = (text) => Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer;
+    const step = Array.from(new Uint32Array(bytes(packed.step)));
+    const value = Array.from(new Float32Array(bytes(packed.value)), (number) =>
+      (Number.isFinite(number) ? Number(number.toPrecision(7)) : null));
+    let [atStep, atValue] = [0, 0];
+    return packed.series.map(([round, series, layer, steps, values]) => ({
+      round, series, layer, width: values / steps,
+      step: step.slice(atStep, atStep += steps), value: value.slice(atValue, atValue += values),
+    })).filter(({ width }) => Number.isInteger(width)); // else values belong to no step
+  }
 
   const shows = (chart, series) =>
     chart.series.some((name) =>

@@ -77,8 +77,8 @@ def trial_page(
         cards=_cards(record),
         curves=Markup(curves.replace("<", "\\u003c")),
         no_curves=no_curves,
-        layers=[_layer(layer) for layer in record.layers],
-        tables=[(name, _rows(tuple(found))) for name, found in _tables(record, evaluations)],
+        layers=Markup("".join(map(_layer, record.layers))),
+        tables=[_table(name, tuple(found)) for name, found in _tables(record, evaluations)],
     )
 
 
@@ -169,17 +169,17 @@ def _cards(record: Record) -> list[tuple[str, str, str]]:
     return cards
 
 
-def _layer(layer: LayerRecord) -> tuple[str, ...]:
-    density = 1 - layer.zeros / layer.size
+def _layer(layer: LayerRecord) -> str:
+    """Return a layer as a row of a table; `trial.html` has its head."""
+    size = layer.size
+    density = 1 - layer.zeros / size
     counts = (layer.units, layer.unconnected_units, layer.silent_units, layer.storage)
+    before = (" × ".join(map(str, layer.shape)), f"{size:,}", f"{layer.zeros:,}", f"{density:.4f}")
+    after = (NOTHING if value is None else value for value in counts)
     return (
-        layer.name,
-        " × ".join(map(str, layer.shape)),
-        f"{layer.size:,}",
-        f"{layer.zeros:,}",
-        f"{density:.4f}",
-        f"{100 * density:.1f}",
-        *(NOTHING if value is None else str(value) for value in counts),
+        f'<tr><th scope="row">{escape(layer.name)}</th>{"".join(f"<td>{v}</td>" for v in before)}'
+        f'<td class="bar"><span style="width: {100 * density:.1f}%"></span></td>'
+        f"{''.join(f'<td>{v}</td>' for v in after)}</tr>\n"
     )
 
 
@@ -209,18 +209,24 @@ def _tables(
 
 
 @lru_cache(maxsize=1024)  # recipe, environment and data are those of many trials
-def _rows(pairs: tuple[tuple[str, str], ...]) -> Markup:
-    """Return names and values as rows of a table: there are hundreds in a page."""
+def _table(title: str, pairs: tuple[tuple[str, str], ...]) -> Markup:
+    """Return names and values as a table under its title: there are hundreds in a page."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>\n'
+        for name, value in pairs
+    )
+    title = escape(title)
     return Markup(
-        "".join(
-            f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>\n'
-            for name, value in pairs
-        )
+        f'<section>\n<h2>{title}</h2>\n<table class="pairs">'
+        f'<caption class="hidden-text">{title}</caption>\n<tbody>\n{rows}</tbody></table>\n'
+        "</section>\n"
     )
 
 
 def _show(value: Any) -> str:
     """Return a value of a record as text; a hostile one may be anything that JSON can say."""
+    if isinstance(value, str):
+        return value
     if value is None:
         return "not known"
     if isinstance(value, float) and not isinstance(value, bool):
@@ -229,4 +235,4 @@ def _show(value: Any) -> str:
         return "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return show(value) if isinstance(value, str | bool | int) else str(value)
+    return show(value) if isinstance(value, bool | int) else str(value)

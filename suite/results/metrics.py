@@ -61,6 +61,7 @@ METRICS = (
 )
 """In the order in which they are shown; a method's or a task's own come after."""
 
+KNOWN = {metric.name: metric for metric in METRICS}
 SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
 AT_LEAST_ZERO = frozenset(
     metric.name
@@ -85,13 +86,10 @@ def out_of_range(name: str, value: float) -> str:
 
 def rows(values: Mapping[str, float], absent: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return (title, text) of each metric that is there or whose absence has a reason."""
-    known = {metric.name: metric for metric in METRICS}
-    names = [*known, *sorted({*values, *absent} - set(known))]
-    found = []
-    for name in names:
-        metric = known.get(name, Metric(name, name.replace("_", " "), "number"))
-        if name in values:
-            found.append((metric.title, metric.text(values[name])))
-        elif name in absent:
-            found.append((metric.title, absent[name]))
-    return found
+    there = {*values, *absent}
+    own = [Metric(n, n.replace("_", " "), "number") for n in sorted(there - KNOWN.keys())]
+    return [
+        (one.title, one.text(values[one.name]) if one.name in values else absent[one.name])
+        for one in (*METRICS, *own)
+        if one.name in there
+    ]

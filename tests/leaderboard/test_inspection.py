@@ -2,6 +2,7 @@
 
 import json
 
+import polars as pl
 import pytest
 
 from leaderboard.pages.inspection import find_trial, inspect
@@ -81,6 +82,33 @@ def test_a_browser_draws_every_chart_without_a_network(store, tmp_path, chromium
         page.wait_for_selector(f"#chart-{name} svg")
     assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [uri]
     context.close()
+
+
+def test_what_is_drawn_is_what_the_curves_say(store, tmp_path, chromium):
+    whole = key(store, "resonance")
+    curves = pl.read_parquet(store.folder(whole) / "curves.parquet")
+    page = chromium.new_page(viewport={"width": 1200, "height": 12000})
+    page.set_default_timeout(60_000)
+    page.goto(inspect(store, whole, tmp_path / "page").page.as_uri())
+    page.wait_for_function(f"document.querySelectorAll('[data-drawn]').length === {len(NAMES)}")
+    page.evaluate("""() => {
+      window.seen = {};
+      const draw = window.resonanceDraw;
+      window.resonanceDraw = (one, specification, themes) => {
+        window.seen[one.chart.name] = specification.datasets.curves;
+        return draw(one, specification, themes);
+      };
+    }""")
+    page.dispatch_event("#layers", "change")
+    page.wait_for_function(f"Object.keys(window.seen).length === {len(NAMES)}")
+    names = ["round", "series", "layer", "step", "index", "value"]
+    for name, rows in page.evaluate("window.seen").items():
+        drawn = pl.DataFrame(rows, schema=curves.select(names).schema).sort(names[:-1])
+        said = curves.join(drawn.select("round", "series", "layer").unique(), names[:3], "semi")
+        said = said.select(names).sort(names[:-1])
+        assert drawn.drop("value").equals(said.drop("value")), name
+        assert drawn["value"].to_numpy() == pytest.approx(said["value"].to_numpy(), rel=1e-6), name
+    page.close()
 
 
 def test_every_chart_can_be_saved_and_is_drawn_for_paper(store, tmp_path, chromium):

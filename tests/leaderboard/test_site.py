@@ -1,7 +1,10 @@
 """The folder of a site: what is in it, what is kept, what is removed, and what it may not do."""
 
+import base64
 import json
+import math
 import re
+import struct
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -30,6 +33,17 @@ def curves(rows: list[tuple]) -> bytes:
     buffer = io.BytesIO()
     pl.DataFrame(rows, schema=SCHEMA, orient="row").write_parquet(buffer)
     return buffer.getvalue()
+
+
+def unpacked(text: str) -> tuple[list[list], list[int], list[float]]:
+    """Return what a page holds of curves: series, all their steps, all their values."""
+    data = json.loads(text)
+    step, value = (base64.b64decode(data[name]) for name in ("step", "value"))
+    return (
+        data["series"],
+        list(struct.unpack(f"<{len(step) // 4}I", step)),
+        list(struct.unpack(f"<{len(value) // 4}f", value)),
+    )
 
 
 CURVES = curves(
@@ -105,10 +119,10 @@ def test_a_trial_page_says_how_to_run_it_again_and_holds_its_curves(site):
     assert "resonance run digits/mlp static -s 0.9 --seed 1" in page
     found = re.search(r'id="curves">(.*?)</script>', page)
     assert found is not None
-    assert json.loads(found[1])[1] == {
-        "round": 0, "series": "age", "layer": "1", "width": 4, "step": [10, 20],
-        "value": [0.25] * 8,
-    }  # fmt: skip
+    assert unpacked(found[1]) == (
+        [[0, "train_loss", "", 2, 2], [0, "age", "1", 2, 8]], [10, 20] * 2,
+        pytest.approx([0.1, 0.05, *[0.25] * 8]),
+    )  # fmt: skip
 
 
 def test_curves_that_are_damaged_are_said_to_be_and_spoil_no_others(tmp_path):
@@ -123,9 +137,42 @@ def test_curves_that_are_damaged_are_said_to_be_and_spoil_no_others(tmp_path):
 
 
 def test_numbers_that_json_cannot_say_are_missing_values():
-    rows = [(0, 1, "train_loss", "", 0, value) for value in (float("nan"), float("inf"), 0.123456)]
-    (found,) = json.loads(curves_json({"a": curves(rows)})["a"])
-    assert found["value"] == [None, None, 0.12346]
+    values = (math.nan, math.inf, 1e300, 0.123456)
+    rows = [(0, 1, "train_loss", "", 0, value) for value in values]
+    _, _, found = unpacked(curves_json({"a": curves(rows)})["a"])
+    assert [math.isfinite(value) for value in found] == [False, False, False, True]
+    assert found[3] == pytest.approx(0.123456)
+
+
+def test_curves_of_many_trials_are_each_trials_own():
+    """Rows come in any order, by step; trials have other series, and one has none."""
+    contents, expected = {}, {}
+    for place, series in enumerate((("b", "a"), (), ("a", "c", "b"))):
+        rows = [
+            (round_, step, name, layer, index, 100 * place + step + index / 4)
+            for round_ in (0, 1)
+            for step in (5, 9)
+            for layer in ("1", "3")
+            for name in series
+            for index in range(3 if name == "c" else 1)
+        ]
+        contents[str(place)] = curves(rows)
+        groups: dict[tuple, list] = {}
+        for round_, step, name, layer, index, value in rows:
+            groups.setdefault((round_, name, layer), []).append((step, index, value))
+        expected[str(place)] = groups
+    found = curves_json(contents)
+    assert list(found) == list(contents)
+    for key, text in found.items():
+        heads, steps, values = unpacked(text)
+        assert {tuple(head[:3]) for head in heads} == set(expected[key])
+        for round_, name, layer, n_steps, n_values in heads:
+            group = expected[key][round_, name, layer]
+            own, steps = steps[:n_steps], steps[n_steps:]
+            assert own == [step for step, index, _ in group if index == 0]
+            own, values = values[:n_values], values[n_values:]
+            assert own == [value for _, _, value in group]
+        assert steps == values == []
 
 
 def test_pages_that_would_be_the_same_stay_and_those_of_gone_trials_go(tmp_path):
