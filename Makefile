@@ -24,7 +24,7 @@ quickstart: setup
 	@$(BIN)/resonance leaderboard build
 
 test: setup lint
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -29,12 +29,12 @@ def test_all_trials_finish_on_a_cluster_that_loses_a_node(needs_ray, trial, stor
     done = subprocess.run(
         [sys.executable, "-m", "tests.execution.ray_study", str(tmp_path / "ray"),
          str(tmp_path / "oddities.py")],
-        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300, check=False,
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-5000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["nodes"] == [2, 1]
-    assert told["done"] == 6
+    assert told["done"] == 6, told["failed"]
     assert told["most"] == 4  # two for each of the two places, however many trials wait
     assert told["failed"].keys() == {"raises", "segfaults"}
     assert "SIGSEGV" in told["failed"]["segfaults"]
