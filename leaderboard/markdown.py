@@ -70,6 +70,15 @@ def spliced(boards: list[Board], path: Path) -> str:
     """Return the text of `path` with the boards between its markers; both, if it is a new file.
 
     Raises:
+        InvalidInput: as `surroundings`.
+    """
+    return filled(boards, surroundings(path))
+
+
+def surroundings(path: Path) -> tuple[str, str]:
+    """Return what stands in a file before and after the boards.
+
+    Raises:
         InvalidInput: the file cannot be read, or does not hold both markers, once each, in order.
     """
     try:
@@ -81,7 +90,12 @@ def spliced(boards: list[Board], path: Path) -> str:
             f"{path} holds no place for a leaderboard: add a line {BEGIN} and after it a line {END}"
         )
     before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
+    return before, rest.partition(END)[2]
+
+
+def filled(boards: list[Board], around: tuple[str, str]) -> str:
+    """Return a file's text with the boards, given what stands before and after them."""
+    before, after = around
     tables = "\n\n".join(_folded(boards)) or "No trials yet."
     return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 

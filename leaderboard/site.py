@@ -13,10 +13,12 @@ What is in the folder::
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,40 +27,27 @@ from leaderboard.charts.board import ABOUT, board_charts, pictures
 from leaderboard.charts.vega import VERSION, classic_script
 from leaderboard.data import page_name
 from leaderboard.folder import SiteFolder, stamp, write_whole
-from leaderboard.markdown import spliced
+from leaderboard.frames import csv_text, summary_frame, trial_frame
+from leaderboard.markdown import filled, surroundings
 from leaderboard.pages import board, index, tuning
 from leaderboard.pages.ablation import ablation_page, named_charts
 from leaderboard.pages.board import Seen, method_page, seen, task_page
 from leaderboard.pages.paper import Table, paper_page, paper_table
 from leaderboard.pages.templating import DRAWING, asset
 from leaderboard.pages.trial import Place, charts_script
-from leaderboard.pages.trial_files import Job, write_trials
-from leaderboard.submission import Bundle, Header, read_bundles
-from leaderboard.tables import (
-    Board,
-    Entry,
-    Excluded,
-    board_title,
-    build_boards,
-    csv_text,
-    is_result,
-    place,
-    summary_frame,
-    trial_frame,
-)
+from leaderboard.pages.trial_files import Job, TrialPages
+from leaderboard.source import Found, Source
+from leaderboard.submission import Header
+from leaderboard.tables import Board, Boards, Excluded, Placed, board_title, is_result
 from suite import __version__
-from suite.ablation import Ablation, ablations
+from suite.ablation import Ablation
 from suite.errors import InvalidInput
-from suite.results.evaluation import Evaluation, load_evaluations
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tuning.document import Tuning, tuned_runs, tunings
+from suite.tuning.document import Tuning, tuned_runs
 
 if TYPE_CHECKING:
     import polars as pl
-
-UNTESTED = "it was never tested (a tuner's search): it is no result"
-Placed = tuple[Record, tuple[str, str], Entry]
 
 
 @dataclass(frozen=True)
@@ -69,52 +58,6 @@ class Built:
     boards: list[Board]
     excluded: list[Excluded]
     tables: dict[str, "pl.DataFrame"]
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a site is made from: records, those that cannot be read, and what stands beside them.
-
-    `bundles` are those that further records came in, each with its records that are shown.
-    """
-
-    records: list[Record]
-    damaged: list[Excluded]
-    evaluations: Mapping[str, list[Evaluation]]
-    tunings: list[Tuning]
-    ablations: list[Ablation]
-    bundles: Sequence[Bundle] = ()
-    store: str = ""
-
-    @property
-    def senders(self) -> dict[str, Header]:
-        """Trial's key → who sent its record, where that came in a bundle."""
-        return {record.key: one.header for one in self.bundles for record in one.records}
-
-    @classmethod
-    def of(cls, source: Store | Iterable[Record], bundles: Sequence[Path] = ()) -> "Content":
-        """Read a store, and bundles beside it; records alone have no curves.
-
-        Raises:
-            InvalidInput: the store cannot be listed, or a document beside the trials is damaged.
-        """
-        sent, rejected = read_bundles(bundles)
-        lost = [Excluded(one.where, "record", one.reason) for one in rejected]
-        records, damaged = source.readable() if isinstance(source, Store) else ([*source], [])
-        own = {record.key for record in records}
-        sent = [one._replace(records=[r for r in one.records if r.key not in own]) for one in sent]
-        records += [record for one in sent for record in one.records]
-        if not isinstance(source, Store):
-            return cls(records, lost, {}, [], [], sent)
-        lost += [Excluded(one.key, "trial", one.reason) for one in damaged]
-        measured = {name[:16] for name in source.place.shared_names("evaluations")}
-        evaluations = {
-            record.key: load_evaluations(source, record)
-            for record in records
-            if record.key in measured
-        }
-        found = tunings(source), ablations(source)
-        return cls(records, lost, evaluations, *found, sent, source.location)
 
 
 def build(
@@ -136,43 +79,58 @@ def build(
     Raises:
         InvalidInput: there is no record, or a file cannot be written.
     """
-    content = Content.of(source, bundles)
-    if not content.records:
+    content = Source(source, bundles)
+    found = content.read()
+    first = next(found, None)
+    if first is None:
         raise InvalidInput("the store holds no trials: run one first, `resonance study quickstart`")
-    tuned = tuned_runs(content.tunings)
-    boards, excluded = build_boards(content.records, tuned)
-    placed = [(record, *place(record, tuned)) for record in content.records]
-    left_out = {one.key: one.reason for one in excluded}
-    excluded += content.damaged
     targets = [out / "leaderboard.md", *([markdown] if markdown is not None else [])]
+    around = [surroundings(path) for path in targets]  # refuses before anything is written
     try:
-        texts = [spliced(boards, path) for path in targets]  # refuses before anything is written
-        folder = SiteFolder(out)
-        senders = content.senders
-        jobs = [_job(one, content, left_out, senders.get(one[0].key)) for one in placed]
-        folder.begin([job.name for job in jobs])
-        with write_trials(folder, content.store, jobs, workers):
-            _write_assets(folder)
-            tested = [one for one in placed if is_result(one[0])]
-            tasks = seen(boards, tested, left_out)
-            tables = _write_boards(folder, tasks, content.tunings)
-            _write_paper(folder, boards, tables)
-            further = _write_ablations(folder, content)
-            further += _write_tunings(folder, content, _methods(tasks))
-            sent = [(one.header, len(one.records)) for one in content.bundles]
-            folder.write("index.html", index.render(boards, excluded, further, sent))
-            folder.write("leaderboard.md", texts[0])
-            frames = {"leaderboard": summary_frame(boards), "trials": trial_frame(content.records)}
-            for name, frame in frames.items():
-                folder.write(f"{name}.csv", csv_text(frame))
-        folder.finish()
-        if markdown is not None:
-            write_whole(markdown, texts[1])
+        return _write(content, chain([first], found), SiteFolder(out), targets, around, workers)
     except OSError as error:
         raise InvalidInput(
             f"{error.filename or out} cannot be written ({error.strerror}): choose another --out"
         ) from error
-    return Built(out / "index.html", boards, excluded, frames)
+
+
+def _write(
+    content: Source,
+    found: Iterable[Found],
+    folder: SiteFolder,
+    targets: Sequence[Path],
+    around: Sequence[tuple[str, str]],
+    workers: int,
+) -> Built:
+    """Write the site; the pages of trials while the next are read, the others beside them."""
+    collection = Boards(tuned_runs(content.tunings))
+    placed: list[Placed] = []
+    sent: Counter[Header] = Counter(dict.fromkeys(content.senders, 0))
+    folder.begin([_page(key) for key in content.trials()])
+    with TrialPages(folder, content.location, workers) as pages:
+        for one in found:
+            placed.append(collection.add(one.record))
+            pages.add(_job(placed[-1], one, bool(content.location)))
+            if one.sender is not None:
+                sent[one.sender] += 1
+        boards, excluded = collection.built(), [*collection.excluded, *content.lost]
+        records = {one.record.key: one.record for one in placed}
+        _write_assets(folder)
+        tasks = seen(boards, [one for one in placed if is_result(one.record)])
+        tables = _write_boards(folder, tasks, content.tunings)
+        _write_paper(folder, boards, tables)
+        further = _write_ablations(folder, content.ablations, records)
+        further += _write_tunings(folder, content.tunings, records, _methods(tasks))
+        folder.write("index.html", index.render(boards, excluded, further, list(sent.items())))
+        texts = [filled(boards, one) for one in around]
+        folder.write("leaderboard.md", texts[0])
+        frames = {"leaderboard": summary_frame(boards), "trials": trial_frame(records.values())}
+        for name, frame in frames.items():
+            folder.write(f"{name}.csv", csv_text(frame))
+    folder.finish()
+    for path, text in zip(targets[1:], texts[1:], strict=True):
+        write_whole(path, text)
+    return Built(folder.root / "index.html", boards, excluded, frames)
 
 
 @cache
@@ -189,26 +147,25 @@ def code_digest() -> str:
     return stamp(__version__, *parts)
 
 
-def _job(one: Placed, content: Content, left_out: Mapping[str, str], sender: Header | None) -> Job:
-    """Return what a trial's page is to be made from."""
-    record, (task, settings), entry = one
+def _page(key: str) -> str:
+    return f"trials/{key}.html"
+
+
+def _job(placed: Placed, found: Found, curves: bool) -> Job:
+    """Return what a trial's page is to be made from; `curves` says whether there may be some."""
+    record, (task, settings), entry, left_out = placed
     title = board_title(task, settings)
     where = Place(
-        title,
-        page_name("tasks", title),
-        entry.title,
-        page_name("methods", entry.method),
-        left_out.get(record.key, ""),
+        title, page_name("tasks", title), entry.title, page_name("methods", entry.method), left_out
     )
     if not is_result(record):
-        where = replace(where, task_page="", method_page="", left_out=UNTESTED)
-    evaluations = content.evaluations.get(record.key, [])
+        where = replace(where, task_page="", method_page="")
     seal = record.seal.digest if record.seal is not None else record.model_dump_json()
     made_from = stamp(
-        code_digest(), seal, repr(where), repr(sender), content.store and "curves",
-        *(evaluation.model_dump_json() for evaluation in evaluations),
+        code_digest(), seal, repr(where), repr(found.sender), "curves" if curves else "",
+        *(evaluation.model_dump_json() for evaluation in found.evaluations),
     )  # fmt: skip
-    return Job(f"trials/{record.key}.html", made_from, record, evaluations, where, sender)
+    return Job(_page(record.key), made_from, record, found.evaluations, where, found.sender)
 
 
 def _write_assets(folder: SiteFolder) -> None:
@@ -245,11 +202,12 @@ def _write_paper(folder: SiteFolder, boards: Sequence[Board], tables: Sequence[T
     folder.write("paper.html", paper_page(tables, about))
 
 
-def _write_ablations(folder: SiteFolder, content: Content) -> list[tuple[str, str, str]]:
+def _write_ablations(
+    folder: SiteFolder, found: Sequence[Ablation], records: Mapping[str, Record]
+) -> list[tuple[str, str, str]]:
     """Write the pages and pictures of ablations; return title, address and question of each."""
-    records = {record.key: record for record in content.records}
     written = []
-    for one in content.ablations:
+    for one in found:
         page = f"ablations/{one.name}.html"
         folder.write(page, ablation_page(one, records.get))
         drawn = named_charts(figures_of(one, records.get))
@@ -259,13 +217,15 @@ def _write_ablations(folder: SiteFolder, content: Content) -> list[tuple[str, st
 
 
 def _write_tunings(
-    folder: SiteFolder, content: Content, methods: Collection[str]
+    folder: SiteFolder,
+    found: Sequence[Tuning],
+    records: Mapping[str, Record],
+    methods: Collection[str],
 ) -> list[tuple[str, str, str]]:
     """Write the pages of tunings; return title, address and what was asked of each."""
-    records = {record.key: record for record in content.records}
     addresses = {method: page_name("methods", method) for method in methods}
     written = []
-    for one in content.tunings:
+    for one in found:
         page = tuning.address(one)
         folder.write(page, tuning.tuning_page(one, records.get, addresses))
         written.append((one.settings.name, page, tuning.about(one)))

@@ -6,7 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from leaderboard.columns import COLUMNS, SCORE
 from leaderboard.statistics import Interval, mean_interval
@@ -14,12 +14,10 @@ from suite import registry
 from suite.config import Trial, show, task_digest
 from suite.results.record import Record
 
-if TYPE_CHECKING:
-    import polars as pl
-
 PLACE = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
 """What says where a trial stands; its other options, where they are unusual, make a board."""
 USUAL = {name: field.default for name, field in Trial.model_fields.items() if name not in PLACE}
+UNTESTED = "it was never tested (a tuner's search): it is no result"
 MOST_WORDS = 160
 """Characters of settings in a name: it stands in every row of a chart."""
 
@@ -185,49 +183,80 @@ class Excluded:
     reason: str
 
 
+class Placed(NamedTuple):
+    """Where a record stands: its board's task and settings, its competitor, and if it counts.
+
+    `left_out` says why it is not counted; empty where it is, or where it failed.
+    """
+
+    record: Record
+    board: tuple[str, str]
+    entry: Entry
+    left_out: str
+
+
 def build_boards(
     records: Iterable[Record], tuned: Mapping[str, Collection[str]] | None = None
 ) -> tuple[list[Board], list[Excluded]]:
-    """Group records into boards; a method that takes no sparsity stands in every column.
+    """Group records into boards, as `Boards` does; return also what is on none."""
+    boards = Boards(tuned)
+    for record in records:
+        boards.add(record)
+    return boards.built(), boards.excluded
+
+
+class Boards:
+    """Groups records into boards, one by one; a method without a sparsity is in every column.
 
     Records of an older revision of their task, dataset or method are not counted: they are listed,
     and mark their cell. Trials that were never tested (those of a tuner's search) are no results.
     Nothing is imputed: a cell without a finished trial is empty or lists its failures. `tuned`
     names trials whose settings a tuner found, by key, each with the fields of the recipe that were
     tuned as well: those belong to the entry and not to the board.
+
+    Attributes:
+        excluded: the records that are on no board, and why.
     """
-    tuned = tuned or {}
-    cells: dict[tuple[str, str], dict[Entry, dict[float, Cell]]] = defaultdict(dict)
-    excluded: list[Excluded] = []
-    taken: set[tuple[int, int]] = set()
-    declared = functools.cache(_digest)
-    for record in records:
+
+    def __init__(self, tuned: Mapping[str, Collection[str]] | None = None) -> None:
+        self.excluded: list[Excluded] = []
+        self._tuned = tuned or {}
+        self._cells: dict[tuple[str, str], dict[Entry, dict[float, Cell]]] = defaultdict(dict)
+        self._taken: set[tuple[int, int]] = set()
+        self._digest = functools.cache(_digest)
+
+    def add(self, record: Record) -> Placed:
+        """Put a record on its board; return where it stands."""
         trial = record.trial
+        board, entry = self._place(record)
         if not is_result(record):
-            continue
-        board, entry = place(record, tuned)
-        cell = cells[board].setdefault(entry, {}).setdefault(trial["sparsity"], Cell())
-        if reason := _out_of_date(record, declared):
-            excluded.append(Excluded(record.key, f"{trial['task']} {trial['method']}", reason))
+            return Placed(record, board, entry, UNTESTED)
+        by_sparsity = self._cells[board].setdefault(entry, {})
+        cell = by_sparsity.setdefault(trial["sparsity"], Cell())
+        if reason := _out_of_date(record, self._digest):
             cell.outdated.append(reason)
         elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
-        elif (id(cell), trial["seed"]) in taken:
+        elif (id(cell), trial["seed"]) in self._taken:
             reason = f"another trial of seed {trial['seed']} stands in its place"
-            excluded.append(Excluded(record.key, f"{trial['task']} {trial['method']}", reason))
         else:
-            taken.add((id(cell), trial["seed"]))
+            self._taken.add((id(cell), trial["seed"]))
             cell.runs.append(Run(record.key, trial["seed"], _values(record)))
-    return [_board(*key, entries) for key, entries in sorted(cells.items())], excluded
+        if reason:
+            name = f"{trial['task']} {trial['method']}"
+            self.excluded.append(Excluded(record.key, name, reason))
+        return Placed(record, board, entry, reason)
 
+    def built(self) -> list[Board]:
+        """Return the boards of what was added."""
+        return [_board(*key, entries) for key, entries in sorted(self._cells.items())]
 
-def place(record: Record, tuned: Mapping[str, Collection[str]]) -> tuple[tuple[str, str], Entry]:
-    """Return where a record stands: its board's task and settings, and its competitor."""
-    trial = record.trial
-    own = {n: v for n, v in trial["recipe"].items() if n in tuned.get(record.key, ())}
-    settings = _words(trial["hyperparameters"] | own)
-    entry = Entry(trial["method"], settings, record.key in tuned)
-    return (trial["task"], _settings(trial, set(own))), entry
+    def _place(self, record: Record) -> tuple[tuple[str, str], Entry]:
+        trial, tuned = record.trial, self._tuned
+        own = {n: v for n, v in trial["recipe"].items() if n in tuned.get(record.key, ())}
+        settings = words_of(trial["hyperparameters"] | own)
+        entry = Entry(trial["method"], settings, record.key in tuned)
+        return (trial["task"], settings_of(trial, set(own))), entry
 
 
 def is_result(record: Record) -> bool:
@@ -292,88 +321,16 @@ def _out_of_date(record: Record, digest_of: Callable[[str], str]) -> str:
     return ""
 
 
-def _settings(trial: dict[str, Any], without: Collection[str] = ()) -> str:
+def settings_of(trial: dict[str, Any], without: Collection[str] = ()) -> str:
     """Return in words what a trial changes of its task's recipe and of the usual machine."""
     recipe = {name: value for name, value in trial["recipe"].items() if name not in without}
-    words = [_words(recipe)] if recipe else []
+    words = [words_of(recipe)] if recipe else []
     for name, usual in USUAL.items():
         if trial.get(name, usual) != usual:
             words.append(f"{name}={show(trial[name])}")
     return ", ".join(words)
 
 
-def _words(settings: dict[str, Any]) -> str:
+def words_of(settings: dict[str, Any]) -> str:
+    """Return settings as they are written on the command line."""
     return ", ".join(f"{name}={show(value)}" for name, value in settings.items())
-
-
-def summary_frame(boards: list[Board]) -> "pl.DataFrame":
-    """Return one row per cell, for CSV: the score with its interval, the mean of other columns."""
-    import polars as pl
-
-    rows: list[dict[str, Any]] = []
-    for board in boards:
-        for entry, cells in board.rows:
-            for sparsity, cell in zip(board.sparsities, cells, strict=True):
-                interval = cell.interval if cell else None
-                rows.append(
-                    {
-                        "task": board.task,
-                        "recipe": board.settings,
-                        "method": entry.method,
-                        "hyperparameters": entry.settings,
-                        "tuned": entry.tuned,
-                        "sparsity": sparsity,
-                        "n": interval.n if interval else 0,
-                        SCORE: interval.mean if interval else None,
-                        "ci_low": interval.low if interval else None,
-                        "ci_high": interval.high if interval else None,
-                        **{
-                            column.name: board.column(cell, column.name) if cell else None
-                            for column in COLUMNS
-                            if column.name != SCORE
-                        },
-                        "failed": len(cell.failures) if cell else 0,
-                        "out_of_date": len(cell.outdated) if cell else 0,
-                    }
-                )
-    return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def trial_frame(records: Iterable[Record]) -> "pl.DataFrame":
-    """Return one row per record, for CSV: what the boards were made from."""
-    import polars as pl
-
-    return pl.DataFrame([_trial_row(record) for record in records], infer_schema_length=None)
-
-
-def _trial_row(record: Record) -> dict[str, Any]:
-    """Return a record's values by column; a metric takes no other column's name."""
-    first = {
-        "key": record.key,
-        "status": record.status,
-        "task": record.trial["task"],
-        "method": record.trial["method"],
-        "sparsity": record.trial["sparsity"],
-        "seed": record.trial["seed"],
-        "hyperparameters": _words(record.trial["hyperparameters"]),
-        "recipe": _settings(record.trial),
-        "realised_sparsity": record.sparsity if record.layers else None,
-    }
-    seconds = record.timing.get("seconds")
-    last = {
-        "seconds": seconds if isinstance(seconds, float) else None,
-        "error": (record.error or {}).get("message"),
-    }
-    operations = {f"{name}_flops": value for name, value in record.flops.items()}
-    fixed = first | last
-    measured = {n: v for n, v in (record.metrics | operations).items() if n not in fixed}
-    return first | measured | last
-
-
-def csv_text(frame: "pl.DataFrame") -> str:
-    """Return a table as CSV; what a spreadsheet would take for a formula gets an apostrophe."""
-    import polars as pl
-
-    texts = pl.col(pl.String)
-    guarded = frame.with_columns(texts.str.replace(r"^(\s*[=+\-@|\t\r])", "'${1}"))
-    return guarded.write_csv()

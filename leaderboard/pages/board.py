@@ -1,6 +1,6 @@
 """The pages of a task and of a method: what it is, its cells, how sure they are, all its trials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from leaderboard.data import page_name
 from leaderboard.figures import ALL, FIGURES
 from leaderboard.glance import Glance, glance
 from leaderboard.pages.templating import embedded_data, environment
-from leaderboard.tables import Board, Entry
+from leaderboard.tables import Board, Entry, Placed
 from suite import __version__, registry
 from suite.config import show
 from suite.declare import Hyperparameter
@@ -63,20 +63,12 @@ class Seen:
         ]
 
 
-def seen(
-    boards: Sequence[Board],
-    placed: Sequence[tuple[Record, tuple[str, str], Entry]],
-    left_out: Mapping[str, str],
-) -> list[Seen]:
-    """Return the boards with their tables and all their trials.
-
-    `placed` are the records with the task and settings of their board and their entry; `left_out`
-    says of those that are on no board why, by key.
-    """
+def seen(boards: Sequence[Board], placed: Sequence[Placed]) -> list[Seen]:
+    """Return the boards with their tables and all their trials; `placed` are their records."""
     found = {(board.task, board.settings): Seen(board, glance([board])) for board in boards}
-    for record, where, entry in placed:
+    for record, where, entry, left_out in placed:
         trials = found[where].trials.setdefault((entry, record.trial["sparsity"]), [])
-        trials.append(_link(record, left_out.get(record.key, "")))
+        trials.append(_link(record, left_out))
     return list(found.values())
 
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import multiprocessing
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from leaderboard.folder import SiteFolder, write_whole
-from leaderboard.pages.curves import curves_json
 from leaderboard.pages.trial import Place, trial_page
 from leaderboard.submission import Header
 from suite.errors import InvalidInput
@@ -39,39 +40,68 @@ class Job:
     sender: Header | None = None
 
 
-@contextlib.contextmanager
-def write_trials(
-    folder: SiteFolder, store: str, jobs: Sequence[Job], workers: int = 1
-) -> Iterator[None]:
-    """Write the pages of trials that are not current; by processes while the context is open.
+class TrialPages:
+    """Writes pages of trials as their jobs come: in processes from the first full batch on.
 
-    `store` is the location that curves are read from, empty where there is none.
-
-    Raises:
-        OSError: a page cannot be written.
+    A context, at whose end all are written. `store` is the location that curves are read from,
+    empty where there is none.
     """
-    due = [job for job in jobs if not folder.current(job.name, job.made_from)]
-    batches = [due[start : start + TOGETHER] for start in range(0, len(due), TOGETHER)]
-    if workers < 2 or len(batches) < 2:
-        yield
-        for batch in batches:
-            _write(folder.root, store, batch)
-    else:
-        context = multiprocessing.get_context("spawn")  # polars has threads: no fork
-        with ProcessPoolExecutor(workers, context) as pool:
-            begun = [pool.submit(_write, folder.root, store, batch) for batch in batches]
-            try:
-                yield
-                for one in begun:
+
+    def __init__(self, folder: SiteFolder, store: str, workers: int = 1) -> None:
+        self._folder, self._store, self._workers = folder, store, workers
+        self._due: list[Job] = []
+        self._begun: list[Future[None]] = []
+        self._names: dict[str, str] = {}
+        self._pool: ProcessPoolExecutor | None = None
+
+    def add(self, job: Job) -> None:
+        """Write a page, soon, unless it is current.
+
+        Raises:
+            OSError: a page cannot be written.
+        """
+        if self._folder.current(job.name, job.made_from):
+            return
+        self._names[job.name] = job.made_from
+        self._due.append(job)
+        if len(self._due) == TOGETHER:
+            if self._workers > 1 and self._pool is None:
+                context = multiprocessing.get_context("spawn")  # polars has threads: no fork
+                self._pool = ProcessPoolExecutor(self._workers, context, initializer=_prepare)
+            self._batch()
+
+    def _batch(self) -> None:
+        work = (self._folder.root, self._store, self._due)
+        self._due = []
+        if self._pool is None:
+            _write(*work)
+        else:
+            self._begun.append(self._pool.submit(_write, *work))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._batch()
+                for one in self._begun:
                     one.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    for job in due:
-        folder.wrote(job.name, job.made_from)
+                for name, made_from in self._names.items():
+                    self._folder.wrote(name, made_from)
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
+
+
+def _prepare() -> None:
+    """Keep the processes, which share the processors, from having as many threads each."""
+    os.environ["POLARS_MAX_THREADS"] = "1"
 
 
 def _write(root: Path, store: str, jobs: Sequence[Job]) -> None:
+    from leaderboard.pages.curves import curves_json  # with polars, which `_prepare` comes before
+
     contents = _contents(store, jobs) if store else {}
     curves = curves_json(contents)
     for job in jobs:

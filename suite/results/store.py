@@ -149,7 +149,7 @@ class Store:
         Raises:
             InvalidInput: one is damaged.
         """
-        for found in self._each():
+        for found in self.each():
             if isinstance(found, Damaged):
                 raise found.error
             yield found
@@ -162,14 +162,19 @@ class Store:
         """
         records: list[Record] = []
         damaged: list[Damaged] = []
-        for found in self._each():
+        for found in self.each():
             if isinstance(found, Damaged):
                 damaged.append(found)
             else:
                 records.append(found)
         return records, damaged
 
-    def _each(self) -> Iterator[Record | Damaged]:
+    def each(self) -> Iterator[Record | Damaged]:
+        """Yield every record as `records` does, and in place of one that cannot be read, that.
+
+        Raises:
+            InvalidInput: the store is not a folder, or cannot be listed.
+        """
         place = self._place
         index = read_index(place)
         stamps = place.stamps() if index else dict.fromkeys(self.keys(), "")

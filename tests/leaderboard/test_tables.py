@@ -6,8 +6,9 @@ import pytest
 from leaderboard.contest import contest
 from leaderboard.data import page_data
 from leaderboard.figures import ALL, FIGURES
+from leaderboard.frames import csv_text, summary_frame, trial_frame
 from leaderboard.glance import marks
-from leaderboard.tables import Board, Cell, build_boards, csv_text, summary_frame, trial_frame
+from leaderboard.tables import Board, Cell, build_boards
 from suite import registry
 from suite.errors import TrialFailed
 from suite.results.record import Record, failed
