@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import yaml
-from markupsafe import Markup
 
 from leaderboard.ablation import DesignFigures, figures_of
 from leaderboard.ablation_text import tables
 from leaderboard.charts.ablation import charts
-from leaderboard.charts.style import themes
-from leaderboard.pages.templating import embedded_data, environment
+from leaderboard.pages.drawn import specifications
+from leaderboard.pages.templating import environment
 from suite import __version__
 from suite.ablation import Ablation
 from suite.results.record import Record
@@ -38,7 +37,7 @@ def ablation_page(ablation: Ablation, read: Read) -> str:
             tables=tables(figures),
             trials=_trials(ablation, read),
             definition=yaml.safe_dump(ablation.study, sort_keys=False, allow_unicode=True),
-            specifications=_specifications(named_charts(figures)),
+            specifications=specifications(named_charts(figures)),
         )
     )
 
@@ -55,15 +54,6 @@ def named_charts(figures: Sequence[DesignFigures]) -> dict[str, Any]:
                 )
             found[name] = chart.to_dict()
     return found
-
-
-def _specifications(found: dict[str, Any]) -> Markup:
-    """Return what `assets/drawings.js` draws: charts with their rows, and the themes."""
-    specifications = {
-        name: {part: content for part, content in chart.items() if part != "config"}
-        for name, chart in found.items()
-    }
-    return embedded_data({"charts": specifications, "themes": themes()}) if found else Markup("")
 
 
 def _notes(figures: Sequence[DesignFigures]) -> list[str]:

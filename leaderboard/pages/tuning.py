@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from markupsafe import Markup
-
-from leaderboard.charts.style import themes
 from leaderboard.charts.tuning import TITLES, tuning_charts
 from leaderboard.columns import SCORE
-from leaderboard.pages.templating import embedded_data, environment
+from leaderboard.pages.drawn import specifications
+from leaderboard.pages.templating import environment
 from leaderboard.statistics import compare
 from suite import __version__, registry
 from suite.config import show
@@ -75,7 +73,7 @@ def tuning_page(tuning: Tuning, read: Read, pages: Mapping[str, str]) -> str:
             command=f"optuna-dashboard {KIND}/{asked.name}.journal",
             goals=[TITLES[goal] for goal in asked.objectives],
             parts=[_part(m, found, read, pages.get(m, "")) for m, found in tuning.methods.items()],
-            specifications=_specifications(charts),
+            specifications=specifications(charts),
         )
     )
 
@@ -102,15 +100,6 @@ def named_charts(tuning: Tuning) -> dict[str, Any]:
             title = f"{title}: {_title(method)}"
         found[name] = chart.to_dict() | {"title": title, "description": text}
     return found
-
-
-def _specifications(charts: Mapping[str, Any]) -> Markup:
-    """Return what `assets/drawings.js` draws; empty where there is nothing to draw."""
-    shown = {
-        name: {part: content for part, content in chart.items() if part != "config"}
-        for name, chart in charts.items()
-    }
-    return embedded_data({"charts": shown, "themes": themes()}) if shown else Markup("")
 
 
 def _facts(tuning: Tuning) -> list[tuple[str, str]]:
