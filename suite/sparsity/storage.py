@@ -13,6 +13,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from suite.errors import InvalidInput
 from suite.sparsity.claim import Claim
+from suite.sparsity.columns import lay_out
 from suite.sparsity.csr import DTYPES, CsrWeight
 from suite.sparsity.layers import (
     MaskedWeight,
@@ -151,6 +152,7 @@ class Execution:
         self.fallback = obstacle
         self._weights: list[SwitchingWeight] = []
         self._others: Sequence[PrunableWeight] = ()
+        self._linear: list[nn.Linear] = []
         self._claim = Claim({})
 
     def wrap(
@@ -164,7 +166,7 @@ class Execution:
         Raises:
             InvalidInput: ``csr`` was asked for and cannot be had, or another method holds a layer.
         """
-        self._weights, self._others = [], weights
+        self._weights, self._others, self._linear = [], weights, []
         layers = dict(unwrap(model).named_modules())
         self._claim = Claim({weight.name: layers[weight.name] for weight in weights})
         if self.mode == "masked":
@@ -196,6 +198,8 @@ class Execution:
                 "(convolutions are masked); use execution=masked or auto"
             )
         self._others = ()
+        plain = [module for module in layers.values() if type(module) is nn.Linear]
+        self._linear = [module for module in plain if module not in read]
         return list(self._weights)
 
     def hold(self) -> None:
@@ -230,6 +234,7 @@ class Execution:
             due = density <= break_even(weight.size)
             if due or (self.mode == "csr" and finished(weight)):
                 weight.to_csr(weight.mask)
+        lay_out(self._linear, by_columns=bool(self._sparse()))
 
     def expect(self, dense_gradient: bool) -> None:
         """Prepare for a backward pass whose dense gradients will be read, or not."""
@@ -258,6 +263,7 @@ class Execution:
         for weight in self._weights:
             if weight.sparse:
                 weight.to_dense(weight.mask)
+        lay_out(self._linear, by_columns=bool(self._sparse()))
 
     def state(self) -> dict[str, dict[str, bool]]:
         """Return which layers are sparse now, as ``sparse``; nothing where all are masked."""
@@ -289,6 +295,7 @@ class Execution:
                 weight.to_csr(mask)
             assert isinstance(weight.store, CsrWeight)
             weight.store.load_mask(mask)
+        lay_out(self._linear, by_columns=bool(self._sparse()))
 
     def describe(self) -> str:
         """Return in words which layers run how; empty under ``masked``."""
