@@ -124,7 +124,8 @@ def _write(
         folder.write("index.html", index.render(boards, excluded, further, list(sent.items())))
         texts = [filled(boards, one) for one in around]
         folder.write("leaderboard.md", texts[0])
-        frames = {"leaderboard": summary_frame(boards), "trials": trial_frame(records.values())}
+        rows = trial_frame(one.record for one in placed)
+        frames = {"leaderboard": summary_frame(boards), "trials": rows}
         for name, frame in frames.items():
             folder.write(f"{name}.csv", csv_text(frame))
     folder.finish()

@@ -84,7 +84,8 @@ class TrialPages:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._batch()
+                if self._due:
+                    self._batch()
                 for one in self._begun:
                     one.result()
                 for name, made_from in self._names.items():
