@@ -66,15 +66,6 @@ def _folded(boards: list[Board]) -> Iterator[str]:
         yield f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"
 
 
-def spliced(boards: list[Board], path: Path) -> str:
-    """Return the text of `path` with the boards between its markers; both, if it is a new file.
-
-    Raises:
-        InvalidInput: as `surroundings`.
-    """
-    return filled(boards, surroundings(path))
-
-
 def surroundings(path: Path) -> tuple[str, str]:
     """Return what stands in a file before and after the boards.
 
@@ -93,8 +84,8 @@ def surroundings(path: Path) -> tuple[str, str]:
     return before, rest.partition(END)[2]
 
 
-def filled(boards: list[Board], around: tuple[str, str]) -> str:
-    """Return a file's text with the boards, given what stands before and after them."""
+def spliced(boards: list[Board], around: tuple[str, str]) -> str:
+    """Return a file's text with the boards, given its `surroundings`."""
     before, after = around
     tables = "\n\n".join(_folded(boards)) or "No trials yet."
     return f"{before}{BEGIN}\n{tables}\n{END}{after}"

@@ -28,7 +28,7 @@ from leaderboard.charts.vega import VERSION, classic_script
 from leaderboard.data import page_name
 from leaderboard.folder import SiteFolder, stamp, write_whole
 from leaderboard.frames import csv_text, summary_frame, trial_frame
-from leaderboard.markdown import filled, surroundings
+from leaderboard.markdown import spliced, surroundings
 from leaderboard.pages import board, index, tuning
 from leaderboard.pages.ablation import ablation_page, named_charts
 from leaderboard.pages.board import Seen, method_page, seen, task_page
@@ -122,7 +122,7 @@ def _write(
         further = _write_ablations(folder, content.ablations, records)
         further += _write_tunings(folder, content.tunings, records, _methods(tasks))
         folder.write("index.html", index.render(boards, excluded, further, list(sent.items())))
-        texts = [filled(boards, one) for one in around]
+        texts = [spliced(boards, one) for one in around]
         folder.write("leaderboard.md", texts[0])
         rows = trial_frame(one.record for one in placed)
         frames = {"leaderboard": summary_frame(boards), "trials": rows}

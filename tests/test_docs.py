@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.markdown import spliced
+from leaderboard.markdown import spliced, surroundings
 from leaderboard.submission import SHIPPED, read_all
 from leaderboard.tables import build_boards
 from suite.pages import PAGES
@@ -18,7 +18,7 @@ def test_the_results_in_the_readme_are_those_that_are_shipped():
     boards, excluded = build_boards(records)
     assert excluded == []
     readme = ROOT / "README.md"
-    assert spliced(boards, readme) == readme.read_text(encoding="utf-8"), (
+    assert spliced(boards, surroundings(readme)) == readme.read_text(encoding="utf-8"), (
         "run `resonance leaderboard build --shipped --markdown README.md`"
     )
 

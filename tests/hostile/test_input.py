@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from leaderboard.markdown import BEGIN, END, spliced
+from leaderboard.markdown import BEGIN, END, spliced, surroundings
 from leaderboard.tables import build_boards
 from suite.config import Trial
 from suite.discover import load
@@ -159,7 +159,7 @@ def test_a_record_of_another_dataset_revision_is_left_out():
 def test_markdown_outside_the_markers_keeps_its_line_ends(tmp_path):
     path = tmp_path / "a.md"
     path.write_bytes(f"a\r\n{BEGIN}\r\n{END}\r\nb\r\n".encode())
-    path.write_bytes(spliced([], path).encode())
+    path.write_bytes(spliced([], surroundings(path)).encode())
     assert path.read_bytes().endswith(b"\r\nb\r\n")
 
 
@@ -167,13 +167,13 @@ def test_a_markdown_file_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "a.md"
     path.write_bytes(b"\xff" + f"{BEGIN}\n{END}\n".encode())
     with pytest.raises(InvalidInput):
-        spliced([], path)
+        spliced([], surroundings(path))
 
 
 def test_a_method_name_is_no_link_in_markdown(tmp_path):
     hostile = record()
     hostile.trial["method"] = "[x](javascript:alert(1))"
-    assert "[x](" not in spliced(build_boards([hostile])[0], tmp_path / "a.md")
+    assert "[x](" not in spliced(build_boards([hostile])[0], surroundings(tmp_path / "a.md"))
 
 
 def test_missing_markers_are_found_before_anything_is_written(resonance, place, store):
