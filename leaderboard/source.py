@@ -7,7 +7,7 @@ from typing import NamedTuple
 from leaderboard.submission import Header, read_bundles
 from leaderboard.tables import Excluded
 from suite.ablation import ablations
-from suite.results.evaluation import Evaluation, load_evaluations
+from suite.results.evaluation import Evaluation, present, read_evaluations
 from suite.results.record import Record
 from suite.results.store import Damaged, Store
 from suite.tuning.document import tunings
@@ -43,6 +43,7 @@ class Source:
         self.location = store.location if store else ""
         self.tunings = tunings(store) if store else []
         self.ablations = ablations(store) if store else []
+        self._evaluations = _evaluations(store) if store else {}
 
     def trials(self) -> list[str]:
         """Return the keys of all trials, those that cannot be read among them.
@@ -72,10 +73,14 @@ class Source:
         if self._store is None:
             yield from (Found(record, []) for record in self._given)
             return
-        measured = {name[:16] for name in self._store.place.shared_names("evaluations")}
         for one in self._store.each():
             if isinstance(one, Damaged):
                 self.lost.append(Excluded(one.key, "trial", one.reason))
             else:
-                there = one.key in measured
-                yield Found(one, load_evaluations(self._store, one) if there else [])
+                yield Found(one, present(self._evaluations.get(one.key, ()), one))
+
+
+def _evaluations(store: Store) -> dict[str, list[Evaluation]]:
+    """Return the evaluations of the store's trials: read before anything is written of a site."""
+    measured = {name[:16] for name in store.place.shared_names("evaluations")}
+    return {key: read_evaluations(store, key) for key in measured.intersection(store.keys())}

@@ -1,6 +1,7 @@
 """What was measured of a trial's kept weights after the trial; it stands beside the record."""
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
@@ -51,14 +52,25 @@ def save_evaluation(store: Store, evaluation: Evaluation) -> None:
 
 
 def load_evaluations(store: Store, record: Record) -> list[Evaluation]:
-    """Return the evaluations of a trial's present weights; older weights' are left out.
+    """Return the evaluations of a trial's present weights; raises as `read_evaluations`."""
+    return present(read_evaluations(store, record.key), record)
+
+
+def present(found: Iterable[Evaluation], record: Record) -> list[Evaluation]:
+    """Return the evaluations that are of a trial's present weights: older ones' are left out."""
+    of_now = (record.key, record.digests.get("model"))
+    return [one for one in found if (one.key, one.model) == of_now]
+
+
+def read_evaluations(store: Store, key: str) -> list[Evaluation]:
+    """Return the evaluations of a trial, whichever weights it had.
 
     Raises:
         InvalidInput: one is damaged, or written by a newer program.
     """
     found = []
     for device in DEVICES:
-        name = _name(record.key, device)
+        name = _name(key, device)
         with contextlib.suppress(FileNotFoundError):
             content = store.place.load_shared(name)
             try:
@@ -67,8 +79,7 @@ def load_evaluations(store: Store, record: Record) -> list[Evaluation]:
                 raise _unreadable(store, name) from error
             if evaluation.schema_version > SCHEMA_VERSION:
                 raise _unreadable(store, name)
-            if (evaluation.key, evaluation.model) == (record.key, record.digests.get("model")):
-                found.append(evaluation)
+            found.append(evaluation)
     return found
 
 

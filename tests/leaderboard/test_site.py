@@ -136,6 +136,15 @@ def test_curves_that_are_damaged_are_said_to_be_and_spoil_no_others(tmp_path):
     )
 
 
+def test_a_damaged_evaluation_is_refused_before_anything_is_written(tmp_path):
+    records = [done(make_trial(seed=seed)) for seed in range(3)]
+    store = fill(Store(tmp_path / "store"), *records)
+    store.place.save_shared(f"evaluations/{records[2].key}-cpu.json", b"{")
+    with pytest.raises(InvalidInput, match="is no evaluation that this program reads"):
+        build(store, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_numbers_that_json_cannot_say_are_missing_values():
     values = (math.nan, math.inf, 1e300, 0.123456)
     rows = [(0, 1, "train_loss", "", 0, value) for value in values]
