@@ -2,7 +2,6 @@
 
 import contextlib
 import multiprocessing
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from leaderboard.folder import SiteFolder, write_whole
+from leaderboard.pages.curves import curves_json
 from leaderboard.pages.trial import Place, trial_page
 from leaderboard.submission import Header
 from suite.errors import InvalidInput
@@ -67,7 +67,7 @@ class TrialPages:
         if len(self._due) == TOGETHER:
             if self._workers > 1 and self._pool is None:
                 context = multiprocessing.get_context("spawn")  # polars has threads: no fork
-                self._pool = ProcessPoolExecutor(self._workers, context, initializer=_prepare)
+                self._pool = ProcessPoolExecutor(self._workers, context)
             self._batch()
 
     def _batch(self) -> None:
@@ -95,14 +95,7 @@ class TrialPages:
                 self._pool.shutdown(cancel_futures=True)
 
 
-def _prepare() -> None:
-    """Keep the processes, which share the processors, from having as many threads each."""
-    os.environ["POLARS_MAX_THREADS"] = "1"
-
-
 def _write(root: Path, store: str, jobs: Sequence[Job]) -> None:
-    from leaderboard.pages.curves import curves_json  # with polars, which `_prepare` comes before
-
     contents = _contents(store, jobs) if store else {}
     curves = curves_json(contents)
     for job in jobs:
