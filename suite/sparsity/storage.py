@@ -234,7 +234,7 @@ class Execution:
             due = density <= break_even(weight.size)
             if due or (self.mode == "csr" and finished(weight)):
                 weight.to_csr(weight.mask)
-        lay_out(self._linear, by_columns=bool(self._sparse()))
+        self._lay_out()
 
     def expect(self, dense_gradient: bool) -> None:
         """Prepare for a backward pass whose dense gradients will be read, or not."""
@@ -263,7 +263,7 @@ class Execution:
         for weight in self._weights:
             if weight.sparse:
                 weight.to_dense(weight.mask)
-        lay_out(self._linear, by_columns=bool(self._sparse()))
+        self._lay_out()
 
     def state(self) -> dict[str, dict[str, bool]]:
         """Return which layers are sparse now, as ``sparse``; nothing where all are masked."""
@@ -295,7 +295,7 @@ class Execution:
                 weight.to_csr(mask)
             assert isinstance(weight.store, CsrWeight)
             weight.store.load_mask(mask)
-        lay_out(self._linear, by_columns=bool(self._sparse()))
+        self._lay_out()
 
     def describe(self) -> str:
         """Return in words which layers run how; empty under ``masked``."""
@@ -311,6 +311,10 @@ class Execution:
             if names:
                 parts.append(f"{', '.join(names)} {kind}")
         return f"execution={self.mode}: {'; '.join(parts)}"
+
+    def _lay_out(self) -> None:
+        """See to it that dense Linear layers are quick while there are sparse ones before them."""
+        lay_out(self._linear, by_columns=bool(self._sparse()))
 
     def _masked(self) -> list[MaskedWeight]:
         stores = [weight.store for weight in self._weights] or self._others
