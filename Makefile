@@ -38,7 +38,7 @@ soak: setup
 	@$(BIN)/python -m tests.execution.soak
 
 docs: setup
-	@$(BIN)/python -m suite.pages
+	@$(BIN)/python -m suite.cli.docs_pages
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

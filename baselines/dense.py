@@ -1,6 +1,6 @@
 """The dense network: nothing is pruned. The reference beside every sparsity."""
 
-from suite.declare import Method
+from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(

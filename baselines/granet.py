@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from suite.declare import Hyperparameter, Method, Search
-from suite.errors import InvalidInput
-from suite.hyperparameters import GLOBALLY, UPDATE_EVERY
+from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.errors import InvalidInput
+from suite.core.hyperparameters import GLOBALLY, UPDATE_EVERY
 from suite.sparsity.distribution import layer_zeros
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from suite.declare import Hyperparameter, Method
-from suite.errors import InvalidInput
-from suite.hyperparameters import GLOBALLY
+from suite.core.declarations import Hyperparameter, Method
+from suite.core.errors import InvalidInput
+from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from suite.declare import Hyperparameter, Method, Search
-from suite.errors import InvalidInput
-from suite.hyperparameters import DENSE_LAYERS, UNIFORM_DENSE
+from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.errors import InvalidInput
+from suite.core.hyperparameters import DENSE_LAYERS, UNIFORM_DENSE
 from suite.sparsity.distribution import slower_output_zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from suite.declare import Hyperparameter, Method, Search
-from suite.errors import InvalidInput
-from suite.hyperparameters import (
+from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.errors import InvalidInput
+from suite.core.hyperparameters import (
     DENSE_LAYERS,
     DISTRIBUTION_OR_GLOBAL,
     GLOBALLY,

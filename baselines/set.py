@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from suite.declare import Hyperparameter, Method, Search
-from suite.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
+from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from suite.declare import Method
-from suite.errors import InvalidInput
+from suite.core.declarations import Method
+from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import count_zeros
 from suite.sparsity.sparsifier import Sparsifier
 

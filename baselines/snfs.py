@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.declare import Hyperparameter, Method, Search
-from suite.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
+from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
 from suite.sparsity.distribution import proportional
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.declare import Hyperparameter, Method
-from suite.hyperparameters import GLOBALLY
+from suite.core.declarations import Hyperparameter, Method
+from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(

@@ -1,7 +1,7 @@
 """Static random sparsity: a mask drawn once, before training."""
 
-from suite.declare import Method
-from suite.hyperparameters import LAYERWISE
+from suite.core.declarations import Method
+from suite.core.hyperparameters import LAYERWISE
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(

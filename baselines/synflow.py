@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from suite.declare import Hyperparameter, Method
-from suite.hyperparameters import GLOBALLY
+from suite.core.declarations import Hyperparameter, Method
+from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.masks import count_true
 from suite.sparsity.sparsifier import Sparsifier
 

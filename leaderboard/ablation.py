@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from leaderboard.columns import SCORE
 from leaderboard.statistics import ALPHA, Comparison, Interval, compare, holm, mean_interval
-from suite.ablation import Ablation, Design, label
+from suite.results.ablation_design import Ablation, Design, label
 from suite.results.record import Record
 
 Scores = dict[int, float]

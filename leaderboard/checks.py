@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from leaderboard.soundness import problems
 from leaderboard.submission import Bundle
-from suite.config import IDENTITY, Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments.trial_config import IDENTITY, Trial
 from suite.results.record import Record
 
 Severity = Literal["error", "warning", "note"]

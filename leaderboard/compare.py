@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard.contest import seed_means
+from leaderboard.pooled_scores import seed_means
 from leaderboard.statistics import Comparison, compare, compare_over_tasks, holm
 from leaderboard.tables import Board, Cell, Entry
-from suite.declare import unknown
-from suite.errors import InvalidInput
+from suite.core.declarations import unknown
+from suite.core.errors import InvalidInput
 
 TUNED = "tuned"
 """In place of settings: those that a tuner found."""

@@ -25,8 +25,8 @@ from leaderboard.aggregates import (
     win_rates,
 )
 from leaderboard.columns import SCORE
-from leaderboard.contest import contest
 from leaderboard.data import short
+from leaderboard.pooled_scores import contest
 from leaderboard.statistics import Interval, mean_interval
 from leaderboard.tables import Board, Cell, Entry
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from leaderboard.statistics import ENOUGH
 from leaderboard.tables import Board, Cell, Entry
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 
 BEGIN = "<!-- leaderboard:begin -->"
 END = "<!-- leaderboard:end -->"

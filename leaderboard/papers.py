@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from suite.config import Trial
-from suite.declare import unknown
-from suite.errors import InvalidInput
-from suite.study import Study, load_study
-from suite.yaml_mapping import read_mapping
+from suite.core.declarations import unknown
+from suite.core.errors import InvalidInput
+from suite.core.yaml_reader import read_mapping
+from suite.experiments.study import Study, load_study
+from suite.experiments.trial_config import Trial
 
 FOLDER = resources.files("leaderboard") / "published"
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 
 
 @dataclass(frozen=True)

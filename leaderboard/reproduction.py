@@ -9,10 +9,10 @@ from typing import Protocol
 from leaderboard.papers import Chosen, Computed, Published, Rows, Table
 from leaderboard.relations import RELATIONS, early_stop
 from leaderboard.submission import read_all
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments.study import Study
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
-from suite.study import Study
 
 REPRODUCED = Path(__file__).parent / "reproduced"
 """Bundles of the project's own reproductions. They are no entries of the leaderboard: a published

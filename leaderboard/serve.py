@@ -13,7 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import BinaryIO
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 
 ADDRESS = "127.0.0.1"
 POLL_SECONDS = 2.0

@@ -40,8 +40,8 @@ from leaderboard.source import Found, Source
 from leaderboard.submission import Header
 from leaderboard.tables import Board, Boards, Excluded, Placed, board_title, is_result
 from suite import __version__
-from suite.ablation import Ablation
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.results.ablation_design import Ablation
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.tuning.document import Tuning, tuned_runs

@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 
-from suite import registry
-from suite.config import Trial, key_of
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial, key_of
 from suite.results.record import Record
 
 

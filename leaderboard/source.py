@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from leaderboard.submission import Header, read_bundles
 from leaderboard.tables import Excluded
-from suite.ablation import ablations
-from suite.results.evaluation import Evaluation, present, read_evaluations
+from suite.results.ablation_design import ablations
 from suite.results.record import Record
 from suite.results.store import Damaged, Store
+from suite.results.stored_evaluation import Evaluation, present, read_evaluations
 from suite.tuning.document import tunings
 
 

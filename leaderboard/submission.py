@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leaderboard.soundness import problems
-from suite.errors import InvalidInput
-from suite.redact import redact, redact_bytes
-from suite.results.folder import read_regular
+from suite.core.errors import InvalidInput
+from suite.core.redact import redact, redact_bytes
+from suite.results.integrity import with_seal
+from suite.results.local_store import read_regular
 from suite.results.record import SCHEMA_VERSION, Record
-from suite.results.seal import with_seal
 
 SUFFIX = ".jsonl.gz"
 SHIPPED = tuple(Path(__file__).parent / name for name in ("results", "submissions"))

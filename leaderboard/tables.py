@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from leaderboard.columns import COLUMNS, SCORE
 from leaderboard.statistics import Interval, mean_interval
-from suite import registry
-from suite.config import Trial, show, task_digest
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial, show, task_digest
 from suite.results.record import Record
 
 PLACE = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})

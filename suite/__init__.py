@@ -52,7 +52,7 @@ def sparsify(
         `rounds` for methods that train more than once.
 
     Raises:
-        suite.errors.InvalidInput: what was given cannot be used; the message says what to change.
+        suite.core.errors.InvalidInput: what was given cannot be used; the message says what to change.
     """
     from torch.nn.functional import cross_entropy
 

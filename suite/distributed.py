@@ -2,7 +2,7 @@
 
 Each process (one per GPU, or several on a CPU) takes its share of every batch. The first writes
 the record, under a key of its own: adding gradients up in another order rounds differently.
-It is a command, as `suite.cli` is.
+It is a command, as `suite.cli.app` is.
 """
 
 import argparse
@@ -12,17 +12,17 @@ import sys
 
 import torch
 
-from suite import registry
-from suite.commands.options import DEFAULT_STORE, settings
-from suite.config import Trial
-from suite.console import complain, say
-from suite.errors import InvalidInput, TrialFailed
+from suite.cli.options import DEFAULT_STORE, settings
+from suite.core.console import complain, say
+from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.plan import Overwrite, schedule
 from suite.execution.runner import attempt
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.checkpoint import Saver
-from suite.training.interval import Interval
+from suite.training.checkpoint_interval import Interval
 from suite.training.parallel import joined
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suite import registry
-from suite.discover import load
-from suite.errors import InvalidInput, TrialFailed
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.experiments import registry
 from suite.sparsity.layers import find_prunable, unwrap
 from suite.sparsity.plan import Plan
 from suite.sparsity.rounds import Position
 from suite.sparsity.scoring import Examples, Loss, averaged
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.storage import Execution
+from suite.sparsity.storage.execution import Execution
 from suite.sparsity.zeros import count_zeros, not_zero
 
 

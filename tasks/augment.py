@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.errors import InvalidInput
-from suite.seeds import derive_seed
+from suite.core.errors import InvalidInput
+from suite.core.seeds import derive_seed
 
 
 @dataclass(frozen=True)

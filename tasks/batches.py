@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from suite.seeds import derive_seed
+from suite.core.seeds import derive_seed
 from tasks.augment import augmentation
 
 Batch = tuple[Tensor, Tensor]

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suite.discover import load
-from suite.errors import InvalidInput
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput
 from tasks.task import Dataset, Task
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.errors import InvalidInput
-from suite.seeds import derive_seed
+from suite.core.errors import InvalidInput
+from suite.core.seeds import derive_seed
 from tasks.batches import Batch, Feed, MemoryFeed, TextFeed
 from tasks.task import Dataset
 

@@ -6,8 +6,8 @@ import hashlib
 import torch
 from torch import Tensor
 
-from suite.discover import load
-from suite.errors import InvalidInput
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput
 from tasks.data import Arrays, Data, Split, TextSplit, prepared, stratified, training_examples
 from tasks.task import Dataset
 

@@ -3,8 +3,8 @@
 A field that is added needs a default that changes nothing: trials are named by what differs.
 """
 
-from suite.declare import Hyperparameter, Search
-from suite.errors import InvalidInput
+from suite.core.declarations import Hyperparameter, Search
+from suite.core.errors import InvalidInput
 
 RECIPE = (
     Hyperparameter("epochs", int, 10, "passes over the training data", low=1, unit="epochs"),

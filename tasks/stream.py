@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from suite.errors import InvalidInput
-from suite.seeds import derive_seed
+from suite.core.errors import InvalidInput
+from suite.core.seeds import derive_seed
 from tasks.batches import Batch, Epoch, Feed, epoch_order
 from tasks.data import Data, Split, draw_pool, prepared, stratified, training_examples
 from tasks.datasets.images import open_image
@@ -49,7 +49,7 @@ def open_stream(dataset: Dataset, validation: float, device: torch.device) -> Da
     Raises:
         InvalidInput: the files are not here, or not as many as declared.
     """
-    from suite.discover import load
+    from suite.core.discovery import load
 
     files: Files = load(dataset.load, dataset.origin)(dataset)
     counts = (len(files.train), len(files.test))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from suite.declare import Configurable, Declared, Hyperparameter, Value
+from suite.core.declarations import Configurable, Declared, Hyperparameter, Value
 from tasks.recipe import RECIPE, shares
 
 KINDS = ("labels", "text", "stream")

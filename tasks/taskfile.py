@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from suite.declare import Declared, unknown
-from suite.errors import InvalidInput
+from suite.core.declarations import Declared, unknown
+from suite.core.errors import InvalidInput
 from tasks.recipe import RECIPE
 from tasks.task import Dataset, Task
 
@@ -270,7 +270,7 @@ def _text(name: str, data: dict[str, Any], path: Path) -> Described:
 
 def _torch(name: str, data: dict[str, Any], path: Path) -> Described:
     """Describe two torch datasets, `train` and `test`, as ``module:name`` or ``file.py:name``."""
-    from suite.discover import load
+    from suite.core.discovery import load
 
     options, found = {}, {}
     for which in ("train", "test"):

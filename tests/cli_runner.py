@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from suite import cli
+from suite.cli import app as cli
 
 
 @dataclass(frozen=True)

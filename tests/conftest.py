@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from suite import registry
+from suite.experiments import registry
 from suite.results.store import Store
 from tests.cli_runner import Command
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suite import registry
-from suite.config import Trial
-from suite.discover import load
+from suite.core.discovery import load
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Sparsifier

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from suite.config import Trial
+from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord, Record
 
 

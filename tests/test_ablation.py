@@ -3,15 +3,15 @@ from typing import Any
 
 import pytest
 
-from suite import registry
-from suite.ablation import ablation_of, ablations, save
-from suite.commands.ablate import twins
-from suite.config import Trial
-from suite.errors import InvalidInput
-from suite.factors import combinations, factors_of
-from suite.results.documents import save_document
-from suite.study import Study, load_study
-from suite.training.effect import effect
+from suite.cli.ablate import twins
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.factors import combinations, factors_of
+from suite.experiments.study import Study, load_study
+from suite.experiments.trial_config import Trial
+from suite.results.ablation_design import ablation_of, ablations, save
+from suite.results.metadata_store import save_document
+from suite.training.canonical_config import effect
 
 READY = ("ablate_window_cooldown", "ablate_bits_argument", "ablate_parts")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suite import registry
+from suite.experiments import registry
 
 ROOT = Path(__file__).parents[1]
 OURS = ("suite", "baselines", "tasks", "leaderboard")
@@ -14,7 +14,7 @@ FILES = {
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
 FOUNDATION = (
-    "suite.errors", "suite.declare", "suite.discover", "suite.seeds", "suite.hyperparameters",
+    "suite.core.errors", "suite.core.declarations", "suite.core.discovery", "suite.core.seeds", "suite.core.hyperparameters",
 )  # fmt: skip
 """What everything may import."""
 
@@ -118,8 +118,13 @@ def test_a_leaderboard_goes_from_figures_to_charts_to_pages(room, users):
     "module",
     [
         *FOUNDATION,
-        *("suite.__init__", "suite.cli", "suite.config", "suite.study"),
-        *("suite.console", "suite.registry"),
+        *(
+            "suite.__init__",
+            "suite.cli.app",
+            "suite.experiments.trial_config",
+            "suite.experiments.study",
+        ),
+        *("suite.core.console", "suite.experiments.registry"),
         *modules_of("suite.results", "suite.execution", "tasks.catalogue", "tasks.task"),
     ],
 )
@@ -168,8 +173,8 @@ def test_the_rules_see_a_forbidden_import(tmp_path, monkeypatch):
     )
     monkeypatch.setitem(FILES, "suite.sparsity.bad", path)
     assert strangers("suite.sparsity", ()) == [
-        "suite.sparsity.bad imports suite.config", "suite.sparsity.bad imports tasks.pipeline",
+        "suite.sparsity.bad imports suite.experiments.trial_config", "suite.sparsity.bad imports tasks.pipeline",
     ]  # fmt: skip
     assert imports("suite.sparsity.bad", at_top=True) == {
-        "typing", "suite.config", "suite.sparsity.record", "torch.nn",
+        "typing", "suite.experiments.trial_config", "suite.sparsity.record", "torch.nn",
     }  # fmt: skip

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from suite import registry
-from suite.config import Trial
 from suite.execution import command, engines
 from suite.execution.plan import preflight
 from suite.execution.runner import Inline
-from suite.execution.slot import Settings
+from suite.execution.worker_handle import Settings
+from suite.experiments import registry
+from suite.experiments.study import load_study
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
-from suite.study import load_study
 from tests.sample_records import done
 
 PLUGIN = """
 import torch
-from suite.declare import Method
+from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(
@@ -263,7 +263,7 @@ def test_what_only_looks_or_refuses_imports_no_torch(place, store):
     code = (
         "import io, json, shlex, sys\n"
         "from contextlib import redirect_stderr, redirect_stdout\n"
-        "from suite import cli\n"
+        "from suite.cli import app as cli\n"
         "heavy = {}\n"
         "for line in json.loads(sys.argv[1]):\n"
         "    sys.argv = ['resonance', *shlex.split(line)]\n"

@@ -7,10 +7,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from suite import cli, registry
-from suite.config import Trial
-from suite.declare import Hyperparameter
-from suite.errors import InvalidInput
+from suite.cli import app as cli
+from suite.core.declarations import Hyperparameter
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 
 RIGL: dict[str, Any] = {"task": "fashion_mnist/lenet_300_100", "method": "rigl", "sparsity": 0.9}
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.declare import (
+from suite.core.declarations import (
     Configurable,
     Declared,
     Hyperparameter,
@@ -10,7 +10,7 @@ from suite.declare import (
     Search,
     unknown,
 )
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 
 WINDOW = Hyperparameter("window", int, 32, "gradients read", low=8, high=4096)
 RATE = Hyperparameter("rate", float, 0.2, "share pruned", low=0.0, below=1.0)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from suite.declare import Method
-from suite.discover import load, read_declarations
-from suite.errors import InvalidInput
+from suite.core.declarations import Method
+from suite.core.discovery import load, read_declarations
+from suite.core.errors import InvalidInput
 
 HEAVY = """
 import torch
 from torch import nn
-from suite.declare import Hyperparameter, Method
+from suite.core.declarations import Hyperparameter, Method
 
 LOW = 8
 
@@ -44,7 +44,7 @@ def test_a_file_that_needs_torch_is_read_without_importing_it(tmp_path):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from suite.discover import read_declarations\n"
+        "from suite.core.discovery import read_declarations\n"
         f"(found,) = read_declarations(Path({str(path)!r}), ('METHOD', 'METHODS'), 'here')\n"
         "print(found.name, found.origin, found.hyperparameters[0].low, 'torch' in sys.modules)\n"
     )
@@ -54,7 +54,7 @@ def test_a_file_that_needs_torch_is_read_without_importing_it(tmp_path):
 
 def test_a_tuple_of_declarations_is_read_one_by_one(tmp_path):
     text = (
-        "from suite.declare import Declared\n"
+        "from suite.core.declarations import Declared\n"
         "METHODS = (Declared('a', 'x'), Declared('b', 'y', revision=2))\n"
     )
     first, second = read_declarations(write(tmp_path, text), ("METHOD", "METHODS"), "here")
@@ -91,7 +91,7 @@ def test_a_declaration_may_not_use_a_class_of_its_file(tmp_path):
 
 def test_a_declaration_with_a_bad_default_is_reported_as_such(tmp_path):
     text = (
-        "from suite.declare import Hyperparameter\n"
+        "from suite.core.declarations import Hyperparameter\n"
         "METHOD = Hyperparameter('window', int, 4, 'gradients', low=8)\n"
     )
     with pytest.raises(InvalidInput, match="window=4 is not usable"):
@@ -108,8 +108,8 @@ def test_what_is_no_declaration_is_not_taken_for_one(tmp_path, value):
 
 
 def test_an_implementation_is_found_in_a_module_and_in_a_file(tmp_path):
-    assert load("suite.declare:Method") is Method
-    assert load("Method", "suite.declare") is Method
+    assert load("suite.core.declarations:Method") is Method
+    assert load("Method", "suite.core.declarations") is Method
     path = write(tmp_path, "class Mine:\n    pass\n")
     assert load("Mine", str(path)).__name__ == "Mine"
     assert load("Mine", str(path)) is load("Mine", str(path))
@@ -117,7 +117,7 @@ def test_an_implementation_is_found_in_a_module_and_in_a_file(tmp_path):
 
 def test_an_implementation_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match=r"suite\.declare defines no 'Methud'"):
-        load("Methud", "suite.declare")
+        load("Methud", "suite.core.declarations")
     with pytest.raises(InvalidInput, match=r"suite\.nowhere cannot be imported"):
         load("suite.nowhere:Method")
 

@@ -7,7 +7,7 @@ import pytest
 from leaderboard.markdown import spliced, surroundings
 from leaderboard.submission import SHIPPED, read_all
 from leaderboard.tables import build_boards
-from suite.pages import PAGES
+from suite.cli.docs_pages import PAGES
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from suite import doctor, registry
-from suite.doctor import examine, find_data, usable_cores
+from suite.cli import health_checks as doctor
+from suite.cli.health_checks import examine, find_data, usable_cores
+from suite.experiments import registry
 from suite.results.store import Store
 
 SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"

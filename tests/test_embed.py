@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite import registry, sparsify
-from suite.errors import InvalidInput, TrialFailed
+from suite import sparsify
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.experiments import registry
 from tests.helpers import (
     FAST,
     ONE_ROUND,
@@ -330,7 +331,7 @@ def test_a_lottery_ticket_goes_on_in_the_round_it_was_saved_in(saved_in):
 def test_a_method_of_ones_own_is_found_by_the_environment_s_plugins(tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
     plugin.write_text(
-        "from suite.declare import Method\n"
+        "from suite.core.declarations import Method\n"
         'METHOD = Method("mine", "ours", title="Mine", summary="static, by another name",\n'
         '                implementation="baselines.static:Static", family="static")\n'
     )

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from suite import registry
+from suite.experiments import registry
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

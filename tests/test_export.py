@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution.runner import execute
 from suite.export.compact import compact, find_segments
 from suite.export.files import Format, export, load_exported
 from suite.results.store import Store
-from suite.training.kept import load_kept
+from suite.training.stored_model import load_kept
 from tasks.models.lenet import lenet_5
 from tasks.models.resnet import resnet
 from tests.conftest import require

@@ -48,7 +48,7 @@ def resonance(installed, tmp_path):
     def run(*words: str) -> str:
         # -P: what is imported is the installation, not what lies in the folder.
         code = f"import suite; assert suite.__file__.startswith({str(installed)!r}), suite.__file__"
-        command = [sys.executable, "-P", "-c", f"{code}\nfrom suite.cli import main; main()"]
+        command = [sys.executable, "-P", "-c", f"{code}\nfrom suite.cli.app import main; main()"]
         environment = os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [*command, *words],

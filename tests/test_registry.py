@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from suite import registry
-from suite.config import Trial, show
-from suite.declare import Hyperparameter
-from suite.discover import load
-from suite.errors import InvalidInput
+from suite.core.declarations import Hyperparameter
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial, show
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.trial import make_model, make_sparsifier
 
@@ -104,7 +104,7 @@ def test_every_hyperparameter_says_what_it_means_and_appears_once(declared):
 def test_listing_methods_tasks_and_datasets_imports_no_torch():
     code = (
         "import sys\n"
-        "from suite import registry\n"
+        "from suite.experiments import registry\n"
         "n = len(registry.methods()) + len(registry.tasks()) + len(registry.datasets())\n"
         "print(n > 10, 'torch' in sys.modules)"
     )
@@ -114,7 +114,7 @@ def test_listing_methods_tasks_and_datasets_imports_no_torch():
 def test_listing_methods_imports_no_tasks():
     code = (
         "import sys\n"
-        "from suite import registry\n"
+        "from suite.experiments import registry\n"
         "registry.methods()\n"
         "print(any(name.split('.')[0] == 'tasks' for name in sys.modules))"
     )
@@ -123,7 +123,7 @@ def test_listing_methods_imports_no_tasks():
 
 PLUGIN = """
 import torch
-from suite.declare import Method
+from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method("{name}", "me", title="Mine", summary="mine", implementation="Mine", family="own")
@@ -180,7 +180,7 @@ def test_a_plugin_that_declares_nothing_is_refused(tmp_path):
 def test_a_bad_declaration_names_its_file(tmp_path):
     plugin = tmp_path / "bad.py"
     plugin.write_text(
-        "from suite.declare import Hyperparameter\n"
+        "from suite.core.declarations import Hyperparameter\n"
         'METHOD = Hyperparameter("share", float, 2.0, "a share", low=0.0, high=1.0)\n'
     )
     registry.use_plugins([str(plugin)])

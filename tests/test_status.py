@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from suite.commands import status as command
-from suite.commands.status import SHOWN, Standing, standing
-from suite.errors import TrialFailed
+from suite.cli import status as command
+from suite.cli.status import SHOWN, Standing, standing
+from suite.core.errors import TrialFailed
+from suite.experiments.study import load_study
 from suite.results.record import failed
 from suite.results.store import Store
-from suite.study import load_study
 from tests.sample_records import done
 
 STUDY = """
@@ -82,7 +82,7 @@ def test_watching_as_json_is_one_line_of_data_for_each_change(resonance, store, 
 
 def test_watching_a_store_goes_on_until_it_is_stopped(store, trials):
     finish(store, trials[0])
-    code = "from suite.cli import main; main()"
+    code = "from suite.cli.app import main; main()"
     words = [sys.executable, "-c", code, "status", "--watch", "--every", "0.1"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None

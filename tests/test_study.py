@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 import yaml
 
-from suite import registry
-from suite.errors import InvalidInput
-from suite.study import Study, load_study, shipped_studies
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.study import Study, load_study, shipped_studies
 
 STUDY: dict[str, Any] = {
     "name": "small",
@@ -180,7 +180,7 @@ def test_a_study_names_its_plugins_from_its_own_folder(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     plugin = tmp_path / "mine" / "toy.py"
     plugin.write_text(
-        "from suite.declare import Method\n"
+        "from suite.core.declarations import Method\n"
         'METHOD = Method("toy", "ours", title="Toy", summary="none", implementation="Toy",\n'
         '                family="dense", dense=True)\n'
     )

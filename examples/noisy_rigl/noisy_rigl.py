@@ -7,8 +7,8 @@ suite needs to list it, explain it, run it and tune it.
 import torch
 from torch import Tensor
 
-from suite.declare import Hyperparameter, Method, Search
-from suite.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
+from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
 

@@ -2,7 +2,7 @@
  *
  * Mirrors that file function by function; its docstrings say what the rows are. A selection is
  * {entries, tasks, sparsities}: lists of labels, titles and numbers; null stands for all, which the
- * dense network is not of where competitors are meant. contest.js goes before it.
+ * dense network is not of where competitors are meant. pooled_scores.js goes before it.
  */
 "use strict";
 

@@ -138,7 +138,7 @@ const resonanceModel = (() => {
     };
   }
 
-  /** What a reader must know of a cell: {kind, sign, reason}. As `marks` of leaderboard/glance.py. */
+  /** What a reader must know of a cell: {kind, sign, reason}. As `marks` of leaderboard/summary_table.py. */
   function marks(cell, enough, zeros, off) {
     if (!cell) return [{ kind: "missing", sign: "–", reason: "not run: there is no trial of it" }];
     const found = [], n = cell.runs.length;

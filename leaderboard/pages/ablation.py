@@ -11,7 +11,7 @@ from leaderboard.charts.ablation import charts
 from leaderboard.pages.drawn import specifications
 from leaderboard.pages.templating import environment
 from suite import __version__
-from suite.ablation import Ablation
+from suite.results.ablation_design import Ablation
 from suite.results.record import Record
 
 Read = Callable[[str], Record | None]

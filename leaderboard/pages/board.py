@@ -12,12 +12,13 @@ from leaderboard.charts.style import styles
 from leaderboard.columns import SCORE
 from leaderboard.data import page_name
 from leaderboard.figures import ALL, FIGURES
-from leaderboard.glance import Glance, glance
 from leaderboard.pages.templating import embedded_data, environment
+from leaderboard.summary_table import Glance, glance
 from leaderboard.tables import Board, Entry, Placed
-from suite import __version__, registry
-from suite.config import show
-from suite.declare import Hyperparameter
+from suite import __version__
+from suite.core.declarations import Hyperparameter
+from suite.experiments import registry
+from suite.experiments.trial_config import show
 from suite.results.record import Record
 
 CHARTS = ("accuracy", "cost")

@@ -8,7 +8,6 @@ from leaderboard import statistics
 from leaderboard.charts.board import specifications
 from leaderboard.charts.vega import bundle
 from leaderboard.data import page_data
-from leaderboard.glance import glance
 from leaderboard.pages.templating import (
     DRAWING,
     asset,
@@ -19,12 +18,13 @@ from leaderboard.pages.templating import (
 )
 from leaderboard.statistics import ENOUGH
 from leaderboard.submission import Header
+from leaderboard.summary_table import glance
 from leaderboard.tables import OFF_NOMINAL, SLACK, Board, Excluded
 from suite import __version__
 
 SCRIPTS = (
-    *DRAWING, *statistics.SCRIPTS, "contest.js", "figures.js", "dom.js", "charts.js",
-    "format.js", "model.js", "table.js", "view.js", "glance.js", "controls.js", "app.js",
+    *DRAWING, *statistics.SCRIPTS, "pooled_scores.js", "figures.js", "dom.js", "charts.js",
+    "format.js", "model.js", "table.js", "view.js", "summary_table.js", "controls.js", "app.js",
 )  # fmt: skip
 """In the order in which they need one another."""
 

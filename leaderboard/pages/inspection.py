@@ -9,10 +9,10 @@ from leaderboard.charts.trial import drawn, picture
 from leaderboard.folder import write_whole
 from leaderboard.pages.curves import curves_json, read_curves
 from leaderboard.pages.trial import trial_page
-from suite.errors import InvalidInput
-from suite.results.evaluation import load_evaluations
+from suite.core.errors import InvalidInput
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.results.stored_evaluation import load_evaluations
 
 CURVES = "curves.parquet"
 

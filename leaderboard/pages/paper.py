@@ -1,7 +1,7 @@
 """The paper view: tables as LaTeX and Markdown, and the charts as pictures.
 
 A figure is bold where no other method is shown to be better and at least half are shown to be
-worse, with at least five seeds (`leaderboard.glance.is_best`). Several may be bold in a column:
+worse, with at least five seeds (`leaderboard.summary_table.is_best`). Several may be bold in a column:
 those are not told apart. Nothing is bold where nothing is shown.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.data import page_name
-from leaderboard.glance import Glance, Row, Shown
 from leaderboard.markdown import escape as escape_markdown
 from leaderboard.pages.templating import environment
 from leaderboard.statistics import ENOUGH
+from leaderboard.summary_table import Glance, Row, Shown
 from leaderboard.tables import Board
 from suite import __version__
 

@@ -11,7 +11,7 @@ from leaderboard.pages.templating import environment
 from leaderboard.papers import Table
 from leaderboard.reproduction import Line, table_lines
 from suite import __version__
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 
 UNITS = {"percent": ("%", 2), "times": ("× dense", 3), "number": ("", 2)}
 """Unit and decimals of what is reproduced."""

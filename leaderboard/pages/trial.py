@@ -17,12 +17,13 @@ from leaderboard.pages.templating import (
     environment,
 )
 from leaderboard.submission import Header
-from suite import __version__, registry
-from suite.config import Trial, show
-from suite.errors import InvalidInput
-from suite.results.evaluation import Evaluation
+from suite import __version__
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial, show
 from suite.results.metrics import METRICS, rows
 from suite.results.record import LayerRecord, Record
+from suite.results.stored_evaluation import Evaluation
 
 SHOWN = ("test_accuracy", "validation_accuracy", "test_nll", "test_ece")
 """What stands on cards, at the top."""

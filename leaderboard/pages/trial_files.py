@@ -12,10 +12,10 @@ from leaderboard.folder import SiteFolder, write_whole
 from leaderboard.pages.curves import curves_json
 from leaderboard.pages.trial import Place, trial_page
 from leaderboard.submission import Header
-from suite.errors import InvalidInput
-from suite.results.evaluation import Evaluation
+from suite.core.errors import InvalidInput
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.results.stored_evaluation import Evaluation
 
 TOGETHER = 200
 """Trials whose curves are in memory at the same time."""

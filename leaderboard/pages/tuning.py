@@ -10,8 +10,9 @@ from leaderboard.columns import SCORE
 from leaderboard.pages.drawn import specifications
 from leaderboard.pages.templating import environment
 from leaderboard.statistics import compare
-from suite import __version__, registry
-from suite.config import show
+from suite import __version__
+from suite.experiments import registry
+from suite.experiments.trial_config import show
 from suite.results.record import Record
 from suite.tuning.document import KIND, Tried, Tuned, Tuning
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
-from suite.results.folder import is_running
+from suite.results.local_store import is_running
 from suite.results.store import Store, StoreUnusable
 
 SUFFIX = ".safetensors"

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 
-from suite.config import Trial
-from suite.console import progress_bar, say
+from suite.core.console import progress_bar, say
 from suite.execution.engines import EngineOptions
 from suite.execution.plan import Overwrite, Schedule, schedule
 from suite.execution.runner import run
+from suite.experiments.study import Study
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.study import Study
 
 MOST_NOTES = 5
 """Notes that are shown after a study; they are in its records all the same."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution.local import LocalEngine, default_workers, visible_gpus
 from suite.execution.plan import preflight
 from suite.execution.runner import RETRIES, Engine, Inline
-from suite.execution.slot import Settings, Slot
+from suite.execution.worker_handle import Settings, Slot
+from suite.experiments.study import Study
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
-from suite.study import Study
 
 
 class EngineName(StrEnum):
@@ -54,7 +54,7 @@ class EngineOptions:
         Raises:
             InvalidInput: the first thing found.
         """
-        from suite.training.interval import Interval
+        from suite.training.checkpoint_interval import Interval
 
         Interval.parse(self.every)
         for name in ("timeout", "memory", "gpus"):

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Sequence
 
-from suite.config import Trial
-from suite.errors import InvalidInput
-from suite.execution.endings import Ended
-from suite.execution.slot import Settings, Slot, wait_for
+from suite.core.errors import InvalidInput
+from suite.execution.failures import Ended
+from suite.execution.worker_handle import Settings, Slot, wait_for
+from suite.experiments.trial_config import Trial
 
 
 def default_workers(threads: int) -> int:

@@ -12,11 +12,11 @@ import socket
 from dataclasses import asdict
 from typing import Any
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import InvalidInput
-from suite.execution.endings import Crashed, Ended, Killed, Lost, OutOfMemory, TimedOut, Transient
-from suite.execution.slot import Settings, Slot, wait_for
+from suite.core.errors import InvalidInput
+from suite.execution.failures import Crashed, Ended, Killed, Lost, OutOfMemory, TimedOut, Transient
+from suite.execution.worker_handle import Settings, Slot, wait_for
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import StoreUnusable
 

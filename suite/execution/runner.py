@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
-from suite.execution.endings import AGAIN, TRANSIENT, Ended, Transient
+from suite.execution.failures import AGAIN, TRANSIENT, Ended, Transient
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record, failed, to_json
 from suite.results.store import Store, StoreUnusable
 
@@ -144,7 +144,7 @@ def execute(
         Transient: an error that says nothing about the trial, where `raise_transient`.
     """
     from suite.training.checkpoint import Saver
-    from suite.training.interval import Interval
+    from suite.training.checkpoint_interval import Interval
 
     checkpoints = Checkpoints(store)
     saver = Saver(trial, checkpoints.keeper(trial.key), Interval.parse(every), stopping)

@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import InvalidInput
-from suite.execution.endings import Crashed, Ended, Lost
+from suite.core.errors import InvalidInput
+from suite.execution.failures import Crashed, Ended, Lost
 from suite.execution.runner import write_failure
-from suite.execution.slot import Settings, Slot, wait_for
+from suite.execution.worker_handle import Settings, Slot, wait_for
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 
 FOLDER = Path.home() / ".cache" / "resonance-bench" / "slurm"

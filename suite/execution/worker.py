@@ -20,11 +20,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import Interrupted, InvalidInput
-from suite.execution.endings import Transient
+from suite.core.errors import Interrupted, InvalidInput
+from suite.execution.failures import Transient
 from suite.execution.plan import preflight
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store, StoreUnusable
 

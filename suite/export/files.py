@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments.trial_config import Trial
 from suite.export.compact import compact, set_sizes
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.training.kept import load_kept
+from suite.training.stored_model import load_kept
 from suite.training.trial import make_model
 
 EXAMPLES = 64

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import torch
 
-from suite import registry
+from suite.experiments import registry
 from suite.sparsity.distribution import layer_zeros
 from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE

@@ -18,8 +18,9 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from suite.config import Trial
-from suite.errors import Interrupted
+from suite.core.custom_trainer import Trainer
+from suite.core.errors import Interrupted
+from suite.experiments.trial_config import Trial
 from suite.reproduce.set_2019_network import (
     DenseLayer,
     Descent,
@@ -30,7 +31,6 @@ from suite.reproduce.set_2019_network import (
     SparseLayer,
 )
 from suite.results.record import LayerRecord, Record
-from suite.trainer import Trainer
 from suite.training.checkpoint import Saver
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.resonance.detector import permutation_within
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight

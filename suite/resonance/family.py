@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from suite.declare import Hyperparameter, Method, Search
-from suite.hyperparameters import (
+from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.hyperparameters import (
     DENSE_LAYERS,
     DISTRIBUTION,
     DROP_FRACTION,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.errors import TrialFailed
+from suite.core.errors import TrialFailed
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
 from suite.resonance.detector import (
@@ -17,7 +17,7 @@ from suite.resonance.detector import (
     permutation_within,
     spectrum,
 )
-from suite.resonance.settings import (
+from suite.resonance.options import (
     LEAST_FACTOR,
     amplitude_bound,
     check,
@@ -101,7 +101,7 @@ class Resonance(Sparsifier):
         return bool(self.options.scope == "global")
 
     def in_effect(self) -> dict[str, int | None]:
-        """Return what options come to in this training: see `suite.resonance.settings`."""
+        """Return what options come to in this training: see `suite.resonance.options`."""
         return in_effect(self.options, self.plan, self.timetable, self.cooldown)
 
     # ------------------------------------------------------------------ the steps of training

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from suite.errors import InvalidInput
-from suite.results.documents import KINDS, documents, save_document
-from suite.results.evaluation import load_evaluations, save_evaluation
-from suite.results.place import NAME, RECORD
+from suite.core.errors import InvalidInput
+from suite.results.metadata_store import KINDS, documents, save_document
 from suite.results.record import Record
+from suite.results.storage_backend import NAME, RECORD
 from suite.results.store import Store
+from suite.results.stored_evaluation import load_evaluations, save_evaluation
 from suite.results.verify import Finding, check
 
 

@@ -15,11 +15,11 @@ from pydantic import (
     model_validator,
 )
 
-from suite.config import MOST_SEED, Trial
-from suite.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.experiments.trial_config import MOST_SEED, Trial
+from suite.results.integrity import Seal, is_intact, sealed
 from suite.results.metrics import out_of_range
-from suite.results.place import RECORD
-from suite.results.seal import Seal, is_intact, sealed
+from suite.results.storage_backend import RECORD
 
 SCHEMA_VERSION = 2
 """1: records without a seal, which are read as they are. 2: the store seals what it writes."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.errors import InvalidInput
-from suite.redact import redact_bytes
-from suite.results.compact import Compacted, read_index
-from suite.results.folder import Folder
-from suite.results.place import RECORD, Place, StoreUnusable, safe_key, safe_name
+from suite.core.errors import InvalidInput
+from suite.core.redact import redact_bytes
+from suite.results.local_store import Folder
 from suite.results.record import Record, seal_files
+from suite.results.record_index import Compacted, read_index
+from suite.results.storage_backend import RECORD, Place, StoreUnusable, safe_key, safe_name
 
 __all__ = ["Damaged", "Store", "StoreUnusable"]
 
@@ -243,6 +243,6 @@ def _open(location: str) -> Place:
         return Folder(Path(location.removeprefix("file://")))
     if "://" not in location:
         return Folder(Path(location))
-    from suite.results.bucket import Bucket
+    from suite.results.remote_store import Bucket
 
     return Bucket(location)

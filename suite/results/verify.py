@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from suite.config import key_of
-from suite.errors import InvalidInput
-from suite.results.compact import INDEX, read_index
-from suite.results.place import RECORD, Place
+from suite.core.errors import InvalidInput
+from suite.experiments.trial_config import key_of
 from suite.results.record import Record, Unreadable
+from suite.results.record_index import INDEX, read_index
+from suite.results.storage_backend import RECORD, Place
 from suite.results.store import Store
 
 Kind = Literal[

@@ -8,7 +8,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 
 Shapes = Mapping[str, Sequence[int]]
 """Weight shapes by layer name, in network order: (out, in) or (out, in / groups, *kernel)."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan

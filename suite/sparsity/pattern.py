@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.masks import keep_top
 
 

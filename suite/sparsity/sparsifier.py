@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suite.errors import InvalidInput
-from suite.seeds import derive_seed
-from suite.sparsity.diverged import told_by_layer
+from suite.core.errors import InvalidInput
+from suite.core.seeds import derive_seed
 from suite.sparsity.layers import (
     PrunableWeight,
     check_mask,
@@ -19,12 +18,13 @@ from suite.sparsity.layers import (
     unwrap,
 )
 from suite.sparsity.masks import count_true, random_mask
-from suite.sparsity.optimizer import keeps_zeros
+from suite.sparsity.nonfinite import told_by_layer
 from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Charge, Plan, Report
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
-from suite.sparsity.storage import Execution
+from suite.sparsity.storage.execution import Execution
+from suite.sparsity.storage.optimizer_state import keeps_zeros
 from suite.sparsity.targets import Targets
 
 

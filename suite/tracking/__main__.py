@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from suite.redact import redact
+from suite.core.redact import redact
 from suite.results.store import Store
 from suite.tracking.wandb import Mode, Settings, publish
 

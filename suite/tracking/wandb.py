@@ -19,8 +19,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.errors import InvalidInput
-from suite.results.place import Place
+from suite.core.errors import InvalidInput
+from suite.results.storage_backend import Place
 from suite.results.store import Store
 from suite.tracking.view import ARTIFACT_FILES, View, view
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from suite.config import Trial
-from suite.errors import Interrupted
+from suite.core.errors import Interrupted
+from suite.experiments.trial_config import Trial
 from suite.sparsity.rounds import Position
+from suite.training.checkpoint_interval import Interval
 from suite.training.curves import Curves
-from suite.training.interval import Interval
 from suite.training.keeper import Keeper
 from suite.training.loop import Training
-from suite.training.packing import pack, unpack
+from suite.training.serialization import pack, unpack
 from tasks.build import own_files
 
 FORMAT = "1"

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suite.errors import TrialFailed
-from suite.sparsity.diverged import ADVICE
+from suite.core.errors import TrialFailed
+from suite.evaluation.scores import evaluate
 from suite.sparsity.flops import FlopsLedger, ForwardFlops
+from suite.sparsity.nonfinite import ADVICE
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.curves import Curves
-from suite.training.evaluate import evaluate
+from suite.training.optimization import LearningRate
 from suite.training.parallel import Processes
-from suite.training.recipe import LearningRate
 from suite.training.seeding import seed_step
 from tasks.batches import Batch, Epoch
 from tasks.data import Data

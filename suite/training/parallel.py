@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from suite.errors import InvalidInput, TrialFailed
-from suite.seeds import derive_seed
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.seeds import derive_seed
 from suite.training.keeper import Keeper
 from tasks.batches import Batch
 

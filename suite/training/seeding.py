@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from suite.seeds import derive_seed
+from suite.core.seeds import derive_seed
 
 
 @contextlib.contextmanager

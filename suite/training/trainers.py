@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from suite import registry
-from suite.config import Trial
-from suite.discover import load
+from suite.core.discovery import load
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.training import trial as loop
 from suite.training.checkpoint import Saver
 from suite.training.trial import Outcome

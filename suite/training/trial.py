@@ -14,24 +14,24 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from suite.config import Trial
-from suite.discover import load
-from suite.errors import InvalidInput, TrialFailed
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.evaluation.measure import TRAINING_PASSES, Measures, measure
+from suite.evaluation.scores import Scores, evaluate, predict, rounded_accuracy
+from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord, Record, to_json
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.storage import Execution
+from suite.sparsity.storage.execution import Execution
 from suite.training.checkpoint import Saver
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
-from suite.training.evaluate import Scores, evaluate, predict, rounded_accuracy
 from suite.training.loop import Training, first_non_finite, training_loss
-from suite.training.measure import TRAINING_PASSES, Measures, measure
+from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
-from suite.training.recipe import learning_rate, make_optimizer
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible, seed_global
 from tasks import build

@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
-from suite import registry
-from suite.declare import check_once, unknown
-from suite.errors import InvalidInput
-from suite.results.documents import documents, load_document, save_document
+from suite.core.declarations import check_once, unknown
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.results.metadata_store import documents, load_document, save_document
 from suite.results.store import Store
 
 KIND = "tuning"

@@ -4,8 +4,9 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from suite import __version__, registry
-from suite.config import Trial
+from suite import __version__
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.tuning.choice import front, importance, winner
 from suite.tuning.document import (

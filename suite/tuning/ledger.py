@@ -21,9 +21,9 @@ import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from suite.errors import InvalidInput
-from suite.redact import redact, redact_address
-from suite.results.folder import is_running
+from suite.core.errors import InvalidInput
+from suite.core.redact import redact, redact_address
+from suite.results.local_store import is_running
 from suite.tuning.document import Dimension, refuse_other
 from suite.tuning.sampling import Past, Proposal, distributions
 

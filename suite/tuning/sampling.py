@@ -8,8 +8,8 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from suite.errors import InvalidInput
-from suite.seeds import derive_seed
+from suite.core.errors import InvalidInput
+from suite.core.seeds import derive_seed
 from suite.tuning.document import MAXIMISED, Dimension, Settings
 from suite.tuning.space import Chosen, active
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from suite import registry
-from suite.config import Trial, task_digest
-from suite.console import progress_bar
-from suite.errors import InvalidInput
+from suite.core.console import progress_bar
+from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineOptions
 from suite.execution.local import default_workers
 from suite.execution.plan import Overwrite, schedule
 from suite.execution.runner import run
+from suite.experiments import registry
+from suite.experiments.study import Study
+from suite.experiments.trial_config import Trial, task_digest
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.study import Study
 from suite.tuning.document import KIND, Dimension, Settings, Tried, Tuning
 from suite.tuning.findings import continued, keep
 from suite.tuning.ledger import TOLD, Ledger, lasting, open_storage, past
@@ -199,7 +199,7 @@ class Search:
         None where they do not fit together or the trainings, as the method says itself, or where
         a method that updates its connections never would.
         """
-        from suite.training.effect import effect
+        from suite.training.canonical_config import effect
         from suite.training.trial import make_sparsifier
 
         found = []

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from suite import registry
-from suite.declare import Hyperparameter, Method, Search, unknown
-from suite.errors import InvalidInput
+from suite.core.declarations import Hyperparameter, Method, Search, unknown
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
 from suite.tuning.document import Dimension
 from tasks.task import Task
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.discover import load as load_reference
-from suite.errors import InvalidInput
+from suite.core.discovery import load as load_reference
+from suite.core.errors import InvalidInput
 from tasks.data import Arrays
 from tasks.datasets.folder import held_out
 from tasks.task import Dataset

@@ -6,7 +6,7 @@
 import numpy as np
 import torch
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from tasks.data import Arrays
 from tasks.datasets.files import fetch, members
 from tasks.task import Dataset

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 
 LARGEST_MEMBER = 2**30
 """Bytes that one member of an archive may unpack to."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from suite.errors import InvalidInput
-from suite.seeds import derive_seed
+from suite.core.errors import InvalidInput
+from suite.core.seeds import derive_seed
 from tasks.data import Arrays
 from tasks.datasets.files import cache_folder, locate, verify
 from tasks.datasets.images import by_split, check_empty_classes, contents, open_image, to_array

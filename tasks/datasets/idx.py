@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from tasks.data import Arrays
 from tasks.task import Dataset
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from tasks.datasets.files import locate
 from tasks.datasets.images import Listing, by_split, check_empty_classes, image_paths
 from tasks.stream import Files

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from tasks.datasets.files import is_archive, members
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")

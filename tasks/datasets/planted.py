@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from suite.seeds import derive_seed
+from suite.core.seeds import derive_seed
 from tasks.data import Arrays
 from tasks.task import Dataset
 

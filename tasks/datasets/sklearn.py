@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from suite.errors import InvalidInput
-from suite.seeds import derive_seed
+from suite.core.errors import InvalidInput
+from suite.core.seeds import derive_seed
 from tasks.data import Arrays
 from tasks.datasets.files import fetch
 from tasks.task import Dataset

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     import numpy as np

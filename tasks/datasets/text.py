@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from tasks.data import Arrays
 from tasks.datasets.files import locate
 from tasks.task import Dataset

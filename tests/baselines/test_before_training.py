@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
 from tests.helpers import OPTIMIZERS, PLAN, conv_net, digits, make

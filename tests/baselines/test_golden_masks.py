@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from suite import registry
+from suite.experiments import registry
 from tests.helpers import OPTIMIZERS, PLAN, SPARSE_METHODS, attach, batch_of, conv_net, digits, make
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "masks.json"

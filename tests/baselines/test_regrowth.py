@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import proportional
 from suite.sparsity.plan import Plan
 from tests.baselines.test_rules import attached, by, indices, watch_update

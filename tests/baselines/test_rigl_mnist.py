@@ -2,8 +2,8 @@
 
 import pytest
 
-from suite.study import load_study
-from suite.training.recipe import learning_rate, make_optimizer
+from suite.experiments.study import load_study
+from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.trial import make_model, make_sparsifier
 from tests.helpers import attach
 

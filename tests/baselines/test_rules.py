@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
 from tests.helpers import OPTIMIZERS, PLAN, attach, conv_net, fit, make
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.sparsity.topology import Topology
+from suite.sparsity.storage.topology import Topology
 from tests.bench.measure import ratios
 
 BATCH, BLOCKS = 32, 5

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite import registry
-from suite.discover import load
-from suite.sparsity.csr import CsrWeight
+from suite.core.discovery import load
+from suite.experiments import registry
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.storage import Execution
+from suite.sparsity.storage.csr import CsrWeight
+from suite.sparsity.storage.execution import Execution
 from tests.bench.measure import ratios
 
 BATCH, PERIOD, BLOCKS = 128, 100, 5

@@ -5,7 +5,7 @@ import time
 
 from suite.execution.local import LocalEngine
 from suite.execution.runner import run
-from suite.execution.slot import Settings
+from suite.execution.worker_handle import Settings
 from suite.results.store import Store
 from tests.helpers import trial
 

@@ -4,14 +4,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.sparsity.flops import FlopsLedger, measure_forward
 from suite.sparsity.plan import Plan
 from suite.training.curves import Curves
 from suite.training.loop import Training, train
-from suite.training.recipe import learning_rate, make_optimizer
+from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.trial import make_model
 from tasks.data import Data, Split
 from tasks.pipeline import load_data

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite import registry
-from suite.discover import load
+from suite.core.discovery import load
+from suite.experiments import registry
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from tasks.models.mlp import mlp

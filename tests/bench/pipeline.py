@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments.trial_config import Trial
 from suite.training import loop
 from suite.training.loop import Training, train
 from suite.training.trial import prepare

@@ -6,11 +6,11 @@ from unittest import mock
 
 import torch
 
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.evaluation.corruptions import corruptions
+from suite.evaluation.robustness import Pixels, corruption_accuracy, pixel_space
+from suite.experiments.trial_config import Trial
 from suite.training import trial as trials
-from suite.training.corruptions import corruptions
-from suite.training.robustness import Pixels, corruption_accuracy, pixel_space
 from suite.training.trial import make_model, run_trial
 from tasks.data import Split
 from tasks.pipeline import load_data

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from suite.config import Trial
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.trial import run_trial
 from tests.helpers import trial as short_trial

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from suite.results.compact import compact
+from suite.results.record_index import compact
 from suite.results.store import Store
 from tests.sample_records import done, make_trial
 

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from suite import registry
-from suite.discover import load
+from suite.core.discovery import load
+from suite.experiments import registry
 from suite.sparsity.plan import Plan
 from tests.bench.measure import ratios, report
 

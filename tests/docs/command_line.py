@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from suite.cli import UsageError, app
+from suite.cli.app import UsageError, app
 
 COMMAND: Any = typer.main.get_command(app)
 

@@ -7,8 +7,8 @@ import yaml
 
 from leaderboard import submission
 from suite.execution.runner import Inline, run
+from suite.experiments.study import Study
 from suite.results.store import Store
-from suite.study import Study
 from tests.docs import rules
 from tests.docs.collector import ROOT, collect
 from tests.tasks.samples import own_data

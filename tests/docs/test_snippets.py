@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from leaderboard import papers
-from suite import registry
-from suite.discover import read_declarations
-from suite.study import Study
+from suite.core.discovery import read_declarations
+from suite.experiments import registry
+from suite.experiments.study import Study
 from tests.docs import rules
 from tests.docs.collector import Piece, collect, pieces
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from suite import registry
-from suite.config import Trial
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 
 PLUGIN = """
@@ -16,7 +16,7 @@ import signal
 import time
 
 import torch
-from suite.declare import Method
+from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 from tasks.data import Arrays
 from tasks.task import Dataset, Task

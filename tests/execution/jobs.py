@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from suite.config import Trial
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record, to_json
 from suite.results.store import Store
 from tests.sample_records import done

@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from suite import registry
-from suite.config import Trial
 from suite.execution.ray import RayEngine
 from suite.execution.runner import run
-from suite.execution.slot import Settings
+from suite.execution.worker_handle import Settings
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
 

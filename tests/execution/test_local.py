@@ -4,13 +4,13 @@ import os
 
 import pytest
 
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution import local
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.local import LocalEngine, gpu_shares
 from suite.execution.runner import run
-from suite.execution.slot import Settings
+from suite.execution.worker_handle import Settings
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import StoreUnusable
 

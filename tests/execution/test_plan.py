@@ -1,8 +1,8 @@
 import pytest
 
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution.plan import Overwrite, preflight, schedule
+from suite.experiments.trial_config import Trial
 from suite.results.record import failed
 from suite.results.store import Store
 from tests.sample_records import done, make_trial

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution.local import LocalEngine
 from suite.execution.runner import run
-from suite.execution.slot import Settings
+from suite.execution.worker_handle import Settings
 from suite.results.store import Store
 from tests.conftest import require
 from tests.execution.ray_study import trials

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
+from suite.evaluation.scores import Scores
 from suite.execution.plan import Overwrite, schedule
 from suite.execution.runner import execute
 from suite.results.store import StoreUnusable
-from suite.training.evaluate import Scores
 
 
 def test_a_finished_trial_leaves_its_configuration_record_curves_and_weights(trial, store):
@@ -46,7 +46,7 @@ def test_a_failed_trial_is_planned_again_and_replaced_once_it_works(trial, store
     bad = trial("raises")
     execute(bad, store)
     assert schedule([bad], store, Overwrite.FAILED).to_run == [bad]
-    from suite.discover import load
+    from suite.core.discovery import load
 
     broken = load(bad.method_declaration.implementation, bad.method_declaration.origin)
     monkeypatch.setattr(broken, "update", lambda self, step: None)

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution import slurm
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.runner import execute, run
-from suite.execution.slot import Settings
 from suite.execution.slurm import SlurmEngine, parse_options
+from suite.execution.worker_handle import Settings
 from suite.results.store import Store
 from tests.conftest import require
 from tests.execution.soak import differences

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from suite.execution.checkpoints import Checkpoints
+from suite.experiments.study import load_study
 from suite.results.store import Store
-from suite.study import load_study
 from tests.execution.soak import RESONANCE, differences, kill_and_restart, run_whole
 
 SECONDS = 60.0

@@ -2,7 +2,7 @@
 
 import json
 
-from suite.results.seal import with_seal
+from suite.results.integrity import with_seal
 from suite.results.store import Store
 from tests.sample_records import done, make_trial
 

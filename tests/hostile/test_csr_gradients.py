@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from suite import sparsify
-from suite.errors import InvalidInput
-from suite.sparsity.csr import CsrWeight
+from suite.core.errors import InvalidInput
+from suite.sparsity.storage.csr import CsrWeight
 
 
 def layer(mask: torch.Tensor) -> tuple[nn.Linear, CsrWeight]:

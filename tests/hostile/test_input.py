@@ -10,11 +10,11 @@ import torch
 
 from leaderboard.markdown import BEGIN, END, spliced, surroundings
 from leaderboard.tables import build_boards
-from suite.config import Trial
-from suite.discover import load
-from suite.errors import InvalidInput
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput
+from suite.experiments.study import Study, load_study
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
-from suite.study import Study, load_study
 from tests.sample_records import done, make_trial
 
 KEY = "0123456789abcdef"
@@ -39,7 +39,7 @@ def test_no_source_file_is_ignored_by_git():
 # training
 NAN = """
 import torch
-from suite.declare import Method
+from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 METHOD = Method("nan", "t", title="n", summary="n", implementation="Nan", family="t")
 class Nan(Sparsifier):
@@ -66,7 +66,7 @@ def test_a_validation_share_that_rounds_to_nothing_is_no_validation(resonance):
 # store
 def test_a_process_killed_while_it_overwrites_loses_neither_result(store, monkeypatch):
     """kill -9 after the older folder was removed and before the new one is in its place."""
-    import suite.results.folder as module
+    import suite.results.local_store as module
 
     store.write(KEY, {"record.json": record().to_json()})
     rmtree = module.shutil.rmtree
@@ -210,7 +210,7 @@ def test_the_command_gives_a_list_back(names, resonance, monkeypatch):
 
     import typer
 
-    from suite import cli
+    from suite.cli.app import app as cli
 
     trial = make_trial(hyperparameters={"dense_layers": names})
     found = []

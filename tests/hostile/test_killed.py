@@ -14,7 +14,7 @@ LINE = (
     "run digits/mlp lottery_ticket -s 0.9 --execution csr --recipe epochs=2 "
     "--checkpoint-every 15steps --store"
 )
-CALL = "from suite.cli import main; main()"
+CALL = "from suite.cli.app import main; main()"
 
 
 def test_a_run_clears_what_a_killed_one_left_half_written(resonance, place):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from suite import registry
-from suite.discover import load, read_declarations
-from suite.errors import InvalidInput
+from suite.core.discovery import load, read_declarations
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
 from suite.results.store import Store
 
 
@@ -34,7 +34,7 @@ def test_a_plug_in_that_raises_on_import_is_refused(tmp_path):
 
 ODD = """
 import sys, torch
-from suite.declare import Method
+from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 from tasks.data import Arrays
 from tasks.task import Dataset, Task

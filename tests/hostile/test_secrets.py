@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from suite.errors import InvalidInput
-from suite.study import load_study
+from suite.core.errors import InvalidInput
+from suite.experiments.study import load_study
 
 SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
 LEAKY = """
 import os
-from suite.declare import Method
+from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method("leaky", "t", title="l", summary="l", implementation="Leaky", family="t")

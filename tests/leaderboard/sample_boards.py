@@ -2,7 +2,7 @@
 
 from leaderboard.columns import COLUMNS
 from leaderboard.tables import Board, Cell, Entry, Run
-from suite.errors import TrialFailed
+from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
 from tests.sample_records import done, make_trial
 

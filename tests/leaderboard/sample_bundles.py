@@ -6,8 +6,8 @@ from pathlib import Path
 
 from leaderboard.checks import Finding, check
 from leaderboard.submission import Bundle, Header
+from suite.results.integrity import with_seal
 from suite.results.record import Record
-from suite.results.seal import with_seal
 from tests.sample_records import done, make_trial
 
 HEADER = Header.make(name="A group", note="ours", link="https://example.org/x")

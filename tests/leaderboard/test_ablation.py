@@ -9,12 +9,12 @@ from leaderboard.charts.ablation import chart_rows, charts
 from leaderboard.charts.board import pictures
 from leaderboard.pages.ablation import ablation_page, named_charts
 from leaderboard.site import build
-from suite.ablation import Ablation, ablation_of, save
-from suite.config import Trial
-from suite.errors import TrialFailed
+from suite.core.errors import TrialFailed
+from suite.experiments.study import Study
+from suite.experiments.trial_config import Trial
+from suite.results.ablation_design import Ablation, ablation_of, save
 from suite.results.record import Record, failed
 from suite.results.store import Store
-from suite.study import Study
 from tests.leaderboard.browsing import saved
 from tests.sample_records import done
 

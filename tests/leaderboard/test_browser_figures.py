@@ -15,7 +15,7 @@ from leaderboard.figures import ALL, FIGURES, Selection
 from leaderboard.pages.templating import DRAWING, asset
 from tests.leaderboard.random_boards import METHODS, TASKS, random_boards
 
-SCRIPTS = ("numerics.js", "statistics.js", "aggregates.js", "contest.js", "figures.js",
+SCRIPTS = ("numerics.js", "statistics.js", "aggregates.js", "pooled_scores.js", "figures.js",
            "dom.js", "charts.js")  # fmt: skip
 SOME = ["RigL", "SET", "Static random", "Resonance"]
 

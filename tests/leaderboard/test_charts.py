@@ -7,7 +7,7 @@ from leaderboard.charts.forms import CHARTS, ROWS
 from leaderboard.charts.style import FAMILIES, styles
 from leaderboard.figures import ALL, FIGURES
 from leaderboard.tables import Entry
-from suite import registry
+from suite.experiments import registry
 from tests.leaderboard.random_boards import TASKS, random_boards
 
 BOARDS = random_boards(1, tasks=TASKS[:2], sparsities=(0.9, 0.98))

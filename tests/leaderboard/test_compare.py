@@ -6,7 +6,7 @@ import pytest
 
 from leaderboard.compare import compare_entries
 from leaderboard.tables import build_boards
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.results.store import Store
 from tests.cli_runner import Command
 from tests.sample_records import done, make_trial

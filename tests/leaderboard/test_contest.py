@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from leaderboard.contest import contest
 from leaderboard.data import page_data, page_name
+from leaderboard.pooled_scores import contest
 from leaderboard.tables import build_boards
-from suite.errors import TrialFailed
+from suite.core.errors import TrialFailed
 from suite.results.record import failed
 from tests.sample_records import done, make_trial
 

@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from leaderboard.glance import Glance, glance, is_best, ranks_of
 from leaderboard.pages.index import SCRIPTS, render
 from leaderboard.pages.templating import asset, embedded_code, embedded_data
 from leaderboard.statistics import rank_intervals
+from leaderboard.summary_table import Glance, glance, is_best, ranks_of
 from leaderboard.tables import build_boards
 from suite.results.record import Record
 from tests.leaderboard.sample_boards import SCORES, SPARSITIES, TASKS, hostile, planted

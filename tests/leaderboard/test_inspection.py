@@ -7,7 +7,7 @@ import pytest
 
 from leaderboard.pages.inspection import find_trial, inspect
 from leaderboard.pages.trial import trial_page
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.results.store import Store
 from suite.training.trial import run_trial
 from tests.helpers import trial

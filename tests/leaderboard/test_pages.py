@@ -12,7 +12,7 @@ import pytest
 from leaderboard.markdown import BEGIN, END, board_markdown, cell_text, spliced, surroundings
 from leaderboard.site import build
 from leaderboard.tables import Board, Cell, Run, build_boards
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.results.record import Record
 from suite.results.store import Store
 from tests.sample_records import done, make_trial

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from leaderboard.glance import glance
 from leaderboard.pages.paper import escape_latex, latex_table, markdown_table
+from leaderboard.summary_table import glance
 from leaderboard.tables import Board, build_boards
-from suite.errors import TrialFailed
+from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
 from tests.sample_records import done, make_trial
 

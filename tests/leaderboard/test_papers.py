@@ -4,9 +4,9 @@ import pytest
 
 from leaderboard import papers
 from leaderboard.papers import Published, published, published_files, table, tables
-from suite import registry
-from suite.errors import InvalidInput
-from suite.study import shipped_studies
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.study import shipped_studies
 
 FILES = 16
 RESULTS = 383

@@ -21,7 +21,7 @@ from leaderboard.pages.reproduction import (
 from leaderboard.papers import Published, Rows, Table, table
 from leaderboard.relations import RELATIONS, EarlyStop, early_stop
 from leaderboard.reproduction import Line, ShippedTrials, table_lines
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.reproduce.flops import inference_ratio
 from suite.results.record import failed
 from suite.results.store import Store

@@ -11,7 +11,7 @@ import pytest
 
 from leaderboard import serve as module
 from leaderboard.serve import Server, policy, serve
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from tests.sample_records import done, make_trial
 
 PAGE = "<!doctype html><title>t</title><script>let a = '1 < 2';</script><p onclick='x()'>page"
@@ -173,7 +173,7 @@ def test_a_record_changes_the_stamps_that_are_polled(store):
 
 
 def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):
-    from suite.commands import leaderboard as command
+    from suite.cli import leaderboard as command
 
     servers, answers = [], []
 

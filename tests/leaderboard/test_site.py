@@ -15,9 +15,9 @@ from leaderboard.folder import MANIFEST, SiteFolder
 from leaderboard.pages.curves import SCHEMA, curves_json
 from leaderboard.site import build
 from leaderboard.submission import Header, write_bundle
-from suite.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.results.integrity import with_seal
 from suite.results.record import Record, failed
-from suite.results.seal import with_seal
 from suite.results.store import Store
 from suite.tuning.document import save_tuning
 from tests.leaderboard.sample_bundles import packed

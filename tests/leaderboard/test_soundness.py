@@ -7,7 +7,7 @@ import pytest
 from leaderboard import submission
 from leaderboard.checks import check
 from leaderboard.submission import read_bundle
-from suite.config import key_of
+from suite.experiments.trial_config import key_of
 from tests.leaderboard.sample_bundles import content, errors, forged, packed, sample
 
 UNSOUND = {

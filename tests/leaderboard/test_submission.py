@@ -10,7 +10,7 @@ import pytest
 from leaderboard import submission
 from leaderboard.checks import check, compare_rerun
 from leaderboard.submission import Bundle, Header, read_bundle, read_folder, write_bundle
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.results.record import Record
 from suite.results.store import Store
 from tests.leaderboard.sample_bundles import (
@@ -274,7 +274,7 @@ def sent(resonance, place):
 
 
 def test_zeros_layers_and_operations_are_recomputed_from_the_configuration(sent):
-    from suite.training.recheck import recompute
+    from suite.training.verify_record import recompute
 
     assert recompute(sent).problems == []
     layers = [layer.model_dump() for layer in sent.layers]

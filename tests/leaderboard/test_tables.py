@@ -3,14 +3,14 @@ import io
 import polars as pl
 import pytest
 
-from leaderboard.contest import contest
 from leaderboard.data import page_data
 from leaderboard.figures import ALL, FIGURES
 from leaderboard.frames import csv_text, summary_frame, trial_frame
-from leaderboard.glance import marks
+from leaderboard.pooled_scores import contest
+from leaderboard.summary_table import marks
 from leaderboard.tables import Board, Cell, build_boards
-from suite import registry
-from suite.errors import TrialFailed
+from suite.core.errors import TrialFailed
+from suite.experiments import registry
 from suite.results.record import Record, failed
 from tests.sample_records import done, make_trial
 

@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 import torch
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import Interrupted, InvalidInput
+from suite.core.errors import Interrupted, InvalidInput
+from suite.experiments import registry
+from suite.experiments.study import load_study
+from suite.experiments.trial_config import Trial
 from suite.reproduce.set_2019 import train
 from suite.reproduce.set_2019_network import DenseLayer, Descent, Network, SparseLayer
-from suite.study import load_study
 from suite.training.trial import Outcome
 from tasks.build import make_model
 from tasks.pipeline import load_data

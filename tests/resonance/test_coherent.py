@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.resonance.coherent import Coherent
 from tests.baselines.test_rules import by, indices
 from tests.helpers import OPTIMIZERS, conv_net, fit, make

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
 from tests.helpers import make
 

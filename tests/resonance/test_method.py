@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from suite import registry
-from suite.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.experiments import registry
 from suite.resonance.method import Resonance
-from suite.resonance.timetable import Timetable
+from suite.resonance.schedule import Timetable
 from suite.sparsity.plan import Plan
 from tests.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
 

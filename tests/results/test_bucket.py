@@ -11,11 +11,11 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from suite.errors import InvalidInput
-from suite.results.bucket import Bucket
-from suite.results.compact import INDEX, compact
+from suite.core.errors import InvalidInput
 from suite.results.merge import merge
-from suite.results.place import StoreUnusable
+from suite.results.record_index import INDEX, compact
+from suite.results.remote_store import Bucket
+from suite.results.storage_backend import StoreUnusable
 from suite.results.store import Store
 from suite.results.verify import verify
 from tests.sample_records import done, make_trial
@@ -210,7 +210,7 @@ def test_what_was_replaced_is_removed_a_day_later_and_not_before(store, monkeypa
     store.write(KEY, files("new", companions=1))
     assert [f.kind for f in verify(store).findings] == ["leftover", "leftover"]
     assert compact(store.place).cleared == 0
-    import suite.results.bucket as module
+    import suite.results.remote_store as module
 
     monkeypatch.setattr(module, "AGE", -module.AGE)  # as if a day had passed
     assert compact(store.place).cleared == 2

@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from suite.errors import InvalidInput, TrialFailed
-from suite.results.compact import INDEX, compact
+from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.merge import merge
 from suite.results.record import Record, failed
+from suite.results.record_index import INDEX, compact
 from suite.results.store import Store
 from suite.results.verify import verify
 from tests.sample_records import done, make_trial

@@ -2,11 +2,11 @@
 
 import pytest
 
-from suite.errors import InvalidInput
-from suite.results.documents import documents, load_document, save_document
-from suite.results.evaluation import Evaluation, load_evaluations, save_evaluation
+from suite.core.errors import InvalidInput
 from suite.results.merge import merge
+from suite.results.metadata_store import documents, load_document, save_document
 from suite.results.store import Store
+from suite.results.stored_evaluation import Evaluation, load_evaluations, save_evaluation
 from suite.results.verify import verify
 from tests.sample_records import done, make_trial
 

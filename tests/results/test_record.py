@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from suite.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.record import SCHEMA_VERSION, Record, failed
 from tests.sample_records import done, make_trial
 

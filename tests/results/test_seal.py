@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.results.record import SCHEMA_VERSION, Record, Unreadable, seal_files
 from suite.results.store import Store
 from tests.sample_records import done, make_trial

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.results.record import seal_files
 from suite.results.store import Store, StoreUnusable
 from tests.sample_records import done, make_trial

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from suite.sparsity.columns import ColumnLinear, lay_out
-from suite.sparsity.csr import SparseLinear
 from suite.sparsity.plan import Plan
-from suite.sparsity.storage import Execution
+from suite.sparsity.storage.column_linear import ColumnLinear, lay_out
+from suite.sparsity.storage.csr import SparseLinear
+from suite.sparsity.storage.execution import Execution
 from tests.helpers import attach, make
 
 

@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite import sparsify
-from suite.errors import Interrupted, InvalidInput
-from suite.sparsity.csr import SparseLinear
+from suite.core.errors import Interrupted, InvalidInput
 from suite.sparsity.layers import find_prunable
 from suite.sparsity.plan import Plan
-from suite.sparsity.storage import Execution, break_even
+from suite.sparsity.storage.csr import SparseLinear
+from suite.sparsity.storage.execution import Execution, break_even
 from suite.training.checkpoint import Saver
 from suite.training.trial import prepare, run_trial
 from tests.helpers import ONE_ROUND, OPTIMIZERS, attach, batch_of, digits, make, trial
@@ -151,7 +151,7 @@ def test_only_values_gradients_and_state_of_the_connected_weights_are_stored():
 
 
 def test_a_layer_switches_where_its_density_falls_to_the_break_even(monkeypatch):
-    monkeypatch.setattr("suite.sparsity.storage.BREAK_EVEN", {0: 0.4})
+    monkeypatch.setattr("suite.sparsity.storage.execution.BREAK_EVEN", {0: 0.4})
     model, optimizer, sparsifier = attached("magnitude", "auto")
     switched: dict[str, float] = {}
     for step in range(STEPS):
@@ -171,7 +171,7 @@ def test_a_layer_switches_where_its_density_falls_to_the_break_even(monkeypatch)
 @pytest.mark.parametrize("method", ["rigl", "magnitude", "snfs", "resonance", "lottery_ticket"])
 @pytest.mark.parametrize("stop", [47, 163])
 def test_going_on_in_fresh_objects_is_bit_identical(method, execution, stop, monkeypatch):
-    monkeypatch.setattr("suite.sparsity.storage.BREAK_EVEN", {0: 0.5})
+    monkeypatch.setattr("suite.sparsity.storage.execution.BREAK_EVEN", {0: 0.5})
     options = {"update_every": 10} if method == "snfs" else {}
     whole = attached(method, execution, "adamw", **options)
     train(*whole)
@@ -286,7 +286,7 @@ def test_several_processes_are_refused_and_fall_back_to_masks_under_auto(tmp_pat
 
 
 def test_a_shared_weight_stays_masked_under_auto(monkeypatch):
-    monkeypatch.setattr("suite.sparsity.storage.BREAK_EVEN", {0: 1.0})
+    monkeypatch.setattr("suite.sparsity.storage.execution.BREAK_EVEN", {0: 1.0})
     model, optimizer, sparsifier = attached("static", "auto", model=Tied().double())
     train(model, optimizer, sparsifier, stop=3)
     assert sparse_layers(model) == ["c"]

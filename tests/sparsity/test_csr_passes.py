@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite import sparsify
-from suite.errors import InvalidInput
-from suite.sparsity.csr import SparseLinear
+from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.storage.csr import SparseLinear
 
 D = torch.float64
 
@@ -241,7 +241,7 @@ class Encoder(nn.Module):
 
 @pytest.mark.parametrize("execution", ["csr", "auto"])
 def test_layers_whose_weights_a_parent_reads_itself_stay_masked(execution, monkeypatch):
-    monkeypatch.setattr("suite.sparsity.storage.BREAK_EVEN", {0: 1.0})
+    monkeypatch.setattr("suite.sparsity.storage.execution.BREAK_EVEN", {0: 1.0})
     model, optimizer, handle = attached(execution, "static", Encoder().double())
     train(model, optimizer, 1, 3)
     assert [n for n, m in model.named_modules() if isinstance(m, SparseLinear)] == ["head"]
@@ -263,7 +263,7 @@ class Mixed(nn.Module):
 
 
 def test_every_layer_is_looked_at_for_its_dtype(monkeypatch):
-    monkeypatch.setattr("suite.sparsity.storage.BREAK_EVEN", {0: 1.0})
+    monkeypatch.setattr("suite.sparsity.storage.execution.BREAK_EVEN", {0: 1.0})
     with pytest.raises(InvalidInput, match="layer 'b': it has operators for .*, not bfloat16"):
         attached("csr", model=Mixed())
     model, optimizer, handle = attached("auto", model=Mixed())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models import resnet50
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import count_zeros, global_zeros, layer_zeros
 from suite.sparsity.flops import ForwardFlops, measure_forward
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.pattern import Pattern
 from suite.sparsity.plan import Plan
 from tests.baselines.test_rules import indices

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.sparsity.layers import find_prunable
 from tests.helpers import ONE_ROUND, OPTIMIZERS, PLAN, SPARSE_METHODS, attach, conv_net, fit, make
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from suite.sparsity.topology import Topology
+from suite.sparsity.storage.topology import Topology
 
 DTYPES = [torch.float32, torch.float64]
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from suite import registry
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
 from tasks.datasets import cifar, folder
 from tasks.datasets.files import fetch, members, verify
 from tests.tasks.samples import cifar_10, cifar_rows, image_folder, picture, tar

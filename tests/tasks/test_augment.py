@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from tasks.augment import Augmentation
 from tasks.batches import MemoryFeed, TextFeed
 from tasks.task import Task

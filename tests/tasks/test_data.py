@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from suite import registry
-from suite.discover import load
-from suite.errors import InvalidInput
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
 from tasks.batches import epoch_order
 from tasks.data import training_examples
 from tasks.datasets.idx import FILES, find, read_idx

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.training.trial import run_trial
 from tasks.datasets import planted, text
 from tasks.datasets.files import locate

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from suite import registry
-from suite.discover import load
-from suite.errors import InvalidInput
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
 from suite.sparsity.flops import measure_forward
 from suite.sparsity.layers import PRUNABLE
 from tasks.build import check_outputs, make_model

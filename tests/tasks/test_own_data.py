@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 import yaml
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from tasks.pipeline import load_arrays
 from tasks.taskfile import read_task_file
 from tests.docs.collector import blocks

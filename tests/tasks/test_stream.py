@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.training.trial import run_trial
 from tasks.pipeline import load_data
 from tasks.stream import random_box

@@ -1,9 +1,9 @@
 import pytest
 
-from suite import registry
-from suite.errors import InvalidInput
-from suite.listing import task_facts
-from suite.training.recipe import learning_rate
+from suite.cli.listing import task_facts
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.training.optimization import learning_rate
 from tasks.task import variant
 
 

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from safetensors.numpy import save
 
-from suite.commands.wandb import IN_A_ROW
-from suite.errors import InvalidInput, TrialFailed
+from suite.cli.wandb import IN_A_ROW
+from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.record import failed
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
@@ -300,7 +300,7 @@ def test_a_trial_is_published_as_it_finishes(resonance, place):
 
 def test_wandb_is_not_imported_until_a_run_is_made():
     code = (
-        "import sys; from suite import cli; import suite.tracking.tracker, suite.execution.runner; "
+        "import sys; from suite.cli import app as cli; import suite.tracking.tracker, suite.execution.runner; "
         "print([m for m in ('wandb', 'torch', 'fsspec', 'polars') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

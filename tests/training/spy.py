@@ -3,7 +3,7 @@
 from typing import Any
 
 import suite.training.loop as loop
-from suite.config import Trial
+from suite.experiments.trial_config import Trial
 from suite.training.trial import run_trial
 
 

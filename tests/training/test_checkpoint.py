@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import suite.training.checkpoint as checkpoint
-from suite import registry
-from suite.config import Trial
-from suite.errors import Interrupted, InvalidInput
+from suite.core.errors import Interrupted, InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.training.checkpoint import Saver
-from suite.training.interval import Interval
-from suite.training.packing import pack, unpack
+from suite.training.checkpoint_interval import Interval
+from suite.training.serialization import pack, unpack
 from suite.training.trial import Outcome, run_trial
 from tests.helpers import SPARSE_METHODS, trial
 

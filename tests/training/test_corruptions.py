@@ -7,7 +7,7 @@ from PIL import Image
 from scipy import fft, ndimage
 from sklearn.datasets import load_sample_image
 
-from suite.training import corruptions as c
+from suite.evaluation import corruptions as c
 
 
 def photographs(channels: int, side: int = 28) -> torch.Tensor:

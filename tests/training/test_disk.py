@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from suite.training.disk import decode, disk_size, encode
+from suite.evaluation.model_size import decode, disk_size, encode
 from tests.helpers import conv_net
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from suite.training.evaluate import calibration_error, evaluate, rounded_accuracy
-from suite.training.recipe import LearningRate
+from suite.evaluation.scores import calibration_error, evaluate, rounded_accuracy
+from suite.training.optimization import LearningRate
 from tasks.data import Split
 
 

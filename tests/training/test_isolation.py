@@ -2,10 +2,10 @@
 
 import pytest
 
-from suite import registry
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution.plan import Overwrite, schedule
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.trial import run_trial
 from tests.helpers import trial
@@ -37,14 +37,14 @@ def build(shape, classes):
 @pytest.fixture
 def declare(tmp_path):
     """Return a function that declares the task anew, as an edited plug-in."""
-    import suite.discover
+    import suite.core.discovery
 
     path = tmp_path / "inplace.py"
 
     def write(width=16, outputs=10, recipe="{'epochs': 2}"):
         text = TASK.replace("{width}", str(width)).replace("{outputs}", str(outputs))
         path.write_text(text.replace("{recipe}", recipe))
-        suite.discover._loaded_files.pop(str(path), None)
+        suite.core.discovery._loaded_files.pop(str(path), None)
         registry.use_plugins([str(path)])
 
     yield write

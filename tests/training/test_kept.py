@@ -6,12 +6,12 @@ import pytest
 from safetensors.torch import load, save
 
 from leaderboard.pages.inspection import inspect
-from suite import registry
-from suite.errors import InvalidInput
-from suite.results.evaluation import load_evaluations, save_evaluation
-from suite.training import latency
-from suite.training.kept import evaluate_kept
-from suite.training.measure import CORRUPTED, PGD
+from suite.core.errors import InvalidInput
+from suite.evaluation import latency
+from suite.evaluation.measure import CORRUPTED, PGD
+from suite.experiments import registry
+from suite.results.stored_evaluation import load_evaluations, save_evaluation
+from suite.training.stored_model import evaluate_kept
 from suite.training.trial import run_trial
 from tests.helpers import trial
 

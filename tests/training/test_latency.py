@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from suite.training import latency
-from suite.training.latency import (
+from suite.evaluation import latency
+from suite.evaluation.latency import (
     is_two_four,
     measure_latency,
     why_not_two_four,

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from suite import registry
+from suite.evaluation.measure import CORRUPTED, FGSM, PGD, measure
+from suite.evaluation.model_size import disk_size
+from suite.evaluation.robustness import corruption_accuracy, pixel_space
+from suite.experiments import registry
 from suite.results.metrics import METRICS, Metric, rows
-from suite.training.disk import disk_size
-from suite.training.measure import CORRUPTED, FGSM, PGD, measure
-from suite.training.robustness import corruption_accuracy, pixel_space
 from suite.training.trial import digests, run_trial
 from tasks.data import Split
 from tests.helpers import conv_net, digits, trial

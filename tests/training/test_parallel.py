@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from safetensors.torch import load
 
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.trial import run_trial
 from tests.helpers import trial

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite import registry
-from suite.seeds import derive_seed
-from suite.training import corruptions
-from suite.training.robustness import (
+from suite.core.seeds import derive_seed
+from suite.evaluation import corruptions
+from suite.evaluation.robustness import (
     EPSILON,
     Pixels,
     batch_size,
@@ -20,6 +19,7 @@ from suite.training.robustness import (
     pgd_accuracy,
     pixel_space,
 )
+from suite.experiments import registry
 from tasks.data import Split
 from tests.helpers import batch_of, conv_net, digits
 

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load
 
 import suite.training.rounds
-from suite import registry
-from suite.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.experiments import registry
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.trial import make_model, make_plan, run_trial
 from tests.helpers import SPARSE_METHODS, trial
@@ -86,7 +86,7 @@ def test_what_is_evaluated_is_what_is_kept():
     model.load_state_dict(
         {n.removeprefix("model/"): v for n, v in kept.items() if n.startswith("model/")}
     )
-    from suite.training.evaluate import evaluate
+    from suite.evaluation.scores import evaluate
     from tasks.pipeline import load_data
 
     data = load_data(registry.datasets()["digits"], 0.1, torch.device("cpu"))

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from suite.evaluation import dead_units as units
+from suite.evaluation.dead_units import Units, dead_units
 from suite.sparsity.layers import PRUNABLE
-from suite.training import units
-from suite.training.units import Units, dead_units
 from tasks.models.resnet import resnet
 from tests.helpers import conv_net, digits
 

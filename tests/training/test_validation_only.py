@@ -3,8 +3,8 @@
 import pytest
 
 from leaderboard.tables import build_boards
-from suite.config import Trial
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
+from suite.experiments.trial_config import Trial
 from suite.training import trial as training
 from tests.helpers import trial
 

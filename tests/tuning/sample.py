@@ -4,7 +4,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from suite import registry
+from suite.experiments import registry
 from suite.tuning.document import SEEDS_FROM, Dimension, Settings, Tried, Tuned, Tuning
 from suite.tuning.sampling import Past, Proposal, propose
 from suite.tuning.space import default_point, spaces_of

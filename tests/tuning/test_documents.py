@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from leaderboard.charts.tuning import tuning_charts
-from suite.errors import InvalidInput
-from suite.results.documents import save_document
+from suite.core.errors import InvalidInput
+from suite.results.metadata_store import save_document
 from suite.tuning.document import Final, PastWinner, load_tuning, save_tuning, tunings
 from tests.tuning.sample import settings, tuning
 

@@ -4,8 +4,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from suite.errors import InvalidInput
-from suite.redact import redact
+from suite.core.errors import InvalidInput
+from suite.core.redact import redact
 from suite.tuning import ledger as module
 from suite.tuning.document import Dimension
 from suite.tuning.ledger import Ledger, open_storage

@@ -3,9 +3,9 @@
 import pytest
 from optuna.trial import TrialState
 
-from suite import registry
-from suite.errors import InvalidInput
+from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineOptions
+from suite.experiments import registry
 from suite.results.store import Store
 from suite.sparsity.distribution import count_zeros
 from suite.training.trial import make_sparsifier, prepare

@@ -33,7 +33,7 @@ def start(storage: str, folder: Path, log: Path) -> subprocess.Popen[bytes]:
         "tune rigl --task digits/mlp --name shared --seeds 1 --recipe epochs=2 --final-seeds 1 "
         f"--engine inline --workers 1 --budget {BUDGET}"
     )
-    code = "from suite.cli import main; main()"
+    code = "from suite.cli.app import main; main()"
     with log.open("wb") as file:
         return subprocess.Popen(
             [sys.executable, "-c", code, *words.split(), "--storage", storage],

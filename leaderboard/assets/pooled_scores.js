@@ -1,0 +1,62 @@
+/* Who competes, and on what: `resonanceContest`, to the same scores as leaderboard/pooled_scores.py.
+ *
+ * Boards are made again from the content of the page (leaderboard/data.py says what it holds): a
+ * board is {title, dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}: places in
+ * the list of trials, and their scores by seed. Without a finished trial a cell is null.
+ */
+"use strict";
+
+const resonanceContest = (() => {
+  const { mean } = resonanceStatistics;
+  const made = new WeakMap();
+
+  /** The boards of a page, made once. */
+  function boards(data) {
+    if (!made.has(data)) made.set(data, makeBoards(data));
+    return made.get(data);
+  }
+
+  function makeBoards({ tasks, entries, trials, score }) {
+    const cells = tasks.map(() => entries.map(() => new Map()));
+    trials.key.forEach((_, i) => {
+      const bySparsity = cells[trials.task[i]][trials.entry[i]], sparsity = trials.sparsity[i];
+      if (!bySparsity.has(sparsity)) bySparsity.set(sparsity, { runs: [], scores: new Map() });
+      const cell = bySparsity.get(sparsity);
+      cell.runs.push(i);
+      cell.scores.set(trials.seed[i], trials.values[score][i]);
+    });
+    return tasks.map(({ title, dense, sparsities }, task) => ({
+      title, dense, sparsities,
+      rows: entries.map((entry, place) => [entry, sparsities.map((sparsity) =>
+        cells[task][place].get(entry.dense ? null : sparsity) ?? null)]),
+    }));
+  }
+
+  /** Map label → Map task → Map seed → score, of entries named by label; null stands for all. */
+  function contest(boards, labels = null, sparsities = null) {
+    const scores = new Map();
+    for (const board of boards) {
+      const places = board.sparsities.flatMap((sparsity, place) =>
+        (sparsities === null || sparsities.includes(sparsity) ? [place] : []));
+      for (const [entry, cells] of places.length ? board.rows : []) {
+        if (labels !== null && !labels.has(entry.label)) continue;
+        const found = bySeed(places.map((place) => cells[place]));
+        if (!found.size) continue;
+        if (!scores.has(entry.label)) scores.set(entry.label, new Map());
+        scores.get(entry.label).set(board.title, found);
+      }
+    }
+    return scores;
+  }
+
+  /** Map seed → mean over the cells, for the seeds that all of them have. */
+  function bySeed(cells) {
+    if (cells.includes(null)) return new Map();
+    const [first, ...rest] = cells;
+    const seeds = [...first.scores.keys()].filter((seed) =>
+      rest.every((cell) => cell.scores.has(seed))).sort((one, other) => one - other);
+    return new Map(seeds.map((seed) => [seed, mean(cells.map((cell) => cell.scores.get(seed)))]));
+  }
+
+  return { boards, contest };
+})();

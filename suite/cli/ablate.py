@@ -1,0 +1,201 @@
+"""`resonance ablate`: vary a method's settings, and compare each level with the default."""
+
+import hashlib
+import math
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from suite.cli.options import (
+    DEFAULT_STORE,
+    AddressOption,
+    EngineOption,
+    JsonOption,
+    RecipeOption,
+    StoreOption,
+    WorkersOption,
+    levels,
+    settings,
+)
+from suite.core.console import complain, print_json, print_table, say
+from suite.core.declarations import unknown
+from suite.core.errors import InvalidInput
+from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.plan import Overwrite
+from suite.experiments import registry
+from suite.experiments.study import Study, load_study, shipped_studies
+from suite.results.ablation_design import Ablation, Setting, ablation_of, label, save
+from suite.results.store import Store
+
+
+def ablate(
+    name: Annotated[
+        str, typer.Argument(metavar="METHOD|STUDY", help="A method, or a study that varies one.")
+    ],
+    task: Annotated[
+        list[str] | None, typer.Option(help="Of a method: a task (may be repeated).")
+    ] = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option("--sparsity", "-s", help="Share of zeros in [0, 1); 0.9 if not given."),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=V,V,…", help="A hyperparameter and its levels."),
+    ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="All combinations, not one factor at a time.")
+    ] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0, 1, …; 5 if not given.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter of all trials."),
+    ] = None,
+    recipe: RecipeOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    workers: WorkersOption = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run nothing; show the plan and what the store has.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Vary a method's settings and compare each level with the default, paired on seeds.
+
+    What the store has is not run again (`resonance study` has more options for running). The
+    result is a table here, and a page of the leaderboard.
+    """
+    given = {"--task": task, "-s": sparsity, "--vary": vary, "--grid": grid, "--seeds": seeds,
+             "--set": set_, "--recipe": recipe}  # fmt: skip
+    if name in registry.methods():
+        entry = {"name": name, "set": settings(set_, "--set"), "vary": levels(vary, "--vary"),
+                 "grid": grid}  # fmt: skip
+        study = _study(entry, task or [], sparsity, seeds or 5, settings(recipe, "--recipe"))
+    else:
+        known = [method.name for method in registry.methods()] + shipped_studies()
+        if name not in known and not name.endswith((".yaml", ".yml")):
+            what = "method or study"
+            raise InvalidInput(unknown(what, name, known, see="list methods", declared=True))
+        options = [option for option, value in given.items() if value]
+        study = load_study(name)
+        if options:
+            raise InvalidInput(
+                f"{', '.join(options)}: study {name} says this itself; leave it out, or name a "
+                "method"
+            )
+    run_ablation(study, Store(store), EngineOptions(engine, workers, address),
+                 dry_run=dry_run, json=json)  # fmt: skip
+
+
+def run_ablation(
+    study: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
+) -> None:
+    """Run an ablation, keep its design in the store, and print what came out.
+
+    Raises:
+        InvalidInput: the study varies nothing or cannot be run; nothing has been written.
+        typer.Exit: a trial has failed.
+    """
+    from leaderboard.ablation import figures_of
+    from suite.execution.command import run_study
+
+    ablation = ablation_of(study)
+    for note in twins(study, ablation):
+        complain(f"note: {note}")
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        failures = run_study(study, store, Overwrite.FAILED, options, dry_run=dry_run)
+    if not dry_run:
+        save(store, ablation)
+    figures = figures_of(ablation, store.read)
+    if json:
+        designs = [_finite(asdict(one)) for one in figures]
+        print_json({"name": ablation.name, "designs": designs})
+    else:
+        from leaderboard.ablation_text import tables
+
+        for title, columns, rows in tables(figures):
+            say("")
+            print_table(title, columns, rows)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _study(
+    entry: dict[str, Any],
+    tasks: Sequence[str],
+    sparsities: Sequence[float] | None,
+    seeds: int,
+    recipe: dict[str, object],
+) -> Study:
+    method = registry.methods()[entry["name"]]
+    if not tasks:
+        raise InvalidInput(f"ablate {method.name}: give a --task (`resonance list tasks`)")
+    if not entry["vary"]:
+        raise InvalidInput(
+            f"ablate {method.name}: give --vary NAME=VALUE,VALUE,… (`resonance info {method.name}` "
+            "shows what there is)"
+        )
+    words = " and ".join(entry["vary"])
+    content = {
+        "question": f"How does {method.name} depend on {words}?",
+        "tasks": list(tasks),
+        "methods": [entry],
+        "sparsities": [] if method.dense else list(sparsities or [0.9]),
+        "seeds": seeds,
+        "recipe": recipe,
+        "controls_left_out": "an ablation compares the method with itself",
+    }
+    return Study.make(name=_name(method.name, entry["vary"], content), **content)
+
+
+def _name(method: str, vary: dict[str, Any], content: dict[str, Any]) -> str:
+    """Return a name that another ablation of the same factors does not have."""
+    words = re.sub(r"[^a-z0-9_-]", "-", "-".join(["ablate", method, *vary]).lower())
+    return f"{words[:80]}-{hashlib.sha256(repr(content).encode(errors='replace')).hexdigest()[:6]}"
+
+
+def _finite(content: Any) -> Any:
+    """Return data without infinite numbers, which JSON has no word for (an effect size's)."""
+    if isinstance(content, dict):
+        return {name: _finite(part) for name, part in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(part) for part in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def twins(study: Study, ablation: Ablation) -> list[str]:
+    """Return a line for each cell of a design whose trials will do what an earlier one's do.
+
+    Raises:
+        InvalidInput: a cell's options do not fit the training.
+    """
+    from suite.training.canonical_config import effect
+
+    trials = {trial.key: trial for trial in study.trials()}
+    found = []
+    for design in ablation.designs:
+        seen: dict[str, Setting] = {}
+        for cell in design.cells:
+            try:
+                text = effect(trials[next(iter(cell.trials.values()))])
+            except InvalidInput:
+                raise
+            except (Exception, SystemExit):  # a plug-in's: it will end its trial, and be told there
+                continue
+            earlier = seen.setdefault(text, cell)
+            if earlier is not cell:
+                apart = [n for n, level in cell.levels.items() if level != earlier.levels[n]]
+                one, other = (label({n: c.levels[n] for n in apart}) for c in (cell, earlier))
+                alike = label({n: v for n, v in cell.levels.items() if n not in apart})
+                found.append(
+                    f"{one} does what {other} does on {design.task}"
+                    + (f" with {alike}" if alike else "")
+                    + ": their results will be equal"
+                )
+    return found

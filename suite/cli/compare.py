@@ -1,0 +1,65 @@
+"""`resonance compare`: two methods on the same seeds, in numbers and in words."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.core.console import print_json, print_table, say
+from suite.results.store import Store
+
+if TYPE_CHECKING:
+    from leaderboard.statistics import Comparison
+
+
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A method, METHOD:SETTINGS or METHOD:tuned.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="The method to compare it with.")],
+    task: Annotated[str | None, typer.Option(help="One task only.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """Compare two methods on the seeds they share: difference, interval, p, effect, verdict.
+
+    Cells are compared by a paired t-test, p-values corrected for their number (Holm); all cells
+    together by a sign-flip test. Differences are in points of test accuracy.
+    """
+    from leaderboard.compare import compare_entries
+    from leaderboard.tables import build_boards
+    from suite.tuning.document import tuned_runs, tunings
+
+    results = Store(store)
+    records, damaged = results.readable()
+    boards, _ = build_boards(records, tuned_runs(tunings(results)))
+    report = compare_entries(boards, first, second, task)
+    if json:
+        print_json(asdict(report))
+        return
+    columns = ["task", "s", "n", "A − B", "95 % interval", "p (Holm)", "effect", "verdict"]
+    rows = []
+    for line in report.lines:
+        row = [line.task, f"{line.sparsity:g}", *_numbers(line.comparison, line.p), line.verdict]
+        rows.append(row)
+    if report.overall is not None:
+        rows.append(["all", "", *_numbers(report.overall, report.overall.p), report.verdict])
+    print_table(f"A = {report.first}, B = {report.second}", columns, rows)
+    left = sum(line.comparison.unpaired for line in report.lines)
+    if left:
+        say(f"without a partner of the same seed, and not used: {left} of the trials")
+    for one in damaged:
+        say(f"left out: {one.key}: {one.reason}")
+
+
+def _numbers(found: "Comparison", p: float | None) -> list[str]:
+    difference, effect = found.difference, found.effect
+    low, high = (None, None) if difference is None else (difference.low, difference.high)
+    return [
+        str(found.n),
+        "" if difference is None else f"{100 * difference.mean:+.2f}",
+        "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}",
+        "" if p is None else f"{p:.3g}",
+        "" if effect is None else f"{effect:.2f}",
+    ]

@@ -1,0 +1,30 @@
+"""`resonance doctor`: what is there, what is missing, what to do."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.core.console import print_json, print_table, say
+
+
+def doctor(
+    store: StoreOption = DEFAULT_STORE,
+    offline: Annotated[bool, typer.Option("--offline", help="Connect to nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Look at Python, torch, devices, data, the store, W&B, Ray and Slurm; say what to do."""
+    from suite.cli.health_checks import examine
+
+    found = list(examine(store, network=not offline))
+    broken = [finding for finding in found if finding.state == "broken"]
+    if json:
+        print_json([asdict(finding) for finding in found])
+    else:
+        columns = ["", "what", "found", "what to do"]
+        print_table("", columns, [[f.state, f.what, f.found, f.remedy] for f in found])
+        missing = sum(finding.state == "missing" for finding in found)
+        say(f"{len(broken)} broken, {missing} missing that not every study needs")
+    if broken:
+        raise typer.Exit(1)

@@ -1,0 +1,50 @@
+"""`resonance evaluate`: measure the kept weights of finished trials, latency and PGD included."""
+
+from typing import Annotated
+
+import typer
+
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.core.console import print_json, print_table, progress_bar, say
+from suite.results.metrics import rows
+from suite.results.store import Store
+from suite.results.stored_evaluation import save_evaluation
+
+
+def evaluate(
+    trials: Annotated[
+        list[str], typer.Argument(metavar="TRIAL…", help="Keys of trials, or how they begin.")
+    ],
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; where the trial ran if not given.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; as many as the trial had if not given.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    json: JsonOption = False,
+) -> None:
+    """Measure finished trials' weights: all metrics, PGD and latency, one trial after the other.
+
+    The result stands beside the record, on `resonance inspect`'s page, and changes neither the
+    record nor its key. Latency wants a machine that does nothing else.
+    """
+    from leaderboard.pages.inspection import find_trial
+    from suite.training.stored_model import evaluate_kept
+
+    results = Store(store)
+    records = [find_trial(results, name) for name in trials]
+    found = []
+    with progress_bar("evaluating", len(records)) as bar:
+        for record in records:
+            evaluation = evaluate_kept(results, record, device, threads)
+            save_evaluation(results, evaluation)
+            found.append(evaluation)
+            bar.advance()
+    if json:
+        print_json([evaluation.model_dump() for evaluation in found])
+        return
+    for evaluation in found:
+        say(f"{evaluation.key} device={evaluation.device} threads={evaluation.threads}")
+        values = evaluation.metrics | evaluation.latency
+        print_table("", ["metric", "value"], [list(row) for row in rows(values, evaluation.absent)])

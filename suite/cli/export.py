@@ -1,0 +1,40 @@
+"""`resonance export`: a finished trial's network as a file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from suite.cli.options import DEFAULT_STORE, StoreOption
+from suite.core.console import say
+from suite.results.store import Store
+
+
+def export(
+    trial: Annotated[str, typer.Argument(help="A trial's key, or how it begins.")],
+    to: Annotated[
+        Literal["safetensors", "onnx", "compact"],
+        typer.Option(help="Weights and masks, ONNX, or a smaller network without dead units."),
+    ] = "safetensors",
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; KEY.safetensors or the like if not given.")
+    ] = None,
+) -> None:
+    """Write a finished trial's network to a file, checked to compute what the trial's does.
+
+    A compact file is read back by `suite.export.files.load_exported`.
+    """
+    from leaderboard.pages.inspection import find_trial
+    from suite.export.files import Format
+    from suite.export.files import export as write
+
+    results = Store(store)
+    record = find_trial(results, trial)
+    ending = {"onnx": ".onnx", "compact": ".compact.safetensors"}.get(to, ".safetensors")
+    written = write(results, record, Format(to), out or Path(f"{record.key}{ending}"))
+    before, after = written.parameters
+    say(f"{written.path}: {after:,} parameters")
+    if to == "compact":
+        say(f"  {before - after:,} of {before:,} were those of dead units")
+        say(f"  outputs agree to {written.error:.1g} of the largest")

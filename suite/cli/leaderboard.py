@@ -1,0 +1,197 @@
+"""`resonance leaderboard`: build the site, serve it, check what somebody sends."""
+
+import random
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.cli.submit import check_bundle, report
+from suite.cli.wandb import ProjectOption
+from suite.core.console import complain, print_json, print_table, progress_bar, say
+from suite.core.errors import InvalidInput
+from suite.core.redact import redact
+from suite.experiments.trial_config import Trial
+from suite.results.record import Record
+from suite.results.store import Store
+from suite.tracking.wandb import PROJECT, Mode, Settings, publish_tables
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from leaderboard.site import Built
+
+app = typer.Typer(help="Build, serve and check leaderboards made from records.",
+                  no_args_is_help=True)  # fmt: skip
+
+OutOption = Annotated[Path, typer.Option(help="Folder to write the leaderboard to.")]
+DEFAULT_OUT = Path("site")
+
+
+@app.command()
+def build(
+    store: StoreOption = DEFAULT_STORE,
+    out: OutOption = DEFAULT_OUT,
+    markdown: Annotated[
+        Path | None, typer.Option(help="A file whose marked part receives the tables as well.")
+    ] = None,
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A file of records, or a folder of such, to show beside them."),
+    ] = None,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="The project's own results in place of a store's.")
+    ] = False,
+    wandb: Annotated[
+        Mode, typer.Option(envvar="RESONANCE_WANDB", help="Publish the tables to W&B as well.")
+    ] = Mode.OFF,
+    project: ProjectOption = PROJECT,
+) -> None:
+    """Build the leaderboard: pages, tables and charts, from the records in a store."""
+    from leaderboard.markdown import row_texts
+    from leaderboard.submission import SHIPPED
+
+    settings = Settings(mode=wandb, project=project, folder=str(out))
+    bundles = [*(bundle or ()), *(SHIPPED if shipped else ())]
+    built = _build([] if shipped else Store(store), out, markdown, bundles)
+    for board in built.boards:
+        say("")
+        columns = ["method", *(f"s={sparsity:g}" for sparsity in board.sparsities)]
+        rows = [[entry.label, *row_texts(board, entry, cells)] for entry, cells in board.rows]
+        print_table(f"{board.title}: test accuracy in %", columns, rows)
+    say("")
+    for record in built.excluded:
+        say(f"left out: {record.trial} ({record.key}): {record.reason}")
+    say(f"Leaderboard: {built.page}")
+    if wandb is not Mode.OFF:
+        _publish(built.tables, settings)
+
+
+def _publish(tables: Mapping[str, "pl.DataFrame"], settings: Settings) -> None:
+    try:
+        say(f"W&B: {publish_tables(tables, settings)}")
+    except (Exception, SystemExit) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        complain(f"the tables are not published: {redact(text)}")
+        raise typer.Exit(1) from None
+
+
+def _build(
+    source: Store | list[Record],
+    out: Path,
+    markdown: Path | None = None,
+    bundles: Sequence[Path] = (),
+) -> "Built":
+    from leaderboard.site import build as build_site
+
+    return build_site(source, out, markdown, workers=2, bundles=bundles)
+
+
+@app.command()
+def serve(
+    store: StoreOption = DEFAULT_STORE,
+    out: OutOption = DEFAULT_OUT,
+    port: Annotated[int, typer.Option(help="Where it answers; 0 for any that is free.")] = 8000,
+) -> None:
+    """Build the leaderboard and show it to browsers on this machine, until Ctrl-C.
+
+    It is built again whenever records change.
+    """
+    from leaderboard.serve import Server
+    from leaderboard.serve import serve as answer
+
+    results = Store(store)
+    server = Server(out, port)
+    stamps = results.place.stamps
+    try:
+        seen = stamps()
+        _build(results, out)
+    except BaseException:
+        server.server_close()
+        raise
+
+    def again() -> None:
+        _build(results, out)
+        say("records have changed: built again")
+
+    say(f"Leaderboard: {server.url} (Ctrl-C ends it)")
+    try:
+        answer(server, stamps, again, seen, threading.Event(), lambda error: complain(str(error)))
+    except KeyboardInterrupt:
+        say("ended")
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `resonance submit` wrote.")],
+    rerun: Annotated[
+        str | None,
+        typer.Option(metavar="KEY|any", help="Run this trial again here, or any, and compare."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides which trial `--rerun any` takes.")] = 0,
+    json: JsonOption = False,
+) -> None:
+    """Check a submission: hashes, exact zeros, FLOPs, seeds, budget, revisions, metrics.
+
+    One line per finding; exit code 1 if one is an error.
+    """
+    from leaderboard.checks import compare_rerun
+    from leaderboard.submission import read_bundle
+
+    bundle = read_bundle(file)
+    record = None if rerun is None else _one_of(bundle.records, rerun, seed)
+    findings = check_bundle(bundle)
+    if record is not None:
+        findings += compare_rerun(record, _run_again(record))
+    if json:
+        print_json({
+            "file": str(file), "header": bundle.header.model_dump(),
+            "records": len(bundle.records), "findings": [asdict(f) for f in findings],
+        })  # fmt: skip
+        wrong = any(finding.severity == "error" for finding in findings)
+    else:
+        say(f"{file}: {len(bundle.records)} records of {bundle.header.name}")
+        wrong = report(findings)
+        if not wrong:
+            warnings = sum(finding.severity == "warning" for finding in findings)
+            said = f"{warnings} warning{'s' * (warnings > 1)}"
+            say(f"no error; {said}" if warnings else "nothing is wrong")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _one_of(records: list[Record], key: str, seed: int) -> Record:
+    """Return the record whose key begins so, or one that the seed chooses."""
+    found = [r for r in records if key == "any" or (key and r.key.startswith(key))]
+    if key == "any":
+        done = [r for r in found if r.status == "done"]
+        found = [random.Random(seed).choice(done)] if done else []
+    if len(found) != 1:
+        raise InvalidInput(
+            f"--rerun {key}: {len(found)} trials of the file are called so; give the whole key of "
+            "one, or any"
+        )
+    Trial.make(**found[0].trial)
+    return found[0]
+
+
+def _run_again(record: Record) -> Record:
+    """Run a record's trial through the usual runner, into a store that is then removed."""
+    from suite.execution.plan import preflight
+    from suite.execution.runner import execute
+    from suite.training.trial import total_steps
+
+    trial = Trial.make(**record.trial)
+    preflight([trial])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        progress_bar(trial.describe(), total_steps(trial)) as bar,
+    ):
+        store = Store(folder)
+        store.prepare()
+        return execute(trial, store, bar.advance, "off")

@@ -1,0 +1,92 @@
+"""`resonance reproduce`: a published table, run again and set beside what was published."""
+
+import sys
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suite.cli.options import (
+    DEFAULT_STORE,
+    AddressOption,
+    EngineOption,
+    JsonOption,
+    StoreOption,
+    WorkersOption,
+)
+from suite.core.console import print_json, print_table, say
+from suite.core.errors import InvalidInput
+from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.plan import Overwrite
+from suite.results.store import Store
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="See `resonance list tables`.")],
+    published_only: Annotated[
+        bool, typer.Option("--published-only", help="Show what was published; run nothing.")
+    ] = False,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="Compare with the runs that are shipped; run nothing.")
+    ] = False,
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[
+        Path, typer.Option(help="Folder to write the table to: Markdown, LaTeX and HTML.")
+    ] = Path("tables"),
+    workers: WorkersOption = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run nothing; compare with what the store has.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Reproduce a published table: run its study, and show both side by side.
+
+    What the store has is not run again (`resonance study` has more options for running).
+    """
+    from leaderboard.pages.reproduction import cells, columns, make_folder, rule, write
+    from leaderboard.papers import table as find_table
+    from leaderboard.reproduction import ShippedTrials, Trials, table_lines
+
+    if shipped and (published_only or dry_run):
+        raise InvalidInput("--shipped runs nothing: leave out --published-only and --dry-run")
+    table = find_table(name)
+    make_folder(out)
+    study = table.load_study()
+    failures = 0
+    if published_only:
+        lines = table_lines(table, None)
+    else:
+        from suite.reproduce.flops import inference_ratio
+
+        results: Trials = ShippedTrials() if shipped else Store(store)
+        if study is not None and isinstance(results, Store):
+            from suite.execution.command import run_study
+
+            options = EngineOptions(engine, workers, address)
+            with redirect_stdout(sys.stderr) if json else nullcontext():
+                failures = run_study(study, results, Overwrite.FAILED, options, dry_run=dry_run)
+        lines = table_lines(
+            table,
+            results,
+            lambda what, sparsity: inference_ratio(
+                what.task, sparsity, what.distribution, what.dense
+            ),
+        )
+    written = write(table, lines, out)
+    if json:
+        print_json([
+            asdict(x) | {"mean": x.mean, "std": x.std, "difference": x.difference,
+                         "within": x.within} for x in lines
+        ])  # fmt: skip
+    else:
+        print_table(table.title, columns(table), [cells(table, line) for line in lines])
+        say(f"{rule(table)}. {table.note}".strip())
+        if table.needs:
+            say(f"running it needs {table.needs}")
+        say(f"Table: {', '.join(map(str, written))}")
+    if failures:
+        raise typer.Exit(1)

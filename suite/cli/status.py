@@ -1,0 +1,118 @@
+"""`resonance status`: what a store holds, how far a study is, what failed."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from time import sleep
+from typing import Annotated, Any
+
+import typer
+
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.core.console import live, print_json, say
+from suite.experiments.study import load_study
+from suite.results.record import Record
+from suite.results.store import Damaged, Store
+
+SHOWN = 20
+"""Failures that a watching terminal shows; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the records of a store, or of a study in it, say."""
+
+    what: str
+    done: int
+    failures: list[Record]
+    missing: int | None
+    damaged: list[Damaged] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of the study is left to run; a store alone is never over."""
+        return self.missing == 0
+
+    def lines(self, most: int | None = None) -> Iterator[str]:
+        """Yield one line for the whole, and one for each failure (at most `most` of them)."""
+        yield (
+            f"{self.what}: {self.done} done, {len(self.failures)} failed"
+            + (f", {self.missing} to run" if self.missing is not None else "")
+            + (f", {len(self.damaged)} damaged" if self.damaged else "")
+        )
+        for record in self.failures[:most]:
+            assert record.error is not None
+            trial = record.trial
+            yield (
+                f"  {record.key} {trial['task']} {trial['method']} s={trial['sparsity']:g} "
+                f"seed={trial['seed']}: {record.error['message']}"
+            )
+        if most is not None and len(self.failures) > most:
+            yield f"  and {len(self.failures) - most} more (`resonance status` lists them)"
+        for one in self.damaged[:most]:
+            yield f"  {one.key}: {one.reason}"
+
+    def data(self, store: str) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "store": store, "done": self.done, "failed": len(self.failures),
+            "missing": self.missing or 0,
+            "failures": [
+                {"key": r.key, "trial": r.trial, "error": r.error} for r in self.failures
+            ],
+            "damaged": [{"key": one.key, "reason": one.reason} for one in self.damaged],
+        }  # fmt: skip
+
+
+def standing(store: Store, study: str | None, keys: list[str] | None) -> Standing:
+    """Read how things stand; `keys` are the study's trials."""
+    damaged: list[Damaged] = []
+    if keys is None:
+        records, damaged = store.readable()
+    else:
+        records = [r for key in keys if (r := store.read(key)) is not None]
+    failures = [r for r in records if r.error is not None]
+    what = f"study {study}" if study else f"store {store.location}"
+    missing = None if keys is None else len(keys) - len(records)
+    return Standing(what, len(records) - len(failures), failures, missing, damaged)
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Limit to a study.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on showing it until the study is over, or Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, help="With --watch: seconds between two looks.")
+    ] = 2.0,
+    json: JsonOption = False,
+) -> None:
+    """Show what the store holds, or how far a study is, and what failed."""
+    results = Store(store)
+    keys = [trial.key for trial in load_study(name).trials()] if name is not None else None
+    if watch:
+        _watch(results, name, keys, every, json=json)
+        return
+    now = standing(results, name, keys)
+    if json:
+        print_json(now.data(results.location))
+        return
+    for line in now.lines():
+        say(line)
+
+
+def _watch(
+    store: Store, name: str | None, keys: list[str] | None, every: float, *, json: bool
+) -> None:
+    """Show how things stand again and again: in place on a terminal, else whenever it changes."""
+    with live() as show, contextlib.suppress(KeyboardInterrupt):  # which is how one stops it
+        while True:
+            now = standing(store, name, keys)
+            if json:
+                show(now.data(store.location))
+            else:
+                show("\n".join(now.lines(SHOWN)))
+            if now.over:
+                return
+            sleep(every)

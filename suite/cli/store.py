@@ -1,0 +1,87 @@
+"""`resonance store`: look a store over, join two, make one fast to read."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.core.console import print_json, progress_bar, say
+from suite.core.errors import InvalidInput
+from suite.results.store import Store
+
+app = typer.Typer(help="Look after the results: verify, merge, compact.", no_args_is_help=True)
+
+
+@app.command()
+def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+    """Find records that are truncated, altered or foreign; say what to do about each."""
+    from suite.results.verify import verify as look_over
+
+    results = Store(store)
+    with progress_bar("verify", len(results.keys())) as bar:
+        found = look_over(results, bar.advance)
+    if json:
+        findings = [asdict(f) | {"broken": f.broken, "remedy": f.remedy} for f in found.findings]
+        print_json({
+            "store": results.location, "checked": found.checked, "sound": found.sound,
+            "findings": findings,
+        })  # fmt: skip
+    else:
+        for finding in found.findings:
+            say(f"{finding.kind}: {finding.where}: {finding.what}; {finding.remedy}")
+        say(f"store {results.location}: {found.sound} of {found.checked} trials are whole")
+    if found.broken:
+        raise typer.Exit(1)
+
+
+@app.command()
+def merge(
+    source: Annotated[str, typer.Argument(metavar="A", help="The store to read from.")],
+    target: Annotated[str, typer.Argument(metavar="B", help="The store to add to.")],
+    json: JsonOption = False,
+) -> None:
+    """Add to store B the trials of store A; what B has finished stays as it is."""
+    from suite.results.merge import merge as join
+
+    first, second = Store(source), Store(target)
+    if first.location == second.location:
+        raise InvalidInput(f"store merge {source} {target}: name two different stores")
+    keys = first.keys()
+    if not keys:
+        raise InvalidInput(f"store {source} holds no trials: is it the folder given with --store?")
+    with progress_bar("merge", len(keys)) as bar:
+        done = join(first, second, bar.advance)
+    if json:
+        print_json(asdict(done))
+    else:
+        for finding in done.refused:
+            say(f"left out: {finding.kind}: {finding.where}: {finding.what}; {finding.remedy}")
+        for key in done.differing:
+            say(f"kept: {key} ended with other weights in {source} than in {target}")
+        say(
+            f"{len(done.added)} added to {target}, {len(done.replaced)} replaced, "
+            f"{len(done.same)} the same, {len(done.kept)} kept, {len(done.refused)} left out"
+        )
+        for name in done.kept_documents:
+            say(f"kept: {target} has another {name}")
+        if done.evaluations or done.documents:
+            say(f"{len(done.evaluations)} evaluations and {len(done.documents)} documents added")
+    if done.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compact(store: StoreOption = DEFAULT_STORE) -> None:
+    """Write all records into one Parquet file, from which they are read fast."""
+    from suite.results.record_index import compact as write
+
+    results = Store(store)
+    if not results.keys():
+        raise InvalidInput(f"store {store} holds no trials: nothing to compact")
+    done = write(results.place)
+    for reason in done.refused:
+        say(f"left out: {reason}")
+    say(f"{done.records} records in one file; {done.cleared} leftovers removed")
+    if done.refused:
+        raise typer.Exit(1)

@@ -1,0 +1,98 @@
+"""`resonance submit`: records into one file that can be sent."""
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from suite import __version__
+from suite.cli.options import DEFAULT_STORE, StoreOption
+from suite.core.console import complain, progress_bar, say
+from suite.core.declarations import unknown
+from suite.core.errors import InvalidInput
+from suite.experiments.study import load_study
+from suite.results.record import Record
+from suite.results.store import Store
+
+if TYPE_CHECKING:
+    from leaderboard.checks import Finding
+    from leaderboard.submission import Bundle
+
+FOLDER = "leaderboard/submissions/"
+
+
+def submit(
+    out: Annotated[Path, typer.Option(help="The file to write; its name ends in .jsonl.gz.")],
+    name: Annotated[str, typer.Option(help="Who submits: a person or a group.")],
+    store: StoreOption = DEFAULT_STORE,
+    study: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="The trials of a study only.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Trials of this task only (may be repeated).")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Trials of this method only (may be repeated).")
+    ] = None,
+    note: Annotated[str, typer.Option(help="What readers should know.")] = "",
+    link: Annotated[str, typer.Option(help="To a paper or code: https://…")] = "",
+) -> None:
+    """Put records into one file to send, once they have passed `leaderboard check`."""
+    from leaderboard.submission import SUFFIX, Bundle, Header, write_bundle
+
+    if not out.name.endswith(SUFFIX):
+        raise InvalidInput(f"--out {out}: give it a name that ends in {SUFFIX}")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    header = Header.make(name=name, note=note, link=link, suite=__version__, created=now)
+    records, damaged = Store(store).readable()
+    for trial in damaged:
+        complain(f"left out: {trial.key}: {trial.reason}")
+    records = _of_study(_chosen(_chosen(records, "task", task), "method", method), study)
+    if not records:
+        raise InvalidInput(f"store {store} has no such trial: see `resonance status`")
+    if report(check_bundle(Bundle(header, records, []))):
+        complain("nothing was written: see to the errors, or leave these trials out")
+        raise typer.Exit(1)
+    write_bundle(records, header, out)
+    say(f"{out}: {len(records)} records, {out.stat().st_size:,} bytes")
+    say(f"To send it: open a pull request that adds it under {FOLDER} (docs/submitting.md)")
+
+
+def _chosen(records: list[Record], field: str, names: list[str] | None) -> list[Record]:
+    there = {record.trial[field] for record in records}
+    for name in names or []:
+        if name not in there:
+            raise InvalidInput(unknown(field, name, sorted(there), see="status"))
+    return [record for record in records if not names or record.trial[field] in names]
+
+
+def _of_study(records: list[Record], study: str | None) -> list[Record]:
+    if study is None:
+        return records
+    keys = {trial.key for trial in load_study(study).trials()}
+    found = [record for record in records if record.key in keys]
+    if len(found) < len(keys):
+        complain(f"warning: {len(keys) - len(found)} of {len(keys)} trials of {study} are missing")
+    return found
+
+
+def check_bundle(bundle: "Bundle") -> list["Finding"]:
+    """Check a bundle; zeros and operations are recomputed from the configurations."""
+    from leaderboard.checks import check
+    from suite.training.verify_record import recompute
+
+    with progress_bar("check", len(bundle.records)) as bar:
+
+        def one(record: Record) -> tuple[int, list[str]]:
+            bar.advance(1)
+            return recompute(record)
+
+        return check(bundle, one)
+
+
+def report(findings: list["Finding"]) -> bool:
+    """Print one line per finding; return whether one is an error."""
+    for finding in findings:
+        say(str(finding))
+    return any(finding.severity == "error" for finding in findings)

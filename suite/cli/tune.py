@@ -1,0 +1,259 @@
+"""`resonance tune`: a fair search for hyperparameters, and what it was worth on fresh seeds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from suite.cli.options import (
+    DEFAULT_STORE,
+    AddressOption,
+    EngineOption,
+    GpusOption,
+    JsonOption,
+    MemoryOption,
+    StoreOption,
+    TimeoutOption,
+    WorkersOption,
+    settings,
+)
+from suite.core.console import print_json, print_table, say
+from suite.core.errors import InvalidInput
+from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.runner import RETRIES
+from suite.results.store import Store
+
+if TYPE_CHECKING:
+    from suite.tuning.document import Tuned, Tuning
+
+
+def tune(
+    methods: Annotated[list[str], typer.Argument(metavar="METHOD…", help="Methods to tune.")],
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="A task (may be repeated).")
+    ] = None,
+    budget: Annotated[
+        int, typer.Option(help="Configurations tried per method, the default among them.")
+    ] = 50,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option("--sparsity", "-s", help="May be repeated; 0.9 if not given."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings per configuration, task, sparsity.")] = 2,
+    sampler: Annotated[str, typer.Option(help="tpe, random, qmc, gp or nsgaii.")] = "tpe",
+    pruner: Annotated[
+        str, typer.Option(help="none, median or hyperband: stop a trial between its seeds.")
+    ] = "none",
+    objectives: Annotated[
+        str,
+        typer.Option(
+            help="accuracy, train_flops, inference_flops; by commas. Several: a Pareto front."
+        ),
+    ] = "accuracy",
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipe",
+            metavar="NAME[,NAME…]|NAME=VALUE",
+            help="Fields of the recipe to tune as well, or one to set for all trials.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the tuning; from tasks and methods if not given.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RESONANCE_STORAGE",
+            metavar="FILE|URL",
+            help="Journal file, or postgresql://… that several processes share.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
+    final_seeds: Annotated[
+        int, typer.Option(help="Fresh seeds on which winner and default are tested; 0: none.")
+    ] = 5,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    threads: Annotated[int, typer.Option(help="CPU threads per trial.")] = 1,
+    store: StoreOption = DEFAULT_STORE,
+    workers: WorkersOption = None,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
+    timeout: TimeoutOption = None,
+    memory: MemoryOption = None,
+    gpus_per_trial: GpusOption = 1.0,
+    json: JsonOption = False,
+) -> None:
+    """Tune methods on validation data; then test each winner and its default on fresh seeds.
+
+    Every method gets the same budget, tasks, seeds and validation split, and its default first.
+    The same command goes on where it stopped.
+    """
+    from suite.tuning.document import MOST_SEEDS, SEEDS_FROM, Settings
+    from suite.tuning.search import journal
+    from suite.tuning.search import tune as search
+
+    for option, number, least in (("--seeds", seeds, 1), ("--final-seeds", final_seeds, 0)):
+        if not least <= number <= MOST_SEEDS:
+            raise InvalidInput(f"{option} {number}: give {least} to {MOST_SEEDS}")
+    tuned, fixed = _split_recipe(recipe or [])
+    tasks = task or []
+    asked = Settings.make(
+        name=_name([*tasks, *methods]) if name is None else name,
+        tasks=tasks,
+        methods=methods,
+        sparsities=sparsity or [0.9],
+        seeds=range(SEEDS_FROM, SEEDS_FROM + seeds),
+        budget=budget,
+        sampler=sampler,
+        pruner=pruner,
+        objectives=_words(objectives, "--objectives"),
+        seed=seed,
+        recipe=fixed,
+        tuned_recipe=tuned,
+        device=device,
+        precision=precision,
+        threads=threads,
+        final_seeds=range(final_seeds),
+    )
+    results = Store(store)
+    options = EngineOptions(
+        engine, workers, address, timeout, memory, "60s", RETRIES, gpus_per_trial
+    )
+    found = search(asked, results, options, storage)
+    if budget < found.settings.budget and not json:
+        say(f"{asked.name} was searched with --budget {found.settings.budget} before, which counts")
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    for method, one in found.methods.items():
+        _print_method(found, method, one)
+    if found.settings.final_seeds:
+        _print_final(found, results)
+    place = storage or journal(results, asked.name)
+    say(f"Document: {results.location}/tuning/{asked.name}.json")
+    say(f"All trials: optuna-dashboard {place}")
+    if any(one.winner is None for one in found.methods.values()):
+        raise typer.Exit(1)
+
+
+def _split_recipe(given: Sequence[str]) -> tuple[list[str], dict[str, object]]:
+    """Return the fields to tune, and those that are set."""
+    fixed = settings([text for text in given if "=" in text], "--recipe")
+    tuned = [name for text in given if "=" not in text for name in _words(text, "--recipe")]
+    for field in tuned:
+        if field in fixed or tuned.count(field) > 1:
+            raise InvalidInput(f"--recipe {field} is given twice: tune it or set it, once")
+    return tuned, fixed
+
+
+def _words(text: str, option: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise InvalidInput(f"{option} {text!r}: the list is empty; give names, by commas")
+    return words
+
+
+def _name(parts: Sequence[str]) -> str:
+    """Return a tuning's name where none is given: its tasks and methods."""
+    letters = "-".join(parts).lower()
+    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "-" for c in letters)[:100]
+
+
+def _print_method(tuning: "Tuning", method: str, found: "Tuned") -> None:
+    states = [trial.state for trial in found.trials]
+    counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
+    say(f"{method}: {len(found.trials)} trials ({counts}), on validation data alone")
+    if found.best is None:
+        say("  no trial was completed: what failed and why is in `resonance status`")
+        return
+    default = found.trials[0]
+    shown = [("winner", found.best)] + ([("default", default)] if default.values else [])
+    goals = tuning.settings.objectives
+    if len(goals) > 1:
+        by_number = {trial.number: trial for trial in found.trials}
+        shown = [(f"front {n}", by_number[n]) for n in found.front] + shown[1:]
+    rows = [
+        [what, str(one.number), *(f"{v:.5g}" for v in one.values), _configuration(one)]
+        for what, one in shown
+    ]
+    print_table("", ["", "trial", *goals, "settings"], rows)
+    if found.importance:
+        most = list(found.importance.items())[:5]
+        say("  importance: " + ", ".join(f"{n} {share:.0%}" for n, share in most))
+
+
+def _configuration(trial: Any) -> str:
+    from suite.experiments.trial_config import show
+
+    changed = {**trial.hyperparameters, **trial.recipe}
+    values = {n: float(f"{v:.4g}") if isinstance(v, float) else v for n, v in changed.items()}
+    return ", ".join(f"{n}={show(v)}" for n, v in values.items()) or "the defaults"
+
+
+def _print_final(tuning: "Tuning", store: Store) -> None:
+    """Print winner against default on the fresh seeds, whichever way it goes."""
+    from leaderboard.statistics import compare
+
+    columns = [
+        "method", "task", "s", "zeros", "n", "tuned", "default", "difference", "95 % interval",
+        "verdict",
+    ]  # fmt: skip
+    rows, failures = [], 0
+    for method, found in tuning.methods.items():
+        if found.final is None or found.winner is None:
+            continue
+        if found.final.winner == found.final.default:
+            say(f"{method}: nothing that was tried is better than the default")
+            continue
+        ours, zeros, lost = _results(store, found.final.winner)
+        theirs, also_zeros, also_lost = _results(store, found.final.default)
+        failures += lost + also_lost
+        for cell in ours.keys() & theirs.keys():
+            comparison = compare(ours[cell], theirs[cell])
+            interval = comparison.difference
+            low, high = (interval.low, interval.high) if interval else (None, None)
+            rows.append([
+                method, cell[0], f"{cell[1]:g}",
+                f"{_percent(zeros[cell])} / {_percent(also_zeros[cell])}", str(comparison.n),
+                _percent(ours[cell]), _percent(theirs[cell]),
+                "" if interval is None else f"{100 * interval.mean:+.2f}",
+                "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}",
+                comparison.verdict("tuned", "default"),
+            ])  # fmt: skip
+    if rows:
+        title = "Test accuracy in % on fresh seeds; zeros: realised sparsity in %, tuned / default"
+        print_table(title, columns, sorted(rows))
+    if failures:
+        say(f"{failures} of these runs failed: `resonance status` says why")
+
+
+Cells = Mapping[tuple[str, float], Mapping[int, float]]
+
+
+def _results(store: Store, keys: Sequence[str]) -> tuple[Cells, Cells, int]:
+    """Return test accuracy and realised sparsity by (task, sparsity) and seed.
+
+    The last is how many runs have none.
+    """
+    found: dict[tuple[str, float], dict[int, float]] = {}
+    zeros: dict[tuple[str, float], dict[int, float]] = {}
+    missing = 0
+    for record in _records(store, keys):
+        if record is None or record.status == "failed":
+            missing += 1
+            continue
+        cell, seed = (record.trial["task"], record.trial["sparsity"]), record.trial["seed"]
+        found.setdefault(cell, {})[seed] = record.metrics["test_accuracy"]
+        zeros.setdefault(cell, {})[seed] = record.sparsity
+    return found, zeros, missing
+
+
+def _records(store: Store, keys: Sequence[str]) -> Iterator[Any]:
+    for key in keys:
+        yield store.read(key)
+
+
+def _percent(values: Mapping[int, float]) -> str:
+    return f"{100 * sum(values.values()) / len(values):.2f}"

@@ -1,1 +1,0 @@
-"""Verbs of the `resonance` command that have files of their own."""

@@ -1,0 +1,72 @@
+"""What a trainer is: a published protocol that does not fit the training loop, declared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from suite.core.declarations import Declared, unknown
+from suite.core.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Trainer(Declared):
+    """Trains a trial by the protocol of a publication, in place of the suite's training loop.
+
+    A study or a trial names it (``trainer: NAME``). What it does not follow is refused, so that
+    no setting of a record is without effect.
+
+    Attributes:
+        summary: what its protocol is.
+        implementation: function (trial, progress, saver) → Outcome, as
+            `suite.training.trial.run_trial`; ``:name`` where it is in the declaration's file.
+        tasks: those it can train on.
+        methods: those it knows, each with the hyperparameters that it follows.
+        recipe: the recipe fields that it follows.
+        sparsity: of its sparse methods, where the protocol fixes it; to four digits.
+    """
+
+    summary: str = field(kw_only=True)
+    implementation: str = field(kw_only=True)
+    tasks: tuple[str, ...] = field(kw_only=True)
+    methods: Mapping[str, tuple[str, ...]] = field(kw_only=True, hash=False)
+    recipe: tuple[str, ...] = field(kw_only=True)
+    sparsity: float | None = field(default=None, kw_only=True)
+
+    def followed(
+        self, method: str, hyperparameters: Mapping[str, Any], recipe: Mapping[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """Return, of the values of every setting, those that the protocol follows."""
+        return {
+            "hyperparameters": {name: hyperparameters[name] for name in self.methods[method]},
+            "recipe": {name: recipe[name] for name in self.recipe},
+        }
+
+    def check(
+        self,
+        task: str,
+        method: str,
+        sparsity: float,
+        hyperparameters: Mapping[str, object],
+        recipe: Mapping[str, object],
+    ) -> None:
+        """Refuse what the protocol has no place for.
+
+        Raises:
+            InvalidInput: another task, method, sparsity, or a setting that would have no effect.
+        """
+        see = "list trainers"
+        for kind, name, valid in (("task", task, self.tasks), ("method", method, self.methods)):
+            if name not in valid:
+                raise InvalidInput(unknown(kind, name, valid, of=f"trainer {self.name}", see=see))
+        if self.sparsity is not None and sparsity and abs(sparsity - self.sparsity) > 5e-5:
+            raise InvalidInput(
+                f"sparsity={sparsity:g}: trainer {self.name} fixes it; give {self.sparsity:g}"
+            )
+        follows = {"hyperparameter": self.methods[method], "recipe field": self.recipe}
+        for kind, given in (("hyperparameter", hyperparameters), ("recipe field", recipe)):
+            for name in given:
+                if name not in follows[kind]:
+                    raise InvalidInput(
+                        f"{kind} {name}: trainer {self.name} does not follow it with {method}, "
+                        f"only {', '.join(follows[kind]) or 'none'}; leave it out"
+                    )

@@ -1,0 +1,281 @@
+"""Declarations: what exists and how it may be set, readable in milliseconds and without torch.
+
+A method, a task or a dataset is *declared* in the file that implements it, by an assignment at
+the top of the file:
+
+    METHOD = Method(name="rigl", implementation="RigL", hyperparameters=(...), ...)
+
+`suite.core.discovery` evaluates that assignment, and what it needs, without running the rest of
+the file. Listing, help, validation, keys, documentation and search spaces are derived from the
+declaration, so nothing is stated twice and none of them has to import torch.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
+
+from suite.core.errors import InvalidInput
+
+Value = int | float | bool | str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a tuner looks for a hyperparameter: a numeric range, or a list of choices.
+
+    A single choice is not searched: the hyperparameter keeps its default. `when` names another one
+    and the value at which this one means something.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Value, ...] = ()
+    when: tuple[str, Value] | None = None
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One setting, declared once: everything else said about it is derived from this.
+
+    `words` are values allowed beside the numbers, such as ``"auto"``. `low` and `high` are
+    inclusive; `below` is an exclusive upper bound.
+    """
+
+    name: str
+    type: type
+    default: Value
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    unit: str = ""
+    source: str = ""
+    search: Search | None = None
+
+    def __post_init__(self) -> None:
+        if self.type not in (int, float, bool, str, tuple):
+            raise TypeError(f"{self.name}: type {self.type} cannot be declared")
+        object.__setattr__(self, "default", self.check(self.default))
+
+    def allowed(self) -> str:
+        """Return what may be given, in words: ``an integer from 8 to 4096, or 'auto'``."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kind = {
+            int: "an integer",
+            float: "a number",
+            bool: "true or false",
+            str: "a text",
+            tuple: "a list of texts",
+        }[self.type]
+        text = f"{kind}{self._range()}"
+        return text + "".join(f", or '{word}'" for word in self.words)
+
+    def _range(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f" from {self.low:g} to {self.high:g}"
+        if self.low is not None and self.below is not None:
+            return f" in [{self.low:g}, {self.below:g})"
+        if self.low is not None:
+            return f" of at least {self.low:g}"
+        if self.high is not None:
+            return f" of at most {self.high:g}"
+        return f" below {self.below:g}" if self.below is not None else ""
+
+    def check(self, value: object) -> Value:
+        """Return `value` in its canonical type.
+
+        Raises:
+            InvalidInput: the value has the wrong type or lies outside the bounds.
+        """
+        if isinstance(value, str) and value in self.words:
+            return value
+        canonical = self._convert(value)
+        if canonical is None or not self._within(canonical):
+            raise InvalidInput(f"{self.name}={value!r} is not usable: give {self.allowed()}")
+        return canonical
+
+    def _convert(self, value: object) -> Value | None:
+        if self.type is bool:
+            return value if isinstance(value, bool) else None
+        if self.type is str:
+            return value if isinstance(value, str) else None
+        if self.type is tuple:
+            return _texts(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        if not math.isfinite(number):
+            return None
+        if self.type is int:
+            return int(value) if number.is_integer() else None
+        return number + 0.0  # -0.0 is 0.0
+
+    def _within(self, value: Value) -> bool:
+        if isinstance(value, str):
+            return not self.choices or value in self.choices
+        if isinstance(value, tuple):
+            return True
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.below is None or value < self.below)
+        )
+
+    def search_space(self) -> Search | None:
+        """Return where to tune it: as declared, else its choices; None if it is not to be tuned."""
+        if self.search is not None:
+            return self.search
+        if self.choices:
+            return Search(choices=self.choices)
+        return Search(choices=(False, True)) if self.type is bool else None
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    """Return a set of texts in canonical order; a single one may stand alone or be a number."""
+    if isinstance(value, str):
+        value = value.split(",")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return None
+    if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in value):
+        return None
+    return tuple(sorted({text for item in value if (text := str(item).strip())}))
+
+
+class Configurable:
+    """Something with hyperparameters that can be checked against what a user gave."""
+
+    name: str
+    hyperparameters: tuple[Hyperparameter, ...]
+    setting: ClassVar[str] = "hyperparameter"
+
+    def check(self, options: Mapping[str, object]) -> dict[str, Value]:
+        """Return `options` in canonical types, in the order of declaration.
+
+        Raises:
+            InvalidInput: an unknown name (with the nearest valid ones) or a bad value.
+        """
+        known = {parameter.name: parameter for parameter in self.hyperparameters}
+        for name in options:
+            if name not in known:
+                raise InvalidInput(
+                    unknown(self.setting, name, known, of=self.name, see=f"info {self.name}")
+                )
+        return {name: known[name].check(options[name]) for name in known if name in options}
+
+    def resolve(self, options: Mapping[str, object]) -> dict[str, Value]:
+        """Return every hyperparameter's value: what `options` gives, else the default."""
+        return {p.name: p.default for p in self.hyperparameters} | self.check(options)
+
+    def changed(self, options: Mapping[str, object]) -> dict[str, Value]:
+        """Return only the checked options that differ from their defaults."""
+        defaults = {p.name: p.default for p in self.hyperparameters}
+        return {n: v for n, v in self.check(options).items() if v != defaults[n]}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What every declaration has. `origin` is filled in by discovery: the module or file."""
+
+    name: str
+    source: str
+    revision: int = field(default=1, kw_only=True)
+    origin: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class Method(Declared, Configurable):
+    """A way to decide connectivity.
+
+    `implementation` names the Sparsifier class in the file of the declaration (or
+    ``package.module:Class``). `revision` rises whenever the same settings would give other masks.
+    `dense` methods take no sparsity: their one result stands beside every sparsity. A method
+    without `zeros` spends its sparsity otherwise: no weight is off. A `control` belongs into every
+    study, or the study says why it is not there.
+    """
+
+    title: str = field(kw_only=True)
+    summary: str = field(kw_only=True)
+    implementation: str = field(kw_only=True)
+    family: str = field(kw_only=True)
+    hyperparameters: tuple[Hyperparameter, ...] = field(default=(), kw_only=True)
+    dense: bool = field(default=False, kw_only=True)
+    zeros: bool = field(default=True, kw_only=True)
+    control: bool = field(default=False, kw_only=True)
+    cost: str = field(default="", kw_only=True)
+
+
+D = TypeVar("D", bound=Declared)
+
+
+class Registry(Generic[D]):
+    """Declarations of one kind by name; an unknown name gets the nearest valid ones."""
+
+    def __init__(self, kind: str, declarations: Iterable[D]) -> None:
+        self.kind = kind
+        self._by_name: dict[str, D] = {}
+        for declaration in declarations:
+            if (other := self._by_name.get(declaration.name)) is not None:
+                raise InvalidInput(
+                    f"{kind} '{declaration.name}' is declared twice, in {other.origin} and in "
+                    f"{declaration.origin}: rename one of them"
+                )
+            self._by_name[declaration.name] = declaration
+
+    def __getitem__(self, name: str) -> D:
+        if name not in self._by_name:
+            see = f"list {self.kind}s"
+            raise InvalidInput(unknown(self.kind, name, self._by_name, see=see, declared=True))
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[D]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+def check_once(what: str, given: Sequence[object]) -> None:
+    """Refuse a list that names something twice: it would count twice, or not at all.
+
+    Raises:
+        InvalidInput: it does.
+    """
+    for place, one in enumerate(given):
+        if one in given[:place]:
+            raise InvalidInput(f"{what} {one} is given twice: give it once")
+
+
+def unknown(
+    kind: str, name: str, valid: Iterable[str], *, see: str, of: str = "", declared: bool = False
+) -> str:
+    """Return the one-line message for a name that does not exist, with the nearest that do.
+
+    `declared` names may also come from a file or package of the user's: it says how.
+    """
+    valid = list(valid)
+    name = " ".join(name.split())
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.55)
+    whose = f" of {of}" if of else ""
+    if near:
+        hint = "did you mean " + " or ".join(near) + "?"
+    elif valid:
+        hint = "valid: " + ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
+    else:
+        hint = "there is none"
+    own = "; one of your own: `resonance --plugin FILE …`, or install its package"
+    return f"unknown {kind} '{name}'{whose}: {hint} (`resonance {see}` shows all{own * declared})"

@@ -1,0 +1,145 @@
+"""Reading declarations out of files without running them, and loading what they name.
+
+`read_declarations` evaluates the assignment to ``METHOD``, ``TASK`` and their like at the top of a
+file, and what it needs, without running the rest of the file: a method whose class needs torch is
+listed in milliseconds. `load` imports what a declaration names, when it is needed.
+"""
+
+import ast
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from suite.core.declarations import Declared
+from suite.core.errors import InvalidInput
+
+KINDS = {"METHOD", "METHODS", "TASK", "TASKS", "DATASET", "DATASETS", "TRAINER", "TRAINERS"}
+"""The names that a file declares under."""
+_parsing = threading.Lock()
+"""Held while a file is parsed: Python 3.11 counts the depth of a tree once for all threads, so
+that two that parse at once may both fail (python/cpython#106905)."""
+
+
+def declares(path: Path) -> bool:
+    """Return whether a Python file assigns one of `KINDS` at its top level; True if unreadable."""
+    try:
+        with _parsing:
+            return bool(KINDS & _definitions(ast.parse(path.read_text(encoding="utf-8"))).keys())
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return True  # reading the declarations says what is wrong
+
+
+def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any]:
+    """Evaluate the assignments to `names` at the top level of a Python file, and nothing else.
+
+    Only the top-level imports, assignments and functions that the declarations use are run, so a
+    file whose class needs torch is read without importing torch. Each value may be one
+    declaration or a tuple of them; `origin` is noted in every one.
+
+    Raises:
+        InvalidInput: the file cannot be parsed, or a declaration fails (it may use what is
+            imported, assigned or a function at the top level of the file; not a class of it).
+    """
+    try:
+        with _parsing:
+            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read as Python: {error}") from error
+    definitions = _definitions(tree)
+    wanted = [name for name in names if name in definitions]
+    needed: list[ast.stmt] = []
+    _collect(wanted, definitions, needed)
+    module = ast.Module(sorted(needed, key=lambda node: node.lineno), [])
+    namespace: dict[str, Any] = {"__name__": origin, "__file__": str(path)}
+    try:
+        exec(compile(module, str(path), "exec"), namespace)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from error
+    except Exception as error:
+        raise InvalidInput(
+            f"the declaration in {path} cannot be evaluated ({error}): it may use what the file "
+            "imports, assigns or defines as a function at its top level, but none of its classes"
+        ) from error
+    found: list[Any] = []
+    for name in wanted:
+        value = namespace[name]
+        found.extend(value if isinstance(value, tuple | list) else (value,))
+    for declaration in found:
+        if not isinstance(declaration, Declared):
+            raise InvalidInput(
+                f"{path}: {' and '.join(wanted)} must be declarations (Method, Task, Dataset), "
+                f"not {declaration!r}"
+            )
+    return [replace(declaration, origin=origin) for declaration in found]
+
+
+def _definitions(tree: ast.Module) -> dict[str, ast.stmt]:
+    """Map each name bound by a top-level import, assignment or function to its last statement."""
+    bound: dict[str, ast.stmt] = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            bound[node.name] = node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                bound[(alias.asname or alias.name).split(".")[0]] = node
+        elif isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    bound[target.id] = node
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            bound[node.target.id] = node
+    return bound
+
+
+def _collect(names: Iterable[str], bound: Mapping[str, ast.stmt], into: list[ast.stmt]) -> None:
+    """Add the statements that bind `names`, and those they use, each once."""
+    for name in names:
+        node = bound.get(name)
+        if node is None or node in into:
+            continue
+        into.append(node)
+        used = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+        _collect(used, bound, into)
+
+
+def load(reference: str, origin: str = "") -> Any:
+    """Import what a declaration names: ``package.module:attribute``, or an attribute of `origin`.
+
+    `origin` is the module name or the ``.py`` path noted by `read_declarations`.
+
+    Raises:
+        InvalidInput: the module cannot be imported, or has no such attribute.
+    """
+    module_name, _, attribute = reference.rpartition(":")
+    try:
+        module = import_origin(module_name or origin)
+    except Exception as error:  # whatever a plug-in does while it is imported
+        what = f"{type(error).__name__}: {error}"
+        raise InvalidInput(f"{module_name or origin} cannot be imported: {what}") from error
+    if not hasattr(module, attribute):
+        raise InvalidInput(f"{module_name or origin} defines no '{attribute}'")
+    return getattr(module, attribute)
+
+
+_loaded_files: dict[str, ModuleType] = {}
+
+
+def import_origin(origin: str) -> ModuleType:
+    """Import a module by name, or a file by its path (once per process)."""
+    if not origin.endswith(".py"):
+        return importlib.import_module(origin)
+    if origin not in _loaded_files:
+        spec = importlib.util.spec_from_file_location(f"plugin_{Path(origin).stem}", origin)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"no module at {origin}")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module.__name__] = module  # dataclasses look their module up there
+        spec.loader.exec_module(module)
+        _loaded_files[origin] = module
+    return _loaded_files[origin]

@@ -1,0 +1,111 @@
+"""Hyperparameters that several methods share, each declared once."""
+
+from dataclasses import replace
+
+from suite.core.declarations import Hyperparameter, Search
+
+# Only what meets the overall sparsity is searched: `uniform` leaves whole layers dense, and a tuner
+# would find that fewer zeros are more accurate.
+EXACT = ("erk", "er")
+
+DISTRIBUTION = Hyperparameter(
+    "distribution",
+    str,
+    "erk",
+    "how the sparsity is divided among the layers",
+    choices=("erk", "er", "uniform", "custom"),
+    source="Evci et al. 2020, arXiv:1911.11134, §3(1)",
+    search=Search(choices=EXACT),
+)
+
+DISTRIBUTION_OR_GLOBAL = Hyperparameter(
+    "distribution",
+    str,
+    "erk",
+    "how the sparsity is divided among the layers; 'global' ranks all weights together",
+    choices=("erk", "er", "uniform", "custom", "global"),
+    source="Evci et al. 2020, arXiv:1911.11134, §3(1)",
+    search=Search(choices=(*EXACT, "global")),
+)
+
+GLOBAL_FIRST = replace(
+    DISTRIBUTION_OR_GLOBAL,
+    default="global",
+    meaning="rank all weights of the network together, or each layer's by themselves",
+    source="",
+)
+
+LAYER_SPARSITY = Hyperparameter(
+    "layer_sparsity",
+    tuple,
+    (),
+    "with distribution=custom: the sparsity of layers by name, as GLOB=SHARE; others stay dense",
+)
+
+UNIFORM_DENSE = Hyperparameter(
+    "uniform_dense",
+    str,
+    "first",
+    "which layers 'uniform' leaves dense",
+    choices=("none", "first", "first_last"),
+    source="Evci et al. 2020, arXiv:1911.11134, §3(1): the first layer is kept dense",
+    search=Search(choices=("first",)),
+)
+
+DENSE_LAYERS = Hyperparameter(
+    "dense_layers",
+    tuple,
+    (),
+    "layers never pruned, as globs over their names; er, erk and global make up for them elsewhere",
+)
+
+PATTERN = Hyperparameter(
+    "pattern",
+    str,
+    "none",
+    "N:M structure: of every M consecutive inputs N have a weight. It takes the place of the "
+    "distribution (layers that uniform_dense and dense_layers name stay dense)",
+    choices=("none", "1:2", "1:4", "2:4", "4:8"),
+    source="Mishra et al. 2021, arXiv:2104.08378, §2",
+    search=Search(choices=("none",)),
+)
+
+UPDATE_EVERY = Hyperparameter(
+    "update_every",
+    int,
+    100,
+    "interval ΔT between two connectivity updates",
+    low=1,
+    unit="steps",
+    source="Evci et al. 2020, arXiv:1911.11134, §4",
+    search=Search(low=10, high=1000, log=True),
+)
+
+UPDATE_EVERY_EPOCH = replace(UPDATE_EVERY, default="epoch", words=("epoch",))
+"""Methods that update once an epoch name their own source."""
+
+DROP_FRACTION = Hyperparameter(
+    "drop_fraction",
+    float,
+    0.3,
+    "share α of a layer's active weights replaced at the first update",
+    low=0.0,
+    high=1.0,
+    source="Evci et al. 2020, arXiv:1911.11134, §4",
+    search=Search(low=0.05, high=0.6),
+)
+
+UPDATE_END = Hyperparameter(
+    "update_end",
+    float,
+    0.75,
+    "when connectivity becomes fixed, T_end",
+    low=0.0,
+    high=1.0,
+    unit="share of training",
+    source="Evci et al. 2020, arXiv:1911.11134, §4",
+    search=Search(low=0.5, high=0.95),
+)
+
+LAYERWISE = (DISTRIBUTION, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)
+GLOBALLY = (GLOBAL_FIRST, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)

@@ -1,0 +1,1 @@
+"""What is measured of a trained network: scores, robustness, dead units, size, latency."""

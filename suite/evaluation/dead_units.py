@@ -1,0 +1,152 @@
+"""Units that do nothing: output units without connections, and units that never fire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from suite.evaluation.robustness import evaluation_mode
+from suite.sparsity.layers import PRUNABLE
+
+SAMPLE = 1000
+"""How many examples a trial gives a unit the chance to fire on."""
+HELD_AT_ONCE = 2**28
+"""Bytes: what layers put out is held until a pass is over, so passes are as small as that asks."""
+
+aten = torch.ops.aten
+RECTIFIERS = {aten.relu, aten.relu_, aten.threshold, aten.hardtanh, aten.hardtanh_, aten.clamp_min}
+SAME_UNITS = {
+    aten.native_batch_norm,
+    aten._native_batch_norm_legit_no_training,
+    aten.cudnn_batch_norm,
+    aten._batch_norm_with_update,
+    aten.miopen_batch_norm,
+    aten.native_group_norm,
+    aten.native_layer_norm,
+    aten.max_pool2d_with_indices,
+    aten.avg_pool2d,
+    aten.clone,
+}
+"""Operations after which a layer's units are still told apart."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Output units of one layer.
+
+    Attributes:
+        total: rows of a Linear weight, filters of a convolution.
+        unconnected: those without one active incoming weight.
+        silent: those that a ReLU after the layer (or after its norm) lets nothing through for, on
+            the whole sample; None where no ReLU follows.
+        collapsed: whether the layer has no active weight at all.
+    """
+
+    total: int
+    unconnected: int
+    silent: int | None
+    collapsed: bool
+
+
+def dead_units(model: nn.Module, masks: Mapping[str, Tensor], examples: Tensor) -> dict[str, Units]:
+    """Return what the units of each masked layer do, on `examples` (1000 in a trial).
+
+    `masks` are by name of the layer, boolean, True where a weight is active, of the weight's shape
+    [units, ...].
+    """
+    fired = _fired(model, examples)
+    found = {}
+    for name, mask in masks.items():
+        connected = mask.flatten(1).any(1)
+        seen = fired.get(name)
+        found[name] = Units(
+            total=len(mask),
+            unconnected=int((~connected).sum()),
+            silent=None if seen is None else int((~seen).sum()),
+            collapsed=not bool(connected.any()),
+        )
+    return found
+
+
+def _fired(model: nn.Module, examples: Tensor) -> dict[str, Tensor]:
+    """Return for each layer that a ReLU follows which of its units fired: boolean [units]."""
+    layers: dict[int, tuple[str, nn.Module]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, PRUNABLE):
+            layers.setdefault(_storage(module.weight), (name, module))
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # fused layers cannot be looked into
+    try:
+        with torch.no_grad(), evaluation_mode(model), _Watch(layers) as watch:
+            held = watch.run(model, examples[:1])
+            if watch.fired and len(examples) > 1:  # else no ReLU follows any layer
+                for part in examples[1:].split(max(1, HELD_AT_ONCE // held)):
+                    watch.run(model, part)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    return watch.fired
+
+
+class _Watch(TorchDispatchMode):
+    """Follows what a layer puts out to the ReLU that reads it.
+
+    The weight says which layer computed something, the memory which operation goes on with it; so
+    functional ReLUs and shared modules are seen like any other.
+    """
+
+    def __init__(self, layers: dict[int, tuple[str, nn.Module]]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.layers = layers
+        self.fired: dict[str, Tensor] = {}
+        # Outputs by their memory; held, so that the memory is not given to another.
+        self.outputs: dict[int, tuple[Tensor, str, nn.Module]] = {}
+
+    def run(self, model: nn.Module, examples: Tensor) -> int:
+        """Watch one pass; return the bytes that it held."""
+        model._call_impl(examples.clone())  # not what `model.compile()` made of it
+        held = sum(out.nbytes for out, _, _ in self.outputs.values())
+        self.outputs.clear()
+        return held
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        packet = func._overloadpacket
+        computes = packet in flop_registry
+        known = computes or packet in SAME_UNITS or packet in RECTIFIERS
+        if not known:
+            parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        result = func(*args, **kwargs)
+        if not known:
+            return result
+        out = result[0] if isinstance(result, tuple | list) else result
+        if computes:
+            for tensor in args:
+                if isinstance(tensor, Tensor) and _storage(tensor) in self.layers:
+                    self.outputs[_storage(out)] = (out, *self.layers[_storage(tensor)])
+        elif source := self.outputs.get(_storage(args[0])):
+            if packet in RECTIFIERS:
+                self._see(out, *source[1:])
+            else:
+                self.outputs[_storage(out)] = (out, *source[1:])
+        return result
+
+    def _see(self, out: Tensor, name: str, layer: nn.Module) -> None:
+        units = len(layer.weight)  # type: ignore[arg-type]
+        where = out.ndim - 1 if isinstance(layer, nn.Linear) else 1
+        if out.ndim < 2 or out.shape[where] != units:
+            return  # flattened before the ReLU: the units cannot be told apart
+        positive = (out > 0).transpose(0, where).flatten(1).any(1)
+        before = self.fired.get(name)
+        self.fired[name] = positive if before is None else before | positive
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata

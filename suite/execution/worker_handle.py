@@ -1,0 +1,303 @@
+"""A slot: one worker process, watched from outside. What a trial breaks is its own slot only."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.execution import worker
+from suite.execution.failures import (
+    Ended,
+    OutOfMemory,
+    TimedOut,
+    Transient,
+    count_oom_kills,
+    describe_exit,
+)
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial
+from suite.results.record import Record
+from suite.results.store import StoreUnusable
+
+PRELOAD = [
+    "suite.execution.worker",
+    "suite.execution.runner",
+    "suite.training.trial",
+    # torch and the loaders import these when a first trial runs, which takes seconds.
+    "torch._dynamo",
+    "torch.utils.flop_counter",
+    "sklearn.datasets",
+    "sklearn.model_selection",
+]
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
+MOST_DETAILS = 20_000
+DUMP_SECONDS = 0.5
+JOIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every trial of an engine is run with.
+
+    Attributes:
+        store: location of the store.
+        every: how often a checkpoint is taken, as `Interval.parse` reads it.
+        timeout: seconds an attempt may take.
+        memory: bytes of memory an attempt may use.
+        environment: variables of the worker process (which GPU it sees).
+        function: ``module:function`` that runs a trial, as `runner.execute` does.
+    """
+
+    store: str
+    every: str = "60s"
+    timeout: float | None = None
+    memory: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    function: str = worker.EXECUTE
+
+
+class Slot:
+    """One worker process, started when it is first needed and again after it has died."""
+
+    def __init__(self, settings: Settings, environment: Mapping[str, str] | None = None) -> None:
+        self.settings = settings
+        self.trial: Trial | None = None
+        self._environment = {**settings.environment, **(environment or {})}
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+        self._errors = Path()
+        self._began = 0.0
+        self._oom_kills = 0
+
+    def submit(self, trial: Trial) -> None:
+        """Give the worker a trial; it must have none."""
+        assert self.trial is None
+        if self._process is None or not self._process.is_alive():
+            self._discard()
+            self._start()
+        assert self._connection is not None
+        self.trial = trial
+        job = {
+            "trial": trial.model_dump(),
+            "store": self.settings.store,
+            "every": self.settings.every,
+            "function": self.settings.function,
+        }
+        self._oom_kills = count_oom_kills()
+        self._began = time.monotonic()
+        with contextlib.suppress(OSError):  # it has just died: `poll` sees that
+            self._connection.send_bytes(json.dumps(job).encode())
+
+    def check(self, trials: Sequence[Trial]) -> None:
+        """Let the worker look whether the trials can run (`plan.preflight`), and wait for it.
+
+        So this process needs not import what only training needs. A worker that dies of it says
+        nothing: its trials will be recorded for what they are.
+
+        Raises:
+            InvalidInput: the first thing found that cannot be used.
+        """
+        if self._process is None:
+            self._start()
+        assert self._connection is not None
+        job = {"check": [trial.model_dump() for trial in trials]}
+        try:
+            self._connection.send_bytes(json.dumps(job).encode())
+            reply = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            self._discard()
+            return
+        if "refused" in reply:
+            raise InvalidInput(reply["refused"])
+
+    def waitables(self) -> list[Any]:
+        """Return what becomes ready when there is something for `poll`."""
+        if self.trial is None or self._process is None or self._connection is None:
+            return []
+        return [self._connection, self._process.sentinel]
+
+    def poll(self) -> Ended | None:
+        """Return how the trial ended, or None while it runs; enforces the limits.
+
+        Raises:
+            StoreUnusable: the worker could not write its result.
+        """
+        if self.trial is None or self._process is None or self._connection is None:
+            return None
+        try:
+            if self._connection.poll():
+                return self._reply(json.loads(self._connection.recv_bytes()))
+        except (EOFError, OSError):
+            self._process.join(JOIN_SECONDS)
+        if not self._process.is_alive():
+            code = self._process.exitcode
+            oom_kills = count_oom_kills() - self._oom_kills
+            return self._died(describe_exit(0 if code is None else code, oom_kills))
+        limit, used = self.settings.timeout, time.monotonic() - self._began
+        if limit is not None and used > limit:
+            self._dump()
+            return self._died(TimedOut(f"it had not ended after {limit:g} seconds (--timeout)"))
+        most = self.settings.memory
+        if most is not None and resident_bytes(self._process.pid) > most:
+            self._dump()
+            return self._died(
+                OutOfMemory(f"it used more than {most / 2**30:.3g} GiB of memory (--memory)")
+            )
+        return None
+
+    def stop(self) -> None:
+        """Ask the trial to take a checkpoint and end."""
+        if self._process is not None and self.trial is not None:
+            self._process.terminate()
+
+    def close(self) -> None:
+        """End the worker: at once in the middle of a trial, by itself otherwise."""
+        if self._process is not None and self.trial is not None:
+            self._process.kill()
+        self._discard()
+
+    def _start(self) -> None:
+        if not self._errors.name:
+            handle, name = tempfile.mkstemp(prefix="resonance-worker-")
+            os.close(handle)
+            self._errors = Path(name)
+        warm_up()
+        context = _context()
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=worker.main,
+            args=(theirs, str(self._errors), registry.plugins(), self._variables()),
+            daemon=True,
+        )
+        with _no_main():
+            self._process.start()
+        theirs.close()
+
+    def _variables(self) -> dict[str, str]:
+        """Return the worker's environment: this one as it is now, not as the server found it."""
+        here = {name: value for name, value in os.environ.items() if name not in THREADS}
+        return here | self._environment
+
+    def _reply(self, reply: dict[str, Any]) -> Ended:
+        assert self.trial is not None
+        trial, self.trial = self.trial, None
+        if "unusable" in reply:
+            raise StoreUnusable(reply["unusable"])
+        if "stopped" in reply:
+            self._discard()  # it knows that it was asked to stop, and would stop again
+            return Ended(trial, stopped=True)
+        if "refused" in reply:
+            return Ended(trial, error=TrialFailed(reply["refused"]))
+        if "transient" in reply:
+            return Ended(trial, error=Transient(reply["transient"]), details=reply["details"])
+        where = f"the result of {trial.describe()}"
+        record = Record.from_json(reply["record"].encode(), where, stored=False)
+        return Ended(trial, record=record)
+
+    def _died(self, error: Any) -> Ended:
+        assert self.trial is not None
+        assert self._process is not None
+        self._process.kill()
+        trial, self.trial = self.trial, None
+        details = ""
+        with contextlib.suppress(OSError):
+            details = self._errors.read_text(encoding="utf-8", errors="replace")[-MOST_DETAILS:]
+        self._discard()
+        return Ended(trial, error=error, details=details)
+
+    def _dump(self) -> None:
+        """Let the worker write where it is; it may be too busy in native code to do so."""
+        assert self._process is not None
+        if self._process.pid is None:
+            return
+        before = self._errors.stat().st_size
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, worker.TELL)
+        until = time.monotonic() + DUMP_SECONDS
+        while time.monotonic() < until and self._errors.stat().st_size == before:
+            time.sleep(0.01)
+        time.sleep(0.02)
+
+    def _discard(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.join(JOIN_SECONDS)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+            self._process.close()
+        self._process = self._connection = None
+        if self._errors.name:
+            self._errors.unlink(missing_ok=True)
+            self._errors = Path()
+
+
+def wait_for(slots: list[Slot], seconds: float) -> None:
+    """Wait until one of the slots has something to tell, at most so long."""
+    wait([handle for slot in slots for handle in slot.waitables()], seconds)
+
+
+def resident_bytes(pid: int | None) -> int:
+    """Return the resident memory of a process; 0 where the system does not say."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def warm_up() -> None:
+    """Start importing what workers need, in a process of its own that they are then forked from.
+
+    Every worker is there in some milliseconds then, in the beginning and after a crash.
+    """
+    context = _context()
+    if context.get_start_method() != "forkserver":
+        return
+    context.set_forkserver_preload(PRELOAD)
+    # Thread counts are read when a library is imported; torch is told its own by each trial. A
+    # process in which CUDA was asked for devices cannot be forked from: NVML is asked instead.
+    with _environment(dict.fromkeys(THREADS, "1") | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}):
+        forkserver.ensure_running()
+
+
+def _context() -> Any:
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Keep workers from running the caller's script again, which multiprocessing wants to."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

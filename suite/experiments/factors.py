@@ -1,0 +1,101 @@
+"""What an ablation varies: factors, their levels, and the settings these make. Imports no torch."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.core.declarations import Method, Value, unknown
+from suite.core.errors import InvalidInput
+from suite.experiments.trial_config import show
+
+MOST_LEVELS = 100
+MOST_COMBINATIONS = 10_000
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A hyperparameter that is varied.
+
+    Attributes:
+        name: of the hyperparameter.
+        levels: its values in canonical types, the base among them; ascending where all are numbers.
+        base: the default, which the other levels are compared with.
+    """
+
+    name: str
+    levels: tuple[Value, ...]
+    base: Value
+
+
+def factors_of(
+    method: Method, fixed: Mapping[str, Any], vary: Mapping[str, Sequence[Any]]
+) -> tuple[Factor, ...]:
+    """Return what `vary` (hyperparameter → levels) asks of a method, its defaults added.
+
+    Raises:
+        InvalidInput: an unknown hyperparameter, one that is also `fixed`, no level or only the
+            default, a level out of bounds, or one that is given twice.
+    """
+    known = {parameter.name: parameter for parameter in method.hyperparameters}
+    for name in vary:
+        if name not in known:
+            raise InvalidInput(
+                "vary: " + unknown(method.setting, name, known, of=method.name,
+                                   see=f"info {method.name}")
+            )  # fmt: skip
+        if name in fixed:
+            raise InvalidInput(f"{name} is both set and varied: leave one of the two out")
+    return tuple(_factor(known[name].default, name, _checked(known[name], given))
+                 for name, given in vary.items())  # fmt: skip
+
+
+def _checked(parameter: Any, given: Sequence[Any]) -> list[Value]:
+    name = parameter.name
+    if not given:
+        raise InvalidInput(f"vary {name}: no level is given; {name} may be {parameter.allowed()}")
+    if len(given) > MOST_LEVELS:
+        raise InvalidInput(f"vary {name}: {len(given)} levels; give at most {MOST_LEVELS}")
+    levels = [parameter.check(level) for level in given]
+    twice = [level for i, level in enumerate(levels) if level in levels[:i]]
+    if twice:
+        raise InvalidInput(f"vary {name}: {show(twice[0])} is given twice; give it once")
+    return levels
+
+
+def _factor(base: Value, name: str, levels: list[Value]) -> Factor:
+    if levels == [base]:
+        raise InvalidInput(
+            f"vary {name}: {show(base)} alone is the default, so nothing varies; give other levels"
+        )
+    if base not in levels:
+        levels = [base, *levels]
+    numbers = [x for x in levels if isinstance(x, int | float) and not isinstance(x, bool)]
+    ordered = sorted(numbers) if len(numbers) == len(levels) else levels
+    return Factor(name, tuple(ordered), base)
+
+
+def combinations(factors: Sequence[Factor], *, grid: bool) -> list[dict[str, Value]]:
+    """Return the settings to run, the base first: one factor at a time, or the full grid.
+
+    Without a factor that is the base alone, which sets nothing.
+
+    Raises:
+        InvalidInput: there are more than anybody runs.
+    """
+    base = {factor.name: factor.base for factor in factors}
+    if not grid:
+        others = [base | {f.name: level} for f in factors for level in f.levels if level != f.base]
+        return [base, *others]
+    count = 1
+    for factor in factors:
+        count *= len(factor.levels)
+    if count > MOST_COMBINATIONS:
+        raise InvalidInput(
+            f"the grid has {count} combinations, more than {MOST_COMBINATIONS}: give fewer levels, "
+            "or vary one at a time"
+        )
+    names = [factor.name for factor in factors]
+    every = itertools.product(*(factor.levels for factor in factors))
+    found = [dict(zip(names, levels, strict=True)) for levels in every]
+    return [base, *(settings for settings in found if settings != base)]

@@ -1,0 +1,110 @@
+"""What exists: methods, tasks and datasets, found in this project, in packages and in plug-ins.
+
+Three ways to add one, none of which edits a list: a file in ``baselines/`` or
+``tasks/catalogue/``; a package with an entry point in the group ``resonance_bench`` that names a
+module; a file given with ``--plugin`` or, to `sparsify` as well, in ``RESONANCE_PLUGINS``.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.core.declarations import Declared, Method, Registry
+from suite.core.discovery import declares, read_declarations
+from suite.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from suite.core.custom_trainer import Trainer
+    from tasks.task import Dataset, Task
+
+ENTRY_POINTS = "resonance_bench"
+
+TASK_FILES = (".yaml", ".yml")
+"""How a plug-in ends that declares a task without Python."""
+
+_plugins: list[Path] = []
+
+
+def use_plugins(paths: list[str]) -> None:
+    """Read declarations from these files too, from now on in this process.
+
+    Raises:
+        InvalidInput: a file does not exist, or declares nothing.
+    """
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise InvalidInput(f"plugin {path}: there is no such file")
+        if path.suffix not in TASK_FILES and not declares(path):
+            raise InvalidInput(
+                f"plugin {path} declares nothing: assign METHOD, TASK or DATASET at its top level"
+            )
+        if path.resolve() not in _plugins:
+            _plugins.append(path.resolve())
+    for registry in (methods, tasks, datasets, trainers):
+        registry.cache_clear()
+
+
+def plugins() -> list[str]:
+    """Return the plug-in files in use, for a worker process to use as well."""
+    return [str(path) for path in _plugins]
+
+
+@functools.cache
+def methods() -> Registry[Method]:
+    """Return every declared method. Imports neither torch nor tasks."""
+    return Registry("method", _declared(("METHOD", "METHODS"), ("suite.resonance", "baselines")))
+
+
+@functools.cache
+def tasks() -> "Registry[Task]":
+    """Return every declared task, without torch."""
+    return Registry("task", _declared(("TASK", "TASKS"), ("tasks.catalogue",)))
+
+
+@functools.cache
+def datasets() -> "Registry[Dataset]":
+    """Return every declared dataset, without torch."""
+    return Registry("dataset", _declared(("DATASET", "DATASETS"), ("tasks.catalogue",)))
+
+
+@functools.cache
+def trainers() -> "Registry[Trainer]":
+    """Return every declared trainer, without torch."""
+    return Registry("trainer", _declared(("TRAINER", "TRAINERS"), ("suite.reproduce",)))
+
+
+def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
+    found: list[Any] = []
+    for path, origin in _sources(packages):
+        if path.suffix not in TASK_FILES:
+            found.extend(read_declarations(path, names, origin))
+        elif "METHOD" not in names:
+            told = _task_file(path, path.stat().st_mtime_ns)
+            found.extend(d for d in told if type(d).__name__.upper() in names)
+    return found
+
+
+@functools.lru_cache
+def _task_file(path: Path, changed: int) -> list[Declared]:
+    """Read a task file once; its data may be large."""
+    from tasks.taskfile import read_task_file
+
+    return read_task_file(path)
+
+
+def _sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """Yield (file, origin) of everything that may hold a declaration, in a fixed order."""
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        for folder in spec.submodule_search_locations or () if spec else ():
+            for path in sorted(Path(folder).glob("*.py")):
+                yield path, f"{package}.{path.stem}"
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
+        spec = importlib.util.find_spec(entry.module)
+        if spec is not None and spec.origin is not None:
+            yield Path(spec.origin), entry.module
+    for path in _plugins:
+        yield path, str(path)

@@ -1,0 +1,197 @@
+"""A study: a set of trials with a question, from YAML. Imports no torch."""
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
+
+from suite.core.declarations import Value, unknown
+from suite.core.errors import InvalidInput
+from suite.core.yaml_reader import read_mapping
+from suite.experiments import registry
+from suite.experiments.factors import Factor, combinations, factors_of
+from suite.experiments.trial_config import Trial, validated
+
+MOST_SEEDS = 1000
+STUDY_FIELDS = "tasks, methods, sparsities, seeds, plugins"
+
+
+class MethodEntry(BaseModel):
+    """A method in a study, with the hyperparameters and recipe fields that are its own there.
+
+    `vary` makes an ablation of it: hyperparameter → levels, each tried beside the default while
+    the others keep theirs, or with `grid` in every combination.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    set: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+    vary: dict[str, tuple[Any, ...]] = {}
+    grid: bool = False
+
+    def factors(self) -> tuple[Factor, ...]:
+        """Return what is varied.
+
+        Raises:
+            InvalidInput: it cannot be varied so.
+        """
+        return factors_of(registry.methods()[self.name], self.set, self.vary)
+
+    def variants(self) -> list[dict[str, Value]]:
+        """Return what each variant sets beside `set`, the base first.
+
+        Raises:
+            InvalidInput: what is varied cannot be.
+        """
+        return combinations(self.factors(), grid=self.grid)
+
+
+class Study(BaseModel):
+    """A set of trials with a question: every task × seed × sparsity × method.
+
+    A method that takes no sparsity is run once per task and seed; one with levels to `vary`, once
+    for each variant. `controls_left_out` says why a control method is missing; `trainer` names a
+    published protocol that takes the place of the training loop; `execution` says whether
+    non-zero weights alone are stored (`Trial`). `plugins` are files with methods and tasks of
+    one's own, as given with ``--plugin``; in a study's file they are named from its folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    question: str
+    tasks: tuple[str, ...]
+    methods: tuple[MethodEntry, ...]
+    sparsities: tuple[StrictFloat, ...] = ()
+    seeds: tuple[StrictInt, ...]
+    recipe: dict[str, Any] = {}
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: StrictInt = Field(default=1, ge=1, le=1024)
+    execution: Literal["masked", "csr", "auto"] = "masked"
+    trainer: str = ""
+    controls_left_out: str = ""
+    plugins: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        given = dict(given)
+        if any(isinstance(value, bool) for value in _items(given.get("sparsities"))):
+            raise InvalidInput("sparsities: give numbers in [0, 1), not true or false")
+        for field in ("tasks", "methods"):
+            if isinstance(given.get(field), str):
+                raise InvalidInput(f"{field}={given[field]}: give a list, e.g. [{given[field]}]")
+        if isinstance(given.get("methods"), list):
+            given["methods"] = [
+                {"name": entry} if isinstance(entry, str) else entry for entry in given["methods"]
+            ]
+        if isinstance(given.get("seeds"), int) and not isinstance(given["seeds"], bool):
+            if given["seeds"] > MOST_SEEDS:
+                raise InvalidInput(f"seeds={given['seeds']}: give at most {MOST_SEEDS}")
+            given["seeds"] = list(range(given["seeds"]))
+        return given
+
+    @classmethod
+    def make(cls, /, **given: Any) -> "Study":
+        """Return a validated study; every complaint is one line of `InvalidInput`."""
+        what = f"study {given.get('name', '')}".strip()
+        return validated(cls, given, what, "list studies")
+
+    def trials(self) -> list[Trial]:
+        """Return the trials, each once, in a fixed order (all methods of a cell together).
+
+        Raises:
+            InvalidInput: there is none, or one is not valid.
+        """
+        found: dict[str, Trial] = {}
+        variants = [(entry, varied) for entry in self.methods for varied in entry.variants()]
+        for task in self.tasks:
+            for seed in self.seeds:
+                for sparsity in self.sparsities or (None,):
+                    for entry, varied in variants:
+                        trial = self.trial(task, entry, sparsity, seed, varied)
+                        found.setdefault(trial.key, trial)
+        if not found:
+            raise InvalidInput(
+                f"study {self.name} is empty: give at least one task, one method and one seed"
+            )
+        return list(found.values())
+
+    def trial(
+        self,
+        task: str,
+        entry: MethodEntry,
+        sparsity: float | None,
+        seed: int,
+        varied: Mapping[str, Value],
+    ) -> Trial:
+        """Return the trial of one variant of a method.
+
+        Raises:
+            InvalidInput: it is not valid, or lacks a sparsity.
+        """
+        dense = registry.methods()[entry.name].dense
+        if sparsity is None and not dense:
+            raise InvalidInput(
+                f"study {self.name}: {entry.name} needs a sparsity; list some under 'sparsities'"
+            )
+        return Trial.make(
+            task=task,
+            method=entry.name,
+            sparsity=0.0 if dense or sparsity is None else sparsity,
+            seed=seed,
+            hyperparameters={**entry.set, **varied},
+            recipe=self.recipe | entry.recipe,
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+            execution=self.execution,
+            trainer=self.trainer,
+        )
+
+    def missing_controls(self) -> list[str]:
+        """Return the control methods that exist but are not in the study."""
+        named = {entry.name for entry in self.methods}
+        return [m.name for m in registry.methods() if m.control and m.name not in named]
+
+
+def shipped_studies() -> list[str]:
+    """Return the names of the studies that come with the project."""
+    folder = resources.files("suite.experiments") / "studies"
+    return sorted(
+        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
+    )
+
+
+def load_study(name_or_file: str) -> Study:
+    """Return a shipped study by name, or one from a YAML file.
+
+    Raises:
+        InvalidInput: no such study or file, not YAML, or not a valid study.
+    """
+    if name_or_file in shipped_studies():
+        source = resources.files("suite.experiments") / "studies" / f"{name_or_file}.yaml"
+        text = source.read_text(encoding="utf-8")
+        return Study.make(**read_mapping(text, f"study {name_or_file}", STUDY_FIELDS))
+    path = Path(name_or_file)
+    if path.suffix not in (".yaml", ".yml"):
+        raise InvalidInput(unknown("study", name_or_file, shipped_studies(), see="list studies")
+                           + "; a study of your own is a file that ends in .yaml")  # fmt: skip
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"study file {path} cannot be read: {error}") from error
+    study = Study.make(**read_mapping(text, f"study {name_or_file}", STUDY_FIELDS))
+    registry.use_plugins([str(path.parent / plugin) for plugin in study.plugins])
+    return study
+
+
+def _items(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else []

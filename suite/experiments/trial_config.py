@@ -1,0 +1,233 @@
+"""A trial: validated, hashable by key. Imports no torch."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
+
+from suite.core.declarations import Method, Value, unknown
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+
+if TYPE_CHECKING:
+    from tasks.task import Dataset, Task
+
+M = TypeVar("M", bound=BaseModel)
+
+IDENTITY = ("task_revision", "dataset_revision", "method_revision", "task_digest")
+"""What a key covers beside the settings."""
+TRAINER = "trainer_revision"
+"""What it covers as well where a trial names a trainer."""
+MOST_SEED = 2**31
+
+
+class Trial(BaseModel):
+    """One (task, method, sparsity, seed, settings): the unit of work, cache, failure and retry.
+
+    `hyperparameters` and `recipe` hold only what differs from the defaults, in canonical types,
+    whatever was given: two ways to write the same trial are equal and have the same key. A trial
+    of ``evaluate="validation"`` never sees the test split (a tuner's search): it is no result.
+
+    Raises (through `make`):
+        InvalidInput: an unknown name or a value out of bounds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    method: str
+    sparsity: float = 0.0
+    seed: StrictInt = Field(default=0, ge=0, lt=MOST_SEED)
+    hyperparameters: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    threads: StrictInt = Field(default=1, ge=1, le=1024)
+    execution: Literal["masked", "csr", "auto"] = Field(
+        default="masked", exclude_if=lambda how: how == "masked"
+    )
+    processes: StrictInt = Field(default=1, ge=1, le=4096, exclude_if=lambda count: count == 1)
+    evaluate: Literal["test", "validation"] = Field(
+        default="test", exclude_if=lambda split: split == "test"
+    )
+    trainer: str = Field(default="", exclude_if=lambda name: not name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "task" not in given or "method" not in given:
+            return given
+        task, method = registry.tasks()[given["task"]], registry.methods()[given["method"]]
+        sparsity = given.get("sparsity", 0.0)
+        if isinstance(sparsity, bool) or not isinstance(sparsity, int | float):
+            raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
+        if not 0 <= sparsity < 1:
+            shown = f"{sparsity:g}" if isinstance(sparsity, float) else f"{sparsity!r:.40}"
+            raise InvalidInput(f"sparsity={shown} is not usable: give a number in [0, 1)")
+        if method.dense and sparsity != 0:
+            raise InvalidInput(f"sparsity={sparsity:g}: {method.name} takes none; leave it out")
+        settings = {
+            "hyperparameters": method.changed(given.get("hyperparameters", {})),
+            "recipe": task.changed(given.get("recipe", {})),
+        }
+        if trainer := given.get("trainer"):
+            registry.trainers()[trainer].check(task.name, method.name, sparsity, **settings)
+        return given | settings | {"sparsity": float(sparsity) + 0.0}  # -0.0 is 0.0
+
+    @classmethod
+    def make(cls, /, **given: Any) -> "Trial":
+        """Return a validated trial; every complaint is one line of `InvalidInput`."""
+        return validated(cls, given, "trial", "run --help")
+
+    @property
+    def task_declaration(self) -> "Task":
+        """The declared task."""
+        return registry.tasks()[self.task]
+
+    @property
+    def dataset_declaration(self) -> "Dataset":
+        """The declared dataset of the task."""
+        return registry.datasets()[self.task_declaration.dataset]
+
+    @property
+    def method_declaration(self) -> Method:
+        """The declared method."""
+        return registry.methods()[self.method]
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the full configuration: every setting with its value, and the revisions.
+
+        Of a trial with a trainer of its own, the settings that its protocol follows.
+        """
+        settings = {
+            "hyperparameters": self.method_declaration.resolve(self.hyperparameters),
+            "recipe": self.task_declaration.resolve(self.recipe),
+        }
+        if self.trainer:
+            settings = registry.trainers()[self.trainer].followed(self.method, **settings)
+        return {**self.model_dump(), **settings, **self._identity()}
+
+    @property
+    def key(self) -> str:
+        """Name of this trial's folder in a store: 16 hexadecimal digits.
+
+        A hash of the settings that differ from their defaults (so that a new option invalidates
+        nothing), of what the result depends on in the machine (device type, precision, threads),
+        of the revisions of task, dataset and method, and of what the task's declaration says (so
+        that an edited task, or another one of its name, is another trial).
+        """
+        return key_of(self.model_dump(), self._identity())
+
+    def _identity(self) -> dict[str, int | str]:
+        task, dataset = self.task_declaration, self.dataset_declaration
+        trainers = registry.trainers()
+        trainer = {TRAINER: trainers[self.trainer].revision} if self.trainer else {}
+        return {
+            **trainer,
+            "task_revision": task.revision,
+            "dataset_revision": dataset.revision,
+            "method_revision": self.method_declaration.revision,
+            "task_digest": task_digest(task, dataset),
+        }
+
+    def describe(self) -> str:
+        """Return the trial in one line of words."""
+        words = [self.task, self.method]
+        if not self.method_declaration.dense:
+            words.append(f"s={self.sparsity:g}")
+        words.append(f"seed={self.seed}")
+        words += [f"{n}={show(v)}" for n, v in (self.hyperparameters | self.recipe).items()]
+        return " ".join(words)
+
+    def command(self) -> str:
+        """Return the command that runs this trial again."""
+        words = ["resonance run", self.task, self.method]
+        if not self.method_declaration.dense:
+            words.append(f"-s {self.sparsity!r}")
+        words.append(f"--seed {self.seed}")
+        for option, settings in (("--set", self.hyperparameters), ("--recipe", self.recipe)):
+            words += [f"{option} {shlex.quote(f'{n}={show(v)}')}" for n, v in settings.items()]
+        if self.device != "cpu":
+            words.append(f"--device {self.device}")
+        if self.precision != "float32":
+            words.append(f"--precision {self.precision}")
+        if self.threads != 1:
+            words.append(f"--threads {self.threads}")
+        if self.execution != "masked":
+            words.append(f"--execution {self.execution}")
+        if self.evaluate != "test":
+            words.append(f"--evaluate {self.evaluate}")
+        if self.trainer:
+            words.append(f"--trainer {self.trainer}")
+        if self.processes != 1:
+            words[0] = f"torchrun --nproc-per-node {self.processes} -m suite.distributed"
+        return " ".join(words)
+
+
+def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
+    """Return the key of a trial with these settings, revisions and digest of its task.
+
+    The only function that computes it, for who writes a record and for who checks one.
+    """
+    names = (*IDENTITY, TRAINER) if trial.get("trainer") else IDENTITY
+    content = {**trial, **{name: identity[name] for name in names}}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def task_digest(task: "Task", dataset: "Dataset") -> str:
+    """Return a digest of what a task's and its dataset's declarations say that matters."""
+    said = [
+        [task.model, dict(task.model_options), dict(task.recipe)],
+        [dataset.shape, dataset.classes, dataset.train, dataset.test],
+        [dataset.mean, dataset.std, dataset.checksum],
+    ]
+    said += [[own] for own in (dataset.fingerprint, task.fingerprint) if own]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def show(value: Value) -> str:
+    """Return a hyperparameter's value as it is written on the command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple | list) else str(value)
+
+
+def validated(model: type[M], given: Mapping[str, Any], what: str, see: str) -> M:
+    """Return a validated model of what a person gave; `see` is the verb that shows more.
+
+    Raises:
+        InvalidInput: it cannot be used; one line.
+    """
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        # A field that does not exist explains one that is missing: "task" for "tasks".
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, InvalidInput):
+            raise cause from None
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            message = unknown(
+                "field",
+                place,
+                model.model_fields,
+                of=what,
+                see=see,
+            )
+        elif first["type"] == "missing":
+            message = f"{what}: '{place}' is missing"
+        else:
+            message = f"{what}: {place}={first['input']!r}: {first['msg']}"
+        raise InvalidInput(message) from None

@@ -1,0 +1,140 @@
+"""What a method's options mean for one training, and which of them contradict each other."""
+
+from types import SimpleNamespace
+
+import torch
+
+from suite.core.errors import InvalidInput
+from suite.resonance.detector import dominant, spectrum
+from suite.resonance.schedule import Timetable
+from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
+from suite.sparsity.plan import Plan
+
+LEAST_FACTOR = 1e-6
+"""A factor T / A below this counts as this: connections there are switched off last."""
+
+NOISE = 2**13
+"""Signals of white noise by which it is judged how much a threshold can switch off."""
+
+
+def make_timetable(o: SimpleNamespace, freeze: int) -> Timetable:
+    """Return when gradients are recorded and decisions taken, up to the step `freeze`.
+
+    Raises:
+        InvalidInput: the window does not fit before the freeze, or no decision falls between.
+    """
+    if o.window % 2:
+        raise InvalidInput(f"window={o.window} must be even: give {o.window + 1}")
+    if o.window * o.record_every >= freeze:
+        raise InvalidInput(
+            f"window={o.window} gradients, one in {o.record_every} steps, need more than the "
+            f"{freeze} steps before freeze_at={o.freeze_at:g}: give a window of at most "
+            f"{max(0, freeze - 1) // o.record_every // 2 * 2}, or train longer"
+        )
+    auto = o.update_every == "auto"
+    every = min(100, max(1, freeze // 24)) if auto else o.update_every
+    first = -(-o.window * o.record_every // every) * every
+    if first >= freeze:
+        raise InvalidInput(
+            f"update_every={every} leaves no decision between the first full window (step "
+            f"{o.window * o.record_every}) and freeze_at={o.freeze_at:g} (step {freeze}): "
+            "decide more often"
+        )
+    return Timetable(every, first, freeze, o.window, o.record_every)
+
+
+def check(o: SimpleNamespace, plan: Plan, timetable: Timetable, cooldown: int) -> None:
+    """Refuse options that contradict the training or each other.
+
+    Raises:
+        InvalidInput: a cooldown longer than training, more threshold periods than decisions or
+            bins can follow, or a bounded amplitude that cannot reach the target.
+    """
+    if cooldown > plan.steps:
+        raise InvalidInput(
+            f"cooldown={cooldown} is longer than training ({plan.steps} steps): "
+            f"give 0 to {plan.steps}, or auto"
+        )
+    if o.modulation == 0:
+        return
+    _check_aliasing(o, timetable)
+    _check_reach(o, plan.sparsity)
+
+
+def _check_aliasing(o: SimpleNamespace, timetable: Timetable) -> None:
+    periods = PeriodicThreshold(o.bits, o.modulation).periods
+    if o.argument == "progress":
+        decisions = (timetable.freeze - timetable.first) / timetable.every
+        usable = largest_usable_bits(4, decisions)
+        why = f"{decisions:.0f} decisions cannot follow {periods} periods"
+    elif o.argument == "frequency":
+        usable = largest_usable_bits(8, o.window)
+        why = f"a window of {o.window} cannot resolve {periods} teeth"
+        if not o.interpolate:
+            raise InvalidInput("argument=frequency needs interpolate=true: bins would tie")
+    else:
+        return
+    if o.bits > usable:
+        best = f"give bits of at most {usable}" if usable >= 1 else "no bits are usable"
+        raise InvalidInput(
+            f"bits={o.bits}: {why}; {best}, or set modulation=0, decide more often, "
+            "lengthen the window or the training"
+        )
+
+
+def amplitude_bound(o: SimpleNamespace) -> float:
+    """Return the largest A.
+
+    It is 1 by the rule of ``solve="feedback"``, and where all connections share one phase. Where
+    each has its own, a factor below 1 would protect a connection for good: there ``exact`` may
+    raise A until T is 1 for all.
+    """
+    if o.argument == "progress" or o.solve == "feedback":
+        return 1.0
+    return 1 / max(1 - o.modulation, LEAST_FACTOR)
+
+
+def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
+    if o.argument == "progress" or o.solve == "exact" or o.score == "weighted":
+        return
+    noise = torch.randn(o.window, NOISE, generator=torch.Generator().manual_seed(0))
+    frequency, _ = dominant(
+        spectrum(noise, detrend=o.detrend, taper=o.taper), interpolate=o.interpolate
+    )
+    even = torch.linspace(0, 1, NOISE)
+    phase = frequency if o.argument == "frequency" else even
+
+    def reach(modulation: float) -> float:
+        level = PeriodicThreshold(o.bits, modulation).factors(phase).clamp_max(1)
+        return float((frequency <= level).float().mean())
+
+    if reach(o.modulation) >= sparsity:
+        return
+    usable = max((m / 100 for m in range(100) if reach(m / 100) >= sparsity), default=0.0)
+    raise InvalidInput(
+        f"solve=feedback with argument={o.argument} and modulation={o.modulation:g} switches off "
+        f"at most {reach(o.modulation):.0%} of white noise, short of the target of {sparsity:g}: "
+        f"give modulation of at most {usable:g}, or solve=exact"
+    )
+
+
+def in_effect(
+    o: SimpleNamespace, plan: Plan, timetable: Timetable, cooldown: int
+) -> dict[str, int | None]:
+    """Return what options come to in a training; None where one decides nothing.
+
+    Options that are not named act as they are given.
+    """
+    found: dict[str, int | None] = {"update_every": timetable.every}
+    # A connection that is switched off at one decision rests at those less than C steps later;
+    # a frozen one is set to zero at the first that is more than C steps later.
+    steps = cooldown - 1 if o.cooling == "disable" else cooldown
+    found["cooldown"] = max(0, steps) // timetable.every
+    silent = []
+    if o.modulation == 0:
+        silent += ["bits", "argument"]
+    if o.solve == "exact":
+        silent += ["proportional_gain", "integral_gain"]
+    if not plan.validates or o.accuracy_depth == 0 or o.accuracy_gain == 0:
+        silent += ["tolerance", "accuracy_gain", "accuracy_depth"]
+    return found | dict.fromkeys(silent)

@@ -1,0 +1,192 @@
+"""What an ablation compares: cells of trials, kept beside them in a store. Imports no torch.
+
+The design holds the keys of its trials, so whoever reads it needs neither the method's declaration
+nor its revision of then.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+
+from suite.core.declarations import check_once
+from suite.core.errors import InvalidInput
+from suite.experiments.study import MethodEntry, Study
+from suite.experiments.trial_config import show
+from suite.results.metadata_store import documents, save_document
+from suite.results.store import Store
+
+KIND = "ablation"
+SCHEMA_VERSION = 1
+
+
+def label(levels: Mapping[str, str]) -> str:
+    """Return settings in words: ``window=8 cooldown=0``."""
+    return " ".join(f"{name}={level}" for name, level in levels.items())
+
+
+class Levels(BaseModel):
+    """A factor of a design: its levels as they are written, and which of them is the base."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    levels: tuple[str, ...]
+    base: str
+
+
+class Setting(BaseModel):
+    """One cell of a design: a level of every factor, and its trials' keys by seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    levels: dict[str, str]
+    trials: dict[int, str]
+
+    @property
+    def label(self) -> str:
+        """The levels in words."""
+        return label(self.levels)
+
+
+class Design(BaseModel):
+    """One method on one task at one sparsity, with what is varied of it.
+
+    Attributes:
+        fixed: what all cells set, hyperparameters and recipe fields, as it is written.
+        cells: the base first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    method: str
+    sparsity: float
+    fixed: dict[str, str]
+    factors: tuple[Levels, ...]
+    grid: bool
+    cells: tuple[Setting, ...]
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Design":
+        levels = {factor.name: set(factor.levels) for factor in self.factors}
+        for cell in self.cells:
+            if (
+                cell.levels.keys() != levels.keys()
+                or not cell.trials
+                or any(level not in levels[name] for name, level in cell.levels.items())
+            ):
+                raise ValueError(f"cell '{cell.label}' is none of its factors and seeds")
+        if not self.cells or self.cells[0].levels != self.base:
+            raise ValueError("the first cell is not the base")
+        return self
+
+    @property
+    def base(self) -> dict[str, str]:
+        """The base's level of each factor."""
+        return {factor.name: factor.base for factor in self.factors}
+
+    @property
+    def title(self) -> str:
+        """What the design is of."""
+        settings = label(self.fixed)
+        return f"{self.method} on {self.task}, sparsity {self.sparsity:g}" + (
+            f" ({settings})" if settings else ""
+        )
+
+
+class Ablation(BaseModel):
+    """A study with factors, as it is kept.
+
+    Attributes:
+        study: its definition, as YAML would say it.
+        designs: one per task, sparsity and method with levels to vary.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: StrictInt = SCHEMA_VERSION
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    question: str
+    study: dict[str, Any]
+    designs: tuple[Design, ...]
+
+
+def ablation_of(study: Study) -> Ablation:
+    """Return what a study compares.
+
+    Raises:
+        InvalidInput: it varies nothing, names a task or a sparsity twice (which would be two
+            designs of the same trials), or is no valid study.
+    """
+    check_once("task", study.tasks)
+    check_once("sparsity", study.sparsities)
+    designs = tuple(_designs(study))
+    if not designs:
+        raise InvalidInput(
+            f"study {study.name} varies nothing: give a method in it levels to 'vary', or run it "
+            f"with `resonance study`"
+        )
+    definition = study.model_dump(mode="json", exclude_defaults=True)
+    return Ablation(name=study.name, question=study.question, study=definition, designs=designs)
+
+
+def _designs(study: Study) -> Iterator[Design]:
+    for task in study.tasks:
+        for sparsity in study.sparsities or (None,):
+            for entry in study.methods:
+                if entry.vary:
+                    yield _design(study, task, entry, sparsity)
+
+
+def _design(study: Study, task: str, entry: MethodEntry, sparsity: float | None) -> Design:
+    factors = entry.factors()
+    cells = []
+    for varied in entry.variants():
+        trials = [study.trial(task, entry, sparsity, seed, varied) for seed in study.seeds]
+        levels = {name: show(level) for name, level in varied.items()}
+        cells.append(Setting(levels=levels, trials={t.seed: t.key for t in trials}))
+    fixed = entry.set | study.recipe | entry.recipe
+    return Design(
+        task=task,
+        method=entry.name,
+        sparsity=trials[0].sparsity,
+        fixed={name: show(value) for name, value in fixed.items()},
+        factors=tuple(
+            Levels(name=f.name, levels=tuple(map(show, f.levels)), base=show(f.base))
+            for f in factors
+        ),
+        grid=entry.grid,
+        cells=tuple(cells),
+    )
+
+
+def save(store: Store, ablation: Ablation) -> None:
+    """Keep an ablation in the store, in place of an older one of its name.
+
+    Raises:
+        InvalidInput: its name is no plain file name.
+        StoreUnusable: it cannot be written.
+    """
+    save_document(store, KIND, ablation.name, ablation.model_dump(mode="json"))
+
+
+def ablations(store: Store) -> list[Ablation]:
+    """Return the ablations that a store holds, by name.
+
+    Raises:
+        InvalidInput: one is damaged.
+    """
+    return [_read(name, content) for name, content in documents(store, KIND).items()]
+
+
+def _read(name: str, content: Any) -> Ablation:
+    try:
+        return Ablation.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InvalidInput(
+            f"ablation {name} of the store is damaged ({place}: {first['msg']}): run `resonance "
+            "ablate` again"
+        ) from None

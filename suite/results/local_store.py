@@ -1,0 +1,268 @@
+"""A store in a local (or shared) folder: ``<root>/trials/<key>/record.json`` and its companions."""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import socket
+import stat
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from suite.core.errors import InvalidInput
+from suite.results.storage_backend import KEY, MOST_BYTES, NAME, RECORD, StoreUnusable
+
+ATTEMPTS = 1000
+HIDDEN = re.compile(r"\.(new|old)-([0-9a-f]{16})-(.+)-(\d+)-[0-9a-f]{8}")
+
+
+class Folder:
+    """Trials in a local folder.
+
+    A trial's folder is written under a temporary name and renamed, so a reader sees all of it or
+    nothing; while an existing trial is replaced, it may for a moment see nothing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.trials = root / "trials"
+        self.location = str(root)
+        self._prefix = f"{self.trials}{os.sep}"
+
+    def prepare(self) -> None:
+        """Create the folder, see whether it can be written to, and sweep it.
+
+        Raises:
+            StoreUnusable: the folder cannot be created or written to.
+        """
+        try:
+            self.trials.mkdir(parents=True, exist_ok=True)
+            probe = self.trials / f".probe-{uuid.uuid4().hex}"
+            probe.mkdir()
+            probe.rmdir()
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._sweep()
+
+    def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
+        """Write a trial's folder in one go, in place of an older one.
+
+        Raises:
+            StoreUnusable: the disk is full or the folder cannot be written; nothing is left behind.
+        """
+        temporary = self.trials / self._hidden("new", key)
+        try:
+            temporary.mkdir(parents=True)
+            for name, content in files.items():
+                _write_through(temporary / name, content)
+            self._swap(temporary, key)
+        except OSError as error:
+            raise self._unusable(error) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _swap(self, temporary: Path, key: str) -> None:
+        """Put the new folder in its place, also while others write the same key."""
+        target = self.trials / key
+        moved: list[Path] = []
+        placed = False
+        try:
+            for _ in range(ATTEMPTS):
+                if placed := _placed(temporary, target):
+                    return
+                old = self.trials / self._hidden("old", key)
+                with contextlib.suppress(FileNotFoundError):  # another writer was faster
+                    target.rename(old)
+                    moved.append(old)
+            raise OSError(errno.EBUSY, "other processes keep writing this trial")
+        finally:
+            # What was there before goes only once something is in its place. Once ours was, it is
+            # for whoever moved it away since to see to that.
+            if moved and not placed and _placed(moved[-1], target):
+                moved.pop()
+            for old in moved:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def load(self, key: str, name: str, digest: str | None) -> bytes:
+        """Return a file of a trial, or of the subfolder that a bucket copied here keeps it in.
+
+        Raises:
+            FileNotFoundError: there is none.
+            InvalidInput: it cannot be read, or is a link that may lead out of the store.
+        """
+        folder = f"{self._prefix}{key}"  # strings: 10,000 records are read in a few seconds
+        paths = [f"{folder}/{name}", *([f"{folder}/{digest}/{name}"] if digest else [])]
+        try:
+            if stat.S_ISLNK(os.lstat(folder).st_mode):
+                raise InvalidInput(
+                    f"{folder} is a link, which may lead out of the store: remove it"
+                )
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError):
+                    return read_regular(path, MOST_BYTES if name == RECORD else None)
+        except FileNotFoundError:
+            pass
+        except NotADirectoryError as error:
+            raise self._not_a_folder() from error
+        except OSError as error:
+            raise InvalidInput(f"{paths[0]} cannot be read: {error.strerror}") from error
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), paths[0])
+
+    def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the records of these trials that are there."""
+        for key in keys:
+            with contextlib.suppress(FileNotFoundError):
+                yield key, self.load(key, RECORD, None)
+
+    def names(self, key: str, digest: str | None) -> list[str]:
+        """Return the names of a trial's files, also of what is no plain file."""
+        folder = self.trials / key
+        found = {path.name for path in _entries(folder)}
+        if digest and digest in found:
+            found = found - {digest} | {path.name for path in _entries(folder / digest)}
+        return sorted(found)
+
+    def keys(self) -> list[str]:
+        """Return the names of the trials' folders.
+
+        Raises:
+            InvalidInput: the store is not a folder.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise self._not_a_folder()
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(self.trials) as found,
+        ):
+            return sorted(
+                entry.name
+                for entry in found
+                if KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            )
+        return []
+
+    def stamps(self) -> dict[str, str]:
+        """Return for each record when it was written, and its size."""
+        found = {}
+        for key in self.keys():
+            with contextlib.suppress(FileNotFoundError):
+                about = os.lstat(f"{self._prefix}{key}/{RECORD}")
+                found[key] = f"{about.st_mtime_ns}-{about.st_size}"
+        return found
+
+    def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
+        """Return the paths among the trials that are none of theirs, and links."""
+        found = []
+        for path in _entries(self.trials):
+            if not KEY.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+                found.append(str(path))
+        return found
+
+    def clear(self, digests: Mapping[str, str | None]) -> int:
+        """Remove what killed processes left; return how many trials that was part of."""
+        return self._sweep()
+
+    def load_shared(self, name: str) -> bytes:
+        """Return a file beside the trials."""
+        return read_regular(self.root / name, None)
+
+    def save_shared(self, name: str, content: bytes) -> None:
+        """Write a file beside the trials under another name, and rename it."""
+        path = self.root / name
+        temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_through(temporary, content)
+            temporary.replace(path)
+        except OSError as error:
+            raise self._unusable(error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def shared_names(self, folder: str) -> list[str]:
+        """Return the names of the plain files in a folder beside the trials."""
+        return [
+            path.name
+            for path in _entries(self.root / folder)
+            if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+        ]
+
+    def where(self, key: str) -> str:
+        """Return a trial's folder."""
+        return str(self.trials / key)
+
+    def _hidden(self, kind: str, key: str) -> str:
+        return f".{kind}-{key}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+    def _sweep(self) -> int:
+        """Remove what processes of this host that no longer run left; put back what they moved."""
+        swept = 0
+        for path in [*self.trials.glob(".new-*"), *self.trials.glob(".old-*")]:
+            if (parts := HIDDEN.fullmatch(path.name)) is None:
+                continue
+            kind, key, host, pid = parts.groups()
+            if host != socket.gethostname() or is_running(int(pid)):
+                continue
+            with contextlib.suppress(OSError):
+                if kind == "old" and not (self.trials / key).exists():
+                    path.rename(self.trials / key)
+            shutil.rmtree(path, ignore_errors=True)
+            swept += 1
+        return swept
+
+    def _not_a_folder(self) -> InvalidInput:
+        return InvalidInput(f"store {self.root} is not a folder: name another with --store")
+
+    def _unusable(self, error: OSError) -> StoreUnusable:
+        return StoreUnusable(
+            f"store {self.root} cannot be written ({error.strerror or error}): free the disk, or "
+            "choose another folder with --store"
+        )
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        yield from sorted(folder.iterdir())
+
+
+def _placed(folder: Path, target: Path) -> bool:
+    """Give a folder the name `target`; False if there is one of this name that holds something."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        return False
+    return True
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_regular(path: str | Path, most: int | None) -> bytes:
+    """Read a plain file: no link, which may lead out of the store, and no pipe, which may hang."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "it is not a plain file")
+        if most is not None and about.st_size > most:
+            raise OSError(errno.EFBIG, f"it is larger than {most} bytes, which no record is")
+        return file.read()
+
+
+def is_running(pid: int) -> bool:
+    """Return whether this machine has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,77 @@
+"""Small JSON documents that stand beside a store's trials: what a tuning or an ablation found."""
+
+import json
+from typing import Any
+
+from suite.core.errors import InvalidInput
+from suite.core.redact import redact, redact_bytes
+from suite.results.record import to_json
+from suite.results.storage_backend import safe_name
+from suite.results.store import Store
+
+KINDS = ("tuning", "ablation")
+SUFFIX = ".json"
+
+
+def save_document(store: Store, kind: str, name: str, content: Any) -> None:
+    """Keep `content` under a name, in one go, in place of an older document of that name.
+
+    Keys and passwords of this machine, and logins in URLs, are taken out.
+
+    Raises:
+        InvalidInput: the name is no plain file name, or the kind is not one of `KINDS`.
+        StoreUnusable: it cannot be written.
+        ValueError: `content` is no JSON (a NaN, say).
+    """
+    text = redact(redact_bytes(to_json(content)).decode())
+    store.place.save_shared(_path(kind, name), text.encode())
+
+
+def load_document(store: Store, kind: str, name: str) -> Any:
+    """Return a document's content; None where there is none of that name.
+
+    Raises:
+        InvalidInput: the name is no plain file name, or the document is damaged.
+    """
+    path = _path(kind, name)
+    try:
+        return json.loads(store.place.load_shared(path), parse_constant=_refuse_constant)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInput(
+            f"{store.location}/{path} is no document that can be read ({type(error).__name__}): "
+            f"delete it and run `resonance {_VERB[kind]}` again"
+        ) from error
+
+
+def documents(store: Store, kind: str) -> dict[str, Any]:
+    """Return the documents of a kind by name, in the order of names.
+
+    Raises:
+        InvalidInput: one is damaged.
+    """
+    names = [
+        name.removesuffix(SUFFIX)
+        for name in store.place.shared_names(_kind(kind))
+        if name.endswith(SUFFIX)
+    ]
+    found = {name: load_document(store, kind, name) for name in sorted(names)}
+    return {name: content for name, content in found.items() if content is not None}
+
+
+_VERB = {"tuning": "tune", "ablation": "ablate"}
+
+
+def _kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise InvalidInput(f"kind {kind!r:.60} of document: give one of {', '.join(KINDS)}")
+    return kind
+
+
+def _path(kind: str, name: str) -> str:
+    return f"{_kind(kind)}/{safe_name(name + SUFFIX)}"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number that a document may hold")

@@ -1,0 +1,246 @@
+"""A store under a URL: ``s3://bucket/results``, ``gs://…``, ``abfs://…``, ``memory://…``.
+
+Nothing can be renamed as a whole there, so a trial is committed by its record: the other files go
+first, into a folder that is named by the record's digest and never written to again, and
+``record.json`` last. Readers start from the record, so they see all or nothing, and of several
+writers of one trial the last record stands with the files it was written with. What was replaced
+stays until `store compact` finds it more than a day old: a reader or a slow writer may need it.
+"""
+
+import contextlib
+import datetime
+import errno
+import os
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from suite.core.errors import InvalidInput
+from suite.core.redact import redact
+from suite.results.storage_backend import KEY, MOST_BYTES, NAME, RECORD, StoreUnusable
+
+WHOLE_PUTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
+"""Protocols whose objects appear whole when their upload ends."""
+GENERATION = re.compile(r"[0-9a-f]{64}")
+AGE = datetime.timedelta(days=1)
+AT_ONCE = 500
+
+
+class Bucket:
+    """Trials on a file system of fsspec."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        protocol, rest = url.split("://", 1)
+        if "::" in url:
+            raise InvalidInput(f"store {url}: chained URLs are not usable; name one file system")
+        if re.match(r"[^/@]*:[^/@]*@", rest):
+            raise InvalidInput(
+                f"store {redact(url)} has a password in it, which would be shown: set it in the "
+                "environment or in fsspec's configuration (~/.config/fsspec)"
+            )
+        self.location = url.rstrip("/")
+        try:
+            # Listings that were kept from before would hide what others write.
+            filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        except (ValueError, ImportError) as error:
+            raise InvalidInput(
+                f"store {url} cannot be opened ({_line(error)}): name a folder, or install what "
+                "that protocol needs"
+            ) from error
+        except Exception as error:
+            raise InvalidInput(f"store {url} cannot be opened: {_line(error)}") from error
+        self._fs: Any = filesystem
+        self._whole_puts = protocol in WHOLE_PUTS
+        if not self._whole_puts and type(filesystem).mv is fsspec.AbstractFileSystem.mv:
+            raise InvalidInput(
+                f"store {url}: {protocol} can neither write a file in one go nor rename one, so "
+                "readers could see half a result; use a folder, s3, gs or abfs"
+            )
+        self._root = root.rstrip("/")
+        self._trials = f"{self._root}/trials"
+
+    def prepare(self) -> None:
+        """See whether the place can be written to.
+
+        Raises:
+            StoreUnusable: it cannot.
+        """
+        probe = f"{self._root}/.probe-{uuid.uuid4().hex}"
+        self._put(probe, b"resonance")
+        with self._asked("written to", StoreUnusable):
+            self._fs.rm_file(probe)
+
+    def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
+        """Write a trial's files, and its record last.
+
+        Raises:
+            StoreUnusable: it cannot be written; what there was is still there.
+        """
+        for name, content in files.items():
+            if name != RECORD:
+                self._put(f"{self._trials}/{key}/{digest}/{name}", content)
+        self._put(f"{self._trials}/{key}/{RECORD}", files[RECORD])
+
+    def _put(self, path: str, content: bytes) -> None:
+        with self._asked("written to", StoreUnusable):
+            if self._whole_puts:
+                self._fs.pipe_file(path, content)
+                return
+            temporary = f"{path.rpartition('/')[0]}/.new-{uuid.uuid4().hex}"
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            try:
+                self._fs.pipe_file(temporary, content)
+                self._fs.mv(temporary, path)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    self._fs.rm_file(temporary)
+                raise
+
+    def load(self, key: str, name: str, digest: str | None) -> bytes:
+        """Return a file of a trial, also from a folder that was copied here as it was.
+
+        Raises:
+            FileNotFoundError: there is none.
+            InvalidInput: it cannot be read.
+        """
+        paths = [f"{self._trials}/{key}/{name}"]
+        if digest and name != RECORD:
+            paths.insert(0, f"{self._trials}/{key}/{digest}/{name}")
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                return self._get(path, MOST_BYTES if name == RECORD else None)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), paths[0])
+
+    def _get(self, path: str, most: int | None) -> bytes:
+        with self._asked("read", InvalidInput):
+            if most is None:
+                return bytes(self._fs.cat_file(path))
+            content = bytes(self._fs.cat_file(path, start=0, end=most + 1))
+        if len(content) > most:
+            raise InvalidInput(f"{path} is larger than {most} bytes, which no record is")
+        return content
+
+    def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield many records, several requests at a time."""
+        for start in range(0, len(keys), AT_ONCE):
+            paths = {f"{self._trials}/{key}/{RECORD}": key for key in keys[start : start + AT_ONCE]}
+            with self._asked("read", InvalidInput):
+                found = self._fs.cat(list(paths), on_error="return")
+            for path, key in paths.items():
+                content = found[path]
+                if isinstance(content, FileNotFoundError):
+                    continue
+                if isinstance(content, Exception):
+                    raise InvalidInput(f"{path} cannot be read: {_line(content)}") from content
+                yield key, content
+
+    def names(self, key: str, digest: str | None) -> list[str]:
+        """Return the names of a trial's files."""
+        folder = f"{self._trials}/{key}"
+        paths = self._listed(folder)
+        if digest:
+            paths += self._listed(f"{folder}/{digest}")
+        return sorted({name for name in map(_last, paths) if not GENERATION.fullmatch(name)})
+
+    def keys(self) -> list[str]:
+        """Return the keys of the trials."""
+        return sorted({key for key in map(_last, self._listed(self._trials)) if KEY.fullmatch(key)})
+
+    def _listed(self, folder: str) -> list[str]:
+        with self._asked("listed", InvalidInput), contextlib.suppress(FileNotFoundError):
+            self._fs.invalidate_cache()
+            return [str(path) for path in self._fs.ls(folder, detail=False)]
+        return []
+
+    def _everything(self) -> dict[str, Any]:
+        with self._asked("listed", InvalidInput), contextlib.suppress(FileNotFoundError):
+            self._fs.invalidate_cache()
+            return dict(self._fs.find(self._trials, detail=True))
+        return {}
+
+    def stamps(self) -> dict[str, str]:
+        """Return for each record what the file system says of it: time, size, entity tag."""
+        found = {}
+        for path, about in self._everything().items():
+            *_, key, name = path.split("/")
+            if name == RECORD and KEY.fullmatch(key):
+                found[key] = str(sorted((str(k), str(v)) for k, v in about.items()))
+        return found
+
+    def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
+        """Return the paths among the trials that none of their records speaks of."""
+        return [path for path in self._everything() if not self._belongs(path, digests)]
+
+    def _belongs(self, path: str, digests: Mapping[str, str | None]) -> bool:
+        key, *rest = self._inside(path)
+        if not KEY.fullmatch(key) or len(rest) not in (1, 2) or rest[-1].startswith("."):
+            return False
+        return len(rest) == 1 or digests.get(key) in (None, rest[0])
+
+    def _inside(self, path: str) -> list[str]:
+        return path.split(self._trials.strip("/") + "/", 1)[-1].split("/")
+
+    def clear(self, digests: Mapping[str, str | None]) -> int:
+        """Remove what was replaced more than a day ago; return how many files that were.
+
+        `digests` names for each sound record the files that it needs; other trials are left alone.
+        """
+        before = datetime.datetime.now(datetime.UTC) - AGE
+        cleared = 0
+        for path in self.leftovers(digests):
+            key, *rest = self._inside(path)
+            if len(rest) != 2 or digests.get(key) is None or not GENERATION.fullmatch(rest[0]):
+                continue
+            # Where a file system cannot tell the time, nothing is removed.
+            gone = contextlib.suppress(NotImplementedError, FileNotFoundError)
+            with gone, self._asked("cleared", StoreUnusable):
+                if _aware(self._fs.modified(path)) < before:
+                    self._fs.rm_file(path)
+                    cleared += 1
+        return cleared
+
+    def load_shared(self, name: str) -> bytes:
+        """Return a file beside the trials."""
+        return self._get(f"{self._root}/{name}", None)
+
+    def save_shared(self, name: str, content: bytes) -> None:
+        """Write a file beside the trials."""
+        self._put(f"{self._root}/{name}", content)
+
+    def shared_names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder beside the trials."""
+        names = map(_last, self._listed(f"{self._root}/{folder}"))
+        return sorted(name for name in names if NAME.fullmatch(name))
+
+    def where(self, key: str) -> str:
+        """Return the URL of a trial's record's folder."""
+        return f"{self.location}/trials/{key}"
+
+    @contextlib.contextmanager
+    def _asked(self, what: str, complaint: type[InvalidInput]) -> Iterator[None]:
+        """Turn what a file system's own library raises into one line."""
+        try:
+            yield
+        except (FileNotFoundError, NotImplementedError, InvalidInput):
+            raise
+        except Exception as error:
+            raise complaint(
+                f"store {self.location} cannot be {what} ({_line(error)}): see to its address and "
+                "your rights, or choose another with --store"
+            ) from error
+
+
+def _last(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def _aware(moment: datetime.datetime) -> datetime.datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return redact(text)[:300]

@@ -1,0 +1,93 @@
+"""Where a store's files lie: what a folder and a bucket have in common."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from suite.core.errors import InvalidInput
+
+RECORD = "record.json"
+KEY = re.compile(r"[0-9a-f]{16}")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+MOST_BYTES = 64 * 2**20
+"""A larger record or index is no work of ours and is not read into memory."""
+
+
+class StoreUnusable(InvalidInput):
+    """The store cannot be written: nothing further of a study can be kept, so it stops."""
+
+
+class Place(Protocol):
+    """Keeps trials whole: a reader sees all files of a trial, or none.
+
+    Keys and names have passed `safe_key` and `safe_name`.
+    """
+
+    location: str
+
+    def prepare(self) -> None:
+        """Make ready for writing, and clear what killed processes left."""
+
+    def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
+        """Put a trial's files in place of older ones; `digest` is that of its seal."""
+
+    def load(self, key: str, name: str, digest: str | None) -> bytes:
+        """Return a file's content; FileNotFoundError where there is none."""
+
+    def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the records of these trials that are there, in the order of `keys`."""
+
+    def names(self, key: str, digest: str | None) -> list[str]:
+        """Return the names of a trial's files."""
+
+    def keys(self) -> list[str]:
+        """Return the keys of all trials, in order."""
+
+    def stamps(self) -> dict[str, str]:
+        """Return for each record something that changes whenever the record does."""
+
+    def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
+        """Return the paths of what lies among the trials and belongs to none.
+
+        `digests` names the seal of each trial that has one.
+        """
+
+    def clear(self, digests: Mapping[str, str | None]) -> int:
+        """Remove those leftovers that nobody can need any more; return how many."""
+
+    def load_shared(self, name: str) -> bytes:
+        """Return a file that concerns the whole store; FileNotFoundError where there is none."""
+
+    def save_shared(self, name: str, content: bytes) -> None:
+        """Write a file that concerns the whole store, in one go."""
+
+    def shared_names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder beside the trials, in order."""
+
+    def where(self, key: str) -> str:
+        """Return where a trial's files are, for people."""
+
+
+def safe_key(key: str) -> str:
+    """Return a trial's key, which names its folder.
+
+    Raises:
+        InvalidInput: it is something else, ``../elsewhere`` perhaps.
+    """
+    if not KEY.fullmatch(key):
+        raise InvalidInput(f"key {key!r:.60} is not one of a trial: 16 hexadecimal digits")
+    return key
+
+
+def safe_name(name: str) -> str:
+    """Return the name of a file in a trial's folder.
+
+    Raises:
+        InvalidInput: it could lead out of the folder, or is hidden.
+    """
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"file name {name!r:.60} is not usable: give letters, digits, '.', '_' and '-', and no "
+            "'.' first"
+        )
+    return name

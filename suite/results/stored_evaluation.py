@@ -1,0 +1,94 @@
+"""What was measured of a trial's kept weights after the trial; it stands beside the record."""
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
+
+from suite.core.errors import InvalidInput
+from suite.results.record import Record, to_json
+from suite.results.store import Store
+
+SCHEMA_VERSION = 1
+DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
+
+
+class Evaluation(BaseModel):
+    """What `resonance evaluate` measured on one kind of device.
+
+    Attributes:
+        key: of the trial.
+        model: SHA-256 of the weights that were measured (`Record.digests`).
+        metrics: by name, as in a record; these repeat exactly.
+        latency: median seconds by name: dense_1 is dense, a batch of one.
+        absent: why something was not measured.
+        timing: when, and how long it took.
+        environment: versions and hardware.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    schema_version: StrictInt = SCHEMA_VERSION
+    key: str
+    model: str
+    device: Literal["cpu", "cuda"]
+    threads: int
+    metrics: dict[str, float]
+    latency: dict[str, float]
+    absent: dict[str, str]
+    timing: dict[str, float | str]
+    environment: dict[str, Any]
+
+
+def save_evaluation(store: Store, evaluation: Evaluation) -> None:
+    """Keep an evaluation, in place of an older one on the same kind of device.
+
+    Raises:
+        StoreUnusable: it cannot be written.
+    """
+    name = _name(evaluation.key, evaluation.device)
+    store.place.save_shared(name, to_json(evaluation.model_dump()))
+
+
+def load_evaluations(store: Store, record: Record) -> list[Evaluation]:
+    """Return the evaluations of a trial's present weights; raises as `read_evaluations`."""
+    return present(read_evaluations(store, record.key), record)
+
+
+def present(found: Iterable[Evaluation], record: Record) -> list[Evaluation]:
+    """Return the evaluations that are of a trial's present weights: older ones' are left out."""
+    of_now = (record.key, record.digests.get("model"))
+    return [one for one in found if (one.key, one.model) == of_now]
+
+
+def read_evaluations(store: Store, key: str) -> list[Evaluation]:
+    """Return the evaluations of a trial, whichever weights it had.
+
+    Raises:
+        InvalidInput: one is damaged, or written by a newer program.
+    """
+    found = []
+    for device in DEVICES:
+        name = _name(key, device)
+        with contextlib.suppress(FileNotFoundError):
+            content = store.place.load_shared(name)
+            try:
+                evaluation = Evaluation.model_validate_json(content)
+            except ValidationError as error:
+                raise _unreadable(store, name) from error
+            if evaluation.schema_version > SCHEMA_VERSION:
+                raise _unreadable(store, name)
+            found.append(evaluation)
+    return found
+
+
+def _name(key: str, device: str) -> str:
+    return f"evaluations/{key}-{device}.json"
+
+
+def _unreadable(store: Store, name: str) -> InvalidInput:
+    return InvalidInput(
+        f"{store.location}/{name} is no evaluation that this program reads: delete it and run "
+        "`resonance evaluate` again"
+    )

@@ -1,0 +1,37 @@
+"""Training that has diverged, found where scores are ranked."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from suite.core.errors import TrialFailed
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import Unrankable
+
+ADVICE = "lower the learning rate, or clip the gradient (recipe clip_norm)"
+
+
+@contextlib.contextmanager
+def told_by_layer(layers: Sequence[PrunableWeight], step: int) -> Iterator[None]:
+    """Say of scores that cannot be ranked which layer they come from; it looks only then.
+
+    Raises:
+        TrialFailed: a score was NaN.
+    """
+    try:
+        yield
+    except Unrankable as error:
+        raise TrialFailed(f"{_where(layers)} at step {step}: {ADVICE}") from error
+
+
+@torch.no_grad()
+def _where(layers: Sequence[PrunableWeight]) -> str:
+    """Return in words which layer's weights or gradients are not finite, the first of them."""
+    for layer in layers:
+        gradient = layer.dense_gradient
+        if not bool(layer.values.isfinite().all()):
+            return f"layer '{layer.name}' has weights that are not finite"
+        if gradient is not None and not bool(gradient.isfinite().all()):
+            return f"layer '{layer.name}' has gradients that are not finite"
+    return "scores hold NaN, though all weights and gradients are finite,"

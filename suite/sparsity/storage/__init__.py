@@ -1,0 +1,1 @@
+"""How a prunable weight is stored while it trains: dense under a mask, or in CSR."""

@@ -1,0 +1,349 @@
+"""A Linear layer that stores and trains its non-zero weights alone, and the weight behind it.
+
+Where a mask only simulates sparsity, a layer here costs what its density says: its parameter is
+the vector of its non-zero values, so gradients and optimizer state are vectors too. Everything is
+made of stock PyTorch operators: a CSR product forward, its transpose for the gradient of the
+input, and ``torch.sparse.sampled_addmm`` for the gradient of the values. How fast that is, and
+when it pays, is in docs/truly-sparse.md.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from suite.core.errors import InvalidInput
+from suite.sparsity.layers import check_mask
+from suite.sparsity.storage.saved_passes import Passes
+from suite.sparsity.storage.topology import Topology
+
+Carry = Callable[[Tensor], Tensor]
+
+DTYPES = (torch.float32, torch.float64)
+"""What there are operators for."""
+
+_OWN = ("topology", "passes", "loaded", "by_rows")
+"""What a sparse layer has beside an ordinary one's attributes."""
+
+DRIFT = 1e-3
+"""Largest share of a gradient that may not be explained by the layer's own inputs and outputs."""
+
+
+class _Product(torch.autograd.Function):
+    """x [batch, in], values [n], bias [out] → x·Wᵀ + b [batch, out], stored by columns.
+
+    Each non-zero weight then meets a whole batch of numbers that lie side by side. Element-wise
+    functions keep that layout, so that a following sparse layer finds its input as it needs it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, layer: "SparseLinear"
+    ) -> Tensor:
+        columns = x.t().contiguous()
+        ctx.save_for_backward(columns, values)
+        ctx.layer, ctx.topology = layer, layer.topology
+        return layer.topology.product(values, columns, bias).t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        columns, values = ctx.saved_tensors
+        topology: Topology = ctx.topology
+        gradient = gradient.t().contiguous()
+        of_input = of_values = of_bias = None
+        if ctx.needs_input_grad[0]:
+            of_input = topology.product_t(values, gradient).t()
+        if ctx.needs_input_grad[1]:
+            of_values = topology.sampled(gradient, columns)
+            ctx.layer.passes.add(gradient, columns)
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum(1)
+        return of_input, of_values, of_bias, None
+
+
+class SparseLinear(nn.Linear):
+    """A Linear layer whose parameter `weight` is the vector of its non-zero values.
+
+    Never constructed: `CsrWeight` turns an existing layer into one, and back, so that hooks and
+    references to it stay. Its state dict holds the dense weight, as any Linear layer's.
+
+    Attributes:
+        topology: where the values are.
+        passes: what backward passes left behind, that a dense gradient is made of.
+        loaded: the dense weight last loaded, until the next forward pass.
+        by_rows: whether outputs are laid out as an ordinary layer's, whatever follows.
+    """
+
+    topology: Topology
+    passes: Passes
+    loaded: Tensor | None
+    by_rows: bool
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return x·Wᵀ + b of x [..., in].
+
+        Raises:
+            InvalidInput: under autocast or ``torch.compile``, which lack the operators; an input
+                of another dtype than the weight or one without operators; or weights were loaded
+                that lie where this layer has none.
+        """
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            raise InvalidInput(
+                "execution=csr has no operators under autocast or torch.compile: leave those out, "
+                "or use execution=masked"
+            )
+        values = self.weight
+        if input.dtype != values.dtype or input.dtype not in DTYPES:
+            raise InvalidInput(
+                f"execution=csr: an input of {input.dtype} meets a weight of {values.dtype}: give "
+                "both in float32 or both in float64, or use execution=masked"
+            )
+        if self.loaded is not None:
+            if self.loaded.count_nonzero() > values.count_nonzero():
+                raise InvalidInput(
+                    "execution=csr: weights were loaded where this layer has no connections now; "
+                    "load the method's state as well, or detach the method first"
+                )
+            self.loaded = None
+        self.passes.begin(values.grad)
+        if input.ndim == 2:
+            product: Tensor = _Product.apply(input, values, self.bias, self)
+            return product.contiguous() if self.by_rows else product
+        rows = input.reshape(-1, input.shape[-1])
+        out: Tensor = _Product.apply(rows, values, self.bias, self)
+        # As an ordinary layer's: by rows, so that it can be viewed in other shapes.
+        return out.contiguous().view(*input.shape[:-1], self.out_features)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Linear:
+        """Return an ordinary Linear layer of the same weight.
+
+        This layer's values change their places as it trains. An average over copies of them would
+        mix the weights of different connections; with one of another shape it is refused.
+        """
+        copied = nn.Linear.__new__(nn.Linear)
+        memo[id(self)] = copied
+        rest = {name: value for name, value in vars(self).items() if name not in _OWN}
+        copied.__dict__.update(copy.deepcopy(rest, memo))
+        dense = self.topology.dense(self.weight.detach())
+        copied.weight = nn.Parameter(dense, requires_grad=self.weight.requires_grad)
+        return copied
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = self.topology.dense(self.weight.detach())
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any, **more: Any
+    ) -> None:
+        key = f"{prefix}weight"
+        dense = state_dict.get(key)
+        if isinstance(dense, Tensor) and dense.shape == self.topology.shape:
+            self.loaded = dense.detach()
+            values = self.loaded.flatten()[self.topology.place]
+            state_dict = {**state_dict, key: values.to(self.weight.dtype)}
+        super()._load_from_state_dict(state_dict, prefix, *rest, **more)
+
+
+class CsrWeight:
+    """The weight of a Linear layer in CSR: a `PrunableWeight` that stores non-zero values only.
+
+    Args:
+        name: of the layer.
+        module: an ordinary Linear layer, which is turned into a sparse one.
+        mask: boolean [out, in]; gradient and optimizer state are carried over where it is True.
+        optimizer: that trains the layer.
+        by_rows: whether the layer's outputs are laid out as an ordinary layer's.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Linear,
+        mask: Tensor,
+        optimizer: torch.optim.Optimizer,
+        *,
+        by_rows: bool = False,
+    ) -> None:
+        self.name = name
+        self.shape = module.weight.shape
+        self._optimizer = optimizer
+        topology = Topology.of(mask)
+        module.__class__ = SparseLinear
+        assert isinstance(module, SparseLinear)
+        self.module = module
+        module.topology = topology
+        module.passes, module.loaded, module.by_rows = Passes(), None, by_rows
+        self._held: tuple[Tensor, Tensor] | None = None
+        self._replace(self.parameter, _gather(topology))
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        """The non-zero values [n]; another object when their number changes."""
+        parameter = self.module._parameters["weight"]
+        assert parameter is not None
+        return parameter
+
+    @property
+    def active(self) -> int:
+        """Number of weights stored."""
+        return self.module.topology.count
+
+    @property
+    def size(self) -> int:
+        """Number of weights, active or not."""
+        return self.shape.numel()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weight lives."""
+        return self.parameter.device
+
+    @property
+    def mask(self) -> Tensor:
+        """The connectivity, boolean [out, in]; made anew at each reading."""
+        return self.module.topology.mask()
+
+    @property
+    def values(self) -> Tensor:
+        """Dense values, zero where inactive; made anew at each reading."""
+        return self.module.topology.dense(self.parameter.detach())
+
+    @property
+    @torch.no_grad()
+    def dense_gradient(self) -> Tensor | None:
+        """Gradient of every weight, inactive ones included; made anew at each reading.
+
+        It is the product of what the backward pass left behind. The gradient of the values is
+        compared with it: whatever scaled that one since (a GradScaler, clipping) scales this too.
+
+        Raises:
+            InvalidInput: the gradient of the values was changed otherwise.
+        """
+        gradient = self.parameter.grad
+        if gradient is None or not self.module.passes.wanted:
+            return None
+        passes = self.module.passes.belonging()
+        if not passes:
+            raise RuntimeError(f"layer '{self.name}': no backward pass was seen in this step")
+        dense: Tensor | None = None
+        for of_output, columns in passes:
+            # Laid out as in an ordinary layer: inputs that are equal then have equal gradients in
+            # both, to the last bit, and ties between them are broken alike.
+            left, right = of_output.t().contiguous().t(), columns.t().contiguous()
+            dense = left.mm(right) if dense is None else dense.addmm_(left, right)
+        assert dense is not None
+        # In double precision: squares of gradients of 1e-20 are none in float32.
+        own, given = dense.flatten()[self.module.topology.place].double(), gradient.double()
+        factor = float(given.dot(own) / own.dot(own)) if own.any() else 1.0
+        if (given - factor * own).norm() > DRIFT * given.norm():
+            if max(own.norm(), given.norm()) > self._rounding():
+                raise InvalidInput(
+                    f"layer '{self.name}': its gradient was changed between backward and step in a "
+                    "way that execution=csr cannot apply to the weights it does not store; use "
+                    "execution=masked"
+                )
+            factor = 1.0
+        return dense if abs(factor - 1) < DRIFT else dense.mul_(factor)
+
+    def _rounding(self) -> float:
+        """Return what rounding alone may make of the stored weights' gradient (its norm)."""
+        passes = self.module.passes.belonging()
+        terms = sum(float(of_output.norm() * columns.norm()) for of_output, columns in passes)
+        return 8 * torch.finfo(self.parameter.dtype).eps * terms
+
+    @torch.no_grad()
+    def set_mask(self, mask: Tensor) -> None:
+        """Make `mask` the connectivity: carry over what is kept, start what is grown at 0."""
+        check_mask(self, mask)
+        self._held = None
+        old, new = self.module.topology, Topology.of(mask)
+        if new.count == old.count and torch.equal(new.column, old.column) and torch.equal(
+            new.start, old.start
+        ):  # fmt: skip
+            return
+        origin = old.origin(new)
+        self.module.topology = new
+
+        def carry(tensor: Tensor) -> Tensor:
+            return torch.cat([tensor.new_zeros(1), tensor]).index_select(0, origin)
+
+        self._replace(self.parameter, carry)
+
+    @torch.no_grad()
+    def load_mask(self, mask: Tensor) -> None:
+        """Make `mask` the connectivity of values and optimizer state that were just loaded."""
+        dense = self.values if self.module.loaded is None else self.module.loaded
+        self.module.loaded = None
+        self.module.topology = Topology.of(mask)
+        at = _gather(self.module.topology)
+        self.parameter.grad = None
+        self._replace(self.parameter, at, values=at(dense.to(self.parameter.dtype)))
+
+    @torch.no_grad()
+    def hold(self, held: Tensor) -> None:
+        """Keep the weights where `held` (boolean [out, in]) is True as they are."""
+        places = _gather(self.module.topology)(held).nonzero().flatten()
+        self._held = (places, self.parameter.detach()[places]) if len(places) else None
+
+    def mask_gradient(self) -> None:
+        """Zero the gradients of held weights: there are no others to zero."""
+        if self._held is not None and self.parameter.grad is not None:
+            with torch.no_grad():
+                self.parameter.grad[self._held[0]] = 0
+
+    def restore_held(self) -> None:
+        """Put held weights back to what they were: momentum and weight decay have moved them."""
+        if self._held is not None:
+            with torch.no_grad():
+                self.parameter[self._held[0]] = self._held[1]
+
+    def bind(self, optimizer: torch.optim.Optimizer) -> None:
+        """Use another optimizer from now on."""
+        self._optimizer = optimizer
+
+    @torch.no_grad()
+    def densify(self) -> None:
+        """Turn the layer back into an ordinary one, its inactive weights zero."""
+        topology, loaded = self.module.topology, self.module.loaded
+        self._replace(
+            self.parameter,
+            lambda tensor: tensor if tensor.ndim > 1 else topology.dense(tensor),
+            values=loaded,
+        )
+        self.module.__class__ = nn.Linear  # type: ignore[assignment]
+        for name in _OWN:
+            delattr(self.module, name)
+
+    @torch.no_grad()
+    def _replace(self, old: nn.Parameter, carry: Carry, values: Tensor | None = None) -> None:
+        """Carry value, gradient and optimizer state over to another topology."""
+        values = carry(old.detach()) if values is None else values
+        gradient = None if old.grad is None else carry(old.grad)
+        state: dict[str, Any] = self._optimizer.state.get(old, {})
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.ndim > 0:
+                state[key] = carry(value)
+        if values.shape == old.shape:
+            old.copy_(values)
+            old.grad = gradient
+            return
+        # A parameter of another shape is another object: while a graph of the last step lives,
+        # autograd holds the old one to its shape.
+        new = nn.Parameter(values)
+        new.grad = gradient
+        self.module.weight = new
+        self.module.passes.expect(self.module.passes.wanted, new)
+        for group in self._optimizer.param_groups:
+            group["params"] = [new if p is old else p for p in group["params"]]
+        if state:
+            self._optimizer.state[new] = self._optimizer.state.pop(old)
+
+
+def _gather(topology: Topology) -> Carry:
+    """Return what takes a dense tensor to its values [n], and leaves values as they are."""
+    places = topology.place
+    return lambda tensor: tensor.flatten()[places] if tensor.ndim > 1 else tensor

@@ -1,0 +1,358 @@
+"""How each weight is stored: dense under a mask, or its non-zero values alone.
+
+A method sees neither. Where a Linear layer becomes sparse enough, its `MaskedWeight` is exchanged
+for a `CsrWeight` behind the object that the method knows.
+"""
+
+import bisect
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from suite.core.errors import InvalidInput
+from suite.sparsity.layers import (
+    MaskedWeight,
+    PrunableWeight,
+    mask_gradients,
+    restore_held,
+    unwrap,
+)
+from suite.sparsity.storage.column_linear import lay_out
+from suite.sparsity.storage.csr import DTYPES, CsrWeight
+from suite.sparsity.storage.optimizer_state import keeps_zeros
+from suite.sparsity.storage.ownership import Claim
+
+EXECUTIONS = ("masked", "csr", "auto")
+
+BREAK_EVEN = {0: 0.0, 30_000: 0.02, 200_000: 0.15}
+"""Density up to which CSR is taken, by a layer's least number of weights.
+
+Cautious: densities at which it was the faster one on a busy machine, one thread, batch 128
+(``python -m tests.bench csr csr-table``); on a quiet one it may pay at higher densities.
+"""
+
+
+READING = (nn.TransformerEncoderLayer,)
+"""Modules that read their Linear layers' weights themselves, for one kernel in evaluation."""
+
+DRAWING = (_DropoutNd, nn.RReLU)
+"""Modules that draw for each element in the order of memory.
+
+Sparse layers leave their outputs by columns, and element-wise functions keep that layout. Where
+one of these may follow, rows are restored: other units would be dropped than under masks.
+"""
+
+
+def break_even(size: int) -> float:
+    """Return the density up to which a Linear layer of `size` weights is faster in CSR."""
+    sizes = sorted(BREAK_EVEN)
+    place = bisect.bisect_right(sizes, size)
+    return BREAK_EVEN[sizes[place - 1]] if place else 0.0
+
+
+class SwitchingWeight:
+    """A prunable weight whose storage can change: what a method holds on to.
+
+    Attributes:
+        store: what the weight is now.
+        module: the layer, where it can be sparse; None where it stays masked.
+        by_rows: whether the layer's outputs keep their ordinary layout where it is sparse.
+    """
+
+    def __init__(self, masked: MaskedWeight, module: nn.Linear | None, by_rows: bool) -> None:
+        self.store: MaskedWeight | CsrWeight = masked
+        self.module = module
+        self.by_rows = by_rows
+        self.name = masked.name
+        self.shape = masked.shape
+        self._optimizer: torch.optim.Optimizer = masked.optimizer
+
+    @property
+    def sparse(self) -> bool:
+        """Whether only non-zero values are stored."""
+        return isinstance(self.store, CsrWeight)
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        """What the optimizer trains: the dense weight, or the vector of its non-zero values."""
+        return self.store.parameter
+
+    @property
+    def active(self) -> int:
+        """Number of active weights."""
+        return self.store.active
+
+    @property
+    def mask(self) -> Tensor:
+        """The connectivity."""
+        return self.store.mask
+
+    @property
+    def size(self) -> int:
+        """Number of weights, active or not."""
+        return self.store.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weight lives."""
+        return self.store.device
+
+    @property
+    def values(self) -> Tensor:
+        """Dense values, zero where inactive; read only."""
+        return self.store.values
+
+    @property
+    def dense_gradient(self) -> Tensor | None:
+        """Gradient of every weight, inactive ones included."""
+        return self.store.dense_gradient
+
+    def set_mask(self, mask: Tensor) -> None:
+        """Make `mask` the connectivity of this weight."""
+        self.store.set_mask(mask)
+
+    def hold(self, held: Tensor) -> None:
+        """Keep the weights where `held` is True as they are."""
+        self.store.hold(held)
+
+    def bind(self, optimizer: torch.optim.Optimizer) -> None:
+        """Use another optimizer from now on."""
+        self._optimizer = optimizer
+        self.store.bind(optimizer)
+
+    def to_csr(self, mask: Tensor) -> None:
+        """Store the values where `mask` is True alone."""
+        assert self.module is not None
+        self.store = CsrWeight(self.name, self.module, mask, self._optimizer, by_rows=self.by_rows)
+
+    def to_dense(self, mask: Tensor) -> None:
+        """Store every weight, zero where `mask` is False."""
+        if isinstance(self.store, CsrWeight):
+            self.store.densify()
+            self.store = MaskedWeight(self.name, self.store.parameter, self._optimizer)
+        self.store.set_mask(mask)
+
+
+class Execution:
+    """Decides how the weights of one model are stored while it trains.
+
+    Args:
+        mode: ``masked``, every weight in place; ``csr``, every Linear layer by its non-zero values
+            as soon as that is the faster one or no more is to be pruned; ``auto``, only where the
+            table of `break_even` says that it is faster, and masked where it cannot be.
+        obstacle: why this training can only be masked, where the caller knows of a reason.
+    """
+
+    def __init__(self, mode: str = "masked", obstacle: str = "") -> None:
+        if mode not in EXECUTIONS:
+            raise InvalidInput(f"execution={mode!r} is not one of {', '.join(EXECUTIONS)}")
+        self.mode = mode
+        self.fallback = obstacle
+        self._weights: list[SwitchingWeight] = []
+        self._others: Sequence[PrunableWeight] = ()
+        self._linear: list[nn.Linear] = []
+        self._claim = Claim({})
+
+    def wrap(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        weights: Sequence[MaskedWeight],
+    ) -> list[PrunableWeight]:
+        """Return the weights as a method shall hold them; `model` as it was given.
+
+        Raises:
+            InvalidInput: ``csr`` was asked for and cannot be had, or another method holds a layer.
+        """
+        self._weights, self._others, self._linear = [], weights, []
+        layers = dict(unwrap(model).named_modules())
+        self._claim = Claim({weight.name: layers[weight.name] for weight in weights})
+        if self.mode == "masked":
+            return list(weights)
+        self.fallback = self.fallback or _obstacle(model, optimizer)
+        if self.fallback and self.mode == "csr":
+            raise InvalidInput(f"execution=csr: {self.fallback}; use execution=masked or auto")
+        if self.fallback:
+            return list(weights)
+        users = _users(unwrap(model))
+        read = {
+            child
+            for module in layers.values()
+            if isinstance(module, READING)
+            for child in module.modules()
+        }
+        by_rows = any(isinstance(module, DRAWING) for module in layers.values())
+        for weight in weights:
+            module = layers[weight.name]
+            reason = _only_masked(weight, users[id(weight.parameter)])
+            if reason and self.mode == "csr":
+                raise InvalidInput(f"execution=csr: {reason}; use execution=masked or auto")
+            # Subclasses may read their weight in ways of their own (attention's projections do).
+            able = type(module) is nn.Linear and module not in read and not reason
+            self._weights.append(SwitchingWeight(weight, module if able else None, by_rows))
+        if self.mode == "csr" and all(weight.module is None for weight in self._weights):
+            raise InvalidInput(
+                f"execution=csr: {type(unwrap(model)).__name__} has no Linear layer to run sparse "
+                "(convolutions are masked); use execution=masked or auto"
+            )
+        self._others = ()
+        plain = [module for module in layers.values() if type(module) is nn.Linear]
+        self._linear = [module for module in plain if module not in read]
+        return list(self._weights)
+
+    def hold(self) -> None:
+        """Keep other methods off the layers: the method is attached."""
+        self._claim.hold()
+
+    def release(self) -> None:
+        """Let the layers go: ordinary ones, that another method may take."""
+        self.densify()
+        self._claim.release()
+
+    def check_loaded(self) -> None:
+        """See to it that weights which were loaded since are as sparse as the masks.
+
+        Raises:
+            InvalidInput: they are not.
+        """
+        self._claim.check(self._weights or self._others)
+
+    def settle(self, finished: Callable[[PrunableWeight], bool]) -> None:
+        """Switch every layer to CSR that is due.
+
+        `finished` says whether a weight has as few connections as it will ever have.
+        """
+        for weight in self._weights:
+            store = weight.store
+            if weight.module is None or weight.active == weight.size:
+                continue
+            if not isinstance(store, MaskedWeight) or store.held is not None:
+                continue
+            density = weight.active / weight.size
+            due = density <= break_even(weight.size)
+            if due or (self.mode == "csr" and finished(weight)):
+                weight.to_csr(weight.mask)
+        self._lay_out()
+
+    def expect(self, dense_gradient: bool) -> None:
+        """Prepare for a backward pass whose dense gradients will be read, or not."""
+        for masked in self._masked():
+            masked.records = dense_gradient
+        for weight in self._sparse():
+            weight.module.passes.expect(dense_gradient, weight.parameter)
+
+    def mask_gradients(self) -> None:
+        """Zero the gradients of inactive and held weights."""
+        if masked := self._masked():
+            mask_gradients(masked)
+        for weight in self._sparse():
+            weight.mask_gradient()
+
+    def restore_held(self) -> None:
+        """Put held weights back; drop what dense gradients are made of."""
+        if masked := self._masked():
+            restore_held(masked)
+        for weight in self._sparse():
+            weight.restore_held()
+            weight.module.passes.clear()
+
+    def densify(self) -> None:
+        """Store every weight dense again: the model is an ordinary one."""
+        for weight in self._weights:
+            if weight.sparse:
+                weight.to_dense(weight.mask)
+        self._lay_out()
+
+    def state(self) -> dict[str, dict[str, bool]]:
+        """Return which layers are sparse now, as ``sparse``; nothing where all are masked."""
+        sparse = {weight.name: weight.sparse for weight in self._weights}
+        return {"sparse": sparse} if sparse else {}
+
+    def load(self, masks: Mapping[str, Tensor], sparse: Mapping[str, bool]) -> None:
+        """Put every weight into the storage and under the mask that it was saved with.
+
+        `sparse` is what `state` gave, if anything. Call it after model and optimizer were loaded.
+
+        Raises:
+            InvalidInput: it was saved under another execution.
+        """
+        if sparse.keys() != {weight.name for weight in self._weights}:
+            here = "masked" if not self._weights else self.mode
+            raise InvalidInput(
+                f"the saved state is of another execution than {here}: optimizer state does not "
+                "fit; go on with the execution it was saved under"
+            )
+        for other in self._others:
+            other.set_mask(masks[other.name].to(other.device))
+        for weight in self._weights:
+            mask = masks[weight.name].to(weight.device)
+            if not sparse[weight.name]:
+                weight.to_dense(mask)
+                continue
+            if not weight.sparse:
+                weight.to_csr(mask)
+            assert isinstance(weight.store, CsrWeight)
+            weight.store.load_mask(mask)
+        self._lay_out()
+
+    def describe(self) -> str:
+        """Return in words which layers run how; empty under ``masked``."""
+        if self.mode == "masked":
+            return ""
+        if self.fallback:
+            return f"execution={self.mode}: every layer masked: {self.fallback}"
+        parts = []
+        for kind, names in (
+            ("csr", [w.name for w in self._weights if w.sparse]),
+            ("masked", [w.name for w in self._weights if not w.sparse]),
+        ):
+            if names:
+                parts.append(f"{', '.join(names)} {kind}")
+        return f"execution={self.mode}: {'; '.join(parts)}"
+
+    def _lay_out(self) -> None:
+        """See to it that dense Linear layers are quick while there are sparse ones before them."""
+        lay_out(self._linear, by_columns=bool(self._sparse()))
+
+    def _masked(self) -> list[MaskedWeight]:
+        stores = [weight.store for weight in self._weights] or self._others
+        return [store for store in stores if isinstance(store, MaskedWeight)]
+
+    def _sparse(self) -> list[CsrWeight]:
+        return [w.store for w in self._weights if isinstance(w.store, CsrWeight)]
+
+
+def _obstacle(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
+    """Return why nothing of a model can run in CSR; empty where something may."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        return "gradients of values cannot be reduced by DistributedDataParallel"
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return "it runs in one process, not under torch.distributed"
+    compiled = "_orig_mod" in model._modules or model._compiled_call_impl is not None
+    if compiled:
+        return "torch.compile cannot compile the sparse operators"
+    if not keeps_zeros(optimizer):
+        return f"it is tested with SGD, Adam and AdamW, not {type(optimizer).__name__}"
+    return ""
+
+
+def _only_masked(weight: MaskedWeight, users: Sequence[str]) -> str:
+    """Return why one weight cannot be stored in CSR; `users` are the names it is used under."""
+    if len(users) > 1:
+        return f"{' and '.join(users)} share one weight, which can only be masked"
+    if weight.device.type != "cpu":
+        return f"layer '{weight.name}' is on device {weight.device.type}, not on a CPU"
+    if weight.parameter.dtype not in DTYPES:
+        kind = str(weight.parameter.dtype).removeprefix("torch.")
+        return f"layer '{weight.name}': it has operators for float32 and float64, not {kind}"
+    return ""
+
+
+def _users(model: nn.Module) -> dict[int, list[str]]:
+    """Return the names under which each parameter is used."""
+    users: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        users.setdefault(id(parameter), []).append(name)
+    return users

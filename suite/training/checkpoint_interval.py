@@ -1,0 +1,36 @@
+"""How often a checkpoint is taken. Imports no torch: the command reads it."""
+
+import re
+from dataclasses import dataclass
+
+from suite.core.errors import InvalidInput
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """By time, by steps, or only when asked to stop (both None)."""
+
+    seconds: float | None = 60.0
+    steps: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Interval":
+        """Read ``30s``, ``5m``, ``1h``, ``500steps`` or ``off``.
+
+        Raises:
+            InvalidInput: it is none of these.
+        """
+        if text == "off":
+            return cls(None, None)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|m|h)", text)
+        if found and float(found[1]) > 0:
+            return cls(float(found[1]) * UNITS[found[2]])
+        found = re.fullmatch(r"(\d+) ?steps?", text)
+        if found and int(found[1]) > 0:
+            return cls(None, int(found[1]))
+        raise InvalidInput(
+            f"checkpoint interval {text!r}: write a time (30s, 5m, 1h), a number of steps "
+            "(500steps), or off"
+        )

@@ -1,0 +1,129 @@
+"""A finished trial's network, measured later: what takes longer, or needs a quiet machine."""
+
+import datetime
+import time
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+
+from suite.core.errors import InvalidInput
+from suite.evaluation.latency import BATCHES, measure_latency
+from suite.evaluation.measure import measure
+from suite.experiments.trial_config import Trial
+from suite.results.record import Record
+from suite.results.store import Store
+from suite.results.stored_evaluation import Evaluation
+from suite.training.environment import environment
+from suite.training.loop import Training
+from suite.training.seeding import reproducible
+from suite.training.trial import digests, prepare
+
+WEIGHTS = "model.safetensors"
+
+
+def evaluate_kept(
+    store: Store, record: Record, device: str | None = None, threads: int | None = None
+) -> Evaluation:
+    """Return every measure of the weights that a finished trial left; writes nothing.
+
+    `device` and `threads` are the trial's own where they are not given.
+
+    Raises:
+        InvalidInput: the trial kept no weights, or not those of its record, or its task or method
+            has changed since.
+    """
+    began, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
+    tensors = _weights(store, record)
+    trial = _trial(record)
+    changes: dict[str, Any] = {"device": device, "threads": threads, "processes": 1}
+    changes["execution"] = "masked"  # weights are kept dense
+    given = {name: value for name, value in changes.items() if value is not None}
+    where = Trial.make(**trial.model_dump() | given)
+    with reproducible(torch.device(where.device), where.threads):
+        training = prepare(where)
+        split, model = training.data.test, training.model
+        _fill(model, tensors, record)
+        masks = {
+            name.removeprefix("mask/"): mask.to(split.device)
+            for name, mask in tensors.items()
+            if name.startswith("mask/")
+        }
+        measured = measure(model, masks, where.dataset_declaration, split, everything=True)
+        examples, _ = next(iter(split.batches(max(BATCHES))))
+        latency = measure_latency(model, examples)
+    return Evaluation(
+        key=record.key,
+        model=record.digests["model"],
+        device=where.device,
+        threads=where.threads,
+        metrics=measured.metrics,
+        latency=latency.seconds,
+        absent=measured.absent | latency.absent,
+        timing={
+            "started": now.isoformat(timespec="seconds"),
+            "seconds": time.perf_counter() - began,
+        },
+        environment=environment(split.device),
+    )
+
+
+def _trial(record: Record) -> Trial:
+    """Return the record's trial, if it still means what it meant."""
+    trial = Trial.make(**record.trial)
+    if trial.key != record.key:
+        raise InvalidInput(
+            f"trial {record.key}: its task or method has changed since; run it again: "
+            f"{trial.command()}"
+        )
+    return trial
+
+
+def _weights(store: Store, record: Record) -> dict[str, torch.Tensor]:
+    """Return the kept tensors, if they are those that the record was made from."""
+    try:
+        tensors = load(store.load(record.key, WEIGHTS))
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"trial {record.key} kept no weights ({WEIGHTS} is not there; over 50 MB they are not "
+            "kept): choose another trial"
+        ) from error
+    except SafetensorError as error:
+        raise InvalidInput(f"trial {record.key}: {WEIGHTS} is damaged; run it again") from error
+    if digests(tensors) != record.digests:
+        raise InvalidInput(
+            f"trial {record.key}: {WEIGHTS} are not the weights of its record; run it again"
+        )
+    return tensors
+
+
+def _fill(model: torch.nn.Module, tensors: dict[str, torch.Tensor], record: Record) -> None:
+    state = {
+        name.removeprefix("model/"): value
+        for name, value in tensors.items()
+        if name.startswith("model/")
+    }
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"trial {record.key}: its model has changed since and does not take the kept weights; "
+            "run it again"
+        ) from error
+
+
+def load_kept(store: Store, record: Record) -> tuple[Training, dict[str, torch.Tensor]]:
+    """Return what a finished trial trained with, its kept weights filled in, and the kept tensors.
+
+    On the CPU and in this process alone, wherever it was trained.
+
+    Raises:
+        InvalidInput: as `evaluate_kept`.
+    """
+    tensors = _weights(store, record)
+    alone = {"device": "cpu", "processes": 1, "execution": "masked"}
+    training = prepare(Trial.make(**_trial(record).model_dump() | alone))
+    _fill(training.model, tensors, record)
+    training.model.eval()
+    return training, tensors

@@ -1,0 +1,119 @@
+"""What a record says of layers, zeros and operations, against what its configuration implies."""
+
+import functools
+import math
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import torch
+
+from suite.experiments.trial_config import Trial
+from suite.results.record import Record
+from suite.sparsity.flops import ForwardFlops, measure_forward
+from suite.sparsity.sparsifier import Sparsifier
+from suite.training.trial import _parameters, make_model, make_sparsifier
+
+TOLERANCE = 1e-6
+"""Relative difference of operations that another order of adding them up may make."""
+
+
+class Recomputed(NamedTuple):
+    """Optimizer steps of a trial (all rounds), and what its record says otherwise than it is."""
+
+    steps: int
+    problems: list[str]
+
+
+class Network(NamedTuple):
+    """The prunable weights of a model by name, and its operations."""
+
+    shapes: dict[str, tuple[int, ...]]
+    forward: ForwardFlops
+
+
+def recompute(record: Record) -> Recomputed:
+    """Recompute what can be without training or data: layers, exact zeros, operations.
+
+    Raises:
+        InvalidInput: the trial's task or method is not known here, or takes other settings.
+    """
+    trial = Trial.make(**record.trial)
+    sparsifier = make_sparsifier(trial)
+    plan = sparsifier.plan
+    steps = sparsifier.rounds * plan.steps - (sparsifier.rounds - 1) * sparsifier.rewind_step
+    if record.status == "failed":
+        return Recomputed(steps, [])
+    width = sparsifier.width(lambda scale: _parameters(trial, scale))
+    network, whole = _network(trial.task, width), _network(trial.task, 1.0)
+    found = {layer.name: layer.shape for layer in record.layers}
+    if found != network.shapes or len(found) != len(record.layers):
+        odd = [name for name, _ in found.items() ^ network.shapes.items()] or list(found)
+        problem = f"the layers are not those of {trial.task}: see layer {min(odd)}"
+        return Recomputed(steps, [problem])
+    batch = trial.task_declaration.resolve(trial.recipe)["batch_size"]
+    assert isinstance(batch, int)
+    problems = [
+        # A trainer draws its connections as its publication does; they have no exact number.
+        *([] if trial.trainer else _off_target(record, sparsifier)),
+        *_off_forward(record, network.forward, whole.forward),
+        *_off_training(record, sparsifier, steps * batch),
+    ]
+    return Recomputed(steps, problems)
+
+
+@functools.lru_cache(maxsize=64)
+def _network(task: str, width: float) -> Network:
+    trial = Trial.make(task=task, method="dense")  # every method trains the same network
+    dataset = trial.dataset_declaration
+    model = make_model(trial, width)
+    dtype = torch.int64 if dataset.kind == "text" else torch.float32
+    forward = measure_forward(model, torch.zeros((1, *dataset.shape), dtype=dtype))
+    weights = {name: module.weight for name, module in model.named_modules()
+               if name in forward.layers}  # fmt: skip
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items() if weight.requires_grad}
+    return Network(shapes, forward)
+
+
+def _off_target(record: Record, sparsifier: Sparsifier) -> list[str]:
+    """Return where the zeros are off their target by more than one weight: per layer, or in all."""
+    sparsifier.layers = [  # counts are all that targets are made of
+        SimpleNamespace(name=x.name, shape=x.shape, size=x.size, active=x.size - x.zeros)
+        for x in record.layers
+    ]
+    zeros = {layer.name: layer.zeros for layer in record.layers}
+    if sparsifier.is_global:
+        total, target = sum(zeros.values()), sparsifier.target_total()
+        return [f"{total} zeros in all, not {target}"] if abs(total - target) > 1 else []
+    return [
+        f"layer {name}: {zeros[name]} zeros, not {target}"
+        for name, target in sparsifier.target_zeros().items()
+        if abs(zeros[name] - target) > 1
+    ]
+
+
+def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> list[str]:
+    said = {f"layer {layer.name}": layer.flops for layer in record.layers}
+    said |= {name: record.flops[name] for name in ("inference", "inference_dense")}
+    found = {f"layer {layer.name}": network.layers[layer.name] for layer in record.layers}
+    found["inference"] = network.at({x.name: 1 - x.zeros / x.size for x in record.layers})
+    found["inference_dense"] = whole.dense
+    return [
+        f"{name}: {said[name]:g} FLOPs, not {expected:g}"
+        for name, expected in found.items()
+        if not math.isclose(said[name], expected, rel_tol=TOLERANCE)
+    ]
+
+
+def _off_training(record: Record, sparsifier: Sparsifier, examples: int) -> list[str]:
+    """Return whether training cost less than is possible; without zeros it is known exactly.
+
+    Where every layer has its own target, no step has fewer connections than the last one.
+    """
+    least = 3 * record.flops["inference"] * examples
+    said = record.flops["training"]
+    if not any(layer.zeros for layer in record.layers):
+        if not math.isclose(said, least, rel_tol=TOLERANCE):
+            return [f"training: {said:g} FLOPs, not {least:g}"]
+    elif not sparsifier.is_global and said < least * (1 - TOLERANCE):
+        return [f"training: {said:g} FLOPs, fewer than the final masks take: {least:g}"]
+    return []
