@@ -44,7 +44,7 @@ METHOD = Method(
             "t1, when the target is reached",
             low=0.0,
             high=1.0,
-            unit="share of training",
+            unit="fraction of training",
             source="VITA-Group/GraNet: 110 of 160 epochs",
             search=Search(low=0.4, high=0.95),
         ),
@@ -52,7 +52,7 @@ METHOD = Method(
             "drop_fraction",
             float,
             0.5,
-            "share of a layer's remaining weights regenerated at the first update; cosine to zero",
+            "fraction of a layer's remaining weights regenerated at the first update; cosine to zero",
             low=0.0,
             high=1.0,
             source="VITA-Group/GraNet: prune rate 0.5",
@@ -102,8 +102,8 @@ class GraNet(Sparsifier):
         regenerates = step % self.options.update_every == 0 and step < self.plan.steps
         return regenerates or self.pruning.is_update(step)
 
-    def in_effect(self) -> dict[str, float]:
-        """Return what options come to: shares of training in steps, ΔT at most all of them."""
+    def effective_options(self) -> dict[str, float]:
+        """Return what options come to: fractions of training in steps, ΔT at most all of them."""
         return {
             "update_every": min(self.options.update_every, self.plan.steps),
             "initial_sparsity": self.initial,
@@ -141,7 +141,7 @@ class GraNet(Sparsifier):
             return prune_layers(active, scores, {n: max(zeros[n], have[n]) for n in zeros})
         total = sum(layer.size for layer in self.layers)
         here = sum(count_true(~mask) for mask in active.values())
-        share = sparsity / self.plan.sparsity if self.plan.sparsity else 0.0
-        zeros_now = min(max(int(share * self.target_total()), here), total)
+        fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 0.0
+        zeros_now = min(max(int(fraction * self.target_total()), here), total)
         names = [layer.name for layer in self.candidates]
         return prune_together(active, scores, zeros_now, names)

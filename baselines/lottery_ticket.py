@@ -46,7 +46,7 @@ METHOD = Method(
             "rate",
             float,
             0.2,
-            "share of the remaining weights pruned in a round; the last round prunes exactly to "
+            "fraction of the remaining weights pruned in a round; the last round prunes exactly to "
             "the target",
             low=0.01,
             below=1.0,
@@ -114,11 +114,11 @@ class LotteryTicket(Sparsifier):
             for layer in self.layers:
                 self.set_mask(layer, masks[layer.name], self.plan.steps)
         else:
-            share = self.sparsity_after(number) / self.plan.sparsity
-            self.prune_smallest(share, self.plan.steps)
+            fraction = self.sparsity_after(number) / self.plan.sparsity
+            self.prune_smallest(fraction, self.plan.steps)
         if self.options.control == "random_mask" and number == self.rounds - 2:
             self.draw_masks({layer.name: layer.size - layer.active for layer in self.layers})
 
-    def fresh_weights(self, number: int) -> bool:
+    def reinitializes(self, number: int) -> bool:
         """Return whether this is the last round, under ``control=reinit``."""
         return self.options.control == "reinit" and number == self.rounds - 1

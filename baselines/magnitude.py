@@ -36,7 +36,7 @@ MAGNITUDE = Method(
             "initial_sparsity",
             float,
             0.0,
-            "sparsity s_i at the start of the ramp, as a share of each layer's final one",
+            "sparsity s_i at the start of the ramp, as a fraction of each layer's final one",
             low=0.0,
             below=1.0,
             source="Zhu & Gupta 2017, eq. 1",
@@ -48,7 +48,7 @@ MAGNITUDE = Method(
             "t0, when pruning starts",
             low=0.0,
             below=1.0,
-            unit="share of training",
+            unit="fraction of training",
             source="Zhu & Gupta 2017, eq. 1",
             search=Search(low=0.0, high=0.3),
         ),
@@ -59,7 +59,7 @@ MAGNITUDE = Method(
             "t1, when the target is reached",
             low=0.0,
             high=1.0,
-            unit="share of training",
+            unit="fraction of training",
             source="Zhu & Gupta 2017, eq. 1; the share as in RigL's T_end",
             search=Search(low=0.4, high=0.95),
         ),
@@ -84,7 +84,7 @@ ONE_SHOT = Method(
             "when the network is pruned; the rest of training fine-tunes",
             low=0.0,
             below=1.0,
-            unit="share of training",
+            unit="fraction of training",
             source="this project: as the end of gradual pruning here, within one learning-rate "
             "schedule",
             search=Search(low=0.4, high=0.95),
@@ -122,7 +122,7 @@ class Magnitude(Sparsifier):
         """Return whether the ramp takes its next step down at `step`."""
         return self.schedule.is_update(step)
 
-    def in_effect(self) -> dict[str, int]:
+    def effective_options(self) -> dict[str, int]:
         """Return what the options of the schedule come to, in steps; a longer ΔT is no other."""
         start, end = self.schedule.start, self.schedule.end
         every = min(self.schedule.every, end - start)
@@ -148,7 +148,7 @@ class OneShot(Sparsifier):
         """The one step."""
         return max(1, self.step_at(self.options.prune_at))
 
-    def in_effect(self) -> dict[str, int]:
+    def effective_options(self) -> dict[str, int]:
         """Return the step that pruning comes to."""
         return {"prune_at": self.prune_step}
 

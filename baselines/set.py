@@ -49,7 +49,7 @@ METHOD = Method(
             "when connectivity becomes fixed",
             low=0.0,
             high=1.0,
-            unit="share of training",
+            unit="fraction of training",
             source="Mocanu et al. 2018, algorithm 1: every epoch but the last",
             search=Search(low=0.5, high=1.0),
         ),
@@ -72,10 +72,10 @@ class Set(DropGrow):
         """Return ζ, constant."""
         return float(self.options.drop_fraction)
 
-    def kept(self, layer: PrunableWeight, step: int) -> Tensor:
+    def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return what stays: without the share ζ closest to zero, by sign or together."""
         if self.options.drop_rule == "magnitude":
-            return super().kept(layer, step)
+            return super().drop_mask(layer, step)
         mask, values = layer.mask.flatten(), layer.values.flatten()
         # A weight of exactly 0 (just grown, never moved) belongs to the positive side.
         kept = torch.zeros_like(mask)

@@ -29,7 +29,7 @@ METHOD = Method(
             "drop_fraction",
             float,
             0.5,
-            "share of a layer's active weights dropped at the first update",
+            "fraction of a layer's active weights dropped at the first update",
             low=0.0,
             high=1.0,
             source="TimDettmers/sparse_learning: death rate 0.5, cosine",
@@ -42,7 +42,7 @@ METHOD = Method(
             "when connectivity becomes fixed, T_end",
             low=0.0,
             high=1.0,
-            unit="share of training",
+            unit="fraction of training",
             source="TimDettmers/sparse_learning: to the end of training",
             search=Search(low=0.5, high=1.0),
         ),
@@ -117,13 +117,13 @@ class Snfs(DropGrow):
         if not self.is_global:
             super().update(step)
             return
-        kept = {layer.name: self.kept(layer, step) for layer in self.sparse}
+        kept = {layer.name: self.drop_mask(layer, step) for layer in self.sparse}
         dropped = {n.name: n.active - count_true(kept[n.name]) for n in self.sparse}
         room = {n.name: n.size - n.active + dropped[n.name] for n in self.sparse}
         weights = {n.name: self._mean_momentum(n) for n in self.sparse}
         counts = proportional(weights, sum(dropped.values()), room)
         for layer in self.sparse:
-            mask = self.grown(
+            mask = self.grow_mask(
                 layer,
                 kept[layer.name].view(layer.shape),
                 self.grow_scores(layer, step),
@@ -140,10 +140,10 @@ class Snfs(DropGrow):
         """Return |M|."""
         return self.momentum[layer.name].abs()
 
-    def extra_state(self) -> dict[str, Any]:
+    def method_state(self) -> dict[str, Any]:
         """Return the smoothed gradients."""
         return {"momentum": self.momentum}
 
-    def load_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `extra_state` gave."""
+    def load_method_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `method_state` gave."""
         self.momentum = {name: value.clone() for name, value in state["momentum"].items()}

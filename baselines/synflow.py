@@ -61,8 +61,8 @@ class SynFlow(Sparsifier):
                 name: (weight.detach() * flow[name]).abs() for name, weight in probe.weights.items()
             }
             # Exact at the end: (1 − ρ) / (1 − ρ) is 1 whatever the rounding.
-            share = (1 - density ** (number / rounds)) / (1 - density) if density < 1 else 1.0
-            active = self.pruned(masks, scores, 1.0 if number == rounds else share)
+            fraction = (1 - density ** (number / rounds)) / (1 - density) if density < 1 else 1.0
+            active = self.pruned(masks, scores, 1.0 if number == rounds else fraction)
             with torch.no_grad():
                 for name, weight in probe.weights.items():
                     weight.mul_(active[name])

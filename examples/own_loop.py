@@ -33,7 +33,7 @@ class Classifier(nn.Module):
 
 
 def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
-    """Return the share of right answers."""
+    """Return the fraction of right answers."""
     model.eval()
     with torch.no_grad():
         right = (model(x).argmax(1) == y).float().mean()

@@ -46,7 +46,7 @@ def interquartile_mean(runs: Runs, *, seed: int = 0, draws: int = RESAMPLES) -> 
 def performance_profile(
     runs: Runs, thresholds: Sequence[float], *, seed: int = 0, draws: int = 2000
 ) -> list[Interval]:
-    """Return for each threshold τ the share of runs with a score above τ, tasks weighing alike."""
+    """Return for each threshold τ the fraction of runs with a score above τ, tasks weighing alike."""
     taus = np.asarray(thresholds, dtype=np.float64)
     above = [(a[:, None] > taus).astype(np.float64) for a in _arrays(runs)]
     shares = np.mean([a.mean(axis=0) for a in above], axis=0)

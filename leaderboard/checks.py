@@ -25,7 +25,7 @@ SAME_MACHINE = ("suite", "torch", "numpy", "python", "system", "processor", "gpu
 
 
 @dataclass(frozen=True)
-class Finding:
+class SubmissionIssue:
     """One thing found: how bad it is, which trial or part of the file, and what it is."""
 
     severity: Severity
@@ -37,21 +37,21 @@ class Finding:
         return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def check(bundle: Bundle, recompute: Recompute) -> list[Finding]:
+def check(bundle: Bundle, recompute: Recompute) -> list[SubmissionIssue]:
     """Return everything found, the worst first."""
-    found = [Finding("error", r.where, r.reason) for r in bundle.rejected]
+    found = [SubmissionIssue("error", r.where, r.reason) for r in bundle.rejected]
     if not bundle.records:
-        found.append(Finding("error", "file", "it holds no record that can be used"))
+        found.append(SubmissionIssue("error", "file", "it holds no record that can be used"))
     steps: dict[str, int] = {}
     for record in bundle.records:
-        found += [Finding(how, _name(record), what) for how, what in _check_record(record)]
+        found += [SubmissionIssue(how, _name(record), what) for how, what in _check_record(record)]
         try:
             steps[record.key], wrong = recompute(record)
         except InvalidInput as error:
             what = f"its settings, zeros and FLOPs cannot be checked here: {error}"
-            found.append(Finding("warning", _name(record), what))
+            found.append(SubmissionIssue("warning", _name(record), what))
         else:
-            found += [Finding("error", _name(record), what) for what in wrong]
+            found += [SubmissionIssue("error", _name(record), what) for what in wrong]
     found += _check_together(bundle.records, steps)
     order = ("error", "warning", "note")
     return sorted(found, key=lambda finding: order.index(finding.severity))
@@ -103,14 +103,16 @@ def _difference(said: Any, expected: Any) -> str:
 # ------------------------------------------------------------------ records side by side
 
 
-def _check_together(records: Sequence[Record], steps: Mapping[str, int]) -> Iterable[Finding]:
+def _check_together(
+    records: Sequence[Record], steps: Mapping[str, int]
+) -> Iterable[SubmissionIssue]:
     """Compare the methods of each task: seeds, recipe, steps; and look for copied weights."""
     tasks: dict[str, dict[str, dict[str, list[Record]]]] = defaultdict(lambda: defaultdict(dict))
     weights: dict[str, Record] = {}
     dirty = [record.key for record in records if record.environment.get("dirty")]
     if dirty:
         what = "made by code with changes that were not committed"
-        yield Finding("warning", f"{len(dirty)} records, {dirty[0]} the first", what)
+        yield SubmissionIssue("warning", f"{len(dirty)} records, {dirty[0]} the first", what)
     for record in records:
         trial = record.trial
         board = _words(trial["recipe"])
@@ -119,17 +121,17 @@ def _check_together(records: Sequence[Record], steps: Mapping[str, int]) -> Iter
         tasks[trial["task"]][board].setdefault(entry, []).append(record)
         twin = weights.setdefault(record.digests.get("model", record.key), record)
         if twin.trial["seed"] != trial["seed"]:
-            yield Finding("error", _name(record), f"its weights are those of {_name(twin)}")
+            yield SubmissionIssue("error", _name(record), f"its weights are those of {_name(twin)}")
     for task, boards in tasks.items():
         if len(boards) > 1:
             words = "; ".join(board or "the task's own" for board in boards)
-            yield Finding("warning", task, f"several recipes, not to be compared: {words}")
+            yield SubmissionIssue("warning", task, f"several recipes, not to be compared: {words}")
         for entries in boards.values():
             yield from _check_seeds(task, entries)
             yield from _check_steps(task, entries, steps)
 
 
-def _check_seeds(task: str, entries: Mapping[str, list[Record]]) -> Iterable[Finding]:
+def _check_seeds(task: str, entries: Mapping[str, list[Record]]) -> Iterable[SubmissionIssue]:
     seeds = {entry: {r.trial["seed"] for r in records} for entry, records in entries.items()}
     everything = set().union(*seeds.values())
     for entry, found in seeds.items():
@@ -138,26 +140,26 @@ def _check_seeds(task: str, entries: Mapping[str, list[Record]]) -> Iterable[Fin
             others = set().union(*(s for other, s in seeds.items() if other != entry))
             words = f"seeds {_numbers(found)}; other methods have {_numbers(missing)} as well"
             if found & others:
-                yield Finding("warning", where, f"{words}: only shared seeds are compared")
+                yield SubmissionIssue("warning", where, f"{words}: only shared seeds are compared")
             else:
-                yield Finding("error", where, f"{words}, and share none: nothing is paired")
+                yield SubmissionIssue("error", where, f"{words}, and share none: nothing is paired")
     few = [entry for entry, found in seeds.items() if len(found) < ENOUGH_SEEDS]
     if few:
         least = min(len(seeds[entry]) for entry in few)
         what = f"{len(few)} of {len(seeds)} cells have fewer than {ENOUGH_SEEDS} seeds"
-        yield Finding("warning", task, f"{what} ({least} at least), too few for a claim")
+        yield SubmissionIssue("warning", task, f"{what} ({least} at least), too few for a claim")
 
 
 def _check_steps(
     task: str, entries: Mapping[str, list[Record]], steps: Mapping[str, int]
-) -> Iterable[Finding]:
+) -> Iterable[SubmissionIssue]:
     """Say who trains longer than the shortest of a task: extended training is never hidden."""
     longest = {e: max(steps.get(r.key, 0) for r in records) for e, records in entries.items()}
     least = min((count for count in longest.values() if count), default=0)
     for entry, count in longest.items():
         if count > least:
             what = f"trains {count:,} steps, {count / least:.3g} times as many as others here"
-            yield Finding("note", f"{task} {entry}", what)
+            yield SubmissionIssue("note", f"{task} {entry}", what)
 
 
 def _words(settings: Mapping[str, Any]) -> str:
@@ -171,18 +173,20 @@ def _numbers(seeds: Iterable[int]) -> str:
 # ------------------------------------------------------------------ the same trial once more
 
 
-def compare_rerun(record: Record, again: Record) -> list[Finding]:
+def compare_rerun(record: Record, again: Record) -> list[SubmissionIssue]:
     """Compare a record with that of the same trial run here: metrics, FLOPs, weights."""
     where = _name(record)
     if record.status != again.status:
         message = (again.error or {}).get("message", "")
         what = f"it says {record.status}, run here it is {again.status} {message}".rstrip()
-        return [Finding("error", where, what)]
+        return [SubmissionIssue("error", where, what)]
     said = {**record.metrics, **record.flops, **record.digests}
     here = {**again.metrics, **again.flops, **again.digests}
     different = [name for name in said if name in here and said[name] != here[name]]
     if not different:
-        return [Finding("note", where, "run again here: equal, metrics and weights bit by bit")]
+        return [
+            SubmissionIssue("note", where, "run again here: equal, metrics and weights bit by bit")
+        ]
     machine = [
         f"{name} {record.environment.get(name)!r:.60}, here {again.environment.get(name)!r:.60}"
         for name in SAME_MACHINE
@@ -190,12 +194,12 @@ def compare_rerun(record: Record, again: Record) -> list[Finding]:
     ]
     severity: Severity = "warning" if machine else "error"
     reason = f"made elsewhere: {'; '.join(machine)}" if machine else "on a machine of the same kind"
-    found = [Finding(severity, where, f"run again here: different, {reason}")]
+    found = [SubmissionIssue(severity, where, f"run again here: different, {reason}")]
     for name in different:
         old, new = said[name], here[name]
         if isinstance(old, float) and isinstance(new, float):
             what = f"{name} {old:.6g}, here {new:.6g}"
         else:
             what = f"digest of {name} {old!s:.12}…, here {new!s:.12}…"
-        found.append(Finding(severity, where, what))
+        found.append(SubmissionIssue(severity, where, what))
     return found

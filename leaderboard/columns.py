@@ -36,7 +36,7 @@ class Column:
     Attributes:
         name: in CSV and in the address of a view.
         title: for people.
-        unit: percent is a share of 1, ratio a multiple of the dense network's, seconds and bytes
+        unit: percent is a fraction of 1, ratio a multiple of the dense network's, seconds and bytes
             are absolute.
         better: which way is better; empty where neither is.
         group: what it belongs to, in the picker of columns.

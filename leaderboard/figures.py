@@ -26,7 +26,7 @@ from leaderboard.aggregates import (
 )
 from leaderboard.columns import SCORE
 from leaderboard.data import short
-from leaderboard.pooled_scores import contest
+from leaderboard.pooled_scores import pooled_scores
 from leaderboard.statistics import Interval, mean_interval
 from leaderboard.tables import Board, Cell, Entry
 
@@ -200,7 +200,7 @@ def profile(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     ]
 
 
-def middle(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def iqm(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     """Return entry, family, interquartile mean of accuracy ÷ dense, low, high, n, best first."""
     runs = _common(_shares_of_dense(boards, selection))
     families = _families(boards)
@@ -254,7 +254,7 @@ FIGURES: Mapping[str, Callable[[Sequence[Board], Selection], list[Row]]] = {
     "win_rate": win_rate,
     "ranks": ranks,
     "profile": profile,
-    "middle": middle,
+    "iqm": iqm,
     "robustness": robustness,
     "calibration": calibration,
 }
@@ -301,7 +301,7 @@ def _runs(boards: Sequence[Board], selection: Selection) -> Runs:
     """Return competitor → task → scores, both in order."""
     boards = selection.boards(boards)
     entries = {e.label for board in boards for e, _ in board.rows if selection.competes(e)}
-    runs = contest(boards, entries, selection.sparsities).runs()
+    runs = pooled_scores(boards, entries, selection.sparsities).runs()
     return {label: dict(sorted(runs[label].items())) for label in sorted(runs)}
 
 

@@ -18,7 +18,7 @@ UNFOLDED = 2
 def cell_text(cell: Cell | None, sparsity: float | None) -> str:
     """Return a cell in words: mean ± half the interval in per cent, or why there is none.
 
-    `sparsity` is its nominal one, None where it is no share of zeros.
+    `sparsity` is its nominal one, None where it is no fraction of zeros.
     """
     if cell is None:
         return "not run"

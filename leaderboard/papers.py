@@ -26,7 +26,7 @@ class Published(BaseModel):
     """One published result.
 
     Attributes:
-        sparsity: share of zeros; None where it is not one number (the notes say what it is).
+        sparsity: fraction of zeros; None where it is not one number (the notes say what it is).
         train_flops, test_flops: as printed, in multiples of the dense network's where it ends in x.
         metric: what `value` is; names that end in ``_pct`` are in per cent.
         value: a number, with the decimals it is published with; a bound (">0.3"); or a finding in

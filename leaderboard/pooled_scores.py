@@ -35,12 +35,12 @@ class Contest:
         }
 
 
-def contest(
+def pooled_scores(
     boards: Sequence[Board],
     entries: Collection[str] | None = None,
     sparsities: Collection[float] | None = None,
 ) -> Contest:
-    """Return the contest of entries, named by label, at some sparsities; None stands for all.
+    """Return the pooled_scores of entries, named by label, at some sparsities; None stands for all.
 
     An entry takes part in a task with the seeds that it has at every one of the sparsities that
     the task's board has. Where it lacks one of them altogether it does not take part: nothing is

@@ -34,7 +34,7 @@ from leaderboard.pages.ablation import ablation_page, named_charts
 from leaderboard.pages.board import Seen, method_page, seen, task_page
 from leaderboard.pages.paper import Table, paper_page, paper_table
 from leaderboard.pages.templating import DRAWING, asset
-from leaderboard.pages.trial import Place, charts_script
+from leaderboard.pages.trial import TrialLinks, charts_script
 from leaderboard.pages.trial_files import Job, TrialPages
 from leaderboard.source import Found, Source
 from leaderboard.submission import Header
@@ -156,14 +156,16 @@ def _job(placed: Placed, found: Found, curves: bool) -> Job:
     """Return what a trial's page is to be made from; `curves` says whether there may be some."""
     record, (task, settings), entry, left_out = placed
     title = board_title(task, settings)
-    where = Place(
+    where = TrialLinks(
         title, page_name("tasks", title), entry.title, page_name("methods", entry.method), left_out
     )
     if not is_result(record):
         where = replace(where, task_page="", method_page="")
-    seal = record.seal.digest if record.seal is not None else record.model_dump_json()
+    integrity = (
+        record.integrity.digest if record.integrity is not None else record.model_dump_json()
+    )
     made_from = stamp(
-        code_digest(), seal, repr(where), repr(found.sender), "curves" if curves else "",
+        code_digest(), integrity, repr(where), repr(found.sender), "curves" if curves else "",
         *(evaluation.model_dump_json() for evaluation in found.evaluations),
     )  # fmt: skip
     return Job(_page(record.key), made_from, record, found.evaluations, where, found.sender)
@@ -190,7 +192,7 @@ def _write_boards(folder: SiteFolder, boards: list[Seen], tuned: Sequence[Tuning
     for method in sorted(_methods(boards)):
         links = [(t.settings.name, tuning.address(t)) for t in tuned if method in t.methods]
         folder.write(page_name("methods", method), method_page(method, boards, links))
-    return [paper_table(one.board, one.glance) for one in boards]
+    return [paper_table(one.board, one.summary_table) for one in boards]
 
 
 def _write_paper(folder: SiteFolder, boards: Sequence[Board], tables: Sequence[Table]) -> None:

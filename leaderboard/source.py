@@ -8,7 +8,7 @@ from leaderboard.submission import Header, read_bundles
 from leaderboard.tables import Excluded
 from suite.results.ablation_design import ablations
 from suite.results.record import Record
-from suite.results.store import Damaged, Store
+from suite.results.store import CorruptRecord, Store
 from suite.results.stored_evaluation import Evaluation, present, read_evaluations
 from suite.tuning.document import tunings
 
@@ -74,7 +74,7 @@ class Source:
             yield from (Found(record, []) for record in self._given)
             return
         for one in self._store.each():
-            if isinstance(one, Damaged):
+            if isinstance(one, CorruptRecord):
                 self.lost.append(Excluded(one.key, "trial", one.reason))
             else:
                 yield Found(one, present(self._evaluations.get(one.key, ()), one))
@@ -82,5 +82,5 @@ class Source:
 
 def _evaluations(store: Store) -> dict[str, list[Evaluation]]:
     """Return the evaluations of the store's trials: read before anything is written of a site."""
-    measured = {name[:16] for name in store.place.shared_names("evaluations")}
+    measured = {name[:16] for name in store.backend.shared_names("evaluations")}
     return {key: read_evaluations(store, key) for key in measured.intersection(store.keys())}

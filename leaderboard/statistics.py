@@ -24,7 +24,7 @@ EXACT_UP_TO = 14
 NORMAL = 1.959963984540054
 """97.5 % quantile of the standard normal distribution."""
 ROUNDING = 1e-9
-"""What differs by less, as a share of the numbers it was computed from, differs by rounding."""
+"""What differs by less, as a fraction of the numbers it was computed from, differs by rounding."""
 SCRIPTS = ("numerics.js", "statistics.js", "aggregates.js")
 """The files of `assets/` that say the same in the browser, in the order they are loaded in."""
 

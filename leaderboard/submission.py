@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from leaderboard.soundness import problems
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact, redact_bytes
-from suite.results.integrity import with_seal
+from suite.results.integrity import with_integrity
 from suite.results.local_store import read_regular
 from suite.results.record import SCHEMA_VERSION, Record
 
@@ -28,14 +28,14 @@ SUFFIX = ".jsonl.gz"
 SHIPPED = tuple(Path(__file__).parent / name for name in ("results", "submissions"))
 """The project's own results, and those that others sent."""
 BUNDLE_VERSION = 1
-MOST_PACKED = 64 * 2**20
-MOST_UNPACKED = 512 * 2**20
-MOST_LINE = 2**20
+MAX_PACKED = 64 * 2**20
+MAX_UNPACKED = 512 * 2**20
+MAX_LINE = 2**20
 """Bytes of a file, of all its lines, and of one of them: a record of a hundred layers has 20 kB."""
-MOST_RECORDS = 20_000
-MOST_REJECTED = 100
+MAX_RECORDS = 20_000
+MAX_REJECTED = 100
 """Lines of a file that are read, and of those that cannot be used: small ones take long, too."""
-MOST_SETTINGS = 2000
+MAX_SETTINGS = 2000
 """Characters of a trial's hyperparameters and recipe together; they stand in every table."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
 """A task's or a method's name: no markup, no space, and nothing that leads out of a folder."""
@@ -128,7 +128,9 @@ def _sealed(record: Record) -> dict[str, Any]:
     """Return a record as the store seals it; its seal stays the same where nothing is redacted."""
     content = json.loads(redact_bytes(record.to_json()))
     content["schema_version"] = max(SCHEMA_VERSION, content["schema_version"])
-    return with_seal(content, record.seal.model_dump()["files"] if record.seal else {})
+    return with_integrity(
+        content, record.integrity.model_dump()["files"] if record.integrity else {}
+    )
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -146,9 +148,9 @@ def read_bundle(path: Path) -> Bundle:
     rejected: list[Rejected] = []
     for number, line in enumerate(lines, 2):
         where = f"line {number}"
-        if number > MOST_RECORDS + 1 or len(rejected) == MOST_REJECTED:
-            few = len(rejected) < MOST_REJECTED
-            limit = f"{MOST_RECORDS:,} lines" if few else f"{MOST_REJECTED} that cannot be used"
+        if number > MAX_RECORDS + 1 or len(rejected) == MAX_REJECTED:
+            few = len(rejected) < MAX_REJECTED
+            limit = f"{MAX_RECORDS:,} lines" if few else f"{MAX_REJECTED} that cannot be used"
             rejected.append(Rejected(where, f"the rest is not read: {limit} are before it"))
             break
         if isinstance(line, Rejected):
@@ -246,10 +248,10 @@ def _unusual(record: Record) -> str:
                 "digits, '_', and single '/', '.', '@', '+' or '-' between them"
             )
     settings = json.dumps([record.trial["hyperparameters"], record.trial["recipe"]])
-    if len(settings) > MOST_SETTINGS:
+    if len(settings) > MAX_SETTINGS:
         return (
             f"its hyperparameters and recipe have {len(settings):,} characters: more than "
-            f"{MOST_SETTINGS:,} are not shown"
+            f"{MAX_SETTINGS:,} are not shown"
         )
     return ""
 
@@ -257,32 +259,32 @@ def _unusual(record: Record) -> str:
 def _unpacked(path: Path) -> Iterator[bytes | Rejected]:
     """Yield the lines of a file, and what is wrong with it, never holding more than one line."""
     try:
-        packed = read_regular(path, MOST_PACKED)
+        packed = read_regular(path, MAX_PACKED)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
-    left, number = MOST_UNPACKED, 0
+    left, number = MAX_UNPACKED, 0
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
         while True:
             number += 1
             try:
-                line = file.readline(MOST_LINE + 1)
+                line = file.readline(MAX_LINE + 1)
                 length = len(line)
-                if endless := length > MOST_LINE:
+                if endless := length > MAX_LINE:
                     while line and not line.endswith(b"\n") and length <= left:
-                        line = file.readline(MOST_LINE)
+                        line = file.readline(MAX_LINE)
                         length += len(line)
             except (OSError, EOFError, zlib.error):
                 yield Rejected(f"line {number}", "the file is damaged from here on")
                 return
             left -= length
             if left < 0:
-                reason = f"the file holds more than {MOST_UNPACKED >> 20} MiB: the rest is not read"
+                reason = f"the file holds more than {MAX_UNPACKED >> 20} MiB: the rest is not read"
                 yield Rejected(f"line {number}", reason)
                 return
             if not line:
                 return
             yield (
-                Rejected(f"line {number}", f"longer than {MOST_LINE >> 20} MiB, which no record is")
+                Rejected(f"line {number}", f"longer than {MAX_LINE >> 20} MiB, which no record is")
                 if endless
                 else line
             )

@@ -58,14 +58,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Glance:
+class SummaryTable:
     """The table: `heads` are task's title, its page and its sparsities."""
 
     heads: list[tuple[str, str, list[float]]]
     rows: list[Row]
 
 
-def glance(boards: Sequence[Board]) -> Glance:
+def summary_table(boards: Sequence[Board]) -> SummaryTable:
     """Return the table of all boards, dense entries first, then by how they stand on average."""
     places = [(board, place) for board in boards for place in range(len(board.sparsities))]
     contests = [_cells(board, place) for board, place in places]
@@ -82,7 +82,7 @@ def glance(boards: Sequence[Board]) -> Glance:
     standing = {row.entry: _standing(row.entry, means) for row in rows}
     rows.sort(key=lambda row: (not row.entry.dense, standing[row.entry]))  # stable: board order
     heads = [(b.title, page_name("tasks", b.title), b.sparsities) for b in boards]
-    return Glance(heads, rows)
+    return SummaryTable(heads, rows)
 
 
 def ranks_of(board: Board) -> list[dict[Entry, RankInterval]]:
@@ -115,7 +115,7 @@ def is_best(entry: Entry, n: int, ranks: dict[Entry, RankInterval]) -> bool:
 
 
 def marks(cell: Cell | None, sparsity: float | None) -> list[Mark]:
-    """Return the marks of a cell; `sparsity` is its nominal share of zeros, None if it has none."""
+    """Return the marks of a cell; `sparsity` is its nominal fraction of zeros, None if it has none."""
     if cell is None:
         return [Mark("missing", "–", f"{NOT_RUN}: there is no trial of it")]
     found = []
@@ -171,7 +171,7 @@ def _means(cells: dict[Entry, Cell], least: int = 1) -> dict[Entry, float]:
 
 
 def _standing(entry: Entry, contests: Sequence[dict[Entry, float]]) -> float:
-    """Return the mean share of others that are better by their means; 2 where it has no score."""
+    """Return the mean fraction of others that are better by their means; 2 where it has no score."""
     shares = []
     for means in contests:
         if entry in means:

@@ -18,7 +18,7 @@ PLACE = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "rec
 """What says where a trial stands; its other options, where they are unusual, make a board."""
 USUAL = {name: field.default for name, field in Trial.model_fields.items() if name not in PLACE}
 UNTESTED = "it was never tested (a tuner's search): it is no result"
-MOST_WORDS = 160
+MAX_WORDS = 160
 """Characters of settings in a name: it stands in every row of a chart."""
 
 
@@ -62,7 +62,7 @@ class Entry:
 
     @property
     def zeros(self) -> bool:
-        """Whether its sparsity is a share of zeros; small dense networks have none."""
+        """Whether its sparsity is a fraction of zeros; small dense networks have none."""
         known = registry.methods()
         return not self.dense and (self.method not in known or known[self.method].zeros)
 
@@ -166,9 +166,9 @@ def board_title(task: str, settings: str) -> str:
 
 def _shortened(words: str) -> str:
     """Return settings for a name, still told apart from others that begin alike."""
-    if len(words) <= MOST_WORDS:
+    if len(words) <= MAX_WORDS:
         return words
-    return f"{words[:MOST_WORDS]}… {hashlib.sha256(words.encode()).hexdigest()[:6]}"
+    return f"{words[:MAX_WORDS]}… {hashlib.sha256(words.encode()).hexdigest()[:6]}"
 
 
 TO_DENSE = frozenset(column.name for column in COLUMNS if column.to_dense)

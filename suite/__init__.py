@@ -35,7 +35,7 @@ def sparsify(
         optimizer: SGD, Adam and AdamW keep pruned weights at zero by themselves; under others
             they are masked after every step.
         method: a name from ``resonance list methods``.
-        sparsity: target share of zeros among the prunable weights, in [0, 1).
+        sparsity: target fraction of zeros among the prunable weights, in [0, 1).
         steps: how many times ``optimizer.step()`` will be called; schedules follow it.
         seed: for what the method draws at random.
         steps_per_epoch: needed by methods that update once an epoch (SET).

@@ -21,9 +21,9 @@ from suite.execution.runner import attempt
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
-from suite.training.checkpoint import Saver
+from suite.training.checkpoint import Checkpointer
 from suite.training.checkpoint_interval import Interval
-from suite.training.parallel import joined
+from suite.training.parallel import process_group
 
 
 def main() -> int:
@@ -75,12 +75,12 @@ def _run(given: argparse.Namespace) -> int:
     asked: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):  # torchrun sends one after the other
         signal.signal(number, lambda number, frame: asked.append(number))
-    with joined(device, lambda: bool(asked)) as processes:
+    with process_group(device, lambda: bool(asked)) as processes:
         if first:
             store.prepare()
         checkpoints = Checkpoints(store)
         keeper = processes.keeper(checkpoints.keeper(trial.key))
-        record, files = attempt(trial, Saver(trial, keeper, interval, processes.stopping))
+        record, files = attempt(trial, Checkpointer(trial, keeper, interval, processes.stopping))
         if not first:
             return 0 if record.error is None else 1
         store.write(trial.key, files)

@@ -13,11 +13,11 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.sparsity.layers import find_prunable, unwrap
 from suite.sparsity.plan import Plan
-from suite.sparsity.rounds import Position
+from suite.sparsity.rounds import TrainingProgress
 from suite.sparsity.scoring import Examples, Loss, averaged
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.execution import Execution
-from suite.sparsity.zeros import count_zeros, not_zero
+from suite.sparsity.zeros import count_zeros, nonzero_outside_mask
 
 
 def embed(
@@ -57,7 +57,7 @@ def embed(
             f"{method} trains a model of another width, which it cannot build from yours: build it "
             "yourself, or train with `resonance run`"
         )
-    if any(sparsifier.fresh_weights(number) for number in range(1, sparsifier.rounds)):
+    if any(sparsifier.reinitializes(number) for number in range(1, sparsifier.rounds)):
         raise InvalidInput(
             f"{method} with these options draws the model's initial weights anew, which only its "
             "factory can: train with `resonance run`"
@@ -106,12 +106,12 @@ class Embedded:
         self.sparsifier = sparsifier
         self.model = model
         self.optimizer = optimizer
-        self._at = Position()
+        self._at = TrainingProgress()
         self._in_rounds = False
         _check_optimizer(model, optimizer)
         sparsifier.attach(model, optimizer, examples)
         sparsifier.before_step(1)
-        self._at.reached(0, sparsifier, model)
+        self._at.advance_to(0, sparsifier, model)
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
@@ -124,7 +124,7 @@ class Embedded:
 
     @property
     def sparsity(self) -> float:
-        """Share of the prunable weights that are switched off now, and 0."""
+        """Fraction of the prunable weights that are switched off now, and 0."""
         size = sum(layer.size for layer in self.sparsifier.layers)
         return sum(count_zeros(layer) for layer in self.sparsifier.layers) / size
 
@@ -162,13 +162,13 @@ class Embedded:
         return {
             "step": self._at.step,
             "round": self._at.round,
-            "rewind": self._at.kept,
+            "rewind": self._at.rewind_weights,
             "sparsifier": self.sparsifier.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back a `state_dict`, after the model's and the optimizer's were loaded."""
-        self._at = Position(state["round"], state["step"], dict(state["rewind"]))
+        self._at = TrainingProgress(state["round"], state["step"], dict(state["rewind"]))
         self.sparsifier.load_state_dict(state["sparsifier"])
         self.sparsifier.before_step(self.step + 1)
 
@@ -203,10 +203,12 @@ class Embedded:
 
     def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.sparsifier.after_step(self.step)
-        if self.step == self.sparsifier.plan.steps and (dense := not_zero(self.sparsifier.layers)):
+        if self.step == self.sparsifier.plan.steps and (
+            dense := nonzero_outside_mask(self.sparsifier.layers)
+        ):
             raise TrialFailed(f"after the last step, {self.step}, {dense[0]}")
         self.sparsifier.before_step(self.step + 1)
-        self._at.reached(self.step, self.sparsifier, self.model)
+        self._at.advance_to(self.step, self.sparsifier, self.model)
 
 
 def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

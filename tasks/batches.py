@@ -26,7 +26,7 @@ class Epoch(Protocol):
         """Yield the batches from `begin` to before `end`; faster than one by one for a stream."""
 
 
-class Feed(Protocol):
+class BatchSource(Protocol):
     """What gives out training batches."""
 
     def epoch(self, number: int) -> Epoch:
@@ -39,7 +39,7 @@ def epoch_order(count: int, seed: int, epoch: int, device: torch.device) -> Tens
     return torch.randperm(count, generator=generator).to(device)
 
 
-class MemoryFeed:
+class MemoryBatchSource:
     """Batches of examples in memory, augmented on their device a batch at a time.
 
     Raises:
@@ -61,30 +61,32 @@ class MemoryFeed:
 class MemoryEpoch:
     """An epoch's order and random choices, drawn once; batches are gathered by index."""
 
-    def __init__(self, feed: MemoryFeed, number: int) -> None:
-        self.feed = feed
-        x = feed.x
-        self.order = epoch_order(len(x), feed.seed, number, x.device)
-        if feed.augmentation:
-            self.draws = feed.augmentation.draw(len(x), x.shape[1:], feed.seed, number, x.device)
+    def __init__(self, source: MemoryBatchSource, number: int) -> None:
+        self.source = source
+        x = source.x
+        self.order = epoch_order(len(x), source.seed, number, x.device)
+        if source.augmentation:
+            self.draws = source.augmentation.draw(
+                len(x), x.shape[1:], source.seed, number, x.device
+            )
 
     def batch(self, index: int) -> Batch:
         """Return inputs and labels of the batch at `index`."""
-        feed = self.feed
-        part = slice(index * feed.size, (index + 1) * feed.size)
+        source = self.source
+        part = slice(index * source.size, (index + 1) * source.size)
         chosen = self.order[part]
-        if feed.augmentation:
-            x = feed.augmentation.take(feed.x, chosen, self.draws[part])
+        if source.augmentation:
+            x = source.augmentation.take(source.x, chosen, self.draws[part])
         else:
-            x = feed.x.index_select(0, chosen)  # copies rows; x[chosen] takes twice as long
-        return x.contiguous(memory_format=feed.layout), feed.y[chosen]
+            x = source.x.index_select(0, chosen)  # copies rows; x[chosen] takes twice as long
+        return x.contiguous(memory_format=source.layout), source.y[chosen]
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:
         """Yield the batches from `begin` to before `end`."""
         return map(self.batch, range(begin, end))
 
 
-class TextFeed:
+class TextBatchSource:
     """Windows of a text that begin at another place in every epoch.
 
     An epoch's windows lie side by side, moved from the stored ones by less than one length, so
@@ -107,19 +109,21 @@ class TextFeed:
 class TextEpoch:
     """Where an epoch's windows begin."""
 
-    def __init__(self, feed: TextFeed, number: int) -> None:
-        self.feed = feed
-        generator = torch.Generator().manual_seed(derive_seed(feed.seed, "windows", number))
-        moved = int(torch.randint(feed.length, (), generator=generator))
-        order = epoch_order(feed.count, feed.seed, number, feed.text.device)
-        self.begins = (order * feed.length + moved).clamp(max=len(feed.text) - feed.length - 1)
+    def __init__(self, source: TextBatchSource, number: int) -> None:
+        self.source = source
+        generator = torch.Generator().manual_seed(derive_seed(source.seed, "windows", number))
+        moved = int(torch.randint(source.length, (), generator=generator))
+        order = epoch_order(source.count, source.seed, number, source.text.device)
+        self.begins = (order * source.length + moved).clamp(
+            max=len(source.text) - source.length - 1
+        )
 
     def batch(self, index: int) -> Batch:
         """Return windows [b, length] and the characters that follow each of theirs."""
-        feed = self.feed
-        begins = self.begins[index * feed.size : (index + 1) * feed.size]
-        places = begins[:, None] + torch.arange(feed.length, device=begins.device)
-        return feed.text[places], feed.text[places + 1]
+        source = self.source
+        begins = self.begins[index * source.size : (index + 1) * source.size]
+        places = begins[:, None] + torch.arange(source.length, device=begins.device)
+        return source.text[places], source.text[places + 1]
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:
         """Yield the batches from `begin` to before `end`."""

@@ -60,7 +60,7 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
     return model
 
 
-def place(model: nn.Module, device: torch.device, recipe: Mapping[str, Any]) -> nn.Module:
+def to_device(model: nn.Module, device: torch.device, recipe: Mapping[str, Any]) -> nn.Module:
     """Return the model on `device`, its weights stored as the recipe says."""
     if recipe["channels_last"]:
         return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
-from tasks.batches import Batch, Feed, MemoryFeed, TextFeed
+from tasks.batches import Batch, BatchSource, MemoryBatchSource, TextBatchSource
 from tasks.task import Dataset
 
 PLACES_AT_ONCE = 2**14
@@ -64,13 +64,13 @@ class Split:
         chosen = draw_pool(len(self), count, seed).to(self.device)
         return Split(self.x[chosen], self.y[chosen])
 
-    def feed(self, recipe: Mapping[str, Any], seed: int) -> Feed:
+    def batch_source(self, recipe: Mapping[str, Any], seed: int) -> BatchSource:
         """Return what gives out the batches of training.
 
         Raises:
             InvalidInput: the recipe's augmentation does not fit the examples.
         """
-        return MemoryFeed(self.x, self.y, recipe, seed)
+        return MemoryBatchSource(self.x, self.y, recipe, seed)
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class TextSplit(Split):
         """Yield all windows in order, fewer at a time the longer they are: all places count."""
         yield from super().batches(max(1, min(size, PLACES_AT_ONCE // self.x.shape[1])))
 
-    def feed(self, recipe: Mapping[str, Any], seed: int) -> Feed:
+    def batch_source(self, recipe: Mapping[str, Any], seed: int) -> BatchSource:
         """Return what gives out the batches of training: windows that begin anywhere."""
-        return TextFeed(self.x, self.y, recipe, seed)
+        return TextBatchSource(self.x, self.y, recipe, seed)
 
 
 @dataclass(frozen=True)

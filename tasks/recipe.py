@@ -36,7 +36,7 @@ RECIPE = (
         search=Search(low=1e-6, high=1e-2, log=True),
     ),
     Hyperparameter(
-        "decay_what",
+        "weight_decay_scope",
         str,
         "all",
         "what decays: all parameters, or only those of two and more dimensions (no bias, no norm)",
@@ -56,7 +56,7 @@ RECIPE = (
         str,
         "cosine",
         "learning rate over training: constant, a half cosine or a straight line down to "
-        "final_rate, or a step down at each milestone",
+        "min_lr_ratio, or a step down at each milestone",
         choices=("constant", "cosine", "linear", "step"),
         search=Search(choices=("constant", "cosine")),
     ),
@@ -65,7 +65,7 @@ RECIPE = (
         tuple,
         (),
         "where schedule=step multiplies the learning rate by decay_factor",
-        unit="shares of training",
+        unit="fractions of training",
     ),
     Hyperparameter(
         "decay_factor",
@@ -76,15 +76,15 @@ RECIPE = (
         high=1.0,
     ),
     Hyperparameter(
-        "final_rate",
+        "min_lr_ratio",
         float,
         0.0,
-        "where cosine and linear end, as a share of the peak",
+        "where cosine and linear end, as a fraction of the peak",
         low=0.0,
         high=1.0,
     ),
     Hyperparameter(
-        "warmup", float, 0.0, "linear warm-up", low=0.0, below=1.0, unit="share of training"
+        "warmup", float, 0.0, "linear warm-up", low=0.0, below=1.0, unit="fraction of training"
     ),
     Hyperparameter(
         "clip_norm", float, 0.0, "clip the gradient's norm to this; 0 does not clip", low=0.0
@@ -96,7 +96,7 @@ RECIPE = (
         "validation",
         float,
         0.1,
-        "share of the training data held out for validation, stratified; 0 trains on all of it",
+        "fraction of the training data held out for validation, stratified; 0 trains on all of it",
         low=0.0,
         below=1.0,
     ),
@@ -136,7 +136,7 @@ RECIPE = (
         "smallest_crop",
         float,
         0.0,
-        "streamed images: a random part of at least this share of the area, with an aspect ratio "
+        "streamed images: a random part of at least this fraction of the area, with an aspect ratio "
         "of 3/4 to 4/3, is scaled to the input's size; 0 takes the middle",
         low=0.0,
         high=1.0,
@@ -163,7 +163,7 @@ def shares(milestones: tuple[str, ...]) -> tuple[float, ...]:
     """Return milestones as numbers, in ascending order.
 
     Raises:
-        InvalidInput: one is not a share of training between 0 and 1.
+        InvalidInput: one is not a fraction of training between 0 and 1.
     """
     try:
         found = sorted(float(text) for text in milestones)
@@ -171,7 +171,7 @@ def shares(milestones: tuple[str, ...]) -> tuple[float, ...]:
         found = [-1.0]
     if not all(0 < share < 1 for share in found):
         raise InvalidInput(
-            f"milestones={','.join(milestones)} is not usable: give shares of training between 0 "
+            f"milestones={','.join(milestones)} is not usable: give fractions of training between 0 "
             "and 1, such as 0.5,0.75"
         )
     return tuple(found)

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
-from tasks.batches import Batch, Epoch, Feed, epoch_order
+from tasks.batches import Batch, BatchSource, Epoch, epoch_order
 from tasks.data import Data, Split, draw_pool, prepared, stratified, training_examples
 from tasks.datasets.images import open_image
 from tasks.task import Dataset
@@ -27,7 +27,7 @@ EVALUATION_SCALE = 256 / 224
 """Images are evaluated on their middle, after the shorter side was scaled to this × the input."""
 
 EVALUATED_AT_ONCE = 250
-MOST_WORKERS = 16
+MAX_WORKERS = 16
 
 Item = tuple[int, int]
 """(number of the file, seed of its random crop; −1 for none)."""
@@ -114,7 +114,7 @@ class Stream(Split):
         found = list(part.batches(EVALUATED_AT_ONCE))
         return Split(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]))
 
-    def feed(self, recipe: Mapping[str, Any], seed: int) -> Feed:
+    def batch_source(self, recipe: Mapping[str, Any], seed: int) -> BatchSource:
         """Return what gives out the batches of training.
 
         Raises:
@@ -125,11 +125,11 @@ class Stream(Split):
                 raise InvalidInput(
                     f"{name}={recipe[name]}: streamed images know smallest_crop and flip only"
                 )
-        return StreamFeed(self, recipe, seed)
+        return StreamBatchSource(self, recipe, seed)
 
     def _loader(self, items: Any, smallest: float, flip: bool) -> DataLoader[Any]:
         decoder = Decoder(self.paths, self.dataset.shape, smallest, flip)
-        workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)), max(1, len(items)))
+        workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)), max(1, len(items)))
         return DataLoader(
             decoder,  # type: ignore[arg-type]
             batch_sampler=items,
@@ -143,7 +143,7 @@ class Stream(Split):
         return prepared(images.to(self.device, non_blocking=True), self.dataset)
 
 
-class StreamFeed:
+class StreamBatchSource:
     """Training batches of a stream."""
 
     def __init__(self, split: Stream, recipe: Mapping[str, Any], seed: int) -> None:
@@ -161,10 +161,10 @@ class StreamFeed:
 class StreamEpoch:
     """An epoch's order, and the seed of each image's crop."""
 
-    def __init__(self, feed: StreamFeed, number: int) -> None:
-        self.feed, self.number = feed, number
+    def __init__(self, source: StreamBatchSource, number: int) -> None:
+        self.source, self.number = source, number
         cpu = torch.device("cpu")
-        self.order = epoch_order(len(feed.split), feed.seed, number, cpu).tolist()
+        self.order = epoch_order(len(source.split), source.seed, number, cpu).tolist()
 
     def batch(self, index: int) -> Batch:
         """Return inputs and labels of the batch at `index`."""
@@ -172,18 +172,18 @@ class StreamEpoch:
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:
         """Yield the batches from `begin` to before `end`, read ahead by the workers."""
-        feed = self.feed
+        source = self.source
         items = [self._items(index) for index in range(begin, end)]
-        loader = feed.split._loader(items, feed.smallest, feed.flip)
+        loader = source.split._loader(items, source.smallest, source.flip)
         for chosen, images in zip(items, _read(loader), strict=True):
-            places = torch.tensor([number for number, _ in chosen], device=feed.split.device)
-            x = feed.split._on_device(images).contiguous(memory_format=feed.layout)
-            yield x, feed.split.y[places]
+            places = torch.tensor([number for number, _ in chosen], device=source.split.device)
+            x = source.split._on_device(images).contiguous(memory_format=source.layout)
+            yield x, source.split.y[places]
 
     def _items(self, index: int) -> list[Item]:
-        size = self.feed.size
+        size = self.source.size
         return [
-            (self.order[place], derive_seed(self.feed.seed, "crop", self.number, place))
+            (self.order[place], derive_seed(self.source.seed, "crop", self.number, place))
             for place in range(index * size, (index + 1) * size)
         ]
 

@@ -104,13 +104,13 @@ class Task(Declared, Configurable):
         return checked
 
 
-def variant(task: Task, word: str, title: str, **changes: Any) -> Task:
-    """Return the task under the name ``task@word``, with what `changes` says.
+def variant(task: Task, suffix: str, title: str, **changes: Any) -> Task:
+    """Return the task under the name ``task@suffix``, with what `changes` says.
 
     A ``recipe`` among the changes is merged into the task's own. ``@short`` is by convention a
     recipe that a CPU finishes in minutes, for trying out.
     """
     recipe = {**task.recipe, **changes.pop("recipe", {})}
     return replace(
-        task, name=f"{task.name}@{word}", title=f"{task.title}, {title}", recipe=recipe, **changes
+        task, name=f"{task.name}@{suffix}", title=f"{task.title}, {title}", recipe=recipe, **changes
     )

@@ -247,7 +247,7 @@ def _numpy(name: str, data: dict[str, Any], path: Path) -> Described:
 
 
 def _text(name: str, data: dict[str, Any], path: Path) -> Described:
-    """Describe a text file: `length` of a window, `test_path` or `test` share of its end."""
+    """Describe a text file: `length` of a window, `test_path` or `test` fraction of its end."""
     from tasks.datasets.text import alphabet, split_text, windows_in
 
     options: dict[str, Any] = {key: data[key] for key in ("path", "test_path") if key in data}

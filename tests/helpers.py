@@ -38,7 +38,7 @@ FAST: dict[str, dict[str, Any]] = {
     "resonance": {"window": 8, "update_every": 5},
     **{
         name: {"window": 8, "update_every": 5}
-        for name in ("resonance_pseudocode", "resonance_weighted", "resonance_null")
+        for name in ("resonance_pseudocode", "resonance_weighted", "resonance_shuffled")
     },
 }
 """Settings under which each method updates often within `PLAN`."""

@@ -25,7 +25,7 @@ def plain(place, monkeypatch) -> None:
     monkeypatch.setenv("NETRC", str(place / "no-netrc"))
 
 
-def findings(store: str = "results", *, network: bool = False) -> dict[str, doctor.Finding]:
+def findings(store: str = "results", *, network: bool = False) -> dict[str, doctor.HealthCheck]:
     return {finding.what: finding for finding in examine(store, network=network)}
 
 

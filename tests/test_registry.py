@@ -33,7 +33,7 @@ def plugins(monkeypatch) -> Iterator[None]:
 
 def test_the_published_methods_and_the_family_of_resonance_are_there():
     found = {"dense", "static", "magnitude", "set", "rigl", "lottery_ticket"}
-    assert found | {"resonance", "resonance_null"} <= set(METHODS)
+    assert found | {"resonance", "resonance_shuffled"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("name", METHODS)

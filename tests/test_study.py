@@ -79,7 +79,7 @@ def test_every_shipped_study_expands_and_says_why_a_control_is_missing(name):
 
 def test_a_study_knows_which_controls_it_leaves_out():
     missing = Study.make(**STUDY).missing_controls()
-    assert "resonance_null" in missing
+    assert "resonance_shuffled" in missing
     assert not {"dense", "static"} & set(missing)
 
 

@@ -57,10 +57,10 @@ document.addEventListener("DOMContentLoaded", () => {
       byId("competitors").textContent = view.entries === null
         ? `all ${choices.entries.length}` : `${view.entries.length} of ${choices.entries.length}`;
     });
-    where("glance", ["metric", "tasks", "sparsities", "entries"], () => {
+    where("summary_table", ["metric", "tasks", "sparsities", "entries"], () => {
       const column = model.columns.get(view.metric);
       byId("metric-shown").textContent = unitInWords(column);
-      resonanceGlance.draw(byId("glance"), model, view);
+      resonanceSummaryTable.draw(byId("summary_table"), model, view);
     });
     where("charts", ["tasks", "sparsities", "entries"], staleCharts);
     table.show(view);
@@ -176,7 +176,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }));
   addEventListener("hashchange", restore);
   addEventListener("beforeprint", () => [...pending].forEach(draft));
-  resonanceDom.roam(byId("glance"));
+  resonanceDom.roam(byId("summary_table"));
   resonanceDom.showReasons();
   resonanceControls.tendPanels();
   for (const part of document.querySelectorAll(".scripted")) part.hidden = false;

@@ -189,7 +189,7 @@ const resonanceCharts = (() => {
     },
     profile: (found) => `${several(distinct(found, "entry").size, "method")}; accuracies from ${
       percent(found[0].threshold)} to ${percent(found.at(-1).threshold)} of the dense network's.`,
-    middle: (found) =>
+    iqm: (found) =>
       `${several(found.length, "method")}. ${ends(found, "entry", "mean", percent)}`,
     robustness: (found) => `${scope(found)} ${[...distinct(found, "measure")].map((measure) =>
       `${measure}:${bests(found.filter((row) => row.measure === measure), "robust", percent)}`)

@@ -12,7 +12,7 @@ const resonanceFigures = (() => {
     winRates,
   } = resonanceStatistics;
   const { byCodePoint, mean } = resonanceNumerics;
-  const { contest } = resonanceContest;
+  const { pooledScores } = resonancePooledScores;
 
   const THRESHOLDS = 60;
   const ROBUST = [
@@ -25,7 +25,7 @@ const resonanceFigures = (() => {
     (entries === null ? !entry.dense : entries.includes(entry.label));
 
   const boardsOf = (data, { tasks }) =>
-    resonanceContest.boards(data).filter(({ title }) => tasks === null || tasks.includes(title));
+    resonancePooledScores.boards(data).filter(({ title }) => tasks === null || tasks.includes(title));
 
   function accuracy(data, selection) {
     const rows = boardsOf(data, selection).flatMap((board) =>
@@ -118,7 +118,7 @@ const resonanceFigures = (() => {
       })));
   }
 
-  function middle(data, selection) {
+  function iqm(data, selection) {
     const families = familiesOf(data);
     const found = over(commonOf(sharesOfDense(data, selection)), (tasks) => interquartileMean(tasks));
     return bestFirst(over(found, ({ mean }) => mean)).map((label) => ({
@@ -193,13 +193,13 @@ const resonanceFigures = (() => {
 
   function runsOf(data, selection) {
     const labels = data.entries.filter((entry) => competes(selection, entry));
-    const scores = contest(
+    const scores = pooledScores(
       boardsOf(data, selection), new Set(labels.map(({ label }) => label)), selection.sparsities);
     return inOrder(over(scores, (tasks) => inOrder(over(tasks, (bySeed) => [...bySeed.values()]))));
   }
 
   function sharesOfDense(data, selection) {
-    const dense = new Map(resonanceContest.boards(data).map((board) =>
+    const dense = new Map(resonancePooledScores.boards(data).map((board) =>
       [board.title, board.dense[data.score]]));
     const shares = over(runsOf(data, selection), (tasks) =>
       new Map([...tasks].filter(([task]) => dense.get(task)).map(([task, scores]) =>
@@ -227,6 +227,6 @@ const resonanceFigures = (() => {
   }
 
   return {
-    accuracy, cost, rating, win_rate: winRate, ranks, profile, middle, robustness, calibration,
+    accuracy, cost, rating, win_rate: winRate, ranks, profile, iqm, robustness, calibration,
   };
 })();

@@ -1,4 +1,4 @@
-/* Who competes, and on what: `resonanceContest`, to the same scores as leaderboard/pooled_scores.py.
+/* Who competes, and on what: `resonancePooledScores`, to the same scores as leaderboard/pooledScores.py.
  *
  * Boards are made again from the content of the page (leaderboard/data.py says what it holds): a
  * board is {title, dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}: places in
@@ -6,7 +6,7 @@
  */
 "use strict";
 
-const resonanceContest = (() => {
+const resonancePooledScores = (() => {
   const { mean } = resonanceStatistics;
   const made = new WeakMap();
 
@@ -33,7 +33,7 @@ const resonanceContest = (() => {
   }
 
   /** Map label → Map task → Map seed → score, of entries named by label; null stands for all. */
-  function contest(boards, labels = null, sparsities = null) {
+  function pooledScores(boards, labels = null, sparsities = null) {
     const scores = new Map();
     for (const board of boards) {
       const places = board.sparsities.flatMap((sparsity, place) =>
@@ -58,5 +58,5 @@ const resonanceContest = (() => {
     return new Map(seeds.map((seed) => [seed, mean(cells.map((cell) => cell.scores.get(seed)))]));
   }
 
-  return { boards, contest };
+  return { boards, pooledScores };
 })();

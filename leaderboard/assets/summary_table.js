@@ -1,7 +1,7 @@
-/* The table at a glance, for what is chosen: as leaderboard/summary_table.py, `resonanceGlance`. */
+/* The table at a glance, for what is chosen: as leaderboard/summary_table.py, `resonanceSummaryTable`. */
 "use strict";
 
-const resonanceGlance = (() => {
+const resonanceSummaryTable = (() => {
   const { element, mark } = resonanceDom;
 
   /** [task, sparsity] of each column that a view shows. */

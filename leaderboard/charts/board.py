@@ -51,11 +51,11 @@ ABOUT = {
     ),
     "profile": About(
         "Performance profile",
-        "Share of runs above an accuracy, itself a share of the dense network's, with 95 % bands.",
+        "Fraction of runs above an accuracy, itself a fraction of the dense network's, with 95 % bands.",
     ),
-    "middle": About(
+    "iqm": About(
         "Interquartile mean",
-        "Mean of the middle half of all runs, as a share of the dense network's accuracy, with a "
+        "Mean of the middle half of all runs, as a fraction of the dense network's accuracy, with a "
         "95 % interval from resampling runs within tasks.",
     ),
     "robustness": About(

@@ -125,8 +125,8 @@ def _rating(looks: dict[str, Style]) -> Any:
                                         scale=alt.Scale(zero=False)), "tasks")  # fmt: skip
 
 
-def _middle(looks: dict[str, Style]) -> Any:
-    x = alt.X("mean:Q", title="interquartile mean of accuracy (share of dense)",
+def _iqm(looks: dict[str, Style]) -> Any:
+    x = alt.X("mean:Q", title="interquartile mean of accuracy (fraction of dense)",
               scale=alt.Scale(zero=False), axis=alt.Axis(format="~%"))  # fmt: skip
     return _dots(looks, "mean", x, "n")
 
@@ -233,10 +233,10 @@ def _ranks(looks: dict[str, Style]) -> Any:
 
 def _profile(looks: dict[str, Style]) -> Any:
     encodings = encodings_of(looks, lines=True)
-    x = alt.X("threshold:Q", title="accuracy (share of dense)",
+    x = alt.X("threshold:Q", title="accuracy (fraction of dense)",
               axis=alt.Axis(format="~%", tickCount=5),
               scale=alt.Scale(zero=False, nice=False))  # fmt: skip
-    y = alt.Y("share:Q", title="share of runs above", axis=alt.Axis(format="~%", tickCount=5),
+    y = alt.Y("share:Q", title="fraction of runs above", axis=alt.Axis(format="~%", tickCount=5),
               scale=alt.Scale(domain=[0, 1]))  # fmt: skip
     base = alt.Chart().encode(x=x)
     own = base.transform_filter("datum.own")
@@ -319,7 +319,7 @@ CHARTS = {
     "win_rate": _win_rate,
     "ranks": _ranks,
     "profile": _profile,
-    "middle": _middle,
+    "iqm": _iqm,
     "robustness": _robustness,
     "calibration": _calibration,
 }

@@ -142,7 +142,7 @@ def encodings_of(
 
 
 # Accuracies crowd near 1, where methods differ: their axis is that of the error, logarithmic.
-LEAST_ERROR = 0.0005
+MIN_ERROR = 0.0005
 SHARE_LABEL = "format(1 - datum.value, '.3~%')"
 ERRORS = [
     x / 1000
@@ -152,7 +152,7 @@ ERRORS = [
 
 def error(field: str) -> str:
     """Return the expression of the error that belongs to a field of accuracies."""
-    return f"max(1 - datum.{field}, {LEAST_ERROR})"
+    return f"max(1 - datum.{field}, {MIN_ERROR})"
 
 
 def accuracy_axis(field: str, title: str | None) -> alt.Y:

@@ -51,9 +51,9 @@ def trial_charts() -> tuple[TrialChart, ...]:
         ("learning", "Learning", _LEARNING, _learning(),
          "training loss and validation accuracy over training"),
         ("density", "Density of each layer", {"density": "density"}, _density(),
-         "the share of active connections in each layer over training, first layers dark"),
+         "the fraction of active connections in each layer over training, first layers dark"),
         ("sparsity", "Sparsity against its target", _CONTROL, _control(),
-         "the share of connections that are off in each layer, and the path it follows"),
+         "the fraction of connections that are off in each layer, and the path it follows"),
         ("threshold", "Amplitude and threshold", _THRESHOLD, _threshold(),
          "amplitude A and threshold T of each layer over training"),
         ("churn", "Connections switched off and on", _CHURN, _churn(),
@@ -151,7 +151,7 @@ def _density() -> Any:
 
 
 def _control() -> Any:
-    share = alt.Y("value:Q", title="share of connections", axis=alt.Axis(format="%"))
+    share = alt.Y("value:Q", title="fraction of connections", axis=alt.Axis(format="%"))
     colours = alt.Scale(domain=list(_CONTROL.values()), range=[BLUE, GREY, ORANGE])
     return _stairs(_CONTROL, share, colours)
 

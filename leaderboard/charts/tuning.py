@@ -10,7 +10,7 @@ from suite.tuning.document import MAXIMISED, Dimension, Tried, Tuned, Tuning
 WIDTH, HEIGHT = 340, 200
 SMALL = 150
 BLUE, ORANGE, GREY = "#2a6fb5", "#d9772b", "#8a8a8a"
-MOST_DIMENSIONS = 8
+MAX_DIMENSIONS = 8
 TITLES = {
     "accuracy": "validation accuracy",
     "train_flops": "training FLOPs",
@@ -49,7 +49,7 @@ def _ranked(found: Tuned) -> list[Dimension]:
     """Return the dimensions, most important first, at most so many that a chart can show."""
     order = {name: place for place, name in enumerate(found.importance)}
     ranked = sorted(found.space, key=lambda d: order.get(d.name, len(order)))
-    return ranked[:MOST_DIMENSIONS]
+    return ranked[:MAX_DIMENSIONS]
 
 
 def _history(found: Tuned, goal: str) -> Any:
@@ -84,7 +84,7 @@ def _importance(found: Tuned) -> Any:
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar(color=BLUE)
         .encode(
-            x=alt.X("share:Q", title="share of the variance", axis=alt.Axis(format="%")),
+            x=alt.X("share:Q", title="fraction of the variance", axis=alt.Axis(format="%")),
             y=alt.Y("dimension:N", title=None, sort="-x"),
             tooltip=["dimension:N", alt.Tooltip("share:Q", format=".1%")],
         )

@@ -13,7 +13,7 @@ from leaderboard.columns import SCORE
 from leaderboard.data import page_name
 from leaderboard.figures import ALL, FIGURES
 from leaderboard.pages.templating import embedded_data, environment
-from leaderboard.summary_table import Glance, glance
+from leaderboard.summary_table import SummaryTable, summary_table
 from leaderboard.tables import Board, Entry, Placed
 from suite import __version__
 from suite.core.declarations import Hyperparameter
@@ -42,12 +42,12 @@ class Seen:
 
     Attributes:
         board: the board.
-        glance: its table.
+        summary_table: its table.
         trials: all trials of each entry and sparsity, failed and out of date ones too.
     """
 
     board: Board
-    glance: Glance
+    summary_table: SummaryTable
     trials: dict[tuple[Entry, float], list[Link]] = field(default_factory=dict)
 
     @property
@@ -66,7 +66,7 @@ class Seen:
 
 def seen(boards: Sequence[Board], placed: Sequence[Placed]) -> list[Seen]:
     """Return the boards with their tables and all their trials; `placed` are their records."""
-    found = {(board.task, board.settings): Seen(board, glance([board])) for board in boards}
+    found = {(board.task, board.settings): Seen(board, summary_table([board])) for board in boards}
     for record, where, entry, left_out in placed:
         trials = found[where].trials.setdefault((entry, record.trial["sparsity"]), [])
         trials.append(_link(record, left_out))
@@ -95,7 +95,7 @@ def task_page(one: Seen) -> str:
         task_facts=_task_facts(name),
         recipe=_recipe(name),
         one=one,
-        glance=one.glance,
+        summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(CHARTS, board),
     )
@@ -110,7 +110,7 @@ def method_page(
     entries = list(
         dict.fromkeys(e for one in boards for e, _ in one.board.rows if e.method == method)
     )
-    tables = [(one, _rows(one.glance, method)) for one in boards]
+    tables = [(one, _rows(one.summary_table, method)) for one in boards]
     own = {entry.label for entry in entries}
     return _render(
         "method.html",
@@ -127,7 +127,7 @@ def method_page(
     )
 
 
-def _rows(table: Glance, method: str) -> list[Any]:
+def _rows(table: SummaryTable, method: str) -> list[Any]:
     """Return the dense network's rows and the method's, the default before others."""
     own = [row for row in table.rows if row.entry.method == method]
     own.sort(key=lambda row: (row.entry.tuned, row.entry.settings))

@@ -18,7 +18,7 @@ from leaderboard.pages.templating import (
 )
 from leaderboard.statistics import ENOUGH
 from leaderboard.submission import Header
-from leaderboard.summary_table import glance
+from leaderboard.summary_table import summary_table
 from leaderboard.tables import OFF_NOMINAL, SLACK, Board, Excluded
 from suite import __version__
 
@@ -47,13 +47,13 @@ def render(
     modules = [embedded_code(bundle())]
     limits = {"enough": ENOUGH, "off": OFF_NOMINAL + SLACK}
     content = {**page_data(boards, excluded), **specifications(boards), **limits}
-    seen = glance(boards)
+    seen = summary_table(boards)
     ends = [sum(len(head[2]) for head in seen.heads[:i]) for i in range(len(seen.heads))]
     return (
         environment()
         .get_template("index.html")
         .render(
-            glance=seen,
+            summary_table=seen,
             firsts=set(ends),
             excluded=excluded,
             further=further,

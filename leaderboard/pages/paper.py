@@ -13,7 +13,7 @@ from leaderboard.data import page_name
 from leaderboard.markdown import escape as escape_markdown
 from leaderboard.pages.templating import environment
 from leaderboard.statistics import ENOUGH
-from leaderboard.summary_table import Glance, Row, Shown
+from leaderboard.summary_table import Row, Shown, SummaryTable
 from leaderboard.tables import Board
 from suite import __version__
 
@@ -46,24 +46,24 @@ class Table:
     name: str
     latex: str
     markdown: str
-    glance: Glance
+    summary_table: SummaryTable
     sparsities: list[float]
 
 
-def paper_table(board: Board, glance: Glance) -> Table:
-    """Return a board as LaTeX and Markdown; `glance` is that of the board alone."""
+def paper_table(board: Board, summary_table: SummaryTable) -> Table:
+    """Return a board as LaTeX and Markdown; `summary_table` is that of the board alone."""
     name = page_name("tables", board.title).removesuffix(".html")
     return Table(
-        board.title, name, latex_table(board, glance), markdown_table(board, glance), glance,
+        board.title, name, latex_table(board, summary_table), markdown_table(board, summary_table), summary_table,
         board.sparsities,
     )  # fmt: skip
 
 
-def latex_table(board: Board, glance: Glance) -> str:
+def latex_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a table of LaTeX's package booktabs (and textcomp, in old LaTeX)."""
     head = ["Method", *(f"$s = {sparsity:g}$" for sparsity in board.sparsities)]
-    parts = [[_latex_row(row) for row in glance.rows if row.entry.dense],
-             [_latex_row(row) for row in glance.rows if not row.entry.dense]]  # fmt: skip
+    parts = [[_latex_row(row) for row in summary_table.rows if row.entry.dense],
+             [_latex_row(row) for row in summary_table.rows if not row.entry.dense]]  # fmt: skip
     body = "\n    \\midrule\n".join("\n".join(rows) for rows in parts if rows)
     label = page_name("tab", board.title).removesuffix(".html").replace("/", ":")
     return "\n".join(
@@ -86,12 +86,12 @@ def latex_table(board: Board, glance: Glance) -> str:
     )
 
 
-def markdown_table(board: Board, glance: Glance) -> str:
+def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a Markdown table."""
     lines = [f"**{escape_markdown(board.title)}**: {CAPTION}", ""]
     heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
-    for row in glance.rows:
+    for row in summary_table.rows:
         cells = [escape_markdown(row.entry.label), *map(_markdown_cell, row.cells)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -125,7 +125,7 @@ def paper_page(tables: Sequence[Table], charts: Mapping[str, tuple[str, str]]) -
 
 
 def note(cell: Shown) -> str:
-    """Return what stands beside a mean (few seeds, another share of zeros), or in its place."""
+    """Return what stands beside a mean (few seeds, another fraction of zeros), or in its place."""
     kinds = {mark.kind: mark for mark in cell.marks}
     if cell.mean:
         return ", ".join(kinds[kind].sign for kind in ("few", "off") if kind in kinds)

@@ -32,7 +32,7 @@ NOTHING = "–"
 
 
 @dataclass(frozen=True)
-class Place:
+class TrialLinks:
     """Where a trial stands: titles and addresses of the pages above it, within the site.
 
     Attributes:
@@ -52,7 +52,7 @@ def trial_page(
     record: Record,
     curves: str,
     evaluations: Sequence[Evaluation] = (),
-    place: Place | None = None,
+    place: TrialLinks | None = None,
     no_curves: str = "",
     sender: Header | None = None,
 ) -> str:
@@ -129,7 +129,7 @@ def _facts(record: Record) -> list[str]:
     return facts
 
 
-def _warnings(record: Record, place: Place | None) -> list[tuple[str, str]]:
+def _warnings(record: Record, place: TrialLinks | None) -> list[tuple[str, str]]:
     found = []
     if record.status == "failed":
         error = record.error or {}

@@ -10,7 +10,7 @@ from typing import Self
 
 from leaderboard.folder import SiteFolder, write_whole
 from leaderboard.pages.curves import curves_json
-from leaderboard.pages.trial import Place, trial_page
+from leaderboard.pages.trial import TrialLinks, trial_page
 from leaderboard.submission import Header
 from suite.core.errors import InvalidInput
 from suite.results.record import Record
@@ -36,7 +36,7 @@ class Job:
     made_from: str
     record: Record
     evaluations: Sequence[Evaluation]
-    place: Place
+    place: TrialLinks
     sender: Header | None = None
 
 
@@ -111,11 +111,11 @@ def _write(root: Path, store: str, jobs: Sequence[Job]) -> None:
 
 def _contents(store: str, jobs: Sequence[Job]) -> dict[str, bytes]:
     """Return the files of curves that are there, by key; the store has none of what was sent."""
-    place = Store(store).place
+    place = Store(store).backend
     found = {}
     for job in (job for job in jobs if job.sender is None):
-        seal = job.record.seal
+        integrity = job.record.integrity
         with contextlib.suppress(FileNotFoundError, InvalidInput):
-            digest = seal.digest if seal is not None else None
+            digest = integrity.digest if integrity is not None else None
             found[job.record.key] = place.load(job.record.key, CURVES, digest)
     return found

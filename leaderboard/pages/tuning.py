@@ -19,7 +19,10 @@ from suite.tuning.document import KIND, Tried, Tuned, Tuning
 Read = Callable[[str], Record | None]
 CHARTS = {
     "history": ("History", "Every completed trial in order; the line is the best so far."),
-    "importance": ("Importance", "Share of each dimension in the variance of what is tuned for."),
+    "importance": (
+        "Importance",
+        "Fraction of each dimension in the variance of what is tuned for.",
+    ),
     "slice": ("One dimension at a time", "Every completed trial, over each dimension by itself."),
     "parallel": ("All dimensions", "Each line is a trial; every dimension from low to high."),
     "contour": ("The two that matter most", "Completed trials over two dimensions of numbers."),
@@ -37,7 +40,7 @@ class Part:
         page: address of the method's page; empty where the site has none.
         counts: how many trials there are, by what became of them.
         chosen: winner and default: what they are called, trial, values, settings.
-        space: the dimensions: name, what may be chosen, share of the variance.
+        space: the dimensions: name, what may be chosen, fraction of the variance.
         tested: winner against default on fresh seeds: task, sparsity, figures, verdict.
         note: what to say in place of `tested`.
         trials: number, state, values, settings, keys of those with a page, the failure's reason.

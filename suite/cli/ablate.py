@@ -42,7 +42,7 @@ def ablate(
     ] = None,
     sparsity: Annotated[
         list[float] | None,
-        typer.Option("--sparsity", "-s", help="Share of zeros in [0, 1); 0.9 if not given."),
+        typer.Option("--sparsity", "-s", help="Fraction of zeros in [0, 1); 0.9 if not given."),
     ] = None,
     vary: Annotated[
         list[str] | None,

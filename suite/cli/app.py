@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from suite import __version__
-from suite.cli.ablate import ablate
 from suite.cli import leaderboard as leaderboard_commands
 from suite.cli import store as store_commands
 from suite.cli import wandb as wandb_commands
+from suite.cli.ablate import ablate
 from suite.cli.compare import compare
 from suite.cli.doctor import doctor
 from suite.cli.evaluate import evaluate
@@ -137,7 +137,7 @@ def run(
     ] = None,
     sparsity: Annotated[
         float | None,
-        typer.Option("--sparsity", "-s", help="Share of zeros in [0, 1); 0.9 if not given."),
+        typer.Option("--sparsity", "-s", help="Fraction of zeros in [0, 1); 0.9 if not given."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Fixes initial weights and data order.")] = 0,
     set_: Annotated[

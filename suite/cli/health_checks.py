@@ -22,7 +22,7 @@ from tasks.task import Dataset
 
 OLDEST_PYTHON = (3, 11)
 CONNECT_SECONDS = 3.0
-LEAST_FREE = 2**30
+MIN_FREE = 2**30
 WANDB_URL = "https://api.wandb.ai"
 RAY_PORT = 6379
 
@@ -30,7 +30,7 @@ State = Literal["ok", "missing", "broken"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class HealthCheck:
     """What was looked at, and what to do.
 
     `missing` is something that a study may do without; `broken` stops one.
@@ -42,9 +42,9 @@ class Finding:
     remedy: str = ""
 
 
-def examine(store: str, *, network: bool = True) -> Iterator[Finding]:
+def examine(store: str, *, network: bool = True) -> Iterator[HealthCheck]:
     """Look at everything, one after another; without `network`, connect to nothing."""
-    checks: list[Callable[[], Iterator[Finding]]] = [
+    checks: list[Callable[[], Iterator[HealthCheck]]] = [
         _python,
         _torch,
         _threads,
@@ -61,52 +61,54 @@ def examine(store: str, *, network: bool = True) -> Iterator[Finding]:
         except Exception as error:  # what is wrong with one part must not hide the others
             name = getattr(check, "__name__", "check").strip("_<>")
             line = " ".join(f"{type(error).__name__}: {error}".split())
-            yield Finding(name, "broken", redact(line)[:200], "report this, with the line itself")
+            yield HealthCheck(
+                name, "broken", redact(line)[:200], "report this, with the line itself"
+            )
 
 
-def _python() -> Iterator[Finding]:
+def _python() -> Iterator[HealthCheck]:
     found = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < OLDEST_PYTHON:
         oldest = ".".join(map(str, OLDEST_PYTHON))
-        yield Finding("python", "broken", found, f"install Python {oldest} or newer")
+        yield HealthCheck("python", "broken", found, f"install Python {oldest} or newer")
     else:
-        yield Finding("python", "ok", found)
+        yield HealthCheck("python", "ok", found)
 
 
-def _torch() -> Iterator[Finding]:
+def _torch() -> Iterator[HealthCheck]:
     remedy = "`make setup`, or `pip install --force-reinstall torch torchvision`"
     for package in ("torch", "torchvision"):
         try:
             importlib.import_module(package)
         except Exception as error:  # a broken build raises whatever it likes
             line = (str(error).splitlines() or [""])[0]
-            yield Finding(package, "broken", f"{type(error).__name__}: {line}", remedy)
+            yield HealthCheck(package, "broken", f"{type(error).__name__}: {line}", remedy)
             return
-        yield Finding(package, "ok", version(package))
+        yield HealthCheck(package, "ok", version(package))
     import torch
 
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        yield Finding("devices", "ok", f"cpu, cuda: {', '.join(names)}")
+        yield HealthCheck("devices", "ok", f"cpu, cuda: {', '.join(names)}")
     elif shutil.which("nvidia-smi"):
         built = torch.version.cuda or "none"
-        yield Finding(
+        yield HealthCheck(
             "devices", "missing", f"cpu; torch (built for CUDA {built}) sees no GPU",
             "see that `nvidia-smi` lists one, and that its driver is new enough for torch's CUDA",
         )  # fmt: skip
     else:
-        yield Finding("devices", "ok", "cpu (there is no GPU)")
+        yield HealthCheck("devices", "ok", "cpu (there is no GPU)")
 
 
-def _threads() -> Iterator[Finding]:
+def _threads() -> Iterator[HealthCheck]:
     cores = usable_cores()
     given = os.environ.get("OMP_NUM_THREADS")
     found = f"{cores} cores" + (f", OMP_NUM_THREADS={given}" if given else "")
     if given and given.isdigit() and int(given) > cores:
         remedy = f"set OMP_NUM_THREADS to {cores} at most: more threads than cores are slower"
-        yield Finding("threads", "missing", found, remedy)
+        yield HealthCheck("threads", "missing", found, remedy)
     else:
-        yield Finding("threads", "ok", f"{found}: {cores} trials of one thread at once")
+        yield HealthCheck("threads", "ok", f"{found}: {cores} trials of one thread at once")
 
 
 def usable_cores(group: Path = Path("/sys/fs/cgroup")) -> int:
@@ -122,25 +124,25 @@ def usable_cores(group: Path = Path("/sys/fs/cgroup")) -> int:
         return cores
 
 
-def _declarations() -> Iterator[Finding]:
+def _declarations() -> Iterator[HealthCheck]:
     try:
         found = f"{len(list(registry.methods()))} methods, {len(list(registry.tasks()))} tasks"
         found += f", {len(registry.plugins())} plug-ins" if registry.plugins() else ""
     except InvalidInput as error:
-        yield Finding("declarations", "broken", str(error), "mend or leave out what it names")
+        yield HealthCheck("declarations", "broken", str(error), "mend or leave out what it names")
         return
-    yield Finding("declarations", "ok", found)
+    yield HealthCheck("declarations", "ok", found)
 
 
-def _data() -> Iterator[Finding]:
+def _data() -> Iterator[HealthCheck]:
     if (given := os.environ.get("RESONANCE_DATA")) and not Path(given).is_dir():
-        yield Finding(
+        yield HealthCheck(
             "RESONANCE_DATA", "broken", f"{given} is not a folder", "set it to one, or unset it"
         )
     for dataset in registry.datasets():
         where = find_data(dataset)
         if where is not None:
-            yield Finding(f"data {dataset.name}", "ok", where)
+            yield HealthCheck(f"data {dataset.name}", "ok", where)
             continue
         names = _file_names(dataset)
         remedy = f"set RESONANCE_DATA to a folder that holds {' or '.join(names)}"
@@ -148,7 +150,7 @@ def _data() -> Iterator[Finding]:
             remedy += f", or {hint}"
         if any(key in dataset.options for key in ("url", "torchvision")):
             remedy += "; with a network it is downloaded when first used"
-        yield Finding(f"data {dataset.name}", "missing", "not on this machine", remedy)
+        yield HealthCheck(f"data {dataset.name}", "missing", "not on this machine", remedy)
 
 
 def find_data(dataset: Dataset) -> str | None:
@@ -177,71 +179,71 @@ def _file_names(dataset: Dataset) -> list[str]:
     return []
 
 
-def _store(location: str) -> Iterator[Finding]:
+def _store(location: str) -> Iterator[HealthCheck]:
     remedy = "choose another with --store, or RESONANCE_STORE"
     try:
         store = Store(location)
         if not store.local:
             store.prepare()
-            yield Finding("store", "ok", f"{store.location} can be written to")
+            yield HealthCheck("store", "ok", f"{store.location} can be written to")
             return
         trials = len(store.keys())
     except InvalidInput as error:
-        yield Finding("store", "broken", str(error), remedy)
+        yield HealthCheck("store", "broken", str(error), remedy)
         return
     folder = next(path for path in (store.root.absolute(), *store.root.absolute().parents)
                   if path.exists())  # fmt: skip
     free = shutil.disk_usage(folder).free
     said = f"{store.root.absolute()}: {trials} trials, {free / 2**30:.1f} GiB free"
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding("store", "broken", f"{folder} cannot be written to", remedy)
-    elif free < LEAST_FREE:
-        yield Finding("store", "broken", said, f"free the disk, or {remedy}")
+        yield HealthCheck("store", "broken", f"{folder} cannot be written to", remedy)
+    elif free < MIN_FREE:
+        yield HealthCheck("store", "broken", said, f"free the disk, or {remedy}")
     else:
-        yield Finding("store", "ok", said)
+        yield HealthCheck("store", "ok", said)
 
 
-def _wandb(*, network: bool) -> Iterator[Finding]:
+def _wandb(*, network: bool) -> Iterator[HealthCheck]:
     if (found := _installed("wandb")) is None:
-        yield Finding("wandb", "missing", "not installed", "`pip install wandb`")
+        yield HealthCheck("wandb", "missing", "not installed", "`pip install wandb`")
         return
     url = os.environ.get("WANDB_BASE_URL") or WANDB_URL
     host = urlsplit(url).hostname or url
     if not (os.environ.get("WANDB_API_KEY") or _netrc_has(host)):
         remedy = "`wandb login`, or set WANDB_API_KEY; `--wandb offline` needs none"
-        yield Finding("wandb", "missing", f"{found}, no API key", remedy)
+        yield HealthCheck("wandb", "missing", f"{found}, no API key", remedy)
     elif network and (trouble := _unreachable(url, 443)):
         remedy = "see to the network; `--wandb offline` needs none, `resonance wandb push` later"
-        yield Finding("wandb", "missing", f"{found}, {trouble}", remedy)
+        yield HealthCheck("wandb", "missing", f"{found}, {trouble}", remedy)
     else:
-        yield Finding("wandb", "ok", f"{found}, an API key is set, {host}")
+        yield HealthCheck("wandb", "ok", f"{found}, an API key is set, {host}")
 
 
-def _ray(*, network: bool) -> Iterator[Finding]:
+def _ray(*, network: bool) -> Iterator[HealthCheck]:
     if (found := _installed("ray")) is None:
         remedy = "`pip install resonance-bench[ray]`, for --engine ray"
-        yield Finding("ray", "missing", "not installed", remedy)
+        yield HealthCheck("ray", "missing", "not installed", remedy)
         return
     address = os.environ.get("RAY_ADDRESS")
     if network and address and address not in ("auto", "local"):
         trouble = _unreachable(address if "://" in address else f"ray://{address}", RAY_PORT)
         if trouble:
-            yield Finding(
+            yield HealthCheck(
                 "ray", "missing", f"{found}, {trouble}", "`ray start`, or unset RAY_ADDRESS"
             )
             return
-    yield Finding("ray", "ok", found + (f", {address}" if address else ""))
+    yield HealthCheck("ray", "ok", found + (f", {address}" if address else ""))
 
 
-def _slurm() -> Iterator[Finding]:
+def _slurm() -> Iterator[HealthCheck]:
     found, sbatch = _installed("submitit"), shutil.which("sbatch")
     if sbatch is None:
-        yield Finding("slurm", "missing", "no sbatch here", "run on a cluster's login node")
+        yield HealthCheck("slurm", "missing", "no sbatch here", "run on a cluster's login node")
     elif found is None:
         remedy = "`pip install submitit`, for --engine slurm"
-        yield Finding("slurm", "missing", f"{sbatch}, submitit is not installed", remedy)
+        yield HealthCheck("slurm", "missing", f"{sbatch}, submitit is not installed", remedy)
     else:
-        yield Finding("slurm", "ok", f"{sbatch}, submitit {found}")
+        yield HealthCheck("slurm", "ok", f"{sbatch}, submitit {found}")
 
 
 def _installed(package: str) -> str | None:

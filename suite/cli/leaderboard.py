@@ -19,7 +19,7 @@ from suite.core.redact import redact
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tracking.wandb import PROJECT, Mode, Settings, publish_tables
+from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish_tables
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,7 +56,7 @@ def build(
     from leaderboard.markdown import row_texts
     from leaderboard.submission import SHIPPED
 
-    settings = Settings(mode=wandb, project=project, folder=str(out))
+    settings = WandbConfig(mode=wandb, project=project, folder=str(out))
     bundles = [*(bundle or ()), *(SHIPPED if shipped else ())]
     built = _build([] if shipped else Store(store), out, markdown, bundles)
     for board in built.boards:
@@ -72,7 +72,7 @@ def build(
         _publish(built.tables, settings)
 
 
-def _publish(tables: Mapping[str, "pl.DataFrame"], settings: Settings) -> None:
+def _publish(tables: Mapping[str, "pl.DataFrame"], settings: WandbConfig) -> None:
     try:
         say(f"W&B: {publish_tables(tables, settings)}")
     except (Exception, SystemExit) as error:
@@ -107,9 +107,9 @@ def serve(
 
     results = Store(store)
     server = Server(out, port)
-    stamps = results.place.stamps
+    versions = results.backend.versions
     try:
-        seen = stamps()
+        seen = versions()
         _build(results, out)
     except BaseException:
         server.server_close()
@@ -121,7 +121,7 @@ def serve(
 
     say(f"Leaderboard: {server.url} (Ctrl-C ends it)")
     try:
-        answer(server, stamps, again, seen, threading.Event(), lambda error: complain(str(error)))
+        answer(server, versions, again, seen, threading.Event(), lambda error: complain(str(error)))
     except KeyboardInterrupt:
         say("ended")
 

@@ -33,7 +33,7 @@ TimeoutOption = Annotated[
 MemoryOption = Annotated[
     float | None, typer.Option(metavar="GIB", help="What an attempt of a trial may use.")
 ]
-GpusOption = Annotated[float, typer.Option(help="Share of a GPU, on device cuda.")]
+GpusOption = Annotated[float, typer.Option(help="Fraction of a GPU, on device cuda.")]
 
 
 def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:

@@ -12,21 +12,21 @@ from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import live, print_json, say
 from suite.experiments.study import load_study
 from suite.results.record import Record
-from suite.results.store import Damaged, Store
+from suite.results.store import CorruptRecord, Store
 
 SHOWN = 20
 """Failures that a watching terminal shows; the rest is counted."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class StudyStatus:
     """What the records of a store, or of a study in it, say."""
 
     what: str
     done: int
     failures: list[Record]
     missing: int | None
-    damaged: list[Damaged] = field(default_factory=list)
+    damaged: list[CorruptRecord] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -64,9 +64,9 @@ class Standing:
         }  # fmt: skip
 
 
-def standing(store: Store, study: str | None, keys: list[str] | None) -> Standing:
+def study_status(store: Store, study: str | None, keys: list[str] | None) -> StudyStatus:
     """Read how things stand; `keys` are the study's trials."""
-    damaged: list[Damaged] = []
+    damaged: list[CorruptRecord] = []
     if keys is None:
         records, damaged = store.readable()
     else:
@@ -74,7 +74,7 @@ def standing(store: Store, study: str | None, keys: list[str] | None) -> Standin
     failures = [r for r in records if r.error is not None]
     what = f"study {study}" if study else f"store {store.location}"
     missing = None if keys is None else len(keys) - len(records)
-    return Standing(what, len(records) - len(failures), failures, missing, damaged)
+    return StudyStatus(what, len(records) - len(failures), failures, missing, damaged)
 
 
 def status(
@@ -94,7 +94,7 @@ def status(
     if watch:
         _watch(results, name, keys, every, json=json)
         return
-    now = standing(results, name, keys)
+    now = study_status(results, name, keys)
     if json:
         print_json(now.data(results.location))
         return
@@ -108,7 +108,7 @@ def _watch(
     """Show how things stand again and again: in place on a terminal, else whenever it changes."""
     with live() as show, contextlib.suppress(KeyboardInterrupt):  # which is how one stops it
         while True:
-            now = standing(store, name, keys)
+            now = study_status(store, name, keys)
             if json:
                 show(now.data(store.location))
             else:

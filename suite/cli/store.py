@@ -79,7 +79,7 @@ def compact(store: StoreOption = DEFAULT_STORE) -> None:
     results = Store(store)
     if not results.keys():
         raise InvalidInput(f"store {store} holds no trials: nothing to compact")
-    done = write(results.place)
+    done = write(results.backend)
     for reason in done.refused:
         say(f"left out: {reason}")
     say(f"{done.records} records in one file; {done.cleared} leftovers removed")

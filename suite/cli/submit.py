@@ -16,7 +16,7 @@ from suite.results.record import Record
 from suite.results.store import Store
 
 if TYPE_CHECKING:
-    from leaderboard.checks import Finding
+    from leaderboard.checks import SubmissionIssue
     from leaderboard.submission import Bundle
 
 FOLDER = "leaderboard/submissions/"
@@ -77,7 +77,7 @@ def _of_study(records: list[Record], study: str | None) -> list[Record]:
     return found
 
 
-def check_bundle(bundle: "Bundle") -> list["Finding"]:
+def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:
     """Check a bundle; zeros and operations are recomputed from the configurations."""
     from leaderboard.checks import check
     from suite.training.verify_record import recompute
@@ -91,7 +91,7 @@ def check_bundle(bundle: "Bundle") -> list["Finding"]:
         return check(bundle, one)
 
 
-def report(findings: list["Finding"]) -> bool:
+def report(findings: list["SubmissionIssue"]) -> bool:
     """Print one line per finding; return whether one is an error."""
     for finding in findings:
         say(str(finding))

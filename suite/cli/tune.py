@@ -90,16 +90,16 @@ def tune(
     Every method gets the same budget, tasks, seeds and validation split, and its default first.
     The same command goes on where it stopped.
     """
-    from suite.tuning.document import MOST_SEEDS, SEEDS_FROM, Settings
+    from suite.tuning.document import MAX_SEEDS, SEEDS_FROM, TuningConfig
     from suite.tuning.search import journal
     from suite.tuning.search import tune as search
 
     for option, number, least in (("--seeds", seeds, 1), ("--final-seeds", final_seeds, 0)):
-        if not least <= number <= MOST_SEEDS:
-            raise InvalidInput(f"{option} {number}: give {least} to {MOST_SEEDS}")
+        if not least <= number <= MAX_SEEDS:
+            raise InvalidInput(f"{option} {number}: give {least} to {MAX_SEEDS}")
     tuned, fixed = _split_recipe(recipe or [])
     tasks = task or []
-    asked = Settings.make(
+    asked = TuningConfig.make(
         name=_name([*tasks, *methods]) if name is None else name,
         tasks=tasks,
         methods=methods,

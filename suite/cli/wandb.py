@@ -11,7 +11,7 @@ from suite.core.redact import redact
 from suite.experiments.study import load_study
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
-from suite.tracking.wandb import PROJECT, Mode, Settings, publish
+from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish
 
 app = typer.Typer(help="Publish results to Weights & Biases.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ IN_A_ROW = 3
 
 def tracker(store: Store, mode: Mode, project: str, group: str | None = None) -> Tracker:
     """Return what publishes trials while a study runs."""
-    return Tracker(store, Settings.for_store(store, mode=mode, project=project, group=group))
+    return Tracker(store, WandbConfig.for_store(store, mode=mode, project=project, group=group))
 
 
 def report(done: Tracker) -> None:
@@ -61,7 +61,7 @@ def push(
 ) -> None:
     """Publish what is in the store. What is there already is left as it is."""
     results = Store(store)
-    settings = Settings.for_store(
+    settings = WandbConfig.for_store(
         results,
         mode=Mode.OFFLINE if offline else Mode.ONLINE,
         project=project,

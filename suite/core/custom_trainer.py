@@ -17,7 +17,7 @@ class Trainer(Declared):
 
     Attributes:
         summary: what its protocol is.
-        implementation: function (trial, progress, saver) → Outcome, as
+        implementation: function (trial, progress, checkpointer) → Outcome, as
             `suite.training.trial.run_trial`; ``:name`` where it is in the declaration's file.
         tasks: those it can train on.
         methods: those it knows, each with the hyperparameters that it follows.

@@ -102,7 +102,7 @@ UPDATE_END = Hyperparameter(
     "when connectivity becomes fixed, T_end",
     low=0.0,
     high=1.0,
-    unit="share of training",
+    unit="fraction of training",
     source="Evci et al. 2020, arXiv:1911.11134, §4",
     search=Search(low=0.5, high=0.95),
 )

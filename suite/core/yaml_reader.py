@@ -8,7 +8,7 @@ import yaml
 
 from suite.core.errors import InvalidInput
 
-MOST_VALUES = 100_000
+MAX_VALUES = 100_000
 
 
 def read_mapping(text: str, what: str, fields: str) -> Mapping[str, Any]:
@@ -20,9 +20,9 @@ def read_mapping(text: str, what: str, fields: str) -> Mapping[str, Any]:
     """
     try:
         content = yaml.load(text, Loader=_Loader)
-        if (count := _values(content, {})) > MOST_VALUES:
+        if (count := _values(content, {})) > MAX_VALUES:
             raise InvalidInput(
-                f"{what}: its aliases stand for {count:g} values, at most {MOST_VALUES:,} "
+                f"{what}: its aliases stand for {count:g} values, at most {MAX_VALUES:,} "
                 "are usable: write out what it needs"
             )
     except (yaml.YAMLError, RecursionError) as error:

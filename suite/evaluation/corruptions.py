@@ -22,13 +22,13 @@ from suite.core.seeds import derive_seed
 NOISE = (0.04, 0.08, 0.12, 0.18, 0.26)
 """Standard deviation of Gaussian noise."""
 BLUR = (0.02, 0.04, 0.06, 0.08, 0.10)
-"""Standard deviation of a Gaussian blur, as a share of the side."""
+"""Standard deviation of a Gaussian blur, as a fraction of the side."""
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """What is added to every pixel."""
 CONTRAST = (0.75, 0.55, 0.4, 0.25, 0.15)
 """Factor on the difference from the image's mean."""
 TRANSLATION = (0.03, 0.06, 0.09, 0.12, 0.15)
-"""Length of the shift, as a share of the side."""
+"""Length of the shift, as a fraction of the side."""
 JPEG = (60, 40, 25, 15, 8)
 """Quality as libjpeg counts it, 1 to 100."""
 KINDS = ("noise", "blur", "brightness", "contrast", "translation", "jpeg")

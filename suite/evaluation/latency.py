@@ -19,7 +19,7 @@ from suite.sparsity.storage.topology import Topology
 
 BATCHES = (1, 128)
 WARM_UP = 5
-FEWEST, MOST, SECONDS = 20, 500, 1.0
+FEWEST, MAX_NUMBER, SECONDS = 20, 500, 1.0
 """Runs: at least so many; more until a second has passed, but no more than the most."""
 LONGEST, SCARCE = 10.0, 3
 """A network so slow that the fewest runs take longer than these seconds has three."""
@@ -94,7 +94,7 @@ def _enough(times: list[float]) -> bool:
     """Return whether these runs will do."""
     if sum(times) > LONGEST:
         return len(times) >= SCARCE
-    return len(times) >= FEWEST and (sum(times) >= SECONDS or len(times) >= MOST)
+    return len(times) >= FEWEST and (sum(times) >= SECONDS or len(times) >= MAX_NUMBER)
 
 
 def _seconds(model: nn.Module, batch: Tensor) -> float:

@@ -39,7 +39,7 @@ class Measures:
     """What was measured.
 
     Attributes:
-        metrics: by name; accuracies as shares of 1, sizes in bytes.
+        metrics: by name; accuracies as fractions of 1, sizes in bytes.
         absent: why a metric is missing, by its name.
         layers: per prunable layer, fields of its record.
         corruption: accuracy by kind and severity.

@@ -14,7 +14,7 @@ from suite.results.store import Store, StoreUnusable
 SUFFIX = ".safetensors"
 KEY = re.compile(r"[0-9a-f]{16}")
 UNFINISHED = re.compile(r"\.new-(.+)-(\d+)-[0-9a-f]{8}")
-A_DAY = 24 * 3600.0
+ONE_DAY_SECONDS = 24 * 3600.0
 
 
 class Checkpoints:
@@ -72,7 +72,7 @@ class Checkpoints:
 
 
 class TrialCheckpoint:
-    """The place of one trial's checkpoint, for `suite.training.checkpoint.Saver`."""
+    """The place of one trial's checkpoint, for `suite.training.checkpoint.Checkpointer`."""
 
     def __init__(self, checkpoints: Checkpoints, key: str) -> None:
         self._checkpoints = checkpoints
@@ -127,7 +127,7 @@ class _Local:
             with contextlib.suppress(OSError):
                 found = UNFINISHED.fullmatch(path.name)
                 here = found is not None and found[1] == socket.gethostname()
-                old = time.time() - path.stat().st_mtime > A_DAY
+                old = time.time() - path.stat().st_mtime > ONE_DAY_SECONDS
                 if old or (found is not None and here and not is_running(int(found[2]))):
                     path.unlink()
         with contextlib.suppress(OSError):

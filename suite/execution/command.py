@@ -12,7 +12,7 @@ from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
 
-MOST_NOTES = 5
+MAX_NOTES = 5
 """Notes that are shown after a study; they are in its records all the same."""
 
 
@@ -50,10 +50,10 @@ def run_study(
 
         summary = run(plan.to_run, store, engine, finished, options.retries)
     say(f"{summary.done} finished, {len(summary.failed)} failed; results in {store.location}")
-    for note, trials_with_it in notes.most_common(MOST_NOTES):
+    for note, trials_with_it in notes.most_common(MAX_NOTES):
         say(f"  {trials_with_it} of them: {note}")
-    if len(notes) > MOST_NOTES:
-        say(f"  and {len(notes) - MOST_NOTES} other notes: `resonance inspect KEY` shows a trial's")
+    if len(notes) > MAX_NOTES:
+        say(f"  and {len(notes) - MAX_NOTES} other notes: `resonance inspect KEY` shows a trial's")
     if summary.failed:
         say("What failed and why: `resonance status`")
     return len(summary.failed)

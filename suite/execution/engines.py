@@ -10,7 +10,7 @@ from suite.core.errors import InvalidInput
 from suite.execution.local import LocalEngine, default_workers, visible_gpus
 from suite.execution.plan import preflight
 from suite.execution.runner import RETRIES, Engine, Inline
-from suite.execution.worker_handle import Settings, Slot
+from suite.execution.worker_handle import WorkerConfig, WorkerHandle
 from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
@@ -81,11 +81,11 @@ class EngineOptions:
         if self.engine is EngineName.INLINE:
             preflight(trials)
             return
-        slot = Slot(Settings(store=""))
+        handle = WorkerHandle(WorkerConfig(store=""))
         try:
-            slot.check(trials)
+            handle.check(trials)
         finally:
-            slot.close()
+            handle.close()
 
     def make(self, study: Study, store: Store) -> Engine:
         """Return the engine, ready.
@@ -96,7 +96,7 @@ class EngineOptions:
         if self.engine is EngineName.INLINE:
             return Inline(store, self.every)
         memory = int(self.memory * 2**30) if self.memory is not None else None
-        settings = Settings(absolute(store), self.every, self.timeout, memory)
+        settings = WorkerConfig(absolute(store), self.every, self.timeout, memory)
         on_gpus = study.device == "cuda"
         if self.engine is EngineName.RAY:
             from suite.execution.ray import RayEngine

@@ -36,12 +36,12 @@ class Transient(TrialFailed):
     """It met an error that says nothing about it (`TRANSIENT`)."""
 
 
-AGAIN = (Crashed, Killed, Lost, Transient)
+RETRYABLE = (Crashed, Killed, Lost, Transient)
 """What may go well another time. A limit would only be met again."""
 
 
 @dataclass(frozen=True)
-class Ended:
+class AttemptResult:
     """What an engine says when a trial's attempt has ended.
 
     Attributes:

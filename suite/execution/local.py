@@ -1,11 +1,11 @@
-"""The local engine: one worker process per slot."""
+"""The local engine: one worker process per handle."""
 
 import os
 from collections.abc import Sequence
 
 from suite.core.errors import InvalidInput
-from suite.execution.failures import Ended
-from suite.execution.worker_handle import Settings, Slot, wait_for
+from suite.execution.failures import AttemptResult
+from suite.execution.worker_handle import WorkerConfig, WorkerHandle, wait_for
 from suite.experiments.trial_config import Trial
 
 
@@ -22,51 +22,51 @@ def cores() -> int:
 
 
 class LocalEngine:
-    """Runs trials on this machine, each in the worker process of a slot."""
+    """Runs trials on this machine, each in the worker process of a handle."""
 
     def __init__(
-        self, settings: Settings, workers: int, gpus: Sequence[str] = (), per_trial: float = 1.0
+        self, settings: WorkerConfig, workers: int, gpus: Sequence[str] = (), per_trial: float = 1.0
     ) -> None:
-        """Make the slots; with `gpus`, each sees one, shared by up to 1 / `per_trial` of them."""
+        """Make the handles; with `gpus`, each sees one, shared by up to 1 / `per_trial` of them."""
         if gpus:
             seen = gpu_shares(gpus, per_trial)[:workers]
             environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in seen]
         else:
             environments = [{} for _ in range(workers)]
-        self.slots = [Slot(settings, environment) for environment in environments]
+        self.handles = [WorkerHandle(settings, environment) for environment in environments]
 
     def free(self) -> int:
-        """Return how many slots have nothing to do."""
-        return sum(slot.trial is None for slot in self.slots)
+        """Return how many handles have nothing to do."""
+        return sum(handle.trial is None for handle in self.handles)
 
     def submit(self, trial: Trial) -> None:
-        """Give a free slot a trial."""
-        next(slot for slot in self.slots if slot.trial is None).submit(trial)
+        """Give a free handle a trial."""
+        next(handle for handle in self.handles if handle.trial is None).submit(trial)
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[AttemptResult]:
         """Return what has ended, after at most so many seconds."""
-        wait_for(self.slots, seconds)
-        return [ended for slot in self.slots if (ended := slot.poll()) is not None]
+        wait_for(self.handles, seconds)
+        return [ended for handle in self.handles if (ended := handle.poll()) is not None]
 
     def stop(self) -> None:
         """Ask all trials to take a checkpoint and end."""
-        for slot in self.slots:
-            slot.stop()
+        for handle in self.handles:
+            handle.stop()
 
     def close(self) -> None:
         """End all workers."""
-        for slot in self.slots:
-            slot.close()
+        for handle in self.handles:
+            handle.close()
 
 
 def gpu_shares(gpus: Sequence[str], per_trial: float) -> list[str]:
-    """Return the GPU of each slot: all of them once, then all again, while there is a share.
+    """Return the GPU of each handle: all of them once, then all again, while there is a share.
 
     Raises:
-        InvalidInput: `per_trial` is not a share that slots can have.
+        InvalidInput: `per_trial` is not a share that handles can have.
     """
     if not 0 < per_trial <= 1:
-        raise InvalidInput(f"--gpus-per-trial {per_trial:g}: give a share of a GPU in (0, 1]")
+        raise InvalidInput(f"--gpus-per-trial {per_trial:g}: give a fraction of a GPU in (0, 1]")
     return list(gpus) * int(1 / per_trial + 1e-9)
 
 

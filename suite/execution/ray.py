@@ -1,6 +1,6 @@
-"""The Ray engine: each trial is a Ray task, watched in a slot on the node where it runs.
+"""The Ray engine: each trial is a Ray task, watched in a handle on the node where it runs.
 
-The task itself only tends the slot's worker process, so a trial that crashes, hangs or allocates
+The task itself only tends the handle's worker process, so a trial that crashes, hangs or allocates
 is recorded for what it is, as on one machine; Ray is left what it knows best: nodes that go away.
 The store must be a folder that all nodes share, or a URL.
 """
@@ -13,8 +13,16 @@ from dataclasses import asdict
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from suite.execution.failures import Crashed, Ended, Killed, Lost, OutOfMemory, TimedOut, Transient
-from suite.execution.worker_handle import Settings, Slot, wait_for
+from suite.execution.failures import (
+    AttemptResult,
+    Crashed,
+    Killed,
+    Lost,
+    OutOfMemory,
+    TimedOut,
+    Transient,
+)
+from suite.execution.worker_handle import WorkerConfig, WorkerHandle, wait_for
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
@@ -33,7 +41,7 @@ class RayEngine:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WorkerConfig,
         address: str | None,
         threads: int,
         gpus: float,
@@ -88,10 +96,10 @@ class RayEngine:
         task = self._task.remote(trial.model_dump(), self._settings, registry.plugins())
         self._running[task] = trial
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[AttemptResult]:
         """Return what has ended, as results come in."""
         ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
-        return [self._ended(task) for task in ready]
+        return [self._result_of(task) for task in ready]
 
     def stop(self) -> None:
         """Interrupt all tasks; each lets its trial take a checkpoint."""
@@ -108,33 +116,35 @@ class RayEngine:
         if self._owns:
             self._ray.shutdown()
 
-    def _ended(self, task: Any) -> Ended:
+    def _result_of(self, task: Any) -> AttemptResult:
         trial = self._running.pop(task)
         try:
             reply = self._ray.get(task)
         except self._ray.exceptions.TaskCancelledError:
-            return Ended(trial, stopped=True)
+            return AttemptResult(trial, stopped=True)
         except self._ray.exceptions.RayTaskError as error:
             if self._stopped:  # interrupted before it had begun
-                return Ended(trial, stopped=True)
+                return AttemptResult(trial, stopped=True)
             cause = error.cause
             message = str(cause or error).splitlines()[0]
-            return Ended(trial, error=Transient(message), details=str(error))
+            return AttemptResult(trial, error=Transient(message), details=str(error))
         except self._ray.exceptions.OutOfMemoryError as error:
-            return Ended(trial, error=OutOfMemory(str(error).splitlines()[0]))
+            return AttemptResult(trial, error=OutOfMemory(str(error).splitlines()[0]))
         except self._ray.exceptions.RayError as error:
             message = str(error).splitlines()[0]
-            return Ended(trial, error=Lost(f"Ray lost the task: {type(error).__name__}: {message}"))
+            return AttemptResult(
+                trial, error=Lost(f"Ray lost the task: {type(error).__name__}: {message}")
+            )
         if "unusable" in reply:
             raise StoreUnusable(reply["unusable"])
         if "stopped" in reply:
-            return Ended(trial, stopped=True)
+            return AttemptResult(trial, stopped=True)
         if "record" in reply:
             where = f"the result of {trial.describe()}"
             record = Record.from_json(reply["record"].encode(), where, stored=False)
-            return Ended(trial, record=record)
+            return AttemptResult(trial, record=record)
         died = ERRORS.get(reply["type"], Crashed)(reply["message"])
-        return Ended(trial, error=died, details=reply["details"])
+        return AttemptResult(trial, error=died, details=reply["details"])
 
 
 def _check_address(address: str | None) -> None:
@@ -156,28 +166,28 @@ def _no_cluster(address: str | None, error: Exception) -> InvalidInput:
     )
 
 
-_slots: dict[str, Slot] = {}
-"""The slot of this Ray worker process, kept for its next task: Ray uses processes again."""
+_handles: dict[str, WorkerHandle] = {}
+"""The handle of this Ray worker process, kept for its next task: Ray uses processes again."""
 
 
 def _work(trial: dict[str, Any], settings: dict[str, Any], plugins: list[str]) -> dict[str, Any]:
-    """Run a trial in this node's slot; return plain data that says how it ended.
+    """Run a trial in this node's handle; return plain data that says how it ended.
 
     Raises:
         ConnectionError: an error that says nothing about the trial; Ray tries again.
     """
     registry.use_plugins(plugins)
-    slot = _slots.get("slot")
-    if slot is None or slot.settings != Settings(**settings):
-        if slot is not None:
-            slot.close()
-        slot = _slots["slot"] = Slot(Settings(**settings))
-    slot.submit(Trial.make(**trial))
+    handle = _handles.get("handle")
+    if handle is None or handle.settings != WorkerConfig(**settings):
+        if handle is not None:
+            handle.close()
+        handle = _handles["handle"] = WorkerHandle(WorkerConfig(**settings))
+    handle.submit(Trial.make(**trial))
     try:
-        ended = _watch(slot)
+        ended = _watch(handle)
     except KeyboardInterrupt:  # ray.cancel
-        slot.stop()
-        ended = _watch(slot)
+        handle.stop()
+        ended = _watch(handle)
     except StoreUnusable as error:
         return {"unusable": str(error)}
     if ended.stopped:
@@ -193,9 +203,9 @@ def _work(trial: dict[str, Any], settings: dict[str, Any], plugins: list[str]) -
     }
 
 
-def _watch(slot: Slot) -> Ended:
+def _watch(handle: WorkerHandle) -> AttemptResult:
     while True:
-        wait_for([slot], 0.2)
-        ended = slot.poll()
+        wait_for([handle], 0.2)
+        ended = handle.poll()
         if ended is not None:
             return ended

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
-from suite.execution.failures import AGAIN, TRANSIENT, Ended, Transient
+from suite.execution.failures import RETRYABLE, TRANSIENT, AttemptResult, Transient
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record, failed, to_json
 from suite.results.store import Store, StoreUnusable
 
 if TYPE_CHECKING:
-    from suite.training.checkpoint import Saver
+    from suite.training.checkpoint import Checkpointer
 
 Finished = Callable[[Trial, Record], None]
 RETRIES = 2
@@ -34,7 +34,7 @@ class Summary:
 
 
 class Engine(Protocol):
-    """Where trials run. One that has ended is in the store, or an `Ended` says why it is not."""
+    """Where trials run. One that has ended is in the store, or an `AttemptResult` says why it is not."""
 
     def free(self) -> int:
         """Return how many trials more it takes now."""
@@ -42,7 +42,7 @@ class Engine(Protocol):
     def submit(self, trial: Trial) -> None:
         """Take a trial."""
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[AttemptResult]:
         """Return what has ended, after at most about so many seconds.
 
         Raises:
@@ -96,7 +96,9 @@ def run(
                         continue
                     attempts[trial.key] += 1
                     if record is None:
-                        again = isinstance(ended.error, AGAIN) and attempts[trial.key] <= retries
+                        again = (
+                            isinstance(ended.error, RETRYABLE) and attempts[trial.key] <= retries
+                        )
                         if again or asked_before:
                             waiting.extend([trial] if again and not asked_before else [])
                             continue
@@ -114,7 +116,7 @@ def run(
     return Summary(done, failures)
 
 
-def write_failure(ended: Ended, attempts: int, store: Store) -> Record:
+def write_failure(ended: AttemptResult, attempts: int, store: Store) -> Record:
     """Write the folder of a trial whose process could not do it itself."""
     assert ended.error is not None
     record = failed(ended.trial, ended.error)
@@ -143,12 +145,14 @@ def execute(
         Interrupted: `stopping` said so; a checkpoint was taken.
         Transient: an error that says nothing about the trial, where `raise_transient`.
     """
-    from suite.training.checkpoint import Saver
+    from suite.training.checkpoint import Checkpointer
     from suite.training.checkpoint_interval import Interval
 
     checkpoints = Checkpoints(store)
-    saver = Saver(trial, checkpoints.keeper(trial.key), Interval.parse(every), stopping)
-    record, files = attempt(trial, saver, progress, raise_transient=raise_transient)
+    checkpointer = Checkpointer(
+        trial, checkpoints.keeper(trial.key), Interval.parse(every), stopping
+    )
+    record, files = attempt(trial, checkpointer, progress, raise_transient=raise_transient)
     store.write(trial.key, files)
     checkpoints.drop(trial.key)
     return record
@@ -156,7 +160,7 @@ def execute(
 
 def attempt(
     trial: Trial,
-    saver: "Saver",
+    checkpointer: "Checkpointer",
     progress: Callable[[int], None] = lambda steps: None,
     *,
     raise_transient: bool = False,
@@ -168,7 +172,7 @@ def attempt(
     from suite.training.trainers import trainer_of
 
     try:
-        outcome = trainer_of(trial)(trial, progress, saver)
+        outcome = trainer_of(trial)(trial, progress, checkpointer)
         return outcome.record, outcome.files()
     except StoreUnusable:
         raise
@@ -229,12 +233,12 @@ class Inline:
         """Take a trial, to run it at `wait`."""
         self._waiting.append(trial)
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[AttemptResult]:
         """Run the trial that waits; Ctrl-C reaches it by the signal handler of `run`."""
         trial = self._waiting.popleft()
         if self._stopped:
-            return [Ended(trial, stopped=True)]
-        return [Ended(trial, record=execute(trial, self.store, every=self.every))]
+            return [AttemptResult(trial, stopped=True)]
+        return [AttemptResult(trial, record=execute(trial, self.store, every=self.every))]
 
     def stop(self) -> None:
         """Start nothing more."""

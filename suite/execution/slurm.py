@@ -1,6 +1,6 @@
 """The Slurm engine: each trial is a job, submitted through submitit.
 
-A job tends one slot, as a Ray task does. A job that is preempted, or runs out of its time, lets
+A job tends one handle, as a Ray task does. A job that is preempted, or runs out of its time, lets
 its trial take a checkpoint and is queued again. submitit keeps a job's call as a pickle, so those
 files lie in a folder that only their owner can open, never in the store; what a trial leaves is
 read from the store.
@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from suite.execution.failures import Crashed, Ended, Lost
+from suite.execution.failures import AttemptResult, Crashed, Lost
 from suite.execution.runner import write_failure
-from suite.execution.worker_handle import Settings, Slot, wait_for
+from suite.execution.worker_handle import WorkerConfig, WorkerHandle, wait_for
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 
 FOLDER = Path.home() / ".cache" / "resonance-bench" / "slurm"
-MOST_JOBS = 100
+MAX_JOBS = 100
 ENDED_BY_ITSELF = ("COMPLETED", "FINISHED")
 NUMBERS = ("timeout_min", "mem_gb")
 NAMES = ("partition", "account", "qos", "constraint")
@@ -49,21 +49,21 @@ def parse_options(text: str) -> dict[str, Any]:
 
 
 class SlurmJob:
-    """What a job does: one trial in a slot of the node."""
+    """What a job does: one trial in a handle of the node."""
 
-    def __init__(self, trial: dict[str, Any], settings: Settings, plugins: list[str]) -> None:
+    def __init__(self, trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> None:
         self.trial, self.settings, self.plugins = trial, settings, plugins
 
     def __call__(self) -> None:
         """Run the trial; its result is in the store."""
         registry.use_plugins(self.plugins)
-        self.slot = Slot(self.settings)
-        self.slot.submit(Trial.make(**self.trial))
+        self.handle = WorkerHandle(self.settings)
+        self.handle.submit(Trial.make(**self.trial))
         ended = None
         while ended is None:
-            wait_for([self.slot], 0.2)
-            ended = self.slot.poll()
-        self.slot.close()
+            wait_for([self.handle], 0.2)
+            ended = self.handle.poll()
+        self.handle.close()
         if ended.error is not None:
             write_failure(ended, 1, Store(self.settings.store))
 
@@ -72,11 +72,11 @@ class SlurmJob:
         import submitit
 
         with contextlib.suppress(AttributeError):  # it has not begun
-            self.slot.stop()
+            self.handle.stop()
             until = time.monotonic() + 60
-            while self.slot.poll() is None and time.monotonic() < until:
-                wait_for([self.slot], 0.2)
-            self.slot.close()
+            while self.handle.poll() is None and time.monotonic() < until:
+                wait_for([self.handle], 0.2)
+            self.handle.close()
         return submitit.helpers.DelayedSubmission(SlurmJob(self.trial, self.settings, self.plugins))
 
 
@@ -84,7 +84,7 @@ class SlurmEngine:
     """Submits trials as Slurm jobs, and looks in the store for what they left."""
 
     def __init__(
-        self, settings: Settings, options: dict[str, Any], threads: int, gpus: int,
+        self, settings: WorkerConfig, options: dict[str, Any], threads: int, gpus: int,
         most: int | None, cluster: str | None = None,
     ) -> None:  # fmt: skip
         """Make ready to submit; `cluster` is submitit's name of where to (for tests: local).
@@ -110,7 +110,7 @@ class SlurmEngine:
         if gpus:
             resources["gpus_per_node"] = gpus
         self._executor.update_parameters(**resources | {"timeout_min": 24 * 60} | options)
-        self._settings, self._most = settings, most or MOST_JOBS
+        self._settings, self._most = settings, most or MAX_JOBS
         self._store = Store(settings.store)
         self._running: dict[str, tuple[Trial, Any]] = {}
         self._stopped = False
@@ -125,30 +125,30 @@ class SlurmEngine:
         job = SlurmJob(trial.model_dump(), self._settings, plugins)
         self._running[trial.key] = (trial, self._executor.submit(job))
 
-    def wait(self, seconds: float) -> list[Ended]:
+    def wait(self, seconds: float) -> list[AttemptResult]:
         """Return the trials whose jobs have ended."""
         ended = []
         for key, (trial, job) in list(self._running.items()):
             if not job.done():
                 continue
             del self._running[key]
-            ended.append(self._ended(trial, job))
+            ended.append(self._result_of(trial, job))
         if not ended:
             time.sleep(seconds)
         return ended
 
-    def _ended(self, trial: Trial, job: Any) -> Ended:
+    def _result_of(self, trial: Trial, job: Any) -> AttemptResult:
         if self._stopped:
-            return Ended(trial, stopped=True)
+            return AttemptResult(trial, stopped=True)
         if job.state in ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"):
-            return Ended(trial, error=Lost(f"Slurm job {job.job_id} ended as {job.state}"))
+            return AttemptResult(trial, error=Lost(f"Slurm job {job.job_id} ended as {job.state}"))
         # A job that died may have found the record of an earlier run, and left it there.
         record = self._store.read(trial.key) if job.state in ENDED_BY_ITSELF else None
         if record is not None:
-            return Ended(trial, record=record)
+            return AttemptResult(trial, record=record)
         details = (job.stderr() or "")[-5000:]
         message = f"Slurm job {job.job_id} ended as {job.state} and left no record"
-        return Ended(trial, error=Crashed(message), details=details)
+        return AttemptResult(trial, error=Crashed(message), details=details)
 
     def stop(self) -> None:
         """Cancel the jobs: what they have saved is kept."""

@@ -29,7 +29,7 @@ from suite.results.record import Record
 from suite.results.store import Store, StoreUnusable
 
 EXECUTE = "suite.execution.runner:execute"
-TELL = signal.SIGUSR1
+DUMP_TRACEBACK_SIGNAL = signal.SIGUSR1
 """Makes a worker write where it is to its errors."""
 
 
@@ -48,7 +48,7 @@ def main(
     descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 2)
     faulthandler.enable(2)
-    faulthandler.register(TELL, 2, all_threads=False)
+    faulthandler.register(DUMP_TRACEBACK_SIGNAL, 2, all_threads=False)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(OSError):  # where memory runs out, this is to go, not the parent
         Path("/proc/self/oom_score_adj").write_text("500")

@@ -1,4 +1,4 @@
-"""A slot: one worker process, watched from outside. What a trial breaks is its own slot only."""
+"""A handle: one worker process, watched from outside. What a trial breaks is its own handle only."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from typing import Any
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution import worker
 from suite.execution.failures import (
-    Ended,
+    AttemptResult,
     OutOfMemory,
     TimedOut,
     Transient,
@@ -42,13 +42,13 @@ PRELOAD = [
     "sklearn.model_selection",
 ]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
-MOST_DETAILS = 20_000
+MAX_DETAILS = 20_000
 DUMP_SECONDS = 0.5
 JOIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class WorkerConfig:
     """What every trial of an engine is run with.
 
     Attributes:
@@ -68,10 +68,12 @@ class Settings:
     function: str = worker.EXECUTE
 
 
-class Slot:
+class WorkerHandle:
     """One worker process, started when it is first needed and again after it has died."""
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: WorkerConfig, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.settings = settings
         self.trial: Trial | None = None
         self._environment = {**settings.environment, **(environment or {})}
@@ -128,7 +130,7 @@ class Slot:
             return []
         return [self._connection, self._process.sentinel]
 
-    def poll(self) -> Ended | None:
+    def poll(self) -> AttemptResult | None:
         """Return how the trial ended, or None while it runs; enforces the limits.
 
         Raises:
@@ -190,32 +192,34 @@ class Slot:
         here = {name: value for name, value in os.environ.items() if name not in THREADS}
         return here | self._environment
 
-    def _reply(self, reply: dict[str, Any]) -> Ended:
+    def _reply(self, reply: dict[str, Any]) -> AttemptResult:
         assert self.trial is not None
         trial, self.trial = self.trial, None
         if "unusable" in reply:
             raise StoreUnusable(reply["unusable"])
         if "stopped" in reply:
             self._discard()  # it knows that it was asked to stop, and would stop again
-            return Ended(trial, stopped=True)
+            return AttemptResult(trial, stopped=True)
         if "refused" in reply:
-            return Ended(trial, error=TrialFailed(reply["refused"]))
+            return AttemptResult(trial, error=TrialFailed(reply["refused"]))
         if "transient" in reply:
-            return Ended(trial, error=Transient(reply["transient"]), details=reply["details"])
+            return AttemptResult(
+                trial, error=Transient(reply["transient"]), details=reply["details"]
+            )
         where = f"the result of {trial.describe()}"
         record = Record.from_json(reply["record"].encode(), where, stored=False)
-        return Ended(trial, record=record)
+        return AttemptResult(trial, record=record)
 
-    def _died(self, error: Any) -> Ended:
+    def _died(self, error: Any) -> AttemptResult:
         assert self.trial is not None
         assert self._process is not None
         self._process.kill()
         trial, self.trial = self.trial, None
         details = ""
         with contextlib.suppress(OSError):
-            details = self._errors.read_text(encoding="utf-8", errors="replace")[-MOST_DETAILS:]
+            details = self._errors.read_text(encoding="utf-8", errors="replace")[-MAX_DETAILS:]
         self._discard()
-        return Ended(trial, error=error, details=details)
+        return AttemptResult(trial, error=error, details=details)
 
     def _dump(self) -> None:
         """Let the worker write where it is; it may be too busy in native code to do so."""
@@ -224,7 +228,7 @@ class Slot:
             return
         before = self._errors.stat().st_size
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._process.pid, worker.TELL)
+            os.kill(self._process.pid, worker.DUMP_TRACEBACK_SIGNAL)
         until = time.monotonic() + DUMP_SECONDS
         while time.monotonic() < until and self._errors.stat().st_size == before:
             time.sleep(0.01)
@@ -245,9 +249,9 @@ class Slot:
             self._errors = Path()
 
 
-def wait_for(slots: list[Slot], seconds: float) -> None:
-    """Wait until one of the slots has something to tell, at most so long."""
-    wait([handle for slot in slots for handle in slot.waitables()], seconds)
+def wait_for(handles: list[WorkerHandle], seconds: float) -> None:
+    """Wait until one of the handles has something to tell, at most so long."""
+    wait([handle for handle in handles for handle in handle.waitables()], seconds)
 
 
 def resident_bytes(pid: int | None) -> int:

@@ -9,8 +9,8 @@ from suite.core.declarations import Method, Value, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import show
 
-MOST_LEVELS = 100
-MOST_COMBINATIONS = 10_000
+MAX_LEVELS = 100
+MAX_COMBINATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def _checked(parameter: Any, given: Sequence[Any]) -> list[Value]:
     name = parameter.name
     if not given:
         raise InvalidInput(f"vary {name}: no level is given; {name} may be {parameter.allowed()}")
-    if len(given) > MOST_LEVELS:
-        raise InvalidInput(f"vary {name}: {len(given)} levels; give at most {MOST_LEVELS}")
+    if len(given) > MAX_LEVELS:
+        raise InvalidInput(f"vary {name}: {len(given)} levels; give at most {MAX_LEVELS}")
     levels = [parameter.check(level) for level in given]
     twice = [level for i, level in enumerate(levels) if level in levels[:i]]
     if twice:
@@ -90,9 +90,9 @@ def combinations(factors: Sequence[Factor], *, grid: bool) -> list[dict[str, Val
     count = 1
     for factor in factors:
         count *= len(factor.levels)
-    if count > MOST_COMBINATIONS:
+    if count > MAX_COMBINATIONS:
         raise InvalidInput(
-            f"the grid has {count} combinations, more than {MOST_COMBINATIONS}: give fewer levels, "
+            f"the grid has {count} combinations, more than {MAX_COMBINATIONS}: give fewer levels, "
             "or vary one at a time"
         )
     names = [factor.name for factor in factors]

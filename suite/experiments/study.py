@@ -14,7 +14,7 @@ from suite.experiments import registry
 from suite.experiments.factors import Factor, combinations, factors_of
 from suite.experiments.trial_config import Trial, validated
 
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 STUDY_FIELDS = "tasks, methods, sparsities, seeds, plugins"
 
 
@@ -93,8 +93,8 @@ class Study(BaseModel):
                 {"name": entry} if isinstance(entry, str) else entry for entry in given["methods"]
             ]
         if isinstance(given.get("seeds"), int) and not isinstance(given["seeds"], bool):
-            if given["seeds"] > MOST_SEEDS:
-                raise InvalidInput(f"seeds={given['seeds']}: give at most {MOST_SEEDS}")
+            if given["seeds"] > MAX_SEEDS:
+                raise InvalidInput(f"seeds={given['seeds']}: give at most {MAX_SEEDS}")
             given["seeds"] = list(range(given["seeds"]))
         return given
 

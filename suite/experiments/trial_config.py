@@ -28,7 +28,7 @@ IDENTITY = ("task_revision", "dataset_revision", "method_revision", "task_digest
 """What a key covers beside the settings."""
 TRAINER = "trainer_revision"
 """What it covers as well where a trial names a trainer."""
-MOST_SEED = 2**31
+MAX_SEED = 2**31
 
 
 class Trial(BaseModel):
@@ -47,7 +47,7 @@ class Trial(BaseModel):
     task: str
     method: str
     sparsity: float = 0.0
-    seed: StrictInt = Field(default=0, ge=0, lt=MOST_SEED)
+    seed: StrictInt = Field(default=0, ge=0, lt=MAX_SEED)
     hyperparameters: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
     device: Literal["cpu", "cuda"] = "cpu"

@@ -31,7 +31,7 @@ from suite.reproduce.set_2019_network import (
     SparseLayer,
 )
 from suite.results.record import LayerRecord, Record
-from suite.training.checkpoint import Saver
+from suite.training.checkpoint import Checkpointer
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
 from suite.training.trial import Outcome, digests
@@ -79,7 +79,7 @@ class Examples:
 def train(
     trial: Trial,
     progress: Callable[[int], None] = lambda steps: None,
-    saver: Saver | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> Outcome:
     """Train as published and return the outcome.
 
@@ -88,7 +88,7 @@ def train(
 
     Raises:
         InvalidInput: the data cannot be found.
-        Interrupted: the saver was told to stop.
+        Interrupted: the checkpointer was told to stop.
     """
     began, memory = time.perf_counter(), PeakMemory(torch.device("cpu"))
     started = datetime.datetime.now(datetime.UTC)
@@ -106,7 +106,7 @@ def train(
         random = np.random.RandomState(trial.seed)
         network = Network(_layers(trial, sizes, random), Descent(rate, momentum, DECAY), DROPOUT)
         for epoch in range(1, int(epochs) + 1):
-            if saver is not None and saver.stopping():
+            if checkpointer is not None and checkpointer.stopping():
                 raise Interrupted(f"stopped before epoch {epoch}; no checkpoint is kept")
             before = time.perf_counter()
             _epoch(network, examples, int(batch_size), random)

@@ -55,7 +55,7 @@ class Layer(Protocol):
         """Move along the gradient of these inputs and errors."""
 
     def evolve(self, fraction: float, random: Random) -> None:
-        """Replace a share of the connections."""
+        """Replace a fraction of the connections."""
 
 
 class DenseLayer:

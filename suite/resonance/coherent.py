@@ -17,7 +17,7 @@ class Coherent(DropGrow):
     """On RigL's schedule, drop the smallest |w|·power^p and grow the largest |mean g|·c^q.
 
     Over the gradients recorded since the last update: power is their root mean square, coherence
-    c = (mean g)²/mean(g²) in [0, 1] the share of power on the zero-frequency line. With
+    c = (mean g)²/mean(g²) in [0, 1] the fraction of power on the zero-frequency line. With
     p = q = 0 this is growth by the mean gradient alone (``rigl_mean_gradient``). Two running
     sums per weight, Σg and Σg², are all the memory it needs.
     """
@@ -59,7 +59,7 @@ class Coherent(DropGrow):
         self.recorded += 1
 
     def update(self, step: int) -> None:
-        """Replace a share of every layer's active weights and begin new sums."""
+        """Replace a fraction of every layer's active weights and begin new sums."""
         super().update(step)
         self._clear()
 
@@ -95,7 +95,7 @@ class Coherent(DropGrow):
             else:
                 sums.update({layer.name: torch.zeros_like(layer.values) for layer in self.layers})
 
-    def extra_state(self) -> dict[str, Any]:
+    def method_state(self) -> dict[str, Any]:
         """Return the sums."""
         return {
             "total": self.total,
@@ -103,8 +103,8 @@ class Coherent(DropGrow):
             "recorded": self.recorded,
         }
 
-    def load_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `extra_state` gave."""
+    def load_method_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `method_state` gave."""
         self.total = {name: value.clone() for name, value in state["total"].items()}
         self.total_square = {name: value.clone() for name, value in state["total_square"].items()}
         self.recorded = state["recorded"]

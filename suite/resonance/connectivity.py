@@ -46,7 +46,7 @@ class State:
         """Which connections keep a weight that is not trained."""
         return self.mask & ~self.active
 
-    def resting(self, step: int, cooldown: int) -> Tensor:
+    def in_cooldown(self, step: int, cooldown: int) -> Tensor:
         """Return which connections are off and have been for less than `cooldown` steps."""
         return ~self.active & (step - self.since < cooldown)
 
@@ -59,11 +59,11 @@ def disable(state: State, off: Tensor, step: int, cooldown: int) -> State:
 
     Args:
         state: before the decision.
-        off: boolean [n], at or below the threshold; read only where nothing is resting.
+        off: boolean [n], at or below the threshold; read only where nothing is in_cooldown.
         step: of the decision.
         cooldown: C, in steps.
     """
-    active = ~(state.resting(step, cooldown) | off)
+    active = ~(state.in_cooldown(step, cooldown) | off)
     changed = active != state.active
     return State(active, active, state.since.masked_fill(changed, step))
 
@@ -84,7 +84,7 @@ def freeze(state: State, off: Tensor, step: int, cooldown: int) -> State:
 
 def project(
     active: Tensor,
-    resting: Tensor,
+    in_cooldown: Tensor,
     rank: Tensor,
     score: Tensor,
     strength: Tensor,
@@ -93,10 +93,10 @@ def project(
 ) -> Tensor:
     """Return the mask of exactly `keep` connections: the final projection.
 
-    Active connections come first, then inactive ones, resting ones last; within a state the
+    Active connections come first, then inactive ones, in_cooldown ones last; within a state the
     largest `rank` first, then score, strength and index. What is `spared` comes before all.
     """
-    state = active.to(torch.int8) * 2 + (~active & ~resting).to(torch.int8)
+    state = active.to(torch.int8) * 2 + (~active & ~in_cooldown).to(torch.int8)
     state = state.masked_fill(spared, 3)
     order = torch.arange(len(active), device=active.device)
     for key in (strength, score, rank, state):

@@ -20,7 +20,7 @@ class AccuracyFeedback:
     best: float | None = None
     factor: float = 1.0
 
-    def hear(self, score: float) -> None:
+    def update(self, score: float) -> None:
         """Take a validation score in points; higher is better."""
         self.best = score if self.best is None else max(self.best, score)
         fall = max(0.0, self.best - score - self.tolerance)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 SILENT = 1e-6
-"""A window whose power after detrending is at most this share of its raw power counts as zero."""
+"""A window whose power after detrending is at most this fraction of its raw power counts as zero."""
 
 CHUNK = {"cpu": 2**19, "cuda": 2**25}
 """Values (window × connections) transformed at a time: on a CPU, so that they stay in cache."""
@@ -29,7 +29,7 @@ class Signals:
     Attributes:
         frequency: resonance frequency ν in [0, 1], normalised to the Nyquist frequency; 0 where
             the window is silent.
-        strength: ρ, the share of spectral power in the dominant bin; 0 where silent.
+        strength: ρ, the fraction of spectral power in the dominant bin; 0 where silent.
         power: root mean square of the raw gradients.
         coherence: (mean g)² / mean(g²) in [0, 1]: how steadily the gradient pushes one way.
     """

@@ -18,10 +18,10 @@ from suite.resonance.detector import (
     spectrum,
 )
 from suite.resonance.options import (
-    LEAST_FACTOR,
+    MIN_FACTOR,
     amplitude_bound,
     check,
-    in_effect,
+    effective_options,
     make_timetable,
 )
 from suite.resonance.threshold import PeriodicThreshold
@@ -35,7 +35,7 @@ BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
 
 
-BREATH = 0.004
+OSCILLATION_MARGIN = 0.004
 """How far the average over a period may stay below the final sparsity, so that the threshold still
 moves there: it may not act above it (no more connections are ever off than in the end)."""
 
@@ -83,9 +83,9 @@ class Resonance(Sparsifier):
         super().__init__(plan, options)
         o = self.options
         self.threshold = PeriodicThreshold(o.bits, o.modulation)
-        self.timetable = make_timetable(o, self.step_at(o.freeze_at))
-        self.cooldown = 2 * self.timetable.every if o.cooldown == "auto" else o.cooldown
-        check(o, plan, self.timetable, self.cooldown)
+        self.schedule = make_timetable(o, self.step_at(o.freeze_at))
+        self.cooldown = 2 * self.schedule.every if o.cooldown == "auto" else o.cooldown
+        check(o, plan, self.schedule, self.cooldown)
         self.path = CubicRamp(o.initial_sparsity, 1.0, 0, max(1, self.step_at(o.ramp)))
         self.feedback = AccuracyFeedback(
             o.tolerance, o.accuracy_gain, o.accuracy_depth if plan.validates else 0.0
@@ -100,9 +100,9 @@ class Resonance(Sparsifier):
         """Whether one exact count holds for the whole network."""
         return bool(self.options.scope == "global")
 
-    def in_effect(self) -> dict[str, int | None]:
+    def effective_options(self) -> dict[str, int | None]:
         """Return what options come to in this training: see `suite.resonance.options`."""
-        return in_effect(self.options, self.plan, self.timetable, self.cooldown)
+        return effective_options(self.options, self.plan, self.schedule, self.cooldown)
 
     # ------------------------------------------------------------------ the steps of training
 
@@ -135,11 +135,11 @@ class Resonance(Sparsifier):
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether the gradients of `step` are recorded."""
-        return self.timetable.is_recorded(step)
+        return self.schedule.is_recorded(step)
 
     def observe(self, step: int) -> None:
         """Record the dense gradients."""
-        if not self.timetable.is_recorded(step):
+        if not self.schedule.is_recorded(step):
             return
         rows, gradients = [], []
         for group in self.groups:
@@ -155,21 +155,21 @@ class Resonance(Sparsifier):
 
     def is_update(self, step: int) -> bool:
         """Return whether `step` decides or freezes."""
-        return self.timetable.is_decision(step) or step == self.timetable.freeze
+        return self.schedule.is_decision(step) or step == self.schedule.freeze
 
     def update(self, step: int) -> None:
         """Decide, or project onto the target at the freeze."""
         for group in self.groups:
             signals = self._detect(group, step)
             self._describe(group, signals, step)
-            if step == self.timetable.freeze:
+            if step == self.schedule.freeze:
                 self._project(group, signals, step)
             else:
                 self._decide(group, signals, step)
 
     def after_validation(self, step: int, score: float) -> None:
         """Lower the effective target while the score falls."""
-        self.feedback.hear(score)
+        self.feedback.update(score)
 
     # ------------------------------------------------------------------ one decision
 
@@ -201,8 +201,8 @@ class Resonance(Sparsifier):
         state = group.state
         size = len(state.active)
         # Under freeze nothing rests: what is inactive may become active at any decision.
-        resting = state.resting(step, self.cooldown if self.disables else 0)
-        free = ~resting
+        in_cooldown = state.in_cooldown(step, self.cooldown if self.disables else 0)
+        free = ~in_cooldown
         target = self.path(step) * self.feedback.factor
         score = self._score(group, signals.frequency)
         count = group.controller.set_amplitude(
@@ -214,23 +214,23 @@ class Resonance(Sparsifier):
         level = amplitude = group.controller.amplitude
         if self.options.argument == "progress" and self.threshold.modulation > 0:
             shallow = self._shallow(group, score, free, step)
-            level = self.threshold.level(amplitude, self.timetable.progress(step), shallow)
+            level = self.threshold.level(amplitude, self.schedule.progress(step), shallow)
             count = count_at_most(score, level, free)
         # However far the threshold swings, no more are off than in the end.
-        count = min(count, max(0, group.final_off - count_true(resting)))
+        count = min(count, max(0, group.final_off - count_true(in_cooldown)))
         among = free
         if self.is_global:
-            among = free & ~self._spared(group, score.masked_fill(resting, -torch.inf))
+            among = free & ~self._spared(group, score.masked_fill(in_cooldown, -torch.inf))
         off = lowest(score, signals.strength, min(count, count_true(among)), among)
         decide = disable if self.disables else freeze
         self._connect(group, decide(state, off, step, self.cooldown), step)
-        share = group.final_off / size
+        fraction = group.final_off / size
         for series, value in (
             ("amplitude", amplitude),
             ("threshold", level),
             ("off", 1 - count_true(group.state.active) / size),
-            ("target", self.path(step) * share),
-            ("effective_target", target * share),
+            ("target", self.path(step) * fraction),
+            ("effective_target", target * fraction),
         ):
             self.report(step, series, value, group.name)
 
@@ -242,17 +242,17 @@ class Resonance(Sparsifier):
         if len(sample) == 0:
             return 1.0
         # What an upper swing has room for is decided at its peak, where s* has moved on.
-        peak = self.timetable.peak(step, self.threshold.periods)
+        peak = self.schedule.peak(step, self.threshold.periods)
         final, factor = group.final_off, self.feedback.factor
         target = self.path(step) * factor * final
         room = final - self.path(peak) * factor * final
-        resting = len(score) - free_count
-        wanted = min(target, final - BREATH * len(score))
+        in_cooldown = len(score) - free_count
+        wanted = min(target, final - OSCILLATION_MARGIN * len(score))
         return self.threshold.shallowest_needed(
             sample,
             group.controller.amplitude,
-            ceiling=max(0.0, target + room - resting) / free_count,
-            mean=max(0.0, wanted - resting) / free_count,
+            ceiling=max(0.0, target + room - in_cooldown) / free_count,
+            mean=max(0.0, wanted - in_cooldown) / free_count,
         )
 
     def _describe(self, group: Group, signals: Signals, step: int) -> None:
@@ -295,7 +295,7 @@ class Resonance(Sparsifier):
         if self.options.argument == "magnitude":
             magnitude = group.magnitude
             phase = magnitude / magnitude.max().clamp_min(torch.finfo(magnitude.dtype).tiny)
-        return score / self.threshold.factors(phase).clamp_min_(LEAST_FACTOR)
+        return score / self.threshold.factors(phase).clamp_min_(MIN_FACTOR)
 
     def _spared(self, group: Group, rank: Tensor) -> Tensor:
         """Return each layer's best connection under global scope: no layer is left with none."""
@@ -313,7 +313,7 @@ class Resonance(Sparsifier):
         rank = group.magnitude if by_magnitude else signals.frequency
         mask = project(
             state.active,
-            state.resting(step, self.cooldown if self.disables else 0),
+            state.in_cooldown(step, self.cooldown if self.disables else 0),
             rank,
             signals.frequency,
             signals.strength,
@@ -330,15 +330,15 @@ class Resonance(Sparsifier):
     def _connect(self, group: Group, state: State, step: int) -> None:
         group.state = state
         sizes = [layer.size for layer in group.layers]
-        frozen = state.frozen.split(sizes) if not self.disables else [None] * len(sizes)
-        for layer, part, held in zip(group.layers, state.mask.split(sizes), frozen, strict=True):
+        parts = state.frozen.split(sizes) if not self.disables else [None] * len(sizes)
+        for layer, part, frozen in zip(group.layers, state.mask.split(sizes), parts, strict=True):
             self.set_mask(layer, part.view(layer.shape), step)
-            if held is not None:
-                layer.hold(held.view(layer.shape))
+            if frozen is not None:
+                layer.freeze_weights(frozen.view(layer.shape))
 
     # ------------------------------------------------------------------ state
 
-    def extra_state(self) -> dict[str, Any]:
+    def method_state(self) -> dict[str, Any]:
         """Return histories, cooldowns, controllers and the accuracy feedback."""
         groups = {
             group.name: {
@@ -357,8 +357,8 @@ class Resonance(Sparsifier):
             "feedback": {"best": self.feedback.best, "factor": self.feedback.factor},
         }
 
-    def load_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `extra_state` gave."""
+    def load_method_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `method_state` gave."""
         for group in self.groups:
             saved = state["groups"][group.name]
             mask = torch.cat([layer.mask.flatten() for layer in group.layers])

@@ -6,18 +6,18 @@ import torch
 
 from suite.core.errors import InvalidInput
 from suite.resonance.detector import dominant, spectrum
-from suite.resonance.schedule import Timetable
+from suite.resonance.schedule import DecisionSchedule
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 from suite.sparsity.plan import Plan
 
-LEAST_FACTOR = 1e-6
+MIN_FACTOR = 1e-6
 """A factor T / A below this counts as this: connections there are switched off last."""
 
 NOISE = 2**13
 """Signals of white noise by which it is judged how much a threshold can switch off."""
 
 
-def make_timetable(o: SimpleNamespace, freeze: int) -> Timetable:
+def make_timetable(o: SimpleNamespace, freeze: int) -> DecisionSchedule:
     """Return when gradients are recorded and decisions taken, up to the step `freeze`.
 
     Raises:
@@ -40,10 +40,10 @@ def make_timetable(o: SimpleNamespace, freeze: int) -> Timetable:
             f"{o.window * o.record_every}) and freeze_at={o.freeze_at:g} (step {freeze}): "
             "decide more often"
         )
-    return Timetable(every, first, freeze, o.window, o.record_every)
+    return DecisionSchedule(every, first, freeze, o.window, o.record_every)
 
 
-def check(o: SimpleNamespace, plan: Plan, timetable: Timetable, cooldown: int) -> None:
+def check(o: SimpleNamespace, plan: Plan, schedule: DecisionSchedule, cooldown: int) -> None:
     """Refuse options that contradict the training or each other.
 
     Raises:
@@ -57,14 +57,14 @@ def check(o: SimpleNamespace, plan: Plan, timetable: Timetable, cooldown: int) -
         )
     if o.modulation == 0:
         return
-    _check_aliasing(o, timetable)
+    _check_aliasing(o, schedule)
     _check_reach(o, plan.sparsity)
 
 
-def _check_aliasing(o: SimpleNamespace, timetable: Timetable) -> None:
+def _check_aliasing(o: SimpleNamespace, schedule: DecisionSchedule) -> None:
     periods = PeriodicThreshold(o.bits, o.modulation).periods
     if o.argument == "progress":
-        decisions = (timetable.freeze - timetable.first) / timetable.every
+        decisions = (schedule.freeze - schedule.first) / schedule.every
         usable = largest_usable_bits(4, decisions)
         why = f"{decisions:.0f} decisions cannot follow {periods} periods"
     elif o.argument == "frequency":
@@ -91,7 +91,7 @@ def amplitude_bound(o: SimpleNamespace) -> float:
     """
     if o.argument == "progress" or o.solve == "feedback":
         return 1.0
-    return 1 / max(1 - o.modulation, LEAST_FACTOR)
+    return 1 / max(1 - o.modulation, MIN_FACTOR)
 
 
 def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
@@ -118,18 +118,18 @@ def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
     )
 
 
-def in_effect(
-    o: SimpleNamespace, plan: Plan, timetable: Timetable, cooldown: int
+def effective_options(
+    o: SimpleNamespace, plan: Plan, schedule: DecisionSchedule, cooldown: int
 ) -> dict[str, int | None]:
     """Return what options come to in a training; None where one decides nothing.
 
     Options that are not named act as they are given.
     """
-    found: dict[str, int | None] = {"update_every": timetable.every}
+    found: dict[str, int | None] = {"update_every": schedule.every}
     # A connection that is switched off at one decision rests at those less than C steps later;
     # a frozen one is set to zero at the first that is more than C steps later.
     steps = cooldown - 1 if o.cooling == "disable" else cooldown
-    found["cooldown"] = max(0, steps) // timetable.every
+    found["cooldown"] = max(0, steps) // schedule.every
     silent = []
     if o.modulation == 0:
         silent += ["bits", "argument"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Timetable:
+class DecisionSchedule:
     """Which steps record gradients, decide and freeze.
 
     A decision reads the last N recorded gradients, so only the N·r steps before one are recorded:

@@ -56,8 +56,8 @@ class PeriodicThreshold:
         Args:
             score: [n], what the threshold is compared with.
             amplitude: A.
-            ceiling: share of `score` that may be at or below T.
-            mean: share of `score` that is to be at or below T on average; at most `ceiling`.
+            ceiling: fraction of `score` that may be at or below T.
+            mean: fraction of `score` that is to be at or below T on average; at most `ceiling`.
         """
         ordered = score.cpu().sort().values
 

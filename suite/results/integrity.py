@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from suite.results.storage_backend import NAME, RECORD
 
 DIGEST = r"^[0-9a-f]{64}$"
-SEALED_SINCE = 2
+CHECKSUMMED_SINCE = 2
 """The first schema version whose records the store seals."""
 
 
-class SealedFile(BaseModel):
+class FileChecksum(BaseModel):
     """A file that belongs to a record."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,7 +23,7 @@ class SealedFile(BaseModel):
     sha256: str = Field(pattern=DIGEST)
 
 
-class Seal(BaseModel):
+class Integrity(BaseModel):
     """What a record was when it was stored: its own digest, and its files by name.
 
     A name that leads out of the trial's folder is refused: others may have written it.
@@ -32,20 +32,20 @@ class Seal(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     digest: str = Field(pattern=DIGEST)
-    files: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], SealedFile] = {}
+    files: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], FileChecksum] = {}
 
 
-def sealed(content: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
+def checksummed(content: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
     """Return a record's content with its seal; `files` are those of its folder."""
     beside = {
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in sorted(files.items())
         if name != RECORD
     }
-    return with_seal(content, beside)
+    return with_integrity(content, beside)
 
 
-def with_seal(content: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
+def with_integrity(content: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record's content with its seal; `beside` are size and digest of its files."""
     content = {name: value for name, value in content.items() if name != "seal"}
     return content | {"seal": {"digest": digest_of(content, beside), "files": beside}}
@@ -67,6 +67,6 @@ def is_intact(content: Mapping[str, Any]) -> bool:
     """
     seal = content.get("seal")
     if seal is None:
-        return bool(content.get("schema_version", SEALED_SINCE) < SEALED_SINCE)
+        return bool(content.get("schema_version", CHECKSUMMED_SINCE) < CHECKSUMMED_SINCE)
     said = {name: value for name, value in content.items() if name != "seal"}
     return isinstance(seal, dict) and seal.get("digest") == digest_of(said, seal.get("files"))

@@ -12,13 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.core.errors import InvalidInput
-from suite.results.storage_backend import KEY, MOST_BYTES, NAME, RECORD, StoreUnusable
+from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
 
 ATTEMPTS = 1000
 HIDDEN = re.compile(r"\.(new|old)-([0-9a-f]{16})-(.+)-(\d+)-[0-9a-f]{8}")
 
 
-class Folder:
+class LocalStore:
     """Trials in a local folder.
 
     A trial's folder is written under a temporary name and renamed, so a reader sees all of it or
@@ -101,7 +101,7 @@ class Folder:
                 )
             for path in paths:
                 with contextlib.suppress(FileNotFoundError):
-                    return read_regular(path, MOST_BYTES if name == RECORD else None)
+                    return read_regular(path, MAX_BYTES if name == RECORD else None)
         except FileNotFoundError:
             pass
         except NotADirectoryError as error:
@@ -143,7 +143,7 @@ class Folder:
             )
         return []
 
-    def stamps(self) -> dict[str, str]:
+    def versions(self) -> dict[str, str]:
         """Return for each record when it was written, and its size."""
         found = {}
         for key in self.keys():

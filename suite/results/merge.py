@@ -9,7 +9,7 @@ from suite.results.record import Record
 from suite.results.storage_backend import NAME, RECORD
 from suite.results.store import Store
 from suite.results.stored_evaluation import load_evaluations, save_evaluation
-from suite.results.verify import Finding, check
+from suite.results.verify import StoreIssue, check
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Merged:
     same: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
-    refused: list[Finding] = field(default_factory=list)
+    refused: list[StoreIssue] = field(default_factory=list)
     evaluations: list[str] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
     kept_documents: list[str] = field(default_factory=list)
@@ -62,13 +62,13 @@ def merge(
 
 
 def _merge_one(source: Store, target: Store, key: str, done: Merged) -> None:
-    ours, findings = check(source.place, key)
+    ours, findings = check(source.backend, key)
     if broken := [finding for finding in findings if finding.broken]:
         done.refused += broken
         return
     if ours is None:  # a folder without a record: not finished
         return
-    theirs, findings = check(target.place, key)
+    theirs, findings = check(target.backend, key)
     if theirs is None or any(finding.broken for finding in findings):
         replaces = any(finding.broken for finding in findings)
     elif _digest(theirs) == _digest(ours):
@@ -84,7 +84,7 @@ def _merge_one(source: Store, target: Store, key: str, done: Merged) -> None:
     try:
         files = _files(source, key, ours)
     except (InvalidInput, FileNotFoundError) as error:  # a link in an old trial, say
-        done.refused.append(Finding("unreadable", source.where(key), str(error)))
+        done.refused.append(StoreIssue("unreadable", source.where(key), str(error)))
         return
     target.write(key, files)
     (done.replaced if replaces else done.added).append(key)
@@ -114,12 +114,12 @@ def _merge_documents(source: Store, target: Store, kind: str, done: Merged) -> N
 
 def _files(source: Store, key: str, record: Record) -> dict[str, bytes]:
     """Return a trial's files: those of its seal, or what an old trial has."""
-    if record.seal is not None:
-        names = list(record.seal.files)
+    if record.integrity is not None:
+        names = list(record.integrity.files)
     else:
         names = [name for name in source.names(key) if NAME.fullmatch(name)]
     return {name: source.load(key, name) for name in {RECORD, *names}}
 
 
 def _digest(record: Record) -> str:
-    return record.seal.digest if record.seal is not None else record.model_dump_json()
+    return record.integrity.digest if record.integrity is not None else record.model_dump_json()

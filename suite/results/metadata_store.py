@@ -24,7 +24,7 @@ def save_document(store: Store, kind: str, name: str, content: Any) -> None:
         ValueError: `content` is no JSON (a NaN, say).
     """
     text = redact(redact_bytes(to_json(content)).decode())
-    store.place.save_shared(_path(kind, name), text.encode())
+    store.backend.save_shared(_path(kind, name), text.encode())
 
 
 def load_document(store: Store, kind: str, name: str) -> Any:
@@ -35,7 +35,7 @@ def load_document(store: Store, kind: str, name: str) -> Any:
     """
     path = _path(kind, name)
     try:
-        return json.loads(store.place.load_shared(path), parse_constant=_refuse_constant)
+        return json.loads(store.backend.load_shared(path), parse_constant=_refuse_constant)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -53,7 +53,7 @@ def documents(store: Store, kind: str) -> dict[str, Any]:
     """
     names = [
         name.removesuffix(SUFFIX)
-        for name in store.place.shared_names(_kind(kind))
+        for name in store.backend.shared_names(_kind(kind))
         if name.endswith(SUFFIX)
     ]
     found = {name: load_document(store, kind, name) for name in sorted(names)}

@@ -68,7 +68,7 @@ AT_LEAST_ZERO = frozenset(
     for metric in METRICS
     if metric.name != "train_loss"  # a task's own may be below
 )
-LEAST_SHARE = 1e-9
+MIN_SHARE = 1e-9
 """A share counts examples, units or weights, so it is 0 or no smaller: others are divided by it."""
 
 
@@ -77,8 +77,8 @@ def out_of_range(name: str, value: float) -> str:
     if name in SHARES or name.endswith("_accuracy"):
         if not 0 <= value <= 1:
             return f"{name} is {value:g}, not in [0, 1]"
-        if 0 < value < LEAST_SHARE:
-            return f"{name} is {value:g}: a share of what can be counted is 0 or at least 1e-9"
+        if 0 < value < MIN_SHARE:
+            return f"{name} is {value:g}: a fraction of what can be counted is 0 or at least 1e-9"
     elif name in AT_LEAST_ZERO and value < 0:
         return f"{name} is {value:g}, less than 0"
     return ""

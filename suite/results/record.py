@@ -16,8 +16,8 @@ from pydantic import (
 )
 
 from suite.core.errors import InvalidInput, TrialFailed
-from suite.experiments.trial_config import MOST_SEED, Trial
-from suite.results.integrity import Seal, is_intact, sealed
+from suite.experiments.trial_config import MAX_SEED, Trial
+from suite.results.integrity import Integrity, checksummed, is_intact
 from suite.results.metrics import out_of_range
 from suite.results.storage_backend import RECORD
 
@@ -29,19 +29,19 @@ TRIAL_FIELDS = frozenset(n for n, f in Trial.model_fields.items() if f.exclude_i
 
 FLOPS = frozenset({"training", "inference", "inference_dense"})
 
-MOST_CHARACTERS, MOST_LEVELS, MOST_DIMENSIONS = 4000, 6, 8
+MAX_CHARACTERS, MAX_LEVELS, MAX_DIMENSIONS = 4000, 6, 8
 """A longer text, deeper nesting or more dimensions are no work of ours, and no page shows them."""
 
-MOST_METRICS = 200
-MOST = 1e100
+MAX_METRICS = 200
+MAX_NUMBER = 1e100
 """No number that is measured comes near it, and sums and squares of smaller ones are finite."""
 
 Damage = Literal["truncated", "altered", "foreign", "newer"]
 
 
 def _number(value: float) -> float:
-    if not abs(value) < MOST:
-        raise ValueError(f"a number of {MOST:g} or more is no measurement")
+    if not abs(value) < MAX_NUMBER:
+        raise ValueError(f"a number of {MAX_NUMBER:g} or more is no measurement")
     return value
 
 
@@ -60,7 +60,7 @@ def _setting(value: Any) -> Any:
     return _number(value) if isinstance(value, int | float) else value
 
 
-Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 Number = Annotated[float, AfterValidator(_number)]
 Operations = Annotated[float, AfterValidator(_operations)]
 """Costs are ratios of them: a fraction of one operation would make a ratio without bounds."""
@@ -91,7 +91,7 @@ class LayerRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: Text
-    shape: tuple[Annotated[int, Field(ge=1, lt=2**40)], ...] = Field(max_length=MOST_DIMENSIONS)
+    shape: tuple[Annotated[int, Field(ge=1, lt=2**40)], ...] = Field(max_length=MAX_DIMENSIONS)
     zeros: int = Field(ge=0)
     flops: Operations
     units: int | None = None
@@ -111,7 +111,7 @@ class LayerRecord(BaseModel):
         return math.prod(self.shape)
 
 
-class Settings(BaseModel):
+class RecordedTrial(BaseModel):
     """What a trial says of itself, as far as readers rely on its types; it may say more."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -120,7 +120,7 @@ class Settings(BaseModel):
     task: str = Field(min_length=1, max_length=200)
     method: str = Field(min_length=1, max_length=200)
     sparsity: float = Field(ge=0, lt=1, strict=True)
-    seed: int = Field(strict=True, ge=0, lt=MOST_SEED)
+    seed: int = Field(strict=True, ge=0, lt=MAX_SEED)
     hyperparameters: dict[Text, Setting]
     recipe: dict[Text, Setting]
     device: Text
@@ -133,7 +133,7 @@ class Record(BaseModel):
 
     Attributes:
         configuration: every setting with its value, and the revisions (`Trial.resolved`).
-        metrics: by name; accuracies as shares of 1.
+        metrics: by name; accuracies as fractions of 1.
         absent: metrics that were not measured, and why.
         layers: the prunable weights.
         flops: forward operations per example (dense, sparse) and all of training.
@@ -143,7 +143,7 @@ class Record(BaseModel):
         digests: SHA-256 of the final weights and masks.
         notes: what a reader must know (no validation split, for instance).
         error: type and one-line message of a failure.
-        seal: the digests it was stored with; not part of what it says.
+        integrity: the digests it was stored with; not part of what it says.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -153,17 +153,17 @@ class Record(BaseModel):
     status: Literal["done", "failed"]
     trial: dict[str, Any]
     configuration: dict[str, Any]
-    metrics: dict[Name, Number] = Field(default={}, max_length=MOST_METRICS)
+    metrics: dict[Name, Number] = Field(default={}, max_length=MAX_METRICS)
     absent: dict[Text, Text] = {}
     layers: list[LayerRecord] = []
-    flops: dict[Name, Operations] = Field(default={}, max_length=MOST_METRICS)
+    flops: dict[Name, Operations] = Field(default={}, max_length=MAX_METRICS)
     timing: dict[Text, Number | Text | None] = {}
     environment: dict[str, Any] = {}
     data: dict[str, Any] = {}
     digests: dict[Text, Text] = {}
     notes: list[Text] = []
     error: dict[Text, Text] | None = None
-    seal: Seal | None = Field(default=None, exclude=True)
+    integrity: Integrity | None = Field(default=None, alias="seal", exclude=True)
 
     @model_validator(mode="after")
     def _complete(self) -> "Record":
@@ -179,14 +179,14 @@ class Record(BaseModel):
         for name, value in self.metrics.items():
             if reason := out_of_range(name, value):
                 raise ValueError(reason)
-        Settings.model_validate(self.trial)
+        RecordedTrial.model_validate(self.trial)
         for name in ("trial", "configuration", "environment", "data"):
             _check_plain(getattr(self, name), name)
         return self
 
     @property
     def sparsity(self) -> float:
-        """Realised share of zeros among the prunable weights."""
+        """Realised fraction of zeros among the prunable weights."""
         size = sum(layer.size for layer in self.layers)
         return sum(layer.zeros for layer in self.layers) / size if size else 0.0
 
@@ -225,7 +225,7 @@ class Record(BaseModel):
         if not intact:
             raise Unreadable(
                 f"{where} was altered after it was stored ("
-                f"{'it does not fit its seal' if record.seal else 'it has no seal'}): delete its "
+                f"{'it does not fit its seal' if record.integrity else 'it has no seal'}): delete its "
                 "folder and run the trial again; `resonance store verify` looks for others",
                 "altered",
             )
@@ -238,20 +238,20 @@ class Record(BaseModel):
         return record
 
 
-def _check_plain(content: Any, what: str, levels: int = MOST_LEVELS) -> None:
+def _check_plain(content: Any, what: str, levels: int = MAX_LEVELS) -> None:
     """Refuse what no setting is and no page could show.
 
     Raises:
         ValueError: a text without end or that cannot be shown, nesting, a number without a value.
     """
     if isinstance(content, str):
-        if len(content) > MOST_CHARACTERS:
+        if len(content) > MAX_CHARACTERS:
             raise ValueError(f"{what} holds a text of {len(content)} characters")
         if not content.isprintable():  # nor half a surrogate pair: no chart could be drawn
             raise ValueError(f"{what} holds a text with characters that cannot be shown")
     elif isinstance(content, dict | list | tuple):
         if not levels:
-            raise ValueError(f"{what} is nested more than {MOST_LEVELS} levels deep")
+            raise ValueError(f"{what} is nested more than {MAX_LEVELS} levels deep")
         for part in content:
             _check_plain(part, what, levels - 1)
         for part in content.values() if isinstance(content, dict) else ():
@@ -278,7 +278,7 @@ def _no_record(where: str, error: Exception, kind: Damage) -> Unreadable:
     )
 
 
-def seal_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
+def checksum_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
     """Return a trial's files with the record sealed, and the digest of its seal.
 
     Raises:
@@ -288,7 +288,7 @@ def seal_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
     if not isinstance(content, dict):
         raise ValueError(f"{RECORD} is no JSON object")
     content["schema_version"] = max(SCHEMA_VERSION, content.get("schema_version", 0))
-    content = sealed(content, files)
+    content = checksummed(content, files)
     return {**files, RECORD: to_json(content)}, content["seal"]["digest"]
 
 
@@ -310,7 +310,7 @@ def failed(trial: Trial, error: BaseException) -> Record:
         status="failed",
         trial=trial.model_dump(),
         configuration=trial.resolved(),
-        error={"type": type(error).__name__, "message": message[:MOST_CHARACTERS]},
+        error={"type": type(error).__name__, "message": message[:MAX_CHARACTERS]},
     )
 
 

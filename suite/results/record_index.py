@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 from suite.core.errors import InvalidInput
 from suite.results.record import SCHEMA_VERSION, Record
-from suite.results.storage_backend import RECORD, Place
+from suite.results.storage_backend import RECORD, StorageBackend
 
 INDEX = "records.parquet"
-COLUMNS = ("key", "stamp", "sha256", "record")
+COLUMNS = ("key", "version", "sha256", "record")
 
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
     """A row: a record's text, what it was made from, and the digest of the text."""
 
-    stamp: str
+    version: str
     sha256: str
     text: str
 
-    def holds(self, stamp: str) -> bool:
-        """Return whether it was made from what has this stamp now, and is as it was made."""
-        return self.stamp == stamp and self.sha256 == _digest(self.text.encode())
+    def holds(self, version: str) -> bool:
+        """Return whether it was made from what has this version now, and is as it was made."""
+        return self.version == version and self.sha256 == _digest(self.text.encode())
 
     def record(self, where: str, key: str) -> Record:
         """Return the record of trial `key`; its seal was checked when it was put in.
@@ -43,10 +43,10 @@ class Compacted:
         return record
 
 
-def read_index(place: Place) -> dict[str, Compacted]:
+def read_index(backend: StorageBackend) -> dict[str, Compacted]:
     """Return the rows of the compacted file by key, in order; none where it cannot be used."""
     try:
-        content = place.load_shared(INDEX)
+        content = backend.load_shared(INDEX)
     except (OSError, InvalidInput):
         return {}
     import polars as pl
@@ -69,7 +69,7 @@ class Written:
     cleared: int
 
 
-def compact(place: Place) -> Written:
+def compact(backend: StorageBackend) -> Written:
     """Write the compacted file, and remove what was replaced and nobody needs any more.
 
     Raises:
@@ -77,23 +77,23 @@ def compact(place: Place) -> Written:
     """
     import polars as pl
 
-    stamps = place.stamps()  # taken first: a record that changes meanwhile will not match
+    versions = backend.versions()  # taken first: a record that changes meanwhile will not match
     rows: list[tuple[str, ...]] = []
     refused: list[str] = []
     digests: dict[str, str | None] = {}
-    for key, content in place.load_records(list(stamps)):
+    for key, content in backend.load_records(list(versions)):
         try:
-            record = Record.from_json(content, f"{place.where(key)}/{RECORD}", key)
+            record = Record.from_json(content, f"{backend.where(key)}/{RECORD}", key)
         except InvalidInput as error:
             refused.append(str(error))
             continue
-        digests[key] = record.seal.digest if record.seal is not None else None
-        rows.append((key, stamps[key], _digest(content), content.decode()))
+        digests[key] = record.integrity.digest if record.integrity is not None else None
+        rows.append((key, versions[key], _digest(content), content.decode()))
     frame = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
     buffer = io.BytesIO()
     frame.sort("key").write_parquet(buffer)
-    place.save_shared(INDEX, buffer.getvalue())
-    return Written(len(rows), refused, place.clear(digests))
+    backend.save_shared(INDEX, buffer.getvalue())
+    return Written(len(rows), refused, backend.clear(digests))
 
 
 def _digest(text: bytes) -> str:

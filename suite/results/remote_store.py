@@ -18,7 +18,7 @@ from typing import Any
 
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact
-from suite.results.storage_backend import KEY, MOST_BYTES, NAME, RECORD, StoreUnusable
+from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
 
 WHOLE_PUTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
 """Protocols whose objects appear whole when their upload ends."""
@@ -27,7 +27,7 @@ AGE = datetime.timedelta(days=1)
 AT_ONCE = 500
 
 
-class Bucket:
+class RemoteStore:
     """Trials on a file system of fsspec."""
 
     def __init__(self, url: str) -> None:
@@ -111,7 +111,7 @@ class Bucket:
             paths.insert(0, f"{self._trials}/{key}/{digest}/{name}")
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
-                return self._get(path, MOST_BYTES if name == RECORD else None)
+                return self._get(path, MAX_BYTES if name == RECORD else None)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), paths[0])
 
     def _get(self, path: str, most: int | None) -> bytes:
@@ -161,7 +161,7 @@ class Bucket:
             return dict(self._fs.find(self._trials, detail=True))
         return {}
 
-    def stamps(self) -> dict[str, str]:
+    def versions(self) -> dict[str, str]:
         """Return for each record what the file system says of it: time, size, entity tag."""
         found = {}
         for path, about in self._everything().items():

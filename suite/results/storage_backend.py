@@ -9,7 +9,7 @@ from suite.core.errors import InvalidInput
 RECORD = "record.json"
 KEY = re.compile(r"[0-9a-f]{16}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 """A larger record or index is no work of ours and is not read into memory."""
 
 
@@ -17,7 +17,7 @@ class StoreUnusable(InvalidInput):
     """The store cannot be written: nothing further of a study can be kept, so it stops."""
 
 
-class Place(Protocol):
+class StorageBackend(Protocol):
     """Keeps trials whole: a reader sees all files of a trial, or none.
 
     Keys and names have passed `safe_key` and `safe_name`.
@@ -29,7 +29,7 @@ class Place(Protocol):
         """Make ready for writing, and clear what killed processes left."""
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
-        """Put a trial's files in place of older ones; `digest` is that of its seal."""
+        """Put a trial's files in backend of older ones; `digest` is that of its seal."""
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
         """Return a file's content; FileNotFoundError where there is none."""
@@ -43,7 +43,7 @@ class Place(Protocol):
     def keys(self) -> list[str]:
         """Return the keys of all trials, in order."""
 
-    def stamps(self) -> dict[str, str]:
+    def versions(self) -> dict[str, str]:
         """Return for each record something that changes whenever the record does."""
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:

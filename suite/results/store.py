@@ -8,19 +8,19 @@ from pathlib import Path
 
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact_bytes
-from suite.results.local_store import Folder
-from suite.results.record import Record, seal_files
+from suite.results.local_store import LocalStore
+from suite.results.record import Record, checksum_files
 from suite.results.record_index import Compacted, read_index
-from suite.results.storage_backend import RECORD, Place, StoreUnusable, safe_key, safe_name
+from suite.results.storage_backend import RECORD, StorageBackend, StoreUnusable, safe_key, safe_name
 
-__all__ = ["Damaged", "Store", "StoreUnusable"]
+__all__ = ["CorruptRecord", "Store", "StoreUnusable"]
 
 AT_ONCE = 2500
 TEXT = (".json", ".txt", ".yaml", ".log")
 
 
 @dataclass(frozen=True)
-class Damaged:
+class CorruptRecord:
     """A trial whose record cannot be used, and why."""
 
     key: str
@@ -35,22 +35,22 @@ class Damaged:
 class Store:
     """Results in a folder or under a URL that fsspec knows: ``results``, ``s3://bucket/results``.
 
-    Whatever the place: a reader sees all files of a trial or nothing, writers of the same trial
+    Whatever the backend: a reader sees all files of a trial or nothing, writers of the same trial
     leave one whole result, and every record is sealed with the digests of its files.
     """
 
     def __init__(self, location: str | Path) -> None:
-        self._place = _open(str(location))
+        self._backend = _open(str(location))
 
     @property
     def location(self) -> str:
         """Where it is: what `Store` was given, to open it again in another process."""
-        return self._place.location
+        return self._backend.location
 
     @property
     def local(self) -> bool:
         """Whether it is a folder on this machine (or one that is mounted on it)."""
-        return isinstance(self._place, Folder)
+        return isinstance(self._backend, LocalStore)
 
     @property
     def root(self) -> Path:
@@ -72,7 +72,7 @@ class Store:
 
     def where(self, key: str) -> str:
         """Return where a trial's files are, for people to read."""
-        return self._place.where(safe_key(key))
+        return self._backend.where(safe_key(key))
 
     def prepare(self) -> None:
         """Make the store ready for writing, and clear what a killed process left half-written.
@@ -80,10 +80,10 @@ class Store:
         Raises:
             StoreUnusable: it cannot be created or written to.
         """
-        self._place.prepare()
+        self._backend.prepare()
 
     def write(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Write a trial's files in one go, in place of older ones.
+        """Write a trial's files in one go, in backend of older ones.
 
         Its record is sealed with the digests of all of them; keys and passwords of this machine
         are taken out of texts.
@@ -99,7 +99,7 @@ class Store:
         }
         if RECORD not in clean:
             raise ValueError(f"trial {key} is written without a {RECORD}")
-        self._place.write(safe_key(key), *seal_files(clean))
+        self._backend.write(safe_key(key), *checksum_files(clean))
 
     def read(self, key: str) -> Record | None:
         """Return the record of a trial, done or failed; None if there is none.
@@ -108,7 +108,7 @@ class Store:
             InvalidInput: it is damaged.
         """
         try:
-            content = self._place.load(safe_key(key), RECORD, None)
+            content = self._backend.load(safe_key(key), RECORD, None)
         except FileNotFoundError:
             return None
         return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
@@ -123,9 +123,13 @@ class Store:
         safe_name(name)
         for last in (False, True):
             record = self.read(key)
-            digest = record.seal.digest if record is not None and record.seal is not None else None
+            digest = (
+                record.integrity.digest
+                if record is not None and record.integrity is not None
+                else None
+            )
             try:
-                return self._place.load(key, name, digest)
+                return self._backend.load(key, name, digest)
             except FileNotFoundError:
                 if last:  # the first time it may have been replaced in between
                     raise
@@ -133,7 +137,7 @@ class Store:
 
     def names(self, key: str, digest: str | None = None) -> list[str]:
         """Return the names of a trial's files, those of the seal with `digest` among them."""
-        return self._place.names(safe_key(key), digest)
+        return self._backend.names(safe_key(key), digest)
 
     def keys(self) -> list[str]:
         """Return the keys of all trials in the store.
@@ -141,7 +145,7 @@ class Store:
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
         """
-        return self._place.keys()
+        return self._backend.keys()
 
     def records(self) -> Iterator[Record]:
         """Yield every record, done and failed, by key; from the compacted file where it is current.
@@ -150,39 +154,39 @@ class Store:
             InvalidInput: one is damaged.
         """
         for found in self.each():
-            if isinstance(found, Damaged):
+            if isinstance(found, CorruptRecord):
                 raise found.error
             yield found
 
-    def readable(self) -> tuple[list[Record], list[Damaged]]:
+    def readable(self) -> tuple[list[Record], list[CorruptRecord]]:
         """Return every record that can be read, as `records` does, and the trials that cannot.
 
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
         """
         records: list[Record] = []
-        damaged: list[Damaged] = []
+        damaged: list[CorruptRecord] = []
         for found in self.each():
-            if isinstance(found, Damaged):
+            if isinstance(found, CorruptRecord):
                 damaged.append(found)
             else:
                 records.append(found)
         return records, damaged
 
-    def each(self) -> Iterator[Record | Damaged]:
-        """Yield every record as `records` does, and in place of one that cannot be read, that.
+    def each(self) -> Iterator[Record | CorruptRecord]:
+        """Yield every record as `records` does, and in backend of one that cannot be read, that.
 
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
         """
-        place = self._place
-        index = read_index(place)
-        stamps = place.stamps() if index else dict.fromkeys(self.keys(), "")
-        keys = list(stamps)
+        backend = self._backend
+        index = read_index(backend)
+        versions = backend.versions() if index else dict.fromkeys(self.keys(), "")
+        keys = list(versions)
         for start in range(0, len(keys), AT_ONCE):
             chunk = keys[start : start + AT_ONCE]
             found: dict[str, Compacted | bytes | InvalidInput] = {
-                k: row for k in chunk if (row := index.get(k)) and row.holds(stamps[k])
+                k: row for k in chunk if (row := index.get(k)) and row.holds(versions[k])
             }
             found |= self._contents([key for key in chunk if key not in found])
             with _no_collection():
@@ -193,16 +197,18 @@ class Store:
         """Return the records' files, all at once; one by one where that cannot be done."""
         found: dict[str, bytes | InvalidInput] = {}
         with contextlib.suppress(InvalidInput):
-            found.update(self._place.load_records(keys))
+            found.update(self._backend.load_records(keys))
             return found
         for key in keys:
             try:
-                found.update(self._place.load_records([key]))
+                found.update(self._backend.load_records([key]))
             except InvalidInput as error:
                 found[key] = error
         return found
 
-    def _record(self, key: str, content: Compacted | bytes | InvalidInput) -> Record | Damaged:
+    def _record(
+        self, key: str, content: Compacted | bytes | InvalidInput
+    ) -> Record | CorruptRecord:
         try:
             if isinstance(content, InvalidInput):
                 raise content
@@ -210,20 +216,20 @@ class Store:
                 return content.record(self.location, key)
             return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
         except InvalidInput as error:
-            return Damaged(key, error)
+            return CorruptRecord(key, error)
 
     @property
-    def place(self) -> Place:
+    def backend(self) -> StorageBackend:
         """Where the files lie, for what looks after the store: verify, merge, compact."""
-        return self._place
+        return self._backend
 
-    def _folder(self) -> Folder:
-        if not isinstance(self._place, Folder):
+    def _folder(self) -> LocalStore:
+        if not isinstance(self._backend, LocalStore):
             raise InvalidInput(
                 f"store {self.location} is not a folder: this needs one (`resonance store merge "
                 f"{self.location} FOLDER` makes a copy)"
             )
-        return self._place
+        return self._backend
 
 
 @contextlib.contextmanager
@@ -238,11 +244,11 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _open(location: str) -> Place:
+def _open(location: str) -> StorageBackend:
     if location.startswith("file://"):
-        return Folder(Path(location.removeprefix("file://")))
+        return LocalStore(Path(location.removeprefix("file://")))
     if "://" not in location:
-        return Folder(Path(location))
-    from suite.results.remote_store import Bucket
+        return LocalStore(Path(location))
+    from suite.results.remote_store import RemoteStore
 
-    return Bucket(location)
+    return RemoteStore(location)

@@ -48,7 +48,7 @@ def save_evaluation(store: Store, evaluation: Evaluation) -> None:
         StoreUnusable: it cannot be written.
     """
     name = _name(evaluation.key, evaluation.device)
-    store.place.save_shared(name, to_json(evaluation.model_dump()))
+    store.backend.save_shared(name, to_json(evaluation.model_dump()))
 
 
 def load_evaluations(store: Store, record: Record) -> list[Evaluation]:
@@ -72,7 +72,7 @@ def read_evaluations(store: Store, key: str) -> list[Evaluation]:
     for device in DEVICES:
         name = _name(key, device)
         with contextlib.suppress(FileNotFoundError):
-            content = store.place.load_shared(name)
+            content = store.backend.load_shared(name)
             try:
                 evaluation = Evaluation.model_validate_json(content)
             except ValidationError as error:

@@ -9,7 +9,7 @@ from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import key_of
 from suite.results.record import Record, Unreadable
 from suite.results.record_index import INDEX, read_index
-from suite.results.storage_backend import RECORD, Place
+from suite.results.storage_backend import RECORD, StorageBackend
 from suite.results.store import Store
 
 Kind = Literal[
@@ -28,7 +28,7 @@ REMEDY: dict[Kind, str] = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class StoreIssue:
     """Something that is not as the store left it.
 
     `broken` findings are not served as results; the others are only told.
@@ -55,73 +55,73 @@ class Verified:
 
     checked: int = 0
     sound: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[StoreIssue] = field(default_factory=list)
 
     @property
-    def broken(self) -> list[Finding]:
+    def broken(self) -> list[StoreIssue]:
         """The findings that need somebody."""
         return [finding for finding in self.findings if finding.broken]
 
 
 def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> Verified:
     """Check every trial of a store against its seal: the record, and each file beside it."""
-    place, found = store.place, Verified()
+    backend, found = store.backend, Verified()
     digests: dict[str, str | None] = {}
     for key in store.keys():  # noqa: SIM118 - a store is no dict
-        record, findings = check(place, key)
+        record, findings = check(backend, key)
         found.checked += 1
         found.sound += not any(finding.broken for finding in findings)
         found.findings += findings
         if record is not None:
-            digests[key] = record.seal.digest if record.seal is not None else None
+            digests[key] = record.integrity.digest if record.integrity is not None else None
         progress(1)
-    for path in place.leftovers(digests):
+    for path in backend.leftovers(digests):
         kind: Kind = (
             "leftover" if "/." in path or digests.keys() & set(path.split("/")) else "foreign"
         )
-        found.findings.append(Finding(kind, path, "no part of any trial"))
-    found.findings += _check_index(place)
+        found.findings.append(StoreIssue(kind, path, "no part of any trial"))
+    found.findings += _check_index(backend)
     return found
 
 
-def check(place: Place, key: str) -> tuple[Record | None, list[Finding]]:
+def check(backend: StorageBackend, key: str) -> tuple[Record | None, list[StoreIssue]]:
     """Return a trial's record, if it can be read, and what is wrong with the trial."""
-    where = place.where(key)
+    where = backend.where(key)
     try:
-        record = Record.from_json(place.load(key, RECORD, None), f"{where}/{RECORD}", key)
+        record = Record.from_json(backend.load(key, RECORD, None), f"{where}/{RECORD}", key)
     except FileNotFoundError:
-        return None, [Finding("leftover", where, "a folder without a record")]
+        return None, [StoreIssue("leftover", where, "a folder without a record")]
     except Unreadable as error:
-        return None, [Finding(error.kind, where, _first(error))]
+        return None, [StoreIssue(error.kind, where, _first(error))]
     except InvalidInput as error:
-        return None, [Finding("unreadable", where, _first(error))]
+        return None, [StoreIssue("unreadable", where, _first(error))]
     if (expected := _key(record)) != key:
         what = f"the settings in {RECORD} are those of trial {expected}"
-        return record, [Finding("foreign", where, what)]
-    if record.seal is None:
-        return record, [Finding("unsealed", where, f"{RECORD} has no seal to check it by")]
-    return record, list(_check_files(place, key, record))
+        return record, [StoreIssue("foreign", where, what)]
+    if record.integrity is None:
+        return record, [StoreIssue("unsealed", where, f"{RECORD} has no seal to check it by")]
+    return record, list(_check_files(backend, key, record))
 
 
-def _check_files(place: Place, key: str, record: Record) -> Iterable[Finding]:
-    assert record.seal is not None
-    where, seal = place.where(key), record.seal
-    for name, sealed in seal.files.items():
+def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[StoreIssue]:
+    assert record.integrity is not None
+    where, integrity = backend.where(key), record.integrity
+    for name, stored in integrity.files.items():
         try:
-            content = place.load(key, name, seal.digest)
+            content = backend.load(key, name, integrity.digest)
         except FileNotFoundError:
-            yield Finding("missing", where, f"{name} is not there")
+            yield StoreIssue("missing", where, f"{name} is not there")
             continue
         except InvalidInput as error:
-            yield Finding("unreadable", where, _first(error))
+            yield StoreIssue("unreadable", where, _first(error))
             continue
-        if len(content) < sealed.size:
-            what = f"{name} has {len(content)} of {sealed.size} bytes"
-            yield Finding("truncated", where, what)
-        elif hashlib.sha256(content).hexdigest() != sealed.sha256:
-            yield Finding("altered", where, f"{name} is not the file that was stored")
-    for name in set(place.names(key, seal.digest)) - set(seal.files) - {RECORD}:
-        yield Finding("foreign", f"{where}/{name}", "no file of this trial")
+        if len(content) < stored.size:
+            what = f"{name} has {len(content)} of {stored.size} bytes"
+            yield StoreIssue("truncated", where, what)
+        elif hashlib.sha256(content).hexdigest() != stored.sha256:
+            yield StoreIssue("altered", where, f"{name} is not the file that was stored")
+    for name in set(backend.names(key, integrity.digest)) - set(integrity.files) - {RECORD}:
+        yield StoreIssue("foreign", f"{where}/{name}", "no file of this trial")
 
 
 def _key(record: Record) -> str:
@@ -132,17 +132,17 @@ def _key(record: Record) -> str:
         return ""
 
 
-def _check_index(place: Place) -> Iterable[Finding]:
+def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:
     """Look for rows that claim to be current and say something else than the record."""
-    index = read_index(place)
+    index = read_index(backend)
     if not index:
         return
-    stamps = place.stamps()
-    current = [key for key, row in index.items() if stamps.get(key) == row.stamp]
-    for key, content in place.load_records(current):
+    versions = backend.versions()
+    current = [key for key, row in index.items() if versions.get(key) == row.version]
+    for key, content in backend.load_records(current):
         if content.decode(errors="replace") != index[key].text:
-            where = f"{place.location}/{INDEX}"
-            yield Finding("altered", where, f"its row of trial {key} is not that trial's record")
+            where = f"{backend.location}/{INDEX}"
+            yield StoreIssue("altered", where, f"its row of trial {key} is not that trial's record")
 
 
 def _first(error: InvalidInput) -> str:

@@ -34,7 +34,7 @@ def layer_zeros(
 
     Args:
         shapes: prunable weights in network order.
-        sparsity: share of zeros, in [0, 1). For ``er`` and ``erk`` of all the weights together;
+        sparsity: fraction of zeros, in [0, 1). For ``er`` and ``erk`` of all the weights together;
             for ``uniform`` of each layer that is not dense (RigL's convention).
         distribution: ``uniform``, ``er`` or ``erk``.
         dense: names of layers that stay dense whatever the distribution says.
@@ -69,7 +69,7 @@ def custom_zeros(shapes: Shapes, sparsity: float, layer_sparsity: Sequence[str])
     """
     zeros = dict.fromkeys(shapes, 0)
     for text in layer_sparsity:
-        glob, _, share = text.rpartition("=")
+        glob, _, fraction = text.rpartition("=")
         matched = fnmatch.filter(shapes, glob)
         if not matched:
             raise InvalidInput(
@@ -77,7 +77,7 @@ def custom_zeros(shapes: Shapes, sparsity: float, layer_sparsity: Sequence[str])
                 f"{', '.join(shapes)}"
             )
         try:
-            value = float(share)
+            value = float(fraction)
         except ValueError:
             value = -1.0
         if not 0 <= value < 1:
@@ -139,7 +139,7 @@ def _erdos_renyi(
 
 def _whole(shares: Mapping[str, float], total: int) -> dict[str, int]:
     """Round `shares` to whole numbers that add up to `total`: the largest remainders go up."""
-    counts = {name: math.floor(share) for name, share in shares.items()}
+    counts = {name: math.floor(fraction) for name, fraction in shares.items()}
     order = sorted(shares, key=lambda name: counts[name] - shares[name])
     for name in order[: total - sum(counts.values())]:
         counts[name] += 1

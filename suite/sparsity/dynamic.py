@@ -22,7 +22,7 @@ class DropGrow(Sparsifier, ABC):
     """Starts from a random mask; at each update drops some active weights and grows as many.
 
     A subclass gives `grow_scores`. Unless overridden, `drop_scores` is |w| and `fraction`, the
-    share of active weights to drop, RigL's cosine.
+    fraction of active weights to drop, RigL's cosine.
 
     Attributes:
         regrown_keeps_value: whether a weight that is dropped and grown in one update stays as it
@@ -63,7 +63,7 @@ class DropGrow(Sparsifier, ABC):
         """Return whether an update is due at `step`."""
         return self.schedule.is_update(step)
 
-    def in_effect(self) -> dict[str, int]:
+    def effective_options(self) -> dict[str, int]:
         """Return what the options of the schedule come to, in steps."""
         return {"update_every": self.schedule.every, "update_end": self.schedule.end + 1}
 
@@ -77,33 +77,33 @@ class DropGrow(Sparsifier, ABC):
         ]
 
     def update(self, step: int) -> None:
-        """Replace a share of every layer's active weights."""
+        """Replace a fraction of every layer's active weights."""
         for layer in self.layers:
             if layer.active in (0, layer.size):
                 continue
-            kept = self.kept(layer, step)
+            kept = self.drop_mask(layer, step)
             dropped = layer.active - count_true(kept)
             if dropped == 0:
                 continue
             kept = kept.view(layer.shape)
-            mask = self.grown(layer, kept, self.grow_scores(layer, step), dropped)
+            mask = self.grow_mask(layer, kept, self.grow_scores(layer, step), dropped)
             through = None if self.regrown_keeps_value else kept
             self.set_mask(layer, mask, step, through=through)
 
-    def grown(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, number: int) -> Tensor:
+    def grow_mask(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, number: int) -> Tensor:
         """Return `kept` with the `number` highest scores outside it; all of the weight's shape."""
         if self.pattern is not None:
             return self.pattern.grow(kept, scores)
         return grow(kept.flatten(), scores.flatten(), number).view(layer.shape)
 
-    def kept(self, layer: PrunableWeight, step: int) -> Tensor:
+    def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the flat mask of the active weights that stay."""
         drop = math.floor(self.fraction(step) * layer.active)
         scores = self.drop_scores(layer, step).flatten()
         return keep_active(layer.mask.flatten(), scores, layer.active - drop)
 
     def fraction(self, step: int) -> float:
-        """Return the share of active weights to drop at `step`: f(t) = α/2·(1 + cos(πt/T_end))."""
+        """Return the fraction of active weights to drop at `step`: f(t) = α/2·(1 + cos(πt/T_end))."""
         return self._decay(step)
 
     def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:

@@ -59,8 +59,8 @@ class PrunableWeight(Protocol):
         What is grown moves from the next step on: its gradient of the current step is zeroed.
         """
 
-    def hold(self, held: Tensor) -> None:
-        """Keep the weights where `held` is True as they are, in the network but untrained.
+    def freeze_weights(self, frozen: Tensor) -> None:
+        """Keep the weights where `frozen` is True as they are, in the network but untrained.
 
         It lasts until the next `set_mask` or `hold`.
         """
@@ -87,7 +87,7 @@ class MaskedWeight:
         # The mask again in the parameter's dtype: multiplying a gradient by a boolean mask
         # converts it every time, which is seven times slower (measured on 266,000 weights).
         self.multiplier = torch.ones_like(parameter, requires_grad=False)
-        self.held: Tensor | None = None
+        self.frozen: Tensor | None = None
         self.records = True
         self._optimizer = optimizer
 
@@ -129,17 +129,17 @@ class MaskedWeight:
             self.parameter.grad.mul_(self.multiplier)
         self.mask = mask
         self.active = count_true(mask)
-        self.held = None
+        self.frozen = None
         self.multiplier.copy_(
             mask.view(torch.uint8)
         )  # from bytes: from booleans takes seven times as long
         self._apply()
 
     @torch.no_grad()
-    def hold(self, held: Tensor) -> None:
-        """Keep the weights where `held` (boolean, the weight's shape) is True as they are."""
-        self.multiplier.copy_((self.mask & ~held).view(torch.uint8))
-        self.held = self.parameter.detach() * held if bool(held.any()) else None
+    def freeze_weights(self, frozen: Tensor) -> None:
+        """Keep the weights where `frozen` (boolean, the weight's shape) is True as they are."""
+        self.multiplier.copy_((self.mask & ~frozen).view(torch.uint8))
+        self.frozen = self.parameter.detach() * frozen if bool(frozen.any()) else None
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on, and apply the mask to weights and its state."""
@@ -259,18 +259,18 @@ def mask_weights(weights: Sequence[PrunableWeight]) -> None:
 
 
 @torch.no_grad()
-def restore_held(weights: Sequence[PrunableWeight]) -> None:
-    """Put held weights back to what they were: momentum and weight decay have moved them."""
-    holding = [w for w in weights if isinstance(w, MaskedWeight) and w.held is not None]
+def restore_frozen(weights: Sequence[PrunableWeight]) -> None:
+    """Put frozen weights back to what they were: momentum and weight decay have moved them."""
+    holding = [w for w in weights if isinstance(w, MaskedWeight) and w.frozen is not None]
     if holding:
         parameters: list[Tensor] = [weight.parameter for weight in holding]
         torch._foreach_mul_(parameters, [weight.multiplier for weight in holding])
-        torch._foreach_add_(parameters, [w.held for w in holding if w.held is not None])
+        torch._foreach_add_(parameters, [w.frozen for w in holding if w.frozen is not None])
 
 
 def _masked(weights: Sequence[PrunableWeight]) -> list[MaskedWeight]:
     return [
         w
         for w in weights
-        if isinstance(w, MaskedWeight) and (w.active < w.size or w.held is not None)
+        if isinstance(w, MaskedWeight) and (w.active < w.size or w.frozen is not None)
     ]

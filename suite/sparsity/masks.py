@@ -15,7 +15,7 @@ LARGE, SAMPLE = 2**16, 2**13
 """From LARGE scores on, a sample of about SAMPLE tells first which are worth ranking."""
 
 
-class Unrankable(ValueError):
+class NonFiniteScores(ValueError):
     """There is a NaN among the scores."""
 
 
@@ -54,9 +54,9 @@ def _highest(scores: Any, k: int) -> tuple[Any, int]:
     return scores, k
 
 
-def _level(sample: Any, share: float) -> Any | None:
-    """Return a level with about twice the `share` of all scores above it; None: too many."""
-    rank = int(share * len(sample)) * 2 + 8
+def _level(sample: Any, fraction: float) -> Any | None:
+    """Return a level with about twice the `fraction` of all scores above it; None: too many."""
+    rank = int(fraction * len(sample)) * 2 + 8
     if 4 * rank >= len(sample):
         return None
     return np.partition(sample, len(sample) - rank)[len(sample) - rank]
@@ -126,7 +126,7 @@ def keep_top(
         boolean [..., n] with exactly `keep` True along the last dimension.
 
     Raises:
-        Unrankable: a NaN among the scores.
+        NonFiniteScores: a NaN among the scores.
         ValueError: an impossible `keep`.
     """
     n = scores.shape[-1]
@@ -134,7 +134,7 @@ def keep_top(
         raise ValueError(f"keep={keep} of {n} scores")
     native, chosen = _native(scores), None if among is None else _native(among)
     if n and bool((top := native.max()) != top):  # a maximum shows a NaN
-        raise Unrankable("scores hold NaN, which cannot be ranked")
+        raise NonFiniteScores("scores hold NaN, which cannot be ranked")
     if keep == 0 or (keep == n and among is None):
         return torch.full_like(scores, keep == n, dtype=torch.bool)
     if isinstance(native, np.ndarray):

@@ -7,13 +7,13 @@ import torch
 
 from suite.core.errors import TrialFailed
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import Unrankable
+from suite.sparsity.masks import NonFiniteScores
 
 ADVICE = "lower the learning rate, or clip the gradient (recipe clip_norm)"
 
 
 @contextlib.contextmanager
-def told_by_layer(layers: Sequence[PrunableWeight], step: int) -> Iterator[None]:
+def name_nonfinite_layer(layers: Sequence[PrunableWeight], step: int) -> Iterator[None]:
     """Say of scores that cannot be ranked which layer they come from; it looks only then.
 
     Raises:
@@ -21,7 +21,7 @@ def told_by_layer(layers: Sequence[PrunableWeight], step: int) -> Iterator[None]
     """
     try:
         yield
-    except Unrankable as error:
+    except NonFiniteScores as error:
         raise TrialFailed(f"{_where(layers)} at step {step}: {ADVICE}") from error
 
 

@@ -37,7 +37,7 @@ class Pattern:
 
     @property
     def sparsity(self) -> float:
-        """Share of zeros of a layer under this pattern."""
+        """Fraction of zeros of a layer under this pattern."""
         return 1 - self.n / self.m
 
     def zeros(self, name: str, shape: Sequence[int]) -> int:

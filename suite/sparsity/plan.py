@@ -16,7 +16,7 @@ class Plan:
 
     Attributes:
         steps: optimizer steps of one round of training.
-        sparsity: target share of zeros among the prunable weights, in [0, 1).
+        sparsity: target fraction of zeros among the prunable weights, in [0, 1).
         seed: the trial's seed, from which the method derives its own random streams.
         steps_per_epoch: optimizer steps of one pass over the training data; 0 if not known.
         validates: whether `after_validation` will be called.

@@ -13,25 +13,27 @@ from suite.sparsity.sparsifier import Sparsifier
 
 
 @dataclass
-class Position:
+class TrainingProgress:
     """Where in its rounds a training is.
 
     Attributes:
         round: the round in progress, from 0.
         step: the last step done of it; 0 before the first.
-        kept: weights and buffers at the rewind step, once it has passed; empty where none is.
+        rewind_weights: weights and buffers at the rewind step, once it has passed; empty where none is.
     """
 
     round: int = 0
     step: int = 0
-    kept: dict[str, Tensor] = field(default_factory=dict)
+    rewind_weights: dict[str, Tensor] = field(default_factory=dict)
 
-    def reached(self, step: int, sparsifier: Sparsifier, model: nn.Module) -> None:
+    def advance_to(self, step: int, sparsifier: Sparsifier, model: nn.Module) -> None:
         """Note that `step` is done (0: that the first round begins); keep what is rewound to."""
         self.step = step
         due = sparsifier.rounds > 1 and self.round == 0 and step == sparsifier.rewind_step
-        if due and not self.kept:
-            self.kept = {name: value.clone() for name, value in model.state_dict().items()}
+        if due and not self.rewind_weights:
+            self.rewind_weights = {
+                name: value.clone() for name, value in model.state_dict().items()
+            }
 
     def next_round(
         self,
@@ -45,9 +47,9 @@ class Position:
         initial weights, for a control that does not rewind.
         """
         sparsifier.end_round(self.round)
-        model.load_state_dict(self.kept)
+        model.load_state_dict(self.rewind_weights)
         self.round += 1
         self.step = sparsifier.rewind_step
-        if sparsifier.fresh_weights(self.round):
+        if sparsifier.reinitializes(self.round):
             assert redraw is not None
             model.load_state_dict(redraw())

@@ -18,7 +18,7 @@ from suite.sparsity.layers import (
     unwrap,
 )
 from suite.sparsity.masks import count_true, random_mask
-from suite.sparsity.nonfinite import told_by_layer
+from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Charge, Plan, Report
 from suite.sparsity.pruning import prune_layers, prune_together
@@ -72,7 +72,7 @@ class Sparsifier(Targets):
         """
         return 1.0
 
-    def fresh_weights(self, number: int) -> bool:
+    def reinitializes(self, number: int) -> bool:
         """Return whether round `number` (from 1) starts from newly drawn weights, not rewound."""
         return False
 
@@ -103,12 +103,12 @@ class Sparsifier(Targets):
     def end_round(self, number: int) -> None:
         """Choose the masks of the next round; the model holds the weights trained in this one."""
 
-    def extra_state(self) -> dict[str, Any]:
+    def method_state(self) -> dict[str, Any]:
         """Return what a method keeps beside its masks: tensors, numbers, texts, dicts of them."""
         return {}
 
-    def load_extra_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `extra_state` gave."""
+    def load_method_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `method_state` gave."""
 
     # ------------------------------------------------------------------ what a training loop calls
 
@@ -133,10 +133,10 @@ class Sparsifier(Targets):
         self.layers = self.execution.wrap(model, optimizer, found)
         self._masks_weights = not keeps_zeros(optimizer)
         self.target_total()  # raises where the target cannot be met
-        with told_by_layer(self.layers, 0):
+        with name_nonfinite_layer(self.layers, 0):
             self.start()
-        self.execution.settle(self._is_finished)
-        self.execution.hold()
+        self.execution.switch_storage(self._is_finished)
+        self.execution.claim_layers()
 
     def restart(self, optimizer: torch.optim.Optimizer) -> None:
         """Go on with weights that were replaced from outside and a new optimizer."""
@@ -149,7 +149,7 @@ class Sparsifier(Targets):
 
         Without this call they keep what dense gradients are made of at every step.
         """
-        self.execution.expect(self.wants_dense_gradient(step))
+        self.execution.prepare_backward(self.wants_dense_gradient(step))
 
     @torch.no_grad()
     def after_backward(self, step: int) -> bool:
@@ -165,9 +165,9 @@ class Sparsifier(Targets):
         self.execution.check_loaded()
         self.observe(step)
         if self.is_update(step):
-            with told_by_layer(self.layers, step):
+            with name_nonfinite_layer(self.layers, step):
                 self.update(step)
-            self.execution.settle(self._is_finished)
+            self.execution.switch_storage(self._is_finished)
         self.execution.mask_gradients()
         return self.replaces_step(step)
 
@@ -175,7 +175,7 @@ class Sparsifier(Targets):
         """Put back what the optimizer may not change: held weights, zeros under untested ones."""
         if self._masks_weights:
             mask_weights(self.layers)
-        self.execution.restore_held()
+        self.execution.restore_frozen()
 
     def notes(self) -> list[str]:
         """Return what a reader of the result should know of how this training was planned."""
@@ -194,7 +194,7 @@ class Sparsifier(Targets):
         """
         masks = {layer.name: layer.mask for layer in self.layers}
         state = {"configuration": self._configuration(), "masks": masks} | self.execution.state()
-        return state | {"extra": self.extra_state()}
+        return state | {"extra": self.method_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back a `state_dict`; call it after `attach`, on the same architecture.
@@ -213,7 +213,7 @@ class Sparsifier(Targets):
         if set(masks) != {layer.name for layer in self.layers}:
             raise InvalidInput("the saved masks belong to a model with other layers")
         self.execution.load(masks, state.get("sparse", {}))
-        self.load_extra_state(state["extra"])
+        self.load_method_state(state["extra"])
 
     def _configuration(self) -> dict[str, Any]:
         plan = {"sparsity": self.plan.sparsity, "steps": self.plan.steps, "seed": self.plan.seed}
@@ -263,31 +263,31 @@ class Sparsifier(Targets):
             else:
                 self.set_mask(layer, random_mask(layer.shape, active, generator))
 
-    def prune_smallest(self, share: float, step: int) -> None:
-        """Prune the smallest |w| until `share` (0 to 1) of the target number of zeros is reached.
+    def prune_smallest(self, fraction: float, step: int) -> None:
+        """Prune the smallest |w| until `fraction` (0 to 1) of the target number of zeros is reached.
 
         Per layer, or over the whole network for a global distribution. Masks are monotone: a
         pruned weight is 0 and stays pruned, whatever the ties.
         """
         scores = {layer.name: layer.values.abs() for layer in self.layers}
         active = {layer.name: layer.mask for layer in self.layers}
-        masks = self.pruned(active, scores, share)
+        masks = self.pruned(active, scores, fraction)
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name], step)
 
     def pruned(
-        self, active: Mapping[str, Tensor], scores: Mapping[str, Tensor], share: float
+        self, active: Mapping[str, Tensor], scores: Mapping[str, Tensor], fraction: float
     ) -> dict[str, Tensor]:
         """Return what is left of `active` when the lowest `scores` are pruned.
 
-        `share` (0 to 1) of the target number of zeros is reached exactly, per layer or over the
+        `fraction` (0 to 1) of the target number of zeros is reached exactly, per layer or over the
         whole network. Masks and scores by layer name, of the weights' shapes.
         """
         if not self.is_global:
-            zeros = {name: int(share * count) for name, count in self.target_zeros().items()}
+            zeros = {name: int(fraction * count) for name, count in self.target_zeros().items()}
             return prune_layers(active, scores, zeros, self.pattern)
         names = [layer.name for layer in self.candidates]
-        return prune_together(active, scores, int(share * self.target_total()), names)
+        return prune_together(active, scores, int(fraction * self.target_total()), names)
 
     @property
     def examples(self) -> Examples:
@@ -318,6 +318,6 @@ class Sparsifier(Targets):
         seed = derive_seed(self.plan.seed, layer.name, purpose, step)
         return torch.Generator(layer.device).manual_seed(seed)
 
-    def step_at(self, share: float) -> int:
-        """Return the step at a share of training, rounded down."""
-        return math.floor(share * self.plan.steps + 1e-9)
+    def step_at(self, fraction: float) -> int:
+        """Return the step at a fraction of training, rounded down."""
+        return math.floor(fraction * self.plan.steps + 1e-9)

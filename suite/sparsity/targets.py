@@ -6,7 +6,7 @@ from suite.sparsity.distribution import custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.layers import PrunableWeight, match_layers
 from suite.sparsity.pattern import Pattern
 from suite.sparsity.plan import Plan
-from suite.sparsity.zeros import not_zero
+from suite.sparsity.zeros import nonzero_outside_mask
 
 
 class Targets:
@@ -43,8 +43,8 @@ class Targets:
         distribution = getattr(self.options, "distribution", "erk")
         if distribution == "custom":
             final = custom_zeros(shapes, self.plan.sparsity, self.options.layer_sparsity)
-            share = sparsity / self.plan.sparsity if self.plan.sparsity else 1.0
-            return {name: int(share * count) for name, count in final.items()}
+            fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 1.0
+            return {name: int(fraction * count) for name, count in final.items()}
         zeros = layer_zeros(
             shapes,
             sparsity,
@@ -66,9 +66,9 @@ class Targets:
         shapes = {layer.name: layer.shape for layer in self.layers}
         return global_zeros(shapes, self.plan.sparsity, dense=self._dense_names())
 
-    def missed_target(self) -> str:
+    def sparsity_errors(self) -> str:
         """Return in words where a mask's count is off, or a weight outside it not 0; or nothing."""
-        return "; ".join(self._miscounted() + not_zero(self.layers))
+        return "; ".join(self._miscounted() + nonzero_outside_mask(self.layers))
 
     def _miscounted(self) -> list[str]:
         zeros = {layer.name: layer.size - layer.active for layer in self.layers}

@@ -21,7 +21,7 @@ def count_zeros(layer: PrunableWeight) -> int:
 
 
 @torch.no_grad()
-def not_zero(layers: Sequence[PrunableWeight]) -> list[str]:
+def nonzero_outside_mask(layers: Sequence[PrunableWeight]) -> list[str]:
     """Return in words which layers hold weights outside their masks that are not 0."""
     words = []
     for layer in layers:

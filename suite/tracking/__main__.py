@@ -9,7 +9,7 @@ import sys
 
 from suite.core.redact import redact
 from suite.results.store import Store
-from suite.tracking.wandb import Mode, Settings, publish
+from suite.tracking.wandb import Mode, WandbConfig, publish
 
 
 def main(location: str, given: str) -> None:
@@ -17,7 +17,7 @@ def main(location: str, given: str) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what wandb prints is for nobody
     content = json.loads(given)
-    settings = Settings(**content | {"mode": Mode(content["mode"])})
+    settings = WandbConfig(**content | {"mode": Mode(content["mode"])})
     store = Store(location)
     for line in sys.stdin:
         key = line.strip()

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO
 
 from suite.results.store import Store
-from suite.tracking.wandb import Mode, Settings
+from suite.tracking.wandb import Mode, WandbConfig
 
 PATIENCE = 120.0
 """Seconds that a finished study waits at most for what is still being published."""
@@ -27,7 +27,7 @@ class Published:
     where: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
-    def lines(self, settings: Settings) -> list[str]:
+    def lines(self, settings: WandbConfig) -> list[str]:
         """Return what to say about it; nothing where nothing was to be published."""
         said = []
         if self.where:
@@ -50,7 +50,7 @@ class Tracker:
     most.
     """
 
-    def __init__(self, store: Store, settings: Settings, patience: float = PATIENCE) -> None:
+    def __init__(self, store: Store, settings: WandbConfig, patience: float = PATIENCE) -> None:
         self.settings = settings
         self.published = Published()
         self.patience = patience

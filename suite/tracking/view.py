@@ -36,8 +36,8 @@ class View:
     @property
     def digest(self) -> str:
         """What changes when the trial's record does."""
-        seal = self.record.seal
-        return seal.digest if seal is not None else self.record.model_dump_json()
+        integrity = self.record.integrity
+        return integrity.digest if integrity is not None else self.record.model_dump_json()
 
     @property
     def name(self) -> str:

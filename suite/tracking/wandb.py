@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.core.errors import InvalidInput
-from suite.results.storage_backend import Place
+from suite.results.storage_backend import StorageBackend
 from suite.results.store import Store
 from suite.tracking.view import ARTIFACT_FILES, View, view
 
@@ -44,7 +44,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Settings:
+class WandbConfig:
     """How runs are published.
 
     Attributes:
@@ -71,12 +71,12 @@ class Settings:
                 )
 
     @classmethod
-    def for_store(cls, store: Store, **given: Any) -> "Settings":
+    def for_store(cls, store: Store, **given: Any) -> "WandbConfig":
         """Return settings whose files lie with the store, or here if it is under a URL."""
         return cls(**{"folder": str(store.root.absolute()) if store.local else "."} | given)
 
 
-def publish(store: Store, key: str, settings: Settings) -> str:
+def publish(store: Store, key: str, settings: WandbConfig) -> str:
     """Make a trial's run; return where it is. What is published already is left as it is.
 
     A run is written whole from the finished trial. So one that was interrupted and resumed has one
@@ -89,15 +89,15 @@ def publish(store: Store, key: str, settings: Settings) -> str:
     found = view(store, key)
     if found is None:
         raise InvalidInput(f"trial {key} has no record in {store.location}")
-    if (where := published(store.place, found, settings)) is not None:
+    if (where := published(store.backend, found, settings)) is not None:
         return where
     where = _write(store, found, settings)
     mark = {"digest": found.digest, "where": where, "artifacts": settings.artifacts}
-    store.place.save_shared(_mark(key, settings), json.dumps(mark).encode())
+    store.backend.save_shared(_mark(key, settings), json.dumps(mark).encode())
     return where
 
 
-def published(place: Place, found: View, settings: Settings) -> str | None:
+def published(place: StorageBackend, found: View, settings: WandbConfig) -> str | None:
     """Return where a run of this very record is; None if it has not been published."""
     try:
         mark = json.loads(place.load_shared(_mark(found.record.key, settings)))
@@ -109,7 +109,7 @@ def published(place: Place, found: View, settings: Settings) -> str | None:
     return where if same and enough and there else None
 
 
-def _mark(key: str, settings: Settings) -> str:
+def _mark(key: str, settings: WandbConfig) -> str:
     where = "offline"
     if settings.mode is Mode.ONLINE:
         where = re.sub(r"[^A-Za-z0-9.-]+", "_", os.environ.get("WANDB_BASE_URL") or SERVER)
@@ -135,7 +135,7 @@ def _settles(folder: Path) -> bool:
     return sizes[-1] > 0
 
 
-def publish_tables(tables: Mapping[str, "pl.DataFrame"], settings: Settings) -> str:
+def publish_tables(tables: Mapping[str, "pl.DataFrame"], settings: WandbConfig) -> str:
     """Make a run that holds a leaderboard's tables, by name; return where it is.
 
     Equal tables are one run: their digest is its id.
@@ -162,7 +162,7 @@ def publish_tables(tables: Mapping[str, "pl.DataFrame"], settings: Settings) -> 
     )
 
 
-def _write(store: Store, found: View, settings: Settings) -> str:
+def _write(store: Store, found: View, settings: WandbConfig) -> str:
     def log(wandb: Any, run: Any) -> None:
         _log(wandb, run, found)
         if settings.artifacts:
@@ -182,7 +182,7 @@ def _write(store: Store, found: View, settings: Settings) -> str:
 
 
 def _in_run(
-    settings: Settings, log: Callable[[Any, Any], None], exit_code: int = 0, **about: Any
+    settings: WandbConfig, log: Callable[[Any, Any], None], exit_code: int = 0, **about: Any
 ) -> str:
     """Make a run about something, let `log` fill it, and return where it is."""
     folder = Path(settings.folder).resolve()  # wandb keeps its own notion of where it started
@@ -222,7 +222,7 @@ def _in_run(
 def _quiet(wandb: Any) -> Any:
     """Return settings under which wandb prints nothing and looks at nothing of this machine."""
     logging.getLogger("wandb").setLevel(logging.CRITICAL)
-    return wandb.Settings(
+    return wandb.WandbConfig(
         silent=True,
         console="off",
         program="resonance",

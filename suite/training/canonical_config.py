@@ -10,10 +10,10 @@ from suite.training.trial import make_sparsifier
 
 
 @runtime_checkable
-class SaysWhatActs(Protocol):
+class HasEffectiveOptions(Protocol):
     """A method that says what its options come to in a training."""
 
-    def in_effect(self) -> Mapping[str, object]:
+    def effective_options(self) -> Mapping[str, object]:
         """Return option → what it comes to; two values that do the same come to the same."""
 
 
@@ -30,6 +30,8 @@ def effect(trial: Trial, sparsifier: Sparsifier | None = None) -> str:
     """
     settings = trial.resolved()
     sparsifier = sparsifier or make_sparsifier(trial)
-    if isinstance(sparsifier, SaysWhatActs):
-        settings["hyperparameters"] = settings["hyperparameters"] | dict(sparsifier.in_effect())
+    if isinstance(sparsifier, HasEffectiveOptions):
+        settings["hyperparameters"] = settings["hyperparameters"] | dict(
+            sparsifier.effective_options()
+        )
     return to_json(settings).decode()

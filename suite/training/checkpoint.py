@@ -18,10 +18,10 @@ import torch
 
 from suite.core.errors import Interrupted
 from suite.experiments.trial_config import Trial
-from suite.sparsity.rounds import Position
+from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint_interval import Interval
 from suite.training.curves import Curves
-from suite.training.keeper import Keeper
+from suite.training.keeper import CheckpointStore
 from suite.training.loop import Training
 from suite.training.serialization import pack, unpack
 from tasks.build import own_files
@@ -29,7 +29,7 @@ from tasks.build import own_files
 FORMAT = "1"
 
 
-class Saver:
+class Checkpointer:
     """Takes a trial's checkpoints while it trains, and brings it back to the last one.
 
     Attributes:
@@ -41,7 +41,7 @@ class Saver:
     def __init__(
         self,
         trial: Trial,
-        keeper: Keeper,
+        keeper: CheckpointStore,
         every: Interval | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -54,7 +54,7 @@ class Saver:
         self._about = {"format": FORMAT, "trial": trial.key, "code": code_digest(trial)}
         self._began = self._last = time.monotonic()
 
-    def resume(self, training: Training) -> Position:
+    def resume(self, training: Training) -> TrainingProgress:
         """Bring fresh training objects to where the last checkpoint was taken, if there is one.
 
         A checkpoint that is damaged, or was taken by other code, is left alone: training starts
@@ -62,20 +62,20 @@ class Saver:
         """
         content = self.keeper.read()
         if content is None:
-            return Position()
+            return TrainingProgress()
         try:
             state, about = unpack(content)
         except ValueError as error:
             self.note = str(error)
-            return Position()
+            return TrainingProgress()
         if about != self._about:
             self.note = "the checkpoint was taken by other code or for another trial"
-            return Position()
+            return TrainingProgress()
         self.started = datetime.datetime.fromisoformat(state["started"])
         self.elapsed = state["elapsed"]
         return restore(training, state)
 
-    def after_step(self, training: Training, position: Position) -> None:
+    def after_step(self, training: Training, position: TrainingProgress) -> None:
         """Take a checkpoint if one is due.
 
         Raises:
@@ -93,7 +93,7 @@ class Saver:
         if stopping:
             raise Interrupted(f"stopped at step {position.step}; a checkpoint is kept")
 
-    def save(self, training: Training, position: Position) -> None:
+    def save(self, training: Training, position: TrainingProgress) -> None:
         """Take a checkpoint now."""
         state = capture(training, position)
         state["started"] = self.started.isoformat()
@@ -101,13 +101,13 @@ class Saver:
         self.keeper.write(pack(state, self._about))
 
 
-def capture(training: Training, position: Position) -> dict[str, Any]:
+def capture(training: Training, position: TrainingProgress) -> dict[str, Any]:
     """Return everything that evolves while a trial trains."""
     t = training
     return {
         "round": position.round,
         "step": position.step,
-        "kept": position.kept,
+        "kept": position.rewind_weights,
         "model": dict(t.model.state_dict()),
         "optimizer": t.optimizer.state_dict(),
         "sparsifier": t.sparsifier.state_dict(),
@@ -119,7 +119,7 @@ def capture(training: Training, position: Position) -> dict[str, Any]:
     }
 
 
-def restore(training: Training, state: dict[str, Any]) -> Position:
+def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     """Put fresh training objects where `capture` found others; return how far they have come."""
     t = training
     t.model.load_state_dict(state["model"])
@@ -130,7 +130,7 @@ def restore(training: Training, state: dict[str, Any]) -> Position:
     t.ledger.total = state["flops"]
     # Last: attaching and loading a method report the masks they set as if just decided.
     t.curves.rows[:] = _rows(state["curves"])
-    position = Position(state["round"], state["step"], state["kept"])
+    position = TrainingProgress(state["round"], state["step"], state["kept"])
     rewinds, steps = position.round, t.steps
     t.progress(rewinds * (steps - t.sparsifier.rewind_step) + position.step)
     torch.set_rng_state(state["random"]["cpu"])

@@ -36,7 +36,7 @@ class Curves:
         return next(row[-1] for row in reversed(self.rows) if row[2:5] == (series, "", 0))
 
     def churn(self, sizes: Mapping[str, int]) -> float | None:
-        """Return the mean over updates of dropped weights as a share of those active before.
+        """Return the mean over updates of dropped weights as a fraction of those active before.
 
         `sizes` are the layers' numbers of weights. The first masks are no update. None where
         connectivity was never updated.

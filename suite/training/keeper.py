@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Keeper(Protocol):
+class CheckpointStore(Protocol):
     """Where one trial's checkpoint is kept: the latest replaces the one before, or fails whole."""
 
     def read(self) -> bytes | None:

@@ -93,10 +93,10 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     t = training
     t.model.train()
     step = start
-    feed = t.data.train.feed(t.recipe, t.seed)
+    source = t.data.train.batch_source(t.recipe, t.seed)
     while step < t.steps:
         epoch, begin = divmod(step, t.steps_per_epoch)
-        batches = feed.epoch(epoch)
+        batches = source.epoch(epoch)
         first = begin - len(t.losses)
         losses = torch.zeros(t.steps_per_epoch, device=t.device)
         losses[first:begin] = t.losses.to(t.device)
@@ -123,7 +123,7 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     seed_step(t.processes.seed(t.seed) if t.processes else t.seed, step, t.device)
     t.optimizer.zero_grad(set_to_none=True)
     t.sparsifier.before_step(step)
-    x, y = t.processes.share(batch) if t.processes else batch
+    x, y = t.processes.shard(batch) if t.processes else batch
     with torch.autocast(t.device.type, torch.bfloat16, enabled=t.precision == "bfloat16"):
         loss = training_loss(t.recipe)((t.network or t.model)(x), y)
     seen = t.processes.mean(loss) if t.processes else loss
@@ -190,7 +190,7 @@ def _end_of_epoch(t: Training, step: int, losses: Tensor, began: float, taken: i
     t.epoch_seconds.append((time.perf_counter() - began) / taken)
     t.curves.add(step, "train_loss", mean_loss)
     if t.processes:
-        t.processes.align(t.model)
+        t.processes.broadcast_buffers(t.model)
     if len(t.data.validation):
         scores = evaluate(t.model, t.data.validation)
         t.curves.add(step, "validation_accuracy", scores.accuracy)

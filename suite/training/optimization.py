@@ -53,7 +53,7 @@ def learning_rate(recipe: Mapping[str, Any], steps: int) -> LearningRate:
         schedule=recipe["schedule"],
         warmup=math.floor(recipe["warmup"] * steps),
         steps=steps,
-        final=recipe["final_rate"],
+        final=recipe["min_lr_ratio"],
         factor=recipe["decay_factor"],
         drops=tuple(round(share * steps) for share in shares(recipe["milestones"])),
     )
@@ -63,7 +63,7 @@ def make_optimizer(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.O
     """Return the recipe's optimizer over all of the model's parameters."""
     rate, decay = recipe["learning_rate"], recipe["weight_decay"]
     parameters: list[Any] = list(model.parameters())
-    if recipe["decay_what"] == "matrices":
+    if recipe["weight_decay_scope"] == "matrices":
         # Biases, norms and other vectors are not pulled to zero (as in nanoGPT, for instance).
         vectors = [parameter for parameter in parameters if parameter.ndim < 2]
         matrices = [parameter for parameter in parameters if parameter.ndim >= 2]

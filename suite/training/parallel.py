@@ -1,4 +1,4 @@
-"""Several processes that train one model together: each takes a share of every batch.
+"""Several processes that train one model together: each takes a fraction of every batch.
 
 Gradients are averaged over the processes before the method sees them, and what a method draws at
 random is a function of seed and layer, so all processes decide the same masks by themselves.
@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.core.seeds import derive_seed
-from suite.training.keeper import Keeper
+from suite.training.keeper import CheckpointStore
 from tasks.batches import Batch
 
 
@@ -38,7 +38,7 @@ class Processes:
         ids = [torch.cuda.current_device()] if self._device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids)
 
-    def share(self, batch: Batch) -> Batch:
+    def shard(self, batch: Batch) -> Batch:
         """Return this process's part of a batch."""
         x, y = (part.chunk(self.size)[self.rank] for part in batch)
         return x, y
@@ -58,12 +58,12 @@ class Processes:
         """Return whether some process was asked to stop; all hear of it after the same step."""
         return self._stopping
 
-    def align(self, model: nn.Module) -> None:
+    def broadcast_buffers(self, model: nn.Module) -> None:
         """Give every process the first one's buffers (running averages of norms)."""
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
-    def same(self, model: nn.Module) -> None:
+    def assert_synchronized(self, model: nn.Module) -> None:
         """Compare the models of all processes, bit by bit.
 
         Raises:
@@ -81,15 +81,15 @@ class Processes:
                 "decisions are not a function of gradients, seed and step"
             )
 
-    def keeper(self, keeper: Keeper) -> "SharedKeeper":
+    def keeper(self, keeper: CheckpointStore) -> "SharedCheckpointStore":
         """Return where checkpoints are kept: the first process reads and writes for all."""
-        return SharedKeeper(self, keeper, self._device)
+        return SharedCheckpointStore(self, keeper, self._device)
 
 
-class SharedKeeper:
+class SharedCheckpointStore:
     """A keeper whose content all processes see, also where they do not share a disk."""
 
-    def __init__(self, processes: Processes, keeper: Keeper, device: torch.device) -> None:
+    def __init__(self, processes: Processes, keeper: CheckpointStore, device: torch.device) -> None:
         self._processes, self._keeper, self._device = processes, keeper, device
 
     def read(self) -> bytes | None:
@@ -115,7 +115,7 @@ _current: Processes | None = None
 
 
 @contextlib.contextmanager
-def joined(device: torch.device, asked: Callable[[], bool]) -> Iterator[Processes]:
+def process_group(device: torch.device, asked: Callable[[], bool]) -> Iterator[Processes]:
     """Join the processes that torchrun has started, for as long as the block lasts."""
     global _current
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import torch
 
-from suite.sparsity.rounds import Position
+from suite.sparsity.rounds import TrainingProgress
 from suite.training.loop import Training, train
 
 
 def train_rounds(
     training: Training,
     make_optimizer: Callable[[], torch.optim.Optimizer],
-    position: Position | None = None,
-    on_step: Callable[[Position], None] | None = None,
+    position: TrainingProgress | None = None,
+    on_step: Callable[[TrainingProgress], None] | None = None,
 ) -> None:
     """Run every round that the sparsifier asks for, from `position` on.
 
@@ -21,11 +21,11 @@ def train_rounds(
     continue from that step as they did in the first round. `on_step` hears of every step done.
     """
     sparsifier, model = training.sparsifier, training.model
-    at = position or Position()
-    at.reached(at.step, sparsifier, model)
+    at = position or TrainingProgress()
+    at.advance_to(at.step, sparsifier, model)
 
     def after(step: int) -> None:
-        at.reached(step, sparsifier, model)
+        at.advance_to(step, sparsifier, model)
         if on_step is not None:
             on_step(at)
 

@@ -6,15 +6,15 @@ from suite.core.discovery import load
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.training import trial as loop
-from suite.training.checkpoint import Saver
+from suite.training.checkpoint import Checkpointer
 from suite.training.trial import Outcome
 from tasks.pipeline import load_arrays
 
-Train = Callable[[Trial, Callable[[int], None], Saver | None], Outcome]
+Train = Callable[[Trial, Callable[[int], None], Checkpointer | None], Outcome]
 
 
 def trainer_of(trial: Trial) -> Train:
-    """Return what trains the trial: (trial, progress, saver) → outcome.
+    """Return what trains the trial: (trial, progress, checkpointer) → outcome.
 
     Raises:
         InvalidInput: the trainer's implementation cannot be imported.

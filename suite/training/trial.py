@@ -26,7 +26,7 @@ from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.execution import Execution
-from suite.training.checkpoint import Saver
+from suite.training.checkpoint import Checkpointer
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
 from suite.training.loop import Training, first_non_finite, training_loss
@@ -133,7 +133,7 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
         )
     data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
     width = sparsifier.width(lambda scale: _parameters(trial, scale))
-    model = build.place(make_model(trial, width), device, recipe)
+    model = build.to_device(make_model(trial, width), device, recipe)
     forward = _try_model(model, data, trial)
     whole = make_model(trial).to(device) if width != 1 else None
     training = Training(
@@ -168,42 +168,44 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
 def run_trial(
     trial: Trial,
     progress: Callable[[int], None] = lambda steps: None,
-    saver: Saver | None = None,
+    checkpointer: Checkpointer | None = None,
 ) -> Outcome:
     """Train, evaluate once on the final weights, and return the outcome; keeps no result.
 
-    `progress` is called with the number of steps done since its last call. With a `saver`,
+    `progress` is called with the number of steps done since its last call. With a `checkpointer`,
     training goes on from the last checkpoint and takes new ones.
 
     Raises:
         InvalidInput: something given cannot be used (found before training starts).
         TrialFailed: training broke down, or did not end at its exact sparsity.
-        Interrupted: the saver was told to stop, and has taken a checkpoint.
+        Interrupted: the checkpointer was told to stop, and has taken a checkpoint.
     """
     with reproducible(_device(trial), trial.threads):
-        return _run(trial, progress, saver)
+        return _run(trial, progress, checkpointer)
 
 
-def _run(trial: Trial, progress: Callable[[int], None], saver: Saver | None) -> Outcome:
+def _run(
+    trial: Trial, progress: Callable[[int], None], checkpointer: Checkpointer | None
+) -> Outcome:
     device = _device(trial)
     began, memory = time.perf_counter(), PeakMemory(device)
     started = datetime.datetime.now(datetime.UTC)
     training = prepare(trial, progress)
     sparsifier, model, data = training.sparsifier, training.model, training.data
-    if saver is None:
+    if checkpointer is None:
         train_rounds(training, lambda: make_optimizer(model, training.recipe))
     else:
-        position = saver.resume(training)
-        started, began = saver.started, began - saver.elapsed
+        position = checkpointer.resume(training)
+        started, began = checkpointer.started, began - checkpointer.elapsed
         train_rounds(
             training,
             lambda: make_optimizer(model, training.recipe),
             position,
-            functools.partial(saver.after_step, training),
+            functools.partial(checkpointer.after_step, training),
         )
     if training.processes:
-        training.processes.same(model)
-    if missed := sparsifier.missed_target():
+        training.processes.assert_synchronized(model)
+    if missed := sparsifier.sparsity_errors():
         raise TrialFailed(f"{trial.method} did not end at its sparsity: {missed}")
     stored = sparsifier.execution.describe()
     sparsifier.execution.densify()  # measured and kept as what it is to others: a plain model

@@ -46,7 +46,7 @@ def front(trials: Sequence[Tried], objectives: Sequence[str]) -> list[int]:
 def importance(
     space: Sequence[Dimension], trials: Sequence[Tried], seed: int = 0
 ) -> dict[str, float]:
-    """Return each dimension's share of the variance of the first objective (fANOVA), largest first.
+    """Return each dimension's fraction of the variance of the first objective (fANOVA), largest first.
 
     Where a dimension was not searched (a number, while ``auto`` was chosen) it counts as in the
     middle of its range, so that every trial has a place. Empty below 4 completed trials, or where

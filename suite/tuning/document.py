@@ -21,11 +21,11 @@ MAXIMISED = {"accuracy": True, "train_flops": False, "inference_flops": False}
 SEEDS_FROM = 1000
 """Tuning's seeds count from here, so that seeds 0, 1, … of reported results stay fresh."""
 
-MOST_TRIALS = 100_000
-MOST_SEEDS = 1000
+MAX_TRIALS = 100_000
+MAX_SEEDS = 1000
 
 
-class Settings(BaseModel):
+class TuningConfig(BaseModel):
     """What a tuning is asked: the same for every method that it names.
 
     Attributes:
@@ -45,7 +45,7 @@ class Settings(BaseModel):
     methods: tuple[str, ...] = Field(min_length=1)
     sparsities: tuple[float, ...] = Field(min_length=1)
     seeds: tuple[StrictInt, ...] = Field(min_length=1)
-    budget: StrictInt = Field(ge=1, le=MOST_TRIALS)
+    budget: StrictInt = Field(ge=1, le=MAX_TRIALS)
     sampler: Literal["tpe", "random", "qmc", "gp", "nsgaii"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
     objectives: tuple[str, ...] = Field(default=("accuracy",), min_length=1)
@@ -58,7 +58,7 @@ class Settings(BaseModel):
     final_seeds: tuple[StrictInt, ...] = tuple(range(5))
 
     @classmethod
-    def make(cls, **given: Any) -> "Settings":
+    def make(cls, **given: Any) -> "TuningConfig":
         """Return checked settings.
 
         Raises:
@@ -189,7 +189,7 @@ class Tuned(BaseModel):
         revision: of the method.
         winner: number of the best trial by the first objective; None where none was completed.
         front: numbers of the trials that no other is better than in every objective.
-        importance: share of each dimension in the variance of the first objective.
+        importance: fraction of each dimension in the variance of the first objective.
         final: None until this winner and the default have been run on fresh seeds.
         tested: all winners that were ever run on fresh seeds, those of smaller budgets too: their
             runs stay those of a tuner.
@@ -218,7 +218,7 @@ class Tuning(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     schema_version: StrictInt = SCHEMA_VERSION
-    settings: Settings
+    settings: TuningConfig
     versions: dict[str, str] = {}
     methods: dict[str, Tuned]
 

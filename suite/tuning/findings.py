@@ -12,10 +12,10 @@ from suite.tuning.choice import front, importance, winner
 from suite.tuning.document import (
     Dimension,
     Final,
-    Settings,
     Tried,
     Tuned,
     Tuning,
+    TuningConfig,
     load_tuning,
     refuse_other,
     save_tuning,
@@ -39,8 +39,8 @@ class Found(Protocol):
 
 
 def continued(
-    settings: Settings, spaces: Mapping[str, Sequence[Dimension]], store: Store
-) -> Settings:
+    settings: TuningConfig, spaces: Mapping[str, Sequence[Dimension]], store: Store
+) -> TuningConfig:
     """Return the settings under which the stored tuning of that name goes on, if there is one.
 
     Its budget stands where it is the larger one: its winner is chosen among all that was tried,
@@ -64,7 +64,7 @@ def continued(
 
 
 def _asked(
-    settings: Settings, methods: Mapping[str, tuple[int, Sequence[Dimension]]]
+    settings: TuningConfig, methods: Mapping[str, tuple[int, Sequence[Dimension]]]
 ) -> dict[str, Any]:
     said = settings.model_dump(mode="json", exclude=GROWS | {"name"})
     for name, (revision, space) in methods.items():
@@ -74,7 +74,7 @@ def _asked(
 
 
 def keep(
-    settings: Settings, searches: Sequence[Found], store: Store, final_seeds: Sequence[int]
+    settings: TuningConfig, searches: Sequence[Found], store: Store, final_seeds: Sequence[int]
 ) -> Tuning:
     """Save what was found, together with what is stored, and return it.
 
@@ -101,7 +101,7 @@ def keep(
 
 
 def _found(
-    settings: Settings, search: Found, stored: Tuned | None, final_seeds: Sequence[int]
+    settings: TuningConfig, search: Found, stored: Tuned | None, final_seeds: Sequence[int]
 ) -> Tuned:
     """Return what is known of a method by now."""
     known = {one.number: one for one in stored.trials} if stored else {}

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
-from suite.tuning.document import MAXIMISED, Dimension, Settings
+from suite.tuning.document import MAXIMISED, Dimension, TuningConfig
 from suite.tuning.space import Chosen, active
 
 BATCH = 4
@@ -60,7 +60,7 @@ class Proposal:
 
 def propose(
     space: Sequence[Dimension],
-    settings: Settings,
+    settings: TuningConfig,
     method: str,
     past: Sequence[Past],
     default: Chosen,
@@ -197,13 +197,13 @@ def _suggest(trial: Any, space: Sequence[Dimension]) -> Chosen:
     return chosen
 
 
-def directions(settings: Settings) -> list[str]:
+def directions(settings: TuningConfig) -> list[str]:
     """Return the direction of each objective, in Optuna's words."""
     return ["maximize" if MAXIMISED[name] else "minimize" for name in settings.objectives]
 
 
 def _study(
-    settings: Settings, space: Sequence[Dimension], past: Sequence[Past], sampler: Any
+    settings: TuningConfig, space: Sequence[Dimension], past: Sequence[Past], sampler: Any
 ) -> Any:
     """Return a study in memory that holds the past.
 

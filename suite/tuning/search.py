@@ -18,7 +18,7 @@ from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial, task_digest
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tuning.document import KIND, Dimension, Settings, Tried, Tuning
+from suite.tuning.document import KIND, Dimension, Tried, Tuning, TuningConfig
 from suite.tuning.findings import continued, keep
 from suite.tuning.ledger import TOLD, Ledger, lasting, open_storage, past
 from suite.tuning.sampling import BATCH, directions, is_hopeless, propose
@@ -64,7 +64,7 @@ def journal(store: Store, name: str) -> str:
 
 
 def tune(
-    settings: Settings,
+    settings: TuningConfig,
     store: Store,
     options: EngineOptions,
     storage: str | None = None,
@@ -96,7 +96,7 @@ def tune(
 
 
 def _searched(
-    settings: Settings, searches: Sequence["Search"], store: Store, options: EngineOptions
+    settings: TuningConfig, searches: Sequence["Search"], store: Store, options: EngineOptions
 ) -> Tuning:
     for search in searches:
         search.run()
@@ -116,7 +116,7 @@ class Search:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: TuningConfig,
         method: str,
         space: list[Dimension],
         store: Store,
@@ -321,7 +321,7 @@ def _run(
     trials: Sequence[Trial],
     store: Store,
     options: EngineOptions,
-    settings: Settings,
+    settings: TuningConfig,
     shown: str = "",
 ) -> None:
     """Run the trials that have no finished record, on the engine."""

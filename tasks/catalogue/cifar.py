@@ -107,7 +107,7 @@ VIT = {
     "optimizer": "adamw",
     "learning_rate": 1e-3,
     "weight_decay": 0.05,
-    "decay_what": "matrices",
+    "weight_decay_scope": "matrices",
     "warmup": 0.1,
     "label_smoothing": 0.1,
     **AUGMENTED,

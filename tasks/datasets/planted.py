@@ -58,8 +58,8 @@ def teacher(dataset: Dataset) -> list[Tensor]:
 def recovered(dataset: Dataset, masks: Mapping[str, Tensor]) -> dict[str, float]:
     """Return how much of the teacher's connectivity the masks have found.
 
-    `recovered_precision` is the share of the masks' connections that the teacher has,
-    `recovered_recall` the share of the teacher's that the masks have, over all layers;
+    `recovered_precision` is the fraction of the masks' connections that the teacher has,
+    `recovered_recall` the fraction of the teacher's that the masks have, over all layers;
     `recovered_chance` the precision of random masks of the same counts, the mean of
     `CHANCE_DRAWS`. Hidden units have no names, so they are first matched with the teacher's, for
     the largest overlap, layer by layer; random masks are matched as well. Empty where the masks

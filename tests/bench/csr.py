@@ -108,7 +108,7 @@ def run() -> bool:
 
 
 def memory() -> bool:
-    """Print what parameters, gradients, optimizer state and indices take, as a share of dense."""
+    """Print what parameters, gradients, optimizer state and indices take, as a fraction of dense."""
     met = []
     # RigL's dense gradients are made one layer at a time, in an update, and are not in this.
     dense, sparse = Trainer(WIDE, None), Trainer(WIDE, "rigl", 0.98)

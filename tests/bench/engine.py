@@ -5,7 +5,7 @@ import time
 
 from suite.execution.local import LocalEngine
 from suite.execution.runner import run
-from suite.execution.worker_handle import Settings
+from suite.execution.worker_handle import WorkerConfig
 from suite.results.store import Store
 from tests.helpers import trial
 
@@ -20,7 +20,7 @@ def overhead() -> bool:
         store = Store(folder)
         store.prepare()
         trials = [trial("static", seed=seed) for seed in range(TRIALS + WORKERS)]
-        engine = LocalEngine(Settings(folder, function="tests.execution.jobs:nothing"), WORKERS)
+        engine = LocalEngine(WorkerConfig(folder, function="tests.execution.jobs:nothing"), WORKERS)
         began = 0.0
         ended = 0
 

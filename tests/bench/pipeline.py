@@ -16,7 +16,7 @@ from suite.experiments.trial_config import Trial
 from suite.training import loop
 from suite.training.loop import Training, train
 from suite.training.trial import prepare
-from tasks.batches import MemoryFeed
+from tasks.batches import MemoryBatchSource
 from tests.bench.measure import ratios
 
 IMAGES, BATCH, WORKERS = 50_000, 128, 2
@@ -57,11 +57,13 @@ def run() -> bool:
     images = rng.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255).contiguous()
     recipe = Trial.make(task="cifar10/resnet_20", method="dense").resolved()["recipe"]
-    feed = MemoryFeed(x, torch.arange(IMAGES) % 10, {**recipe, "crop_fill": "reflect"}, seed=0)
+    source = MemoryBatchSource(
+        x, torch.arange(IMAGES) % 10, {**recipe, "crop_fill": "reflect"}, seed=0
+    )
     loader = torch.utils.data.DataLoader(
         Pictures(images), BATCH, shuffle=True, num_workers=WORKERS, drop_last=True
     )
-    batches, epoch = iter(loader), feed.epoch(0)
+    batches, epoch = iter(loader), source.epoch(0)
     for _ in range(4):
         next(batches)  # the workers have started
 
@@ -94,7 +96,7 @@ def share() -> bool:
     try:
         training = prepare(trial)
     except InvalidInput as error:
-        print(f"share of an epoch outside of training: left out: {error}")
+        print(f"fraction of an epoch outside of training: left out: {error}")
         return True
     inside = Clock()
     found = []

@@ -18,7 +18,7 @@ from tests.helpers import trial as short_trial
 TRIALS = 10_000
 BAR = 15.0
 METHODS = ("dense", "static", "magnitude", "rigl", "set", "snip", "granet", "resonance",
-           "resonance_coherent", "resonance_null")  # fmt: skip
+           "resonance_coherent", "resonance_shuffled")  # fmt: skip
 SPARSITIES = (0.8, 0.9, 0.95, 0.98)
 BUILD = """
 import sys, time

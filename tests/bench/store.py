@@ -29,7 +29,7 @@ def run() -> bool:
         store.prepare()
         _fill(store)
         met = [_report("store: 10,000 records, one by one", folder, "cold", BAR)]
-        compact(store.place)
+        compact(store.backend)
         met.append(_report("store: 10,000 records, compacted", folder, "warm", COMPACTED_BAR))
         _report("store: the same, with the import of polars", folder, "cold", None)
     return all(met)

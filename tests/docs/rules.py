@@ -69,7 +69,7 @@ SHORTENED = [
 """Options that are appended."""
 
 PRINTS = [
-    Rule(r"list methods", "resonance_null", "the project's own control"),
+    Rule(r"list methods", "resonance_shuffled", "the project's own control"),
     Rule(r"list tasks", "digits/mlp", "a task"),
     Rule(r"list tables", "rigl-imagenet-flops", "a table"),
     Rule(r"info rigl", "update_every", "a hyperparameter"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from suite.execution.ray import RayEngine
 from suite.execution.runner import run
-from suite.execution.worker_handle import Settings
+from suite.execution.worker_handle import WorkerConfig
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
@@ -35,7 +35,7 @@ def main(folder: Path, plugin: str) -> None:
             cluster.remove_node(second, allow_graceful=False)  # in the middle of its trial
             nodes.append(1)
 
-    settings = Settings(str(folder), "10steps", timeout=200.0)
+    settings = WorkerConfig(str(folder), "10steps", timeout=200.0)
     engine = RayEngine(settings, cluster.address, 1, 0, None, retries=2)
     most = engine.free()
     summary = run(trials(), store, engine, finished, retries=1)

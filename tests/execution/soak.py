@@ -31,7 +31,7 @@ methods:
   - {name: magnitude, set: {update_every: 20}}
   - {name: resonance, set: {window: 8, update_every: 5}}
   - {name: lottery_ticket, set: {rewind_step: 17}}
-  - {name: resonance_null, set: {window: 8, update_every: 5}}
+  - {name: resonance_shuffled, set: {window: 8, update_every: 5}}
 sparsities: [0.5]
 seeds: SEEDS
 recipe: {epochs: 4}

@@ -9,7 +9,7 @@ from suite.execution import local
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.local import LocalEngine, gpu_shares
 from suite.execution.runner import run
-from suite.execution.worker_handle import Settings
+from suite.execution.worker_handle import WorkerConfig
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import StoreUnusable
@@ -23,7 +23,7 @@ def study(trials, store, *, workers=2, retries=0, **settings) -> dict[str, Recor
         assert trial.key not in told
         told[trial.key] = record
 
-    engine = LocalEngine(Settings(str(store.location), **settings), workers)
+    engine = LocalEngine(WorkerConfig(str(store.location), **settings), workers)
     summary = run(trials, store, engine, finished, retries)
     assert len(told) == len(trials)
     assert summary.done == sum(record.status == "done" for record in told.values())
@@ -120,7 +120,7 @@ def test_a_store_that_cannot_be_written_stops_the_study(trial, store):
 def test_the_worker_sees_this_process_s_environment_and_its_own_gpu(trial, store, monkeypatch):
     monkeypatch.setenv("RESONANCE_TEST_WORD", "now")
     engine = LocalEngine(
-        Settings(store.location, function="tests.execution.jobs:environment"), 2, ["GPU-a", "3"]
+        WorkerConfig(store.location, function="tests.execution.jobs:environment"), 2, ["GPU-a", "3"]
     )
     notes: list[list[str]] = []
     run([trial("good"), trial("good", seed=1)], store, engine, lambda t, r: notes.append(r.notes))
@@ -134,11 +134,11 @@ def test_as_many_workers_as_the_cores_hold(threads, workers, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("share", "slots"),
+    ("share", "handles"),
     [(1, ["0", "1"]), (0.5, ["0", "1", "0", "1"]), (0.4, ["0", "1", "0", "1"])],
 )
-def test_slots_share_gpus_evenly(share, slots):
-    assert gpu_shares(["0", "1"], share) == slots
+def test_slots_share_gpus_evenly(share, handles):
+    assert gpu_shares(["0", "1"], share) == handles
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.5])
@@ -148,10 +148,10 @@ def test_a_share_that_is_none_is_refused(share):
 
 
 def test_no_worker_outlives_its_engine(trial, store):
-    engine = LocalEngine(Settings(store.location), 1)
+    engine = LocalEngine(WorkerConfig(store.location), 1)
     engine.submit(trial("hangs"))
-    (slot,) = engine.slots
-    process = slot._process
+    (handle,) = engine.handles
+    process = handle._process
     assert process is not None
     pid = process.pid
     assert pid is not None

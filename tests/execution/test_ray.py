@@ -11,7 +11,7 @@ import pytest
 from suite.core.errors import InvalidInput
 from suite.execution.local import LocalEngine
 from suite.execution.runner import run
-from suite.execution.worker_handle import Settings
+from suite.execution.worker_handle import WorkerConfig
 from suite.results.store import Store
 from tests.conftest import require
 from tests.execution.ray_study import trials
@@ -39,7 +39,7 @@ def test_all_trials_finish_on_a_cluster_that_loses_a_node(needs_ray, trial, stor
     assert told["failed"].keys() == {"raises", "segfaults"}
     assert "SIGSEGV" in told["failed"]["segfaults"]
     assert told["told"] == [1] * 8
-    engine = LocalEngine(Settings(store.location), 2)
+    engine = LocalEngine(WorkerConfig(store.location), 2)
     run(trials(), store, engine, lambda trial, record: None, retries=0)
     assert differences(store, Store(tmp_path / "ray")) == []
 
@@ -54,4 +54,4 @@ def test_without_ray_the_remedy_is_named(monkeypatch, store):
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InvalidInput, match=r"pip install 'resonance-bench\[ray\]'"):
-        RayEngine(Settings(store.location), None, 1, 0, None, 0)
+        RayEngine(WorkerConfig(store.location), None, 1, 0, None, 0)

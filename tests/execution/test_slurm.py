@@ -13,7 +13,7 @@ from suite.execution import slurm
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.runner import execute, run
 from suite.execution.slurm import SlurmEngine, parse_options
-from suite.execution.worker_handle import Settings
+from suite.execution.worker_handle import WorkerConfig
 from suite.results.store import Store
 from tests.conftest import require
 from tests.execution.soak import differences
@@ -28,7 +28,7 @@ def engine(store, tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "FOLDER", tmp_path / "jobs")
 
     def make(every="60s"):
-        settings = Settings(store.location, every)
+        settings = WorkerConfig(store.location, every)
         return SlurmEngine(settings, {"timeout_min": 5}, 1, 0, None, cluster="local")
 
     return make

@@ -2,7 +2,7 @@
 
 import json
 
-from suite.results.integrity import with_seal
+from suite.results.integrity import with_integrity
 from suite.results.store import Store
 from tests.sample_records import done, make_trial
 
@@ -26,7 +26,9 @@ def test_hostile_names_neither_run_nor_leave_the_folder_of_the_site(resonance, p
     hostile(store)
     damaged = store.folder("f" * 16)
     damaged.mkdir()
-    content = with_seal(json.loads(done(make_trial()).to_json()) | {"notes": ["x" * 10**7]}, {})
+    content = with_integrity(
+        json.loads(done(make_trial()).to_json()) | {"notes": ["x" * 10**7]}, {}
+    )
     (damaged / "record.json").write_text(json.dumps(content))
     before = {path.name for path in place.iterdir()}
     result = resonance("leaderboard build")

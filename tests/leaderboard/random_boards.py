@@ -7,7 +7,7 @@ from leaderboard.tables import Board, Cell, Entry, Run
 
 METHODS = ("dense", "small_dense", "granet", "grasp", "lottery_ticket", "magnitude",
            "magnitude_one_shot", "rigl", "set", "snfs", "snip", "static", "synflow", "resonance",
-           "resonance_null", "resonance_coherent", "resonance_weighted")  # fmt: skip
+           "resonance_shuffled", "resonance_coherent", "resonance_weighted")  # fmt: skip
 TASKS = ("digits/mlp", "mnist/lenet_5", "cifar10/resnet_20", "fashion_mnist/lenet_300_100", "a/b")
 
 

@@ -4,9 +4,9 @@ import gzip
 import json
 from pathlib import Path
 
-from leaderboard.checks import Finding, check
+from leaderboard.checks import SubmissionIssue, check
 from leaderboard.submission import Bundle, Header
-from suite.results.integrity import with_seal
+from suite.results.integrity import with_integrity
 from suite.results.record import Record
 from tests.sample_records import done, make_trial
 
@@ -15,7 +15,7 @@ HEADER = Header.make(name="A group", note="ours", link="https://example.org/x")
 
 def content(record: Record, **changes: object) -> dict[str, object]:
     """Return what a record says, changed and sealed anew, as a forger would."""
-    return with_seal(json.loads(record.to_json()) | changes, {})
+    return with_integrity(json.loads(record.to_json()) | changes, {})
 
 
 def sample(method: str = "static", seed: int = 0, **given: object) -> Record:
@@ -36,7 +36,9 @@ def packed(path: Path, *lines: object, header: object = None) -> Path:
     return path
 
 
-def findings(*records: Record, problems: tuple[str, ...] = (), steps: int = 10) -> list[Finding]:
+def findings(
+    *records: Record, problems: tuple[str, ...] = (), steps: int = 10
+) -> list[SubmissionIssue]:
     return check(Bundle(HEADER, list(records), []), lambda record: (steps, list(problems)))
 
 

@@ -179,7 +179,7 @@ def test_the_latest_selection_stays_whatever_is_drawn_first(charts):
     latest = """async ([first, last]) => {
       const place = document.createElement("div");
       document.querySelector("main").append(place);
-      await Promise.all([first, last].map((s) => resonanceCharts.draw(place, "middle", data, s)));
+      await Promise.all([first, last].map((s) => resonanceCharts.draw(place, "iqm", data, s)));
       return place.textContent;
     }"""
     text = page.evaluate(latest, [asdict(ALL), asdict(Selection(entries=SOME))])
@@ -206,10 +206,10 @@ def test_competitors_that_a_chart_lacks_are_named(chromium, charts):
         board.rows = [row for row in board.rows if row[0].method != "grasp"]
     lacking = {**page_data(boards), **specifications(boards)}
     page.evaluate("(d) => { window.kept = data; window.data = d; }", lacking)
-    page.evaluate(DRAW, ["middle", asdict(ALL)])
+    page.evaluate(DRAW, ["iqm", asdict(ALL)])
     assert "Without GraSP" in page.locator("#middle .left-out").inner_text()
     page.evaluate("() => { window.data = kept; }")
-    page.evaluate(DRAW, ["middle", asdict(ALL)])
+    page.evaluate(DRAW, ["iqm", asdict(ALL)])
     assert not page.locator("#middle .left-out").is_visible()
     assert said == []
 

@@ -11,7 +11,7 @@ import pytest
 from leaderboard.pages.index import SCRIPTS, render
 from leaderboard.pages.templating import asset, embedded_code, embedded_data
 from leaderboard.statistics import rank_intervals
-from leaderboard.summary_table import Glance, glance, is_best, ranks_of
+from leaderboard.summary_table import SummaryTable, is_best, ranks_of, summary_table
 from leaderboard.tables import build_boards
 from suite.results.record import Record
 from tests.leaderboard.sample_boards import SCORES, SPARSITIES, TASKS, hostile, planted
@@ -22,8 +22,8 @@ def page(records: list[Record]) -> str:
     return render(*build_boards(records))
 
 
-def table(records: list[Record]) -> Glance:
-    return glance(build_boards(records)[0])
+def table(records: list[Record]) -> SummaryTable:
+    return summary_table(build_boards(records)[0])
 
 
 # ---------------------------------------------------------------- at a glance

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from leaderboard.pages.paper import escape_latex, latex_table, markdown_table
-from leaderboard.summary_table import glance
+from leaderboard.summary_table import summary_table
 from leaderboard.tables import Board, build_boards
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
@@ -41,11 +41,11 @@ CLEAR = {
 
 def test_the_best_is_bold_where_the_others_are_shown_to_be_worse():
     one = board(records(**CLEAR))
-    found = rows(latex_table(one, glance([one])))
+    found = rows(latex_table(one, summary_table([one])))
     assert found["RigL"].startswith(r"\textbf{93.00} $\pm$ 0.20")
     assert found["Static random"] == r"85.00 $\pm$ 0.20"
     assert "textbf" not in found["Dense"]
-    assert "| RigL | **93.00 ± 0.20** |" in markdown_table(one, glance([one]))
+    assert "| RigL | **93.00 ± 0.20** |" in markdown_table(one, summary_table([one]))
 
 
 def test_nothing_is_bold_below_five_seeds_or_where_nothing_is_told_apart():
@@ -53,16 +53,16 @@ def test_nothing_is_bold_below_five_seeds_or_where_nothing_is_told_apart():
     same = CLEAR | {"static": CLEAR["rigl"]}
     for given in (few, same):
         one = board(records(**given))
-        assert "textbf" not in latex_table(one, glance([one]))
-        assert "**9" not in markdown_table(one, glance([one]))
+        assert "textbf" not in latex_table(one, summary_table([one]))
+        assert "**9" not in markdown_table(one, summary_table([one]))
     one = board(records(**few))
-    assert rows(latex_table(one, glance([one])))["RigL"].endswith(r"\textsuperscript{n=4}")
+    assert rows(latex_table(one, summary_table([one])))["RigL"].endswith(r"\textsuperscript{n=4}")
 
 
 def test_those_that_are_not_told_apart_share_the_bold():
     given = CLEAR | {"set": CLEAR["rigl"]}
     one = board(records(**given))
-    found = rows(latex_table(one, glance([one])))
+    found = rows(latex_table(one, summary_table([one])))
     assert "textbf" in found["RigL"]
     assert "textbf" in found["SET"]
 
@@ -70,7 +70,7 @@ def test_those_that_are_not_told_apart_share_the_bold():
 def test_what_is_missing_says_so():
     broken = failed(make_trial("rigl", sparsity=0.98), TrialFailed("broke"))
     one = board([*records(**CLEAR), broken])
-    found = rows(latex_table(one, glance([one])))
+    found = rows(latex_table(one, summary_table([one])))
     assert found["RigL"].endswith("& failed")
     assert found["Static random"].endswith("& --")
 
@@ -88,7 +88,7 @@ def test_a_hostile_name_stays_one_cell_of_a_table_that_latex_can_read(name):
         if record.trial["method"] == "rigl":
             record.trial["method"] = name
     one = board(given)
-    text = latex_table(one, glance([one]))
+    text = latex_table(one, summary_table([one]))
     lines = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(lines) == 4
     for line in lines:
@@ -122,7 +122,7 @@ def assert_balanced(text: str) -> None:
 
 def test_a_table_is_a_whole_environment_of_booktabs():
     one = board(records(**CLEAR))
-    text = latex_table(one, glance([one]))
+    text = latex_table(one, summary_table([one]))
     assert re.findall(r"\\(begin|end)\{(\w+)\}", text) == [
         ("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table"),
     ]  # fmt: skip

@@ -134,14 +134,14 @@ def test_the_site_is_built_again_when_records_change_and_outlives_what_cannot_be
     site, monkeypatch
 ):
     monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
-    stamps, built, told = ["first"], [], []
+    versions, built, told = ["first"], [], []
     stop, many = threading.Event(), threading.Event()
 
     def look():
-        if stamps[0] == "broken":
+        if versions[0] == "broken":
             many.set()
             raise InvalidInput("cannot be listed")
-        return stamps[0]
+        return versions[0]
 
     def wait(what):
         end = time.monotonic() + 60
@@ -150,15 +150,15 @@ def test_the_site_is_built_again_when_records_change_and_outlives_what_cannot_be
             time.sleep(0.01)
 
     server = Server(site, 0)
-    arguments = (server, look, lambda: built.append(stamps[0]), "first", stop, told.append)
+    arguments = (server, look, lambda: built.append(versions[0]), "first", stop, told.append)
     thread = threading.Thread(target=serve, args=arguments)
     thread.start()
-    stamps[0] = "second"
+    versions[0] = "second"
     wait(lambda: built)
-    stamps[0] = "broken"
+    versions[0] = "broken"
     wait(lambda: told)
     assert ask(server, "/")[0] == 200
-    stamps[0] = "third"
+    versions[0] = "third"
     wait(lambda: len(built) == 2)
     stop.set()
     thread.join()
@@ -167,9 +167,9 @@ def test_the_site_is_built_again_when_records_change_and_outlives_what_cannot_be
 
 
 def test_a_record_changes_the_stamps_that_are_polled(store):
-    before = store.place.stamps()
+    before = store.backend.versions()
     store.write(make_trial().key, {"record.json": done(make_trial()).to_json()})
-    assert store.place.stamps() != before
+    assert store.backend.versions() != before
 
 
 def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):

@@ -16,7 +16,7 @@ from leaderboard.pages.curves import SCHEMA, curves_json
 from leaderboard.site import build
 from leaderboard.submission import Header, write_bundle
 from suite.core.errors import InvalidInput, TrialFailed
-from suite.results.integrity import with_seal
+from suite.results.integrity import with_integrity
 from suite.results.record import Record, failed
 from suite.results.store import Store
 from suite.tuning.document import save_tuning
@@ -139,7 +139,7 @@ def test_curves_that_are_damaged_are_said_to_be_and_spoil_no_others(tmp_path):
 def test_a_damaged_evaluation_is_refused_before_anything_is_written(tmp_path):
     records = [done(make_trial(seed=seed)) for seed in range(3)]
     store = fill(Store(tmp_path / "store"), *records)
-    store.place.save_shared(f"evaluations/{records[2].key}-cpu.json", b"{")
+    store.backend.save_shared(f"evaluations/{records[2].key}-cpu.json", b"{")
     with pytest.raises(InvalidInput, match="is no evaluation that this program reads"):
         build(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -297,9 +297,9 @@ def test_what_check_rejects_is_listed_with_its_reason_and_not_counted(tmp_path):
     layer = content["layers"][0]
     unsound = {
         "it has no seal": content | {"schema_version": 1},
-        "not the hash of its configuration": with_seal(content | {"key": "0" * 16}, {}),
-        "not in [0, 1]": with_seal(content | {"metrics": {"test_accuracy": 1.5}}, {}),
-        "not 900": with_seal(content | {"layers": [layer | {"zeros": 500}]}, {}),
+        "not the hash of its configuration": with_integrity(content | {"key": "0" * 16}, {}),
+        "not in [0, 1]": with_integrity(content | {"metrics": {"test_accuracy": 1.5}}, {}),
+        "not 900": with_integrity(content | {"layers": [layer | {"zeros": 500}]}, {}),
     }
     path = packed(tmp_path / "a.jsonl.gz", *unsound.values())
     built = build(fill(Store(tmp_path / "store"), done(make_trial(seed=1))), tmp_path / "out",

@@ -63,7 +63,7 @@ def test_the_zeros_of_all_layers_are_the_trials_share_of_the_weights(
 
 
 def test_a_bundle_of_too_many_lines_is_read_up_to_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(submission, "MOST_RECORDS", 3)
+    monkeypatch.setattr(submission, "MAX_RECORDS", 3)
     path = packed(tmp_path / "a.jsonl.gz", *[content(sample(seed=seed)) for seed in range(5)])
     bundle = read_bundle(path)
     assert len(bundle.records) == 3

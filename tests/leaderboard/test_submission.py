@@ -37,7 +37,7 @@ def test_a_bundle_is_read_as_it_was_written_and_the_same_bytes_again(tmp_path):
     header, read, rejected = read_bundle(first)
     assert header == HEADER
     assert [r.key for r in read] == sorted(r.key for r in records)
-    assert {r.key: r.seal for r in read} == {r.key: r.seal for r in records}
+    assert {r.key: r.integrity for r in read} == {r.key: r.integrity for r in records}
     assert rejected == []
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl.gz", "b.jsonl.gz"]
 
@@ -48,7 +48,7 @@ def test_a_record_in_a_bundle_has_the_seal_that_it_has_in_the_store(tmp_path):
     store.write(trial.key, {"record.json": done(trial).to_json(), "curves.parquet": b"PAR1"})
     write_bundle(store.records(), HEADER, tmp_path / "a.jsonl.gz")
     (record,) = read_bundle(tmp_path / "a.jsonl.gz").records
-    assert record.seal == next(store.records()).seal
+    assert record.integrity == next(store.records()).integrity
 
 
 def test_keys_of_this_machine_are_not_sent(tmp_path, monkeypatch):
@@ -148,7 +148,7 @@ def test_a_second_record_of_a_trial_is_rejected(tmp_path):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(submission, "MOST_UNPACKED", 2**22)
+    monkeypatch.setattr(submission, "MAX_UNPACKED", 2**22)
     lines = [json.dumps(HEADER.model_dump()), json.dumps(content(sample())), "x" * 2**24]
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress("\n".join(lines).encode()))

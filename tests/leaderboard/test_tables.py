@@ -6,7 +6,7 @@ import pytest
 from leaderboard.data import page_data
 from leaderboard.figures import ALL, FIGURES
 from leaderboard.frames import csv_text, summary_frame, trial_frame
-from leaderboard.pooled_scores import contest
+from leaderboard.pooled_scores import pooled_scores
 from leaderboard.summary_table import marks
 from leaderboard.tables import Board, Cell, build_boards
 from suite.core.errors import TrialFailed
@@ -182,7 +182,7 @@ def test_a_method_named_like_the_title_of_another_is_a_competitor_of_its_own():
     for record in records[2:]:
         record.trial["method"] = registry.methods()["rigl"].title
     board = only(records)
-    scores = contest([board]).scores
+    scores = pooled_scores([board]).scores
     assert [by[board.title] for by in scores.values()] == [{0: 0.9, 1: 0.8}, {0: 0.5, 1: 0.4}]
     labels = [entry["label"] for entry in page_data([board])["entries"]]
     assert labels == list(scores) == ["RigL", "RigL (not installed here)"]
@@ -207,8 +207,8 @@ def test_shares_of_a_dense_network_without_operations_or_score_are_missing():
     board = only([dense, sparse])
     (cell,) = row(board, "static")
     assert board.column(cell, "training_flops") is None
-    assert {name: FIGURES[name]([board], ALL) for name in ("cost", "profile", "middle")} == {
-        "cost": [], "profile": [], "middle": [],
+    assert {name: FIGURES[name]([board], ALL) for name in ("cost", "profile", "iqm")} == {
+        "cost": [], "profile": [], "iqm": [],
     }  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_the_weights_kept_predict_what_the_record_says_in_the_task_s_own_network
 
 @pytest.mark.usefixtures("fashion_mnist")
 def test_it_stops_between_epochs_when_it_is_asked_to():
-    class Saver:
+    class Checkpointer:
         def __init__(self) -> None:
             self.asked = iter([False, True])
 
@@ -97,7 +97,7 @@ def test_it_stops_between_epochs_when_it_is_asked_to():
 
     steps: list[int] = []
     with pytest.raises(Interrupted, match="before epoch 2"):
-        train(trial("static", 400), steps.append, Saver())  # type: ignore[arg-type]
+        train(trial("static", 400), steps.append, Checkpointer())  # type: ignore[arg-type]
     assert steps == [50]
 
 

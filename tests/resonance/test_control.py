@@ -29,7 +29,7 @@ def deviations(sparsity: float, **options) -> tuple[list[float], list[float]]:
     sparsifier.report = lambda step, name, value, layer: series.setdefault(name, {}).update(
         {step: value}
     )
-    table = sparsifier.timetable
+    table = sparsifier.schedule
     for step in range(1, table.freeze + 1):
         model.weight.grad = torch.randn_like(model.weight)
         sparsifier.after_backward(step)

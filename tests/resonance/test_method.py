@@ -4,7 +4,7 @@ import torch
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.resonance.method import Resonance
-from suite.resonance.schedule import Timetable
+from suite.resonance.schedule import DecisionSchedule
 from suite.sparsity.plan import Plan
 from tests.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
 
@@ -44,7 +44,7 @@ def test_a_constant_threshold_may_use_any_bits():
 @pytest.mark.parametrize("record_every", [1, 3])
 @pytest.mark.parametrize("every", [4, 25])
 def test_every_decision_reads_the_last_window_and_nothing_else_is_recorded(every, record_every):
-    table = Timetable(every=every, first=-(-24 // every) * every, freeze=103, window=8,
+    table = DecisionSchedule(every=every, first=-(-24 // every) * every, freeze=103, window=8,
                       record_every=record_every)  # fmt: skip
     decisions = [s for s in range(1, 120) if table.is_decision(s)] + [103]
     needed = set()
@@ -55,7 +55,7 @@ def test_every_decision_reads_the_last_window_and_nothing_else_is_recorded(every
 
 
 def test_progress_runs_from_the_first_decision_to_the_freeze():
-    table = Timetable(every=5, first=10, freeze=90, window=8, record_every=1)
+    table = DecisionSchedule(every=5, first=10, freeze=90, window=8, record_every=1)
     assert (table.progress(10), table.progress(50), table.progress(90)) == (0, 0.5, 1)
 
 
@@ -94,7 +94,7 @@ def test_without_modulation_the_sparsity_follows_its_path_exactly():
     model, optimizer, sparsifier = attached(modulation=0.0, cooldown=0)
 
     def check(step: int) -> None:
-        if sparsifier.timetable.is_decision(step):
+        if sparsifier.schedule.is_decision(step):
             for group in sparsifier.groups:
                 off = int((~group.state.active).sum())
                 assert off == int(sparsifier.path(step) * group.final_off)
@@ -111,7 +111,7 @@ def test_connections_rest_for_the_cooldown_in_training():
     def check(step: int) -> None:
         nonlocal before
         back = layer.mask & ~before
-        if step < sparsifier.timetable.freeze and bool(back.any()):
+        if step < sparsifier.schedule.freeze and bool(back.any()):
             returned.append(float((step - went_off[back]).min()))
         went_off[before & ~layer.mask] = step
         before = layer.mask.clone()
@@ -170,7 +170,7 @@ def test_without_a_validation_split_the_accuracy_feedback_is_off():
 def test_every_option_ends_exactly_on_target(options):
     model, optimizer, sparsifier = attached(**options)
     fit(model, optimizer, sparsifier)
-    assert sparsifier.missed_target() == ""
+    assert sparsifier.sparsity_errors() == ""
 
 
 def test_frozen_weights_stay_in_the_network_and_do_not_move_under_momentum():
@@ -193,11 +193,11 @@ def test_frozen_weights_stay_in_the_network_and_do_not_move_under_momentum():
     fit(model, optimizer, sparsifier, after=check)
     assert max(counts) > 100
     assert counts[-1] == 0
-    assert sparsifier.missed_target() == ""
+    assert sparsifier.sparsity_errors() == ""
 
 
 def test_the_null_is_resonance_with_someone_elses_signal():
-    null, plain = registry.methods()["resonance_null"], registry.methods()["resonance"]
+    null, plain = registry.methods()["resonance_shuffled"], registry.methods()["resonance"]
     different = {p.name for p, q in zip(null.hyperparameters, plain.hyperparameters, strict=True)
                  if p.default != q.default}  # fmt: skip
     assert different == {"shuffle"}

@@ -76,7 +76,7 @@ def test_disabled_connections_return_after_their_cooldown_and_not_before(cooldow
 def test_a_connection_that_stays_off_does_not_begin_its_cooldown_again():
     on, off = torch.tensor([False]), torch.tensor([True])
     state = disable(State.dense(1, on.device), off, 10, 20)
-    assert bool(state.resting(29, 20))
+    assert bool(state.in_cooldown(29, 20))
     state = disable(state, off, 30, 20)
     assert bool(disable(state, on, 31, 20).active)
 
@@ -146,13 +146,13 @@ def test_feedback_answers_an_error_and_does_not_wind_up_on_cooling_connections()
 
 def test_a_falling_score_lowers_the_target_and_recovery_restores_it():
     feedback = AccuracyFeedback(tolerance=0.5, gain=0.2, depth=0.2)
-    feedback.hear(80.0)
+    feedback.update(80.0)
     assert feedback.factor == 1
-    feedback.hear(79.6)
+    feedback.update(79.6)
     assert feedback.factor == 1  # within the tolerance
-    feedback.hear(74.5)
+    feedback.update(74.5)
     assert feedback.factor == pytest.approx(1 - 0.2 * (1 - 1 / (1 + 0.2 * 5)))
-    feedback.hear(80.0)
+    feedback.update(80.0)
     assert feedback.factor == 1
 
 

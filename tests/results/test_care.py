@@ -154,7 +154,7 @@ def test_what_lies_among_the_trials_and_is_none_is_told(full):
 
 
 def test_a_row_that_claims_what_its_record_does_not_say_is_found(full):
-    compact(full.place)
+    compact(full.backend)
     path = full.root / INDEX
     frame = pl.read_parquet(path)
     text = frame["record"].str.replace("0.9", "0.99", literal=True)
@@ -291,13 +291,13 @@ def texts(store: Store) -> list[bytes]:
 
 def test_compacted_records_are_the_records(full):
     before = texts(full)
-    assert compact(full.place).records == 3
+    assert compact(full.backend).records == 3
     assert texts(full) == before
     assert [r.key for r in full.records()] == sorted(full.keys())
 
 
 def test_compacted_records_are_read_from_one_file(full, monkeypatch):
-    compact(full.place)
+    compact(full.backend)
     before = texts(full)
     opened: list[object] = []
     opening = os.open
@@ -307,7 +307,7 @@ def test_compacted_records_are_read_from_one_file(full, monkeypatch):
 
 
 def test_what_changed_after_compacting_is_read_from_where_it_is(full):
-    compact(full.place)
+    compact(full.backend)
     put(full, SECOND, done(SECOND, accuracy=0.5))
     new = make_trial(seed=9)
     put(full, new)
@@ -320,7 +320,7 @@ def test_what_changed_after_compacting_is_read_from_where_it_is(full):
 
 
 def test_a_record_altered_after_compacting_is_not_served(full):
-    compact(full.place)
+    compact(full.backend)
     better_record(full.folder(KEY))
     with pytest.raises(InvalidInput, match="was altered"):
         list(full.records())
@@ -328,21 +328,21 @@ def test_a_record_altered_after_compacting_is_not_served(full):
 
 def test_a_compacted_file_that_is_damaged_changes_nothing(full):
     before = texts(full)
-    compact(full.place)
+    compact(full.backend)
     path = full.root / INDEX
     whole = path.read_bytes()
     frame = pl.read_parquet(path)
     for content in (whole[:100], b"", b"PAR1", b"not parquet" * 100):
         path.write_bytes(content)
         assert texts(full) == before
-    for change in (frame.drop("stamp"), frame.with_columns(pl.lit("{}").alias("record"))):
+    for change in (frame.drop("version"), frame.with_columns(pl.lit("{}").alias("record"))):
         change.write_parquet(path)
         assert texts(full) == before
 
 
 def test_a_compacted_row_of_another_trial_is_refused(full):
     """The digest of its text fits; the text is that of another trial."""
-    compact(full.place)
+    compact(full.backend)
     frame = pl.read_parquet(full.root / INDEX)
     row = frame.filter(pl.col("key") == SECOND.key)
     frame = frame.with_columns(record=pl.lit(row["record"][0]), sha256=pl.lit(row["sha256"][0]))

@@ -66,7 +66,7 @@ def test_a_record_with_a_field_that_cannot_be_is_refused(change):
 
 BEYOND = {
     "a share above 1": ({"metrics": {"test_accuracy": 1.01}}, r"test_accuracy is 1.01, not in"),
-    "a share of nothing": ({"metrics": {"test_accuracy": 5e-324}}, r"0 or at least 1e-9"),
+    "a fraction of nothing": ({"metrics": {"test_accuracy": 5e-324}}, r"0 or at least 1e-9"),
     "a share below 0": ({"metrics": {"test_accuracy_8bit": -0.1}}, r"not in \[0, 1\]"),
     "a negative loss": ({"metrics": {"test_nll": -1.0}}, r"test_nll is -1, less than 0"),
     "a loss without bounds": ({"metrics": {"test_nll": 1.7e308}}, r"test_nll.*no measurement"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from suite.core.errors import InvalidInput
-from suite.results.record import seal_files
+from suite.results.record import checksum_files
 from suite.results.store import Store, StoreUnusable
 from tests.sample_records import done, make_trial
 
@@ -49,7 +49,7 @@ def dead_pid() -> int:
 def leftover(store: Store, kind: str, pid: int, note: str, host: str = "") -> Path:
     folder = store.trials / f".{kind}-{KEY}-{host or socket.gethostname()}-{pid}-abcd1234"
     folder.mkdir(parents=True)
-    for name, content in seal_files(files(note))[0].items():
+    for name, content in checksum_files(files(note))[0].items():
         (folder / name).write_bytes(content)
     return folder
 

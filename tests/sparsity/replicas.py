@@ -1,7 +1,7 @@
 """Every method in data-parallel training: run as a script, once per replica or alone.
 
 ``python -m tests.sparsity.replicas OUT RANK REPLICAS PORT`` trains with each method on this
-replica's share of every batch and writes the final masks and weights to OUT.
+replica's fraction of every batch and writes the final masks and weights to OUT.
 """
 
 import os
@@ -36,7 +36,7 @@ def network() -> nn.Sequential:
 
 
 def scoring_pool(rank: int, replicas: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return this replica's share of 100 examples, ten of each class."""
+    """Return this replica's fraction of 100 examples, ten of each class."""
     data = digits()
     chosen = torch.cat([(data.y == label).nonzero().flatten()[:10] for label in range(10)])
     own = chosen.view(10, 10)[:, rank::replicas].flatten()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from suite.sparsity.plan import Plan
-from suite.sparsity.storage.column_linear import ColumnLinear, lay_out
+from suite.sparsity.storage.column_linear import ColumnLinear, set_layout
 from suite.sparsity.storage.csr import SparseLinear
 from suite.sparsity.storage.execution import Execution
 from tests.helpers import attach, make
@@ -19,7 +19,7 @@ def test_it_is_the_ordinary_layer_whatever_the_layout(shape, bias):
     torch.manual_seed(0)
     plain = nn.Linear(shape[-1], 3, bias=bias).double()
     other = copy.deepcopy(plain)
-    lay_out([other], by_columns=True)
+    set_layout([other], by_columns=True)
     assert isinstance(other, ColumnLinear)
     rows = torch.randn(shape, dtype=torch.float64)
     layouts = [rows, rows.repeat_interleave(2, -1)[..., ::2]]
@@ -39,7 +39,7 @@ def test_it_is_the_ordinary_layer_whatever_the_layout(shape, bias):
 
 def test_its_gradient_comes_back_by_columns_as_its_input_came():
     layer = nn.Linear(7, 3)
-    lay_out([layer], by_columns=True)
+    set_layout([layer], by_columns=True)
     x = torch.randn(7, 5).t().requires_grad_()
     (gradient,) = torch.autograd.grad(layer(x).sin().sum(), x)
     assert gradient.t().is_contiguous()
@@ -68,5 +68,5 @@ def test_a_layer_of_another_class_is_left_alone():
         pass
 
     layer = Own(3, 3)
-    lay_out([layer], by_columns=True)
+    set_layout([layer], by_columns=True)
     assert type(layer) is Own

@@ -13,7 +13,7 @@ from suite.sparsity.layers import find_prunable
 from suite.sparsity.plan import Plan
 from suite.sparsity.storage.csr import SparseLinear
 from suite.sparsity.storage.execution import Execution, break_even
-from suite.training.checkpoint import Saver
+from suite.training.checkpoint import Checkpointer
 from suite.training.trial import prepare, run_trial
 from tests.helpers import ONE_ROUND, OPTIMIZERS, attach, batch_of, digits, make, trial
 
@@ -85,7 +85,7 @@ def test_masked_and_sparse_training_agree(method, optimizer):
     for before, after in zip(*masks, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert len(sparse_layers(sparse[0])) >= 2
-    assert sparse[2].missed_target() == ""
+    assert sparse[2].sparsity_errors() == ""
     assert_same(masked[0], sparse[0])
 
 
@@ -201,7 +201,7 @@ def test_an_export_loads_into_an_ordinary_model():
         assert not layer.values[~layer.mask].any()
         assert tuple(layer.parameter.shape) == tuple(layer.shape)
     train(model, optimizer, sparsifier, start=30, stop=40)  # masked, it goes on
-    assert sparsifier.missed_target() == ""
+    assert sparsifier.sparsity_errors() == ""
 
 
 def test_a_scaled_gradient_is_seen_through_and_a_changed_one_refused():
@@ -377,11 +377,11 @@ def test_a_sparse_trial_goes_on_from_its_checkpoint_bit_by_bit(method):
     given = trial(method, execution="csr")
     whole, keeper = run_trial(given), Memory()
     calls = iter(range(10**6))
-    stopping = Saver(given, keeper, stopping=lambda: next(calls) == 90)
+    stopping = Checkpointer(given, keeper, stopping=lambda: next(calls) == 90)
     with pytest.raises(Interrupted):
-        run_trial(given, saver=stopping)
-    saver = Saver(given, keeper)
-    again = run_trial(given, saver=saver)
-    assert saver.note == ""
-    assert saver.elapsed > 0
+        run_trial(given, checkpointer=stopping)
+    checkpointer = Checkpointer(given, keeper)
+    again = run_trial(given, checkpointer=checkpointer)
+    assert checkpointer.note == ""
+    assert checkpointer.elapsed > 0
     assert again.record.digests == whole.record.digests

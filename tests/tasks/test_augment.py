@@ -3,7 +3,7 @@ import torch
 
 from suite.core.errors import InvalidInput
 from tasks.augment import Augmentation
-from tasks.batches import MemoryFeed, TextFeed
+from tasks.batches import MemoryBatchSource, TextBatchSource
 from tasks.task import Task
 
 CPU = torch.device("cpu")
@@ -61,35 +61,35 @@ def test_paired_trials_see_the_same_images_and_epochs_differ():
     x, y = images(), torch.arange(40)
 
     def batch(seed: int, epoch: int, index: int) -> torch.Tensor:
-        return MemoryFeed(x, y, recipe, seed).epoch(epoch).batch(index)[0]
+        return MemoryBatchSource(x, y, recipe, seed).epoch(epoch).batch(index)[0]
 
     assert torch.equal(batch(3, 1, 2), batch(3, 1, 2))
     assert not torch.equal(batch(3, 1, 2), batch(3, 2, 2))
     assert not torch.equal(batch(3, 1, 2), batch(4, 1, 2))
-    one_by_one = [MemoryFeed(x, y, recipe, 3).epoch(1).batch(i)[0] for i in range(1, 4)]
-    in_order = [x for x, _ in MemoryFeed(x, y, recipe, 3).epoch(1).batches(1, 4)]
+    one_by_one = [MemoryBatchSource(x, y, recipe, 3).epoch(1).batch(i)[0] for i in range(1, 4)]
+    in_order = [x for x, _ in MemoryBatchSource(x, y, recipe, 3).epoch(1).batches(1, 4)]
     assert torch.equal(torch.cat(one_by_one), torch.cat(in_order))
 
 
 def test_labels_stay_with_their_images():
     x, y = images(), torch.arange(40)
     inputs, labels = (
-        MemoryFeed(x, y, {**RECIPE, "batch_size": 40, "flip": True}, 0).epoch(0).batch(0)
+        MemoryBatchSource(x, y, {**RECIPE, "batch_size": 40, "flip": True}, 0).epoch(0).batch(0)
     )
     assert torch.equal(inputs.amin((1, 2, 3)), x[labels].amin((1, 2, 3)))
 
 
 def test_without_augmentation_a_batch_is_the_images_themselves():
     x, y = images(), torch.arange(40)
-    inputs, labels = MemoryFeed(x, y, {**RECIPE, "batch_size": 7}, 0).epoch(0).batch(3)
+    inputs, labels = MemoryBatchSource(x, y, {**RECIPE, "batch_size": 7}, 0).epoch(0).batch(3)
     assert torch.equal(inputs, x[labels])
 
 
 def test_channels_last_changes_the_layout_only():
     x, y = images(), torch.arange(40)
     recipe = {**RECIPE, "batch_size": 8, "crop": 1}
-    plain = MemoryFeed(x, y, recipe, 0).epoch(0).batch(0)[0]
-    last = MemoryFeed(x, y, {**recipe, "channels_last": True}, 0).epoch(0).batch(0)[0]
+    plain = MemoryBatchSource(x, y, recipe, 0).epoch(0).batch(0)[0]
+    last = MemoryBatchSource(x, y, {**recipe, "channels_last": True}, 0).epoch(0).batch(0)[0]
     assert torch.equal(plain, last)
     assert last.is_contiguous(memory_format=torch.channels_last)
 
@@ -104,16 +104,16 @@ def test_channels_last_changes_the_layout_only():
 )
 def test_an_augmentation_that_does_not_fit_is_refused(change, shape, words):
     with pytest.raises(InvalidInput, match=words):
-        MemoryFeed(torch.zeros(4, *shape), torch.zeros(4), {**RECIPE, **change}, 0)
+        MemoryBatchSource(torch.zeros(4, *shape), torch.zeros(4), {**RECIPE, **change}, 0)
 
 
 def test_windows_of_a_text_cover_it_once_per_epoch_and_end_in_the_next_character():
     text = torch.arange(101)
     x, y = text[:100].view(10, 10), text[1:].view(10, 10)
-    feed = TextFeed(x, y, {**RECIPE, "batch_size": 5}, seed=0)
+    source = TextBatchSource(x, y, {**RECIPE, "batch_size": 5}, seed=0)
     firsts = set()
     for epoch in range(5):
-        batches = list(feed.epoch(epoch).batches(0, 2))
+        batches = list(source.epoch(epoch).batches(0, 2))
         inputs = torch.cat([x for x, _ in batches])
         assert torch.equal(torch.cat([y for _, y in batches]), inputs + 1)
         moved = int(inputs[:, 0].min())

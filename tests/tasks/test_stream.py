@@ -45,12 +45,12 @@ def test_batches_depend_on_seed_epoch_and_place_and_not_on_the_workers(streamed,
     train = load_data(dataset, 0.0, CPU).train
 
     def batches(seed: int, epoch: int):
-        return [x for x, _ in train.feed(RECIPE, seed).epoch(epoch).batches(0, 3)]
+        return [x for x, _ in train.batch_source(RECIPE, seed).epoch(epoch).batches(0, 3)]
 
     first = batches(1, 0)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0})
     assert all(torch.equal(a, b) for a, b in zip(first, batches(1, 0), strict=True))
-    alone = train.feed(RECIPE, 1).epoch(0).batch(2)[0]
+    alone = train.batch_source(RECIPE, 1).epoch(0).batch(2)[0]
     assert torch.equal(alone, first[2])
     assert not torch.equal(first[0], batches(1, 1)[0])
     assert not torch.equal(first[0], batches(2, 0)[0])
@@ -60,7 +60,7 @@ def test_reading_leaves_the_global_random_state_alone(streamed):
     train = load_data(streamed[0], 0.0, CPU).train
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    list(train.feed(RECIPE, 0).epoch(0).batches(0, 1))
+    list(train.batch_source(RECIPE, 0).epoch(0).batches(0, 1))
     list(train.batches(4))
     assert torch.equal(torch.get_rng_state(), before)
 

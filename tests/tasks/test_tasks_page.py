@@ -25,7 +25,7 @@ def test_a_recipe_steps_the_learning_rate_down_at_its_milestones():
 def test_cosine_and_line_end_at_their_share_of_the_peak():
     task = registry.tasks()["digits/mlp"]
     for schedule in ("cosine", "linear"):
-        recipe = task.resolve({"schedule": schedule, "final_rate": 0.1, "learning_rate": 1.0})
+        recipe = task.resolve({"schedule": schedule, "min_lr_ratio": 0.1, "learning_rate": 1.0})
         rate = learning_rate(recipe, 1000)
         assert rate(1) == pytest.approx(1.0)
         assert rate(501) == pytest.approx(0.55, abs=0.001)
@@ -34,7 +34,7 @@ def test_cosine_and_line_end_at_their_share_of_the_peak():
 
 @pytest.mark.parametrize("bad", [["0"], ["1"], ["x"], [0.5, 2.0], "0.3,nope"])
 def test_milestones_outside_of_training_are_refused(bad):
-    with pytest.raises(InvalidInput, match="shares of training"):
+    with pytest.raises(InvalidInput, match="fractions of training"):
         registry.tasks()["digits/mlp"].check({"milestones": bad})
 
 

@@ -18,7 +18,7 @@ from suite.results.record import failed
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
 from suite.tracking.view import LARGEST_PICTURE, mask_pictures
-from suite.tracking.wandb import Mode, Settings, publish, publish_tables
+from suite.tracking.wandb import Mode, WandbConfig, publish, publish_tables
 from suite.training.trial import run_trial
 from tests.helpers import trial as short_trial
 from tests.sample_records import done, make_trial
@@ -34,8 +34,8 @@ def files_of(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in files}
 
 
-def offline(store: Store, **given: object) -> Settings:
-    return Settings.for_store(store, mode=Mode.OFFLINE, **given)
+def offline(store: Store, **given: object) -> WandbConfig:
+    return WandbConfig.for_store(store, mode=Mode.OFFLINE, **given)
 
 
 # ---------------------------------------------------------------- a real trial, read back
@@ -164,7 +164,7 @@ def test_a_failed_trial_is_a_failed_run(full):
 def track(store: Store, mode: Mode = Mode.OFFLINE, patience: float = 60.0) -> Tracker:
     """Publish all trials as a study would; nothing may change in the trials' folders."""
     before = files_of(store.trials)
-    with Tracker(store, Settings.for_store(store, mode=mode), patience) as tracker:
+    with Tracker(store, WandbConfig.for_store(store, mode=mode), patience) as tracker:
         for key in list(store.keys()):
             began = time.perf_counter()
             tracker.add(key)
@@ -240,7 +240,7 @@ def test_a_study_that_is_stopped_does_not_wait_for_wandb(full, monkeypatch, tmp_
 
 
 def test_off_starts_nothing(full):
-    with Tracker(full, Settings()) as tracker:
+    with Tracker(full, WandbConfig()) as tracker:
         tracker.add(FIRST.key)
     assert tracker._process is None
     assert tracker.published.lines(tracker.settings) == []
@@ -328,7 +328,7 @@ def test_a_large_mask_is_drawn_smaller_with_its_shares():
 
 def test_a_name_that_leads_elsewhere_is_no_project():
     with pytest.raises(InvalidInput, match="W&B project"):
-        Settings(project="../../x")
+        WandbConfig(project="../../x")
 
 
 # ---------------------------------------------------------------- tables
@@ -337,7 +337,7 @@ def test_a_name_that_leads_elsewhere_is_no_project():
 def test_tables_of_a_leaderboard_are_tables_of_one_run(tmp_path):
     cells = pl.DataFrame({"method": ["rigl", "set"], "test_accuracy": [0.9, None]})
     trials = pl.DataFrame({"key": ["a", "b", "c"], "seed": [0, 1, 2]})
-    settings = Settings(mode=Mode.OFFLINE, project="mine", folder=str(tmp_path))
+    settings = WandbConfig(mode=Mode.OFFLINE, project="mine", folder=str(tmp_path))
     folder = Path(publish_tables({"leaderboard": cells, "trials": trials}, settings))
     run = read_run(folder)
     assert (run.about.job_type, run.about.project, run.exit_code) == ("leaderboard", "mine", 0)
@@ -351,7 +351,7 @@ def test_tables_of_a_leaderboard_are_tables_of_one_run(tmp_path):
 
 
 def test_equal_tables_are_one_run_and_others_another(tmp_path):
-    settings = Settings(mode=Mode.OFFLINE, folder=str(tmp_path))
+    settings = WandbConfig(mode=Mode.OFFLINE, folder=str(tmp_path))
     table = pl.DataFrame({"key": ["a"]})
     runs = [publish_tables({"trials": one}, settings) for one in (table, table, table[:0])]
     assert [Path(run).is_dir() for run in runs] == [False, True, True]

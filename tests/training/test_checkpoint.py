@@ -12,7 +12,7 @@ import suite.training.checkpoint as checkpoint
 from suite.core.errors import Interrupted, InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
-from suite.training.checkpoint import Saver
+from suite.training.checkpoint import Checkpointer
 from suite.training.checkpoint_interval import Interval
 from suite.training.serialization import pack, unpack
 from suite.training.trial import Outcome, run_trial
@@ -49,10 +49,10 @@ def interrupted(of, stops) -> Outcome:
     memory = Memory()
     for after in stops:
         with pytest.raises(Interrupted):
-            run_trial(of, saver=Saver(of, memory, Interval(None), Stop(after)))
-    saver = Saver(of, memory, Interval(None))
-    outcome = run_trial(of, saver=saver)
-    assert saver.note == ""
+            run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None), Stop(after)))
+    checkpointer = Checkpointer(of, memory, Interval(None))
+    outcome = run_trial(of, checkpointer=checkpointer)
+    assert checkpointer.note == ""
     return outcome
 
 
@@ -107,33 +107,33 @@ def test_a_lottery_ticket_goes_on_within_any_round(rewind):
 
 def test_checkpoints_are_taken_at_the_interval_and_change_nothing():
     of, memory = trial("rigl"), Memory()
-    outcome = run_trial(of, saver=Saver(of, memory, Interval(None, 7)))
+    outcome = run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None, 7)))
     assert memory.written == 160 // 7
     assert_same(run_trial(of), outcome)
     by_time = Memory()
-    run_trial(of, saver=Saver(of, by_time, Interval(1e-9)))
+    run_trial(of, checkpointer=Checkpointer(of, by_time, Interval(1e-9)))
     assert by_time.written == 160
 
 
 def test_a_resumed_trial_takes_only_the_steps_that_are_left():
     of, memory, steps = trial("static"), Memory(), []
     with pytest.raises(Interrupted):
-        run_trial(of, saver=Saver(of, memory, Interval(None), Stop(50)))
+        run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None), Stop(50)))
     seen = []
-    saver = Saver(of, memory, Interval(None), lambda: bool(seen.append(1)))
-    run_trial(of, steps.append, saver)
+    checkpointer = Checkpointer(of, memory, Interval(None), lambda: bool(seen.append(1)))
+    run_trial(of, steps.append, checkpointer)
     assert len(seen) == 110
     assert steps == [50, 30, 40, 40]
 
 
 def test_times_add_up_over_attempts():
     of, memory = trial("static"), Memory()
-    first = Saver(of, memory, Interval(None), Stop(50))
+    first = Checkpointer(of, memory, Interval(None), Stop(50))
     with pytest.raises(Interrupted):
-        run_trial(of, saver=first)
-    second = Saver(of, memory, Interval(None))
+        run_trial(of, checkpointer=first)
+    second = Checkpointer(of, memory, Interval(None))
     second_began = second.started
-    timing = run_trial(of, saver=second).record.timing
+    timing = run_trial(of, checkpointer=second).record.timing
     assert 0 < second.elapsed < timing["seconds"]
     assert timing["started"] == first.started.isoformat(timespec="seconds")
     assert second_began > first.started
@@ -153,22 +153,22 @@ def test_times_add_up_over_attempts():
 def test_a_damaged_checkpoint_costs_time_and_nothing_else(damage):
     of, memory = trial("static"), Memory()
     with pytest.raises(Interrupted):
-        run_trial(of, saver=Saver(of, memory, Interval(None), Stop(50)))
+        run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None), Stop(50)))
     memory.content = damage(memory.content)
-    saver = Saver(of, memory, Interval(None))
-    assert_same(run_trial(of), run_trial(of, saver=saver))
-    assert saver.note
+    checkpointer = Checkpointer(of, memory, Interval(None))
+    assert_same(run_trial(of), run_trial(of, checkpointer=checkpointer))
+    assert checkpointer.note
 
 
 def test_a_checkpoint_taken_by_other_code_is_not_continued(monkeypatch):
     of, memory = trial("static"), Memory()
     with pytest.raises(Interrupted):
-        run_trial(of, saver=Saver(of, memory, Interval(None), Stop(50)))
+        run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None), Stop(50)))
     monkeypatch.setattr(checkpoint, "_own_code", lambda: "edited")
-    saver = Saver(of, memory, Interval(None))
-    run_trial(of, saver=saver)
-    assert "other code" in saver.note
-    assert saver.elapsed == 0
+    checkpointer = Checkpointer(of, memory, Interval(None))
+    run_trial(of, checkpointer=checkpointer)
+    assert "other code" in checkpointer.note
+    assert checkpointer.elapsed == 0
 
 
 def test_an_edited_model_file_is_other_code_and_another_trial(tmp_path, monkeypatch):
@@ -194,9 +194,11 @@ def test_the_checkpoint_of_another_trial_is_not_continued():
     memory = Memory()
     first = trial("static")
     with pytest.raises(Interrupted):
-        run_trial(first, saver=Saver(first, memory, Interval(None), Stop(50)))
+        run_trial(first, checkpointer=Checkpointer(first, memory, Interval(None), Stop(50)))
     other = trial("static", seed=1)
-    assert_same(run_trial(other), run_trial(other, saver=Saver(other, memory, Interval(None))))
+    assert_same(
+        run_trial(other), run_trial(other, checkpointer=Checkpointer(other, memory, Interval(None)))
+    )
 
 
 @pytest.mark.parametrize(

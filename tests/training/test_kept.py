@@ -68,7 +68,7 @@ def test_only_evaluations_of_the_present_weights_are_read(kept, outcomes):
 
 def test_a_damaged_evaluation_names_its_file(kept, outcomes):
     record = kept.read(outcomes["rigl"].trial.key)
-    kept.place.save_shared(f"evaluations/{record.key}-cpu.json", b"{}")
+    kept.backend.save_shared(f"evaluations/{record.key}-cpu.json", b"{}")
     with pytest.raises(InvalidInput, match=rf"{record.key}-cpu.json.*delete it"):
         load_evaluations(kept, record)
 

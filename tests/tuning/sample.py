@@ -5,21 +5,21 @@ from typing import Any
 from optuna.trial import TrialState
 
 from suite.experiments import registry
-from suite.tuning.document import SEEDS_FROM, Dimension, Settings, Tried, Tuned, Tuning
+from suite.tuning.document import SEEDS_FROM, Dimension, Tried, Tuned, Tuning, TuningConfig
 from suite.tuning.sampling import Past, Proposal, propose
 from suite.tuning.space import default_point, spaces_of
 
 
-def settings(method: str = "rigl", **given: Any) -> Settings:
+def settings(method: str = "rigl", **given: Any) -> TuningConfig:
     """Return settings of a tuning of two epochs."""
     usual = {
         "name": "t", "tasks": ["digits/mlp"], "methods": [method], "sparsities": [0.9],
         "seeds": [SEEDS_FROM], "budget": 6, "recipe": {"epochs": 1}, "final_seeds": [0, 1],
     }  # fmt: skip
-    return Settings.make(**usual | given)
+    return TuningConfig.make(**usual | given)
 
 
-def pretend(asked: Settings, count: int, effect: Any = repr) -> list[Past]:
+def pretend(asked: TuningConfig, count: int, effect: Any = repr) -> list[Past]:
     """Return the trials of a search whose values are a function of what was chosen."""
     method = asked.methods[0]
     space = spaces_of([method], asked.tasks, asked.tuned_recipe)[method]

@@ -34,7 +34,7 @@ def test_the_space_of_resonance_is_what_its_method_is_about():
 @pytest.mark.parametrize(
     ("variant", "makes_it"),
     [
-        ("resonance_null", "shuffle"), ("resonance_pseudocode", "cooling"),
+        ("resonance_shuffled", "shuffle"), ("resonance_pseudocode", "cooling"),
         ("resonance_weighted", "score"), ("rigl_mean_gradient", "drop_power"),
     ],
 )  # fmt: skip

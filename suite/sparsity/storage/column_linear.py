@@ -15,7 +15,7 @@ class ColumnLinear(nn.Linear):
     rows of a weight takes six times as long as of an ordinary batch. The same product transposed
     takes none of that time, and its gradient comes back by columns, as a sparse layer needs it.
 
-    Never constructed: `lay_out` turns an existing layer into one, and back.
+    Never constructed: `set_layout` turns an existing layer into one, and back.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class ColumnLinear(nn.Linear):
         return copied
 
 
-def lay_out(layers: Iterable[nn.Linear], *, by_columns: bool) -> None:
+def set_layout(layers: Iterable[nn.Linear], *, by_columns: bool) -> None:
     """Prepare ordinary Linear layers for inputs by columns, or undo that."""
     before, after = (nn.Linear, ColumnLinear) if by_columns else (ColumnLinear, nn.Linear)
     for layer in layers:

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.layers import check_mask
-from suite.sparsity.storage.saved_passes import Passes
+from suite.sparsity.storage.saved_passes import SavedPasses
 from suite.sparsity.storage.topology import Topology
 
 Carry = Callable[[Tensor], Tensor]
@@ -29,7 +29,7 @@ _OWN = ("topology", "passes", "loaded", "by_rows")
 """What a sparse layer has beside an ordinary one's attributes."""
 
 DRIFT = 1e-3
-"""Largest share of a gradient that may not be explained by the layer's own inputs and outputs."""
+"""Largest fraction of a gradient that may not be explained by the layer's own inputs and outputs."""
 
 
 class _Product(torch.autograd.Function):
@@ -79,7 +79,7 @@ class SparseLinear(nn.Linear):
     """
 
     topology: Topology
-    passes: Passes
+    passes: SavedPasses
     loaded: Tensor | None
     by_rows: bool
 
@@ -176,8 +176,8 @@ class CsrWeight:
         assert isinstance(module, SparseLinear)
         self.module = module
         module.topology = topology
-        module.passes, module.loaded, module.by_rows = Passes(), None, by_rows
-        self._held: tuple[Tensor, Tensor] | None = None
+        module.passes, module.loaded, module.by_rows = SavedPasses(), None, by_rows
+        self._frozen: tuple[Tensor, Tensor] | None = None
         self._replace(self.parameter, _gather(topology))
 
     @property
@@ -226,7 +226,7 @@ class CsrWeight:
         gradient = self.parameter.grad
         if gradient is None or not self.module.passes.wanted:
             return None
-        passes = self.module.passes.belonging()
+        passes = self.module.passes.contributing()
         if not passes:
             raise RuntimeError(f"layer '{self.name}': no backward pass was seen in this step")
         dense: Tensor | None = None
@@ -251,7 +251,7 @@ class CsrWeight:
 
     def _rounding(self) -> float:
         """Return what rounding alone may make of the stored weights' gradient (its norm)."""
-        passes = self.module.passes.belonging()
+        passes = self.module.passes.contributing()
         terms = sum(float(of_output.norm() * columns.norm()) for of_output, columns in passes)
         return 8 * torch.finfo(self.parameter.dtype).eps * terms
 
@@ -259,7 +259,7 @@ class CsrWeight:
     def set_mask(self, mask: Tensor) -> None:
         """Make `mask` the connectivity: carry over what is kept, start what is grown at 0."""
         check_mask(self, mask)
-        self._held = None
+        self._frozen = None
         old, new = self.module.topology, Topology.of(mask)
         if new.count == old.count and torch.equal(new.column, old.column) and torch.equal(
             new.start, old.start
@@ -284,22 +284,22 @@ class CsrWeight:
         self._replace(self.parameter, at, values=at(dense.to(self.parameter.dtype)))
 
     @torch.no_grad()
-    def hold(self, held: Tensor) -> None:
-        """Keep the weights where `held` (boolean [out, in]) is True as they are."""
-        places = _gather(self.module.topology)(held).nonzero().flatten()
-        self._held = (places, self.parameter.detach()[places]) if len(places) else None
+    def freeze_weights(self, frozen: Tensor) -> None:
+        """Keep the weights where `frozen` (boolean [out, in]) is True as they are."""
+        places = _gather(self.module.topology)(frozen).nonzero().flatten()
+        self._frozen = (places, self.parameter.detach()[places]) if len(places) else None
 
     def mask_gradient(self) -> None:
-        """Zero the gradients of held weights: there are no others to zero."""
-        if self._held is not None and self.parameter.grad is not None:
+        """Zero the gradients of frozen weights: there are no others to zero."""
+        if self._frozen is not None and self.parameter.grad is not None:
             with torch.no_grad():
-                self.parameter.grad[self._held[0]] = 0
+                self.parameter.grad[self._frozen[0]] = 0
 
-    def restore_held(self) -> None:
-        """Put held weights back to what they were: momentum and weight decay have moved them."""
-        if self._held is not None:
+    def restore_frozen(self) -> None:
+        """Put frozen weights back to what they were: momentum and weight decay have moved them."""
+        if self._frozen is not None:
             with torch.no_grad():
-                self.parameter[self._held[0]] = self._held[1]
+                self.parameter[self._frozen[0]] = self._frozen[1]
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on."""
@@ -336,7 +336,7 @@ class CsrWeight:
         new = nn.Parameter(values)
         new.grad = gradient
         self.module.weight = new
-        self.module.passes.expect(self.module.passes.wanted, new)
+        self.module.passes.prepare_backward(self.module.passes.wanted, new)
         for group in self._optimizer.param_groups:
             group["params"] = [new if p is old else p for p in group["params"]]
         if state:

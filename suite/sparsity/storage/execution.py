@@ -16,13 +16,13 @@ from suite.sparsity.layers import (
     MaskedWeight,
     PrunableWeight,
     mask_gradients,
-    restore_held,
+    restore_frozen,
     unwrap,
 )
-from suite.sparsity.storage.column_linear import lay_out
+from suite.sparsity.storage.column_linear import set_layout
 from suite.sparsity.storage.csr import DTYPES, CsrWeight
 from suite.sparsity.storage.optimizer_state import keeps_zeros
-from suite.sparsity.storage.ownership import Claim
+from suite.sparsity.storage.ownership import LayerOwnership
 
 EXECUTIONS = ("masked", "csr", "auto")
 
@@ -113,9 +113,9 @@ class SwitchingWeight:
         """Make `mask` the connectivity of this weight."""
         self.store.set_mask(mask)
 
-    def hold(self, held: Tensor) -> None:
-        """Keep the weights where `held` is True as they are."""
-        self.store.hold(held)
+    def freeze_weights(self, frozen: Tensor) -> None:
+        """Keep the weights where `frozen` is True as they are."""
+        self.store.freeze_weights(frozen)
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on."""
@@ -153,7 +153,7 @@ class Execution:
         self._weights: list[SwitchingWeight] = []
         self._others: Sequence[PrunableWeight] = ()
         self._linear: list[nn.Linear] = []
-        self._claim = Claim({})
+        self._ownership = LayerOwnership({})
 
     def wrap(
         self,
@@ -168,7 +168,7 @@ class Execution:
         """
         self._weights, self._others, self._linear = [], weights, []
         layers = dict(unwrap(model).named_modules())
-        self._claim = Claim({weight.name: layers[weight.name] for weight in weights})
+        self._ownership = LayerOwnership({weight.name: layers[weight.name] for weight in weights})
         if self.mode == "masked":
             return list(weights)
         self.fallback = self.fallback or _obstacle(model, optimizer)
@@ -202,14 +202,14 @@ class Execution:
         self._linear = [module for module in plain if module not in read]
         return list(self._weights)
 
-    def hold(self) -> None:
+    def claim_layers(self) -> None:
         """Keep other methods off the layers: the method is attached."""
-        self._claim.hold()
+        self._ownership.claim()
 
     def release(self) -> None:
         """Let the layers go: ordinary ones, that another method may take."""
         self.densify()
-        self._claim.release()
+        self._ownership.release()
 
     def check_loaded(self) -> None:
         """See to it that weights which were loaded since are as sparse as the masks.
@@ -217,9 +217,9 @@ class Execution:
         Raises:
             InvalidInput: they are not.
         """
-        self._claim.check(self._weights or self._others)
+        self._ownership.check(self._weights or self._others)
 
-    def settle(self, finished: Callable[[PrunableWeight], bool]) -> None:
+    def switch_storage(self, finished: Callable[[PrunableWeight], bool]) -> None:
         """Switch every layer to CSR that is due.
 
         `finished` says whether a weight has as few connections as it will ever have.
@@ -228,7 +228,7 @@ class Execution:
             store = weight.store
             if weight.module is None or weight.active == weight.size:
                 continue
-            if not isinstance(store, MaskedWeight) or store.held is not None:
+            if not isinstance(store, MaskedWeight) or store.frozen is not None:
                 continue
             density = weight.active / weight.size
             due = density <= break_even(weight.size)
@@ -236,26 +236,26 @@ class Execution:
                 weight.to_csr(weight.mask)
         self._lay_out()
 
-    def expect(self, dense_gradient: bool) -> None:
+    def prepare_backward(self, dense_gradient: bool) -> None:
         """Prepare for a backward pass whose dense gradients will be read, or not."""
         for masked in self._masked():
             masked.records = dense_gradient
         for weight in self._sparse():
-            weight.module.passes.expect(dense_gradient, weight.parameter)
+            weight.module.passes.prepare_backward(dense_gradient, weight.parameter)
 
     def mask_gradients(self) -> None:
-        """Zero the gradients of inactive and held weights."""
+        """Zero the gradients of inactive and frozen weights."""
         if masked := self._masked():
             mask_gradients(masked)
         for weight in self._sparse():
             weight.mask_gradient()
 
-    def restore_held(self) -> None:
-        """Put held weights back; drop what dense gradients are made of."""
+    def restore_frozen(self) -> None:
+        """Put frozen weights back; drop what dense gradients are made of."""
         if masked := self._masked():
-            restore_held(masked)
+            restore_frozen(masked)
         for weight in self._sparse():
-            weight.restore_held()
+            weight.restore_frozen()
             weight.module.passes.clear()
 
     def densify(self) -> None:
@@ -314,7 +314,7 @@ class Execution:
 
     def _lay_out(self) -> None:
         """See to it that dense Linear layers are quick while there are sparse ones before them."""
-        lay_out(self._linear, by_columns=bool(self._sparse()))
+        set_layout(self._linear, by_columns=bool(self._sparse()))
 
     def _masked(self) -> list[MaskedWeight]:
         stores = [weight.store for weight in self._weights] or self._others

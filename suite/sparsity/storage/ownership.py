@@ -10,10 +10,10 @@ from torch.utils.hooks import RemovableHandle
 from suite.core.errors import InvalidInput
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.storage.csr import SparseLinear
-from suite.sparsity.zeros import not_zero
+from suite.sparsity.zeros import nonzero_outside_mask
 
-_held: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
-"""The layers that are held now. A copy of one is another module, which nobody holds."""
+_frozen: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+"""The layers that are frozen now. A copy of one is another module, which nobody holds."""
 
 
 class _Loaded:
@@ -25,7 +25,7 @@ class _Loaded:
         self.seen = True
 
 
-class Claim:
+class LayerOwnership:
     """The layers of one method.
 
     Args:
@@ -37,27 +37,27 @@ class Claim:
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         for name, module in layers.items():
-            if module in _held or isinstance(module, SparseLinear):
+            if module in _frozen or isinstance(module, SparseLinear):
                 raise InvalidInput(
-                    f"layer '{name}' is held by a method already: detach the first, "
+                    f"layer '{name}' is frozen by a method already: detach the first, "
                     "with its handle's detach()"
                 )
         self._layers = dict(layers)
         self._loaded = _Loaded()
         self._hooks: list[RemovableHandle] = []
 
-    def hold(self) -> None:
+    def claim(self) -> None:
         """Keep other methods off these layers, and notice what is loaded into them."""
         for module in self._layers.values():
             self._hooks.append(module.register_load_state_dict_post_hook(self._loaded))
-            _held.add(module)
+            _frozen.add(module)
 
     def release(self) -> None:
         """Give the layers back."""
         while self._hooks:
             self._hooks.pop().remove()
         for module in self._layers.values():
-            _held.discard(module)
+            _frozen.discard(module)
 
     def check(self, weights: Sequence[PrunableWeight]) -> None:
         """See to it that what was loaded, if anything was, is as sparse as the masks.
@@ -67,7 +67,7 @@ class Claim:
         """
         if not self._loaded.seen:
             return
-        if dense := not_zero(weights):
+        if dense := nonzero_outside_mask(weights):
             raise InvalidInput(
                 f"weights were loaded that are not as sparse as the method's masks ({dense[0]}): "
                 "load the method's state as well, or detach the method first"

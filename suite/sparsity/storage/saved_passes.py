@@ -15,7 +15,7 @@ def _task() -> int:
     return torch._C._current_graph_task_id()
 
 
-class Passes:
+class SavedPasses:
     """The passes through a layer since its gradient began, and which of them belong to it.
 
     A gradient taken of the input alone (adversarial examples between two micro-batches) runs
@@ -35,7 +35,7 @@ class Passes:
         """Return what a copy begins with: hooks and graphs belong to the original."""
         return vars(self) | {"_kept": [], "_added": set(), "_hook": None}
 
-    def expect(self, wanted: bool, parameter: nn.Parameter) -> None:
+    def prepare_backward(self, wanted: bool, parameter: nn.Parameter) -> None:
         """Begin anew, and keep the passes to come if they are `wanted`."""
         self.wanted = wanted
         self.clear()
@@ -66,7 +66,7 @@ class Passes:
         if self._kept and _task() == -1 and (gradient is None or not bool(gradient.any())):
             self.clear()
 
-    def belonging(self) -> list[Pass]:
+    def contributing(self) -> list[Pass]:
         """Return the passes that the gradient is made of.
 
         All of them where no pass added anything up: such a gradient was assigned by hand.

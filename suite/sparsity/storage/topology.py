@@ -67,8 +67,8 @@ class Topology:
     def bytes(self) -> int:
         """Memory of all indices, and of what gradients are made in."""
         room = [values for _, values in self._room.values()]
-        held = [self.start, self.column, self.start_t, self.row, self.order, self.place, *room]
-        return sum(tensor.nbytes for tensor in held)
+        frozen = [self.start, self.column, self.start_t, self.row, self.order, self.place, *room]
+        return sum(tensor.nbytes for tensor in frozen)
 
     def product(self, values: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return W·x + bias of the matrix W of these values [n], x [in, batch]; [out, batch]."""

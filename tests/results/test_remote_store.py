@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from suite.core.errors import InvalidInput
 from suite.results.merge import merge
 from suite.results.record_index import INDEX, compact
-from suite.results.remote_store import Bucket
+from suite.results.remote_store import RemoteStore
 from suite.results.storage_backend import StoreUnusable
 from suite.results.store import Store
 from suite.results.verify import verify
@@ -63,17 +63,17 @@ def files(note: str, companions: int = 2) -> dict[str, bytes]:
 
 
 def filesystem(store: Store) -> Any:
-    assert isinstance(store.place, Bucket)
-    return store.place._fs
+    assert isinstance(store.backend, RemoteStore)
+    return store.backend._fs
 
 
 def whole(store: Store) -> str:
     """Return the note of the trial, which all its files must repeat."""
     record = store.read(KEY)
     assert record is not None
-    assert record.seal is not None
+    assert record.integrity is not None
     (note,) = record.notes
-    for name in record.seal.files:
+    for name in record.integrity.files:
         assert store.load(KEY, name) == note.encode(), name
     return note
 
@@ -99,20 +99,20 @@ def test_a_store_opened_by_its_location_is_the_same_store(store):
 
 def test_preparing_leaves_nothing_behind(store):
     store.prepare()
-    assert filesystem(store).find(store.place._root) == []
+    assert filesystem(store).find(store.backend._root) == []
 
 
 def test_readers_see_nothing_or_the_whole_trial_while_it_is_written(store, monkeypatch):
     """Look after every single request of a first write and of a rewrite."""
     seen: list[str | None] = []
-    put = Bucket._put
+    put = RemoteStore._put
 
-    def look(self: Bucket, path: str, content: bytes) -> None:
+    def look(self: RemoteStore, path: str, content: bytes) -> None:
         seen.append(whole(store) if store.read(KEY) is not None else None)
         put(self, path, content)
         seen.append(whole(store) if store.read(KEY) is not None else None)
 
-    monkeypatch.setattr(Bucket, "_put", look)
+    monkeypatch.setattr(RemoteStore, "_put", look)
     store.write(KEY, files("old", companions=3))
     assert seen == [None] * 7 + ["old"]
     seen.clear()
@@ -123,15 +123,15 @@ def test_readers_see_nothing_or_the_whole_trial_while_it_is_written(store, monke
 @pytest.mark.parametrize("requests", range(3))
 def test_a_writer_killed_between_two_requests_leaves_the_older_result(store, monkeypatch, requests):
     store.write(KEY, files("old"))
-    put, left = Bucket._put, [requests]
+    put, left = RemoteStore._put, [requests]
 
-    def die(self: Bucket, path: str, content: bytes) -> None:
+    def die(self: RemoteStore, path: str, content: bytes) -> None:
         if left[0] == 0:
             raise KeyboardInterrupt
         left[0] -= 1
         put(self, path, content)
 
-    monkeypatch.setattr(Bucket, "_put", die)
+    monkeypatch.setattr(RemoteStore, "_put", die)
     with pytest.raises(KeyboardInterrupt):
         store.write(KEY, files("new"))
     monkeypatch.undo()
@@ -176,9 +176,9 @@ def whole_at_once(store: Store) -> None:
     """Check one record against its own files, whichever record stands by now."""
     record = store.read(KEY)
     assert record is not None
-    assert record.seal is not None
-    for name in record.seal.files:
-        content = store.place.load(KEY, name, record.seal.digest)
+    assert record.integrity is not None
+    for name in record.integrity.files:
+        content = store.backend.load(KEY, name, record.integrity.digest)
         assert content == record.notes[0].encode()
 
 
@@ -209,11 +209,11 @@ def test_what_was_replaced_is_removed_a_day_later_and_not_before(store, monkeypa
     store.write(KEY, files("old", companions=2))
     store.write(KEY, files("new", companions=1))
     assert [f.kind for f in verify(store).findings] == ["leftover", "leftover"]
-    assert compact(store.place).cleared == 0
+    assert compact(store.backend).cleared == 0
     import suite.results.remote_store as module
 
     monkeypatch.setattr(module, "AGE", -module.AGE)  # as if a day had passed
-    assert compact(store.place).cleared == 2
+    assert compact(store.backend).cleared == 2
     assert verify(store).findings == []
     assert whole(store) == "new"
 
@@ -223,9 +223,9 @@ def test_a_local_store_copied_to_a_bucket_as_it_is_can_be_read(store, tmp_path):
     local.prepare()
     local.write(KEY, files("copied"))
     target = filesystem(store)
-    target.makedirs(f"{store.place._trials}/{KEY}", exist_ok=True)
+    target.makedirs(f"{store.backend._trials}/{KEY}", exist_ok=True)
     for path in local.folder(KEY).iterdir():
-        target.pipe_file(f"{store.place._trials}/{KEY}/{path.name}", path.read_bytes())
+        target.pipe_file(f"{store.backend._trials}/{KEY}/{path.name}", path.read_bytes())
     assert whole(store) == "copied"
     assert verify(store).findings == []
 
@@ -233,7 +233,7 @@ def test_a_local_store_copied_to_a_bucket_as_it_is_can_be_read(store, tmp_path):
 def test_a_bucket_copied_to_a_folder_as_it_is_can_be_read(store, tmp_path):
     store.write(KEY, files("copied"))
     source = filesystem(store)
-    for path in source.find(store.place._trials):
+    for path in source.find(store.backend._trials):
         target = tmp_path / "local" / "trials" / path.split("/trials/")[1]
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.cat_file(path))
@@ -258,8 +258,8 @@ def test_a_local_store_and_one_under_a_url_can_be_joined_both_ways(store, tmp_pa
 
 def test_records_are_read_from_the_compacted_file_only_while_they_are_current(store):
     store.write(KEY, files("first"))
-    compact(store.place)
-    assert filesystem(store).exists(f"{store.place._root}/{INDEX}")
+    compact(store.backend)
+    assert filesystem(store).exists(f"{store.backend._root}/{INDEX}")
     store.write(KEY, files("second"))
     assert [r.notes for r in store.records()] == [["second"]]
     other = make_trial(seed=1)
@@ -269,7 +269,7 @@ def test_records_are_read_from_the_compacted_file_only_while_they_are_current(st
 
 def test_a_truncated_object_is_found_and_not_served(store):
     store.write(KEY, files("first"))
-    path = f"{store.place._trials}/{KEY}/record.json"
+    path = f"{store.backend._trials}/{KEY}/record.json"
     filesystem(store).pipe_file(path, filesystem(store).cat_file(path)[:50])
     with pytest.raises(InvalidInput, match="is not a record"):
         store.read(KEY)

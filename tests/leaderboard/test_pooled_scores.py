@@ -3,7 +3,7 @@ import json
 import pytest
 
 from leaderboard.data import page_data, page_name
-from leaderboard.pooled_scores import contest
+from leaderboard.pooled_scores import pooled_scores
 from leaderboard.tables import build_boards
 from suite.core.errors import TrialFailed
 from suite.results.record import failed
@@ -24,13 +24,13 @@ def boards(*groups):
 
 
 def test_a_score_is_the_mean_over_sparsities_of_one_seed():
-    found = contest(boards(seeds("set", [0.9, 0.8], sparsity=0.8), seeds("set", [0.7, 0.6])))
+    found = pooled_scores(boards(seeds("set", [0.9, 0.8], sparsity=0.8), seeds("set", [0.7, 0.6])))
     assert found.scores == {"SET": {"digits/mlp": pytest.approx({0: 0.8, 1: 0.7})}}
     assert found.means() == {"SET": {"digits/mlp": pytest.approx(0.75)}}
 
 
 def test_only_seeds_that_stand_at_every_sparsity_count():
-    found = contest(boards(seeds("set", [0.9, 0.8], sparsity=0.8), seeds("set", [0.7])))
+    found = pooled_scores(boards(seeds("set", [0.9, 0.8], sparsity=0.8), seeds("set", [0.7])))
     assert list(found.scores["SET"]["digits/mlp"]) == [0]
 
 
@@ -39,17 +39,17 @@ def test_who_lacks_a_sparsity_does_not_take_part_and_is_listed():
         seeds("set", [0.9], sparsity=0.8), seeds("set", [0.9]), seeds("static", [0.9]),
         seeds("static", [0.9], task=OTHER),
     )  # fmt: skip
-    found = contest(made)
+    found = pooled_scores(made)
     assert "digits/mlp" not in found.scores["Static random"]
     assert found.missing == [
         ("Static random", "digits/mlp", "no finished trial at sparsity 0.8"),
     ]
-    assert "digits/mlp" in contest(made, sparsities=[0.9]).scores["Static random"]
+    assert "digits/mlp" in pooled_scores(made, sparsities=[0.9]).scores["Static random"]
 
 
 def test_competitors_are_chosen_by_label():
     made = boards(seeds("set", [0.9]), seeds("static", [0.8]))
-    assert set(contest(made, ["SET"]).scores) == {"SET"}
+    assert set(pooled_scores(made, ["SET"]).scores) == {"SET"}
 
 
 def test_the_page_holds_every_trial_once_and_says_what_does_not_count():

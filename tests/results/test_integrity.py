@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from suite.core.errors import InvalidInput
-from suite.results.record import SCHEMA_VERSION, Record, Unreadable, seal_files
+from suite.results.record import SCHEMA_VERSION, Record, Unreadable, checksum_files
 from suite.results.store import Store
 from tests.sample_records import done, make_trial
 
@@ -29,9 +29,9 @@ def change(folder: Path, **fields: object) -> None:
 def test_a_stored_record_is_sealed_with_the_digests_of_its_files(store, stored):
     record = store.read(KEY)
     assert record is not None
-    assert record.seal is not None
-    assert list(record.seal.files) == ["curves.parquet"]
-    assert record.seal.files["curves.parquet"].size == 9
+    assert record.integrity is not None
+    assert list(record.integrity.files) == ["curves.parquet"]
+    assert record.integrity.files["curves.parquet"].size == 9
     assert "seal" not in record.model_dump()
     assert record.to_json() == done(TRIAL).to_json()
 
@@ -71,7 +71,7 @@ def test_a_record_from_before_there_were_seals_is_read_as_it_is(store, stored):
     record = store.read(KEY)
     assert record is not None
     assert record.schema_version == 1
-    assert record.seal is None
+    assert record.integrity is None
 
 
 def test_a_record_that_has_lost_its_seal_is_not_served(store, stored):
@@ -85,11 +85,11 @@ def test_a_record_that_has_lost_its_seal_is_not_served(store, stored):
 
 def test_an_old_record_that_is_stored_again_is_of_the_schema_that_has_seals():
     content = json.loads(done(TRIAL).to_json()) | {"schema_version": 1}
-    files, digest = seal_files({"record.json": json.dumps(content).encode()})
+    files, digest = checksum_files({"record.json": json.dumps(content).encode()})
     record = Record.from_json(files["record.json"], "here")
     assert record.schema_version == SCHEMA_VERSION == 2
-    assert record.seal is not None
-    assert record.seal.digest == digest
+    assert record.integrity is not None
+    assert record.integrity.digest == digest
 
 
 def test_a_record_in_the_folder_of_another_trial_is_not_served(store, stored):
