@@ -10,7 +10,7 @@ import pytest
 from suite.execution import command, engines
 from suite.execution.plan import preflight
 from suite.execution.runner import Inline
-from suite.execution.worker_handle import Settings
+from suite.execution.worker_handle import WorkerConfig
 from suite.experiments import registry
 from suite.experiments.study import load_study
 from suite.experiments.trial_config import Trial
@@ -53,7 +53,7 @@ recipe: {epochs: 1}
 """
 
 
-def in_process(settings: Settings, *_: Any) -> Inline:
+def in_process(settings: WorkerConfig, *_: Any) -> Inline:
     """Return an engine that runs here what workers would run, which would import torch again."""
     return Inline(Store(settings.store), settings.every)
 

@@ -207,10 +207,10 @@ def test_competitors_that_a_chart_lacks_are_named(chromium, charts):
     lacking = {**page_data(boards), **specifications(boards)}
     page.evaluate("(d) => { window.kept = data; window.data = d; }", lacking)
     page.evaluate(DRAW, ["iqm", asdict(ALL)])
-    assert "Without GraSP" in page.locator("#middle .left-out").inner_text()
+    assert "Without GraSP" in page.locator("#iqm .left-out").inner_text()
     page.evaluate("() => { window.data = kept; }")
     page.evaluate(DRAW, ["iqm", asdict(ALL)])
-    assert not page.locator("#middle .left-out").is_visible()
+    assert not page.locator("#iqm .left-out").is_visible()
     assert said == []
 
 

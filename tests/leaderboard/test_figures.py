@@ -10,7 +10,7 @@ from leaderboard.figures import (
     accuracy,
     calibration,
     cost,
-    middle,
+    iqm,
     profile,
     ranks,
     rating,
@@ -126,12 +126,12 @@ def test_pooled_scores_are_shares_of_the_dense_network():
         seeds("dense", [0.5], task=OTHER), seeds("set", [0.25] * 4, task=OTHER),
         seeds("static", [0.125] * 4, task=OTHER),
     )  # fmt: skip
-    assert [(row["entry"], row["mean"], row["n"]) for row in middle(made)] == [
+    assert [(row["entry"], row["mean"], row["n"]) for row in iqm(made)] == [
         ("SET", 0.5, 8), ("Static random", 0.25, 8),
     ]  # fmt: skip
     shares = [row for row in profile(made) if row["entry"] == "SET"]
     assert all(row["share"] == (row["threshold"] < 0.5) for row in shares)
-    assert middle(boards(seeds("set", [0.9]))) == []
+    assert iqm(boards(seeds("set", [0.9]))) == []
 
 
 def test_a_profile_falls_from_everything_to_nothing():
