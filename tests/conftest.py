@@ -8,7 +8,7 @@ import torch
 
 from suite.experiments import registry
 from suite.results.store import Store
-from tests.cli_runner import Command
+from tests.support.cli_runner import Command
 
 # Two workers and their subprocesses share the machine: more threads would only be in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
-from tests.helpers import OPTIMIZERS, PLAN, conv_net, digits, make
+from tests.support.helpers import OPTIMIZERS, PLAN, conv_net, digits, make
 
 METHODS = ["snip", "grasp", "synflow"]
 

@@ -5,7 +5,7 @@ import pytest
 from suite.experiments.study import load_study
 from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.trial import make_model, make_sparsifier
-from tests.helpers import attach
+from tests.support.helpers import attach
 
 STEPS = 120_000
 

@@ -7,7 +7,7 @@ import torch
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
-from tests.helpers import OPTIMIZERS, PLAN, attach, conv_net, fit, make
+from tests.support.helpers import OPTIMIZERS, PLAN, attach, conv_net, fit, make
 
 
 def attached(method: str, plan: Plan = PLAN, **options):

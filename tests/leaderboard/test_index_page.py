@@ -15,7 +15,7 @@ from leaderboard.summary_table import SummaryTable, is_best, ranks_of, summary_t
 from leaderboard.tables import build_boards
 from suite.results.record import Record
 from tests.leaderboard.sample_boards import SCORES, SPARSITIES, TASKS, hostile, planted
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 
 def page(records: list[Record]) -> str:

@@ -10,8 +10,8 @@ from leaderboard.pages.trial import trial_page
 from suite.core.errors import InvalidInput
 from suite.results.store import Store
 from suite.training.trial import run_trial
-from tests.helpers import trial
 from tests.leaderboard.browsing import saved
+from tests.support.helpers import trial
 
 
 @pytest.fixture(scope="module")

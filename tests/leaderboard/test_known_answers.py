@@ -16,7 +16,7 @@ from leaderboard.statistics import (
     rank_intervals,
 )
 from leaderboard.tables import build_boards
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 TASKS, SEEDS, BOARDS = 5, 5, 1000
 LEVELS = {"static": 0.80, "set": 0.80, "rigl": 0.85, "granet": 0.90}

@@ -9,7 +9,7 @@ from leaderboard.summary_table import summary_table
 from leaderboard.tables import Board, build_boards
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 
 def records(**accuracies: list[float]) -> list[Record]:

@@ -6,7 +6,7 @@ import torch
 from suite.core.errors import InvalidInput
 from suite.resonance.coherent import Coherent
 from tests.baselines.test_rules import by, indices
-from tests.helpers import OPTIMIZERS, conv_net, fit, make
+from tests.support.helpers import OPTIMIZERS, conv_net, fit, make
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch import nn
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
-from tests.helpers import make
+from tests.support.helpers import make
 
 STEPS, EVERY = 4800, 25
 

@@ -6,7 +6,7 @@ from suite.core.errors import InvalidInput
 from suite.sparsity.pattern import Pattern
 from suite.sparsity.plan import Plan
 from tests.baselines.test_rules import indices
-from tests.helpers import OPTIMIZERS, attach, conv_net, fit, make
+from tests.support.helpers import OPTIMIZERS, attach, conv_net, fit, make
 
 HALF = Plan(steps=120, sparsity=0.5, seed=0, steps_per_epoch=30)
 

@@ -7,7 +7,16 @@ from torch import nn
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.layers import find_prunable
-from tests.helpers import ONE_ROUND, OPTIMIZERS, PLAN, SPARSE_METHODS, attach, conv_net, fit, make
+from tests.support.helpers import (
+    ONE_ROUND,
+    OPTIMIZERS,
+    PLAN,
+    SPARSE_METHODS,
+    attach,
+    conv_net,
+    fit,
+    make,
+)
 
 
 def attached(method: str, optimizer: str = "sgd", **options):

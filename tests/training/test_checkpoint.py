@@ -16,7 +16,7 @@ from suite.training.checkpoint import Checkpointer
 from suite.training.checkpoint_interval import Interval
 from suite.training.serialization import pack, unpack
 from suite.training.trial import Outcome, run_trial
-from tests.helpers import SPARSE_METHODS, trial
+from tests.support.helpers import SPARSE_METHODS, trial
 
 
 class Memory:

@@ -13,7 +13,7 @@ from suite.execution.checkpoints import Checkpoints
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.trial import run_trial
-from tests.helpers import trial
+from tests.support.helpers import trial
 
 ROOT = Path(__file__).parents[2]
 RESONANCE = ("resonance", {"window": 8, "update_every": 5, "bits": 1})

@@ -11,7 +11,7 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.trial import make_model, make_plan, run_trial
-from tests.helpers import SPARSE_METHODS, trial
+from tests.support.helpers import SPARSE_METHODS, trial
 from tests.training.spy import spy_batches
 
 
