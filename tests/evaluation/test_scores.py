@@ -1,3 +1,5 @@
+"""Accuracy, loss, calibration, and accuracy at few bits."""
+
 import math
 
 import pytest
@@ -5,7 +7,6 @@ import torch
 from torch import nn
 
 from suite.evaluation.scores import calibration_error, evaluate, rounded_accuracy
-from suite.training.optimization import LearningRate
 from tasks.data import Split
 
 
@@ -53,12 +54,3 @@ def test_rounding_leaves_weights_without_elements_alone():
     model.empty.weight = nn.Parameter(torch.empty(3, 0))
     split = Split(torch.ones(1, 2), torch.zeros(1, dtype=torch.long))
     assert set(rounded_accuracy(model, split, [8])) == {8}
-
-
-def test_the_learning_rate_is_a_function_of_the_step():
-    rate = LearningRate(0.1, "cosine", 10, 110)
-    assert rate(1) == pytest.approx(0.01)
-    assert rate(10) == rate(11) == pytest.approx(0.1)
-    assert rate(61) == pytest.approx(0.05)
-    assert rate(110) > 0
-    assert LearningRate(0.1, "constant", 0, 110)(110) == 0.1

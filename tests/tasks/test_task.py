@@ -1,35 +1,10 @@
+"""Declarations of tasks and their variants."""
+
 import pytest
 
-from suite.cli.listing import task_facts
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from suite.training.optimization import learning_rate
 from tasks.task import variant
-
-
-def test_the_facts_of_a_task_hold_its_size_and_its_data():
-    told = task_facts(registry.tasks()["fashion_mnist/lenet_300_100"])
-    assert told["parameters"].startswith("266,610, of them 266,200")
-    assert told["FLOPs"].startswith("532,400 ")
-    assert told["input"] == "1×28×28"
-    assert told["examples"].startswith("60,000 for training, 10,000 for test")
-
-
-def test_a_recipe_steps_the_learning_rate_down_at_its_milestones():
-    recipe = registry.tasks()["cifar10/wrn_22_2"].resolve({})
-    rate = learning_rate(recipe, 97_656)
-    found = [rate(step) for step in (1, 29_999, 30_002, 60_002, 90_002)]
-    assert found == pytest.approx([0.1, 0.1, 0.02, 0.004, 0.0008])
-
-
-def test_cosine_and_line_end_at_their_share_of_the_peak():
-    task = registry.tasks()["digits/mlp"]
-    for schedule in ("cosine", "linear"):
-        recipe = task.resolve({"schedule": schedule, "min_lr_ratio": 0.1, "learning_rate": 1.0})
-        rate = learning_rate(recipe, 1000)
-        assert rate(1) == pytest.approx(1.0)
-        assert rate(501) == pytest.approx(0.55, abs=0.001)
-        assert rate(1000) == pytest.approx(0.1, abs=0.001)
 
 
 @pytest.mark.parametrize("bad", [["0"], ["1"], ["x"], [0.5, 2.0], "0.3,nope"])

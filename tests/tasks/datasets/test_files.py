@@ -1,3 +1,5 @@
+"""Archives: found, fetched, verified, and read without reaching outside."""
+
 import hashlib
 import io
 import tarfile
@@ -5,47 +7,12 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-import torch
 
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from tasks.datasets import cifar, folder
+from tasks.datasets import cifar
 from tasks.datasets.files import fetch, members, verify
-from tests.tasks.samples import cifar_10, cifar_rows, image_folder, picture, tar
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("RESONANCE_DATA", str(tmp_path))
-    monkeypatch.setenv("RESONANCE_CACHE", str(tmp_path / "cache"))
-    return tmp_path
-
-
-def md5(path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
-def small(path, name: str = "cifar10", **options):
-    """Return a CIFAR declaration that takes the archive at `path` for the published one."""
-    declared = registry.datasets()[name]
-    return replace(declared, options={**declared.options, "digest": ("md5", md5(path)), **options})
-
-
-def test_cifar_10_is_read_from_its_binary_archive(place):
-    path = cifar_10(place / "cifar-10-binary.tar.gz")
-    arrays = cifar.load(small(path))
-    assert arrays.train_x.shape == (100, 3, 32, 32)
-    assert arrays.train_x.dtype == torch.uint8
-    assert arrays.test_y.tolist() == [n % 10 for n in range(20)]
-    raw = cifar_rows(20, 1, 10)
-    assert arrays.test_x[1, 0, 0, :4].tolist() == list(raw[3073 + 1 : 3073 + 5])
-
-
-def test_cifar_100_takes_the_fine_label(place):
-    members = {f"cifar-100-binary/{n}.bin": cifar_rows(200, 2, 100) for n in ("train", "test")}
-    path = tar(place / "cifar-100-binary.tar.gz", members)
-    arrays = cifar.load(small(path, "cifar100"))
-    assert arrays.train_y.tolist() == [n % 100 for n in range(200)]
+from tests.tasks.samples import cifar_10, cifar_rows, picture, small_cifar, tar
 
 
 def test_another_archive_under_the_same_name_is_refused(place):
@@ -54,16 +21,16 @@ def test_another_archive_under_the_same_name_is_refused(place):
         cifar.load(registry.datasets()["cifar10"])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(InvalidInput, match="cannot be read"):
-        cifar.load(small(path))
+        cifar.load(small_cifar(path))
 
 
 def test_an_archive_that_lacks_a_member_is_refused(place):
     path = tar(place / "cifar-10-binary.tar.gz", {"test_batch.bin": cifar_rows(2, 1, 10)})
     with pytest.raises(InvalidInput, match=r"lacks data_batch_1.bin"):
-        cifar.load(small(path))
+        cifar.load(small_cifar(path))
     path = tar(place / "cifar-10-binary.tar.gz", {"test_batch.bin": b"12345"})
     with pytest.raises(InvalidInput, match=r"'test_batch.bin' has 5 bytes"):
-        cifar.load(small(path))
+        cifar.load(small_cifar(path))
 
 
 def test_a_missing_archive_is_downloaded_verified_and_kept(place):
@@ -153,46 +120,6 @@ def test_a_member_that_unpacks_to_too_much_is_refused(place, monkeypatch):
     path = tar(place / "big.tar.xz", {"train/cat/0.png": bytes(1001)})
     with pytest.raises(InvalidInput, match=r"1,001 bytes"):
         list(members(path))
-
-
-def jpeg_archive(place):
-    image_folder(place / "made", size=(32, 32), kind="JPEG")
-    found = {
-        p.relative_to(place / "made").as_posix(): p.read_bytes()
-        for p in sorted((place / "made").rglob("*.jpeg"))
-    }
-    return tar(place / "cifar10-jpeg.tar.xz", found)
-
-
-def test_an_image_archive_is_decoded_once_and_then_read_from_the_cache(place, monkeypatch):
-    path = jpeg_archive(place)
-    declared = registry.datasets()["cifar10-jpeg"]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    options = {**declared.options, "sha256": digest}
-    dataset = replace(declared, classes=2, train=12, test=6, options=options)
-    first = folder.load(dataset)
-    assert first.train_x.shape == (12, 3, 32, 32)
-    assert first.train_y.tolist() == [0] * 6 + [1] * 6
-    assert first.train_x[:6].float().mean() < 60 < 180 < first.train_x[6:].float().mean()
-    with monkeypatch.context() as patch:
-        patch.setattr(folder, "contents", lambda path: pytest.fail("decoded again"))
-        again = folder.load(dataset)
-    assert torch.equal(first.train_x, again.train_x)
-    (cached,) = (place / "cache" / "decoded").iterdir()
-    cached.write_bytes(cached.read_bytes()[:200])  # cut short by a crash
-    assert torch.equal(folder.load(dataset).test_x, first.test_x)
-    with pytest.raises(InvalidInput, match="not the published file"):
-        folder.load(replace(dataset, options=declared.options))
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(place, monkeypatch):
-    path = jpeg_archive(place)
-    (place / "file").write_text("")
-    monkeypatch.setenv("RESONANCE_CACHE", str(place / "file"))
-    declared = registry.datasets()["cifar10-jpeg"]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    dataset = replace(declared, classes=2, options={**declared.options, "sha256": digest})
-    assert len(folder.load(dataset).train_x) == 12
 
 
 def test_a_checksum_that_fits_is_accepted(place):

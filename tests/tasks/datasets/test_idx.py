@@ -1,3 +1,5 @@
+"""IDX files, the format of MNIST and Fashion-MNIST."""
+
 import gzip
 from dataclasses import replace
 
@@ -8,12 +10,8 @@ import torch
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from tasks.batches import epoch_order
-from tasks.data import training_examples
 from tasks.datasets.idx import FILES, find, read_idx
 from tasks.pipeline import load_arrays, load_data
-
-CPU = torch.device("cpu")
 
 
 def write_idx(path, array: np.ndarray, cut: int = 0) -> None:
@@ -108,42 +106,6 @@ def test_missing_data_names_all_three_ways(tmp_path, monkeypatch):
 def test_the_users_folder_comes_before_the_systems(small):
     dataset, folder, _ = small
     assert find(dataset) == folder
-
-
-def test_the_validation_split_is_stratified_and_fixed():
-    dataset = registry.datasets()["digits"]
-    data = load_data(dataset, 0.1, CPU)
-    assert (len(data.train), len(data.validation), len(data.test)) == (1293, 144, 360)
-    assert len(data.train) == training_examples(dataset, 0.1)
-    share = torch.bincount(data.validation.y, minlength=10) / 144
-    assert float((share - 0.1).abs().max()) < 0.01
-    load_data.cache_clear()
-    again = load_data(dataset, 0.1, CPU)
-    assert torch.equal(data.validation.x, again.validation.x)
-
-
-def test_no_example_is_in_two_splits():
-    data = load_data(registry.datasets()["digits"], 0.1, CPU)
-    parts = [{row.numpy().tobytes() for row in s.x} for s in (data.train, data.validation)]
-    everything = load_data(registry.datasets()["digits"], 0.0, CPU).train
-    assert len(parts[0] | parts[1]) == len({row.numpy().tobytes() for row in everything.x})
-    assert not parts[0] & parts[1]
-
-
-def test_inputs_are_normalised():
-    data = load_data(registry.datasets()["digits"], 0.0, CPU)
-    assert float(data.train.x.mean()) == pytest.approx(0, abs=0.01)
-    assert float(data.train.x.std()) == pytest.approx(1, abs=0.01)
-
-
-def test_the_order_is_a_permutation_by_seed_and_epoch():
-    orders = [
-        epoch_order(100, seed, epoch, CPU) for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))
-    ]
-    assert all(sorted(order.tolist()) == list(range(100)) for order in orders)
-    assert torch.equal(orders[0], orders[1])
-    assert not torch.equal(orders[0], orders[2])
-    assert not torch.equal(orders[0], orders[3])
 
 
 def test_fashion_mnist_is_the_published_one(fashion_mnist):

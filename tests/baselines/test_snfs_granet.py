@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import proportional
 from suite.sparsity.plan import Plan
-from tests.baselines.test_rules import attached, by, indices, watch_update
 from tests.support.helpers import PLAN, fit, make
+from tests.support.updates import attached, by, indices, watch_update
 
 
 def test_snfs_grows_the_largest_momentum_where_the_layers_momentum_is():
