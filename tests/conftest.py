@@ -19,6 +19,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+MARKED_BY_FIXTURE = {"chromium": "browser", "needs_ray": "ray", "installed": "wheel"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a part of the machine that takes long to start."""
+    for item in items:
+        for fixture in set(getattr(item, "fixturenames", ())) & MARKED_BY_FIXTURE.keys():
+            item.add_marker(MARKED_BY_FIXTURE[fixture])
+
+
 def require(part: str, present: bool, how: str) -> None:
     """Skip where a part of the machine is missing, unless this run says it must be there."""
     if present:

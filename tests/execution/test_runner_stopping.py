@@ -14,6 +14,8 @@ from suite.experiments.study import load_study
 from suite.results.store import Store
 from tests.execution.soak import RESONANCE, differences, kill_and_restart, run_whole
 
+pytestmark = pytest.mark.kill
+
 SECONDS = 60.0
 
 

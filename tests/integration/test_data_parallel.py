@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 
 from tests.support.helpers import SPARSE_METHODS
 
+pytestmark = pytest.mark.slow
+
 
 def launch(out, rank: int, replicas: int, port: int) -> subprocess.Popen:
     arguments = [str(out), str(rank), str(replicas), str(port)]

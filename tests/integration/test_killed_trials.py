@@ -8,7 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from suite.results.store import Store
+
+pytestmark = pytest.mark.kill
 
 LINE = (
     "run digits/mlp lottery_ticket -s 0.9 --execution csr --recipe epochs=2 "

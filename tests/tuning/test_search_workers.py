@@ -71,6 +71,7 @@ def kill_while_it_holds_a_trial(storage: str, process: subprocess.Popen[bytes]) 
     raise AssertionError("it never held a trial")
 
 
+@pytest.mark.kill
 def test_a_killed_worker_leaves_a_search_that_ends_in_full(storage, tmp_path):
     logs = [tmp_path / name for name in ("victim.log", "other.log")]
     victim = start(storage, tmp_path, logs[0])
@@ -94,6 +95,7 @@ def test_a_killed_worker_leaves_a_search_that_ends_in_full(storage, tmp_path):
     assert not [p for p in [*written, *logs] if PASSWORD.encode() in p.read_bytes()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["postgresql"], indirect=True)  # what workers share for real
 def test_two_workers_share_a_search_and_find_what_one_finds(storage, tmp_path):
     folders = [tmp_path / "both", tmp_path / "alone"]
@@ -115,6 +117,7 @@ def test_two_workers_share_a_search_and_find_what_one_finds(storage, tmp_path):
     assert shared.methods == single.methods
 
 
+@pytest.mark.kill
 def test_a_database_that_is_lost_ends_the_search_in_one_line(tmp_path):
     log = tmp_path / "log"
     process = None
