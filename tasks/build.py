@@ -1,7 +1,6 @@
 """From a task's declaration to its model."""
 
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
+from tasks.recipe import Recipe
 from tasks.task import Dataset, Task
 
 
@@ -60,9 +60,9 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
     return model
 
 
-def to_device(model: nn.Module, device: torch.device, recipe: Mapping[str, Any]) -> nn.Module:
+def to_device(model: nn.Module, device: torch.device, recipe: Recipe) -> nn.Module:
     """Return the model on `device`, its weights stored as the recipe says."""
-    if recipe["channels_last"]:
+    if recipe.channels_last:
         return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from suite.core.declarations import Configurable, Declared, Hyperparameter, Value
-from tasks.recipe import RECIPE, shares
+from tasks.recipe import RECIPE, Recipe, parse_milestones
 
 KINDS = ("labels", "text", "stream")
 METRICS = ("accuracy", "bits_per_character")
@@ -100,8 +100,12 @@ class Task(Declared, Configurable):
             options = {**options, "milestones": texts}
         checked = super().check(options)
         if isinstance(milestones := checked.get("milestones"), tuple):
-            shares(milestones)
+            parse_milestones(milestones)
         return checked
+
+    def resolve_recipe(self, options: Mapping[str, object]) -> Recipe:
+        """Return the recipe with what `options` change; raises as `check`."""
+        return Recipe.of(self.resolve(options))
 
 
 def variant(task: Task, suffix: str, title: str, **changes: Any) -> Task:

@@ -54,9 +54,9 @@ class EngineOptions:
         Raises:
             InvalidInput: the first thing found.
         """
-        from suite.training.checkpoint_interval import Interval
+        from suite.training.checkpoint_interval import CheckpointInterval
 
-        Interval.parse(self.every)
+        CheckpointInterval.parse(self.every)
         for name in ("timeout", "memory", "gpus"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

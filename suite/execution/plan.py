@@ -81,7 +81,7 @@ def preflight(trials: Sequence[Trial]) -> None:
         InvalidInput: the first thing found that cannot be used. Other errors are the trials' own:
             each will end its trial and be recorded there.
     """
-    from suite.training.trainers import check
+    from suite.training.trial import check_trial
 
     seen: set[str] = set()
     for trial in trials:
@@ -89,7 +89,7 @@ def preflight(trials: Sequence[Trial]) -> None:
         if kind not in seen:
             seen.add(kind)
             try:
-                check(trial)
+                check_trial(trial)
             except InvalidInput:
                 raise
             except (Exception, SystemExit):

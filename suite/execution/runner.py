@@ -146,11 +146,11 @@ def execute(
         Transient: an error that says nothing about the trial, where `raise_transient`.
     """
     from suite.training.checkpoint import Checkpointer
-    from suite.training.checkpoint_interval import Interval
+    from suite.training.checkpoint_interval import CheckpointInterval
 
     checkpoints = Checkpoints(store)
     checkpointer = Checkpointer(
-        trial, checkpoints.keeper(trial.key), Interval.parse(every), stopping
+        trial, checkpoints.keeper(trial.key), CheckpointInterval.parse(every), stopping
     )
     record, files = attempt(trial, checkpointer, progress, raise_transient=raise_transient)
     store.write(trial.key, files)
@@ -169,10 +169,10 @@ def attempt(
 
     Raises: as `execute`.
     """
-    from suite.training.trainers import trainer_of
+    from suite.training.trial import run_trial
 
     try:
-        outcome = trainer_of(trial)(trial, progress, checkpointer)
+        outcome = run_trial(trial, progress, checkpointer)
         return outcome.record, outcome.files()
     except StoreUnusable:
         raise

@@ -20,10 +20,10 @@ from suite.resonance.detector import (
 from suite.resonance.options import (
     MIN_FACTOR,
     amplitude_bound,
-    check,
+    check_options,
     effective_options,
-    make_timetable,
 )
+from suite.resonance.schedule import make_decision_schedule
 from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_at_most, count_true
@@ -83,9 +83,9 @@ class Resonance(Sparsifier):
         super().__init__(plan, options)
         o = self.options
         self.threshold = PeriodicThreshold(o.bits, o.modulation)
-        self.schedule = make_timetable(o, self.step_at(o.freeze_at))
+        self.schedule = make_decision_schedule(o, self.step_at(o.freeze_at))
         self.cooldown = 2 * self.schedule.every if o.cooldown == "auto" else o.cooldown
-        check(o, plan, self.schedule, self.cooldown)
+        check_options(o, plan, self.schedule, self.cooldown)
         self.path = CubicRamp(o.initial_sparsity, 1.0, 0, max(1, self.step_at(o.ramp)))
         self.feedback = AccuracyFeedback(
             o.tolerance, o.accuracy_gain, o.accuracy_depth if plan.validates else 0.0
