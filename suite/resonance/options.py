@@ -11,10 +11,10 @@ from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 from suite.sparsity.plan import Plan
 
 MIN_FACTOR = 1e-6
-"""A factor T / A below this counts as this: connections there are switched off last."""
+"""Smallest factor T / A: connections at smaller ones are switched off last."""
 
 NOISE = 2**13
-"""Signals of white noise by which it is judged how much a threshold can switch off."""
+"""White-noise signals that show how much a threshold can switch off."""
 
 
 def check_options(
@@ -97,12 +97,12 @@ def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
 def effective_options(
     o: SimpleNamespace, plan: Plan, schedule: DecisionSchedule, cooldown: int
 ) -> dict[str, int | None]:
-    """Return what options come to in a training; None where one decides nothing.
+    """Return the effect of options in a training; None for one without effect.
 
-    Options that are not named act as they are given.
+    Options that are not named act as given.
     """
     found: dict[str, int | None] = {"update_every": schedule.every}
-    # A connection that is switched off at one decision rests at those less than C steps later;
+    # A connection switched off at one decision stays off at those less than C steps later;
     # a frozen one is set to zero at the first that is more than C steps later.
     steps = cooldown - 1 if o.cooling == "disable" else cooldown
     found["cooldown"] = max(0, steps) // schedule.every

@@ -11,7 +11,7 @@ class DecisionSchedule:
     """Which steps record gradients, decide and freeze.
 
     A decision reads the last N recorded gradients, so only the N·r steps before one are recorded:
-    what a later decision never reads costs nothing.
+    gradients that no decision reads cost nothing.
     """
 
     every: int
@@ -40,7 +40,7 @@ class DecisionSchedule:
         return (step - self.first) / (self.freeze - self.first)
 
     def peak(self, step: int, periods: int) -> int:
-        """Return the step at which the period that `step` lies in is half over."""
+        """Return the step in the middle of the threshold's period that `step` falls into."""
         period = int(self.progress(step) * periods)
         return self.first + round((period + 0.5) / periods * (self.freeze - self.first))
 

@@ -1,6 +1,6 @@
 """Sparse-to-sparse training at constant density: score, exact top-k, apply.
 
-SET, RigL and their relatives share this class and differ in what they keep and what they grow.
+SET, RigL and their relatives share this class and differ in what they drop and what they grow.
 """
 
 import math
@@ -41,7 +41,7 @@ class DropGrow(Sparsifier, ABC):
         self._decay = CosineDecay(self.options.drop_fraction, max(1, end + 1))
 
     def update_interval(self) -> int:
-        """Return ΔT in steps; the word "epoch" stands for as many as an epoch has.
+        """Return ΔT in steps; "epoch" means the steps of one epoch.
 
         Raises:
             InvalidInput: it is "epoch", and the plan does not say how long one is.
@@ -64,11 +64,11 @@ class DropGrow(Sparsifier, ABC):
         return self.schedule.is_update(step)
 
     def effective_options(self) -> dict[str, int]:
-        """Return what the options of the schedule come to, in steps."""
+        """Return the options of the schedule in steps."""
         return {"update_every": self.schedule.every, "update_end": self.schedule.end + 1}
 
     def notes(self) -> list[str]:
-        """Say so where the training is too short for an update."""
+        """Return a note where the training is too short for an update."""
         if self.schedule.start <= self.schedule.end:
             return []
         return [
@@ -103,7 +103,7 @@ class DropGrow(Sparsifier, ABC):
         return keep_active(layer.mask.flatten(), scores, layer.active - drop)
 
     def fraction(self, step: int) -> float:
-        """Return the fraction of active weights to drop at `step`: f(t) = α/2·(1 + cos(πt/T_end))."""
+        """Return the drop fraction at `step`: f(t) = α/2·(1 + cos(πt/T_end))."""
         return self._decay(step)
 
     def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
@@ -112,4 +112,4 @@ class DropGrow(Sparsifier, ABC):
 
     @abstractmethod
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return scores of the weight's shape; the highest outside what is kept are grown."""
+        """Return scores of the weight's shape; the highest outside the kept weights are grown."""

@@ -51,9 +51,9 @@ class PrunableWeight(Protocol):
         """
 
     def set_mask(self, mask: Tensor) -> None:
-        """Zero what is dropped, start what is grown at 0, clear the optimizer state of both.
+        """Zero dropped weights, start grown ones at 0, clear the optimizer state of both.
 
-        What is grown moves from the next step on: its gradient of the current step is zeroed.
+        A grown weight moves from the next step on: its gradient of this step is zeroed.
         """
 
     def freeze_weights(self, frozen: Tensor) -> None:
@@ -81,10 +81,10 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def check_mask(weight: PrunableWeight, mask: Tensor) -> None:
-    """See to it that `mask` is one of this weight.
+    """Check that `mask` fits this weight.
 
     Raises:
-        ValueError: it is not boolean, or of another shape.
+        ValueError: it is not boolean, or has another shape.
     """
     if mask.dtype != torch.bool or mask.shape != weight.shape:
         raise ValueError(

@@ -38,7 +38,7 @@ class Sparsifier:
 
     Within a step the order is: `before_step`, backward, `after_backward` (observe, update, mask
     the gradients), clip, optimizer step, `after_step`. Connectivity is updated before the optimizer
-    steps, while gradients are still dense; what is grown takes its first step in the step after.
+    steps, while gradients are still dense; a grown weight takes its first step in the next one.
 
     Attributes:
         rounds: how many times the model is trained from `rewind_step` to the end.
@@ -75,7 +75,7 @@ class Sparsifier:
         return 1.0
 
     def reinitializes(self, number: int) -> bool:
-        """Return whether round `number` (from 1) starts from newly drawn weights, not rewound ones."""
+        """Return whether round `number` (from 1) starts from newly drawn, not rewound weights."""
         return False
 
     def start(self) -> None:
@@ -186,7 +186,7 @@ class Sparsifier:
         return self.replaces_step(step)
 
     def after_step(self, step: int) -> None:
-        """Restore what the optimizer may not change: frozen weights, and zeros under untested optimizers."""
+        """Restore frozen weights, and the zeros that an untested optimizer may have moved."""
         if self._masks_weights:
             mask_weights(self.layers)
         self.execution.restore_frozen()
@@ -326,7 +326,7 @@ class Sparsifier:
     def report(
         self, step: int, series: str, value: float | Sequence[float], layer: str | None = None
     ) -> None:
-        """Report a value, or several, for the training's curves; without a layer, of the network."""
+        """Report values for the training's curves: of a layer by name, or of the network."""
         if self._recorder is not None:
             self._recorder(step, series, value, layer)
 
@@ -378,7 +378,7 @@ class Sparsifier:
                 self.set_mask(layer, random_mask(layer.shape, active, generator))
 
     def prune_smallest(self, fraction: float, step: int) -> None:
-        """Prune the smallest |w| until `fraction` (0 to 1) of the target number of zeros is reached.
+        """Prune the smallest |w| until `fraction` (0 to 1) of the target zeros is reached.
 
         Per layer, or over the whole network for a global distribution. Masks are monotone: a
         pruned weight is 0 and stays pruned, whatever the ties.

@@ -1,4 +1,4 @@
-"""Where a trial ran: versions, commit, hardware. Nothing secret, no paths."""
+"""The environment of a trial: versions, commit, hardware; no secrets, no paths."""
 
 import functools
 import os
@@ -75,7 +75,7 @@ class PeakMemory:
                 self.device = torch.device("meta")
 
     def read(self) -> float | None:
-        """Return the peak; None where the system cannot tell."""
+        """Return the peak; None where the system does not report it."""
         if self.device.type == "cuda":
             return float(torch.cuda.max_memory_allocated(self.device))
         if self.device.type == "cpu":

@@ -1,4 +1,4 @@
-"""What is measured of a trial's network once it is trained: on the final weights, once."""
+"""The metrics of a trial: measured once, on the final weights."""
 
 import math
 

@@ -31,7 +31,7 @@ CHECK_EVERY_ON_GPU = 50
 
 @dataclass
 class Training:
-    """What a trial trains with, and how far its present epoch is.
+    """What a trial trains with, and the state of its present epoch.
 
     Attributes:
         context: the trial's settings, resolved.

@@ -1,4 +1,4 @@
-"""What a finished trial leaves: its record and the files beside it, for the loop and for trainers."""
+"""The outcome of a trial: its record and the files beside it, whoever trained it."""
 
 import datetime
 import hashlib

@@ -50,7 +50,7 @@ class Processes:
         return seed if self.rank == 0 else derive_seed(seed, "process", self.rank)
 
     def mean(self, loss: Tensor) -> Tensor:
-        """Return the loss of the whole batch; also exchange whether any process is asked to stop."""
+        """Return the loss of the whole batch; also exchange requests to stop."""
         both = torch.stack(
             [loss.detach().float(), loss.new_tensor(float(self._stop_requested())).float()]
         )

@@ -18,7 +18,7 @@ TOLERANCE = 1e-6
 
 
 class Recomputed(NamedTuple):
-    """Optimizer steps of a trial (all rounds), and what its record says otherwise than it is."""
+    """Optimizer steps of a trial (all rounds), and the errors found in its record."""
 
     steps: int
     problems: list[str]

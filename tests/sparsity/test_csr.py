@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from suite import sparsify
 from suite.core.errors import Interrupted, InvalidInput
-from suite.sparsity.layers import find_prunable
 from suite.sparsity.plan import Plan
 from suite.sparsity.storage.csr import SparseLinear
 from suite.sparsity.storage.execution import Execution, break_even
+from suite.sparsity.storage.masked import find_prunable
 from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext
 from suite.training.setup import prepare

@@ -16,7 +16,7 @@ _owned: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
 
 
 class _Loaded:
-    """A hook that remembers being called; it holds no reference, because copies of a model copy it."""
+    """A hook that notes being called. It holds no reference: copies of a model copy it."""
 
     seen = False
 
