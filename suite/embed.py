@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
-from suite.sparsity.layers import count_zeros, nonzero_outside_mask, unwrap
+from suite.sparsity.layers import count_zeros, nonzero_outside_mask
+from suite.sparsity.modules import unwrap
 from suite.sparsity.plan import Plan
 from suite.sparsity.rounds import TrainingProgress
 from suite.sparsity.scoring import Examples, Loss, averaged

@@ -32,7 +32,8 @@ from suite.reproduce.set_2019_network import (
 from suite.results.record import LayerRecord
 from suite.training.checkpoint import Checkpointer
 from suite.training.curves import Curves
-from suite.training.outcome import Cost, Outcome, Stopwatch, make_outcome
+from suite.training.environment import Stopwatch
+from suite.training.outcome import Cost, Outcome, make_outcome
 from tasks.pipeline import load_arrays
 from tasks.task import Dataset
 

@@ -66,20 +66,6 @@ class PrunableWeight(Protocol):
         """Use another optimizer from now on, and apply the mask to weights and its state."""
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model itself, out of DistributedDataParallel and ``torch.compile``.
-
-    Both put a prefix before its layers' names, which random masks are drawn by.
-    """
-    while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif "_orig_mod" in model._modules:
-            model = model._modules["_orig_mod"]  # type: ignore[assignment]
-        else:
-            return model
-
-
 def check_mask(weight: PrunableWeight, mask: Tensor) -> None:
     """Check that `mask` fits this weight.
 

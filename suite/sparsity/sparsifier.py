@@ -16,9 +16,9 @@ from suite.sparsity.layers import (
     check_mask,
     match_layers,
     nonzero_outside_mask,
-    unwrap,
 )
 from suite.sparsity.masks import count_true, random_mask
+from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Charge, Plan, Recorder

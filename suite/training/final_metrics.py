@@ -5,8 +5,8 @@ import math
 from suite.core.discovery import load
 from suite.core.errors import TrialFailed
 from suite.evaluation.measure import TRAINING_PASSES, Measures, measure
-from suite.evaluation.scores import Scores, evaluate, rounded_accuracy
-from suite.training.loop import Training, first_non_finite
+from suite.evaluation.scores import Scores, evaluate, first_non_finite, rounded_accuracy
+from suite.training.loop import Training
 from tasks.data import Split
 from tasks.objective import METRICS
 

@@ -1,29 +1,25 @@
 """The training loop: one round, from a step to the end, whatever the method."""
 
-import functools
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from suite.core.errors import TrialFailed
-from suite.evaluation.scores import evaluate
+from suite.evaluation.scores import evaluate, first_non_finite
 from suite.sparsity.flops import FlopsLedger
 from suite.sparsity.nonfinite import ADVICE
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
-from suite.training.optimization import LearningRate
+from suite.training.optimization import LearningRate, training_loss
 from suite.training.parallel import Processes
 from suite.training.seeding import seed_step
 from tasks.batches import Batch, Epoch
 from tasks.data import Data
-from tasks.objective import cross_entropy
-from tasks.recipe import Recipe
 
 CHECK_EVERY_ON_GPU = 50
 """Steps between two looks at the loss where a look waits for the device."""
@@ -150,11 +146,6 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     return seen.detach()
 
 
-def training_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return what training minimises: (logits, labels) → scalar."""
-    return functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)
-
-
 def _check_finite(
     t: Training, losses: Tensor, batches: Epoch, begin: int, index: int, step: int
 ) -> None:
@@ -169,28 +160,6 @@ def _diverged(t: Training, step: int, loss: float, x: Tensor) -> TrialFailed:
     return TrialFailed(
         f"loss is {loss} at step {step}, first in layer '{first_non_finite(t.model, x)}': {ADVICE}"
     )
-
-
-def first_non_finite(model: nn.Module, x: Tensor) -> str:
-    """Return the first layer, in order of execution, whose output for `x` is not finite."""
-    found: list[str] = []
-
-    def look(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and not bool(output.isfinite().all()):
-                found.append(name)
-
-        return hook
-
-    leaves = [(n, m) for n, m in model.named_modules() if next(m.children(), None) is None]
-    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
-    try:
-        with torch.no_grad():
-            model(x.clone())
-    finally:
-        for handle in handles:
-            handle.remove()
-    return found[0] if found else "loss"
 
 
 def _end_of_epoch(t: Training, step: int, losses: Tensor, began: float, taken: int) -> None:

@@ -1,7 +1,7 @@
 """A trial's network: its initial weights, its size, and whether it fits the data."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
 from suite.evaluation.scores import predict
@@ -11,6 +11,7 @@ from suite.sparsity.layers import PRUNABLE
 from suite.training.seeding import seed_global
 from tasks import build
 from tasks.data import Split
+from tasks.task import Dataset, Task
 
 
 def make_model(trial: Trial, width: float = 1.0, purpose: str = "weights") -> nn.Module:
@@ -52,5 +53,23 @@ def check_model(model: nn.Module, example: Split, trial: Trial) -> ForwardFlops:
             f"task {trial.task}: the model does not take {dataset.name}'s inputs of shape "
             f"{dataset.shape}: {what}"
         ) from error
-    build.check_outputs(trial.task_declaration, dataset, model, outputs)
+    check_outputs(trial.task_declaration, dataset, model, outputs)
     return flops
+
+
+def check_outputs(task: Task, dataset: Dataset, model: nn.Module, outputs: Tensor) -> None:
+    """Check what the model gave for one example: a logit per class, at every place of a text.
+
+    Raises:
+        InvalidInput: the shape is another one; the message names the layer that gives it.
+    """
+    places = dataset.shape if dataset.kind == "text" else ()
+    expected = (1, *places, dataset.classes)
+    if tuple(outputs.shape) == expected:
+        return
+    leaves = [name for name, m in model.named_modules() if next(m.children(), None) is None]
+    last = f" (its last layer is '{leaves[-1]}')" if leaves and leaves[-1] else ""
+    raise InvalidInput(
+        f"task {task.name}: the model gives outputs of shape {tuple(outputs.shape[1:])}{last}, "
+        f"dataset {dataset.name} has {dataset.classes} classes: give {expected[1:]}"
+    )

@@ -1,12 +1,15 @@
-"""The optimizer and the learning rate that a recipe describes."""
+"""The loss, the optimizer and the learning rate that a recipe describes."""
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from tasks.objective import cross_entropy
 from tasks.recipe import Recipe
 
 
@@ -77,3 +80,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         )
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return adam(parameters, lr=rate, weight_decay=decay, betas=(0.9, recipe.beta2))
+
+
+def training_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what training minimises: (logits, labels) → scalar."""
+    return functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)

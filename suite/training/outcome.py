@@ -1,10 +1,7 @@
 """The outcome of a trial: its record and the files beside it, whoever trained it."""
 
-import datetime
 import hashlib
-import statistics
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +12,7 @@ from suite.evaluation.measure import Measures
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord, Record, to_json
 from suite.training.curves import Curves
-from suite.training.environment import PeakMemory, environment
+from suite.training.environment import environment
 
 KEEP_WEIGHTS_BELOW = 50 * 2**20
 
@@ -49,36 +46,6 @@ class Cost:
     inference_dense: float
     inference: float
     training: float
-
-
-class Stopwatch:
-    """When a trial started, how long it took and how much memory; starts when constructed."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._started = datetime.datetime.now(datetime.UTC)
-        self._began = time.perf_counter()
-        self._memory = PeakMemory(device)
-
-    def timing(
-        self,
-        seconds_per_step: Sequence[float],
-        started: datetime.datetime | None = None,
-        earlier: float = 0.0,
-    ) -> dict[str, float | str | None]:
-        """Return the record's timing.
-
-        Args:
-            seconds_per_step: of each epoch.
-            started: when the first attempt started, where this one resumed it.
-            earlier: seconds that earlier attempts took.
-        """
-        return {
-            "started": (started or self._started).isoformat(timespec="seconds"),
-            "seconds": earlier + time.perf_counter() - self._began,
-            "seconds_per_step": statistics.median(seconds_per_step),
-            "peak_memory_bytes": self._memory.read(),
-        }
 
 
 def make_outcome(

@@ -10,17 +10,16 @@ from suite.training.optimization import make_optimizer
 
 def train_rounds(
     training: Training,
-    start: TrainingProgress | None = None,
+    progress: TrainingProgress,
     on_step: Callable[[TrainingProgress], None] | None = None,
 ) -> None:
-    """Run every round that the sparsifier asks for, beginning at `start`.
+    """Run every round that the sparsifier asks for, from `progress` on.
 
     After each round but the last, weights and buffers are rewound to the sparsifier's
     `rewind_step`, under the masks it has just chosen, with a fresh optimizer; learning rate and
     data order continue from that step as in the first round. `on_step` is called after every step.
     """
     context, sparsifier, model = training.context, training.sparsifier, training.model
-    progress = start or TrainingProgress()
     progress.advance_to(progress.step, sparsifier, model)
 
     def after_step(step: int) -> None:

@@ -9,9 +9,9 @@ from suite.sparsity.scoring import Examples
 from suite.sparsity.storage.execution import Execution
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
-from suite.training.loop import Training, training_loss
+from suite.training.loop import Training
 from suite.training.network import check_model, count_parameters, make_model
-from suite.training.optimization import learning_rate, make_optimizer
+from suite.training.optimization import learning_rate, make_optimizer, training_loss
 from suite.training.parallel import processes_for
 from tasks.build import to_device
 from tasks.data import Split

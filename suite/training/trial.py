@@ -10,11 +10,13 @@ from suite.core.errors import TrialFailed
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
+from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext, total_steps
+from suite.training.environment import Stopwatch
 from suite.training.final_metrics import measure_final
 from suite.training.loop import Training
-from suite.training.outcome import Cost, Outcome, Stopwatch, make_outcome
+from suite.training.outcome import Cost, Outcome, make_outcome
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
@@ -79,11 +81,11 @@ def _trainer(trial: Trial) -> Callable[..., Outcome]:
 def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer | None) -> Outcome:
     stopwatch = Stopwatch(context.device)
     training = prepare(context, progress)
-    if checkpointer is None:
-        train_rounds(training)
-    else:
+    start, on_step = TrainingProgress(), None
+    if checkpointer is not None:
         start = checkpointer.resume(training)
-        train_rounds(training, start, functools.partial(checkpointer.after_step, training))
+        on_step = functools.partial(checkpointer.after_step, training)
+    train_rounds(training, start, on_step)
     if training.processes:
         training.processes.assert_synchronized(training.model)
     sparsifier = training.sparsifier

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.layers import PrunableWeight, unwrap
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.modules import unwrap
 from suite.sparsity.storage.column_linear import set_layout
 from suite.sparsity.storage.csr import DTYPES, CsrWeight
 from suite.sparsity.storage.masked import MaskedWeight, mask_gradients, restore_frozen
