@@ -102,8 +102,8 @@ class Recipe:
     )
     smallest_crop: float = _setting(
         0.0,
-        "streamed images: a random part of at least this fraction of the area, with an aspect ratio "
-        "of 3/4 to 4/3, is scaled to the input's size; 0 takes the middle",
+        "streamed images: a random part of at least this fraction of the area, with an aspect "
+        "ratio of 3/4 to 4/3, is scaled to the input's size; 0 takes the middle",
         low=0.0,
         high=1.0,
         source="Szegedy et al. 2015, arXiv:1409.4842, §6",

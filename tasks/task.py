@@ -1,4 +1,4 @@
-"""What a task is: data + model + training recipe + metric, declared without torch."""
+"""The declaration of a task: data + model + training recipe + metric, without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -57,7 +57,7 @@ class Task(Declared, Configurable):
         model: ``module:name`` of what builds the model (`tasks.build.make_model`).
         recipe: what differs from the defaults of `RECIPE`. Every field can be overridden in a
             trial.
-        metric: what the leaderboard ranks by: accuracy, or bits_per_character.
+        metric: that the leaderboard ranks by: accuracy, or bits_per_character.
         compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
             true connectivity is known; empty where it is not. Metrics have names of small letters,
             digits and ``_``.
@@ -104,12 +104,12 @@ class Task(Declared, Configurable):
         return checked
 
     def resolve_recipe(self, options: Mapping[str, object]) -> Recipe:
-        """Return the recipe with what `options` change; raises as `check`."""
+        """Return the recipe with `options` in place of the defaults; raises as `check`."""
         return Recipe.of(self.resolve(options))
 
 
 def variant(task: Task, suffix: str, title: str, **changes: Any) -> Task:
-    """Return the task under the name ``task@suffix``, with what `changes` says.
+    """Return the task under the name ``task@suffix``, with these changes.
 
     A ``recipe`` among the changes is merged into the task's own. ``@short`` is by convention a
     recipe that a CPU finishes in minutes, for trying out.

@@ -57,6 +57,10 @@ class History:
         self.recorded = 0
         self.rows = torch.zeros(window, size, dtype=dtype, device=device)
 
+    def restore(self, rows: Tensor, recorded: int) -> None:
+        """Continue with the rows and the count of another history, copied."""
+        self.rows, self.recorded = rows.clone(), recorded
+
     @property
     def full(self) -> bool:
         """Whether `window` gradients have been recorded."""

@@ -21,12 +21,12 @@ from suite.sparsity.sparsifier import Sparsifier
 class DropGrow(Sparsifier, ABC):
     """Starts from a random mask; at each update drops some active weights and grows as many.
 
-    A subclass gives `grow_scores`. Unless overridden, `drop_scores` is |w| and `fraction`, the
-    fraction of active weights to drop, RigL's cosine.
+    A subclass defines `grow_scores`. Unless overridden, `drop_scores` is |w| and `fraction`, the
+    drop fraction, follows RigL's cosine.
 
     Attributes:
         regrown_keeps_value: whether a weight that is dropped and grown in one update stays as it
-            is (RigL) or starts anew at 0 (SET).
+            is (RigL) or restarts at 0 (SET).
     """
 
     regrown_keeps_value = True
@@ -44,7 +44,7 @@ class DropGrow(Sparsifier, ABC):
         """Return ΔT in steps; "epoch" means the steps of one epoch.
 
         Raises:
-            InvalidInput: it is "epoch", and the plan does not say how long one is.
+            InvalidInput: it is "epoch", and the plan does not know the steps of one.
         """
         every = self.options.update_every
         if every != "epoch":
@@ -91,13 +91,16 @@ class DropGrow(Sparsifier, ABC):
             self.set_mask(layer, mask, step, through=through)
 
     def grow_mask(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, number: int) -> Tensor:
-        """Return `kept` with the `number` highest scores outside it; all of the weight's shape."""
+        """Return the mask after growing: `kept` and the `number` highest scores outside it.
+
+        All tensors have the weight's shape.
+        """
         if self.pattern is not None:
             return self.pattern.grow(kept, scores)
         return grow(kept.flatten(), scores.flatten(), number).view(layer.shape)
 
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return the flat mask of the active weights that stay."""
+        """Return the flat mask after dropping: True where an active weight stays."""
         drop = math.floor(self.fraction(step) * layer.active)
         scores = self.drop_scores(layer, step).flatten()
         return keep_active(layer.mask.flatten(), scores, layer.active - drop)
