@@ -165,7 +165,7 @@ def test_the_rules_see_a_forbidden_import_in_any_folder(row, tmp_path, monkeypat
     module = row.removesuffix(".py").replace("/", ".")
     planted = module if row.endswith(".py") else f"{module}.bad"
     monkeypatch.setitem(FILES, planted, tmp_path / "bad.py")
-    assert strangers(row) == [f"{planted} imports {name}"]
+    assert f"{planted} imports {name}" in strangers(row)
 
 
 def test_the_rules_see_relative_late_and_typing_imports(tmp_path, monkeypatch):

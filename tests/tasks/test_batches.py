@@ -3,10 +3,7 @@
 import torch
 
 from tasks.batches import TextBatchSource, epoch_order
-from tasks.task import Task
-
-RECIPE = Task("a/b", "", title="", dataset="", model="").resolve({})
-
+from tasks.recipe import Recipe
 
 CPU = torch.device("cpu")
 
@@ -24,7 +21,7 @@ def test_the_order_is_a_permutation_by_seed_and_epoch():
 def test_windows_of_a_text_cover_it_once_per_epoch_and_end_in_the_next_character():
     text = torch.arange(101)
     x, y = text[:100].view(10, 10), text[1:].view(10, 10)
-    source = TextBatchSource(x, y, {**RECIPE, "batch_size": 5}, seed=0)
+    source = TextBatchSource(x, y, Recipe(batch_size=5), seed=0)
     firsts = set()
     for epoch in range(5):
         batches = list(source.epoch(epoch).batches(0, 2))

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from suite.experiments.trial_config import Trial
-from suite.training.canonical_config import effect
+from suite.training.canonical_config import canonical_config
 
 
 def resonance_effect(**hyperparameters: Any) -> str:
-    return effect(Trial.make(task="digits/mlp", method="resonance", sparsity=0.9,
+    return canonical_config(Trial.make(task="digits/mlp", method="resonance", sparsity=0.9,
                              hyperparameters=hyperparameters, recipe={"epochs": 40}))  # fmt: skip
 
 

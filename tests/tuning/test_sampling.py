@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineOptions
 from suite.results.store import Store
-from suite.training.trial import make_sparsifier
+from suite.training.context import TrialContext
 from suite.tuning.sampling import BATCH, Past, is_hopeless
 from suite.tuning.search import Search
 from suite.tuning.space import spaces_of
@@ -59,7 +59,7 @@ def test_an_interval_that_is_longer_than_training_is_not_tried(method):
 @pytest.mark.parametrize("method", ["static", "dense", "snip", "lottery_ticket"])
 def test_a_method_that_never_updates_by_design_is_not_idle(method):
     trial = make_trial(method, recipe={"epochs": 1})
-    assert not make_sparsifier(trial).is_idle()
+    assert not TrialContext.of(trial).make_sparsifier().is_idle()
 
 
 def test_what_comes_to_the_same_is_proposed_anew():

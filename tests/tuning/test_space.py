@@ -5,7 +5,8 @@ import pytest
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.sparsity.distribution import count_zeros
-from suite.training.trial import prepare
+from suite.training.context import TrialContext
+from suite.training.setup import prepare
 from suite.tuning.space import configuration, default_point, spaces_of
 from tests.support.sample_records import make_trial
 from tests.tuning.sample import pretend, settings
@@ -52,7 +53,7 @@ def test_no_choice_of_a_distribution_changes_the_overall_sparsity(method):
     space = spaces_of([method], [TASK], TUNED)[method]
     choices = [c for d in space if d.name == "distribution" for c in d.choices]
     trials = [make_trial(method, hyperparameters={"distribution": choice}) for choice in choices]
-    for sparsifier in [prepare(trial).sparsifier for trial in trials]:
+    for sparsifier in [prepare(TrialContext.of(trial)).sparsifier for trial in trials]:
         size = sum(layer.size for layer in sparsifier.layers)
         assert sparsifier.target_total() == count_zeros(0.9, size)
 
