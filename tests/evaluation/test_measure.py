@@ -14,9 +14,8 @@ from suite.evaluation.robustness import corruption_accuracy, pixel_space
 from suite.experiments import registry
 from suite.results.metrics import METRICS, Metric, rows
 from suite.training.outcome import digests
-from suite.training.trial import run_trial
 from tasks.data import Split
-from tests.support.helpers import conv_net, digits, trial
+from tests.support.helpers import conv_net, digits, trained, trial
 
 DIGITS = registry.datasets()["digits"]
 
@@ -33,7 +32,7 @@ def data() -> Split:
 
 
 def test_a_trial_records_what_is_cheap():
-    outcome = run_trial(trial("rigl", recipe={"epochs": 20}))
+    outcome = trained(trial("rigl", recipe={"epochs": 20}))
     metrics = outcome.record.metrics
     kinds = {"noise", "blur", "brightness", "contrast", "translation", "jpeg"}
     means = [metrics[f"{CORRUPTED}_{kind}"] for kind in kinds]
@@ -48,7 +47,7 @@ def test_a_trial_records_what_is_cheap():
 
 
 def test_a_trial_records_the_units_of_its_layers():
-    outcome = run_trial(trial("rigl"))
+    outcome = trained(trial("rigl"))
     for layer in outcome.record.layers:
         mask = outcome.tensors[f"mask/{layer.name}"]
         assert layer.units == len(mask)
@@ -65,7 +64,7 @@ def test_a_trial_records_the_units_of_its_layers():
 
 
 def test_corruptions_are_left_out_of_a_short_training_and_the_record_says_so():
-    record = run_trial(trial("dense", recipe={"epochs": 2})).record
+    record = trained(trial("dense", recipe={"epochs": 2})).record
     assert CORRUPTED not in record.metrics
     assert FGSM in record.metrics
     assert "resonance evaluate" in record.absent[CORRUPTED]
@@ -74,8 +73,8 @@ def test_corruptions_are_left_out_of_a_short_training_and_the_record_says_so():
 def test_what_is_left_out_does_not_depend_on_the_method():
     """A table's trials have a metric or they all lack it: a ticket's rounds do not buy it more."""
     short = {"epochs": 5}
-    dense = run_trial(trial("dense", recipe=short)).record
-    ticket = run_trial(trial("lottery_ticket", sparsity=0.36, recipe=short)).record
+    dense = trained(trial("dense", recipe=short)).record
+    ticket = trained(trial("lottery_ticket", sparsity=0.36, recipe=short)).record
     assert dense.absent == ticket.absent != {}
 
 
@@ -149,5 +148,5 @@ def test_every_metric_is_documented():
 
 
 def test_every_metric_of_a_trial_has_a_title():
-    record = run_trial(trial("resonance", recipe={"epochs": 20})).record
+    record = trained(trial("resonance", recipe={"epochs": 20})).record
     assert set(record.metrics) <= {metric.name for metric in METRICS}

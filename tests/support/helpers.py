@@ -1,5 +1,6 @@
 """Small models, real data and a plain training loop for tests of the core."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from suite.experiments.trial_config import Trial
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Sparsifier
+from suite.training.outcome import Outcome
+from suite.training.trial import run_trial
 from tasks.data import Split
 from tasks.pipeline import load_data
 
@@ -124,3 +127,13 @@ def trial(method: str, **given: Any) -> Trial:
         hyperparameters=hyperparameters,
         **given,
     )
+
+
+def trained(of: Trial) -> Outcome:
+    """Return what training leaves, to be read only: the same trial is trained once a session."""
+    return _trained(of.model_dump_json())
+
+
+@functools.cache
+def _trained(text: str) -> Outcome:
+    return run_trial(Trial.model_validate_json(text))

@@ -12,13 +12,12 @@ from suite.evaluation.measure import CORRUPTED, PGD
 from suite.experiments import registry
 from suite.results.stored_evaluation import load_evaluations, save_evaluation
 from suite.training.stored_model import evaluate_stored
-from suite.training.trial import run_trial
-from tests.support.helpers import trial
+from tests.support.helpers import trained, trial
 
 
 @pytest.fixture(scope="module")
 def outcomes():
-    return {m: run_trial(trial(m, recipe={"epochs": 20})) for m in ("rigl", "dense")}
+    return {m: trained(trial(m, recipe={"epochs": 20})) for m in ("rigl", "dense")}
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,16 @@ from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext
 from suite.training.setup import prepare
 from suite.training.trial import run_trial
-from tests.support.helpers import ONE_ROUND, OPTIMIZERS, attach, batch_of, digits, make, trial
+from tests.support.helpers import (
+    ONE_ROUND,
+    OPTIMIZERS,
+    attach,
+    batch_of,
+    digits,
+    make,
+    trained,
+    trial,
+)
 
 STEPS = 200
 PLAN = Plan(steps=STEPS, sparsity=0.9, seed=0, steps_per_epoch=30, validates=True)
@@ -339,7 +348,7 @@ def test_two_lines_run_a_loop_of_ones_own_sparse(clip):
 
 
 def test_a_sparse_trial_ends_as_its_masked_one_and_says_how_it_ran():
-    masked = run_trial(trial("rigl"))
+    masked = trained(trial("rigl"))
     sparse = run_trial(trial("rigl", execution="csr"))
     assert masked.trial.key != sparse.trial.key
     assert "--execution csr" in sparse.trial.command()
