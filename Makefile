@@ -28,8 +28,10 @@ test: setup lint
 
 # What a change in the numbers and records needs; `make test-fast M=suite/sparsity/masks.py` runs
 # the tests of one module.
-FAST := $(addprefix tests/,core sparsity resonance baselines experiments evaluation training results leaderboard)
-FAST += tests/test_architecture.py tests/test_embed.py
+FAST := $(addprefix tests/,core experiments sparsity resonance baselines training results)
+FAST += $(wildcard $(addprefix tests/leaderboard/test_,aggregates.py statistics*.py draws.py tables.py \
+  figures.py compare.py pooled_scores.py)) \
+  tests/evaluation/test_scores.py tests/integration/test_golden_masks.py tests/test_architecture.py
 TESTS_OF_M = $(wildcard tests/$(dir $(M:suite/%=%))test_$(basename $(notdir $(M)))*.py)
 
 test-fast: setup

@@ -10,6 +10,8 @@ from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
 from tests.support.helpers import make
 
+pytestmark = pytest.mark.slow
+
 STEPS, EVERY = 4800, 25
 
 

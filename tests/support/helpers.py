@@ -1,9 +1,10 @@
 """Small models, real data and a plain training loop for tests of the core."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -127,6 +128,12 @@ def trial(method: str, **given: Any) -> Trial:
         hyperparameters=hyperparameters,
         **given,
     )
+
+
+def first_quick(values: Iterable[str]) -> list[Any]:
+    """Return parameters of a test of which only the first is in ``make test-fast``."""
+    first, *others = values
+    return [first, *(pytest.param(value, marks=pytest.mark.slow) for value in others)]
 
 
 def trained(of: Trial) -> Outcome:

@@ -73,12 +73,14 @@ def assert_same(first: Outcome, second: Outcome) -> None:
 STOPS = (17, 23, 1, 30, 77)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
 def test_a_stopped_trial_of_every_method_ends_bit_identical(method):
     of = trial(method, sparsity=0.36) if method == "lottery_ticket" else trial(method)
     assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -92,6 +94,7 @@ def test_every_optimizer_goes_on_with_its_state(settings):
     assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"cooling": "freeze"}, {"scope": "global"}, {"history_dtype": "bfloat16"}],
@@ -101,6 +104,7 @@ def test_resonance_goes_on_with_its_histories_and_controllers(options):
     assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewind", [0, 17])
 def test_a_lottery_ticket_goes_on_within_any_round(rewind):
     of = trial("lottery_ticket", sparsity=0.36, hyperparameters={"rewind_step": rewind})

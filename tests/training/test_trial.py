@@ -21,6 +21,7 @@ def repeatable(record) -> dict:
     return record.model_dump(exclude={"timing"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
 def test_the_same_trial_twice_leaves_the_same_record(method):
     sparsity = {"sparsity": 0.5} if method == "lottery_ticket" else {}
@@ -107,6 +108,7 @@ def test_curves_hold_losses_validation_and_churn():
     assert table.filter(pl.col("series") == "train_loss").height == 4
 
 
+@pytest.mark.slow
 def test_lottery_ticket_rewinds_weights_and_keeps_the_dense_schedule_and_order(monkeypatch):
     """From the rewind step on, learning rates and batches are those of the dense run."""
     dense = spy_batches(monkeypatch, trial("dense"), rates=True)
@@ -181,6 +183,7 @@ def test_accuracies_at_few_bits_are_on_record():
     assert {"test_accuracy_8bit", "test_accuracy_4bit", "test_accuracy_2bit"} <= set(metrics)
 
 
+@pytest.mark.slow
 def test_digits_are_learnt():
     outcome = run_trial(trial("dense", recipe={"epochs": 20}))
     assert outcome.record.metrics["test_accuracy"] >= 0.96

@@ -86,6 +86,7 @@ CASES = [(m, "sgd") for m in ONE_ROUND] + [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "optimizer"), CASES)
 def test_masked_and_sparse_training_agree(method, optimizer):
     options = {"update_every": 10} if method in ("set", "snfs") else {}
@@ -104,6 +105,7 @@ def dropping(dtype: torch.dtype = torch.float64) -> nn.Sequential:
     return nn.Sequential(*layers[:3], nn.Dropout(0.5), *layers[3:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rigl", "magnitude"])
 def test_dropout_drops_the_same_units_also_where_training_goes_on(method):
     models = []
@@ -177,6 +179,7 @@ def test_a_layer_switches_where_its_density_falls_to_the_break_even(monkeypatch)
     assert sparse_layers(model) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["csr", "auto"])
 @pytest.mark.parametrize("method", ["rigl", "magnitude", "snfs", "resonance", "lottery_ticket"])
 @pytest.mark.parametrize("stop", [47, 163])
