@@ -52,7 +52,8 @@ METHOD = Method(
             "drop_fraction",
             float,
             0.5,
-            "fraction of a layer's remaining weights regenerated at the first update; cosine to zero",
+            "fraction of a layer's remaining weights regenerated at the first update; cosine decay "
+            "to zero",
             low=0.0,
             high=1.0,
             source="VITA-Group/GraNet: prune rate 0.5",

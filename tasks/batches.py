@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from suite.core.seeds import derive_seed
-from tasks.augment import augmentation
+from tasks.augmentation import augmentation
 
 Batch = tuple[Tensor, Tensor]
 

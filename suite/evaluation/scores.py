@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from suite.sparsity.layers import PRUNABLE
 from tasks.data import Split
-from tasks.objective import flat
+from tasks.loss import flat
 
 EVALUATION_BATCH = 1000
 CALIBRATION_BINS = 15

@@ -9,7 +9,7 @@ from suite.experiments import registry
 from suite.sparsity.distribution import layer_zeros
 from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE
-from tasks.build import make_model
+from tasks.model_factory import make_model
 
 
 def inference_ratio(

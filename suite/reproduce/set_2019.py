@@ -35,7 +35,7 @@ from suite.training.checkpoint import Checkpointer
 from suite.training.curves import Curves
 from suite.training.environment import PeakMemory, environment
 from suite.training.trial import Outcome, digests
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 from tasks.task import Dataset
 
 TRAINER = Trainer(

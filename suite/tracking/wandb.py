@@ -222,7 +222,7 @@ def _in_run(
 def _quiet(wandb: Any) -> Any:
     """Return settings under which wandb prints nothing and looks at nothing of this machine."""
     logging.getLogger("wandb").setLevel(logging.CRITICAL)
-    return wandb.WandbConfig(
+    return wandb.Settings(
         silent=True,
         console="off",
         program="resonance",

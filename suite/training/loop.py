@@ -21,7 +21,7 @@ from suite.training.parallel import Processes
 from suite.training.seeding import seed_step
 from tasks.batches import Batch, Epoch
 from tasks.data import Data
-from tasks.objective import cross_entropy
+from tasks.loss import cross_entropy
 
 CHECK_EVERY_ON_GPU = 50
 """Steps between two looks at the loss where a look waits for the device."""

@@ -8,7 +8,7 @@ from suite.experiments.trial_config import Trial
 from suite.training import trial as loop
 from suite.training.checkpoint import Checkpointer
 from suite.training.trial import Outcome
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 
 Train = Callable[[Trial, Callable[[int], None], Checkpointer | None], Outcome]
 

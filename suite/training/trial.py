@@ -34,10 +34,10 @@ from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible, seed_global
-from tasks import build
+from tasks import model_factory
 from tasks.data import Data, Split, training_examples
-from tasks.objective import METRICS
-from tasks.pipeline import load_data
+from tasks.loading import load_data
+from tasks.loss import METRICS
 
 KEEP_WEIGHTS_BELOW = 50 * 2**20
 ROUNDING_BITS = (8, 4)
@@ -133,7 +133,7 @@ def prepare(trial: Trial, progress: Callable[[int], None] = lambda steps: None) 
         )
     data = load_data(trial.dataset_declaration, _number(recipe["validation"]), device)
     width = sparsifier.width(lambda scale: _parameters(trial, scale))
-    model = build.to_device(make_model(trial, width), device, recipe)
+    model = model_factory.to_device(make_model(trial, width), device, recipe)
     forward = _try_model(model, data, trial)
     whole = make_model(trial).to(device) if width != 1 else None
     training = Training(
@@ -261,7 +261,7 @@ def make_model(trial: Trial, width: float = 1.0, purpose: str = "weights") -> nn
         InvalidInput: another width than 1, and the model's factory takes none.
     """
     seed_global(trial.seed, purpose)
-    return build.make_model(trial.task_declaration, trial.dataset_declaration, width)
+    return model_factory.make_model(trial.task_declaration, trial.dataset_declaration, width)
 
 
 def _parameters(trial: Trial, width: float) -> tuple[int, int]:
@@ -289,7 +289,7 @@ def _try_model(model: nn.Module, data: Data, trial: Trial) -> ForwardFlops:
             f"task {trial.task}: the model does not take {dataset.name}'s inputs of shape "
             f"{dataset.shape}: {what}"
         ) from error
-    build.check_outputs(trial.task_declaration, dataset, model, outputs)
+    model_factory.check_outputs(trial.task_declaration, dataset, model, outputs)
     return flops
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from tasks.data import Arrays
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 from tasks.task import Dataset
 
 

@@ -14,7 +14,7 @@ from suite.training.loop import Training, train
 from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.trial import make_model
 from tasks.data import Data, Split
-from tasks.pipeline import load_data
+from tasks.loading import load_data
 from tests.bench.measure import ratios, report
 
 TRIAL = Trial.make(task="fashion_mnist/lenet_300_100", method="dense")

@@ -13,7 +13,7 @@ from suite.experiments.trial_config import Trial
 from suite.training import trial as trials
 from suite.training.trial import make_model, run_trial
 from tasks.data import Split
-from tasks.pipeline import load_data
+from tasks.loading import load_data
 from tests.bench.measure import report
 
 TRIAL = Trial.make(task="fashion_mnist/lenet_300_100", method="dense")

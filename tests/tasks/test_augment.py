@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from suite.core.errors import InvalidInput
-from tasks.augment import Augmentation
+from tasks.augmentation import Augmentation
 from tasks.batches import MemoryBatchSource, TextBatchSource
 from tasks.task import Task
 

@@ -11,7 +11,7 @@ from suite.experiments import registry
 from tasks.batches import epoch_order
 from tasks.data import training_examples
 from tasks.datasets.idx import FILES, find, read_idx
-from tasks.pipeline import load_arrays, load_data
+from tasks.loading import load_arrays, load_data
 
 CPU = torch.device("cpu")
 

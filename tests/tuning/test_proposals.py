@@ -9,9 +9,9 @@ from suite.experiments import registry
 from suite.results.store import Store
 from suite.sparsity.distribution import count_zeros
 from suite.training.trial import make_sparsifier, prepare
-from suite.tuning.choice import front, importance, winner
-from suite.tuning.sampling import BATCH, Past, is_hopeless
+from suite.tuning.sampling import BATCH, FinishedTrial, should_stop
 from suite.tuning.search import Search
+from suite.tuning.selection import importance, pareto_front, select_winner
 from suite.tuning.space import configuration, default_point, spaces_of
 from tests.sample_records import make_trial
 from tests.tuning.sample import pretend, settings, tuning
@@ -154,29 +154,29 @@ def test_a_space_with_nothing_new_is_tried_again():
 
 
 def test_only_what_was_known_before_the_batch_stops_a_trial():
-    past = [Past(TrialState.COMPLETE, {}, [v], [v, v]) for v in (0.5, 0.6, 0.7, 0.8)]
+    past = [FinishedTrial(TrialState.COMPLETE, {}, [v], [v, v]) for v in (0.5, 0.6, 0.7, 0.8)]
     assert len(past) == BATCH
-    assert is_hopeless("median", past, [0.1], 3)
-    assert any(is_hopeless("hyperband", past * times, [0.1], 9) for times in range(1, 6))
+    assert should_stop("median", past, [0.1], 3)
+    assert any(should_stop("hyperband", past * times, [0.1], 9) for times in range(1, 6))
     for pruner in ("median", "hyperband"):
-        assert not is_hopeless(pruner, past, [0.9], 3)
-        assert not is_hopeless(pruner, [], [0.1], 3)
-        assert not is_hopeless(pruner, past, [0.1, 0.1, 0.1], 3)
-    assert not is_hopeless("none", past, [0.1], 3)
+        assert not should_stop(pruner, past, [0.9], 3)
+        assert not should_stop(pruner, [], [0.1], 3)
+        assert not should_stop(pruner, past, [0.1, 0.1, 0.1], 3)
+    assert not should_stop("none", past, [0.1], 3)
 
 
 def test_the_first_of_equals_wins_and_failures_never():
     trials = tuning().methods["rigl"].trials
-    assert winner(trials, ("accuracy", "train_flops")) == 1
-    assert winner(trials, ("train_flops", "accuracy")) != 1
+    assert select_winner(trials, ("accuracy", "train_flops")) == 1
+    assert select_winner(trials, ("train_flops", "accuracy")) != 1
     equal = [trial.model_copy(update={"values": [0.5, 1.0]}) for trial in trials[:3]]
-    assert winner(equal, ("accuracy", "train_flops")) == 0
-    assert winner(trials[3:], ("accuracy",)) is None
+    assert select_winner(equal, ("accuracy", "train_flops")) == 0
+    assert select_winner(trials[3:], ("accuracy",)) is None
 
 
 def test_the_front_holds_what_no_other_trial_dominates():
     trials = tuning().methods["rigl"].trials
-    assert front(trials, ("accuracy", "train_flops")) == [1, 0]
+    assert pareto_front(trials, ("accuracy", "train_flops")) == [1, 0]
 
 
 def test_importance_finds_the_dimension_that_decides():
