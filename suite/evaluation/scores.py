@@ -1,4 +1,4 @@
-"""Evaluation of a model on a split: accuracy, NLL, calibration, accuracy after rounding."""
+"""Scores of a model on a split: accuracy, NLL, calibration, accuracy with rounded weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Scores:
-    """Accuracy (share), NLL (nats per example) and expected calibration error (15 bins)."""
+    """Accuracy (fraction), NLL (nats per example) and expected calibration error (15 bins)."""
 
     accuracy: float
     nll: float
@@ -25,12 +25,12 @@ class Scores:
 
 
 def predict(model: nn.Module, split: Split) -> Tensor:
-    """Return the logits [n, …, classes] in evaluation mode; the model's mode is put back after."""
+    """Return the logits [n, …, classes] in evaluation mode; the model's mode is restored after."""
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            # Copies: a model may work in place, and the data is shared by all trials.
+            # Clone: a model may work in place, and all trials share the data.
             return torch.cat([model(x.clone()) for x, _ in split.batches(EVALUATION_BATCH)])
     finally:
         model.train(training)
@@ -63,8 +63,8 @@ def calibration_error(confidence: Tensor, correct: Tensor) -> float:
 def rounded_accuracy(model: nn.Module, split: Split, bits: Sequence[int]) -> dict[int, float]:
     """Return the accuracy with the prunable weights rounded to each number of bits.
 
-    Symmetric, per output channel: w → Δ·round(w/Δ), Δ = max|w| / (2^(b−1) − 1), at least one
-    level on either side of zero. The weights are afterwards what they were.
+    Symmetric, per output channel: w → Δ·round(w/Δ), Δ = max|w| / (2^(b−1) − 1), with at least one
+    level on either side of zero. The weights are restored afterwards.
     """
     weights = {
         id(module.weight): module.weight

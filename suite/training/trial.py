@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput, TrialFailed
-from suite.evaluation.measure import TRAINING_PASSES, Measures, measure
+from suite.evaluation.measure import TRAINING_PASSES, Measurements, measure
 from suite.evaluation.scores import Scores, evaluate, predict, rounded_accuracy
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord, Record, to_json
@@ -330,10 +330,10 @@ def _scores(training: Training, split: Split, name: str) -> Scores:
     return scores
 
 
-def _measure(training: Training, trial: Trial) -> Measures:
+def _measure(training: Training, trial: Trial) -> Measurements:
     """Return what else is measured of the final weights, and put its details on the curves."""
     if trial.evaluate != "test":
-        return Measures(layers={layer.name: {} for layer in training.sparsifier.layers})
+        return Measurements(layers={layer.name: {} for layer in training.sparsifier.layers})
     measured = measure(
         training.model,
         {layer.name: layer.mask for layer in training.sparsifier.layers},

@@ -45,7 +45,7 @@ def test_cutout_zeroes_one_square_around_its_middle():
     draws = augmentation.draw(200, x.shape[1:], seed=0, epoch=0, device=CPU)
     taken = augmentation.take(x, torch.arange(200), draws)
     for place in range(200):
-        row, column = draws.middle[place].tolist()
+        row, column = draws.centre[place].tolist()
         expected = torch.ones(9, 9)
         expected[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = 0
         assert torch.equal(taken[place], expected.expand(2, 9, 9))

@@ -68,7 +68,10 @@ def test_a_document_of_a_newer_program_is_refused(store):
         ({"budget": 0}, "budget=0"),
         ({"seeds": []}, "seeds"),
         ({"name": "../x"}, "name='../x'"),
-        ({"final_seeds": [1000]}, r"seeds \[1000\] are used both for tuning and for the final test"),
+        (
+            {"final_seeds": [1000]},
+            r"seeds \[1000\] are used both for tuning and for the final test",
+        ),
         ({"pruner": "median", "objectives": ["accuracy", "train_flops"]}, "--pruner median"),
     ],
 )
