@@ -4,15 +4,15 @@ The random choices are a function of (seed, epoch, position in the epoch), so tr
 seed see the same images, and training can resume from any step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
+from tasks.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ class Augmentation:
         return (_inside(rows, self.cutout)[:, :, None]) & (_inside(columns, self.cutout)[:, None])
 
 
-def augmentation(recipe: Mapping[str, Any], shape: Sequence[int]) -> Augmentation:
+def augmentation(recipe: Recipe, shape: Sequence[int]) -> Augmentation:
     """Return the augmentation of a recipe for examples of `shape`.
 
     Raises:
         InvalidInput: the examples are not images, or too small.
     """
-    found = Augmentation(recipe["crop"], recipe["crop_fill"], recipe["flip"], recipe["cutout"])
+    found = Augmentation(recipe.crop, recipe.crop_fill, recipe.flip, recipe.cutout)
     if found and len(shape) != 3:
         raise InvalidInput(
             f"crop, flip and cutout are for images of [channels, height, width], the examples "

@@ -1,8 +1,7 @@
 """A loaded dataset: arrays as stored, and normalised splits as a model receives them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from tasks.batches import Batch, BatchSource, MemoryBatchSource, TextBatchSource
+from tasks.recipe import Recipe
 from tasks.task import Dataset
 
 MAX_CHARACTERS = 2**14
@@ -64,7 +64,7 @@ class Split:
         chosen = draw_pool(len(self), count, seed).to(self.device)
         return Split(self.x[chosen], self.y[chosen])
 
-    def batch_source(self, recipe: Mapping[str, Any], seed: int) -> BatchSource:
+    def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
         """Return the source of training batches.
 
         Raises:
@@ -81,7 +81,7 @@ class TextSplit(Split):
         """Yield all windows in order; batches are smaller for longer windows."""
         yield from super().batches(max(1, min(size, MAX_CHARACTERS // self.x.shape[1])))
 
-    def batch_source(self, recipe: Mapping[str, Any], seed: int) -> BatchSource:
+    def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
         """Return the source of training batches: windows with random offsets."""
         return TextBatchSource(self.x, self.y, recipe, seed)
 

@@ -197,13 +197,13 @@ class Search:
         return propose(self.space, self.settings, self.method, before, default, self.effect)
 
     def effect(self, chosen: Values) -> str | None:
-        """Return the canonical configuration that values result in, equal for equal behaviour.
+        """Return the canonical form of a configuration: equal for those that train the same.
 
-        None if the method rejects them, or if a method with connectivity updates would never make
-        one.
+        None if the method rejects the values, or if a method with connectivity updates would never
+        make one.
         """
-        from suite.training.canonical_config import effect
-        from suite.training.trial import make_sparsifier
+        from suite.training.canonical_config import canonical_config
+        from suite.training.context import TrialContext
 
         found = []
         try:
@@ -211,10 +211,10 @@ class Search:
                 configuration(self.space, chosen), self.settings.seeds[:1], "validation"
             )
             for trial in trials:
-                sparsifier = make_sparsifier(trial)
+                sparsifier = TrialContext.of(trial).make_sparsifier()
                 if sparsifier.is_idle():
                     return None
-                found.append(effect(trial, sparsifier))
+                found.append(canonical_config(trial, sparsifier))
         except InvalidInput:
             return None
         return "\n".join(found)
