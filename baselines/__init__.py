@@ -1,1 +1,1 @@
-"""Published baselines: one file per method, each a Sparsifier with its declaration at the top."""
+"""Published baselines: one file per method, with its declaration and its Sparsifier."""

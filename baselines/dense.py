@@ -1,4 +1,4 @@
-"""The dense network: nothing is pruned. The reference beside every sparsity."""
+"""The dense network, the reference for every sparsity: nothing is pruned."""
 
 from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
@@ -7,7 +7,7 @@ METHOD = Method(
     "dense",
     "the task's own recipe",
     title="Dense",
-    summary="trains every weight; the reference beside every sparsity",
+    summary="trains every weight; the reference for every sparsity",
     implementation="Dense",
     family="reference",
     dense=True,
@@ -17,4 +17,4 @@ METHOD = Method(
 
 
 class Dense(Sparsifier):
-    """Prunes nothing: the base class as it is."""
+    """Prunes nothing; all defaults of the base class."""

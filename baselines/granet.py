@@ -30,8 +30,8 @@ METHOD = Method(
             "initial_sparsity",
             float,
             0.5,
-            "sparsity s_i of the random (ERK) mask to start from; 0 starts dense. A lower target "
-            "is reached from itself",
+            "sparsity s_i of the random (ERK) mask to start from; 0 starts dense. If the target is "
+            "lower, training starts at the target",
             low=0.0,
             below=1.0,
             source="Liu et al. 2021, §4: s_i = 0.5 sparse to sparse, s_i = 0 dense to sparse",
@@ -52,7 +52,8 @@ METHOD = Method(
             "drop_fraction",
             float,
             0.5,
-            "fraction of a layer's remaining weights regenerated at the first update; cosine to zero",
+            "fraction of a layer's remaining weights regenerated at the first update; cosine decay "
+            "to zero",
             low=0.0,
             high=1.0,
             source="VITA-Group/GraNet: prune rate 0.5",
@@ -64,11 +65,11 @@ METHOD = Method(
 
 
 class GraNet(Sparsifier):
-    """At every ΔT: prune the smallest |w| to s_t, then replace r(t) of what is left by gradient.
+    """At every ΔT: prune the smallest |w| to s_t, then replace a fraction r(t) by gradient.
 
     s_t = s_f + (s_i − s_f)(1 − t/t1)³, ranked over the whole network; r(t) = r/2·(1 + cos(πt/T)).
     Regeneration, per layer: drop the smallest |w|, grow as many with the largest |∇L| among all
-    that is empty, what was just pruned included. It goes on after the ramp, to the end of
+    inactive weights, including those just pruned. It continues after the ramp, to the end of
     training. ΔT is the default of the authors' code; their CIFAR scripts use 1,000.
     """
 
@@ -103,7 +104,7 @@ class GraNet(Sparsifier):
         return regenerates or self.pruning.is_update(step)
 
     def effective_options(self) -> dict[str, float]:
-        """Return what options come to: fractions of training in steps, ΔT at most all of them."""
+        """Return the options in effect: fractions of training in steps, ΔT capped at all steps."""
         return {
             "update_every": min(self.options.update_every, self.plan.steps),
             "initial_sparsity": self.initial,
@@ -136,12 +137,12 @@ class GraNet(Sparsifier):
     ) -> dict[str, Tensor]:
         if not self.is_global:
             zeros = self.zeros_at(sparsity)
-            # Rounding and capped layers may ask for fewer zeros than there are: never regrow here.
+            # Rounding and capped layers may need fewer zeros than there are: never regrow here.
             have = {name: count_true(~mask) for name, mask in active.items()}
             return prune_layers(active, scores, {n: max(zeros[n], have[n]) for n in zeros})
         total = sum(layer.size for layer in self.layers)
-        here = sum(count_true(~mask) for mask in active.values())
+        current = sum(count_true(~mask) for mask in active.values())
         fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 0.0
-        zeros_now = min(max(int(fraction * self.target_total()), here), total)
+        zeros_now = min(max(int(fraction * self.target_total()), current), total)
         names = [layer.name for layer in self.candidates]
         return prune_together(active, scores, zeros_now, names)

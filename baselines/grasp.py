@@ -1,4 +1,4 @@
-"""GraSP: pruning before training so that gradients keep flowing."""
+"""GraSP: pruning before training that preserves gradient flow."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ METHOD = Method(
     "grasp",
     "Wang et al. 2020, arXiv:2002.07376",
     title="GraSP",
-    summary="prunes before training what hinders the flow of gradients",
+    summary="prunes before training the weights that hinder gradient flow",
     implementation="Grasp",
     family="before training",
     hyperparameters=(
@@ -46,7 +46,7 @@ class Grasp(Sparsifier):
 
     Removing weight i changes the squared norm of the gradient by about −2·θ_i·(Hg)_i: what is
     removed raises it. The loss is that of logits / T on a class-balanced batch, in training mode.
-    The score keeps its sign (taking |θ ⊙ Hg| is another method).
+    The score keeps its sign (using |θ ⊙ Hg| is another method).
     """
 
     def start(self) -> None:
@@ -54,7 +54,7 @@ class Grasp(Sparsifier):
         scores, count = self._scores()
         active = {layer.name: layer.mask for layer in self.layers}
         masks = self.pruned(active, scores, 1.0)
-        # Forward and backward for g; the same with its graph, and backward through that.
+        # Forward and backward for g; the same again with a graph, and backward through it.
         self.charge(12.0 * count, dict.fromkeys(masks, 1.0))
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name])

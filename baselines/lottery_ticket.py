@@ -24,8 +24,8 @@ METHOD = Method(
             "distribution",
             str,
             "global",
-            "rank all weights together, or each layer by itself: to the given distribution, or "
-            "all at one rate and the output layer at half of it ('original')",
+            "rank all weights together, or each layer separately: to the given distribution, or "
+            "all at one rate with the output layer at half of it ('original')",
             choices=("global", "original", "erk", "er", "uniform"),
             source="Frankle et al. 2020: global; Frankle & Carbin 2019, §2: original",
             search=Search(choices=("global",)),
@@ -36,8 +36,8 @@ METHOD = Method(
             "control",
             str,
             "none",
-            "what the last round trains in place of the ticket: 'reinit', its mask with newly "
-            "drawn weights; 'random_mask', random masks with the ticket's counts and its weights",
+            "what the last round trains instead of the ticket: 'reinit', its mask with new initial "
+            "weights; 'random_mask', random masks with the ticket's counts and its weights",
             choices=("none", "reinit", "random_mask"),
             source="Frankle & Carbin 2019, §2 and appendix F; Frankle et al. 2020, §4",
             search=Search(choices=("none",)),
@@ -57,7 +57,7 @@ METHOD = Method(
             "rewind_step",
             int,
             0,
-            "step k that weights and norm buffers go back to; 0 is initialisation",
+            "step k to which weights and norm buffers are rewound; 0 is initialisation",
             low=0,
             unit="steps",
             source="Frankle et al. 2020, §2",
@@ -71,10 +71,10 @@ METHOD = Method(
 class LotteryTicket(Sparsifier):
     """Round r trains at density (1 − rate)^r from step k, then prunes the smallest |w|.
 
-    The weights ranked are those at the end of training; weights and norm buffers go back to step
-    k, the optimizer is fresh, the learning rate and the data continue from k as in the first
-    round. 20 % steps alone would miss a target such as 0.9; the last round prunes to it exactly.
-    Controls change the last round alone: the ticket is found as always.
+    Weights are ranked at the end of training. Then weights and norm buffers are rewound to step k,
+    the optimizer is new, and learning rate and data continue from k as in the first round. Steps
+    of 20 % alone would miss a target such as 0.9, so the last round prunes to it exactly. Controls
+    change only the last round: the ticket is found in the same way.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:

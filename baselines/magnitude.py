@@ -60,7 +60,7 @@ MAGNITUDE = Method(
             low=0.0,
             high=1.0,
             unit="fraction of training",
-            source="Zhu & Gupta 2017, eq. 1; the share as in RigL's T_end",
+            source="Zhu & Gupta 2017, eq. 1; the fraction as in RigL's T_end",
             search=Search(low=0.4, high=0.95),
         ),
     ),
@@ -85,7 +85,7 @@ ONE_SHOT = Method(
             low=0.0,
             below=1.0,
             unit="fraction of training",
-            source="this project: as the end of gradual pruning here, within one learning-rate "
+            source="this project: the same as the end of gradual pruning, within one learning-rate "
             "schedule",
             search=Search(low=0.4, high=0.95),
         ),
@@ -101,9 +101,9 @@ class Magnitude(Sparsifier):
 
     s_t = s_f + (s_i − s_f)(1 − (t − t0)/(t1 − t0))³.
 
-    Masks are monotone: what is pruned stays pruned. In the paper every layer follows the same
-    s_f; here each layer follows its own, as the distribution gives it. A last update at t1 always
-    happens, also where ΔT does not lead there (implementations that omit it end short of s_f).
+    Masks are monotone: pruned weights stay pruned. In the paper every layer has the same s_f; here
+    each layer has its own, given by the distribution. There is always a last update at t1, also if
+    t1 is not a multiple of ΔT (implementations that omit it end short of s_f).
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -119,11 +119,11 @@ class Magnitude(Sparsifier):
         self.ramp = CubicRamp(self.options.initial_sparsity, 1.0, start, end)
 
     def is_update(self, step: int) -> bool:
-        """Return whether the ramp takes its next step down at `step`."""
+        """Return whether weights are pruned at `step`."""
         return self.schedule.is_update(step)
 
     def effective_options(self) -> dict[str, int]:
-        """Return what the options of the schedule come to, in steps; a longer ΔT is no other."""
+        """Return the schedule's options in steps; ΔT is capped at the length of the ramp."""
         start, end = self.schedule.start, self.schedule.end
         every = min(self.schedule.every, end - start)
         return {"update_every": every, "prune_start": start, "prune_end": end}
@@ -140,16 +140,16 @@ class OneShot(Sparsifier):
     """
 
     def is_update(self, step: int) -> bool:
-        """Return whether `step` is the one."""
+        """Return whether `step` is the step at which weights are pruned."""
         return step == self.prune_step
 
     @property
     def prune_step(self) -> int:
-        """The one step."""
+        """The step at which weights are pruned."""
         return max(1, self.step_at(self.options.prune_at))
 
     def effective_options(self) -> dict[str, int]:
-        """Return the step that pruning comes to."""
+        """Return `prune_at` in steps."""
         return {"prune_at": self.prune_step}
 
     def update(self, step: int) -> None:

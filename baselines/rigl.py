@@ -25,7 +25,7 @@ METHOD = Method(
             "replace_step",
             bool,
             False,
-            "leave out the optimizer step at an update, as the authors' code does",
+            "skip the optimizer step at an update, as the authors' code does",
             source="google-research/rigl, sparse_optimizers.py",
             search=Search(choices=(False,)),
         ),
@@ -37,10 +37,10 @@ METHOD = Method(
 class RigL(DropGrow):
     """Every ΔT steps, per layer: drop f(t)·n_active smallest |w|, grow the largest |∇|.
 
-    f(t) = α/2 · (1 + cos(π t / T_end)). Everything that is not kept may grow, what was just
-    dropped included; a weight dropped and regrown in one update keeps its value. Some code
-    excludes the just-dropped, which is another method at high drop fractions. Under an N:M
-    pattern each group grows back to N, by the same scores.
+    f(t) = α/2 · (1 + cos(π t / T_end)). All inactive weights may grow, including those just
+    dropped; a weight dropped and regrown in one update keeps its value. (Some implementations
+    exclude the just-dropped weights, which at high drop fractions is a different method.) Under an
+    N:M pattern each group grows back to N, by the same scores.
     """
 
     def wants_dense_gradient(self, step: int) -> bool:
@@ -48,10 +48,10 @@ class RigL(DropGrow):
         return self.is_update(step)
 
     def replaces_step(self, step: int) -> bool:
-        """Return whether the update takes the place of the optimizer step."""
+        """Return whether the update replaces the optimizer step."""
         return bool(self.options.replace_step) and self.is_update(step)
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |∇|; zero where the layer had no part in the loss."""
+        """Return |∇|, or zeros if the layer did not contribute to the loss."""
         gradient = layer.dense_gradient
         return torch.zeros_like(layer.values) if gradient is None else gradient.abs()

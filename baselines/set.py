@@ -17,7 +17,7 @@ METHOD = Method(
     "Mocanu et al. 2018, arXiv:1707.04780",
     revision=2,
     title="SET",
-    summary="drops the weakest weights and regrows as many at random places",
+    summary="drops the weakest weights and regrows as many at random positions",
     implementation="Set",
     family="sparse to sparse",
     hyperparameters=(
@@ -27,7 +27,7 @@ METHOD = Method(
             "drop_fraction",
             float,
             0.3,
-            "share ζ of a layer's active weights replaced at each update",
+            "fraction ζ of a layer's active weights replaced at each update",
             low=0.0,
             high=1.0,
             source="Mocanu et al. 2018, algorithm 1",
@@ -37,8 +37,9 @@ METHOD = Method(
             "drop_rule",
             str,
             "sign",
-            "what is weakest: the smallest positive and the largest negative weights, each with "
-            "its own share ('sign', the paper), or the smallest |w| ('magnitude', common in code)",
+            "which weights are dropped: the fraction ζ of the smallest positive and of the largest "
+            "negative weights ('sign', the paper), or of the smallest |w| ('magnitude', common in "
+            "code)",
             choices=("sign", "magnitude"),
             source="Mocanu et al. 2018, algorithm 1",
         ),
@@ -59,11 +60,11 @@ METHOD = Method(
 
 
 class Set(DropGrow):
-    """After each epoch but the last, drop a share ζ and regrow uniformly at random.
+    """After each epoch but the last, drop a fraction ζ and regrow uniformly at random.
 
-    Random growth is uniform over all empty places, those just emptied included. What is grown
-    starts at 0, also where it was dropped in the same update (the original draws a new value;
-    RigL's study of SET starts at 0, as here).
+    Growth is uniform over all inactive weights, including those just dropped. Grown weights start
+    at 0, also if they were dropped in the same update (the original draws a new value; RigL's
+    study of SET starts at 0, as here).
     """
 
     regrown_keeps_value = False
@@ -73,11 +74,11 @@ class Set(DropGrow):
         return float(self.options.drop_fraction)
 
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return what stays: without the share ζ closest to zero, by sign or together."""
+        """Return the mask without the fraction ζ closest to zero, per sign or together."""
         if self.options.drop_rule == "magnitude":
             return super().drop_mask(layer, step)
         mask, values = layer.mask.flatten(), layer.values.flatten()
-        # A weight of exactly 0 (just grown, never moved) belongs to the positive side.
+        # A weight of exactly 0 (just grown, not yet trained) counts as positive.
         kept = torch.zeros_like(mask)
         for side in (mask & (values >= 0), mask & (values < 0)):
             count = count_true(side)
@@ -86,6 +87,6 @@ class Set(DropGrow):
         return kept
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return random scores: growth is uniform among the empty places."""
+        """Return random scores: growth is uniform over the inactive weights."""
         generator = self.generator(layer, "grow", step)
         return torch.rand(layer.shape, generator=generator, device=layer.device)

@@ -21,14 +21,14 @@ METHOD = Method(
 
 
 class SmallDense(Sparsifier):
-    """Scale all widths by one factor: the largest whose parameters are at most the sparse count.
+    """Scale all widths by one factor: the largest with at most the sparse parameter count.
 
-    The sparse count is all parameters less floor(s · prunable weights); biases and norms count.
-    Nothing is pruned, so the record shows no zeros.
+    The sparse count is all parameters minus floor(s · prunable weights), including biases and
+    norms. Nothing is pruned, so the record shows no zeros.
     """
 
     def width(self, parameters: Callable[[float], tuple[int, int]]) -> float:
-        """Return the largest width, to 1/4096, that stays within the sparse network's count."""
+        """Return the largest width, to 1/4096, that does not exceed the sparse network's count."""
         whole, prunable = parameters(1.0)
         budget = whole - count_zeros(self.plan.sparsity, prunable)
         low, high = 0, 4096

@@ -59,8 +59,8 @@ METHOD = Method(
             "redistribution",
             str,
             "momentum",
-            "where dropped weights are grown: in each layer by its mean momentum ('momentum', the "
-            "paper), or in their own layer ('none')",
+            "where as many weights are grown: in layers by their mean momentum ('momentum', the "
+            "paper), or in the layer they were dropped from ('none')",
             choices=("momentum", "none"),
             source="Dettmers & Zettlemoyer 2019, §3",
         ),
@@ -72,10 +72,10 @@ METHOD = Method(
 class Snfs(DropGrow):
     """After each epoch: drop f(t) of each layer's smallest |w|, grow the largest |M| among zeros.
 
-    M ← β·M + (1 − β)·∇L is kept for every weight, zeros included. Of all the weights dropped,
-    layer l grows the share mean|M_l| / Σ mean|M| (over its active weights), as far as it has
-    room; what it has no room for goes to the others. f(t) = α/2·(1 + cos(πt/T_end)). The
-    authors' code drops less from layers that are nearly dense; here every layer drops alike.
+    M ← β·M + (1 − β)·∇L is stored for every weight, including inactive ones. Of all dropped
+    weights, layer l grows the fraction mean|M_l| / Σ mean|M| (means over active weights), up to its
+    number of inactive weights; the excess goes to the other layers. f(t) = α/2·(1 + cos(πt/T_end)).
+    The authors' code drops less from layers that are nearly dense; here every layer drops alike.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -84,15 +84,15 @@ class Snfs(DropGrow):
 
     @property
     def is_global(self) -> bool:
-        """Whether only the total is fixed: weights move between layers."""
+        """Whether only the total is fixed, because weights move between layers."""
         return bool(self.options.redistribution == "momentum")
 
     def target_total(self, shapes: Shapes | None = None) -> int:
-        """Return the zeros of the first masks: moving weights keeps their sum."""
+        """Return the number of zeros of the first masks; moving weights does not change it."""
         return sum(self.target_zeros(shapes).values())
 
     def start(self) -> None:
-        """Draw the first masks; the momentum of every weight starts at 0."""
+        """Draw the first masks; every weight's momentum starts at 0."""
         super().start()
         self.momentum = {layer.name: torch.zeros_like(layer.values) for layer in self.layers}
         zeros = self.target_zeros()
@@ -113,7 +113,7 @@ class Snfs(DropGrow):
             torch._foreach_lerp_(smoothed, gradients, 1 - self.options.smoothing)
 
     def update(self, step: int) -> None:
-        """Drop in every layer, then grow where the momentum is."""
+        """Drop in every layer, then grow by momentum."""
         if not self.is_global:
             super().update(step)
             return
@@ -145,5 +145,5 @@ class Snfs(DropGrow):
         return {"momentum": self.momentum}
 
     def load_method_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `method_state` gave."""
+        """Restore the smoothed gradients."""
         self.momentum = {name: value.clone() for name, value in state["momentum"].items()}

@@ -14,7 +14,7 @@ METHOD = Method(
     "snip",
     "Lee et al. 2019, arXiv:1810.02340",
     title="SNIP",
-    summary="prunes before training what the loss of one batch is least sensitive to",
+    summary="prunes before training the weights to which the loss of one batch is least sensitive",
     implementation="Snip",
     family="before training",
     hyperparameters=(
@@ -37,8 +37,8 @@ class Snip(Sparsifier):
     """Keep the connections with the largest |∂L/∂w ⊙ w| on one batch, at initialisation.
 
     The paper's sensitivity of a connection, |∂L/∂c| at c = 1, is |∂L/∂w · w|; its normalisation
-    does not change the ranking. The batch is seen in training mode (batch statistics of norms),
-    on a copy: running statistics stay as they were, which some code forgets.
+    does not change the ranking. The batch is evaluated in training mode (batch statistics of
+    norms), on a copy, so that running statistics do not change (some implementations change them).
     """
 
     def start(self) -> None:

@@ -12,7 +12,7 @@ METHOD = Method(
     "synflow",
     "Tanaka et al. 2020, arXiv:2006.05467",
     title="SynFlow",
-    summary="prunes before training, without data, what carries the least synaptic flow",
+    summary="prunes before training, without data, the weights with the least synaptic flow",
     implementation="SynFlow",
     family="before training",
     hyperparameters=(
@@ -34,13 +34,13 @@ METHOD = Method(
 class SynFlow(Sparsifier):
     """For k = 1 … n: score |θ ⊙ ∂R/∂θ|, keep the density ρ^(k/n). R = 1ᵀ·f(1) with all |θ|.
 
-    R is the sum of the outputs for an input of ones, with every parameter and every norm buffer
-    at its absolute value, in evaluation mode and float64 (float32 overflows in deep networks).
-    Scoring once instead of n times empties whole layers at high sparsity.
+    R is the sum of the outputs for an input of ones, with every parameter and norm buffer replaced
+    by its absolute value, in evaluation mode and float64 (float32 overflows in deep networks).
+    Scoring once instead of n times prunes whole layers at high sparsity.
     """
 
     def start(self) -> None:
-        """Score and prune round by round; set the masks once, at the end."""
+        """Score and prune in rounds; set the masks once, at the end."""
         probe = self.probe(torch.float64)
         probe.model.eval()
         with torch.no_grad():

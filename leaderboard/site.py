@@ -44,7 +44,7 @@ from suite.core.errors import InvalidInput
 from suite.results.ablation_design import Ablation
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tuning.document import Tuning, tuned_runs
+from suite.tuning.schema import Tuning, tuned_runs
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,7 +10,7 @@ from suite.results.ablation_design import ablations
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
 from suite.results.stored_evaluation import Evaluation, present, read_evaluations
-from suite.tuning.document import tunings
+from suite.tuning.schema import load_tunings
 
 
 class Found(NamedTuple):
@@ -41,7 +41,7 @@ class Source:
         store = source if isinstance(source, Store) else None
         self._store, self._given = store, [] if isinstance(source, Store) else [*source]
         self.location = store.location if store else ""
-        self.tunings = tunings(store) if store else []
+        self.tunings = load_tunings(store) if store else []
         self.ablations = ablations(store) if store else []
         self._evaluations = _evaluations(store) if store else {}
 

@@ -1,7 +1,7 @@
-"""Training batches: which examples a step sees, as a function of seed, epoch and place.
+"""Training batches, as a function of seed, epoch and position in the epoch.
 
-They depend on nothing else, so paired trials see the same batches, and training can go on from
-any step without a state to restore.
+They depend on nothing else, so paired trials see the same batches, and training can resume from any
+step without saved random state.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from suite.core.seeds import derive_seed
-from tasks.augment import augmentation
+from tasks.augmentation import augmentation
 from tasks.recipe import Recipe
 
 Batch = tuple[Tensor, Tensor]
@@ -24,24 +24,24 @@ class Epoch(Protocol):
         """Return inputs and labels of the batch at `index` (from 0), on the device."""
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:
-        """Yield the batches from `begin` to before `end`; faster than one by one for a stream."""
+        """Yield batches `begin` … `end` − 1; for a stream, faster than calling `batch`."""
 
 
 class BatchSource(Protocol):
-    """What gives out training batches."""
+    """A source of training batches."""
 
     def epoch(self, number: int) -> Epoch:
-        """Return the batches of the epoch of that number, from 0."""
+        """Return the batches of epoch `number` (from 0)."""
 
 
 def epoch_order(count: int, seed: int, epoch: int, device: torch.device) -> Tensor:
-    """Return the order of the examples in an epoch: int64 [count], a function of seed and epoch."""
+    """Return an epoch's order of examples: int64 [count], a function of seed and epoch."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "data order", epoch))
     return torch.randperm(count, generator=generator).to(device)
 
 
 class MemoryBatchSource:
-    """Batches of examples in memory, augmented on their device a batch at a time.
+    """Batches of examples in memory, augmented on their device.
 
     Raises:
         InvalidInput: the recipe's augmentation does not fit the examples.
@@ -55,12 +55,12 @@ class MemoryBatchSource:
         self.layout = torch.channels_last if last else torch.contiguous_format
 
     def epoch(self, number: int) -> "MemoryEpoch":
-        """Return the batches of the epoch of that number."""
+        """Return the batches of epoch `number`."""
         return MemoryEpoch(self, number)
 
 
 class MemoryEpoch:
-    """An epoch's order and random choices, drawn once; batches are gathered by index."""
+    """An epoch's order and random augmentation, drawn once; batches are gathered by index."""
 
     def __init__(self, source: MemoryBatchSource, number: int) -> None:
         self.source = source
@@ -83,32 +83,32 @@ class MemoryEpoch:
         return x.contiguous(memory_format=source.layout), source.y[chosen]
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:
-        """Yield the batches from `begin` to before `end`."""
+        """Yield batches `begin` … `end` − 1."""
         return map(self.batch, range(begin, end))
 
 
 class TextBatchSource:
-    """Windows of a text that begin at another place in every epoch.
+    """Windows of a text, at a different offset in every epoch.
 
-    An epoch's windows lie side by side, moved from the stored ones by less than one length, so
-    that every character is seen once per epoch and in another context each time. A window that
-    would run over the end begins earlier.
+    An epoch's windows are consecutive, shifted from the stored ones by less than one length, so
+    every character is seen once per epoch, each time in a different context. A window that would
+    extend beyond the end begins earlier.
     """
 
     def __init__(self, x: Tensor, y: Tensor, recipe: Recipe, seed: int) -> None:
-        augmentation(recipe, x.shape[1:])  # raises where the recipe would augment images
+        augmentation(recipe, x.shape[1:])  # raises if the recipe augments images
         self.count, self.length = x.shape
         self.text = torch.cat([x.flatten(), y[-1:, -1]])
         self.seed = seed
         self.size = recipe.batch_size
 
     def epoch(self, number: int) -> "TextEpoch":
-        """Return the batches of the epoch of that number."""
+        """Return the batches of epoch `number`."""
         return TextEpoch(self, number)
 
 
 class TextEpoch:
-    """Where an epoch's windows begin."""
+    """The start positions of an epoch's windows."""
 
     def __init__(self, source: TextBatchSource, number: int) -> None:
         self.source = source
@@ -120,12 +120,12 @@ class TextEpoch:
         )
 
     def batch(self, index: int) -> Batch:
-        """Return windows [b, length] and the characters that follow each of theirs."""
+        """Return windows [b, length] and, for each character, the next one."""
         source = self.source
         begins = self.begins[index * source.size : (index + 1) * source.size]
-        places = begins[:, None] + torch.arange(source.length, device=begins.device)
-        return source.text[places], source.text[places + 1]
+        positions = begins[:, None] + torch.arange(source.length, device=begins.device)
+        return source.text[positions], source.text[positions + 1]
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:
-        """Yield the batches from `begin` to before `end`."""
+        """Yield batches `begin` … `end` − 1."""
         return map(self.batch, range(begin, end))

@@ -1,4 +1,4 @@
-"""What a dataset is once it is read: arrays as stored, splits as a model gets them."""
+"""A loaded dataset: arrays as stored, and normalised splits as a model receives them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from tasks.batches import Batch, BatchSource, MemoryBatchSource, TextBatchSource
 from tasks.recipe import Recipe
 from tasks.task import Dataset
 
-PLACES_AT_ONCE = 2**14
-"""Characters of a text that are evaluated at once."""
+MAX_CHARACTERS = 2**14
+"""Largest number of characters per evaluation batch."""
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """A dataset as stored: inputs [n, *shape] (uint8 counts as x/255) and labels int64 [n].
+    """A dataset as stored: inputs [n, *shape] (uint8 means x/255) and labels int64 [n].
 
-    A text's inputs are characters by number, int64 [n, length], in consecutive windows, and its
-    labels the characters that follow each, of the same shape.
+    A text's inputs are consecutive windows of character indices, int64 [n, length]; its labels are
+    the next characters, of the same shape.
     """
 
     train_x: Tensor
@@ -47,25 +47,25 @@ class Split:
 
     @property
     def device(self) -> torch.device:
-        """Where the examples are, and training happens."""
+        """The device of the examples, and of training."""
         return self.y.device
 
     @property
     def streamed(self) -> bool:
-        """Whether inputs are read from files batch by batch, and there is no `x` of all of them."""
+        """Whether inputs are read from files batch by batch, so that there is no `x`."""
         return False
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all examples in order, `size` at a time, as they are evaluated."""
+        """Yield all examples in order in batches of `size`, for evaluation."""
         yield from zip(self.x.split(size), self.y.split(size), strict=True)
 
     def pool(self, count: int, seed: int) -> "Split":
-        """Return `count` examples drawn without replacement (all, where there are fewer)."""
+        """Return `count` examples drawn without replacement (all, if there are fewer)."""
         chosen = draw_pool(len(self), count, seed).to(self.device)
         return Split(self.x[chosen], self.y[chosen])
 
     def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
-        """Return what gives out the batches of training.
+        """Return the source of training batches.
 
         Raises:
             InvalidInput: the recipe's augmentation does not fit the examples.
@@ -75,20 +75,20 @@ class Split:
 
 @dataclass(frozen=True)
 class TextSplit(Split):
-    """Windows of a text, one after the other."""
+    """Consecutive windows of a text."""
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all windows in order, fewer at a time the longer they are: all places count."""
-        yield from super().batches(max(1, min(size, PLACES_AT_ONCE // self.x.shape[1])))
+        """Yield all windows in order; batches are smaller for longer windows."""
+        yield from super().batches(max(1, min(size, MAX_CHARACTERS // self.x.shape[1])))
 
     def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
-        """Return what gives out the batches of training: windows that begin anywhere."""
+        """Return the source of training batches: windows with random offsets."""
         return TextBatchSource(self.x, self.y, recipe, seed)
 
 
 @dataclass(frozen=True)
 class Data:
-    """The three splits of a trial. `validation` is empty where all of train is trained on."""
+    """The three splits of a trial. `validation` is empty with the recipe field validation=0."""
 
     train: Split
     validation: Split
@@ -97,18 +97,18 @@ class Data:
 
 
 def draw_pool(examples: int, count: int, seed: int) -> Tensor:
-    """Return which examples a pool holds: int64 [min(count, examples)], a function of the seed."""
+    """Return the indices of a random pool: int64 [min(count, examples)], a function of the seed."""
     generator = torch.Generator().manual_seed(derive_seed(seed, "pool"))
     return torch.randperm(examples, generator=generator)[:count]
 
 
 def training_examples(dataset: Dataset, validation: float) -> int:
-    """Return how many examples are trained on; known without loading anything."""
+    """Return the number of training examples, without loading data."""
     return dataset.train - round(dataset.train * validation)
 
 
-def prepared(x: Tensor, dataset: Dataset) -> Tensor:
-    """Return inputs as a model gets them: normalised, float32; a text's characters as they are."""
+def normalise(x: Tensor, dataset: Dataset) -> Tensor:
+    """Return inputs as a model receives them: normalised float32; text is unchanged."""
     if dataset.kind == "text":
         return x
     values = x.float() / 255 if x.dtype == torch.uint8 else x.float()
@@ -121,7 +121,7 @@ def stratified(labels: Tensor, held_out: int, name: str) -> tuple[Tensor, Tensor
     """Return the indices kept and held out for validation, each in ascending order.
 
     Raises:
-        InvalidInput: some class has too few examples to be in both.
+        InvalidInput: a class has too few examples to be in both.
     """
     everything = torch.arange(len(labels))
     if held_out == 0:

@@ -1,7 +1,7 @@
 """Images that do not fit in memory: read, decoded and augmented in worker processes.
 
-Which image a place in an epoch shows, and how it is cropped, is a function of (seed, epoch,
-place): the number of workers, and which of them does it, changes nothing.
+The image at a position of an epoch, and its crop, are a function of (seed, epoch, position); the
+number of workers and their order make no difference.
 """
 
 import hashlib
@@ -19,24 +19,24 @@ from torch.utils.data import DataLoader
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from tasks.batches import Batch, BatchSource, Epoch, epoch_order
-from tasks.data import Data, Split, draw_pool, prepared, stratified, training_examples
+from tasks.data import Data, Split, draw_pool, normalise, stratified, training_examples
 from tasks.datasets.images import open_image
 from tasks.recipe import Recipe
 from tasks.task import Dataset
 
 EVALUATION_SCALE = 256 / 224
-"""Images are evaluated on their middle, after the shorter side was scaled to this × the input."""
+"""For evaluation, the shorter side is scaled to this × the input, and the centre is cropped."""
 
-EVALUATED_AT_ONCE = 250
+EVALUATION_BATCH = 250
 MAX_WORKERS = 16
 
 Item = tuple[int, int]
-"""(number of the file, seed of its random crop; −1 for none)."""
+"""(index of the file, seed of its random crop; −1 for none)."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """What a stream's loader returns: paths of image files and their labels, int64."""
+    """Paths of image files and their labels (int64), as returned by a stream's loader."""
 
     train: list[Path]
     train_y: Tensor
@@ -48,7 +48,7 @@ def open_stream(dataset: Dataset, validation: float, device: torch.device) -> Da
     """Return the splits of a streamed dataset; no image is read yet.
 
     Raises:
-        InvalidInput: the files are not here, or not as many as declared.
+        InvalidInput: files are missing, or their number is not the declared one.
     """
     from suite.core.discovery import load
 
@@ -71,7 +71,7 @@ def open_stream(dataset: Dataset, validation: float, device: torch.device) -> Da
 
 
 class Stream(Split):
-    """A split whose images are read when they are needed. It has labels `y`, but no `x`."""
+    """A split whose images are read on demand. It has labels `y`, but no `x`."""
 
     def __init__(
         self, dataset: Dataset, paths: list[Path], y: Tensor, chosen: Tensor, device: torch.device
@@ -86,10 +86,10 @@ class Stream(Split):
 
     @property
     def x(self) -> Tensor:
-        """There is none.
+        """Not available.
 
         Raises:
-            InvalidInput: always; `batches` and `pool` read examples.
+            InvalidInput: always; use `batches` or `pool` to read examples.
         """
         raise InvalidInput(
             f"dataset {self.dataset.name} is streamed: its images cannot all be held in memory"
@@ -97,34 +97,34 @@ class Stream(Split):
 
     @property
     def streamed(self) -> bool:
-        """Whether there is no tensor of all inputs: here, always."""
+        """Whether inputs are read from files: always True."""
         return True
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yield all examples in order: scaled, and the middle taken."""
-        size = min(size, EVALUATED_AT_ONCE)
+        """Yield all examples in order, scaled and centre-cropped."""
+        size = min(size, EVALUATION_BATCH)
         places = torch.arange(len(self)).split(size)
         loader = self._loader([[(int(i), -1) for i in part] for part in places], 0.0, False)
         for part, images in zip(places, _read(loader), strict=True):
             yield self._on_device(images), self.y[part.to(self.device)]
 
     def pool(self, count: int, seed: int) -> Split:
-        """Return `count` examples in memory, drawn without replacement, as they are evaluated."""
+        """Return `count` examples in memory, drawn without replacement and centre-cropped."""
         chosen = draw_pool(len(self), count, seed)
         part = Stream(self.dataset, self.paths, self.y.cpu(), chosen, self.device)
-        found = list(part.batches(EVALUATED_AT_ONCE))
+        found = list(part.batches(EVALUATION_BATCH))
         return Split(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]))
 
     def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
-        """Return what gives out the batches of training.
+        """Return the source of training batches.
 
         Raises:
-            InvalidInput: the recipe asks for an augmentation that streams do not have.
+            InvalidInput: the recipe has an augmentation that streams do not support.
         """
         for name, value in (("crop", recipe.crop), ("cutout", recipe.cutout)):
             if value:
                 raise InvalidInput(
-                    f"{name}={value}: streamed images know smallest_crop and flip only"
+                    f"{name}={value}: streamed images support only smallest_crop and flip"
                 )
         return StreamBatchSource(self, recipe, seed)
 
@@ -137,11 +137,11 @@ class Stream(Split):
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_one_thread,
-            generator=torch.Generator(),  # else the global random state would be drawn from
+            generator=torch.Generator(),  # otherwise it would draw from the global random state
         )
 
     def _on_device(self, images: Tensor) -> Tensor:
-        return prepared(images.to(self.device, non_blocking=True), self.dataset)
+        return normalise(images.to(self.device, non_blocking=True), self.dataset)
 
 
 class StreamBatchSource:
@@ -155,7 +155,7 @@ class StreamBatchSource:
         self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
 
     def epoch(self, number: int) -> Epoch:
-        """Return the batches of the epoch of that number."""
+        """Return the batches of epoch `number`."""
         return StreamEpoch(self, number)
 
 
@@ -172,7 +172,7 @@ class StreamEpoch:
         return next(self.batches(index, index + 1))
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:
-        """Yield the batches from `begin` to before `end`, read ahead by the workers."""
+        """Yield batches `begin` … `end` − 1, prefetched by the workers."""
         source = self.source
         items = [self._items(index) for index in range(begin, end)]
         loader = source.split._loader(items, source.smallest, source.flip)
@@ -191,7 +191,7 @@ class StreamEpoch:
 
 @dataclass
 class Decoder:
-    """What a worker does with an item: read, decode, crop, scale; uint8 [channels, h, w]."""
+    """Reads, decodes, crops and scales an image in a worker: uint8 [channels, h, w]."""
 
     paths: list[Path]
     shape: tuple[int, ...]
@@ -207,7 +207,7 @@ class Decoder:
             raise InvalidInput(f"image {path} cannot be read: {error}") from error
         image = open_image(content, str(path)).convert("L" if self.shape[0] == 1 else "RGB")
         rng = np.random.default_rng(seed) if seed >= 0 else None
-        box = _middle(image.size, self.shape)
+        box = _centre_box(image.size, self.shape)
         if rng is not None and self.smallest > 0:
             box = random_box(rng, image.size, self.smallest) or box
         # Bilinear, antialiased over the whole box.
@@ -219,8 +219,8 @@ class Decoder:
         return torch.from_numpy(array.copy())
 
 
-def _middle(size: tuple[int, int], shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """Return the box in the middle whose shorter side is 1 / EVALUATION_SCALE of the image's."""
+def _centre_box(size: tuple[int, int], shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Return the centre box; its shorter side is 1 / EVALUATION_SCALE of the image's."""
     width, height = size
     scale = min(width / shape[2], height / shape[1]) / EVALUATION_SCALE
     across, down = shape[2] * scale, shape[1] * scale
@@ -231,9 +231,9 @@ def _middle(size: tuple[int, int], shape: tuple[int, ...]) -> tuple[float, float
 def random_box(
     rng: np.random.Generator, size: tuple[int, int], smallest: float
 ) -> tuple[int, int, int, int] | None:
-    """Return a random box of `smallest` to all of the area, aspect ratio 3/4 to 4/3.
+    """Return a random box of `smallest` to all of the area, with aspect ratio 3/4 to 4/3.
 
-    None where ten tries do not fit the image. Source: Szegedy et al. 2015, arXiv:1409.4842, §6,
+    None if ten attempts do not fit. Source: Szegedy et al. 2015, arXiv:1409.4842, §6,
     as in torchvision's RandomResizedCrop.
     """
     width, height = size
@@ -249,10 +249,10 @@ def random_box(
 
 
 def _read(loader: DataLoader[Any]) -> Iterator[Tensor]:
-    """Yield what the workers read; what is wrong with an image is said in one line."""
+    """Yield the workers' batches; an error in a worker is re-raised as one line."""
     try:
         yield from loader
-    except InvalidInput as error:  # from a worker: a traceback as text
+    except InvalidInput as error:  # from a worker: the message contains a traceback
         line = str(error).strip().splitlines()[-1]
         raise InvalidInput(line.removeprefix(f"{InvalidInput.__module__}.InvalidInput: ")) from None
 

@@ -24,7 +24,7 @@ class Dataset(Declared):
         mean, std: per channel, of inputs scaled to [0, 1].
         kind: ``labels`` (in memory, one class per example), ``text`` (in memory, a character to
             predict at each place) or ``stream`` (image files read while training goes on).
-        checksum: SHA-256 of the arrays (`tasks.pipeline.checksum`), empty if not fixed.
+        checksum: SHA-256 of the arrays (`tasks.loading.checksum`), empty if not fixed.
         fingerprint: of a user's own files, so that other data is another trial.
         options: what the loader needs (file names, for instance).
     """
@@ -54,7 +54,7 @@ class Task(Declared, Configurable):
 
     Attributes:
         dataset: name of a declared dataset.
-        model: ``module:name`` of what builds the model (`tasks.build.make_model`).
+        model: ``module:name`` of what builds the model (`tasks.model_factory.make_model`).
         recipe: what differs from the defaults of `RECIPE`. Every field can be overridden in a
             trial.
         metric: that the leaderboard ranks by: accuracy, or bits_per_character.

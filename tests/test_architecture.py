@@ -180,12 +180,12 @@ def test_the_rules_see_relative_late_and_typing_imports(tmp_path, monkeypatch):
         "class A:\n"
         "    import torch.nn\n"
         "def f():\n"
-        "    from tasks.pipeline import load_data\n"
+        "    from tasks.loading import load_data\n"
     )
     monkeypatch.setitem(FILES, "suite.sparsity.bad", path)
     assert strangers("suite/sparsity") == [
         "suite.sparsity.bad imports suite.experiments.trial_config",
-        "suite.sparsity.bad imports tasks.pipeline",
+        "suite.sparsity.bad imports tasks.loading",
     ]
     assert imports("suite.sparsity.bad", at_top=True) == {
         "typing", "suite.experiments.trial_config", "suite.sparsity.record", "torch.nn",
@@ -231,7 +231,7 @@ def test_a_leaderboard_goes_from_figures_to_charts_to_pages(package, users):
 )
 def test_what_lists_plans_and_reads_does_not_import_torch(module):
     heavy = ("torch", "torchvision", "sklearn", "safetensors", "polars",
-             "tasks.data", "tasks.pipeline",
+             "tasks.data", "tasks.loading",
              "suite.training", "suite.sparsity", "suite.resonance", "baselines")  # fmt: skip
     assert [name for name in imports(module, at_top=True) if is_in(name, heavy)] == []
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import altair as alt
 
-from suite.tuning.document import MAXIMISED, Dimension, Tried, Tuned, Tuning
+from suite.tuning.schema import MAXIMISED, Candidate, Dimension, MethodResult, Tuning
 
 WIDTH, HEIGHT = 340, 200
 SMALL = 150
@@ -41,18 +41,18 @@ def tuning_charts(tuning: Tuning) -> dict[str, alt.TopLevelMixin]:
     return charts
 
 
-def _complete(found: Tuned) -> list[Tried]:
+def _complete(found: MethodResult) -> list[Candidate]:
     return [trial for trial in found.trials if trial.state == "complete"]
 
 
-def _ranked(found: Tuned) -> list[Dimension]:
+def _ranked(found: MethodResult) -> list[Dimension]:
     """Return the dimensions, most important first, at most so many that a chart can show."""
     order = {name: place for place, name in enumerate(found.importance)}
     ranked = sorted(found.space, key=lambda d: order.get(d.name, len(order)))
     return ranked[:MAX_DIMENSIONS]
 
 
-def _history(found: Tuned, goal: str) -> Any:
+def _history(found: MethodResult, goal: str) -> Any:
     complete = _complete(found)
     if not complete:
         return None
@@ -76,7 +76,7 @@ def _history(found: Tuned, goal: str) -> Any:
     return (line + points).properties(width=WIDTH, height=HEIGHT)
 
 
-def _importance(found: Tuned) -> Any:
+def _importance(found: MethodResult) -> Any:
     if not found.importance:
         return None
     rows = [{"dimension": name, "share": share} for name, share in found.importance.items()]
@@ -92,7 +92,7 @@ def _importance(found: Tuned) -> Any:
     )
 
 
-def _slice(found: Tuned, goal: str) -> Any:
+def _slice(found: MethodResult, goal: str) -> Any:
     complete = _complete(found)
     panels = []
     for dimension in _ranked(found):
@@ -124,7 +124,7 @@ def _axis(dimension: Dimension, channel: type[Any] = alt.X, field: str = "x") ->
     return channel(f"{field}:Q", title=dimension.name, scale=scale)
 
 
-def _parallel(found: Tuned, goal: str) -> Any:
+def _parallel(found: MethodResult, goal: str) -> Any:
     """Return parallel coordinates: each dimension from its lowest to its highest, or by choice."""
     dimensions, complete = _ranked(found), _complete(found)
     rows = [
@@ -167,7 +167,7 @@ def _place(dimension: Dimension, value: Any) -> float:
     return (scale(value) - low) / (high - low)
 
 
-def _contour(found: Tuned, goal: str) -> Any:
+def _contour(found: MethodResult, goal: str) -> Any:
     """Return the values over the two most important dimensions of numbers: the trials, coloured.
 
     No surface is drawn between them: so few points in so many dimensions do not carry one.
@@ -200,7 +200,7 @@ def _contour(found: Tuned, goal: str) -> Any:
     return None
 
 
-def _front(found: Tuned, goals: tuple[str, ...]) -> Any:
+def _front(found: MethodResult, goals: tuple[str, ...]) -> Any:
     complete = _complete(found)
     if len(goals) < 2 or not complete:
         return None

@@ -14,7 +14,7 @@ from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import show
 from suite.results.record import Record
-from suite.tuning.document import KIND, Tried, Tuned, Tuning
+from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning
 
 Read = Callable[[str], Record | None]
 CHARTS = {
@@ -125,7 +125,7 @@ def _facts(tuning: Tuning) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
-def _part(method: str, found: Tuned, read: Read, page: str) -> Part:
+def _part(method: str, found: MethodResult, read: Read, page: str) -> Part:
     states = [trial.state for trial in found.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     tested, note = _tested(found, read)
@@ -147,7 +147,7 @@ def _part(method: str, found: Tuned, read: Read, page: str) -> Part:
     )  # fmt: skip
 
 
-def _chosen(found: Tuned) -> list[tuple[str, ...]]:
+def _chosen(found: MethodResult) -> list[tuple[str, ...]]:
     by_number = {one.number: one for one in found.trials}
     named = [("winner", found.winner), ("default", 0)]
     return [
@@ -157,7 +157,7 @@ def _chosen(found: Tuned) -> list[tuple[str, ...]]:
     ]
 
 
-def _tested(found: Tuned, read: Read) -> tuple[list[tuple[str, ...]], str]:
+def _tested(found: MethodResult, read: Read) -> tuple[list[tuple[str, ...]], str]:
     """Return winner against default on the fresh seeds, or what there is to say instead."""
     if found.winner is None:
         return [], "No trial was completed."
@@ -200,7 +200,7 @@ def _title(method: str) -> str:
     return known[method].title if method in known else method
 
 
-def _settings(trial: Tried) -> str:
+def _settings(trial: Candidate) -> str:
     changed = {**trial.hyperparameters, **trial.recipe}
     return ", ".join(f"{name}={_value(value)}" for name, value in changed.items()) or "the defaults"
 

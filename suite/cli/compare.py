@@ -29,11 +29,11 @@ def compare(
     """
     from leaderboard.compare import compare_entries
     from leaderboard.tables import build_boards
-    from suite.tuning.document import tuned_runs, tunings
+    from suite.tuning.schema import load_tunings, tuned_runs
 
     results = Store(store)
     records, damaged = results.readable()
-    boards, _ = build_boards(records, tuned_runs(tunings(results)))
+    boards, _ = build_boards(records, tuned_runs(load_tunings(results)))
     report = compare_entries(boards, first, second, task)
     if json:
         print_json(asdict(report))

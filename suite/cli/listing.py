@@ -144,7 +144,7 @@ def _size(task: "Task", dataset: "Dataset") -> dict[str, str]:
     import torch
 
     from suite.sparsity.flops import measure_forward
-    from tasks.build import make_model
+    from tasks.model_factory import make_model
 
     kind = torch.int64 if dataset.kind == "text" else torch.float32
     try:

@@ -24,7 +24,7 @@ from suite.execution.runner import RETRIES
 from suite.results.store import Store
 
 if TYPE_CHECKING:
-    from suite.tuning.document import Tuned, Tuning
+    from suite.tuning.schema import MethodResult, Tuning
 
 
 def tune(
@@ -90,7 +90,7 @@ def tune(
     Every method gets the same budget, tasks, seeds and validation split, and its default first.
     The same command goes on where it stopped.
     """
-    from suite.tuning.document import MAX_SEEDS, SEEDS_FROM, TuningConfig
+    from suite.tuning.schema import MAX_SEEDS, SEEDS_FROM, TuningConfig
     from suite.tuning.search import journal
     from suite.tuning.search import tune as search
 
@@ -161,7 +161,7 @@ def _name(parts: Sequence[str]) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "-" for c in letters)[:100]
 
 
-def _print_method(tuning: "Tuning", method: str, found: "Tuned") -> None:
+def _print_method(tuning: "Tuning", method: str, found: "MethodResult") -> None:
     states = [trial.state for trial in found.trials]
     counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
     say(f"{method}: {len(found.trials)} trials ({counts}), on validation data alone")

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from suite.core.declarations import Hyperparameter, Search
 
-# Only what meets the overall sparsity is searched: `uniform` leaves whole layers dense, and a tuner
-# would find that fewer zeros are more accurate.
+# Only distributions that meet the overall sparsity are searched: `uniform` leaves whole layers
+# dense, and a tuner would find that fewer zeros are more accurate.
 EXACT = ("erk", "er")
 
 DISTRIBUTION = Hyperparameter(
@@ -31,7 +31,7 @@ DISTRIBUTION_OR_GLOBAL = Hyperparameter(
 GLOBAL_FIRST = replace(
     DISTRIBUTION_OR_GLOBAL,
     default="global",
-    meaning="rank all weights of the network together, or each layer's by themselves",
+    meaning="rank all weights of the network together, or those of each layer separately",
     source="",
 )
 
@@ -39,7 +39,7 @@ LAYER_SPARSITY = Hyperparameter(
     "layer_sparsity",
     tuple,
     (),
-    "with distribution=custom: the sparsity of layers by name, as GLOB=SHARE; others stay dense",
+    "with distribution=custom: sparsities of layers by name, as GLOB=FRACTION; others stay dense",
 )
 
 UNIFORM_DENSE = Hyperparameter(
@@ -56,15 +56,15 @@ DENSE_LAYERS = Hyperparameter(
     "dense_layers",
     tuple,
     (),
-    "layers never pruned, as globs over their names; er, erk and global make up for them elsewhere",
+    "layers never pruned, as globs over their names; er, erk and global prune the others more",
 )
 
 PATTERN = Hyperparameter(
     "pattern",
     str,
     "none",
-    "N:M structure: of every M consecutive inputs N have a weight. It takes the place of the "
-    "distribution (layers that uniform_dense and dense_layers name stay dense)",
+    "N:M structure: N of every M consecutive inputs have a weight. It replaces the distribution "
+    "(layers named by uniform_dense and dense_layers stay dense)",
     choices=("none", "1:2", "1:4", "2:4", "4:8"),
     source="Mishra et al. 2021, arXiv:2104.08378, §2",
     search=Search(choices=("none",)),
@@ -82,13 +82,13 @@ UPDATE_EVERY = Hyperparameter(
 )
 
 UPDATE_EVERY_EPOCH = replace(UPDATE_EVERY, default="epoch", words=("epoch",))
-"""Methods that update once an epoch name their own source."""
+"""For methods that update once an epoch; each gives its own source."""
 
 DROP_FRACTION = Hyperparameter(
     "drop_fraction",
     float,
     0.3,
-    "share α of a layer's active weights replaced at the first update",
+    "fraction α of a layer's active weights replaced at the first update",
     low=0.0,
     high=1.0,
     source="Evci et al. 2020, arXiv:1911.11134, §4",

@@ -1,1 +1,1 @@
-"""What is measured of a trained network: scores, robustness, dead units, size, latency."""
+"""Measurements of a trained network: scores, robustness, dead units, size, latency."""

@@ -1,12 +1,12 @@
-"""Six corruptions of images at five severities: ours, not CIFAR-10-C.
+"""Six image corruptions at five severities. They are our own, not CIFAR-10-C.
 
-Inputs are pixels in [0, 1] of any size, one channel or three; outputs too. What is random is
-drawn on the CPU from fixed seeds, once for all severities, so every trial on every device sees
-the same corrupted images, and a higher severity is more of the same. Lengths (blur, translation)
-are shares of the image's side, so that 28×28 and 224×224 are treated alike.
+Inputs and outputs are pixels in [0, 1], of any size, with one or three channels. Random numbers are
+drawn on the CPU from fixed seeds, once for all severities, so every trial on every device sees the
+same corrupted images, and a higher severity is more of the same corruption. Lengths (blur,
+translation) are fractions of the image's side, so that 28×28 and 224×224 are treated alike.
 
-The idea of kinds and severities is that of Hendrycks & Dietterich 2019, arXiv:1903.12261; the
-parameters here are our own, and figures cannot be compared with theirs.
+Kinds and severities follow Hendrycks & Dietterich 2019, arXiv:1903.12261. The parameters are
+different, so the figures cannot be compared with theirs.
 """
 
 import functools
@@ -24,17 +24,17 @@ NOISE = (0.04, 0.08, 0.12, 0.18, 0.26)
 BLUR = (0.02, 0.04, 0.06, 0.08, 0.10)
 """Standard deviation of a Gaussian blur, as a fraction of the side."""
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)
-"""What is added to every pixel."""
+"""Value added to every pixel."""
 CONTRAST = (0.75, 0.55, 0.4, 0.25, 0.15)
 """Factor on the difference from the image's mean."""
 TRANSLATION = (0.03, 0.06, 0.09, 0.12, 0.15)
 """Length of the shift, as a fraction of the side."""
 JPEG = (60, 40, 25, 15, 8)
-"""Quality as libjpeg counts it, 1 to 100."""
+"""libjpeg quality, 1 to 100."""
 KINDS = ("noise", "blur", "brightness", "contrast", "translation", "jpeg")
 SEVERITIES = 5
 DIRECTIONS = 8
-"""Of a translation: the points of the compass."""
+"""Number of directions of a translation, at equal angles."""
 BLOCK = 8
 
 # ITU-T T.81 (JPEG), tables K.1 and K.2.
@@ -60,44 +60,44 @@ CHROMINANCE = (
 def corruptions(x: Tensor, batch: int = 0) -> Iterator[tuple[str, int, Tensor]]:
     """Yield (kind, severity, corrupted) for each of the 30 conditions.
 
-    x is [n, channels, height, width] in [0, 1]; `batch` is its number in the split and chooses
-    what is drawn for it. Severities count from 1.
+    x is [n, channels, height, width] in [0, 1]. `batch` is its number in the split; it seeds the
+    random numbers. Severities count from 1.
     """
     generator = torch.Generator().manual_seed(derive_seed("corruption", batch))
     noise = torch.randn(x.shape, generator=generator).to(x.device)
     directions = torch.randint(DIRECTIONS, (len(x),), generator=generator).to(x.device)
     for severity, deviation in enumerate(NOISE, 1):
         yield "noise", severity, (x + deviation * noise).clamp_(0, 1)
-    for severity, share in enumerate(BLUR, 1):
-        yield "blur", severity, blur(x, share)
+    for severity, fraction in enumerate(BLUR, 1):
+        yield "blur", severity, blur(x, fraction)
     for severity, added in enumerate(BRIGHTNESS, 1):
         yield "brightness", severity, (x + added).clamp_(max=1)
     mean = x.mean((1, 2, 3), keepdim=True)
     for severity, factor in enumerate(CONTRAST, 1):
         yield "contrast", severity, torch.lerp(mean, x, factor)
-    for severity, share in enumerate(TRANSLATION, 1):
-        yield "translation", severity, translate(x, share, directions)
+    for severity, fraction in enumerate(TRANSLATION, 1):
+        yield "translation", severity, translate(x, fraction, directions)
     for severity, compressed in enumerate(jpeg(x, JPEG), 1):
         yield "jpeg", severity, compressed
 
 
-def blur(x: Tensor, share: float) -> Tensor:
-    """Return x blurred by a Gaussian of standard deviation share · side; the border is repeated."""
-    rows, columns = (_blur_matrix(side, share * side).to(x.device) for side in x.shape[-2:])
+def blur(x: Tensor, fraction: float) -> Tensor:
+    """Return x blurred by a Gaussian with σ = fraction · side; the border is replicated."""
+    rows, columns = (_blur_matrix(side, fraction * side).to(x.device) for side in x.shape[-2:])
     return _along_both(x, rows, columns)
 
 
-def translate(x: Tensor, share: float, directions: Tensor) -> Tensor:
-    """Return each image shifted by share · side in its direction (int64 [n], 0 to 7).
+def translate(x: Tensor, fraction: float, directions: Tensor) -> Tensor:
+    """Return each image shifted by fraction · side in its direction (int64 [n], 0 to 7).
 
-    Between pixels it interpolates linearly; what comes in from outside repeats the border.
+    Interpolates linearly between pixels and replicates the border.
     """
     out = torch.empty_like(x)
     for direction in range(DIRECTIONS):
         angle = 2 * math.pi * direction / DIRECTIONS
         parts = (math.sin(angle), math.cos(angle))
         rows, columns = (
-            _shift_matrix(side, round(share * side * part, 9)).to(x.device)
+            _shift_matrix(side, round(fraction * side * part, 9)).to(x.device)
             for side, part in zip(x.shape[-2:], parts, strict=True)
         )
         chosen = (directions == direction).nonzero().squeeze(1)
@@ -128,7 +128,7 @@ def _shift_matrix(side: int, distance: float) -> Tensor:
 
 
 def _weighted_sum(side: int, offsets: Tensor, weights: Tensor) -> Tensor:
-    """Return the matrix of out[i] = Σ_d weights[d] · in[i + offsets[d]], the ends repeated."""
+    """Return the matrix of out[i] = Σ_d weights[d] · in[i + offsets[d]], with clamped ends."""
     matrix = torch.zeros(side, side)
     for offset, weight in zip(offsets.tolist(), weights, strict=True):
         source = (torch.arange(side) + offset).clamp(0, side - 1)
@@ -137,11 +137,11 @@ def _weighted_sum(side: int, offsets: Tensor, weights: Tensor) -> Tensor:
 
 
 def jpeg(x: Tensor, qualities: tuple[int, ...]) -> Iterator[Tensor]:
-    """Yield x as it comes back from JPEG at each quality: a simulation of what JPEG loses.
+    """Yield x after simulated JPEG compression at each quality.
 
-    Colours go to YCbCr and back as JFIF says, 8×8 blocks through the cosine transform, and its
-    coefficients are rounded to multiples of the standard's tables, scaled as libjpeg does.
-    Chrominance keeps its full resolution (4:4:4). Entropy coding loses nothing and is left out.
+    Converts to YCbCr (JFIF), applies the cosine transform to 8×8 blocks, and rounds the
+    coefficients to multiples of the standard's tables, scaled as in libjpeg. Chrominance keeps its
+    full resolution (4:4:4). Entropy coding is lossless and is left out.
     """
     height, width = x.shape[-2:]
     levels = (x * 255).round()
@@ -151,7 +151,7 @@ def jpeg(x: Tensor, qualities: tuple[int, ...]) -> Iterator[Tensor]:
     coefficients = _to_blocks(padded) @ transform.T
     for quality in qualities:
         table = _quantisation(quality, x.shape[1]).to(x.device)
-        # Halves are common and go away from zero, as in libjpeg; torch.round goes to even.
+        # Halves are common: round them away from zero like libjpeg (torch.round rounds to even).
         multiples = coefficients / table
         rounded = (multiples + 0.5 * multiples.sign()).trunc_().mul_(table)
         back = _from_blocks(rounded @ transform, padded.shape)[..., :height, :width]

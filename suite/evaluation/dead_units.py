@@ -1,4 +1,4 @@
-"""Units that do nothing: output units without connections, and units that never fire."""
+"""Dead units: output units without incoming connections, and units that never fire."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from suite.sparsity.flops import storage_id
 from suite.sparsity.layers import PRUNABLE
 from suite.sparsity.modules import evaluation_mode
 
-SAMPLE = 1000
-"""How many examples a trial gives a unit the chance to fire on."""
-HELD_AT_ONCE = 2**28
-"""Bytes: what layers put out is held until a pass is over, so passes are as small as that asks."""
+SAMPLE_SIZE = 1000
+"""Number of examples on which a trial checks whether a unit fires."""
+MAX_HELD_BYTES = 2**28
+"""Layer outputs are held until a pass ends; batches are small enough to stay below this."""
 
 aten = torch.ops.aten
 RECTIFIERS = {aten.relu, aten.relu_, aten.threshold, aten.hardtanh, aten.hardtanh_, aten.clamp_min}
@@ -32,18 +32,18 @@ SAME_UNITS = {
     aten.avg_pool2d,
     aten.clone,
 }
-"""Operations after which a layer's units are still told apart."""
+"""Operations that keep a layer's units separate."""
 
 
 @dataclass(frozen=True)
-class Units:
-    """Output units of one layer.
+class UnitCounts:
+    """Numbers of output units of one layer.
 
     Attributes:
-        total: rows of a Linear weight, filters of a convolution.
-        unconnected: those without one active incoming weight.
-        silent: those that a ReLU after the layer (or after its norm) lets nothing through for, on
-            the whole sample; None where no ReLU follows.
+        total: rows of a Linear weight, or filters of a convolution.
+        unconnected: units without any active incoming weight.
+        silent: units for which the ReLU after the layer (or after its norm) outputs 0 on the whole
+            sample; None if no ReLU follows.
         collapsed: whether the layer has no active weight at all.
     """
 
@@ -53,18 +53,19 @@ class Units:
     collapsed: bool
 
 
-def dead_units(model: nn.Module, masks: Mapping[str, Tensor], examples: Tensor) -> dict[str, Units]:
-    """Return what the units of each masked layer do, on `examples` (1000 in a trial).
+def dead_units(
+    model: nn.Module, masks: Mapping[str, Tensor], examples: Tensor
+) -> dict[str, UnitCounts]:
+    """Count the dead units of each masked layer on `examples` (1000 in a trial).
 
-    `masks` are by name of the layer, boolean, True where a weight is active, of the weight's shape
-    [units, ...].
+    `masks` are by layer name: boolean, True where a weight is active, of shape [units, ...].
     """
     fired = _fired(model, examples)
     found = {}
     for name, mask in masks.items():
         connected = mask.flatten(1).any(1)
         seen = fired.get(name)
-        found[name] = Units(
+        found[name] = UnitCounts(
             total=len(mask),
             unconnected=int((~connected).sum()),
             silent=None if seen is None else int((~seen).sum()),
@@ -74,18 +75,18 @@ def dead_units(model: nn.Module, masks: Mapping[str, Tensor], examples: Tensor) 
 
 
 def _fired(model: nn.Module, examples: Tensor) -> dict[str, Tensor]:
-    """Return for each layer that a ReLU follows which of its units fired: boolean [units]."""
+    """Return which units fired, boolean [units], for each layer that is followed by a ReLU."""
     layers: dict[int, tuple[str, nn.Module]] = {}
     for name, module in model.named_modules():
         if isinstance(module, PRUNABLE):
             layers.setdefault(storage_id(module.weight), (name, module))
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # fused layers cannot be looked into
+    torch.backends.mha.set_fastpath_enabled(False)  # fused layers cannot be inspected
     try:
         with torch.no_grad(), evaluation_mode(model), _Watch(layers) as watch:
             held = watch.run(model, examples[:1])
-            if watch.fired and len(examples) > 1:  # else no ReLU follows any layer
-                for part in examples[1:].split(max(1, HELD_AT_ONCE // held)):
+            if watch.fired and len(examples) > 1:  # otherwise no layer is followed by a ReLU
+                for part in examples[1:].split(max(1, MAX_HELD_BYTES // held)):
                     watch.run(model, part)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -93,22 +94,22 @@ def _fired(model: nn.Module, examples: Tensor) -> dict[str, Tensor]:
 
 
 class _Watch(TorchDispatchMode):
-    """Follows what a layer puts out to the ReLU that reads it.
+    """Follows a layer's output to the ReLU that reads it.
 
-    The weight says which layer computed something, the memory which operation goes on with it; so
-    functional ReLUs and shared modules are seen like any other.
+    A layer is identified by the storage of its weight, and its output by its own storage. So
+    functional ReLUs and shared modules are handled like any other.
     """
 
     def __init__(self, layers: dict[int, tuple[str, nn.Module]]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.layers = layers
         self.fired: dict[str, Tensor] = {}
-        # Outputs by their memory; held, so that the memory is not given to another.
+        # Outputs by their storage; held so that the memory is not reused.
         self.outputs: dict[int, tuple[Tensor, str, nn.Module]] = {}
 
     def run(self, model: nn.Module, examples: Tensor) -> int:
-        """Watch one pass; return the bytes that it held."""
-        model._call_impl(examples.clone())  # not what `model.compile()` made of it
+        """Run one forward pass; return the number of bytes held."""
+        model._call_impl(examples.clone())  # bypasses `model.compile()`
         held = sum(out.nbytes for out, _, _ in self.outputs.values())
         self.outputs.clear()
         return held
@@ -143,7 +144,7 @@ class _Watch(TorchDispatchMode):
         units = len(layer.weight)  # type: ignore[arg-type]
         where = out.ndim - 1 if isinstance(layer, nn.Linear) else 1
         if out.ndim < 2 or out.shape[where] != units:
-            return  # flattened before the ReLU: the units cannot be told apart
+            return  # flattened before the ReLU: units cannot be separated
         positive = (out > 0).transpose(0, where).flatten(1).any(1)
         before = self.fired.get(name)
         self.fired[name] = positive if before is None else before | positive

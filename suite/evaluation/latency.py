@@ -1,6 +1,6 @@
-"""How long a trained network takes to answer: dense, and as sparse as the machine can use it.
+"""Inference latency of a trained network: dense, and in the sparse formats of the machine.
 
-Times are medians after warm-up, of one batch of one example and one of 128.
+Times are medians after warm-up, for batches of 1 and 128 examples.
 """
 
 import copy
@@ -19,26 +19,26 @@ from suite.sparsity.storage.topology import Topology
 
 BATCHES = (1, 128)
 WARM_UP = 5
-FEWEST, MAX_NUMBER, SECONDS = 20, 500, 1.0
-"""Runs: at least so many; more until a second has passed, but no more than the most."""
-LONGEST, SCARCE = 10.0, 3
-"""A network so slow that the fewest runs take longer than these seconds has three."""
+MIN_RUNS, MAX_RUNS, MIN_SECONDS = 20, 500, 1.0
+"""At least `MIN_RUNS`, more until `MIN_SECONDS` have passed, at most `MAX_RUNS`."""
+MAX_SECONDS, MIN_RUNS_IF_SLOW = 10.0, 3
+"""A network whose runs take longer than `MAX_SECONDS` in total needs only three."""
 
 
 @dataclass
 class Latency:
-    """Median seconds by name (``dense_1``: dense, batch of 1), and why others are absent."""
+    """Median seconds by name (``dense_1``: dense, batch of 1), and why others are missing."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
 
 def measure_latency(model: nn.Module, examples: Tensor) -> Latency:
-    """Return how long `model` takes for a batch of 1 and of 128 of `examples`, on their device.
+    """Measure the latency of `model` for batches of 1 and 128 of `examples`, on their device.
 
-    dense: as it is. csr (CPU): Linear weights in compressed rows. half and two_four (GPU): in half
-    precision, dense and with 2:4 semi-structured Linear weights, where all are so sparse. The
-    model is left as it is.
+    dense: the model itself. csr (CPU): Linear weights in compressed rows. half and two_four (GPU):
+    half precision, dense and with 2:4 semi-structured Linear weights, if all of them are 2:4
+    sparse. The model is not changed.
     """
     latency = Latency()
     variants: dict[str, Callable[[], nn.Module]] = {"dense": lambda: model}
@@ -59,7 +59,7 @@ def measure_latency(model: nn.Module, examples: Tensor) -> Latency:
     for name, make in variants.items():
         try:
             _measure(name, make(), model, examples[index], latency)
-        # No such kernel here, or the model reads the weight of a layer by itself.
+        # No such kernel here, or the model reads a layer's weight directly.
         except (RuntimeError, NotImplementedError, AttributeError) as error:
             latency.absent[name] = (str(error).splitlines() or [type(error).__name__])[0]
     return latency
@@ -68,7 +68,7 @@ def measure_latency(model: nn.Module, examples: Tensor) -> Latency:
 def _measure(
     name: str, variant: nn.Module, model: nn.Module, examples: Tensor, latency: Latency
 ) -> None:
-    """Time one variant, if it computes what the model does."""
+    """Time one variant if its outputs agree with the model's."""
     half = name in ("half", "two_four")
     inputs = examples.half() if half else examples
     with torch.no_grad(), evaluation_mode(variant), evaluation_mode(model):
@@ -83,7 +83,7 @@ def _measure(
 
 def _median_seconds(model: nn.Module, batch: Tensor) -> float:
     warm_up, times = [_seconds(model, batch)], list[float]()
-    while len(warm_up) < WARM_UP and sum(warm_up) < SECONDS:
+    while len(warm_up) < WARM_UP and sum(warm_up) < MIN_SECONDS:
         warm_up.append(_seconds(model, batch))
     while not _enough(times):
         times.append(_seconds(model, batch))
@@ -91,10 +91,10 @@ def _median_seconds(model: nn.Module, batch: Tensor) -> float:
 
 
 def _enough(times: list[float]) -> bool:
-    """Return whether these runs will do."""
-    if sum(times) > LONGEST:
-        return len(times) >= SCARCE
-    return len(times) >= FEWEST and (sum(times) >= SECONDS or len(times) >= MAX_NUMBER)
+    """Return whether there are enough runs."""
+    if sum(times) > MAX_SECONDS:
+        return len(times) >= MIN_RUNS_IF_SLOW
+    return len(times) >= MIN_RUNS and (sum(times) >= MIN_SECONDS or len(times) >= MAX_RUNS)
 
 
 def _seconds(model: nn.Module, batch: Tensor) -> float:
@@ -111,7 +111,7 @@ def _wait(batch: Tensor) -> None:
 
 
 class CsrLinear(nn.Module):
-    """A Linear layer whose weight is stored in compressed rows; for inference on a CPU."""
+    """A Linear layer with its weight in compressed rows (CSR), for inference on a CPU."""
 
     def __init__(self, dense: nn.Linear) -> None:
         super().__init__()
@@ -132,10 +132,10 @@ def with_csr(model: nn.Module) -> nn.Module:
 
 
 def why_not_two_four(model: nn.Module) -> str:
-    """Return why the model's Linear weights cannot run as 2:4 semi-structured; empty if they can.
+    """Return why the Linear weights cannot run as 2:4 semi-structured; empty if they can.
 
-    Of each four neighbours in a row at most two may be non-zero, and the hardware asks for rows
-    and columns in multiples of 32 and 64.
+    At most two of any four consecutive weights in a row may be non-zero, and the hardware requires
+    multiples of 32 rows and 64 columns.
     """
     layers = [(n, m) for n, m in model.named_modules() if type(m) is nn.Linear]
     usable = 0
@@ -152,14 +152,14 @@ def why_not_two_four(model: nn.Module) -> str:
 
 
 def is_two_four(weight: Tensor) -> bool:
-    """Return whether of each four neighbours in a row at most two are non-zero."""
+    """Return whether at most two of any four consecutive weights in a row are non-zero."""
     return weight.shape[1] % 4 == 0 and bool(
         ((weight.detach().view(len(weight), -1, 4) != 0).sum(-1) <= 2).all()
     )
 
 
 def with_two_four(model: nn.Module) -> nn.Module:
-    """Return a copy in half precision with the Linear weights that allow it stored 2:4."""
+    """Return a half-precision copy with Linear weights of suitable shape stored as 2:4."""
     from torch.sparse import to_sparse_semi_structured
 
     def convert(layer: nn.Linear) -> nn.Module:
@@ -168,7 +168,9 @@ def with_two_four(model: nn.Module) -> nn.Module:
         return layer
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning)  # a prototype, says torch
+        warnings.filterwarnings(
+            "ignore", category=UserWarning
+        )  # torch warns that this is a prototype
         return _replace(copy.deepcopy(model).half(), convert)
 
 
@@ -186,7 +188,7 @@ class _TwoFourLinear(nn.Module):
 
 
 def _replace(model: nn.Module, convert: Callable[[nn.Linear], nn.Module]) -> nn.Module:
-    """Put ``convert(layer)`` in the place of every Linear layer."""
+    """Replace every Linear layer by ``convert(layer)``."""
     if type(model) is nn.Linear:
         return convert(model)
     for name, child in model.named_children():

@@ -1,7 +1,7 @@
-"""What is measured of a trained network beyond its scores, and when.
+"""Measurements of a trained network beyond its scores.
 
-Measured in every trial: corruption robustness, FGSM, dead units and layer collapse, size on disk.
-What takes longer or needs a quiet machine (PGD, latency) is asked for: `resonance evaluate`.
+In every trial: corruption robustness, FGSM, dead units and layer collapse, size on disk. Those that
+take longer or need an idle machine (PGD, latency) are made by `resonance evaluate`.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from suite.evaluation.corruptions import KINDS, SEVERITIES
-from suite.evaluation.dead_units import SAMPLE, dead_units
+from suite.evaluation.dead_units import SAMPLE_SIZE, dead_units
 from suite.evaluation.model_size import disk_size
 from suite.evaluation.robustness import (
     corruption_accuracy,
@@ -26,23 +26,23 @@ from tasks.task import Dataset
 CORRUPTED = "test_accuracy_corrupted"
 FGSM = "test_accuracy_fgsm_8_255"
 PGD = "test_accuracy_pgd10_8_255"
-"""The name says ε: another one is another metric."""
+"""The name contains ε: another ε is another metric."""
 CONDITIONS = len(KINDS) * SEVERITIES
 TRAINING_PASSES = 3
-"""What an example costs in training, in forward passes: backward twice as much as forward."""
-LARGEST_SHARE = 0.15
-"""Of training's passes over examples; what costs more is left out of the trial."""
+"""Cost of training on an example, in forward passes: backward costs twice as much as forward."""
+MAX_FRACTION = 0.15
+"""Corruptions that cost more than this fraction of training's passes are left out of a trial."""
 
 
 @dataclass
-class Measures:
-    """What was measured.
+class Measurements:
+    """The measurements of one network.
 
     Attributes:
-        metrics: by name; accuracies as fractions of 1, sizes in bytes.
-        absent: why a metric is missing, by its name.
-        layers: per prunable layer, fields of its record.
-        corruption: accuracy by kind and severity.
+        metrics: by name; accuracies are fractions, sizes are in bytes.
+        absent: why a metric is missing, by metric name.
+        layers: fields of each prunable layer's record, by layer name.
+        corruption: accuracies by kind, one per severity.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -59,24 +59,23 @@ def measure(
     training_passes: float = math.inf,
     *,
     everything: bool = False,
-) -> Measures:
-    """Return what is measured of a network on a split; the model is left as it was.
+) -> Measurements:
+    """Measure a network on a split; the model is not changed.
 
     `masks` are by name of the prunable layer, True where a weight is active. The corruptions are
-    left out where their passes are more than 15 % of `training_passes`: a rule that depends on
-    the trial's configuration alone, so that all trials of a table have them or none.
-    `everything` adds PGD.
+    left out if their passes are more than 15 % of `training_passes`. This rule depends only on the
+    trial's configuration, so either all trials of a table have them or none. `everything` adds PGD.
     """
-    found = Measures()
+    found = Measurements()
     pixels = pixel_space(dataset, split)
     if isinstance(pixels, str):
         wanted = [CORRUPTED, FGSM, *([PGD] if everything else [])]
         found.absent |= dict.fromkeys(wanted, f"not applicable: {pixels}")
     else:
         found.metrics[FGSM] = fgsm_accuracy(model, split, pixels)
-        if CONDITIONS * len(split) > LARGEST_SHARE * training_passes:
+        if CONDITIONS * len(split) > MAX_FRACTION * training_passes:
             found.absent[CORRUPTED] = (
-                f"{CONDITIONS} passes over the test split are more than {LARGEST_SHARE:.0%} of "
+                f"{CONDITIONS} passes over the test split are more than {MAX_FRACTION:.0%} of "
                 "this training; `resonance evaluate` measures it"
             )
         else:
@@ -98,9 +97,9 @@ def _corruption_means(accuracy: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def _add_units(
-    found: Measures, model: nn.Module, masks: Mapping[str, Tensor], split: Split
+    found: Measurements, model: nn.Module, masks: Mapping[str, Tensor], split: Split
 ) -> None:
-    examples, _ = next(split.batches(SAMPLE))
+    examples, _ = next(split.batches(SAMPLE_SIZE))
     layers = dead_units(model, masks, examples)
     for name, units in layers.items():
         found.layers[name] = {
@@ -119,7 +118,7 @@ def _add_units(
         found.absent["silent_units"] = "not applicable: no layer is followed by a ReLU"
 
 
-def _add_size(found: Measures, model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+def _add_size(found: Measurements, model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     size = disk_size(model, masks)
     found.metrics |= {"dense_bytes": size.dense, "sparse_bytes": size.sparse}
     for name, storage in size.storage.items():

@@ -14,7 +14,7 @@ BITS = 2 ** torch.arange(8, dtype=torch.uint8)
 
 @dataclass(frozen=True)
 class DiskSize:
-    """Bytes of the two files, and how the sparse one stores each masked weight."""
+    """Bytes of the dense and the sparse file, and how the sparse one stores each masked weight."""
 
     dense: int
     sparse: int
@@ -24,14 +24,14 @@ class DiskSize:
 def disk_size(model: nn.Module, masks: Mapping[str, Tensor]) -> DiskSize:
     """Return the size of a network's parameters and buffers on disk.
 
-    Both numbers are lengths of real safetensors files, headers included. Dense: everything as it
-    is, a shared tensor once. Sparse: of each masked weight the active values, and where they
-    belong, as a bitmap or in compressed rows, whichever is smaller; a weight that is smaller
-    dense stays dense. `masks` are by name of the layer, boolean, True where a weight is active.
+    Both numbers are the sizes of actual safetensors files, including headers. Dense: all tensors, a
+    shared tensor once. Sparse: of each masked weight the active values and their positions, as a
+    bitmap or in compressed rows, whichever is smaller; a weight that is smaller dense stays dense.
+    `masks` are by layer name: boolean, True where a weight is active.
     """
     tensors: dict[str, Tensor] = {}
     first: dict[int, str] = {}
-    names: dict[str, str] = {}  # of a shared tensor's later names, the first
+    names: dict[str, str] = {}  # maps a shared tensor's names to the first one
     for name, value in model.state_dict(keep_vars=True).items():
         names[name] = first.setdefault(id(value), name)
         if names[name] == name:
@@ -46,10 +46,10 @@ def disk_size(model: nn.Module, masks: Mapping[str, Tensor]) -> DiskSize:
 
 
 def encode(weight: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Storage]:
-    """Return what a sparse file keeps of a weight, by suffix of its name, and how.
+    """Return the tensors that store a weight, by suffix of its name, and the format.
 
-    bitmap: one bit per weight. csr: the weight as a matrix [units, rest], where each row begins
-    (int32) and the columns, in the narrowest type that holds them.
+    bitmap: one bit per weight. csr: the weight as a matrix [units, rest], with the start of each
+    row (int32) and the column indices, in the narrowest type that holds them.
     """
     values = weight[mask]
     bitmap = {".values": values, ".bitmap": _pack(mask.flatten())}
@@ -67,7 +67,7 @@ def encode(weight: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Storage]:
 
 
 def decode(parts: Mapping[str, Tensor], storage: Storage, shape: torch.Size) -> Tensor:
-    """Return the weight that `encode` was given."""
+    """Return the weight that `encode` stored."""
     if storage == "dense":
         return parts[""]
     weight = torch.zeros(shape, dtype=parts[".values"].dtype)
@@ -82,7 +82,7 @@ def decode(parts: Mapping[str, Tensor], storage: Storage, shape: torch.Size) -> 
 
 
 def _pack(bits: Tensor) -> Tensor:
-    """Return booleans as bytes, the first of eight in the lowest bit."""
+    """Pack booleans into bytes, the first of eight in the lowest bit."""
     padded = torch.zeros(-(-len(bits) // 8) * 8, dtype=torch.uint8)
     padded[: len(bits)] = bits
     return (padded.view(-1, 8) * BITS).sum(1, dtype=torch.uint8)

@@ -1,7 +1,7 @@
-"""Accuracy of a trained network on inputs that were changed: corrupted, or attacked.
+"""Accuracy of a trained network on corrupted inputs and under adversarial attacks.
 
-Both work on pixels in [0, 1]: the task's normalisation is undone before and done again after.
-Data that is no image has neither; `pixel_space` says why.
+Both work on pixels in [0, 1]: the task's normalisation is undone before and applied again after.
+Data that are not images have neither; `pixel_space` returns the reason.
 """
 
 import math
@@ -19,44 +19,44 @@ from tasks.task import Dataset
 
 EPSILON = 8 / 255
 """L∞ radius of an attack, in pixels of [0, 1] (Madry et al. 2018 for CIFAR-10)."""
-LARGEST_BATCH, VALUES_AT_ONCE = 1000, 2**24
-"""Images at a time, and pixel values; what is drawn for an image depends on both."""
-SMALLEST_SIDE = 8
+MAX_BATCH, MAX_VALUES = 1000, 2**24
+"""Limits of a batch, in images and in pixel values. Random numbers depend on both."""
+MIN_SIDE = 8
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Between a network's inputs and pixels in [0, 1].
+    """Converts between a network's inputs and pixels in [0, 1].
 
     Attributes:
-        mean, std: of the task's normalisation, [channels, 1, 1].
-        batch: how many images are changed at a time.
+        mean, std: the task's normalisation, [channels, 1, 1].
+        batch: number of images per batch.
     """
 
     mean: Tensor
     std: Tensor
-    batch: int = LARGEST_BATCH
+    batch: int = MAX_BATCH
 
     def of(self, inputs: Tensor) -> Tensor:
-        """Return the pixels in [0, 1] of normalised inputs."""
+        """Return normalised inputs as pixels in [0, 1]."""
         return (inputs * self.std + self.mean).clamp_(0, 1)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Return the inputs of pixels."""
+        """Return pixels as normalised inputs."""
         return (pixels - self.mean) / self.std
 
 
 def pixel_space(dataset: Dataset, split: Split) -> Pixels | str:
-    """Return the way to pixels, or why these inputs are no images in [0, 1].
+    """Return the conversion to pixels, or why these inputs are not images in [0, 1].
 
-    Of a stream, only the first images are looked at.
+    Of a stream, only the first batch is checked.
     """
     shape = dataset.shape
     if dataset.kind == "text" or len(shape) != 3 or shape[0] not in (1, 3):
         return f"inputs of shape {shape} are not images of 1 or 3 channels"
-    if min(shape[1:]) < SMALLEST_SIDE:
-        return f"images of {shape[1]}×{shape[2]} are smaller than {SMALLEST_SIDE}×{SMALLEST_SIDE}"
+    if min(shape[1:]) < MIN_SIDE:
+        return f"images of {shape[1]}×{shape[2]} are smaller than {MIN_SIDE}×{MIN_SIDE}"
     mean, std = (
         torch.tensor(values, device=split.device).view(-1, 1, 1)
         for values in (dataset.mean, dataset.std)
@@ -73,12 +73,12 @@ def pixel_space(dataset: Dataset, split: Split) -> Pixels | str:
 
 
 def batch_size(dataset: Dataset) -> int:
-    """Return how many images are changed at a time: fewer where they are large."""
-    return max(1, min(LARGEST_BATCH, VALUES_AT_ONCE // math.prod(dataset.shape)))
+    """Return the number of images per batch; fewer if they are large."""
+    return max(1, min(MAX_BATCH, MAX_VALUES // math.prod(dataset.shape)))
 
 
 def corruption_accuracy(model: nn.Module, split: Split, pixels: Pixels) -> dict[str, list[float]]:
-    """Return the accuracy under each kind of corruption, by severity."""
+    """Return the accuracies under each kind of corruption, one per severity."""
     correct = torch.zeros(len(KINDS), SEVERITIES, dtype=torch.int64, device=split.device)
     with torch.no_grad(), evaluation_mode(model):
         for number, (x, y) in enumerate(split.batches(pixels.batch)):
@@ -100,8 +100,8 @@ def fgsm_accuracy(model: nn.Module, split: Split, pixels: Pixels) -> float:
 def pgd_accuracy(model: nn.Module, split: Split, pixels: Pixels, steps: int = 10) -> float:
     """Return the accuracy after projected gradient descent within `EPSILON`.
 
-    A random start from a fixed seed, then `steps` steps of 2.5 ε / steps, each projected onto the
-    ball and [0, 1]; the last point counts. Source: Madry et al. 2018, arXiv:1706.06083, §2.1.
+    A random start from a fixed seed, then `steps` steps of size 2.5 ε / steps, each projected onto
+    the ball and [0, 1]; the last point counts. Source: Madry et al. 2018, arXiv:1706.06083, §2.1.
     """
     step = 2.5 * EPSILON / steps
     return _attacked(model, split, pixels, steps=steps, step_size=step, random_start=True)
@@ -136,12 +136,12 @@ def _attacked(
 
 
 def _loss_gradient(model: nn.Module, pixels: Pixels, x: Tensor, y: Tensor) -> Tensor:
-    """Return the loss's gradient by the pixels; gradients of the weights are neither made nor set.
+    """Return the loss's gradient with respect to the pixels, without weight gradients.
 
-    In double precision from the logits on: in single precision the loss of a confident network
-    is flat, and the attack would stand still.
+    Double precision from the logits on: in single precision the loss of a confident network is
+    flat, and the attack would not move.
     """
     with torch.enable_grad():
-        asked = x.detach().requires_grad_()
-        loss = F.cross_entropy(model(pixels.normalise(asked)).double(), y, reduction="sum")
-        return torch.autograd.grad(loss, asked)[0]
+        leaf = x.detach().requires_grad_()
+        loss = F.cross_entropy(model(pixels.normalise(leaf)).double(), y, reduction="sum")
+        return torch.autograd.grad(loss, leaf)[0]

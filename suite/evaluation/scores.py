@@ -1,4 +1,4 @@
-"""Evaluation of a model on a split: accuracy, NLL, calibration, accuracy after rounding."""
+"""Scores of a model on a split: accuracy, NLL, calibration, accuracy with rounded weights."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from suite.sparsity.layers import PRUNABLE
 from suite.sparsity.modules import evaluation_mode
 from tasks.data import Split
-from tasks.objective import flat
+from tasks.loss import flat
 
 EVALUATION_BATCH = 1000
 CALIBRATION_BINS = 15
@@ -19,7 +19,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Scores:
-    """Accuracy (share), NLL (nats per example) and expected calibration error (15 bins)."""
+    """Accuracy (fraction), NLL (nats per example) and expected calibration error (15 bins)."""
 
     accuracy: float
     nll: float
@@ -29,7 +29,7 @@ class Scores:
 def predict(model: nn.Module, split: Split) -> Tensor:
     """Return the logits [n, …, classes] in evaluation mode; modes are restored afterwards."""
     with evaluation_mode(model), torch.no_grad():
-        # Copies: a model may work in place, and the data is shared by all trials.
+        # Clone: a model may work in place, and all trials share the data.
         return torch.cat([model(x.clone()) for x, _ in split.batches(EVALUATION_BATCH)])
 
 
@@ -82,8 +82,8 @@ def calibration_error(confidence: Tensor, correct: Tensor) -> float:
 def rounded_accuracy(model: nn.Module, split: Split, bits: Sequence[int]) -> dict[int, float]:
     """Return the accuracy with the prunable weights rounded to each number of bits.
 
-    Symmetric, per output channel: w → Δ·round(w/Δ), Δ = max|w| / (2^(b−1) − 1), at least one
-    level on either side of zero. The weights are afterwards what they were.
+    Symmetric, per output channel: w → Δ·round(w/Δ), Δ = max|w| / (2^(b−1) − 1), with at least one
+    level on either side of zero. The weights are restored afterwards.
     """
     weights = {
         id(module.weight): module.weight

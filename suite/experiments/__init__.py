@@ -1,1 +1,1 @@
-"""What is run: the registry of methods and tasks, trials and studies. Imports no torch."""
+"""Registry of methods and tasks, trials, and studies. Imports no torch."""

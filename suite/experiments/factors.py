@@ -1,4 +1,4 @@
-"""What an ablation varies: factors, their levels, and the settings these make. Imports no torch."""
+"""The factors of an ablation, their levels and combinations. Imports no torch."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ class Factor:
     """A hyperparameter that is varied.
 
     Attributes:
-        name: of the hyperparameter.
-        levels: its values in canonical types, the base among them; ascending where all are numbers.
-        base: the default, which the other levels are compared with.
+        name: the hyperparameter's name.
+        levels: its values in canonical types, including the base; ascending if all are numbers.
+        base: the default, with which the other levels are compared.
     """
 
     name: str
@@ -31,23 +31,25 @@ class Factor:
 def factors_of(
     method: Method, fixed: Mapping[str, Any], vary: Mapping[str, Sequence[Any]]
 ) -> tuple[Factor, ...]:
-    """Return what `vary` (hyperparameter → levels) asks of a method, its defaults added.
+    """Return the factors of `vary` (hyperparameter → levels), with the defaults added as levels.
 
     Raises:
-        InvalidInput: an unknown hyperparameter, one that is also `fixed`, no level or only the
-            default, a level out of bounds, or one that is given twice.
+        InvalidInput: an unknown hyperparameter, one that is also `fixed`, no levels or only the
+            default, a level out of bounds, or a repeated level.
     """
     known = {parameter.name: parameter for parameter in method.hyperparameters}
     for name in vary:
         if name not in known:
             raise InvalidInput(
-                "vary: " + unknown(method.setting, name, known, of=method.name,
-                                   see=f"info {method.name}")
-            )  # fmt: skip
+                "vary: "
+                + unknown(method.setting, name, known, of=method.name, see=f"info {method.name}")
+            )
         if name in fixed:
             raise InvalidInput(f"{name} is both set and varied: leave one of the two out")
-    return tuple(_factor(known[name].default, name, _checked(known[name], given))
-                 for name, given in vary.items())  # fmt: skip
+    return tuple(
+        _factor(known[name].default, name, _checked(known[name], given))
+        for name, given in vary.items()
+    )
 
 
 def _checked(parameter: Any, given: Sequence[Any]) -> list[Value]:
@@ -78,10 +80,10 @@ def _factor(base: Value, name: str, levels: list[Value]) -> Factor:
 def combinations(factors: Sequence[Factor], *, grid: bool) -> list[dict[str, Value]]:
     """Return the settings to run, the base first: one factor at a time, or the full grid.
 
-    Without a factor that is the base alone, which sets nothing.
+    Without factors, return only the base, which sets nothing.
 
     Raises:
-        InvalidInput: there are more than anybody runs.
+        InvalidInput: a grid of more than `MAX_COMBINATIONS`.
     """
     base = {factor.name: factor.base for factor in factors}
     if not grid:

@@ -1,6 +1,6 @@
-"""What exists: methods, tasks and datasets, found in this project, in packages and in plug-ins.
+"""All methods, tasks and datasets: of this project, of installed packages and of plug-ins.
 
-Three ways to add one, none of which edits a list: a file in ``baselines/`` or
+There are three ways to add one, and no list to edit: a file in ``baselines/`` or
 ``tasks/catalogue/``; a package with an entry point in the group ``resonance_bench`` that names a
 module; a file given with ``--plugin`` or, to `sparsify` as well, in ``RESONANCE_PLUGINS``.
 """
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "resonance_bench"
 
 TASK_FILES = (".yaml", ".yml")
-"""How a plug-in ends that declares a task without Python."""
+"""Suffixes of plug-ins that declare a task without Python."""
 
 _plugins: list[Path] = []
 
 
 def use_plugins(paths: list[str]) -> None:
-    """Read declarations from these files too, from now on in this process.
+    """Also read declarations from these files, from now on in this process.
 
     Raises:
         InvalidInput: a file does not exist, or declares nothing.
@@ -48,7 +48,7 @@ def use_plugins(paths: list[str]) -> None:
 
 
 def plugins() -> list[str]:
-    """Return the plug-in files in use, for a worker process to use as well."""
+    """Return the plug-in files in use, to pass to a worker process."""
     return [str(path) for path in _plugins]
 
 
@@ -82,21 +82,21 @@ def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
         if path.suffix not in TASK_FILES:
             found.extend(read_declarations(path, names, origin))
         elif "METHOD" not in names:
-            told = _task_file(path, path.stat().st_mtime_ns)
-            found.extend(d for d in told if type(d).__name__.upper() in names)
+            declared = _task_file(path, path.stat().st_mtime_ns)
+            found.extend(d for d in declared if type(d).__name__.upper() in names)
     return found
 
 
 @functools.lru_cache
 def _task_file(path: Path, changed: int) -> list[Declared]:
-    """Read a task file once; its data may be large."""
+    """Read a task file once per version; its data may be large."""
     from tasks.taskfile import read_task_file
 
     return read_task_file(path)
 
 
 def _sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
-    """Yield (file, origin) of everything that may hold a declaration, in a fixed order."""
+    """Yield (file, origin) of every file that may contain a declaration, in a fixed order."""
     for package in packages:
         spec = importlib.util.find_spec(package)
         for folder in spec.submodule_search_locations or () if spec else ():

@@ -19,10 +19,10 @@ STUDY_FIELDS = "tasks, methods, sparsities, seeds, plugins"
 
 
 class MethodEntry(BaseModel):
-    """A method in a study, with the hyperparameters and recipe fields that are its own there.
+    """A method in a study, with its hyperparameters (`set`) and recipe fields there.
 
-    `vary` makes an ablation of it: hyperparameter → levels, each tried beside the default while
-    the others keep theirs, or with `grid` in every combination.
+    `vary` makes it an ablation: hyperparameter → levels. One factor is varied at a time while the
+    others keep their defaults, or, with `grid`, all combinations are run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,18 +34,18 @@ class MethodEntry(BaseModel):
     grid: bool = False
 
     def factors(self) -> tuple[Factor, ...]:
-        """Return what is varied.
+        """Return the factors of `vary`.
 
         Raises:
-            InvalidInput: it cannot be varied so.
+            InvalidInput: as `factors_of`.
         """
         return factors_of(registry.methods()[self.name], self.set, self.vary)
 
     def variants(self) -> list[dict[str, Value]]:
-        """Return what each variant sets beside `set`, the base first.
+        """Return the settings of each variant, in addition to `set`; the base comes first.
 
         Raises:
-            InvalidInput: what is varied cannot be.
+            InvalidInput: as `factors_of` and `combinations`.
         """
         return combinations(self.factors(), grid=self.grid)
 
@@ -53,11 +53,11 @@ class MethodEntry(BaseModel):
 class Study(BaseModel):
     """A set of trials with a question: every task × seed × sparsity × method.
 
-    A method that takes no sparsity is run once per task and seed; one with levels to `vary`, once
-    for each variant. `controls_left_out` says why a control method is missing; `trainer` names a
-    published protocol that takes the place of the training loop; `execution` says whether
-    non-zero weights alone are stored (`Trial`). `plugins` are files with methods and tasks of
-    one's own, as given with ``--plugin``; in a study's file they are named from its folder.
+    A method that takes no sparsity is run once per task and seed, one with levels to `vary` once
+    for each variant. `controls_left_out` gives the reason for a missing control method. `trainer`
+    names a published protocol that replaces the training loop. `execution` says whether only
+    non-zero weights are stored (`Trial`). `plugins` are files with additional methods and tasks, as
+    for ``--plugin``, with paths relative to the study's file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,15 +100,15 @@ class Study(BaseModel):
 
     @classmethod
     def make(cls, /, **given: Any) -> "Study":
-        """Return a validated study; every complaint is one line of `InvalidInput`."""
+        """Return a validated study; raises `InvalidInput` with a one-line message."""
         what = f"study {given.get('name', '')}".strip()
         return validated(cls, given, what, "list studies")
 
     def trials(self) -> list[Trial]:
-        """Return the trials, each once, in a fixed order (all methods of a cell together).
+        """Return the trials without duplicates, in a fixed order (all methods of a cell together).
 
         Raises:
-            InvalidInput: there is none, or one is not valid.
+            InvalidInput: there are none, or one is invalid.
         """
         found: dict[str, Trial] = {}
         variants = [(entry, varied) for entry in self.methods for varied in entry.variants()]
@@ -135,7 +135,7 @@ class Study(BaseModel):
         """Return the trial of one variant of a method.
 
         Raises:
-            InvalidInput: it is not valid, or lacks a sparsity.
+            InvalidInput: it is invalid, or has no sparsity.
         """
         dense = registry.methods()[entry.name].dense
         if sparsity is None and not dense:
@@ -157,13 +157,13 @@ class Study(BaseModel):
         )
 
     def missing_controls(self) -> list[str]:
-        """Return the control methods that exist but are not in the study."""
+        """Return the names of the control methods that are not in the study."""
         named = {entry.name for entry in self.methods}
         return [m.name for m in registry.methods() if m.control and m.name not in named]
 
 
 def shipped_studies() -> list[str]:
-    """Return the names of the studies that come with the project."""
+    """Return the names of the studies that are part of the project."""
     folder = resources.files("suite.experiments") / "studies"
     return sorted(
         p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
@@ -182,8 +182,8 @@ def load_study(name_or_file: str) -> Study:
         return Study.make(**read_mapping(text, f"study {name_or_file}", STUDY_FIELDS))
     path = Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
-        raise InvalidInput(unknown("study", name_or_file, shipped_studies(), see="list studies")
-                           + "; a study of your own is a file that ends in .yaml")  # fmt: skip
+        message = unknown("study", name_or_file, shipped_studies(), see="list studies")
+        raise InvalidInput(f"{message}; a study of your own is a file that ends in .yaml")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,1 +1,1 @@
-"""A trained network, taken out of the store: its weights, ONNX, or without its dead units."""
+"""Export of trained networks: weights, ONNX, or a compact network without dead units."""

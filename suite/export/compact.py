@@ -1,9 +1,9 @@
-"""A sparse network without its dead units: smaller, dense, and equal to rounding.
+"""Remove a sparse network's dead units: smaller, dense, with the same outputs up to rounding.
 
-A unit (a neuron, a channel) is dead where no weight leads out of it, or none leads in: then it
-passes on nothing, or a constant that can be added to what it feeds. Removing units kills others,
-so this is repeated until nothing changes. What feeds a sum (a residual connection) or leaves the
-network stays.
+A unit (a neuron, a channel) is dead if it has no outgoing or no incoming weights. It then has no
+effect, or a constant one that can be folded into the next layer's bias. Removing units can make
+others dead, so this is repeated until nothing changes. Units that feed a sum (a residual
+connection) and the network's outputs stay.
 """
 
 import copy
@@ -28,11 +28,11 @@ FUNCTIONS = (F.relu, F.gelu, F.silu, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_
 
 @dataclass
 class Segment:
-    """Units that one layer makes and one other layer alone uses.
+    """Units that one layer computes and exactly one other layer reads.
 
     Attributes:
         source, target: names of the two layers.
-        norms: names of the norms between them.
+        norms: names of the normalisation layers between them.
     """
 
     source: str
@@ -43,10 +43,10 @@ class Segment:
 def compact(model: nn.Module, example: Tensor) -> nn.Module:
     """Return a copy of `model`, in evaluation mode, without its dead units.
 
-    `example` is a batch of at least two inputs, on which dead units show the constants they pass.
+    `example` is a batch of at least two inputs, to find the constants that dead units output.
 
     Raises:
-        InvalidInput: torch cannot follow what the model does (`torch.fx`).
+        InvalidInput: `torch.fx` cannot trace the model.
     """
     model = copy.deepcopy(model).eval()
     segments = find_segments(model)
@@ -63,10 +63,10 @@ def find_segments(model: nn.Module) -> list[Segment]:
     try:
         graph = fx.symbolic_trace(model).graph
     except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError) as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InvalidInput(
-            f"{type(model).__name__} cannot be compacted: torch.fx cannot follow its forward "
-            f"({what}); use --to safetensors or --to onnx"
+            f"{type(model).__name__} cannot be compacted: torch.fx cannot trace its forward "
+            f"({reason}); use --to safetensors or --to onnx"
         ) from error
     modules = dict(model.named_modules())
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
@@ -88,7 +88,7 @@ def _is_layer(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def _follow(source: fx.Node, modules: dict[str, nn.Module]) -> Segment | None:
-    """Follow what a layer gives, through operations on each unit by itself, to the next layer."""
+    """Follow a layer's output, through operations that act per unit, to the next layer."""
     of_images = isinstance(modules[str(source.target)], nn.Conv2d)
     norms: list[str] = []
     node = source
@@ -144,7 +144,7 @@ def _shrink(model: nn.Module, segment: Segment, example: Tensor) -> bool:
     if bool(keep.all()):
         return False
     if not bool(keep.any()):
-        keep[0] = True  # a layer of no units is no layer; this one has nothing left to say
+        keep[0] = True  # a layer must keep at least one unit
         if units == 1:
             return False
     _take_outputs(source, keep)
@@ -155,7 +155,7 @@ def _shrink(model: nn.Module, segment: Segment, example: Tensor) -> bool:
 
 
 def _constants(model: nn.Module, target: nn.Module, example: Tensor, units: int) -> Tensor:
-    """Return the value that each unit passes to `target`; NaN where it is not always the same."""
+    """Return the constant that each unit passes to `target`; NaN if it is not constant."""
     seen: list[Tensor] = []
     handle = target.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     try:
@@ -164,7 +164,7 @@ def _constants(model: nn.Module, target: nn.Module, example: Tensor, units: int)
         handle.remove()
     inputs = seen[0]
     if isinstance(target, nn.Linear):
-        inputs = inputs.flatten(0, -2)  # tokens, if there are any, count as examples
+        inputs = inputs.flatten(0, -2)  # tokens count as examples
     by_unit = inputs.unflatten(1, (units, -1)).transpose(0, 1).flatten(1)
     first = by_unit[:, 0]
     return torch.where((by_unit == first[:, None]).all(1), first, torch.nan)
@@ -192,7 +192,7 @@ def _take_norm(norm: nn.Module, keep: Tensor) -> None:
 
 
 def set_sizes(module: nn.Module) -> None:
-    """Make a module's stated sizes those of its tensors."""
+    """Set a module's size attributes from its tensors."""
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.Conv2d):

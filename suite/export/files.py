@@ -1,4 +1,4 @@
-"""Exported networks as files, and back."""
+"""Write networks to files, and read them back."""
 
 import json
 import math
@@ -20,13 +20,13 @@ from suite.training.network import make_model
 from suite.training.stored_model import load_stored
 
 EXAMPLES = 64
-LARGEST_HEADER = 100 * 2**20
-AGREES = 1e-4
-"""How far the outputs of an exported network may lie from the original's, relative to them."""
+MAX_HEADER_BYTES = 100 * 2**20
+MAX_RELATIVE_ERROR = 1e-4
+"""Largest allowed difference between the outputs of exported and original network."""
 
 
 class Format(StrEnum):
-    """What to export: weights and masks, a network for other programs, or a smaller one."""
+    """Weights and masks (safetensors), an ONNX network, or a compact network."""
 
     SAFETENSORS = "safetensors"
     ONNX = "onnx"
@@ -35,10 +35,10 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """An exported file.
 
     Attributes:
-        parameters: of the network before and in the file.
+        parameters: number of parameters before export, and in the file.
         error: largest difference of an output, relative to the largest output; 0 for weights.
     """
 
@@ -48,11 +48,11 @@ class Exported:
 
 
 def export(store: Store, record: Record, to: Format, path: Path) -> Exported:
-    """Write a finished trial's network to a file, after checking that it computes the same.
+    """Write a finished trial's network to a file, after checking that its outputs agree.
 
     Raises:
-        InvalidInput: there are no weights, the network cannot be exported so, or the file cannot
-            be written.
+        InvalidInput: there are no weights, the format does not support the network, or the file
+            cannot be written.
     """
     if record.status != "done":
         raise InvalidInput(f"trial {record.key} has failed: there is no network to export")
@@ -70,7 +70,7 @@ def export(store: Store, record: Record, to: Format, path: Path) -> Exported:
     elif to is Format.COMPACT:
         smaller = compact(model, example)
         after, error = _count(smaller), _distance(smaller, example, expected)
-        if not error <= AGREES:
+        if not error <= MAX_RELATIVE_ERROR:
             raise InvalidInput(
                 f"trial {record.key}: the compact network's outputs would differ by {error:.2g}: "
                 "use --to safetensors, and report this"
@@ -82,24 +82,25 @@ def export(store: Store, record: Record, to: Format, path: Path) -> Exported:
 
 
 def load_exported(path: Path) -> nn.Module:
-    """Return the network in a file that `export` wrote as safetensors or compact, ready to use.
+    """Return the network from a file that `export` wrote as safetensors or compact.
 
-    Only tensors and text are read; the network is built from the task's declaration.
+    Only tensors and text are read; the network is built from the task's declaration, and returned
+    in evaluation mode.
 
     Raises:
-        InvalidInput: it is not such a file, or its task is not known here.
+        InvalidInput: it is not such a file, or its task is unknown.
     """
     try:
         content = path.read_bytes()
         size = int.from_bytes(content[:8], "little")
-        if size > LARGEST_HEADER:
+        if size > MAX_HEADER_BYTES:
             raise ValueError("its header is too long")
         about = json.loads(content[8 : 8 + size])["__metadata__"]
         given = json.loads(about["trial"])
         tensors = load(content)
-    except Exception as error:  # safetensors raises a kind of its own
+    except Exception as error:  # safetensors has its own exception type
         raise InvalidInput(
-            f"{path} is not an exported network ({type(error).__name__}): write it anew with "
+            f"{path} is not an exported network ({type(error).__name__}): write it again with "
             "`resonance export`"
         ) from error
     state = {name: value for name, value in tensors.items() if not name.startswith("mask/")}
@@ -114,7 +115,7 @@ def load_exported(path: Path) -> nn.Module:
 
 
 def _fit(module: nn.Module, name: str, state: dict[str, Tensor]) -> None:
-    """Give a module's own tensors the sizes that the file has them in."""
+    """Give a module's own tensors the shapes they have in the file."""
     for own in ("weight", "bias", "running_mean", "running_var"):
         value = state.get(f"{name}.{own}" if name else own)
         if value is None or own not in {**module._parameters, **module._buffers}:
@@ -129,7 +130,7 @@ def _fit(module: nn.Module, name: str, state: dict[str, Tensor]) -> None:
 def _onnx(model: nn.Module, example: Tensor) -> bytes:
     try:
         import onnx
-        import onnxscript  # noqa: F401 what torch exports through
+        import onnxscript  # noqa: F401 used by torch's exporter
     except ImportError as error:
         raise InvalidInput("--to onnx needs more: pip install 'resonance-bench[onnx]'") from error
     from torch.export import Dim
@@ -140,8 +141,8 @@ def _onnx(model: nn.Module, example: Tensor) -> bytes:
             output_names=["output"], dynamic_shapes=({0: Dim("batch")},),
         )  # fmt: skip
     except torch.onnx.errors.OnnxExporterError as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InvalidInput(f"torch cannot export this model to ONNX ({what})") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(f"torch cannot export this model to ONNX ({reason})") from error
     assert program is not None
     proto = program.model_proto
     onnx.checker.check_model(proto)

@@ -1,4 +1,4 @@
-"""Inference FLOPs of published sparsities, computed from the shapes of a network alone."""
+"""Inference FLOPs at published sparsities, computed from a network's shapes alone."""
 
 import functools
 from collections.abc import Collection
@@ -9,15 +9,15 @@ from suite.experiments import registry
 from suite.sparsity.distribution import layer_zeros
 from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE
-from tasks.build import make_model
+from tasks.model_factory import make_model
 
 
 def inference_ratio(
     task: str, sparsity: float, distribution: str, dense: Collection[str] = ()
 ) -> float:
-    """Return forward operations at a sparsity, as a multiple of the dense network's.
+    """Return the forward operations at a sparsity, as a multiple of the dense network's.
 
-    No data is read and no memory is taken for weights.
+    Reads no data and allocates no weights.
 
     Raises:
         InvalidInput: there is no such task, or the dense layers alone hold too many weights.

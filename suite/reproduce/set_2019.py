@@ -1,8 +1,8 @@
 """The protocol of SET's published logs (Mocanu et al., tutorial at IJCAI 2019).
 
 Three networks on 2,000 images of Fashion-MNIST, 400 epochs each: fully connected, sparse with
-fixed random connections, and SET. The random stream is that of the original (NumPy's legacy
-stream, seeded with the trial's seed), so that its logs can be compared epoch by epoch.
+fixed random connections, and SET. The random stream is the original's (NumPy's legacy stream,
+seeded with the trial's seed), so the logs can be compared epoch by epoch.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from suite.core.custom_trainer import Trainer
 from suite.core.errors import Interrupted
-from suite.evaluation.measure import Measures
+from suite.evaluation.measure import Measurements
 from suite.experiments.trial_config import Trial
 from suite.reproduce.set_2019_network import (
     DenseLayer,
@@ -34,7 +34,7 @@ from suite.training.checkpoint import Checkpointer
 from suite.training.curves import Curves
 from suite.training.environment import Stopwatch
 from suite.training.outcome import Cost, Outcome, make_outcome
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 from tasks.task import Dataset
 
 TRAINER = Trainer(
@@ -57,7 +57,7 @@ DROPOUT = 0.2
 
 @dataclass(frozen=True)
 class Examples:
-    """A split as the network takes it: inputs [features, n] in [0, 1], one-hot targets."""
+    """A split in the network's layout: inputs [features, n] in [0, 1], one-hot targets."""
 
     x: Floats
     y: Floats
@@ -124,7 +124,7 @@ def train(
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
     return make_outcome(
         trial,
-        measures=Measures({name: curves.last(name) for name in names}),
+        measures=Measurements({name: curves.last(name) for name in names}),
         layers=layers,
         cost=Cost(dense, connected, 3 * connected * steps * batch_size * epochs),
         timing=stopwatch.timing([epoch / steps for epoch in seconds]),
@@ -162,7 +162,7 @@ def _epoch(network: Network, examples: Examples, batch_size: int, random: Random
 
 
 def _layer_records(network: Network) -> list[LayerRecord]:
-    """Return the layers under the names of the task's own network."""
+    """Return the layers' records, with the layer names of the task's own network."""
     return [
         LayerRecord(
             name=str(2 * number + 1),
@@ -175,10 +175,10 @@ def _layer_records(network: Network) -> list[LayerRecord]:
 
 
 def _tensors(network: Network, dataset: Dataset) -> dict[str, Tensor]:
-    """Return weights and masks as the task's own network has them, which then predicts the same.
+    """Return weights and masks for the task's own network, which then makes the same predictions.
 
-    It gets standardised inputs, knows no dropout and gives logits: the first layer's weights and
-    biases take in the standardisation, the others' what shrinks z when nothing is dropped.
+    That network takes standardised inputs, has no dropout and returns logits. So the first layer's
+    weights and biases absorb the standardisation, the others' the factor 1 − dropout.
     """
     (mean,), (std,) = dataset.mean, dataset.std
     found = {}

@@ -1,8 +1,8 @@
-"""The network of SET's published logs, as its protocol trains it: NumPy, float64.
+"""The network of SET's published logs, with its training rule: NumPy, float64.
 
-Activations are [units, examples]. All randomness is drawn from one legacy stream
-(`numpy.random.RandomState`), in the order of the published experiment: that is what makes its
-logs repeatable.
+Activations are [units, examples]. All random numbers come from one legacy stream
+(`numpy.random.RandomState`), in the order of the published experiment; this makes its logs
+reproducible.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ Random = np.random.RandomState
 
 SCALE = 10.0
 """Initial and regrown weights are standard normal draws divided by it."""
-AT_ONCE = 2048
-"""Connections whose gradients are computed at once, so that they stay in the cache."""
+BLOCK_SIZE = 2048
+"""Number of connections whose gradients are computed together, so that they stay in cache."""
 
 
 @dataclass(frozen=True)
 class Descent:
-    """How weights move: v ← μ·v − η·g, then w ← w + v − λ·w (the decay is not scaled by η)."""
+    """SGD with momentum: v ← μ·v − η·g, then w ← w + v − λ·w (the decay is not scaled by η)."""
 
     rate: float
     momentum: float
@@ -52,14 +52,14 @@ class Layer(Protocol):
         """Return w·δ, [inputs, examples]."""
 
     def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
-        """Move along the gradient of these inputs and errors."""
+        """Take a gradient step, given the inputs and the errors δ."""
 
     def evolve(self, fraction: float, random: Random) -> None:
         """Replace a fraction of the connections."""
 
 
 class DenseLayer:
-    """Every weight; gradients are summed over the batch, as published."""
+    """A dense layer; gradients are summed over the batch, as published."""
 
     def __init__(self, inputs: int, outputs: int, random: Random) -> None:
         self.shape = (inputs, outputs)
@@ -80,7 +80,7 @@ class DenseLayer:
         return self.weights @ delta
 
     def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
-        """Move along the gradient; one BLAS call computes μ·v − η·a·δᵀ in place."""
+        """Take a gradient step; one BLAS call computes μ·v − η·a·δᵀ in place."""
         self._velocity = blas.dgemm(
             -how.rate, a.T, delta.T, how.momentum, self._velocity, trans_a=True, overwrite_c=True
         )
@@ -88,19 +88,19 @@ class DenseLayer:
         self.weights += self._velocity
 
     def evolve(self, fraction: float, random: Random) -> None:
-        """Leave everything connected."""
+        """Do nothing: every weight stays connected."""
 
 
 class SparseLayer:
-    """Weights at random places; gradients are averaged over the batch, as published.
+    """Weights at random positions; gradients are averaged over the batch, as published.
 
-    The places are kept in ascending order of ``row · outputs + column``.
+    Positions are sorted by ``row · outputs + column``.
     """
 
     def __init__(self, inputs: int, outputs: int, epsilon: int, random: Random) -> None:
         """Draw ε·(inputs + outputs) connections with replacement: a later one replaces an earlier.
 
-        Each is drawn for itself, value, row, column: the stream leaves no room for arrays.
+        Value, row and column are drawn one by one, as the published stream requires.
         """
         drawn: dict[int, float] = {}
         for _ in range(epsilon * (inputs + outputs)):
@@ -142,25 +142,25 @@ class SparseLayer:
         return self._matrix @ delta
 
     def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
-        """Move along the gradient at the connected places."""
+        """Take a gradient step at the connected positions."""
         self._velocity *= how.momentum
         self._velocity -= how.rate / a.shape[1] * self._gradient(a, delta)
         self.values += self._velocity - how.decay * self.values
 
     def _gradient(self, a: Floats, delta: Floats) -> Floats:
-        """Return Σ a·δ over the batch at each place: half the time of the whole product a·δᵀ."""
+        """Return Σ a·δ over the batch at each position; takes half the time of the full a·δᵀ."""
         gradient = np.empty_like(self.values)
-        for start in range(0, len(gradient), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
+        for start in range(0, len(gradient), BLOCK_SIZE):
+            part = slice(start, start + BLOCK_SIZE)
             inputs, errors = a.take(self._rows[part], 0), delta.take(self._columns[part], 0)
             np.vecdot(inputs, errors, out=gradient[part])
         return gradient
 
     def evolve(self, fraction: float, random: Random) -> None:
-        """Drop the share ζ of positive and of negative weights nearest 0; regrow at random places.
+        """Drop the fraction ζ of positive and of negative weights nearest 0; regrow at random.
 
-        What is grown has a new random value and no velocity, and may lie where something was
-        dropped. Source: Mocanu et al. 2018, algorithm 1; the bounds as in the published logs.
+        A grown weight has a new random value and no velocity, and may be at a position that was
+        just dropped. Source: Mocanu et al. 2018, algorithm 1; the bounds as in the published logs.
         """
         ordered = np.sort(self.values)
         count = len(ordered)
@@ -194,7 +194,7 @@ class Network:
         self._dropout = dropout
 
     def outputs(self, x: Floats) -> Floats:
-        """Return the outputs [classes, examples]; past the first layer z shrinks by the dropout."""
+        """Return the outputs [classes, examples]; z is scaled by 1 − dropout after layer 1."""
         a = x
         for number, (layer, bias) in enumerate(zip(self.layers, self.biases, strict=True)):
             z = layer.forward(a) + bias[:, None]
@@ -206,8 +206,9 @@ class Network:
     def step(self, x: Floats, y: Floats, random: Random) -> None:
         """Train on a batch: inputs [features, examples], one-hot targets [classes, examples].
 
-        Units are dropped after the ReLU, without scaling up the others; the errors that flow back
-        ignore it. The output's error is taken as if its sigmoid were applied twice. As published.
+        As published: units are dropped after the ReLU without rescaling the others, back-propagated
+        errors ignore the dropout, and the output's error is computed as if its sigmoid were applied
+        twice.
         """
         inputs, open_units = [x], []
         for layer, bias in zip(self.layers, self.biases, strict=True):
@@ -215,7 +216,7 @@ class Network:
             if layer is self.layers[-1]:
                 break
             open_units.append(z > 0)
-            draws = random.rand(*z.T.shape).T  # [examples, units], as the stream has them
+            draws = random.rand(*z.T.shape).T  # [examples, units], the order of the stream
             kept = open_units[-1] & (draws >= self._dropout)
             inputs.append(np.multiply(z, kept, order="C"))
         output = _sigmoid(z)

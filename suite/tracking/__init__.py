@@ -1,1 +1,1 @@
-"""Views of the store in other places. The store is the record; nothing is read back from a view."""
+"""Views of the store in tracking services. Nothing is read back from them."""

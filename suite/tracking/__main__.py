@@ -1,4 +1,4 @@
-"""The process that talks to wandb: trials' keys in, one line of JSON out for each.
+"""The process that talks to wandb: reads trial keys, writes one line of JSON for each.
 
 ``python -m suite.tracking STORE SETTINGS``, started by `suite.tracking.tracker`.
 """
@@ -13,9 +13,9 @@ from suite.tracking.wandb import Mode, WandbConfig, publish
 
 
 def main(location: str, given: str) -> None:
-    """Publish the trials named on standard input, one a line, until it ends."""
+    """Publish the trials whose keys are on standard input, one per line."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what wandb prints is for nobody
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discard what wandb prints
     content = json.loads(given)
     settings = WandbConfig(**content | {"mode": Mode(content["mode"])})
     store = Store(location)

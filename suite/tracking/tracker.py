@@ -1,4 +1,4 @@
-"""Publishing beside a study: what happens there neither stops nor fails a trial."""
+"""Publish trials while a study runs. Problems there neither stop nor fail a trial."""
 
 import contextlib
 import json
@@ -16,62 +16,64 @@ from typing import IO
 from suite.results.store import Store
 from suite.tracking.wandb import Mode, WandbConfig
 
-PATIENCE = 120.0
-"""Seconds that a finished study waits at most for what is still being published."""
+MAX_WAIT_SECONDS = 120.0
+"""How long a finished study waits for trials that are still being published."""
 
 
 @dataclass
 class Published:
-    """What was published: where each trial's run is, or why it is not."""
+    """Results of publishing: the address of each trial's run, or an error."""
 
     where: dict[str, str] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
     def lines(self, settings: WandbConfig) -> list[str]:
-        """Return what to say about it; nothing where nothing was to be published."""
-        said = []
+        """Return lines for the user; none if there was nothing to publish."""
+        lines = []
         if self.where:
             place = f"under {settings.folder}/wandb; `wandb sync` uploads them" if (
                 settings.mode is Mode.OFFLINE) else f"in project {settings.project}"  # fmt: skip
-            said.append(f"W&B: {len(self.where)} run{'s'[: len(self.where) > 1]} {place}")
+            lines.append(f"W&B: {len(self.where)} run{'s'[: len(self.where) > 1]} {place}")
         if self.errors:
             reason = next(iter(self.errors.values()))
-            said.append(
+            lines.append(
                 f"W&B: {len(self.errors)} not published ({reason}); their records are complete, "
                 "`resonance wandb push` publishes them"
             )
-        return said
+        return lines
 
 
 class Tracker:
-    """Publishes trials in a process of its own, from the moment each is in the store.
+    """Publishes trials in a separate process, as soon as each is in the store.
 
-    Nothing here raises or waits, except leaving the context, which waits `patience` seconds at
-    most.
+    Nothing here raises or waits, except leaving the context, which waits for at most `patience`
+    seconds.
     """
 
-    def __init__(self, store: Store, settings: WandbConfig, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, store: Store, settings: WandbConfig, patience: float = MAX_WAIT_SECONDS
+    ) -> None:
         self.settings = settings
         self.published = Published()
         self.patience = patience
         self._location = store.location
-        self._asked: list[str] = []
-        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._keys: list[str] = []
+        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
         self._answers: IO[str] | None = None
-        self._reason = "it ended before its time"
+        self._reason = "the process ended early"
 
     def __enter__(self) -> "Tracker":
         return self
 
     def add(self, key: str) -> None:
-        """Publish a trial that is in the store, some time."""
+        """Queue a stored trial for publishing."""
         if self.settings.mode is Mode.OFF:
             return
-        if not self._asked:
+        if not self._keys:
             self._start()
-        self._asked.append(key)
-        self._waiting.put(key)
+        self._keys.append(key)
+        self._queue.put(key)
 
     def __exit__(
         self,
@@ -79,10 +81,10 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for what is being published; not after an error, and not for ever."""
-        if not self._asked:
+        """Wait until the queue is published, up to `patience`; after an error, do not wait."""
+        if not self._keys:
             return
-        self._waiting.put(None)
+        self._queue.put(None)
         reason = self._reason
         if self._process is not None:
             try:
@@ -93,7 +95,7 @@ class Tracker:
                 reason = "stopped"
             self._end()
         self._read()
-        for key in self._asked:
+        for key in self._keys:
             if key not in self.published.where:
                 self.published.errors.setdefault(key, reason)
 
@@ -107,7 +109,7 @@ class Tracker:
                 stdout=self._answers,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                start_new_session=True,  # Ctrl-C is the study's to handle
+                start_new_session=True,  # Ctrl-C is handled by the study
             )
         except OSError as error:
             self._reason = str(error)
@@ -115,19 +117,19 @@ class Tracker:
         threading.Thread(target=self._feed, daemon=True).start()
 
     def _feed(self) -> None:
-        """Hand over keys as the process takes them: a full pipe must not stop the study."""
+        """Write keys to the process from a thread: a full pipe must not block the study."""
         assert self._process is not None
         assert self._process.stdin is not None
         pipe = self._process.stdin
         with contextlib.suppress(OSError, ValueError):
-            while (key := self._waiting.get()) is not None:
+            while (key := self._queue.get()) is not None:
                 pipe.write(f"{key}\n")
                 pipe.flush()
         with contextlib.suppress(OSError, ValueError):
-            pipe.close()  # also after a write that failed: what is left in it would be tried again
+            pipe.close()  # also after a failed write, whose buffer would be flushed again
 
     def _end(self) -> None:
-        """End the process and what it started."""
+        """Kill the process and its children."""
         assert self._process is not None
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a tracking service is shown of a trial, from its folder in the store alone."""
+"""A trial in the form that tracking services show, from its folder in the store alone."""
 
 import io
 import json
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-LONGEST_TAG = 64
-LARGEST_PICTURE = 256
+MAX_TAG_LENGTH = 64
+MAX_PICTURE_SIDE = 256
 ARTIFACT_FILES = ("model.safetensors", "record.json", "trial.json")
 
 
 @dataclass(frozen=True)
 class View:
-    """A trial as a run: what it was told, what it did, what came out.
+    """A trial as a run: configuration, history and summary.
 
     Attributes:
         record: the trial's record.
-        curves: its curves (round, step, series, layer, index, value); None where there are none.
-        masks: the final mask of each layer, as shares of active connections in a picture.
+        curves: its curves (round, step, series, layer, index, value), if there are any.
+        masks: the final mask of each layer, as a grey picture of densities.
     """
 
     record: Record
@@ -35,32 +35,32 @@ class View:
 
     @property
     def digest(self) -> str:
-        """What changes when the trial's record does."""
+        """A digest that changes with the trial's record."""
         integrity = self.record.integrity
         return integrity.digest if integrity is not None else self.record.model_dump_json()
 
     @property
     def name(self) -> str:
-        """The trial in a few words."""
+        """A short name of the trial."""
         trial = self.record.trial
         return f"{trial['task']} {trial['method']} s={trial['sparsity']:g} seed={trial['seed']}"
 
     @property
     def tags(self) -> list[str]:
-        """Words to filter runs by."""
+        """Tags to filter runs by."""
         trial, status = self.record.trial, self.record.status
-        words = [trial["task"], trial["method"], f"s={trial['sparsity']:g}", status]
-        return [str(word)[:LONGEST_TAG] for word in words]
+        tags = [trial["task"], trial["method"], f"s={trial['sparsity']:g}", status]
+        return [str(tag)[:MAX_TAG_LENGTH] for tag in tags]
 
     def config(self) -> dict[str, Any]:
-        """Return every setting with its value, and where the trial ran."""
+        """Return all settings, and the environment in which the trial ran."""
         record = self.record
         more = {"environment": record.environment, "data": record.data, "key": record.key}
         content: dict[str, Any] = json.loads(json.dumps({**record.configuration, **more}))
         return content
 
     def summary(self) -> dict[str, Any]:
-        """Return what came out: metrics, FLOPs, times, sparsity of the whole and of each layer."""
+        """Return the results: metrics, FLOPs, times, overall and per-layer sparsity."""
         record = self.record
         return {
             "status": record.status,
@@ -73,7 +73,7 @@ class View:
         }
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield for each step its values by series; a histogram is a list of values."""
+        """Yield the values of each step by series; a histogram is a list of values."""
         if self.curves is None:
             return
         by_step = self.curves.sort("round", "step", maintain_order=True)
@@ -96,7 +96,7 @@ class View:
 
 
 def view(store: Store, key: str) -> View | None:
-    """Return what is to be shown of a trial; None where there is no record.
+    """Return the view of a trial; None if it has no record.
 
     Raises:
         InvalidInput: its record is damaged.
@@ -124,9 +124,9 @@ def _masks(store: Store, key: str) -> "dict[str, np.ndarray]":
 
 
 def mask_pictures(content: bytes) -> "Iterator[tuple[str, np.ndarray]]":
-    """Yield each mask in a safetensors file as a grey picture: uint8, white where all is active.
+    """Yield each mask in a safetensors file as a grey picture: uint8, white where all are active.
 
-    Rows are outputs. A larger mask is drawn smaller, each point the share that is active there.
+    Rows are outputs. A large mask is scaled down; a pixel is the density of its block.
     """
     import numpy as np
 
@@ -139,11 +139,11 @@ def mask_pictures(content: bytes) -> "Iterator[tuple[str, np.ndarray]]":
         active = np.frombuffer(content[begin:end], dtype=np.uint8).reshape(about["shape"][0], -1)
         if active.size == 0:
             continue
-        shares = active.astype(np.float64)
+        density = active.astype(np.float64)
         for axis in (0, 1):
-            size = shares.shape[axis]
-            edges = np.linspace(0, size, min(size, LARGEST_PICTURE), endpoint=False).astype(int)
+            size = density.shape[axis]
+            edges = np.linspace(0, size, min(size, MAX_PICTURE_SIDE), endpoint=False).astype(int)
             counts = np.diff([*edges, size])
-            sums = np.add.reduceat(shares, edges, axis=axis)
-            shares = sums / (counts[:, None] if axis == 0 else counts)
-        yield name.removeprefix("mask/"), (shares * 255).round().astype(np.uint8)
+            sums = np.add.reduceat(density, edges, axis=axis)
+            density = sums / (counts[:, None] if axis == 0 else counts)
+        yield name.removeprefix("mask/"), (density * 255).round().astype(np.uint8)

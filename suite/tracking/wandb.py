@@ -1,6 +1,6 @@
-"""Trials as Weights & Biases runs: id = key, group = study, job type = method; tables as one more.
+"""Trials as Weights & Biases runs (id = key, group = study, job type = method), and tables.
 
-This module imports wandb when a run is made, not before. It runs in a process of its own
+wandb is imported only when a run is made. This module runs in a separate process
 (`suite.tracking.tracker`), because wandb may hang, exit or fill its pipes.
 """
 
@@ -27,8 +27,8 @@ from suite.tracking.view import ARTIFACT_FILES, View, view
 if TYPE_CHECKING:
     import polars as pl
 
-LOOK, SAME_LOOKS, LONGEST_WAIT = 0.05, 3, 30.0
-"""How a file of another process is waited for: seconds between looks, looks that are alike."""
+POLL_SECONDS, STABLE_POLLS, MAX_WAIT_SECONDS = 0.05, 3, 30.0
+"""Wait for another process's file: poll until its size was equal this many times."""
 PROJECT = "resonance-bench"
 SERVER = "api.wandb.ai"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -50,10 +50,10 @@ class WandbConfig:
     Attributes:
         mode: see `Mode`.
         project: W&B's project.
-        entity: W&B's user or team; its own default if None.
-        group: what runs are grouped by, a study's name.
-        artifacts: whether weights and masks are kept there too.
-        folder: where wandb keeps its files.
+        entity: W&B's user or team; None is W&B's default.
+        group: the study's name, by which runs are grouped.
+        artifacts: whether to upload weights and masks.
+        folder: where wandb writes its files.
     """
 
     mode: Mode = Mode.OFF
@@ -64,23 +64,23 @@ class WandbConfig:
     folder: str = "."
 
     def __post_init__(self) -> None:
-        for what, name in (("project", self.project), ("entity", self.entity)):
+        for field, name in (("project", self.project), ("entity", self.entity)):
             if name is not None and not NAME.fullmatch(name):
                 raise InvalidInput(
-                    f"W&B {what} {name!r:.60} is not usable: give letters, digits, '.', '_', '-'"
+                    f"W&B {field} {name!r:.60} is not usable: give letters, digits, '.', '_', '-'"
                 )
 
     @classmethod
     def for_store(cls, store: Store, **given: Any) -> "WandbConfig":
-        """Return settings whose files lie with the store, or here if it is under a URL."""
+        """Return settings with files in the store's folder, or here if the store is a URL."""
         return cls(**{"folder": str(store.root.absolute()) if store.local else "."} | given)
 
 
 def publish(store: Store, key: str, settings: WandbConfig) -> str:
-    """Make a trial's run; return where it is. What is published already is left as it is.
+    """Make a trial's run, unless it is published already; return its address.
 
-    A run is written whole from the finished trial. So one that was interrupted and resumed has one
-    run, and offline, where W&B cannot resume, a newer run takes the place of the older one.
+    A run is written as a whole from the finished trial. So a trial that was interrupted and resumed
+    has one run. Offline, where W&B cannot resume, a newer run replaces the older one.
 
     Raises:
         InvalidInput: there is no such trial, or its record is damaged.
@@ -97,16 +97,16 @@ def publish(store: Store, key: str, settings: WandbConfig) -> str:
     return where
 
 
-def published(place: StorageBackend, found: View, settings: WandbConfig) -> str | None:
-    """Return where a run of this very record is; None if it has not been published."""
+def published(backend: StorageBackend, found: View, settings: WandbConfig) -> str | None:
+    """Return the address of this record's run; None if it has not been published."""
     try:
-        mark = json.loads(place.load_shared(_mark(found.record.key, settings)))
+        mark = json.loads(backend.load_shared(_mark(found.record.key, settings)))
         where, same = str(mark["where"]), mark["digest"] == found.digest
         enough = bool(mark["artifacts"]) or not settings.artifacts
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    there = settings.mode is Mode.ONLINE or _whole(Path(where))
-    return where if same and enough and there else None
+    exists = settings.mode is Mode.ONLINE or _is_written(Path(where))
+    return where if same and enough and exists else None
 
 
 def _mark(key: str, settings: WandbConfig) -> str:
@@ -117,28 +117,28 @@ def _mark(key: str, settings: WandbConfig) -> str:
     return f"published/wandb/{where}/{entity}/{settings.project}/{key}.json"
 
 
-def _whole(folder: Path) -> bool:
+def _is_written(folder: Path) -> bool:
     return any(path.stat().st_size > 0 for path in folder.glob("*.wandb"))
 
 
-def _settles(folder: Path) -> bool:
-    """Wait until wandb's own process has written a run; False if it never does.
+def _wait_until_written(folder: Path) -> bool:
+    """Wait until wandb's own process has written a run; return False after a timeout.
 
-    `finish` tells that process to close the run's file and does not wait until it has.
+    `finish` asks that process to close the run's file and does not wait for it.
     """
     sizes = [-1]
-    for _ in range(int(LONGEST_WAIT / LOOK)):
+    for _ in range(int(MAX_WAIT_SECONDS / POLL_SECONDS)):
         sizes.append(sum(path.stat().st_size for path in folder.glob("*.wandb")))
-        if sizes[-1] > 0 and set(sizes[-SAME_LOOKS:]) == {sizes[-1]}:
+        if sizes[-1] > 0 and set(sizes[-STABLE_POLLS:]) == {sizes[-1]}:
             return True
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
     return sizes[-1] > 0
 
 
 def publish_tables(tables: Mapping[str, "pl.DataFrame"], settings: WandbConfig) -> str:
-    """Make a run that holds a leaderboard's tables, by name; return where it is.
+    """Make a run with a leaderboard's tables; return its address.
 
-    Equal tables are one run: their digest is its id.
+    The run's id is a digest of the tables, so equal tables are one run.
 
     Raises:
         Exception: whatever wandb raises.
@@ -184,11 +184,11 @@ def _write(store: Store, found: View, settings: WandbConfig) -> str:
 def _in_run(
     settings: WandbConfig, log: Callable[[Any, Any], None], exit_code: int = 0, **about: Any
 ) -> str:
-    """Make a run about something, let `log` fill it, and return where it is."""
-    folder = Path(settings.folder).resolve()  # wandb keeps its own notion of where it started
+    """Make a run, let `log` fill it, and return its address."""
+    folder = Path(settings.folder).resolve()  # wandb remembers the folder it started in
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("WANDB_SILENT", "true")  # the setting comes too late for its login
-    # Artifacts wait here for `wandb sync`; by default in the home folder, far from their run.
+    os.environ.setdefault("WANDB_SILENT", "true")  # the setting below comes too late for the login
+    # Where artifacts wait for `wandb sync`; the default is the home folder.
     os.environ.setdefault("WANDB_DATA_DIR", str(folder / "wandb" / "data"))
     import wandb
 
@@ -198,7 +198,7 @@ def _in_run(
         entity=settings.entity,
         dir=str(folder),
         reinit="create_new",
-        settings=_quiet(wandb),
+        settings=_quiet_settings(wandb),
         **about,
     )
     try:
@@ -207,11 +207,11 @@ def _in_run(
         run.finish(exit_code=1)
         raise
     where = Path(run.settings.sync_dir)
-    url = str(run.url) if settings.mode is Mode.ONLINE else ""  # offline it complains
+    url = str(run.url) if settings.mode is Mode.ONLINE else ""  # offline, reading it logs a warning
     run.finish(exit_code=exit_code)
     if settings.mode is Mode.ONLINE:
         return url
-    if folder not in where.resolve().parents or not _settles(where):
+    if folder not in where.resolve().parents or not _wait_until_written(where):
         raise OSError(f"wandb wrote nothing to {folder}")
     for older in (folder / "wandb").glob(f"offline-run-*-{about['id']}"):
         if older.resolve() != where.resolve():
@@ -219,10 +219,10 @@ def _in_run(
     return str(where)
 
 
-def _quiet(wandb: Any) -> Any:
-    """Return settings under which wandb prints nothing and looks at nothing of this machine."""
+def _quiet_settings(wandb: Any) -> Any:
+    """Return settings with which wandb prints nothing and collects nothing about this machine."""
     logging.getLogger("wandb").setLevel(logging.CRITICAL)
-    return wandb.WandbConfig(
+    return wandb.Settings(
         silent=True,
         console="off",
         program="resonance",

@@ -25,7 +25,7 @@ from suite.training.curves import Curves
 from suite.training.loop import Training
 from suite.training.parallel import Processes
 from suite.training.serialization import pack, unpack
-from tasks.build import own_files
+from tasks.model_factory import own_files
 
 FORMAT = "2"
 

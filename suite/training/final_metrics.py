@@ -4,16 +4,16 @@ import math
 
 from suite.core.discovery import load
 from suite.core.errors import TrialFailed
-from suite.evaluation.measure import TRAINING_PASSES, Measures, measure
+from suite.evaluation.measure import TRAINING_PASSES, Measurements, measure
 from suite.evaluation.scores import Scores, evaluate, first_non_finite, rounded_accuracy
 from suite.training.loop import Training
 from tasks.data import Split
-from tasks.objective import METRICS
+from tasks.loss import METRICS
 
 ROUNDING_BITS = (8, 4)
 
 
-def measure_final(training: Training) -> Measures:
+def measure_final(training: Training) -> Measurements:
     """Return every metric of a trained network; accuracies by corruption go to the curves.
 
     A trial of ``evaluate="validation"`` does not look at the test split.
@@ -31,7 +31,7 @@ def measure_final(training: Training) -> Measures:
     if (churn := training.curves.churn(sizes)) is not None:
         metrics["mask_churn"] = churn
     if not testing:
-        return Measures(metrics, layers={name: {} for name in sizes})
+        return Measurements(metrics, layers={name: {} for name in sizes})
     found = measure(
         training.model,
         {layer.name: layer.mask for layer in training.sparsifier.layers},
@@ -42,7 +42,7 @@ def measure_final(training: Training) -> Measures:
     )
     for kind, accuracy in found.corruption.items():
         training.curves.add(training.steps, f"corruption_{kind}", accuracy)
-    return Measures(metrics | found.metrics, found.absent, found.layers, found.corruption)
+    return Measurements(metrics | found.metrics, found.absent, found.layers, found.corruption)
 
 
 def _test_metrics(training: Training) -> dict[str, float]:

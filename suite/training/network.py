@@ -9,7 +9,7 @@ from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE
 from suite.training.context import TrialContext
 from suite.training.seeding import seed_global
-from tasks import build
+from tasks import model_factory
 from tasks.data import Split
 from tasks.task import Dataset, Task
 
@@ -26,7 +26,7 @@ def make_model(context: TrialContext, width: float = 1.0, purpose: str = "weight
         InvalidInput: another width than 1, and the model's factory takes none.
     """
     seed_global(context.trial.seed, purpose)
-    return build.make_model(context.task, context.dataset, width)
+    return model_factory.make_model(context.task, context.dataset, width)
 
 
 def count_parameters(context: TrialContext, width: float) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.objective import cross_entropy
+from tasks.loss import cross_entropy
 from tasks.recipe import Recipe
 
 

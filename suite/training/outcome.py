@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from suite.evaluation.measure import Measures
+from suite.evaluation.measure import Measurements
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord, Record, to_json
 from suite.training.curves import Curves
@@ -51,7 +51,7 @@ class Cost:
 def make_outcome(
     trial: Trial,
     *,
-    measures: Measures,
+    measures: Measurements,
     layers: list[LayerRecord],
     cost: Cost,
     timing: Mapping[str, float | str | None],

@@ -13,9 +13,9 @@ from suite.training.loop import Training
 from suite.training.network import check_model, count_parameters, make_model
 from suite.training.optimization import learning_rate, make_optimizer, training_loss
 from suite.training.parallel import processes_for
-from tasks.build import to_device
 from tasks.data import Split
-from tasks.pipeline import load_data
+from tasks.loading import load_data
+from tasks.model_factory import to_device
 
 SCORING_POOL = 2048
 """Examples of a streamed dataset that a method may score connections with."""

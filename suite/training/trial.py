@@ -20,7 +20,7 @@ from suite.training.outcome import Cost, Outcome, make_outcome
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 
 Progress = Callable[[int], None]
 """Called with the number of steps done since the last call."""

@@ -1,1 +1,1 @@
-"""Tuning: a fair search for each method's hyperparameters, on validation data alone."""
+"""Hyperparameter tuning: the same search for every method, on validation data only."""

@@ -1,4 +1,4 @@
-"""What to try next: a function of what was tried before and of the seed alone."""
+"""Which configuration to try next: a function of the earlier trials and the seed."""
 
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -10,35 +10,35 @@ from optuna.trial import TrialState
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
-from suite.tuning.document import MAXIMISED, Dimension, TuningConfig
-from suite.tuning.space import Chosen, active
+from suite.tuning.schema import MAXIMISED, Dimension, TuningConfig
+from suite.tuning.space import Values, active
 
 BATCH = 4
-"""Trials proposed at once, from the results of the batches before: never fewer or more, so that
-what is proposed does not depend on the number or the speed of workers."""
+"""Trials are proposed in batches of exactly this size, from the results of earlier batches, so
+that proposals do not depend on the number or the speed of workers."""
 
-ATTEMPTS = 1000
-GIVE_UP_ON_SAMPLER = 10
-"""After so many proposals that contradict themselves the next ones are drawn at random."""
+MAX_ATTEMPTS = 1000
+MAX_SAMPLER_ATTEMPTS = 10
+"""After this many invalid or repeated proposals, the next ones are drawn at random."""
 
-NOTHING_NEW = 100
-"""After so many proposals one that was made before is taken: a small space has no more."""
+MAX_NOVELTY_ATTEMPTS = 100
+"""After this many attempts a repeated proposal is accepted: a small space may be exhausted."""
 
 POPULATION = 8
 
 RELATIVE = ":relative_params"
-"""What some samplers note down beside: the values that they have just proposed."""
+"""Suffix of a system attribute in which some samplers store the values just proposed."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @dataclass(frozen=True)
-class Past:
-    """A finished trial, as samplers and pruners see it.
+class FinishedTrial:
+    """A finished trial, in the form that samplers and pruners need.
 
     Attributes:
-        attributes: what the sampler noted down for itself (a generation).
-        asked: how many proposals the sampler had made by then.
+        attributes: the sampler's own system attributes (a generation, for instance).
+        asked: number of proposals that the sampler had made up to this one.
     """
 
     state: TrialState
@@ -51,9 +51,9 @@ class Past:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration to try; `attributes` and `asked` as in `Past`."""
+    """A configuration to try; `attributes` and `asked` as in `FinishedTrial`."""
 
-    parameters: Chosen
+    parameters: Values
     attributes: dict[str, Any]
     asked: int
 
@@ -62,15 +62,16 @@ def propose(
     space: Sequence[Dimension],
     settings: TuningConfig,
     method: str,
-    past: Sequence[Past],
-    default: Chosen,
-    effect: Callable[[Chosen], Hashable | None],
+    past: Sequence[FinishedTrial],
+    default: Values,
+    effect: Callable[[Values], Hashable | None],
 ) -> list[Proposal]:
-    """Return the next `BATCH` configurations; the first of all is the default.
+    """Return the next `BATCH` configurations; the very first one is the default.
 
-    `past` are all trials before, in the order of their numbers. `effect` says what values come to,
-    None where they do not fit together or the training: what does not, or comes to what was
-    proposed before, costs no trial. Where nothing new is found, what was tried comes again.
+    `past` are all earlier trials in the order of their numbers. `effect` maps values to the
+    canonical configuration they result in, or to None if they are invalid. Invalid proposals, and
+    those with the same effect as an earlier one, are replaced and cost no trial. If nothing new is
+    found, an earlier configuration is repeated.
 
     Raises:
         InvalidInput: no valid configuration was found.
@@ -78,34 +79,34 @@ def propose(
     seed = derive_seed(settings.seed, method, *([] if settings.sampler == "qmc" else [len(past)]))
     study = _study(settings, space, past, _sampler(settings.sampler, seed % 2**32))
     asked = max((trial.asked for trial in past), default=0)
-    if settings.sampler == "qmc":  # its sequence goes on where the last batch left it
+    if settings.sampler == "qmc":  # its sequence continues after the last batch
         for _ in range(asked):
             _suggest(study.ask(), space)
     proposals = [] if past else [Proposal(default, {}, 0)]
     seen = {effect(dict(trial.parameters)) for trial in past}
     seen |= {effect(proposal.parameters) for proposal in proposals}
     while len(proposals) < BATCH:
-        again: tuple[Any, Chosen] | None = None
-        for attempt in range(ATTEMPTS):
-            if attempt == GIVE_UP_ON_SAMPLER:
+        again: tuple[Any, Values] | None = None
+        for attempt in range(MAX_ATTEMPTS):
+            if attempt == MAX_SAMPLER_ATTEMPTS:
                 study.sampler = optuna.samplers.RandomSampler(seed=seed % 2**32)
             trial = study.ask()
             asked += 1
             chosen = _suggest(trial, space)
-            comes_to = effect(chosen)
-            if comes_to is not None and comes_to not in seen:
-                seen.add(comes_to)
+            outcome = effect(chosen)
+            if outcome is not None and outcome not in seen:
+                seen.add(outcome)
                 break
             study.tell(trial, state=TrialState.FAIL)
-            if comes_to is not None:
+            if outcome is not None:
                 again = again or (trial, chosen)
-            if again is not None and attempt + 1 >= NOTHING_NEW:
+            if again is not None and attempt + 1 >= MAX_NOVELTY_ATTEMPTS:
                 trial, chosen = again
                 break
         else:
             raise InvalidInput(
-                f"method {method}: none of {ATTEMPTS} configurations of its search space fits this "
-                "training: train longer (--recipe epochs=N)"
+                f"method {method}: none of {MAX_ATTEMPTS} configurations of its search space fits "
+                "this training: train longer (--recipe epochs=N)"
             )
         noted = study.trials[trial.number].system_attrs.items()
         kept = {name: value for name, value in noted if RELATIVE not in name}
@@ -113,11 +114,13 @@ def propose(
     return proposals
 
 
-def is_hopeless(pruner: str, past: Sequence[Past], curve: Sequence[float], rungs: int) -> bool:
-    """Return whether a trial is to be stopped after its last value in `curve`, higher is better.
+def should_stop(
+    pruner: str, past: Sequence[FinishedTrial], curve: Sequence[float], rungs: int
+) -> bool:
+    """Return whether to prune a trial after the last value in `curve` (higher is better).
 
-    Judged against the batches before alone, so that it does not matter which trial of a batch is
-    faster. The default is never stopped: there is nothing before its batch.
+    It is compared with earlier batches only, so the order in which the trials of a batch finish
+    does not matter. The default is never pruned: no batch precedes its own.
     """
     if pruner == "none" or len(curve) >= rungs:
         return False
@@ -125,15 +128,15 @@ def is_hopeless(pruner: str, past: Sequence[Past], curve: Sequence[float], rungs
         direction="maximize", study_name=pruner, pruner=_pruner(pruner, rungs)
     )
     for trial in past:
-        told = study.ask()
-        _report(told, trial.curve)
+        replayed = study.ask()
+        _report(replayed, trial.curve)
         state = TrialState.PRUNED if trial.state == TrialState.FAIL else trial.state
-        study.tell(told, trial.values or None, state=state)
+        study.tell(replayed, trial.values or None, state=state)
     return _report(study.ask(), curve)
 
 
 def _report(trial: Any, curve: Sequence[float]) -> bool:
-    """Tell a pruner the values of a trial one by one; return what it says after the last."""
+    """Report a trial's values one by one; return the pruner's decision after the last."""
     answer = False
     for rung, value in enumerate(curve, 1):
         trial.report(value, rung)
@@ -179,8 +182,8 @@ def _distribution(d: Dimension) -> Any:
     return optuna.distributions.FloatDistribution(d.low, d.high, log=d.log, step=d.step)
 
 
-def _suggest(trial: Any, space: Sequence[Dimension]) -> Chosen:
-    chosen: Chosen = {}
+def _suggest(trial: Any, space: Sequence[Dimension]) -> Values:
+    chosen: Values = {}
     for d in space:
         if not active(d, chosen):
             continue
@@ -198,18 +201,18 @@ def _suggest(trial: Any, space: Sequence[Dimension]) -> Chosen:
 
 
 def directions(settings: TuningConfig) -> list[str]:
-    """Return the direction of each objective, in Optuna's words."""
+    """Return Optuna's direction of each objective."""
     return ["maximize" if MAXIMISED[name] else "minimize" for name in settings.objectives]
 
 
 def _study(
-    settings: TuningConfig, space: Sequence[Dimension], past: Sequence[Past], sampler: Any
+    settings: TuningConfig, space: Sequence[Dimension], past: Sequence[FinishedTrial], sampler: Any
 ) -> Any:
-    """Return a study in memory that holds the past.
+    """Return an in-memory study that contains the earlier trials.
 
-    A trial that failed (its training diverged) counts as worse than all others, which is what
-    Optuna does with one that was pruned before its first value; of several objectives it says
-    nothing.
+    With one objective, a failed trial (its training diverged) counts as worse than all others:
+    Optuna treats trials that were pruned before their first value so. With several objectives
+    failed trials are ignored.
     """
     known = distributions(space)
     study = optuna.create_study(directions=directions(settings), sampler=sampler)

@@ -1,4 +1,4 @@
-"""`resonance tune`: the same search for every method, then winner and default on fresh seeds."""
+"""`resonance tune`: search for each method, then test winner and default on fresh seeds."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,14 +18,20 @@ from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial, task_digest
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tuning.document import KIND, Dimension, Tried, Tuning, TuningConfig
-from suite.tuning.findings import continued, keep
-from suite.tuning.ledger import TOLD, Ledger, lasting, open_storage, past
-from suite.tuning.sampling import BATCH, directions, is_hopeless, propose
+from suite.tuning.resume import resume_config, save_results
+from suite.tuning.sampling import BATCH, directions, propose, should_stop
+from suite.tuning.schema import KIND, Candidate, Dimension, Tuning, TuningConfig
+from suite.tuning.shared_study import (
+    RESULT_ATTR,
+    SharedStudy,
+    finished_trial,
+    open_storage,
+    report_lost_storage,
+)
 from suite.tuning.space import (
     DEFAULT,
-    Chosen,
     Configuration,
+    Values,
     configuration,
     default_point,
     spaces_of,
@@ -38,27 +44,26 @@ MEASURED: dict[str, Callable[[Record], float]] = {
     "inference_flops": lambda record: record.flops["inference"],
 }
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed trial and its trainings, by rung: after each it may be stopped."""
+    """A claimed configuration and its trials by rung; it may be pruned after each rung."""
 
     number: int
     rungs: list[list[Trial]]
 
 
 def journal(store: Store, name: str) -> str:
-    """Return where a tuning's journal is if no storage is named: beside the trials, absolute.
+    """Return the default path of a tuning's journal: absolute, in the store.
 
     Raises:
         InvalidInput: the store is not a folder.
     """
     if not store.local:
         raise InvalidInput(
-            f"store {store.location} is not a folder, so the study needs a place: --storage with "
-            "a journal file or postgresql://…"
+            f"store {store.location} is not a folder, so the study must be stored elsewhere: "
+            "--storage with a journal file or postgresql://…"
         )
     return str((store.root / KIND / f"{name}.journal").resolve())
 
@@ -69,38 +74,36 @@ def tune(
     options: EngineOptions,
     storage: str | None = None,
 ) -> Tuning:
-    """Search for every method, run winners and defaults on fresh seeds, keep the document.
+    """Search for every method, run winners and defaults on fresh seeds, and save the results.
 
-    A tuning of that name goes on where it stopped, also with a larger budget; what was searched
-    with a larger one before counts. Several processes that share a storage and a store share the
-    work.
+    An existing tuning of that name is resumed, also with a larger budget; trials of an earlier,
+    larger budget count. Processes with the same storage and store share the work.
 
     Raises:
-        InvalidInput: something cannot be used, or the stored study or document was asked
-            something else.
-        StorageLost: the database went away meanwhile.
-        KeyboardInterrupt: it was stopped; what was finished is kept.
+        InvalidInput: an input is invalid, or the stored study or tuning has other settings.
+        StorageLost: the connection to the database was lost.
+        KeyboardInterrupt: the user stopped it; finished trials are kept.
     """
     spaces = spaces_of(settings.methods, settings.tasks, settings.tuned_recipe)
     options.check()
-    settings = continued(settings, spaces, store)
+    settings = resume_config(settings, spaces, store)
     location = storage or journal(store, settings.name)
     searches = [Search(settings, name, spaces[name], store, options) for name in spaces]
     options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
     opened = open_storage(location)
-    with lasting(location):
+    with report_lost_storage(location):
         for search in searches:
             search.open(opened)
         store.prepare()
-        return _searched(settings, searches, store, options)
+        return _run_searches(settings, searches, store, options)
 
 
-def _searched(
+def _run_searches(
     settings: TuningConfig, searches: Sequence["Search"], store: Store, options: EngineOptions
 ) -> Tuning:
     for search in searches:
         search.run()
-        found = keep(settings, searches, store, ())
+        found = save_results(settings, searches, store, ())
     finals = [
         trial
         for search in searches
@@ -108,7 +111,7 @@ def _searched(
         for trial in part
     ]
     _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
-    return keep(settings, searches, store, settings.final_seeds)
+    return save_results(settings, searches, store, settings.final_seeds)
 
 
 class Search:
@@ -127,36 +130,36 @@ class Search:
         self.declared = registry.methods()[method]
         self.tasks = [registry.tasks()[name] for name in settings.tasks]
         self.sparsities = (0.0,) if self.declared.dense else settings.sparsities
-        self.ledger: Ledger | None = None
+        self.study: SharedStudy | None = None
 
     def open(self, storage: Any) -> None:
-        """Open the study, or create it; raises as `Ledger` does."""
+        """Open or create the shared study. Raises as `SharedStudy` does."""
         name = f"{self.settings.name}/{self.method}"
-        self.ledger = Ledger(storage, name, directions(self.settings), self._asked())
+        self.study = SharedStudy(storage, name, directions(self.settings), self._identity())
 
-    def _asked(self) -> dict[str, Any]:
-        """Return all that decides what a trial's values are and which trials there are."""
-        said = self.settings.model_dump(mode="json", exclude={"name", "budget", "final_seeds"})
-        said |= {f"space of {d.name}": str(d) for d in self.space}
+    def _identity(self) -> dict[str, Any]:
+        """Return everything that determines which trials are proposed and what their values are."""
+        content = self.settings.model_dump(mode="json", exclude={"name", "budget", "final_seeds"})
+        content |= {f"space of {d.name}": str(d) for d in self.space}
         for task in self.tasks:
             dataset = registry.datasets()[task.dataset]
-            said[f"task {task.name}"] = [
+            content[f"task {task.name}"] = [
                 task.revision,
                 dataset.revision,
                 task_digest(task, dataset),
             ]
-        return said | {"revision": self.declared.revision}
+        return content | {"revision": self.declared.revision}
 
     # ------------------------------------------------------------------ searching
 
     def run(self) -> None:
-        """Try configurations, batch by batch, until the budget is spent."""
-        assert self.ledger is not None
-        budget, width = self.settings.budget, self._width()
+        """Try configurations batch by batch until the budget is used up."""
+        assert self.study is not None
+        budget, limit = self.settings.budget, self._claim_limit()
         with progress_bar(f"{self.settings.name}: {self.method}", budget) as bar:
             shown = 0
             while True:
-                trials = self.ledger.trials()
+                trials = self.study.trials()
                 done = sum(n in trials and trials[n].state.is_finished() for n in range(budget))
                 bar.advance(done - shown)
                 shown = done
@@ -167,14 +170,14 @@ class Search:
                 missing = [n for n in numbers if n not in trials]
                 if missing:
                     proposals = dict(zip(batch, self._propose(trials, batch[0]), strict=True))
-                    self.ledger.put(self.space, {n: proposals[n] for n in missing})
-                if claimed := self.ledger.claim(numbers, width):
-                    self._work(claimed, batch[0])
-                elif not missing and not self.ledger.rescue(numbers):
+                    self.study.enqueue(self.space, {n: proposals[n] for n in missing})
+                if claimed := self.study.claim(numbers, limit):
+                    self._run_claimed(claimed, batch[0])
+                elif not missing and not self.study.reclaim(numbers):
                     time.sleep(POLL_SECONDS)
 
     def _batch(self, trials: Mapping[int, FrozenTrial]) -> list[int]:
-        """Return the numbers of the first batch that is not finished."""
+        """Return the trial numbers of the first unfinished batch."""
         open_ = next(
             n for n in range(self.settings.budget)
             if n not in trials or not trials[n].state.is_finished()
@@ -182,22 +185,22 @@ class Search:
         first = open_ // BATCH * BATCH
         return list(range(first, first + BATCH))
 
-    def _width(self) -> int:
-        """Return how many trials keep this process's workers busy; others leave some to others."""
+    def _claim_limit(self) -> int:
+        """Return how many configurations keep this process's workers busy."""
         workers = self.options.workers or default_workers(self.settings.threads)
         units = len(self.rungs(DEFAULT)[0])
         return max(1, -(-workers // units))
 
     def _propose(self, trials: Mapping[int, FrozenTrial], first: int) -> Any:
         default = default_point(self.space, self.declared, self.tasks)
-        before = [past(trials[n]) for n in range(first)]
+        before = [finished_trial(trials[n]) for n in range(first)]
         return propose(self.space, self.settings, self.method, before, default, self.effect)
 
-    def effect(self, chosen: Chosen) -> str | None:
+    def effect(self, chosen: Values) -> str | None:
         """Return the canonical form of a configuration: equal for those that train the same.
 
-        None where its values do not fit together or the training, or where a method that updates
-        its connectivity never would.
+        None if the method rejects the values, or if a method with connectivity updates would never
+        make one.
         """
         from suite.training.canonical_config import canonical_config
         from suite.training.context import TrialContext
@@ -217,7 +220,7 @@ class Search:
         return "\n".join(found)
 
     def rungs(self, chosen: Configuration) -> list[list[Trial]]:
-        """Return a configuration's trainings: all at once, or a seed at a time for a pruner."""
+        """Return a configuration's trials: all in one rung, or one rung per seed with a pruner."""
         by_seed = [self._trials(chosen, [seed], "validation") for seed in self.settings.seeds]
         if self.settings.pruner == "none":
             return [[trial for rung in by_seed for trial in rung]]
@@ -243,30 +246,32 @@ class Search:
             for sparsity in self.sparsities
         ]
 
-    def _work(self, numbers: Sequence[int], first: int) -> None:
-        """Run claimed trials rung by rung, stop the hopeless ones, and tell how they ended."""
-        assert self.ledger is not None
-        trials = self.ledger.trials()
-        before = [past(trials[n]) for n in range(first)]
+    def _run_claimed(self, numbers: Sequence[int], first: int) -> None:
+        """Run claimed configurations rung by rung, prune, and report their results."""
+        assert self.study is not None
+        trials = self.study.trials()
+        before = [finished_trial(trials[n]) for n in range(first)]
         jobs = [Job(n, self.rungs(self._configuration(n, trials[n]))) for n in numbers]
         curves: dict[int, list[float]] = {n: [] for n in numbers}
-        with self.ledger.held(numbers):
+        with self.study.heartbeat(numbers):
             for rung in range(len(jobs[0].rungs)):
                 wanted = [trial for job in jobs for trial in job.rungs[rung]]
                 _run(wanted, self.store, self.options, self.settings)
-                jobs = [job for job in jobs if self._goes_on(job, rung, before, curves[job.number])]
+                jobs = [
+                    job for job in jobs if self._continues(job, rung, before, curves[job.number])
+                ]
 
-    def _goes_on(self, job: Job, rung: int, before: Any, curve: list[float]) -> bool:
-        """Look at a trial after a rung; tell the ledger where it has ended."""
-        assert self.ledger is not None
+    def _continues(self, job: Job, rung: int, before: Any, curve: list[float]) -> bool:
+        """Return whether a configuration goes to the next rung; if not, report its result."""
+        assert self.study is not None
         trained = [trial for part in job.rungs[: rung + 1] for trial in part]
-        told: dict[str, Any] = {"keys": [trial.key for trial in trained], "curve": curve}
+        result: dict[str, Any] = {"keys": [trial.key for trial in trained], "curve": curve}
         records = [self.store.read(trial.key) for trial in trained]
         for trial, record in zip(trained, records, strict=True):
             if record is None or record.error is not None:
                 why = "no record" if record is None else (record.error or {}).get("message", "")
-                told["reason"] = f"{trial.describe()}: {why}"
-                self.ledger.tell(job.number, TrialState.FAIL, None, curve, told)
+                result["reason"] = f"{trial.describe()}: {why}"
+                self.study.tell(job.number, TrialState.FAIL, None, curve, result)
                 return False
         found = [record for record in records if record is not None]
         values = [
@@ -276,40 +281,42 @@ class Search:
         if self.settings.pruner != "none":
             curve.append(values[0])
         if rung + 1 == len(job.rungs):
-            self.ledger.tell(job.number, TrialState.COMPLETE, values, curve, told)
+            self.study.tell(job.number, TrialState.COMPLETE, values, curve, result)
             return False
-        if job.number and is_hopeless(self.settings.pruner, before, curve, len(job.rungs)):
-            self.ledger.tell(job.number, TrialState.PRUNED, None, curve, told)
+        if job.number and should_stop(self.settings.pruner, before, curve, len(job.rungs)):
+            self.study.tell(job.number, TrialState.PRUNED, None, curve, result)
             return False
         return True
 
     def _configuration(self, number: int, trial: FrozenTrial) -> Configuration:
-        """Return what a trial is given; the default is what it is, wherever its place is."""
+        """Return a trial's settings; number 0 is always the default."""
         if number == 0:
             return DEFAULT
         return configuration(self.space, trial.params)
 
-    # ------------------------------------------------------------------ what was found
+    # ------------------------------------------------------------------ results
 
-    def tried(self) -> list[Tried]:
-        """Return the configurations whose trials are finished."""
-        assert self.ledger is not None
-        trials = self.ledger.trials()
+    def candidates(self) -> list[Candidate]:
+        """Return the configurations whose trials have finished."""
+        assert self.study is not None
+        trials = self.study.trials()
         return [
-            self._tried(number, trials[number])
+            self._candidate(number, trials[number])
             for number in range(self.settings.budget)
             if number in trials and trials[number].state.is_finished()
         ]
 
-    def _tried(self, number: int, trial: FrozenTrial) -> Tried:
-        return Tried.model_validate({
+    def _candidate(self, number: int, trial: FrozenTrial) -> Candidate:
+        return Candidate.model_validate({
             "number": number, "state": STATES[trial.state], "parameters": trial.params,
             "values": trial.values or [], **self._configuration(number, trial),
-            **trial.user_attrs.get(TOLD, {}),
+            **trial.user_attrs.get(RESULT_ATTR, {}),
         })  # fmt: skip
 
-    def final(self, best: Tried | None, seeds: Sequence[int]) -> tuple[list[Trial], list[Trial]]:
-        """Return the tested trials of a winner and of the default, on fresh seeds."""
+    def final(
+        self, best: Candidate | None, seeds: Sequence[int]
+    ) -> tuple[list[Trial], list[Trial]]:
+        """Return the winner's and the default's trials on the test split, with fresh seeds."""
         default = self._trials(DEFAULT, seeds, "test")
         if best is None:
             return [], default
@@ -324,7 +331,7 @@ def _run(
     settings: TuningConfig,
     shown: str = "",
 ) -> None:
-    """Run the trials that have no finished record, on the engine."""
+    """Run those trials that have no finished record yet."""
     unique = list({trial.key: trial for trial in trials}.values())
     plan = schedule(unique, store, Overwrite.FAILED)
     if not plan.to_run:

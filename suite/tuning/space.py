@@ -1,4 +1,4 @@
-"""Search spaces: from what methods and recipes declare to dimensions, and back to settings."""
+"""Search spaces: from declared hyperparameters to dimensions, and from values to settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -7,14 +7,14 @@ from typing import Any, Literal
 from suite.core.declarations import Hyperparameter, Method, Search, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from suite.tuning.document import Dimension
+from suite.tuning.schema import Dimension
 from tasks.task import Task
 
 NUMBER = "number"
 Part = Literal["hyperparameters", "recipe"]
-Chosen = dict[str, bool | int | float | str]
+Values = dict[str, bool | int | float | str]
 Configuration = dict[str, dict[str, Any]]
-"""What a trial is given: ``hyperparameters`` and ``recipe``, by name."""
+"""A trial's settings: ``hyperparameters`` and ``recipe``, by name."""
 
 DEFAULT: Configuration = {"hyperparameters": {}, "recipe": {}}
 
@@ -22,11 +22,11 @@ DEFAULT: Configuration = {"hyperparameters": {}, "recipe": {}}
 def search_space(
     method: Method, tasks: Sequence[Task], tuned_recipe: Sequence[str] = ()
 ) -> list[Dimension]:
-    """Return the dimensions in which a method is tuned, those that others depend on first.
+    """Return the dimensions of a method's search space; a dimension comes after its condition.
 
     Raises:
-        InvalidInput: the method declares none and no field of the recipe is named, or a field
-            that is named cannot be tuned.
+        InvalidInput: the method declares none and no recipe field is given, or a given field cannot
+            be tuned.
     """
     found = [
         dimension
@@ -50,7 +50,7 @@ def search_space(
             f"method {method.name} has nothing to tune: name fields of the recipe "
             "(--recipe learning_rate,weight_decay), or leave it out"
         )
-    return _in_order(_reachable(found, method))
+    return _sorted_by_condition(_reachable(found, method))
 
 
 def _dimensions(parameter: Hyperparameter, part: Part) -> list[Dimension]:
@@ -94,12 +94,12 @@ def _dimension(
 
 
 def _condition(search: Search) -> Any:
-    """Return when a dimension is searched; its model checks the types."""
+    """Return a dimension's condition; pydantic checks its types."""
     return search.when
 
 
 def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
-    """Settle what depends on a hyperparameter that is not searched: always there, or never."""
+    """Resolve conditions on hyperparameters that are not searched: keep or drop the dimension."""
     defaults, names = method.resolve({}), {dimension.name for dimension in found}
     kept = []
     for dimension in found:
@@ -110,11 +110,11 @@ def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
     return kept
 
 
-def _in_order(found: list[Dimension]) -> list[Dimension]:
-    """Return the dimensions with each after the one that it depends on, else as declared.
+def _sorted_by_condition(found: list[Dimension]) -> list[Dimension]:
+    """Sort dimensions so that each comes after the one it depends on, otherwise as declared.
 
     Raises:
-        InvalidInput: some depend on each other, or two have one name.
+        InvalidInput: dimensions depend on each other, or two have the same name.
     """
     placed: dict[str, Dimension] = {}
     waiting = list(found)
@@ -122,26 +122,26 @@ def _in_order(found: list[Dimension]) -> list[Dimension]:
         ready = next((d for d in waiting if d.when is None or d.when[0] in placed), None)
         if ready is None or ready.name in placed:
             names = ", ".join(dimension.name for dimension in waiting)
-            raise InvalidInput(f"search spaces: {names} depend on each other or are there twice")
+            raise InvalidInput(f"search spaces: {names} depend on each other or are declared twice")
         placed[ready.name] = ready
         waiting.remove(ready)
     return list(placed.values())
 
 
 def active(dimension: Dimension, chosen: Mapping[str, object]) -> bool:
-    """Return whether a dimension means something, given the values of those before it."""
+    """Return whether a dimension applies, given the values of the dimensions before it."""
     return dimension.when is None or chosen.get(dimension.when[0]) == dimension.when[1]
 
 
-def default_point(space: Sequence[Dimension], method: Method, tasks: Sequence[Task]) -> Chosen:
-    """Return the default configuration's place in a space, as far as it lies in it.
+def default_point(space: Sequence[Dimension], method: Method, tasks: Sequence[Task]) -> Values:
+    """Return the default configuration's coordinates in a search space.
 
-    A default outside the range that is searched has no place, nor has a recipe field whose default
-    differs between the tasks: the default configuration itself is what it is all the same.
+    A default outside the searched range has no coordinate, nor has a recipe field whose default
+    differs between tasks. (The default configuration is run unchanged in either case.)
     """
     values = dict(method.resolve({}))
     recipes = [task.resolve({}) for task in tasks]
-    point: Chosen = {}
+    point: Values = {}
     for dimension in space:
         if dimension.part == "recipe":
             found = {repr(recipe[dimension.parameter]) for recipe in recipes}
@@ -150,12 +150,12 @@ def default_point(space: Sequence[Dimension], method: Method, tasks: Sequence[Ta
             value = values[dimension.parameter]
         if dimension.name != dimension.parameter:
             value = value if isinstance(value, str) else NUMBER
-        if active(dimension, point) and _lies_in(dimension, value):
+        if active(dimension, point) and _contains(dimension, value):
             point[dimension.name] = value
     return point
 
 
-def _lies_in(dimension: Dimension, value: Any) -> bool:
+def _contains(dimension: Dimension, value: Any) -> bool:
     if dimension.choices:
         return value in dimension.choices
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -169,7 +169,7 @@ def _lies_in(dimension: Dimension, value: Any) -> bool:
 
 
 def configuration(space: Iterable[Dimension], chosen: Mapping[str, Any]) -> Configuration:
-    """Return what a trial is given for the values chosen in a space."""
+    """Return the settings that these values stand for."""
     found: Configuration = {"hyperparameters": {}, "recipe": {}}
     for dimension in space:
         if dimension.name not in chosen:
@@ -184,6 +184,6 @@ def configuration(space: Iterable[Dimension], chosen: Mapping[str, Any]) -> Conf
 def spaces_of(
     methods: Sequence[str], tasks: Sequence[str], tuned_recipe: Sequence[str] = ()
 ) -> dict[str, list[Dimension]]:
-    """Return the search space of each method; raises as `search_space` does."""
+    """Return the search space of each method. Raises as `search_space` does."""
     chosen = [registry.tasks()[name] for name in tasks]
     return {name: search_space(registry.methods()[name], chosen, tuned_recipe) for name in methods}

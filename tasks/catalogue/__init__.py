@@ -1,1 +1,1 @@
-"""What exists: datasets and tasks, declared. No file here imports torch."""
+"""Declarations of datasets and tasks. No file here imports torch."""

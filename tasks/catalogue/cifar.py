@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 with the networks that sparse training is compared on."""
+"""CIFAR-10 and CIFAR-100 with the networks of the sparse-training literature."""
 
 from dataclasses import replace
 
@@ -51,8 +51,8 @@ DATASETS = (
             "label_bytes": 2,  # coarse, then fine
         },
     ),
-    # Lossy: a dataset of its own, never to be taken for CIFAR-10. What a decoder makes of a JPEG
-    # may differ by a bit, so the archive's checksum is fixed and the pixels' is on the record.
+    # Lossy, so it is a separate dataset and not CIFAR-10. Decoders may differ in the last bit, so
+    # the archive's checksum is declared, and the pixels' checksum is only recorded.
     replace(
         CIFAR_10,
         name="cifar10-jpeg",
@@ -67,7 +67,7 @@ DATASETS = (
 )
 
 AUGMENTED = {"crop": 4, "flip": True}
-"""Random crop of 4 pixels, reflected, and mirroring: Zagoruyko & Komodakis 2016, §3."""
+"""Random crop with 4 reflected pixels, and horizontal flips: Zagoruyko & Komodakis 2016, §3."""
 
 RESNET = {
     "epochs": 182,  # 64,000 steps of 45,000 examples
@@ -136,11 +136,11 @@ MODELS = {
                   "Lee et al. 2021, arXiv:2112.13492, §4.1, without its heavier augmentation",
                   "Small ViT"),
 }  # fmt: skip
-"""Model → (what builds it, its options, recipe, source, title)."""
+"""Model → (its builder, options, recipe, source, title)."""
 
 
 def _tasks() -> list[Task]:
-    """Return every model on every dataset, each with a short recipe beside its own."""
+    """Return every model on every dataset, each also with a short recipe."""
     found: list[Task] = []
     for dataset in DATASETS:
         for name, (builder, options, recipe, source, title) in MODELS.items():

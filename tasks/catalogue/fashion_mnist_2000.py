@@ -1,4 +1,4 @@
-"""The small part of Fashion-MNIST that SET's published logs were made on, and their network."""
+"""The subset of Fashion-MNIST and the network of SET's published logs."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""ImageNet, streamed from its folders, with the networks that sparse training is compared on."""
+"""ImageNet, streamed from its folders, with the networks of the sparse-training literature."""
 
 from tasks.task import Dataset, Task, variant
 
@@ -32,8 +32,13 @@ RIGL = {
     "flip": True,
     "channels_last": True,
 }
-SHORT = {"epochs": 1, "batch_size": 64, "learning_rate": 0.025, "schedule": "cosine",
-         "milestones": ()}  # fmt: skip
+SHORT = {
+    "epochs": 1,
+    "batch_size": 64,
+    "learning_rate": 0.025,
+    "schedule": "cosine",
+    "milestones": (),
+}
 
 RESNET_50 = Task(
     "imagenet/resnet_50",

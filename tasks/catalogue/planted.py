@@ -1,4 +1,4 @@
-"""Data whose true connectivity is known: a sparse teacher gives the labels."""
+"""Data whose true connectivity is known: a sparse teacher network assigns the labels."""
 
 from tasks.task import Dataset, Task
 
@@ -14,7 +14,7 @@ DATASET = Dataset(
     mean=(0.0,),
     std=(1.0,),
     checksum="031523f4abdb87b1d5e03dda576976abb16ca0675438772f747bf98f760ee041",
-    # Each hidden unit reads 6 of 64 inputs, each class 8 of 32 hidden units: 88.9 % sparse.
+    # A hidden unit reads 6 of 64 inputs, a class 8 of 32 hidden units: 88.9 % sparse.
     options={"hidden": (32,), "connections": (6, 8)},
 )
 

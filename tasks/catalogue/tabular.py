@@ -1,4 +1,4 @@
-"""Tables: small ones that ship with scikit-learn, and forest covers."""
+"""Tabular data: small datasets of scikit-learn, and Covertype."""
 
 from tasks.task import Dataset, Task, variant
 

@@ -1,4 +1,4 @@
-"""Text, character by character, with a small GPT."""
+"""Character-level language modelling with a small GPT."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ TINY_SHAKESPEARE = Dataset(
 
 DATASETS = (
     TINY_SHAKESPEARE,
-    # The same text in short windows, with which a small network learns faster.
+    # The same text in short windows, on which a small network learns faster.
     replace(
         TINY_SHAKESPEARE,
         name="tinyshakespeare-64",
@@ -63,7 +63,7 @@ GPT = Task(
 
 TASKS = (
     GPT,
-    # The CPU settings of nanoGPT's README: a network of a thirteenth of the size, short windows.
+    # The CPU settings of nanoGPT's README: a network one thirteenth of the size, short windows.
     variant(
         GPT,
         "short",

@@ -1,1 +1,1 @@
-"""Where data comes from: one loader per file format or library."""
+"""Loaders of datasets, one module per file format or library."""

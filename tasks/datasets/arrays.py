@@ -1,4 +1,4 @@
-"""Examples that are arrays already: a NumPy archive, or any `torch.utils.data.Dataset`."""
+"""Examples from a NumPy archive, or from any `torch.utils.data.Dataset`."""
 
 import zipfile
 from pathlib import Path
@@ -18,11 +18,11 @@ from tasks.task import Dataset
 def load_archive(dataset: Dataset) -> Arrays:
     """Return the arrays of an .npz file: x and y, or train_x, train_y, test_x, test_y.
 
-    Inputs are uint8 (which counts as x/255) or numbers; labels are integers from 0. Without a
-    test part, a stratified one is drawn, the same for everybody.
+    Inputs are uint8 (meaning x/255) or numbers; labels are integers from 0. Without a test part, a
+    stratified one is drawn, fixed by the dataset's name.
 
     Raises:
-        InvalidInput: it cannot be read, lacks an array, or holds objects (which would be pickles).
+        InvalidInput: it cannot be read, lacks an array, or contains objects (which are pickles).
     """
     path = Path(dataset.options["path"])
     arrays = read_archive(path)
@@ -35,7 +35,7 @@ def load_archive(dataset: Dataset) -> Arrays:
 
 
 def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz file that make a dataset.
+    """Return a dataset's arrays from an .npz file.
 
     Raises:
         InvalidInput: see `load_archive`.
@@ -77,33 +77,33 @@ def load_torch(dataset: Dataset) -> Arrays:
     """Return the examples of two `torch.utils.data.Dataset`, read once into memory.
 
     Options: `train` and `test`, each ``module:name`` of a dataset, or of a function or class
-    without arguments that makes one. Its items are (input, label), the input a tensor, an array
-    or a PIL image (uint8 counts as x/255).
+    without arguments that returns one. Its items are (input, label), where the input is a tensor,
+    an array or a PIL image (uint8 means x/255).
 
     Raises:
-        InvalidInput: it cannot be made or read, or an item has another shape than declared.
+        InvalidInput: it cannot be imported, or an item does not have the declared shape.
     """
     parts: list[Tensor] = []
-    for which in ("train", "test"):
-        made = load_reference(dataset.options[which], dataset.origin)
-        parts.extend(_read_all(dataset, which, made() if callable(made) else made))
+    for split in ("train", "test"):
+        made = load_reference(dataset.options[split], dataset.origin)
+        parts.extend(_read_all(dataset, split, made() if callable(made) else made))
     return Arrays(*parts)
 
 
-def _read_all(dataset: Dataset, which: str, examples: Any) -> tuple[Tensor, Tensor]:
+def _read_all(dataset: Dataset, split: str, examples: Any) -> tuple[Tensor, Tensor]:
     inputs, labels = [], []
     for number in range(len(examples)):
         x, y = examples[number]
         tensor = x if isinstance(x, Tensor) else torch.from_numpy(_channels_first(x))
         if tuple(tensor.shape) != dataset.shape:
             raise InvalidInput(
-                f"dataset {dataset.name}: {which} item {number} has shape {tuple(tensor.shape)}, "
+                f"dataset {dataset.name}: {split} item {number} has shape {tuple(tensor.shape)}, "
                 f"{dataset.shape} is declared"
             )
         inputs.append(tensor if tensor.dtype == torch.uint8 else tensor.float())
         labels.append(int(y))
     if not inputs:
-        raise InvalidInput(f"dataset {dataset.name}: {dataset.options[which]} has no items")
+        raise InvalidInput(f"dataset {dataset.name}: {dataset.options[split]} has no items")
     return torch.stack(inputs), torch.tensor(labels)
 
 

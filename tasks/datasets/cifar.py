@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100 from the authors' binary archives, read without unpacking them.
 
-(The archives "for Python" hold pickles, which could run anything when they are loaded.)
+(The archives "for Python" contain pickles, which can run arbitrary code when loaded.)
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ PIXELS = 3 * 32 * 32
 
 
 def load(dataset: Dataset) -> Arrays:
-    """Return uint8 images [n, 3, 32, 32] and int64 labels of a dataset's archive.
+    """Return uint8 images [n, 3, 32, 32] and int64 labels from a dataset's archive.
 
-    The declaration's options name the archive, where it is, its checksum, the members of the two
-    splits, and how many label bytes come before each image; the last of them counts.
+    The declaration's options are the archive's name, URL and checksum, the members of the two
+    splits, and the number of label bytes before each image, of which the last is the label.
 
     Raises:
-        InvalidInput: the archive is not here, has another checksum, or other members.
+        InvalidInput: the archive is missing, or has a wrong checksum or other members.
     """
     o = dataset.options
     archive = fetch(o["archive"], o["url"], tuple(o["digest"]), dataset.name)

@@ -1,7 +1,7 @@
-"""Files that datasets are in: where they are looked for, that they are the right ones, archives.
+"""Dataset files: where to find them, checksums, downloads, and members of archives.
 
-Archives are never unpacked to disk: their members are read one by one, so nothing can be written
-anywhere; links, devices and paths that lead out are refused all the same.
+Archives are never unpacked to disk: their members are read one by one, so nothing can be written.
+Links, devices and paths that lead out of the archive are refused all the same.
 """
 
 import hashlib
@@ -15,14 +15,26 @@ from pathlib import Path, PurePosixPath
 
 from suite.core.errors import InvalidInput
 
-LARGEST_MEMBER = 2**30
-"""Bytes that one member of an archive may unpack to."""
+MAX_MEMBER_BYTES = 2**30
+"""Largest uncompressed size of an archive member, in bytes."""
 
-DOWNLOAD_SECONDS = 60
+DOWNLOAD_TIMEOUT = 60
+"""Seconds without data after which a download fails."""
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,
+    NotImplementedError,
+)
+"""What reading a damaged archive may raise."""
 
 
 def cache_folder() -> Path:
-    """Return where downloads and decoded data go: $RESONANCE_CACHE, else under ~/.cache."""
+    """Return the folder of downloads and decoded data: $RESONANCE_CACHE, or one in ~/.cache."""
     given = os.environ.get("RESONANCE_CACHE")
     return Path(given) if given else Path.home() / ".cache" / "resonance-bench"
 
@@ -36,12 +48,12 @@ def locate(*names: str) -> Path | None:
 
 
 def fetch(name: str, url: str, digests: tuple[str, str], dataset: str) -> Path:
-    """Return a published file, from $RESONANCE_DATA or the cache, else downloaded into the cache.
+    """Return a published file from $RESONANCE_DATA or the cache, or download it into the cache.
 
-    `digests` is the kind of checksum and its value in hexadecimal, ``("sha256", "…")``.
+    `digests` is the kind of checksum and its hexadecimal value, ``("sha256", "…")``.
 
     Raises:
-        InvalidInput: it is not here and cannot be downloaded, or has another checksum.
+        InvalidInput: it is missing and cannot be downloaded, or has a wrong checksum.
     """
     path = locate(name)
     if path is None:
@@ -55,7 +67,7 @@ def verify(path: Path, digests: tuple[str, str]) -> None:
     """Check a file's checksum.
 
     Raises:
-        InvalidInput: it is another one.
+        InvalidInput: it is wrong.
     """
     kind, expected = digests
     try:
@@ -77,7 +89,7 @@ def _download(url: str, path: Path, digests: tuple[str, str], dataset: str) -> N
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as answer,
+            urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as answer,
             tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file,
         ):
             partial = Path(file.name)
@@ -98,7 +110,7 @@ def _download(url: str, path: Path, digests: tuple[str, str], dataset: str) -> N
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a file's name says that it is a tar or zip archive."""
+    """Return whether a file's name is that of a tar or zip archive."""
     name = path.name.lower()
     return name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip"))
 
@@ -107,21 +119,20 @@ def members(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (path, content) of each file in a tar or zip archive, in its order.
 
     Raises:
-        InvalidInput: it cannot be read, or holds a link, a device, a path that leads out of it,
-            or a member of more than `LARGEST_MEMBER` bytes.
+        InvalidInput: it cannot be read, or contains a link, a device, a path that leads out of it,
+            or a member of more than `MAX_MEMBER_BYTES` bytes.
     """
     try:
         if archive.name.lower().endswith(".zip"):
             yield from _zip_members(archive)
         else:
             yield from _tar_members(archive)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
-            RuntimeError, NotImplementedError) as error:  # fmt: skip
+    except UNREADABLE as error:
         raise InvalidInput(f"archive {archive} cannot be read: {error}") from error
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    # Not as a stream: tarfile would take an archive that is cut short for a whole one.
+    # Not as a stream: tarfile would accept a truncated archive as complete.
     with tarfile.open(archive, "r:*") as tar:
         for member in tar:
             _check_path(archive, member.name)
@@ -162,8 +173,8 @@ def _check_path(archive: Path, name: str) -> None:
 
 
 def _check_size(archive: Path, name: str, size: int) -> None:
-    if size > LARGEST_MEMBER:
+    if size > MAX_MEMBER_BYTES:
         raise InvalidInput(
             f"archive {archive}: '{name}' unpacks to {size:,} bytes, more than the "
-            f"{LARGEST_MEMBER:,} that are read: pack smaller files"
+            f"{MAX_MEMBER_BYTES:,} that are read: pack smaller files"
         )

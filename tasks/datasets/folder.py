@@ -1,4 +1,4 @@
-"""A folder or an archive of images as a dataset in memory; decoded once, then cached."""
+"""A folder or an archive of images, loaded into memory; decoded images may be cached."""
 
 import hashlib
 import tempfile
@@ -19,15 +19,15 @@ PARTS = ("train_x", "train_y", "test_x", "test_y")
 
 
 def load(dataset: Dataset) -> Arrays:
-    """Return uint8 images [n, *shape] and int64 labels, classes numbered by name.
+    """Return uint8 images [n, *shape] and int64 labels; classes are numbered in order of name.
 
-    Options: `path` of the folder or archive, or `files`, names looked for in $RESONANCE_DATA and
-    the cache; `sha256` of an archive; `resize` where sizes differ; `cache` to keep what was
-    decoded. Without folders ``train`` and ``test``, a stratified test split is drawn, the same
-    for everybody.
+    Options: `path` of the folder or archive, or `files`, names to look for in $RESONANCE_DATA and
+    the cache; `sha256` of an archive; `resize` if sizes differ; `cache` to store decoded images.
+    Without folders ``train`` and ``test``, a stratified test split is drawn, fixed by the
+    dataset's name.
 
     Raises:
-        InvalidInput: it is not here, an image is damaged or of another size, or the folders are
+        InvalidInput: it is missing, an image is damaged or has another size, or the folders are
             not one per class.
     """
     options = dataset.options
@@ -81,10 +81,10 @@ def _decode(dataset: Dataset, path: Path) -> Arrays:
 
 
 def held_out(labels: np.ndarray, held: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of the training and the test examples: stratified, fixed by the name.
+    """Return indices of training and test examples: stratified, fixed by the dataset's name.
 
     Raises:
-        InvalidInput: some class has too few examples to be in both.
+        InvalidInput: a class has too few examples to be in both.
     """
     from sklearn.model_selection import train_test_split
 
@@ -101,26 +101,26 @@ def held_out(labels: np.ndarray, held: int, name: str) -> tuple[np.ndarray, np.n
 
 
 def _cache_file(dataset: Dataset) -> Path:
-    """Return where the decoded images are kept: named by archive, shape and decoder."""
+    """Return the cache file of decoded images, named by archive, shape and decoder."""
     import PIL.features
 
     decoder = f"{PIL.__version__} {PIL.features.version('libjpeg_turbo')}"
-    said = f"{dataset.options['sha256']} {dataset.shape} {decoder}"
-    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+    content = f"{dataset.options['sha256']} {dataset.shape} {decoder}"
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     return cache_folder() / "decoded" / f"{dataset.name}-{digest}.npz"
 
 
 def _read_cache(path: Path) -> Arrays | None:
     try:
-        # Opened here: numpy would leave open what it finds to be no archive.
+        # Opened here: numpy would leave a file open that is not an archive.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return Arrays(*(torch.from_numpy(file[part]) for part in PARTS))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None  # cut short: decode again
+        return None  # truncated: decode again
 
 
 def _write_cache(path: Path, arrays: Arrays) -> None:
-    """Write the cache; where that is not possible, images are decoded again next time."""
+    """Write the cache; if that fails, images are decoded again next time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:

@@ -1,6 +1,6 @@
-"""MNIST and its relatives: four IDX files, looked for in three places.
+"""MNIST and similar datasets: four IDX files, from one of three sources.
 
-1. ``$RESONANCE_DATA/<folder>``; 2. the system's folders; 3. a download through torchvision, which
+1. ``$RESONANCE_DATA/<folder>``; 2. system folders; 3. a download through torchvision, which
 verifies checksums, into ``$RESONANCE_DATA`` or ``~/.cache/resonance-bench``.
 """
 
@@ -30,7 +30,7 @@ def load(dataset: Dataset) -> Arrays:
     """Find and read the four files of a dataset of 28×28 grey images.
 
     Raises:
-        InvalidInput: nothing was found (the message names all three ways), or a file is damaged.
+        InvalidInput: nothing was found (the message names all three sources), or a file is damaged.
     """
     folder = find(dataset) or _download(dataset)
     train_x, train_y, test_x, test_y = (read_idx(_file(folder, name)) for name in FILES)
@@ -38,7 +38,7 @@ def load(dataset: Dataset) -> Arrays:
 
 
 def find(dataset: Dataset) -> Path | None:
-    """Return the first folder that holds all four files, gzipped or not."""
+    """Return the first folder that contains all four files, gzipped or not."""
     folders = [Path(path) for path in dataset.options["system_folders"]]
     if data := os.environ.get("RESONANCE_DATA"):
         inside = dataset.options["folders"]
@@ -48,10 +48,10 @@ def find(dataset: Dataset) -> Path | None:
 
 
 def read_idx(path: Path) -> Tensor:
-    """Read one IDX file of unsigned bytes, gzipped if it ends in .gz: uint8, as its header says.
+    """Read an IDX file of unsigned bytes (gzipped if it ends in .gz): uint8, shape from the header.
 
     Raises:
-        InvalidInput: it is not such a file, or it is cut short.
+        InvalidInput: it is not such a file, or it is truncated.
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

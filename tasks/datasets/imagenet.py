@@ -1,4 +1,4 @@
-"""Image folders that are streamed: ImageNet, or a user's own."""
+"""Streamed image folders: ImageNet, or a user's own."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from tasks.task import Dataset
 def find_files(dataset: Dataset) -> Files:
     """Return the image files of ``train/CLASS/`` and ``val/CLASS/`` (or ``test``), in order.
 
-    Options: `path`, or `files`, names of folders looked for in $RESONANCE_DATA and the cache.
-    Classes are numbered by the names of their folders. Files are listed, not opened: an image
-    that is damaged ends the trial that comes upon it, by its name.
+    Options: `path`, or `files`, names of folders to look for in $RESONANCE_DATA and the cache.
+    Classes are numbered in order of their folders' names. Files are listed, not opened: a damaged
+    image ends the trial that reads it, with its name in the message.
 
     Raises:
-        InvalidInput: the folder is not here, a class is empty or missing, or there is no split.
+        InvalidInput: the folder is missing, a class is empty or missing, or there is no split.
     """
     options = dataset.options
     folder = Path(options["path"]) if "path" in options else locate(*options["files"])

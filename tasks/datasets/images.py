@@ -21,7 +21,7 @@ def open_image(content: bytes, where: str) -> Any:
     """Return a PIL image, decoded.
 
     Raises:
-        InvalidInput: it is damaged or no image; the message names the file.
+        InvalidInput: it is damaged or not an image; the message names the file.
     """
     import PIL.Image
 
@@ -40,7 +40,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (relative path, content) of every image under a folder or in an archive.
 
     Raises:
-        InvalidInput: nothing is there, or a link leads out of the folder.
+        InvalidInput: the path does not exist, or a link leads out of the folder.
     """
     if path.is_dir():
         for name in image_paths(path):
@@ -56,7 +56,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def image_paths(folder: Path) -> list[str]:
-    """Return the paths of the images under a folder, relative to it, in order.
+    """Return the sorted paths of the images under a folder, relative to it.
 
     Raises:
         InvalidInput: a link leads out of the folder.
@@ -73,16 +73,16 @@ def image_paths(folder: Path) -> list[str]:
 
 
 def by_split(names: list[str], where: str) -> tuple[Listing, Listing | None]:
-    """Sort image paths into (train, test) by class; test is None where there are no such folders.
+    """Sort image paths into (train, test) by class; test is None without split folders.
 
     Folders are ``train/CLASS/…`` and ``test/CLASS/…`` (or ``val``), or only ``CLASS/…``.
 
     Raises:
-        InvalidInput: no image, an image outside of a class, classes in test that train lacks, or
-            the other way round.
+        InvalidInput: there is no image, an image is outside of a class folder, or train and test
+            have different classes.
     """
     if not names:
-        raise InvalidInput(f"images {where}: there is none; put them into one folder per class")
+        raise InvalidInput(f"images {where}: there are none; put them into one folder per class")
     first = {PurePosixPath(name).parts[0] for name in names}
     if "train" not in first:
         return _by_class(names, where), None
@@ -97,10 +97,10 @@ def by_split(names: list[str], where: str) -> tuple[Listing, Listing | None]:
         inside[PurePosixPath(name).parts[0]].append(name)
     train = _by_class(inside["train"], where, depth=1)
     test = _by_class(inside[tests[0]], where, depth=1)
-    for one, other, what in ((test, train, "train"), (train, test, tests[0])):
+    for one, other, name in ((test, train, "train"), (train, test, tests[0])):
         if odd := sorted(set(one) - set(other)):
             raise InvalidInput(
-                f"images {where}: class '{odd[0]}' has no images in '{what}': both splits need "
+                f"images {where}: class '{odd[0]}' has no images in '{name}': both splits need "
                 "the same class folders"
             )
     return train, test
@@ -119,7 +119,7 @@ def _by_class(names: list[str], where: str, depth: int = 0) -> Listing:
 
 
 def check_empty_classes(folder: Path) -> None:
-    """Check that every class folder holds images.
+    """Check that every class folder contains images.
 
     Raises:
         InvalidInput: one is empty; the message names it.
@@ -138,7 +138,7 @@ def to_array(image: Any, where: str, shape: tuple[int, ...], resize: bool) -> np
     """Return a PIL image as uint8 [channels, height, width].
 
     Raises:
-        InvalidInput: it has another size, and is not to be resized.
+        InvalidInput: it has another size, and `resize` is False.
     """
     channels, height, width = shape
     image = image.convert("L" if channels == 1 else "RGB")

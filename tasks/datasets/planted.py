@@ -1,4 +1,4 @@
-"""Data with a known connectivity: labels that a random sparse network gives to random inputs."""
+"""Data with known connectivity: a random sparse teacher network labels random inputs."""
 
 import itertools
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ CHANCE_DRAWS = 10
 
 
 def load(dataset: Dataset) -> Arrays:
-    """Return inputs from N(0, 1) and the classes that the teacher gives them.
+    """Return inputs from N(0, 1) and the teacher's classes.
 
-    The options `hidden` and `connections` fix the teacher: its hidden units, and how many inputs
-    each unit of each layer reads. It is the same in every trial.
+    The options `hidden` and `connections` define the teacher: its hidden units, and the fan-in of
+    each layer's units. It is the same in every trial.
     """
     rng = np.random.default_rng(derive_seed(dataset.name, "inputs"))
     drawn = rng.standard_normal((dataset.train + dataset.test, *dataset.shape), np.float32)
@@ -30,7 +30,7 @@ def load(dataset: Dataset) -> Arrays:
         outputs = outputs @ weight.T
         if number < len(layers) - 1:
             outputs = outputs.relu()
-    # Each class is as frequent as the others: a constant per class would be all a bias could say.
+    # Standardised, so that all classes are about equally frequent and biases alone learn nothing.
     outputs = outputs - outputs.mean(0)
     y = (outputs / outputs.std(0)).argmax(1)
     cut = dataset.train
@@ -40,8 +40,8 @@ def load(dataset: Dataset) -> Arrays:
 def teacher(dataset: Dataset) -> list[Tensor]:
     """Return the teacher's weights, float64 [outputs, inputs] per layer, zero where unconnected.
 
-    Every unit reads as many inputs as the option `connections` says for its layer, with weights
-    of ±1 to ±2, so that none is too weak to matter.
+    The fan-in of every unit is its layer's entry in the option `connections`. Weights are between
+    ±1 and ±2 (divided by √fan-in), so that none is too weak to matter.
     """
     sizes = [dataset.shape[0], *dataset.options["hidden"], dataset.classes]
     layers = []
@@ -56,14 +56,14 @@ def teacher(dataset: Dataset) -> list[Tensor]:
 
 
 def recovered(dataset: Dataset, masks: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return how much of the teacher's connectivity the masks have found.
+    """Return how much of the teacher's connectivity the masks recover.
 
     `recovered_precision` is the fraction of the masks' connections that the teacher has,
-    `recovered_recall` the fraction of the teacher's that the masks have, over all layers;
-    `recovered_chance` the precision of random masks of the same counts, the mean of
-    `CHANCE_DRAWS`. Hidden units have no names, so they are first matched with the teacher's, for
-    the largest overlap, layer by layer; random masks are matched as well. Empty where the masks
-    are not of the teacher's shapes.
+    `recovered_recall` the fraction of the teacher's connections that the masks have, over all
+    layers; `recovered_chance` is the mean precision of `CHANCE_DRAWS` random masks with the same
+    counts. Hidden units are interchangeable, so they are first matched with the teacher's, layer by
+    layer, for the largest overlap; random masks are matched too. Empty if the masks do not have the
+    teacher's shapes.
     """
     true = [weight != 0 for weight in teacher(dataset)]
     found = [mask.cpu() for mask in masks.values()]
@@ -85,10 +85,10 @@ def recovered(dataset: Dataset, masks: Mapping[str, Tensor]) -> dict[str, float]
 
 
 def _overlap(found: list[Tensor], true: list[Tensor]) -> int:
-    """Return how many connections agree once each layer's units are matched with the teacher's.
+    """Return the number of connections that agree after matching units with the teacher's.
 
-    From the inputs on: a layer's units are matched by the inputs they share, where the inputs are
-    already matched, and by what reads them if that is the output, whose units have names.
+    Starting from the inputs, a layer's units are matched by the (already matched) inputs that they
+    share, and in the last hidden layer also by the outputs that read them.
     """
     total = 0
     inputs = np.arange(found[0].shape[1])

@@ -1,4 +1,4 @@
-"""Datasets that ship with scikit-learn, and the forest covers that it would download."""
+"""Datasets of scikit-learn, and Covertype, which it would download."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tasks.task import Dataset
 def load_digits(dataset: Dataset) -> Arrays:
     """Return the 1,797 handwritten digits, 8×8 with values 0…16, as float inputs in [0, 1].
 
-    There is no published test split: a stratified one is fixed here once for all.
+    There is no published test split, so a fixed stratified one is drawn.
     """
     from sklearn.datasets import load_digits as digits
     from sklearn.model_selection import train_test_split
@@ -53,10 +53,10 @@ def load_wine(dataset: Dataset) -> Arrays:
 def load_covtype(dataset: Dataset) -> Arrays:
     """Return 581,012 patches of forest described by 54 numbers, standardised; seven covers.
 
-    The published file is read itself: scikit-learn would keep it as a pickle.
+    The published file is read directly: scikit-learn would cache it as a pickle.
 
     Raises:
-        InvalidInput: it is not here and cannot be downloaded, or is another file.
+        InvalidInput: it is missing and cannot be downloaded, or has a wrong checksum.
     """
     import polars as pl
 
@@ -65,12 +65,12 @@ def load_covtype(dataset: Dataset) -> Arrays:
     try:
         rows = pl.read_csv(path, has_header=False).to_numpy()
     except pl.exceptions.PolarsError as error:
-        raise InvalidInput(f"{path} is no table: {error}; fetch it again") from error
+        raise InvalidInput(f"{path} is not a table: {error}; fetch it again") from error
     return _standardised(dataset, rows[:, :-1].astype(np.float64), rows[:, -1].astype(int) - 1)
 
 
 def _standardised(dataset: Dataset, x: Any, y: Any) -> Arrays:
-    """Return a stratified split, fixed once for all, scaled by the training part's own scale."""
+    """Return a fixed stratified split, standardised by the training part's mean and deviation."""
     from sklearn.model_selection import train_test_split
 
     train_x, test_x, train_y, test_y = train_test_split(
@@ -81,8 +81,8 @@ def _standardised(dataset: Dataset, x: Any, y: Any) -> Arrays:
         random_state=derive_seed(dataset.name, "test") % 2**32,
     )
     mean, deviation = train_x.mean(0), train_x.std(0)
-    deviation[deviation == 0] = 1  # a column that never varies says nothing
-    # Rounded, so that the checksum does not depend on the order in which a machine adds up.
+    deviation[deviation == 0] = 1  # constant columns
+    # Rounded, so that the checksum does not depend on the order of summation.
     train_x, test_x = (((part - mean) / deviation).round(4) for part in (train_x, test_x))
     return Arrays(
         torch.from_numpy(train_x).float(),

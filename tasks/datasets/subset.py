@@ -1,18 +1,18 @@
-"""A part of another dataset, drawn once and for all."""
+"""A fixed random subset of another dataset."""
 
 import numpy as np
 import torch
 
 from tasks.data import Arrays
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 from tasks.task import Dataset
 
 
 def load(dataset: Dataset) -> Arrays:
-    """Return the first examples of the whole dataset, after shuffling train, then test.
+    """Return the first examples of the whole dataset after shuffling train, then test.
 
     The order is that of NumPy's legacy global stream (`numpy.random.seed`, then
-    `numpy.random.shuffle`), which published experiments draw subsets from.
+    `numpy.random.shuffle`), which published experiments used to draw subsets.
 
     Raises:
         InvalidInput: the whole dataset cannot be found or read, or is not the published one.

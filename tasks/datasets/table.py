@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """Features, float64 [n, columns], and the number of each row's class among `classes`."""
+    """Features, float64 [n, columns], and each row's class as an index into `classes`."""
 
     x: "np.ndarray"
     y: "np.ndarray"
@@ -25,12 +25,12 @@ class Table:
 
 
 def load(dataset: "Dataset") -> "Arrays":
-    """Return the table's rows: features scaled to mean 0 and deviation 1 over the training rows.
+    """Return the table's rows; features have mean 0 and deviation 1 over the training rows.
 
-    The test rows are drawn stratified, the same for everybody, or come from `test_path`.
+    The test rows are a fixed stratified split, or come from `test_path`.
 
     Raises:
-        InvalidInput: see `read_table`; or the test table has a class the training table has not.
+        InvalidInput: see `read_table`; or the test table has a class that the training table lacks.
     """
     import numpy as np
     import torch
@@ -62,7 +62,7 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
     """Read a table; options: `target`, the column to predict, and `ignore`, columns to leave out.
 
     Raises:
-        InvalidInput: it cannot be read, lacks the target, or holds something that is no finite
+        InvalidInput: it cannot be read, lacks the target, or contains a value that is not a finite
             number; the message names column and row (counted from 1, without the header).
     """
     import numpy as np
@@ -125,7 +125,7 @@ def _numbers(path: Path, column: "pl.Series") -> "np.ndarray":
 
 
 def _ordered(texts: set[str]) -> list[str]:
-    """Return class names in order: as numbers where all of them are."""
+    """Return class names sorted, numerically if all are numbers."""
     try:
         return sorted(texts, key=float)
     except ValueError:

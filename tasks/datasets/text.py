@@ -1,4 +1,4 @@
-"""A text as characters to predict: any file of UTF-8 text, gzipped or not."""
+"""Text for character-level language modelling: any UTF-8 file, gzipped or not."""
 
 import gzip
 import hashlib
@@ -17,15 +17,15 @@ from tasks.task import Dataset
 
 
 def load(dataset: Dataset) -> Arrays:
-    """Return windows of characters by number, and the characters that follow each.
+    """Return windows of character indices, and the next character of each.
 
-    The characters of the training text, in the order of Unicode, are numbered; the test text may
-    use no others. Options: `files`, names looked for in $RESONANCE_DATA and the cache, or `path`;
-    `test_path` of a test text of its own, or `test_share` of the text's end.
+    The alphabet is the training text's characters, sorted by code point; the test text may contain
+    no others. Options: `files`, names to look for in $RESONANCE_DATA and the cache, or `path`;
+    `test_path` of a separate test text, or `test_share`, the fraction at the text's end.
 
     Raises:
         InvalidInput: it cannot be found or read, or the test text has characters that the
-            training text has not.
+            training text lacks.
     """
     train, test = split_text(dataset.name, dataset.options)
     characters = alphabet(train)
@@ -57,17 +57,17 @@ def split_text(name: str, options: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def alphabet(text: str) -> str:
-    """Return the characters of a text, each once, in the order of Unicode."""
+    """Return the distinct characters of a text, sorted by code point."""
     return "".join(sorted(set(text)))
 
 
 def windows_in(text: str, length: int) -> int:
-    """Return how many windows of `length`, each with the character after it, lie in a text."""
+    """Return the number of windows of `length`, each followed by a character, in a text."""
     return max(0, len(text) - 1) // length
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's content, unpacked if its name ends in .gz.
+    """Return a file's content, decompressed if its name ends in .gz.
 
     Raises:
         InvalidInput: it cannot be read.
@@ -91,16 +91,16 @@ def _decode(path: Path, raw: bytes) -> str:
 def _numbers(text: str, characters: str, dataset: Dataset, part: str) -> torch.Tensor:
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
     known = np.frombuffer(characters.encode("utf-32-le"), np.uint32)
-    places = np.searchsorted(known, codes).clip(max=max(0, len(known) - 1))
-    strange = np.flatnonzero(known[places] != codes) if len(codes) else codes
-    if len(strange):
-        first = int(strange[0])
+    indices = np.searchsorted(known, codes).clip(max=max(0, len(known) - 1))
+    unknown = np.flatnonzero(known[indices] != codes) if len(codes) else codes
+    if len(unknown):
+        first = int(unknown[0])
         line = text.count("\n", 0, first) + 1
         raise InvalidInput(
             f"dataset {dataset.name}: the {part} text has the character {text[first]!r} in line "
             f"{line}, which the training text has not: remove it, or train on a text that has it"
         )
-    return torch.from_numpy(places.astype(np.int64))
+    return torch.from_numpy(indices.astype(np.int64))
 
 
 def _windows(text: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:

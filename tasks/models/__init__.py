@@ -1,1 +1,1 @@
-"""Models that tasks train, each built by a function (shape, classes, width)."""
+"""Models of tasks, each built by a function of (shape, classes, width)."""

@@ -1,4 +1,4 @@
-"""Small VGG-like networks for 32×32 images, as the lottery ticket literature uses them."""
+"""Small VGG-like networks for 32×32 images, from the lottery-ticket literature."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ def conv_net(
 ) -> nn.Sequential:
     """Return Conv-2, Conv-4 or Conv-6: pairs of 3×3 convolutions and three linear layers.
 
-    Each pair has 64, 128, 256 channels and ends in a 2×2 max-pooling; 256 hidden units twice.
+    Pairs have 64, 128, 256 channels and end in 2×2 max-pooling; then twice 256 hidden units.
     Input [batch, channels, h, w], output logits [batch, classes]. On 32×32 RGB images 38 K, 260 K
     and 1.1 M weights are in convolutions; 4.3 M and 2.4 M in all for depth 2 and 4.
     Source: Frankle & Carbin 2019, arXiv:1803.03635, figure 2.
@@ -36,7 +36,7 @@ VGG = {
     16: ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)),
     19: ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)),
 }
-"""(channels, 3×3 convolutions) of each stage by depth; every stage ends in a pooling."""
+"""(channels, number of 3×3 convolutions) of each stage; stages end in max-pooling."""
 
 
 def vgg_bn(

@@ -1,4 +1,4 @@
-"""Networks for ImageNet: ResNet-50 as torchvision has it, and MobileNet-v1, which it lacks."""
+"""Networks for ImageNet: torchvision's ResNet-50, and MobileNet-v1."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,16 @@ from typing import Any
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-MOBILENET = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5,
-             (1024, 2), (1024, 1))  # fmt: skip
+MOBILENET = (
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
+    *[(512, 1)] * 5,
+    *((1024, 2), (1024, 1)),
+)
 """(channels, stride) of each depthwise separable convolution."""
 
 
 class ScaledResNet(ResNet):  # type: ignore[misc]
-    """torchvision's ResNet with the channels of its stages times `width`; exactly it for 1."""
+    """torchvision's ResNet with its stages' channels times `width`; identical to it for 1."""
 
     def __init__(self, *args: Any, width: float, **options: Any) -> None:
         self.width = width
@@ -42,7 +45,7 @@ def mobilenet_v1(shape: Sequence[int], classes: int, *, width: float = 1.0) -> n
     """Return MobileNet-v1: 4.2 M parameters and 569 M multiply-adds at 224×224, 1000 classes.
 
     Input [batch, channels, h, w], output logits [batch, classes]. A depthwise 3×3 and a pointwise
-    convolution in turn, each with batch norm and ReLU.
+    convolution alternate, each with batch norm and ReLU.
     Source: Howard et al. 2017, arXiv:1704.04861, tables 1 and 8; `width` is its multiplier α.
     """
 

@@ -1,4 +1,4 @@
-"""LeNet-5 in the variant that the pruning literature uses."""
+"""LeNet-5 in the variant of the pruning literature."""
 
 from collections.abc import Sequence
 

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions with a shortcut that takes no parameters.
+    """Two 3×3 convolutions with a shortcut that has no parameters.
 
-    Where the shape changes, the shortcut takes every second pixel and pads channels with zeros
+    If the shape changes, the shortcut takes every second pixel and pads channels with zeros
     (He et al. 2016, arXiv:1512.03385, §4.2, option A). [batch, in, h, w] → [batch, out, h/s, w/s].
     """
 

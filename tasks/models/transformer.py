@@ -1,7 +1,7 @@
-"""A small vision transformer and a small GPT, of linear layers only, so that all can be pruned.
+"""A small vision transformer and a small GPT, with all matrices in linear layers.
 
-torchvision's transformer keeps the attention's input weights outside of any linear layer, where
-no method would find them.
+torchvision's transformer stores the attention's input projection outside of any linear layer, where
+no method would find it.
 """
 
 import math
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """Pre-norm attention and a GELU network, each with a shortcut: [b, t, dim] → [b, t, dim].
+    """Pre-norm attention and a GELU MLP, each with a shortcut: [b, t, dim] → [b, t, dim].
 
     Source: Radford et al. 2019 (GPT-2), §2.3; Dosovitskiy et al. 2021, arXiv:2010.11929, §3.1.
     """
@@ -36,11 +36,11 @@ class Block(nn.Module):
         batch, length, dim = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, dim // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=self.causal)
-        seen = self.project(seen.transpose(1, 2).reshape(batch, length, dim))
-        x = x + F.dropout(seen, rate)
-        thought = self.contract(F.gelu(self.expand(self.norm2(x))))
-        return x + F.dropout(thought, rate)
+        attended = F.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=self.causal)
+        attended = self.project(attended.transpose(1, 2).reshape(batch, length, dim))
+        x = x + F.dropout(attended, rate)
+        hidden = self.contract(F.gelu(self.expand(self.norm2(x))))
+        return x + F.dropout(hidden, rate)
 
 
 class ViT(nn.Module):
@@ -51,9 +51,9 @@ class ViT(nn.Module):
     ) -> None:
         super().__init__()
         self.embed = nn.Conv2d(shape[0], dim, patch, patch)
-        places = (shape[1] // patch) * (shape[2] // patch)
+        positions = (shape[1] // patch) * (shape[2] // patch)
         self.first = nn.Parameter(0.02 * torch.randn(1, 1, dim))
-        self.position = nn.Parameter(0.02 * torch.randn(1, places + 1, dim))
+        self.position = nn.Parameter(0.02 * torch.randn(1, positions + 1, dim))
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, classes)
@@ -67,7 +67,7 @@ class ViT(nn.Module):
 
 
 class GPT(nn.Module):
-    """Characters [b, t] → logits of the character that follows each, [b, t, classes]."""
+    """Characters [b, t] → logits of each next character, [b, t, classes]."""
 
     def __init__(
         self, length: int, classes: int, dim: int, dropout: float, blocks: Sequence[Block]
@@ -81,9 +81,9 @@ class GPT(nn.Module):
         self.head = nn.Linear(dim, classes, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits; a place sees itself and what is before it."""
-        places = torch.arange(x.shape[1], device=x.device)
-        tokens = self.embed(x) + self.position(places)
+        """Return the logits; each position attends to itself and earlier ones."""
+        positions = torch.arange(x.shape[1], device=x.device)
+        tokens = self.embed(x) + self.position(positions)
         tokens = F.dropout(tokens, self.dropout, self.training)
         return self.head(self.norm(self.blocks(tokens)))
 
@@ -130,9 +130,9 @@ def gpt(
 ) -> GPT:
     """Return a GPT over characters, without biases: 10.8 M parameters for 65 characters.
 
-    Input [batch, t] of characters by number, t up to shape[0], output logits [batch, t, classes].
-    The last layer has weights of its own: shared with the embedding, as in nanoGPT, they could
-    not be pruned without it. `width` scales `dim`, in whole numbers per head.
+    Input [batch, t] of character indices, t up to shape[0]; output logits [batch, t, classes]. The
+    last layer does not share its weights with the embedding (in nanoGPT it does), because then it
+    could not be pruned alone. `width` scales `dim`, in whole numbers per head.
     Source: Radford et al. 2019 (GPT-2); Karpathy, nanoGPT, config/train_shakespeare_char.py.
     """
     dim = _scaled(dim, heads, width)
@@ -151,7 +151,7 @@ def _scaled(dim: int, heads: int, width: float) -> int:
 
 
 def _initialise(model: nn.Module, depth: int) -> None:
-    """Draw weights from N(0, 0.02²); what ends a shortcut's branch is smaller, by 1/√(2·depth)."""
+    """Draw weights from N(0, 0.02²); residual projections are scaled by 1/√(2·depth)."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             ends = name.endswith(("project", "contract")) and depth > 0

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 class WideBlock(nn.Module):
     """Norm, ReLU and 3×3 convolution, twice, with a shortcut: [batch, in, h, w] → [.., out, h/s].
 
-    Where the number of channels changes, the shortcut is a 1×1 convolution of what the first
-    ReLU gives (Zagoruyko & Komodakis 2016, arXiv:1605.07146, and their code).
+    If the number of channels changes, the shortcut is a 1×1 convolution of the first ReLU's
+    output (Zagoruyko & Komodakis 2016, arXiv:1605.07146, and their code).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -38,8 +38,9 @@ def wide_resnet(
     """Return WRN-`depth`-`widen`: 6n + 4 layers of 16, 32, 64 channels, each times `widen`.
 
     Input [batch, channels, 32, 32], output logits [batch, classes]; WRN-16-8 has 11.0 M,
-    WRN-28-10 36.5 M parameters on RGB images and 10 classes. `width` scales what `widen` gives,
-    and the first layer. Source: Zagoruyko & Komodakis 2016, arXiv:1605.07146, table 1.
+    WRN-28-10 36.5 M parameters on RGB images and 10 classes. `width` scales all channels,
+    including those of the first layer.
+    Source: Zagoruyko & Komodakis 2016, arXiv:1605.07146, table 1.
     """
     if depth < 10 or (depth - 4) % 6:
         raise ValueError(f"depth={depth} is not 6n + 4")

@@ -17,7 +17,7 @@ from suite.training.loop import Training, train
 from suite.training.network import make_model
 from suite.training.optimization import learning_rate, make_optimizer
 from tasks.data import Data, Split
-from tasks.pipeline import load_data
+from tasks.loading import load_data
 from tasks.recipe import Recipe
 from tests.bench.measure import ratios, report
 

@@ -15,7 +15,7 @@ from suite.training.context import TrialContext
 from suite.training.network import make_model
 from suite.training.trial import run_trial
 from tasks.data import Split
-from tasks.pipeline import load_data
+from tasks.loading import load_data
 from tests.bench.measure import report
 
 TRIAL = Trial.make(task="fashion_mnist/lenet_300_100", method="dense")

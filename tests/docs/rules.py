@@ -34,6 +34,7 @@ PLACEHOLDERS = [
     Rule(r"(?<=check )FILE", BUNDLE, "what `resonance submit` of the page has written"),
     Rule(r"(?<=--task-file )FILE", "iris.yaml", "the page's first task file"),
     Rule(r"(?<=study )NAME", "quickstart", "any study"),
+    Rule(r"--plugin redrawn\.py compare redrawn rigl", "compare rigl set", "two finished methods"),
     Rule(r"TABLE", "rigl-imagenet-flops", "a table that needs no data"),
     Rule(r"TASK", "digits/mlp", "any task"),
     Rule(r"METHOD", "rigl", "any method"),

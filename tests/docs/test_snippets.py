@@ -16,7 +16,7 @@ import yaml
 from leaderboard import papers
 from suite.core.discovery import read_declarations
 from suite.experiments import registry
-from suite.experiments.study import Study
+from suite.experiments.study import load_study
 from tests.docs import rules
 from tests.docs.collector import Piece, collect, pieces
 
@@ -107,8 +107,8 @@ def run_task(piece: Piece, file: str | None, resonance) -> None:
 def study(piece: Piece, place: Path, resonance, _) -> None:
     """Plan a study, and an ablation where it varies something."""
     content = yaml.safe_load(piece.text)
-    trials = Study.make(**content).trials()
     (place / "study.yaml").write_text(piece.text)
+    trials = load_study("study.yaml").trials()
     planned = resonance("study study.yaml --dry-run")
     assert f"0 done · {len(trials)} to run" in planned.out, f"{piece.place}: {planned.err}"
     assert len(trials) == TRIALS[content["name"]], piece.place

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite.evaluation import dead_units as units
-from suite.evaluation.dead_units import Units, dead_units
+from suite.evaluation.dead_units import UnitCounts, dead_units
 from suite.sparsity.layers import PRUNABLE
 from tasks.models.resnet import resnet
 from tests.support.helpers import conv_net, digits
@@ -26,7 +26,7 @@ def test_units_without_connections_and_collapsed_layers_are_counted():
     found = dead_units(model, masks, torch.randn(10, 4))
     assert found["0"].unconnected == 1
     assert not found["0"].collapsed
-    assert found["2"] == Units(total=2, unconnected=2, silent=None, collapsed=True)
+    assert found["2"] == UnitCounts(total=2, unconnected=2, silent=None, collapsed=True)
 
 
 def test_a_unit_that_never_fires_on_the_sample_is_silent():
@@ -117,7 +117,7 @@ def test_many_examples_are_looked_at_in_parts(monkeypatch):
     model, x = conv_net(), digits().x[:60]
     model[6].bias.data.sub_(0.1)
     whole = dead_units(model, full_masks(model), x)
-    monkeypatch.setattr(units, "HELD_AT_ONCE", 50_000)
+    monkeypatch.setattr(units, "MAX_HELD_BYTES", 50_000)
     assert dead_units(model, full_masks(model), x) == whole
     parts = [dead_units(model, full_masks(model), part)["6"].silent for part in x.split(7)]
     assert 0 < whole["6"].silent < min(parts)

@@ -18,8 +18,8 @@ from tests.support.helpers import conv_net, digits
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
-    monkeypatch.setattr(latency, "FEWEST", 5)
+    monkeypatch.setattr(latency, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(latency, "MIN_RUNS", 5)
 
 
 def two_four(rows: int, columns: int) -> nn.Linear:
@@ -71,8 +71,8 @@ def test_the_median_is_of_what_the_model_takes():
     ("seconds", "runs"), [(1e-4, 500), (0.01, 100), (0.25, 20), (1.0, 11), (4.0, 3), (60.0, 3)]
 )
 def test_a_fast_network_has_many_runs_and_a_slow_one_few(monkeypatch, seconds, runs):
-    monkeypatch.setattr(latency, "SECONDS", 1.0)
-    monkeypatch.setattr(latency, "FEWEST", 20)
+    monkeypatch.setattr(latency, "MIN_SECONDS", 1.0)
+    monkeypatch.setattr(latency, "MIN_RUNS", 20)
     times = []
     while not latency._enough(times):
         times.append(seconds)

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.datasets import idx as idx_files
 from tasks.datasets.idx import FILES
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 from tests.support.cli_runner import Command
 
 

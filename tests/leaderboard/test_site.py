@@ -19,7 +19,7 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.integrity import with_integrity
 from suite.results.record import Record, failed
 from suite.results.store import Store
-from suite.tuning.document import save_tuning
+from suite.tuning.schema import save_tuning
 from tests.leaderboard.sample_bundles import packed
 from tests.support.sample_records import done, make_trial
 from tests.tuning.sample import tuning

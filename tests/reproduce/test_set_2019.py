@@ -17,8 +17,8 @@ from suite.experiments.trial_config import Trial
 from suite.reproduce.set_2019 import train
 from suite.reproduce.set_2019_network import DenseLayer, Descent, Network, SparseLayer
 from suite.training.outcome import Outcome
-from tasks.build import make_model
-from tasks.pipeline import load_data
+from tasks.loading import load_data
+from tasks.model_factory import make_model
 
 LOGS = Path(__file__).parents[1] / "golden" / "set_2019_logs.csv"
 SERIES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")

@@ -18,7 +18,7 @@ from suite.sparsity.sparsifier import Sparsifier
 from suite.training.outcome import Outcome
 from suite.training.trial import run_trial
 from tasks.data import Split
-from tasks.pipeline import load_data
+from tasks.loading import load_data
 
 OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "sgd": lambda m: torch.optim.SGD(m.parameters(), 0.05, momentum=0.9, weight_decay=1e-3),

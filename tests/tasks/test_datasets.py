@@ -10,7 +10,7 @@ import torch
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from tasks.datasets.files import locate
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 from tests.conftest import require
 
 

@@ -7,7 +7,7 @@ from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.training.trial import run_trial
-from tasks.pipeline import load_data
+from tasks.loading import load_data
 from tasks.recipe import Recipe
 from tasks.stream import random_box
 from tasks.task import Task

@@ -11,7 +11,7 @@ import yaml
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 from tasks.taskfile import read_task_file
 from tests.docs.collector import blocks
 from tests.tasks.samples import own_data, picture, tar

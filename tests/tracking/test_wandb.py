@@ -17,7 +17,7 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.record import failed
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
-from suite.tracking.view import LARGEST_PICTURE, mask_pictures
+from suite.tracking.view import MAX_PICTURE_SIDE, mask_pictures
 from suite.tracking.wandb import Mode, WandbConfig, publish, publish_tables
 from suite.training.trial import run_trial
 from tests.support.helpers import trial as short_trial
@@ -204,8 +204,8 @@ raise OSError(os.environ["WANDB_API_KEY"])
     [
         ("raise ImportError('no wandb here')", "no wandb here"),
         ("raise SystemExit('wandb quits')", "wandb quits"),
-        ("import os; os._exit(3)", "ended before its time"),
-        ("import os; os.kill(os.getpid(), 11)", "ended before its time"),
+        ("import os; os._exit(3)", "ended early"),
+        ("import os; os.kill(os.getpid(), 11)", "ended early"),
         ("import time; time.sleep(600)", "no answer in 4 s"),
         (TALKS, "[secret]"),
     ],
@@ -320,10 +320,10 @@ def test_a_mask_is_drawn_with_white_for_active():
 
 
 def test_a_large_mask_is_drawn_smaller_with_its_shares():
-    mask = np.zeros((4 * LARGEST_PICTURE, 3, 3, 3), bool)
+    mask = np.zeros((4 * MAX_PICTURE_SIDE, 3, 3, 3), bool)
     mask[::2] = True
     ((_, picture),) = mask_pictures(save({"mask/conv": mask}))
-    assert picture.shape == (LARGEST_PICTURE, 27)
+    assert picture.shape == (MAX_PICTURE_SIDE, 27)
     assert (picture == 128).all()
 
 

@@ -22,8 +22,8 @@ def outcomes():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
-    monkeypatch.setattr(latency, "FEWEST", 3)
+    monkeypatch.setattr(latency, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(latency, "MIN_RUNS", 3)
 
 
 @pytest.fixture

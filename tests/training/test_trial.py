@@ -94,7 +94,7 @@ def test_what_is_evaluated_is_what_is_kept():
         {n.removeprefix("model/"): v for n, v in kept.items() if n.startswith("model/")}
     )
     from suite.evaluation.scores import evaluate
-    from tasks.pipeline import load_data
+    from tasks.loading import load_data
 
     data = load_data(registry.datasets()["digits"], 0.1, torch.device("cpu"))
     assert evaluate(model, data.test).accuracy == outcome.record.metrics["test_accuracy"]

@@ -11,8 +11,8 @@ import optuna
 import pytest
 
 from suite.results.store import Store
-from suite.tuning.document import load_tuning
-from suite.tuning.ledger import LOST, SLOT, WORKER, open_storage
+from suite.tuning.schema import load_tuning
+from suite.tuning.shared_study import ABANDONED_ATTR, NUMBER_ATTR, WORKER_ATTR, open_storage
 from tests.tuning.postgres import PASSWORD, server
 
 BUDGET = 6
@@ -62,7 +62,7 @@ def kill_while_it_holds_a_trial(storage: str, process: subprocess.Popen[bytes]) 
     while time.monotonic() < until:
         for trial in trials(storage):
             running = trial.state == optuna.trial.TrialState.RUNNING
-            if running and trial.user_attrs.get(WORKER, [0, 0])[1] == process.pid:
+            if running and trial.user_attrs.get(WORKER_ATTR, [0, 0])[1] == process.pid:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 return
@@ -87,8 +87,8 @@ def test_a_killed_worker_leaves_a_search_that_ends_in_full(storage, tmp_path):
                 process.wait()
     found = trials(storage)
     complete = [t for t in found if t.state == optuna.trial.TrialState.COMPLETE]
-    assert sorted(t.user_attrs[SLOT] for t in complete) == list(range(BUDGET))
-    assert [t for t in found if t.user_attrs.get(LOST)], "nothing was given up"
+    assert sorted(t.user_attrs[NUMBER_ATTR] for t in complete) == list(range(BUDGET))
+    assert [t for t in found if t.user_attrs.get(ABANDONED_ATTR)], "nothing was given up"
     tuning = load_tuning(Store(tmp_path / "results"), "shared")
     assert [trial.state for trial in tuning.methods["rigl"].trials] == ["complete"] * BUDGET
     written = [p for p in (tmp_path / "results").rglob("*") if p.is_file()]
@@ -110,8 +110,8 @@ def test_two_workers_share_a_search_and_find_what_one_finds(storage, tmp_path):
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    workers = {trial.user_attrs[WORKER][1] for trial in trials(storage) if SLOT in trial.user_attrs
-               and WORKER in trial.user_attrs}  # fmt: skip
+    attributes = [trial.user_attrs for trial in trials(storage)]
+    workers = {a[WORKER_ATTR][1] for a in attributes if NUMBER_ATTR in a and WORKER_ATTR in a}
     assert workers <= {process.pid for process in pair}
     shared, single = (load_tuning(Store(folder / "results"), "shared") for folder in folders)
     assert shared.methods == single.methods

@@ -116,7 +116,7 @@ def test_zip_archives_are_held_to_the_same_rules(place):
 
 
 def test_a_member_that_unpacks_to_too_much_is_refused(place, monkeypatch):
-    monkeypatch.setattr("tasks.datasets.files.LARGEST_MEMBER", 1000)
+    monkeypatch.setattr("tasks.datasets.files.MAX_MEMBER_BYTES", 1000)
     path = tar(place / "big.tar.xz", {"train/cat/0.png": bytes(1001)})
     with pytest.raises(InvalidInput, match=r"1,001 bytes"):
         list(members(path))

@@ -11,7 +11,7 @@ from suite.core.discovery import load
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from tasks.datasets.idx import FILES, find, read_idx
-from tasks.pipeline import load_arrays, load_data
+from tasks.loading import load_arrays, load_data
 
 
 def write_idx(path, array: np.ndarray, cut: int = 0) -> None:

@@ -7,7 +7,7 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.training.trial import run_trial
 from tasks.datasets import planted
-from tasks.pipeline import load_arrays
+from tasks.loading import load_arrays
 
 
 def masks(layers) -> dict[str, torch.Tensor]:

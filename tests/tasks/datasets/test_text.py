@@ -12,7 +12,7 @@ from suite.experiments.trial_config import Trial
 from suite.training.trial import run_trial
 from tasks.datasets import text
 from tasks.datasets.files import locate
-from tasks.pipeline import load_arrays, load_data
+from tasks.loading import load_arrays, load_data
 from tasks.task import Dataset
 from tests.conftest import require
 from tests.tasks.samples import gzipped

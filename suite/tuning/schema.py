@@ -1,4 +1,4 @@
-"""What a tuning is asked and what it found: small models, read without torch and Optuna."""
+"""Pydantic models of a tuning: its configuration and its results. Imports no torch or Optuna."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -16,26 +16,26 @@ SCHEMA_VERSION = 2
 SAMPLERS = ("tpe", "random", "qmc", "gp", "nsgaii")
 PRUNERS = ("none", "median", "hyperband")
 MAXIMISED = {"accuracy": True, "train_flops": False, "inference_flops": False}
-"""The objectives, and whether more is better."""
+"""Each objective, and whether it is maximised."""
 
 SEEDS_FROM = 1000
-"""Tuning's seeds count from here, so that seeds 0, 1, … of reported results stay fresh."""
+"""First seed used while tuning, so that seeds 0, 1, … of reported results stay unseen."""
 
 MAX_TRIALS = 100_000
 MAX_SEEDS = 1000
 
 
 class TuningConfig(BaseModel):
-    """What a tuning is asked: the same for every method that it names.
+    """The configuration of a tuning, the same for every method in it.
 
     Attributes:
-        seeds: of the trainings that are looked at while tuning.
-        budget: configurations tried per method, the default among them.
-        objectives: by name (`MAXIMISED`); the first one decides who wins.
-        seed: of the sampler.
-        recipe: what all trials change of their tasks' recipes.
-        tuned_recipe: fields of the recipe that are tuned as well.
-        final_seeds: of the runs of winner and default that are tested.
+        seeds: training seeds used while tuning.
+        budget: number of configurations tried per method, including the default.
+        objectives: names from `MAXIMISED`; the first one decides the winner.
+        seed: seed of the sampler.
+        recipe: recipe fields changed in all trials.
+        tuned_recipe: recipe fields that are tuned too.
+        final_seeds: seeds on which the winner and the default are evaluated on the test split.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,25 +59,22 @@ class TuningConfig(BaseModel):
 
     @classmethod
     def make(cls, **given: Any) -> "TuningConfig":
-        """Return checked settings.
+        """Return a validated configuration.
 
         Raises:
-            InvalidInput: an empty list, a name that does not exist or is given twice, a number out
-                of bounds, a pruner with another objective, or seeds that are not fresh.
+            InvalidInput: an empty list, an unknown or repeated name, a number out of bounds, a
+                pruner with another objective, or seeds used for both tuning and testing.
         """
-        for field, what, valid in (
+        for field, kind, valid in (
             ("tasks", "task", [task.name for task in registry.tasks()]),
             ("methods", "method", [method.name for method in registry.methods()]),
             ("objectives", "objective", list(MAXIMISED)),
         ):
-            _check_names(what, given.get(field, ("accuracy",)), valid)
+            _check_names(kind, given.get(field, ("accuracy",)), valid)
         check_once("sparsity", given.get("sparsities", ()))
-        for field, what, allowed in (
-            ("sampler", "sampler", SAMPLERS),
-            ("pruner", "pruner", PRUNERS),
-        ):
+        for field, allowed in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
             if (name := given.get(field, allowed[0])) not in allowed:
-                raise InvalidInput(f"--{what} {name}: give one of {', '.join(allowed)}")
+                raise InvalidInput(f"--{field} {name}: give one of {', '.join(allowed)}")
         try:
             made = cls.model_validate(given)
         except ValidationError as error:
@@ -91,7 +88,8 @@ class TuningConfig(BaseModel):
             )
         if shared := set(made.seeds) & set(made.final_seeds):
             raise InvalidInput(
-                f"seeds {sorted(shared)} are both tuned on and tested: the winner needs fresh ones"
+                f"seeds {sorted(shared)} are used both for tuning and for the final test: "
+                "the winner needs fresh ones"
             )
         return made
 
@@ -100,12 +98,12 @@ class Dimension(BaseModel):
     """One dimension of a search space: a range of numbers, or choices.
 
     Attributes:
-        name: its name for the sampler; ``NAME.kind`` chooses between a number and the words that a
-            hyperparameter allows beside numbers.
-        parameter: the hyperparameter or recipe field that it belongs to.
-        part: where that stands in a trial.
-        whole: whether the numbers are integers.
-        when: the dimension and its value under which this one is searched.
+        name: the sampler's name for it; ``NAME.kind`` chooses between a number and the keywords
+            (such as ``auto``) that a hyperparameter accepts.
+        parameter: the hyperparameter or recipe field that it sets.
+        part: the part of a trial's settings that `parameter` belongs to.
+        whole: whether the values are integers.
+        when: (dimension, value): this one is searched only if that dimension has that value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -130,16 +128,16 @@ class Dimension(BaseModel):
         return text + (f", where {self.when[0]} is {self.when[1]}" if self.when else "")
 
 
-class Tried(BaseModel):
+class Candidate(BaseModel):
     """One configuration that was tried. Number 0 is the default.
 
     Attributes:
-        parameters: what the sampler chose, by dimension.
-        hyperparameters, recipe: what they mean for a trial; what is not there has its default.
-        values: of the objectives; none where the trial was pruned or failed.
-        curve: the validation accuracy as more seeds had been trained (where there is a pruner).
-        keys: of its trials in the store.
-        reason: of a failure.
+        parameters: the sampler's choice, by dimension.
+        hyperparameters, recipe: the settings they stand for; everything else has its default.
+        values: one per objective; empty if the trial was pruned or failed.
+        curve: mean validation accuracy after each seed (only with a pruner).
+        keys: keys of its trials in the store.
+        reason: why it failed.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -156,7 +154,7 @@ class Tried(BaseModel):
 
 
 class Final(BaseModel):
-    """The runs on fresh seeds that were tested, by key, of winner and default."""
+    """Keys of the tested runs on fresh seeds, of the winner and of the default."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -165,15 +163,15 @@ class Final(BaseModel):
 
     @property
     def tuned(self) -> list[str]:
-        """The winner's runs; none where the default won, whose runs they are then."""
+        """The winner's runs that are not the default's; empty if the default won."""
         return [key for key in self.winner if key not in self.default]
 
 
 class PastWinner(BaseModel):
-    """The tested runs of a configuration that won once, by key.
+    """Keys of the tested runs of a configuration that was the winner at some budget.
 
     Attributes:
-        budget: the smallest with which it won.
+        budget: the smallest budget at which it won.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -182,24 +180,24 @@ class PastWinner(BaseModel):
     keys: list[str]
 
 
-class Tuned(BaseModel):
-    """What was found for one method.
+class MethodResult(BaseModel):
+    """The results of one method's search.
 
     Attributes:
-        revision: of the method.
-        winner: number of the best trial by the first objective; None where none was completed.
-        front: numbers of the trials that no other is better than in every objective.
-        importance: fraction of each dimension in the variance of the first objective.
+        revision: the method's revision.
+        winner: number of the best trial by the first objective; None if none was completed.
+        front: numbers of the trials on the Pareto front.
+        importance: each dimension's share of the first objective's variance.
         final: None until this winner and the default have been run on fresh seeds.
-        tested: all winners that were ever run on fresh seeds, those of smaller budgets too: their
-            runs stay those of a tuner.
+        tested: all winners ever run on fresh seeds, including those of smaller budgets; their runs
+            remain entries of a tuned method.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     revision: StrictInt
     space: list[Dimension]
-    trials: list[Tried]
+    trials: list[Candidate]
     winner: StrictInt | None = None
     front: list[StrictInt] = []
     importance: dict[str, float] = {}
@@ -207,34 +205,34 @@ class Tuned(BaseModel):
     tested: list[PastWinner] = []
 
     @property
-    def best(self) -> Tried | None:
+    def best(self) -> Candidate | None:
         """The winning trial."""
         return next((trial for trial in self.trials if trial.number == self.winner), None)
 
 
 class Tuning(BaseModel):
-    """A tuning: what it was asked, and what it found by method."""
+    """A tuning: its configuration and the results of each method."""
 
     model_config = ConfigDict(extra="forbid")
 
     schema_version: StrictInt = SCHEMA_VERSION
     settings: TuningConfig
     versions: dict[str, str] = {}
-    methods: dict[str, Tuned]
+    methods: dict[str, MethodResult]
 
     @model_validator(mode="after")
     def _final_is_tested(self) -> "Tuning":
-        """Count the winner's runs among the tested ones; schema 1 has them in `final` alone."""
+        """Add the winner's runs to `tested`; schema 1 has them only in `final`."""
         for found in self.methods.values():
             if found.final is not None and found.final.tuned:
                 one = PastWinner(budget=self.settings.budget, keys=found.final.tuned)
-                found.tested = together([*found.tested, one])
+                found.tested = merge_winners([*found.tested, one])
         return self
 
     def tuned_keys(self) -> dict[str, tuple[str, ...]]:
-        """Return the keys of the tested runs of all winners, each with the recipe fields it tuned.
+        """Return the keys of all winners' tested runs, each with the recipe fields that were tuned.
 
-        A method whose default won has none: those runs are the default's.
+        A method whose default won has none: those runs count as the default's.
         """
         return {
             key: self.settings.tuned_recipe
@@ -244,8 +242,8 @@ class Tuning(BaseModel):
         }
 
 
-def together(tested: Iterable[PastWinner]) -> list[PastWinner]:
-    """Return tested winners once each: those that share a run are the same configuration."""
+def merge_winners(tested: Iterable[PastWinner]) -> list[PastWinner]:
+    """Merge winners that share a run: they are the same configuration."""
     found: list[PastWinner] = []
     for one in tested:
         for place, other in enumerate(found):
@@ -258,26 +256,26 @@ def together(tested: Iterable[PastWinner]) -> list[PastWinner]:
     return found
 
 
-def refuse_other(what: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Refuse to go on with what was asked something else.
+def check_same_settings(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Check that a stored search may be resumed with the given settings.
 
     Raises:
-        InvalidInput: the two differ; it says in what, as it was and is.
+        InvalidInput: they differ; the message lists each difference, stored and given.
     """
     differing = [
-        f"{key}: stored {stored.get(key, 'nothing')}, now {asked.get(key, 'nothing')}"
-        for key in sorted({*stored, *asked})
-        if stored.get(key) != asked.get(key)
+        f"{key}: stored {stored.get(key, 'nothing')}, now {given.get(key, 'nothing')}"
+        for key in sorted({*stored, *given})
+        if stored.get(key) != given.get(key)
     ]
     if differing:
         raise InvalidInput(
-            f"{what} was made under other settings ({'; '.join(differing)}): give them again, or "
+            f"{name} was made under other settings ({'; '.join(differing)}): give them again, or "
             "another --name"
         )
 
 
 def save_tuning(store: Store, tuning: Tuning) -> None:
-    """Keep a tuning's document in the store.
+    """Save a tuning to the store.
 
     Raises:
         StoreUnusable: it cannot be written.
@@ -286,22 +284,22 @@ def save_tuning(store: Store, tuning: Tuning) -> None:
 
 
 def load_tuning(store: Store, name: str) -> Tuning | None:
-    """Return the tuning of that name; None where there is none.
+    """Return the stored tuning of that name, or None.
 
     Raises:
-        InvalidInput: the document is damaged, or written by a newer program.
+        InvalidInput: the file is damaged, or was written by a newer version.
     """
     content = load_document(store, KIND, name)
     return None if content is None else _read(store, name, content)
 
 
-def tunings(store: Store) -> list[Tuning]:
-    """Return all tunings of a store, by name; raises as `load_tuning` does."""
+def load_tunings(store: Store) -> list[Tuning]:
+    """Return all tunings in a store, sorted by name. Raises as `load_tuning` does."""
     return [_read(store, name, content) for name, content in documents(store, KIND).items()]
 
 
 def tuned_runs(found: Iterable[Tuning]) -> dict[str, tuple[str, ...]]:
-    """Return what `Tuning.tuned_keys` says, of several tunings together."""
+    """Return `Tuning.tuned_keys` of several tunings, merged."""
     return {key: fields for one in found for key, fields in one.tuned_keys().items()}
 
 
@@ -316,16 +314,16 @@ def _read(store: Store, name: str, content: Any) -> Tuning:
         return Tuning.model_validate(content)
     except ValidationError as error:
         raise InvalidInput(
-            f"{store.location}/{KIND}/{name}.json is no tuning that this program reads: delete it "
-            "and run `resonance tune` again, which goes on from what was tried"
+            f"{store.location}/{KIND}/{name}.json is not a tuning that this version can read: "
+            "delete it and run `resonance tune` again, which resumes from the finished trials"
         ) from error
 
 
-def _check_names(what: str, given: Sequence[str], valid: list[str]) -> None:
+def _check_names(kind: str, given: Sequence[str], valid: list[str]) -> None:
     if not given:
-        raise InvalidInput(f"{what}s: the list is empty; give at least one")
+        raise InvalidInput(f"{kind}s: the list is empty; give at least one")
     for name in given:
         if name not in valid:
-            see = f"list {what}s" if what != "objective" else "tune --help"
-            raise InvalidInput(unknown(what, name, valid, see=see))
-    check_once(what, given)
+            see = f"list {kind}s" if kind != "objective" else "tune --help"
+            raise InvalidInput(unknown(kind, name, valid, see=see))
+    check_once(kind, given)

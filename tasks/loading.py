@@ -1,4 +1,4 @@
-"""From a dataset to its splits: in memory as tensors on the device, or as a stream of files."""
+"""Loads a dataset's splits: in memory as tensors on the device, or as a stream of files."""
 
 import functools
 import hashlib
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
-from tasks.data import Arrays, Data, Split, TextSplit, prepared, stratified, training_examples
+from tasks.data import Arrays, Data, Split, TextSplit, normalise, stratified, training_examples
 from tasks.task import Dataset
 
 
@@ -25,7 +25,7 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
     """Return a dataset's arrays and their checksum, read once per process.
 
     Raises:
-        InvalidInput: it cannot be found or read, or is not what the declaration says.
+        InvalidInput: it cannot be found or read, or does not match its declaration.
     """
     arrays = load(dataset.load, dataset.origin)(dataset)
     if not isinstance(arrays, Arrays):
@@ -39,14 +39,14 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
         raise InvalidInput(
             f"dataset {dataset.name}: inputs of shape {found[0]} and {found[1]} were read, "
             f"{expected[0]} and {expected[1]} are declared; "
-            "replace the files, or mend the declaration"
+            "replace the files, or correct the declaration"
         )
     _check_values(dataset, "training", arrays.train_x, arrays.train_y)
     _check_values(dataset, "test", arrays.test_x, arrays.test_y)
     digest = checksum(arrays)
     if dataset.checksum and digest != dataset.checksum:
         raise InvalidInput(
-            f"dataset {dataset.name}: the data read is not the published one (SHA-256 {digest}, "
+            f"dataset {dataset.name}: the data is not the published one (SHA-256 {digest}, "
             f"not {dataset.checksum}); replace the files"
         )
     return arrays, digest
@@ -74,13 +74,13 @@ def _check_values(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
 
 @functools.lru_cache(maxsize=2)
 def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data:
-    """Return the splits, normalised, on the device.
+    """Return the normalised splits on the device.
 
-    The validation split is fixed by the dataset, not by the trial's seed: stratified by class, or
+    The validation split depends on the dataset, not on the trial's seed: stratified by class, or
     the end of a text.
 
     Raises:
-        InvalidInput: the data cannot be found or read, or is not what the declaration says.
+        InvalidInput: the data cannot be found or read, or does not match its declaration.
     """
     if dataset.kind == "stream":
         from tasks.stream import open_stream
@@ -88,7 +88,7 @@ def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data
         return open_stream(dataset, validation, device)
     arrays, digest = load_arrays(dataset)
     examples = training_examples(dataset, validation)
-    train_x, test_x = (prepared(x, dataset) for x in (arrays.train_x, arrays.test_x))
+    train_x, test_x = (normalise(x, dataset) for x in (arrays.train_x, arrays.test_x))
     if dataset.kind == "text":
         make: type[Split] = TextSplit
         everything = torch.arange(dataset.train)

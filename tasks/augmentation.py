@@ -1,7 +1,7 @@
-"""Random crop, flip and cutout of a whole batch at once, on the device that holds the images.
+"""Random crop, flip and cutout of a whole batch at once, on the images' device.
 
-What is drawn is a function of (seed, epoch, place in the epoch), so trials with the same seed
-see the same images, and training can go on from any step.
+The random choices are a function of (seed, epoch, position in the epoch), so trials with the same
+seed see the same images, and training can resume from any step.
 """
 
 from collections.abc import Sequence
@@ -17,26 +17,26 @@ from tasks.recipe import Recipe
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for the examples of an epoch: tensors over them, on the device.
+    """The random choices for the examples of an epoch: tensors of length n, on the device.
 
     Attributes:
-        down, right: how far the crop's corner lies from the image's own, in −crop … crop.
-        flipped: whether the image is mirrored, left to right.
-        middle: row and column of the middle of the square that is cut out, [n, 2].
+        down, right: offset of the crop from the image, in −crop … crop.
+        flipped: whether the image is mirrored left to right.
+        centre: row and column of the centre of the cutout square, [n, 2].
     """
 
     down: Tensor
     right: Tensor
     flipped: Tensor
-    middle: Tensor
+    centre: Tensor
 
     def __getitem__(self, part: slice) -> "Draws":
-        return Draws(self.down[part], self.right[part], self.flipped[part], self.middle[part])
+        return Draws(self.down[part], self.right[part], self.flipped[part], self.centre[part])
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to training images at random. `crop` and `cutout` are in pixels."""
+    """Random augmentation of training images. `crop` and `cutout` are in pixels."""
 
     crop: int = 0
     fill: str = "reflect"
@@ -51,16 +51,16 @@ class Augmentation:
     ) -> Draws:
         """Return the random choices for `count` images of [channels, height, width].
 
-        All of them are drawn, whatever is used, so that one does not depend on another.
+        All of them are always drawn, so that one does not depend on whether another is used.
         """
         generator = torch.Generator().manual_seed(derive_seed(seed, "augmentation", epoch))
         moved = torch.randint(0, 2 * self.crop + 1, (2, count), generator=generator) - self.crop
         flipped = torch.rand(count, generator=generator) < 0.5
-        middle = (torch.rand(count, 2, generator=generator) * torch.tensor(shape[1:])).long()
-        return Draws(*(t.to(device) for t in (moved[0], moved[1], flipped, middle)))
+        centre = (torch.rand(count, 2, generator=generator) * torch.tensor(shape[1:])).long()
+        return Draws(*(t.to(device) for t in (moved[0], moved[1], flipped, centre)))
 
     def take(self, images: Tensor, chosen: Tensor, draws: Draws) -> Tensor:
-        """Return the chosen images, changed as drawn: [b, c, h, w] from images [n, c, h, w].
+        """Return the chosen images, augmented: [b, c, h, w] from images [n, c, h, w].
 
         Crop, flip and the choice of images are one gather: rows of pixels first, then columns.
         """
@@ -73,8 +73,8 @@ class Augmentation:
         inside_rows, inside_columns = _inside(rows, height), _inside(columns, width)
         rows, columns = _reflect(rows, height), _reflect(columns, width)
         channel = torch.arange(channels, device=chosen.device)
-        place = (chosen[:, None] * channels + channel)[:, :, None] * height + rows[:, None, :]
-        picked = images.reshape(-1, width).index_select(0, place.flatten())
+        row_index = (chosen[:, None] * channels + channel)[:, :, None] * height + rows[:, None, :]
+        picked = images.reshape(-1, width).index_select(0, row_index.flatten())
         picked = picked.view(count, channels * height, width)
         if self.flip or self.crop:
             picked = picked.gather(2, columns[:, None, :].expand(-1, channels * height, -1))
@@ -82,22 +82,22 @@ class Augmentation:
         if self.crop and self.fill == "zero":
             taken *= (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
         if self.cutout:
-            taken *= ~self._square(draws.middle, height, width)[:, None]
+            taken *= ~self._square(draws.centre, height, width)[:, None]
         return taken
 
-    def _square(self, middle: Tensor, height: int, width: int) -> Tensor:
-        """Return where the square lies that is cut out, [b, h, w]; it may reach over the edge."""
-        low = middle - self.cutout // 2
-        rows = torch.arange(height, device=middle.device) - low[:, :1]
-        columns = torch.arange(width, device=middle.device) - low[:, 1:]
+    def _square(self, centre: Tensor, height: int, width: int) -> Tensor:
+        """Return the mask of the cutout square, [b, h, w]; it may extend over the edge."""
+        low = centre - self.cutout // 2
+        rows = torch.arange(height, device=centre.device) - low[:, :1]
+        columns = torch.arange(width, device=centre.device) - low[:, 1:]
         return (_inside(rows, self.cutout)[:, :, None]) & (_inside(columns, self.cutout)[:, None])
 
 
 def augmentation(recipe: Recipe, shape: Sequence[int]) -> Augmentation:
-    """Return what a recipe does to images of `shape`.
+    """Return the augmentation of a recipe for examples of `shape`.
 
     Raises:
-        InvalidInput: the examples are no images, or too small for it.
+        InvalidInput: the examples are not images, or too small.
     """
     found = Augmentation(recipe.crop, recipe.crop_fill, recipe.flip, recipe.cutout)
     if found and len(shape) != 3:
@@ -113,11 +113,11 @@ def augmentation(recipe: Recipe, shape: Sequence[int]) -> Augmentation:
     return found
 
 
-def _inside(places: Tensor, size: int) -> Tensor:
-    return (places >= 0) & (places < size)
+def _inside(positions: Tensor, size: int) -> Tensor:
+    return (positions >= 0) & (positions < size)
 
 
-def _reflect(places: Tensor, size: int) -> Tensor:
+def _reflect(positions: Tensor, size: int) -> Tensor:
     """Fold −(size−1) … 2·(size−1) back into 0 … size−1; the edge is not repeated."""
     last = size - 1
-    return last - (last - places.abs()).abs()
+    return last - (last - positions.abs()).abs()

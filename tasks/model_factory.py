@@ -1,4 +1,4 @@
-"""From a task's declaration to its model."""
+"""Builds a task's model from its declaration."""
 
 import inspect
 from pathlib import Path
@@ -16,14 +16,14 @@ from tasks.task import Dataset, Task
 def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
     """Return a task's model, its hidden layers `width` times as wide as the task says.
 
-    A task names what builds the model: a function, or any class of modules. It is called with
-    the task's model_options, and with the dataset's `shape` and number of `classes` if it has
-    parameters of these names. A task in a file may name another file beside it
+    A task names a function or a class of modules that builds the model. It is called with the
+    task's model_options, and with the dataset's `shape` and number of `classes` if it has
+    parameters of these names. A task in a file may name another file in the same folder
     (``my_net.py:Net``).
 
     Raises:
-        InvalidInput: it cannot be imported, does not take these options, builds no module, or
-            takes no `width` where another one than 1 is asked for.
+        InvalidInput: it cannot be imported, does not accept these options, does not return a
+            module, or has no parameter `width` although `width` is not 1.
     """
     factory = load(_reference(task), task.origin)
     try:
@@ -61,14 +61,14 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
 
 
 def to_device(model: nn.Module, device: torch.device, recipe: Recipe) -> nn.Module:
-    """Return the model on `device`, its weights stored as the recipe says."""
+    """Return the model on `device`, in the memory format of the recipe."""
     if recipe.channels_last:
         return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device)
 
 
 def _reference(task: Task) -> str:
-    """Return the task's model with a file's path made absolute, from beside the task's own."""
+    """Return the task's model reference, with a path relative to its file made absolute."""
     module, _, name = task.model.rpartition(":")
     if module.endswith(".py") and not Path(module).is_absolute():
         return f"{Path(task.origin).parent / module}:{name}"
@@ -76,7 +76,7 @@ def _reference(task: Task) -> str:
 
 
 def own_files(task: Task, dataset: Dataset) -> list[Path]:
-    """Return the files of code or declarations, outside of packages, that a task is made from."""
+    """Return the files outside of packages that a task's code and declarations are in."""
     references = [_reference(task), *(v for v in dataset.options.values() if isinstance(v, str))]
     named = [reference.rpartition(":")[0] for reference in references]
     files = {Path(name) for name in (*named, task.origin, dataset.origin)}

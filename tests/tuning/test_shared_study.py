@@ -6,10 +6,10 @@ from optuna.trial import TrialState
 
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact
-from suite.tuning import ledger as module
-from suite.tuning.document import Dimension
-from suite.tuning.ledger import Ledger, open_storage
+from suite.tuning import shared_study as module
 from suite.tuning.sampling import Proposal
+from suite.tuning.schema import Dimension
+from suite.tuning.shared_study import SharedStudy, open_storage
 
 SPACE = [Dimension(name="share", parameter="share", low=0, high=1)]
 BATCH = {n: Proposal({"share": n / 4}, {}, n) for n in range(4)}
@@ -21,46 +21,46 @@ def path(tmp_path) -> str:
     return str(tmp_path / "t.journal")
 
 
-def open_ledger(path: str, asked: object = "a") -> Ledger:
-    return Ledger(open_storage(path), "t/rigl", ["maximize"], {"space": asked})
+def open_study(path: str, asked: object = "a") -> SharedStudy:
+    return SharedStudy(open_storage(path), "t/rigl", ["maximize"], {"space": asked})
 
 
 def test_a_trial_is_claimed_once(path):
-    one, two = open_ledger(path), open_ledger(path)
-    one.put(SPACE, BATCH)
+    one, two = open_study(path), open_study(path)
+    one.enqueue(SPACE, BATCH)
     assert one.claim(range(4), 3) == [0, 1, 2]
     assert two.claim(range(4), 3) == [3]
     assert two.claim(range(4), 3) == []
 
 
 def test_a_batch_that_two_add_at_once_counts_once(path):
-    one, two = open_ledger(path), open_ledger(path)
-    one.put(SPACE, BATCH)
-    two.put(SPACE, BATCH)
+    one, two = open_study(path), open_study(path)
+    one.enqueue(SPACE, BATCH)
+    two.enqueue(SPACE, BATCH)
     assert sorted(one.claim(range(4), 9) + two.claim(range(4), 9)) == [0, 1, 2, 3]
     waiting = [t for t in one._study.get_trials() if t.state == TrialState.WAITING]
     assert waiting == []
 
 
 def test_what_was_told_is_there_for_others(path):
-    one = open_ledger(path)
-    one.put(SPACE, BATCH)
+    one = open_study(path)
+    one.enqueue(SPACE, BATCH)
     one.claim([0], 1)
     one.tell(0, TrialState.COMPLETE, [0.5], [0.4, 0.5], {"keys": ["k"], "curve": [0.4, 0.5]})
-    trial = open_ledger(path).trials()[0]
+    trial = open_study(path).trials()[0]
     assert (trial.state, trial.values) == (TrialState.COMPLETE, [0.5])
-    assert module.past(trial).curve == [0.4, 0.5]
+    assert module.finished_trial(trial).curve == [0.4, 0.5]
     assert trial.intermediate_values == {1: 0.4, 2: 0.5}
 
 
 def test_a_dead_process_gives_up_its_claim_at_once(path):
-    one, two = open_ledger(path), open_ledger(path)
+    one, two = open_study(path), open_study(path)
     one._me = [one._me[0], DEAD, "gone"]
-    one.put(SPACE, BATCH)
+    one.enqueue(SPACE, BATCH)
     one.claim([0, 1], 2)
-    assert two.rescue(range(4)) == [0, 1]
+    assert two.reclaim(range(4)) == [0, 1]
     assert sorted(two.trials()) == [2, 3]
-    two.put(SPACE, {n: BATCH[n] for n in (0, 1)})
+    two.enqueue(SPACE, {n: BATCH[n] for n in (0, 1)})
     assert two.claim(range(2), 2) == [0, 1]
     one.tell(0, TrialState.COMPLETE, [0.1], [], {})
     two.tell(0, TrialState.COMPLETE, [0.9], [], {})
@@ -70,45 +70,45 @@ def test_a_dead_process_gives_up_its_claim_at_once(path):
 def test_a_process_elsewhere_is_given_up_only_when_its_heart_stops(path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    one, two = open_ledger(path), open_ledger(path)
+    one, two = open_study(path), open_study(path)
     one._me = ["another machine", 1, "x"]
-    one.put(SPACE, BATCH)
+    one.enqueue(SPACE, BATCH)
     one.claim([0], 1)
     for beat in range(5):
-        assert two.rescue([0]) == []
+        assert two.reclaim([0]) == []
         clock[0] += module.GRACE_SECONDS - 1
-        one._storage.set_trial_user_attr(one.trials()[0]._trial_id, module.BEAT, beat)
-    assert two.rescue([0]) == []
+        one._storage.set_trial_user_attr(one.trials()[0]._trial_id, module.HEARTBEAT_ATTR, beat)
+    assert two.reclaim([0]) == []
     clock[0] += module.GRACE_SECONDS + 1
-    assert two.rescue([0]) == [0]
+    assert two.reclaim([0]) == [0]
 
 
 def test_the_heart_beats_while_claims_are_held_and_what_is_left_is_given_up(path, monkeypatch):
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
-    one, two = open_ledger(path), open_ledger(path)
-    one.put(SPACE, BATCH)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
+    one, two = open_study(path), open_study(path)
+    one.enqueue(SPACE, BATCH)
     one.claim([0, 1], 2)
-    with one.held([0, 1]):
+    with one.heartbeat([0, 1]):
         until = module.time.monotonic() + 30
-        while module.BEAT not in two.trials()[1].user_attrs:
+        while module.HEARTBEAT_ATTR not in two.trials()[1].user_attrs:
             assert module.time.monotonic() < until
         one.tell(0, TrialState.COMPLETE, [0.5], [], {})
     assert sorted(two.trials()) == [0, 2, 3]
 
 
 def test_a_study_that_was_asked_something_else_is_refused_with_both_shown(path):
-    open_ledger(path, "one of 16, 32")
-    before = open_ledger(path, "one of 16, 32")._study.user_attrs
+    open_study(path, "one of 16, 32")
+    before = open_study(path, "one of 16, 32")._study.user_attrs
     with pytest.raises(InvalidInput, match="stored one of 16, 32, now one of 16, 64"):
-        open_ledger(path, "one of 16, 64")
-    assert open_ledger(path, "one of 16, 32")._study.user_attrs == before
+        open_study(path, "one of 16, 64")
+    assert open_study(path, "one of 16, 32")._study.user_attrs == before
 
 
 def test_a_line_that_a_killed_process_did_not_finish_is_cut_off(path, tmp_path):
-    open_ledger(path).put(SPACE, BATCH)
+    open_study(path).enqueue(SPACE, BATCH)
     with (tmp_path / "t.journal").open("ab") as file:
         file.write(b'{"op_code": 4, "wor')
-    again = open_ledger(path)
+    again = open_study(path)
     assert again.claim(range(4), 4) == [0, 1, 2, 3]
     assert len(optuna.load_study(study_name="t/rigl", storage=open_storage(path)).trials) == 4
 

@@ -5,7 +5,7 @@ import torch
 
 from suite.experiments import registry
 from tasks.data import training_examples
-from tasks.pipeline import load_data
+from tasks.loading import load_data
 
 CPU = torch.device("cpu")
 

@@ -1,19 +1,19 @@
-"""Who wins, what is on the front, and which dimensions mattered: from the trials alone."""
+"""The best trial, the Pareto front and the importance of each dimension, from finished trials."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from suite.tuning.document import MAXIMISED, Dimension, Tried
+from suite.tuning.schema import MAXIMISED, Candidate, Dimension
 
-ENOUGH = 4
-"""Completed trials below which nothing is said of importance."""
+MIN_TRIALS = 4
+"""With fewer completed trials no importance is computed."""
 
 
-def winner(trials: Sequence[Tried], objectives: Sequence[str]) -> int | None:
-    """Return the number of the best completed trial by the first objective; the first of equals.
+def select_winner(trials: Sequence[Candidate], objectives: Sequence[str]) -> int | None:
+    """Return the number of the best completed trial by the first objective; ties go to the first.
 
-    So the default, number 0, stays where nothing is better.
+    So the default (number 0) wins unless something is strictly better.
     """
     complete = [trial for trial in trials if trial.state == "complete"]
     if not complete:
@@ -22,8 +22,8 @@ def winner(trials: Sequence[Tried], objectives: Sequence[str]) -> int | None:
     return max(complete, key=lambda trial: (sign * trial.values[0], -trial.number)).number
 
 
-def front(trials: Sequence[Tried], objectives: Sequence[str]) -> list[int]:
-    """Return the numbers of the completed trials that no other dominates, best first one first."""
+def pareto_front(trials: Sequence[Candidate], objectives: Sequence[str]) -> list[int]:
+    """Return the numbers of the non-dominated completed trials, sorted by the first objective."""
     signs = [1 if MAXIMISED[name] else -1 for name in objectives]
     points = {
         trial.number: tuple(s * v for s, v in zip(signs, trial.values, strict=True))
@@ -44,13 +44,13 @@ def front(trials: Sequence[Tried], objectives: Sequence[str]) -> list[int]:
 
 
 def importance(
-    space: Sequence[Dimension], trials: Sequence[Tried], seed: int = 0
+    space: Sequence[Dimension], trials: Sequence[Candidate], seed: int = 0
 ) -> dict[str, float]:
-    """Return each dimension's fraction of the variance of the first objective (fANOVA), largest first.
+    """Return each dimension's share of the first objective's variance (fANOVA), largest first.
 
-    Where a dimension was not searched (a number, while ``auto`` was chosen) it counts as in the
-    middle of its range, so that every trial has a place. Empty below 4 completed trials, or where
-    all values are equal.
+    In a trial that did not use a dimension (a number, where ``auto`` was chosen), its value counts
+    as the middle of the range. Empty with fewer than 4 completed trials, or if all values are
+    equal.
 
     Source: Hutter et al. 2014, ICML, as implemented by Optuna.
     """
@@ -59,7 +59,7 @@ def importance(
     from suite.tuning.sampling import distributions
 
     complete = [trial for trial in trials if trial.state == "complete"]
-    if len(complete) < ENOUGH or len({trial.values[0] for trial in complete}) == 1:
+    if len(complete) < MIN_TRIALS or len({trial.values[0] for trial in complete}) == 1:
         return {}
     study = optuna.create_study(direction="maximize")
     known = distributions(space)
@@ -67,7 +67,7 @@ def importance(
         study.add_trial(
             optuna.trial.create_trial(
                 value=trial.values[0],
-                params={d.name: trial.parameters.get(d.name, _middle(d)) for d in space},
+                params={d.name: trial.parameters.get(d.name, _midpoint(d)) for d in space},
                 distributions=known,
             )
         )
@@ -76,7 +76,7 @@ def importance(
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}
 
 
-def _middle(dimension: Dimension) -> Any:
+def _midpoint(dimension: Dimension) -> Any:
     if dimension.choices:
         return dimension.choices[0]
     assert dimension.low is not None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.tuning.choice import front, importance, winner
+from suite.tuning.selection import front, importance, winner
 from suite.tuning.space import spaces_of
 from tests.tuning.sample import pretend, settings, tuning
 

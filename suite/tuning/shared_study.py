@@ -1,8 +1,8 @@
-"""Which trial of a search is whose: an Optuna study that several processes write to.
+"""An Optuna study shared by several processes, each of which claims trials to run.
 
-Optuna's own heartbeat works inside `study.optimize` and on databases alone. Here a process claims
-trials one by one, by a change of state that only one can make; what a killed process had claimed
-is given up by whoever notices, and is there to be claimed again.
+Optuna's own heartbeat works only inside `study.optimize` and with databases. Here a process
+claims a trial by an atomic change of its state. A trial claimed by a process that has died is
+marked as abandoned by any other process and can be claimed again.
 """
 
 import contextlib
@@ -24,26 +24,32 @@ from optuna.trial import FrozenTrial, TrialState
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact, redact_address
 from suite.results.local_store import is_running
-from suite.tuning.document import Dimension, refuse_other
-from suite.tuning.sampling import Past, Proposal, distributions
+from suite.tuning.sampling import FinishedTrial, Proposal, distributions
+from suite.tuning.schema import Dimension, check_same_settings
 
-BEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS = 10.0
 GRACE_SECONDS = 60.0
-"""A claim is given up when its process has shown no sign for so long, or is known to be dead."""
+"""A claim is abandoned after this long without a heartbeat, or if its process is known dead."""
 
 CONNECT_SECONDS = 10
-CREATED_TOGETHER = 5
+CREATE_ATTEMPTS = 5
 
-SLOT, WORKER, BEAT, LOST, TOLD = "number", "worker", "beat", "lost", "told"
-Sign = tuple[Any, Any]
+NUMBER_ATTR = "number"
+WORKER_ATTR = "worker"
+HEARTBEAT_ATTR = "beat"
+ABANDONED_ATTR = "lost"
+RESULT_ATTR = "told"
+"""User attributes of Optuna's trials; the strings are stored, so they must not change."""
+
+Heartbeat = tuple[Any, Any]
 
 
 class StorageLost(InvalidInput):
-    """The database of a study went away during the search."""
+    """The connection to a study's database was lost during the search."""
 
 
 def open_storage(location: str) -> Any:
-    """Return Optuna's storage: a database by URL, or a journal file.
+    """Return an Optuna storage: a database given by URL, or a journal file.
 
     Raises:
         InvalidInput: it cannot be reached or opened.
@@ -55,16 +61,16 @@ def open_storage(location: str) -> Any:
         url = f"postgresql+psycopg://{url.split('://', 1)[1]}"
     arguments = {"connect_timeout": CONNECT_SECONDS} if url.startswith("postgresql") else {}
     kwargs = {"connect_args": arguments, "pool_pre_ping": True}
-    for attempt in range(CREATED_TOGETHER):
+    for attempt in range(CREATE_ATTEMPTS):
         try:
             return optuna.storages.RDBStorage(url, engine_kwargs=kwargs)
         except Exception as error:
-            # Two processes that create the tables at once get in each other's way; once.
-            if attempt + 1 < CREATED_TOGETHER and _is_race(error):
+            # Two processes that create the tables at the same time can collide once.
+            if attempt + 1 < CREATE_ATTEMPTS and _is_race(error):
                 time.sleep(0.5)
                 continue
             raise InvalidInput(
-                f"--storage {redact(location)} cannot be opened ({_line(error, location)}): see to "
+                f"--storage {redact(location)} cannot be opened ({_line(error, location)}): check "
                 "its address, the server and your rights, or leave --storage out for a file"
             ) from error
     raise AssertionError
@@ -75,23 +81,23 @@ def _is_race(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def lasting(location: str) -> Iterator[None]:
-    """Say in one line that a database was lost while it was needed.
+def report_lost_storage(location: str) -> Iterator[None]:
+    """Turn database errors inside the context into one line.
 
     Raises:
-        StorageLost: it was.
+        StorageLost: the connection was lost.
     """
     from sqlalchemy.exc import SQLAlchemyError
 
-    # Its pool writes down each connection that it cannot give back: what is lost is said once.
+    # The pool logs every connection that it cannot return; one message is enough.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         raise StorageLost(
-            f"--storage {redact(location)} was lost ({_line(cause, location)}); what was finished "
-            "is kept: see to the server, then run it again to go on"
+            f"--storage {redact(location)} was lost ({_line(cause, location)}); finished trials "
+            "are kept: check the server, then run the same command to resume"
         ) from error
 
 
@@ -102,7 +108,7 @@ def _line(error: Exception, location: str) -> str:
 
 
 def _open_journal(path: Path) -> Any:
-    """Open a journal by its absolute path: Optuna's lock names it, from wherever it is asked."""
+    """Open a journal by its absolute path, because Optuna's lock file is named after the path."""
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
     try:
@@ -112,16 +118,16 @@ def _open_journal(path: Path) -> Any:
         return JournalStorage(backend)
     except (OSError, ValueError, KeyError, AssertionError) as error:
         raise InvalidInput(
-            f"journal {path} cannot be used ({_line(error, str(path))}): see to the disk, or name "
-            "another with --storage"
+            f"journal {path} cannot be used ({_line(error, str(path))}): check the disk, or name "
+            "another file with --storage"
         ) from error
 
 
 def _mend(path: Path) -> None:
-    """Cut off a last line that a killed process did not finish: Optuna would read no further.
+    """Truncate an incomplete last line, left by a killed process: Optuna would stop reading there.
 
     Raises:
-        ValueError: the last whole line is none of a journal.
+        ValueError: the last complete line is not JSON.
     """
     from optuna.storages.journal import JournalFileSymlinkLock
 
@@ -139,45 +145,46 @@ def _mend(path: Path) -> None:
         lock.release()
 
 
-class Ledger:
+class SharedStudy:
     """The trials of one method's search, by number.
 
-    Optuna numbers what it is given; here a trial's number is its place in the search, noted in the
-    trial. Of several with one number the first counts that was not given up.
+    A trial's number is its position in the search, stored as a user attribute (it is not Optuna's
+    own number). If several have the same number, the first one that is not abandoned counts.
     """
 
     def __init__(
-        self, storage: Any, name: str, directions: Sequence[str], asked: Mapping[str, Any]
+        self, storage: Any, name: str, directions: Sequence[str], settings: Mapping[str, Any]
     ) -> None:
         """Open or create the study.
 
         Raises:
-            InvalidInput: there is one of that name that was asked something else.
+            InvalidInput: a study of that name exists with other settings.
         """
         self._storage = storage
         known = {found.study_name for found in storage.get_all_studies()}
         if name in known:
             study = optuna.load_study(study_name=name, storage=storage)
-            _same(name, study.user_attrs.get("asked"), asked)
+            _check_settings(name, study.user_attrs.get("asked"), settings)
         self._study = optuna.create_study(
             study_name=name, storage=storage, directions=list(directions), load_if_exists=True
         )
         if "asked" not in self._study.user_attrs:
-            self._study.set_user_attr("asked", dict(asked))
-        _same(name, self._study.user_attrs["asked"], asked)  # another one may have been faster
+            self._study.set_user_attr("asked", dict(settings))
+        # Another process may have created it in the meantime.
+        _check_settings(name, self._study.user_attrs["asked"], settings)
         self._me = [socket.gethostname(), os.getpid(), uuid.uuid4().hex[:8]]
-        self._seen: dict[int, tuple[Sign, float]] = {}
+        self._seen: dict[int, tuple[Heartbeat, float]] = {}
 
     def trials(self) -> dict[int, FrozenTrial]:
         """Return the trials that count, by number."""
         found: dict[int, FrozenTrial] = {}
         for trial in self._study.get_trials(deepcopy=False):
-            if SLOT in trial.user_attrs and not _given_up(trial):
-                found.setdefault(trial.user_attrs[SLOT], trial)
+            if NUMBER_ATTR in trial.user_attrs and not _is_abandoned(trial):
+                found.setdefault(trial.user_attrs[NUMBER_ATTR], trial)
         return found
 
-    def put(self, space: Sequence[Dimension], proposals: Mapping[int, Proposal]) -> None:
-        """Add configurations to be tried, by number; those that another process added go again."""
+    def enqueue(self, space: Sequence[Dimension], proposals: Mapping[int, Proposal]) -> None:
+        """Add configurations by number; drop duplicates that another process added first."""
         known = distributions(space)
         for number, proposal in proposals.items():
             self._study.add_trial(
@@ -185,28 +192,28 @@ class Ledger:
                     state=TrialState.WAITING,
                     params=dict(proposal.parameters),
                     distributions={name: known[name] for name in proposal.parameters},
-                    user_attrs={SLOT: number, "asked": proposal.asked},
+                    user_attrs={NUMBER_ATTR: number, "asked": proposal.asked},
                     system_attrs=proposal.attributes,
                 )
             )
         counted = {trial._trial_id for trial in self.trials().values()}
         for trial in self._study.get_trials(deepcopy=False):
             if trial.state == TrialState.WAITING and trial._trial_id not in counted:
-                self._give_up(trial)
+                self._abandon(trial)
 
-    def claim(self, numbers: Iterable[int], most: int) -> list[int]:
-        """Make up to `most` of the trials that wait this process's own; return their numbers."""
+    def claim(self, numbers: Iterable[int], limit: int) -> list[int]:
+        """Claim up to `limit` waiting trials for this process; return their numbers."""
         claimed: list[int] = []
         trials = self.trials()
         for number in numbers:
             trial = trials.get(number)
-            if len(claimed) == most:
+            if len(claimed) == limit:
                 break
             if trial is None or trial.state != TrialState.WAITING:
                 continue
             with contextlib.suppress(UpdateFinishedTrialError):
                 if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    self._storage.set_trial_user_attr(trial._trial_id, WORKER, self._me)
+                    self._storage.set_trial_user_attr(trial._trial_id, WORKER_ATTR, self._me)
                     claimed.append(number)
         return claimed
 
@@ -216,100 +223,100 @@ class Ledger:
         state: TrialState,
         values: Sequence[float] | None,
         curve: Sequence[float],
-        told: Mapping[str, Any],
+        result: Mapping[str, Any],
     ) -> None:
-        """Finish a trial that this process has claimed; one that was given up stays so."""
+        """Finish a trial claimed by this process; does nothing if the claim was abandoned."""
         trial = self.trials().get(number)
-        if trial is None or trial.user_attrs.get(WORKER) != self._me:
+        if trial is None or trial.user_attrs.get(WORKER_ATTR) != self._me:
             return
         with contextlib.suppress(UpdateFinishedTrialError):
             single = len(self._study.directions) == 1
             for rung, value in enumerate(curve if single else (), 1):
                 self._storage.set_trial_intermediate_value(trial._trial_id, rung, value)
-            self._storage.set_trial_user_attr(trial._trial_id, TOLD, dict(told))
+            self._storage.set_trial_user_attr(trial._trial_id, RESULT_ATTR, dict(result))
             self._storage.set_trial_state_values(
                 trial._trial_id, state, None if values is None else list(values)
             )
 
     def release(self, numbers: Iterable[int]) -> None:
-        """Give up those of this process's claims that are not finished."""
+        """Abandon those of this process's claims that have not finished."""
         trials = self.trials()
         for number in numbers:
             trial = trials.get(number)
-            if trial is not None and trial.user_attrs.get(WORKER) == self._me:
-                self._give_up(trial)
+            if trial is not None and trial.user_attrs.get(WORKER_ATTR) == self._me:
+                self._abandon(trial)
 
-    def rescue(self, numbers: Iterable[int]) -> list[int]:
-        """Give up claims of processes that are gone; return the numbers that are free again."""
+    def reclaim(self, numbers: Iterable[int]) -> list[int]:
+        """Abandon the claims of dead processes; return the numbers that can be claimed again."""
         freed = []
         trials = self.trials()
         for number in numbers:
             trial = trials.get(number)
             if trial is not None and trial.state == TrialState.RUNNING and self._is_gone(trial):
-                self._give_up(trial)
+                self._abandon(trial)
                 freed.append(number)
         return freed
 
     def _is_gone(self, trial: FrozenTrial) -> bool:
-        worker = trial.user_attrs.get(WORKER)
+        worker = trial.user_attrs.get(WORKER_ATTR)
         if worker == self._me:
             return False
         here = worker is not None and worker[0] == self._me[0]
         if here and (worker[1] == self._me[1] or not is_running(worker[1])):
             return True
-        sign, now = (worker, trial.user_attrs.get(BEAT)), time.monotonic()
+        sign, now = (worker, trial.user_attrs.get(HEARTBEAT_ATTR)), time.monotonic()
         before, since = self._seen.get(trial._trial_id, (None, now))
         if before != sign:
             since = now
         self._seen[trial._trial_id] = (sign, since)
         return now - since > GRACE_SECONDS
 
-    def _give_up(self, trial: FrozenTrial) -> None:
+    def _abandon(self, trial: FrozenTrial) -> None:
         with contextlib.suppress(UpdateFinishedTrialError):
-            self._storage.set_trial_user_attr(trial._trial_id, LOST, True)
+            self._storage.set_trial_user_attr(trial._trial_id, ABANDONED_ATTR, True)
             self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     @contextlib.contextmanager
-    def held(self, numbers: Sequence[int]) -> Iterator[None]:
-        """Show signs of life for claims while they are worked on; give up what is left after."""
+    def heartbeat(self, numbers: Sequence[int]) -> Iterator[None]:
+        """Write heartbeats for claims in the context; at the end abandon unfinished ones."""
         ids = [self.trials()[number]._trial_id for number in numbers]
-        over = threading.Event()
+        done = threading.Event()
 
         def beat() -> None:
             count = 0
-            while not over.wait(BEAT_SECONDS):
+            while not done.wait(HEARTBEAT_SECONDS):
                 count += 1
                 for trial_id in ids:
-                    with contextlib.suppress(Exception):  # told meanwhile, or no connection now
-                        self._storage.set_trial_user_attr(trial_id, BEAT, count)
+                    with contextlib.suppress(Exception):  # finished by now, or no connection
+                        self._storage.set_trial_user_attr(trial_id, HEARTBEAT_ATTR, count)
 
         thread = threading.Thread(target=beat, daemon=True, name="tuning-heartbeat")
         thread.start()
         try:
             yield
         finally:
-            over.set()
+            done.set()
             thread.join()
             self.release(numbers)
 
 
-def past(trial: FrozenTrial) -> Past:
-    """Return a finished trial as samplers and pruners see it."""
-    return Past(
+def finished_trial(trial: FrozenTrial) -> FinishedTrial:
+    """Return an Optuna trial in the form that samplers and pruners need."""
+    return FinishedTrial(
         trial.state,
         trial.params,
         trial.values or (),
-        trial.user_attrs.get(TOLD, {}).get("curve", ()),
+        trial.user_attrs.get(RESULT_ATTR, {}).get("curve", ()),
         trial.system_attrs,
         trial.user_attrs.get("asked", 0),
     )
 
 
-def _given_up(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.FAIL and bool(trial.user_attrs.get(LOST))
+def _is_abandoned(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and bool(trial.user_attrs.get(ABANDONED_ATTR))
 
 
-def _same(name: str, stored: Any, asked: Mapping[str, Any]) -> None:
-    """Refuse to go on with a study that was asked something else."""
+def _check_settings(name: str, stored: Any, given: Mapping[str, Any]) -> None:
+    """Check that an existing study has these settings."""
     if stored is not None:
-        refuse_other(f"study {name}", stored, asked)
+        check_same_settings(f"study {name}", stored, given)

@@ -1,4 +1,4 @@
-"""The document of a tuning as searches add to it: nothing that was found before is lost."""
+"""Resume a stored tuning, and save its results without losing earlier ones."""
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -8,81 +8,86 @@ from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
-from suite.tuning.choice import front, importance, winner
-from suite.tuning.document import (
+from suite.tuning.schema import (
+    Candidate,
     Dimension,
     Final,
-    Tried,
-    Tuned,
+    MethodResult,
     Tuning,
     TuningConfig,
+    check_same_settings,
     load_tuning,
-    refuse_other,
     save_tuning,
 )
+from suite.tuning.selection import importance, pareto_front, select_winner
 
-GROWS = {"budget", "final_seeds"}
-"""What may differ when a tuning goes on: more of either adds to what there is."""
+EXTENDABLE = {"budget", "final_seeds"}
+"""Settings that may differ when a tuning is resumed: more of either adds to the results."""
 
 
-class Found(Protocol):
-    """The search of one method, as far as its findings go."""
+class FinishedSearch(Protocol):
+    """The part of a method's search that results are read from."""
 
     method: str
     space: list[Dimension]
 
-    def tried(self) -> list[Tried]:
-        """Return the configurations whose trials are finished."""
+    def candidates(self) -> list[Candidate]:
+        """Return the configurations whose trials have finished."""
 
-    def final(self, best: Tried | None, seeds: Sequence[int]) -> tuple[list[Trial], list[Trial]]:
-        """Return the tested trials of a winner and of the default, on fresh seeds."""
+    def final(
+        self, best: Candidate | None, seeds: Sequence[int]
+    ) -> tuple[list[Trial], list[Trial]]:
+        """Return the winner's and the default's trials on the test split, with fresh seeds."""
 
 
-def continued(
+def resume_config(
     settings: TuningConfig, spaces: Mapping[str, Sequence[Dimension]], store: Store
 ) -> TuningConfig:
-    """Return the settings under which the stored tuning of that name goes on, if there is one.
+    """Return the settings to continue with: `settings`, merged with the stored tuning's, if any.
 
-    Its budget stands where it is the larger one: its winner is chosen among all that was tried,
-    and every method gets the same.
+    The larger of the two budgets holds: the winner is chosen among all trials, and every method
+    gets the same number.
 
     Raises:
-        InvalidInput: it was made under other settings, or its document is damaged.
+        InvalidInput: the stored tuning has other settings, or its file is damaged.
     """
     if (stored := load_tuning(store, settings.name)) is None:
         return settings
     methods = registry.methods()
     now = {name: (methods[name].revision, space) for name, space in spaces.items()}
     before = {name: (one.revision, one.space) for name, one in stored.methods.items()}
-    # Methods that one of the two lacks are named as such, once.
-    refuse_other(
+    # A method that only one of the two has is reported once, by the settings' list of methods.
+    check_same_settings(
         f"tuning {settings.name}",
-        _asked(stored.settings, {name: before[name] for name in before if name in now}),
-        _asked(settings, {name: now[name] for name in now if name in before}),
+        _identity(stored.settings, {name: before[name] for name in before if name in now}),
+        _identity(settings, {name: now[name] for name in now if name in before}),
     )
     return settings.model_copy(update={"budget": max(settings.budget, stored.settings.budget)})
 
 
-def _asked(
+def _identity(
     settings: TuningConfig, methods: Mapping[str, tuple[int, Sequence[Dimension]]]
 ) -> dict[str, Any]:
-    said = settings.model_dump(mode="json", exclude=GROWS | {"name"})
+    content = settings.model_dump(mode="json", exclude=EXTENDABLE | {"name"})
     for name, (revision, space) in methods.items():
-        said[f"revision of {name}"] = revision
-        said |= {f"space of {name}'s {dimension.name}": str(dimension) for dimension in space}
-    return said
+        content[f"revision of {name}"] = revision
+        content |= {f"space of {name}'s {dimension.name}": str(dimension) for dimension in space}
+    return content
 
 
-def keep(
-    settings: TuningConfig, searches: Sequence[Found], store: Store, final_seeds: Sequence[int]
+def save_results(
+    settings: TuningConfig,
+    searches: Sequence[FinishedSearch],
+    store: Store,
+    final_seeds: Sequence[int],
 ) -> Tuning:
-    """Save what was found, together with what is stored, and return it.
+    """Merge the searches' results with the stored ones, save and return them.
 
-    `final_seeds` are those on which winners and defaults have been run by now.
+    `final_seeds` are the seeds on which winners and defaults have been run so far.
 
     Raises:
-        InvalidInput: the stored document is damaged.
-        StoreUnusable: it cannot be written.
+        InvalidInput: the stored file is damaged.
+        StoreUnusable: the store cannot be written to.
     """
     stored = load_tuning(store, settings.name)
     before = {} if stored is None else stored.methods
@@ -92,7 +97,7 @@ def keep(
         settings=settings,
         versions={"suite": __version__, "optuna": importlib.metadata.version("optuna")},
         methods={
-            search.method: _found(settings, search, before.get(search.method), final_seeds)
+            search.method: _method_result(settings, search, before.get(search.method), final_seeds)
             for search in searches
         },
     )
@@ -100,19 +105,22 @@ def keep(
     return tuning
 
 
-def _found(
-    settings: TuningConfig, search: Found, stored: Tuned | None, final_seeds: Sequence[int]
-) -> Tuned:
-    """Return what is known of a method by now."""
+def _method_result(
+    settings: TuningConfig,
+    search: FinishedSearch,
+    stored: MethodResult | None,
+    final_seeds: Sequence[int],
+) -> MethodResult:
+    """Return a method's results so far."""
     known = {one.number: one for one in stored.trials} if stored else {}
-    known |= {one.number: one for one in search.tried()}
+    known |= {one.number: one for one in search.candidates()}
     tried = [known[number] for number in sorted(known)]
-    found = Tuned(
+    found = MethodResult(
         revision=registry.methods()[search.method].revision,
         space=search.space,
         trials=tried,
-        winner=winner(tried, settings.objectives),
-        front=front(tried, settings.objectives),
+        winner=select_winner(tried, settings.objectives),
+        front=pareto_front(tried, settings.objectives),
         importance=importance(search.space, tried),
         tested=stored.tested if stored else [],
     )

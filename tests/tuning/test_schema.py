@@ -8,14 +8,14 @@ import pytest
 from leaderboard.charts.tuning import tuning_charts
 from suite.core.errors import InvalidInput
 from suite.results.metadata_store import save_document
-from suite.tuning.document import Final, PastWinner, load_tuning, save_tuning, tunings
+from suite.tuning.schema import Final, PastWinner, load_tuning, load_tunings, save_tuning
 from tests.tuning.sample import settings, tuning
 
 
 def test_a_document_is_read_as_it_was_saved(store):
     save_tuning(store, tuning())
     assert load_tuning(store, "t") == tuning()
-    assert tunings(store) == [tuning()]
+    assert load_tunings(store) == [tuning()]
     assert load_tuning(store, "other") is None
 
 
@@ -44,8 +44,8 @@ def test_a_document_of_schema_1_is_read_with_its_winner_among_the_tested(store):
 @pytest.mark.parametrize("content", [{}, [], {"schema_version": 1, "settings": {}}])
 def test_what_is_no_tuning_is_refused(store, content):
     save_document(store, "tuning", "t", content)
-    with pytest.raises(InvalidInput, match=r"tuning/t\.json is no tuning"):
-        tunings(store)
+    with pytest.raises(InvalidInput, match=r"tuning/t\.json is not a tuning"):
+        load_tunings(store)
 
 
 def test_a_document_of_a_newer_program_is_refused(store):
@@ -68,7 +68,10 @@ def test_a_document_of_a_newer_program_is_refused(store):
         ({"budget": 0}, "budget=0"),
         ({"seeds": []}, "seeds"),
         ({"name": "../x"}, "name='../x'"),
-        ({"final_seeds": [1000]}, r"seeds \[1000\] are both tuned on and tested"),
+        (
+            {"final_seeds": [1000]},
+            r"seeds \[1000\] are used both for tuning and for the final test",
+        ),
         ({"pruner": "median", "objectives": ["accuracy", "train_flops"]}, "--pruner median"),
     ],
 )

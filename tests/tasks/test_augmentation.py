@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from suite.core.errors import InvalidInput
-from tasks.augment import Augmentation
+from tasks.augmentation import Augmentation
 from tasks.batches import MemoryBatchSource
 from tasks.recipe import Recipe
 
@@ -46,7 +46,7 @@ def test_cutout_zeroes_one_square_around_its_middle():
     draws = augmentation.draw(200, x.shape[1:], seed=0, epoch=0, device=CPU)
     taken = augmentation.take(x, torch.arange(200), draws)
     for place in range(200):
-        row, column = draws.middle[place].tolist()
+        row, column = draws.centre[place].tolist()
         expected = torch.ones(9, 9)
         expected[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = 0
         assert torch.equal(taken[place], expected.expand(2, 9, 9))

@@ -1,7 +1,7 @@
-"""What tasks minimise and how they are scored: one loss for labels and for text.
+"""The training loss and the ranking metrics of tasks; the same loss for labels and for text.
 
-Outputs hold a logit per class in their last dimension; whatever lies before it (examples, places
-in a text) is one prediction each.
+The last dimension of outputs holds a logit per class; all dimensions before it (examples, positions
+in a text) count predictions.
 """
 
 import math
@@ -14,7 +14,7 @@ METRICS: Mapping[str, Callable[[float, float], float]] = {
     "accuracy": lambda accuracy, nll: accuracy,
     "bits_per_character": lambda accuracy, nll: nll / math.log(2),
 }
-"""What a task is ranked by, from (accuracy, negative log-likelihood in nats per prediction)."""
+"""Ranking metrics, each a function of (accuracy, negative log-likelihood in nats)."""
 
 
 def flat(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
