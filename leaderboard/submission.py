@@ -8,7 +8,6 @@ limited while it is unpacked, and a bad record is listed with its reason and hid
 import gzip
 import io
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -19,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leaderboard.soundness import problems
 from suite.core.errors import InvalidInput
+from suite.core.files import atomic_write, read_regular
 from suite.core.redact import redact, redact_bytes
 from suite.results.integrity import with_integrity
-from suite.results.local_store import read_regular
 from suite.results.record import SCHEMA_VERSION, Record
 
 SUFFIX = ".jsonl.gz"
@@ -106,17 +105,12 @@ def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
             raise InvalidInput(f"trial {record.key} is there twice: give one record of each")
     said = {name: redact(v) if isinstance(v, str) else v for name, v in header}
     lines = [_line(said), *(_line(_sealed(record)) for _, record in sorted(by_key.items()))]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(gzip.compress(b"".join(lines), 9, mtime=0))
-        temporary.replace(path)
+        atomic_write(path, gzip.compress(b"".join(lines), 9, mtime=0))
     except OSError as error:
         raise InvalidInput(
             f"{path} cannot be written ({error.strerror}): choose another --out"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _line(content: Any) -> bytes:

@@ -79,7 +79,7 @@ def _run(given: argparse.Namespace) -> int:
         if first:
             store.prepare()
         checkpoints = Checkpoints(store)
-        keeper = processes.keeper(checkpoints.keeper(trial.key))
+        keeper = processes.keeper(checkpoints.for_trial(trial.key))
         record, files = attempt(trial, Checkpointer(trial, keeper, interval, processes.stopping))
         if not first:
             return 0 if record.error is None else 1

@@ -14,7 +14,7 @@ FILES = {
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
 FOUNDATION = (
-    "suite.core.errors", "suite.core.declarations", "suite.core.discovery", "suite.core.seeds", "suite.core.hyperparameters",
+    "suite.core.errors", "suite.core.files", "suite.core.declarations", "suite.core.discovery", "suite.core.seeds", "suite.core.hyperparameters",
 )  # fmt: skip
 """What everything may import."""
 

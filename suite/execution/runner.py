@@ -74,7 +74,7 @@ def run(
         KeyboardInterrupt: it was stopped; what had finished is in the store.
     """
     checkpoints = Checkpoints(store)
-    checkpoints.sweep(store)
+    checkpoints.sweep()
     waiting, attempts = deque(trials), Counter[str]()
     failures: list[tuple[Trial, str]] = []
     done = running = 0
@@ -110,7 +110,7 @@ def run(
                     finished(trial, record)
     finally:
         engine.close()
-    checkpoints.sweep(store)
+    checkpoints.sweep()
     if asked_before:
         raise KeyboardInterrupt
     return Summary(done, failures)
@@ -150,7 +150,7 @@ def execute(
 
     checkpoints = Checkpoints(store)
     checkpointer = Checkpointer(
-        trial, checkpoints.keeper(trial.key), Interval.parse(every), stopping
+        trial, checkpoints.for_trial(trial.key), Interval.parse(every), stopping
     )
     record, files = attempt(trial, checkpointer, progress, raise_transient=raise_transient)
     store.write(trial.key, files)

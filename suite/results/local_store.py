@@ -12,6 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.core.errors import InvalidInput
+from suite.core.files import (
+    atomic_write,
+    is_running,
+    process_label,
+    read_regular,
+    remove_unfinished,
+)
 from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
 
 ATTEMPTS = 1000
@@ -56,7 +63,7 @@ class LocalStore:
         try:
             temporary.mkdir(parents=True)
             for name, content in files.items():
-                _write_through(temporary / name, content)
+                atomic_write(temporary / name, content)
             self._swap(temporary, key)
         except OSError as error:
             raise self._unusable(error) from error
@@ -169,17 +176,24 @@ class LocalStore:
         return read_regular(self.root / name, None)
 
     def save_shared(self, name: str, content: bytes) -> None:
-        """Write a file beside the trials under another name, and rename it."""
-        path = self.root / name
-        temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+        """Write a file beside the trials in one go."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_through(temporary, content)
-            temporary.replace(path)
+            atomic_write(self.root / name, content)
         except OSError as error:
             raise self._unusable(error) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+
+    def remove_shared(self, name: str) -> None:
+        """Remove a file beside the trials, if it is there."""
+        try:
+            (self.root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def sweep_shared(self, folder: str) -> None:
+        """Remove half-written files, and the folder if it is empty then."""
+        remove_unfinished(self.root / folder)
+        with contextlib.suppress(OSError):
+            (self.root / folder).rmdir()
 
     def shared_names(self, folder: str) -> list[str]:
         """Return the names of the plain files in a folder beside the trials."""
@@ -194,7 +208,7 @@ class LocalStore:
         return str(self.trials / key)
 
     def _hidden(self, kind: str, key: str) -> str:
-        return f".{kind}-{key}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        return f".{kind}-{key}-{process_label()}"
 
     def _sweep(self) -> int:
         """Remove what processes of this host that no longer run left; put back what they moved."""
@@ -235,34 +249,4 @@ def _placed(folder: Path, target: Path) -> bool:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         return False
-    return True
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_regular(path: str | Path, most: int | None) -> bytes:
-    """Read a plain file: no link, which may lead out of the store, and no pipe, which may hang."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "it is not a plain file")
-        if most is not None and about.st_size > most:
-            raise OSError(errno.EFBIG, f"it is larger than {most} bytes, which no record is")
-        return file.read()
-
-
-def is_running(pid: int) -> bool:
-    """Return whether this machine has a process of that number."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
     return True

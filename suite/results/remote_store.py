@@ -188,19 +188,21 @@ class RemoteStore:
 
         `digests` names for each sound record the files that it needs; other trials are left alone.
         """
-        before = datetime.datetime.now(datetime.UTC) - AGE
         cleared = 0
         for path in self.leftovers(digests):
             key, *rest = self._inside(path)
-            if len(rest) != 2 or digests.get(key) is None or not GENERATION.fullmatch(rest[0]):
-                continue
-            # Where a file system cannot tell the time, nothing is removed.
-            gone = contextlib.suppress(NotImplementedError, FileNotFoundError)
-            with gone, self._asked("cleared", StoreUnusable):
-                if _aware(self._fs.modified(path)) < before:
-                    self._fs.rm_file(path)
-                    cleared += 1
+            if len(rest) == 2 and digests.get(key) is not None and GENERATION.fullmatch(rest[0]):
+                cleared += self._remove_if_old(path)
         return cleared
+
+    def _remove_if_old(self, path: str) -> bool:
+        """Remove a file older than a day; none where the file system cannot tell the time."""
+        gone = contextlib.suppress(NotImplementedError, FileNotFoundError)
+        with gone, self._asked("cleared", StoreUnusable):
+            if _aware(self._fs.modified(path)) < datetime.datetime.now(datetime.UTC) - AGE:
+                self._fs.rm_file(path)
+                return True
+        return False
 
     def load_shared(self, name: str) -> bytes:
         """Return a file beside the trials."""
@@ -209,6 +211,17 @@ class RemoteStore:
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials."""
         self._put(f"{self._root}/{name}", content)
+
+    def remove_shared(self, name: str) -> None:
+        """Remove a file beside the trials, if it is there."""
+        with self._asked("written to", StoreUnusable), contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+    def sweep_shared(self, folder: str) -> None:
+        """Remove files that were half-written more than a day ago, where files are renamed."""
+        for path in self._listed(f"{self._root}/{folder}"):
+            if _last(path).startswith(".new-"):
+                self._remove_if_old(path)
 
     def shared_names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder beside the trials."""

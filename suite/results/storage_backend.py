@@ -61,6 +61,12 @@ class StorageBackend(Protocol):
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file that concerns the whole store, in one go."""
 
+    def remove_shared(self, name: str) -> None:
+        """Remove a file that concerns the whole store, if it is there."""
+
+    def sweep_shared(self, folder: str) -> None:
+        """Remove the half-written files of killed processes from a folder beside the trials."""
+
     def shared_names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder beside the trials, in order."""
 
