@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from suite.core.declarations import Declared, unknown
 from suite.core.errors import InvalidInput
+from suite.core.yaml_reader import read_yaml
 from tasks.recipe import RECIPE
 from tasks.task import Dataset, Task
 
@@ -50,7 +49,7 @@ def read_task_file(path: Path) -> list[Declared]:
     Raises:
         InvalidInput: it is not such a file, or the data cannot be used; the message says where.
     """
-    content = _read(path)
+    content = read_yaml(path, f"task file {path}", ", ".join(FIELDS[:5]))
     for field in ("name", "data", "model"):
         if field not in content:
             raise InvalidInput(f"task file {path}: '{field}' is missing")
@@ -96,18 +95,6 @@ def _model_digest(path: Path, model: str) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise InvalidInput(
-            f"task file {path} cannot be read: {' '.join(str(error).split())}"
-        ) from error
-    if not isinstance(content, dict):
-        raise InvalidInput(f"task file {path}: expected a mapping with {', '.join(FIELDS[:5])}")
-    return content
-
-
 def _mapping(path: Path, content: Mapping[str, Any], field: str) -> dict[str, Any]:
     value = content.get(field) or {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
@@ -146,7 +133,7 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
 def _share(data: Mapping[str, Any], path: Path) -> float:
     share = data.get("test", 0.2)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise InvalidInput(f"task file {path}: test={share!r}: give a share between 0 and 1")
+        raise InvalidInput(f"task file {path}: test={share!r}: give a fraction between 0 and 1")
     return share
 
 
