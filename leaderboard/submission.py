@@ -21,6 +21,7 @@ from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
 from suite.core.redact import redact, redact_bytes
 from suite.results.integrity import with_integrity
+from suite.results.old_names import has_old_names
 from suite.results.record import SCHEMA_VERSION, Record
 
 SUFFIX = ".jsonl.gz"
@@ -127,8 +128,10 @@ def _sealed(record: Record) -> dict[str, Any]:
     )
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
     """Read a file of records; a bad one is among the rejected and hides no other.
+
+    Records under `old_names` of methods and recipe fields are bad unless they are accepted.
 
     Raises:
         InvalidInput: the file cannot be read, or is none of this kind.
@@ -151,12 +154,12 @@ def read_bundle(path: Path) -> Bundle:
             rejected.append(line)
             continue
         try:
-            record = Record.from_json(line, where)
+            record = Record.from_json(line, where, old_names=old_names)
             if reason := _unusual(record):
                 raise InvalidInput(reason)
             if record.key in records:
                 raise InvalidInput(f"a second record of trial {record.key}")
-            if reason := next(problems(record), ""):
+            if not has_old_names(record.trial) and (reason := next(problems(record), "")):
                 raise InvalidInput(f"trial {record.key}: {reason}")
         except InvalidInput as error:
             reason = str(error).split(": delete its folder")[0].removeprefix(f"{where} ")

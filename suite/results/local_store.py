@@ -70,6 +70,19 @@ class LocalStore:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    def remove(self, key: str) -> None:
+        """Remove a trial's folder: renamed first, so that a reader sees all of it or nothing.
+
+        Raises:
+            StoreUnusable: it cannot be removed.
+        """
+        temporary = self.trials / self._hidden("new", key)  # what is left of it is swept
+        try:
+            (self.trials / key).rename(temporary)
+            shutil.rmtree(temporary)
+        except OSError as error:
+            raise self._unusable(error) from error
+
     def _swap(self, temporary: Path, key: str) -> None:
         """Put the new folder in its place, also while others write the same key."""
         target = self.trials / key

@@ -82,7 +82,7 @@ def _merge_one(source: Store, target: Store, key: str, done: Merged) -> None:
             done.differing.append(key)
         return
     try:
-        files = _files(source, key, ours)
+        files = trial_files(source, key, ours)
     except (InvalidInput, FileNotFoundError) as error:  # a link in an old trial, say
         done.refused.append(StoreIssue("unreadable", source.where(key), str(error)))
         return
@@ -112,13 +112,18 @@ def _merge_documents(source: Store, target: Store, kind: str, done: Merged) -> N
             done.kept_documents.append(f"{kind}/{name}")
 
 
-def _files(source: Store, key: str, record: Record) -> dict[str, bytes]:
-    """Return a trial's files: those of its seal, or what an old trial has."""
+def trial_files(store: Store, key: str, record: Record) -> dict[str, bytes]:
+    """Return a trial's files: those its record has checksums of, or what an old trial has.
+
+    Raises:
+        FileNotFoundError, InvalidInput: one cannot be read.
+    """
     if record.integrity is not None:
         names = list(record.integrity.files)
     else:
-        names = [name for name in source.names(key) if NAME.fullmatch(name)]
-    return {name: source.load(key, name) for name in {RECORD, *names}}
+        names = [name for name in store.names(key) if NAME.fullmatch(name)]
+    digest = record.integrity.digest if record.integrity is not None else None
+    return {name: store.backend.load(key, name, digest) for name in {RECORD, *names}}
 
 
 def _digest(record: Record) -> str:

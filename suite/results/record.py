@@ -19,10 +19,11 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.trial_config import MAX_SEED, Trial
 from suite.results.integrity import Integrity, checksummed, is_intact
 from suite.results.metrics import out_of_range
+from suite.results.old_names import ADVICE, has_old_names
 from suite.results.storage_backend import RECORD
 
 SCHEMA_VERSION = 2
-"""1: records without a seal, which are read as they are. 2: the store seals what it writes."""
+"""1: records without checksums, which are read as they are. 2: the store adds them (`seal`)."""
 
 TRIAL_FIELDS = frozenset(n for n, f in Trial.model_fields.items() if f.exclude_if is None)
 """What a trial always says; an option that came later is left out at its default."""
@@ -36,7 +37,7 @@ MAX_METRICS = 200
 MAX_NUMBER = 1e100
 """No number that is measured comes near it, and sums and squares of smaller ones are finite."""
 
-Damage = Literal["truncated", "altered", "foreign", "newer"]
+Damage = Literal["truncated", "altered", "foreign", "newer", "outdated"]
 
 
 def _number(value: float) -> float:
@@ -143,7 +144,7 @@ class Record(BaseModel):
         digests: SHA-256 of the final weights and masks.
         notes: what a reader must know (no validation split, for instance).
         error: type and one-line message of a failure.
-        integrity: the digests it was stored with; not part of what it says.
+        integrity: the checksums it was stored with (`seal` in the file); not part of its content.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -196,15 +197,22 @@ class Record(BaseModel):
 
     @classmethod
     def from_json(
-        cls, data: bytes, where: str, key: str | None = None, *, stored: bool = True
+        cls,
+        data: bytes,
+        where: str,
+        key: str | None = None,
+        *,
+        stored: bool = True,
+        old_names: bool = False,
     ) -> "Record":
         """Read a record, that of the trial `key` if one is expected.
 
-        What is not `stored` yet, a worker's answer, has no seal.
+        What is not `stored` yet, a worker's answer, has no checksums. Settings under names that
+        are no longer declared are accepted with `old_names`, for `suite.results.migrate`.
 
         Raises:
-            Unreadable: it is not JSON, not a record, that of another trial, does not fit its seal
-                or has lost it, or was written by a newer schema.
+            Unreadable: it is not JSON, not a record, that of another trial, does not match its
+                checksum or has lost it, was written by a newer schema or under old names.
         """
         try:
             content = json.loads(data, parse_constant=_refuse_constant)
@@ -223,10 +231,10 @@ class Record(BaseModel):
         except (ValueError, RecursionError) as error:
             raise _no_record(where, error, "foreign") from error
         if not intact:
+            what = "does not match its checksum" if record.integrity else "has no checksum"
             raise Unreadable(
-                f"{where} was altered after it was stored ("
-                f"{'it does not fit its seal' if record.integrity else 'it has no seal'}): delete its "
-                "folder and run the trial again; `resonance store verify` looks for others",
+                f"{where} was altered after it was stored (it {what}): delete its folder and run "
+                "the trial again; `resonance store verify` looks for others",
                 "altered",
             )
         if key is not None and record.key != key:
@@ -235,6 +243,8 @@ class Record(BaseModel):
                 "folder; `resonance store verify` looks for others",
                 "foreign",
             )
+        if not old_names and has_old_names(record.trial):
+            raise Unreadable(f"{where} {ADVICE}", "outdated")
         return record
 
 
@@ -279,7 +289,7 @@ def _no_record(where: str, error: Exception, kind: Damage) -> Unreadable:
 
 
 def checksum_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
-    """Return a trial's files with the record sealed, and the digest of its seal.
+    """Return a trial's files with checksums in the record, and the record's own digest.
 
     Raises:
         ValueError: there is no record among them, or it is not one.

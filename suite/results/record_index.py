@@ -9,6 +9,7 @@ import io
 from dataclasses import dataclass
 
 from suite.core.errors import InvalidInput
+from suite.results.old_names import has_old_names
 from suite.results.record import SCHEMA_VERSION, Record
 from suite.results.storage_backend import RECORD, StorageBackend
 
@@ -38,7 +39,12 @@ class Compacted:
             record = Record.model_validate_json(self.text)
         except ValueError:
             record = None
-        if record is None or record.schema_version > SCHEMA_VERSION or record.key != key:
+        if (
+            record is None
+            or record.schema_version > SCHEMA_VERSION
+            or record.key != key
+            or has_old_names(record.trial)
+        ):
             return Record.from_json(self.text.encode(), f"{where}/{INDEX}, row {key}", key)
         return record
 

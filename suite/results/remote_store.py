@@ -84,6 +84,17 @@ class RemoteStore:
                 self._put(f"{self._trials}/{key}/{digest}/{name}", content)
         self._put(f"{self._trials}/{key}/{RECORD}", files[RECORD])
 
+    def remove(self, key: str) -> None:
+        """Remove a trial's record, then its other files.
+
+        Raises:
+            StoreUnusable: it cannot be removed.
+        """
+        with self._asked("written to", StoreUnusable):
+            self._fs.rm_file(f"{self._trials}/{key}/{RECORD}")
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm(f"{self._trials}/{key}", recursive=True)
+
     def _put(self, path: str, content: bytes) -> None:
         with self._asked("written to", StoreUnusable):
             if self._whole_puts:

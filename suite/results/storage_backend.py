@@ -29,7 +29,10 @@ class StorageBackend(Protocol):
         """Make ready for writing, and clear what killed processes left."""
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
-        """Put a trial's files in backend of older ones; `digest` is that of its seal."""
+        """Write a trial's files in place of older ones; `digest` is the record's own."""
+
+    def remove(self, key: str) -> None:
+        """Remove a trial; a reader sees all of it or nothing."""
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
         """Return a file's content; FileNotFoundError where there is none."""
@@ -49,7 +52,7 @@ class StorageBackend(Protocol):
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
         """Return the paths of what lies among the trials and belongs to none.
 
-        `digests` names the seal of each trial that has one.
+        `digests` holds the digest of each record that has one.
         """
 
     def clear(self, digests: Mapping[str, str | None]) -> int:

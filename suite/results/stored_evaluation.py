@@ -51,6 +51,15 @@ def save_evaluation(store: Store, evaluation: Evaluation) -> None:
     store.backend.save_shared(name, to_json(evaluation.model_dump()))
 
 
+def remove_evaluation(store: Store, evaluation: Evaluation) -> None:
+    """Remove an evaluation, if it is there.
+
+    Raises:
+        StoreUnusable: it cannot be removed.
+    """
+    store.backend.remove_shared(_name(evaluation.key, evaluation.device))
+
+
 def load_evaluations(store: Store, record: Record) -> list[Evaluation]:
     """Return the evaluations of a trial's present weights; raises as `read_evaluations`."""
     return present(read_evaluations(store, record.key), record)

@@ -13,16 +13,25 @@ from suite.results.storage_backend import RECORD, StorageBackend
 from suite.results.store import Store
 
 Kind = Literal[
-    "truncated", "altered", "foreign", "newer", "unreadable", "missing", "unsealed", "leftover"
+    "truncated",
+    "altered",
+    "foreign",
+    "newer",
+    "outdated",
+    "unreadable",
+    "missing",
+    "unverifiable",
+    "leftover",
 ]
 REMEDY: dict[Kind, str] = {
     "truncated": "delete {where} and run its study again",
     "altered": "delete {where} and run its study again, or fetch it anew from where it was made",
     "foreign": "move it out of the store",
     "newer": "update resonance-bench",
+    "outdated": "run `resonance store migrate`",
     "unreadable": "see to the rights and the disk, then verify again",
     "missing": "delete {where} and run its study again",
-    "unsealed": "nothing: it is from before records were sealed and is read as it is",
+    "unverifiable": "nothing: it is from before records had checksums and is read as it is",
     "leftover": "nothing, while its process runs; else delete it (`store compact` may, too)",
 }
 
@@ -41,7 +50,7 @@ class StoreIssue:
     @property
     def broken(self) -> bool:
         """Whether the trial must be deleted or replaced."""
-        return self.kind not in ("unsealed", "leftover")
+        return self.kind not in ("unverifiable", "leftover")
 
     @property
     def remedy(self) -> str:
@@ -84,11 +93,17 @@ def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) 
     return found
 
 
-def check(backend: StorageBackend, key: str) -> tuple[Record | None, list[StoreIssue]]:
-    """Return a trial's record, if it can be read, and what is wrong with the trial."""
+def check(
+    backend: StorageBackend, key: str, *, old_names: bool = False
+) -> tuple[Record | None, list[StoreIssue]]:
+    """Return a trial's record, if it can be read, and what is wrong with the trial.
+
+    A record under `old_names` is an issue unless they are accepted.
+    """
     where = backend.where(key)
     try:
-        record = Record.from_json(backend.load(key, RECORD, None), f"{where}/{RECORD}", key)
+        content = backend.load(key, RECORD, None)
+        record = Record.from_json(content, f"{where}/{RECORD}", key, old_names=old_names)
     except FileNotFoundError:
         return None, [StoreIssue("leftover", where, "a folder without a record")]
     except Unreadable as error:
@@ -99,7 +114,7 @@ def check(backend: StorageBackend, key: str) -> tuple[Record | None, list[StoreI
         what = f"the settings in {RECORD} are those of trial {expected}"
         return record, [StoreIssue("foreign", where, what)]
     if record.integrity is None:
-        return record, [StoreIssue("unsealed", where, f"{RECORD} has no seal to check it by")]
+        return record, [StoreIssue("unverifiable", where, f"{RECORD} has no checksums")]
     return record, list(_check_files(backend, key, record))
 
 
