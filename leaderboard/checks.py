@@ -79,7 +79,7 @@ def _check_record(record: Record) -> Iterable[tuple[Severity, str]]:
 def _check_configuration(record: Record) -> Iterable[tuple[Severity, str]]:
     """Compare with what the declarations here say of the same trial."""
     if has_old_names(record.configuration):
-        yield "error", f"it {ADVICE} FILE"
+        yield "error", f"it {ADVICE}"
         return
     try:
         trial = Trial.make(**record.trial)

@@ -1,6 +1,6 @@
 """A bundle: the records of many trials in one file, to send to others and to show.
 
-Lines of JSON, compressed: a header, then one sealed record a line, in the order of their keys. The
+Lines of JSON, compressed: a header, then one record with its checksums a line, in the order of their keys. The
 same records and header give the same bytes. What is read may come from anybody: sizes are
 limited while it is unpacked, and a bad record is listed with its reason and hides no other.
 """
@@ -105,7 +105,7 @@ def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
         if by_key.setdefault(record.key, record) is not record:
             raise InvalidInput(f"trial {record.key} is there twice: give one record of each")
     said = {name: redact(v) if isinstance(v, str) else v for name, v in header}
-    lines = [_line(said), *(_line(_sealed(record)) for _, record in sorted(by_key.items()))]
+    lines = [_line(said), *(_line(_checksummed(record)) for _, record in sorted(by_key.items()))]
     try:
         atomic_write(path, gzip.compress(b"".join(lines), 9, mtime=0))
     except OSError as error:
@@ -119,8 +119,8 @@ def _line(content: Any) -> bytes:
     return text.encode() + b"\n"
 
 
-def _sealed(record: Record) -> dict[str, Any]:
-    """Return a record as the store seals it; its seal stays the same where nothing is redacted."""
+def _checksummed(record: Record) -> dict[str, Any]:
+    """Return a record as the store writes it; its digest stays where nothing is redacted."""
     content = json.loads(redact_bytes(record.to_json()))
     content["schema_version"] = max(SCHEMA_VERSION, content["schema_version"])
     return with_integrity(

@@ -77,15 +77,15 @@ def merge(
 @app.command()
 def compact(store: StoreOption = DEFAULT_STORE) -> None:
     """Write all records into one Parquet file, from which they are read fast."""
-    from suite.results.record_index import compact as write
+    from suite.results.record_index import write_index
 
     results = Store(store)
     if not results.keys():
         raise InvalidInput(f"store {store} holds no trials: nothing to compact")
-    done = write(results.backend)
+    done = write_index(results.backend)
     for reason in done.refused:
         say(f"left out: {reason}")
-    say(f"{done.records} records in one file; {done.cleared} leftovers removed")
+    say(f"{done.records} records in one file; {done.removed} leftovers removed")
     if done.refused:
         raise typer.Exit(1)
 
@@ -102,7 +102,7 @@ def migrate(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Rewrite results that hold old names of methods and recipe fields; again, it changes nothing."""
+    """Rewrite results that hold old names of methods and recipe fields."""
     from leaderboard.migrate_bundle import migrate_bundle
     from suite.results.migrate import migrate as migrate_store
 
@@ -123,8 +123,8 @@ def migrate(
         for issue in report.refused:
             say(f"left alone: {issue.where}: {issue.what}")
         say(
-            f"{where}: {len(report.moved)} trials with a new key, {len(report.rewritten)} rewritten "
-            f"under theirs, {report.current} as they were, {len(report.documents)} documents, "
+            f"{where}: {len(report.moved)} trials with a new key, {len(report.rewritten)} "
+            f"rewritten, {report.current} as they were, {len(report.documents)} documents, "
             f"{len(report.conflicts)} conflicts, {len(report.refused)} left alone"
             + (" (dry run: nothing was written)" if dry_run else "")
         )

@@ -6,7 +6,7 @@ from typing import Any
 METHODS = {"resonance_null": "resonance_shuffled"}
 RECIPE = {"final_rate": "min_lr_ratio", "decay_what": "weight_decay_scope"}
 OLD_RECIPE = {new: old for old, new in RECIPE.items()}
-ADVICE = "was written under old names: run `resonance store migrate`"
+ADVICE = "was written under old names: run `resonance store migrate [FILE]`"
 
 
 def has_old_names(settings: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Looking a store over: what is truncated, altered or foreign, and what to do about it."""
+"""Verifying a store: what is truncated, altered or foreign, and what to do about it."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -25,22 +25,22 @@ Kind = Literal[
 ]
 REMEDY: dict[Kind, str] = {
     "truncated": "delete {where} and run its study again",
-    "altered": "delete {where} and run its study again, or fetch it anew from where it was made",
+    "altered": "delete {where} and run its study again, or copy it again from where it was made",
     "foreign": "move it out of the store",
     "newer": "update resonance-bench",
     "outdated": "run `resonance store migrate`",
-    "unreadable": "see to the rights and the disk, then verify again",
+    "unreadable": "check the permissions and the disk, then verify again",
     "missing": "delete {where} and run its study again",
     "unverifiable": "nothing: it is from before records had checksums and is read as it is",
-    "leftover": "nothing, while its process runs; else delete it (`store compact` may, too)",
+    "leftover": "nothing while its process runs, else delete it or run `resonance store compact`",
 }
 
 
 @dataclass(frozen=True)
 class StoreIssue:
-    """Something that is not as the store left it.
+    """Something that is not as the store wrote it.
 
-    `broken` findings are not served as results; the others are only told.
+    `broken` trials are not served as results; other issues are only reported.
     """
 
     kind: Kind
@@ -59,8 +59,8 @@ class StoreIssue:
 
 
 @dataclass
-class Verified:
-    """What `verify` found: how many trials it looked at, and how many are whole."""
+class VerifyReport:
+    """The result of `verify`: how many trials were checked, and how many are sound."""
 
     checked: int = 0
     sound: int = 0
@@ -68,13 +68,13 @@ class Verified:
 
     @property
     def broken(self) -> list[StoreIssue]:
-        """The findings that need somebody."""
+        """The issues that somebody must act on."""
         return [finding for finding in self.findings if finding.broken]
 
 
-def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> Verified:
-    """Check every trial of a store against its seal: the record, and each file beside it."""
-    backend, found = store.backend, Verified()
+def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> VerifyReport:
+    """Check every trial of a store against its checksums: the record, and each file beside it."""
+    backend, found = store.backend, VerifyReport()
     digests: dict[str, str | None] = {}
     for key in store.keys():  # noqa: SIM118 - a store is no dict
         record, findings = check(backend, key)
@@ -88,7 +88,7 @@ def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) 
         kind: Kind = (
             "leftover" if "/." in path or digests.keys() & set(path.split("/")) else "foreign"
         )
-        found.findings.append(StoreIssue(kind, path, "no part of any trial"))
+        found.findings.append(StoreIssue(kind, path, "not part of any trial"))
     found.findings += _check_index(backend)
     return found
 
@@ -125,7 +125,7 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
         try:
             content = backend.load(key, name, integrity.digest)
         except FileNotFoundError:
-            yield StoreIssue("missing", where, f"{name} is not there")
+            yield StoreIssue("missing", where, f"{name} does not exist")
             continue
         except InvalidInput as error:
             yield StoreIssue("unreadable", where, _first(error))
@@ -136,11 +136,11 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
         elif hashlib.sha256(content).hexdigest() != stored.sha256:
             yield StoreIssue("altered", where, f"{name} is not the file that was stored")
     for name in set(backend.names(key, integrity.digest)) - set(integrity.files) - {RECORD}:
-        yield StoreIssue("foreign", f"{where}/{name}", "no file of this trial")
+        yield StoreIssue("foreign", f"{where}/{name}", "not a file of this trial")
 
 
 def _key(record: Record) -> str:
-    """Return the key that a record's settings have; empty where they name none."""
+    """Return the key of a record's settings; empty if they have none."""
     try:
         return key_of(record.trial, record.configuration)
     except (KeyError, TypeError, ValueError):
@@ -148,7 +148,7 @@ def _key(record: Record) -> str:
 
 
 def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:
-    """Look for rows that claim to be current and say something else than the record."""
+    """Find rows of the index that claim to be current and differ from the record."""
     index = read_index(backend)
     if not index:
         return
@@ -157,7 +157,9 @@ def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:
     for key, content in backend.load_records(current):
         if content.decode(errors="replace") != index[key].text:
             where = f"{backend.location}/{INDEX}"
-            yield StoreIssue("altered", where, f"its row of trial {key} is not that trial's record")
+            yield StoreIssue(
+                "altered", where, f"its row of trial {key} differs from that trial's record"
+            )
 
 
 def _first(error: InvalidInput) -> str:
