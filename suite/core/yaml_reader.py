@@ -50,7 +50,7 @@ class _DuplicateKey(yaml.MarkedYAMLError):
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader that refuses duplicate keys."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Return the node of a mapping, before merge keys (``<<``) are resolved."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen = set()
