@@ -94,7 +94,7 @@ def compact(store: StoreOption = DEFAULT_STORE) -> None:
 def migrate(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Bundles of records, in place of the store."),
+        typer.Argument(metavar="FILE", help="Bundles of records, in place of the store."),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     dry_run: Annotated[

@@ -148,13 +148,11 @@ def execute(
     from suite.training.checkpoint import Checkpointer
     from suite.training.checkpoint_interval import CheckpointInterval
 
-    checkpoints = Checkpoints(store)
-    checkpointer = Checkpointer(
-        trial, checkpoints.for_trial(trial.key), CheckpointInterval.parse(every), stopping
-    )
+    checkpoint = Checkpoints(store).for_trial(trial.key)
+    checkpointer = Checkpointer(trial, checkpoint, CheckpointInterval.parse(every), stopping)
     record, files = attempt(trial, checkpointer, progress, raise_transient=raise_transient)
     store.write(trial.key, files)
-    checkpoints.drop(trial.key)
+    checkpoint.drop()
     return record
 
 
