@@ -122,9 +122,8 @@ def trial_files(store: Store, key: str, record: Record) -> dict[str, bytes]:
         names = list(record.integrity.files)
     else:
         names = [name for name in store.names(key) if NAME.fullmatch(name)]
-    digest = record.integrity.digest if record.integrity is not None else None
-    return {name: store.backend.load(key, name, digest) for name in {RECORD, *names}}
+    return {name: store.backend.load(key, name, record.checksum) for name in {RECORD, *names}}
 
 
 def _digest(record: Record) -> str:
-    return record.integrity.digest if record.integrity is not None else record.model_dump_json()
+    return record.checksum or record.model_dump_json()

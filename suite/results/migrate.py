@@ -89,9 +89,13 @@ def migrate_record(record: Record) -> Record:
     configuration = rename(record.configuration) | identity
     if (trial, configuration) == (record.trial, record.configuration):
         return record
+    try:
+        key = key_of(trial, configuration)
+    except (KeyError, TypeError):
+        raise InvalidInput("its configuration lacks what a key is made of") from None
     return record.model_copy(
         update={
-            "key": key_of(trial, configuration),
+            "key": key,
             "trial": trial,
             "configuration": configuration,
             "integrity": _migrated_integrity(record, trial),
@@ -106,8 +110,9 @@ def _migrated_digest(record: Record) -> Any:
     today's declaration gave under the old names.
     """
     name, digest = record.trial["task"], record.configuration.get("task_digest")
+    is_old = has_old_names(record.trial) or has_old_names(record.configuration)
     if name not in registry.tasks():
-        if has_old_names(record.trial) or has_old_names(record.configuration):
+        if is_old:
             raise InvalidInput(f"its task {name} is unknown here: name its file with --plugin")
         return digest
     task = registry.tasks()[name]
@@ -116,7 +121,7 @@ def _migrated_digest(record: Record) -> Any:
     today = task_digest(task, dataset)
     if digest in (today, task_digest(task, dataset, old_recipe)):
         return today
-    if old_recipe != dict(task.recipe):
+    if is_old and old_recipe != dict(task.recipe):
         raise InvalidInput(f"its task {name} has changed since it was run: run it again")
     return digest
 

@@ -186,6 +186,11 @@ class Record(BaseModel):
         return self
 
     @property
+    def checksum(self) -> str | None:
+        """Digest of its content and files as they were stored; None in schema 1."""
+        return self.integrity.digest if self.integrity is not None else None
+
+    @property
     def sparsity(self) -> float:
         """Realised fraction of zeros among the prunable weights."""
         size = sum(layer.size for layer in self.layers)

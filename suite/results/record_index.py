@@ -93,7 +93,7 @@ def write_index(backend: StorageBackend) -> IndexReport:
         except InvalidInput as error:
             refused.append(str(error))
             continue
-        digests[key] = record.integrity.digest if record.integrity is not None else None
+        digests[key] = record.checksum
         rows.append((key, versions[key], _digest(content), content.decode()))
     frame = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
     buffer = io.BytesIO()

@@ -123,13 +123,8 @@ class Store:
         safe_name(name)
         for last in (False, True):
             record = self.read(key)
-            digest = (
-                record.integrity.digest
-                if record is not None and record.integrity is not None
-                else None
-            )
             try:
-                return self._backend.load(key, name, digest)
+                return self._backend.load(key, name, record.checksum if record else None)
             except FileNotFoundError:
                 if last:  # the first time, the trial may have been replaced in between
                     raise
@@ -164,14 +159,9 @@ class Store:
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
         """
-        records: list[Record] = []
-        corrupt: list[CorruptRecord] = []
-        for found in self.scan():
-            if isinstance(found, CorruptRecord):
-                corrupt.append(found)
-            else:
-                records.append(found)
-        return records, corrupt
+        found = list(self.scan())
+        records = [one for one in found if isinstance(one, Record)]
+        return records, [one for one in found if isinstance(one, CorruptRecord)]
 
     def scan(self) -> Iterator[Record | CorruptRecord]:
         """Yield every record as `records` does, and a `CorruptRecord` for one that cannot be read.

@@ -7,22 +7,12 @@ from typing import Literal
 
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import key_of
-from suite.results.record import Record, Unreadable
+from suite.results.record import Damage, Record, Unreadable
 from suite.results.record_index import INDEX, read_index
 from suite.results.storage_backend import RECORD, StorageBackend
 from suite.results.store import Store
 
-Kind = Literal[
-    "truncated",
-    "altered",
-    "foreign",
-    "newer",
-    "outdated",
-    "unreadable",
-    "missing",
-    "unverifiable",
-    "leftover",
-]
+Kind = Damage | Literal["unreadable", "missing", "unverifiable", "leftover"]
 REMEDY: dict[Kind, str] = {
     "truncated": "delete {where} and run its study again",
     "altered": "delete {where} and run its study again, or copy it again from where it was made",
@@ -82,7 +72,7 @@ def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) 
         found.sound += not any(finding.broken for finding in findings)
         found.findings += findings
         if record is not None:
-            digests[key] = record.integrity.digest if record.integrity is not None else None
+            digests[key] = record.checksum
         progress(1)
     for path in backend.leftovers(digests):
         kind: Kind = (

@@ -211,6 +211,21 @@ def test_a_trial_whose_task_is_unknown_or_has_changed_is_left_alone(store):
     assert "its task tinyshakespeare/gpt_small@short has changed since it was run" in reasons
 
 
+def test_a_record_under_todays_names_is_left_as_it_is_whatever_its_task_was(store):
+    configuration = TRAINED_SO.resolved() | {"task_digest": "0123456789ab"}
+    record = done(TRAINED_SO).model_copy(update={"configuration": configuration})
+    assert migrate_record(record) is record
+    other = record.model_copy(update={"trial": record.trial | {"task": "mine/mlp"}})
+    assert migrate_record(other) is other
+
+
+def test_a_record_whose_configuration_names_no_revisions_is_left_alone(store):
+    record = old_record(RENAMED)
+    record.configuration.pop("method_revision")
+    with pytest.raises(InvalidInput, match="its configuration lacks what a key is made of"):
+        migrate_record(record)
+
+
 def test_a_changed_task_that_sets_no_renamed_field_keeps_its_digest(store):
     put_old(store, RENAMED, task_digest="0123456789ab")
     assert migrate(store).refused == []
