@@ -82,7 +82,7 @@ def migrate_record(record: Record) -> Record:
     other files stay.
 
     Raises:
-        InvalidInput: its task is unknown here or has changed since, so that its key cannot be told.
+        InvalidInput: its task is unknown here or has changed since, so its new key is unknown.
     """
     identity = {"task_digest": _migrated_digest(record)}
     trial = rename(record.trial)
