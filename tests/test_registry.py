@@ -60,7 +60,7 @@ def test_every_task_has_a_dataset_a_loader_and_a_model_for_it(name):
     normalised = {"text": {0}}.get(dataset.kind, {1, dataset.shape[0]})
     assert len(dataset.mean) == len(dataset.std)
     assert len(dataset.std) in normalised
-    assert sum(p.numel() for p in make_model(trial).parameters()) > 0
+    assert sum(p.numel() for p in make_model(TrialContext.of(trial)).parameters()) > 0
 
 
 @pytest.mark.parametrize("name", [*METHODS, *TASKS])

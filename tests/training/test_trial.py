@@ -39,11 +39,14 @@ def test_a_trial_does_not_depend_on_what_ran_before_it():
 
 
 def test_paired_trials_start_from_the_same_weights():
-    models = [make_model(trial(method, seed=3)) for method in ("rigl", "resonance", "dense")]
+    models = [
+        make_model(TrialContext.of(trial(method, seed=3)))
+        for method in ("rigl", "resonance", "dense")
+    ]
     states = [model.state_dict() for model in models]
     for state in states[1:]:
         assert all(torch.equal(value, state[name]) for name, value in states[0].items())
-    other = make_model(trial("rigl", seed=4)).state_dict()
+    other = make_model(TrialContext.of(trial("rigl", seed=4))).state_dict()
     assert not torch.equal(states[0]["1.weight"], other["1.weight"])
 
 
@@ -84,7 +87,7 @@ def test_what_is_evaluated_is_what_is_kept():
     outcome = run_trial(trial("rigl"))
     files = outcome.files()
     kept = load(files["model.safetensors"])
-    model = make_model(outcome.trial)
+    model = make_model(TrialContext.of(outcome.trial))
     model.load_state_dict(
         {n.removeprefix("model/"): v for n, v in kept.items() if n.startswith("model/")}
     )
@@ -130,7 +133,7 @@ def test_lottery_ticket_goes_back_to_the_weights_of_the_rewind_step(monkeypatch,
     )
     assert len(starts) == 3
     if rewind == 0:
-        initial = make_model(outcome.trial).state_dict()
+        initial = make_model(TrialContext.of(outcome.trial)).state_dict()
         mask = outcome.tensors["mask/1"]
         assert torch.equal(starts[2]["1.weight"], initial["1.weight"] * mask)
         assert torch.equal(starts[2]["1.bias"], initial["1.bias"])
