@@ -7,7 +7,7 @@ from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineOptions
 from suite.results.store import Store
 from suite.training.context import TrialContext
-from suite.tuning.sampling import BATCH, Past, is_hopeless
+from suite.tuning.sampling import BATCH, FinishedTrial, should_stop
 from suite.tuning.search import Search
 from suite.tuning.space import spaces_of
 from tests.support.sample_records import make_trial
@@ -71,12 +71,12 @@ def test_what_comes_to_the_same_is_proposed_anew():
 
 
 def test_only_what_was_known_before_the_batch_stops_a_trial():
-    past = [Past(TrialState.COMPLETE, {}, [v], [v, v]) for v in (0.5, 0.6, 0.7, 0.8)]
+    past = [FinishedTrial(TrialState.COMPLETE, {}, [v], [v, v]) for v in (0.5, 0.6, 0.7, 0.8)]
     assert len(past) == BATCH
-    assert is_hopeless("median", past, [0.1], 3)
-    assert any(is_hopeless("hyperband", past * times, [0.1], 9) for times in range(1, 6))
+    assert should_stop("median", past, [0.1], 3)
+    assert any(should_stop("hyperband", past * times, [0.1], 9) for times in range(1, 6))
     for pruner in ("median", "hyperband"):
-        assert not is_hopeless(pruner, past, [0.9], 3)
-        assert not is_hopeless(pruner, [], [0.1], 3)
-        assert not is_hopeless(pruner, past, [0.1, 0.1, 0.1], 3)
-    assert not is_hopeless("none", past, [0.1], 3)
+        assert not should_stop(pruner, past, [0.9], 3)
+        assert not should_stop(pruner, [], [0.1], 3)
+        assert not should_stop(pruner, past, [0.1, 0.1, 0.1], 3)
+    assert not should_stop("none", past, [0.1], 3)

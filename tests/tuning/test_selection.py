@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.tuning.selection import front, importance, winner
+from suite.tuning.selection import importance, pareto_front, select_winner
 from suite.tuning.space import spaces_of
 from tests.tuning.sample import pretend, settings, tuning
 
@@ -11,16 +11,16 @@ TASK = "digits/mlp"
 
 def test_the_first_of_equals_wins_and_failures_never():
     trials = tuning().methods["rigl"].trials
-    assert winner(trials, ("accuracy", "train_flops")) == 1
-    assert winner(trials, ("train_flops", "accuracy")) != 1
+    assert select_winner(trials, ("accuracy", "train_flops")) == 1
+    assert select_winner(trials, ("train_flops", "accuracy")) != 1
     equal = [trial.model_copy(update={"values": [0.5, 1.0]}) for trial in trials[:3]]
-    assert winner(equal, ("accuracy", "train_flops")) == 0
-    assert winner(trials[3:], ("accuracy",)) is None
+    assert select_winner(equal, ("accuracy", "train_flops")) == 0
+    assert select_winner(trials[3:], ("accuracy",)) is None
 
 
 def test_the_front_holds_what_no_other_trial_dominates():
     trials = tuning().methods["rigl"].trials
-    assert front(trials, ("accuracy", "train_flops")) == [1, 0]
+    assert pareto_front(trials, ("accuracy", "train_flops")) == [1, 0]
 
 
 def test_importance_finds_the_dimension_that_decides():
