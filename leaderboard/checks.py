@@ -10,6 +10,7 @@ from leaderboard.soundness import problems
 from leaderboard.submission import Bundle
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import IDENTITY, Trial
+from suite.results.old_names import ADVICE, has_old_names
 from suite.results.record import Record
 
 Severity = Literal["error", "warning", "note"]
@@ -77,6 +78,9 @@ def _check_record(record: Record) -> Iterable[tuple[Severity, str]]:
 
 def _check_configuration(record: Record) -> Iterable[tuple[Severity, str]]:
     """Compare with what the declarations here say of the same trial."""
+    if has_old_names(record.configuration):
+        yield "error", f"it {ADVICE}"
+        return
     try:
         trial = Trial.make(**record.trial)
     except InvalidInput:

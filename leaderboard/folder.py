@@ -7,9 +7,10 @@ does not name is never removed.
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Collection
 from pathlib import Path
+
+from suite.core.files import atomic_write
 
 MANIFEST = ".manifest.json"
 
@@ -24,19 +25,12 @@ def stamp(*parts: str | bytes) -> str:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file under another name and rename it: a reader never sees half of it.
+    """Write a file in one go; not forced to disk, since a site can be built again.
 
     Raises:
         OSError: it cannot be written; the name holds what it held before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    atomic_write(path, content, sync=False)
 
 
 class SiteFolder:
@@ -75,9 +69,7 @@ class SiteFolder:
         """
         made_from = made_from or stamp(content)
         if not self.current(name, made_from):
-            path = self.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content)
+            write_whole(self.root / name, content)
             self.wrote(name, made_from)
 
     def wrote(self, name: str, made_from: str) -> None:

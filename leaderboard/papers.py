@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
-from suite.core.yaml_reader import read_mapping
+from suite.core.yaml_reader import read_yaml
 from suite.experiments.study import Study, load_study
 from suite.experiments.trial_config import Trial
 
@@ -205,7 +205,7 @@ def published(name: str) -> tuple[Published, ...]:
     files = _files(FOLDER)
     if name not in files:
         raise InvalidInput(unknown("published results", name, files, see="list tables"))
-    content = read_mapping(files[name].read_text(encoding="utf-8"), f"published {name}", "groups")
+    content = read_yaml(files[name], f"published {name}", "groups")
     try:
         return tuple(Published.model_validate(row) for row in _flat(content))
     except ValidationError as error:
@@ -236,7 +236,7 @@ def table(name: str) -> Table:
     files = _files(FOLDER / "tables")
     if name not in files:
         raise InvalidInput(unknown("table", name, files, see="list tables"))
-    content = read_mapping(files[name].read_text(encoding="utf-8"), f"table {name}", "rows")
+    content = read_yaml(files[name], f"table {name}", "rows")
     try:
         return Table.model_validate({"name": name, **content})
     except ValidationError as error:

@@ -161,9 +161,7 @@ def _job(placed: Placed, found: Found, curves: bool) -> Job:
     )
     if not is_result(record):
         where = replace(where, task_page="", method_page="")
-    integrity = (
-        record.integrity.digest if record.integrity is not None else record.model_dump_json()
-    )
+    integrity = record.checksum or record.model_dump_json()
     made_from = stamp(
         code_digest(), integrity, repr(where), repr(found.sender), "curves" if curves else "",
         *(evaluation.model_dump_json() for evaluation in found.evaluations),

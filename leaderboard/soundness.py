@@ -17,7 +17,7 @@ from suite.results.record import Record
 def problems(record: Record) -> Iterator[str]:
     """Yield what is wrong with a record that can be read; shares and bounds were checked then."""
     if record.integrity is None:
-        yield "it has no seal"
+        yield "it has no checksums"
     try:
         key = key_of(record.trial, record.configuration)
     except (KeyError, TypeError, ValueError):

@@ -73,7 +73,7 @@ class Source:
         if self._store is None:
             yield from (Found(record, []) for record in self._given)
             return
-        for one in self._store.each():
+        for one in self._store.scan():
             if isinstance(one, CorruptRecord):
                 self.lost.append(Excluded(one.key, "trial", one.reason))
             else:

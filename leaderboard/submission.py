@@ -1,6 +1,6 @@
 """A bundle: the records of many trials in one file, to send to others and to show.
 
-Lines of JSON, compressed: a header, then one sealed record a line, in the order of their keys. The
+Lines of JSON, compressed: a header, then one record with its checksums a line, in the order of their keys. The
 same records and header give the same bytes. What is read may come from anybody: sizes are
 limited while it is unpacked, and a bad record is listed with its reason and hides no other.
 """
@@ -8,7 +8,6 @@ limited while it is unpacked, and a bad record is listed with its reason and hid
 import gzip
 import io
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -19,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leaderboard.soundness import problems
 from suite.core.errors import InvalidInput
+from suite.core.files import atomic_write, read_regular
 from suite.core.redact import redact, redact_bytes
 from suite.results.integrity import with_integrity
-from suite.results.local_store import read_regular
+from suite.results.old_names import has_old_names
 from suite.results.record import SCHEMA_VERSION, Record
 
 SUFFIX = ".jsonl.gz"
@@ -105,18 +105,13 @@ def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
         if by_key.setdefault(record.key, record) is not record:
             raise InvalidInput(f"trial {record.key} is there twice: give one record of each")
     said = {name: redact(v) if isinstance(v, str) else v for name, v in header}
-    lines = [_line(said), *(_line(_sealed(record)) for _, record in sorted(by_key.items()))]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    lines = [_line(said), *(_line(_checksummed(record)) for _, record in sorted(by_key.items()))]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(gzip.compress(b"".join(lines), 9, mtime=0))
-        temporary.replace(path)
+        atomic_write(path, gzip.compress(b"".join(lines), 9, mtime=0))
     except OSError as error:
         raise InvalidInput(
             f"{path} cannot be written ({error.strerror}): choose another --out"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _line(content: Any) -> bytes:
@@ -124,8 +119,8 @@ def _line(content: Any) -> bytes:
     return text.encode() + b"\n"
 
 
-def _sealed(record: Record) -> dict[str, Any]:
-    """Return a record as the store seals it; its seal stays the same where nothing is redacted."""
+def _checksummed(record: Record) -> dict[str, Any]:
+    """Return a record as the store writes it; its digest stays where nothing is redacted."""
     content = json.loads(redact_bytes(record.to_json()))
     content["schema_version"] = max(SCHEMA_VERSION, content["schema_version"])
     return with_integrity(
@@ -133,8 +128,10 @@ def _sealed(record: Record) -> dict[str, Any]:
     )
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
     """Read a file of records; a bad one is among the rejected and hides no other.
+
+    Records under `old_names` of methods and recipe fields are bad unless they are accepted.
 
     Raises:
         InvalidInput: the file cannot be read, or is none of this kind.
@@ -157,12 +154,12 @@ def read_bundle(path: Path) -> Bundle:
             rejected.append(line)
             continue
         try:
-            record = Record.from_json(line, where)
+            record = Record.from_json(line, where, old_names=old_names)
             if reason := _unusual(record):
                 raise InvalidInput(reason)
             if record.key in records:
                 raise InvalidInput(f"a second record of trial {record.key}")
-            if reason := next(problems(record), ""):
+            if not has_old_names(record.trial) and (reason := next(problems(record), "")):
                 raise InvalidInput(f"trial {record.key}: {reason}")
         except InvalidInput as error:
             reason = str(error).split(": delete its folder")[0].removeprefix(f"{where} ")

@@ -78,13 +78,13 @@ def _run(given: argparse.Namespace) -> int:
     with process_group(device, lambda: bool(asked)) as processes:
         if first:
             store.prepare()
-        checkpoints = Checkpoints(store)
-        keeper = SharedCheckpointStore(checkpoints.keeper(trial.key), processes)
-        record, files = attempt(trial, Checkpointer(trial, keeper, interval, processes.stopping))
+        checkpoint = Checkpoints(store).for_trial(trial.key)
+        shared = SharedCheckpointStore(checkpoint, processes)
+        record, files = attempt(trial, Checkpointer(trial, shared, interval, processes.stopping))
         if not first:
             return 0 if record.error is None else 1
         store.write(trial.key, files)
-        checkpoints.drop(trial.key)
+        checkpoint.drop()
     if record.error is not None:
         raise TrialFailed(f"{trial.describe()}: {record.error['message']}")
     accuracy = 100 * record.metrics["test_accuracy"]

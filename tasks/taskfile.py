@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from suite.core.declarations import Declared, unknown
 from suite.core.errors import InvalidInput
+from suite.core.yaml_reader import read_yaml
 from tasks.recipe import RECIPE
 from tasks.task import Dataset, Task
 
@@ -39,7 +38,7 @@ MODELS = {
 """Short names of the project's models; others are given as ``module:name`` or ``file.py:Name``."""
 
 Described = dict[str, Any]
-"""What a format finds out about the data: fields of `Dataset`."""
+"""Fields of `Dataset` that a format reads from the data."""
 
 Describe = Callable[[str, dict[str, Any], Path], Described]
 
@@ -50,7 +49,7 @@ def read_task_file(path: Path) -> list[Declared]:
     Raises:
         InvalidInput: it is not such a file, or the data cannot be used; the message says where.
     """
-    content = _read(path)
+    content = read_yaml(path, f"task file {path}", ", ".join(FIELDS[:5]))
     for field in ("name", "data", "model"):
         if field not in content:
             raise InvalidInput(f"task file {path}: '{field}' is missing")
@@ -96,18 +95,6 @@ def _model_digest(path: Path, model: str) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise InvalidInput(
-            f"task file {path} cannot be read: {' '.join(str(error).split())}"
-        ) from error
-    if not isinstance(content, dict):
-        raise InvalidInput(f"task file {path}: expected a mapping with {', '.join(FIELDS[:5])}")
-    return content
-
-
 def _mapping(path: Path, content: Mapping[str, Any], field: str) -> dict[str, Any]:
     value = content.get(field) or {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
@@ -143,11 +130,11 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
     return Dataset(name, f"task file {path.name}", title=name, origin=str(path.resolve()), **found)
 
 
-def _share(data: Mapping[str, Any], path: Path) -> float:
-    share = data.get("test", 0.2)
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-        raise InvalidInput(f"task file {path}: test={share!r}: give a share between 0 and 1")
-    return share
+def _fraction(data: Mapping[str, Any], path: Path) -> float:
+    fraction = data.get("test", 0.2)
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+        raise InvalidInput(f"task file {path}: test={fraction!r}: give a fraction between 0 and 1")
+    return fraction
 
 
 def _folder(name: str, data: dict[str, Any], path: Path) -> Described:
@@ -184,7 +171,7 @@ def _folder(name: str, data: dict[str, Any], path: Path) -> Described:
             f"task file {path}: streamed images need folders 'train' and 'test', and a 'size'"
         )
     height, width = (size, size) if size is not None else (image.height, image.width)
-    held = round(count * _share(data, path)) if test is None else sum(map(len, test.values()))
+    held = round(count * _fraction(data, path)) if test is None else sum(map(len, test.values()))
     return {
         "load": "tasks.datasets.imagenet:find_files" if stream else "tasks.datasets.folder:load",
         "kind": "stream" if stream else "labels",
@@ -200,7 +187,7 @@ def _folder(name: str, data: dict[str, Any], path: Path) -> Described:
 
 
 def _table(name: str, data: dict[str, Any], path: Path) -> Described:
-    """Describe a CSV, TSV or Parquet file: `target`, `ignore`, `test_path` or `test` share."""
+    """Describe a CSV, TSV or Parquet file: `target`, `ignore`, `test_path` or `test` fraction."""
     from tasks.datasets.table import read_table
 
     if not isinstance(data.get("target"), str):
@@ -213,7 +200,7 @@ def _table(name: str, data: dict[str, Any], path: Path) -> Described:
         test = len(read_table(Path(data["test_path"]), options, table.classes).y)
         train = len(table.y)
     else:
-        test = round(len(table.y) * _share(data, path))
+        test = round(len(table.y) * _fraction(data, path))
         train = len(table.y) - test
     return {
         "load": "tasks.datasets.table:load",
@@ -227,14 +214,14 @@ def _table(name: str, data: dict[str, Any], path: Path) -> Described:
 
 
 def _numpy(name: str, data: dict[str, Any], path: Path) -> Described:
-    """Describe an .npz file of x and y, or of train_x, train_y, test_x, test_y; `test` share."""
+    """Describe an .npz file of x and y, or of train_x, train_y, test_x, test_y; `test` fraction."""
     from tasks.datasets.arrays import read_archive
 
     arrays = read_archive(Path(data["path"]))
     x, y = (arrays.get(f"train_{part}", arrays.get(part)) for part in ("x", "y"))
     assert x is not None
     assert y is not None
-    test = len(arrays["test_x"]) if "test_x" in arrays else round(len(x) * _share(data, path))
+    test = len(arrays["test_x"]) if "test_x" in arrays else round(len(x) * _fraction(data, path))
     return {
         "load": "tasks.datasets.arrays:load_archive",
         "shape": tuple(x.shape[1:]),
@@ -251,7 +238,7 @@ def _text(name: str, data: dict[str, Any], path: Path) -> Described:
     from tasks.datasets.text import alphabet, split_text, windows_in
 
     options: dict[str, Any] = {key: data[key] for key in ("path", "test_path") if key in data}
-    options["test_share"] = _share({"test": 0.1, **data}, path)
+    options["test_share"] = _fraction({"test": 0.1, **data}, path)
     length = data.get("length", 256)
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise InvalidInput(f"task file {path}: length={length!r}: give the characters per window")
@@ -286,20 +273,20 @@ def _torch(name: str, data: dict[str, Any], path: Path) -> Described:
     first = found["train"][0][0]
     bands = len(first.getbands()) if hasattr(first, "getbands") else 0
     shape = (bands, first.height, first.width) if bands else tuple(first.shape)
-    said = f"{shape} {labels[:1000]} {len(labels)} {len(found['test'])}"
+    content = f"{shape} {labels[:1000]} {len(labels)} {len(found['test'])}"
     return {
         "load": "tasks.datasets.arrays:load_torch",
         "shape": shape,
         "classes": max(labels, default=0) + 1,
         "train": len(labels),
         "test": len(found["test"]),
-        "fingerprint": hashlib.sha256(said.encode()).hexdigest()[:16],
+        "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
         "options": options,
     }
 
 
 def _digest(data: Mapping[str, Any]) -> str:
-    """Return a digest of the files and of how they are read, but not of where they lie."""
+    """Return a digest of the files and of how they are read, but not of their location."""
     digest = hashlib.sha256()
     for key in sorted(data):
         if key in ("path", "test_path"):
@@ -316,4 +303,4 @@ FORMATS: Mapping[str, tuple[Describe, tuple[str, ...]]] = {
     "text": (_text, ("path", "test_path", "length", "test")),
     "torch": (_torch, ("train", "test")),
 }
-"""Format → (what describes it, the fields it knows)."""
+"""Format → (function that describes the data, the fields it knows)."""

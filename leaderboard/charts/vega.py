@@ -24,7 +24,6 @@ def bundle() -> str:
 
     made = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, made)
     return made
 

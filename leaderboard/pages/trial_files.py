@@ -114,8 +114,6 @@ def _contents(store: str, jobs: Sequence[Job]) -> dict[str, bytes]:
     place = Store(store).backend
     found = {}
     for job in (job for job in jobs if job.sender is None):
-        integrity = job.record.integrity
         with contextlib.suppress(FileNotFoundError, InvalidInput):
-            digest = integrity.digest if integrity is not None else None
-            found[job.record.key] = place.load(job.record.key, CURVES, digest)
+            found[job.record.key] = place.load(job.record.key, CURVES, job.record.checksum)
     return found

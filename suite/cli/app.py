@@ -214,7 +214,7 @@ def _run_one(trial: Trial, store: Store, every: str) -> Record:
     CheckpointInterval.parse(every)
     preflight([trial])
     store.prepare()
-    Checkpoints(store).sweep(store)
+    Checkpoints(store).sweep()
     with progress_bar(trial.describe(), count_steps(trial)) as bar, stop_signals() as asked:
         return execute(trial, store, bar.advance, every, asked)
 

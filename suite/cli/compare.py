@@ -32,7 +32,7 @@ def compare(
     from suite.tuning.schema import load_tunings, tuned_runs
 
     results = Store(store)
-    records, damaged = results.readable()
+    records, damaged = results.read_all()
     boards, _ = build_boards(records, tuned_runs(load_tunings(results)))
     report = compare_entries(boards, first, second, task)
     if json:

@@ -68,7 +68,7 @@ def study_status(store: Store, study: str | None, keys: list[str] | None) -> Stu
     """Read how things stand; `keys` are the study's trials."""
     damaged: list[CorruptRecord] = []
     if keys is None:
-        records, damaged = store.readable()
+        records, damaged = store.read_all()
     else:
         records = [r for key in keys if (r := store.read(key)) is not None]
     failures = [r for r in records if r.error is not None]

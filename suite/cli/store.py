@@ -1,6 +1,7 @@
-"""`resonance store`: look a store over, join two, make one fast to read."""
+"""`resonance store`: verify a store, merge two, make one fast to read, migrate old names."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,9 @@ from suite.core.console import print_json, progress_bar, say
 from suite.core.errors import InvalidInput
 from suite.results.store import Store
 
-app = typer.Typer(help="Look after the results: verify, merge, compact.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look after the results: verify, merge, compact, migrate.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -74,14 +77,56 @@ def merge(
 @app.command()
 def compact(store: StoreOption = DEFAULT_STORE) -> None:
     """Write all records into one Parquet file, from which they are read fast."""
-    from suite.results.record_index import compact as write
+    from suite.results.record_index import write_index
 
     results = Store(store)
     if not results.keys():
         raise InvalidInput(f"store {store} holds no trials: nothing to compact")
-    done = write(results.backend)
+    done = write_index(results.backend)
     for reason in done.refused:
         say(f"left out: {reason}")
-    say(f"{done.records} records in one file; {done.cleared} leftovers removed")
+    say(f"{done.records} records in one file; {done.removed} leftovers removed")
     if done.refused:
+        raise typer.Exit(1)
+
+
+@app.command()
+def migrate(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="Bundles of records, in place of the store."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change; write nothing.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Rewrite results that hold old names of methods and recipe fields."""
+    from leaderboard.migrate_bundle import migrate_bundle
+    from suite.results.migrate import migrate as migrate_store
+
+    if files:
+        reports = {str(file): migrate_bundle(file, dry_run=dry_run) for file in files}
+    else:
+        results = Store(store)
+        with progress_bar("migrate", len(results.keys())) as bar:
+            report = migrate_store(results, dry_run=dry_run, progress=bar.advance)
+        reports = {f"store {results.location}": report}
+    if json:
+        print_json({where: asdict(report) for where, report in reports.items()})
+    for where, report in {} if json else reports.items():
+        for key, new_key in report.moved.items() if dry_run else ():
+            say(f"{key} becomes {new_key}")
+        for key, new_key in report.conflicts.items():
+            say(f"conflict: {key} would become {new_key}, which holds another result: remove one")
+        for issue in report.refused:
+            say(f"left alone: {issue.where}: {issue.what}")
+        say(
+            f"{where}: {len(report.moved)} trials with a new key, {len(report.rewritten)} "
+            f"rewritten, {report.current} as they were, {len(report.documents)} documents, "
+            f"{len(report.conflicts)} conflicts, {len(report.refused)} left alone"
+            + (" (dry run: nothing was written)" if dry_run else "")
+        )
+    if not all(report.complete for report in reports.values()):
         raise typer.Exit(1)

@@ -45,7 +45,7 @@ def submit(
         raise InvalidInput(f"--out {out}: give it a name that ends in {SUFFIX}")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     header = Header.make(name=name, note=note, link=link, suite=__version__, created=now)
-    records, damaged = Store(store).readable()
+    records, damaged = Store(store).read_all()
     for trial in damaged:
         complain(f"left out: {trial.key}: {trial.reason}")
     records = _of_study(_chosen(_chosen(records, "task", task), "method", method), study)

@@ -74,7 +74,7 @@ def run(
         KeyboardInterrupt: it was stopped; what had finished is in the store.
     """
     checkpoints = Checkpoints(store)
-    checkpoints.sweep(store)
+    checkpoints.sweep()
     waiting, attempts = deque(trials), Counter[str]()
     failures: list[tuple[Trial, str]] = []
     done = running = 0
@@ -110,7 +110,7 @@ def run(
                     finished(trial, record)
     finally:
         engine.close()
-    checkpoints.sweep(store)
+    checkpoints.sweep()
     if asked_before:
         raise KeyboardInterrupt
     return Summary(done, failures)
@@ -148,13 +148,11 @@ def execute(
     from suite.training.checkpoint import Checkpointer
     from suite.training.checkpoint_interval import CheckpointInterval
 
-    checkpoints = Checkpoints(store)
-    checkpointer = Checkpointer(
-        trial, checkpoints.keeper(trial.key), CheckpointInterval.parse(every), stopping
-    )
+    checkpoint = Checkpoints(store).for_trial(trial.key)
+    checkpointer = Checkpointer(trial, checkpoint, CheckpointInterval.parse(every), stopping)
     record, files = attempt(trial, checkpointer, progress, raise_transient=raise_transient)
     store.write(trial.key, files)
-    checkpoints.drop(trial.key)
+    checkpoint.drop()
     return record
 
 

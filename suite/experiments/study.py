@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model
 
 from suite.core.declarations import Value, unknown
 from suite.core.errors import InvalidInput
-from suite.core.yaml_reader import read_mapping
+from suite.core.yaml_reader import read_yaml
 from suite.experiments import registry
 from suite.experiments.factors import Factor, combinations, factors_of
 from suite.experiments.trial_config import Trial, validated
@@ -178,17 +178,12 @@ def load_study(name_or_file: str) -> Study:
     """
     if name_or_file in shipped_studies():
         source = resources.files("suite.experiments") / "studies" / f"{name_or_file}.yaml"
-        text = source.read_text(encoding="utf-8")
-        return Study.make(**read_mapping(text, f"study {name_or_file}", STUDY_FIELDS))
+        return Study.make(**read_yaml(source, f"study {name_or_file}", STUDY_FIELDS))
     path = Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
         message = unknown("study", name_or_file, shipped_studies(), see="list studies")
         raise InvalidInput(f"{message}; a study of your own is a file that ends in .yaml")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"study file {path} cannot be read: {error}") from error
-    study = Study.make(**read_mapping(text, f"study {name_or_file}", STUDY_FIELDS))
+    study = Study.make(**read_yaml(path, f"study {name_or_file}", STUDY_FIELDS))
     registry.use_plugins([str(path.parent / plugin) for plugin in study.plugins])
     return study
 

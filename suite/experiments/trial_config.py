@@ -185,10 +185,13 @@ def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def task_digest(task: "Task", dataset: "Dataset") -> str:
-    """Return a digest of what a task's and its dataset's declarations say that matters."""
+def task_digest(task: "Task", dataset: "Dataset", recipe: Mapping[str, Any] | None = None) -> str:
+    """Return a digest of what a task's and its dataset's declarations say that matters.
+
+    `recipe` takes the place of the task's own (which may have had other names before).
+    """
     said = [
-        [task.model, dict(task.model_options), dict(task.recipe)],
+        [task.model, dict(task.model_options), dict(task.recipe if recipe is None else recipe)],
         [dataset.shape, dataset.classes, dataset.train, dataset.test],
         [dataset.mean, dataset.std, dataset.checksum],
     ]

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
+from suite.core.files import atomic_write
 from suite.experiments.trial_config import Trial
 from suite.export.compact import compact, set_sizes
 from suite.results.record import Record
@@ -168,12 +169,9 @@ def _distance(model: nn.Module, example: Tensor, expected: Tensor) -> float:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        atomic_write(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InvalidInput(
             f"{path} cannot be written ({error.strerror}): name another file with --out"
         ) from error

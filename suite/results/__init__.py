@@ -1,1 +1,1 @@
-"""What a finished trial leaves behind, and where it is kept. Imports no torch."""
+"""Results of finished trials: records, and the stores that hold them. Imports no torch."""

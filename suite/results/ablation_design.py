@@ -1,7 +1,7 @@
-"""What an ablation compares: cells of trials, kept beside them in a store. Imports no torch.
+"""The design of an ablation: cells of trials, stored beside them. Imports no torch.
 
-The design holds the keys of its trials, so whoever reads it needs neither the method's declaration
-nor its revision of then.
+The design holds the keys of its trials, so a reader needs neither the method's declaration nor the
+revision it had.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,12 +21,12 @@ SCHEMA_VERSION = 1
 
 
 def label(levels: Mapping[str, str]) -> str:
-    """Return settings in words: ``window=8 cooldown=0``."""
+    """Return settings as text: ``window=8 cooldown=0``."""
     return " ".join(f"{name}={level}" for name, level in levels.items())
 
 
 class Levels(BaseModel):
-    """A factor of a design: its levels as they are written, and which of them is the base."""
+    """A factor of a design: its levels as text, and which of them is the base."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,15 +45,15 @@ class Setting(BaseModel):
 
     @property
     def label(self) -> str:
-        """The levels in words."""
+        """The levels as text."""
         return label(self.levels)
 
 
 class Design(BaseModel):
-    """One method on one task at one sparsity, with what is varied of it.
+    """One method on one task at one sparsity, and what is varied.
 
     Attributes:
-        fixed: what all cells set, hyperparameters and recipe fields, as it is written.
+        fixed: hyperparameters and recipe fields that all cells set, as text.
         cells: the base first.
     """
 
@@ -76,7 +76,7 @@ class Design(BaseModel):
                 or not cell.trials
                 or any(level not in levels[name] for name, level in cell.levels.items())
             ):
-                raise ValueError(f"cell '{cell.label}' is none of its factors and seeds")
+                raise ValueError(f"cell '{cell.label}' does not match its factors and seeds")
         if not self.cells or self.cells[0].levels != self.base:
             raise ValueError("the first cell is not the base")
         return self
@@ -88,7 +88,7 @@ class Design(BaseModel):
 
     @property
     def title(self) -> str:
-        """What the design is of."""
+        """Method, task, sparsity and fixed settings as text."""
         settings = label(self.fixed)
         return f"{self.method} on {self.task}, sparsity {self.sparsity:g}" + (
             f" ({settings})" if settings else ""
@@ -96,10 +96,10 @@ class Design(BaseModel):
 
 
 class Ablation(BaseModel):
-    """A study with factors, as it is kept.
+    """A study with factors, as it is stored.
 
     Attributes:
-        study: its definition, as YAML would say it.
+        study: its definition, as in YAML.
         designs: one per task, sparsity and method with levels to vary.
     """
 
@@ -113,11 +113,11 @@ class Ablation(BaseModel):
 
 
 def ablation_of(study: Study) -> Ablation:
-    """Return what a study compares.
+    """Return the designs of a study.
 
     Raises:
-        InvalidInput: it varies nothing, names a task or a sparsity twice (which would be two
-            designs of the same trials), or is no valid study.
+        InvalidInput: it varies nothing, names a task or a sparsity twice (which would give two
+            designs of the same trials), or is not a valid study.
     """
     check_once("task", study.tasks)
     check_once("sparsity", study.sparsities)
@@ -162,17 +162,17 @@ def _design(study: Study, task: str, entry: MethodEntry, sparsity: float | None)
 
 
 def save(store: Store, ablation: Ablation) -> None:
-    """Keep an ablation in the store, in place of an older one of its name.
+    """Store an ablation, or replace an older one of its name.
 
     Raises:
-        InvalidInput: its name is no plain file name.
+        InvalidInput: its name is not a plain file name.
         StoreUnusable: it cannot be written.
     """
     save_document(store, KIND, ablation.name, ablation.model_dump(mode="json"))
 
 
 def ablations(store: Store) -> list[Ablation]:
-    """Return the ablations that a store holds, by name.
+    """Return the ablations in a store, by name.
 
     Raises:
         InvalidInput: one is damaged.

@@ -1,4 +1,7 @@
-"""The seal of a record: SHA-256 of what it says and of the files beside it."""
+"""Checksums: a stored record carries SHA-256 digests of its content and of the files beside it.
+
+In the file they are the field ``seal``.
+"""
 
 import hashlib
 import json
@@ -11,11 +14,11 @@ from suite.results.storage_backend import NAME, RECORD
 
 DIGEST = r"^[0-9a-f]{64}$"
 CHECKSUMMED_SINCE = 2
-"""The first schema version whose records the store seals."""
+"""The first schema version whose records have checksums."""
 
 
 class FileChecksum(BaseModel):
-    """A file that belongs to a record."""
+    """Size in bytes and SHA-256 of a file that belongs to a record."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,7 +27,7 @@ class FileChecksum(BaseModel):
 
 
 class Integrity(BaseModel):
-    """What a record was when it was stored: its own digest, and its files by name.
+    """The checksums a record was stored with: its own digest, and those of its files by name.
 
     A name that leads out of the trial's folder is refused: others may have written it.
     """
@@ -36,37 +39,37 @@ class Integrity(BaseModel):
 
 
 def checksummed(content: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return a record's content with its seal; `files` are those of its folder."""
-    beside = {
+    """Return a record's content with its checksums; `files` are those of its folder."""
+    sums = {
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in sorted(files.items())
         if name != RECORD
     }
-    return with_integrity(content, beside)
+    return with_integrity(content, sums)
 
 
-def with_integrity(content: dict[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record's content with its seal; `beside` are size and digest of its files."""
+def with_integrity(content: dict[str, Any], sums: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record's content with its checksums; `sums` are size and SHA-256 of its files."""
     content = {name: value for name, value in content.items() if name != "seal"}
-    return content | {"seal": {"digest": digest_of(content, beside), "files": beside}}
+    return content | {"seal": {"digest": digest_of(content, sums), "files": sums}}
 
 
-def digest_of(content: Mapping[str, Any], files: Any) -> str:
-    """Return the digest of a record's content (without its seal) and of its files' digests.
+def digest_of(content: Mapping[str, Any], sums: Any) -> str:
+    """Return the digest of a record's content (without its checksums) and of its files' checksums.
 
-    Keys are sorted and no space is used, so that it does not depend on how the file is laid out.
+    Keys are sorted and no space is used, so that it does not depend on the file's formatting.
     """
-    text = json.dumps([content, files], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([content, sums], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_intact(content: Mapping[str, Any]) -> bool:
-    """Return whether a stored record's content fits its seal, without which schema 1 alone may be.
+    """Return whether a stored record's content matches its digest; only schema 1 may have none.
 
-    Else who alters a record would only have to take its seal away.
+    Otherwise removing the checksums would be enough to hide a change.
     """
     seal = content.get("seal")
     if seal is None:
         return bool(content.get("schema_version", CHECKSUMMED_SINCE) < CHECKSUMMED_SINCE)
-    said = {name: value for name, value in content.items() if name != "seal"}
-    return isinstance(seal, dict) and seal.get("digest") == digest_of(said, seal.get("files"))
+    rest = {name: value for name, value in content.items() if name != "seal"}
+    return isinstance(seal, dict) and seal.get("digest") == digest_of(rest, seal.get("files"))

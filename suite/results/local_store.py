@@ -1,4 +1,4 @@
-"""A store in a local (or shared) folder: ``<root>/trials/<key>/record.json`` and its companions."""
+"""A store in a local (or shared) folder: ``<root>/trials/<key>/record.json`` and other files."""
 
 import contextlib
 import errno
@@ -12,10 +12,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from suite.core.errors import InvalidInput
+from suite.core.files import (
+    atomic_write,
+    is_running,
+    process_label,
+    read_regular,
+    remove_unfinished,
+)
 from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
 
-ATTEMPTS = 1000
-HIDDEN = re.compile(r"\.(new|old)-([0-9a-f]{16})-(.+)-(\d+)-[0-9a-f]{8}")
+MAX_ATTEMPTS = 1000
+TEMPORARY = re.compile(r"\.(new|old)-([0-9a-f]{16})-(.+)-(\d+)-[0-9a-f]{8}")
 
 
 class LocalStore:
@@ -32,7 +39,7 @@ class LocalStore:
         self._prefix = f"{self.trials}{os.sep}"
 
     def prepare(self) -> None:
-        """Create the folder, see whether it can be written to, and sweep it.
+        """Create the folder, check that it is writable, and remove what killed processes left.
 
         Raises:
             StoreUnusable: the folder cannot be created or written to.
@@ -47,52 +54,65 @@ class LocalStore:
         self._sweep()
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
-        """Write a trial's folder in one go, in place of an older one.
+        """Write a trial's folder, or replace an older one.
 
         Raises:
             StoreUnusable: the disk is full or the folder cannot be written; nothing is left behind.
         """
-        temporary = self.trials / self._hidden("new", key)
+        temporary = self.trials / self._temporary_name("new", key)
         try:
             temporary.mkdir(parents=True)
             for name, content in files.items():
-                _write_through(temporary / name, content)
+                atomic_write(temporary / name, content)
             self._swap(temporary, key)
         except OSError as error:
             raise self._unusable(error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    def remove(self, key: str) -> None:
+        """Remove a trial's folder: renamed first, so that a reader sees all of it or nothing.
+
+        Raises:
+            StoreUnusable: it cannot be removed.
+        """
+        temporary = self.trials / self._temporary_name("new", key)  # what is left of it is swept
+        try:
+            (self.trials / key).rename(temporary)
+            shutil.rmtree(temporary)
+        except OSError as error:
+            raise self._unusable(error) from error
+
     def _swap(self, temporary: Path, key: str) -> None:
-        """Put the new folder in its place, also while others write the same key."""
+        """Give the new folder the trial's name, also while others write the same trial."""
         target = self.trials / key
-        moved: list[Path] = []
+        replaced: list[Path] = []
         placed = False
         try:
-            for _ in range(ATTEMPTS):
+            for _ in range(MAX_ATTEMPTS):
                 if placed := _placed(temporary, target):
                     return
-                old = self.trials / self._hidden("old", key)
+                old = self.trials / self._temporary_name("old", key)
                 with contextlib.suppress(FileNotFoundError):  # another writer was faster
                     target.rename(old)
-                    moved.append(old)
+                    replaced.append(old)
             raise OSError(errno.EBUSY, "other processes keep writing this trial")
         finally:
-            # What was there before goes only once something is in its place. Once ours was, it is
-            # for whoever moved it away since to see to that.
-            if moved and not placed and _placed(moved[-1], target):
-                moved.pop()
-            for old in moved:
+            # The older folder is removed only once another has its name. If ours had it and was
+            # moved away since, the process that moved it takes care of that.
+            if replaced and not placed and _placed(replaced[-1], target):
+                replaced.pop()
+            for old in replaced:
                 shutil.rmtree(old, ignore_errors=True)
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
-        """Return a file of a trial, or of the subfolder that a bucket copied here keeps it in.
+        """Return a file of a trial; in a copied remote store it is in a subfolder (`digest`).
 
         Raises:
             FileNotFoundError: there is none.
             InvalidInput: it cannot be read, or is a link that may lead out of the store.
         """
-        folder = f"{self._prefix}{key}"  # strings: 10,000 records are read in a few seconds
+        folder = f"{self._prefix}{key}"  # no Path objects: fast for 10,000 records
         paths = [f"{folder}/{name}", *([f"{folder}/{digest}/{name}"] if digest else [])]
         try:
             if stat.S_ISLNK(os.lstat(folder).st_mode):
@@ -111,13 +131,13 @@ class LocalStore:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), paths[0])
 
     def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield the records of these trials that are there."""
+        """Yield the records of these trials that exist."""
         for key in keys:
             with contextlib.suppress(FileNotFoundError):
                 yield key, self.load(key, RECORD, None)
 
     def names(self, key: str, digest: str | None) -> list[str]:
-        """Return the names of a trial's files, also of what is no plain file."""
+        """Return the names of all that is in a trial's folder, plain files or not."""
         folder = self.trials / key
         found = {path.name for path in _entries(folder)}
         if digest and digest in found:
@@ -144,7 +164,7 @@ class LocalStore:
         return []
 
     def versions(self) -> dict[str, str]:
-        """Return for each record when it was written, and its size."""
+        """Return time of writing and size of each record."""
         found = {}
         for key in self.keys():
             with contextlib.suppress(FileNotFoundError):
@@ -153,15 +173,15 @@ class LocalStore:
         return found
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
-        """Return the paths among the trials that are none of theirs, and links."""
+        """Return the paths among the trials that are no trial's folder, and links."""
         found = []
         for path in _entries(self.trials):
             if not KEY.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
                 found.append(str(path))
         return found
 
-    def clear(self, digests: Mapping[str, str | None]) -> int:
-        """Remove what killed processes left; return how many trials that was part of."""
+    def remove_leftovers(self, digests: Mapping[str, str | None]) -> int:
+        """Remove the folders that killed processes left; return how many."""
         return self._sweep()
 
     def load_shared(self, name: str) -> bytes:
@@ -169,17 +189,24 @@ class LocalStore:
         return read_regular(self.root / name, None)
 
     def save_shared(self, name: str, content: bytes) -> None:
-        """Write a file beside the trials under another name, and rename it."""
-        path = self.root / name
-        temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+        """Write a file beside the trials in one go."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_through(temporary, content)
-            temporary.replace(path)
+            atomic_write(self.root / name, content)
         except OSError as error:
             raise self._unusable(error) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+
+    def remove_shared(self, name: str) -> None:
+        """Remove a file beside the trials, if it is there."""
+        try:
+            (self.root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def sweep_shared(self, folder: str) -> None:
+        """Remove half-written files, and the folder if it is empty then."""
+        remove_unfinished(self.root / folder)
+        with contextlib.suppress(OSError):
+            (self.root / folder).rmdir()
 
     def shared_names(self, folder: str) -> list[str]:
         """Return the names of the plain files in a folder beside the trials."""
@@ -193,14 +220,14 @@ class LocalStore:
         """Return a trial's folder."""
         return str(self.trials / key)
 
-    def _hidden(self, kind: str, key: str) -> str:
-        return f".{kind}-{key}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    def _temporary_name(self, kind: str, key: str) -> str:
+        return f".{kind}-{key}-{process_label()}"
 
     def _sweep(self) -> int:
-        """Remove what processes of this host that no longer run left; put back what they moved."""
+        """Remove folders of ended processes of this host; restore a trial they moved away."""
         swept = 0
         for path in [*self.trials.glob(".new-*"), *self.trials.glob(".old-*")]:
-            if (parts := HIDDEN.fullmatch(path.name)) is None:
+            if (parts := TEMPORARY.fullmatch(path.name)) is None:
                 continue
             kind, key, host, pid = parts.groups()
             if host != socket.gethostname() or is_running(int(pid)):
@@ -228,41 +255,11 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def _placed(folder: Path, target: Path) -> bool:
-    """Give a folder the name `target`; False if there is one of this name that holds something."""
+    """Rename a folder to `target`; return False if that exists and is not empty."""
     try:
         folder.rename(target)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
         return False
-    return True
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_regular(path: str | Path, most: int | None) -> bytes:
-    """Read a plain file: no link, which may lead out of the store, and no pipe, which may hang."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "it is not a plain file")
-        if most is not None and about.st_size > most:
-            raise OSError(errno.EFBIG, f"it is larger than {most} bytes, which no record is")
-        return file.read()
-
-
-def is_running(pid: int) -> bool:
-    """Return whether this machine has a process of that number."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
     return True

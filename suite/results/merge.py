@@ -1,4 +1,4 @@
-"""Joining two stores: what one has is added to the other."""
+"""Merging two stores: the trials of one are added to the other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,19 +13,19 @@ from suite.results.verify import StoreIssue, check
 
 
 @dataclass
-class Merged:
-    """What happened to the trials of the source, by key.
+class MergeReport:
+    """What a merge did with the trials of the source, by key.
 
     Attributes:
-        added: the target had none.
-        replaced: the target's had failed, or was broken.
-        same: the target has the very same.
+        added: the target did not have the trial.
+        replaced: the target's result had failed, or was broken.
+        same: the target has the same record.
         kept: the target has another record of the trial, which stays.
-        differing: those of `kept` that did not end with the same weights, bit by bit.
+        differing: those of `kept` whose final weights are not equal bit for bit.
         refused: broken in the source, with what is wrong.
-        evaluations: trials of the target that were given evaluations of their weights.
-        documents: those that the target had none of, as ``kind/name``.
-        kept_documents: those that the target has with another content, which stays.
+        evaluations: trials of the target whose evaluations were added.
+        documents: tunings and ablations that were added, as ``kind/name``.
+        kept_documents: those that the target has with other content, which stays.
     """
 
     added: list[str] = field(default_factory=list)
@@ -41,16 +41,16 @@ class Merged:
 
 def merge(
     source: Store, target: Store, progress: Callable[[int], None] = lambda trials: None
-) -> Merged:
-    """Add to `target` what `source` has; a finished trial is never replaced, nothing is removed.
+) -> MergeReport:
+    """Add the results of `source` to `target`; no finished trial is replaced, nothing is removed.
 
-    Doing it again changes nothing.
+    A second merge changes nothing.
 
     Raises:
         StoreUnusable: `target` cannot be written.
     """
     target.prepare()
-    done = Merged()
+    done = MergeReport()
     for key in source.keys():  # noqa: SIM118 - a store is no dict
         _merge_one(source, target, key, done)
         progress(1)
@@ -61,7 +61,7 @@ def merge(
     return done
 
 
-def _merge_one(source: Store, target: Store, key: str, done: Merged) -> None:
+def _merge_one(source: Store, target: Store, key: str, done: MergeReport) -> None:
     ours, findings = check(source.backend, key)
     if broken := [finding for finding in findings if finding.broken]:
         done.refused += broken
@@ -82,7 +82,7 @@ def _merge_one(source: Store, target: Store, key: str, done: Merged) -> None:
             done.differing.append(key)
         return
     try:
-        files = _files(source, key, ours)
+        files = trial_files(source, key, ours)
     except (InvalidInput, FileNotFoundError) as error:  # a link in an old trial, say
         done.refused.append(StoreIssue("unreadable", source.where(key), str(error)))
         return
@@ -90,8 +90,8 @@ def _merge_one(source: Store, target: Store, key: str, done: Merged) -> None:
     (done.replaced if replaces else done.added).append(key)
 
 
-def _merge_evaluations(source: Store, target: Store, key: str, done: Merged) -> None:
-    """Copy what was measured of the weights that the target has, where it has no such measures."""
+def _merge_evaluations(source: Store, target: Store, key: str, done: MergeReport) -> None:
+    """Copy evaluations of the weights that the target has, for devices it has none of."""
     record = target.read(key)
     if record is None or record.status != "done":
         return
@@ -102,7 +102,7 @@ def _merge_evaluations(source: Store, target: Store, key: str, done: Merged) -> 
             done.evaluations.append(key)
 
 
-def _merge_documents(source: Store, target: Store, kind: str, done: Merged) -> None:
+def _merge_documents(source: Store, target: Store, kind: str, done: MergeReport) -> None:
     theirs = documents(target, kind)
     for name, content in documents(source, kind).items():
         if name not in theirs:
@@ -112,14 +112,18 @@ def _merge_documents(source: Store, target: Store, kind: str, done: Merged) -> N
             done.kept_documents.append(f"{kind}/{name}")
 
 
-def _files(source: Store, key: str, record: Record) -> dict[str, bytes]:
-    """Return a trial's files: those of its seal, or what an old trial has."""
+def trial_files(store: Store, key: str, record: Record) -> dict[str, bytes]:
+    """Return a trial's files: those its record has checksums of, or what an old trial has.
+
+    Raises:
+        FileNotFoundError, InvalidInput: one cannot be read.
+    """
     if record.integrity is not None:
         names = list(record.integrity.files)
     else:
-        names = [name for name in source.names(key) if NAME.fullmatch(name)]
-    return {name: source.load(key, name) for name in {RECORD, *names}}
+        names = [name for name in store.names(key) if NAME.fullmatch(name)]
+    return {name: store.backend.load(key, name, record.checksum) for name in {RECORD, *names}}
 
 
 def _digest(record: Record) -> str:
-    return record.integrity.digest if record.integrity is not None else record.model_dump_json()
+    return record.checksum or record.model_dump_json()

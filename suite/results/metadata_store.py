@@ -1,4 +1,4 @@
-"""Small JSON documents that stand beside a store's trials: what a tuning or an ablation found."""
+"""Small JSON documents beside a store's trials: the results of tunings and ablations."""
 
 import json
 from typing import Any
@@ -14,14 +14,14 @@ SUFFIX = ".json"
 
 
 def save_document(store: Store, kind: str, name: str, content: Any) -> None:
-    """Keep `content` under a name, in one go, in place of an older document of that name.
+    """Store `content` under a name, or replace an older document of that name.
 
-    Keys and passwords of this machine, and logins in URLs, are taken out.
+    Keys and passwords of this machine, and logins in URLs, are redacted.
 
     Raises:
-        InvalidInput: the name is no plain file name, or the kind is not one of `KINDS`.
+        InvalidInput: the name is not a plain file name, or the kind is not one of `KINDS`.
         StoreUnusable: it cannot be written.
-        ValueError: `content` is no JSON (a NaN, say).
+        ValueError: `content` cannot be written as JSON (a NaN, for instance).
     """
     text = redact(redact_bytes(to_json(content)).decode())
     store.backend.save_shared(_path(kind, name), text.encode())
@@ -31,7 +31,7 @@ def load_document(store: Store, kind: str, name: str) -> Any:
     """Return a document's content; None where there is none of that name.
 
     Raises:
-        InvalidInput: the name is no plain file name, or the document is damaged.
+        InvalidInput: the name is not a plain file name, or the document is damaged.
     """
     path = _path(kind, name)
     try:
@@ -40,7 +40,7 @@ def load_document(store: Store, kind: str, name: str) -> Any:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(
-            f"{store.location}/{path} is no document that can be read ({type(error).__name__}): "
+            f"{store.location}/{path} is not a readable document ({type(error).__name__}): "
             f"delete it and run `resonance {_VERB[kind]}` again"
         ) from error
 

@@ -1,4 +1,4 @@
-"""What the metrics of a trial are called, and how they are written for people."""
+"""The metrics of a trial: names, titles, units, bounds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Metric:
     unit: str = "percent"
 
     def text(self, value: float) -> str:
-        """Return a value as people read it."""
+        """Return a value as text."""
         if self.unit == "percent":
             return f"{100 * value:.2f} %"
         if self.unit == "bytes":
@@ -59,25 +59,25 @@ METRICS = (
     Metric("two_four_1", "latency, 2:4 in half precision, batch of 1", "seconds"),
     Metric("two_four_128", "latency, 2:4 in half precision, batch of 128", "seconds"),
 )
-"""In the order in which they are shown; a method's or a task's own come after."""
+"""In the order in which they are shown; those of a method or a task come after."""
 
 KNOWN = {metric.name: metric for metric in METRICS}
-SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
+FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
 AT_LEAST_ZERO = frozenset(
     metric.name
     for metric in METRICS
     if metric.name != "train_loss"  # a task's own may be below
 )
-MIN_SHARE = 1e-9
-"""A share counts examples, units or weights, so it is 0 or no smaller: others are divided by it."""
+MIN_FRACTION = 1e-9
+"""A fraction of examples, units or weights is 0 or at least this: others are divided by it."""
 
 
 def out_of_range(name: str, value: float) -> str:
     """Return why a metric cannot have this value; empty where it can."""
-    if name in SHARES or name.endswith("_accuracy"):
+    if name in FRACTIONS or name.endswith("_accuracy"):
         if not 0 <= value <= 1:
             return f"{name} is {value:g}, not in [0, 1]"
-        if 0 < value < MIN_SHARE:
+        if 0 < value < MIN_FRACTION:
             return f"{name} is {value:g}: a fraction of what can be counted is 0 or at least 1e-9"
     elif name in AT_LEAST_ZERO and value < 0:
         return f"{name} is {value:g}, less than 0"
@@ -85,11 +85,11 @@ def out_of_range(name: str, value: float) -> str:
 
 
 def rows(values: Mapping[str, float], absent: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return (title, text) of each metric that is there or whose absence has a reason."""
-    there = {*values, *absent}
-    own = [Metric(n, n.replace("_", " "), "number") for n in sorted(there - KNOWN.keys())]
+    """Return (title, text) of each metric that was measured or whose absence has a reason."""
+    names = {*values, *absent}
+    own = [Metric(n, n.replace("_", " "), "number") for n in sorted(names - KNOWN.keys())]
     return [
         (one.title, one.text(values[one.name]) if one.name in values else absent[one.name])
         for one in (*METRICS, *own)
-        if one.name in there
+        if one.name in names
     ]

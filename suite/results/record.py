@@ -1,4 +1,4 @@
-"""The record of a trial: leaderboards and tables are made from records alone."""
+"""The record of a trial, from which alone leaderboards and tables are made."""
 
 import json
 import math
@@ -19,24 +19,25 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.trial_config import MAX_SEED, Trial
 from suite.results.integrity import Integrity, checksummed, is_intact
 from suite.results.metrics import out_of_range
+from suite.results.old_names import ADVICE, has_old_names
 from suite.results.storage_backend import RECORD
 
 SCHEMA_VERSION = 2
-"""1: records without a seal, which are read as they are. 2: the store seals what it writes."""
+"""1: records without checksums, which are read as they are. 2: the store adds them (`seal`)."""
 
 TRIAL_FIELDS = frozenset(n for n, f in Trial.model_fields.items() if f.exclude_if is None)
-"""What a trial always says; an option that came later is left out at its default."""
+"""The fields every trial has; an option that was added later is left out at its default."""
 
 FLOPS = frozenset({"training", "inference", "inference_dense"})
 
 MAX_CHARACTERS, MAX_LEVELS, MAX_DIMENSIONS = 4000, 6, 8
-"""A longer text, deeper nesting or more dimensions are no work of ours, and no page shows them."""
+"""This program writes no longer text, deeper nesting or more dimensions, and no page shows them."""
 
 MAX_METRICS = 200
 MAX_NUMBER = 1e100
-"""No number that is measured comes near it, and sums and squares of smaller ones are finite."""
+"""No measured number comes near it, and sums and squares of smaller ones are finite."""
 
-Damage = Literal["truncated", "altered", "foreign", "newer"]
+Damage = Literal["truncated", "altered", "foreign", "newer", "outdated"]
 
 
 def _number(value: float) -> float:
@@ -84,8 +85,8 @@ class LayerRecord(BaseModel):
     Attributes:
         units: output units of the layer.
         unconnected_units: those without an active incoming weight.
-        silent_units: those that never get through the ReLU that follows; None where none follows.
-        storage: what takes least room on disk.
+        silent_units: those that are never positive after the following ReLU; None if none follows.
+        storage: the smallest format on disk.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -112,7 +113,7 @@ class LayerRecord(BaseModel):
 
 
 class RecordedTrial(BaseModel):
-    """What a trial says of itself, as far as readers rely on its types; it may say more."""
+    """The settings of a trial whose types readers rely on; it may have more."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, Setting]
@@ -129,7 +130,7 @@ class RecordedTrial(BaseModel):
 
 
 class Record(BaseModel):
-    """Everything a trial has to say. All times are in `timing`; the rest repeats exactly.
+    """The result of a trial. All times are in `timing`; the rest repeats exactly.
 
     Attributes:
         configuration: every setting with its value, and the revisions (`Trial.resolved`).
@@ -141,9 +142,9 @@ class Record(BaseModel):
         environment: versions and hardware.
         data: dataset checksum and sizes of the splits.
         digests: SHA-256 of the final weights and masks.
-        notes: what a reader must know (no validation split, for instance).
+        notes: what a reader must know (that there is no validation split, for instance).
         error: type and one-line message of a failure.
-        integrity: the digests it was stored with; not part of what it says.
+        integrity: the checksums it was stored with (`seal` in the file); not part of its content.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -167,7 +168,7 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> "Record":
-        """Refuse what no trial leaves: readers rely on these."""
+        """Refuse a record that no trial writes: readers rely on these fields."""
         missing = TRIAL_FIELDS - self.trial.keys()
         if self.status == "done":
             missing |= {f"{self.trial.get('evaluate', 'test')}_accuracy"} - self.metrics.keys()
@@ -185,6 +186,11 @@ class Record(BaseModel):
         return self
 
     @property
+    def checksum(self) -> str | None:
+        """Digest of its content and files as they were stored; None in schema 1."""
+        return self.integrity.digest if self.integrity is not None else None
+
+    @property
     def sparsity(self) -> float:
         """Realised fraction of zeros among the prunable weights."""
         size = sum(layer.size for layer in self.layers)
@@ -196,15 +202,22 @@ class Record(BaseModel):
 
     @classmethod
     def from_json(
-        cls, data: bytes, where: str, key: str | None = None, *, stored: bool = True
+        cls,
+        data: bytes,
+        where: str,
+        key: str | None = None,
+        *,
+        stored: bool = True,
+        old_names: bool = False,
     ) -> "Record":
         """Read a record, that of the trial `key` if one is expected.
 
-        What is not `stored` yet, a worker's answer, has no seal.
+        What is not `stored` yet, a worker's answer, has no checksums. Settings under names that
+        are no longer declared are accepted with `old_names`, for `suite.results.migrate`.
 
         Raises:
-            Unreadable: it is not JSON, not a record, that of another trial, does not fit its seal
-                or has lost it, or was written by a newer schema.
+            Unreadable: it is not JSON, not a record, that of another trial, does not match its
+                checksum or has lost it, was written by a newer schema or under old names.
         """
         try:
             content = json.loads(data, parse_constant=_refuse_constant)
@@ -223,10 +236,10 @@ class Record(BaseModel):
         except (ValueError, RecursionError) as error:
             raise _no_record(where, error, "foreign") from error
         if not intact:
+            what = "does not match its checksum" if record.integrity else "has no checksum"
             raise Unreadable(
-                f"{where} was altered after it was stored ("
-                f"{'it does not fit its seal' if record.integrity else 'it has no seal'}): delete its "
-                "folder and run the trial again; `resonance store verify` looks for others",
+                f"{where} was altered after it was stored (it {what}): delete its folder and run "
+                "the trial again; `resonance store verify` looks for others",
                 "altered",
             )
         if key is not None and record.key != key:
@@ -235,11 +248,13 @@ class Record(BaseModel):
                 "folder; `resonance store verify` looks for others",
                 "foreign",
             )
+        if not old_names and has_old_names(record.trial):
+            raise Unreadable(f"{where} {ADVICE}", "outdated")
         return record
 
 
 def _check_plain(content: Any, what: str, levels: int = MAX_LEVELS) -> None:
-    """Refuse what no setting is and no page could show.
+    """Refuse values that no setting has and no page could show.
 
     Raises:
         ValueError: a text without end or that cannot be shown, nesting, a number without a value.
@@ -260,8 +275,8 @@ def _check_plain(content: Any, what: str, levels: int = MAX_LEVELS) -> None:
         raise ValueError(f"{what} holds a number that cannot be used")
 
 
-def _words(error: Exception) -> str:
-    """Return what is wrong, in one line that repeats nothing of the content but a field's name."""
+def _reason(error: Exception) -> str:
+    """Return what is wrong in one line, without any of the content but a field's name."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
@@ -272,14 +287,14 @@ def _words(error: Exception) -> str:
 
 def _no_record(where: str, error: Exception, kind: Damage) -> Unreadable:
     return Unreadable(
-        f"{where} is not a record ({_words(error)}): delete its folder and run the trial "
+        f"{where} is not a record ({_reason(error)}): delete its folder and run the trial "
         "again; `resonance store verify` looks for others",
         kind,
     )
 
 
 def checksum_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
-    """Return a trial's files with the record sealed, and the digest of its seal.
+    """Return a trial's files with checksums in the record, and the record's own digest.
 
     Raises:
         ValueError: there is no record among them, or it is not one.
@@ -299,8 +314,8 @@ def _refuse_constant(name: str) -> None:
 def failed(trial: Trial, error: BaseException) -> Record:
     """Return the record of a trial that could not be finished.
 
-    An error that was not raised on purpose may say little (a KeyError says its key), so its type
-    comes first.
+    The message of an unexpected error may say little (a KeyError gives its key), so its type comes
+    first.
     """
     message = (str(error).splitlines() or [""])[0]
     if not isinstance(error, InvalidInput | TrialFailed):

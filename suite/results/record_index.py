@@ -1,7 +1,7 @@
-"""One Parquet file that holds all records, for fast reading; the records stay what counts.
+"""An index of all records in one Parquet file, for fast reading; `store compact` writes it.
 
-A row is used only while the record it was made from has not changed, so the file may be old,
-damaged or missing and nothing wrong is read: those records are read one by one.
+It is a cache: a row is used only while the record it was made from has not changed. Where the file
+is old, damaged or missing, records are read one by one.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import io
 from dataclasses import dataclass
 
 from suite.core.errors import InvalidInput
+from suite.results.old_names import has_old_names
 from suite.results.record import SCHEMA_VERSION, Record
 from suite.results.storage_backend import RECORD, StorageBackend
 
@@ -17,19 +18,19 @@ COLUMNS = ("key", "version", "sha256", "record")
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
-    """A row: a record's text, what it was made from, and the digest of the text."""
+class IndexRow:
+    """A row: a record's text, the version of the record it was made from, and the text's digest."""
 
     version: str
     sha256: str
     text: str
 
-    def holds(self, version: str) -> bool:
-        """Return whether it was made from what has this version now, and is as it was made."""
+    def is_current(self, version: str) -> bool:
+        """Return whether it was made from the record of this version and is undamaged."""
         return self.version == version and self.sha256 == _digest(self.text.encode())
 
     def record(self, where: str, key: str) -> Record:
-        """Return the record of trial `key`; its seal was checked when it was put in.
+        """Return the record of trial `key`; its checksum was verified when it was indexed.
 
         Raises:
             InvalidInput: it is not one, or of a newer schema.
@@ -38,13 +39,18 @@ class Compacted:
             record = Record.model_validate_json(self.text)
         except ValueError:
             record = None
-        if record is None or record.schema_version > SCHEMA_VERSION or record.key != key:
+        if (
+            record is None
+            or record.schema_version > SCHEMA_VERSION
+            or record.key != key
+            or has_old_names(record.trial)
+        ):
             return Record.from_json(self.text.encode(), f"{where}/{INDEX}, row {key}", key)
         return record
 
 
-def read_index(backend: StorageBackend) -> dict[str, Compacted]:
-    """Return the rows of the compacted file by key, in order; none where it cannot be used."""
+def read_index(backend: StorageBackend) -> dict[str, IndexRow]:
+    """Return the rows of the index by key, in order; none if it cannot be used."""
     try:
         content = backend.load_shared(INDEX)
     except (OSError, InvalidInput):
@@ -57,20 +63,20 @@ def read_index(backend: StorageBackend) -> dict[str, Compacted]:
     except (pl.exceptions.PolarsError, OSError, ValueError):
         return {}
     rows = zip(*columns, strict=True)
-    return {row[0]: Compacted(*row[1:]) for row in rows if None not in row}
+    return {row[0]: IndexRow(*row[1:]) for row in rows if None not in row}
 
 
 @dataclass(frozen=True)
-class Written:
-    """What `compact` did: records put in, what could not be and why, leftovers removed."""
+class IndexReport:
+    """How many records were indexed, why others were not, and how many leftovers were removed."""
 
     records: int
     refused: list[str]
-    cleared: int
+    removed: int
 
 
-def compact(backend: StorageBackend) -> Written:
-    """Write the compacted file, and remove what was replaced and nobody needs any more.
+def write_index(backend: StorageBackend) -> IndexReport:
+    """Write the index, and remove the leftovers that nobody can need any more.
 
     Raises:
         StoreUnusable: it cannot be written.
@@ -87,13 +93,13 @@ def compact(backend: StorageBackend) -> Written:
         except InvalidInput as error:
             refused.append(str(error))
             continue
-        digests[key] = record.integrity.digest if record.integrity is not None else None
+        digests[key] = record.checksum
         rows.append((key, versions[key], _digest(content), content.decode()))
     frame = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
     buffer = io.BytesIO()
     frame.sort("key").write_parquet(buffer)
     backend.save_shared(INDEX, buffer.getvalue())
-    return Written(len(rows), refused, backend.clear(digests))
+    return IndexReport(len(rows), refused, backend.remove_leftovers(digests))
 
 
 def _digest(text: bytes) -> str:

@@ -1,10 +1,10 @@
 """A store under a URL: ``s3://bucket/results``, ``gs://…``, ``abfs://…``, ``memory://…``.
 
-Nothing can be renamed as a whole there, so a trial is committed by its record: the other files go
-first, into a folder that is named by the record's digest and never written to again, and
-``record.json`` last. Readers start from the record, so they see all or nothing, and of several
-writers of one trial the last record stands with the files it was written with. What was replaced
-stays until `store compact` finds it more than a day old: a reader or a slow writer may need it.
+A folder cannot be renamed in one step there, so a trial is committed by its record: the other files
+are written first, into a folder that is named by the record's digest and never written to again,
+and ``record.json`` last. Readers start from the record, so they see all or nothing; of several
+writers of one trial the last record wins, with the files it was written with. Replaced files stay
+until `store compact` finds them more than a day old: a reader or a slow writer may need them.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from suite.core.errors import InvalidInput
 from suite.core.redact import redact
 from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
 
-WHOLE_PUTS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
-"""Protocols whose objects appear whole when their upload ends."""
+ATOMIC_PROTOCOLS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
+"""Protocols whose objects become visible whole, when their upload ends."""
 GENERATION = re.compile(r"[0-9a-f]{64}")
-AGE = datetime.timedelta(days=1)
-AT_ONCE = 500
+MIN_AGE = datetime.timedelta(days=1)
+BATCH_SIZE = 500
 
 
 class RemoteStore:
@@ -43,18 +43,18 @@ class RemoteStore:
             )
         self.location = url.rstrip("/")
         try:
-            # Listings that were kept from before would hide what others write.
+            # Cached listings would hide what others write.
             filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise InvalidInput(
-                f"store {url} cannot be opened ({_line(error)}): name a folder, or install what "
-                "that protocol needs"
+                f"store {url} cannot be opened ({_one_line(error)}): name a folder, or install "
+                "what that protocol needs"
             ) from error
         except Exception as error:
-            raise InvalidInput(f"store {url} cannot be opened: {_line(error)}") from error
+            raise InvalidInput(f"store {url} cannot be opened: {_one_line(error)}") from error
         self._fs: Any = filesystem
-        self._whole_puts = protocol in WHOLE_PUTS
-        if not self._whole_puts and type(filesystem).mv is fsspec.AbstractFileSystem.mv:
+        self._puts_atomically = protocol in ATOMIC_PROTOCOLS
+        if not self._puts_atomically and type(filesystem).mv is fsspec.AbstractFileSystem.mv:
             raise InvalidInput(
                 f"store {url}: {protocol} can neither write a file in one go nor rename one, so "
                 "readers could see half a result; use a folder, s3, gs or abfs"
@@ -63,30 +63,41 @@ class RemoteStore:
         self._trials = f"{self._root}/trials"
 
     def prepare(self) -> None:
-        """See whether the place can be written to.
+        """Check that the address can be written to.
 
         Raises:
             StoreUnusable: it cannot.
         """
         probe = f"{self._root}/.probe-{uuid.uuid4().hex}"
         self._put(probe, b"resonance")
-        with self._asked("written to", StoreUnusable):
+        with self._translated("written to", StoreUnusable):
             self._fs.rm_file(probe)
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
         """Write a trial's files, and its record last.
 
         Raises:
-            StoreUnusable: it cannot be written; what there was is still there.
+            StoreUnusable: it cannot be written; an older result stays.
         """
         for name, content in files.items():
             if name != RECORD:
                 self._put(f"{self._trials}/{key}/{digest}/{name}", content)
         self._put(f"{self._trials}/{key}/{RECORD}", files[RECORD])
 
+    def remove(self, key: str) -> None:
+        """Remove a trial's record, then its other files.
+
+        Raises:
+            StoreUnusable: it cannot be removed.
+        """
+        with self._translated("written to", StoreUnusable):
+            self._fs.rm_file(f"{self._trials}/{key}/{RECORD}")
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm(f"{self._trials}/{key}", recursive=True)
+
     def _put(self, path: str, content: bytes) -> None:
-        with self._asked("written to", StoreUnusable):
-            if self._whole_puts:
+        with self._translated("written to", StoreUnusable):
+            if self._puts_atomically:
                 self._fs.pipe_file(path, content)
                 return
             temporary = f"{path.rpartition('/')[0]}/.new-{uuid.uuid4().hex}"
@@ -100,7 +111,7 @@ class RemoteStore:
                 raise
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
-        """Return a file of a trial, also from a folder that was copied here as it was.
+        """Return a file of a trial; in a copied local store it is beside the record.
 
         Raises:
             FileNotFoundError: there is none.
@@ -114,27 +125,29 @@ class RemoteStore:
                 return self._get(path, MAX_BYTES if name == RECORD else None)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), paths[0])
 
-    def _get(self, path: str, most: int | None) -> bytes:
-        with self._asked("read", InvalidInput):
-            if most is None:
+    def _get(self, path: str, max_bytes: int | None) -> bytes:
+        with self._translated("read", InvalidInput):
+            if max_bytes is None:
                 return bytes(self._fs.cat_file(path))
-            content = bytes(self._fs.cat_file(path, start=0, end=most + 1))
-        if len(content) > most:
-            raise InvalidInput(f"{path} is larger than {most} bytes, which no record is")
+            content = bytes(self._fs.cat_file(path, start=0, end=max_bytes + 1))
+        if len(content) > max_bytes:
+            raise InvalidInput(f"{path} is larger than {max_bytes} bytes, which no record is")
         return content
 
     def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
         """Yield many records, several requests at a time."""
-        for start in range(0, len(keys), AT_ONCE):
-            paths = {f"{self._trials}/{key}/{RECORD}": key for key in keys[start : start + AT_ONCE]}
-            with self._asked("read", InvalidInput):
+        for start in range(0, len(keys), BATCH_SIZE):
+            paths = {
+                f"{self._trials}/{key}/{RECORD}": key for key in keys[start : start + BATCH_SIZE]
+            }
+            with self._translated("read", InvalidInput):
                 found = self._fs.cat(list(paths), on_error="return")
             for path, key in paths.items():
                 content = found[path]
                 if isinstance(content, FileNotFoundError):
                     continue
                 if isinstance(content, Exception):
-                    raise InvalidInput(f"{path} cannot be read: {_line(content)}") from content
+                    raise InvalidInput(f"{path} cannot be read: {_one_line(content)}") from content
                 yield key, content
 
     def names(self, key: str, digest: str | None) -> list[str]:
@@ -150,29 +163,29 @@ class RemoteStore:
         return sorted({key for key in map(_last, self._listed(self._trials)) if KEY.fullmatch(key)})
 
     def _listed(self, folder: str) -> list[str]:
-        with self._asked("listed", InvalidInput), contextlib.suppress(FileNotFoundError):
+        with self._translated("listed", InvalidInput), contextlib.suppress(FileNotFoundError):
             self._fs.invalidate_cache()
             return [str(path) for path in self._fs.ls(folder, detail=False)]
         return []
 
-    def _everything(self) -> dict[str, Any]:
-        with self._asked("listed", InvalidInput), contextlib.suppress(FileNotFoundError):
+    def _all_files(self) -> dict[str, Any]:
+        with self._translated("listed", InvalidInput), contextlib.suppress(FileNotFoundError):
             self._fs.invalidate_cache()
             return dict(self._fs.find(self._trials, detail=True))
         return {}
 
     def versions(self) -> dict[str, str]:
-        """Return for each record what the file system says of it: time, size, entity tag."""
+        """Return the file system's metadata of each record: time, size, entity tag."""
         found = {}
-        for path, about in self._everything().items():
+        for path, about in self._all_files().items():
             *_, key, name = path.split("/")
             if name == RECORD and KEY.fullmatch(key):
                 found[key] = str(sorted((str(k), str(v)) for k, v in about.items()))
         return found
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
-        """Return the paths among the trials that none of their records speaks of."""
-        return [path for path in self._everything() if not self._belongs(path, digests)]
+        """Return the paths among the trials that belong to none of their records."""
+        return [path for path in self._all_files() if not self._belongs(path, digests)]
 
     def _belongs(self, path: str, digests: Mapping[str, str | None]) -> bool:
         key, *rest = self._inside(path)
@@ -183,24 +196,26 @@ class RemoteStore:
     def _inside(self, path: str) -> list[str]:
         return path.split(self._trials.strip("/") + "/", 1)[-1].split("/")
 
-    def clear(self, digests: Mapping[str, str | None]) -> int:
-        """Remove what was replaced more than a day ago; return how many files that were.
+    def remove_leftovers(self, digests: Mapping[str, str | None]) -> int:
+        """Remove files that were replaced more than a day ago; return how many.
 
-        `digests` names for each sound record the files that it needs; other trials are left alone.
+        `digests` holds the digest of each readable record; other trials are left alone.
         """
-        before = datetime.datetime.now(datetime.UTC) - AGE
-        cleared = 0
+        removed = 0
         for path in self.leftovers(digests):
             key, *rest = self._inside(path)
-            if len(rest) != 2 or digests.get(key) is None or not GENERATION.fullmatch(rest[0]):
-                continue
-            # Where a file system cannot tell the time, nothing is removed.
-            gone = contextlib.suppress(NotImplementedError, FileNotFoundError)
-            with gone, self._asked("cleared", StoreUnusable):
-                if _aware(self._fs.modified(path)) < before:
-                    self._fs.rm_file(path)
-                    cleared += 1
-        return cleared
+            if len(rest) == 2 and digests.get(key) is not None and GENERATION.fullmatch(rest[0]):
+                removed += self._remove_if_old(path)
+        return removed
+
+    def _remove_if_old(self, path: str) -> bool:
+        """Remove a file older than a day; none where the file system cannot tell the time."""
+        gone = contextlib.suppress(NotImplementedError, FileNotFoundError)
+        with gone, self._translated("cleared", StoreUnusable):
+            if _aware(self._fs.modified(path)) < datetime.datetime.now(datetime.UTC) - MIN_AGE:
+                self._fs.rm_file(path)
+                return True
+        return False
 
     def load_shared(self, name: str) -> bytes:
         """Return a file beside the trials."""
@@ -209,6 +224,17 @@ class RemoteStore:
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials."""
         self._put(f"{self._root}/{name}", content)
+
+    def remove_shared(self, name: str) -> None:
+        """Remove a file beside the trials, if it is there."""
+        with self._translated("written to", StoreUnusable), contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(f"{self._root}/{name}")
+
+    def sweep_shared(self, folder: str) -> None:
+        """Remove files that were half-written more than a day ago, where files are renamed."""
+        for path in self._listed(f"{self._root}/{folder}"):
+            if _last(path).startswith(".new-"):
+                self._remove_if_old(path)
 
     def shared_names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder beside the trials."""
@@ -220,16 +246,16 @@ class RemoteStore:
         return f"{self.location}/trials/{key}"
 
     @contextlib.contextmanager
-    def _asked(self, what: str, complaint: type[InvalidInput]) -> Iterator[None]:
-        """Turn what a file system's own library raises into one line."""
+    def _translated(self, what: str, complaint: type[InvalidInput]) -> Iterator[None]:
+        """Turn the exceptions of a file system's library into one line."""
         try:
             yield
         except (FileNotFoundError, NotImplementedError, InvalidInput):
             raise
         except Exception as error:
             raise complaint(
-                f"store {self.location} cannot be {what} ({_line(error)}): see to its address and "
-                "your rights, or choose another with --store"
+                f"store {self.location} cannot be {what} ({_one_line(error)}): check its address "
+                "and your permissions, or choose another with --store"
             ) from error
 
 
@@ -241,6 +267,6 @@ def _aware(moment: datetime.datetime) -> datetime.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return redact(text)[:300]

@@ -1,4 +1,4 @@
-"""Where a store's files lie: what a folder and a bucket have in common."""
+"""What a local store and a remote one have in common: the interface that holds their files."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,15 +10,17 @@ RECORD = "record.json"
 KEY = re.compile(r"[0-9a-f]{16}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 MAX_BYTES = 64 * 2**20
-"""A larger record or index is no work of ours and is not read into memory."""
+"""A larger record was not written by this program and is not read into memory."""
 
 
 class StoreUnusable(InvalidInput):
-    """The store cannot be written: nothing further of a study can be kept, so it stops."""
+    """The store cannot be written: a study cannot keep its results, so it stops."""
 
 
 class StorageBackend(Protocol):
-    """Keeps trials whole: a reader sees all files of a trial, or none.
+    """Holds the files of trials, and shared files beside them.
+
+    A reader sees all files of a trial or none, and a shared file whole or not at all.
 
     Keys and names have passed `safe_key` and `safe_name`.
     """
@@ -26,10 +28,13 @@ class StorageBackend(Protocol):
     location: str
 
     def prepare(self) -> None:
-        """Make ready for writing, and clear what killed processes left."""
+        """Make ready for writing, and remove what killed processes left half-written."""
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
-        """Put a trial's files in backend of older ones; `digest` is that of its seal."""
+        """Write a trial's files in place of older ones; `digest` is the record's own."""
+
+    def remove(self, key: str) -> None:
+        """Remove a trial; a reader sees all of it or nothing."""
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
         """Return a file's content; FileNotFoundError where there is none."""
@@ -44,16 +49,16 @@ class StorageBackend(Protocol):
         """Return the keys of all trials, in order."""
 
     def versions(self) -> dict[str, str]:
-        """Return for each record something that changes whenever the record does."""
+        """Return for each record a text that changes whenever the record does."""
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
-        """Return the paths of what lies among the trials and belongs to none.
+        """Return the paths among the trials that belong to none.
 
-        `digests` names the seal of each trial that has one.
+        `digests` holds the digest of each record that has one.
         """
 
-    def clear(self, digests: Mapping[str, str | None]) -> int:
-        """Remove those leftovers that nobody can need any more; return how many."""
+    def remove_leftovers(self, digests: Mapping[str, str | None]) -> int:
+        """Remove the leftovers that no reader or writer can need any more; return how many."""
 
     def load_shared(self, name: str) -> bytes:
         """Return a file that concerns the whole store; FileNotFoundError where there is none."""
@@ -61,11 +66,17 @@ class StorageBackend(Protocol):
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file that concerns the whole store, in one go."""
 
+    def remove_shared(self, name: str) -> None:
+        """Remove a file that concerns the whole store, if it is there."""
+
+    def sweep_shared(self, folder: str) -> None:
+        """Remove the half-written files of killed processes from a folder beside the trials."""
+
     def shared_names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder beside the trials, in order."""
 
     def where(self, key: str) -> str:
-        """Return where a trial's files are, for people."""
+        """Return the address of a trial's files, for people to read."""
 
 
 def safe_key(key: str) -> str:
@@ -83,7 +94,7 @@ def safe_name(name: str) -> str:
     """Return the name of a file in a trial's folder.
 
     Raises:
-        InvalidInput: it could lead out of the folder, or is hidden.
+        InvalidInput: it could lead out of the folder, or begins with a dot.
     """
     if not NAME.fullmatch(name):
         raise InvalidInput(

@@ -1,4 +1,4 @@
-"""The store: what trials leave, by key; each all there or not at all."""
+"""The store: the results of trials by key, each complete or absent."""
 
 import contextlib
 import gc
@@ -10,12 +10,12 @@ from suite.core.errors import InvalidInput
 from suite.core.redact import redact_bytes
 from suite.results.local_store import LocalStore
 from suite.results.record import Record, checksum_files
-from suite.results.record_index import Compacted, read_index
+from suite.results.record_index import IndexRow, read_index
 from suite.results.storage_backend import RECORD, StorageBackend, StoreUnusable, safe_key, safe_name
 
 __all__ = ["CorruptRecord", "Store", "StoreUnusable"]
 
-AT_ONCE = 2500
+BATCH_SIZE = 2500
 TEXT = (".json", ".txt", ".yaml", ".log")
 
 
@@ -35,8 +35,8 @@ class CorruptRecord:
 class Store:
     """Results in a folder or under a URL that fsspec knows: ``results``, ``s3://bucket/results``.
 
-    Whatever the backend: a reader sees all files of a trial or nothing, writers of the same trial
-    leave one whole result, and every record is sealed with the digests of its files.
+    With either backend, a reader sees all files of a trial or none, concurrent writers of one trial
+    leave one complete result, and every record carries the checksums of its files.
     """
 
     def __init__(self, location: str | Path) -> None:
@@ -44,12 +44,12 @@ class Store:
 
     @property
     def location(self) -> str:
-        """Where it is: what `Store` was given, to open it again in another process."""
+        """What `Store` was given: opens the same store in another process."""
         return self._backend.location
 
     @property
     def local(self) -> bool:
-        """Whether it is a folder on this machine (or one that is mounted on it)."""
+        """Whether it is a folder on this machine, or one mounted on it."""
         return isinstance(self._backend, LocalStore)
 
     @property
@@ -71,11 +71,11 @@ class Store:
         return self.trials / safe_key(key)
 
     def where(self, key: str) -> str:
-        """Return where a trial's files are, for people to read."""
+        """Return the address of a trial's files, for people to read."""
         return self._backend.where(safe_key(key))
 
     def prepare(self) -> None:
-        """Make the store ready for writing, and clear what a killed process left half-written.
+        """Make the store ready for writing, and remove what killed processes left half-written.
 
         Raises:
             StoreUnusable: it cannot be created or written to.
@@ -83,10 +83,10 @@ class Store:
         self._backend.prepare()
 
     def write(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Write a trial's files in one go, in backend of older ones.
+        """Write a trial's files, or replace older ones.
 
-        Its record is sealed with the digests of all of them; keys and passwords of this machine
-        are taken out of texts.
+        The record gets the checksums of all of them; keys and passwords of this machine are
+        redacted in text files.
 
         Raises:
             StoreUnusable: it cannot be written; nothing is left behind.
@@ -102,7 +102,7 @@ class Store:
         self._backend.write(safe_key(key), *checksum_files(clean))
 
     def read(self, key: str) -> Record | None:
-        """Return the record of a trial, done or failed; None if there is none.
+        """Return the record of a trial, done or failed; None if it has none.
 
         Raises:
             InvalidInput: it is damaged.
@@ -123,20 +123,15 @@ class Store:
         safe_name(name)
         for last in (False, True):
             record = self.read(key)
-            digest = (
-                record.integrity.digest
-                if record is not None and record.integrity is not None
-                else None
-            )
             try:
-                return self._backend.load(key, name, digest)
+                return self._backend.load(key, name, record.checksum if record else None)
             except FileNotFoundError:
-                if last:  # the first time it may have been replaced in between
+                if last:  # the first time, the trial may have been replaced in between
                     raise
         raise AssertionError
 
     def names(self, key: str, digest: str | None = None) -> list[str]:
-        """Return the names of a trial's files, those of the seal with `digest` among them."""
+        """Return the names of a trial's files; `digest` is its record's, where that has one."""
         return self._backend.names(safe_key(key), digest)
 
     def keys(self) -> list[str]:
@@ -148,33 +143,28 @@ class Store:
         return self._backend.keys()
 
     def records(self) -> Iterator[Record]:
-        """Yield every record, done and failed, by key; from the compacted file where it is current.
+        """Yield every record, done and failed, by key; from the index where that is current.
 
         Raises:
             InvalidInput: one is damaged.
         """
-        for found in self.each():
+        for found in self.scan():
             if isinstance(found, CorruptRecord):
                 raise found.error
             yield found
 
-    def readable(self) -> tuple[list[Record], list[CorruptRecord]]:
-        """Return every record that can be read, as `records` does, and the trials that cannot.
+    def read_all(self) -> tuple[list[Record], list[CorruptRecord]]:
+        """Return the records that can be read, and the trials whose records cannot.
 
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
         """
-        records: list[Record] = []
-        damaged: list[CorruptRecord] = []
-        for found in self.each():
-            if isinstance(found, CorruptRecord):
-                damaged.append(found)
-            else:
-                records.append(found)
-        return records, damaged
+        found = list(self.scan())
+        records = [one for one in found if isinstance(one, Record)]
+        return records, [one for one in found if isinstance(one, CorruptRecord)]
 
-    def each(self) -> Iterator[Record | CorruptRecord]:
-        """Yield every record as `records` does, and in backend of one that cannot be read, that.
+    def scan(self) -> Iterator[Record | CorruptRecord]:
+        """Yield every record as `records` does, and a `CorruptRecord` for one that cannot be read.
 
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
@@ -183,18 +173,18 @@ class Store:
         index = read_index(backend)
         versions = backend.versions() if index else dict.fromkeys(self.keys(), "")
         keys = list(versions)
-        for start in range(0, len(keys), AT_ONCE):
-            chunk = keys[start : start + AT_ONCE]
-            found: dict[str, Compacted | bytes | InvalidInput] = {
-                k: row for k in chunk if (row := index.get(k)) and row.holds(versions[k])
+        for start in range(0, len(keys), BATCH_SIZE):
+            chunk = keys[start : start + BATCH_SIZE]
+            found: dict[str, IndexRow | bytes | InvalidInput] = {
+                k: row for k in chunk if (row := index.get(k)) and row.is_current(versions[k])
             }
             found |= self._contents([key for key in chunk if key not in found])
-            with _no_collection():
+            with _gc_paused():
                 records = [self._record(key, found[key]) for key in chunk if key in found]
             yield from records
 
     def _contents(self, keys: list[str]) -> dict[str, bytes | InvalidInput]:
-        """Return the records' files, all at once; one by one where that cannot be done."""
+        """Return the records' files, all at once; one by one if one of them cannot be read."""
         found: dict[str, bytes | InvalidInput] = {}
         with contextlib.suppress(InvalidInput):
             found.update(self._backend.load_records(keys))
@@ -206,13 +196,11 @@ class Store:
                 found[key] = error
         return found
 
-    def _record(
-        self, key: str, content: Compacted | bytes | InvalidInput
-    ) -> Record | CorruptRecord:
+    def _record(self, key: str, content: IndexRow | bytes | InvalidInput) -> Record | CorruptRecord:
         try:
             if isinstance(content, InvalidInput):
                 raise content
-            if isinstance(content, Compacted):
+            if isinstance(content, IndexRow):
                 return content.record(self.location, key)
             return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
         except InvalidInput as error:
@@ -220,7 +208,7 @@ class Store:
 
     @property
     def backend(self) -> StorageBackend:
-        """Where the files lie, for what looks after the store: verify, merge, compact."""
+        """The files, for what maintains the store: verify, merge, migrate, the index."""
         return self._backend
 
     def _folder(self) -> LocalStore:
@@ -233,8 +221,8 @@ class Store:
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep Python from looking for cycles: among many new records that takes half the time."""
+def _gc_paused() -> Iterator[None]:
+    """Pause the cyclic garbage collector, which takes half the time of making many records."""
     was_on = gc.isenabled()
     gc.disable()
     try:

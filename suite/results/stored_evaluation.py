@@ -1,4 +1,4 @@
-"""What was measured of a trial's kept weights after the trial; it stands beside the record."""
+"""Measurements of a trial's stored weights, made after the trial; stored beside the record."""
 
 import contextlib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
 
 class Evaluation(BaseModel):
-    """What `resonance evaluate` measured on one kind of device.
+    """The results of `resonance evaluate` on one kind of device.
 
     Attributes:
         key: of the trial.
@@ -42,7 +42,7 @@ class Evaluation(BaseModel):
 
 
 def save_evaluation(store: Store, evaluation: Evaluation) -> None:
-    """Keep an evaluation, in place of an older one on the same kind of device.
+    """Store an evaluation, or replace an older one on the same kind of device.
 
     Raises:
         StoreUnusable: it cannot be written.
@@ -51,19 +51,28 @@ def save_evaluation(store: Store, evaluation: Evaluation) -> None:
     store.backend.save_shared(name, to_json(evaluation.model_dump()))
 
 
+def remove_evaluation(store: Store, evaluation: Evaluation) -> None:
+    """Remove an evaluation, if it is there.
+
+    Raises:
+        StoreUnusable: it cannot be removed.
+    """
+    store.backend.remove_shared(_name(evaluation.key, evaluation.device))
+
+
 def load_evaluations(store: Store, record: Record) -> list[Evaluation]:
-    """Return the evaluations of a trial's present weights; raises as `read_evaluations`."""
+    """Return the evaluations of a trial's current weights; raises as `read_evaluations`."""
     return present(read_evaluations(store, record.key), record)
 
 
 def present(found: Iterable[Evaluation], record: Record) -> list[Evaluation]:
-    """Return the evaluations that are of a trial's present weights: older ones' are left out."""
-    of_now = (record.key, record.digests.get("model"))
-    return [one for one in found if (one.key, one.model) == of_now]
+    """Return the evaluations of a trial's current weights; those of replaced ones are left out."""
+    current = (record.key, record.digests.get("model"))
+    return [one for one in found if (one.key, one.model) == current]
 
 
 def read_evaluations(store: Store, key: str) -> list[Evaluation]:
-    """Return the evaluations of a trial, whichever weights it had.
+    """Return the evaluations of a trial, whichever weights they measured.
 
     Raises:
         InvalidInput: one is damaged, or written by a newer program.
@@ -89,6 +98,6 @@ def _name(key: str, device: str) -> str:
 
 def _unreadable(store: Store, name: str) -> InvalidInput:
     return InvalidInput(
-        f"{store.location}/{name} is no evaluation that this program reads: delete it and run "
-        "`resonance evaluate` again"
+        f"{store.location}/{name} is not an evaluation that this program can read: delete it and "
+        "run `resonance evaluate` again"
     )

@@ -1,4 +1,4 @@
-"""Looking a store over: what is truncated, altered or foreign, and what to do about it."""
+"""Verifying a store: what is truncated, altered or foreign, and what to do about it."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -7,31 +7,30 @@ from typing import Literal
 
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import key_of
-from suite.results.record import Record, Unreadable
+from suite.results.record import Damage, Record, Unreadable
 from suite.results.record_index import INDEX, read_index
 from suite.results.storage_backend import RECORD, StorageBackend
 from suite.results.store import Store
 
-Kind = Literal[
-    "truncated", "altered", "foreign", "newer", "unreadable", "missing", "unsealed", "leftover"
-]
+Kind = Damage | Literal["unreadable", "missing", "unverifiable", "leftover"]
 REMEDY: dict[Kind, str] = {
     "truncated": "delete {where} and run its study again",
-    "altered": "delete {where} and run its study again, or fetch it anew from where it was made",
+    "altered": "delete {where} and run its study again, or copy it again from where it was made",
     "foreign": "move it out of the store",
     "newer": "update resonance-bench",
-    "unreadable": "see to the rights and the disk, then verify again",
+    "outdated": "run `resonance store migrate`",
+    "unreadable": "check the permissions and the disk, then verify again",
     "missing": "delete {where} and run its study again",
-    "unsealed": "nothing: it is from before records were sealed and is read as it is",
-    "leftover": "nothing, while its process runs; else delete it (`store compact` may, too)",
+    "unverifiable": "nothing: it is from before records had checksums and is read as it is",
+    "leftover": "nothing while its process runs, else delete it or run `resonance store compact`",
 }
 
 
 @dataclass(frozen=True)
 class StoreIssue:
-    """Something that is not as the store left it.
+    """Something that is not as the store wrote it.
 
-    `broken` findings are not served as results; the others are only told.
+    `broken` trials are not served as results; other issues are only reported.
     """
 
     kind: Kind
@@ -41,7 +40,7 @@ class StoreIssue:
     @property
     def broken(self) -> bool:
         """Whether the trial must be deleted or replaced."""
-        return self.kind not in ("unsealed", "leftover")
+        return self.kind not in ("unverifiable", "leftover")
 
     @property
     def remedy(self) -> str:
@@ -50,8 +49,8 @@ class StoreIssue:
 
 
 @dataclass
-class Verified:
-    """What `verify` found: how many trials it looked at, and how many are whole."""
+class VerifyReport:
+    """The result of `verify`: how many trials were checked, and how many are sound."""
 
     checked: int = 0
     sound: int = 0
@@ -59,13 +58,13 @@ class Verified:
 
     @property
     def broken(self) -> list[StoreIssue]:
-        """The findings that need somebody."""
+        """The issues that somebody must act on."""
         return [finding for finding in self.findings if finding.broken]
 
 
-def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> Verified:
-    """Check every trial of a store against its seal: the record, and each file beside it."""
-    backend, found = store.backend, Verified()
+def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> VerifyReport:
+    """Check every trial of a store against its checksums: the record, and each file beside it."""
+    backend, found = store.backend, VerifyReport()
     digests: dict[str, str | None] = {}
     for key in store.keys():  # noqa: SIM118 - a store is no dict
         record, findings = check(backend, key)
@@ -73,22 +72,28 @@ def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) 
         found.sound += not any(finding.broken for finding in findings)
         found.findings += findings
         if record is not None:
-            digests[key] = record.integrity.digest if record.integrity is not None else None
+            digests[key] = record.checksum
         progress(1)
     for path in backend.leftovers(digests):
         kind: Kind = (
             "leftover" if "/." in path or digests.keys() & set(path.split("/")) else "foreign"
         )
-        found.findings.append(StoreIssue(kind, path, "no part of any trial"))
+        found.findings.append(StoreIssue(kind, path, "not part of any trial"))
     found.findings += _check_index(backend)
     return found
 
 
-def check(backend: StorageBackend, key: str) -> tuple[Record | None, list[StoreIssue]]:
-    """Return a trial's record, if it can be read, and what is wrong with the trial."""
+def check(
+    backend: StorageBackend, key: str, *, old_names: bool = False
+) -> tuple[Record | None, list[StoreIssue]]:
+    """Return a trial's record, if it can be read, and what is wrong with the trial.
+
+    A record under `old_names` is an issue unless they are accepted.
+    """
     where = backend.where(key)
     try:
-        record = Record.from_json(backend.load(key, RECORD, None), f"{where}/{RECORD}", key)
+        content = backend.load(key, RECORD, None)
+        record = Record.from_json(content, f"{where}/{RECORD}", key, old_names=old_names)
     except FileNotFoundError:
         return None, [StoreIssue("leftover", where, "a folder without a record")]
     except Unreadable as error:
@@ -99,7 +104,7 @@ def check(backend: StorageBackend, key: str) -> tuple[Record | None, list[StoreI
         what = f"the settings in {RECORD} are those of trial {expected}"
         return record, [StoreIssue("foreign", where, what)]
     if record.integrity is None:
-        return record, [StoreIssue("unsealed", where, f"{RECORD} has no seal to check it by")]
+        return record, [StoreIssue("unverifiable", where, f"{RECORD} has no checksums")]
     return record, list(_check_files(backend, key, record))
 
 
@@ -110,7 +115,7 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
         try:
             content = backend.load(key, name, integrity.digest)
         except FileNotFoundError:
-            yield StoreIssue("missing", where, f"{name} is not there")
+            yield StoreIssue("missing", where, f"{name} does not exist")
             continue
         except InvalidInput as error:
             yield StoreIssue("unreadable", where, _first(error))
@@ -121,11 +126,11 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
         elif hashlib.sha256(content).hexdigest() != stored.sha256:
             yield StoreIssue("altered", where, f"{name} is not the file that was stored")
     for name in set(backend.names(key, integrity.digest)) - set(integrity.files) - {RECORD}:
-        yield StoreIssue("foreign", f"{where}/{name}", "no file of this trial")
+        yield StoreIssue("foreign", f"{where}/{name}", "not a file of this trial")
 
 
 def _key(record: Record) -> str:
-    """Return the key that a record's settings have; empty where they name none."""
+    """Return the key of a record's settings; empty if they have none."""
     try:
         return key_of(record.trial, record.configuration)
     except (KeyError, TypeError, ValueError):
@@ -133,7 +138,7 @@ def _key(record: Record) -> str:
 
 
 def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:
-    """Look for rows that claim to be current and say something else than the record."""
+    """Find rows of the index that claim to be current and differ from the record."""
     index = read_index(backend)
     if not index:
         return
@@ -142,7 +147,9 @@ def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:
     for key, content in backend.load_records(current):
         if content.decode(errors="replace") != index[key].text:
             where = f"{backend.location}/{INDEX}"
-            yield StoreIssue("altered", where, f"its row of trial {key} is not that trial's record")
+            yield StoreIssue(
+                "altered", where, f"its row of trial {key} differs from that trial's record"
+            )
 
 
 def _first(error: InvalidInput) -> str:

@@ -22,8 +22,8 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from suite.core.errors import InvalidInput
+from suite.core.files import is_running
 from suite.core.redact import redact, redact_address
-from suite.results.local_store import is_running
 from suite.tuning.sampling import FinishedTrial, Proposal, distributions
 from suite.tuning.schema import Dimension, check_same_settings
 

@@ -7,13 +7,13 @@ Links, devices and paths that lead out of the archive are refused all the same.
 import hashlib
 import os
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from suite.core.errors import InvalidInput
+from suite.core.files import atomic_file
 
 MAX_MEMBER_BYTES = 2**30
 """Largest uncompressed size of an archive member, in bytes."""
@@ -85,18 +85,15 @@ def verify(path: Path, digests: tuple[str, str]) -> None:
 def _download(url: str, path: Path, digests: tuple[str, str], dataset: str) -> None:
     import urllib.request
 
-    partial = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with (
             urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as answer,
-            tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file,
+            atomic_file(path) as file,
         ):
-            partial = Path(file.name)
             while block := answer.read(2**20):
                 file.write(block)
-        verify(partial, digests)
-        partial.replace(path)
+            file.flush()
+            verify(Path(file.name), digests)
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InvalidInput(
@@ -104,9 +101,6 @@ def _download(url: str, path: Path, digests: tuple[str, str], dataset: str) -> N
             f"{path.name}, or connect to the network for a download from {url} (which failed: "
             f"{reason})"
         ) from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
 
 
 def is_archive(path: Path) -> bool:

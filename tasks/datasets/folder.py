@@ -1,7 +1,6 @@
 """A folder or an archive of images, loaded into memory; decoded images may be cached."""
 
 import hashlib
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 
 from suite.core.errors import InvalidInput
+from suite.core.files import atomic_file
 from suite.core.seeds import derive_seed
 from tasks.data import Arrays
 from tasks.datasets.files import cache_folder, locate, verify
@@ -122,9 +122,7 @@ def _read_cache(path: Path) -> Arrays | None:
 def _write_cache(path: Path, arrays: Arrays) -> None:
     """Write the cache; if that fails, images are decoded again next time."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        with atomic_file(path) as file:
             np.savez(file, **{part: getattr(arrays, part).numpy() for part in PARTS})
-        Path(file.name).replace(path)
     except OSError:
         pass

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from suite.results.record_index import compact
+from suite.results.record_index import write_index
 from suite.results.store import Store
 from tests.support.sample_records import done, make_trial
 
@@ -29,7 +29,7 @@ def run() -> bool:
         store.prepare()
         _fill(store)
         met = [_report("store: 10,000 records, one by one", folder, "cold", BAR)]
-        compact(store.backend)
+        write_index(store.backend)
         met.append(_report("store: 10,000 records, compacted", folder, "warm", COMPACTED_BAR))
         _report("store: the same, with the import of polars", folder, "cold", None)
     return all(met)

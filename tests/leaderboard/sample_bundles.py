@@ -14,7 +14,7 @@ HEADER = Header.make(name="A group", note="ours", link="https://example.org/x")
 
 
 def content(record: Record, **changes: object) -> dict[str, object]:
-    """Return what a record says, changed and sealed anew, as a forger would."""
+    """Return what a record says, changed and with new checksums, as a forger would."""
     return with_integrity(json.loads(record.to_json()) | changes, {})
 
 

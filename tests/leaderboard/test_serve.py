@@ -212,7 +212,7 @@ def test_a_damaged_record_is_left_out_and_the_others_are_read(store):
     path = store.folder(linked.key) / "record.json"
     path.rename(path.with_name("real.json"))
     path.symlink_to("real.json")
-    records, damaged = store.readable()
+    records, damaged = store.read_all()
     assert [record.key for record in records] == [kept.key]
     reasons = {trial.key: trial.reason for trial in damaged}
     assert "was altered after it was stored" in reasons[lost.key]

@@ -296,7 +296,7 @@ def test_what_check_rejects_is_listed_with_its_reason_and_not_counted(tmp_path):
     content = json.loads(done(make_trial(seed=0)).to_json())
     layer = content["layers"][0]
     unsound = {
-        "it has no seal": content | {"schema_version": 1},
+        "it has no checksums": content | {"schema_version": 1},
         "not the hash of its configuration": with_integrity(content | {"key": "0" * 16}, {}),
         "not in [0, 1]": with_integrity(content | {"metrics": {"test_accuracy": 1.5}}, {}),
         "not 900": with_integrity(content | {"layers": [layer | {"zeros": 500}]}, {}),

@@ -42,7 +42,7 @@ def test_a_bundle_is_read_as_it_was_written_and_the_same_bytes_again(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl.gz", "b.jsonl.gz"]
 
 
-def test_a_record_in_a_bundle_has_the_seal_that_it_has_in_the_store(tmp_path):
+def test_a_record_in_a_bundle_has_the_checksums_that_it_has_in_the_store(tmp_path):
     store, trial = Store(tmp_path / "results"), make_trial()
     store.prepare()
     store.write(trial.key, {"record.json": done(trial).to_json(), "curves.parquet": b"PAR1"})

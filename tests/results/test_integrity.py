@@ -21,12 +21,12 @@ def stored(store) -> Path:
 
 
 def change(folder: Path, **fields: object) -> None:
-    """Change fields of a record as an editor would: the seal stays."""
+    """Change fields of a record as an editor would: the checksums stay."""
     path = folder / "record.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def test_a_stored_record_is_sealed_with_the_digests_of_its_files(store, stored):
+def test_a_stored_record_has_the_checksums_of_its_files(store, stored):
     record = store.read(KEY)
     assert record is not None
     assert record.integrity is not None
@@ -36,7 +36,7 @@ def test_a_stored_record_is_sealed_with_the_digests_of_its_files(store, stored):
     assert record.to_json() == done(TRIAL).to_json()
 
 
-def test_the_seal_does_not_depend_on_how_the_file_is_laid_out(store, stored):
+def test_the_checksum_does_not_depend_on_how_the_file_is_formatted(store, stored):
     path = stored / "record.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(dict(reversed(content.items())), indent=None))
@@ -64,7 +64,7 @@ def test_an_altered_record_is_not_served(store, stored, fields):
         list(store.records())
 
 
-def test_a_record_from_before_there_were_seals_is_read_as_it_is(store, stored):
+def test_a_record_without_checksums_of_schema_1_is_read_as_it_is(store, stored):
     content = json.loads((stored / "record.json").read_text()) | {"schema_version": 1}
     del content["seal"]
     (stored / "record.json").write_text(json.dumps(content))
@@ -74,16 +74,18 @@ def test_a_record_from_before_there_were_seals_is_read_as_it_is(store, stored):
     assert record.integrity is None
 
 
-def test_a_record_that_has_lost_its_seal_is_not_served(store, stored):
+def test_a_record_that_has_lost_its_checksums_is_not_served(store, stored):
     content = json.loads((stored / "record.json").read_text())
     del content["seal"]
     (stored / "record.json").write_text(json.dumps(content))
-    with pytest.raises(Unreadable, match=r"was altered .*it has no seal.*run the trial") as found:
+    with pytest.raises(
+        Unreadable, match=r"was altered .*it has no checksum.*run the trial"
+    ) as found:
         store.read(KEY)
     assert found.value.kind == "altered"
 
 
-def test_an_old_record_that_is_stored_again_is_of_the_schema_that_has_seals():
+def test_an_old_record_that_is_stored_again_is_of_the_schema_that_has_checksums():
     content = json.loads(done(TRIAL).to_json()) | {"schema_version": 1}
     files, digest = checksum_files({"record.json": json.dumps(content).encode()})
     record = Record.from_json(files["record.json"], "here")
@@ -129,7 +131,7 @@ def test_a_record_whose_key_names_no_folder_is_refused(key):
         Record.from_json(json.dumps(content).encode(), "here")
 
 
-def test_a_seal_that_names_a_file_elsewhere_is_refused():
+def test_a_checksum_of_a_file_elsewhere_is_refused():
     content = json.loads(done(TRIAL).to_json())
     file = {"size": 1, "sha256": "0" * 64}
     content["seal"] = {"digest": "0" * 64, "files": {"../../.ssh/id": file}}

@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from suite.core.errors import InvalidInput
 from suite.results.merge import merge
-from suite.results.record_index import INDEX, compact
+from suite.results.record_index import INDEX, write_index
 from suite.results.remote_store import RemoteStore
 from suite.results.storage_backend import StoreUnusable
 from suite.results.store import Store
@@ -209,11 +209,11 @@ def test_what_was_replaced_is_removed_a_day_later_and_not_before(store, monkeypa
     store.write(KEY, files("old", companions=2))
     store.write(KEY, files("new", companions=1))
     assert [f.kind for f in verify(store).findings] == ["leftover", "leftover"]
-    assert compact(store.backend).cleared == 0
+    assert write_index(store.backend).removed == 0
     import suite.results.remote_store as module
 
-    monkeypatch.setattr(module, "AGE", -module.AGE)  # as if a day had passed
-    assert compact(store.backend).cleared == 2
+    monkeypatch.setattr(module, "MIN_AGE", -module.MIN_AGE)  # as if a day had passed
+    assert write_index(store.backend).removed == 2
     assert verify(store).findings == []
     assert whole(store) == "new"
 
@@ -258,7 +258,7 @@ def test_a_local_store_and_one_under_a_url_can_be_joined_both_ways(store, tmp_pa
 
 def test_records_are_read_from_the_compacted_file_only_while_they_are_current(store):
     store.write(KEY, files("first"))
-    compact(store.backend)
+    write_index(store.backend)
     assert filesystem(store).exists(f"{store.backend._root}/{INDEX}")
     store.write(KEY, files("second"))
     assert [r.notes for r in store.records()] == [["second"]]

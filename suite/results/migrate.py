@@ -1,0 +1,258 @@
+"""Migrating records to renamed settings: method names and recipe fields (`old_names`).
+
+A trial's key is a hash of its settings, so a record whose settings hold an old name gets a new key
+as well. The new folder is written whole before the old one is removed; a migration that was killed
+is finished by the next one, and one that is run again changes nothing.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial, key_of, task_digest
+from suite.results.integrity import FileChecksum
+from suite.results.merge import trial_files
+from suite.results.metadata_store import KINDS, documents, save_document
+from suite.results.old_names import METHODS, OLD_RECIPE, RECIPE, has_old_names, rename
+from suite.results.record import Record, to_json
+from suite.results.storage_backend import RECORD
+from suite.results.store import Store
+from suite.results.stored_evaluation import read_evaluations, remove_evaluation, save_evaluation
+from suite.results.verify import StoreIssue, check
+
+SETTINGS = "trial.json"
+
+
+@dataclass
+class MigrationReport:
+    """What was migrated, or would be.
+
+    Attributes:
+        moved: trials that got a new key, old key → new key.
+        rewritten: keys of the trials whose settings were renamed under the same key.
+        current: how many trials needed nothing.
+        documents: tunings and ablations that were rewritten, as ``kind/name``.
+        conflicts: trials whose new key holds another result, old key → new key; both stay.
+        refused: trials that were left alone, and why.
+    """
+
+    moved: dict[str, str] = field(default_factory=dict)
+    rewritten: list[str] = field(default_factory=list)
+    current: int = 0
+    documents: list[str] = field(default_factory=list)
+    conflicts: dict[str, str] = field(default_factory=dict)
+    refused: list[StoreIssue] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left under an old name."""
+        return not self.conflicts and not self.refused
+
+
+def migrate(
+    store: Store, *, dry_run: bool = False, progress: Callable[[int], None] = lambda trials: None
+) -> MigrationReport:
+    """Rewrite what a store holds under old names; with `dry_run`, only say what would change.
+
+    Checkpoints of unfinished trials are not migrated: a trial with a new key starts anew.
+
+    Raises:
+        StoreUnusable: the store cannot be written.
+        InvalidInput: it cannot be listed, or a document in it is damaged.
+    """
+    if not dry_run:
+        store.prepare()
+    report = MigrationReport()
+    keys = _new_keys(store, report, progress)
+    # Documents first: they name trials by key, and only now are all new keys known.
+    _migrate_documents(store, keys, report, dry_run=dry_run)
+    for key, new_key in keys.items():
+        _migrate_trial(store, key, new_key, report, dry_run=dry_run)
+    return report
+
+
+def migrate_record(record: Record) -> Record:
+    """Return a record under today's names: itself if it holds no old one.
+
+    The checksum of its ``trial.json`` is updated if the file can be written as it was; those of
+    other files stay.
+
+    Raises:
+        InvalidInput: its task is unknown here or has changed since, so its new key is unknown.
+    """
+    identity = {"task_digest": _migrated_digest(record)}
+    trial = rename(record.trial)
+    configuration = rename(record.configuration) | identity
+    if (trial, configuration) == (record.trial, record.configuration):
+        return record
+    try:
+        key = key_of(trial, configuration)
+    except (KeyError, TypeError):
+        raise InvalidInput("its configuration lacks what a key is made of") from None
+    return record.model_copy(
+        update={
+            "key": key,
+            "trial": trial,
+            "configuration": configuration,
+            "integrity": _migrated_integrity(record, trial),
+        }
+    )
+
+
+def _migrated_digest(record: Record) -> Any:
+    """Return the digest of a record's task under today's names (`task_digest`).
+
+    It covers what the task's declaration sets of its recipe. It is replaced only if it is what
+    today's declaration gave under the old names.
+    """
+    name, digest = record.trial["task"], record.configuration.get("task_digest")
+    is_old = has_old_names(record.trial) or has_old_names(record.configuration)
+    if name not in registry.tasks():
+        if is_old:
+            raise InvalidInput(f"its task {name} is unknown here: name its file with --plugin")
+        return digest
+    task = registry.tasks()[name]
+    dataset = registry.datasets()[task.dataset]
+    old_recipe = {OLD_RECIPE.get(field, field): value for field, value in task.recipe.items()}
+    today = task_digest(task, dataset)
+    if digest in (today, task_digest(task, dataset, old_recipe)):
+        return today
+    if is_old and old_recipe != dict(task.recipe):
+        raise InvalidInput(f"its task {name} has changed since it was run: run it again")
+    return digest
+
+
+def _migrated_integrity(record: Record, trial: Mapping[str, Any]) -> Any:
+    """Return a record's checksums with that of the new ``trial.json``, which follows from it."""
+    integrity = record.integrity
+    if integrity is None or SETTINGS not in integrity.files:
+        return integrity
+    try:
+        settings = Trial.make(**trial).resolved()
+    except InvalidInput:
+        return integrity
+    old = settings | {
+        "method": record.trial["method"],
+        "recipe": {OLD_RECIPE.get(name, name): v for name, v in settings["recipe"].items()},
+        "task_digest": record.configuration.get("task_digest"),
+    }
+    if _checksum(to_json(old)) != integrity.files[SETTINGS]:
+        return integrity
+    files = integrity.files | {SETTINGS: _checksum(to_json(settings))}
+    return integrity.model_copy(update={"files": files})
+
+
+def _checksum(content: bytes) -> FileChecksum:
+    return FileChecksum(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _new_keys(
+    store: Store, report: MigrationReport, progress: Callable[[int], None]
+) -> dict[str, str]:
+    """Return old key → new key of the trials that hold an old name; the two may be equal."""
+    found: dict[str, str] = {}
+    for key in store.keys():  # noqa: SIM118 - a store is no dict
+        progress(1)
+        where = store.where(key)
+        try:
+            content = store.backend.load(key, RECORD, None)
+            record = Record.from_json(content, f"{where}/{RECORD}", key, old_names=True)
+            new = migrate_record(record)
+        except FileNotFoundError:  # a folder without a record
+            continue
+        except InvalidInput as error:
+            report.refused.append(StoreIssue("unreadable", where, str(error)))
+            continue
+        if new is record:
+            report.current += 1
+        else:
+            found[key] = new.key
+    return found
+
+
+def _migrate_trial(
+    store: Store, key: str, new_key: str, report: MigrationReport, *, dry_run: bool
+) -> None:
+    record, issues = check(store.backend, key, old_names=True)
+    if broken := [issue for issue in issues if issue.broken]:
+        report.refused += broken
+        return
+    assert record is not None
+    try:
+        evaluations = read_evaluations(store, key)
+        files = _migrated_files(trial_files(store, key, record), migrate_record(record))
+    except (ValueError, FileNotFoundError) as error:  # ValueError: no JSON, or InvalidInput
+        report.refused.append(StoreIssue("unreadable", store.where(key), str(error)))
+        return
+    if new_key == key:
+        report.rewritten.append(key)
+        if not dry_run:
+            store.write(key, files)
+        return
+    moved_before = RECORD in store.names(new_key)
+    if moved_before and not _holds(store, new_key, files):
+        report.conflicts[key] = new_key
+        return
+    report.moved[key] = new_key
+    if dry_run:
+        return
+    if not moved_before:
+        store.write(new_key, files)
+    known = {evaluation.device for evaluation in read_evaluations(store, new_key)}
+    for evaluation in evaluations:
+        if evaluation.device not in known:
+            save_evaluation(store, evaluation.model_copy(update={"key": new_key}))
+    for evaluation in evaluations:
+        remove_evaluation(store, evaluation)
+    store.backend.remove(key)
+
+
+def _migrated_files(files: Mapping[str, bytes], new: Record) -> dict[str, bytes]:
+    """Return a trial's files under today's names.
+
+    Weights stay byte for byte; their file's comment keeps the old key, which nothing reads.
+    """
+    migrated = {**files, RECORD: new.to_json()}
+    if SETTINGS in files:
+        settings = rename(json.loads(files[SETTINGS]))
+        migrated[SETTINGS] = to_json(settings | {"task_digest": new.configuration["task_digest"]})
+    return migrated
+
+
+def _holds(store: Store, key: str, files: Mapping[str, bytes]) -> bool:
+    """Return whether a trial has these very files, as after a migration that was killed."""
+    record, issues = check(store.backend, key)
+    if record is None or record.integrity is None or any(issue.broken for issue in issues):
+        return False
+    sums = {name: _checksum(content) for name, content in files.items() if name != RECORD}
+    return record.to_json() == files[RECORD] and record.integrity.files == sums
+
+
+def _migrate_documents(
+    store: Store, keys: Mapping[str, str], report: MigrationReport, *, dry_run: bool
+) -> None:
+    kinds = {f"{old}.kind": f"{new}.kind" for old, new in RECIPE.items()}  # a tuning's dimensions
+    words = {**METHODS, **RECIPE, **kinds, **keys}
+    for kind in KINDS:
+        for name, content in documents(store, kind).items():
+            new = _reworded(content, words)
+            for part in (new, new.get("study"), new.get("settings")):
+                if isinstance(part, dict) and "name" in part:
+                    part["name"] = name  # the document's own, whatever word it is
+            if new != content:
+                report.documents.append(f"{kind}/{name}")
+                if not dry_run:
+                    save_document(store, kind, name, new)
+
+
+def _reworded(content: Any, words: Mapping[str, str]) -> Any:
+    """Return JSON in which every key and every string that is one of `words` is replaced."""
+    if isinstance(content, dict):
+        return {words.get(name, name): _reworded(part, words) for name, part in content.items()}
+    if isinstance(content, list):
+        return [_reworded(part, words) for part in content]
+    return words.get(content, content) if isinstance(content, str) else content

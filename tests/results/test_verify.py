@@ -1,0 +1,116 @@
+"""`resonance store verify`: what is damaged is found, with what to do."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from suite.results.record_index import INDEX, write_index
+from suite.results.store import Store
+from suite.results.verify import verify
+from tests.results.damage import (
+    KEY,
+    better_record,
+    cut_curves,
+    cut_record,
+    empty_record,
+    linked_curves,
+    newer_record,
+    no_curves,
+    one_file_more,
+    other_curves,
+    other_json,
+    other_settings,
+    other_trial,
+    remove_checksums,
+)
+
+
+def test_a_store_as_it_was_left_is_whole(full):
+    found = verify(full)
+    assert (found.checked, found.sound, found.findings) == (3, 3, [])
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind"),
+    [
+        (cut_record, "truncated"),
+        (empty_record, "truncated"),
+        (better_record, "altered"),
+        (newer_record, "newer"),
+        (other_settings, "foreign"),
+        (other_json, "foreign"),
+        (other_trial, "foreign"),
+        (cut_curves, "truncated"),
+        (other_curves, "altered"),
+        (no_curves, "missing"),
+        (linked_curves, "unreadable"),
+        (one_file_more, "foreign"),
+    ],
+)
+def test_what_was_damaged_is_found_with_what_to_do(full, damage, kind):
+    damage(full.folder(KEY))
+    found = verify(full)
+    (finding,) = found.findings
+    assert finding.kind == kind
+    assert finding.broken
+    assert KEY in finding.where
+    assert finding.remedy
+    assert (found.checked, found.sound) == (3, 2)
+
+
+def test_a_record_without_checksums_is_whole_as_far_as_one_can_tell(full):
+    remove_checksums(full.folder(KEY) / "record.json")
+    found = verify(full)
+    assert [f.kind for f in found.findings] == ["unverifiable"]
+    assert (found.sound, found.broken) == (3, [])
+
+
+def test_what_lies_among_the_trials_and_is_none_is_told(full):
+    (full.trials / "notes.txt").write_text("mine")
+    (full.trials / f".new-{KEY}-host-1-0123abcd").mkdir()
+    (full.trials / ("0" * 16)).mkdir()
+    kinds = {Path(f.where).name: f.kind for f in verify(full).findings}
+    assert kinds == {
+        "notes.txt": "foreign", f".new-{KEY}-host-1-0123abcd": "leftover", "0" * 16: "leftover",
+    }  # fmt: skip
+
+
+def test_a_row_that_claims_what_its_record_does_not_say_is_found(full):
+    write_index(full.backend)
+    path = full.root / INDEX
+    frame = pl.read_parquet(path)
+    text = frame["record"].str.replace("0.9", "0.99", literal=True)
+    frame.with_columns(text).write_parquet(path)
+    found = [f for f in verify(full).findings if INDEX in f.where]
+    assert {f.kind for f in found} == {"altered"}
+
+
+def test_verify_exits_with_1_and_says_what_to_do(resonance, full):
+    assert resonance("store verify").code == 0
+    cut_curves(full.folder(KEY))
+    result = resonance("store verify")
+    assert result.code == 1
+    lines = result.out.splitlines()
+    assert lines[0].startswith(
+        f"truncated: results/trials/{KEY}: curves.parquet has 4 of 9 bytes; "
+    )
+    assert "run its study again" in lines[0]
+    assert lines[1] == "store results: 2 of 3 trials are whole"
+    data = json.loads(resonance("store verify --json").out)
+    assert (data["checked"], data["sound"]) == (3, 2)
+    assert data["findings"][0]["kind"] == "truncated"
+
+
+def test_what_verify_says_to_do_mends_the_store(resonance, place):
+    run = "run digits/mlp static --recipe epochs=1 --json"
+    key = json.loads(resonance(run).out)["key"]
+    store = Store("results")
+    cut_record(store.folder(key))
+    assert resonance("store verify").code == 1
+    for path in store.folder(key).iterdir():
+        path.unlink()
+    store.folder(key).rmdir()
+    assert resonance(run).code == 0
+    assert resonance("store verify").code == 0
