@@ -1,6 +1,7 @@
 """Layers that store their non-zero weights alone: the same training, of a vector of values."""
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -179,15 +180,25 @@ def test_a_layer_switches_where_its_density_falls_to_the_break_even(monkeypatch)
     assert sparse_layers(model) == []
 
 
+@functools.cache
+def trained_throughout(method: str, execution: str) -> torch.nn.Module:
+    """Return the network of an uninterrupted run, to be read only; both stops compare with it."""
+    whole = attached(method, execution, "adamw", **UPDATES.get(method, {}))
+    train(*whole)
+    return whole[0]
+
+
+UPDATES = {"snfs": {"update_every": 10}}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("execution", ["csr", "auto"])
 @pytest.mark.parametrize("method", ["rigl", "magnitude", "snfs", "resonance", "lottery_ticket"])
 @pytest.mark.parametrize("stop", [47, 163])
 def test_going_on_in_fresh_objects_is_bit_identical(method, execution, stop, monkeypatch):
     monkeypatch.setattr("suite.sparsity.storage.execution.BREAK_EVEN", {0: 0.5})
-    options = {"update_every": 10} if method == "snfs" else {}
-    whole = attached(method, execution, "adamw", **options)
-    train(*whole)
+    options = UPDATES.get(method, {})
+    whole = trained_throughout(method, execution)
     first = attached(method, execution, "adamw", **options)
     train(*first, stop=stop)
     saved = copy.deepcopy([part.state_dict() for part in first])
@@ -196,7 +207,7 @@ def test_going_on_in_fresh_objects_is_bit_identical(method, execution, stop, mon
         part.load_state_dict(state)
     assert sparse_layers(again[0]) == sparse_layers(first[0])
     train(*again, start=stop)
-    assert_same(whole[0], again[0], atol=0)
+    assert_same(whole, again[0], atol=0)
 
 
 def test_an_export_loads_into_an_ordinary_model():
