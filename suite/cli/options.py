@@ -1,4 +1,8 @@
-"""Options that several verbs have."""
+"""Options that any verb may have, and how ``name=value`` options are read.
+
+It imports little, so that a verb that only looks something up starts fast. The options of verbs
+that run trials are in `suite.cli.run_options`.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -6,7 +10,6 @@ from typing import Annotated
 import typer
 
 from suite.core.errors import InvalidInput
-from suite.execution.engines import EngineName
 
 DEFAULT_STORE = "results"
 StoreOption = Annotated[
@@ -15,25 +18,9 @@ StoreOption = Annotated[
         "--store", envvar="RESONANCE_STORE", help="Folder or URL (s3://…) that holds the results."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
-RecipeOption = Annotated[
-    list[str] | None,
-    typer.Option("--recipe", metavar="NAME=VALUE", help="A field of the task's recipe."),
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Trials run at once; as many as the cores hold.")
-]
-EngineOption = Annotated[EngineName, typer.Option(help="Where trials run.")]
-AddressOption = Annotated[
-    str | None, typer.Option(help="Of the Ray cluster, or Slurm options as name=value,….")
-]
-TimeoutOption = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="What an attempt of a trial may take.")
-]
-MemoryOption = Annotated[
-    float | None, typer.Option(metavar="GIB", help="What an attempt of a trial may use.")
-]
-GpusOption = Annotated[float, typer.Option(help="Fraction of a GPU, on device cuda.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+TrialArgument = Annotated[str, typer.Argument(help="A trial's key, or its first characters.")]
+TaskOptions = Annotated[list[str] | None, typer.Option("--task", help="A task (repeatable).")]
 
 
 def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""What every other folder rests on: errors, seeds, declarations. Imports neither torch nor pydantic."""
+"""What all other packages use: errors, seeds, declarations. It imports no torch and no pydantic."""

@@ -1,7 +1,7 @@
-"""Several processes that train one model together: each takes a fraction of every batch.
+"""Several processes that train one model together: each takes a part of every batch.
 
 Gradients are averaged over the processes before the method sees them, and what a method draws at
-random is a function of seed and layer, so all processes decide the same masks by themselves.
+random is a function of seed and layer, so every process computes the same masks.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from tasks.batches import Batch
 
 
 class Processes:
-    """The processes that train together, seen from one of them.
+    """The processes that train together, as one of them sees them.
 
     Attributes:
-        rank: this one's number, from 0; the first writes what the trial leaves.
-        size: how many there are.
+        rank: number of this process, from 0; process 0 writes the trial's files.
+        size: number of processes.
     """
 
     def __init__(self, device: torch.device, asked: Callable[[], bool] = lambda: False) -> None:
@@ -34,7 +34,7 @@ class Processes:
         self._stopping = False
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return the network to train: its backward pass averages gradients over all processes."""
+        """Return the network to train, whose backward pass averages gradients over all processes."""
         ids = [torch.cuda.current_device()] if self._device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids)
 
@@ -44,22 +44,22 @@ class Processes:
         return x, y
 
     def seed(self, seed: int) -> int:
-        """Return the seed of what is drawn per example (dropout): the first keeps the trial's."""
+        """Return the seed of what is drawn per example (dropout); process 0 uses the trial's."""
         return seed if self.rank == 0 else derive_seed(seed, "process", self.rank)
 
     def mean(self, loss: Tensor) -> Tensor:
-        """Return the loss of the whole batch; also learn whether any process is to stop."""
+        """Return the loss of the whole batch, and note whether any process was asked to stop."""
         both = torch.stack([loss.detach().float(), loss.new_tensor(float(self._asked())).float()])
         dist.all_reduce(both)
         self._stopping = self._stopping or bool(both[1] > 0)
         return both[0] / self.size
 
     def stopping(self) -> bool:
-        """Return whether some process was asked to stop; all hear of it after the same step."""
+        """Return whether any process was asked to stop; all learn of it after the same step."""
         return self._stopping
 
     def broadcast_buffers(self, model: nn.Module) -> None:
-        """Give every process the first one's buffers (running averages of norms)."""
+        """Copy the buffers of process 0 to all processes (running averages of norms)."""
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
@@ -67,7 +67,7 @@ class Processes:
         """Compare the models of all processes, bit by bit.
 
         Raises:
-            TrialFailed: they have drifted apart: a method decided differently somewhere.
+            TrialFailed: they differ, because a method made different decisions in some process.
         """
         digest = hashlib.sha256()
         for value in model.state_dict().values():
@@ -82,18 +82,18 @@ class Processes:
             )
 
     def keeper(self, keeper: CheckpointStore) -> "SharedCheckpointStore":
-        """Return where checkpoints are kept: the first process reads and writes for all."""
+        """Return a checkpoint store in which process 0 reads and writes for all."""
         return SharedCheckpointStore(self, keeper, self._device)
 
 
 class SharedCheckpointStore:
-    """A keeper whose content all processes see, also where they do not share a disk."""
+    """A checkpoint store for all processes, even if they do not share a disk."""
 
     def __init__(self, processes: Processes, keeper: CheckpointStore, device: torch.device) -> None:
         self._processes, self._keeper, self._device = processes, keeper, device
 
     def read(self) -> bytes | None:
-        """Return the first process's checkpoint."""
+        """Return the checkpoint that process 0 reads."""
         content = self._keeper.read() if self._processes.rank == 0 else None
         size = torch.tensor([-1 if content is None else len(content)], device=self._device)
         dist.broadcast(size, 0)
@@ -106,7 +106,7 @@ class SharedCheckpointStore:
         return data.cpu().numpy().tobytes()
 
     def write(self, content: bytes) -> None:
-        """Let the first process write the checkpoint; all have the same."""
+        """Write the checkpoint in process 0; all processes have the same."""
         if self._processes.rank == 0:
             self._keeper.write(content)
 
@@ -116,7 +116,7 @@ _current: Processes | None = None
 
 @contextlib.contextmanager
 def process_group(device: torch.device, asked: Callable[[], bool]) -> Iterator[Processes]:
-    """Join the processes that torchrun has started, for as long as the block lasts."""
+    """Join the processes that torchrun started, for the duration of the block."""
     global _current
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
@@ -128,20 +128,20 @@ def process_group(device: torch.device, asked: Callable[[], bool]) -> Iterator[P
 
 
 def processes_for(count: int, batch_size: int) -> Processes | None:
-    """Return the processes that a trial of `count` of them trains with; None for a single one.
+    """Return the `count` processes that a trial trains with; None for a single one.
 
     Raises:
-        InvalidInput: as many were not started, or a batch cannot be shared evenly.
+        InvalidInput: another number was started, or a batch cannot be divided evenly.
     """
     here = 1 if _current is None else _current.size
     if count != here:
         raise InvalidInput(
-            f"processes={count}: {here} were started; use `torchrun --nproc-per-node {count} -m "
-            "suite.training …`"
+            f"processes={count}: {here} started; use `torchrun --no-python --nproc-per-node "
+            f"{count} resonance run …`"
         )
     if batch_size % count:
         raise InvalidInput(
-            f"batch_size={batch_size} cannot be shared evenly by {count} processes: give a "
+            f"batch_size={batch_size} cannot be divided evenly among {count} processes: give a "
             f"multiple of {count}"
         )
     return _current if count > 1 else None

@@ -379,6 +379,8 @@ def _only_masked(trial: Trial, recipe: Mapping[str, Any]) -> str:
     """Return why a trial can only run masked, as far as its settings say; empty otherwise."""
     if recipe["compile"]:
         return "torch.compile cannot compile the sparse operators"
+    if trial.processes > 1:
+        return f"{trial.processes} processes cannot average the gradients of its values"
     if trial.precision != "float32":
         return f"it has no operators for precision {trial.precision}"
     return ""

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save
 
-from suite.cli.wandb import IN_A_ROW
+from suite.cli.wandb import MAX_CONSECUTIVE_FAILURES
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.record import failed
 from suite.results.store import Store
@@ -267,9 +267,9 @@ def test_push_gives_up_after_some_in_a_row_and_says_what_to_do(resonance, full):
     (full.root / "wandb").write_text("in the way")
     result = resonance("wandb push --offline")
     assert result.code == 1
-    assert result.out.startswith(f"stopped: {IN_A_ROW} trials in a row")
+    assert result.out.startswith(f"stopped: {MAX_CONSECUTIVE_FAILURES} trials in a row")
     assert "doctor" in result.out
-    assert len(result.err.splitlines()) == IN_A_ROW
+    assert len(result.err.splitlines()) == MAX_CONSECUTIVE_FAILURES
 
 
 @pytest.mark.parametrize(
