@@ -1,6 +1,6 @@
 import pytest
 
-from suite.cli.listing import task_facts
+from suite.cli.info import task_facts
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.training.optimization import learning_rate
