@@ -42,6 +42,7 @@ RECIPE = (
         "what decays: all parameters, or only those of two and more dimensions (no bias, no norm)",
         choices=("all", "matrices"),
         search=Search(choices=("all",)),
+        formerly="decay_what",
     ),
     Hyperparameter(
         "beta2",
@@ -82,6 +83,7 @@ RECIPE = (
         "where cosine and linear end, as a fraction of the peak",
         low=0.0,
         high=1.0,
+        formerly="final_rate",
     ),
     Hyperparameter(
         "warmup", float, 0.0, "linear warm-up", low=0.0, below=1.0, unit="fraction of training"

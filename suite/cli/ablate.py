@@ -74,7 +74,8 @@ def ablate(
         entry = {"name": name, "set": settings(set_, "--set"), "vary": varied, "grid": grid}
         study = _study(entry, task or [], sparsity, seeds or 5, settings(recipe, "--recipe"))
     else:
-        known = [method.name for method in registry.methods()] + shipped_studies()
+        known: dict[str, object] = {method.name: method for method in registry.methods()}
+        known |= dict.fromkeys(shipped_studies())
         if name not in known and not name.endswith((".yaml", ".yml")):
             what = "method or study"
             raise InvalidInput(unknown(what, name, known, see="list methods", declared=True))

@@ -61,7 +61,10 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         }, []
     else:
         registries = (registry.methods(), registry.tasks(), registry.datasets())
-        names = [d.name for kind in registries for d in kind] + shipped_studies()
+        names: dict[str, object] = {
+            declared.name: declared for kind in registries for declared in kind
+        }
+        names |= dict.fromkeys(shipped_studies())
         see = "list tasks" if "/" in name else "list methods"
         raise InvalidInput(unknown("name", name, names, see=see, declared=True))
     content = {word: str(getattr(found, word)) for word in words}

@@ -41,9 +41,9 @@ def factors_of(
     for name in vary:
         if name not in known:
             raise InvalidInput(
-                "vary: " + unknown(method.setting, name, known, of=method.name,
-                                   see=f"info {method.name}")
-            )  # fmt: skip
+                "vary: "
+                + unknown(method.setting, name, known, of=method.name, see=f"info {method.name}")
+            )
         if name in fixed:
             raise InvalidInput(f"{name} is both set and varied: leave one of the two out")
     return tuple(_factor(known[name].default, name, _checked(known[name], given))

@@ -66,9 +66,9 @@ class TuningConfig(BaseModel):
                 of bounds, a pruner with another objective, or seeds that are not fresh.
         """
         for field, what, valid in (
-            ("tasks", "task", [task.name for task in registry.tasks()]),
-            ("methods", "method", [method.name for method in registry.methods()]),
-            ("objectives", "objective", list(MAXIMISED)),
+            ("tasks", "task", {task.name: task for task in registry.tasks()}),
+            ("methods", "method", {method.name: method for method in registry.methods()}),
+            ("objectives", "objective", MAXIMISED),
         ):
             _check_names(what, given.get(field, ("accuracy",)), valid)
         check_once("sparsity", given.get("sparsities", ()))
@@ -321,7 +321,7 @@ def _read(store: Store, name: str, content: Any) -> Tuning:
         ) from error
 
 
-def _check_names(what: str, given: Sequence[str], valid: list[str]) -> None:
+def _check_names(what: str, given: Sequence[str], valid: Mapping[str, object]) -> None:
     if not given:
         raise InvalidInput(f"{what}s: the list is empty; give at least one")
     for name in given:
