@@ -162,7 +162,7 @@ def test_the_rules_see_a_forbidden_import(tmp_path, monkeypatch):
     path = tmp_path / "bad.py"
     path.write_text(
         "from typing import TYPE_CHECKING\n"
-        "from suite import config\n"
+        "from suite.experiments import trial_config\n"
         "from .record import Record\n"
         "if TYPE_CHECKING:\n"
         "    import polars\n"

@@ -92,6 +92,10 @@ def test_an_old_recipe_field_in_a_task_file(resonance, place):
     (place / "data.csv").write_text("x,y\n" + "1,a\n2,b\n" * 20)
     complaint = resonance("run --task-file old.yaml dense").complaint
     assert "recipe field 'final_rate' is now 'min_lr_ratio'" in complaint
+
+
+@pytest.mark.usefixtures("no_plugins")
+def test_an_old_recipe_field_in_a_declaration(resonance, place):
     (place / "old.py").write_text(PLUGIN)
     complaint = resonance("run --task-file old.py dense").complaint
     assert "recipe field 'decay_what' of digits/old is now 'weight_decay_scope'" in complaint

@@ -24,10 +24,10 @@ TaskOptions = Annotated[list[str] | None, typer.Option("--task", help="A task (r
 
 
 def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:
-    """Read ``name=value`` pairs.
+    """Parse ``name=value`` pairs.
 
     Raises:
-        InvalidInput: one is written otherwise, or given twice.
+        InvalidInput: one has another form, or a name is given twice.
     """
     found: dict[str, object] = {}
     for text in given or []:
@@ -42,10 +42,10 @@ def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:
 
 
 def levels(given: Sequence[str] | None, option: str) -> dict[str, list[object]]:
-    """Read ``name=value,value,…``.
+    """Parse ``name=value,value,…``.
 
     Raises:
-        InvalidInput: one is written otherwise, a value is empty, or a name is given twice.
+        InvalidInput: one has another form, a value is empty, or a name is given twice.
     """
     found: dict[str, list[object]] = {}
     for text in given or []:
@@ -57,13 +57,13 @@ def levels(given: Sequence[str] | None, option: str) -> dict[str, list[object]]:
             raise InvalidInput(f"{option} {name} is given twice: give its levels in one list")
         written = [value.strip() for value in values.split(",")] if values.strip() else []
         if "" in written:
-            raise InvalidInput(f"{option} {text}: a level is empty; leave no comma without one")
+            raise InvalidInput(f"{option} {text}: a level is empty; remove the extra comma")
         found[name] = [read_value(value) for value in written]
     return found
 
 
 def read_value(text: str) -> object:
-    """Return a value as it is written on the command line: true, 3, 0.1 or a text."""
+    """Parse a value of the command line: true, 3, 0.1 or a text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):
