@@ -51,11 +51,13 @@ def make(method: str, plan: Plan = PLAN, **options: Any) -> Sparsifier:
     return load(declared.implementation, declared.origin)(plan, declared.resolve(given))
 
 
-def attach(sparsifier: Sparsifier, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def attach(
+    sparsifier: Sparsifier, model: nn.Module, optimizer: torch.optim.Optimizer, **given: Any
+) -> None:
     """Attach a method, with the digits to score connections on."""
     data, dtype = digits(), next(model.parameters()).dtype
     examples = Examples(data.x.to(dtype), data.y, F.cross_entropy, sparsifier.plan.seed)
-    sparsifier.attach(model, optimizer, examples)
+    sparsifier.attach(model, optimizer, examples=examples, **given)
 
 
 def digits() -> Split:

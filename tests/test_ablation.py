@@ -11,7 +11,7 @@ from suite.experiments.study import Study, load_study
 from suite.experiments.trial_config import Trial
 from suite.results.ablation_design import ablation_of, ablations, save
 from suite.results.metadata_store import save_document
-from suite.training.canonical_config import effect
+from suite.training.canonical_config import canonical_config
 
 READY = ("ablate_window_cooldown", "ablate_bits_argument", "ablate_parts")
 
@@ -131,7 +131,7 @@ def test_each_part_of_the_method_is_taken_out_alone():
 
 
 def resonance_effect(**hyperparameters: Any) -> str:
-    return effect(Trial.make(task="digits/mlp", method="resonance", sparsity=0.9,
+    return canonical_config(Trial.make(task="digits/mlp", method="resonance", sparsity=0.9,
                              hyperparameters=hyperparameters, recipe={"epochs": 40}))  # fmt: skip
 
 

@@ -29,8 +29,8 @@ METHOD = Method(
 
 
 class Exploding(Sparsifier):
-    def attach(self, model, optimizer, *rest):
-        super().attach(model, optimizer, *rest)
+    def attach(self, model, optimizer, **more):
+        super().attach(model, optimizer, **more)
         self.model = model
 
     def start(self):

@@ -12,7 +12,7 @@ from suite.execution.runner import execute
 from suite.export.compact import compact, find_segments
 from suite.export.files import Format, export, load_exported
 from suite.results.store import Store
-from suite.training.stored_model import load_kept
+from suite.training.stored_model import load_stored
 from tasks.models.lenet import lenet_5
 from tasks.models.resnet import resnet
 from tests.conftest import require
@@ -26,7 +26,7 @@ def kept(tmp_path_factory):
     store.prepare()
     record = execute(trial("static", sparsity=0.97), store)
     assert record.status == "done"
-    training, _ = load_kept(store, record)
+    training, _ = load_stored(store, record)
     return store, record, training.model, training.data.test.x
 
 

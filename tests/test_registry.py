@@ -10,7 +10,8 @@ from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show
 from suite.sparsity.sparsifier import Sparsifier
-from suite.training.trial import make_model, make_sparsifier
+from suite.training.context import TrialContext
+from suite.training.network import make_model
 
 METHODS = [method.name for method in registry.methods()]
 TASKS = [task.name for task in registry.tasks()]
@@ -45,7 +46,9 @@ def test_every_method_s_implementation_loads_and_is_a_sparsifier(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_accepts_its_own_defaults_on_a_whole_training(name):
     sparsity = 0.0 if registry.methods()[name].dense else 0.9
-    sparsifier = make_sparsifier(Trial.make(task="digits/mlp", method=name, sparsity=sparsity))
+    sparsifier = TrialContext.of(
+        Trial.make(task="digits/mlp", method=name, sparsity=sparsity)
+    ).make_sparsifier()
     assert sparsifier.rounds >= 1
 
 

@@ -135,15 +135,15 @@ def with_task_file(path: Path, task: str, method: str | None) -> tuple[str, str 
 def _run_trial(trial: Trial, store: Store, every: str, *, show_progress: bool) -> Record:
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.runner import execute, stop_signals
-    from suite.training.checkpoint_interval import Interval
-    from suite.training.trainers import total_steps
+    from suite.training.checkpoint_interval import CheckpointInterval
+    from suite.training.trial import count_steps
 
-    Interval.parse(every)
+    CheckpointInterval.parse(every)
     if trial.processes == 1:
         preflight([trial])
         store.prepare()
         Checkpoints(store).sweep(store)
-    with progress_bar(trial.describe(), total_steps(trial), show=show_progress) as bar:
+    with progress_bar(trial.describe(), count_steps(trial), show=show_progress) as bar:
         if trial.processes > 1:
             return execute_distributed(trial, store, bar.advance, every)
         with stop_signals() as stopping:

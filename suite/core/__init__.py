@@ -1,1 +1,1 @@
-"""What all other packages use: errors, seeds, declarations. It imports no torch and no pydantic."""
+"""What every other folder builds on: errors, seeds, declarations. Imports no torch."""

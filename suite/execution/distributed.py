@@ -53,18 +53,18 @@ def execute_distributed(
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.plan import preflight
     from suite.execution.runner import attempt
-    from suite.training.checkpoint import Checkpointer
-    from suite.training.checkpoint_interval import Interval
+    from suite.training.checkpoint import Checkpointer, SharedCheckpointStore
+    from suite.training.checkpoint_interval import CheckpointInterval
     from suite.training.parallel import process_group
 
-    interval = Interval.parse(every)
+    interval = CheckpointInterval.parse(every)
     checkpoints = Checkpoints(store)
     with _stop_signals() as stopping, process_group(_device(trial), stopping) as processes:
         preflight([trial])
         if processes.rank == 0:
             store.prepare()
             checkpoints.sweep(store)
-        keeper = processes.keeper(checkpoints.keeper(trial.key))
+        keeper = SharedCheckpointStore(checkpoints.keeper(trial.key), processes)
         checkpointer = Checkpointer(trial, keeper, interval, processes.stopping)
         record, files = attempt(trial, checkpointer, progress)
         if processes.rank == 0:

@@ -15,8 +15,8 @@ from suite.experiments.trial_config import Trial
 from suite.export.compact import compact, set_sizes
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.training.stored_model import load_kept
-from suite.training.trial import make_model
+from suite.training.network import make_model
+from suite.training.stored_model import load_stored
 
 EXAMPLES = 64
 LARGEST_HEADER = 100 * 2**20
@@ -55,7 +55,7 @@ def export(store: Store, record: Record, to: Format, path: Path) -> Exported:
     """
     if record.status != "done":
         raise InvalidInput(f"trial {record.key} has failed: there is no network to export")
-    training, tensors = load_kept(store, record)
+    training, tensors = load_stored(store, record)
     model = training.model
     example, _ = next(iter(training.data.test.batches(EXAMPLES)))
     with torch.no_grad():

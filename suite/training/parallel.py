@@ -1,7 +1,7 @@
-"""Several processes that train one model together: each takes a part of every batch.
+"""Several processes that train one model together: each takes a fraction of every batch.
 
 Gradients are averaged over the processes before the method sees them, and what a method draws at
-random is a function of seed and layer, so every process computes the same masks.
+random is a function of seed and layer, so all processes decide the same masks by themselves.
 """
 
 import contextlib
@@ -15,27 +15,29 @@ from torch.nn.parallel import DistributedDataParallel
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.core.seeds import derive_seed
-from suite.training.keeper import CheckpointStore
 from tasks.batches import Batch
 
 
 class Processes:
-    """The processes that train together, as one of them sees them.
+    """The processes that train together, seen from one of them.
 
     Attributes:
-        rank: number of this process, from 0; process 0 writes the trial's files.
+        rank: of this process, from 0; the first writes what the trial leaves.
         size: number of processes.
+        device: of this process.
     """
 
-    def __init__(self, device: torch.device, asked: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, device: torch.device, stop_requested: Callable[[], bool] = lambda: False
+    ) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._device = device
-        self._asked = asked
+        self.device = device
+        self._stop_requested = stop_requested
         self._stopping = False
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return the network to train, whose backward pass averages gradients over all processes."""
-        ids = [torch.cuda.current_device()] if self._device.type == "cuda" else None
+        """Return the network to train: its backward pass averages gradients over all processes."""
+        ids = [torch.cuda.current_device()] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids)
 
     def shard(self, batch: Batch) -> Batch:
@@ -44,22 +46,24 @@ class Processes:
         return x, y
 
     def seed(self, seed: int) -> int:
-        """Return the seed of what is drawn per example (dropout); process 0 uses the trial's."""
+        """Return the seed of what is drawn per example (dropout): the first keeps the trial's."""
         return seed if self.rank == 0 else derive_seed(seed, "process", self.rank)
 
     def mean(self, loss: Tensor) -> Tensor:
-        """Return the loss of the whole batch, and note whether any process was asked to stop."""
-        both = torch.stack([loss.detach().float(), loss.new_tensor(float(self._asked())).float()])
+        """Return the loss of the whole batch; also exchange requests to stop."""
+        both = torch.stack(
+            [loss.detach().float(), loss.new_tensor(float(self._stop_requested())).float()]
+        )
         dist.all_reduce(both)
         self._stopping = self._stopping or bool(both[1] > 0)
         return both[0] / self.size
 
     def stopping(self) -> bool:
-        """Return whether any process was asked to stop; all learn of it after the same step."""
+        """Return whether some process was asked to stop; all know it after the same step."""
         return self._stopping
 
     def broadcast_buffers(self, model: nn.Module) -> None:
-        """Copy the buffers of process 0 to all processes (running averages of norms)."""
+        """Send the first process's buffers (running averages of norms) to all."""
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
@@ -67,12 +71,12 @@ class Processes:
         """Compare the models of all processes, bit by bit.
 
         Raises:
-            TrialFailed: they differ, because a method made different decisions in some process.
+            TrialFailed: they have drifted apart: a method decided differently somewhere.
         """
         digest = hashlib.sha256()
         for value in model.state_dict().values():
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(self._device)
+        mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(self.device)
         all_of_them = [torch.empty_like(mine) for _ in range(self.size)]
         dist.all_gather(all_of_them, mine)
         if any(not torch.equal(mine, other) for other in all_of_them):
@@ -81,46 +85,17 @@ class Processes:
                 "decisions are not a function of gradients, seed and step"
             )
 
-    def keeper(self, keeper: CheckpointStore) -> "SharedCheckpointStore":
-        """Return a checkpoint store in which process 0 reads and writes for all."""
-        return SharedCheckpointStore(self, keeper, self._device)
-
-
-class SharedCheckpointStore:
-    """A checkpoint store for all processes, even if they do not share a disk."""
-
-    def __init__(self, processes: Processes, keeper: CheckpointStore, device: torch.device) -> None:
-        self._processes, self._keeper, self._device = processes, keeper, device
-
-    def read(self) -> bytes | None:
-        """Return the checkpoint that process 0 reads."""
-        content = self._keeper.read() if self._processes.rank == 0 else None
-        size = torch.tensor([-1 if content is None else len(content)], device=self._device)
-        dist.broadcast(size, 0)
-        if int(size) < 0:
-            return None
-        data = torch.empty(int(size), dtype=torch.uint8, device=self._device)
-        if content is not None:
-            data.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        dist.broadcast(data, 0)
-        return data.cpu().numpy().tobytes()
-
-    def write(self, content: bytes) -> None:
-        """Write the checkpoint in process 0; all processes have the same."""
-        if self._processes.rank == 0:
-            self._keeper.write(content)
-
 
 _current: Processes | None = None
 
 
 @contextlib.contextmanager
-def process_group(device: torch.device, asked: Callable[[], bool]) -> Iterator[Processes]:
+def process_group(device: torch.device, stop_requested: Callable[[], bool]) -> Iterator[Processes]:
     """Join the processes that torchrun started, for the duration of the block."""
     global _current
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        _current = Processes(device, asked)
+        _current = Processes(device, stop_requested)
         yield _current
     finally:
         _current = None
@@ -128,7 +103,7 @@ def process_group(device: torch.device, asked: Callable[[], bool]) -> Iterator[P
 
 
 def processes_for(count: int, batch_size: int) -> Processes | None:
-    """Return the `count` processes that a trial trains with; None for a single one.
+    """Return the processes that a trial of `count` of them trains with; None for a single one.
 
     Raises:
         InvalidInput: another number was started, or a batch cannot be divided evenly.

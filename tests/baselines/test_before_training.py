@@ -23,7 +23,9 @@ def pool(dtype: torch.dtype = torch.float64, keep=lambda y: y >= 0) -> Examples:
 
 def pruned(method: str, model: nn.Module, plan: Plan = PLAN, **options):
     sparsifier = make(method, plan, **options)
-    sparsifier.attach(model, OPTIMIZERS["sgd"](model), pool(next(model.parameters()).dtype))
+    sparsifier.attach(
+        model, OPTIMIZERS["sgd"](model), examples=pool(next(model.parameters()).dtype)
+    )
     return sparsifier
 
 
@@ -181,8 +183,12 @@ def test_the_scoring_pass_is_charged(method):
     charged = []
     model = conv_net()
     sparsifier = make(method)
-    sparsifier.charge = lambda forwards, densities: charged.append((forwards, densities))
-    sparsifier.attach(model, OPTIMIZERS["sgd"](model), pool(torch.float32))
+    sparsifier.attach(
+        model,
+        OPTIMIZERS["sgd"](model),
+        examples=pool(torch.float32),
+        flops=lambda forwards, densities: charged.append((forwards, densities)),
+    )
     dense = {"0": 1.0, "3": 1.0, "6": 1.0, "8": 1.0}
     if method == "synflow":
         assert [forwards for forwards, _ in charged] == [3.0] * 10
@@ -196,7 +202,9 @@ def test_the_scoring_pass_is_charged(method):
 def test_a_missing_class_is_named():
     model = conv_net()
     with pytest.raises(InvalidInput, match="none of class 7 among") as refusal:
-        make("grasp").attach(model, OPTIMIZERS["sgd"](model), pool(torch.float32, lambda y: y != 7))
+        make("grasp").attach(
+            model, OPTIMIZERS["sgd"](model), examples=pool(torch.float32, lambda y: y != 7)
+        )
     assert "\n" not in str(refusal.value)
 
 

@@ -47,8 +47,7 @@ class Trainer:
             declared = registry.methods()[method]
             plan = Plan(steps=10**7, sparsity=sparsity, seed=0, steps_per_epoch=500)
             made = load(declared.implementation, declared.origin)(plan, declared.resolve({}))
-            made.execution = Execution("csr")
-            made.attach(self.model, self.optimizer)
+            made.attach(self.model, self.optimizer, storage=Execution("csr"))
             self.sparsifier = made
 
     def train(self, steps: int) -> float:

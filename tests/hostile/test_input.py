@@ -43,8 +43,8 @@ from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 METHOD = Method("nan", "t", title="n", summary="n", implementation="Nan", family="t")
 class Nan(Sparsifier):
-    def attach(self, model, optimizer, *rest):
-        super().attach(model, optimizer, *rest); self.model = model
+    def attach(self, model, optimizer, **more):
+        super().attach(model, optimizer, **more); self.model = model
     def start(self): self.draw_masks()
     def after_step(self, step):
         if step == 3:

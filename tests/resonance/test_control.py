@@ -24,10 +24,11 @@ def deviations(sparsity: float, **options) -> tuple[list[float], list[float]]:
     settings = {"window": 16, "update_every": EVERY, "watch": 0}
     uniform = {"distribution": "uniform", "uniform_dense": "none"}
     sparsifier = make("resonance", plan, **settings | uniform | options)
-    sparsifier.attach(model, optimizer)
     series: dict[str, dict[int, float]] = {}
-    sparsifier.report = lambda step, name, value, layer: series.setdefault(name, {}).update(
-        {step: value}
+    sparsifier.attach(
+        model,
+        optimizer,
+        recorder=lambda step, name, value, layer: series.setdefault(name, {}).update({step: value}),
     )
     table = sparsifier.schedule
     for step in range(1, table.freeze + 1):

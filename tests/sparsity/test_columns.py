@@ -50,8 +50,7 @@ def test_layers_are_prepared_while_others_are_sparse_and_ordinary_before_and_aft
     model = nn.Sequential(nn.Linear(300, 800), nn.ReLU(), nn.Linear(800, 10), nn.Linear(10, 10))
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     sparsifier = make("static", Plan(steps=10, sparsity=0.95, seed=0, steps_per_epoch=5))
-    sparsifier.execution = Execution("auto")
-    attach(sparsifier, model, optimizer)
+    attach(sparsifier, model, optimizer, storage=Execution("auto"))
     assert [type(m) for m in model] == [SparseLinear, nn.ReLU, ColumnLinear, ColumnLinear]
     x = torch.randn(6, 300)
     expected = model(x)

@@ -9,12 +9,14 @@ from torch.nn import functional as F
 
 from suite import sparsify
 from suite.core.errors import Interrupted, InvalidInput
-from suite.sparsity.layers import find_prunable
 from suite.sparsity.plan import Plan
 from suite.sparsity.storage.csr import SparseLinear
 from suite.sparsity.storage.execution import Execution, break_even
+from suite.sparsity.storage.masked import find_prunable
 from suite.training.checkpoint import Checkpointer
-from suite.training.trial import prepare, run_trial
+from suite.training.context import TrialContext
+from suite.training.setup import prepare
+from suite.training.trial import run_trial
 from tests.helpers import ONE_ROUND, OPTIMIZERS, attach, batch_of, digits, make, trial
 
 STEPS = 200
@@ -31,8 +33,7 @@ def attached(method, execution, optimizer="sgd", model=None, plan=PLAN, **option
     model = net() if model is None else model
     made = OPTIMIZERS[optimizer](model)
     sparsifier = make(method, plan, **options)
-    sparsifier.execution = Execution(execution)
-    attach(sparsifier, model, made)
+    attach(sparsifier, model, made, storage=Execution(execution))
     return model, made, sparsifier
 
 
@@ -245,7 +246,7 @@ REFUSED = {
     "shared": (lambda: Tied().double(), "a.weight and b.weight share one weight"),
     "device": (lambda: net().to("meta"), "on device meta, not on a CPU"),
     "convolutions": (lambda: nn.Sequential(nn.Conv2d(1, 4, 3)), "no Linear layer to run sparse"),
-    "twice": (lambda: attached("rigl", "csr")[0], "held by a method already"),
+    "twice": (lambda: attached("rigl", "csr")[0], "already has a method"),
 }
 
 
@@ -261,12 +262,12 @@ def test_an_untested_optimizer_is_refused_and_falls_back_to_masks_under_auto():
         model = net()
         optimizer = torch.optim.RMSprop(model.parameters(), 1e-3)
         sparsifier = make("static", PLAN)
-        sparsifier.execution = Execution(execution)
+        storage = Execution(execution)
         if execution == "csr":
             with pytest.raises(InvalidInput, match="SGD, Adam and AdamW, not RMSprop"):
-                attach(sparsifier, model, optimizer)
+                attach(sparsifier, model, optimizer, storage=storage)
         else:
-            attach(sparsifier, model, optimizer)
+            attach(sparsifier, model, optimizer, storage=storage)
             assert sparse_layers(model) == []
             assert "every layer masked" in sparsifier.execution.describe()
 
@@ -357,7 +358,7 @@ def test_a_sparse_trial_ends_as_its_masked_one_and_says_how_it_ran():
 )
 def test_a_trial_that_csr_cannot_run_is_refused_before_it_trains(settings, says):
     with pytest.raises(InvalidInput, match=f"execution=csr: .*{says}"):
-        prepare(trial("rigl", execution="csr", **settings))
+        prepare(TrialContext.of(trial("rigl", execution="csr", **settings)))
 
 
 class Memory:

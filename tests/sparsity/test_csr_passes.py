@@ -15,6 +15,7 @@ from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.csr import SparseLinear
+from suite.sparsity.storage.execution import Execution
 
 D = torch.float64
 
@@ -217,8 +218,8 @@ def test_a_dense_gradient_that_was_declined_is_not_there(execution):
     model = net()
     plan = Plan(steps=9, sparsity=0.9, seed=0, steps_per_epoch=0)
     peeks = Peeks(plan, {"distribution": "erk"})
-    peeks.execution = type(peeks.execution)(execution)
-    peeks.attach(model, torch.optim.SGD(model.parameters(), 0.1))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    peeks.attach(model, optimizer, storage=Execution(execution))
     for step in (1, 2, 3):
         model.zero_grad()
         peeks.before_step(step)

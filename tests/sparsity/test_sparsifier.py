@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.layers import find_prunable
+from suite.sparsity.storage.masked import find_prunable
 from tests.helpers import ONE_ROUND, OPTIMIZERS, PLAN, SPARSE_METHODS, attach, conv_net, fit, make
 
 

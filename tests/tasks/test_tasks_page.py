@@ -16,7 +16,7 @@ def test_the_facts_of_a_task_hold_its_size_and_its_data():
 
 
 def test_a_recipe_steps_the_learning_rate_down_at_its_milestones():
-    recipe = registry.tasks()["cifar10/wrn_22_2"].resolve({})
+    recipe = registry.tasks()["cifar10/wrn_22_2"].resolve_recipe({})
     rate = learning_rate(recipe, 97_656)
     found = [rate(step) for step in (1, 29_999, 30_002, 60_002, 90_002)]
     assert found == pytest.approx([0.1, 0.1, 0.02, 0.004, 0.0008])
@@ -25,7 +25,9 @@ def test_a_recipe_steps_the_learning_rate_down_at_its_milestones():
 def test_cosine_and_line_end_at_their_share_of_the_peak():
     task = registry.tasks()["digits/mlp"]
     for schedule in ("cosine", "linear"):
-        recipe = task.resolve({"schedule": schedule, "min_lr_ratio": 0.1, "learning_rate": 1.0})
+        recipe = task.resolve_recipe(
+            {"schedule": schedule, "min_lr_ratio": 0.1, "learning_rate": 1.0}
+        )
         rate = learning_rate(recipe, 1000)
         assert rate(1) == pytest.approx(1.0)
         assert rate(501) == pytest.approx(0.55, abs=0.001)

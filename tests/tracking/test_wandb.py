@@ -300,7 +300,8 @@ def test_a_trial_is_published_as_it_finishes(resonance, place):
 
 def test_wandb_is_not_imported_until_a_run_is_made():
     code = (
-        "import sys; from suite.cli import app as cli; import suite.tracking.tracker, suite.execution.runner; "
+        "import sys; from suite.cli import app, run, study, wandb as verb; "
+        "import suite.tracking.tracker, suite.execution.runner; "
         "print([m for m in ('wandb', 'torch', 'fsspec', 'polars') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from suite.evaluation import latency
 from suite.evaluation.measure import CORRUPTED, PGD
 from suite.experiments import registry
 from suite.results.stored_evaluation import load_evaluations, save_evaluation
-from suite.training.stored_model import evaluate_kept
+from suite.training.stored_model import evaluate_stored
 from suite.training.trial import run_trial
 from tests.helpers import trial
 
@@ -38,7 +38,7 @@ def kept(store, outcomes):
 @pytest.mark.parametrize("method", ["rigl", "dense"])
 def test_a_later_evaluation_repeats_what_the_record_says_and_adds_to_it(kept, outcomes, method):
     record = kept.read(outcomes[method].trial.key)
-    found = evaluate_kept(kept, record)
+    found = evaluate_stored(kept, record)
     for name in found.metrics.keys() & record.metrics.keys():
         assert found.metrics[name] == record.metrics[name], name
     assert found.metrics.keys() - record.metrics.keys() == {PGD}
@@ -51,7 +51,7 @@ def test_a_later_evaluation_repeats_what_the_record_says_and_adds_to_it(kept, ou
 def test_an_evaluation_changes_neither_record_nor_key(kept, outcomes):
     key = outcomes["rigl"].trial.key
     before = kept.load(key, "record.json")
-    save_evaluation(kept, evaluate_kept(kept, kept.read(key)))
+    save_evaluation(kept, evaluate_stored(kept, kept.read(key)))
     assert kept.load(key, "record.json") == before
     assert kept.keys() == sorted(outcome.trial.key for outcome in outcomes.values())
 
@@ -59,7 +59,7 @@ def test_an_evaluation_changes_neither_record_nor_key(kept, outcomes):
 def test_only_evaluations_of_the_present_weights_are_read(kept, outcomes):
     record = kept.read(outcomes["rigl"].trial.key)
     assert load_evaluations(kept, record) == []
-    evaluation = evaluate_kept(kept, record)
+    evaluation = evaluate_stored(kept, record)
     save_evaluation(kept, evaluation)
     assert load_evaluations(kept, record) == [evaluation]
     other = record.model_copy(update={"digests": {"model": "0" * 64}})
@@ -88,7 +88,7 @@ def test_weights_that_are_missing_damaged_or_others_are_refused(kept, outcomes):
         changed = files if content is None else {**files, "model.safetensors": content}
         kept.write(record.key, changed)
         with pytest.raises(InvalidInput, match=complaint) as caught:
-            evaluate_kept(kept, record)
+            evaluate_stored(kept, record)
         assert record.key in str(caught.value)
 
 
@@ -97,7 +97,7 @@ def test_a_trial_of_an_older_revision_is_refused(kept, outcomes, monkeypatch):
     object.__setattr__(registry.methods()["rigl"], "revision", 99)
     try:
         with pytest.raises(InvalidInput, match="has changed since; run it again: resonance run"):
-            evaluate_kept(kept, record)
+            evaluate_stored(kept, record)
     finally:
         registry.methods.cache_clear()
 
@@ -123,7 +123,7 @@ def test_a_trials_page_shows_both(kept, outcomes, tmp_path):
     page = inspect(kept, record.key, tmp_path / "before").page.read_text()
     assert "mean over our 30 corruptions" in page
     assert "Measured later" not in page
-    save_evaluation(kept, evaluate_kept(kept, record))
+    save_evaluation(kept, evaluate_stored(kept, record))
     page = inspect(kept, record.key, tmp_path / "after").page.read_text()
     assert "Measured later on cpu" in page
     assert "under PGD-10" in page

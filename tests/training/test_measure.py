@@ -13,7 +13,8 @@ from suite.evaluation.model_size import disk_size
 from suite.evaluation.robustness import corruption_accuracy, pixel_space
 from suite.experiments import registry
 from suite.results.metrics import METRICS, Metric, rows
-from suite.training.trial import digests, run_trial
+from suite.training.outcome import digests
+from suite.training.trial import run_trial
 from tasks.data import Split
 from tests.helpers import conv_net, digits, trial
 

@@ -10,7 +10,9 @@ import suite.training.rounds
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.sparsity.sparsifier import Sparsifier
-from suite.training.trial import make_model, make_plan, run_trial
+from suite.training.context import TrialContext
+from suite.training.network import make_model
+from suite.training.trial import run_trial
 from tests.helpers import SPARSE_METHODS, trial
 from tests.training.spy import spy_batches
 
@@ -47,10 +49,10 @@ def test_paired_trials_start_from_the_same_weights():
 
 def test_paired_trials_see_the_same_batches_in_the_same_order(monkeypatch):
     seen = [spy_batches(monkeypatch, trial(m, seed=3)) for m in ("dense", "rigl", "resonance")]
-    assert len(seen[0]) == make_plan(trial("dense")).steps
+    assert len(seen[0]) == TrialContext.of(trial("dense")).plan.steps
     assert seen[0] == seen[1] == seen[2]
     assert spy_batches(monkeypatch, trial("dense", seed=4)) != seen[0]
-    epoch = make_plan(trial("dense")).steps_per_epoch
+    epoch = TrialContext.of(trial("dense")).plan.steps_per_epoch
     assert seen[0][:epoch] != seen[0][epoch : 2 * epoch]
 
 

@@ -5,16 +5,19 @@ import pytest
 from leaderboard.tables import build_boards
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
+from suite.training import final_metrics
 from suite.training import trial as training
+from suite.training.context import TrialContext
+from suite.training.setup import prepare
 from tests.helpers import trial
 
 
 def test_the_test_split_is_not_evaluated_and_training_is_the_same(monkeypatch):
     tested = training.run_trial(trial("rigl", recipe={"epochs": 1}))
     seen = []
-    evaluate = training.evaluate
+    evaluate = final_metrics.evaluate
     monkeypatch.setattr(
-        training, "evaluate", lambda m, split: seen.append(len(split)) or evaluate(m, split)
+        final_metrics, "evaluate", lambda m, split: seen.append(len(split)) or evaluate(m, split)
     )
     searched = training.run_trial(trial("rigl", recipe={"epochs": 1}, evaluate="validation"))
     assert seen == [searched.record.data["validation"]]
@@ -36,4 +39,4 @@ def test_the_split_that_is_evaluated_is_in_the_key_and_in_the_command():
 
 def test_without_a_validation_split_there_is_nothing_to_look_at():
     with pytest.raises(InvalidInput, match="validation=0 leaves no validation split"):
-        training.prepare(trial("rigl", recipe={"validation": 0.0}, evaluate="validation"))
+        prepare(TrialContext.of(trial("rigl", recipe={"validation": 0.0}, evaluate="validation")))

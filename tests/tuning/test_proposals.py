@@ -8,7 +8,8 @@ from suite.execution.engines import EngineOptions
 from suite.experiments import registry
 from suite.results.store import Store
 from suite.sparsity.distribution import count_zeros
-from suite.training.trial import make_sparsifier, prepare
+from suite.training.context import TrialContext
+from suite.training.setup import prepare
 from suite.tuning.choice import front, importance, winner
 from suite.tuning.sampling import BATCH, Past, is_hopeless
 from suite.tuning.search import Search
@@ -56,7 +57,7 @@ def test_no_choice_of_a_distribution_changes_the_overall_sparsity(method):
     space = spaces_of([method], [TASK], TUNED)[method]
     choices = [c for d in space if d.name == "distribution" for c in d.choices]
     trials = [make_trial(method, hyperparameters={"distribution": choice}) for choice in choices]
-    for sparsifier in [prepare(trial).sparsifier for trial in trials]:
+    for sparsifier in [prepare(TrialContext.of(trial)).sparsifier for trial in trials]:
         size = sum(layer.size for layer in sparsifier.layers)
         assert sparsifier.target_total() == count_zeros(0.9, size)
 
@@ -137,7 +138,7 @@ def test_an_interval_that_is_longer_than_training_is_not_tried(method):
 @pytest.mark.parametrize("method", ["static", "dense", "snip", "lottery_ticket"])
 def test_a_method_that_never_updates_by_design_is_not_idle(method):
     trial = make_trial(method, recipe={"epochs": 1})
-    assert not make_sparsifier(trial).is_idle()
+    assert not TrialContext.of(trial).make_sparsifier().is_idle()
 
 
 def test_what_comes_to_the_same_is_proposed_anew():
