@@ -114,7 +114,7 @@ def options(
             "--plugin",
             envvar="RESONANCE_PLUGINS",
             metavar="FILE",
-            help="Python file that declares methods or tasks of your own (may be repeated).",
+            help="Python file that declares methods or tasks of your own (repeatable).",
         ),
     ] = None,
     version: Annotated[
