@@ -5,10 +5,7 @@ the record, under a key of its own: adding gradients in another order rounds dif
 """
 
 import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from suite.core.errors import InvalidInput
@@ -52,14 +49,17 @@ def execute_distributed(
     """
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.plan import preflight
-    from suite.execution.runner import attempt
+    from suite.execution.runner import attempt, stop_signals
     from suite.training.checkpoint import Checkpointer, SharedCheckpointStore
     from suite.training.checkpoint_interval import CheckpointInterval
     from suite.training.parallel import process_group
 
     interval = CheckpointInterval.parse(every)
     checkpoints = Checkpoints(store)
-    with _stop_signals() as stopping, process_group(_device(trial), stopping) as processes:
+    with (
+        stop_signals(interrupt=False) as asked,
+        process_group(_device(trial), asked) as processes,
+    ):
         preflight([trial])
         if processes.rank == 0:
             store.prepare()
@@ -102,22 +102,3 @@ def _number(variable: str, default: str = "") -> int:
             f"{os.environ.get('WORLD_SIZE')}); start with torchrun, or unset WORLD_SIZE"
         )
     return int(text)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether SIGINT or SIGTERM has arrived.
-
-    A second signal does not interrupt: torchrun sends one after the other.
-    """
-    received: list[int] = []
-
-    def receive(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
