@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from suite import sparsify
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
-from tests.helpers import (
+from tests.support.helpers import (
     FAST,
     ONE_ROUND,
     OPTIMIZERS,

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from suite.sparsity.flops import storage_id
 from suite.sparsity.layers import PRUNABLE
-from suite.sparsity.modules import evaluation_mode, storage_id
+from suite.sparsity.modules import evaluation_mode
 
 SAMPLE = 1000
 """How many examples a trial gives a unit the chance to fire on."""

@@ -15,6 +15,7 @@ from suite.experiments.trial_config import Trial
 from suite.export.compact import compact, set_sizes
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.training.context import TrialContext
 from suite.training.network import make_model
 from suite.training.stored_model import load_stored
 
@@ -102,7 +103,7 @@ def load_exported(path: Path) -> nn.Module:
             "`resonance export`"
         ) from error
     state = {name: value for name, value in tensors.items() if not name.startswith("mask/")}
-    model = make_model(Trial.make(**given | {"processes": 1}))
+    model = make_model(TrialContext.of(Trial.make(**given | {"processes": 1})))
     for name, module in model.named_modules():
         _fit(module, name, state)
     try:

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from suite.sparsity.layers import PRUNABLE, PrunableWeight
-from suite.sparsity.modules import evaluation_mode, storage_id
+from suite.sparsity.modules import evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,11 @@ class _Counter(TorchDispatchMode):
                 return result
         self.other += flops
         return result
+
+
+def storage_id(tensor: Tensor) -> int:
+    """Return what identifies the memory of a tensor: views share it."""
+    return tensor.untyped_storage()._cdata
 
 
 class FlopsLedger:

@@ -28,12 +28,12 @@ class PrunableWeight(Protocol):
         """Number of active weights."""
 
     @property
-    def mask(self) -> Tensor:
-        """The connectivity, boolean; read only."""
-
-    @property
     def size(self) -> int:
         """Number of weights, active or not."""
+
+    @property
+    def mask(self) -> Tensor:
+        """The connectivity, boolean; read only."""
 
     @property
     def device(self) -> torch.device:

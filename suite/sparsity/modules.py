@@ -1,9 +1,9 @@
-"""Helpers for any model: its evaluation mode, its wrappers, the storage of a tensor."""
+"""Helpers for any model: its evaluation mode and its wrappers."""
 
 import contextlib
 from collections.abc import Iterator
 
-from torch import Tensor, nn
+from torch import nn
 
 
 @contextlib.contextmanager
@@ -16,11 +16,6 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-def storage_id(tensor: Tensor) -> int:
-    """Return what identifies the memory of a tensor: views share it."""
-    return tensor.untyped_storage()._cdata
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -29,7 +29,7 @@ class Outcome:
     def files(self) -> dict[str, bytes]:
         """Return the files of the trial's folder by name."""
         files = {
-            "trial.json": to_json(self.trial.resolved()),
+            "trial.json": to_json(self.record.configuration),
             "record.json": self.record.to_json(),
             "curves.parquet": self.curves.to_parquet(),
         }

@@ -36,9 +36,7 @@ def train_rounds(
             sparsifier,
             model,
             lambda: (
-                make_model(context.trial, purpose="weights, drawn again")
-                .to(context.device)
-                .state_dict()
+                make_model(context, purpose="weights, drawn again").to(context.device).state_dict()
             ),
         )
         training.begin_round(make_optimizer(model, context.recipe))

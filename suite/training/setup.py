@@ -39,12 +39,12 @@ def prepare(
         )
     data = load_data(context.dataset, recipe.validation, context.device)
     example = data.train.pool(1, trial.seed)
-    width = sparsifier.width(functools.partial(count_parameters, trial))
-    model = to_device(make_model(trial, width), context.device, recipe)
-    forward = check_model(model, example, trial)
+    width = sparsifier.width(functools.partial(count_parameters, context))
+    model = to_device(make_model(context, width), context.device, recipe)
+    forward = check_model(model, example, context)
     dense_flops = forward.dense
     if width != 1:
-        dense_flops = check_model(make_model(trial).to(context.device), example, trial).dense
+        dense_flops = check_model(make_model(context).to(context.device), example, context).dense
     optimizer = make_optimizer(model, recipe)
     curves, ledger = Curves(), FlopsLedger(forward, recipe.batch_size)
     sparsifier.attach(

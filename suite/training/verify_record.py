@@ -43,7 +43,7 @@ def recompute(record: Record) -> Recomputed:
     steps = total_steps(sparsifier)
     if record.status == "failed":
         return Recomputed(steps, [])
-    width = sparsifier.width(functools.partial(count_parameters, trial))
+    width = sparsifier.width(functools.partial(count_parameters, context))
     network, whole = _network(trial.task, width), _network(trial.task, 1.0)
     found = {layer.name: layer.shape for layer in record.layers}
     if found != network.shapes or len(found) != len(record.layers):
@@ -61,9 +61,10 @@ def recompute(record: Record) -> Recomputed:
 
 @functools.lru_cache(maxsize=64)
 def _network(task: str, width: float) -> Network:
-    trial = Trial.make(task=task, method="dense")  # every method trains the same network
-    dataset = trial.dataset_declaration
-    model = make_model(trial, width)
+    # Every method trains the same network.
+    context = TrialContext.of(Trial.make(task=task, method="dense"))
+    dataset = context.dataset
+    model = make_model(context, width)
     dtype = torch.int64 if dataset.kind == "text" else torch.float32
     forward = measure_forward(model, torch.zeros((1, *dataset.shape), dtype=dtype))
     weights = {name: module.weight for name, module in model.named_modules()

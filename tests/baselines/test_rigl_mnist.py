@@ -7,7 +7,7 @@ from suite.training.context import TrialContext
 from suite.training.network import make_model
 from suite.training.optimization import learning_rate, make_optimizer
 from tasks.recipe import Recipe
-from tests.helpers import attach
+from tests.support.helpers import attach
 
 STEPS = 120_000
 
@@ -23,7 +23,11 @@ def test_the_first_layer_keeps_two_per_cent_the_second_a_ninth_the_last_all(meth
     assert sparsifier.plan.steps == STEPS
     if method == "snip":  # scores need the data itself
         sparsifier.start = lambda: None
-    attach(sparsifier, model := make_model(trial), make_optimizer(model, recipe_of(trial)))
+    attach(
+        sparsifier,
+        model := make_model(TrialContext.of(trial)),
+        make_optimizer(model, recipe_of(trial)),
+    )
     assert sparsifier.target_zeros() == {"1": 230_496, "3": 26_460, "5": 0}
 
 
@@ -56,7 +60,7 @@ def test_the_optimizer_is_nesterov_and_decays_weights_alone():
     trial = trials()["rigl"]
     recipe = recipe_of(trial)
     assert (recipe.batch_size, recipe.nesterov, recipe.momentum) == (100, True, 0.9)
-    optimizer = make_optimizer(make_model(trial), recipe)
+    optimizer = make_optimizer(make_model(TrialContext.of(trial)), recipe)
     decays = {
         parameter.ndim: group["weight_decay"]
         for group in optimizer.param_groups

@@ -107,7 +107,7 @@ def run() -> bool:
 
 
 def memory() -> bool:
-    """Print what parameters, gradients, optimizer state and indices take, as a fraction of dense."""
+    """Print the memory of parameters, gradients, optimizer state and indices, relative to dense."""
     met = []
     # RigL's dense gradients are made one layer at a time, in an update, and are not in this.
     dense, sparse = Trainer(WIDE, None), Trainer(WIDE, "rigl", 0.98)

@@ -48,7 +48,7 @@ def _suite(data: Data):
     recipe = Recipe(epochs=1, batch_size=BATCH)
     plan = Plan(STEPS, 0.0, 0, STEPS)
     context = replace(TrialContext.of(TRIAL), recipe=recipe, plan=plan)
-    model = make_model(TRIAL)
+    model = make_model(TrialContext.of(TRIAL))
     optimizer = make_optimizer(model, recipe)
     method = registry.methods()["dense"]
     from baselines.dense import Dense
@@ -72,7 +72,7 @@ def _suite(data: Data):
 
 
 def _bare(data: Data):
-    model: nn.Module = make_model(TRIAL)
+    model: nn.Module = make_model(TrialContext.of(TRIAL))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1_000_000)
 

@@ -11,6 +11,7 @@ from suite.evaluation.corruptions import corruptions
 from suite.evaluation.robustness import Pixels, corruption_accuracy, pixel_space
 from suite.experiments.trial_config import Trial
 from suite.training import final_metrics
+from suite.training.context import TrialContext
 from suite.training.network import make_model
 from suite.training.trial import run_trial
 from tasks.data import Split
@@ -29,7 +30,7 @@ def corrupted() -> bool:
     split, what = _test_split()
     pixels = pixel_space(TRIAL.dataset_declaration, split)
     assert isinstance(pixels, Pixels)
-    model = make_model(TRIAL)
+    model = make_model(TrialContext.of(TRIAL))
     corruption_accuracy(model, Split(split.x[:1000], split.y[:1000]), pixels)  # warm-up
     seconds = []
     for _ in range(BLOCKS):

@@ -5,7 +5,7 @@ from suite.execution.plan import Overwrite, preflight, schedule
 from suite.experiments.trial_config import Trial
 from suite.results.record import failed
 from suite.results.store import Store
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 DONE, FAILED, NEW = (make_trial(seed=seed) for seed in range(3))
 

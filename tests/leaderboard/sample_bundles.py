@@ -8,7 +8,7 @@ from leaderboard.checks import SubmissionIssue, check
 from leaderboard.submission import Bundle, Header
 from suite.results.integrity import with_integrity
 from suite.results.record import Record
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 HEADER = Header.make(name="A group", note="ours", link="https://example.org/x")
 

@@ -16,7 +16,7 @@ from suite.results.ablation_design import Ablation, ablation_of, save
 from suite.results.record import Record, failed
 from suite.results.store import Store
 from tests.leaderboard.browsing import saved
-from tests.sample_records import done
+from tests.support.sample_records import done
 
 Read = Callable[[str], Record | None]
 GRID = {"window": [8, 16], "cooldown": [0, 50]}

@@ -5,7 +5,7 @@ import torch
 
 from suite.core.errors import InvalidInput
 from tasks.augment import Augmentation
-from tasks.batches import MemoryBatchSource, TextBatchSource
+from tasks.batches import MemoryBatchSource
 from tasks.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -104,20 +104,3 @@ def test_channels_last_changes_the_layout_only():
 def test_an_augmentation_that_does_not_fit_is_refused(change, shape, words):
     with pytest.raises(InvalidInput, match=words):
         MemoryBatchSource(torch.zeros(4, *shape), torch.zeros(4), Recipe(**change), 0)
-
-
-def test_windows_of_a_text_cover_it_once_per_epoch_and_end_in_the_next_character():
-    text = torch.arange(101)
-    x, y = text[:100].view(10, 10), text[1:].view(10, 10)
-    source = TextBatchSource(x, y, Recipe(batch_size=5), seed=0)
-    firsts = set()
-    for epoch in range(5):
-        batches = list(source.epoch(epoch).batches(0, 2))
-        inputs = torch.cat([x for x, _ in batches])
-        assert torch.equal(torch.cat([y for _, y in batches]), inputs + 1)
-        moved = int(inputs[:, 0].min())
-        assert 0 <= moved < 10
-        seen = set(inputs.flatten().tolist())
-        assert seen >= set(range(moved, 100))
-        firsts.add(moved)
-    assert len(firsts) > 1

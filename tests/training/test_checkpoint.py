@@ -17,7 +17,7 @@ from suite.training.checkpoint_interval import CheckpointInterval
 from suite.training.outcome import Outcome
 from suite.training.serialization import pack, unpack
 from suite.training.trial import run_trial
-from tests.helpers import SPARSE_METHODS, trial
+from tests.support.helpers import SPARSE_METHODS, trained, trial
 
 
 class Memory:
@@ -73,12 +73,14 @@ def assert_same(first: Outcome, second: Outcome) -> None:
 STOPS = (17, 23, 1, 30, 77)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
 def test_a_stopped_trial_of_every_method_ends_bit_identical(method):
     of = trial(method, sparsity=0.36) if method == "lottery_ticket" else trial(method)
-    assert_same(run_trial(of), interrupted(of, STOPS))
+    assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -89,30 +91,32 @@ def test_a_stopped_trial_of_every_method_ends_bit_identical(method):
 )
 def test_every_optimizer_goes_on_with_its_state(settings):
     of = trial("rigl", recipe=settings)
-    assert_same(run_trial(of), interrupted(of, STOPS))
+    assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"cooling": "freeze"}, {"scope": "global"}, {"history_dtype": "bfloat16"}],
 )
 def test_resonance_goes_on_with_its_histories_and_controllers(options):
     of = trial("resonance", hyperparameters=options)
-    assert_same(run_trial(of), interrupted(of, STOPS))
+    assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewind", [0, 17])
 def test_a_lottery_ticket_goes_on_within_any_round(rewind):
     of = trial("lottery_ticket", sparsity=0.36, hyperparameters={"rewind_step": rewind})
     # Before and after the rewind step, at the very end of a round, and in the last one.
-    assert_same(run_trial(of), interrupted(of, (9, 21, 130, 40, 100, 90)))
+    assert_same(trained(of), interrupted(of, (9, 21, 130, 40, 100, 90)))
 
 
 def test_checkpoints_are_taken_at_the_interval_and_change_nothing():
     of, memory = trial("rigl"), Memory()
     outcome = run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None, 7)))
     assert memory.written == 160 // 7
-    assert_same(run_trial(of), outcome)
+    assert_same(trained(of), outcome)
     by_time = Memory()
     run_trial(of, checkpointer=Checkpointer(of, by_time, CheckpointInterval(1e-9)))
     assert by_time.written == 160
@@ -159,7 +163,7 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(damage):
         run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(50)))
     memory.content = damage(memory.content)
     checkpointer = Checkpointer(of, memory, CheckpointInterval(None))
-    assert_same(run_trial(of), run_trial(of, checkpointer=checkpointer))
+    assert_same(trained(of), run_trial(of, checkpointer=checkpointer))
     assert checkpointer.note
 
 

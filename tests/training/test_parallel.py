@@ -14,7 +14,7 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.trial import run_trial
-from tests.helpers import trial
+from tests.support.helpers import trial
 
 ROOT = Path(__file__).parents[2]
 RESONANCE = ("resonance", {"window": 8, "update_every": 5, "bits": 1})
@@ -32,6 +32,7 @@ def torchrun(store: Path, method: str, options: dict, *more: str, processes: int
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "options"), [RIGL, RESONANCE], ids=["rigl", "resonance"])
 def test_two_processes_train_as_one_does_to_rounding(tmp_path, method, options):
     done = torchrun(tmp_path, method, options)
@@ -57,6 +58,7 @@ def test_two_processes_train_as_one_does_to_rounding(tmp_path, method, options):
     assert losses.to_list() == pytest.approx(expected, rel=0.02)
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     method, options = RIGL
     assert torchrun(tmp_path / "whole", method, options).returncode == 0
@@ -119,6 +121,7 @@ def test_the_number_of_processes_is_in_the_key_only_where_there_are_several():
     assert two.command() == f"{launcher} {one.command()}"
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     refused = torchrun(tmp_path, *RIGL, "--recipe", "batch_size=33")
     assert refused.returncode != 0
@@ -126,6 +129,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     assert Store(tmp_path).keys() == []
 
 
+@pytest.mark.slow
 def test_sparse_execution_is_refused_and_auto_is_masked(tmp_path):
     refused = torchrun(tmp_path, *RIGL, "--execution", "csr")
     assert refused.returncode != 0

@@ -25,7 +25,7 @@ class MaskedWeight:
         self.name = name
         self.parameter = parameter
         self.shape = parameter.shape
-        self.active = parameter.numel()
+        self.size = self.active = parameter.numel()
         self.mask = torch.ones_like(parameter, dtype=torch.bool)
         # The mask again in the parameter's dtype: multiplying a gradient by a boolean mask
         # converts it every time, which is seven times slower (measured on 266,000 weights).
@@ -38,11 +38,6 @@ class MaskedWeight:
     def optimizer(self) -> torch.optim.Optimizer:
         """The optimizer whose state is masked with the weight."""
         return self._optimizer
-
-    @property
-    def size(self) -> int:
-        """Number of weights, active or not."""
-        return self.parameter.numel()
 
     @property
     def device(self) -> torch.device:
