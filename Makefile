@@ -2,24 +2,30 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Optional parts to install as well: make setup EXTRAS=dev,ray,slurm,onnx
+PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
+# Extras that `make setup` and the developer's targets install: make setup EXTRAS=dev,ray,slurm,onnx
 EXTRAS ?= dev
-READY := $(VENV)/.ready-$(EXTRAS)
+comma := ,
 
 .PHONY: setup quickstart test test-fast lint bench soak docs clean
 
-setup: $(READY)
+# A stamp for the package, and one for each extra, which adds to what is installed.
+setup: $(VENV)/.ready $(patsubst %,$(VENV)/.ready-%,$(subst $(comma), ,$(EXTRAS)))
 
-$(READY): pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
 	@echo "Setting up $(VENV) (PyTorch is large: this can take some minutes) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'
+	@$(PIP) -e .
 	@touch $@
 
-quickstart: setup
+$(VENV)/.ready-%: $(VENV)/.ready
+	@$(PIP) -e '.[$*]'
+	@touch $@
+
+quickstart: $(VENV)/.ready
 	@$(BIN)/resonance study quickstart
 	@$(BIN)/resonance leaderboard build
 
@@ -49,7 +55,7 @@ bench: setup
 soak: setup
 	@$(BIN)/python -m tests.execution.soak
 
-docs: setup
+docs: $(VENV)/.ready
 	@$(BIN)/python -m suite.cli.docs_pages
 
 clean:

@@ -50,6 +50,7 @@ class Recipe:
         "what decays: all parameters, or only those of two and more dimensions (no bias, no norm)",
         choices=("all", "matrices"),
         search=Search(choices=("all",)),
+        formerly="decay_what",
     )
     beta2: float = _setting(
         0.999, "decay of the second moment of adam and adamw", low=0.0, below=1.0
@@ -70,7 +71,11 @@ class Recipe:
         0.1, "what schedule=step multiplies the learning rate by", low=0.0, high=1.0
     )
     min_lr_ratio: float = _setting(
-        0.0, "where cosine and linear end, as a fraction of the peak", low=0.0, high=1.0
+        0.0,
+        "where cosine and linear end, as a fraction of the peak",
+        low=0.0,
+        high=1.0,
+        formerly="final_rate",
     )
     warmup: float = _setting(0.0, "linear warm-up", low=0.0, below=1.0, unit="fraction of training")
     clip_norm: float = _setting(0.0, "clip the gradient's norm to this; 0 does not clip", low=0.0)

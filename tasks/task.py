@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from suite.core.declarations import Configurable, Declared, Hyperparameter, Value
+from suite.core.declarations import Configurable, Declared, Hyperparameter, Value, unknown
+from suite.core.errors import InvalidInput
 from tasks.recipe import RECIPE, Recipe, parse_milestones
 
 KINDS = ("labels", "text", "stream")
@@ -76,9 +77,10 @@ class Task(Declared, Configurable):
     hyperparameters: tuple[Hyperparameter, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        unknown = set(self.recipe) - {field.name for field in RECIPE}
-        if unknown:
-            raise TypeError(f"task {self.name}: no such recipe field: {sorted(unknown)}")
+        known = {field.name: field for field in RECIPE}
+        for name in sorted(self.recipe.keys() - known.keys()):
+            see = "info digits/mlp"
+            raise InvalidInput(unknown(self.setting, name, known, of=self.name, see=see))
         if self.metric not in METRICS:
             raise TypeError(f"task {self.name}: metric={self.metric!r} is none of {METRICS}")
         fields = tuple(

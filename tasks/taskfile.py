@@ -62,7 +62,7 @@ def read_task_file(path: Path) -> list[Declared]:
     dataset = _dataset(path, name.split("/")[0], _mapping(path, content, "data"))
     recipe = _mapping(path, content, "recipe")
     for field in recipe:
-        if field not in (known := [parameter.name for parameter in RECIPE]):
+        if field not in (known := {parameter.name: parameter for parameter in RECIPE}):
             raise InvalidInput(f"task file {path}: {_unknown('recipe field', field, known)}")
     model = content["model"]
     if not isinstance(model, str) or not (model in MODELS or ":" in model):

@@ -1,4 +1,4 @@
-"""`resonance ablate`: vary a method's settings, and compare each level with the default."""
+"""`resonance ablate`: vary hyperparameters of a method, and compare each level with the default."""
 
 import hashlib
 import math
@@ -13,15 +13,23 @@ import typer
 
 from suite.cli.options import (
     DEFAULT_STORE,
-    AddressOption,
-    EngineOption,
     JsonOption,
-    RecipeOption,
     StoreOption,
-    WorkersOption,
+    TaskOptions,
     levels,
     settings,
 )
+from suite.cli.run_options import (
+    DEFAULT_SPARSITY,
+    AddressOption,
+    DryRunOption,
+    EngineOption,
+    RecipeOption,
+    SetOption,
+    SparsitiesOption,
+    WorkersOption,
+)
+from suite.cli.study import run_study
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -37,73 +45,62 @@ def ablate(
     name: Annotated[
         str, typer.Argument(metavar="METHOD|STUDY", help="A method, or a study that varies one.")
     ],
-    task: Annotated[
-        list[str] | None, typer.Option(help="Of a method: a task (may be repeated).")
-    ] = None,
-    sparsity: Annotated[
-        list[float] | None,
-        typer.Option("--sparsity", "-s", help="Fraction of zeros in [0, 1); 0.9 if not given."),
-    ] = None,
+    task: TaskOptions = None,
+    sparsity: SparsitiesOption = None,
     vary: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=V,V,…", help="A hyperparameter and its levels."),
     ] = None,
     grid: Annotated[
-        bool, typer.Option("--grid", help="All combinations, not one factor at a time.")
+        bool, typer.Option("--grid", help="Run all combinations, not one factor at a time.")
     ] = False,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0, 1, …; 5 if not given.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A hyperparameter of all trials."),
-    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds; default 5.")] = None,
+    set_: SetOption = None,
     recipe: RecipeOption = None,
     store: StoreOption = DEFAULT_STORE,
     workers: WorkersOption = None,
     engine: EngineOption = EngineName.LOCAL,
     address: AddressOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Run nothing; show the plan and what the store has.")
-    ] = False,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Vary a method's settings and compare each level with the default, paired on seeds.
+    """Vary a method's hyperparameters and compare each level with the default, paired on seeds.
 
-    What the store has is not run again (`resonance study` has more options for running). The
-    result is a table here, and a page of the leaderboard.
+    Trials in the store are not rerun (`resonance study` has more options for running). The result
+    is printed as a table, and shown on a page of the leaderboard.
     """
-    given = {"--task": task, "-s": sparsity, "--vary": vary, "--grid": grid, "--seeds": seeds,
-             "--set": set_, "--recipe": recipe}  # fmt: skip
     if name in registry.methods():
-        entry = {"name": name, "set": settings(set_, "--set"), "vary": levels(vary, "--vary"),
-                 "grid": grid}  # fmt: skip
+        varied = levels(vary, "--vary")
+        entry = {"name": name, "set": settings(set_, "--set"), "vary": varied, "grid": grid}
         study = _study(entry, task or [], sparsity, seeds or 5, settings(recipe, "--recipe"))
     else:
-        known = [method.name for method in registry.methods()] + shipped_studies()
+        known: dict[str, object] = {method.name: method for method in registry.methods()}
+        known |= dict.fromkeys(shipped_studies())
         if name not in known and not name.endswith((".yaml", ".yml")):
             what = "method or study"
             raise InvalidInput(unknown(what, name, known, see="list methods", declared=True))
-        options = [option for option, value in given.items() if value]
         study = load_study(name)
-        if options:
+        given = {"--task": task, "-s": sparsity, "--vary": vary, "--grid": grid}
+        given |= {"--seeds": bool(seeds), "--set": set_, "--recipe": recipe}
+        if options := [option for option, value in given.items() if value]:
             raise InvalidInput(
                 f"{', '.join(options)}: study {name} says this itself; leave it out, or name a "
                 "method"
             )
-    run_ablation(study, Store(store), EngineOptions(engine, workers, address),
-                 dry_run=dry_run, json=json)  # fmt: skip
+    options_of_engine = EngineOptions(engine, workers, address)
+    run_ablation(study, Store(store), options_of_engine, dry_run=dry_run, json=json)
 
 
 def run_ablation(
     study: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
 ) -> None:
-    """Run an ablation, keep its design in the store, and print what came out.
+    """Run an ablation, save its design in the store, and print the result.
 
     Raises:
         InvalidInput: the study varies nothing or cannot be run; nothing has been written.
         typer.Exit: a trial has failed.
     """
     from leaderboard.ablation import figures_of
-    from suite.execution.command import run_study
 
     ablation = ablation_of(study)
     for note in twins(study, ablation):
@@ -146,7 +143,7 @@ def _study(
         "question": f"How does {method.name} depend on {words}?",
         "tasks": list(tasks),
         "methods": [entry],
-        "sparsities": [] if method.dense else list(sparsities or [0.9]),
+        "sparsities": [] if method.dense else list(sparsities or [DEFAULT_SPARSITY]),
         "seeds": seeds,
         "recipe": recipe,
         "controls_left_out": "an ablation compares the method with itself",
@@ -155,13 +152,13 @@ def _study(
 
 
 def _name(method: str, vary: dict[str, Any], content: dict[str, Any]) -> str:
-    """Return a name that another ablation of the same factors does not have."""
+    """Return a name that differs from that of any other ablation of the same factors."""
     words = re.sub(r"[^a-z0-9_-]", "-", "-".join(["ablate", method, *vary]).lower())
     return f"{words[:80]}-{hashlib.sha256(repr(content).encode(errors='replace')).hexdigest()[:6]}"
 
 
 def _finite(content: Any) -> Any:
-    """Return data without infinite numbers, which JSON has no word for (an effect size's)."""
+    """Return data with None for numbers that JSON cannot express (infinite effect sizes)."""
     if isinstance(content, dict):
         return {name: _finite(part) for name, part in content.items()}
     if isinstance(content, list | tuple):
@@ -170,7 +167,7 @@ def _finite(content: Any) -> Any:
 
 
 def twins(study: Study, ablation: Ablation) -> list[str]:
-    """Return a line for each cell of a design whose trials will do what an earlier one's do.
+    """Return a line for each cell whose trials will be the same as those of an earlier cell.
 
     Raises:
         InvalidInput: a cell's options do not fit the training.
@@ -186,7 +183,7 @@ def twins(study: Study, ablation: Ablation) -> list[str]:
                 text = canonical_config(trials[next(iter(cell.trials.values()))])
             except InvalidInput:
                 raise
-            except (Exception, SystemExit):  # a plug-in's: it will end its trial, and be told there
+            except (Exception, SystemExit):  # a plug-in's: its trial will record it
                 continue
             earlier = seen.setdefault(text, cell)
             if earlier is not cell:

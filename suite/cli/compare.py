@@ -1,4 +1,4 @@
-"""`resonance compare`: two methods on the same seeds, in numbers and in words."""
+"""`resonance compare`: two methods, paired on the seeds they share."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -18,14 +18,14 @@ def compare(
         str, typer.Argument(metavar="A", help="A method, METHOD:SETTINGS or METHOD:tuned.")
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="The method to compare it with.")],
-    task: Annotated[str | None, typer.Option(help="One task only.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
-    """Compare two methods on the seeds they share: difference, interval, p, effect, verdict.
+    """Compare two methods on the seeds they share: difference, interval, p, effect size, verdict.
 
-    Cells are compared by a paired t-test, p-values corrected for their number (Holm); all cells
-    together by a sign-flip test. Differences are in points of test accuracy.
+    Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
+    all of them together by a sign-flip test. Differences are in points of test accuracy.
     """
     from leaderboard.compare import compare_entries
     from leaderboard.tables import build_boards
@@ -48,7 +48,7 @@ def compare(
     print_table(f"A = {report.first}, B = {report.second}", columns, rows)
     left = sum(line.comparison.unpaired for line in report.lines)
     if left:
-        say(f"without a partner of the same seed, and not used: {left} of the trials")
+        say(f"not used, because the other method lacks the seed: {left} trials")
     for one in damaged:
         say(f"left out: {one.key}: {one.reason}")
 

@@ -1,7 +1,7 @@
-"""Pages of documentation that are derived from declarations: ``python -m suite.cli.docs_pages`` writes them.
+"""Documentation pages generated from the declarations: ``python -m suite.cli.docs_pages``.
 
-A rule is the docstring of the class that implements it, read from the source. Only the sizes of
-tasks' models need torch.
+The rule of a method is the docstring of the class that implements it, read from its source. Only
+the sizes of the tasks' models need torch.
 """
 
 import ast
@@ -9,12 +9,18 @@ import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from suite.cli.listing import tasks_page
+from suite.cli.info import (
+    describe_examples,
+    describe_input,
+    describe_settings,
+    model_size,
+    parameter_facts,
+)
 from suite.core.declarations import Hyperparameter, Method
 from suite.experiments import registry
-from suite.experiments.trial_config import show
+from tasks.recipe import RECIPE
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 INTRODUCTION = """\
 # Baselines
@@ -31,7 +37,7 @@ integrates its actual masks, and charges scoring passes, earlier rounds and dens
 
 
 def baselines() -> str:
-    """Return the page on all methods but those of the resonance family."""
+    """Return docs/baselines.md: all methods outside the resonance family."""
     families: dict[str, list[Method]] = {}
     for method in registry.methods():
         if method.family != "resonance":
@@ -52,18 +58,8 @@ def _method(method: Method) -> str:
     lines.append(f"{method.source}. Revision {method.revision}. Cost: {method.cost}.\n\n")
     lines.append(rule(method) + "\n\n")
     if method.hyperparameters:
-        rows = [_setting(setting) for setting in method.hyperparameters]
-        lines.append(table(["setting", "default", "allowed", "meaning", "source"], rows) + "\n")
+        lines.append(_settings_table("setting", method.hyperparameters) + "\n")
     return "".join(lines)
-
-
-def _setting(setting: Hyperparameter) -> list[str]:
-    unit = f" ({setting.unit})" if setting.unit else ""
-    default = show(setting.default)
-    shown = f"`{default}`" if default else ""
-    return [
-        f"`{setting.name}`", shown, setting.allowed(), setting.meaning + unit, setting.source,
-    ]  # fmt: skip
 
 
 def rule(method: Method) -> str:
@@ -79,15 +75,58 @@ def rule(method: Method) -> str:
     return text.split("\n\nAttributes:")[0]
 
 
+def _settings_table(title: str, parameters: Iterable[Hyperparameter]) -> str:
+    rows = []
+    for facts in map(parameter_facts, parameters):
+        name, default, *others = facts.values()
+        rows.append([f"`{name}`", f"`{default}`" if default else "", *others])
+    return table([title, "default", "allowed", "meaning", "source"], rows)
+
+
 def table(columns: list[str], rows: Iterable[list[str]]) -> str:
-    """Return a Markdown table; bars in cells are escaped."""
+    """Return a Markdown table, with bars in cells escaped."""
     lines = [columns, ["---"] * len(columns), *rows]
     cells = [[cell.replace("|", r"\|").replace("\n", " ") for cell in line] for line in lines]
     return "".join("| " + " | ".join(line) + " |\n" for line in cells)
 
 
+TASKS = """\
+# Tasks
+
+<!-- Generated from the declarations: `make docs`. -->
+
+`resonance info TASK` shows one of them with its whole recipe; every recipe field can be
+overridden (`--recipe name=value`). `@short` is a recipe for trying out.
+
+"""
+
+
+def tasks() -> str:
+    """Return docs/tasks.md: every dataset, task and recipe field."""
+    datasets = [
+        [f"`{d.name}`", d.title, describe_input(d), str(d.classes), describe_examples(d), d.source]
+        for d in registry.datasets()
+    ]
+    declared = []
+    for task in registry.tasks():
+        size = model_size(task, registry.datasets()[task.dataset])
+        numbers = [size[word].split(" ")[0].strip(",") for word in ("parameters", "FLOPs")]
+        recipe = f"`{describe_settings(task.recipe)}`"
+        declared.append([f"`{task.name}`", *numbers, recipe, task.source])
+    columns = ["name", "parameters", "FLOPs per example", "recipe, beside the defaults", "source"]
+    return (
+        TASKS
+        + "## Datasets\n\n"
+        + table(["name", "what", "input", "outputs", "examples", "source"], datasets)
+        + "\n## Tasks\n\n"
+        + table(columns, declared)
+        + "\n## Recipe fields\n\n"
+        + _settings_table("field", RECIPE)
+    )
+
+
 def commands() -> str:
-    """Return the page on the command: every verb with its arguments and options."""
+    """Return docs/cli.md: every verb with its arguments and options."""
     import typer
     from typer.cli import get_docs_for_click
 
@@ -103,7 +142,7 @@ def commands() -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "baselines.md": baselines,
-    "tasks.md": tasks_page,
+    "tasks.md": tasks,
     "cli.md": commands,
 }
 

@@ -1,4 +1,4 @@
-"""`resonance doctor`: what is there, what is missing, what to do."""
+"""`resonance doctor`: check what this machine has, and say what to do about what is missing."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -11,10 +11,10 @@ from suite.core.console import print_json, print_table, say
 
 def doctor(
     store: StoreOption = DEFAULT_STORE,
-    offline: Annotated[bool, typer.Option("--offline", help="Connect to nothing.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Open no connections.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Look at Python, torch, devices, data, the store, W&B, Ray and Slurm; say what to do."""
+    """Check Python, torch, devices, data, the store, W&B, Ray and Slurm."""
     from suite.cli.health_checks import examine
 
     found = list(examine(store, network=not offline))

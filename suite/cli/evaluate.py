@@ -1,4 +1,4 @@
-"""`resonance evaluate`: measure the kept weights of finished trials, latency and PGD included."""
+"""`resonance evaluate`: measure the stored weights of finished trials, with latency and PGD."""
 
 from typing import Annotated
 
@@ -13,21 +13,22 @@ from suite.results.stored_evaluation import save_evaluation
 
 def evaluate(
     trials: Annotated[
-        list[str], typer.Argument(metavar="TRIAL…", help="Keys of trials, or how they begin.")
+        list[str],
+        typer.Argument(metavar="TRIAL…", help="Keys of trials, or their first characters."),
     ],
     device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; where the trial ran if not given.")
+        str | None, typer.Option(help="cpu or cuda; by default where the trial ran.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads; as many as the trial had if not given.")
+        int | None, typer.Option(help="CPU threads; by default as many as the trial had.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
     """Measure finished trials' weights: all metrics, PGD and latency, one trial after the other.
 
-    The result stands beside the record, on `resonance inspect`'s page, and changes neither the
-    record nor its key. Latency wants a machine that does nothing else.
+    The result is stored beside the record and shown on the page of `resonance inspect`; the record
+    and its key do not change. Measure latency on an otherwise idle machine.
     """
     from leaderboard.pages.inspection import find_trial
     from suite.training.stored_model import evaluate_stored

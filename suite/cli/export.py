@@ -1,27 +1,27 @@
-"""`resonance export`: a finished trial's network as a file."""
+"""`resonance export`: write a finished trial's network to a file."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from suite.cli.options import DEFAULT_STORE, StoreOption
+from suite.cli.options import DEFAULT_STORE, StoreOption, TrialArgument
 from suite.core.console import say
 from suite.results.store import Store
 
 
 def export(
-    trial: Annotated[str, typer.Argument(help="A trial's key, or how it begins.")],
+    trial: TrialArgument,
     to: Annotated[
         Literal["safetensors", "onnx", "compact"],
         typer.Option(help="Weights and masks, ONNX, or a smaller network without dead units."),
     ] = "safetensors",
     store: StoreOption = DEFAULT_STORE,
     out: Annotated[
-        Path | None, typer.Option(help="File to write; KEY.safetensors or the like if not given.")
+        Path | None, typer.Option(help="File to write; KEY.safetensors or similar by default.")
     ] = None,
 ) -> None:
-    """Write a finished trial's network to a file, checked to compute what the trial's does.
+    """Write a finished trial's network to a file, and check that it gives the same outputs.
 
     A compact file is read back by `suite.export.files.load_exported`.
     """

@@ -1,4 +1,4 @@
-"""`resonance doctor`: is everything there that a study needs, and what to do where it is not."""
+"""What `resonance doctor` checks: whether this machine has what a study needs."""
 
 import importlib.util
 import math
@@ -31,9 +31,9 @@ State = Literal["ok", "missing", "broken"]
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """What was looked at, and what to do.
+    """What was checked, what was found, and what to do.
 
-    `missing` is something that a study may do without; `broken` stops one.
+    Something `missing` is needed by some studies only; something `broken` stops every study.
     """
 
     what: str
@@ -43,7 +43,7 @@ class HealthCheck:
 
 
 def examine(store: str, *, network: bool = True) -> Iterator[HealthCheck]:
-    """Look at everything, one after another; without `network`, connect to nothing."""
+    """Run all checks in order; without `network`, open no connections."""
     checks: list[Callable[[], Iterator[HealthCheck]]] = [
         _python,
         _torch,
@@ -58,7 +58,7 @@ def examine(store: str, *, network: bool = True) -> Iterator[HealthCheck]:
     for check in checks:
         try:
             yield from check()
-        except Exception as error:  # what is wrong with one part must not hide the others
+        except Exception as error:  # one check that fails must not hide the others
             name = getattr(check, "__name__", "check").strip("_<>")
             line = " ".join(f"{type(error).__name__}: {error}".split())
             yield HealthCheck(
@@ -80,7 +80,7 @@ def _torch() -> Iterator[HealthCheck]:
     for package in ("torch", "torchvision"):
         try:
             importlib.import_module(package)
-        except Exception as error:  # a broken build raises whatever it likes
+        except Exception as error:  # a broken build may raise anything
             line = (str(error).splitlines() or [""])[0]
             yield HealthCheck(package, "broken", f"{type(error).__name__}: {line}", remedy)
             return
@@ -92,10 +92,9 @@ def _torch() -> Iterator[HealthCheck]:
         yield HealthCheck("devices", "ok", f"cpu, cuda: {', '.join(names)}")
     elif shutil.which("nvidia-smi"):
         built = torch.version.cuda or "none"
-        yield HealthCheck(
-            "devices", "missing", f"cpu; torch (built for CUDA {built}) sees no GPU",
-            "see that `nvidia-smi` lists one, and that its driver is new enough for torch's CUDA",
-        )  # fmt: skip
+        found = f"cpu; torch (built for CUDA {built}) sees no GPU"
+        remedy = "check that `nvidia-smi` lists one, with a driver new enough for torch's CUDA"
+        yield HealthCheck("devices", "missing", found, remedy)
     else:
         yield HealthCheck("devices", "ok", "cpu (there is no GPU)")
 
@@ -129,7 +128,9 @@ def _declarations() -> Iterator[HealthCheck]:
         found = f"{len(list(registry.methods()))} methods, {len(list(registry.tasks()))} tasks"
         found += f", {len(registry.plugins())} plug-ins" if registry.plugins() else ""
     except InvalidInput as error:
-        yield HealthCheck("declarations", "broken", str(error), "mend or leave out what it names")
+        yield HealthCheck(
+            "declarations", "broken", str(error), "correct or leave out what it names"
+        )
         return
     yield HealthCheck("declarations", "ok", found)
 
@@ -154,7 +155,7 @@ def _data() -> Iterator[HealthCheck]:
 
 
 def find_data(dataset: Dataset) -> str | None:
-    """Return where a dataset is, without reading it; None if it is not on this machine."""
+    """Return where a dataset is, without reading it; None if this machine does not have it."""
     from tasks.datasets.files import locate
 
     if "path" in dataset.options:
@@ -191,16 +192,16 @@ def _store(location: str) -> Iterator[HealthCheck]:
     except InvalidInput as error:
         yield HealthCheck("store", "broken", str(error), remedy)
         return
-    folder = next(path for path in (store.root.absolute(), *store.root.absolute().parents)
-                  if path.exists())  # fmt: skip
+    root = store.root.absolute()
+    folder = next(path for path in (root, *root.parents) if path.exists())
     free = shutil.disk_usage(folder).free
-    said = f"{store.root.absolute()}: {trials} trials, {free / 2**30:.1f} GiB free"
+    found = f"{root}: {trials} trials, {free / 2**30:.1f} GiB free"
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         yield HealthCheck("store", "broken", f"{folder} cannot be written to", remedy)
     elif free < MIN_FREE:
-        yield HealthCheck("store", "broken", said, f"free the disk, or {remedy}")
+        yield HealthCheck("store", "broken", found, f"free disk space, or {remedy}")
     else:
-        yield HealthCheck("store", "ok", said)
+        yield HealthCheck("store", "ok", found)
 
 
 def _wandb(*, network: bool) -> Iterator[HealthCheck]:
@@ -213,7 +214,7 @@ def _wandb(*, network: bool) -> Iterator[HealthCheck]:
         remedy = "`wandb login`, or set WANDB_API_KEY; `--wandb offline` needs none"
         yield HealthCheck("wandb", "missing", f"{found}, no API key", remedy)
     elif network and (trouble := _unreachable(url, 443)):
-        remedy = "see to the network; `--wandb offline` needs none, `resonance wandb push` later"
+        remedy = "check the network; or `--wandb offline`, and `resonance wandb push` later"
         yield HealthCheck("wandb", "missing", f"{found}, {trouble}", remedy)
     else:
         yield HealthCheck("wandb", "ok", f"{found}, an API key is set, {host}")
@@ -263,7 +264,7 @@ def _netrc_has(host: str) -> bool:
 
 
 def _unreachable(url: str, port: int) -> str:
-    """Return why a connection to a URL's host fails; empty where it does not."""
+    """Return why connecting to a URL's host fails; empty if it succeeds."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:

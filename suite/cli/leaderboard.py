@@ -1,4 +1,4 @@
-"""`resonance leaderboard`: build the site, serve it, check what somebody sends."""
+"""`resonance leaderboard`: build the site, serve it, check a submission."""
 
 import random
 import tempfile
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.cli.run_options import ProjectOption
 from suite.cli.submit import check_bundle, report
-from suite.cli.wandb import ProjectOption
 from suite.core.console import complain, print_json, print_table, progress_bar, say
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact
@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
     from leaderboard.site import Built
 
-app = typer.Typer(help="Build, serve and check leaderboards made from records.",
-                  no_args_is_help=True)  # fmt: skip
+app = typer.Typer(no_args_is_help=True)
 
 OutOption = Annotated[Path, typer.Option(help="Folder to write the leaderboard to.")]
 DEFAULT_OUT = Path("site")
+
+
+@app.callback()
+def leaderboard() -> None:
+    """Build and serve leaderboards from records, and check submissions."""
 
 
 @app.command()
@@ -38,14 +42,14 @@ def build(
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = DEFAULT_OUT,
     markdown: Annotated[
-        Path | None, typer.Option(help="A file whose marked part receives the tables as well.")
+        Path | None, typer.Option(help="File to write the tables to as well, between its marks.")
     ] = None,
     bundle: Annotated[
         list[Path] | None,
-        typer.Option("--with", help="A file of records, or a folder of such, to show beside them."),
+        typer.Option("--with", help="File of records to include, or a folder of such files."),
     ] = None,
     shipped: Annotated[
-        bool, typer.Option("--shipped", help="The project's own results in place of a store's.")
+        bool, typer.Option("--shipped", help="Show the shipped results in place of a store's.")
     ] = False,
     wandb: Annotated[
         Mode, typer.Option(envvar="RESONANCE_WANDB", help="Publish the tables to W&B as well.")
@@ -96,14 +100,14 @@ def _build(
 def serve(
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = DEFAULT_OUT,
-    port: Annotated[int, typer.Option(help="Where it answers; 0 for any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.")] = 8000,
 ) -> None:
-    """Build the leaderboard and show it to browsers on this machine, until Ctrl-C.
+    """Build the leaderboard and serve it to browsers on this machine, until Ctrl-C.
 
-    It is built again whenever records change.
+    It is rebuilt whenever records change.
     """
     from leaderboard.serve import Server
-    from leaderboard.serve import serve as answer
+    from leaderboard.serve import serve as run_server
 
     results = Store(store)
     server = Server(out, port)
@@ -115,73 +119,81 @@ def serve(
         server.server_close()
         raise
 
-    def again() -> None:
+    stop = threading.Event()
+
+    def rebuild() -> None:
         _build(results, out)
         say("records have changed: built again")
 
     say(f"Leaderboard: {server.url} (Ctrl-C ends it)")
     try:
-        answer(server, versions, again, seen, threading.Event(), lambda error: complain(str(error)))
+        run_server(server, versions, rebuild, seen, stop, lambda error: complain(str(error)))
     except KeyboardInterrupt:
         say("ended")
 
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `resonance submit` wrote.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File that `resonance submit` wrote.")
+    ],
     rerun: Annotated[
         str | None,
-        typer.Option(metavar="KEY|any", help="Run this trial again here, or any, and compare."),
+        typer.Option(metavar="KEY|any", help="Rerun this trial here, or any trial, and compare."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides which trial `--rerun any` takes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides which trial `--rerun any` picks.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Check a submission: hashes, exact zeros, FLOPs, seeds, budget, revisions, metrics.
 
-    One line per finding; exit code 1 if one is an error.
+    It prints one line per issue, and the exit code is 1 if any is an error.
     """
     from leaderboard.checks import compare_rerun
     from leaderboard.submission import read_bundle
 
     bundle = read_bundle(file)
     record = None if rerun is None else _one_of(bundle.records, rerun, seed)
-    findings = check_bundle(bundle)
+    issues = check_bundle(bundle)
     if record is not None:
-        findings += compare_rerun(record, _run_again(record))
+        issues += compare_rerun(record, _rerun(record))
     if json:
-        print_json({
-            "file": str(file), "header": bundle.header.model_dump(),
-            "records": len(bundle.records), "findings": [asdict(f) for f in findings],
-        })  # fmt: skip
-        wrong = any(finding.severity == "error" for finding in findings)
+        print_json(
+            {
+                "file": str(file),
+                "header": bundle.header.model_dump(),
+                "records": len(bundle.records),
+                "findings": [asdict(issue) for issue in issues],
+            }
+        )
+        wrong = any(issue.severity == "error" for issue in issues)
     else:
         say(f"{file}: {len(bundle.records)} records of {bundle.header.name}")
-        wrong = report(findings)
+        wrong = report(issues)
         if not wrong:
-            warnings = sum(finding.severity == "warning" for finding in findings)
-            said = f"{warnings} warning{'s' * (warnings > 1)}"
-            say(f"no error; {said}" if warnings else "nothing is wrong")
+            warnings = sum(issue.severity == "warning" for issue in issues)
+            counted = f"{warnings} warning{'s' * (warnings > 1)}"
+            say(f"no error; {counted}" if warnings else "nothing is wrong")
     if wrong:
         raise typer.Exit(1)
 
 
 def _one_of(records: list[Record], key: str, seed: int) -> Record:
-    """Return the record whose key begins so, or one that the seed chooses."""
+    """Return the record whose key begins with `key`; for `any`, one picked by the seed."""
     found = [r for r in records if key == "any" or (key and r.key.startswith(key))]
     if key == "any":
         done = [r for r in found if r.status == "done"]
         found = [random.Random(seed).choice(done)] if done else []
     if len(found) != 1:
         raise InvalidInput(
-            f"--rerun {key}: {len(found)} trials of the file are called so; give the whole key of "
-            "one, or any"
+            f"--rerun {key}: {len(found)} trials of the file have such a key; give the whole "
+            "key of one, or any"
         )
     Trial.make(**found[0].trial)
     return found[0]
 
 
-def _run_again(record: Record) -> Record:
-    """Run a record's trial through the usual runner, into a store that is then removed."""
+def _rerun(record: Record) -> Record:
+    """Run a record's trial by the usual runner, into a store that is removed afterwards."""
     from suite.execution.plan import preflight
     from suite.execution.runner import execute
     from suite.training.trial import count_steps

@@ -1,4 +1,8 @@
-"""Options that several verbs have."""
+"""Options that any verb may have, and how ``name=value`` options are read.
+
+It imports little, so that a verb that only looks something up starts fast. The options of verbs
+that run trials are in `suite.cli.run_options`.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -6,7 +10,6 @@ from typing import Annotated
 import typer
 
 from suite.core.errors import InvalidInput
-from suite.execution.engines import EngineName
 
 DEFAULT_STORE = "results"
 StoreOption = Annotated[
@@ -15,32 +18,16 @@ StoreOption = Annotated[
         "--store", envvar="RESONANCE_STORE", help="Folder or URL (s3://…) that holds the results."
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
-RecipeOption = Annotated[
-    list[str] | None,
-    typer.Option("--recipe", metavar="NAME=VALUE", help="A field of the task's recipe."),
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Trials run at once; as many as the cores hold.")
-]
-EngineOption = Annotated[EngineName, typer.Option(help="Where trials run.")]
-AddressOption = Annotated[
-    str | None, typer.Option(help="Of the Ray cluster, or Slurm options as name=value,….")
-]
-TimeoutOption = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="What an attempt of a trial may take.")
-]
-MemoryOption = Annotated[
-    float | None, typer.Option(metavar="GIB", help="What an attempt of a trial may use.")
-]
-GpusOption = Annotated[float, typer.Option(help="Fraction of a GPU, on device cuda.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+TrialArgument = Annotated[str, typer.Argument(help="A trial's key, or its first characters.")]
+TaskOptions = Annotated[list[str] | None, typer.Option("--task", help="A task (repeatable).")]
 
 
 def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:
-    """Read ``name=value`` pairs.
+    """Parse ``name=value`` pairs.
 
     Raises:
-        InvalidInput: one is written otherwise, or given twice.
+        InvalidInput: one has another form, or a name is given twice.
     """
     found: dict[str, object] = {}
     for text in given or []:
@@ -55,10 +42,10 @@ def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:
 
 
 def levels(given: Sequence[str] | None, option: str) -> dict[str, list[object]]:
-    """Read ``name=value,value,…``.
+    """Parse ``name=value,value,…``.
 
     Raises:
-        InvalidInput: one is written otherwise, a value is empty, or a name is given twice.
+        InvalidInput: one has another form, a value is empty, or a name is given twice.
     """
     found: dict[str, list[object]] = {}
     for text in given or []:
@@ -70,13 +57,13 @@ def levels(given: Sequence[str] | None, option: str) -> dict[str, list[object]]:
             raise InvalidInput(f"{option} {name} is given twice: give its levels in one list")
         written = [value.strip() for value in values.split(",")] if values.strip() else []
         if "" in written:
-            raise InvalidInput(f"{option} {text}: a level is empty; leave no comma without one")
+            raise InvalidInput(f"{option} {text}: a level is empty; remove the extra comma")
         found[name] = [read_value(value) for value in written]
     return found
 
 
 def read_value(text: str) -> object:
-    """Return a value as it is written on the command line: true, 3, 0.1 or a text."""
+    """Parse a value of the command line: true, 3, 0.1 or a text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

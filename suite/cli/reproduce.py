@@ -1,4 +1,4 @@
-"""`resonance reproduce`: a published table, run again and set beside what was published."""
+"""`resonance reproduce`: a published table, and what its study gives here."""
 
 import sys
 from contextlib import nullcontext, redirect_stdout
@@ -8,14 +8,8 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import (
-    DEFAULT_STORE,
-    AddressOption,
-    EngineOption,
-    JsonOption,
-    StoreOption,
-    WorkersOption,
-)
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.cli.run_options import AddressOption, DryRunOption, EngineOption, WorkersOption
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
@@ -29,23 +23,22 @@ def reproduce(
         bool, typer.Option("--published-only", help="Show what was published; run nothing.")
     ] = False,
     shipped: Annotated[
-        bool, typer.Option("--shipped", help="Compare with the runs that are shipped; run nothing.")
+        bool, typer.Option("--shipped", help="Compare with the shipped results; run nothing.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     out: Annotated[
-        Path, typer.Option(help="Folder to write the table to: Markdown, LaTeX and HTML.")
+        Path, typer.Option(help="Folder to write the table to, as Markdown, LaTeX and HTML.")
     ] = Path("tables"),
     workers: WorkersOption = None,
     engine: EngineOption = EngineName.LOCAL,
     address: AddressOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Run nothing; compare with what the store has.")
-    ] = False,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
     """Reproduce a published table: run its study, and show both side by side.
 
-    What the store has is not run again (`resonance study` has more options for running).
+    Trials in the store are not rerun (`resonance study` has more options for running). With
+    `--dry-run` the table is compared with what the store has.
     """
     from leaderboard.pages.reproduction import cells, columns, make_folder, rule, write
     from leaderboard.papers import table as find_table
@@ -64,7 +57,7 @@ def reproduce(
 
         results: Trials = ShippedTrials() if shipped else Store(store)
         if study is not None and isinstance(results, Store):
-            from suite.execution.command import run_study
+            from suite.cli.study import run_study
 
             options = EngineOptions(engine, workers, address)
             with redirect_stdout(sys.stderr) if json else nullcontext():
@@ -78,10 +71,8 @@ def reproduce(
         )
     written = write(table, lines, out)
     if json:
-        print_json([
-            asdict(x) | {"mean": x.mean, "std": x.std, "difference": x.difference,
-                         "within": x.within} for x in lines
-        ])  # fmt: skip
+        derived = ("mean", "std", "difference", "within")
+        print_json([asdict(x) | {name: getattr(x, name) for name in derived} for x in lines])
     else:
         print_table(table.title, columns(table), [cells(table, line) for line in lines])
         say(f"{rule(table)}. {table.note}".strip())

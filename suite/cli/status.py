@@ -1,4 +1,4 @@
-"""`resonance status`: what a store holds, how far a study is, what failed."""
+"""`resonance status`: what a store holds, how far a study has got, what failed."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from suite.experiments.study import load_study
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
 
-SHOWN = 20
-"""Failures that a watching terminal shows; the rest is counted."""
+MAX_SHOWN = 20
+"""Failures that `--watch` lists; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """What the records of a store, or of a study in it, say."""
+    """How many trials of a store, or of a study in it, are done, failed or missing."""
 
     what: str
     done: int
@@ -30,11 +30,11 @@ class StudyStatus:
 
     @property
     def over(self) -> bool:
-        """Whether nothing of the study is left to run; a store alone is never over."""
+        """Whether the study has nothing left to run; a store without a study is never over."""
         return self.missing == 0
 
     def lines(self, most: int | None = None) -> Iterator[str]:
-        """Yield one line for the whole, and one for each failure (at most `most` of them)."""
+        """Yield a line with the counts, and one for each failure (at most `most` of them)."""
         yield (
             f"{self.what}: {self.done} done, {len(self.failures)} failed"
             + (f", {self.missing} to run" if self.missing is not None else "")
@@ -53,19 +53,19 @@ class StudyStatus:
             yield f"  {one.key}: {one.reason}"
 
     def data(self, store: str) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return the status as data for a program."""
         return {
-            "store": store, "done": self.done, "failed": len(self.failures),
+            "store": store,
+            "done": self.done,
+            "failed": len(self.failures),
             "missing": self.missing or 0,
-            "failures": [
-                {"key": r.key, "trial": r.trial, "error": r.error} for r in self.failures
-            ],
+            "failures": [{"key": r.key, "trial": r.trial, "error": r.error} for r in self.failures],
             "damaged": [{"key": one.key, "reason": one.reason} for one in self.damaged],
-        }  # fmt: skip
+        }
 
 
 def study_status(store: Store, study: str | None, keys: list[str] | None) -> StudyStatus:
-    """Read how things stand; `keys` are the study's trials."""
+    """Read the status of a store, or of the study whose trials have these keys."""
     damaged: list[CorruptRecord] = []
     if keys is None:
         records, damaged = store.read_all()
@@ -78,17 +78,19 @@ def study_status(store: Store, study: str | None, keys: list[str] | None) -> Stu
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(metavar="[STUDY]", help="Limit to a study.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[STUDY]", help="Only the trials of this study.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on showing it until the study is over, or Ctrl-C.")
+        bool, typer.Option("--watch", help="Keep it up to date until the study is over, or Ctrl-C.")
     ] = False,
     every: Annotated[
-        float, typer.Option(min=0.1, help="With --watch: seconds between two looks.")
+        float, typer.Option(min=0.1, help="With --watch: seconds between updates.")
     ] = 2.0,
     json: JsonOption = False,
 ) -> None:
-    """Show what the store holds, or how far a study is, and what failed."""
+    """Show what the store holds, or how far a study has got, and what failed."""
     results = Store(store)
     keys = [trial.key for trial in load_study(name).trials()] if name is not None else None
     if watch:
@@ -105,14 +107,14 @@ def status(
 def _watch(
     store: Store, name: str | None, keys: list[str] | None, every: float, *, json: bool
 ) -> None:
-    """Show how things stand again and again: in place on a terminal, else whenever it changes."""
-    with live() as show, contextlib.suppress(KeyboardInterrupt):  # which is how one stops it
+    """Show the status repeatedly: in place on a terminal, else whenever it changes."""
+    with live() as show, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
         while True:
             now = study_status(store, name, keys)
             if json:
                 show(now.data(store.location))
             else:
-                show("\n".join(now.lines(SHOWN)))
+                show("\n".join(now.lines(MAX_SHOWN)))
             if now.over:
                 return
             sleep(every)

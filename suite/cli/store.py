@@ -11,25 +11,26 @@ from suite.core.console import print_json, progress_bar, say
 from suite.core.errors import InvalidInput
 from suite.results.store import Store
 
-app = typer.Typer(
-    help="Look after the results: verify, merge, compact, migrate.", no_args_is_help=True
-)
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def store() -> None:
+    """Maintain a store of results: verify, merge, compact, migrate."""
 
 
 @app.command()
 def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """Find records that are truncated, altered or foreign; say what to do about each."""
-    from suite.results.verify import verify as look_over
+    """Find records that are truncated, altered or out of place, and say what to do about each."""
+    from suite.results.verify import verify as verify_store
 
     results = Store(store)
     with progress_bar("verify", len(results.keys())) as bar:
-        found = look_over(results, bar.advance)
+        found = verify_store(results, bar.advance)
     if json:
         findings = [asdict(f) | {"broken": f.broken, "remedy": f.remedy} for f in found.findings]
-        print_json({
-            "store": results.location, "checked": found.checked, "sound": found.sound,
-            "findings": findings,
-        })  # fmt: skip
+        counts = {"checked": found.checked, "sound": found.sound}
+        print_json({"store": results.location, **counts, "findings": findings})
     else:
         for finding in found.findings:
             say(f"{finding.kind}: {finding.where}: {finding.what}; {finding.remedy}")
@@ -44,8 +45,8 @@ def merge(
     target: Annotated[str, typer.Argument(metavar="B", help="The store to add to.")],
     json: JsonOption = False,
 ) -> None:
-    """Add to store B the trials of store A; what B has finished stays as it is."""
-    from suite.results.merge import merge as join
+    """Add the trials of store A to store B; trials that B has finished stay as they are."""
+    from suite.results.merge import merge as merge_stores
 
     first, second = Store(source), Store(target)
     if first.location == second.location:
@@ -54,7 +55,7 @@ def merge(
     if not keys:
         raise InvalidInput(f"store {source} holds no trials: is it the folder given with --store?")
     with progress_bar("merge", len(keys)) as bar:
-        done = join(first, second, bar.advance)
+        done = merge_stores(first, second, bar.advance)
     if json:
         print_json(asdict(done))
     else:
@@ -76,7 +77,7 @@ def merge(
 
 @app.command()
 def compact(store: StoreOption = DEFAULT_STORE) -> None:
-    """Write all records into one Parquet file, from which they are read fast."""
+    """Write all records into one Parquet file, which is faster to read."""
     from suite.results.record_index import write_index
 
     results = Store(store)

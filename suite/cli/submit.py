@@ -1,4 +1,4 @@
-"""`resonance submit`: records into one file that can be sent."""
+"""`resonance submit`: checked records in one file, to send to the leaderboard."""
 
 import datetime
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite import __version__
-from suite.cli.options import DEFAULT_STORE, StoreOption
+from suite.cli.options import DEFAULT_STORE, StoreOption, TaskOptions
 from suite.core.console import complain, progress_bar, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -23,22 +23,20 @@ FOLDER = "leaderboard/submissions/"
 
 
 def submit(
-    out: Annotated[Path, typer.Option(help="The file to write; its name ends in .jsonl.gz.")],
-    name: Annotated[str, typer.Option(help="Who submits: a person or a group.")],
+    out: Annotated[Path, typer.Option(help="File to write; its name ends in .jsonl.gz.")],
+    name: Annotated[str, typer.Option(help="Who submits them: a person or a group.")],
     store: StoreOption = DEFAULT_STORE,
     study: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="The trials of a study only.")
+        str | None, typer.Option(metavar="NAME|FILE", help="Only the trials of this study.")
     ] = None,
-    task: Annotated[
-        list[str] | None, typer.Option(help="Trials of this task only (may be repeated).")
-    ] = None,
+    task: TaskOptions = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Trials of this method only (may be repeated).")
+        list[str] | None, typer.Option("--method", help="A method (repeatable).")
     ] = None,
     note: Annotated[str, typer.Option(help="What readers should know.")] = "",
-    link: Annotated[str, typer.Option(help="To a paper or code: https://…")] = "",
+    link: Annotated[str, typer.Option(help="Link to a paper or code: https://…")] = "",
 ) -> None:
-    """Put records into one file to send, once they have passed `leaderboard check`."""
+    """Write records to one file to send, after the checks of `leaderboard check`."""
     from leaderboard.submission import SUFFIX, Bundle, Header, write_bundle
 
     if not out.name.endswith(SUFFIX):
@@ -52,7 +50,7 @@ def submit(
     if not records:
         raise InvalidInput(f"store {store} has no such trial: see `resonance status`")
     if report(check_bundle(Bundle(header, records, []))):
-        complain("nothing was written: see to the errors, or leave these trials out")
+        complain("nothing was written: correct the errors, or leave these trials out")
         raise typer.Exit(1)
     write_bundle(records, header, out)
     say(f"{out}: {len(records)} records, {out.stat().st_size:,} bytes")
@@ -78,7 +76,7 @@ def _of_study(records: list[Record], study: str | None) -> list[Record]:
 
 
 def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:
-    """Check a bundle; zeros and operations are recomputed from the configurations."""
+    """Check a bundle; zeros and FLOPs are recomputed from the configurations."""
     from leaderboard.checks import check
     from suite.training.verify_record import recompute
 
@@ -91,8 +89,8 @@ def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:
         return check(bundle, one)
 
 
-def report(findings: list["SubmissionIssue"]) -> bool:
-    """Print one line per finding; return whether one is an error."""
-    for finding in findings:
-        say(str(finding))
-    return any(finding.severity == "error" for finding in findings)
+def report(issues: list["SubmissionIssue"]) -> bool:
+    """Print one line per issue; return whether any is an error."""
+    for issue in issues:
+        say(str(issue))
+    return any(issue.severity == "error" for issue in issues)

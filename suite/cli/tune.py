@@ -1,21 +1,23 @@
-"""`resonance tune`: a fair search for hyperparameters, and what it was worth on fresh seeds."""
+"""`resonance tune`: a hyperparameter search with equal budgets, tested on fresh seeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suite.cli.options import (
-    DEFAULT_STORE,
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
+from suite.cli.run_options import (
+    DEFAULT_SPARSITY,
     AddressOption,
+    DeviceOption,
     EngineOption,
     GpusOption,
-    JsonOption,
     MemoryOption,
-    StoreOption,
+    PrecisionOption,
+    SparsitiesOption,
+    ThreadsOption,
     TimeoutOption,
     WorkersOption,
-    settings,
 )
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
@@ -29,25 +31,21 @@ if TYPE_CHECKING:
 
 def tune(
     methods: Annotated[list[str], typer.Argument(metavar="METHOD…", help="Methods to tune.")],
-    task: Annotated[
-        list[str] | None, typer.Option("--task", help="A task (may be repeated).")
-    ] = None,
+    task: TaskOptions = None,
     budget: Annotated[
-        int, typer.Option(help="Configurations tried per method, the default among them.")
+        int, typer.Option(help="Configurations tried per method, including the default.")
     ] = 50,
-    sparsity: Annotated[
-        list[float] | None,
-        typer.Option("--sparsity", "-s", help="May be repeated; 0.9 if not given."),
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings per configuration, task, sparsity.")] = 2,
+    sparsity: SparsitiesOption = None,
+    seeds: Annotated[int, typer.Option(help="Trials per configuration, task and sparsity.")] = 2,
     sampler: Annotated[str, typer.Option(help="tpe, random, qmc, gp or nsgaii.")] = "tpe",
     pruner: Annotated[
-        str, typer.Option(help="none, median or hyperband: stop a trial between its seeds.")
+        str,
+        typer.Option(help="none, median or hyperband: abandon a configuration between its seeds."),
     ] = "none",
     objectives: Annotated[
         str,
         typer.Option(
-            help="accuracy, train_flops, inference_flops; by commas. Several: a Pareto front."
+            help="accuracy, train_flops, inference_flops, by commas; several give a Pareto front."
         ),
     ] = "accuracy",
     recipe: Annotated[
@@ -55,27 +53,27 @@ def tune(
         typer.Option(
             "--recipe",
             metavar="NAME[,NAME…]|NAME=VALUE",
-            help="Fields of the recipe to tune as well, or one to set for all trials.",
+            help="Recipe fields to tune as well, or one to set for all trials.",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the tuning; from tasks and methods if not given.")
+        str | None, typer.Option(help="Name of the tuning; by default made from tasks and methods.")
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
             envvar="RESONANCE_STORAGE",
             metavar="FILE|URL",
-            help="Journal file, or postgresql://… that several processes share.",
+            help="Journal file, or a postgresql://… URL that several processes share.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the sampler.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
     final_seeds: Annotated[
-        int, typer.Option(help="Fresh seeds on which winner and default are tested; 0: none.")
+        int, typer.Option(help="Number of fresh seeds to test winner and default on; 0 for none.")
     ] = 5,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
-    threads: Annotated[int, typer.Option(help="CPU threads per trial.")] = 1,
+    device: DeviceOption = "cpu",
+    precision: PrecisionOption = "float32",
+    threads: ThreadsOption = 1,
     store: StoreOption = DEFAULT_STORE,
     workers: WorkersOption = None,
     engine: EngineOption = EngineName.LOCAL,
@@ -87,8 +85,8 @@ def tune(
 ) -> None:
     """Tune methods on validation data; then test each winner and its default on fresh seeds.
 
-    Every method gets the same budget, tasks, seeds and validation split, and its default first.
-    The same command goes on where it stopped.
+    Every method gets the same budget, tasks, seeds and validation split, and starts with its
+    default. The same command resumes a search that was stopped.
     """
     from suite.tuning.schema import MAX_SEEDS, SEEDS_FROM, TuningConfig
     from suite.tuning.search import journal
@@ -99,11 +97,11 @@ def tune(
             raise InvalidInput(f"{option} {number}: give {least} to {MAX_SEEDS}")
     tuned, fixed = _split_recipe(recipe or [])
     tasks = task or []
-    asked = TuningConfig.make(
+    config = TuningConfig.make(
         name=_name([*tasks, *methods]) if name is None else name,
         tasks=tasks,
         methods=methods,
-        sparsities=sparsity or [0.9],
+        sparsities=sparsity or [DEFAULT_SPARSITY],
         seeds=range(SEEDS_FROM, SEEDS_FROM + seeds),
         budget=budget,
         sampler=sampler,
@@ -121,9 +119,11 @@ def tune(
     options = EngineOptions(
         engine, workers, address, timeout, memory, "60s", RETRIES, gpus_per_trial
     )
-    found = search(asked, results, options, storage)
+    found = search(config, results, options, storage)
     if budget < found.settings.budget and not json:
-        say(f"{asked.name} was searched with --budget {found.settings.budget} before, which counts")
+        say(
+            f"{config.name} was searched with --budget {found.settings.budget} before, which counts"
+        )
     if json:
         print_json(found.model_dump(mode="json"))
         return
@@ -131,15 +131,15 @@ def tune(
         _print_method(found, method, one)
     if found.settings.final_seeds:
         _print_final(found, results)
-    place = storage or journal(results, asked.name)
-    say(f"Document: {results.location}/tuning/{asked.name}.json")
+    place = storage or journal(results, config.name)
+    say(f"Document: {results.location}/tuning/{config.name}.json")
     say(f"All trials: optuna-dashboard {place}")
     if any(one.winner is None for one in found.methods.values()):
         raise typer.Exit(1)
 
 
 def _split_recipe(given: Sequence[str]) -> tuple[list[str], dict[str, object]]:
-    """Return the fields to tune, and those that are set."""
+    """Return the recipe fields to tune, and the values of those that are set."""
     fixed = settings([text for text in given if "=" in text], "--recipe")
     tuned = [name for text in given if "=" not in text for name in _words(text, "--recipe")]
     for field in tuned:
@@ -156,7 +156,7 @@ def _words(text: str, option: str) -> list[str]:
 
 
 def _name(parts: Sequence[str]) -> str:
-    """Return a tuning's name where none is given: its tasks and methods."""
+    """Return the default name of a tuning, made from its tasks and methods."""
     letters = "-".join(parts).lower()
     return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "-" for c in letters)[:100]
 
@@ -166,7 +166,7 @@ def _print_method(tuning: "Tuning", method: str, found: "MethodResult") -> None:
     counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
     say(f"{method}: {len(found.trials)} trials ({counts}), on validation data alone")
     if found.best is None:
-        say("  no trial was completed: what failed and why is in `resonance status`")
+        say("  no trial was completed: `resonance status` shows what failed and why")
         return
     default = found.trials[0]
     shown = [("winner", found.best)] + ([("default", default)] if default.values else [])
@@ -181,7 +181,7 @@ def _print_method(tuning: "Tuning", method: str, found: "MethodResult") -> None:
     print_table("", ["", "trial", *goals, "settings"], rows)
     if found.importance:
         most = list(found.importance.items())[:5]
-        say("  importance: " + ", ".join(f"{n} {share:.0%}" for n, share in most))
+        say("  importance: " + ", ".join(f"{n} {part:.0%}" for n, part in most))
 
 
 def _configuration(trial: Any) -> str:
@@ -193,19 +193,17 @@ def _configuration(trial: Any) -> str:
 
 
 def _print_final(tuning: "Tuning", store: Store) -> None:
-    """Print winner against default on the fresh seeds, whichever way it goes."""
+    """Print winner against default on the fresh seeds, whichever is better."""
     from leaderboard.statistics import compare
 
-    columns = [
-        "method", "task", "s", "zeros", "n", "tuned", "default", "difference", "95 % interval",
-        "verdict",
-    ]  # fmt: skip
+    columns = ["method", "task", "s", "zeros", "n", "tuned", "default"]
+    columns += ["difference", "95 % interval", "verdict"]
     rows, failures = [], 0
     for method, found in tuning.methods.items():
         if found.final is None or found.winner is None:
             continue
         if found.final.winner == found.final.default:
-            say(f"{method}: nothing that was tried is better than the default")
+            say(f"{method}: no configuration is better than the default")
             continue
         ours, zeros, lost = _results(store, found.final.winner)
         theirs, also_zeros, also_lost = _results(store, found.final.default)
@@ -226,7 +224,7 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         title = "Test accuracy in % on fresh seeds; zeros: realised sparsity in %, tuned / default"
         print_table(title, columns, sorted(rows))
     if failures:
-        say(f"{failures} of these runs failed: `resonance status` says why")
+        say(f"{failures} of these trials failed: `resonance status` says why")
 
 
 Cells = Mapping[tuple[str, float], Mapping[int, float]]
@@ -235,7 +233,7 @@ Cells = Mapping[tuple[str, float], Mapping[int, float]]
 def _results(store: Store, keys: Sequence[str]) -> tuple[Cells, Cells, int]:
     """Return test accuracy and realised sparsity by (task, sparsity) and seed.
 
-    The last is how many runs have none.
+    The third value is the number of trials that are missing or failed.
     """
     found: dict[tuple[str, float], dict[int, float]] = {}
     zeros: dict[tuple[str, float], dict[int, float]] = {}

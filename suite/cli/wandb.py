@@ -1,4 +1,4 @@
-"""`resonance wandb`: publish to Weights & Biases, from the store or while trials run."""
+"""`resonance wandb`, and how other verbs publish trials to Weights & Biases while they run."""
 
 from typing import Annotated
 
@@ -13,26 +13,24 @@ from suite.results.store import Store
 from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish
 
-app = typer.Typer(help="Publish results to Weights & Biases.", no_args_is_help=True)
+MAX_CONSECUTIVE_FAILURES = 3
+"""After so many trials in a row that cannot be published, the cause is not a trial."""
 
-ModeOption = Annotated[
-    Mode,
-    typer.Option("--wandb", envvar="RESONANCE_WANDB", help="Publish each trial as it finishes."),
-]
-ProjectOption = Annotated[
-    str, typer.Option("--wandb-project", envvar="WANDB_PROJECT", help="Project to publish to.")
-]
-IN_A_ROW = 3
-"""As many trials that cannot be published one after another are not the trials' fault."""
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def wandb() -> None:
+    """Publish results to Weights & Biases."""
 
 
 def tracker(store: Store, mode: Mode, project: str, group: str | None = None) -> Tracker:
-    """Return what publishes trials while a study runs."""
+    """Return what publishes trials while they run."""
     return Tracker(store, WandbConfig.for_store(store, mode=mode, project=project, group=group))
 
 
-def report(done: Tracker) -> None:
-    """Say what was published, on standard error: the trials' own results are on the other."""
+def report_published(done: Tracker) -> None:
+    """Say what was published, on standard error, since the results are on standard output."""
     for line in done.published.lines(done.settings):
         complain(line)
 
@@ -40,10 +38,10 @@ def report(done: Tracker) -> None:
 @app.command()
 def push(
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY]...", help="Trials; all if none is given.")
+        list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys of trials; all by default.")
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="Only the trials of this study, grouped by its name.")
+        str | None, typer.Option(help="Publish only the trials of this study, grouped by its name.")
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     offline: Annotated[
@@ -56,10 +54,10 @@ def push(
         str | None, typer.Option(envvar="WANDB_ENTITY", help="W&B user or team.")
     ] = None,
     artifacts: Annotated[
-        bool, typer.Option("--artifacts", help="Keep weights and masks there, too.")
+        bool, typer.Option("--artifacts", help="Upload weights and masks as well.")
     ] = False,
 ) -> None:
-    """Publish what is in the store. What is there already is left as it is."""
+    """Publish the trials in a store; what W&B already has is left alone."""
     results = Store(store)
     settings = WandbConfig.for_store(
         results,
@@ -71,24 +69,28 @@ def push(
     )
     chosen = _chosen(results, keys or [], study)
     errors: list[str] = []
-    in_a_row = 0
+    failed_in_a_row = 0
     with progress_bar("wandb push", len(chosen)) as bar:
         for key in chosen:
             try:
                 publish(results, key, settings)
-                in_a_row = 0
+                failed_in_a_row = 0
             except (Exception, SystemExit) as error:
                 text = " ".join(str(error).split()) or type(error).__name__
                 errors.append(f"{key}: {redact(text)}")
                 bar.note(f"not published: {errors[-1]}")
-                in_a_row += 1
+                failed_in_a_row += 1
             bar.advance()
-            if in_a_row == IN_A_ROW:
+            if failed_in_a_row == MAX_CONSECUTIVE_FAILURES:
                 break
-    where = f"under {settings.folder}/wandb" if offline else f"in project {project}"
-    say(f"{len(chosen) - len(errors)} of {len(chosen)} trials are published {where}"
-        if in_a_row < IN_A_ROW else f"stopped: {IN_A_ROW} trials in a row were refused; `resonance "
-        "doctor` looks at the connection, then run the same command again")  # fmt: skip
+    if failed_in_a_row == MAX_CONSECUTIVE_FAILURES:
+        say(
+            f"stopped: {failed_in_a_row} trials in a row were refused; `resonance doctor` checks "
+            "the connection, then run the same command again"
+        )
+    else:
+        where = f"under {settings.folder}/wandb" if offline else f"in project {project}"
+        say(f"{len(chosen) - len(errors)} of {len(chosen)} trials are published {where}")
     if errors:
         raise typer.Exit(1)
 

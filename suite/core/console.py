@@ -1,25 +1,29 @@
-"""What the command prints: tables for people, JSON for programs, progress for the patient.
+"""What the command prints: tables for people, JSON for programs, progress on a terminal.
 
-Keys of this machine are taken out: what is printed is often a log.
+Secrets of this machine are taken out, because what is printed is often kept as a log. Rich is
+imported when something is formatted by it.
 """
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
-
-from rich.console import Console
-from rich.live import Live
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from suite.core.redact import redact
 
-out = Console(highlight=False, emoji=False)
-err = Console(stderr=True, highlight=False, emoji=False)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+
+@functools.cache
+def _console(*, stderr: bool = False) -> "Console":
+    """Return the console that writes to whatever standard output (or error) is at the time."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, emoji=False)
 
 
 def print_json(content: Any) -> None:
@@ -28,39 +32,51 @@ def print_json(content: Any) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table; text is shown as it is, without markup. Not a terminal: tabs between."""
-    if not out.is_terminal:
+    """Print a table, its text without markup; where there is no terminal, tab-separated."""
+    if not sys.stdout.isatty():
         if title:
             sys.stdout.write(f"{title}\n")
         for row in [columns, *rows]:
             sys.stdout.write("\t".join(row) + "\n")
         return
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(title=escape(title) if title else None, title_justify="left", box=None)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "default", overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    out.print(table)
+    _console().print(table)
 
 
 def say(text: str) -> None:
     """Print a line for a person, on standard output."""
-    out.print(escape(redact(text)), soft_wrap=True)
+    _print_line(_console(), text)
 
 
 def complain(text: str) -> None:
     """Print a line on standard error."""
-    err.print(escape(redact(text)), soft_wrap=True)
+    _print_line(_console(stderr=True), text)
+
+
+def _print_line(console: "Console", text: str) -> None:
+    from rich.markup import escape
+
+    console.print(escape(redact(text)), soft_wrap=True)
 
 
 @contextmanager
 def live() -> Iterator[Callable[[Any], None]]:
-    """Return a function that shows a text in place of the one before; JSON data, one a line.
+    """Yield a function that shows a text in place of the last one; or data, as a line of JSON.
 
-    Not a terminal: a text is printed only when it differs from the one before.
+    Where there is no terminal, a text is printed only if it differs from the last one.
     """
+    from rich.live import Live
+    from rich.text import Text
+
     shown: list[Any] = []
-    in_place = Live(console=out, auto_refresh=False) if out.is_terminal else None
+    in_place = Live(console=_console(), auto_refresh=False) if sys.stdout.isatty() else None
 
     def show(content: Any) -> None:
         if shown == [content]:
@@ -80,15 +96,24 @@ def live() -> Iterator[Callable[[Any], None]]:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None) -> Iterator["Bar"]:
-    """Show a progress bar on standard error while in a terminal; nothing elsewhere."""
+def progress_bar(what: str, total: int | None, *, show: bool = True) -> Iterator["Bar"]:
+    """Show a progress bar on standard error, if that is a terminal."""
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=err,
-        disable=not err.is_terminal,
+        console=_console(stderr=True),
+        disable=not (show and sys.stderr.isatty()),
         transient=True,
     )
     with progress:
@@ -96,16 +121,16 @@ def progress_bar(what: str, total: int | None) -> Iterator["Bar"]:
 
 
 class Bar:
-    """A progress bar that can be moved on and written above."""
+    """A progress bar that advances, with notes above it."""
 
-    def __init__(self, progress: Progress, task: Any) -> None:
+    def __init__(self, progress: "Progress", task: Any) -> None:
         self._progress = progress
         self._task = task
 
     def advance(self, steps: int = 1) -> None:
-        """Move the bar on."""
+        """Move the bar by `steps`."""
         self._progress.advance(self._task, steps)
 
     def note(self, text: str) -> None:
         """Write a line above the bar."""
-        self._progress.console.print(escape(redact(text)), soft_wrap=True)
+        _print_line(self._progress.console, text)

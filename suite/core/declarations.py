@@ -1,4 +1,4 @@
-"""Declarations: what exists and how it may be set, readable in milliseconds and without torch.
+"""Declarations: what exists and how it can be set, readable in milliseconds and without torch.
 
 A method, a task or a dataset is *declared* in the file that implements it, by an assignment at
 the top of the file:
@@ -7,7 +7,7 @@ the top of the file:
 
 `suite.core.discovery` evaluates that assignment, and what it needs, without running the rest of
 the file. Listing, help, validation, keys, documentation and search spaces are derived from the
-declaration, so nothing is stated twice and none of them has to import torch.
+declaration, so nothing is stated twice and none of them needs torch.
 """
 
 import difflib
@@ -23,10 +23,10 @@ Value = int | float | bool | str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class Search:
-    """Where a tuner looks for a hyperparameter: a numeric range, or a list of choices.
+    """The search space of a hyperparameter: a numeric range, or a list of choices.
 
-    A single choice is not searched: the hyperparameter keeps its default. `when` names another one
-    and the value at which this one means something.
+    With a single choice it is not searched and keeps its default. `when` names another
+    hyperparameter, and the value of it with which this one has an effect.
     """
 
     low: float | None = None
@@ -39,10 +39,10 @@ class Search:
 
 @dataclass(frozen=True)
 class Hyperparameter:
-    """One setting, declared once: everything else said about it is derived from this.
+    """One hyperparameter, declared once: its help, checks and search space are derived from this.
 
-    `words` are values allowed beside the numbers, such as ``"auto"``. `low` and `high` are
-    inclusive; `below` is an exclusive upper bound.
+    `words` are values allowed besides numbers, such as ``"auto"``. `low` and `high` are inclusive;
+    `below` is an exclusive upper bound. `formerly` is its name before it was renamed.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Hyperparameter:
     unit: str = ""
     source: str = ""
     search: Search | None = None
+    formerly: str = ""
 
     def __post_init__(self) -> None:
         if self.type not in (int, float, bool, str, tuple):
@@ -64,7 +65,7 @@ class Hyperparameter:
         object.__setattr__(self, "default", self.check(self.default))
 
     def allowed(self) -> str:
-        """Return what may be given, in words: ``an integer from 8 to 4096, or 'auto'``."""
+        """Return the allowed values in words: ``an integer from 8 to 4096, or 'auto'``."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
         kind = {
@@ -132,7 +133,7 @@ class Hyperparameter:
         )
 
     def search_space(self) -> Search | None:
-        """Return where to tune it: as declared, else its choices; None if it is not to be tuned."""
+        """Return its search space: as declared, else its choices; None if it is not tuned."""
         if self.search is not None:
             return self.search
         if self.choices:
@@ -141,7 +142,7 @@ class Hyperparameter:
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
-    """Return a set of texts in canonical order; a single one may stand alone or be a number."""
+    """Return a set of texts in canonical order; a single text or number is a set of one."""
     if isinstance(value, str):
         value = value.split(",")
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -154,7 +155,7 @@ def _texts(value: object) -> tuple[str, ...] | None:
 
 
 class Configurable:
-    """Something with hyperparameters that can be checked against what a user gave."""
+    """Something with hyperparameters, which checks the values that a user gives."""
 
     name: str
     hyperparameters: tuple[Hyperparameter, ...]
@@ -164,7 +165,7 @@ class Configurable:
         """Return `options` in canonical types, in the order of declaration.
 
         Raises:
-            InvalidInput: an unknown name (with the nearest valid ones) or a bad value.
+            InvalidInput: an unknown name (the message has the nearest valid ones) or a bad value.
         """
         known = {parameter.name: parameter for parameter in self.hyperparameters}
         for name in options:
@@ -175,7 +176,7 @@ class Configurable:
         return {name: known[name].check(options[name]) for name in known if name in options}
 
     def resolve(self, options: Mapping[str, object]) -> dict[str, Value]:
-        """Return every hyperparameter's value: what `options` gives, else the default."""
+        """Return the value of every hyperparameter: that in `options`, else the default."""
         return {p.name: p.default for p in self.hyperparameters} | self.check(options)
 
     def changed(self, options: Mapping[str, object]) -> dict[str, Value]:
@@ -186,23 +187,27 @@ class Configurable:
 
 @dataclass(frozen=True)
 class Declared:
-    """What every declaration has. `origin` is filled in by discovery: the module or file."""
+    """What every declaration has.
+
+    `formerly` is its name before it was renamed. Discovery fills in `origin`, the module or file.
+    """
 
     name: str
     source: str
     revision: int = field(default=1, kw_only=True)
     origin: str = field(default="", kw_only=True)
+    formerly: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
 class Method(Declared, Configurable):
-    """A way to decide connectivity.
+    """A way to decide which connections a network has.
 
     `implementation` names the Sparsifier class in the file of the declaration (or
-    ``package.module:Class``). `revision` rises whenever the same settings would give other masks.
-    `dense` methods take no sparsity: their one result stands beside every sparsity. A method
-    without `zeros` spends its sparsity otherwise: no weight is off. A `control` belongs into every
-    study, or the study says why it is not there.
+    ``package.module:Class``). `revision` is raised whenever the same settings would give other
+    masks. `dense` methods take no sparsity: their one result is shown at every sparsity. A method
+    without `zeros` reaches its sparsity in another way, with no weight switched off. A `control`
+    belongs in every study, or the study says why it is left out.
     """
 
     title: str = field(kw_only=True)
@@ -220,7 +225,7 @@ D = TypeVar("D", bound=Declared)
 
 
 class Registry(Generic[D]):
-    """Declarations of one kind by name; an unknown name gets the nearest valid ones."""
+    """Declarations of one kind by name; for an unknown name it suggests the nearest valid ones."""
 
     def __init__(self, kind: str, declarations: Iterable[D]) -> None:
         self.kind = kind
@@ -250,10 +255,10 @@ class Registry(Generic[D]):
 
 
 def check_once(what: str, given: Sequence[object]) -> None:
-    """Refuse a list that names something twice: it would count twice, or not at all.
+    """Check that a list names nothing twice.
 
     Raises:
-        InvalidInput: it does.
+        InvalidInput: it does; such an entry would count twice, or not at all.
     """
     for place, one in enumerate(given):
         if one in given[:place]:
@@ -263,14 +268,20 @@ def check_once(what: str, given: Sequence[object]) -> None:
 def unknown(
     kind: str, name: str, valid: Iterable[str], *, see: str, of: str = "", declared: bool = False
 ) -> str:
-    """Return the one-line message for a name that does not exist, with the nearest that do.
+    """Return the one-line message for a name that does not exist.
 
-    `declared` names may also come from a file or package of the user's: it says how.
+    It says what the name is now if one of `valid`, declarations by name, had it formerly; else it
+    suggests the nearest valid names. `declared` names can also come from a file or package of the
+    user's, and the message says how.
     """
-    valid = list(valid)
     name = " ".join(name.split())
-    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.55)
     whose = f" of {of}" if of else ""
+    if isinstance(valid, Mapping):
+        for new, declaration in valid.items():
+            if name and name == getattr(declaration, "formerly", ""):
+                return f"{kind} '{name}'{whose} is now '{new}': give that name"
+    valid = list(valid)
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.55)
     if near:
         hint = "did you mean " + " or ".join(near) + "?"
     elif valid:

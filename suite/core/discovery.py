@@ -1,4 +1,4 @@
-"""Reading declarations out of files without running them, and loading what they name.
+"""Reading declarations from files without running the files, and loading what they name.
 
 `read_declarations` evaluates the assignment to ``METHOD``, ``TASK`` and their like at the top of a
 file, and what it needs, without running the rest of the file: a method whose class needs torch is
@@ -22,8 +22,8 @@ from suite.core.errors import InvalidInput
 KINDS = {"METHOD", "METHODS", "TASK", "TASKS", "DATASET", "DATASETS", "TRAINER", "TRAINERS"}
 """The names that a file declares under."""
 _parsing = threading.Lock()
-"""Held while a file is parsed: Python 3.11 counts the depth of a tree once for all threads, so
-that two that parse at once may both fail (python/cpython#106905)."""
+"""Held while a file is parsed: Python 3.11 counts the depth of a tree in all threads together, so
+two threads that parse at once may both fail (python/cpython#106905)."""
 
 
 def declares(path: Path) -> bool:
@@ -32,7 +32,7 @@ def declares(path: Path) -> bool:
         with _parsing:
             return bool(KINDS & _definitions(ast.parse(path.read_text(encoding="utf-8"))).keys())
     except (OSError, SyntaxError, UnicodeDecodeError):
-        return True  # reading the declarations says what is wrong
+        return True  # reading the declarations reports what is wrong
 
 
 def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any]:
@@ -43,8 +43,8 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
     declaration or a tuple of them; `origin` is noted in every one.
 
     Raises:
-        InvalidInput: the file cannot be parsed, or a declaration fails (it may use what is
-            imported, assigned or a function at the top level of the file; not a class of it).
+        InvalidInput: the file cannot be parsed, or a declaration cannot be evaluated (it can use
+            top-level imports, assignments and functions of the file, but not its classes).
     """
     try:
         with _parsing:
@@ -119,7 +119,7 @@ def load(reference: str, origin: str = "") -> Any:
     module_name, _, attribute = reference.rpartition(":")
     try:
         module = import_origin(module_name or origin)
-    except Exception as error:  # whatever a plug-in does while it is imported
+    except Exception as error:  # a plug-in may raise anything
         what = f"{type(error).__name__}: {error}"
         raise InvalidInput(f"{module_name or origin} cannot be imported: {what}") from error
     if not hasattr(module, attribute):
@@ -139,7 +139,7 @@ def import_origin(origin: str) -> ModuleType:
         if spec is None or spec.loader is None:
             raise ImportError(f"no module at {origin}")
         module = importlib.util.module_from_spec(spec)
-        sys.modules[module.__name__] = module  # dataclasses look their module up there
+        sys.modules[module.__name__] = module  # dataclasses look up their module there
         spec.loader.exec_module(module)
         _loaded_files[origin] = module
     return _loaded_files[origin]

@@ -1,4 +1,4 @@
-"""Keeping secrets out of what is written: records, tracebacks, messages."""
+"""Removes secrets from what is written: records, tracebacks, messages."""
 
 import functools
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 SECRET_NAME = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|ACCESS_KEY|PRIVATE_KEY", re.I)
-# A password may hold an @ or a / that should have been escaped: up to the last @ before a space.
+# A password may contain an unescaped @ or /, so this matches up to the last @ before a space.
 USERINFO = re.compile(
     r"(?:(?<=://)(?:[^\s/?#:'\"]*:[^\s'\"]*|[^\s/?#'\"]+)"
     r"|(?:(?<=\bpostgres:)|(?<=\bpostgresql:))(?!//)[^\s'\"]+)@"
@@ -19,39 +19,38 @@ PARAMETER = re.compile(
     r"|(?<![\w.-])(?:ssl)?(?:password|passwd|pwd))[\w.-]*=)[^&\s'\"#]+",
     re.I,
 )
-"""A password in a URL's query, or among the words that a database is addressed by."""
+"""A password in the query of a URL, or in the connection string of a database."""
 WORD = re.compile(r".{0,7}|[^0-9]{0,15}", re.S)
-"""What is no key, and might stand in a record for another reason: ``false``, ``resonance``."""
+"""Values that are no secret, and can be in a record for other reasons: ``false``, ``resonance``."""
 MARK = "[secret]"
-PART = 3
-"""Letters that a part of a password has at least, to be taken for one."""
+MIN_PART = 3
+"""A part of a password is redacted if it has at least this many characters."""
 
 
 def redact(text: str) -> str:
-    """Return `text` without keys of this machine: environment variables, ~/.netrc, URLs' logins."""
+    """Return `text` without secrets: in environment variables and ~/.netrc, and logins in URLs."""
     for secret in secrets():
         text = text.replace(secret, MARK)
     return PARAMETER.sub(rf"\1{MARK}", USERINFO.sub(f"{MARK}@", text))
 
 
 def redact_address(text: str, address: str) -> str:
-    """Return `text`, which tells of a database's address, without the passwords in that.
+    """Return `text`, a message about a database's address, without the passwords in the address.
 
-    Those who read an address divide a password that is not escaped in their own ways, so its
-    parts are taken out as well.
+    Parsers split a password that is not escaped in different ways, so its parts are removed too.
     """
     logins = [found[0][:-1] for found in USERINFO.finditer(address)]
     logins += [login.partition(":")[2] for login in logins]
     logins += [found[0].partition("=")[2] for found in PARAMETER.finditer(address)]
     whole = {unquote(one) for one in logins} | set(logins)
-    parts = {part for one in whole for part in _parts(one) if len(part) >= PART}
+    parts = {part for one in whole for part in _parts(one) if len(part) >= MIN_PART}
     for secret in sorted((whole | parts) - {""}, key=len, reverse=True):
         text = text.replace(secret, MARK)
     return redact(text)
 
 
 def _parts(login: str) -> Iterator[str]:
-    """Yield what lies between any two of the characters that divide an address."""
+    """Yield every substring between two of the characters that separate parts of an address."""
     words = re.split(r"([@/:?#])", login)
     for first in range(0, len(words), 2):
         for last in range(first, len(words), 2):
@@ -59,7 +58,7 @@ def _parts(login: str) -> Iterator[str]:
 
 
 def redact_bytes(content: bytes) -> bytes:
-    """Return a text file's content without keys of this machine; other bytes stay as they are."""
+    """Return a file's content without the secrets of this machine."""
     for secret in secrets():
         content = content.replace(secret.encode(), MARK.encode())
         content = content.replace(json.dumps(secret)[1:-1].encode(), MARK.encode())

@@ -191,9 +191,10 @@ def _failure_files(trial: Trial, record: Record, text: str) -> dict[str, bytes]:
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
+def stop_signals(*, interrupt: bool = True) -> Iterator[Callable[[], bool]]:
     """Let the first Ctrl-C (or SIGTERM) make `asked()` return True; the second interrupts.
 
+    Without `interrupt` the second does nothing: torchrun sends one signal after the other.
     Outside the main thread, where no signal arrives, `asked()` is always False.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -203,7 +204,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
 
     def receive(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        if len(received) > 1:
+        if interrupt and len(received) > 1:
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -82,6 +82,8 @@ class Trial(BaseModel):
         }
         if trainer := given.get("trainer"):
             registry.trainers()[trainer].check(task.name, method.name, sparsity, **settings)
+            if given.get("processes", 1) != 1:
+                raise InvalidInput(f"trainer {trainer} trains in one process: start no others")
         return given | settings | {"sparsity": float(sparsity) + 0.0}  # -0.0 is 0.0
 
     @classmethod
@@ -170,7 +172,7 @@ class Trial(BaseModel):
         if self.trainer:
             words.append(f"--trainer {self.trainer}")
         if self.processes != 1:
-            words[0] = f"torchrun --nproc-per-node {self.processes} -m suite.distributed"
+            words[0] = f"torchrun --no-python --nproc-per-node {self.processes} {words[0]}"
         return " ".join(words)
 
 

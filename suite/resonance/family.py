@@ -346,6 +346,7 @@ METHODS = (
         revision=2,
         title="Resonance, shuffled",
         summary="control: resonance with the frequencies permuted among connections",
+        formerly="resonance_null",
         implementation="suite.resonance.method:Resonance",
         family="resonance",
         hyperparameters=with_defaults(HYPERPARAMETERS, shuffle="fixed"),

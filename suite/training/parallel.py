@@ -91,7 +91,7 @@ _current: Processes | None = None
 
 @contextlib.contextmanager
 def process_group(device: torch.device, stop_requested: Callable[[], bool]) -> Iterator[Processes]:
-    """Join the processes that torchrun has started, for as long as the block lasts."""
+    """Join the processes that torchrun started, for the duration of the block."""
     global _current
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
@@ -106,17 +106,17 @@ def processes_for(count: int, batch_size: int) -> Processes | None:
     """Return the processes that a trial of `count` of them trains with; None for a single one.
 
     Raises:
-        InvalidInput: as many were not started, or a batch cannot be shared evenly.
+        InvalidInput: another number was started, or a batch cannot be divided evenly.
     """
     here = 1 if _current is None else _current.size
     if count != here:
         raise InvalidInput(
-            f"processes={count}: {here} were started; use `torchrun --nproc-per-node {count} -m "
-            "suite.training …`"
+            f"processes={count}: {here} started; use `torchrun --no-python --nproc-per-node "
+            f"{count} resonance run …`"
         )
     if batch_size % count:
         raise InvalidInput(
-            f"batch_size={batch_size} cannot be shared evenly by {count} processes: give a "
+            f"batch_size={batch_size} cannot be divided evenly among {count} processes: give a "
             f"multiple of {count}"
         )
     return _current if count > 1 else None

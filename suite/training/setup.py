@@ -83,6 +83,8 @@ def _only_masked(context: TrialContext) -> str:
     """Return why a trial can only run masked, as far as its settings say; empty otherwise."""
     if context.recipe.compile:
         return "torch.compile cannot compile the sparse operators"
+    if context.trial.processes > 1:
+        return f"{context.trial.processes} processes cannot average the gradients of its values"
     if context.trial.precision != "float32":
         return f"it has no operators for precision {context.trial.precision}"
     return ""

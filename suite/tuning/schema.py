@@ -65,12 +65,12 @@ class TuningConfig(BaseModel):
             InvalidInput: an empty list, an unknown or repeated name, a number out of bounds, a
                 pruner with another objective, or seeds used for both tuning and testing.
         """
-        for field, kind, valid in (
-            ("tasks", "task", [task.name for task in registry.tasks()]),
-            ("methods", "method", [method.name for method in registry.methods()]),
-            ("objectives", "objective", list(MAXIMISED)),
+        for field, what, valid in (
+            ("tasks", "task", {task.name: task for task in registry.tasks()}),
+            ("methods", "method", {method.name: method for method in registry.methods()}),
+            ("objectives", "objective", MAXIMISED),
         ):
-            _check_names(kind, given.get(field, ("accuracy",)), valid)
+            _check_names(what, given.get(field, ("accuracy",)), valid)
         check_once("sparsity", given.get("sparsities", ()))
         for field, allowed in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
             if (name := given.get(field, allowed[0])) not in allowed:
@@ -319,11 +319,11 @@ def _read(store: Store, name: str, content: Any) -> Tuning:
         ) from error
 
 
-def _check_names(kind: str, given: Sequence[str], valid: list[str]) -> None:
+def _check_names(what: str, given: Sequence[str], valid: Mapping[str, object]) -> None:
     if not given:
-        raise InvalidInput(f"{kind}s: the list is empty; give at least one")
+        raise InvalidInput(f"{what}s: the list is empty; give at least one")
     for name in given:
         if name not in valid:
-            see = f"list {kind}s" if kind != "objective" else "tune --help"
-            raise InvalidInput(unknown(kind, name, valid, see=see))
-    check_once(kind, given)
+            see = f"list {what}s" if what != "objective" else "tune --help"
+            raise InvalidInput(unknown(what, name, valid, see=see))
+    check_once(what, given)

@@ -127,7 +127,7 @@ def test_a_full_disk_is_broken(monkeypatch):
     usage = doctor.shutil.disk_usage("/")
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     found = findings()["store"]
-    assert (found.state, "free the disk" in found.remedy) == ("broken", True)
+    assert (found.state, "free disk space" in found.remedy) == ("broken", True)
 
 
 def test_a_store_under_a_url_is_tried():

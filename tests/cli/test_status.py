@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from suite.cli import status as command
-from suite.cli.status import SHOWN, StudyStatus, study_status
+from suite.cli.status import MAX_SHOWN, StudyStatus, study_status
 from suite.core.errors import TrialFailed
 from suite.experiments.study import load_study
 from suite.results.record import failed
@@ -96,11 +96,11 @@ def test_watching_a_store_goes_on_until_it_is_stopped(store, trials):
 
 def test_a_terminal_is_shown_so_many_failures_and_how_many_more(store, trials):
     record = failed(trials[0], TrialFailed("loss is nan"))
-    many = StudyStatus("study x", 0, [record] * (SHOWN + 5), 0)
-    lines = list(many.lines(SHOWN))
-    assert len(lines) == 1 + SHOWN + 1
+    many = StudyStatus("study x", 0, [record] * (MAX_SHOWN + 5), 0)
+    lines = list(many.lines(MAX_SHOWN))
+    assert len(lines) == 1 + MAX_SHOWN + 1
     assert lines[-1].strip().startswith("and 5 more")
-    assert len(list(many.lines())) == 1 + SHOWN + 5
+    assert len(list(many.lines())) == 1 + MAX_SHOWN + 5
 
 
 def test_a_store_alone_is_never_over(store):

@@ -116,7 +116,7 @@ def test_an_implementation_is_found_in_a_module_and_in_a_file(tmp_path):
 
 
 def test_an_implementation_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(InvalidInput, match=r"suite\.declare defines no 'Methud'"):
+    with pytest.raises(InvalidInput, match=r"suite\.core\.declarations defines no 'Methud'"):
         load("Methud", "suite.core.declarations")
     with pytest.raises(InvalidInput, match=r"suite\.nowhere cannot be imported"):
         load("suite.nowhere:Method")

@@ -103,7 +103,7 @@ ELSEWHERE = [
         "importing ONNX takes longer than all else here",
     ),
     Rule(
-        r"torchrun .* -m suite\.distributed",
+        r"torchrun .* resonance run",
         "tests/training/test_parallel.py::test_two_processes_train_as_one_does_to_rounding",
         "two processes on a CPU",
     ),

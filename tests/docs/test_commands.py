@@ -3,7 +3,6 @@
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
 from dataclasses import replace
 
@@ -115,17 +114,13 @@ def python(piece: Piece, _) -> None:
 
 
 def torchrun(piece: Piece, request) -> None:
-    """Look whether both torchrun and the trial's own command take the words; then see elsewhere."""
+    """Look whether both torchrun and the command it starts take the words; then see elsewhere."""
     from torch.distributed.run import get_args_parser
 
-    from suite.distributed import main
-
     given = get_args_parser().parse_args(shlex.split(rules.filled(piece.text, key=""))[1:])
-    assert given.module
-    request.getfixturevalue("monkeypatch").setattr(
-        sys, "argv", [given.training_script, *given.training_script_args]
-    )
-    assert main() == 2  # not started by torchrun, and nothing else is wrong
+    assert given.no_python
+    assert given.training_script == "resonance"
+    assert command_line.is_whole(given.training_script_args), piece.place
     run_elsewhere(piece)
 
 

@@ -55,7 +55,7 @@ def test_ctrl_c_keeps_checkpoints_and_the_next_run_goes_on_to_the_same_records(s
     first.send_signal(signal.SIGINT)
     out, err = first.communicate(timeout=SECONDS)
     assert first.returncode == 130, err
-    assert err == "stopped; finished trials are kept: run the same command again to go on\n"
+    assert err == "stopped; finished trials are stored: run the same command again to resume\n"
     assert "0 done · 2 to run" in out
     assert store.keys() == []
     assert Checkpoints(store).keys() == sorted(t.key for t in trials)

@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from suite.cli import app as cli
+from suite.cli import run as run_verb
 from suite.core.declarations import Hyperparameter
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
@@ -254,7 +255,7 @@ def parsed(monkeypatch):
             found.extend(trials)
             raise typer.Exit
 
-        monkeypatch.setattr(cli, "schedule", catch)
+        monkeypatch.setattr(run_verb, "schedule", catch)
         program, *arguments = shlex.split(command)
         assert program == "resonance"
         result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)

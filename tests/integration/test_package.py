@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 BUILD = "import sys; from setuptools import build_meta as b; getattr(b, sys.argv[1])(sys.argv[2])"
@@ -82,3 +84,32 @@ def test_an_installation_runs_a_trial_and_builds_the_shipped_site(resonance, tmp
     resonance("reproduce", "rigl-cifar10-wrn22-2", "--published-only")
     resonance("leaderboard", "build", "--shipped", "--out", "site")
     assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_packages_are_typed_for_those_who_import_them(installed):
+    for package in ("suite", "baselines", "tasks", "leaderboard"):
+        assert (installed / package / "py.typed").is_file()
+
+
+def test_the_package_and_its_citation_say_the_same():
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert package["version"] == citation["version"]
+    assert package["license"] == citation["license"]
+    assert package["keywords"] == citation["keywords"]
+    assert package["authors"] == citation["authors"]
+    assert package.get("urls", {}).get("Repository") == citation.get("repository-code")
+
+
+def test_a_user_installs_no_tools_of_development():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    dev = {requirement.split(">")[0] for requirement in project["optional-dependencies"]["dev"]}
+    assert {"pytest", "ruff", "mypy", "playwright"} <= dev
+    assert not dev & {requirement.split(">")[0] for requirement in project["dependencies"]}
+
+
+def test_an_installation_with_more_extras_serves_for_the_quickstart():
+    (rule,) = (
+        x for x in (ROOT / "Makefile").read_text().splitlines() if x.startswith("quickstart:")
+    )
+    assert rule == "quickstart: $(VENV)/.ready"

@@ -210,7 +210,7 @@ def test_the_command_gives_a_list_back(names, resonance, monkeypatch):
 
     import typer
 
-    from suite.cli.app import app as cli
+    from suite.cli import run as run_verb
 
     trial = make_trial(hyperparameters={"dense_layers": names})
     found = []
@@ -219,7 +219,7 @@ def test_the_command_gives_a_list_back(names, resonance, monkeypatch):
         found.extend(trials)
         raise typer.Exit
 
-    monkeypatch.setattr(cli, "schedule", catch)
+    monkeypatch.setattr(run_verb, "schedule", catch)
     resonance("", *shlex.split(trial.command())[1:])
     assert found == [trial]
 

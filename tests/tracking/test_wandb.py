@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save
 
-from suite.cli.wandb import IN_A_ROW
+from suite.cli.wandb import MAX_CONSECUTIVE_FAILURES
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.record import failed
 from suite.results.store import Store
@@ -267,9 +267,9 @@ def test_push_gives_up_after_some_in_a_row_and_says_what_to_do(resonance, full):
     (full.root / "wandb").write_text("in the way")
     result = resonance("wandb push --offline")
     assert result.code == 1
-    assert result.out.startswith(f"stopped: {IN_A_ROW} trials in a row")
+    assert result.out.startswith(f"stopped: {MAX_CONSECUTIVE_FAILURES} trials in a row")
     assert "doctor" in result.out
-    assert len(result.err.splitlines()) == IN_A_ROW
+    assert len(result.err.splitlines()) == MAX_CONSECUTIVE_FAILURES
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_a_trial_is_published_as_it_finishes(resonance, place):
 
 def test_wandb_is_not_imported_until_a_run_is_made():
     code = (
-        "import sys; from suite.cli import app as cli; "
+        "import sys; from suite.cli import app, run, study, wandb as verb; "
         "import suite.tracking.tracker, suite.execution.runner; "
         "print([m for m in ('wandb', 'torch', 'fsspec', 'polars') if m in sys.modules])"
     )

@@ -10,6 +10,7 @@ from safetensors.torch import load
 
 from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
+from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.trial import run_trial
@@ -20,12 +21,12 @@ RESONANCE = ("resonance", {"window": 8, "update_every": 5, "bits": 1})
 RIGL = ("rigl", {"update_every": 10})
 
 
-def torchrun(store: Path, method: str, options: dict, *more: str, processes: int = 2):
+def torchrun(store: Path, method: str, options: dict, *more: str, processes: int = 2, plugin=()):
     """Train `method` on the digits for 2 epochs; return the finished command."""
     words = [f"--set={name}={value}" for name, value in options.items()]
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-         str(processes), "-m", "suite.distributed", "digits/mlp", method, "-s", "0.8",
+         str(processes), "-m", "suite", *plugin, "run", "digits/mlp", method, "-s", "0.8",
          "--recipe", "epochs=2", "--store", str(store), *words, *more],
         cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
@@ -36,7 +37,8 @@ def torchrun(store: Path, method: str, options: dict, *more: str, processes: int
 def test_two_processes_train_as_one_does_to_rounding(tmp_path, method, options):
     done = torchrun(tmp_path, method, options)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "on 2 processes: test accuracy" in done.stdout
+    assert done.stdout.count("test accuracy") == 1
+    assert "on 2 processes\n  test accuracy" in done.stdout
     store = Store(tmp_path)
     (record,) = store.records()
     alone = run_trial(trial(method, sparsity=0.8, hyperparameters=options, recipe={"epochs": 2}))
@@ -65,12 +67,13 @@ def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     stopped.prepare()
     asked = torchrun(
         tmp_path / "stopped", "stops", options, "--checkpoint-every", "7steps",
-        "--plugin", str(write_plugin(tmp_path)),
+        plugin=("--plugin", str(write_plugin(tmp_path))),
     )  # fmt: skip
     assert asked.returncode != 0
     (key,) = Checkpoints(stopped).keys()
     assert stopped.keys() == []
-    again = torchrun(tmp_path / "stopped", "stops", options, "--plugin", str(tmp_path / "stops.py"))
+    plugin = ("--plugin", str(tmp_path / "stops.py"))
+    again = torchrun(tmp_path / "stopped", "stops", options, plugin=plugin)
     assert again.returncode == 0, again.stderr[-3000:]
     (record,) = stopped.records()
     assert record.key == key
@@ -105,7 +108,7 @@ class Stops(RigL):
 
 
 def test_more_processes_than_were_started_are_refused():
-    with pytest.raises(InvalidInput, match="torchrun --nproc-per-node 2"):
+    with pytest.raises(InvalidInput, match="torchrun --no-python --nproc-per-node 2 resonance run"):
         run_trial(trial("dense", processes=2))
 
 
@@ -114,21 +117,59 @@ def test_the_number_of_processes_is_in_the_key_only_where_there_are_several():
     assert "processes" not in one.model_dump()
     assert one.key == trial("dense", processes=1).key != two.key
     assert Trial.make(**two.model_dump()) == two
-    assert two.command().startswith("torchrun --nproc-per-node 2 -m suite.distributed digits/mlp")
+    launcher = "torchrun --no-python --nproc-per-node 2"
+    assert two.command() == f"{launcher} {one.command()}"
 
 
 @pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     refused = torchrun(tmp_path, *RIGL, "--recipe", "batch_size=33")
     assert refused.returncode != 0
-    assert "cannot be shared evenly by 2 processes" in refused.stderr
+    assert "cannot be divided evenly among 2 processes" in refused.stderr
+    assert Store(tmp_path).keys() == []
 
 
 @pytest.mark.slow
-def test_without_torchrun_the_command_says_how(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "suite.distributed", "digits/mlp", "dense"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: suite.distributed is started by torchrun")
+def test_sparse_execution_is_refused_and_auto_is_masked(tmp_path):
+    refused = torchrun(tmp_path, *RIGL, "--execution", "csr")
+    assert refused.returncode != 0
+    assert "error: execution=csr: 2 processes cannot average the gradients" in refused.stderr
+    assert torchrun(tmp_path, *RIGL, "--execution", "auto", "--json").returncode == 0
+    (record,) = Store(tmp_path).records()
+    assert record.trial["execution"] == "auto"
+    assert any("every layer masked: 2 processes" in note for note in record.notes)
+
+
+def test_a_published_protocol_trains_in_one_process():
+    (trainer, *_) = registry.trainers()
+    (task, *_), (method, *_) = trainer.tasks, trainer.methods
+    given = {"task": task, "method": method, "trainer": trainer.name, "processes": 2}
+    with pytest.raises(InvalidInput, match=f"trainer {trainer.name} trains in one process"):
+        Trial.make(**given)
+
+
+@pytest.mark.parametrize(
+    ("environment", "command", "complaint"),
+    [
+        ({"WORLD_SIZE": "2"}, "run digits/mlp dense", "RANK=: torchrun sets it to a number"),
+        ({"WORLD_SIZE": "two"}, "run digits/mlp dense", "WORLD_SIZE=two: torchrun sets it"),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "study quickstart", "can only start `resonance run`"),
+    ],
+)
+def test_what_torchrun_did_not_start_or_cannot_start_is_refused(
+    environment, command, complaint, resonance, monkeypatch
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert complaint in resonance(command).complaint
+
+
+def test_without_torchrun_or_in_a_single_process_of_it_the_trial_is_the_ordinary_one(
+    resonance, monkeypatch, tmp_path
+):
+    for name, value in {"WORLD_SIZE": "1", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = resonance("run digits/mlp dense --recipe epochs=1 --store", tmp_path)
+    assert done.code == 0, done.err
+    (key,) = Store(tmp_path).keys()
+    assert key == trial("dense", recipe={"epochs": 1}).key

@@ -1,6 +1,6 @@
 """The facts that are listed of a task."""
 
-from suite.cli.listing import task_facts
+from suite.cli.info import task_facts
 from suite.experiments import registry
 
 

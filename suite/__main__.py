@@ -1,0 +1,5 @@
+"""``python -m suite``: the `resonance` command."""
+
+from suite.cli.app import main
+
+main()

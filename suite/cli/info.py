@@ -1,0 +1,160 @@
+"""`resonance info`: what a declaration says about a method, task, dataset or study."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from suite.cli.options import JsonOption
+from suite.core.console import print_json, print_table, say
+from suite.core.declarations import Hyperparameter, unknown
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
+from suite.experiments.study import load_study, shipped_studies
+from suite.experiments.trial_config import show
+
+if TYPE_CHECKING:
+    from tasks.task import Dataset, Task
+
+
+def info(
+    name: Annotated[str, typer.Argument(help="A method, a task, a dataset or a study.")],
+    json: JsonOption = False,
+) -> None:
+    """Describe a method, task, dataset or study: what it is, its source, and its settings."""
+    content, parameters = information(name)
+    if json:
+        print_json({**content, "hyperparameters": parameters})
+        return
+    for key, value in content.items():
+        say(f"{key:<12} {value}")
+    if parameters:
+        say("")
+        columns = ["name", "default", "allowed", "meaning", "source"]
+        print_table("", columns, [[p[c] for c in columns] for p in parameters])
+
+
+def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Return the facts about a method, task, dataset or study, and about each of its settings.
+
+    Raises:
+        InvalidInput: nothing has that name.
+    """
+    if name in registry.methods():
+        found: Any = registry.methods()[name]
+        words = ["name", "title", "summary", "family", "source", "cost", "revision"]
+    elif name in registry.tasks():
+        task = registry.tasks()[name]
+        return task_facts(task), [parameter_facts(p) for p in task.hyperparameters]
+    elif name in registry.datasets():
+        found = registry.datasets()[name]
+        words = ["name", "title", "shape", "classes", "train", "test", "source", "licence"]
+    elif name in shipped_studies():
+        chosen = load_study(name)
+        return {
+            "name": chosen.name,
+            "question": chosen.question,
+            "tasks": ", ".join(chosen.tasks),
+            "methods": ", ".join(entry.name for entry in chosen.methods),
+            "sparsities": ", ".join(f"{s:g}" for s in chosen.sparsities),
+            "seeds": ", ".join(map(str, chosen.seeds)),
+            "trials": str(len(chosen.trials())),
+        }, []
+    else:
+        registries = (registry.methods(), registry.tasks(), registry.datasets())
+        names: dict[str, object] = {
+            declared.name: declared for kind in registries for declared in kind
+        }
+        names |= dict.fromkeys(shipped_studies())
+        see = "list tasks" if "/" in name else "list methods"
+        raise InvalidInput(unknown("name", name, names, see=see, declared=True))
+    content = {word: str(getattr(found, word)) for word in words}
+    return content, [parameter_facts(p) for p in getattr(found, "hyperparameters", ())]
+
+
+def parameter_facts(p: Hyperparameter) -> dict[str, str]:
+    """Return a hyperparameter's declaration as text."""
+    return {
+        "name": p.name,
+        "default": show(p.default),
+        "allowed": p.allowed(),
+        "meaning": p.meaning + (f" ({p.unit})" if p.unit else ""),
+        "source": p.source,
+    }
+
+
+def task_facts(task: "Task") -> dict[str, str]:
+    """Return the facts about a task: its data, shapes, model, size and recipe.
+
+    This imports torch: the model is built on the meta device, which allocates no weights.
+    """
+    dataset = registry.datasets()[task.dataset]
+    return {
+        "name": task.name,
+        "title": task.title,
+        "dataset": f"{dataset.name}: {dataset.title}",
+        "examples": describe_examples(dataset),
+        "input": describe_input(dataset),
+        "output": f"{dataset.classes} "
+        + ("characters at every place" if dataset.kind == "text" else "classes"),
+        "model": task.model,
+        "options": describe_settings(task.model_options),
+        **model_size(task, dataset),
+        "recipe": describe_settings(task.recipe),
+        "metric": task.metric,
+        "source": task.source,
+        "data source": dataset.source,
+        "licence": dataset.licence or "not stated",
+        "revision": str(task.revision),
+    }
+
+
+def describe_examples(dataset: "Dataset") -> str:
+    """Return how many examples a dataset has, and where they are held."""
+    what = {"text": "windows of text", "stream": "images, streamed from files"}
+    kind = what.get(dataset.kind, "in memory")
+    return f"{dataset.train:,} for training, {dataset.test:,} for test ({kind})"
+
+
+def describe_input(dataset: "Dataset") -> str:
+    """Return the shape of one example."""
+    shape = "×".join(map(str, dataset.shape))
+    return f"{shape} characters" if dataset.kind == "text" else shape
+
+
+def describe_settings(values: Any) -> str:
+    """Return settings as they are written on the command line."""
+
+    def text(value: Any) -> str:
+        whole = isinstance(value, list | tuple)
+        return ",".join(map(str, value)) if whole else show(value)
+
+    return " ".join(f"{name}={text(value)}" for name, value in values.items()) or "-"
+
+
+def model_size(task: "Task", dataset: "Dataset") -> dict[str, str]:
+    """Return the number of parameters and FLOPs of a task's model, or why it cannot be built."""
+    import torch
+
+    from suite.sparsity.flops import measure_forward
+    from tasks.model_factory import make_model
+
+    kind = torch.int64 if dataset.kind == "text" else torch.float32
+    try:
+        with torch.device("meta"):
+            model = make_model(task, dataset)
+            flops = measure_forward(model, torch.zeros(1, *dataset.shape, dtype=kind))
+    except InvalidInput as error:
+        return {"parameters": f"not known: {error}"}
+    except Exception as error:  # whatever a plug-in's model does
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        return {"parameters": f"not known: {line}"}
+    parameters = sum(p.numel() for p in model.parameters())
+    weights = sum(
+        parameter.numel()
+        for name, parameter in model.named_parameters()
+        if name.removesuffix(".weight") in flops.layers
+    )
+    return {
+        "parameters": f"{parameters:,}, of them {weights:,} weights that can be pruned",
+        "FLOPs": f"{flops.dense:,.0f} per example, forward (two per multiply-add)",
+    }

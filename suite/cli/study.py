@@ -1,0 +1,123 @@
+"""`resonance study`: show the plan of a study, run what is left of it, report how it ended."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from suite.cli.options import DEFAULT_STORE, StoreOption
+from suite.cli.run_options import (
+    AddressOption,
+    CheckpointOption,
+    DryRunOption,
+    EngineOption,
+    GpusOption,
+    MemoryOption,
+    OverwriteOption,
+    ProjectOption,
+    TimeoutOption,
+    WandbOption,
+    WorkersOption,
+)
+from suite.cli.wandb import report_published, tracker
+from suite.core.console import progress_bar, say
+from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.plan import Overwrite, Schedule, schedule
+from suite.execution.runner import RETRIES
+from suite.execution.runner import run as run_trials
+from suite.experiments.study import Study, load_study
+from suite.experiments.trial_config import Trial
+from suite.results.record import Record
+from suite.results.store import Store
+from suite.tracking.wandb import PROJECT, Mode
+
+MAX_NOTES = 5
+"""Notes shown after a study; the records hold all of them."""
+
+
+def study(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A shipped study, or a YAML file.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    workers: WorkersOption = None,
+    overwrite: OverwriteOption = Overwrite.FAILED,
+    engine: EngineOption = EngineName.LOCAL,
+    address: AddressOption = None,
+    timeout: TimeoutOption = None,
+    memory: MemoryOption = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often to retry a trial whose process died.")
+    ] = RETRIES,
+    gpus_per_trial: GpusOption = 1.0,
+    checkpoint_every: CheckpointOption = "60s",
+    wandb: WandbOption = Mode.OFF,
+    wandb_project: ProjectOption = PROJECT,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Run a study: show the plan, skip what is done, run the rest."""
+    options = EngineOptions(
+        engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
+    )
+    chosen, results = load_study(name), Store(store)
+    with tracker(results, wandb, wandb_project, chosen.name) as tracked:
+        failures = run_study(
+            chosen, results, overwrite, options, dry_run=dry_run, publish=tracked.add
+        )
+    report_published(tracked)
+    if failures:
+        raise typer.Exit(1)
+
+
+def run_study(
+    chosen: Study,
+    store: Store,
+    overwrite: Overwrite,
+    options: EngineOptions,
+    *,
+    dry_run: bool,
+    publish: Callable[[str], None] = lambda key: None,
+) -> int:
+    """Run a study and return how many of its trials failed.
+
+    `publish` is called with the key of each trial that has ended and is in the store.
+    """
+    options.check()
+    plan = schedule(chosen.trials(), store, overwrite)
+    _print_plan(chosen, plan, store)
+    if not plan.to_run:
+        return len(plan.failed)
+    if dry_run:
+        return 0
+    options.preflight(plan.to_run)
+    store.prepare()
+    engine = options.make(chosen, store)
+    notes: Counter[str] = Counter()
+    with progress_bar(chosen.name, len(plan.to_run)) as bar:
+
+        def finished(trial: Trial, record: Record) -> None:
+            bar.advance()
+            publish(trial.key)
+            notes.update(set(record.notes))
+            if record.error is not None:
+                bar.note(f"failed: {trial.describe()}: {record.error['message']}")
+
+        summary = run_trials(plan.to_run, store, engine, finished, options.retries)
+    say(f"{summary.done} finished, {len(summary.failed)} failed; results in {store.location}")
+    for note, trials in notes.most_common(MAX_NOTES):
+        say(f"  {trials} of them: {note}")
+    if len(notes) > MAX_NOTES:
+        say(f"  and {len(notes) - MAX_NOTES} other notes: `resonance inspect KEY` shows a trial's")
+    if summary.failed:
+        say("What failed and why: `resonance status`")
+    return len(summary.failed)
+
+
+def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:
+    say(f"Study {chosen.name}: {chosen.question}")
+    say(f"  {plan} · store {store.location}")
+    missing = chosen.missing_controls()
+    if missing:
+        reason = f": {chosen.controls_left_out}" if chosen.controls_left_out else ""
+        say(f"  controls not in it: {', '.join(missing)}{reason}")

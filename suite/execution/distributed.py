@@ -1,0 +1,105 @@
+"""One trial trained by several processes, which torchrun has started.
+
+Each process (one per GPU, or several on a CPU) takes its part of every batch. The first one writes
+the record, under a key of its own: adding gradients in another order rounds differently.
+"""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from suite.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import torch
+
+    from suite.experiments.trial_config import Trial
+    from suite.results.record import Record
+    from suite.results.store import Store
+
+
+def world_size() -> int:
+    """Return how many processes torchrun started; 1 without torchrun."""
+    return _number("WORLD_SIZE", default="1")
+
+
+def rank() -> int:
+    """Return this process's number among them, from 0; 0 without torchrun.
+
+    Raises:
+        InvalidInput: only a part of what torchrun sets is set.
+    """
+    return _number("RANK") if world_size() > 1 else 0
+
+
+def execute_distributed(
+    trial: "Trial",
+    store: "Store",
+    progress: Callable[[int], None] = lambda steps: None,
+    every: str = "60s",
+) -> "Record":
+    """Train one trial together with the other processes; the first one writes its folder.
+
+    Like `suite.execution.runner.execute`, it resumes from the trial's last checkpoint.
+
+    Raises:
+        InvalidInput: the trial cannot be trained by so many processes; nothing has been written.
+        StoreUnusable: the result or a checkpoint cannot be written.
+        Interrupted: a process was told to stop; a checkpoint was taken.
+    """
+    from suite.execution.checkpoints import Checkpoints
+    from suite.execution.plan import preflight
+    from suite.execution.runner import attempt, stop_signals
+    from suite.training.checkpoint import Checkpointer, SharedCheckpointStore
+    from suite.training.checkpoint_interval import CheckpointInterval
+    from suite.training.parallel import process_group
+
+    interval = CheckpointInterval.parse(every)
+    checkpoints = Checkpoints(store)
+    with (
+        stop_signals(interrupt=False) as asked,
+        process_group(_device(trial), asked) as processes,
+    ):
+        preflight([trial])
+        if processes.rank == 0:
+            store.prepare()
+            checkpoints.sweep()
+        checkpoint = checkpoints.for_trial(trial.key)
+        shared = SharedCheckpointStore(checkpoint, processes)
+        checkpointer = Checkpointer(trial, shared, interval, processes.stopping)
+        record, files = attempt(trial, checkpointer, progress)
+        if processes.rank == 0:
+            store.write(trial.key, files)
+            checkpoint.drop()
+    return record
+
+
+def _device(trial: "Trial") -> "torch.device":
+    """Return this process's device.
+
+    Raises:
+        InvalidInput: this machine has fewer GPUs than processes.
+    """
+    import torch
+
+    if trial.device == "cpu":
+        return torch.device("cpu")
+    place, gpus = _number("LOCAL_RANK"), torch.cuda.device_count()
+    if place >= gpus:
+        raise InvalidInput(
+            f"device=cuda: process {place} of this machine has no GPU, torch sees {gpus}; give "
+            "torchrun a smaller --nproc-per-node"
+        )
+    device = torch.device("cuda", place)
+    torch.cuda.set_device(device)
+    return device
+
+
+def _number(variable: str, default: str = "") -> int:
+    text = os.environ.get(variable) or default
+    if not text.isdecimal():
+        raise InvalidInput(
+            f"{variable}={text}: torchrun sets it to a number (WORLD_SIZE is "
+            f"{os.environ.get('WORLD_SIZE')}); start with torchrun, or unset WORLD_SIZE"
+        )
+    return int(text)
