@@ -105,8 +105,8 @@ def test_the_leaderboard_reads_records_and_never_trains():
 @pytest.mark.parametrize(
     ("room", "users"),
     [
-        ("leaderboard.charts", ("leaderboard.pages", "leaderboard.site")),
-        ("leaderboard.pages", ("leaderboard.site",)),
+        ("leaderboard.charts", ("leaderboard.pages", "leaderboard.site.build")),
+        ("leaderboard.pages", ("leaderboard.site.build",)),
     ],
 )
 def test_a_leaderboard_goes_from_figures_to_charts_to_pages(room, users):
