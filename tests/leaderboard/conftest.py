@@ -1,5 +1,6 @@
 """One browser for all tests of pages, and pages and sites that tests only read."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from leaderboard.boards import build_boards
+from leaderboard.charts.pictures import pictures
 from leaderboard.pages.index_page import index_page
+from leaderboard.site import build as site_build
 from leaderboard.site.build import build
 from tests.conftest import require
 from tests.leaderboard.browsing import DESK
@@ -34,6 +37,22 @@ def chromium(chromium_process) -> Iterator[Any]:
     yield chromium_process
     for context in chromium_process.contexts:
         context.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pictures_are_drawn_once() -> Iterator[None]:
+    """Draw each chart once in a session: many tests build a site of the same boards."""
+    known: dict[str, dict[str, bytes]] = {}
+
+    def drawn_once(chart: dict[str, Any]) -> dict[str, bytes]:
+        name = json.dumps(chart, sort_keys=True)
+        if name not in known:
+            known[name] = pictures(chart)
+        return known[name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site_build, "pictures", drawn_once)
+        yield
 
 
 @pytest.fixture(scope="session")

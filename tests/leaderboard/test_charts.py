@@ -4,16 +4,12 @@ import pytest
 
 from leaderboard.boards import Entry
 from leaderboard.chart_rows import ALL, CHART_ROWS
-from leaderboard.charts.board_charts import (
-    CHART_TEXTS,
-    board_charts,
-    pictures,
-    specifications,
-    theme,
-)
+from leaderboard.charts.board_charts import CHART_TEXTS, board_charts, specifications
 from leaderboard.charts.board_specifications import CHART_BUILDERS, ROWS
-from leaderboard.charts.theme import FAMILIES, styles
+from leaderboard.charts.pictures import pictures
+from leaderboard.charts.theme import FAMILIES, styles, theme
 from suite.experiments import registry
+from tests.leaderboard.pdfs import assert_pdf
 from tests.leaderboard.random_boards import TASKS, random_boards
 
 BOARDS = random_boards(1, tasks=TASKS[:2], sparsities=(0.9, 0.98))
@@ -72,7 +68,7 @@ def test_pictures_are_the_same_each_time(charts):
     found = pictures(charts["rating"])
     assert found["svg"].startswith(b"<svg")
     assert found["png"].startswith(b"\x89PNG")
-    assert found["pdf"].startswith(b"%PDF")
+    assert_pdf(found["pdf"])
     again = pictures(board_charts(BOARDS)["rating"])
     assert (again["svg"], again["png"]) == (found["svg"], found["png"])
     assert len(again["pdf"]) == len(found["pdf"])

@@ -303,7 +303,7 @@ def test_a_figure_that_was_made_up_is_found_by_running_again(resonance, sent):
     assert resonance("leaderboard check better.jsonl.gz").code == 0
     result = resonance("leaderboard check better.jsonl.gz --rerun", sent.key[:6], "--json")
     assert result.code == 1
-    found = [f for f in json.loads(result.out)["issues"] if f["severity"] == "error"]
+    found = [f for f in json.loads(result.out)["findings"] if f["severity"] == "error"]
     assert "on a machine of the same kind" in found[0]["what"]
     assert found[1]["what"].startswith("test_accuracy 0.999, here 0.")
 
