@@ -107,6 +107,7 @@ def test_the_leaderboard_reads_records_and_never_trains():
     [
         ("leaderboard.charts", ("leaderboard.pages", "leaderboard.site.build")),
         ("leaderboard.pages", ("leaderboard.site.build",)),
+        ("leaderboard.site", ()),
     ],
 )
 def test_a_leaderboard_goes_from_figures_to_charts_to_pages(room, users):
