@@ -112,7 +112,7 @@ def _embedded_assets(charts: bool) -> Mapping[str, Any]:
     if charts:
         scripts += [
             classic_script(),
-            *map(asset, CHART_SCRIPTS),
+            *map(asset, (*CHART_SCRIPTS, "chart_figure.js")),
             trial_chart_data_script(),
             asset("trial_curves.js"),
         ]
