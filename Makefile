@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev
 READY := $(VENV)/.ready-$(EXTRAS)
 
-.PHONY: setup quickstart test lint bench soak docs clean
+.PHONY: setup quickstart test test-fast lint bench soak docs clean
 
 setup: $(READY)
 
@@ -25,6 +25,18 @@ quickstart: setup
 
 test: setup lint
 	@$(BIN)/pytest -n 2 --dist worksteal
+
+# What a change in the numbers and records needs; `make test-fast M=suite/sparsity/masks.py` runs
+# the tests of one module.
+FAST := $(addprefix tests/,core experiments sparsity resonance baselines training results)
+FAST += $(wildcard $(addprefix tests/leaderboard/test_,aggregates.py statistics*.py draws.py tables.py \
+  figures.py compare.py pooled_scores.py)) \
+  tests/evaluation/test_scores.py tests/integration/test_golden_masks.py tests/test_architecture.py
+TESTS_OF_M = $(wildcard tests/$(dir $(M:suite/%=%))test_$(basename $(notdir $(M)))*.py)
+
+test-fast: setup
+	@$(BIN)/pytest $(if $(M),,-n 2 --dist worksteal) -m 'not (kill or ray or browser or wheel or slow)' \
+	  $(if $(M),$(or $(TESTS_OF_M),$(error no test is named after M=$(M))),$(FAST))
 
 lint: setup
 	@$(BIN)/ruff check .

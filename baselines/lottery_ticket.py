@@ -7,7 +7,7 @@ from typing import Any
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import DENSE_LAYERS, UNIFORM_DENSE
-from suite.sparsity.distribution import slower_output_zeros
+from suite.sparsity.distribution import Shapes, slower_output_zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
 from suite.sparsity.sparsifier import Sparsifier
@@ -95,15 +95,14 @@ class LotteryTicket(Sparsifier):
             return self.plan.sparsity
         return float(1 - (1 - self.options.rate) ** (number + 1))
 
-    def zeros_at(self, sparsity: float) -> dict[str, int]:
+    def zeros_at(self, sparsity: float, shapes: Shapes | None = None) -> dict[str, int]:
         """Return how many weights of each layer are zero at an overall sparsity."""
         if self.options.distribution != "original":
-            return super().zeros_at(sparsity)
-        shapes = {layer.name: layer.shape for layer in self.layers}
-        dense = {layer.name for layer in self.layers} - {layer.name for layer in self.candidates}
+            return super().zeros_at(sparsity, shapes)
+        shapes = self.shapes if shapes is None else shapes
         left = 1 - self.options.rate
         slower = math.log(1 - self.options.rate / 2) / math.log(left)
-        return slower_output_zeros(shapes, sparsity, slower, dense=dense)
+        return slower_output_zeros(shapes, sparsity, slower, dense=self.dense_names(shapes))
 
     def end_round(self, number: int) -> None:
         """Prune the trained weights for the next round."""

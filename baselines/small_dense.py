@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from suite.core.declarations import Method
 from suite.core.errors import InvalidInput
-from suite.sparsity.distribution import count_zeros
+from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(
@@ -46,6 +46,6 @@ class SmallDense(Sparsifier):
             )
         return low / 4096
 
-    def target_zeros(self) -> dict[str, int]:
+    def target_zeros(self, shapes: Shapes | None = None) -> dict[str, int]:
         """Return no zeros."""
-        return {layer.name: 0 for layer in self.layers}
+        return dict.fromkeys(self.shapes if shapes is None else shapes, 0)

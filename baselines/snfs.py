@@ -9,7 +9,7 @@ from torch import Tensor
 
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
-from suite.sparsity.distribution import proportional
+from suite.sparsity.distribution import Shapes, proportional
 from suite.sparsity.dynamic import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true
@@ -87,9 +87,9 @@ class Snfs(DropGrow):
         """Whether only the total is fixed: weights move between layers."""
         return bool(self.options.redistribution == "momentum")
 
-    def target_total(self) -> int:
+    def target_total(self, shapes: Shapes | None = None) -> int:
         """Return the zeros of the first masks: moving weights keeps their sum."""
-        return sum(self.target_zeros().values())
+        return sum(self.target_zeros(shapes).values())
 
     def start(self) -> None:
         """Draw the first masks; the momentum of every weight starts at 0."""

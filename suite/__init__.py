@@ -52,7 +52,8 @@ def sparsify(
         `rounds` for methods that train more than once.
 
     Raises:
-        suite.core.errors.InvalidInput: what was given cannot be used; the message says what to change.
+        suite.core.errors.InvalidInput: an argument cannot be used; the message says how to
+            change it.
     """
     from torch.nn.functional import cross_entropy
 

@@ -21,8 +21,8 @@ from suite.execution.runner import attempt
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
-from suite.training.checkpoint import Checkpointer
-from suite.training.checkpoint_interval import Interval
+from suite.training.checkpoint import Checkpointer, SharedCheckpointStore
+from suite.training.checkpoint_interval import CheckpointInterval
 from suite.training.parallel import process_group
 
 
@@ -61,7 +61,7 @@ def _run(given: argparse.Namespace) -> int:
         threads=given.threads,
         processes=int(os.environ["WORLD_SIZE"]),
     )
-    interval = Interval.parse(given.checkpoint_every)
+    interval = CheckpointInterval.parse(given.checkpoint_every)
     store = Store(given.store)
     first = os.environ["RANK"] == "0"
     if not schedule([trial], store, Overwrite(given.overwrite)).to_run:
@@ -79,7 +79,7 @@ def _run(given: argparse.Namespace) -> int:
         if first:
             store.prepare()
         checkpoints = Checkpoints(store)
-        keeper = processes.keeper(checkpoints.keeper(trial.key))
+        keeper = SharedCheckpointStore(checkpoints.keeper(trial.key), processes)
         record, files = attempt(trial, Checkpointer(trial, keeper, interval, processes.stopping))
         if not first:
             return 0 if record.error is None else 1

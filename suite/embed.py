@@ -1,4 +1,4 @@
-"""A method in someone else's training loop, driven by the optimizer's own hooks."""
+"""A method in a custom training loop, driven by the optimizer's hooks."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
-from suite.sparsity.layers import find_prunable, unwrap
+from suite.sparsity.layers import count_zeros, nonzero_outside_mask
+from suite.sparsity.modules import unwrap
 from suite.sparsity.plan import Plan
 from suite.sparsity.rounds import TrainingProgress
 from suite.sparsity.scoring import Examples, Loss, averaged
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.execution import Execution
-from suite.sparsity.zeros import count_zeros, nonzero_outside_mask
+from suite.sparsity.storage.masked import find_prunable
 
 
 def embed(
@@ -47,11 +48,11 @@ def embed(
     options = declared.resolve(hyperparameters)
     if options.get("replace_step"):
         raise InvalidInput(
-            "replace_step=true: an optimizer's step cannot be left out from its own hooks; leave "
+            "replace_step=true: an optimizer's step cannot be skipped from its own hooks; leave "
             "it off, or train with `resonance run`"
         )
+    storage = Execution(execution)
     sparsifier: Sparsifier = load(declared.implementation, declared.origin)(plan, options)
-    sparsifier.execution = Execution(execution)
     if type(sparsifier).width is not Sparsifier.width:
         raise InvalidInput(
             f"{method} trains a model of another width, which it cannot build from yours: build it "
@@ -63,11 +64,11 @@ def embed(
             "factory can: train with `resonance run`"
         )
     pool = None if examples is None else Examples(*examples, loss, seed)
-    return Embedded(sparsifier, model, optimizer, pool)
+    return Embedded(sparsifier, model, optimizer, pool, storage)
 
 
 def _check_numbers(sparsity: Any, steps: Any, seed: Any, steps_per_epoch: Any) -> None:
-    """See to it that these are numbers of their kind."""
+    """Check that these are numbers of the right kind."""
     if not isinstance(sparsity, Real) or not 0 <= float(sparsity) < 1:
         raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
     if not _is_whole(steps) or steps < 1:
@@ -86,11 +87,11 @@ def _is_whole(value: Any) -> bool:
 
 
 class Embedded:
-    """A method at work in a foreign training loop.
+    """A method at work in a custom training loop.
 
     It counts the optimizer's steps. Gradients are read as ``optimizer.step()`` finds them:
     accumulated over micro-batches, reduced across replicas, unscaled by a GradScaler; a step that
-    the scaler leaves out is not counted.
+    the scaler skips is not counted.
 
     ``optimizer.step()`` raises `TrialFailed` where an update finds weights or gradients that are
     not finite, and after the last step where weights outside the masks are not 0, or NaN.
@@ -102,16 +103,17 @@ class Embedded:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         examples: Examples | None = None,
+        storage: Execution | None = None,
     ) -> None:
         self.sparsifier = sparsifier
         self.model = model
         self.optimizer = optimizer
-        self._at = TrainingProgress()
+        self._progress = TrainingProgress()
         self._in_rounds = False
         _check_optimizer(model, optimizer)
-        sparsifier.attach(model, optimizer, examples)
+        sparsifier.attach(model, optimizer, examples=examples, storage=storage)
         sparsifier.before_step(1)
-        self._at.advance_to(0, sparsifier, model)
+        self._progress.advance_to(0, sparsifier, model)
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
@@ -120,7 +122,7 @@ class Embedded:
     @property
     def step(self) -> int:
         """The optimizer's last step, counted from 1, of the present round; 0 before the first."""
-        return self._at.step
+        return self._progress.step
 
     @property
     def sparsity(self) -> float:
@@ -133,7 +135,7 @@ class Embedded:
         return {layer.name: layer.mask for layer in self.sparsifier.layers}
 
     def validated(self, score: float) -> None:
-        """Tell the method a validation score in points (per cent of accuracy); higher is better.
+        """Give the method a validation score in points (per cent of accuracy); higher is better.
 
         Under data-parallel training every replica calls it, and the mean counts.
         """
@@ -149,31 +151,31 @@ class Embedded:
         where training that was saved and loaded goes on, in the round it was in.
         """
         self._in_rounds = True
-        yield self._at.round
-        while self._at.round + 1 < self.sparsifier.rounds:
-            self._at.next_round(self.sparsifier, self.model)
+        yield self._progress.round
+        while self._progress.round + 1 < self.sparsifier.rounds:
+            self._progress.next_round(self.sparsifier, self.model)
             self.optimizer.state.clear()
             self.sparsifier.restart(self.optimizer)
             self.sparsifier.before_step(self.step + 1)
-            yield self._at.round
+            yield self._progress.round
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what, with the model's and the optimizer's own state, is needed to go on."""
+        """Return what is needed to resume, beside the model's and the optimizer's own state."""
         return {
-            "step": self._at.step,
-            "round": self._at.round,
-            "rewind": self._at.rewind_weights,
+            "step": self._progress.step,
+            "round": self._progress.round,
+            "rewind": self._progress.rewind_weights,
             "sparsifier": self.sparsifier.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back a `state_dict`, after the model's and the optimizer's were loaded."""
-        self._at = TrainingProgress(state["round"], state["step"], dict(state["rewind"]))
+        """Restore a `state_dict`, after the model's and the optimizer's were loaded."""
+        self._progress = TrainingProgress(state["round"], state["step"], dict(state["rewind"]))
         self.sparsifier.load_state_dict(state["sparsifier"])
         self.sparsifier.before_step(self.step + 1)
 
     def detach(self) -> None:
-        """Let go of the optimizer: weights stay as they are, nothing is masked any more.
+        """Detach from the optimizer: weights stay as they are and are no longer masked.
 
         Layers that ran sparse are ordinary Linear layers again, with weights of their full shape.
         """
@@ -189,10 +191,10 @@ class Embedded:
             )
         if getattr(optimizer, "found_inf", None) is not None:
             raise InvalidInput(
-                f"a fused {type(optimizer).__name__} unscales gradients, and leaves steps out, "
+                f"a fused {type(optimizer).__name__} unscales gradients, and skips steps, "
                 "inside its step, where neither can be seen; build it with fused=False"
             )
-        self._at.step += 1
+        self._progress.begin_step()
         plan, rounds = self.sparsifier.plan, self.sparsifier.rounds
         if self.step > plan.steps and rounds > 1 and not self._in_rounds:
             raise InvalidInput(
@@ -208,7 +210,7 @@ class Embedded:
         ):
             raise TrialFailed(f"after the last step, {self.step}, {dense[0]}")
         self.sparsifier.before_step(self.step + 1)
-        self._at.advance_to(self.step, self.sparsifier, self.model)
+        self._progress.advance_to(self.step, self.sparsifier, self.model)
 
 
 def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

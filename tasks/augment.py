@@ -4,15 +4,15 @@ What is drawn is a function of (seed, epoch, place in the epoch), so trials with
 see the same images, and training can go on from any step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
+from tasks.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,13 @@ class Augmentation:
         return (_inside(rows, self.cutout)[:, :, None]) & (_inside(columns, self.cutout)[:, None])
 
 
-def augmentation(recipe: Mapping[str, Any], shape: Sequence[int]) -> Augmentation:
+def augmentation(recipe: Recipe, shape: Sequence[int]) -> Augmentation:
     """Return what a recipe does to images of `shape`.
 
     Raises:
         InvalidInput: the examples are no images, or too small for it.
     """
-    found = Augmentation(recipe["crop"], recipe["crop_fill"], recipe["flip"], recipe["cutout"])
+    found = Augmentation(recipe.crop, recipe.crop_fill, recipe.flip, recipe.cutout)
     if found and len(shape) != 3:
         raise InvalidInput(
             f"crop, flip and cutout are for images of [channels, height, width], the examples "

@@ -4,14 +4,15 @@ They depend on nothing else, so paired trials see the same batches, and training
 any step without a state to restore.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from suite.core.seeds import derive_seed
 from tasks.augment import augmentation
+from tasks.recipe import Recipe
 
 Batch = tuple[Tensor, Tensor]
 
@@ -46,11 +47,11 @@ class MemoryBatchSource:
         InvalidInput: the recipe's augmentation does not fit the examples.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, recipe: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, x: Tensor, y: Tensor, recipe: Recipe, seed: int) -> None:
         self.x, self.y, self.seed = x, y, seed
-        self.size: int = recipe["batch_size"]
+        self.size = recipe.batch_size
         self.augmentation = augmentation(recipe, x.shape[1:])
-        last = recipe["channels_last"] and x.ndim == 4
+        last = recipe.channels_last and x.ndim == 4
         self.layout = torch.channels_last if last else torch.contiguous_format
 
     def epoch(self, number: int) -> "MemoryEpoch":
@@ -94,12 +95,12 @@ class TextBatchSource:
     would run over the end begins earlier.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, recipe: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, x: Tensor, y: Tensor, recipe: Recipe, seed: int) -> None:
         augmentation(recipe, x.shape[1:])  # raises where the recipe would augment images
         self.count, self.length = x.shape
         self.text = torch.cat([x.flatten(), y[-1:, -1]])
         self.seed = seed
-        self.size: int = recipe["batch_size"]
+        self.size = recipe.batch_size
 
     def epoch(self, number: int) -> "TextEpoch":
         """Return the batches of the epoch of that number."""

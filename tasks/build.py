@@ -1,15 +1,15 @@
 """From a task's declaration to its model."""
 
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
+from tasks.recipe import Recipe
 from tasks.task import Dataset, Task
 
 
@@ -60,29 +60,11 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
     return model
 
 
-def to_device(model: nn.Module, device: torch.device, recipe: Mapping[str, Any]) -> nn.Module:
+def to_device(model: nn.Module, device: torch.device, recipe: Recipe) -> nn.Module:
     """Return the model on `device`, its weights stored as the recipe says."""
-    if recipe["channels_last"]:
+    if recipe.channels_last:
         return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device)
-
-
-def check_outputs(task: Task, dataset: Dataset, model: nn.Module, outputs: Tensor) -> None:
-    """Check what the model gave for one example: a logit per class, at every place of a text.
-
-    Raises:
-        InvalidInput: the shape is another one; the message names the layer that gives it.
-    """
-    places = dataset.shape if dataset.kind == "text" else ()
-    expected = (1, *places, dataset.classes)
-    if tuple(outputs.shape) == expected:
-        return
-    leaves = [name for name, m in model.named_modules() if next(m.children(), None) is None]
-    last = f" (its last layer is '{leaves[-1]}')" if leaves and leaves[-1] else ""
-    raise InvalidInput(
-        f"task {task.name}: the model gives outputs of shape {tuple(outputs.shape[1:])}{last}, "
-        f"dataset {dataset.name} has {dataset.classes} classes: give {expected[1:]}"
-    )
 
 
 def _reference(task: Task) -> str:

@@ -1,8 +1,7 @@
 """What a dataset is once it is read: arrays as stored, splits as a model gets them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from tasks.batches import Batch, BatchSource, MemoryBatchSource, TextBatchSource
+from tasks.recipe import Recipe
 from tasks.task import Dataset
 
 PLACES_AT_ONCE = 2**14
@@ -64,7 +64,7 @@ class Split:
         chosen = draw_pool(len(self), count, seed).to(self.device)
         return Split(self.x[chosen], self.y[chosen])
 
-    def batch_source(self, recipe: Mapping[str, Any], seed: int) -> BatchSource:
+    def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
         """Return what gives out the batches of training.
 
         Raises:
@@ -81,7 +81,7 @@ class TextSplit(Split):
         """Yield all windows in order, fewer at a time the longer they are: all places count."""
         yield from super().batches(max(1, min(size, PLACES_AT_ONCE // self.x.shape[1])))
 
-    def batch_source(self, recipe: Mapping[str, Any], seed: int) -> BatchSource:
+    def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
         """Return what gives out the batches of training: windows that begin anywhere."""
         return TextBatchSource(self.x, self.y, recipe, seed)
 

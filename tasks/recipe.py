@@ -1,165 +1,147 @@
-"""The fields of a training recipe, each declared once: defaults, bounds and what they mean.
+"""The training recipe: each field declared once, with its default, bounds and meaning.
 
-A field that is added needs a default that changes nothing: trials are named by what differs.
+A field that is added later needs a default that changes nothing, because trials are named by what
+differs from the defaults.
 """
 
-from suite.core.declarations import Hyperparameter, Search
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, get_origin
+
+from suite.core.declarations import Hyperparameter, Search, Value
 from suite.core.errors import InvalidInput
 
-RECIPE = (
-    Hyperparameter("epochs", int, 10, "passes over the training data", low=1, unit="epochs"),
-    Hyperparameter(
-        "batch_size",
-        int,
+
+def _setting(default: Value, meaning: str, **declared: Any) -> Any:
+    """Declare a field of `Recipe`: its default, and the rest of its `Hyperparameter`."""
+    declared |= {"default": default, "meaning": meaning}
+    return field(default=default, metadata=declared)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained, every field resolved and checked. `RECIPE` is derived from it.
+
+    Only what this class declares exists: help, validation, keys, documentation and tuning spaces
+    read the same fields.
+    """
+
+    epochs: int = _setting(10, "passes over the training data", low=1, unit="epochs")
+    batch_size: int = _setting(
         128,
         "examples per step; the last, incomplete batch of an epoch is left out",
         low=1,
         unit="examples",
-    ),
-    Hyperparameter("optimizer", str, "sgd", "optimizer", choices=("sgd", "adam", "adamw")),
-    Hyperparameter(
-        "learning_rate",
-        float,
-        0.1,
-        "peak learning rate",
-        low=0.0,
-        search=Search(low=1e-4, high=1.0, log=True),
-    ),
-    Hyperparameter("momentum", float, 0.9, "momentum of sgd", low=0.0, below=1.0),
-    Hyperparameter("nesterov", bool, False, "Nesterov momentum for sgd"),
-    Hyperparameter(
-        "weight_decay",
-        float,
+    )
+    optimizer: str = _setting("sgd", "optimizer", choices=("sgd", "adam", "adamw"))
+    learning_rate: float = _setting(
+        0.1, "peak learning rate", low=0.0, search=Search(low=1e-4, high=1.0, log=True)
+    )
+    momentum: float = _setting(0.9, "momentum of sgd", low=0.0, below=1.0)
+    nesterov: bool = _setting(False, "Nesterov momentum for sgd")
+    weight_decay: float = _setting(
         0.0,
         "L2 coefficient (decoupled under adamw)",
         low=0.0,
         search=Search(low=1e-6, high=1e-2, log=True),
-    ),
-    Hyperparameter(
-        "weight_decay_scope",
-        str,
+    )
+    weight_decay_scope: str = _setting(
         "all",
         "what decays: all parameters, or only those of two and more dimensions (no bias, no norm)",
         choices=("all", "matrices"),
         search=Search(choices=("all",)),
-    ),
-    Hyperparameter(
-        "beta2",
-        float,
-        0.999,
-        "decay of the second moment of adam and adamw",
-        low=0.0,
-        below=1.0,
-    ),
-    Hyperparameter(
-        "schedule",
-        str,
+    )
+    beta2: float = _setting(
+        0.999, "decay of the second moment of adam and adamw", low=0.0, below=1.0
+    )
+    schedule: str = _setting(
         "cosine",
         "learning rate over training: constant, a half cosine or a straight line down to "
         "min_lr_ratio, or a step down at each milestone",
         choices=("constant", "cosine", "linear", "step"),
         search=Search(choices=("constant", "cosine")),
-    ),
-    Hyperparameter(
-        "milestones",
-        tuple,
+    )
+    milestones: tuple[float, ...] = _setting(
         (),
         "where schedule=step multiplies the learning rate by decay_factor",
         unit="fractions of training",
-    ),
-    Hyperparameter(
-        "decay_factor",
-        float,
-        0.1,
-        "what schedule=step multiplies the learning rate by",
-        low=0.0,
-        high=1.0,
-    ),
-    Hyperparameter(
-        "min_lr_ratio",
-        float,
-        0.0,
-        "where cosine and linear end, as a fraction of the peak",
-        low=0.0,
-        high=1.0,
-    ),
-    Hyperparameter(
-        "warmup", float, 0.0, "linear warm-up", low=0.0, below=1.0, unit="fraction of training"
-    ),
-    Hyperparameter(
-        "clip_norm", float, 0.0, "clip the gradient's norm to this; 0 does not clip", low=0.0
-    ),
-    Hyperparameter(
-        "label_smoothing", float, 0.0, "label smoothing of the loss", low=0.0, below=1.0
-    ),
-    Hyperparameter(
-        "validation",
-        float,
+    )
+    decay_factor: float = _setting(
+        0.1, "what schedule=step multiplies the learning rate by", low=0.0, high=1.0
+    )
+    min_lr_ratio: float = _setting(
+        0.0, "where cosine and linear end, as a fraction of the peak", low=0.0, high=1.0
+    )
+    warmup: float = _setting(0.0, "linear warm-up", low=0.0, below=1.0, unit="fraction of training")
+    clip_norm: float = _setting(0.0, "clip the gradient's norm to this; 0 does not clip", low=0.0)
+    label_smoothing: float = _setting(0.0, "label smoothing of the loss", low=0.0, below=1.0)
+    validation: float = _setting(
         0.1,
         "fraction of the training data held out for validation, stratified; 0 trains on all of it",
         low=0.0,
         below=1.0,
-    ),
-    Hyperparameter(
-        "crop",
-        int,
-        0,
-        "images are moved by up to this much in each direction, at random",
-        low=0,
-        unit="pixels",
-    ),
-    Hyperparameter(
-        "crop_fill",
-        str,
+    )
+    crop: int = _setting(
+        0, "images are moved by up to this much in each direction, at random", low=0, unit="pixels"
+    )
+    crop_fill: str = _setting(
         "reflect",
         "what a moved image leaves bare: its reflection, or zero after normalisation",
         choices=("reflect", "zero"),
         search=Search(choices=("reflect",)),
-    ),
-    Hyperparameter(
-        "flip",
-        bool,
-        False,
-        "images are mirrored left to right, at random",
-        search=Search(choices=(False,)),
-    ),
-    Hyperparameter(
-        "cutout",
-        int,
+    )
+    flip: bool = _setting(
+        False, "images are mirrored left to right, at random", search=Search(choices=(False,))
+    )
+    cutout: int = _setting(
         0,
         "side of a square that is set to zero after normalisation, at a random place",
         low=0,
         unit="pixels",
         source="DeVries & Taylor 2017, arXiv:1708.04552",
-    ),
-    Hyperparameter(
-        "smallest_crop",
-        float,
+    )
+    smallest_crop: float = _setting(
         0.0,
-        "streamed images: a random part of at least this fraction of the area, with an aspect ratio "
-        "of 3/4 to 4/3, is scaled to the input's size; 0 takes the middle",
+        "streamed images: a random part of at least this fraction of the area, with an aspect "
+        "ratio of 3/4 to 4/3, is scaled to the input's size; 0 takes the middle",
         low=0.0,
         high=1.0,
         source="Szegedy et al. 2015, arXiv:1409.4842, §6",
-    ),
-    Hyperparameter(
-        "channels_last",
-        bool,
+    )
+    channels_last: bool = _setting(
         False,
         "store images and convolutions with the channels last: faster on some machines",
         search=Search(choices=(False,)),
-    ),
-    Hyperparameter(
-        "compile",
-        bool,
+    )
+    compile: bool = _setting(
         False,
         "compile the model with torch.compile: faster after a slow start",
         search=Search(choices=(False,)),
-    ),
-)
+    )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Value]) -> "Recipe":
+        """Return the recipe of checked values (`Task.resolve`); fields left out keep defaults.
+
+        Raises:
+            InvalidInput: milestones that are not fractions of training.
+        """
+        known = dict(values)
+        if isinstance(milestones := known.get("milestones"), tuple):
+            known["milestones"] = parse_milestones(milestones)  # type: ignore[assignment]
+        return cls(**known)  # type: ignore[arg-type]
 
 
-def shares(milestones: tuple[str, ...]) -> tuple[float, ...]:
+def _hyperparameter(declared: Field[Any]) -> Hyperparameter:
+    kind: Any = get_origin(declared.type) or declared.type
+    return Hyperparameter(name=declared.name, type=kind, **declared.metadata)
+
+
+RECIPE: tuple[Hyperparameter, ...] = tuple(map(_hyperparameter, fields(Recipe)))
+"""The fields of `Recipe` as declarations, in order."""
+
+
+def parse_milestones(milestones: tuple[str, ...]) -> tuple[float, ...]:
     """Return milestones as numbers, in ascending order.
 
     Raises:
@@ -169,9 +151,9 @@ def shares(milestones: tuple[str, ...]) -> tuple[float, ...]:
         found = sorted(float(text) for text in milestones)
     except ValueError:
         found = [-1.0]
-    if not all(0 < share < 1 for share in found):
+    if not all(0 < fraction < 1 for fraction in found):
         raise InvalidInput(
-            f"milestones={','.join(milestones)} is not usable: give fractions of training between 0 "
-            "and 1, such as 0.5,0.75"
+            f"milestones={','.join(milestones)} is not usable: give fractions of training between "
+            "0 and 1, such as 0.5,0.75"
         )
     return tuple(found)

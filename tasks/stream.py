@@ -6,7 +6,7 @@ place): the number of workers, and which of them does it, changes nothing.
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from suite.core.seeds import derive_seed
 from tasks.batches import Batch, BatchSource, Epoch, epoch_order
 from tasks.data import Data, Split, draw_pool, prepared, stratified, training_examples
 from tasks.datasets.images import open_image
+from tasks.recipe import Recipe
 from tasks.task import Dataset
 
 EVALUATION_SCALE = 256 / 224
@@ -114,16 +115,16 @@ class Stream(Split):
         found = list(part.batches(EVALUATED_AT_ONCE))
         return Split(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]))
 
-    def batch_source(self, recipe: Mapping[str, Any], seed: int) -> BatchSource:
+    def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
         """Return what gives out the batches of training.
 
         Raises:
             InvalidInput: the recipe asks for an augmentation that streams do not have.
         """
-        for name in ("crop", "cutout"):
-            if recipe[name]:
+        for name, value in (("crop", recipe.crop), ("cutout", recipe.cutout)):
+            if value:
                 raise InvalidInput(
-                    f"{name}={recipe[name]}: streamed images know smallest_crop and flip only"
+                    f"{name}={value}: streamed images know smallest_crop and flip only"
                 )
         return StreamBatchSource(self, recipe, seed)
 
@@ -146,12 +147,12 @@ class Stream(Split):
 class StreamBatchSource:
     """Training batches of a stream."""
 
-    def __init__(self, split: Stream, recipe: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, split: Stream, recipe: Recipe, seed: int) -> None:
         self.split, self.seed = split, seed
-        self.size: int = recipe["batch_size"]
-        self.smallest: float = recipe["smallest_crop"]
-        self.flip: bool = recipe["flip"]
-        self.layout = torch.channels_last if recipe["channels_last"] else torch.contiguous_format
+        self.size = recipe.batch_size
+        self.smallest = recipe.smallest_crop
+        self.flip = recipe.flip
+        self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
 
     def epoch(self, number: int) -> Epoch:
         """Return the batches of the epoch of that number."""

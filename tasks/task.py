@@ -1,11 +1,11 @@
-"""What a task is: data + model + training recipe + metric, declared without torch."""
+"""The declaration of a task: data + model + training recipe + metric, without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from suite.core.declarations import Configurable, Declared, Hyperparameter, Value
-from tasks.recipe import RECIPE, shares
+from tasks.recipe import RECIPE, Recipe, parse_milestones
 
 KINDS = ("labels", "text", "stream")
 METRICS = ("accuracy", "bits_per_character")
@@ -57,7 +57,7 @@ class Task(Declared, Configurable):
         model: ``module:name`` of what builds the model (`tasks.build.make_model`).
         recipe: what differs from the defaults of `RECIPE`. Every field can be overridden in a
             trial.
-        metric: what the leaderboard ranks by: accuracy, or bits_per_character.
+        metric: that the leaderboard ranks by: accuracy, or bits_per_character.
         compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
             true connectivity is known; empty where it is not. Metrics have names of small letters,
             digits and ``_``.
@@ -100,12 +100,16 @@ class Task(Declared, Configurable):
             options = {**options, "milestones": texts}
         checked = super().check(options)
         if isinstance(milestones := checked.get("milestones"), tuple):
-            shares(milestones)
+            parse_milestones(milestones)
         return checked
+
+    def resolve_recipe(self, options: Mapping[str, object]) -> Recipe:
+        """Return the recipe with `options` in place of the defaults; raises as `check`."""
+        return Recipe.of(self.resolve(options))
 
 
 def variant(task: Task, suffix: str, title: str, **changes: Any) -> Task:
-    """Return the task under the name ``task@suffix``, with what `changes` says.
+    """Return the task under the name ``task@suffix``, with these changes.
 
     A ``recipe`` among the changes is merged into the task's own. ``@short`` is by convention a
     recipe that a CPU finishes in minutes, for trying out.

@@ -8,7 +8,7 @@ import torch
 
 from suite.experiments import registry
 from suite.results.store import Store
-from tests.cli_runner import Command
+from tests.support.cli_runner import Command
 
 # Two workers and their subprocesses share the machine: more threads would only be in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,6 +17,16 @@ torch.set_num_threads(1)
 # A shell starts what runs in the background with Ctrl-C ignored; some tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+MARKED_BY_FIXTURE = {"chromium": "browser", "needs_ray": "ray", "installed": "wheel"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a part of the machine that takes long to start."""
+    for item in items:
+        for fixture in set(getattr(item, "fixturenames", ())) & MARKED_BY_FIXTURE.keys():
+            item.add_marker(MARKED_BY_FIXTURE[fixture])
 
 
 def require(part: str, present: bool, how: str) -> None:

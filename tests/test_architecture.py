@@ -1,5 +1,12 @@
+"""The layout in docs/design.md, and other rules of structure, hold in the code.
+
+Imports are read from the source, wherever in a module they are.
+"""
+
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,25 +20,49 @@ FILES = {
     for folder in OURS
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
-FOUNDATION = (
-    "suite.core.errors", "suite.core.declarations", "suite.core.discovery", "suite.core.seeds", "suite.core.hyperparameters",
-)  # fmt: skip
-"""What everything may import."""
+MAX_LINES = 650
+EVERYTHING = "everything"
+
+
+def layout() -> dict[str, set[str]]:
+    """Return what each row of the table in docs/design.md may import, by its folder or file."""
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    head = re.search(r"^\| folder \| what it is \| may import \|\n\|[-|]+\|\n", page, re.MULTILINE)
+    assert head is not None, "docs/design.md has no table: folder | what it is | may import"
+    rows: dict[str, set[str]] = {}
+    for line in page[head.end() :].splitlines():
+        if not line.startswith("|"):
+            break
+        folder, _, allowed = (cell.strip() for cell in line.strip("|").split("|"))
+        names = re.findall(r"`([^`]+)`", allowed)
+        plain = re.sub(r"`[^`]+`", "", allowed).strip(" ,")
+        assert plain in ("", EVERYTHING, "nothing"), line
+        assert plain == "" or not names, line
+        (name,) = re.findall(r"`([^`]+)`", folder)
+        rows[name.rstrip("/")] = {n.rstrip("/") for n in names} | ({plain} & {EVERYTHING})
+    return rows
+
+
+LAYOUT = layout()
 
 
 def imports(module: str, *, at_top: bool = False) -> set[str]:
-    """Return the full names of what a module imports, anywhere or when it is imported itself."""
+    """Return the full names of what a module imports, anywhere or when it is imported itself.
+
+    The package itself, for its version and its place, is left out: it is for everyone.
+    """
     tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
     found: set[str] = set()
     for node in statements(tree) if at_top else ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {alias.name for alias in node.names} - {"suite"}
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 package = module.split(".")[: -node.level]
                 base = ".".join([*package, base] if base else package)
-            found |= {full_name(base, alias.name) for alias in node.names}
+            names = [a.name for a in node.names if (base, a.name) != ("suite", "__version__")]
+            found |= {full_name(base, name) for name in names}
     return found
 
 
@@ -63,34 +94,109 @@ def modules_of(*packages: str) -> list[str]:
     return found
 
 
-def strangers(package: str, allowed: tuple[str, ...]) -> list[str]:
-    """Return what a package imports of ours beyond itself, the foundation and what is allowed."""
-    allowed = (*FOUNDATION, *allowed, package)
-    return [
-        f"{module} imports {name}"
-        for module in modules_of(package)
-        for name in sorted(imports(module))
-        if is_in(name, OURS) and not is_in(name, allowed)
+def row_of(module: str, rows: Mapping[str, set[str]] = LAYOUT) -> str | None:
+    """Return the row a module is in: its own file's, else that of the nearest folder."""
+    path = module.replace(".", "/")
+    if f"{path}/__init__" in (name.replace(".", "/") for name in FILES):
+        path = f"{path}/__init__"
+    if f"{path}.py" in rows:
+        return f"{path}.py"
+    return next((str(p) for p in Path(path).parents if str(p) in rows), None)
+
+
+def row_imports() -> dict[str, dict[str, list[str]]]:
+    """Return by row, and by another row that it imports, the imports themselves."""
+    found: dict[str, dict[str, list[str]]] = {row: {} for row in LAYOUT}
+    for module in FILES:
+        row = row_of(module)
+        if row is None:
+            continue
+        for name in sorted(imports(module)):
+            other = row_of(name) if is_in(name, OURS) else None
+            if other not in (None, row):
+                found[row].setdefault(other, []).append(f"{module} imports {name}")
+    return found
+
+
+def strangers(row: str) -> list[str]:
+    """Return the imports of a row that its cell in the table does not allow."""
+    if EVERYTHING in LAYOUT[row]:
+        return []
+    others = row_imports()[row]
+    return [line for other in sorted(others.keys() - LAYOUT[row]) for line in others[other]]
+
+
+# ------------------------------------------------------------------ the table of docs/design.md
+
+
+def test_every_module_is_in_a_row_of_the_table():
+    assert [module for module in FILES if row_of(module) is None] == []
+
+
+def test_every_row_of_the_table_exists_and_names_rows():
+    for row, allowed in LAYOUT.items():
+        assert (ROOT / row).exists(), row
+        assert allowed - {EVERYTHING} <= LAYOUT.keys(), row
+
+
+@pytest.mark.parametrize("row", LAYOUT)
+def test_a_folder_imports_only_what_the_table_says(row):
+    assert strangers(row) == []
+
+
+def test_the_table_allows_nothing_that_is_not_used():
+    used = {row: set(others) for row, others in row_imports().items()}
+    unused = {row: LAYOUT[row] - used[row] - {EVERYTHING} for row in LAYOUT}
+    assert {row: names for row, names in unused.items() if names} == {}
+
+
+def test_folders_do_not_import_each_other_in_a_circle():
+    try:
+        TopologicalSorter({row: set(others) for row, others in row_imports().items()}).prepare()
+    except CycleError as error:
+        pytest.fail(f"folders import each other: {' → '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("row", [row for row in LAYOUT if EVERYTHING not in LAYOUT[row]])
+def test_the_rules_see_a_forbidden_import_in_any_folder(row, tmp_path, monkeypatch):
+    forbidden = next(r for r in LAYOUT if r != row and r not in LAYOUT[row])
+    name = forbidden.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    (tmp_path / "bad.py").write_text(f"def late():\n    import {name}\n")
+    module = row.removesuffix(".py").replace("/", ".")
+    planted = module if row.endswith(".py") else f"{module}.bad"
+    monkeypatch.setitem(FILES, planted, tmp_path / "bad.py")
+    assert f"{planted} imports {name}" in strangers(row)
+
+
+def test_the_rules_see_relative_late_and_typing_imports(tmp_path, monkeypatch):
+    path = tmp_path / "bad.py"
+    path.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "from suite import __version__\n"
+        "from suite.experiments import trial_config\n"
+        "from .record import Record\n"
+        "if TYPE_CHECKING:\n"
+        "    import polars\n"
+        "class A:\n"
+        "    import torch.nn\n"
+        "def f():\n"
+        "    from tasks.pipeline import load_data\n"
+    )
+    monkeypatch.setitem(FILES, "suite.sparsity.bad", path)
+    assert strangers("suite/sparsity") == [
+        "suite.sparsity.bad imports suite.experiments.trial_config",
+        "suite.sparsity.bad imports tasks.pipeline",
     ]
+    assert imports("suite.sparsity.bad", at_top=True) == {
+        "typing", "suite.experiments.trial_config", "suite.sparsity.record", "torch.nn",
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("package", "allowed"),
-    [
-        ("suite.sparsity", ()),
-        ("suite.resonance", ("suite.sparsity",)),
-        ("baselines", ("suite.sparsity",)),
-        ("tasks", ()),
-    ],
-)
-def test_a_package_imports_only_what_lies_behind_it(package, allowed):
-    assert strangers(package, allowed) == []
+# ------------------------------------------------------------------ other rules of imports
 
 
-def test_the_foundation_rests_on_nothing_but_itself():
-    for module in FOUNDATION:
-        assert [name for name in imports(module) if is_in(name, OURS)
-                and name not in FOUNDATION] == []  # fmt: skip
+def test_the_core_needs_neither_torch_nor_pydantic():
+    for module in modules_of("suite.core"):
         assert not {name.split(".")[0] for name in imports(module)} & {"torch", "pydantic"}
 
 
@@ -103,30 +209,25 @@ def test_the_leaderboard_reads_records_and_never_trains():
 
 
 @pytest.mark.parametrize(
-    ("room", "users"),
+    ("package", "users"),
     [
         ("leaderboard.charts", ("leaderboard.pages", "leaderboard.site.build")),
         ("leaderboard.pages", ("leaderboard.site.build",)),
         ("leaderboard.site", ()),
     ],
 )
-def test_a_leaderboard_goes_from_figures_to_charts_to_pages(room, users):
-    others = [m for m in modules_of("leaderboard") if not is_in(m, (room, *users))]
-    assert [(m, name) for m in others for name in imports(m) if is_in(name, (room,))] == []
+def test_a_leaderboard_goes_from_figures_to_charts_to_pages(package, users):
+    others = [m for m in modules_of("leaderboard") if not is_in(m, (package, *users))]
+    assert [(m, name) for m in others for name in imports(m) if is_in(name, (package,))] == []
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        *FOUNDATION,
-        *(
-            "suite.__init__",
-            "suite.cli.app",
-            "suite.experiments.trial_config",
-            "suite.experiments.study",
-        ),
-        *("suite.core.console", "suite.experiments.registry"),
-        *modules_of("suite.results", "suite.execution", "tasks.catalogue", "tasks.task"),
+        "suite.__init__",
+        "suite.cli.app",
+        *modules_of("suite.core", "suite.experiments", "suite.results", "suite.execution"),
+        *modules_of("tasks.catalogue", "tasks.task"),
     ],
 )
 def test_what_lists_plans_and_reads_does_not_import_torch(module):
@@ -153,29 +254,40 @@ def test_every_import_of_ours_leads_somewhere():
                 assert name in FILES or f"{name}.__init__" in FILES, f"{module} imports {name}"
 
 
-def test_no_file_is_longer_than_400_lines():
+# ------------------------------------------------------------------ files
+
+
+def test_modules_of_the_suite_are_in_folders():
+    loose = {path.name for path in (ROOT / "suite").glob("*.py")}
+    assert loose <= {"__init__.py", "__main__.py", "embed.py", "distributed.py"}
+
+
+def test_no_file_is_too_long_to_read_in_one_sitting():
     files = [*FILES.values(), *(ROOT / "tests").rglob("*.py")]
     lengths = {str(p.relative_to(ROOT)): len(p.read_bytes().splitlines()) for p in files}
-    assert {path: length for path, length in lengths.items() if length > 400} == {}
+    assert {path: length for path, length in lengths.items() if length > MAX_LINES} == {}
 
 
-def test_the_rules_see_a_forbidden_import(tmp_path, monkeypatch):
-    path = tmp_path / "bad.py"
-    path.write_text(
-        "from typing import TYPE_CHECKING\n"
-        "from suite import config\n"
-        "from .record import Record\n"
-        "if TYPE_CHECKING:\n"
-        "    import polars\n"
-        "class A:\n"
-        "    import torch.nn\n"
-        "def f():\n"
-        "    from tasks.pipeline import load_data\n"
-    )
-    monkeypatch.setitem(FILES, "suite.sparsity.bad", path)
-    assert strangers("suite.sparsity", ()) == [
-        "suite.sparsity.bad imports suite.experiments.trial_config", "suite.sparsity.bad imports tasks.pipeline",
-    ]  # fmt: skip
-    assert imports("suite.sparsity.bad", at_top=True) == {
-        "typing", "suite.experiments.trial_config", "suite.sparsity.record", "torch.nn",
-    }  # fmt: skip
+ACROSS_MODULES = ("integration", "docs", "bench", "security", "support")
+"""Folders of tests that are named after what they are about, not after a module."""
+
+
+def subject(path: Path) -> str | None:
+    """Return the module or folder that a test file is named after, or the longest such."""
+    *folders, _ = path.relative_to(ROOT / "tests").parts
+    root = ROOT / "suite" if not folders or folders[0] not in OURS else ROOT
+    source = root.joinpath(*folders)
+    stem = path.stem.removeprefix("test_")
+    names = {p.stem for p in source.glob("*.py")} | {p.name for p in source.glob("*/")}
+    fits = [name for name in names if stem == name or stem.startswith(f"{name}_")]
+    return max(fits, key=len, default=None)
+
+
+def test_a_test_file_is_named_after_what_it_tests():
+    found = [
+        path
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        if path.relative_to(ROOT / "tests").parts[0] not in (*ACROSS_MODULES, Path(__file__).name)
+    ]
+    nameless = [str(path.relative_to(ROOT)) for path in found if subject(path) is None]
+    assert nameless == []

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from suite import sparsify
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
-from tests.helpers import (
+from tests.support.helpers import (
     FAST,
     ONE_ROUND,
     OPTIMIZERS,
@@ -242,7 +242,9 @@ def test_a_layer_has_one_method_until_it_is_detached(execution):
         with pytest.raises(InvalidInput, match="training examples"):
             embedded("snip", model, optimizer, examples=None)  # it leaves no trace
         handle = embedded("static", model, optimizer, execution=execution)
-        with pytest.raises(InvalidInput, match="layer '0' is held .* detach the first"):
+        with pytest.raises(
+            InvalidInput, match="layer '0' already has a method: detach that one first"
+        ):
             embedded("rigl", model, optimizer)
         copied = copy.deepcopy(model)
         embedded("rigl", copied, OPTIMIZERS["sgd"](copied))

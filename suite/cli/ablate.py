@@ -175,7 +175,7 @@ def twins(study: Study, ablation: Ablation) -> list[str]:
     Raises:
         InvalidInput: a cell's options do not fit the training.
     """
-    from suite.training.canonical_config import effect
+    from suite.training.canonical_config import canonical_config
 
     trials = {trial.key: trial for trial in study.trials()}
     found = []
@@ -183,7 +183,7 @@ def twins(study: Study, ablation: Ablation) -> list[str]:
         seen: dict[str, Setting] = {}
         for cell in design.cells:
             try:
-                text = effect(trials[next(iter(cell.trials.values()))])
+                text = canonical_config(trials[next(iter(cell.trials.values()))])
             except InvalidInput:
                 raise
             except (Exception, SystemExit):  # a plug-in's: it will end its trial, and be told there

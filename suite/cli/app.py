@@ -208,14 +208,14 @@ def run(
 def _run_one(trial: Trial, store: Store, every: str) -> Record:
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.runner import execute, stop_signals
-    from suite.training.checkpoint_interval import Interval
-    from suite.training.trainers import total_steps
+    from suite.training.checkpoint_interval import CheckpointInterval
+    from suite.training.trial import count_steps
 
-    Interval.parse(every)
+    CheckpointInterval.parse(every)
     preflight([trial])
     store.prepare()
     Checkpoints(store).sweep(store)
-    with progress_bar(trial.describe(), total_steps(trial)) as bar, stop_signals() as asked:
+    with progress_bar(trial.describe(), count_steps(trial)) as bar, stop_signals() as asked:
         return execute(trial, store, bar.advance, every, asked)
 
 

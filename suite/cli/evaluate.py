@@ -30,14 +30,14 @@ def evaluate(
     record nor its key. Latency wants a machine that does nothing else.
     """
     from leaderboard.pages.inspection import find_trial
-    from suite.training.stored_model import evaluate_kept
+    from suite.training.stored_model import evaluate_stored
 
     results = Store(store)
     records = [find_trial(results, name) for name in trials]
     found = []
     with progress_bar("evaluating", len(records)) as bar:
         for record in records:
-            evaluation = evaluate_kept(results, record, device, threads)
+            evaluation = evaluate_stored(results, record, device, threads)
             save_evaluation(results, evaluation)
             found.append(evaluation)
             bar.advance()

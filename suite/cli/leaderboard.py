@@ -184,13 +184,13 @@ def _run_again(record: Record) -> Record:
     """Run a record's trial through the usual runner, into a store that is then removed."""
     from suite.execution.plan import preflight
     from suite.execution.runner import execute
-    from suite.training.trial import total_steps
+    from suite.training.trial import count_steps
 
     trial = Trial.make(**record.trial)
     preflight([trial])
     with (
         tempfile.TemporaryDirectory() as folder,
-        progress_bar(trial.describe(), total_steps(trial)) as bar,
+        progress_bar(trial.describe(), count_steps(trial)) as bar,
     ):
         store = Store(folder)
         store.prepare()

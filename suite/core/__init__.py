@@ -1,1 +1,1 @@
-"""What every other folder rests on: errors, seeds, declarations. Imports neither torch nor pydantic."""
+"""What every other folder builds on: errors, seeds, declarations. Imports no torch."""

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from suite.evaluation.robustness import evaluation_mode
+from suite.sparsity.flops import storage_id
 from suite.sparsity.layers import PRUNABLE
+from suite.sparsity.modules import evaluation_mode
 
 SAMPLE = 1000
 """How many examples a trial gives a unit the chance to fire on."""
@@ -77,7 +78,7 @@ def _fired(model: nn.Module, examples: Tensor) -> dict[str, Tensor]:
     layers: dict[int, tuple[str, nn.Module]] = {}
     for name, module in model.named_modules():
         if isinstance(module, PRUNABLE):
-            layers.setdefault(_storage(module.weight), (name, module))
+            layers.setdefault(storage_id(module.weight), (name, module))
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # fused layers cannot be looked into
     try:
@@ -129,13 +130,13 @@ class _Watch(TorchDispatchMode):
         out = result[0] if isinstance(result, tuple | list) else result
         if computes:
             for tensor in args:
-                if isinstance(tensor, Tensor) and _storage(tensor) in self.layers:
-                    self.outputs[_storage(out)] = (out, *self.layers[_storage(tensor)])
-        elif source := self.outputs.get(_storage(args[0])):
+                if isinstance(tensor, Tensor) and storage_id(tensor) in self.layers:
+                    self.outputs[storage_id(out)] = (out, *self.layers[storage_id(tensor)])
+        elif source := self.outputs.get(storage_id(args[0])):
             if packet in RECTIFIERS:
                 self._see(out, *source[1:])
             else:
-                self.outputs[_storage(out)] = (out, *source[1:])
+                self.outputs[storage_id(out)] = (out, *source[1:])
         return result
 
     def _see(self, out: Tensor, name: str, layer: nn.Module) -> None:
@@ -146,7 +147,3 @@ class _Watch(TorchDispatchMode):
         positive = (out > 0).transpose(0, where).flatten(1).any(1)
         before = self.fired.get(name)
         self.fired[name] = positive if before is None else before | positive
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suite.evaluation.robustness import evaluation_mode
+from suite.sparsity.modules import evaluation_mode
 from suite.sparsity.storage.topology import Topology
 
 BATCHES = (1, 128)

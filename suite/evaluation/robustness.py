@@ -4,9 +4,7 @@ Both work on pixels in [0, 1]: the task's normalisation is undone before and don
 Data that is no image has neither; `pixel_space` says why.
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +13,7 @@ from torch.nn import functional as F
 
 from suite.core.seeds import derive_seed
 from suite.evaluation.corruptions import KINDS, SEVERITIES, corruptions
+from suite.sparsity.modules import evaluation_mode
 from tasks.data import Split
 from tasks.task import Dataset
 
@@ -76,18 +75,6 @@ def pixel_space(dataset: Dataset, split: Split) -> Pixels | str:
 def batch_size(dataset: Dataset) -> int:
     """Return how many images are changed at a time: fewer where they are large."""
     return max(1, min(LARGEST_BATCH, VALUES_AT_ONCE // math.prod(dataset.shape)))
-
-
-@contextlib.contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode; every module's own mode is put back after."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def corruption_accuracy(model: nn.Module, split: Split, pixels: Pixels) -> dict[str, list[float]]:

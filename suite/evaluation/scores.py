@@ -1,13 +1,15 @@
 """Evaluation of a model on a split: accuracy, NLL, calibration, accuracy after rounding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suite.sparsity.layers import PRUNABLE
+from suite.sparsity.modules import evaluation_mode
 from tasks.data import Split
 from tasks.objective import flat
 
@@ -25,15 +27,10 @@ class Scores:
 
 
 def predict(model: nn.Module, split: Split) -> Tensor:
-    """Return the logits [n, …, classes] in evaluation mode; the model's mode is put back after."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            # Copies: a model may work in place, and the data is shared by all trials.
-            return torch.cat([model(x.clone()) for x, _ in split.batches(EVALUATION_BATCH)])
-    finally:
-        model.train(training)
+    """Return the logits [n, …, classes] in evaluation mode; modes are restored afterwards."""
+    with evaluation_mode(model), torch.no_grad():
+        # Copies: a model may work in place, and the data is shared by all trials.
+        return torch.cat([model(x.clone()) for x, _ in split.batches(EVALUATION_BATCH)])
 
 
 def evaluate(model: nn.Module, split: Split) -> Scores:
@@ -46,6 +43,28 @@ def evaluate(model: nn.Module, split: Split) -> Scores:
         nll=float(F.cross_entropy(logits.double(), targets)),
         ece=calibration_error(confidence.double(), correct.double()),
     )
+
+
+def first_non_finite(model: nn.Module, x: Tensor) -> str:
+    """Return the first layer, in order of execution, whose output for `x` is not finite."""
+    found: list[str] = []
+
+    def look(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and not bool(output.isfinite().all()):
+                found.append(name)
+
+        return hook
+
+    leaves = [(n, m) for n, m in model.named_modules() if next(m.children(), None) is None]
+    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
+    try:
+        with torch.no_grad():
+            model(x.clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found[0] if found else "loss"
 
 
 def calibration_error(confidence: Tensor, correct: Tensor) -> float:

@@ -1,1 +1,1 @@
-"""Many trials: plan, skip what is done, run, record what failed."""
+"""Runs many trials: plan, skip what is done, run, retry, record failures."""

@@ -1,4 +1,4 @@
-"""Which engine runs a study, with what limits: from what the command was given to an `Engine`."""
+"""From the command's options to the `Engine` that runs a study, and its limits."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class EngineName(StrEnum):
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What the command was given.
+    """The engine options of a command.
 
     Attributes:
         workers: trials run at once; None for what there is room for.
@@ -49,14 +49,14 @@ class EngineOptions:
     gpus: float = 1.0
 
     def check(self) -> None:
-        """Refuse what cannot be used, before anything runs.
+        """Check the options before anything runs.
 
         Raises:
             InvalidInput: the first thing found.
         """
-        from suite.training.checkpoint_interval import Interval
+        from suite.training.checkpoint_interval import CheckpointInterval
 
-        Interval.parse(self.every)
+        CheckpointInterval.parse(self.every)
         for name in ("timeout", "memory", "gpus"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -73,7 +73,7 @@ class EngineOptions:
             )
 
     def preflight(self, trials: Sequence[Trial]) -> None:
-        """Look whether the trials can run, in a process apart unless all is to be in this one.
+        """Check that the trials can run: in a separate process, unless the engine is inline.
 
         Raises:
             InvalidInput: the first thing found that cannot be used.
@@ -121,7 +121,7 @@ class EngineOptions:
 
 
 def absolute(store: Store) -> str:
-    """Return the store's location as another process, in another folder, can open it.
+    """Return a location of the store that a process in another folder can open.
 
     Raises:
         InvalidInput: it is in this process's memory.

@@ -1,4 +1,4 @@
-"""How a trial's attempt can end other than by itself, and what an engine says of it."""
+"""The ways an attempt at a trial can fail from outside, and the result that an engine returns."""
 
 import signal
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 
 TRANSIENT = (ConnectionError, TimeoutError)
-"""Errors that say nothing about the trial: a share that was away, a connection that broke."""
+"""Errors unrelated to the trial: a network share was unavailable, a connection broke."""
 
 
 class TimedOut(TrialFailed):
@@ -21,7 +21,7 @@ class OutOfMemory(TrialFailed):
 
 
 class Crashed(TrialFailed):
-    """Its process ended by itself: a segmentation fault, an abort, an exit."""
+    """Its process ended: a segmentation fault, an abort, an exit."""
 
 
 class Killed(TrialFailed):
@@ -33,21 +33,21 @@ class Lost(TrialFailed):
 
 
 class Transient(TrialFailed):
-    """It met an error that says nothing about it (`TRANSIENT`)."""
+    """An error unrelated to the trial (`TRANSIENT`)."""
 
 
 RETRYABLE = (Crashed, Killed, Lost, Transient)
-"""What may go well another time. A limit would only be met again."""
+"""Failures that a retry may avoid. A time or memory limit would only be exceeded again."""
 
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What an engine says when a trial's attempt has ended.
+    """The result of an attempt at a trial, as an engine returns it.
 
     Attributes:
-        record: the trial's record, in the store already; None where the attempt left none.
+        record: the trial's record, already in the store; None where the attempt left none.
         error: why there is none.
-        details: what the process had to say at its end: a traceback, a native error.
+        details: last output of the process: a traceback, a native error.
         stopped: it was asked to stop, and its checkpoint is kept.
     """
 
@@ -59,7 +59,7 @@ class AttemptResult:
 
 
 def describe_exit(code: int, oom_kills: int) -> TrialFailed:
-    """Return what a worker's exit code says: negative is a signal, as subprocess has it."""
+    """Return the failure that an exit code means; negative is a signal, as in subprocess."""
     if code >= 0:
         return Crashed(f"the worker process exited with code {code} in the middle of the trial")
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -75,7 +75,7 @@ def describe_exit(code: int, oom_kills: int) -> TrialFailed:
 
 
 def count_oom_kills() -> int:
-    """Return how many processes the kernel has killed for want of memory; 0 if it does not say."""
+    """Return how many processes the kernel has killed for lack of memory; 0 if unknown."""
     total = 0
     for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
         try:

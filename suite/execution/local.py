@@ -1,4 +1,4 @@
-"""The local engine: one worker process per handle."""
+"""The local engine: worker processes on this machine."""
 
 import os
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ def cores() -> int:
 
 
 class LocalEngine:
-    """Runs trials on this machine, each in the worker process of a handle."""
+    """Runs trials on this machine, each in a worker process."""
 
     def __init__(
         self, settings: WorkerConfig, workers: int, gpus: Sequence[str] = (), per_trial: float = 1.0
     ) -> None:
-        """Make the handles; with `gpus`, each sees one, shared by up to 1 / `per_trial` of them."""
+        """Prepare the workers; each sees one of `gpus`, shared by up to 1 / `per_trial` workers."""
         if gpus:
             seen = gpu_shares(gpus, per_trial)[:workers]
             environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in seen]
@@ -36,15 +36,15 @@ class LocalEngine:
         self.handles = [WorkerHandle(settings, environment) for environment in environments]
 
     def free(self) -> int:
-        """Return how many handles have nothing to do."""
+        """Return how many workers are idle."""
         return sum(handle.trial is None for handle in self.handles)
 
     def submit(self, trial: Trial) -> None:
-        """Give a free handle a trial."""
+        """Send a trial to an idle worker."""
         next(handle for handle in self.handles if handle.trial is None).submit(trial)
 
     def wait(self, seconds: float) -> list[AttemptResult]:
-        """Return what has ended, after at most so many seconds."""
+        """Return the attempts that have ended, after at most `seconds`."""
         wait_for(self.handles, seconds)
         return [ended for handle in self.handles if (ended := handle.poll()) is not None]
 
@@ -60,7 +60,7 @@ class LocalEngine:
 
 
 def gpu_shares(gpus: Sequence[str], per_trial: float) -> list[str]:
-    """Return the GPU of each handle: all of them once, then all again, while there is a share.
+    """Return the GPU of each worker: all GPUs once, then again while a fraction is left.
 
     Raises:
         InvalidInput: `per_trial` is not a share that handles can have.

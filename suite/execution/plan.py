@@ -1,4 +1,4 @@
-"""What a study still has to do, decided before anything runs."""
+"""Decides which trials of a study run: what is done, what failed, what remains."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Overwrite(StrEnum):
 
 @dataclass(frozen=True)
 class Schedule:
-    """The trials of a study, by what will happen to them.
+    """The trials of a study, sorted by what the store has of them.
 
     Attributes:
         done: finished before; skipped.
@@ -44,7 +44,7 @@ class Schedule:
 
 
 def schedule(trials: Sequence[Trial], store: Store, overwrite: Overwrite) -> Schedule:
-    """Sort the trials by what the store has of them."""
+    """Return which trials are done, have failed before, or are to run."""
     done: list[Trial] = []
     failed: list[Trial] = []
     to_run: list[Trial] = []
@@ -81,7 +81,7 @@ def preflight(trials: Sequence[Trial]) -> None:
         InvalidInput: the first thing found that cannot be used. Other errors are the trials' own:
             each will end its trial and be recorded there.
     """
-    from suite.training.trainers import check
+    from suite.training.trial import check_trial
 
     seen: set[str] = set()
     for trial in trials:
@@ -89,7 +89,7 @@ def preflight(trials: Sequence[Trial]) -> None:
         if kind not in seen:
             seen.add(kind)
             try:
-                check(trial)
+                check_trial(trial)
             except InvalidInput:
                 raise
             except (Exception, SystemExit):

@@ -1,7 +1,7 @@
-"""The Ray engine: each trial is a Ray task, watched in a handle on the node where it runs.
+"""The Ray engine: each trial is a Ray task that supervises a worker process on its node.
 
-The task itself only tends the handle's worker process, so a trial that crashes, hangs or allocates
-is recorded for what it is, as on one machine; Ray is left what it knows best: nodes that go away.
+A trial that crashes, hangs or exceeds its memory is therefore recorded as it would be on one
+machine, and Ray handles lost nodes.
 The store must be a folder that all nodes share, or a URL.
 """
 
@@ -29,11 +29,11 @@ from suite.results.record import Record
 from suite.results.store import StoreUnusable
 
 AHEAD = 2
-"""Tasks submitted for each that the cluster can run at once: nodes need not wait for us."""
+"""Tasks submitted per task that the cluster can run at once, so that nodes never wait."""
 CONNECT_SECONDS = 5.0
 ERRORS = {kind.__name__: kind for kind in (Crashed, Killed, Lost, OutOfMemory, TimedOut, Transient)}
 PASSED_ON = ("RESONANCE_DATA",)
-"""Variables of this process that hold on every node."""
+"""Environment variables of this process that are passed on to every node."""
 
 
 class RayEngine:
@@ -148,7 +148,7 @@ class RayEngine:
 
 
 def _check_address(address: str | None) -> None:
-    """Refuse an address where nobody listens: Ray itself would try for five minutes."""
+    """Refuse an address without a server: Ray itself would retry for five minutes."""
     found = re.fullmatch(r"(?:ray://)?\[?([^\]]+?)\]?:(\d+)", address or "")
     if found is None:
         return
@@ -167,14 +167,14 @@ def _no_cluster(address: str | None, error: Exception) -> InvalidInput:
 
 
 _handles: dict[str, WorkerHandle] = {}
-"""The handle of this Ray worker process, kept for its next task: Ray uses processes again."""
+"""The worker of this Ray process, kept for its next task: Ray reuses processes."""
 
 
 def _work(trial: dict[str, Any], settings: dict[str, Any], plugins: list[str]) -> dict[str, Any]:
-    """Run a trial in this node's handle; return plain data that says how it ended.
+    """Run a trial in this node's worker; return its result as plain data.
 
     Raises:
-        ConnectionError: an error that says nothing about the trial; Ray tries again.
+        ConnectionError: an error unrelated to the trial; Ray retries.
     """
     registry.use_plugins(plugins)
     handle = _handles.get("handle")

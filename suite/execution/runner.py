@@ -1,4 +1,4 @@
-"""Running trials: each ends as a folder in the store, done or failed, and the study goes on."""
+"""Runs trials: each ends as a folder in the store, done or failed, and the study continues."""
 
 import signal
 import threading
@@ -34,26 +34,26 @@ class Summary:
 
 
 class Engine(Protocol):
-    """Where trials run. One that has ended is in the store, or an `AttemptResult` says why it is not."""
+    """Runs trials. A finished one is in the store, or its `AttemptResult` says why it is not."""
 
     def free(self) -> int:
-        """Return how many trials more it takes now."""
+        """Return how many more trials it accepts now."""
 
     def submit(self, trial: Trial) -> None:
-        """Take a trial."""
+        """Start a trial, or queue it."""
 
     def wait(self, seconds: float) -> list[AttemptResult]:
-        """Return what has ended, after at most about so many seconds.
+        """Return the attempts that have ended, after at most about `seconds`.
 
         Raises:
             StoreUnusable: results cannot be written.
         """
 
     def stop(self) -> None:
-        """Ask all trials to take a checkpoint and end; `wait` then tells of them."""
+        """Ask all trials to take a checkpoint and end; `wait` then returns them."""
 
     def close(self) -> None:
-        """End everything at once, and leave nothing running."""
+        """End everything at once; nothing is left running."""
 
 
 def run(
@@ -117,7 +117,7 @@ def run(
 
 
 def write_failure(ended: AttemptResult, attempts: int, store: Store) -> Record:
-    """Write the folder of a trial whose process could not do it itself."""
+    """Write the folder of a trial whose process could not write it."""
     assert ended.error is not None
     record = failed(ended.trial, ended.error)
     times = f" (the last of {attempts} attempts)" if attempts > 1 else ""
@@ -137,20 +137,20 @@ def execute(
 ) -> Record:
     """Run one trial in this process and write its folder; a failure is written as one.
 
-    It goes on from the trial's last checkpoint, takes one at the interval `every`, and drops it
-    once there is a record: what has failed by itself starts anew when it is run again.
+    It resumes from the trial's last checkpoint, takes one at the interval `every`, and drops it
+    once there is a record: a trial that failed on its own restarts when it is run again.
 
     Raises:
         StoreUnusable: the result or a checkpoint cannot be written.
         Interrupted: `stopping` said so; a checkpoint was taken.
-        Transient: an error that says nothing about the trial, where `raise_transient`.
+        Transient: an error unrelated to the trial, where `raise_transient`.
     """
     from suite.training.checkpoint import Checkpointer
-    from suite.training.checkpoint_interval import Interval
+    from suite.training.checkpoint_interval import CheckpointInterval
 
     checkpoints = Checkpoints(store)
     checkpointer = Checkpointer(
-        trial, checkpoints.keeper(trial.key), Interval.parse(every), stopping
+        trial, checkpoints.keeper(trial.key), CheckpointInterval.parse(every), stopping
     )
     record, files = attempt(trial, checkpointer, progress, raise_transient=raise_transient)
     store.write(trial.key, files)
@@ -169,14 +169,14 @@ def attempt(
 
     Raises: as `execute`.
     """
-    from suite.training.trainers import trainer_of
+    from suite.training.trial import run_trial
 
     try:
-        outcome = trainer_of(trial)(trial, progress, checkpointer)
+        outcome = run_trial(trial, progress, checkpointer)
         return outcome.record, outcome.files()
     except StoreUnusable:
         raise
-    except (Exception, SystemExit) as error:  # what a method does wrong ends its own trial only
+    except (Exception, SystemExit) as error:  # a faulty method ends its own trial only
         if raise_transient and isinstance(error, TRANSIENT):
             raise Transient(f"{type(error).__name__}: {error}") from error
         record = failed(trial, error)
@@ -194,7 +194,7 @@ def _failure_files(trial: Trial, record: Record, text: str) -> dict[str, bytes]:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C (or SIGTERM) into an answer to `asked()`; the second interrupts.
+    """Let the first Ctrl-C (or SIGTERM) make `asked()` return True; the second interrupts.
 
     Outside the main thread, where no signal arrives, `asked()` is always False.
     """

@@ -1,9 +1,9 @@
 """The Slurm engine: each trial is a job, submitted through submitit.
 
-A job tends one handle, as a Ray task does. A job that is preempted, or runs out of its time, lets
-its trial take a checkpoint and is queued again. submitit keeps a job's call as a pickle, so those
-files lie in a folder that only their owner can open, never in the store; what a trial leaves is
-read from the store.
+A job supervises one worker process, as a Ray task does. A job that is preempted, or runs out of its
+time, lets its trial take a checkpoint and is queued again. submitit stores a job's call as a
+pickle, so those files lie in a folder that only their owner can open, never in the store; the
+result of a trial is read from the store.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ NAMES = ("partition", "account", "qos", "constraint")
 
 
 def parse_options(text: str) -> dict[str, Any]:
-    """Read ``partition=gpu,timeout_min=240``: what jobs are submitted with.
+    """Parse ``partition=gpu,timeout_min=240``, the options that jobs are submitted with.
 
     Raises:
         InvalidInput: no such option, or not a number where there must be one.
@@ -49,7 +49,7 @@ def parse_options(text: str) -> dict[str, Any]:
 
 
 class SlurmJob:
-    """What a job does: one trial in a handle of the node."""
+    """A job: one trial in a worker process of the node."""
 
     def __init__(self, trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> None:
         self.trial, self.settings, self.plugins = trial, settings, plugins
@@ -151,7 +151,7 @@ class SlurmEngine:
         return AttemptResult(trial, error=Crashed(message), details=details)
 
     def stop(self) -> None:
-        """Cancel the jobs: what they have saved is kept."""
+        """Cancel the jobs; their checkpoints are kept."""
         self._stopped = True
         for _, job in self._running.values():
             job.cancel(check=False)

@@ -1,8 +1,8 @@
-"""The inside of a worker process: it is told trials, one at a time, and says how each ended.
+"""The main loop of a worker process: it receives trials, one at a time, and returns results.
 
-Both directions speak JSON: nothing is unpickled. What the process writes to its standard error
-while a trial runs (a native crash, a traceback asked for by the engine) goes to a file, which
-becomes the details of a failure.
+Messages are JSON in both directions: nothing is unpickled. Standard error while a trial runs (a
+native crash, a traceback that the engine requests) goes to a file, which becomes the details of a
+failure.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from suite.results.store import Store, StoreUnusable
 
 EXECUTE = "suite.execution.runner:execute"
 DUMP_TRACEBACK_SIGNAL = signal.SIGUSR1
-"""Makes a worker write where it is to its errors."""
+"""Makes a worker write its traceback to its error file."""
 
 
 def main(
@@ -63,7 +63,7 @@ def main(
 
 
 def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
-    """Run a job; return what to tell of it."""
+    """Run a job; return the reply."""
     try:
         if "check" in job:
             preflight([Trial.make(**trial) for trial in job["check"]])
@@ -89,7 +89,7 @@ def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    """End at once when the parent has died, however it did: nobody would hear of the result."""
+    """Exit at once when the parent has died: there is nobody left to report to."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -1,4 +1,4 @@
-"""A handle: one worker process, watched from outside. What a trial breaks is its own handle only."""
+"""One worker process, supervised from outside: a trial can only break its own worker."""
 
 import contextlib
 import json
@@ -49,11 +49,11 @@ JOIN_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What every trial of an engine is run with.
+    """The configuration of a worker: the same for every trial of an engine.
 
     Attributes:
         store: location of the store.
-        every: how often a checkpoint is taken, as `Interval.parse` reads it.
+        every: how often a checkpoint is taken, as `CheckpointInterval.parse` reads it.
         timeout: seconds an attempt may take.
         memory: bytes of memory an attempt may use.
         environment: variables of the worker process (which GPU it sees).
@@ -84,7 +84,7 @@ class WorkerHandle:
         self._oom_kills = 0
 
     def submit(self, trial: Trial) -> None:
-        """Give the worker a trial; it must have none."""
+        """Send the worker a trial; it must have none."""
         assert self.trial is None
         if self._process is None or not self._process.is_alive():
             self._discard()
@@ -103,10 +103,10 @@ class WorkerHandle:
             self._connection.send_bytes(json.dumps(job).encode())
 
     def check(self, trials: Sequence[Trial]) -> None:
-        """Let the worker look whether the trials can run (`plan.preflight`), and wait for it.
+        """Let the worker check that the trials can run (`plan.preflight`), and wait for it.
 
-        So this process needs not import what only training needs. A worker that dies of it says
-        nothing: its trials will be recorded for what they are.
+        This process then need not import what only training needs. A worker that dies of the
+        check is ignored: its trials will be recorded as failed when they run.
 
         Raises:
             InvalidInput: the first thing found that cannot be used.
@@ -125,7 +125,7 @@ class WorkerHandle:
             raise InvalidInput(reply["refused"])
 
     def waitables(self) -> list[Any]:
-        """Return what becomes ready when there is something for `poll`."""
+        """Return the objects that become ready when `poll` has news."""
         if self.trial is None or self._process is None or self._connection is None:
             return []
         return [self._connection, self._process.sentinel]
@@ -165,7 +165,7 @@ class WorkerHandle:
             self._process.terminate()
 
     def close(self) -> None:
-        """End the worker: at once in the middle of a trial, by itself otherwise."""
+        """End the worker: killed in the middle of a trial, otherwise on its own."""
         if self._process is not None and self.trial is not None:
             self._process.kill()
         self._discard()
@@ -222,7 +222,7 @@ class WorkerHandle:
         return AttemptResult(trial, error=error, details=details)
 
     def _dump(self) -> None:
-        """Let the worker write where it is; it may be too busy in native code to do so."""
+        """Let the worker write its traceback; it may be too busy in native code to do so."""
         assert self._process is not None
         if self._process.pid is None:
             return
@@ -250,7 +250,7 @@ class WorkerHandle:
 
 
 def wait_for(handles: list[WorkerHandle], seconds: float) -> None:
-    """Wait until one of the handles has something to tell, at most so long."""
+    """Wait until one of the workers has news, at most `seconds`."""
     wait([handle for handle in handles for handle in handle.waitables()], seconds)
 
 
@@ -264,9 +264,9 @@ def resident_bytes(pid: int | None) -> int:
 
 
 def warm_up() -> None:
-    """Start importing what workers need, in a process of its own that they are then forked from.
+    """Start the server process that workers are forked from: it imports what they need.
 
-    Every worker is there in some milliseconds then, in the beginning and after a crash.
+    A worker then starts in some milliseconds, at first and after a crash.
     """
     context = _context()
     if context.get_start_method() != "forkserver":
@@ -285,7 +285,7 @@ def _context() -> Any:
 
 @contextlib.contextmanager
 def _no_main() -> Iterator[None]:
-    """Keep workers from running the caller's script again, which multiprocessing wants to."""
+    """Keep multiprocessing from running the caller's script again in each worker."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

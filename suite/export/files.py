@@ -15,8 +15,9 @@ from suite.experiments.trial_config import Trial
 from suite.export.compact import compact, set_sizes
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.training.stored_model import load_kept
-from suite.training.trial import make_model
+from suite.training.context import TrialContext
+from suite.training.network import make_model
+from suite.training.stored_model import load_stored
 
 EXAMPLES = 64
 LARGEST_HEADER = 100 * 2**20
@@ -55,7 +56,7 @@ def export(store: Store, record: Record, to: Format, path: Path) -> Exported:
     """
     if record.status != "done":
         raise InvalidInput(f"trial {record.key} has failed: there is no network to export")
-    training, tensors = load_kept(store, record)
+    training, tensors = load_stored(store, record)
     model = training.model
     example, _ = next(iter(training.data.test.batches(EXAMPLES)))
     with torch.no_grad():
@@ -102,7 +103,7 @@ def load_exported(path: Path) -> nn.Module:
             "`resonance export`"
         ) from error
     state = {name: value for name, value in tensors.items() if not name.startswith("mask/")}
-    model = make_model(Trial.make(**given | {"processes": 1}))
+    model = make_model(TrialContext.of(Trial.make(**given | {"processes": 1})))
     for name, module in model.named_modules():
         _fit(module, name, state)
     try:

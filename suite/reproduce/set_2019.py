@@ -5,10 +5,8 @@ fixed random connections, and SET. The random stream is that of the original (Nu
 stream, seeded with the trial's seed), so that its logs can be compared epoch by epoch.
 """
 
-import datetime
 import itertools
 import math
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from suite.core.custom_trainer import Trainer
 from suite.core.errors import Interrupted
+from suite.evaluation.measure import Measures
 from suite.experiments.trial_config import Trial
 from suite.reproduce.set_2019_network import (
     DenseLayer,
@@ -30,11 +29,11 @@ from suite.reproduce.set_2019_network import (
     Random,
     SparseLayer,
 )
-from suite.results.record import LayerRecord, Record
+from suite.results.record import LayerRecord
 from suite.training.checkpoint import Checkpointer
 from suite.training.curves import Curves
-from suite.training.environment import PeakMemory, environment
-from suite.training.trial import Outcome, digests
+from suite.training.environment import Stopwatch
+from suite.training.outcome import Cost, Outcome, make_outcome
 from tasks.pipeline import load_arrays
 from tasks.task import Dataset
 
@@ -90,8 +89,7 @@ def train(
         InvalidInput: the data cannot be found.
         Interrupted: the checkpointer was told to stop.
     """
-    began, memory = time.perf_counter(), PeakMemory(torch.device("cpu"))
-    started = datetime.datetime.now(datetime.UTC)
+    stopwatch = Stopwatch(torch.device("cpu"))
     task, dataset = trial.task_declaration, trial.dataset_declaration
     configuration = trial.resolved()
     recipe, options = configuration["recipe"], configuration["hyperparameters"]
@@ -124,39 +122,26 @@ def train(
     dense, connected = (sum(layer.flops for layer in layers),
                         sum(2.0 * (layer.size - layer.zeros) for layer in layers))  # fmt: skip
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-    record = Record(
-        key=trial.key,
-        status="done",
-        trial=trial.model_dump(),
-        configuration=configuration,
-        metrics={name: curves.last(name) for name in names},
+    return make_outcome(
+        trial,
+        measures=Measures({name: curves.last(name) for name in names}),
         layers=layers,
-        flops={
-            "inference_dense": dense,
-            "inference": connected,
-            "training": 3 * connected * steps * batch_size * epochs,
-        },
-        timing={
-            "started": started.isoformat(timespec="seconds"),
-            "seconds": time.perf_counter() - began,
-            "seconds_per_step": statistics.median(seconds) / steps,
-            "peak_memory_bytes": memory.read(),
-        },
-        environment=environment(torch.device("cpu")),
+        cost=Cost(dense, connected, 3 * connected * steps * batch_size * epochs),
+        timing=stopwatch.timing([epoch / steps for epoch in seconds]),
         data={
             "checksum": checksum,
             "train": dataset.train,
             "validation": 0,
             "test": dataset.test,
         },
-        digests=digests(tensors),
+        tensors=tensors,
+        curves=curves,
         notes=[
             f"trained by {TRAINER.name}: {TRAINER.summary}",
             "the curves hold the test split after every epoch, as the published logs do; nothing "
             "was chosen by it",
         ],
     )
-    return Outcome(trial, record, curves, tensors)
 
 
 def _layers(trial: Trial, sizes: Sequence[int], random: Random) -> list[Layer]:

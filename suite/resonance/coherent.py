@@ -1,4 +1,4 @@
-"""Sparse-to-sparse relatives of resonance: growth by what the gradients of a period agree on."""
+"""Sparse-to-sparse relatives of resonance: growth where the gradients of a period agree."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -104,7 +104,7 @@ class Coherent(DropGrow):
         }
 
     def load_method_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `method_state` gave."""
+        """Restore what `method_state` returned."""
         self.total = {name: value.clone() for name, value in state["total"].items()}
         self.total_square = {name: value.clone() for name, value in state["total_square"].items()}
         self.recorded = state["recorded"]

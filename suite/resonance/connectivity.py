@@ -1,4 +1,4 @@
-"""Connectivity control: what lies below the threshold → what is on, cooling or off.
+"""Connectivity control: connections below the threshold → active, cooling down or inactive.
 
 Pure functions on flat tensors [n] of one group of connections (a layer, or the whole network).
 """
@@ -22,7 +22,7 @@ def lowest(score: Tensor, strength: Tensor, count: int, among: Tensor) -> Tensor
 
 @dataclass(frozen=True)
 class State:
-    """Where every connection of a group stands. All tensors are [n].
+    """The state of every connection of a group. All tensors are [n].
 
     Attributes:
         active: boolean, above the threshold: trained and part of the network.
@@ -52,14 +52,14 @@ class State:
 
 
 def disable(state: State, off: Tensor, step: int, cooldown: int) -> State:
-    """Apply ``cooling="disable"``: what falls to the threshold is zeroed and rests.
+    """Apply ``cooling="disable"``: connections at or below the threshold are zeroed.
 
-    It cannot come back before `cooldown` steps have passed, whatever its signal; after that it
-    returns, at weight 0, as soon as it lies above the threshold.
+    A connection cannot return before `cooldown` steps have passed, whatever its signal; after that
+    it returns, at weight 0, as soon as its score is above the threshold.
 
     Args:
         state: before the decision.
-        off: boolean [n], at or below the threshold; read only where nothing is in_cooldown.
+        off: boolean [n], at or below the threshold; read only where no connection is in cooldown.
         step: of the decision.
         cooldown: C, in steps.
     """
@@ -69,7 +69,7 @@ def disable(state: State, off: Tensor, step: int, cooldown: int) -> State:
 
 
 def freeze(state: State, off: Tensor, step: int, cooldown: int) -> State:
-    """Apply ``cooling="freeze"``: what falls to the threshold keeps its weight, untrained.
+    """Apply ``cooling="freeze"``: connections at or below the threshold keep their weights.
 
     A connection that has been inactive for more than `cooldown` steps is set to 0 and its counter
     starts again. Above the threshold a connection is active at once, with whatever weight it has.
@@ -93,7 +93,7 @@ def project(
 ) -> Tensor:
     """Return the mask of exactly `keep` connections: the final projection.
 
-    Active connections come first, then inactive ones, in_cooldown ones last; within a state the
+    Active connections come first, then inactive ones, those in cooldown last; within a state the
     largest `rank` first, then score, strength and index. What is `spared` comes before all.
     """
     state = active.to(torch.int8) * 2 + (~active & ~in_cooldown).to(torch.int8)

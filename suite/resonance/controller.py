@@ -1,4 +1,4 @@
-"""Global sparsity control: where the sparsity should be → the amplitude A of the threshold."""
+"""Global sparsity control: from the target sparsity to the amplitude A of the threshold."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 SILENT = 1e-6
-"""A window whose power after detrending is at most this fraction of its raw power counts as zero."""
+"""A window counts as zero if detrending leaves at most this fraction of its raw power."""
 
 CHUNK = {"cpu": 2**19, "cuda": 2**25}
 """Values (window × connections) transformed at a time: on a CPU, so that they stay in cache."""
@@ -22,9 +22,9 @@ MATRIX_UP_TO = 128
 
 @dataclass(frozen=True)
 class Signals:
-    """What detection says of each connection; every tensor is [n], float32.
+    """The result of detection for each connection; every tensor is [n], float32.
 
-    Power and coherence are for diagnosis and for variants, and left out unless asked for.
+    Power and coherence are for diagnosis and for variants; None unless requested.
 
     Attributes:
         frequency: resonance frequency ν in [0, 1], normalised to the Nyquist frequency; 0 where
@@ -57,13 +57,17 @@ class History:
         self.recorded = 0
         self.rows = torch.zeros(window, size, dtype=dtype, device=device)
 
+    def restore(self, rows: Tensor, recorded: int) -> None:
+        """Continue with the rows and the count of another history, copied."""
+        self.rows, self.recorded = rows.clone(), recorded
+
     @property
     def full(self) -> bool:
         """Whether `window` gradients have been recorded."""
         return self.recorded >= self.window
 
     def next_row(self) -> Tensor:
-        """Return the row that the next gradient goes to, oldest of all, and count it as written."""
+        """Return the row for the next gradient, the oldest one, and count it as written."""
         row = self.rows[self.recorded % self.window]
         self.recorded += 1
         return row

@@ -20,10 +20,10 @@ from suite.resonance.detector import (
 from suite.resonance.options import (
     MIN_FACTOR,
     amplitude_bound,
-    check,
+    check_options,
     effective_options,
-    make_timetable,
 )
+from suite.resonance.schedule import make_decision_schedule
 from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_at_most, count_true
@@ -36,11 +36,11 @@ BINS = 20
 
 
 OSCILLATION_MARGIN = 0.004
-"""How far the average over a period may stay below the final sparsity, so that the threshold still
-moves there: it may not act above it (no more connections are ever off than in the end)."""
+"""How far the average over a period may stay below the final sparsity, so that the threshold can
+still oscillate: never are more connections inactive than at the end."""
 
 SAMPLE = 2**14
-"""At most about so many connections of a layer, evenly spaced, are counted for them."""
+"""At most about this many connections of a layer, evenly spaced, are counted for them."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Group:
 
 
 class Resonance(Sparsifier):
-    """Connections whose resonance frequency lies above T stay; the others rest and may return.
+    """Connections with a resonance frequency above T stay; the others cool down and may return.
 
     Every `update_every` steps, for each layer (or the network): detect ν from the last N dense
     gradients, set the amplitude A so that the sparsity follows its path, form the threshold
@@ -83,9 +83,9 @@ class Resonance(Sparsifier):
         super().__init__(plan, options)
         o = self.options
         self.threshold = PeriodicThreshold(o.bits, o.modulation)
-        self.schedule = make_timetable(o, self.step_at(o.freeze_at))
+        self.schedule = make_decision_schedule(o, self.step_at(o.freeze_at))
         self.cooldown = 2 * self.schedule.every if o.cooldown == "auto" else o.cooldown
-        check(o, plan, self.schedule, self.cooldown)
+        check_options(o, plan, self.schedule, self.cooldown)
         self.path = CubicRamp(o.initial_sparsity, 1.0, 0, max(1, self.step_at(o.ramp)))
         self.feedback = AccuracyFeedback(
             o.tolerance, o.accuracy_gain, o.accuracy_depth if plan.validates else 0.0
@@ -101,7 +101,7 @@ class Resonance(Sparsifier):
         return bool(self.options.scope == "global")
 
     def effective_options(self) -> dict[str, int | None]:
-        """Return what options come to in this training: see `suite.resonance.options`."""
+        """Return the effect of each option in this training: see `suite.resonance.options`."""
         return effective_options(self.options, self.plan, self.schedule, self.cooldown)
 
     # ------------------------------------------------------------------ the steps of training
@@ -161,7 +161,7 @@ class Resonance(Sparsifier):
         """Decide, or project onto the target at the freeze."""
         for group in self.groups:
             signals = self._detect(group, step)
-            self._describe(group, signals, step)
+            self._report_distributions(group, signals, step)
             if step == self.schedule.freeze:
                 self._project(group, signals, step)
             else:
@@ -200,7 +200,7 @@ class Resonance(Sparsifier):
     def _decide(self, group: Group, signals: Signals, step: int) -> None:
         state = group.state
         size = len(state.active)
-        # Under freeze nothing rests: what is inactive may become active at any decision.
+        # Under freeze there is no cooldown: inactive connections may return at any decision.
         in_cooldown = state.in_cooldown(step, self.cooldown if self.disables else 0)
         free = ~in_cooldown
         target = self.path(step) * self.feedback.factor
@@ -216,7 +216,7 @@ class Resonance(Sparsifier):
             shallow = self._shallow(group, score, free, step)
             level = self.threshold.level(amplitude, self.schedule.progress(step), shallow)
             count = count_at_most(score, level, free)
-        # However far the threshold swings, no more are off than in the end.
+        # However far the threshold swings, no more are inactive than at the end.
         count = min(count, max(0, group.final_off - count_true(in_cooldown)))
         among = free
         if self.is_global:
@@ -255,7 +255,7 @@ class Resonance(Sparsifier):
             mean=max(0.0, wanted - in_cooldown) / free_count,
         )
 
-    def _describe(self, group: Group, signals: Signals, step: int) -> None:
+    def _report_distributions(self, group: Group, signals: Signals, step: int) -> None:
         """Report how frequencies and ages are distributed, and the watched spectra."""
         sizes = [layer.size for layer in group.layers]
         parts = (signals.frequency, group.state.active, step - group.state.since)
@@ -358,7 +358,7 @@ class Resonance(Sparsifier):
         }
 
     def load_method_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `method_state` gave."""
+        """Restore what `method_state` returned."""
         for group in self.groups:
             saved = state["groups"][group.name]
             mask = torch.cat([layer.mask.flatten() for layer in group.layers])
@@ -366,8 +366,7 @@ class Resonance(Sparsifier):
             self._connect(group, group.state, 0)
             group.controller = AmplitudeController(**saved["controller"])
             for history, kept in zip(group.histories, saved["histories"], strict=True):
-                history.rows = kept["rows"].clone()
-                history.recorded = kept["recorded"]
+                history.restore(kept["rows"], kept["recorded"])
         self.feedback.best = state["feedback"]["best"]
         self.feedback.factor = state["feedback"]["factor"]
 

@@ -1,4 +1,4 @@
-"""What a method's options mean for one training, and which of them contradict each other."""
+"""Resonance's options in one training: which contradict each other, and which have an effect."""
 
 from types import SimpleNamespace
 
@@ -11,39 +11,15 @@ from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 from suite.sparsity.plan import Plan
 
 MIN_FACTOR = 1e-6
-"""A factor T / A below this counts as this: connections there are switched off last."""
+"""Smallest factor T / A: connections at smaller ones are switched off last."""
 
 NOISE = 2**13
-"""Signals of white noise by which it is judged how much a threshold can switch off."""
+"""White-noise signals that show how much a threshold can switch off."""
 
 
-def make_timetable(o: SimpleNamespace, freeze: int) -> DecisionSchedule:
-    """Return when gradients are recorded and decisions taken, up to the step `freeze`.
-
-    Raises:
-        InvalidInput: the window does not fit before the freeze, or no decision falls between.
-    """
-    if o.window % 2:
-        raise InvalidInput(f"window={o.window} must be even: give {o.window + 1}")
-    if o.window * o.record_every >= freeze:
-        raise InvalidInput(
-            f"window={o.window} gradients, one in {o.record_every} steps, need more than the "
-            f"{freeze} steps before freeze_at={o.freeze_at:g}: give a window of at most "
-            f"{max(0, freeze - 1) // o.record_every // 2 * 2}, or train longer"
-        )
-    auto = o.update_every == "auto"
-    every = min(100, max(1, freeze // 24)) if auto else o.update_every
-    first = -(-o.window * o.record_every // every) * every
-    if first >= freeze:
-        raise InvalidInput(
-            f"update_every={every} leaves no decision between the first full window (step "
-            f"{o.window * o.record_every}) and freeze_at={o.freeze_at:g} (step {freeze}): "
-            "decide more often"
-        )
-    return DecisionSchedule(every, first, freeze, o.window, o.record_every)
-
-
-def check(o: SimpleNamespace, plan: Plan, schedule: DecisionSchedule, cooldown: int) -> None:
+def check_options(
+    o: SimpleNamespace, plan: Plan, schedule: DecisionSchedule, cooldown: int
+) -> None:
     """Refuse options that contradict the training or each other.
 
     Raises:
@@ -121,12 +97,12 @@ def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
 def effective_options(
     o: SimpleNamespace, plan: Plan, schedule: DecisionSchedule, cooldown: int
 ) -> dict[str, int | None]:
-    """Return what options come to in a training; None where one decides nothing.
+    """Return the effect of options in a training; None for one without effect.
 
-    Options that are not named act as they are given.
+    Options that are not named act as given.
     """
     found: dict[str, int | None] = {"update_every": schedule.every}
-    # A connection that is switched off at one decision rests at those less than C steps later;
+    # A connection switched off at one decision stays off at those less than C steps later;
     # a frozen one is set to zero at the first that is more than C steps later.
     steps = cooldown - 1 if o.cooling == "disable" else cooldown
     found["cooldown"] = max(0, steps) // schedule.every

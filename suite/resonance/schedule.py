@@ -1,6 +1,9 @@
 """When resonance records gradients, decides and freezes: pure functions of the step."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
+
+from suite.core.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -8,7 +11,7 @@ class DecisionSchedule:
     """Which steps record gradients, decide and freeze.
 
     A decision reads the last N recorded gradients, so only the N·r steps before one are recorded:
-    what a later decision never reads costs nothing.
+    gradients that no decision reads cost nothing.
     """
 
     every: int
@@ -37,6 +40,32 @@ class DecisionSchedule:
         return (step - self.first) / (self.freeze - self.first)
 
     def peak(self, step: int, periods: int) -> int:
-        """Return the step at which the period that `step` lies in is half over."""
+        """Return the step in the middle of the threshold's period that `step` falls into."""
         period = int(self.progress(step) * periods)
         return self.first + round((period + 0.5) / periods * (self.freeze - self.first))
+
+
+def make_decision_schedule(o: SimpleNamespace, freeze: int) -> DecisionSchedule:
+    """Return when gradients are recorded and decisions taken, up to the step `freeze`.
+
+    Raises:
+        InvalidInput: the window does not fit before the freeze, or no decision falls between.
+    """
+    if o.window % 2:
+        raise InvalidInput(f"window={o.window} must be even: give {o.window + 1}")
+    if o.window * o.record_every >= freeze:
+        raise InvalidInput(
+            f"window={o.window} gradients, one in {o.record_every} steps, need more than the "
+            f"{freeze} steps before freeze_at={o.freeze_at:g}: give a window of at most "
+            f"{max(0, freeze - 1) // o.record_every // 2 * 2}, or train longer"
+        )
+    auto = o.update_every == "auto"
+    every = min(100, max(1, freeze // 24)) if auto else o.update_every
+    first = -(-o.window * o.record_every // every) * every
+    if first >= freeze:
+        raise InvalidInput(
+            f"update_every={every} leaves no decision between the first full window (step "
+            f"{o.window * o.record_every}) and freeze_at={o.freeze_at:g} (step {freeze}): "
+            "decide more often"
+        )
+    return DecisionSchedule(every, first, freeze, o.window, o.record_every)

@@ -1,6 +1,6 @@
 """Sparse-to-sparse training at constant density: score, exact top-k, apply.
 
-SET, RigL and their relatives share this class and differ in what they keep and what they grow.
+SET, RigL and their relatives share this class and differ in what they drop and what they grow.
 """
 
 import math
@@ -21,12 +21,12 @@ from suite.sparsity.sparsifier import Sparsifier
 class DropGrow(Sparsifier, ABC):
     """Starts from a random mask; at each update drops some active weights and grows as many.
 
-    A subclass gives `grow_scores`. Unless overridden, `drop_scores` is |w| and `fraction`, the
-    fraction of active weights to drop, RigL's cosine.
+    A subclass defines `grow_scores`. Unless overridden, `drop_scores` is |w| and `fraction`, the
+    drop fraction, follows RigL's cosine.
 
     Attributes:
         regrown_keeps_value: whether a weight that is dropped and grown in one update stays as it
-            is (RigL) or starts anew at 0 (SET).
+            is (RigL) or restarts at 0 (SET).
     """
 
     regrown_keeps_value = True
@@ -41,10 +41,10 @@ class DropGrow(Sparsifier, ABC):
         self._decay = CosineDecay(self.options.drop_fraction, max(1, end + 1))
 
     def update_interval(self) -> int:
-        """Return ΔT in steps; the word "epoch" stands for as many as an epoch has.
+        """Return ΔT in steps; "epoch" means the steps of one epoch.
 
         Raises:
-            InvalidInput: it is "epoch", and the plan does not say how long one is.
+            InvalidInput: it is "epoch", and the plan does not know the steps of one.
         """
         every = self.options.update_every
         if every != "epoch":
@@ -64,11 +64,11 @@ class DropGrow(Sparsifier, ABC):
         return self.schedule.is_update(step)
 
     def effective_options(self) -> dict[str, int]:
-        """Return what the options of the schedule come to, in steps."""
+        """Return the options of the schedule in steps."""
         return {"update_every": self.schedule.every, "update_end": self.schedule.end + 1}
 
     def notes(self) -> list[str]:
-        """Say so where the training is too short for an update."""
+        """Return a note where the training is too short for an update."""
         if self.schedule.start <= self.schedule.end:
             return []
         return [
@@ -91,19 +91,22 @@ class DropGrow(Sparsifier, ABC):
             self.set_mask(layer, mask, step, through=through)
 
     def grow_mask(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, number: int) -> Tensor:
-        """Return `kept` with the `number` highest scores outside it; all of the weight's shape."""
+        """Return the mask after growing: `kept` and the `number` highest scores outside it.
+
+        All tensors have the weight's shape.
+        """
         if self.pattern is not None:
             return self.pattern.grow(kept, scores)
         return grow(kept.flatten(), scores.flatten(), number).view(layer.shape)
 
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return the flat mask of the active weights that stay."""
+        """Return the flat mask after dropping: True where an active weight stays."""
         drop = math.floor(self.fraction(step) * layer.active)
         scores = self.drop_scores(layer, step).flatten()
         return keep_active(layer.mask.flatten(), scores, layer.active - drop)
 
     def fraction(self, step: int) -> float:
-        """Return the fraction of active weights to drop at `step`: f(t) = α/2·(1 + cos(πt/T_end))."""
+        """Return the drop fraction at `step`: f(t) = α/2·(1 + cos(πt/T_end))."""
         return self._decay(step)
 
     def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
@@ -112,4 +115,4 @@ class DropGrow(Sparsifier, ABC):
 
     @abstractmethod
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return scores of the weight's shape; the highest outside what is kept are grown."""
+        """Return scores of the weight's shape; the highest outside the kept weights are grown."""

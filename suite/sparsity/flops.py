@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from suite.sparsity.layers import PRUNABLE, PrunableWeight
+from suite.sparsity.modules import evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,9 @@ def measure_forward(model: nn.Module, example: Tensor) -> ForwardFlops:
     weights: dict[int, str] = {}
     for name, module in model.named_modules():
         if isinstance(module, PRUNABLE):
-            weights.setdefault(_storage(module.weight), name)
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad(), _unfused(), _Counter(weights) as counter:
-            model(example.clone())
-    finally:
-        for module, training in modes.items():
-            module.training = training
+            weights.setdefault(storage_id(module.weight), name)
+    with evaluation_mode(model), torch.no_grad(), _unfused(), _Counter(weights) as counter:
+        model(example.clone())
     batch = example.shape[0]
     layers = {name: counter.by_layer[name] / batch for name in weights.values()}
     return ForwardFlops(layers, counter.other / batch)
@@ -108,14 +103,15 @@ class _Counter(TorchDispatchMode):
         result = func(*args, **kwargs)
         flops = formula(*args, **kwargs, out_val=result)
         for tensor in args:
-            if isinstance(tensor, Tensor) and (name := self.weights.get(_storage(tensor))):
+            if isinstance(tensor, Tensor) and (name := self.weights.get(storage_id(tensor))):
                 self.by_layer[name] += flops
                 return result
         self.other += flops
         return result
 
 
-def _storage(tensor: Tensor) -> int:
+def storage_id(tensor: Tensor) -> int:
+    """Return what identifies the memory of a tensor: views share it."""
     return tensor.untyped_storage()._cdata
 
 
@@ -140,6 +136,10 @@ class FlopsLedger:
         sparse = self.flops.sparse(weights)
         weight_gradients = self.flops.dense if dense_gradient else sparse
         self.total += (2 * sparse + weight_gradients) * self.batch_size
+
+    def restore(self, total: float) -> None:
+        """Continue from the total that a checkpoint holds."""
+        self.total = total
 
     def charge_scoring(self, forwards: float, densities: Mapping[str, float]) -> None:
         """Charge `forwards` forward passes of one example at the given densities."""

@@ -1,4 +1,4 @@
-"""Training that has diverged, found where scores are ranked."""
+"""Diverged training, found where scores are ranked."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ ADVICE = "lower the learning rate, or clip the gradient (recipe clip_norm)"
 
 @contextlib.contextmanager
 def name_nonfinite_layer(layers: Sequence[PrunableWeight], step: int) -> Iterator[None]:
-    """Say of scores that cannot be ranked which layer they come from; it looks only then.
+    """Name the layer that scores with NaN come from; it is searched for only in that case.
 
     Raises:
         TrialFailed: a score was NaN.
@@ -27,7 +27,7 @@ def name_nonfinite_layer(layers: Sequence[PrunableWeight], step: int) -> Iterato
 
 @torch.no_grad()
 def _where(layers: Sequence[PrunableWeight]) -> str:
-    """Return in words which layer's weights or gradients are not finite, the first of them."""
+    """Return a description of the first layer whose weights or gradients are not finite."""
     for layer in layers:
         gradient = layer.dense_gradient
         if not bool(layer.values.isfinite().all()):

@@ -1,10 +1,10 @@
-"""What a method is told of the training it steers, and what it tells of its decisions."""
+"""What a method knows of the training it controls, and the types of what it reports."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-Report = Callable[[int, str, float | Sequence[float], str | None], None]
-"""Receives (step, series, value or values, layer): what a method has to tell of a decision."""
+Recorder = Callable[[int, str, float | Sequence[float], str | None], None]
+"""Receives (step, series, value or values, layer): what a method reports of a decision."""
 
 Charge = Callable[[float, Mapping[str, float]], None]
 """Receives (forward passes of one example, density by layer): what scoring connections cost."""
@@ -12,7 +12,7 @@ Charge = Callable[[float, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a method may know of the training it steers.
+    """What a method may know of the training it controls.
 
     Attributes:
         steps: optimizer steps of one round of training.

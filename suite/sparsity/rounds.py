@@ -1,7 +1,7 @@
-"""How far training in rounds has come, and what a round begins with.
+"""Progress of training in rounds, and the weights that a round starts from.
 
 Most methods need one round. Lottery tickets need many: train, choose the next masks, rewind, train
-again. The suite's loop and a foreign one share this.
+again. The suite's loop and a user's own (`suite.embed`) share this.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,26 +14,29 @@ from suite.sparsity.sparsifier import Sparsifier
 
 @dataclass
 class TrainingProgress:
-    """Where in its rounds a training is.
+    """The round and step that training in rounds has reached.
 
     Attributes:
-        round: the round in progress, from 0.
-        step: the last step done of it; 0 before the first.
-        rewind_weights: weights and buffers at the rewind step, once it has passed; empty where none is.
+        round: the present round, from 0.
+        step: the last step done in it; 0 before the first.
+        rewind_weights: weights and buffers at the rewind step, once it is reached; else empty.
     """
 
     round: int = 0
     step: int = 0
     rewind_weights: dict[str, Tensor] = field(default_factory=dict)
 
+    def begin_step(self) -> int:
+        """Count one step more; return its number."""
+        self.step += 1
+        return self.step
+
     def advance_to(self, step: int, sparsifier: Sparsifier, model: nn.Module) -> None:
-        """Note that `step` is done (0: that the first round begins); keep what is rewound to."""
+        """Note that `step` is done (0: the first round begins); keep the weights to rewind to."""
         self.step = step
         due = sparsifier.rounds > 1 and self.round == 0 and step == sparsifier.rewind_step
         if due and not self.rewind_weights:
-            self.rewind_weights = {
-                name: value.clone() for name, value in model.state_dict().items()
-            }
+            self.rewind_weights = {n: value.clone() for n, value in model.state_dict().items()}
 
     def next_round(
         self,
@@ -41,10 +44,10 @@ class TrainingProgress:
         model: nn.Module,
         redraw: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> None:
-        """End the round: the method chooses its next masks, weights and buffers go back.
+        """End the round: the method chooses its next masks, weights and buffers are rewound.
 
-        A fresh optimizer and `Sparsifier.restart` are the caller's. `redraw` returns newly drawn
-        initial weights, for a control that does not rewind.
+        The caller provides a fresh optimizer and calls `Sparsifier.restart`. `redraw` returns
+        newly drawn initial weights, for a control that does not rewind.
         """
         sparsifier.end_round(self.round)
         model.load_state_dict(self.rewind_weights)

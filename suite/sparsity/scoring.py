@@ -1,4 +1,4 @@
-"""Scoring connections before training: on a copy of the model, which is left as it was."""
+"""Scoring connections before training, on a copy of the model."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,7 +83,7 @@ class Probe:
 
     @contextmanager
     def random(self) -> Iterator[None]:
-        """Let dropout draw from a seed of its own; the random state is put back after."""
+        """Let dropout draw from a separate seed; the random state is restored afterwards."""
         device = next(self.model.parameters()).device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)

@@ -1,7 +1,7 @@
 """The base class of every method: it decides which weights are connected while a model trains."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,25 +10,26 @@ from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
+from suite.sparsity.distribution import Shapes, custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.layers import (
     PrunableWeight,
     check_mask,
-    find_prunable,
-    mask_weights,
-    unwrap,
+    match_layers,
+    nonzero_outside_mask,
 )
 from suite.sparsity.masks import count_true, random_mask
+from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.pattern import checked_pattern
-from suite.sparsity.plan import Charge, Plan, Report
+from suite.sparsity.plan import Charge, Plan, Recorder
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
+from suite.sparsity.storage.masked import find_prunable, mask_weights
 from suite.sparsity.storage.optimizer_state import keeps_zeros
-from suite.sparsity.targets import Targets
 
 
-class Sparsifier(Targets):
+class Sparsifier:
     """Decides which weights of a model are connected while it trains.
 
     A method overrides a few of: `start`, `observe`, `is_update`, `update`,
@@ -37,13 +38,14 @@ class Sparsifier(Targets):
 
     Within a step the order is: `before_step`, backward, `after_backward` (observe, update, mask
     the gradients), clip, optimizer step, `after_step`. Connectivity is updated before the optimizer
-    steps, while gradients are still dense; what is grown takes its first step in the step after.
+    steps, while gradients are still dense; a grown weight takes its first step in the next one.
 
     Attributes:
         rounds: how many times the model is trained from `rewind_step` to the end.
         rewind_step: the step that weights and buffers go back to after each round but the last.
         rounding_bits: further weight precisions at which the record states the accuracy.
-        execution: how weights are stored; give another one before `attach`.
+        layers: the prunable weights in network order; empty before `attach`.
+        execution: how the weights are stored, from `attach` on.
     """
 
     rounds: int = 1
@@ -53,9 +55,9 @@ class Sparsifier(Targets):
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         self.plan = plan
         self.options = SimpleNamespace(**options)
-        self.report: Report = lambda step, series, value, layer: None
-        self.charge: Charge = lambda forwards, densities: None
         self.execution = Execution()
+        self._recorder: Recorder | None = None
+        self._flops: Charge | None = None
         self.layers: list[PrunableWeight] = []
         self.pattern = checked_pattern(options, plan.sparsity)
         self._masks_weights = False
@@ -73,42 +75,42 @@ class Sparsifier(Targets):
         return 1.0
 
     def reinitializes(self, number: int) -> bool:
-        """Return whether round `number` (from 1) starts from newly drawn weights, not rewound."""
+        """Return whether round `number` (from 1) starts from newly drawn, not rewound weights."""
         return False
 
     def start(self) -> None:
-        """Choose the masks to begin with; the model has its initial weights."""
+        """Choose the initial masks; the model has its initial weights."""
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether `observe` or `update` will read dense gradients at `step`."""
         return False
 
     def observe(self, step: int) -> None:
-        """See the dense gradients of a step, unscaled and not yet masked."""
+        """Read the dense gradients of a step, unscaled and not yet masked."""
 
     def is_update(self, step: int) -> bool:
         """Return whether `update` is due at `step`."""
         return False
 
     def replaces_step(self, step: int) -> bool:
-        """Return whether this step's optimizer step is to be left out."""
+        """Return whether this step's optimizer step is skipped."""
         return False
 
     def update(self, step: int) -> None:
-        """Decide connectivity anew, through `set_mask`."""
+        """Decide the connectivity anew, through `set_mask`."""
 
     def after_validation(self, step: int, score: float) -> None:
-        """Hear a validation score, in points (per cent of accuracy); higher is better."""
+        """Take a validation score, in points (per cent of accuracy); higher is better."""
 
     def end_round(self, number: int) -> None:
         """Choose the masks of the next round; the model holds the weights trained in this one."""
 
     def method_state(self) -> dict[str, Any]:
-        """Return what a method keeps beside its masks: tensors, numbers, texts, dicts of them."""
+        """Return a method's state beside its masks: tensors, numbers, texts, dicts of them."""
         return {}
 
     def load_method_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `method_state` gave."""
+        """Restore what `method_state` returned."""
 
     # ------------------------------------------------------------------ what a training loop calls
 
@@ -116,18 +118,30 @@ class Sparsifier(Targets):
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
+        *,
         examples: Examples | None = None,
+        recorder: Recorder | None = None,
+        flops: Charge | None = None,
+        storage: Execution | None = None,
     ) -> None:
-        """Find the prunable weights of `model` and choose the masks to begin with.
+        """Find the prunable weights of `model` and choose the initial masks.
 
-        `examples` are needed by methods that score connections before training.
+        Args:
+            model: what trains.
+            optimizer: that trains it.
+            examples: needed by methods that score connections before training.
+            recorder: receives what the method reports of its decisions.
+            flops: is charged for scoring passes.
+            storage: how weights are stored; masked if left out.
 
         Raises:
             InvalidInput: nothing to prune, a target that the distribution cannot meet, no
-                examples where the method needs them, an execution that cannot be had, or a layer
-                that another method holds.
+                examples where the method needs them, an execution that is not possible, or a
+                layer that has another method.
             TrialFailed: weights or gradients that are not finite cannot be ranked.
         """
+        self._recorder, self._flops = recorder, flops
+        self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
         found = find_prunable(self._model, optimizer)
         self.layers = self.execution.wrap(model, optimizer, found)
@@ -139,15 +153,15 @@ class Sparsifier(Targets):
         self.execution.claim_layers()
 
     def restart(self, optimizer: torch.optim.Optimizer) -> None:
-        """Go on with weights that were replaced from outside and a new optimizer."""
+        """Continue with weights that were replaced by the caller and a new optimizer."""
         self._masks_weights = not keeps_zeros(optimizer)
         for layer in self.layers:
             layer.bind(optimizer)
 
     def before_step(self, step: int) -> None:
-        """Prepare for the backward pass of `step`: sparse layers then know what will be read.
+        """Prepare for the backward pass of `step`: whether dense gradients will be read.
 
-        Without this call they keep what dense gradients are made of at every step.
+        Without this call sparse layers save the inputs of dense gradients at every step.
         """
         self.execution.prepare_backward(self.wants_dense_gradient(step))
 
@@ -156,7 +170,7 @@ class Sparsifier(Targets):
         """Observe the gradients, update connectivity where due, mask the gradients.
 
         Call it with unscaled gradients, before the optimizer step. Returns True where the
-        optimizer step is to be left out.
+        optimizer step is to be skipped.
 
         Raises:
             InvalidInput: weights were loaded since that are not as sparse as the masks.
@@ -172,13 +186,13 @@ class Sparsifier(Targets):
         return self.replaces_step(step)
 
     def after_step(self, step: int) -> None:
-        """Put back what the optimizer may not change: held weights, zeros under untested ones."""
+        """Restore frozen weights, and the zeros that an untested optimizer may have moved."""
         if self._masks_weights:
             mask_weights(self.layers)
         self.execution.restore_frozen()
 
     def notes(self) -> list[str]:
-        """Return what a reader of the result should know of how this training was planned."""
+        """Return what a reader of the result should know about how this training was planned."""
         return []
 
     def is_idle(self) -> bool:
@@ -188,7 +202,7 @@ class Sparsifier(Targets):
         return not any(map(self.is_update, range(1, self.plan.steps + 1)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on in fresh objects, bit by bit.
+        """Return everything needed to resume in fresh objects, bit by bit.
 
         As with torch's own state dicts, tensors are the live ones: copy them to keep them.
         """
@@ -197,7 +211,7 @@ class Sparsifier(Targets):
         return state | {"extra": self.method_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back a `state_dict`; call it after `attach`, on the same architecture.
+        """Restore a `state_dict`; call it after `attach`, on the same architecture.
 
         Raises:
             InvalidInput: it was saved under other settings or for other layers.
@@ -207,7 +221,7 @@ class Sparsifier(Targets):
             if saved.get(name) != here.get(name):
                 raise InvalidInput(
                     f"the saved state has {name}={saved.get(name)!r}, this method has "
-                    f"{here.get(name)!r}: go on with the settings it was saved under"
+                    f"{here.get(name)!r}: resume with the settings it was saved under"
                 )
         masks = state["masks"]
         if set(masks) != {layer.name for layer in self.layers}:
@@ -219,7 +233,107 @@ class Sparsifier(Targets):
         plan = {"sparsity": self.plan.sparsity, "steps": self.plan.steps, "seed": self.plan.seed}
         return {"method": type(self).__name__} | plan | vars(self.options)
 
+    # ------------------------------------------------------------------ target counts
+
+    @property
+    def is_global(self) -> bool:
+        """Whether one exact count holds for the whole network instead of one per layer."""
+        return getattr(self.options, "distribution", "erk") == "global"
+
+    @property
+    def candidates(self) -> list[PrunableWeight]:
+        """The layers that may be pruned: all but those kept dense."""
+        dense = self.dense_names(self.shapes)
+        return [layer for layer in self.layers if layer.name not in dense]
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shape of each prunable weight by layer name, in network order."""
+        return {layer.name: layer.shape for layer in self.layers}
+
+    def target_zeros(self, shapes: Shapes | None = None) -> dict[str, int]:
+        """Return how many weights of each layer are zero at the end (per-layer methods).
+
+        `shapes` are those of the attached model if left out.
+        """
+        return self.zeros_at(self.plan.sparsity, shapes)
+
+    def zeros_at(self, sparsity: float, shapes: Shapes | None = None) -> dict[str, int]:
+        """Return how many weights of each layer are zero at an overall sparsity."""
+        shapes = self.shapes if shapes is None else shapes
+        distribution = getattr(self.options, "distribution", "erk")
+        if distribution == "custom":
+            final = custom_zeros(shapes, self.plan.sparsity, self.options.layer_sparsity)
+            fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 1.0
+            return {name: int(fraction * count) for name, count in final.items()}
+        zeros = layer_zeros(
+            shapes,
+            sparsity,
+            "uniform" if self.pattern else distribution,
+            dense=self.dense_names(shapes),
+            uniform_dense=getattr(self.options, "uniform_dense", "first"),
+        )
+        if self.pattern is None:
+            return zeros
+        return {
+            name: self.pattern.zeros(name, shapes[name]) if count else 0
+            for name, count in zeros.items()
+        }
+
+    def target_total(self, shapes: Shapes | None = None) -> int:
+        """Return how many weights of the network are zero at the end."""
+        if not self.is_global:
+            return sum(self.target_zeros(shapes).values())
+        shapes = self.shapes if shapes is None else shapes
+        return global_zeros(shapes, self.plan.sparsity, dense=self.dense_names(shapes))
+
+    def sparsity_errors(self) -> str:
+        """Return which masks miss their count and which weights outside them are not 0; or ""."""
+        return "; ".join(self._count_errors() + nonzero_outside_mask(self.layers))
+
+    def _count_errors(self) -> list[str]:
+        zeros = {layer.name: layer.size - layer.active for layer in self.layers}
+        if self.is_global:
+            target = self.target_total()
+            found = sum(zeros.values())
+            return [] if found == target else [f"{found} zeros in all, not {target}"]
+        targets = self.target_zeros()
+        wrong = [
+            f"{name}: {zeros[name]} zeros, not {target}"
+            for name, target in targets.items()
+            if zeros[name] != target
+        ]
+        if self.pattern is not None:
+            wrong += [
+                f"{layer.name}: not {self.pattern} everywhere"
+                for layer in self.layers
+                if targets[layer.name] and not self.pattern.holds(layer.mask)
+            ]
+        return wrong
+
+    def dense_names(self, shapes: Shapes) -> set[str]:
+        """Return the layers that are never pruned, by the option `dense_layers`."""
+        return match_layers(list(shapes), getattr(self.options, "dense_layers", ()))
+
+    def _is_finished(self, layer: PrunableWeight) -> bool:
+        """Return whether a layer has as few connections as it will have at the end."""
+        if not self.is_global:
+            return layer.size - layer.active >= self.target_zeros()[layer.name]
+        return sum(w.size - w.active for w in self.layers) >= self.target_total()
+
     # ------------------------------------------------------------------ helpers for methods
+
+    def report(
+        self, step: int, series: str, value: float | Sequence[float], layer: str | None = None
+    ) -> None:
+        """Report values for the training's curves: of a layer by name, or of the network."""
+        if self._recorder is not None:
+            self._recorder(step, series, value, layer)
+
+    def charge(self, forwards: float, densities: Mapping[str, float]) -> None:
+        """Charge a scoring's cost: `forwards` passes of one example at these densities by layer."""
+        if self._flops is not None:
+            self._flops(forwards, densities)
 
     def set_mask(
         self,
@@ -231,8 +345,8 @@ class Sparsifier(Targets):
     ) -> None:
         """Give a layer its new mask and report what changed.
 
-        Where a weight is active before and after but not in the mask `through`, it starts anew at
-        0; without that, dropping and growing it at once leaves it as it is.
+        A weight that is active before and after but not in the mask `through` restarts at 0;
+        without `through`, a weight that is dropped and regrown at once keeps its value.
 
         Raises:
             ValueError: a mask is not boolean, or not of the layer's shape.
@@ -251,7 +365,7 @@ class Sparsifier(Targets):
     def draw_masks(self, zeros: Mapping[str, int] | None = None) -> None:
         """Give every layer a random mask with its exact count: how sparse training starts.
 
-        `zeros` are the counts, the final ones if left out.
+        `zeros` are the counts by layer; the final ones if left out.
         """
         zeros = self.target_zeros() if zeros is None else zeros
         for layer in self.layers:
@@ -264,7 +378,7 @@ class Sparsifier(Targets):
                 self.set_mask(layer, random_mask(layer.shape, active, generator))
 
     def prune_smallest(self, fraction: float, step: int) -> None:
-        """Prune the smallest |w| until `fraction` (0 to 1) of the target number of zeros is reached.
+        """Prune the smallest |w| until `fraction` (0 to 1) of the target zeros is reached.
 
         Per layer, or over the whole network for a global distribution. Masks are monotone: a
         pruned weight is 0 and stays pruned, whatever the ties.
@@ -278,7 +392,7 @@ class Sparsifier(Targets):
     def pruned(
         self, active: Mapping[str, Tensor], scores: Mapping[str, Tensor], fraction: float
     ) -> dict[str, Tensor]:
-        """Return what is left of `active` when the lowest `scores` are pruned.
+        """Return the masks left of `active` when the lowest `scores` are pruned.
 
         `fraction` (0 to 1) of the target number of zeros is reached exactly, per layer or over the
         whole network. Masks and scores by layer name, of the weights' shapes.
@@ -313,7 +427,7 @@ class Sparsifier(Targets):
     def generator(self, layer: PrunableWeight, purpose: str, step: int = 0) -> torch.Generator:
         """Return a random stream of its own for (seed, layer, purpose, step).
 
-        It is made anew for each use, so there is no generator state to save or to get wrong.
+        It is made anew for each use, so no generator state has to be saved.
         """
         seed = derive_seed(self.plan.seed, layer.name, purpose, step)
         return torch.Generator(layer.device).manual_seed(seed)

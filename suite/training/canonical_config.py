@@ -1,4 +1,4 @@
-"""What a trial's settings come to: those of two trials may differ and yet do the same."""
+"""The canonical form of a trial's settings: different settings may train the same network."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -6,30 +6,28 @@ from typing import Protocol, runtime_checkable
 from suite.experiments.trial_config import Trial
 from suite.results.record import to_json
 from suite.sparsity.sparsifier import Sparsifier
-from suite.training.trial import make_sparsifier
+from suite.training.context import TrialContext
 
 
 @runtime_checkable
 class HasEffectiveOptions(Protocol):
-    """A method that says what its options come to in a training."""
+    """A method that knows which of its options have which effect in a training."""
 
     def effective_options(self) -> Mapping[str, object]:
-        """Return option → what it comes to; two values that do the same come to the same."""
+        """Return option → its effect; values with the same effect have the same entry."""
 
 
-def effect(trial: Trial, sparsifier: Sparsifier | None = None) -> str:
-    """Return a text that is the same for trials that will do the same; loads no data.
+def canonical_config(trial: Trial, sparsifier: Sparsifier | None = None) -> str:
+    """Return a text that is equal for trials that will train the same network; loads no data.
 
-    `sparsifier` is the trial's, where it has been made already.
-
-    Trials that do the same may still have different texts: only what a method says of itself is
-    known.
+    `sparsifier` is the trial's, where it has been made already. Only what a method declares of its
+    own options is known, so trials with different texts may still train the same network.
 
     Raises:
         InvalidInput: the options do not fit the training.
     """
     settings = trial.resolved()
-    sparsifier = sparsifier or make_sparsifier(trial)
+    sparsifier = sparsifier or TrialContext.of(trial).make_sparsifier()
     if isinstance(sparsifier, HasEffectiveOptions):
         settings["hyperparameters"] = settings["hyperparameters"] | dict(
             sparsifier.effective_options()

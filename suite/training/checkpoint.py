@@ -1,7 +1,7 @@
-"""Checkpoints: a trial that was killed goes on, and ends as if it never had been.
+"""Checkpoints: a trial that was killed resumes, and ends with the same bits as an unbroken one.
 
-Data order, learning rate, random masks and dropout are functions of seed and step, so what has to
-be kept is what evolves: weights, optimizer, masks and method, curves, the FLOPs charged so far.
+Data order, learning rate, random masks and dropout are functions of seed and step, so a checkpoint
+holds what evolves: weights, optimizer, masks, method, curves, and the FLOPs charged so far.
 """
 
 import datetime
@@ -12,41 +12,81 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import distributed as dist
 
 from suite.core.errors import Interrupted
 from suite.experiments.trial_config import Trial
 from suite.sparsity.rounds import TrainingProgress
-from suite.training.checkpoint_interval import Interval
+from suite.training.checkpoint_interval import CheckpointInterval
 from suite.training.curves import Curves
-from suite.training.keeper import CheckpointStore
 from suite.training.loop import Training
+from suite.training.parallel import Processes
 from suite.training.serialization import pack, unpack
 from tasks.build import own_files
 
-FORMAT = "1"
+FORMAT = "2"
+
+
+class CheckpointStore(Protocol):
+    """Where one trial's checkpoint is stored: a write replaces the last one, or fails whole."""
+
+    def read(self) -> bytes | None:
+        """Return the checkpoint; None if there is none."""
+
+    def write(self, content: bytes) -> None:
+        """Store a checkpoint in place of the last one."""
+
+
+class SharedCheckpointStore:
+    """A checkpoint store that all processes of a trial read, also where they share no disk.
+
+    The first process reads and writes for all of them.
+    """
+
+    def __init__(self, store: CheckpointStore, processes: Processes) -> None:
+        self._store, self._processes = store, processes
+
+    def read(self) -> bytes | None:
+        """Return the first process's checkpoint."""
+        device = self._processes.device
+        content = self._store.read() if self._processes.rank == 0 else None
+        size = torch.tensor([-1 if content is None else len(content)], device=device)
+        dist.broadcast(size, 0)
+        if int(size) < 0:
+            return None
+        data = torch.empty(int(size), dtype=torch.uint8, device=device)
+        if content is not None:
+            data.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(data, 0)
+        return data.cpu().numpy().tobytes()
+
+    def write(self, content: bytes) -> None:
+        """Let the first process write the checkpoint; all have the same."""
+        if self._processes.rank == 0:
+            self._store.write(content)
 
 
 class Checkpointer:
-    """Takes a trial's checkpoints while it trains, and brings it back to the last one.
+    """Takes a trial's checkpoints while it trains, and resumes from the last one.
 
     Attributes:
         started: when the trial was first started.
-        elapsed: seconds that earlier attempts had spent when their checkpoint was taken.
-        note: why a checkpoint that was there is not used; empty where it is, or there is none.
+        elapsed: seconds that earlier attempts had taken at the last checkpoint.
+        note: why an existing checkpoint is not used; empty where it is used or there is none.
     """
 
     def __init__(
         self,
         trial: Trial,
-        keeper: CheckpointStore,
-        every: Interval | None = None,
+        store: CheckpointStore,
+        every: CheckpointInterval | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.keeper = keeper
-        self.every = every or Interval()
+        self.store = store
+        self.every = every or CheckpointInterval()
         self.stopping = stopping
         self.started = datetime.datetime.now(datetime.UTC)
         self.elapsed = 0.0
@@ -55,12 +95,12 @@ class Checkpointer:
         self._began = self._last = time.monotonic()
 
     def resume(self, training: Training) -> TrainingProgress:
-        """Bring fresh training objects to where the last checkpoint was taken, if there is one.
+        """Restore fresh training objects to the last checkpoint, if there is one.
 
-        A checkpoint that is damaged, or was taken by other code, is left alone: training starts
-        at the beginning, which costs time and changes nothing.
+        A checkpoint that is damaged, or was taken by other code, is ignored: training starts at
+        the beginning, which costs time and changes nothing.
         """
-        content = self.keeper.read()
+        content = self.store.read()
         if content is None:
             return TrainingProgress()
         try:
@@ -75,7 +115,7 @@ class Checkpointer:
         self.elapsed = state["elapsed"]
         return restore(training, state)
 
-    def after_step(self, training: Training, position: TrainingProgress) -> None:
+    def after_step(self, training: Training, progress: TrainingProgress) -> None:
         """Take a checkpoint if one is due.
 
         Raises:
@@ -85,29 +125,29 @@ class Checkpointer:
         now = time.monotonic()
         every = self.every
         due = (every.seconds is not None and now - self._last >= every.seconds) or (
-            every.steps is not None and position.step % every.steps == 0
+            every.steps is not None and progress.step % every.steps == 0
         )
         if due or stopping:
-            self.save(training, position)
+            self.save(training, progress)
             self._last = time.monotonic()
         if stopping:
-            raise Interrupted(f"stopped at step {position.step}; a checkpoint is kept")
+            raise Interrupted(f"stopped at step {progress.step}; a checkpoint is kept")
 
-    def save(self, training: Training, position: TrainingProgress) -> None:
+    def save(self, training: Training, progress: TrainingProgress) -> None:
         """Take a checkpoint now."""
-        state = capture(training, position)
+        state = capture(training, progress)
         state["started"] = self.started.isoformat()
         state["elapsed"] = self.elapsed + time.monotonic() - self._began
-        self.keeper.write(pack(state, self._about))
+        self.store.write(pack(state, self._about))
 
 
-def capture(training: Training, position: TrainingProgress) -> dict[str, Any]:
+def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
     """Return everything that evolves while a trial trains."""
     t = training
     return {
-        "round": position.round,
-        "step": position.step,
-        "kept": position.rewind_weights,
+        "round": progress.round,
+        "step": progress.step,
+        "rewind_weights": progress.rewind_weights,
         "model": dict(t.model.state_dict()),
         "optimizer": t.optimizer.state_dict(),
         "sparsifier": t.sparsifier.state_dict(),
@@ -120,23 +160,21 @@ def capture(training: Training, position: TrainingProgress) -> dict[str, Any]:
 
 
 def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
-    """Put fresh training objects where `capture` found others; return how far they have come."""
+    """Restore what `capture` returned into fresh training objects; return their progress."""
     t = training
     t.model.load_state_dict(state["model"])
     t.optimizer.load_state_dict(state["optimizer"])
     t.sparsifier.load_state_dict(_to(state["sparsifier"], t.device))
-    t.losses = state["losses"]
-    t.epoch_seconds[:] = state["epoch_seconds"]
-    t.ledger.total = state["flops"]
+    t.resume_epoch(state["losses"], state["epoch_seconds"])
+    t.ledger.restore(state["flops"])
     # Last: attaching and loading a method report the masks they set as if just decided.
     t.curves.rows[:] = _rows(state["curves"])
-    position = TrainingProgress(state["round"], state["step"], state["kept"])
-    rewinds, steps = position.round, t.steps
-    t.progress(rewinds * (steps - t.sparsifier.rewind_step) + position.step)
+    progress = TrainingProgress(state["round"], state["step"], state["rewind_weights"])
+    t.progress(progress.round * (t.steps - t.sparsifier.rewind_step) + progress.step)
     torch.set_rng_state(state["random"]["cpu"])
     if t.device.type == "cuda":
         torch.cuda.set_rng_state(state["random"]["device"], t.device)
-    return position
+    return progress
 
 
 def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
@@ -197,7 +235,7 @@ def code_digest(trial: Trial) -> str:
 @functools.cache
 def _own_code() -> str:
     digest = hashlib.sha256(version("torch").encode())
-    skipped = {"execution", "results", "tracking", "tuning"}
+    skipped = {"cli", "execution", "results", "tracking", "tuning"}
     for package in ("suite", "baselines", "tasks"):
         spec = importlib.util.find_spec(package)
         (root,) = map(Path, (spec and spec.submodule_search_locations) or ())

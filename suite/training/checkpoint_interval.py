@@ -1,4 +1,4 @@
-"""How often a checkpoint is taken. Imports no torch: the command reads it."""
+"""How often a checkpoint is taken. Imports no torch, since the command parses it."""
 
 import re
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True)
-class Interval:
+class CheckpointInterval:
     """By time, by steps, or only when asked to stop (both None)."""
 
     seconds: float | None = 60.0
     steps: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Interval":
+    def parse(cls, text: str) -> "CheckpointInterval":
         """Read ``30s``, ``5m``, ``1h``, ``500steps`` or ``off``.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What happened during a trial, as one long table."""
+"""The curves of a trial, as one long table."""
 
 import io
 from collections import defaultdict
@@ -17,13 +17,17 @@ class Curves:
     rows: list[tuple[int, int, str, str, int, float]] = field(default_factory=list)
     round: int = 0
 
+    def begin_round(self, number: int) -> None:
+        """Add what follows to round `number`, counted from 0."""
+        self.round = number
+
     def add(
         self, step: int, series: str, value: float | Sequence[float], layer: str | None = None
     ) -> None:
         """Add one value, or several at once; `layer` is a name.
 
         Raises:
-            TypeError: a value is no number, or the layer is none of this: at once, not at the end.
+            TypeError: a value is no number, or the layer no name; raised here and not at the end.
         """
         if layer is not None and not isinstance(layer, str):
             raise TypeError(f"report(…, layer): give the layer's name, not {type(layer).__name__}")

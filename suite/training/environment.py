@@ -1,9 +1,13 @@
-"""Where a trial ran: versions, commit, hardware. Nothing secret, no paths."""
+"""Where and how long a trial ran: versions, commit, hardware, time; no secrets, no paths."""
 
+import datetime
 import functools
 import os
 import platform
+import statistics
 import subprocess
+import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,7 +79,7 @@ class PeakMemory:
                 self.device = torch.device("meta")
 
     def read(self) -> float | None:
-        """Return the peak; None where the system cannot tell."""
+        """Return the peak; None where the system does not report it."""
         if self.device.type == "cuda":
             return float(torch.cuda.max_memory_allocated(self.device))
         if self.device.type == "cpu":
@@ -83,3 +87,33 @@ class PeakMemory:
                 if line.startswith("VmHWM:"):
                     return float(line.split()[1]) * 1024
         return None
+
+
+class Stopwatch:
+    """When a trial started, how long it took and how much memory; starts when constructed."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._started = datetime.datetime.now(datetime.UTC)
+        self._began = time.perf_counter()
+        self._memory = PeakMemory(device)
+
+    def timing(
+        self,
+        seconds_per_step: Sequence[float],
+        started: datetime.datetime | None = None,
+        earlier: float = 0.0,
+    ) -> dict[str, float | str | None]:
+        """Return the record's timing.
+
+        Args:
+            seconds_per_step: of each epoch.
+            started: when the first attempt started, where this one resumed it.
+            earlier: seconds that earlier attempts took.
+        """
+        return {
+            "started": (started or self._started).isoformat(timespec="seconds"),
+            "seconds": earlier + time.perf_counter() - self._began,
+            "seconds_per_step": statistics.median(seconds_per_step),
+            "peak_memory_bytes": self._memory.read(),
+        }

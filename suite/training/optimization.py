@@ -1,14 +1,16 @@
-"""A recipe's optimizer and learning rate."""
+"""The loss, the optimizer and the learning rate that a recipe describes."""
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tasks.recipe import shares
+from tasks.objective import cross_entropy
+from tasks.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -46,35 +48,40 @@ class LearningRate:
         return low + (self.peak - low) / 2 * (1 + math.cos(math.pi * progress))
 
 
-def learning_rate(recipe: Mapping[str, Any], steps: int) -> LearningRate:
+def learning_rate(recipe: Recipe, steps: int) -> LearningRate:
     """Return the recipe's learning rate over `steps` steps."""
     return LearningRate(
-        peak=recipe["learning_rate"],
-        schedule=recipe["schedule"],
-        warmup=math.floor(recipe["warmup"] * steps),
+        peak=recipe.learning_rate,
+        schedule=recipe.schedule,
+        warmup=math.floor(recipe.warmup * steps),
         steps=steps,
-        final=recipe["min_lr_ratio"],
-        factor=recipe["decay_factor"],
-        drops=tuple(round(share * steps) for share in shares(recipe["milestones"])),
+        final=recipe.min_lr_ratio,
+        factor=recipe.decay_factor,
+        drops=tuple(round(fraction * steps) for fraction in recipe.milestones),
     )
 
 
-def make_optimizer(model: nn.Module, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over all of the model's parameters."""
-    rate, decay = recipe["learning_rate"], recipe["weight_decay"]
+    rate, decay = recipe.learning_rate, recipe.weight_decay
     parameters: list[Any] = list(model.parameters())
-    if recipe["weight_decay_scope"] == "matrices":
+    if recipe.weight_decay_scope == "matrices":
         # Biases, norms and other vectors are not pulled to zero (as in nanoGPT, for instance).
         vectors = [parameter for parameter in parameters if parameter.ndim < 2]
         matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
         parameters = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-    if recipe["optimizer"] == "sgd":
+    if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             parameters,
             lr=rate,
-            momentum=recipe["momentum"],
-            nesterov=recipe["nesterov"],
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
             weight_decay=decay,
         )
-    adam = torch.optim.Adam if recipe["optimizer"] == "adam" else torch.optim.AdamW
-    return adam(parameters, lr=rate, weight_decay=decay, betas=(0.9, recipe["beta2"]))
+    adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return adam(parameters, lr=rate, weight_decay=decay, betas=(0.9, recipe.beta2))
+
+
+def training_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what training minimises: (logits, labels) → scalar."""
+    return functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)

@@ -15,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.core.seeds import derive_seed
-from suite.training.keeper import CheckpointStore
 from tasks.batches import Batch
 
 
@@ -23,19 +22,22 @@ class Processes:
     """The processes that train together, seen from one of them.
 
     Attributes:
-        rank: this one's number, from 0; the first writes what the trial leaves.
-        size: how many there are.
+        rank: of this process, from 0; the first writes what the trial leaves.
+        size: number of processes.
+        device: of this process.
     """
 
-    def __init__(self, device: torch.device, asked: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, device: torch.device, stop_requested: Callable[[], bool] = lambda: False
+    ) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._device = device
-        self._asked = asked
+        self.device = device
+        self._stop_requested = stop_requested
         self._stopping = False
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Return the network to train: its backward pass averages gradients over all processes."""
-        ids = [torch.cuda.current_device()] if self._device.type == "cuda" else None
+        ids = [torch.cuda.current_device()] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=ids)
 
     def shard(self, batch: Batch) -> Batch:
@@ -48,18 +50,20 @@ class Processes:
         return seed if self.rank == 0 else derive_seed(seed, "process", self.rank)
 
     def mean(self, loss: Tensor) -> Tensor:
-        """Return the loss of the whole batch; also learn whether any process is to stop."""
-        both = torch.stack([loss.detach().float(), loss.new_tensor(float(self._asked())).float()])
+        """Return the loss of the whole batch; also exchange requests to stop."""
+        both = torch.stack(
+            [loss.detach().float(), loss.new_tensor(float(self._stop_requested())).float()]
+        )
         dist.all_reduce(both)
         self._stopping = self._stopping or bool(both[1] > 0)
         return both[0] / self.size
 
     def stopping(self) -> bool:
-        """Return whether some process was asked to stop; all hear of it after the same step."""
+        """Return whether some process was asked to stop; all know it after the same step."""
         return self._stopping
 
     def broadcast_buffers(self, model: nn.Module) -> None:
-        """Give every process the first one's buffers (running averages of norms)."""
+        """Send the first process's buffers (running averages of norms) to all."""
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
 
@@ -72,7 +76,7 @@ class Processes:
         digest = hashlib.sha256()
         for value in model.state_dict().values():
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(self._device)
+        mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(self.device)
         all_of_them = [torch.empty_like(mine) for _ in range(self.size)]
         dist.all_gather(all_of_them, mine)
         if any(not torch.equal(mine, other) for other in all_of_them):
@@ -81,46 +85,17 @@ class Processes:
                 "decisions are not a function of gradients, seed and step"
             )
 
-    def keeper(self, keeper: CheckpointStore) -> "SharedCheckpointStore":
-        """Return where checkpoints are kept: the first process reads and writes for all."""
-        return SharedCheckpointStore(self, keeper, self._device)
-
-
-class SharedCheckpointStore:
-    """A keeper whose content all processes see, also where they do not share a disk."""
-
-    def __init__(self, processes: Processes, keeper: CheckpointStore, device: torch.device) -> None:
-        self._processes, self._keeper, self._device = processes, keeper, device
-
-    def read(self) -> bytes | None:
-        """Return the first process's checkpoint."""
-        content = self._keeper.read() if self._processes.rank == 0 else None
-        size = torch.tensor([-1 if content is None else len(content)], device=self._device)
-        dist.broadcast(size, 0)
-        if int(size) < 0:
-            return None
-        data = torch.empty(int(size), dtype=torch.uint8, device=self._device)
-        if content is not None:
-            data.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        dist.broadcast(data, 0)
-        return data.cpu().numpy().tobytes()
-
-    def write(self, content: bytes) -> None:
-        """Let the first process write the checkpoint; all have the same."""
-        if self._processes.rank == 0:
-            self._keeper.write(content)
-
 
 _current: Processes | None = None
 
 
 @contextlib.contextmanager
-def process_group(device: torch.device, asked: Callable[[], bool]) -> Iterator[Processes]:
+def process_group(device: torch.device, stop_requested: Callable[[], bool]) -> Iterator[Processes]:
     """Join the processes that torchrun has started, for as long as the block lasts."""
     global _current
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        _current = Processes(device, asked)
+        _current = Processes(device, stop_requested)
         yield _current
     finally:
         _current = None

@@ -2,40 +2,43 @@
 
 from collections.abc import Callable
 
-import torch
-
 from suite.sparsity.rounds import TrainingProgress
 from suite.training.loop import Training, train
+from suite.training.network import make_model
+from suite.training.optimization import make_optimizer
 
 
 def train_rounds(
     training: Training,
-    make_optimizer: Callable[[], torch.optim.Optimizer],
-    position: TrainingProgress | None = None,
+    progress: TrainingProgress,
     on_step: Callable[[TrainingProgress], None] | None = None,
 ) -> None:
-    """Run every round that the sparsifier asks for, from `position` on.
+    """Run every round that the sparsifier asks for, from `progress` on.
 
-    After each round but the last, weights and buffers go back to the sparsifier's `rewind_step`,
-    under the masks it has just chosen, with a fresh optimizer; learning rate and data order
-    continue from that step as they did in the first round. `on_step` hears of every step done.
+    After each round but the last, weights and buffers are rewound to the sparsifier's
+    `rewind_step`, under the masks it has just chosen, with a fresh optimizer; learning rate and
+    data order continue from that step as in the first round. `on_step` is called after every step.
     """
-    sparsifier, model = training.sparsifier, training.model
-    at = position or TrainingProgress()
-    at.advance_to(at.step, sparsifier, model)
+    context, sparsifier, model = training.context, training.sparsifier, training.model
+    progress.advance_to(progress.step, sparsifier, model)
 
-    def after(step: int) -> None:
-        at.advance_to(step, sparsifier, model)
+    def after_step(step: int) -> None:
+        progress.advance_to(step, sparsifier, model)
         if on_step is not None:
-            on_step(at)
+            on_step(progress)
 
     rewinds = sparsifier.rounds > 1 and sparsifier.rewind_step > 0
-    heard = after if on_step is not None or rewinds else None
-    training.curves.round = at.round
-    train(training, at.step, heard)
-    while at.round + 1 < sparsifier.rounds:
-        at.next_round(sparsifier, model, training.redraw)
-        training.optimizer = make_optimizer()
-        sparsifier.restart(training.optimizer)
-        training.curves.round = at.round
-        train(training, at.step, heard)
+    hook = after_step if on_step is not None or rewinds else None
+    training.curves.begin_round(progress.round)
+    train(training, progress.step, hook)
+    while progress.round + 1 < sparsifier.rounds:
+        progress.next_round(
+            sparsifier,
+            model,
+            lambda: (
+                make_model(context, purpose="weights, drawn again").to(context.device).state_dict()
+            ),
+        )
+        training.begin_round(make_optimizer(model, context.recipe))
+        training.curves.begin_round(progress.round)
+        train(training, progress.step, hook)

@@ -1,4 +1,4 @@
-"""A finished trial's network, measured later: what takes longer, or needs a quiet machine."""
+"""The stored network of a finished trial: loaded again, or evaluated in full."""
 
 import datetime
 import time
@@ -15,18 +15,20 @@ from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_evaluation import Evaluation
+from suite.training.context import TrialContext
 from suite.training.environment import environment
 from suite.training.loop import Training
+from suite.training.outcome import digests
 from suite.training.seeding import reproducible
-from suite.training.trial import digests, prepare
+from suite.training.setup import prepare
 
 WEIGHTS = "model.safetensors"
 
 
-def evaluate_kept(
+def evaluate_stored(
     store: Store, record: Record, device: str | None = None, threads: int | None = None
 ) -> Evaluation:
-    """Return every measure of the weights that a finished trial left; writes nothing.
+    """Return every metric of the weights that a finished trial stored; writes nothing.
 
     `device` and `threads` are the trial's own where they are not given.
 
@@ -42,9 +44,9 @@ def evaluate_kept(
     given = {name: value for name, value in changes.items() if value is not None}
     where = Trial.make(**trial.model_dump() | given)
     with reproducible(torch.device(where.device), where.threads):
-        training = prepare(where)
+        training = prepare(TrialContext.of(where))
         split, model = training.data.test, training.model
-        _fill(model, tensors, record)
+        _load_weights(model, tensors, record)
         masks = {
             name.removeprefix("mask/"): mask.to(split.device)
             for name, mask in tensors.items()
@@ -70,7 +72,7 @@ def evaluate_kept(
 
 
 def _trial(record: Record) -> Trial:
-    """Return the record's trial, if it still means what it meant."""
+    """Return the record's trial, if its settings still have the same meaning."""
     trial = Trial.make(**record.trial)
     if trial.key != record.key:
         raise InvalidInput(
@@ -81,7 +83,7 @@ def _trial(record: Record) -> Trial:
 
 
 def _weights(store: Store, record: Record) -> dict[str, torch.Tensor]:
-    """Return the kept tensors, if they are those that the record was made from."""
+    """Return the stored tensors, if they are those that the record was made from."""
     try:
         tensors = load(store.load(record.key, WEIGHTS))
     except FileNotFoundError as error:
@@ -98,7 +100,7 @@ def _weights(store: Store, record: Record) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _fill(model: torch.nn.Module, tensors: dict[str, torch.Tensor], record: Record) -> None:
+def _load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor], record: Record) -> None:
     state = {
         name.removeprefix("model/"): value
         for name, value in tensors.items()
@@ -113,17 +115,17 @@ def _fill(model: torch.nn.Module, tensors: dict[str, torch.Tensor], record: Reco
         ) from error
 
 
-def load_kept(store: Store, record: Record) -> tuple[Training, dict[str, torch.Tensor]]:
-    """Return what a finished trial trained with, its kept weights filled in, and the kept tensors.
+def load_stored(store: Store, record: Record) -> tuple[Training, dict[str, torch.Tensor]]:
+    """Return a finished trial's training with its stored weights loaded, and the stored tensors.
 
     On the CPU and in this process alone, wherever it was trained.
 
     Raises:
-        InvalidInput: as `evaluate_kept`.
+        InvalidInput: as `evaluate_stored`.
     """
     tensors = _weights(store, record)
     alone = {"device": "cpu", "processes": 1, "execution": "masked"}
-    training = prepare(Trial.make(**_trial(record).model_dump() | alone))
-    _fill(training.model, tensors, record)
+    training = prepare(TrialContext.of(Trial.make(**_trial(record).model_dump() | alone)))
+    _load_weights(training.model, tensors, record)
     training.model.eval()
     return training, tensors

@@ -1,8 +1,7 @@
-"""What a record says of layers, zeros and operations, against what its configuration implies."""
+"""Compares a record's layers, zeros and FLOPs with what its configuration implies."""
 
 import functools
 import math
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import torch
@@ -11,14 +10,15 @@ from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.sparsifier import Sparsifier
-from suite.training.trial import _parameters, make_model, make_sparsifier
+from suite.training.context import TrialContext, total_steps
+from suite.training.network import count_parameters, make_model
 
 TOLERANCE = 1e-6
 """Relative difference of operations that another order of adding them up may make."""
 
 
 class Recomputed(NamedTuple):
-    """Optimizer steps of a trial (all rounds), and what its record says otherwise than it is."""
+    """Optimizer steps of a trial (all rounds), and the errors found in its record."""
 
     steps: int
     problems: list[str]
@@ -38,34 +38,33 @@ def recompute(record: Record) -> Recomputed:
         InvalidInput: the trial's task or method is not known here, or takes other settings.
     """
     trial = Trial.make(**record.trial)
-    sparsifier = make_sparsifier(trial)
-    plan = sparsifier.plan
-    steps = sparsifier.rounds * plan.steps - (sparsifier.rounds - 1) * sparsifier.rewind_step
+    context = TrialContext.of(trial)
+    sparsifier = context.make_sparsifier()
+    steps = total_steps(sparsifier)
     if record.status == "failed":
         return Recomputed(steps, [])
-    width = sparsifier.width(lambda scale: _parameters(trial, scale))
+    width = sparsifier.width(functools.partial(count_parameters, context))
     network, whole = _network(trial.task, width), _network(trial.task, 1.0)
     found = {layer.name: layer.shape for layer in record.layers}
     if found != network.shapes or len(found) != len(record.layers):
         odd = [name for name, _ in found.items() ^ network.shapes.items()] or list(found)
         problem = f"the layers are not those of {trial.task}: see layer {min(odd)}"
         return Recomputed(steps, [problem])
-    batch = trial.task_declaration.resolve(trial.recipe)["batch_size"]
-    assert isinstance(batch, int)
     problems = [
         # A trainer draws its connections as its publication does; they have no exact number.
         *([] if trial.trainer else _off_target(record, sparsifier)),
         *_off_forward(record, network.forward, whole.forward),
-        *_off_training(record, sparsifier, steps * batch),
+        *_off_training(record, sparsifier, steps * context.recipe.batch_size),
     ]
     return Recomputed(steps, problems)
 
 
 @functools.lru_cache(maxsize=64)
 def _network(task: str, width: float) -> Network:
-    trial = Trial.make(task=task, method="dense")  # every method trains the same network
-    dataset = trial.dataset_declaration
-    model = make_model(trial, width)
+    # Every method trains the same network.
+    context = TrialContext.of(Trial.make(task=task, method="dense"))
+    dataset = context.dataset
+    model = make_model(context, width)
     dtype = torch.int64 if dataset.kind == "text" else torch.float32
     forward = measure_forward(model, torch.zeros((1, *dataset.shape), dtype=dtype))
     weights = {name: module.weight for name, module in model.named_modules()
@@ -76,17 +75,14 @@ def _network(task: str, width: float) -> Network:
 
 def _off_target(record: Record, sparsifier: Sparsifier) -> list[str]:
     """Return where the zeros are off their target by more than one weight: per layer, or in all."""
-    sparsifier.layers = [  # counts are all that targets are made of
-        SimpleNamespace(name=x.name, shape=x.shape, size=x.size, active=x.size - x.zeros)
-        for x in record.layers
-    ]
+    shapes = {layer.name: layer.shape for layer in record.layers}
     zeros = {layer.name: layer.zeros for layer in record.layers}
     if sparsifier.is_global:
-        total, target = sum(zeros.values()), sparsifier.target_total()
+        total, target = sum(zeros.values()), sparsifier.target_total(shapes)
         return [f"{total} zeros in all, not {target}"] if abs(total - target) > 1 else []
     return [
         f"layer {name}: {zeros[name]} zeros, not {target}"
-        for name, target in sparsifier.target_zeros().items()
+        for name, target in sparsifier.target_zeros(shapes).items()
         if abs(zeros[name] - target) > 1
     ]
 

@@ -194,13 +194,13 @@ class Search:
         return propose(self.space, self.settings, self.method, before, default, self.effect)
 
     def effect(self, chosen: Chosen) -> str | None:
-        """Return what values come to, the same for those that do the same.
+        """Return the canonical form of a configuration: equal for those that train the same.
 
-        None where they do not fit together or the trainings, as the method says itself, or where
-        a method that updates its connections never would.
+        None where its values do not fit together or the training, or where a method that updates
+        its connectivity never would.
         """
-        from suite.training.canonical_config import effect
-        from suite.training.trial import make_sparsifier
+        from suite.training.canonical_config import canonical_config
+        from suite.training.context import TrialContext
 
         found = []
         try:
@@ -208,10 +208,10 @@ class Search:
                 configuration(self.space, chosen), self.settings.seeds[:1], "validation"
             )
             for trial in trials:
-                sparsifier = make_sparsifier(trial)
+                sparsifier = TrialContext.of(trial).make_sparsifier()
                 if sparsifier.is_idle():
                     return None
-                found.append(effect(trial, sparsifier))
+                found.append(canonical_config(trial, sparsifier))
         except InvalidInput:
             return None
         return "\n".join(found)

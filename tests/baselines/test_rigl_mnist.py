@@ -3,9 +3,11 @@
 import pytest
 
 from suite.experiments.study import load_study
+from suite.training.context import TrialContext
+from suite.training.network import make_model
 from suite.training.optimization import learning_rate, make_optimizer
-from suite.training.trial import make_model, make_sparsifier
-from tests.helpers import attach
+from tasks.recipe import Recipe
+from tests.support.helpers import attach
 
 STEPS = 120_000
 
@@ -17,26 +19,30 @@ def trials() -> dict:
 @pytest.mark.parametrize("method", ["static", "set", "rigl", "snip", "magnitude"])
 def test_the_first_layer_keeps_two_per_cent_the_second_a_ninth_the_last_all(method):
     trial = trials()[method]
-    sparsifier = make_sparsifier(trial)
+    sparsifier = TrialContext.of(trial).make_sparsifier()
     assert sparsifier.plan.steps == STEPS
     if method == "snip":  # scores need the data itself
         sparsifier.start = lambda: None
-    attach(sparsifier, model := make_model(trial), make_optimizer(model, recipe_of(trial)))
+    attach(
+        sparsifier,
+        model := make_model(TrialContext.of(trial)),
+        make_optimizer(model, recipe_of(trial)),
+    )
     assert sparsifier.target_zeros() == {"1": 230_496, "3": 26_460, "5": 0}
 
 
-def recipe_of(trial) -> dict:
-    return trial.task_declaration.resolve(trial.recipe)
+def recipe_of(trial) -> Recipe:
+    return TrialContext.of(trial).recipe
 
 
 def test_connectivity_changes_every_hundred_steps_up_to_fifty_thousand():
-    sparsifier = make_sparsifier(trials()["rigl"])
+    sparsifier = TrialContext.of(trials()["rigl"]).make_sparsifier()
     updates = [step for step in range(1, STEPS + 1) if sparsifier.is_update(step)]
     assert updates == list(range(100, 50_001, 100))
 
 
 def test_pruning_runs_from_two_to_thirty_thousand_steps():
-    sparsifier = make_sparsifier(trials()["magnitude"])
+    sparsifier = TrialContext.of(trials()["magnitude"]).make_sparsifier()
     updates = [step for step in range(1, STEPS + 1) if sparsifier.is_update(step)]
     assert updates[0] == pytest.approx(2_000, abs=5)
     assert updates[-1] == 30_000
@@ -53,8 +59,8 @@ def test_the_learning_rate_falls_by_three_after_epochs_75_and_95():
 def test_the_optimizer_is_nesterov_and_decays_weights_alone():
     trial = trials()["rigl"]
     recipe = recipe_of(trial)
-    assert (recipe["batch_size"], recipe["nesterov"], recipe["momentum"]) == (100, True, 0.9)
-    optimizer = make_optimizer(make_model(trial), recipe)
+    assert (recipe.batch_size, recipe.nesterov, recipe.momentum) == (100, True, 0.9)
+    optimizer = make_optimizer(make_model(TrialContext.of(trial)), recipe)
     decays = {
         parameter.ndim: group["weight_decay"]
         for group in optimizer.param_groups

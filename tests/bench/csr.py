@@ -47,8 +47,7 @@ class Trainer:
             declared = registry.methods()[method]
             plan = Plan(steps=10**7, sparsity=sparsity, seed=0, steps_per_epoch=500)
             made = load(declared.implementation, declared.origin)(plan, declared.resolve({}))
-            made.execution = Execution("csr")
-            made.attach(self.model, self.optimizer)
+            made.attach(self.model, self.optimizer, storage=Execution("csr"))
             self.sparsifier = made
 
     def train(self, steps: int) -> float:
@@ -108,7 +107,7 @@ def run() -> bool:
 
 
 def memory() -> bool:
-    """Print what parameters, gradients, optimizer state and indices take, as a fraction of dense."""
+    """Print the memory of parameters, gradients, optimizer state and indices, relative to dense."""
     met = []
     # RigL's dense gradients are made one layer at a time, in an update, and are not in this.
     dense, sparse = Trainer(WIDE, None), Trainer(WIDE, "rigl", 0.98)

@@ -7,7 +7,7 @@ from suite.execution.local import LocalEngine
 from suite.execution.runner import run
 from suite.execution.worker_handle import WorkerConfig
 from suite.results.store import Store
-from tests.helpers import trial
+from tests.support.helpers import trial
 
 TRIALS = 1000
 WORKERS = 2

@@ -1,5 +1,7 @@
 """The training loop against a bare loop written by hand, for the same training."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,12 +11,14 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.sparsity.flops import FlopsLedger, measure_forward
 from suite.sparsity.plan import Plan
+from suite.training.context import TrialContext
 from suite.training.curves import Curves
 from suite.training.loop import Training, train
+from suite.training.network import make_model
 from suite.training.optimization import learning_rate, make_optimizer
-from suite.training.trial import make_model
 from tasks.data import Data, Split
 from tasks.pipeline import load_data
+from tasks.recipe import Recipe
 from tests.bench.measure import ratios, report
 
 TRIAL = Trial.make(task="fashion_mnist/lenet_300_100", method="dense")
@@ -41,24 +45,34 @@ def _data() -> Data:
 
 
 def _suite(data: Data):
-    recipe = TRIAL.task_declaration.resolve({"epochs": 1, "batch_size": BATCH})
-    model = make_model(TRIAL)
+    recipe = Recipe(epochs=1, batch_size=BATCH)
+    plan = Plan(STEPS, 0.0, 0, STEPS)
+    context = replace(TrialContext.of(TRIAL), recipe=recipe, plan=plan)
+    model = make_model(TrialContext.of(TRIAL))
     optimizer = make_optimizer(model, recipe)
     method = registry.methods()["dense"]
     from baselines.dense import Dense
 
-    sparsifier = Dense(Plan(STEPS, 0.0, 0, STEPS), method.resolve({}))
+    sparsifier = Dense(plan, method.resolve({}))
     sparsifier.attach(model, optimizer)
     ledger = FlopsLedger(measure_forward(model, data.train.x[:1]), BATCH)
     training = Training(
-        model, optimizer, sparsifier, data, recipe, learning_rate(recipe, STEPS), STEPS, 0,
-        ledger, Curves(), lambda steps: None,
-    )  # fmt: skip
+        context=context,
+        model=model,
+        network=model,
+        optimizer=optimizer,
+        sparsifier=sparsifier,
+        data=data,
+        rate=learning_rate(recipe, STEPS),
+        ledger=ledger,
+        curves=Curves(),
+        dense_flops=ledger.flops.dense,
+    )
     return lambda: train(training, 0)
 
 
 def _bare(data: Data):
-    model: nn.Module = make_model(TRIAL)
+    model: nn.Module = make_model(TrialContext.of(TRIAL))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1_000_000)
 

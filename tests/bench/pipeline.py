@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
+from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.training import loop
+from suite.training.context import TrialContext
 from suite.training.loop import Training, train
-from suite.training.trial import prepare
+from suite.training.setup import prepare
 from tasks.batches import MemoryBatchSource
 from tests.bench.measure import ratios
 
@@ -56,10 +58,8 @@ def run() -> bool:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (IMAGES, 32, 32, 3), dtype=np.uint8)
     x = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255).contiguous()
-    recipe = Trial.make(task="cifar10/resnet_20", method="dense").resolved()["recipe"]
-    source = MemoryBatchSource(
-        x, torch.arange(IMAGES) % 10, {**recipe, "crop_fill": "reflect"}, seed=0
-    )
+    recipe = registry.tasks()["cifar10/resnet_20"].resolve_recipe({"crop_fill": "reflect"})
+    source = MemoryBatchSource(x, torch.arange(IMAGES) % 10, recipe, seed=0)
     loader = torch.utils.data.DataLoader(
         Pictures(images), BATCH, shuffle=True, num_workers=WORKERS, drop_last=True
     )
@@ -94,7 +94,7 @@ def share() -> bool:
     torch.set_num_threads(1)
     trial = Trial.make(task="fashion_mnist/lenet_300_100", method="dense", recipe={"epochs": 1})
     try:
-        training = prepare(trial)
+        training = prepare(TrialContext.of(trial))
     except InvalidInput as error:
         print(f"fraction of an epoch outside of training: left out: {error}")
         return True

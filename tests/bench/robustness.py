@@ -10,8 +10,10 @@ from suite.core.errors import InvalidInput
 from suite.evaluation.corruptions import corruptions
 from suite.evaluation.robustness import Pixels, corruption_accuracy, pixel_space
 from suite.experiments.trial_config import Trial
-from suite.training import trial as trials
-from suite.training.trial import make_model, run_trial
+from suite.training import final_metrics
+from suite.training.context import TrialContext
+from suite.training.network import make_model
+from suite.training.trial import run_trial
 from tasks.data import Split
 from tasks.pipeline import load_data
 from tests.bench.measure import report
@@ -28,7 +30,7 @@ def corrupted() -> bool:
     split, what = _test_split()
     pixels = pixel_space(TRIAL.dataset_declaration, split)
     assert isinstance(pixels, Pixels)
-    model = make_model(TRIAL)
+    model = make_model(TrialContext.of(TRIAL))
     corruption_accuracy(model, Split(split.x[:1000], split.y[:1000]), pixels)  # warm-up
     seconds = []
     for _ in range(BLOCKS):
@@ -56,13 +58,13 @@ def added() -> bool:
     for _ in range(BLOCKS + 1):
         spent = []
 
-        def timed(*given, spent=spent, measure=trials.measure, **more):
+        def timed(*given, spent=spent, measure=final_metrics.measure, **more):
             began = time.perf_counter()
             found = measure(*given, **more)
             spent.append(time.perf_counter() - began)
             return found
 
-        with mock.patch.object(trials, "measure", timed):
+        with mock.patch.object(final_metrics, "measure", timed):
             total = run_trial(QUICKSTART).record.timing["seconds"]
         assert isinstance(total, float)
         ratios.append(total / (total - spent[0]))

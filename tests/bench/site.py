@@ -13,7 +13,7 @@ from pathlib import Path
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.trial import run_trial
-from tests.helpers import trial as short_trial
+from tests.support.helpers import trial as short_trial
 
 TRIALS = 10_000
 BAR = 15.0

@@ -7,7 +7,7 @@ import tempfile
 
 from suite.results.record_index import compact
 from suite.results.store import Store
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 TRIALS = 10_000
 BAR, COMPACTED_BAR = 5.0, 1.0

@@ -41,7 +41,7 @@ PLACEHOLDERS = [
     Rule(
         r"^resonance(?= info noisy_rigl)",
         "resonance --plugin examples/noisy_rigl/noisy_rigl.py",
-        "as if installed; tests/test_examples.py has the entry point found",
+        "as if installed; tests/docs/test_examples.py has the entry point found",
     ),
 ]
 """Here `begins` is searched for, and `does` is what is put in its place."""
@@ -98,7 +98,7 @@ PRINTS = [
 ELSEWHERE = [
     Rule(
         r"resonance export .* --to onnx",
-        "tests/test_export.py::test_onnx_gives_the_same_outputs_for_any_batch",
+        "tests/export/test_files.py::test_onnx_gives_the_same_outputs_for_any_batch",
         "importing ONNX takes longer than all else here",
     ),
     Rule(
@@ -108,7 +108,7 @@ ELSEWHERE = [
     ),
     Rule(
         r"python examples/own_loop\.py",
-        "tests/test_examples.py::test_a_loop_of_ones_own_trains_a_sparse_network",
+        "tests/docs/test_examples.py::test_a_loop_of_ones_own_trains_a_sparse_network",
         "a whole training",
     ),
 ]

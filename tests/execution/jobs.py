@@ -6,7 +6,7 @@ from typing import Any
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record, to_json
 from suite.results.store import Store
-from tests.sample_records import done
+from tests.support.sample_records import done
 
 
 def environment(trial: Trial, store: Store, **_: Any) -> Record:

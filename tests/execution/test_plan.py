@@ -5,7 +5,7 @@ from suite.execution.plan import Overwrite, preflight, schedule
 from suite.experiments.trial_config import Trial
 from suite.results.record import failed
 from suite.results.store import Store
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 DONE, FAILED, NEW = (make_trial(seed=seed) for seed in range(3))
 
@@ -115,9 +115,9 @@ def test_what_would_fail_is_refused_before_anything_runs(trial, change, words):
 
 
 def test_the_same_trial_under_many_seeds_is_checked_once(trial, monkeypatch):
-    import suite.training.trial
+    import suite.training.trial as training
 
     checked: list[Trial] = []
-    monkeypatch.setattr(suite.training.trial, "make_sparsifier", checked.append)
+    monkeypatch.setattr(training, "prepare", lambda context: checked.append(context.trial))
     preflight([trial("good", seed=seed) for seed in range(5)] + [trial("good", sparsity=0.8)])
     assert [t.sparsity for t in checked] == [0.5, 0.8]

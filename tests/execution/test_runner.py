@@ -64,7 +64,7 @@ def test_a_method_that_ends_off_its_sparsity_has_failed(trial, store):
 
 
 def test_a_record_that_json_cannot_hold_is_a_failure_of_its_trial(trial, store, monkeypatch):
-    import suite.training.trial as training
+    import suite.training.final_metrics as training
 
     scores = Scores(accuracy=0.5, nll=float("nan"), ece=0.0)
     monkeypatch.setattr(training, "evaluate", lambda model, split: scores)

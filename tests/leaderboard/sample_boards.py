@@ -4,7 +4,7 @@ from leaderboard.board_columns import COLUMNS
 from leaderboard.boards import Board, Cell, Entry, Run
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 TASKS = ("digits/mlp", "fashion_mnist/lenet_300_100")
 SPARSITIES = (0.8, 0.9, 0.98)

@@ -8,7 +8,7 @@ from leaderboard.bundles.bundle_file import Bundle, Header
 from leaderboard.bundles.submission_checks import SubmissionIssue, check_bundle
 from suite.results.integrity import with_integrity
 from suite.results.record import Record
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 HEADER = Header.make(name="A group", note="ours", link="https://example.org/x")
 

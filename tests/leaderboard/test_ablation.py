@@ -17,7 +17,7 @@ from suite.results.record import Record, failed
 from suite.results.store import Store
 from tests.leaderboard.browsing import saved
 from tests.leaderboard.pdfs import pdf_text
-from tests.sample_records import done
+from tests.support.sample_records import done
 
 ReadRecord = Callable[[str], Record | None]
 GRID = {"window": [8, 16], "cooldown": [0, 50]}

@@ -8,8 +8,8 @@ from leaderboard.boards import build_boards
 from leaderboard.method_comparison import compare_entries
 from suite.core.errors import InvalidInput
 from suite.results.store import Store
-from tests.cli_runner import Command
-from tests.sample_records import done, make_trial
+from tests.support.cli_runner import Command
+from tests.support.sample_records import done, make_trial
 
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96]
 

@@ -19,7 +19,7 @@ from leaderboard.chart_rows import (
     win_rate,
 )
 from tests.leaderboard.random_boards import random_boards
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 OTHER = "mnist/lenet_300_100"
 

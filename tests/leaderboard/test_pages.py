@@ -15,7 +15,7 @@ from leaderboard.site.build import build
 from suite.core.errors import InvalidInput
 from suite.results.record import Record
 from suite.results.store import Store
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 
 def records() -> list[Record]:

@@ -7,7 +7,7 @@ from leaderboard.page_data import page_data, page_name
 from leaderboard.statistics.pooled_scores import pooled_scores
 from suite.core.errors import TrialFailed
 from suite.results.record import failed
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 OTHER = "mnist/lenet_300_100"
 

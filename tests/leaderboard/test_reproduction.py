@@ -31,7 +31,7 @@ from suite.reproduce.flops import inference_ratio
 from suite.results.record import failed
 from suite.results.store import Store
 from suite.training.curves import Curves
-from tests.sample_records import done
+from tests.support.sample_records import done
 
 NAME = "set-fashion-mnist-2000"
 HOSTILE = "<script>alert(1)</script> | a_b \\input{x} & 5 % $x$ `code`\n# next"

@@ -12,7 +12,7 @@ import pytest
 from leaderboard.site import server as module
 from leaderboard.site.server import Server, policy, serve
 from suite.core.errors import InvalidInput
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 PAGE = "<!doctype html><title>t</title><script>let a = '1 < 2';</script><p onclick='x()'>page"
 

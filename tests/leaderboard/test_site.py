@@ -21,7 +21,7 @@ from suite.results.record import Record, failed
 from suite.results.store import Store
 from suite.tuning.document import save_tuning
 from tests.leaderboard.sample_bundles import packed
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 from tests.tuning.sample import tuning
 
 HOSTILE = "<script>alert('x')</script>\"&../../x"

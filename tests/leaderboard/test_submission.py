@@ -23,7 +23,7 @@ from tests.leaderboard.sample_bundles import (
     paired,
     sample,
 )
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 # ---------------------------------------------------------------- the file
 

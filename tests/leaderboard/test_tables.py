@@ -12,7 +12,7 @@ from leaderboard.summary_table import marks
 from suite.core.errors import TrialFailed
 from suite.experiments import registry
 from suite.results.record import Record, failed
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 
 def only(records: list[Record]) -> Board:

@@ -16,7 +16,7 @@ from suite.experiments.study import load_study
 from suite.experiments.trial_config import Trial
 from suite.reproduce.set_2019 import train
 from suite.reproduce.set_2019_network import DenseLayer, Descent, Network, SparseLayer
-from suite.training.trial import Outcome
+from suite.training.outcome import Outcome
 from tasks.build import make_model
 from tasks.pipeline import load_data
 

@@ -5,8 +5,8 @@ import torch
 
 from suite.core.errors import InvalidInput
 from suite.resonance.coherent import Coherent
-from tests.baselines.test_rules import by, indices
-from tests.helpers import OPTIMIZERS, conv_net, fit, make
+from tests.support.helpers import OPTIMIZERS, conv_net, fit, make
+from tests.support.updates import by, indices
 
 
 @pytest.mark.parametrize(

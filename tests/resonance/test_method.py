@@ -6,7 +6,7 @@ from suite.experiments import registry
 from suite.resonance.method import Resonance
 from suite.resonance.schedule import DecisionSchedule
 from suite.sparsity.plan import Plan
-from tests.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
+from tests.support.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
 
 
 def attached(plan: Plan = PLAN, **options):

@@ -7,7 +7,7 @@ import pytest
 from suite.core.errors import InvalidInput
 from suite.results.record import SCHEMA_VERSION, Record, Unreadable, checksum_files
 from suite.results.store import Store
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 TRIAL = make_trial()
 KEY = TRIAL.key

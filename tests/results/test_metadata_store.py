@@ -8,7 +8,7 @@ from suite.results.metadata_store import documents, load_document, save_document
 from suite.results.store import Store
 from suite.results.stored_evaluation import Evaluation, load_evaluations, save_evaluation
 from suite.results.verify import verify
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 CONTENT = {"winner": {"rigl": {"update_every": 20}}, "values": [0.1, 0.25]}
 

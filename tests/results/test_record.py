@@ -5,7 +5,7 @@ import pytest
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.record import SCHEMA_VERSION, Record, failed
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 
 def test_a_record_written_as_json_and_read_again_is_the_same_record():

@@ -18,7 +18,7 @@ from suite.results.remote_store import RemoteStore
 from suite.results.storage_backend import StoreUnusable
 from suite.results.store import Store
 from suite.results.verify import verify
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 TRIAL = make_trial()
 KEY = TRIAL.key

@@ -11,7 +11,7 @@ import pytest
 from suite.core.errors import InvalidInput
 from suite.results.record import checksum_files
 from suite.results.store import Store, StoreUnusable
-from tests.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial
 
 KEY = "0123456789abcdef"
 

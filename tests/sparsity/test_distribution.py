@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision.models import resnet50
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import count_zeros, global_zeros, layer_zeros
@@ -16,6 +15,8 @@ LENET = {"fc1": (300, 784), "fc2": (100, 300), "fc3": (10, 100)}
 @pytest.fixture(scope="module")
 def resnet() -> tuple[dict[str, tuple[int, ...]], ForwardFlops]:
     """Return ResNet-50's prunable shapes and its FLOPs at 224×224."""
+    from torchvision.models import resnet50  # takes longer to import than all else here
+
     with torch.device("meta"):
         model = resnet50()
         flops = measure_forward(model, torch.empty(1, 3, 224, 224))

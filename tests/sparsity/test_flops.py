@@ -6,7 +6,7 @@ from torch import nn
 
 from suite.sparsity.flops import FlopsLedger, measure_forward
 from suite.sparsity.schedule import CubicRamp
-from tests.helpers import PLAN, attach, conv_net, fit, make
+from tests.support.helpers import PLAN, attach, conv_net, fit, make
 
 
 class Tokens(nn.Module):

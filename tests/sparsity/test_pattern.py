@@ -5,8 +5,8 @@ from torch import nn
 from suite.core.errors import InvalidInput
 from suite.sparsity.pattern import Pattern
 from suite.sparsity.plan import Plan
-from tests.baselines.test_rules import indices
-from tests.helpers import OPTIMIZERS, attach, conv_net, fit, make
+from tests.support.helpers import OPTIMIZERS, attach, conv_net, fit, make
+from tests.support.updates import indices
 
 HALF = Plan(steps=120, sparsity=0.5, seed=0, steps_per_epoch=30)
 

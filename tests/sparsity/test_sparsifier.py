@@ -6,8 +6,18 @@ import torch
 from torch import nn
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.layers import find_prunable
-from tests.helpers import ONE_ROUND, OPTIMIZERS, PLAN, SPARSE_METHODS, attach, conv_net, fit, make
+from suite.sparsity.storage.masked import find_prunable
+from tests.support.helpers import (
+    ONE_ROUND,
+    OPTIMIZERS,
+    PLAN,
+    SPARSE_METHODS,
+    attach,
+    conv_net,
+    first_quick,
+    fit,
+    make,
+)
 
 
 def attached(method: str, optimizer: str = "sgd", **options):
@@ -23,7 +33,7 @@ def shape_state(optimizer, parameter) -> list[torch.Tensor]:
     return [v for v in state if isinstance(v, torch.Tensor) and v.shape == parameter.shape]
 
 
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("optimizer", first_quick(OPTIMIZERS))
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_pruned_weights_and_their_state_stay_zero(method, optimizer):
     model, made, sparsifier = attached(method, optimizer)
@@ -92,7 +102,7 @@ def test_counts_are_exact_after_every_update(method):
     fit(model, optimizer, sparsifier, after=check)
 
 
-@pytest.mark.parametrize("distribution", ["erk", "er", "uniform"])
+@pytest.mark.parametrize("distribution", first_quick(["erk", "er", "uniform"]))
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_every_method_lands_on_each_layers_count(method, distribution):
     own = {"redistribution": "none"} if method == "snfs" else {}
@@ -169,6 +179,7 @@ def test_dense_gradients_are_read_only_on_the_steps_a_method_asks_for(method):
     assert all(torch.equal(a, b) for a, b in zip(*masks, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ONE_ROUND)
 @pytest.mark.parametrize("stop", [47, 83])
 def test_going_on_in_fresh_objects_is_bit_identical(method, stop):

@@ -1,13 +1,19 @@
 """Small data in the exact format of each dataset, made for tests."""
 
 import gzip
+import hashlib
 import io
 import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
+
+from suite.experiments import registry
+from tasks.task import Dataset
 
 
 def tar(path: Path, members: Mapping[str, bytes]) -> Path:
@@ -53,6 +59,17 @@ def cifar_10(path: Path, per_batch: int = 20) -> Path:
     names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
     members = {f"cifar-10-batches-bin/{name}": cifar_rows(per_batch, 1, 10) for name in names}
     return tar(path, {**members, "cifar-10-batches-bin/readme.html": b"hello"})
+
+
+def md5(path: Path) -> str:
+    """Return the MD5 digest of a file."""
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def small_cifar(path: Path, name: str = "cifar10", **options: Any) -> Dataset:
+    """Return a CIFAR declaration that takes the archive at `path` for the published one."""
+    declared = registry.datasets()[name]
+    return replace(declared, options={**declared.options, "digest": ("md5", md5(path)), **options})
 
 
 def iris_csv(path: Path) -> Path:

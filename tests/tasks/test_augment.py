@@ -1,13 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from suite.core.errors import InvalidInput
 from tasks.augment import Augmentation
-from tasks.batches import MemoryBatchSource, TextBatchSource
-from tasks.task import Task
+from tasks.batches import MemoryBatchSource
+from tasks.recipe import Recipe
 
 CPU = torch.device("cpu")
-RECIPE = Task("a/b", "", title="", dataset="", model="").resolve({})
 
 
 def images(count: int = 40, side: int = 8) -> torch.Tensor:
@@ -57,7 +58,7 @@ def test_half_of_the_images_are_mirrored():
 
 
 def test_paired_trials_see_the_same_images_and_epochs_differ():
-    recipe = {**RECIPE, "batch_size": 10, "crop": 2, "flip": True}
+    recipe = Recipe(batch_size=10, crop=2, flip=True)
     x, y = images(), torch.arange(40)
 
     def batch(seed: int, epoch: int, index: int) -> torch.Tensor:
@@ -73,23 +74,21 @@ def test_paired_trials_see_the_same_images_and_epochs_differ():
 
 def test_labels_stay_with_their_images():
     x, y = images(), torch.arange(40)
-    inputs, labels = (
-        MemoryBatchSource(x, y, {**RECIPE, "batch_size": 40, "flip": True}, 0).epoch(0).batch(0)
-    )
+    inputs, labels = MemoryBatchSource(x, y, Recipe(batch_size=40, flip=True), 0).epoch(0).batch(0)
     assert torch.equal(inputs.amin((1, 2, 3)), x[labels].amin((1, 2, 3)))
 
 
 def test_without_augmentation_a_batch_is_the_images_themselves():
     x, y = images(), torch.arange(40)
-    inputs, labels = MemoryBatchSource(x, y, {**RECIPE, "batch_size": 7}, 0).epoch(0).batch(3)
+    inputs, labels = MemoryBatchSource(x, y, Recipe(batch_size=7), 0).epoch(0).batch(3)
     assert torch.equal(inputs, x[labels])
 
 
 def test_channels_last_changes_the_layout_only():
     x, y = images(), torch.arange(40)
-    recipe = {**RECIPE, "batch_size": 8, "crop": 1}
+    recipe = Recipe(batch_size=8, crop=1)
     plain = MemoryBatchSource(x, y, recipe, 0).epoch(0).batch(0)[0]
-    last = MemoryBatchSource(x, y, {**recipe, "channels_last": True}, 0).epoch(0).batch(0)[0]
+    last = MemoryBatchSource(x, y, replace(recipe, channels_last=True), 0).epoch(0).batch(0)[0]
     assert torch.equal(plain, last)
     assert last.is_contiguous(memory_format=torch.channels_last)
 
@@ -104,21 +103,4 @@ def test_channels_last_changes_the_layout_only():
 )
 def test_an_augmentation_that_does_not_fit_is_refused(change, shape, words):
     with pytest.raises(InvalidInput, match=words):
-        MemoryBatchSource(torch.zeros(4, *shape), torch.zeros(4), {**RECIPE, **change}, 0)
-
-
-def test_windows_of_a_text_cover_it_once_per_epoch_and_end_in_the_next_character():
-    text = torch.arange(101)
-    x, y = text[:100].view(10, 10), text[1:].view(10, 10)
-    source = TextBatchSource(x, y, {**RECIPE, "batch_size": 5}, seed=0)
-    firsts = set()
-    for epoch in range(5):
-        batches = list(source.epoch(epoch).batches(0, 2))
-        inputs = torch.cat([x for x, _ in batches])
-        assert torch.equal(torch.cat([y for _, y in batches]), inputs + 1)
-        moved = int(inputs[:, 0].min())
-        assert 0 <= moved < 10
-        seen = set(inputs.flatten().tolist())
-        assert seen >= set(range(moved, 100))
-        firsts.add(moved)
-    assert len(firsts) > 1
+        MemoryBatchSource(torch.zeros(4, *shape), torch.zeros(4), Recipe(**change), 0)

@@ -9,7 +9,8 @@ from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.sparsity.flops import measure_forward
 from suite.sparsity.layers import PRUNABLE
-from tasks.build import check_outputs, make_model
+from suite.training.network import check_outputs
+from tasks.build import make_model
 from tasks.task import Dataset, Task
 
 RGB = (3, 32, 32)

@@ -8,14 +8,13 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.training.trial import run_trial
 from tasks.pipeline import load_data
+from tasks.recipe import Recipe
 from tasks.stream import random_box
 from tasks.task import Task
 from tests.tasks.samples import image_folder, picture
 
 CPU = torch.device("cpu")
-RECIPE = Task("a/b", "", title="", dataset="", model="").resolve(
-    {"batch_size": 4, "smallest_crop": 0.3, "flip": True}
-)
+RECIPE = Recipe(batch_size=4, smallest_crop=0.3, flip=True)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from suite.tracking.tracker import Tracker
 from suite.tracking.view import LARGEST_PICTURE, mask_pictures
 from suite.tracking.wandb import Mode, WandbConfig, publish, publish_tables
 from suite.training.trial import run_trial
-from tests.helpers import trial as short_trial
-from tests.sample_records import done, make_trial
+from tests.support.helpers import trial as short_trial
+from tests.support.sample_records import done, make_trial
 from tests.tracking.transaction_log import OfflineRun, read_run
 
 SECRET = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
@@ -300,7 +300,8 @@ def test_a_trial_is_published_as_it_finishes(resonance, place):
 
 def test_wandb_is_not_imported_until_a_run_is_made():
     code = (
-        "import sys; from suite.cli import app as cli; import suite.tracking.tracker, suite.execution.runner; "
+        "import sys; from suite.cli import app as cli; "
+        "import suite.tracking.tracker, suite.execution.runner; "
         "print([m for m in ('wandb', 'torch', 'fsspec', 'polars') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

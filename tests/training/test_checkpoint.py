@@ -13,10 +13,11 @@ from suite.core.errors import Interrupted, InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.training.checkpoint import Checkpointer
-from suite.training.checkpoint_interval import Interval
+from suite.training.checkpoint_interval import CheckpointInterval
+from suite.training.outcome import Outcome
 from suite.training.serialization import pack, unpack
-from suite.training.trial import Outcome, run_trial
-from tests.helpers import SPARSE_METHODS, trial
+from suite.training.trial import run_trial
+from tests.support.helpers import SPARSE_METHODS, trained, trial
 
 
 class Memory:
@@ -49,8 +50,10 @@ def interrupted(of, stops) -> Outcome:
     memory = Memory()
     for after in stops:
         with pytest.raises(Interrupted):
-            run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None), Stop(after)))
-    checkpointer = Checkpointer(of, memory, Interval(None))
+            run_trial(
+                of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(after))
+            )
+    checkpointer = Checkpointer(of, memory, CheckpointInterval(None))
     outcome = run_trial(of, checkpointer=checkpointer)
     assert checkpointer.note == ""
     return outcome
@@ -70,12 +73,14 @@ def assert_same(first: Outcome, second: Outcome) -> None:
 STOPS = (17, 23, 1, 30, 77)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
 def test_a_stopped_trial_of_every_method_ends_bit_identical(method):
     of = trial(method, sparsity=0.36) if method == "lottery_ticket" else trial(method)
-    assert_same(run_trial(of), interrupted(of, STOPS))
+    assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -86,41 +91,43 @@ def test_a_stopped_trial_of_every_method_ends_bit_identical(method):
 )
 def test_every_optimizer_goes_on_with_its_state(settings):
     of = trial("rigl", recipe=settings)
-    assert_same(run_trial(of), interrupted(of, STOPS))
+    assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"cooling": "freeze"}, {"scope": "global"}, {"history_dtype": "bfloat16"}],
 )
 def test_resonance_goes_on_with_its_histories_and_controllers(options):
     of = trial("resonance", hyperparameters=options)
-    assert_same(run_trial(of), interrupted(of, STOPS))
+    assert_same(trained(of), interrupted(of, STOPS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rewind", [0, 17])
 def test_a_lottery_ticket_goes_on_within_any_round(rewind):
     of = trial("lottery_ticket", sparsity=0.36, hyperparameters={"rewind_step": rewind})
     # Before and after the rewind step, at the very end of a round, and in the last one.
-    assert_same(run_trial(of), interrupted(of, (9, 21, 130, 40, 100, 90)))
+    assert_same(trained(of), interrupted(of, (9, 21, 130, 40, 100, 90)))
 
 
 def test_checkpoints_are_taken_at_the_interval_and_change_nothing():
     of, memory = trial("rigl"), Memory()
-    outcome = run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None, 7)))
+    outcome = run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None, 7)))
     assert memory.written == 160 // 7
-    assert_same(run_trial(of), outcome)
+    assert_same(trained(of), outcome)
     by_time = Memory()
-    run_trial(of, checkpointer=Checkpointer(of, by_time, Interval(1e-9)))
+    run_trial(of, checkpointer=Checkpointer(of, by_time, CheckpointInterval(1e-9)))
     assert by_time.written == 160
 
 
 def test_a_resumed_trial_takes_only_the_steps_that_are_left():
     of, memory, steps = trial("static"), Memory(), []
     with pytest.raises(Interrupted):
-        run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None), Stop(50)))
+        run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(50)))
     seen = []
-    checkpointer = Checkpointer(of, memory, Interval(None), lambda: bool(seen.append(1)))
+    checkpointer = Checkpointer(of, memory, CheckpointInterval(None), lambda: bool(seen.append(1)))
     run_trial(of, steps.append, checkpointer)
     assert len(seen) == 110
     assert steps == [50, 30, 40, 40]
@@ -128,10 +135,10 @@ def test_a_resumed_trial_takes_only_the_steps_that_are_left():
 
 def test_times_add_up_over_attempts():
     of, memory = trial("static"), Memory()
-    first = Checkpointer(of, memory, Interval(None), Stop(50))
+    first = Checkpointer(of, memory, CheckpointInterval(None), Stop(50))
     with pytest.raises(Interrupted):
         run_trial(of, checkpointer=first)
-    second = Checkpointer(of, memory, Interval(None))
+    second = Checkpointer(of, memory, CheckpointInterval(None))
     second_began = second.started
     timing = run_trial(of, checkpointer=second).record.timing
     assert 0 < second.elapsed < timing["seconds"]
@@ -153,19 +160,19 @@ def test_times_add_up_over_attempts():
 def test_a_damaged_checkpoint_costs_time_and_nothing_else(damage):
     of, memory = trial("static"), Memory()
     with pytest.raises(Interrupted):
-        run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None), Stop(50)))
+        run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(50)))
     memory.content = damage(memory.content)
-    checkpointer = Checkpointer(of, memory, Interval(None))
-    assert_same(run_trial(of), run_trial(of, checkpointer=checkpointer))
+    checkpointer = Checkpointer(of, memory, CheckpointInterval(None))
+    assert_same(trained(of), run_trial(of, checkpointer=checkpointer))
     assert checkpointer.note
 
 
 def test_a_checkpoint_taken_by_other_code_is_not_continued(monkeypatch):
     of, memory = trial("static"), Memory()
     with pytest.raises(Interrupted):
-        run_trial(of, checkpointer=Checkpointer(of, memory, Interval(None), Stop(50)))
+        run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(50)))
     monkeypatch.setattr(checkpoint, "_own_code", lambda: "edited")
-    checkpointer = Checkpointer(of, memory, Interval(None))
+    checkpointer = Checkpointer(of, memory, CheckpointInterval(None))
     run_trial(of, checkpointer=checkpointer)
     assert "other code" in checkpointer.note
     assert checkpointer.elapsed == 0
@@ -194,32 +201,35 @@ def test_the_checkpoint_of_another_trial_is_not_continued():
     memory = Memory()
     first = trial("static")
     with pytest.raises(Interrupted):
-        run_trial(first, checkpointer=Checkpointer(first, memory, Interval(None), Stop(50)))
+        run_trial(
+            first, checkpointer=Checkpointer(first, memory, CheckpointInterval(None), Stop(50))
+        )
     other = trial("static", seed=1)
     assert_same(
-        run_trial(other), run_trial(other, checkpointer=Checkpointer(other, memory, Interval(None)))
+        run_trial(other),
+        run_trial(other, checkpointer=Checkpointer(other, memory, CheckpointInterval(None))),
     )
 
 
 @pytest.mark.parametrize(
     ("text", "interval"),
     [
-        ("30s", Interval(30)),
-        ("1.5m", Interval(90)),
-        ("2h", Interval(7200)),
-        ("500steps", Interval(None, 500)),
-        ("1 step", Interval(None, 1)),
-        ("off", Interval(None, None)),
+        ("30s", CheckpointInterval(30)),
+        ("1.5m", CheckpointInterval(90)),
+        ("2h", CheckpointInterval(7200)),
+        ("500steps", CheckpointInterval(None, 500)),
+        ("1 step", CheckpointInterval(None, 1)),
+        ("off", CheckpointInterval(None, None)),
     ],
 )
 def test_an_interval_is_read(text, interval):
-    assert Interval.parse(text) == interval
+    assert CheckpointInterval.parse(text) == interval
 
 
 @pytest.mark.parametrize("text", ["", "30", "0s", "-1s", "0steps", "1.5steps", "often", "1e3s"])
 def test_an_interval_that_is_none_is_refused(text):
     with pytest.raises(InvalidInput, match="write a time"):
-        Interval.parse(text)
+        CheckpointInterval.parse(text)
 
 
 # ---------------------------------------------------------------- packing

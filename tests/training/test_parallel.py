@@ -13,7 +13,7 @@ from suite.execution.checkpoints import Checkpoints
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.training.trial import run_trial
-from tests.helpers import trial
+from tests.support.helpers import trial
 
 ROOT = Path(__file__).parents[2]
 RESONANCE = ("resonance", {"window": 8, "update_every": 5, "bits": 1})
@@ -31,6 +31,7 @@ def torchrun(store: Path, method: str, options: dict, *more: str, processes: int
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "options"), [RIGL, RESONANCE], ids=["rigl", "resonance"])
 def test_two_processes_train_as_one_does_to_rounding(tmp_path, method, options):
     done = torchrun(tmp_path, method, options)
@@ -55,6 +56,7 @@ def test_two_processes_train_as_one_does_to_rounding(tmp_path, method, options):
     assert losses.to_list() == pytest.approx(expected, rel=0.02)
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     method, options = RIGL
     assert torchrun(tmp_path / "whole", method, options).returncode == 0
@@ -115,12 +117,14 @@ def test_the_number_of_processes_is_in_the_key_only_where_there_are_several():
     assert two.command().startswith("torchrun --nproc-per-node 2 -m suite.distributed digits/mlp")
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     refused = torchrun(tmp_path, *RIGL, "--recipe", "batch_size=33")
     assert refused.returncode != 0
     assert "cannot be shared evenly by 2 processes" in refused.stderr
 
 
+@pytest.mark.slow
 def test_without_torchrun_the_command_says_how(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "suite.distributed", "digits/mlp", "dense"],

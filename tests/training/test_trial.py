@@ -10,8 +10,10 @@ import suite.training.rounds
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.sparsity.sparsifier import Sparsifier
-from suite.training.trial import make_model, make_plan, run_trial
-from tests.helpers import SPARSE_METHODS, trial
+from suite.training.context import TrialContext
+from suite.training.network import make_model
+from suite.training.trial import run_trial
+from tests.support.helpers import SPARSE_METHODS, trained, trial
 from tests.training.spy import spy_batches
 
 
@@ -19,10 +21,12 @@ def repeatable(record) -> dict:
     return record.model_dump(exclude={"timing"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
 def test_the_same_trial_twice_leaves_the_same_record(method):
     sparsity = {"sparsity": 0.5} if method == "lottery_ticket" else {}
-    first, second = (run_trial(trial(method, **sparsity)) for _ in range(2))
+    of = trial(method, **sparsity)
+    first, second = trained(of), run_trial(of)
     assert repeatable(first.record) == repeatable(second.record)
     assert first.curves.rows == second.curves.rows
     for name, value in first.tensors.items():
@@ -30,33 +34,36 @@ def test_the_same_trial_twice_leaves_the_same_record(method):
 
 
 def test_a_trial_does_not_depend_on_what_ran_before_it():
-    alone = run_trial(trial("rigl"))
+    alone = trained(trial("rigl"))
     torch.manual_seed(123)
     run_trial(trial("set", seed=5))
     assert repeatable(run_trial(trial("rigl")).record) == repeatable(alone.record)
 
 
 def test_paired_trials_start_from_the_same_weights():
-    models = [make_model(trial(method, seed=3)) for method in ("rigl", "resonance", "dense")]
+    models = [
+        make_model(TrialContext.of(trial(method, seed=3)))
+        for method in ("rigl", "resonance", "dense")
+    ]
     states = [model.state_dict() for model in models]
     for state in states[1:]:
         assert all(torch.equal(value, state[name]) for name, value in states[0].items())
-    other = make_model(trial("rigl", seed=4)).state_dict()
+    other = make_model(TrialContext.of(trial("rigl", seed=4))).state_dict()
     assert not torch.equal(states[0]["1.weight"], other["1.weight"])
 
 
 def test_paired_trials_see_the_same_batches_in_the_same_order(monkeypatch):
     seen = [spy_batches(monkeypatch, trial(m, seed=3)) for m in ("dense", "rigl", "resonance")]
-    assert len(seen[0]) == make_plan(trial("dense")).steps
+    assert len(seen[0]) == TrialContext.of(trial("dense")).plan.steps
     assert seen[0] == seen[1] == seen[2]
     assert spy_batches(monkeypatch, trial("dense", seed=4)) != seen[0]
-    epoch = make_plan(trial("dense")).steps_per_epoch
+    epoch = TrialContext.of(trial("dense")).plan.steps_per_epoch
     assert seen[0][:epoch] != seen[0][epoch : 2 * epoch]
 
 
 @pytest.mark.parametrize("method", SPARSE_METHODS)
 def test_every_trial_ends_at_its_exact_sparsity_and_says_so(method):
-    outcome = run_trial(trial(method, sparsity=0.8))
+    outcome = trained(trial(method, sparsity=0.8))
     sizes = sum(layer.size for layer in outcome.record.layers)
     assert sum(layer.zeros for layer in outcome.record.layers) == int(0.8 * sizes)
     for layer in outcome.record.layers:
@@ -79,10 +86,10 @@ def test_a_network_that_is_not_as_sparse_as_its_masks_fails(monkeypatch):
 
 
 def test_what_is_evaluated_is_what_is_kept():
-    outcome = run_trial(trial("rigl"))
+    outcome = trained(trial("rigl"))
     files = outcome.files()
     kept = load(files["model.safetensors"])
-    model = make_model(outcome.trial)
+    model = make_model(TrialContext.of(outcome.trial))
     model.load_state_dict(
         {n.removeprefix("model/"): v for n, v in kept.items() if n.startswith("model/")}
     )
@@ -94,13 +101,14 @@ def test_what_is_evaluated_is_what_is_kept():
 
 
 def test_curves_hold_losses_validation_and_churn():
-    outcome = run_trial(trial("rigl"))
+    outcome = trained(trial("rigl"))
     table = pl.read_parquet(io.BytesIO(outcome.files()["curves.parquet"]))
     series = set(table["series"].unique())
     assert {"train_loss", "validation_accuracy", "sparsity", "dropped", "grown"} <= series
     assert table.filter(pl.col("series") == "train_loss").height == 4
 
 
+@pytest.mark.slow
 def test_lottery_ticket_rewinds_weights_and_keeps_the_dense_schedule_and_order(monkeypatch):
     """From the rewind step on, learning rates and batches are those of the dense run."""
     dense = spy_batches(monkeypatch, trial("dense"), rates=True)
@@ -128,7 +136,7 @@ def test_lottery_ticket_goes_back_to_the_weights_of_the_rewind_step(monkeypatch,
     )
     assert len(starts) == 3
     if rewind == 0:
-        initial = make_model(outcome.trial).state_dict()
+        initial = make_model(TrialContext.of(outcome.trial)).state_dict()
         mask = outcome.tensors["mask/1"]
         assert torch.equal(starts[2]["1.weight"], initial["1.weight"] * mask)
         assert torch.equal(starts[2]["1.bias"], initial["1.bias"])
@@ -138,8 +146,8 @@ def test_lottery_ticket_goes_back_to_the_weights_of_the_rewind_step(monkeypatch,
 
 
 def test_every_round_is_charged():
-    dense = run_trial(trial("dense")).record.flops["training"]
-    ticket = run_trial(trial("lottery_ticket", sparsity=0.36)).record
+    dense = trained(trial("dense")).record.flops["training"]
+    ticket = trained(trial("lottery_ticket", sparsity=0.36)).record
     layers = {layer.name: layer.flops for layer in ticket.layers}
     assert dense * 2 < ticket.flops["training"] < dense * 3
     assert sum(layers.values()) == ticket.flops["inference_dense"]
@@ -171,17 +179,18 @@ def test_a_missing_gpu_is_refused():
 
 
 def test_accuracies_at_few_bits_are_on_record():
-    metrics = run_trial(trial("resonance")).record.metrics
+    metrics = trained(trial("resonance")).record.metrics
     assert {"test_accuracy_8bit", "test_accuracy_4bit", "test_accuracy_2bit"} <= set(metrics)
 
 
+@pytest.mark.slow
 def test_digits_are_learnt():
     outcome = run_trial(trial("dense", recipe={"epochs": 20}))
     assert outcome.record.metrics["test_accuracy"] >= 0.96
 
 
 def test_a_small_dense_trial_has_the_sparse_networks_parameters_and_its_own_operations():
-    small, dense = run_trial(trial("small_dense")).record, run_trial(trial("dense")).record
+    small, dense = trained(trial("small_dense")).record, trained(trial("dense")).record
     prunable = sum(math.prod(layer.shape) for layer in dense.layers)
     biases = 128 + 64 + 10
     budget = prunable + biases - int(0.9 * prunable)
@@ -225,7 +234,7 @@ def test_a_reinitialised_ticket_starts_its_last_round_from_new_weights(monkeypat
 
 
 def test_scoring_is_charged_to_the_training_operations():
-    plain, scored = (run_trial(trial(m)).record for m in ("static", "snip"))
+    plain, scored = (trained(trial(m)).record for m in ("static", "snip"))
     steps = plain.flops["training"] / plain.flops["inference"] / 3
     expected = 3 * scored.flops["inference"] * steps + 3 * 128 * scored.flops["inference_dense"]
     assert scored.flops["training"] == pytest.approx(expected, rel=1e-9)

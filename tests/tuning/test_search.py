@@ -8,7 +8,7 @@ from leaderboard.boards import build_boards
 from suite.results.store import Store
 from suite.tuning import search
 from suite.tuning.document import load_tuning
-from tests.sample_records import done
+from tests.support.sample_records import done
 
 SHORT = "--task digits/mlp --recipe epochs=1 --engine inline --seeds 1"
 

@@ -23,13 +23,13 @@ from suite.sparsity.storage.topology import Topology
 Carry = Callable[[Tensor], Tensor]
 
 DTYPES = (torch.float32, torch.float64)
-"""What there are operators for."""
+"""Types that the sparse operators support."""
 
 _OWN = ("topology", "passes", "loaded", "by_rows")
-"""What a sparse layer has beside an ordinary one's attributes."""
+"""Attributes of a sparse layer that an ordinary one lacks."""
 
 DRIFT = 1e-3
-"""Largest fraction of a gradient that may not be explained by the layer's own inputs and outputs."""
+"""Largest fraction of a gradient that the layer's inputs and outputs may leave unexplained."""
 
 
 class _Product(torch.autograd.Function):
@@ -73,7 +73,7 @@ class SparseLinear(nn.Linear):
 
     Attributes:
         topology: where the values are.
-        passes: what backward passes left behind, that a dense gradient is made of.
+        passes: saved during backward; a dense gradient is computed from them.
         loaded: the dense weight last loaded, until the next forward pass.
         by_rows: whether outputs are laid out as an ordinary layer's, whatever follows.
     """
@@ -217,7 +217,7 @@ class CsrWeight:
     def dense_gradient(self) -> Tensor | None:
         """Gradient of every weight, inactive ones included; made anew at each reading.
 
-        It is the product of what the backward pass left behind. The gradient of the values is
+        It is computed from the passes saved during backward. The gradient of the values is
         compared with it: whatever scaled that one since (a GradScaler, clipping) scales this too.
 
         Raises:
@@ -232,7 +232,7 @@ class CsrWeight:
         dense: Tensor | None = None
         for of_output, columns in passes:
             # Laid out as in an ordinary layer: inputs that are equal then have equal gradients in
-            # both, to the last bit, and ties between them are broken alike.
+            # both, to the last bit, and ties between them are broken the same way.
             left, right = of_output.t().contiguous().t(), columns.t().contiguous()
             dense = left.mm(right) if dense is None else dense.addmm_(left, right)
         assert dense is not None
@@ -250,14 +250,14 @@ class CsrWeight:
         return dense if abs(factor - 1) < DRIFT else dense.mul_(factor)
 
     def _rounding(self) -> float:
-        """Return what rounding alone may make of the stored weights' gradient (its norm)."""
+        """Return a bound on the rounding error of the stored weights' gradient (its norm)."""
         passes = self.module.passes.contributing()
         terms = sum(float(of_output.norm() * columns.norm()) for of_output, columns in passes)
         return 8 * torch.finfo(self.parameter.dtype).eps * terms
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
-        """Make `mask` the connectivity: carry over what is kept, start what is grown at 0."""
+        """Make `mask` the connectivity: carry over kept weights, start grown ones at 0."""
         check_mask(self, mask)
         self._frozen = None
         old, new = self.module.topology, Topology.of(mask)

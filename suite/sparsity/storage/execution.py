@@ -1,7 +1,7 @@
-"""How each weight is stored: dense under a mask, or its non-zero values alone.
+"""Decides how each weight is stored while a model trains: masked, or in CSR.
 
-A method sees neither. Where a Linear layer becomes sparse enough, its `MaskedWeight` is exchanged
-for a `CsrWeight` behind the object that the method knows.
+A method sees neither. Where a Linear layer becomes sparse enough, its `MaskedWeight` is replaced
+by a `CsrWeight` behind the `SwitchingWeight` that the method holds.
 """
 
 import bisect
@@ -12,15 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.layers import (
-    MaskedWeight,
-    PrunableWeight,
-    mask_gradients,
-    restore_frozen,
-    unwrap,
-)
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.modules import unwrap
 from suite.sparsity.storage.column_linear import set_layout
 from suite.sparsity.storage.csr import DTYPES, CsrWeight
+from suite.sparsity.storage.masked import MaskedWeight, mask_gradients, restore_frozen
 from suite.sparsity.storage.optimizer_state import keeps_zeros
 from suite.sparsity.storage.ownership import LayerOwnership
 
@@ -161,7 +157,7 @@ class Execution:
         optimizer: torch.optim.Optimizer,
         weights: Sequence[MaskedWeight],
     ) -> list[PrunableWeight]:
-        """Return the weights as a method shall hold them; `model` as it was given.
+        """Return the weights in the form that the method holds them; `model` as it was given.
 
         Raises:
             InvalidInput: ``csr`` was asked for and cannot be had, or another method holds a layer.
@@ -203,16 +199,16 @@ class Execution:
         return list(self._weights)
 
     def claim_layers(self) -> None:
-        """Keep other methods off the layers: the method is attached."""
+        """Make the layers unavailable to other methods: this one is attached."""
         self._ownership.claim()
 
     def release(self) -> None:
-        """Let the layers go: ordinary ones, that another method may take."""
+        """Turn the layers into ordinary ones that another method may take."""
         self.densify()
         self._ownership.release()
 
     def check_loaded(self) -> None:
-        """See to it that weights which were loaded since are as sparse as the masks.
+        """Check that weights which were loaded since are as sparse as the masks.
 
         Raises:
             InvalidInput: they are not.
@@ -220,9 +216,9 @@ class Execution:
         self._ownership.check(self._weights or self._others)
 
     def switch_storage(self, finished: Callable[[PrunableWeight], bool]) -> None:
-        """Switch every layer to CSR that is due.
+        """Switch every layer to CSR that has become sparse enough.
 
-        `finished` says whether a weight has as few connections as it will ever have.
+        `finished` returns whether a weight has as few connections as it will ever have.
         """
         for weight in self._weights:
             store = weight.store
@@ -234,12 +230,12 @@ class Execution:
             due = density <= break_even(weight.size)
             if due or (self.mode == "csr" and finished(weight)):
                 weight.to_csr(weight.mask)
-        self._lay_out()
+        self._set_layout()
 
     def prepare_backward(self, dense_gradient: bool) -> None:
-        """Prepare for a backward pass whose dense gradients will be read, or not."""
+        """Prepare for a backward pass; `dense_gradient`: whether dense gradients will be read."""
         for masked in self._masked():
-            masked.records = dense_gradient
+            masked.record_gradient(dense_gradient)
         for weight in self._sparse():
             weight.module.passes.prepare_backward(dense_gradient, weight.parameter)
 
@@ -251,7 +247,7 @@ class Execution:
             weight.mask_gradient()
 
     def restore_frozen(self) -> None:
-        """Put frozen weights back; drop what dense gradients are made of."""
+        """Restore frozen weights; drop the passes that dense gradients are computed from."""
         if masked := self._masked():
             restore_frozen(masked)
         for weight in self._sparse():
@@ -263,7 +259,7 @@ class Execution:
         for weight in self._weights:
             if weight.sparse:
                 weight.to_dense(weight.mask)
-        self._lay_out()
+        self._set_layout()
 
     def state(self) -> dict[str, dict[str, bool]]:
         """Return which layers are sparse now, as ``sparse``; nothing where all are masked."""
@@ -295,7 +291,7 @@ class Execution:
                 weight.to_csr(mask)
             assert isinstance(weight.store, CsrWeight)
             weight.store.load_mask(mask)
-        self._lay_out()
+        self._set_layout()
 
     def describe(self) -> str:
         """Return in words which layers run how; empty under ``masked``."""
@@ -312,8 +308,8 @@ class Execution:
                 parts.append(f"{', '.join(names)} {kind}")
         return f"execution={self.mode}: {'; '.join(parts)}"
 
-    def _lay_out(self) -> None:
-        """See to it that dense Linear layers are quick while there are sparse ones before them."""
+    def _set_layout(self) -> None:
+        """Let dense Linear layers multiply by columns while there are sparse layers before them."""
         set_layout(self._linear, by_columns=bool(self._sparse()))
 
     def _masked(self) -> list[MaskedWeight]:

@@ -1,4 +1,4 @@
-"""Which layers a method holds, and whether weights were loaded into them behind its back."""
+"""Which layers belong to a method, and whether weights were loaded into them meanwhile."""
 
 import weakref
 from collections.abc import Mapping, Sequence
@@ -8,16 +8,15 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.layers import PrunableWeight, nonzero_outside_mask
 from suite.sparsity.storage.csr import SparseLinear
-from suite.sparsity.zeros import nonzero_outside_mask
 
-_frozen: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
-"""The layers that are frozen now. A copy of one is another module, which nobody holds."""
+_owned: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+"""The layers that have a method now. A copy of one is another module, and free."""
 
 
 class _Loaded:
-    """A hook that remembers being called; it refers to nothing, as copies of a model copy it."""
+    """A hook that notes being called. It holds no reference: copies of a model copy it."""
 
     seen = False
 
@@ -32,38 +31,38 @@ class LayerOwnership:
         layers: by name.
 
     Raises:
-        InvalidInput: one of them is another method's.
+        InvalidInput: one of them has another method.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
         for name, module in layers.items():
-            if module in _frozen or isinstance(module, SparseLinear):
+            if module in _owned or isinstance(module, SparseLinear):
                 raise InvalidInput(
-                    f"layer '{name}' is frozen by a method already: detach the first, "
-                    "with its handle's detach()"
+                    f"layer '{name}' already has a method: detach that one first, with its "
+                    "handle's detach()"
                 )
         self._layers = dict(layers)
         self._loaded = _Loaded()
         self._hooks: list[RemovableHandle] = []
 
     def claim(self) -> None:
-        """Keep other methods off these layers, and notice what is loaded into them."""
+        """Make these layers unavailable to other methods, and notice what is loaded into them."""
         for module in self._layers.values():
             self._hooks.append(module.register_load_state_dict_post_hook(self._loaded))
-            _frozen.add(module)
+            _owned.add(module)
 
     def release(self) -> None:
-        """Give the layers back."""
+        """Make the layers available again."""
         while self._hooks:
             self._hooks.pop().remove()
         for module in self._layers.values():
-            _frozen.discard(module)
+            _owned.discard(module)
 
     def check(self, weights: Sequence[PrunableWeight]) -> None:
-        """See to it that what was loaded, if anything was, is as sparse as the masks.
+        """Check that weights loaded since, if any, are as sparse as the masks.
 
         Raises:
-            InvalidInput: it is not; every call says so, until weights are under their masks again.
+            InvalidInput: they are not; every call raises until the weights fit the masks again.
         """
         if not self._loaded.seen:
             return

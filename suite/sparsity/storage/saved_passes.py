@@ -1,4 +1,4 @@
-"""What backward passes leave behind of a sparse layer: what its dense gradient is made of."""
+"""Inputs and output gradients of a sparse layer, saved for its dense gradient."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ Pass = tuple[Tensor, Tensor]
 
 
 def _task() -> int:
-    """Return the number of the backward pass that is going on; -1 where none is."""
+    """Return the number of the running backward pass; -1 if none is running."""
     return torch._C._current_graph_task_id()
 
 
 class SavedPasses:
-    """The passes through a layer since its gradient began, and which of them belong to it.
+    """The passes through a layer since its gradient was zeroed, and which contributed to it.
 
     A gradient taken of the input alone (adversarial examples between two micro-batches) runs
-    through a layer as well. What counts is what was added up in the parameter's ``grad``.
+    through a layer as well. Only passes that added to the parameter's ``grad`` count.
 
     Attributes:
-        wanted: whether a dense gradient will be asked for, so that passes are kept.
+        wanted: whether a dense gradient will be read, so that passes are saved.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class SavedPasses:
         self._hook: RemovableHandle | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy begins with: hooks and graphs belong to the original."""
+        """Return an empty state for a copy: hooks and graphs belong to the original."""
         return vars(self) | {"_kept": [], "_added": set(), "_hook": None}
 
     def prepare_backward(self, wanted: bool, parameter: nn.Parameter) -> None:
-        """Begin anew, and keep the passes to come if they are `wanted`."""
+        """Start over, and save the next passes if they are `wanted`."""
         self.wanted = wanted
         self.clear()
         if self._hook is not None:
@@ -48,27 +48,27 @@ class SavedPasses:
             )
 
     def clear(self) -> None:
-        """Forget all passes."""
+        """Drop all passes."""
         self._kept.clear()
         self._added.clear()
 
     def add(self, of_output: Tensor, columns: Tensor) -> None:
-        """Keep a pass, if passes are wanted."""
+        """Save a pass, if passes are wanted."""
         if self.wanted:
             self._kept.append((_task(), (of_output, columns)))
 
     def begin(self, gradient: Tensor | None) -> None:
         """Note a forward pass: where the `gradient` is none or zero, a new one begins.
 
-        What a step left behind that was skipped does not belong to it. Inside a backward pass,
-        where activations are computed again, nothing begins.
+        Passes of a skipped step are dropped. Inside a backward pass (activation checkpointing),
+        nothing is.
         """
         if self._kept and _task() == -1 and (gradient is None or not bool(gradient.any())):
             self.clear()
 
     def contributing(self) -> list[Pass]:
-        """Return the passes that the gradient is made of.
+        """Return the passes that the gradient is a sum of.
 
-        All of them where no pass added anything up: such a gradient was assigned by hand.
+        All of them where no pass added to it: such a gradient was assigned by hand.
         """
         return [one for task, one in self._kept if task in self._added or not self._added]

@@ -39,7 +39,7 @@ class Topology:
     @classmethod
     def of(cls, mask: Tensor) -> "Topology":
         """Return the topology of a boolean mask [out, in] on the CPU."""
-        _say_nothing_of_csr()
+        _silence_csr_warning()
         columns = mask.shape[1]
         native = mask.numpy()
         flat = np.flatnonzero(native)
@@ -65,7 +65,7 @@ class Topology:
 
     @property
     def bytes(self) -> int:
-        """Memory of all indices, and of what gradients are made in."""
+        """Memory of all indices and of the buffers for gradients."""
         room = [values for _, values in self._room.values()]
         frozen = [self.start, self.column, self.start_t, self.row, self.order, self.place, *room]
         return sum(tensor.nbytes for tensor in frozen)
@@ -141,8 +141,8 @@ def _match(x: Tensor, rows: int) -> None:
 
 
 @cache
-def _say_nothing_of_csr() -> None:
-    """Make PyTorch say now, unheard, that CSR tensors are new: it does so once per process."""
+def _silence_csr_warning() -> None:
+    """Trigger and silence PyTorch's warning that CSR support is in beta: once per process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.sparse_csr_tensor([0], [], [], (0, 0), check_invariants=False)

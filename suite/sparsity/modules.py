@@ -1,0 +1,32 @@
+"""Helpers for any model: its evaluation mode and its wrappers."""
+
+import contextlib
+from collections.abc import Iterator
+
+from torch import nn
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode; every module's mode is restored afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model itself, out of DistributedDataParallel and ``torch.compile``.
+
+    Both put a prefix before its layers' names, which random masks are drawn by.
+    """
+    while True:
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif "_orig_mod" in model._modules:
+            model = model._modules["_orig_mod"]  # type: ignore[assignment]
+        else:
+            return model

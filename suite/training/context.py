@@ -1,0 +1,106 @@
+"""What a trial is, resolved once: its declarations, its recipe, its plan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from suite.core.declarations import Method, Value
+from suite.core.discovery import load
+from suite.core.errors import InvalidInput
+from suite.experiments.trial_config import Trial
+from suite.sparsity.plan import Plan
+from suite.sparsity.sparsifier import Sparsifier
+from tasks.data import training_examples
+from tasks.recipe import Recipe
+from tasks.task import Dataset, Task
+
+
+@dataclass(frozen=True)
+class TrialContext:
+    """A trial with everything that its settings stand for; made once and handed down.
+
+    Attributes:
+        trial: the settings.
+        task, dataset, method: their declarations.
+        options: every hyperparameter of the method, resolved.
+        recipe: the task's recipe with the trial's changes.
+        plan: what the method may know of the training.
+        device: where it trains; whether the machine has it is checked by `require_device`.
+    """
+
+    trial: Trial
+    task: Task
+    dataset: Dataset
+    method: Method
+    options: Mapping[str, Value]
+    recipe: Recipe
+    plan: Plan
+    device: torch.device
+
+    @classmethod
+    def of(cls, trial: Trial) -> "TrialContext":
+        """Resolve a trial; loads no data.
+
+        Raises:
+            InvalidInput: there is no whole batch in the training data.
+        """
+        task, dataset = trial.task_declaration, trial.dataset_declaration
+        recipe = task.resolve_recipe(trial.recipe)
+        return cls(
+            trial=trial,
+            task=task,
+            dataset=dataset,
+            method=trial.method_declaration,
+            options=trial.method_declaration.resolve(trial.hyperparameters),
+            recipe=recipe,
+            plan=_plan(trial, dataset, recipe),
+            device=torch.device(trial.device),
+        )
+
+    def make_sparsifier(self) -> Sparsifier:
+        """Return the method, not yet attached; this checks its options against the plan.
+
+        Raises:
+            InvalidInput: options that do not fit the training (a window longer than it, say).
+        """
+        method = self.method
+        implementation = load(method.implementation, method.origin)
+        if not (isinstance(implementation, type) and issubclass(implementation, Sparsifier)):
+            raise InvalidInput(
+                f"method {method.name}: {method.implementation} in {method.origin} is not a "
+                "Sparsifier"
+            )
+        return implementation(self.plan, self.options)
+
+    def require_device(self) -> None:
+        """Check that this machine has the device.
+
+        Raises:
+            InvalidInput: it has none.
+        """
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise InvalidInput("device=cuda: torch sees no GPU here; give --device cpu")
+
+
+def total_steps(sparsifier: Sparsifier) -> int:
+    """Return the optimizer steps of all rounds of a method's training."""
+    steps, rounds = sparsifier.plan.steps, sparsifier.rounds
+    return rounds * steps - (rounds - 1) * sparsifier.rewind_step
+
+
+def _plan(trial: Trial, dataset: Dataset, recipe: Recipe) -> Plan:
+    examples = training_examples(dataset, recipe.validation)
+    steps_per_epoch = examples // recipe.batch_size
+    if steps_per_epoch == 0:
+        raise InvalidInput(
+            f"batch_size={recipe.batch_size} leaves no whole batch of {examples} training "
+            f"examples: give at most {examples}"
+        )
+    return Plan(
+        steps=steps_per_epoch * recipe.epochs,
+        sparsity=trial.sparsity,
+        seed=trial.seed,
+        steps_per_epoch=steps_per_epoch,
+        validates=examples < dataset.train,
+    )

@@ -1,0 +1,71 @@
+"""The metrics of a trial: measured once, on the final weights."""
+
+import math
+
+from suite.core.discovery import load
+from suite.core.errors import TrialFailed
+from suite.evaluation.measure import TRAINING_PASSES, Measures, measure
+from suite.evaluation.scores import Scores, evaluate, first_non_finite, rounded_accuracy
+from suite.training.loop import Training
+from tasks.data import Split
+from tasks.objective import METRICS
+
+ROUNDING_BITS = (8, 4)
+
+
+def measure_final(training: Training) -> Measures:
+    """Return every metric of a trained network; accuracies by corruption go to the curves.
+
+    A trial of ``evaluate="validation"`` does not look at the test split.
+
+    Raises:
+        TrialFailed: the loss on a split is not finite.
+    """
+    testing = training.context.trial.evaluate == "test"
+    metrics = _test_metrics(training) if testing else {}
+    if len(training.data.validation):
+        scores = _scores(training, training.data.validation, "validation")
+        metrics["validation_accuracy"] = scores.accuracy
+    metrics["train_loss"] = training.curves.last("train_loss")
+    sizes = {layer.name: layer.size for layer in training.sparsifier.layers}
+    if (churn := training.curves.churn(sizes)) is not None:
+        metrics["mask_churn"] = churn
+    if not testing:
+        return Measures(metrics, layers={name: {} for name in sizes})
+    found = measure(
+        training.model,
+        {layer.name: layer.mask for layer in training.sparsifier.layers},
+        training.context.dataset,
+        training.data.test,
+        # Of one round: a method of many rounds is measured as the others of its table are.
+        TRAINING_PASSES * training.steps * training.context.recipe.batch_size,
+    )
+    for kind, accuracy in found.corruption.items():
+        training.curves.add(training.steps, f"corruption_{kind}", accuracy)
+    return Measures(metrics | found.metrics, found.absent, found.layers, found.corruption)
+
+
+def _test_metrics(training: Training) -> dict[str, float]:
+    model, data, task = training.model, training.data, training.context.task
+    test = _scores(training, data.test, "test")
+    metrics = {"test_accuracy": test.accuracy, "test_nll": test.nll, "test_ece": test.ece}
+    bits = sorted({*ROUNDING_BITS, *training.sparsifier.rounding_bits}, reverse=True)
+    rounded = rounded_accuracy(model, data.test, bits)
+    metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
+    metrics[f"test_{task.metric}"] = METRICS[task.metric](test.accuracy, test.nll)
+    if task.compare:
+        masks = {layer.name: layer.mask for layer in training.sparsifier.layers}
+        metrics |= load(task.compare, task.origin)(training.context.dataset, masks)
+    return metrics
+
+
+def _scores(training: Training, split: Split, name: str) -> Scores:
+    scores = evaluate(training.model, split)
+    if not math.isfinite(scores.nll):
+        seed = training.context.trial.seed
+        layer = first_non_finite(training.model, split.pool(1, seed).x)
+        raise TrialFailed(
+            f"the trained network's {name} loss is {scores.nll}, first in layer '{layer}': "
+            "training diverged at its end"
+        )
+    return scores

@@ -1,0 +1,74 @@
+"""A trial's network: its initial weights, its size, and whether it fits the data."""
+
+import torch
+from torch import Tensor, nn
+
+from suite.core.errors import InvalidInput
+from suite.evaluation.scores import predict
+from suite.sparsity.flops import ForwardFlops, measure_forward
+from suite.sparsity.layers import PRUNABLE
+from suite.training.context import TrialContext
+from suite.training.seeding import seed_global
+from tasks import build
+from tasks.data import Split
+from tasks.task import Dataset, Task
+
+
+def make_model(context: TrialContext, width: float = 1.0, purpose: str = "weights") -> nn.Module:
+    """Return the trial's model on the CPU: its initial weights depend on the seed alone.
+
+    Args:
+        context: of the trial; its task, dataset and seed count.
+        width: factor on the widths of the hidden layers.
+        purpose: names the random stream, so that weights can be drawn a second time.
+
+    Raises:
+        InvalidInput: another width than 1, and the model's factory takes none.
+    """
+    seed_global(context.trial.seed, purpose)
+    return build.make_model(context.task, context.dataset, width)
+
+
+def count_parameters(context: TrialContext, width: float) -> tuple[int, int]:
+    """Return how many parameters the model has at a width, and how many prunable ones."""
+    with torch.device("meta"):
+        model = make_model(context, width)
+    prunable = {id(m.weight): m.weight.numel() for m in model.modules() if isinstance(m, PRUNABLE)}
+    return sum(p.numel() for p in model.parameters()), sum(prunable.values())
+
+
+def check_model(model: nn.Module, example: Split, context: TrialContext) -> ForwardFlops:
+    """Send one example through the model; return its FLOPs.
+
+    Raises:
+        InvalidInput: it does not take the dataset's inputs, or does not give one output per class.
+    """
+    try:
+        outputs = predict(model, example)
+        flops = measure_forward(model, example.x)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(
+            f"task {context.task.name}: the model does not take {context.dataset.name}'s inputs of "
+            f"shape {context.dataset.shape}: {what}"
+        ) from error
+    check_outputs(context.task, context.dataset, model, outputs)
+    return flops
+
+
+def check_outputs(task: Task, dataset: Dataset, model: nn.Module, outputs: Tensor) -> None:
+    """Check what the model gave for one example: a logit per class, at every place of a text.
+
+    Raises:
+        InvalidInput: the shape is another one; the message names the layer that gives it.
+    """
+    places = dataset.shape if dataset.kind == "text" else ()
+    expected = (1, *places, dataset.classes)
+    if tuple(outputs.shape) == expected:
+        return
+    leaves = [name for name, m in model.named_modules() if next(m.children(), None) is None]
+    last = f" (its last layer is '{leaves[-1]}')" if leaves and leaves[-1] else ""
+    raise InvalidInput(
+        f"task {task.name}: the model gives outputs of shape {tuple(outputs.shape[1:])}{last}, "
+        f"dataset {dataset.name} has {dataset.classes} classes: give {expected[1:]}"
+    )

@@ -1,0 +1,95 @@
+"""The outcome of a trial: its record and the files beside it, whoever trained it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from suite.evaluation.measure import Measures
+from suite.experiments.trial_config import Trial
+from suite.results.record import LayerRecord, Record, to_json
+from suite.training.curves import Curves
+from suite.training.environment import environment
+
+KEEP_WEIGHTS_BELOW = 50 * 2**20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished trial: its record, its curves, its weights and masks."""
+
+    trial: Trial
+    record: Record
+    curves: Curves
+    tensors: dict[str, Tensor]
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files of the trial's folder by name."""
+        files = {
+            "trial.json": to_json(self.record.configuration),
+            "record.json": self.record.to_json(),
+            "curves.parquet": self.curves.to_parquet(),
+        }
+        size = sum(tensor.nbytes for tensor in self.tensors.values())
+        if size <= KEEP_WEIGHTS_BELOW and self.trial.evaluate == "test":
+            files["model.safetensors"] = save(self.tensors, {"trial": self.trial.key})
+        return files
+
+
+@dataclass(frozen=True)
+class Cost:
+    """FLOPs of a trial: a forward pass per example, dense and sparse, and all of training."""
+
+    inference_dense: float
+    inference: float
+    training: float
+
+
+def make_outcome(
+    trial: Trial,
+    *,
+    measures: Measures,
+    layers: list[LayerRecord],
+    cost: Cost,
+    timing: Mapping[str, float | str | None],
+    data: Mapping[str, int | str],
+    tensors: dict[str, Tensor],
+    curves: Curves,
+    notes: list[str],
+) -> Outcome:
+    """Assemble the record of a finished trial, whatever trained it."""
+    record = Record(
+        key=trial.key,
+        status="done",
+        trial=trial.model_dump(),
+        configuration=trial.resolved(),
+        metrics=measures.metrics,
+        absent=measures.absent,
+        layers=layers,
+        flops={
+            "inference_dense": cost.inference_dense,
+            "inference": cost.inference,
+            "training": cost.training,
+        },
+        timing=dict(timing),
+        environment=environment(torch.device(trial.device)),
+        data=dict(data),
+        digests=digests(tensors),
+        notes=notes,
+    )
+    return Outcome(trial, record, curves, tensors)
+
+
+def digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return the SHA-256 of the weights and of the masks among a trial's tensors."""
+    found = {}
+    for kind in ("model", "mask"):
+        digest = hashlib.sha256()
+        for name in sorted(name for name in tensors if name.startswith(f"{kind}/")):
+            digest.update(name.encode())
+            digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
+        found[kind] = digest.hexdigest()
+    return found

@@ -1,0 +1,88 @@
+"""From a trial's context to a training that is ready to start."""
+
+import functools
+from collections.abc import Callable
+
+from suite.core.errors import InvalidInput
+from suite.sparsity.flops import FlopsLedger
+from suite.sparsity.scoring import Examples
+from suite.sparsity.storage.execution import Execution
+from suite.training.context import TrialContext
+from suite.training.curves import Curves
+from suite.training.loop import Training
+from suite.training.network import check_model, count_parameters, make_model
+from suite.training.optimization import learning_rate, make_optimizer, training_loss
+from suite.training.parallel import processes_for
+from tasks.build import to_device
+from tasks.data import Split
+from tasks.pipeline import load_data
+
+SCORING_POOL = 2048
+"""Examples of a streamed dataset that a method may score connections with."""
+
+
+def prepare(
+    context: TrialContext, progress: Callable[[int], None] = lambda steps: None
+) -> Training:
+    """Return everything a trial trains with: data, model, optimizer, attached method.
+
+    Raises:
+        InvalidInput: something given cannot be used. Training that has started raises it no more.
+    """
+    context.require_device()
+    trial, recipe, plan = context.trial, context.recipe, context.plan
+    processes = processes_for(trial.processes, recipe.batch_size)
+    sparsifier = context.make_sparsifier()
+    if trial.evaluate == "validation" and not plan.validates:
+        raise InvalidInput(
+            "evaluate=validation: validation=0 leaves no validation split; give a fraction above 0"
+        )
+    data = load_data(context.dataset, recipe.validation, context.device)
+    example = data.train.pool(1, trial.seed)
+    width = sparsifier.width(functools.partial(count_parameters, context))
+    model = to_device(make_model(context, width), context.device, recipe)
+    forward = check_model(model, example, context)
+    dense_flops = forward.dense
+    if width != 1:
+        dense_flops = check_model(make_model(context).to(context.device), example, context).dense
+    optimizer = make_optimizer(model, recipe)
+    curves, ledger = Curves(), FlopsLedger(forward, recipe.batch_size)
+    sparsifier.attach(
+        model,
+        optimizer,
+        examples=_scoring_examples(context, data.train),
+        recorder=curves.add,
+        flops=ledger.charge_scoring,
+        storage=Execution(trial.execution, _only_masked(context)),
+    )
+    if recipe.compile:
+        model.compile()
+    return Training(
+        context=context,
+        model=model,
+        network=processes.wrap(model) if processes else model,
+        optimizer=optimizer,
+        sparsifier=sparsifier,
+        data=data,
+        rate=learning_rate(recipe, plan.steps),
+        ledger=ledger,
+        curves=curves,
+        dense_flops=dense_flops,
+        progress=progress,
+        processes=processes,
+    )
+
+
+def _scoring_examples(context: TrialContext, train: Split) -> Examples:
+    seed = context.trial.seed
+    pool = train.pool(SCORING_POOL, seed) if train.streamed else train
+    return Examples(pool.x, pool.y, training_loss(context.recipe), seed)
+
+
+def _only_masked(context: TrialContext) -> str:
+    """Return why a trial can only run masked, as far as its settings say; empty otherwise."""
+    if context.recipe.compile:
+        return "torch.compile cannot compile the sparse operators"
+    if context.trial.precision != "float32":
+        return f"it has no operators for precision {context.trial.precision}"
+    return ""

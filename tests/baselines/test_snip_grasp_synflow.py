@@ -1,0 +1,215 @@
+"""SNIP, GraSP and SynFlow against slow and obvious versions of their scores."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from suite.core.errors import InvalidInput
+from suite.sparsity.plan import Plan
+from suite.sparsity.scoring import Examples
+from tests.support.helpers import OPTIMIZERS, PLAN, conv_net, digits, make
+
+METHODS = ["snip", "grasp", "synflow"]
+
+
+def pool(dtype: torch.dtype = torch.float64, keep=lambda y: y >= 0) -> Examples:
+    data = digits()
+    kept = keep(data.y)
+    return Examples(data.x[kept].to(dtype), data.y[kept], F.cross_entropy, PLAN.seed)
+
+
+def pruned(method: str, model: nn.Module, plan: Plan = PLAN, **options):
+    sparsifier = make(method, plan, **options)
+    sparsifier.attach(
+        model, OPTIMIZERS["sgd"](model), examples=pool(next(model.parameters()).dtype)
+    )
+    return sparsifier
+
+
+def lowest(scores: dict[str, torch.Tensor], sparsifier) -> dict[str, torch.Tensor]:
+    """Return masks without the lowest scores of the network, by sorting them all."""
+    names = list(scores)
+    flat = torch.cat([scores[name].flatten() for name in names]).tolist()
+    order = sorted(range(len(flat)), key=lambda i: (-flat[i], i))
+    kept = torch.zeros(len(flat), dtype=torch.bool)
+    kept[order[: len(flat) - sparsifier.target_total()]] = True
+    parts = kept.split([scores[name].numel() for name in names])
+    return {n: part.view(scores[n].shape) for n, part in zip(names, parts, strict=True)}
+
+
+def smooth_net() -> nn.Sequential:
+    """Return a network whose second derivatives are not zero."""
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 12), nn.Tanh(), nn.Linear(12, 10, bias=False)
+    ).double()
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {n: m.weight for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
+
+
+def test_snip_keeps_the_largest_sensitivities_of_connections_to_a_switch():
+    model = smooth_net()
+    before = {name: weight.detach().clone() for name, weight in weights_of(model).items()}
+    sparsifier = pruned("snip", model, batch_size=50)
+    # The paper's own definition: the derivative by a factor c on each connection, at c = 1.
+    x, y = pool().batch(50)
+    switches = {n: torch.ones_like(w, requires_grad=True) for n, w in before.items()}
+    again = smooth_net()
+    loss = F.cross_entropy(
+        torch.func.functional_call(
+            again, {f"{n}.weight": before[n] * c for n, c in switches.items()}, x
+        ),
+        y,
+    )
+    found = torch.autograd.grad(loss, list(switches.values()))
+    scores = {n: g.abs() for n, g in zip(switches, found, strict=True)}
+    expected = lowest(scores, sparsifier)
+    assert all(torch.equal(layer.mask, expected[layer.name]) for layer in sparsifier.layers)
+
+
+def test_grasp_removes_what_raises_the_gradient_norm_most():
+    model = smooth_net()
+    sparsifier = pruned("grasp", model, examples_per_class=3, temperature=2.0)
+    again = smooth_net()
+    x, y = pool().balanced(3, 10)
+    assert y.bincount().tolist() == [3] * 10
+    weights = list(weights_of(again).values())
+
+    def gradient(*values: torch.Tensor) -> torch.Tensor:
+        names = [f"{n}.weight" for n in weights_of(again)]
+        outputs = torch.func.functional_call(again, dict(zip(names, values, strict=True)), x)
+        found = torch.autograd.grad(F.cross_entropy(outputs / 2.0, y), values, create_graph=True)
+        return torch.cat([g.flatten() for g in found])
+
+    # H·g by central differences along g, in place of automatic differentiation.
+    flat = gradient(*weights).detach()
+    step = 1e-4 / float(flat.norm())
+    parts = flat.split([w.numel() for w in weights])
+    moved = [
+        [
+            (w + sign * step * p.view(w.shape)).detach().requires_grad_()
+            for w, p in zip(weights, parts, strict=True)
+        ]
+        for sign in (1, -1)
+    ]
+    product = (gradient(*moved[0]) - gradient(*moved[1])).detach() / (2 * step)
+    theta = torch.cat([w.detach().flatten() for w in weights])
+    removed = -theta * product  # the highest go
+    keep = removed.argsort()[: len(theta) - sparsifier.target_total()]
+    expected = torch.zeros(len(theta), dtype=torch.bool)
+    expected[keep] = True
+    found = torch.cat([layer.mask.flatten() for layer in sparsifier.layers])
+    assert int((found != expected).sum()) <= 2  # differences leave ranks of near-ties open
+
+
+def test_one_round_of_synflow_multiplies_the_paths_through_a_connection():
+    model = smooth_net()
+    sparsifier = pruned("synflow", model, iterations=1)
+    first, second = (w.abs() for w in weights_of(smooth_net()).values())
+    biases = smooth_net()[1].bias.abs()
+    # tanh is not linear: its slope at the flow of ones counts.
+    flow = first.sum(1) + biases
+    slope = 1 - flow.tanh() ** 2
+    scores = {
+        "1": first * (second.sum(0) * slope)[:, None],
+        "3": second * flow.tanh()[None, :],
+    }
+    expected = lowest(scores, sparsifier)
+    assert all(torch.equal(layer.mask, expected[layer.name]) for layer in sparsifier.layers)
+
+
+def deep_net() -> nn.Sequential:
+    """Return 40 convolutions of 8 channels around one of 1,024: its weights share their flow."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()]
+    widths = [8] * 20 + [1024] + [8] * 20
+    for inputs, outputs in itertools.pairwise(widths):
+        conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        layers += [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+
+
+def test_synflow_stays_finite_and_empties_no_layer_of_a_deep_network():
+    model = deep_net()
+    for module in model.modules():  # activations that float32 could not hold
+        if isinstance(module, nn.Conv2d):
+            module.weight.data.mul_(3)
+    sparsifier = pruned("synflow", model, Plan(120, 0.99, 0, 30), iterations=100)
+    assert sparsifier.sparsity_errors() == ""
+    assert min(layer.active for layer in sparsifier.layers) > 0
+
+
+def test_one_round_of_scoring_would_empty_layers_there():
+    sparsifier = pruned("synflow", deep_net(), Plan(120, 0.99, 0, 30), iterations=1)
+    assert min(layer.active for layer in sparsifier.layers) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_scoring_leaves_everything_as_it_was(method):
+    model = conv_net()
+    model.insert(8, nn.Dropout(0.5))
+    model.train()
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    random = torch.get_rng_state()
+    sparsifier = pruned(method, model)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert [module.training for module in model.modules()] == modes
+    assert all(parameter.grad is None for parameter in model.parameters())
+    masks = {f"{layer.name}.weight": layer.mask for layer in sparsifier.layers}
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name] * masks.get(name, 1)), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_masks_do_not_depend_on_the_random_state(method):
+    masks = []
+    for seed in (1, 2):
+        model = conv_net()
+        model.insert(8, nn.Dropout(0.5))
+        torch.manual_seed(seed)
+        masks.append([layer.mask for layer in pruned(method, model).layers])
+    assert all(map(torch.equal, *masks))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_scoring_pass_is_charged(method):
+    charged = []
+    model = conv_net()
+    sparsifier = make(method)
+    sparsifier.attach(
+        model,
+        OPTIMIZERS["sgd"](model),
+        examples=pool(torch.float32),
+        flops=lambda forwards, densities: charged.append((forwards, densities)),
+    )
+    dense = {"0": 1.0, "3": 1.0, "6": 1.0, "8": 1.0}
+    if method == "synflow":
+        assert [forwards for forwards, _ in charged] == [3.0] * 10
+        assert charged[0][1] == dense
+        means = [sum(densities.values()) for _, densities in charged]
+        assert means == sorted(means, reverse=True)
+    else:
+        assert charged == [({"snip": 3.0 * 128, "grasp": 12.0 * 100}[method], dense)]
+
+
+def test_a_missing_class_is_named():
+    model = conv_net()
+    with pytest.raises(InvalidInput, match="none of class 7 among") as refusal:
+        make("grasp").attach(
+            model, OPTIMIZERS["sgd"](model), examples=pool(torch.float32, lambda y: y != 7)
+        )
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_examples_the_refusal_says_what_to_give(method):
+    model = conv_net()
+    with pytest.raises(InvalidInput, match=r"examples=\(x, y\)"):
+        make(method).attach(model, OPTIMIZERS["sgd"](model))

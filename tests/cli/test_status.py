@@ -1,0 +1,119 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from suite.cli import status as command
+from suite.cli.status import SHOWN, StudyStatus, study_status
+from suite.core.errors import TrialFailed
+from suite.experiments.study import load_study
+from suite.results.record import failed
+from suite.results.store import Store
+from tests.support.sample_records import done
+
+STUDY = """
+name: three
+question: How far?
+tasks: [digits/mlp]
+methods: [static]
+sparsities: [0.8]
+seeds: 3
+"""
+
+
+@pytest.fixture
+def trials(place):
+    (place / "three.yaml").write_text(STUDY)
+    return load_study("three.yaml").trials()
+
+
+def finish(store: Store, trial) -> None:
+    store.write(trial.key, {"record.json": done(trial).to_json()})
+
+
+def fail(store: Store, trial) -> None:
+    record = failed(trial, TrialFailed("loss is nan"))
+    store.write(trial.key, {"record.json": record.to_json()})
+
+
+def test_a_study_in_progress_is_counted(resonance, store, trials):
+    finish(store, trials[0])
+    fail(store, trials[1])
+    lines = resonance("status three.yaml").out.splitlines()
+    assert lines[0] == "study three.yaml: 1 done, 1 failed, 1 to run"
+    assert lines[1].endswith("seed=1: loss is nan")
+    assert resonance("status").out.splitlines()[0] == "store results: 1 done, 1 failed"
+    data = json.loads(resonance("status three.yaml --json").out)
+    assert (data["done"], data["failed"], data["missing"]) == (1, 1, 1)
+
+
+def test_watching_a_study_shows_what_changes_and_ends_with_it(
+    resonance, store, trials, monkeypatch
+):
+    """Between two looks a trial ends, then nothing happens, and so on."""
+    slept: list[float] = []
+
+    def work(seconds: float) -> None:
+        if len(slept) % 2 == 0:
+            number = len(slept) // 2
+            (fail if number == 1 else finish)(store, trials[number])
+        slept.append(seconds)
+
+    monkeypatch.setattr(command, "sleep", work)
+    result = resonance("status three.yaml --watch --every 0.3")
+    assert result.code == 0
+    heads = [line for line in result.out.splitlines() if line.startswith("study")]
+    assert [head.partition(": ")[2] for head in heads] == [
+        "0 done, 0 failed, 3 to run",
+        "1 done, 0 failed, 2 to run",
+        "1 done, 1 failed, 1 to run",
+        "2 done, 1 failed, 0 to run",
+    ]  # only what changed
+    assert slept == [0.3] * 5
+
+
+def test_watching_as_json_is_one_line_of_data_for_each_change(resonance, store, trials):
+    for trial in trials:
+        finish(store, trial)
+    (line,) = resonance("status three.yaml --watch --json").out.splitlines()
+    assert json.loads(line)["done"] == 3
+
+
+def test_watching_a_store_goes_on_until_it_is_stopped(store, trials):
+    finish(store, trials[0])
+    code = "from suite.cli.app import main; main()"
+    words = [sys.executable, "-c", code, "status", "--watch", "--every", "0.1"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "store results: 1 done, 0 failed\n"
+    finish(store, trials[1])
+    assert process.stdout.readline() == "store results: 2 done, 0 failed\n"
+    process.send_signal(2)  # Ctrl-C
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_a_terminal_is_shown_so_many_failures_and_how_many_more(store, trials):
+    record = failed(trials[0], TrialFailed("loss is nan"))
+    many = StudyStatus("study x", 0, [record] * (SHOWN + 5), 0)
+    lines = list(many.lines(SHOWN))
+    assert len(lines) == 1 + SHOWN + 1
+    assert lines[-1].strip().startswith("and 5 more")
+    assert len(list(many.lines())) == 1 + SHOWN + 5
+
+
+def test_a_store_alone_is_never_over(store):
+    assert not study_status(store, None, None).over
+
+
+def test_a_damaged_record_is_listed_and_hides_no_other(resonance, store, trials):
+    finish(store, trials[0])
+    finish(store, trials[1])
+    path = store.folder(trials[0].key) / "record.json"
+    path.write_bytes(path.read_bytes()[:300])
+    lines = resonance("status").out.splitlines()
+    assert lines[0] == "store results: 1 done, 0 failed, 1 damaged"
+    assert trials[0].key in lines[1]
+    (damaged,) = json.loads(resonance("status --json").out)["damaged"]
+    assert damaged["key"] == trials[0].key

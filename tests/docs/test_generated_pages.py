@@ -1,0 +1,29 @@
+"""What the documentation says is what is shipped and declared; `docs/` runs what it shows."""
+
+from pathlib import Path
+
+import pytest
+
+from leaderboard.board_markdown import spliced, surroundings
+from leaderboard.boards import build_boards
+from leaderboard.bundles.bundle_file import SHIPPED, read_all
+from suite.cli.docs_pages import PAGES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_results_in_the_readme_are_those_that_are_shipped():
+    records, rejected = read_all(SHIPPED)
+    assert rejected == []
+    boards, excluded = build_boards(records)
+    assert excluded == []
+    readme = ROOT / "README.md"
+    assert spliced(boards, surroundings(readme)) == readme.read_text(encoding="utf-8"), (
+        "run `resonance leaderboard build --shipped --markdown README.md`"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_generated_pages_say_what_the_declarations_say(page):
+    written = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert written == PAGES[page](), "run `make docs`"

@@ -1,0 +1,131 @@
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from suite.evaluation import latency
+from suite.evaluation.latency import (
+    is_two_four,
+    measure_latency,
+    why_not_two_four,
+    with_csr,
+    with_two_four,
+)
+from tests.conftest import require
+from tests.support.helpers import conv_net, digits
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(latency, "FEWEST", 5)
+
+
+def two_four(rows: int, columns: int) -> nn.Linear:
+    torch.manual_seed(0)
+    layer = nn.Linear(columns, rows)
+    keep = torch.rand(rows, columns // 4, 4).argsort(-1) < 2
+    layer.weight.data.mul_(keep.view(rows, columns))
+    return layer
+
+
+def test_compressed_rows_compute_the_same():
+    model = conv_net().eval()
+    model[6].weight.data.mul_(torch.rand_like(model[6].weight) < 0.1)
+    sparse = with_csr(model)
+    x = digits().x[:20]
+    with torch.no_grad():
+        assert torch.allclose(sparse(x), model(x), atol=1e-5)
+        assert sparse[6].values.numel() == int((model[6].weight != 0).sum())
+    assert isinstance(model[6], nn.Linear)
+    lone = nn.Linear(4, 3, bias=False)
+    sequences = torch.randn(2, 5, 4)
+    assert torch.allclose(with_csr(lone)(sequences), lone(sequences), atol=1e-6)
+    assert with_csr(lone)(torch.zeros(0, 4)).shape == (0, 3)
+    with pytest.raises(RuntimeError, match="5 features meets a layer that takes 4"):
+        with_csr(lone)(torch.zeros(2, 5))
+
+
+def test_every_way_has_a_time_or_a_reason():
+    found = measure_latency(conv_net(), digits().x[:50])
+    assert set(found.seconds) == {"dense_1", "dense_128", "csr_1", "csr_128"}
+    assert all(seconds > 0 for seconds in found.seconds.values())
+    assert found.absent == {"two_four": "2:4 sparsity is measured on GPUs"}
+    found = measure_latency(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), digits().x[:50])
+    assert set(found.seconds) == {"dense_1", "dense_128"}
+    assert found.absent["csr"] == "the model has no Linear layer"
+
+
+def test_the_median_is_of_what_the_model_takes():
+    class Slow(nn.Module):
+        def forward(self, x):
+            time.sleep(0.002 if len(x) == 1 else 0.02)
+            return x
+
+    found = measure_latency(Slow(), torch.randn(10, 4)).seconds
+    assert 0.002 <= found["dense_1"] < 0.02 <= found["dense_128"] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "runs"), [(1e-4, 500), (0.01, 100), (0.25, 20), (1.0, 11), (4.0, 3), (60.0, 3)]
+)
+def test_a_fast_network_has_many_runs_and_a_slow_one_few(monkeypatch, seconds, runs):
+    monkeypatch.setattr(latency, "SECONDS", 1.0)
+    monkeypatch.setattr(latency, "FEWEST", 20)
+    times = []
+    while not latency._enough(times):
+        times.append(seconds)
+    assert len(times) == pytest.approx(runs, abs=1)
+
+
+def test_a_conversion_that_computes_something_else_is_not_timed(monkeypatch):
+    monkeypatch.setattr(latency, "with_csr", lambda model: nn.Sequential(model, nn.ReLU()))
+    found = measure_latency(nn.Linear(4, 3), torch.randn(10, 4))
+    assert "csr_1" not in found.seconds
+    assert "its outputs are off by" in found.absent["csr"]
+
+
+def test_a_network_that_cannot_be_converted_says_why():
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return torch.einsum("bi,oi->bo", x, self.layer.weight)
+
+    found = measure_latency(Reads(), torch.randn(10, 4))
+    assert "dense_1" in found.seconds
+    assert found.absent["csr"]
+
+
+def test_the_model_is_left_as_it_was():
+    model = conv_net().train()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    measure_latency(model, digits().x[:50])
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+
+
+def test_two_of_four_neighbours_may_be_non_zero():
+    assert is_two_four(torch.tensor([[1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0]]))
+    assert not is_two_four(torch.tensor([[1.0, 1.0, 2.0, 0.0]]))
+    assert not is_two_four(torch.zeros(2, 6))
+
+
+def test_who_can_run_two_four_is_told():
+    fits = nn.Sequential(two_four(32, 64), nn.ReLU(), nn.Linear(32, 10))
+    assert why_not_two_four(fits) == ""
+    assert "layer '0'" in why_not_two_four(nn.Sequential(nn.Linear(64, 32)))
+    assert "multiples" in why_not_two_four(nn.Sequential(nn.Linear(64, 10)))
+
+
+def test_two_four_is_timed_on_a_gpu():
+    require("gpu", torch.cuda.is_available(), "a CUDA device")
+    model = nn.Sequential(two_four(256, 512), nn.ReLU(), nn.Linear(256, 10)).cuda()
+    x = torch.randn(64, 512, device="cuda")
+    with torch.no_grad():
+        assert torch.allclose(with_two_four(model)(x.half()).float(), model(x), atol=0.05)
+    found = measure_latency(model, x)
+    assert {"dense_1", "half_128", "two_four_128"} <= set(found.seconds), found.absent

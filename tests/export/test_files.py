@@ -1,0 +1,90 @@
+"""Exported networks compute what the trial's network computes."""
+
+import importlib.util
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from suite.core.errors import InvalidInput
+from suite.execution.runner import execute
+from suite.export.files import Format, export, load_exported
+from suite.results.store import Store
+from suite.training.stored_model import load_stored
+from tests.conftest import require
+from tests.support.helpers import trial
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Return a store with a very sparse trial, its record, and a batch of test images."""
+    store = Store(tmp_path_factory.mktemp("kept"))
+    store.prepare()
+    record = execute(trial("static", sparsity=0.97), store)
+    assert record.status == "done"
+    training, _ = load_stored(store, record)
+    return store, record, training.model, training.data.test.x
+
+
+def outputs(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model(x.clone())
+
+
+def test_exported_weights_are_a_state_dict_with_masks(kept, tmp_path):
+    store, record, model, x = kept
+    written = export(store, record, Format.SAFETENSORS, tmp_path / "net.safetensors")
+    tensors = load_file(written.path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(tensors[name], value)
+    assert not tensors["1.weight"][~tensors["mask/1"]].any()
+    assert torch.equal(outputs(load_exported(written.path), x), outputs(model, x))
+
+
+def test_a_compact_network_is_smaller_and_computes_the_same(kept, tmp_path):
+    store, record, model, x = kept
+    written = export(store, record, Format.COMPACT, tmp_path / "net.safetensors")
+    before, after = written.parameters
+    assert after < 0.8 * before
+    smaller = load_exported(written.path)
+    assert sum(p.numel() for p in smaller.parameters()) == after
+    torch.testing.assert_close(outputs(smaller, x), outputs(model, x), rtol=1e-4, atol=1e-4)
+    # What is left is connected, on both sides of every layer between input and output.
+    first, second, last = (smaller[i].weight for i in (1, 3, 5))
+    for made, used in ((first, second), (second, last)):
+        assert made.any(1).all()
+        assert used.any(0).all()
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's exporter uses what Python will remove
+def test_onnx_gives_the_same_outputs_for_any_batch(kept, tmp_path):
+    present = all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime")))
+    require("onnx", present, "pip install 'resonance-bench[onnx]'")
+    import onnxruntime
+
+    store, record, model, x = kept
+    written = export(store, record, Format.ONNX, tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(written.path, providers=["CPUExecutionProvider"])
+    for part in (x[:1], x[:100]):
+        (found,) = session.run(None, {"input": part.numpy()})
+        torch.testing.assert_close(
+            torch.from_numpy(found), outputs(model, part), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_what_is_no_exported_network_is_refused(tmp_path):
+    for content in (b"", b"\xff" * 50, (2**62).to_bytes(8, "little") + b"{}"):
+        (tmp_path / "x.safetensors").write_bytes(content)
+        with pytest.raises(InvalidInput, match="is not an exported network"):
+            load_exported(tmp_path / "x.safetensors")
+
+
+def test_the_command_writes_a_file_and_says_what_was_removed(resonance, place, store):
+    record = execute(trial("static", sparsity=0.97), store)
+    done = resonance("export", record.key[:6], "--to", "compact")
+    assert done.code == 0, done.err
+    assert "of dead units" in done.out
+    assert (place / f"{record.key}.compact.safetensors").exists()
+    refused = resonance("export", record.key, "--out", "nowhere/net.safetensors")
+    assert "cannot be written" in refused.complaint

@@ -1,0 +1,83 @@
+"""Every method in data-parallel training: run as a script, once per replica or alone.
+
+``python -m tests.integration.replicas OUT RANK REPLICAS PORT`` trains with each method on this
+replica's fraction of every batch and writes the final masks and weights to OUT.
+"""
+
+import os
+import sys
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+from suite import sparsify
+from tests.support.helpers import FAST, PLAN, SPARSE_METHODS, digits
+
+BATCH, STEPS = 32, 120
+SCORING = {
+    "snip": lambda size: {"batch_size": size},
+    "grasp": lambda size: {"examples_per_class": size // 10},
+}
+
+
+def network() -> nn.Sequential:
+    """Return a float64 network without norms: batch statistics would differ by replica."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(216, 24),
+        nn.ReLU(),
+        nn.Linear(24, 10),
+    ).double()
+
+
+def scoring_pool(rank: int, replicas: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return this replica's fraction of 100 examples, ten of each class."""
+    data = digits()
+    chosen = torch.cat([(data.y == label).nonzero().flatten()[:10] for label in range(10)])
+    own = chosen.view(10, 10)[:, rank::replicas].flatten()
+    return data.x[own].double(), data.y[own]
+
+
+def train(method: str, rank: int, replicas: int) -> dict[str, torch.Tensor]:
+    model: nn.Module = network()
+    if replicas > 1:
+        model = nn.parallel.DistributedDataParallel(model)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
+    pool = scoring_pool(rank, replicas)
+    options = FAST.get(method, {}) | SCORING.get(method, lambda size: {})(len(pool[0]))
+    handle = sparsify(
+        model, optimizer, method, sparsity=0.8, steps=STEPS, steps_per_epoch=PLAN.steps_per_epoch,
+        examples=pool, **options,
+    )  # fmt: skip
+    data = digits()
+    for _ in handle.rounds():
+        for step in range(1, STEPS + 1):
+            generator = torch.Generator().manual_seed(step)
+            chosen = torch.randint(len(data), (BATCH,), generator=generator)[rank::replicas]
+            optimizer.zero_grad()
+            F.cross_entropy(model(data.x[chosen].double()), data.y[chosen]).backward()
+            optimizer.step()
+            if step % 20 == 0:  # replicas see different scores, of which the mean counts
+                handle.validated(90.0 - step + (4.0 * rank if replicas > 1 else 2.0))
+    masks = {f"{method}/{name}": mask.clone() for name, mask in handle.masks().items()}
+    kept = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    return masks | {f"{method}/weights": kept}
+
+
+if __name__ == "__main__":
+    out, rank, replicas, port = sys.argv[1], *map(int, sys.argv[2:])
+    torch.set_num_threads(1)
+    if replicas > 1:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=replicas)
+    found: dict[str, torch.Tensor] = {}
+    for name in SPARSE_METHODS:
+        found |= train(name, rank, replicas)
+    save_file(found, out)
+    if replicas > 1:
+        torch.distributed.destroy_process_group()

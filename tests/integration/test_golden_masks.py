@@ -1,0 +1,52 @@
+"""A method that gives other masks under the same settings must raise its revision."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from suite.experiments import registry
+from tests.support.helpers import (
+    OPTIMIZERS,
+    PLAN,
+    SPARSE_METHODS,
+    attach,
+    batch_of,
+    conv_net,
+    digits,
+    make,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "masks.json"
+
+
+def mask_digest(method: str) -> str:
+    """Train in float64, where another processor's rounding cannot turn a decision."""
+    model = conv_net().double()
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make(method)
+    attach(sparsifier, model, optimizer)
+    for step in range(1, PLAN.steps + 1):
+        x, y = batch_of(digits(), step, 32)
+        optimizer.zero_grad()
+        F.cross_entropy(model(x.double()), y).backward()
+        sparsifier.after_backward(step)
+        optimizer.step()
+        sparsifier.after_step(step)
+    if sparsifier.rounds > 1:
+        sparsifier.end_round(0)
+    masks = torch.cat([layer.mask.flatten() for layer in sparsifier.layers])
+    return hashlib.sha256(masks.numpy().tobytes()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("method", SPARSE_METHODS)
+def test_masks_change_only_with_the_revision(method):
+    golden = json.loads(GOLDEN.read_text())
+    revision = str(registry.methods()[method].revision)
+    assert golden[method][revision] == mask_digest(method), (
+        f"{method} gives other masks than at revision {revision}: raise its revision and add the "
+        f"new digest to {GOLDEN.name}"
+    )

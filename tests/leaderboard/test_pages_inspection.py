@@ -1,0 +1,140 @@
+"""The page of a trial: made from its curves, self-contained, safe, and drawn by a real browser."""
+
+import json
+
+import polars as pl
+import pytest
+
+from leaderboard.pages.inspection import find_trial, inspect
+from leaderboard.pages.trial_page import trial_page
+from suite.core.errors import InvalidInput
+from suite.results.store import Store
+from suite.training.trial import run_trial
+from tests.leaderboard.browsing import saved
+from tests.leaderboard.pdfs import assert_pdf
+from tests.support.helpers import trial
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    store = Store(tmp_path_factory.mktemp("store"))
+    for method in ("resonance", "rigl"):
+        outcome = run_trial(trial(method))
+        store.write(outcome.trial.key, outcome.files())
+    return store
+
+
+def key(store: Store, method: str) -> str:
+    return next(r.key for r in store.records() if r.trial["method"] == method)
+
+
+NAMES = {"learning", "density", "sparsity", "threshold", "churn", "frequency", "age", "spectra"}
+
+
+def test_a_resonance_trial_shows_everything_a_user_asks_of_it(store, tmp_path):
+    written = inspect(store, key(store, "resonance"), tmp_path)
+    assert {path.stem for path in written.pictures} == NAMES
+    assert all(p.read_bytes().startswith(b"\x89PNG") for p in written.pictures)
+    assert {path.stem for path in written.pdfs} == NAMES
+    for path in written.pdfs:
+        assert_pdf(path.read_bytes())
+        assert path.stat().st_size > 3000
+
+
+def test_other_methods_show_what_they_have(store, tmp_path):
+    written = inspect(store, key(store, "rigl"), tmp_path)
+    names = {path.stem for path in written.pictures}
+    assert names == {"learning", "density", "churn"}
+
+
+def test_a_key_may_be_shortened_and_an_unknown_one_is_refused(store):
+    whole = key(store, "rigl")
+    assert find_trial(store, whole[:8]).key == whole
+    for name in ("zzz", ""):
+        with pytest.raises(InvalidInput, match="no trial"):
+            find_trial(store, name)
+
+
+def test_hostile_texts_stay_texts(store):
+    record = find_trial(store, key(store, "rigl"))
+    record.notes.append("<script>alert(1)</script>")
+    record.environment["gpu"] = '"><img src=x onerror=alert(2)>'
+    record.configuration["recipe"] = ["</td><script>alert(3)</script>"]
+    curves = json.dumps([{"series": "</script><script>alert(4)</script>"}])
+    page = trial_page(record, curves)
+    assert "<script>alert" not in page
+    assert '"><img src=x' not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_what_was_charged_stands_beside_what_it_took(store):
+    (record,) = (r for r in store.records() if r.trial["method"] == "rigl")
+    rate = record.flops["training"] / record.timing["seconds"] / 1e9
+    text = trial_page(record, "{}")
+    assert f"{record.flops['training']:.3g}" in text
+    assert f"{rate:.3g} GFLOP/s masked" in text
+    assert f"{record.timing['seconds']:,.1f} s" in text
+
+
+@pytest.mark.browser
+def test_a_browser_draws_every_chart_without_a_network(store, tmp_path, chromium):
+    context = chromium.new_context(offline=True, viewport={"width": 1200, "height": 12000})
+    context.set_default_timeout(60_000)
+    page, asked = context.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    uri = inspect(store, key(store, "resonance"), tmp_path / "page").page.as_uri()
+    page.goto(uri)  # what is not to be seen is not drawn: hence the height
+    for name in NAMES:
+        page.wait_for_selector(f"#chart-{name} svg")
+    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [uri]
+    context.close()
+
+
+@pytest.mark.browser
+def test_what_is_drawn_is_what_the_curves_say(store, tmp_path, chromium):
+    whole = key(store, "resonance")
+    curves = pl.read_parquet(store.folder(whole) / "curves.parquet")
+    page = chromium.new_page(viewport={"width": 1200, "height": 12000})
+    page.set_default_timeout(60_000)
+    page.goto(inspect(store, whole, tmp_path / "page").page.as_uri())
+    page.wait_for_function(f"document.querySelectorAll('[data-drawn]').length === {len(NAMES)}")
+    page.evaluate("""() => {
+      window.seen = {};
+      const draw = window.resonanceDraw;
+      window.resonanceDraw = (one, specification, themes) => {
+        window.seen[one.chart.name] = specification.datasets.curves;
+        return draw(one, specification, themes);
+      };
+    }""")
+    page.dispatch_event("#layers", "change")
+    page.wait_for_function(f"Object.keys(window.seen).length === {len(NAMES)}")
+    names = ["round", "series", "layer", "step", "index", "value"]
+    for name, rows in page.evaluate("window.seen").items():
+        drawn = pl.DataFrame(rows, schema=curves.select(names).schema).sort(names[:-1])
+        said = curves.join(drawn.select("round", "series", "layer").unique(), names[:3], "semi")
+        said = said.select(names).sort(names[:-1])
+        assert drawn.drop("value").equals(said.drop("value")), name
+        assert drawn["value"].to_numpy() == pytest.approx(said["value"].to_numpy(), rel=1e-6), name
+    page.close()
+
+
+@pytest.mark.browser
+def test_every_chart_can_be_saved_and_is_drawn_for_paper(store, tmp_path, chromium):
+    page = chromium.new_page(color_scheme="dark", viewport={"width": 800, "height": 12000})
+    page.set_default_timeout(60_000)
+    page.goto(inspect(store, key(store, "resonance"), tmp_path / "page").page.as_uri())
+    page.wait_for_function(f"document.querySelectorAll('[data-drawn]').length === {len(NAMES)}")
+    for name in NAMES:
+        figure = page.locator(f"figure:has(#chart-{name})")
+        file, picture = saved(page, figure, "svg")
+        shown = figure.locator("svg.marks text").all_text_contents()
+        assert file == f"{name}.svg"
+        assert all(text in picture.decode() for text in shown if text.isalnum())
+        assert b"#e8e8e8" not in picture
+        assert figure.locator("[data-save=pdf]").get_attribute("href") == f"{name}.pdf"
+    page.emulate_media(media="print")
+    page.wait_for_function(
+        "[...document.querySelectorAll('svg.marks text')]"
+        ".every((one) => one.getAttribute('fill') !== '#e8e8e8')"
+    )
+    page.close()

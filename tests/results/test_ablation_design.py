@@ -1,0 +1,63 @@
+"""What an ablation compares, kept beside its trials."""
+
+from typing import Any
+
+import pytest
+
+from suite.core.errors import InvalidInput
+from suite.experiments.study import Study, load_study
+from suite.results.ablation_design import ablation_of, ablations, save
+from suite.results.metadata_store import save_document
+from tests.support.sample_studies import READY, study
+
+
+def test_the_ready_studies_are_about_a_hundred_trials_together():
+    keys = {trial.key for name in READY for trial in load_study(name).trials()}
+    assert 90 <= len(keys) <= 110
+
+
+def test_each_part_of_the_method_is_taken_out_alone():
+    (design,) = ablation_of(load_study("ablate_parts")).designs
+    base, *others = design.cells
+    changed = [{n for n in cell.levels if cell.levels[n] != base.levels[n]} for cell in others]
+    assert [len(names) for names in changed] == [1] * 7
+    assert set().union(*changed) == {
+        "taper", "interpolate", "detrend", "cooldown", "modulation", "accuracy_depth", "shuffle",
+    }  # fmt: skip
+
+
+def test_a_design_is_kept_as_it_is(store):
+    given = ablation_of(study({"window": [8], "taper": ["none"]}))
+    save(store, given)
+    assert ablations(store) == [given]
+    assert Study.make(**given.study) == study({"window": [8], "taper": ["none"]})
+
+
+def damaged(**changes: Any) -> dict[str, Any]:
+    """Return the document of an ablation with other content in its only design."""
+    content = ablation_of(study({"window": [8]})).model_dump(mode="json")
+    content["designs"][0] |= changes
+    return content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"name": "small"},
+        damaged(cells=[]),
+        damaged(cells=[{"levels": {"window": "8"}, "trials": {0: "a"}}]),
+        damaged(cells=[{"levels": {"window": "32"}, "trials": {}}]),
+        damaged(cells=[{"levels": {"window": "32", "taper": "none"}, "trials": {0: "a"}}]),
+        damaged() | {"name": "../../elsewhere"},
+    ],
+)
+def test_a_damaged_document_is_refused_in_one_line(store, content):
+    save_document(store, "ablation", "small", content)
+    with pytest.raises(InvalidInput, match="ablation small of the store is damaged") as refused:
+        ablations(store)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_study_that_varies_nothing_is_no_ablation():
+    with pytest.raises(InvalidInput, match="varies nothing"):
+        ablation_of(load_study("quickstart"))

@@ -1,0 +1,149 @@
+"""Two processes that share one search, one of which is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from suite.results.store import Store
+from suite.tuning.document import load_tuning
+from suite.tuning.ledger import LOST, SLOT, WORKER, open_storage
+from tests.tuning.postgres import PASSWORD, server
+
+BUDGET = 6
+
+
+@pytest.fixture(params=["journal", "postgresql"])
+def storage(request, tmp_path):
+    """Return where a study is kept: a file, and a real database."""
+    if request.param == "journal":
+        yield str(tmp_path / "shared.journal")
+    else:
+        with server() as url:
+            yield url
+
+
+def start(storage: str, folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    words = (
+        "tune rigl --task digits/mlp --name shared --seeds 1 --recipe epochs=2 --final-seeds 1 "
+        f"--engine inline --workers 1 --budget {BUDGET}"
+    )
+    code = "from suite.cli.app import main; main()"
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *words.split(), "--storage", storage],
+            cwd=folder,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def trials(storage: str) -> list[optuna.trial.FrozenTrial]:
+    """Look into the storage from outside, and leave no connection open."""
+    opened = open_storage(storage)
+    try:
+        study = optuna.load_study(study_name="shared/rigl", storage=opened)
+        return study.get_trials(deepcopy=False)
+    except KeyError:  # not there yet
+        return []
+    finally:
+        if "://" in storage:
+            opened.remove_session()
+            opened.engine.dispose()
+
+
+def kill_while_it_holds_a_trial(storage: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 200
+    while time.monotonic() < until:
+        for trial in trials(storage):
+            running = trial.state == optuna.trial.TrialState.RUNNING
+            if running and trial.user_attrs.get(WORKER, [0, 0])[1] == process.pid:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                return
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.1)
+    raise AssertionError("it never held a trial")
+
+
+@pytest.mark.kill
+def test_a_killed_worker_leaves_a_search_that_ends_in_full(storage, tmp_path):
+    logs = [tmp_path / name for name in ("victim.log", "other.log")]
+    victim = start(storage, tmp_path, logs[0])
+    other = None
+    try:
+        kill_while_it_holds_a_trial(storage, victim)
+        other = start(storage, tmp_path, logs[1])
+        assert other.wait(240) == 0, logs[1].read_text()
+    finally:
+        for process in (victim, other):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+    found = trials(storage)
+    complete = [t for t in found if t.state == optuna.trial.TrialState.COMPLETE]
+    assert sorted(t.user_attrs[SLOT] for t in complete) == list(range(BUDGET))
+    assert [t for t in found if t.user_attrs.get(LOST)], "nothing was given up"
+    tuning = load_tuning(Store(tmp_path / "results"), "shared")
+    assert [trial.state for trial in tuning.methods["rigl"].trials] == ["complete"] * BUDGET
+    written = [p for p in (tmp_path / "results").rglob("*") if p.is_file()]
+    assert not [p for p in [*written, *logs] if PASSWORD.encode() in p.read_bytes()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", ["postgresql"], indirect=True)  # what workers share for real
+def test_two_workers_share_a_search_and_find_what_one_finds(storage, tmp_path):
+    folders = [tmp_path / "both", tmp_path / "alone"]
+    for folder in folders:
+        folder.mkdir()
+    pair = [start(storage, folders[0], tmp_path / f"{n}.log") for n in range(2)]
+    alone = start(str(tmp_path / "alone.journal"), folders[1], tmp_path / "alone.log")
+    try:
+        assert [process.wait(300) for process in (*pair, alone)] == [0, 0, 0]
+    finally:
+        for process in (*pair, alone):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    workers = {trial.user_attrs[WORKER][1] for trial in trials(storage) if SLOT in trial.user_attrs
+               and WORKER in trial.user_attrs}  # fmt: skip
+    assert workers <= {process.pid for process in pair}
+    shared, single = (load_tuning(Store(folder / "results"), "shared") for folder in folders)
+    assert shared.methods == single.methods
+
+
+@pytest.mark.kill
+def test_a_database_that_is_lost_ends_the_search_in_one_line(tmp_path):
+    log = tmp_path / "log"
+    process = None
+    try:
+        with server() as url:
+            process = start(url, tmp_path, log)
+            until = time.monotonic() + 200
+            while not any(trial.state.is_finished() for trial in trials(url)):
+                assert time.monotonic() < until
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.1)
+        assert process.wait(240) == 2, log.read_text()
+    finally:
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
+    (line,) = log.read_text().splitlines()
+    assert line.startswith("error: --storage postgresql://")
+    assert "run it again to go on" in line
+    assert PASSWORD not in line
+
+
+def test_a_database_that_cannot_be_reached_is_refused_without_its_password(resonance):
+    url = f"postgresql://tuner:{PASSWORD}@127.0.0.1:1/postgres"
+    result = resonance("tune rigl --task digits/mlp --recipe epochs=1 --engine inline", "--storage",
+                       url)  # fmt: skip
+    assert "cannot be opened" in result.complaint
+    assert PASSWORD not in result.err
+    assert not os.path.exists("results")  # noqa: PTH110
