@@ -1,1 +1,6 @@
-"""Leaderboards from records: statistics, tables, pages. Never imports torch, never trains."""
+"""The leaderboard: records → boards → statistics → charts → pages → site. No torch, no training.
+
+A board (`boards.py`) holds the trials of a task by method and sparsity. `summary_table.py`,
+`chart_rows.py`, `method_comparison.py` and `data_frames.py` are views of boards. `bundles/` are
+files of records to send; `reproduction/` compares published results with their reproductions.
+"""

@@ -211,8 +211,9 @@ def test_the_leaderboard_reads_records_and_never_trains():
 @pytest.mark.parametrize(
     ("package", "users"),
     [
-        ("leaderboard.charts", ("leaderboard.pages", "leaderboard.site")),
-        ("leaderboard.pages", ("leaderboard.site",)),
+        ("leaderboard.charts", ("leaderboard.pages", "leaderboard.site.build")),
+        ("leaderboard.pages", ("leaderboard.site.build",)),
+        ("leaderboard.site", ()),
     ],
 )
 def test_a_leaderboard_goes_from_figures_to_charts_to_pages(package, users):

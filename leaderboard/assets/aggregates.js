@@ -1,7 +1,7 @@
-/* Statistics over tasks, to the same figures as Python: the rest of `resonanceStatistics`.
+/* Statistics over tasks, equal to Python's: the rest of `resonanceStatistics`.
  *
- * Mirrors leaderboard/aggregates.py function by function; numerics.js and statistics.js go before
- * it. Scores are Map method → Map task → array of its runs, higher being better.
+ * Mirrors leaderboard/statistics/aggregates.py function by function; needs numerics.js and
+ * statistics.js. Scores are Map method → Map task → array of runs, higher being better.
  */
 "use strict";
 
@@ -11,12 +11,12 @@ Object.assign(resonanceStatistics, (() => {
     studentizedRange,
   } = resonanceNumerics;
   const { RESAMPLES, bootstrapInterval } = resonanceStatistics;
-  const FEWEST_TASKS = 4;
+  const MIN_TASKS = 4;
   const ELO = 400 / Math.log(10);
 
   const inOrder = (runs) => [...runs.keys()].sort(byCodePoint).map((task) => runs.get(task));
 
-  // Loops of their own, because a browser compiles a short function best.
+  // Short functions for the loops, because a browser compiles these best.
 
   /** Count which of n items are in row `d` of `drawn`. */
   function tally(found, drawn, d, n, offset) {
@@ -52,7 +52,7 @@ Object.assign(resonanceStatistics, (() => {
     }
   }
 
-  /** Return [place, draw]: the share of a draw that stands at a place or above it. */
+  /** Return [place, draw]: the fraction of a draw at a place or above it. */
   function sharesAbove(place, drawn, draws, weight) {
     const n = place.length, above = new Float64Array((n + 1) * draws);
     for (let i = 0; i < n * draws; i++) {
@@ -159,7 +159,7 @@ Object.assign(resonanceStatistics, (() => {
     const sums = methods.map((_, i) => plainSum(ranks.map((row) => row[i])));
     let p = null;
     if (k >= 3 && n >= 2) {
-      // Friedman's statistic over its share of what is not tied, as SciPy's.
+      // Friedman's statistic, corrected for ties, as SciPy's.
       const squares = plainSum(sums.map((x) => x * x));
       const statistic = (12 / (k * n * (k + 1))) * squares - 3 * n * (k + 1);
       const tied = plainSum(ranks.map((row) => plainSum(row.map((x) => {
@@ -213,7 +213,7 @@ Object.assign(resonanceStatistics, (() => {
       return fit(total);
     };
     const n = tasks.length, values = Array.from(rate(() => 1));
-    if (n < FEWEST_TASKS) {
+    if (n < MIN_TASKS) {
       return new Map(methods.map((method, i) =>
         [method, { mean: values[i], low: null, high: null, n }]));
     }

@@ -1,4 +1,4 @@
-/* The page: what is chosen, drawn again where it changes, and kept in the address. */
+/* The main page: controls change the view; the view is drawn, and kept in the address. */
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -6,7 +6,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const model = resonanceModel.load(JSON.parse(byId("page-data").textContent));
   const choices = resonanceView.choices(model);
   const { element } = resonanceDom;
-  let view = resonanceView.usual(model), drawnFor = {}, written = "";
+  let view = resonanceView.defaults(model), drawnFor = {}, written = "";
 
   const table = resonanceTable.make(model, byId("cells"), {
     onsort: (by) => change({ sort: turned(by) }),
@@ -16,7 +16,7 @@ document.addEventListener("DOMContentLoaded", () => {
     },
   });
 
-  /** The next way to sort by a column: the best first, then the other way round, then not at all. */
+  /** The next way to sort by a column: best first, then reversed, then unsorted. */
   function turned(by) {
     const first = model.columns.get(by)?.better === "more";
     if (view.sort?.by !== by) return { by, descending: first };
@@ -34,14 +34,14 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function restore() {
     const text = location.hash.slice(1);
-    if (text === written || (text && !text.includes("="))) return;  // an anchor says nothing
+    if (text === written || (text && !text.includes("="))) return;  // an anchor, not a view
     written = text;
     view = resonanceView.decode(text, model);
     fillControls();
     draw();
   }
 
-  /** Call `make` where any of these parts of the view is not what it was. */
+  /** Call `make` if any of these parts of the view has changed. */
   function where(name, parts, make) {
     const now = JSON.stringify(parts.map((part) => view[part]));
     if (drawnFor[name] === now) return;
@@ -57,12 +57,12 @@ document.addEventListener("DOMContentLoaded", () => {
       byId("competitors").textContent = view.entries === null
         ? `all ${choices.entries.length}` : `${view.entries.length} of ${choices.entries.length}`;
     });
-    where("summary_table", ["metric", "tasks", "sparsities", "entries"], () => {
+    where("summary table", ["metric", "tasks", "sparsities", "entries"], () => {
       const column = model.columns.get(view.metric);
       byId("metric-shown").textContent = unitInWords(column);
-      resonanceSummaryTable.draw(byId("summary_table"), model, view);
+      resonanceSummaryTable.draw(byId("summary-table"), model, view);
     });
-    where("charts", ["tasks", "sparsities", "entries"], staleCharts);
+    where("charts", ["tasks", "sparsities", "entries"], redrawCharts);
     table.show(view);
     const count = table.rows().length, whole = model.cells.length;
     byId("count").textContent = count === whole ? `${count} rows` : `${count} of ${whole} rows`;
@@ -79,10 +79,10 @@ document.addEventListener("DOMContentLoaded", () => {
   // ------------------------------------------------------------------ charts
 
   const pending = new Set();
-  /** Dense networks stand beside the others: they compete in no chart, as they take no rank. */
+  /** Dense networks are references: they do not compete in charts, as they have no rank. */
   const references = new Set(model.entries.flatMap(({ dense, label }) => (dense ? [label] : [])));
 
-  function draft(figure) {
+  function drawChart(figure) {
     pending.delete(figure);
     const { tasks, sparsities } = view;
     const entries = view.entries && view.entries.filter((label) => !references.has(label));
@@ -93,38 +93,38 @@ document.addEventListener("DOMContentLoaded", () => {
   const near = new IntersectionObserver((seen) => {
     for (const { target, isIntersecting } of seen) {
       target.dataset.near = isIntersecting ? "1" : "";
-      if (isIntersecting && pending.has(target)) draft(target);
+      if (isIntersecting && pending.has(target)) drawChart(target);
     }
   }, { rootMargin: "300px" });
 
-  /** Draw the charts that can be seen again, the others when they can be. */
-  function staleCharts() {
+  /** Redraw the charts in view now, the others when they scroll into view. */
+  function redrawCharts() {
     for (const figure of document.querySelectorAll("[data-chart]")) {
       pending.add(figure);
-      if (figure.dataset.near) draft(figure);
+      if (figure.dataset.near) drawChart(figure);
     }
   }
 
   // ------------------------------------------------------------------ controls
 
   const plain = (values) => values.map((value) => [value, `${value}`]);
-  const tell = (name) => (chosen) => change({ [name]: chosen });
+  const update = (name) => (chosen) => change({ [name]: chosen });
 
   function fillControls() {
     const available = [...model.columns.values()].filter(({ name }) => model.has(name));
     const families = [...new Set(model.entries.map((entry) => entry.family))].sort();
     const budgets = [...new Set(model.tasks.map((task) => task.settings || "as declared"))];
     const kinds = { default: "default", tuned: "tuned", set: "set by hand" };
-    const there = new Set(model.entries.map(resonanceTable.settingsOf));
+    const present = new Set(model.entries.map(resonanceTable.settingsOf));
     const byLabel = new Map(model.entries.map((entry) => [entry.label, entry]));
     const groupOf = new Map(available.map(({ name, group }) => [name, group]));
     const { choice, menu } = resonanceControls;
 
     menu(byId("metric"), available.map(({ name, title, group }) => [name, title, group]),
       view.metric);
-    choice(byId("tasks"), plain(choices.tasks), view.tasks, tell("tasks"));
-    choice(byId("sparsities"), plain(choices.sparsities), view.sparsities, tell("sparsities"));
-    choice(byId("entries"), plain(choices.entries), view.entries, tell("entries"),
+    choice(byId("tasks"), plain(choices.tasks), view.tasks, update("tasks"));
+    choice(byId("sparsities"), plain(choices.sparsities), view.sparsities, update("sparsities"));
+    choice(byId("entries"), plain(choices.entries), view.entries, update("entries"),
       (label) => byLabel.get(label).family);
     choice(byId("columns"), available.map(({ name, title }) => [name, title]), view.columns,
       (chosen) => change({ columns: chosen ?? available.map(({ name }) => name) }),
@@ -134,7 +134,7 @@ document.addEventListener("DOMContentLoaded", () => {
       byId(id).closest("label").hidden = options.length < 2 && !view[id];
     };
     filter("family", plain(families), "all families");
-    filter("settings", Object.entries(kinds).filter(([kind]) => there.has(kind)), "all settings");
+    filter("settings", Object.entries(kinds).filter(([kind]) => present.has(kind)), "all settings");
     filter("budget", plain(budgets), "all budgets");
     byId("search").value = view.search;
     byId("claims").checked = view.claims;
@@ -156,11 +156,11 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   for (const button of document.querySelectorAll("[data-reset]")) {
     button.addEventListener("click", () => {
-      change(resonanceView.usual(model));
+      change(resonanceView.defaults(model));
       fillControls();
     });
   }
-  for (const link of document.querySelectorAll('a[href^="#"]')) {  // the address holds the view
+  for (const link of document.querySelectorAll('a[href^="#"]')) {  // the address holds the view, so no anchors
     link.addEventListener("click", (event) => {
       const target = document.querySelector(link.getAttribute("href"));
       event.preventDefault();
@@ -175,13 +175,13 @@ document.addEventListener("DOMContentLoaded", () => {
     return figure;
   }));
   addEventListener("hashchange", restore);
-  addEventListener("beforeprint", () => [...pending].forEach(draft));
-  resonanceDom.roam(byId("summary_table"));
+  addEventListener("beforeprint", () => [...pending].forEach(drawChart));
+  resonanceDom.roam(byId("summary-table"));
   resonanceDom.showReasons();
-  resonanceControls.tendPanels();
+  resonanceControls.managePanels();
   for (const part of document.querySelectorAll(".scripted")) part.hidden = false;
   fillControls();
-  written = null;  // so that the first address is read, whatever it says
+  written = null;  // so that the first address is always read
   restore();
   if (Object.keys(drawnFor).length === 0) draw();
 });

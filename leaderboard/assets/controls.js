@@ -1,4 +1,4 @@
-/* What a reader chooses with: chips, pickers, menus: `resonanceControls`. */
+/* Controls of the main page: chips, pickers, menus: `resonanceControls`. */
 "use strict";
 
 const resonanceControls = (() => {
@@ -45,7 +45,7 @@ const resonanceControls = (() => {
   }
 
   /** Keep open panels within the window; close them on Escape, and on a click elsewhere. */
-  function tendPanels() {
+  function managePanels() {
     const open = () => document.querySelectorAll("details.panel[open]");
     for (const panel of document.querySelectorAll("details.panel")) {
       panel.addEventListener("toggle", () => {
@@ -67,5 +67,5 @@ const resonanceControls = (() => {
     });
   }
 
-  return { choice, menu, tendPanels };
+  return { choice, menu, managePanels };
 })();

@@ -18,7 +18,7 @@ const resonanceDom = (() => {
   }
 
   /** A sign with the reason that it stands for. One of a table's is in the order of the Tab key;
-   * arrow keys go on from there, see `roam`. */
+   * arrow keys move on from there, see `roam`. */
   function mark({ kind, sign, reason }) {
     return element(
       "button",

@@ -1,8 +1,8 @@
-/* The cells of the page, and what is computed from their trials, once each: `resonanceModel`.
+/* The cells of the page, with what is computed from their trials, cached: `resonanceModel`.
  *
  * A cell is {task, entry, sparsity, runs, failed, outdated}: places in the lists of tasks, entries
- * and trials that leaderboard/data.py describes; the sparsity of a dense network is null. Ranks
- * depend on who competes, and are forgotten when that changes.
+ * and trials that leaderboard/page_data.py describes; the sparsity of a dense network is null. Ranks
+ * depend on who competes; they are dropped when that changes.
  */
 "use strict";
 
@@ -10,7 +10,7 @@ const resonanceModel = (() => {
   const { mean, meanInterval, rankIntervals } = resonanceStatistics;
 
   function load(data) {
-    const { tasks, entries, trials, enough } = data;
+    const { tasks, entries, trials, min_seeds: minSeeds, sparsity_tolerance: tolerance } = data;
     const columns = new Map(data.columns.map((column) => [column.name, column]));
     const cells = [], byPlace = new Map();
     let ranks = new Map(), tops = new Map(), competing = null;
@@ -100,7 +100,7 @@ const resonanceModel = (() => {
 
     /** [best, worst]; null where nothing is claimed. */
     function rankOf(cell, name) {
-      if (cell.sparsity === null || present(cell, name).length < enough) return null;
+      if (cell.sparsity === null || present(cell, name).length < minSeeds) return null;
       return ranksAt(cell.task, cell.sparsity, name).get(cell.entry) ?? null;
     }
 
@@ -117,36 +117,36 @@ const resonanceModel = (() => {
       const sign = columns.get(name).better === "less" ? -1 : 1;
       const means = [...ranksAt(task, sparsity, name).keys()]
         .map((entry) => find(task, entry, sparsity))
-        .filter((cell) => present(cell, name).length >= enough)
+        .filter((cell) => present(cell, name).length >= minSeeds)
         .map((cell) => sign * meanOf(cell, name));
       return sign * Math.max(...means);
     });
 
-    /** Whether no other with enough seeds has a better mean, which is no claim. */
+    /** Whether no other with enough seeds has a better mean, which is not a claim. */
     const isTop = (cell, name) => rankOf(cell, name) !== null
       && meanOf(cell, name) === topAt(cell.task, cell.sparsity, name);
 
-    /** The share of zeros of a cell whose sparsity is one; null for others. */
+    /** The realised sparsity of a cell; null where sparsity is not a fraction of zeros. */
     const zerosOf = (cell) =>
       (cell && entries[cell.entry].zeros ? meanOf(cell, "realised_sparsity") : null);
 
     return {
-      data, tasks, entries, trials, columns, enough, cells, find, values, meanOf, intervalOf,
+      data, tasks, entries, trials, columns, minSeeds, cells, find, values, meanOf, intervalOf,
       compete, competes, rankOf, isBest, isTop,
-      marks: (cell) => marks(cell, enough, zerosOf(cell), data.off),
+      marks: (cell) => marks(cell, minSeeds, zerosOf(cell), tolerance),
       has: (name) => trials.values[name].some((x) => x !== null),
     };
   }
 
-  /** What a reader must know of a cell: {kind, sign, reason}. As `marks` of leaderboard/summary_table.py. */
-  function marks(cell, enough, zeros, off) {
-    if (!cell) return [{ kind: "missing", sign: "–", reason: "not run: there is no trial of it" }];
+  /** Warnings about a cell: {kind, sign, reason}. As `marks` of leaderboard/summary_table.py. */
+  function marks(cell, minSeeds, zeros, tolerance) {
+    if (!cell) return [{ kind: "missing", sign: "–", reason: "not run: there is no trial" }];
     const found = [], n = cell.runs.length;
-    if (n > 0 && n < enough) {
-      const reason = `n = ${n}: fewer than ${enough} seeds make no claim`;
+    if (n > 0 && n < minSeeds) {
+      const reason = `n = ${n}: fewer than ${minSeeds} seeds support no claim`;
       found.push({ kind: "few", sign: `n=${n}`, reason });
     }
-    if (zeros !== null && Math.abs(zeros - cell.sparsity) > off) {
+    if (zeros !== null && Math.abs(zeros - cell.sparsity) > tolerance) {
       const share = `${(100 * zeros).toFixed(1)} %`, nominal = +(100 * cell.sparsity).toPrecision(6);
       const reason = `${share} of the weights are zero, not the nominal ${nominal} %`;
       found.push({ kind: "off", sign: `s=${share}`, reason });

@@ -1,8 +1,8 @@
-/* What the statistics are computed with: random draws, distributions, sums,
- * quantiles, order.
+/* Numerics of the statistics: random draws, distributions, sums, quantiles, order:
+ * `resonanceNumerics`.
  *
- * The draws are those of leaderboard/draws.py, bit for bit; the distributions are what Python takes
- * from SciPy. A plain script without dependencies that defines `resonanceNumerics`.
+ * The draws are those of leaderboard/statistics/bootstrap_draws.py, bit for bit; the distributions
+ * are SciPy's. A plain script without dependencies.
  */
 "use strict";
 
@@ -10,7 +10,7 @@ const resonanceNumerics = (() => {
   const EPSILON = 2 ** -53;
   const TINY = 1e-300;
 
-  // ------------------------------------------------------------------ draws.py
+  // ------------------------------------------------------------------ bootstrap_draws.py
 
   const GOLDEN = 0x9e3779b9;
 

@@ -1,8 +1,8 @@
-/* Who competes, and on what: `resonancePooledScores`, to the same scores as leaderboard/pooledScores.py.
+/* Scores pooled over sparsities, as leaderboard/statistics/pooled_scores.py: `resonancePooledScores`.
  *
- * Boards are made again from the content of the page (leaderboard/data.py says what it holds): a
- * board is {title, dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}: places in
- * the list of trials, and their scores by seed. Without a finished trial a cell is null.
+ * Boards are rebuilt from the content of the page (see leaderboard/page_data.py): a board is {title,
+ * dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}: indices into the list of
+ * trials, and scores by seed. Without a finished trial a cell is null.
  */
 "use strict";
 

@@ -1,15 +1,14 @@
-/* What charts are drawn for, a screen or paper, light or dark: `resonanceScheme`.
+/* Whether charts are drawn for screen or paper, light or dark: `resonanceScheme`.
  *
- * Colours and widths of a chart are in its picture, where no style sheet reaches them: for paper it
- * has to be drawn again. That takes no more than what is to be done at once (no timer, no frame),
- * so it is there when a browser has told of the printing and begins with it.
+ * Style sheets do not reach the colours and widths of a chart, so it is redrawn for paper. Redrawing
+ * starts synchronously (no timer, no frame), so it is done when the browser begins to print.
  */
 "use strict";
 
 const resonanceScheme = (() => {
-  const PAPER = 760;  // pixels: little more than a page of A4 is wide, which makes it fit
+  const PAPER = 760;  // pixels, a little more than the width of A4, so that it fits
   const dark = matchMedia("(prefers-color-scheme: dark)"), paper = matchMedia("print");
-  const told = [];
+  const listeners = [];
   let printing = paper.matches;
 
   const theme = () => {
@@ -18,21 +17,21 @@ const resonanceScheme = (() => {
   };
   const isPrinting = () => printing;
 
-  /** Return how wide a chart in an element may be, in pixels. */
+  /** Return the width in pixels available to a chart in an element. */
   const width = (element) => (printing ? PAPER : element.clientWidth);
 
-  /** Call `redraw` where charts are to be drawn otherwise from now on. */
-  const onchange = (redraw) => told.push(redraw);
+  /** Call `redraw` whenever charts must be drawn differently. */
+  const onchange = (redraw) => listeners.push(redraw);
 
   function print(now) {
-    if (printing === now) return;  // a browser tells of it in two ways
+    if (printing === now) return;  // browsers report it in two ways
     printing = now;
-    told.forEach((redraw) => redraw());
+    listeners.forEach((redraw) => redraw());
   }
   addEventListener("beforeprint", () => print(true));
   addEventListener("afterprint", () => print(false));
   paper.addEventListener("change", () => print(paper.matches));
-  dark.addEventListener("change", () => told.forEach((redraw) => redraw()));
+  dark.addEventListener("change", () => listeners.forEach((redraw) => redraw()));
 
   return { theme, isPrinting, width, onchange };
 })();

@@ -1,27 +1,27 @@
-/* The statistics of the leaderboard, to the same figures as Python.
+/* Statistics of the leaderboard, equal to Python's: `resonanceStatistics`.
  *
- * Mirrors leaderboard/statistics.py function by function, as aggregates.js does aggregates.py
- * (their docstrings say what is computed, and its sources), so that choosing competitors recomputes
- * in the browser what the site was built with. A plain script that defines `resonanceStatistics`;
- * numerics.js goes before it. Mappings of Python are Maps here, None is null, an Interval is
- * {mean, low, high, n}. Input that cannot be used throws a RangeError.
+ * Mirrors intervals.py, paired_comparisons.py and multiple_comparisons.py of leaderboard/statistics/
+ * function by function, as aggregates.js mirrors aggregates.py (see their docstrings), so that the
+ * browser can recompute everything for chosen competitors. A plain script; needs numerics.js.
+ * Mappings of Python are Maps here, None is null, an Interval is {mean, low, high, n}. Invalid input
+ * throws a RangeError.
  */
 "use strict";
 
 const resonanceStatistics = (() => {
-  const SMALL = 10;
+  const MIN_BOOTSTRAP_VALUES = 10;
   const RESAMPLES = 10000;
   const ALPHA = 0.05;
-  const ENOUGH = 5;
-  const EXACT_UP_TO = 14;
-  const NORMAL = 1.959963984540054;
+  const MIN_SEEDS = 5;
+  const MAX_EXACT_PAIRS = 14;
+  const NORMAL_QUANTILE = 1.959963984540054;
   const ROUNDING = 1e-9;
   const {
     ascendingOrder, commonTasks, deviation, indices, mean, pairsOf, plainSum, quantile, remembered,
     signs, studentP, studentQuantile, sum,
   } = resonanceNumerics;
 
-  /** The order of `draws` changes. */
+  /** Reorders `draws`. */
   function bootstrapInterval(value, draws, strata, [least, most] = [-Infinity, Infinity]) {
     const n = plainSum(strata), wide = widening(strata);
     if (wide === null) return { mean: value, low: null, high: null, n };
@@ -32,7 +32,7 @@ const resonanceStatistics = (() => {
   function widening(strata) {
     if (Math.min(...strata) < 2) return null;
     const n = plainSum(strata), freedom = n - strata.length;
-    return (Math.sqrt(n / freedom) * studentQuantile(freedom)) / NORMAL;
+    return (Math.sqrt(n / freedom) * studentQuantile(freedom)) / NORMAL_QUANTILE;
   }
 
   /** Add to each draw the mean of the values it resamples, times a weight; see Python. */
@@ -53,7 +53,7 @@ const resonanceStatistics = (() => {
     }
     const middle = mean(values);
     if (n === 1) return { mean: middle, low: null, high: null, n };
-    if (n < SMALL) {
+    if (n < MIN_BOOTSTRAP_VALUES) {
       const half = (studentQuantile(n - 1) * deviation(values)) / Math.sqrt(n);
       return { mean: middle, low: middle - half, high: middle + half, n };
     }
@@ -67,7 +67,7 @@ const resonanceStatistics = (() => {
 
   /** What may be said of a comparison, in words; `p` is a corrected p-value. */
   function verdict(found, first, second, p = found.p) {
-    if (!found.difference || p === null || found.seeds < ENOUGH || found.leastP > ALPHA) {
+    if (!found.difference || p === null || found.seeds < MIN_SEEDS || found.leastP > ALPHA) {
       return `cannot decide at n = ${found.n}`;
     }
     if (p > ALPHA) return `no difference shown at n = ${found.n}`;
@@ -100,7 +100,7 @@ const resonanceStatistics = (() => {
     return studentP((Math.abs(middle) / spread) * Math.sqrt(n), n - 1);
   }
 
-  function grain(scores) {
+  function scoreResolution(scores) {
     const ordered = Float64Array.from(scores).sort();
     const rounding = ROUNDING * ordered.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
     let least = Infinity;
@@ -117,7 +117,7 @@ const resonanceStatistics = (() => {
     const differences = differencesOf(first, second);
     const unpaired = unpairedOf(first, second, differences.length);
     if (!differences.length) return comparison(null, null, 1, null, unpaired);
-    const p = pairedP(differences, grain([...first.values(), ...second.values()]));
+    const p = pairedP(differences, scoreResolution([...first.values(), ...second.values()]));
     const effect = effectSize(differences), least = p === null ? 1 : 0, n = differences.length;
     return comparison(meanInterval(differences), p, least, effect, unpaired, n);
   }
@@ -142,7 +142,7 @@ const resonanceStatistics = (() => {
     if (!blocks.length) return comparison(null, null, 1, null, unpaired);
     const terms = Float64Array.from(blocks.flatMap((block) =>
       block.map((x) => (1 / block.length / blocks.length) * x)));
-    const n = terms.length, observed = sum(terms), exact = n <= EXACT_UP_TO;
+    const n = terms.length, observed = sum(terms), exact = n <= MAX_EXACT_PAIRS;
     const bar = Math.abs(observed) - ROUNDING * sum(terms.map(Math.abs));
     const patterns = exact ? 2 ** n : RESAMPLES;
     const flips = exact ? allSigns(n) : signs(seed, RESAMPLES, n, 0);
@@ -177,10 +177,10 @@ const resonanceStatistics = (() => {
     const compared = [];
     const found = cells.map((cell) => {
       const methods = [...cell.keys()], ranks = new Map(methods.map((m) => [m, [1, cell.size]]));
-      const step = grain([...cell.values()].flatMap((bySeed) => [...bySeed.values()]));
+      const step = scoreResolution([...cell.values()].flatMap((bySeed) => [...bySeed.values()]));
       for (const [one, other] of pairsOf(methods)) {
         const differences = differencesOf(cell.get(one), cell.get(other));
-        const p = differences.length >= ENOUGH ? pairedP(differences, step) : null;
+        const p = differences.length >= MIN_SEEDS ? pairedP(differences, step) : null;
         if (p === null) continue;
         const [better, worse] = sum(differences) > 0 ? [one, other] : [other, one];
         compared.push({ p, better: ranks.get(better), worse: ranks.get(worse) });

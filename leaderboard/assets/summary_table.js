@@ -1,4 +1,4 @@
-/* The table at a glance, for what is chosen: as leaderboard/summary_table.py, `resonanceSummaryTable`. */
+/* The summary table of the selection, as leaderboard/summary_table.py: `resonanceSummaryTable`. */
 "use strict";
 
 const resonanceSummaryTable = (() => {
@@ -12,9 +12,9 @@ const resonanceSummaryTable = (() => {
         .map((sparsity) => [number, sparsity]));
   }
 
-  /** Mean share of others that are better by their means; 2 for one without a value. */
-  function standings(model, view, shown, entries) {
-    const shares = new Map(entries.map((entry) => [entry, []]));
+  /** Mean fraction of others with a better mean; 2 for an entry without a value. */
+  function fractionsBetter(model, view, shown, entries) {
+    const fractions = new Map(entries.map((entry) => [entry, []]));
     const sign = model.columns.get(view.metric).better === "less" ? -1 : 1;
     for (const [task, sparsity] of shown) {
       const means = new Map();
@@ -26,21 +26,21 @@ const resonanceSummaryTable = (() => {
       const others = [...means].filter(([entry]) => !model.entries[entry].dense);
       for (const [entry, found] of others) {
         const better = others.filter(([, other]) => other > found).length;
-        shares.get(entry).push(better / others.length);
+        fractions.get(entry).push(better / others.length);
       }
     }
-    return new Map([...shares].map(([entry, all]) =>
+    return new Map([...fractions].map(([entry, all]) =>
       [entry, all.length ? all.reduce((sum, x) => sum + x, 0) / all.length : 2]));
   }
 
-  /** Places of the entries with something to show, dense ones first, then by how they stand. */
+  /** Places of the entries with something to show, dense ones first, then the best. */
   function order(model, view, shown) {
     const entries = model.entries.map((_, place) => place).filter((entry) =>
       model.competes(entry)
       && shown.some(([task, sparsity]) => model.find(task, entry, sparsity)));
-    const standing = standings(model, view, shown, entries);
+    const better = fractionsBetter(model, view, shown, entries);
     const dense = (entry) => (model.entries[entry].dense ? 0 : 1);
-    return entries.sort((a, b) => dense(a) - dense(b) || standing.get(a) - standing.get(b));
+    return entries.sort((a, b) => dense(a) - dense(b) || better.get(a) - better.get(b));
   }
 
   function cellOf(model, view, cell) {

@@ -1,23 +1,23 @@
-/* What is shown, as the address says it: `resonanceView`.
+/* The view of the main page, and its form in the address: `resonanceView`.
  *
  * A view is {metric, tasks, sparsities, entries, columns, sort, search, family, settings, budget,
  * claims}. Tasks (titles), sparsities and entries (labels) are lists, or null for all; sort is
- * {by, descending}, or null for the order of the boards. The address holds what is not as usual.
+ * {by, descending}, or null for the order of the boards. The address holds what differs from the defaults.
  */
 "use strict";
 
 const resonanceView = (() => {
-  const USUAL_COLUMNS = ["test_accuracy", "training_flops", "inference_flops", "seconds_per_step"];
+  const DEFAULT_COLUMNS = ["test_accuracy", "training_flops", "inference_flops", "seconds_per_step"];
   const LISTS = { task: "tasks", sparsity: "sparsities", entry: "entries" };
   const WORDS = ["search", "family", "settings", "budget"];
   const NONE = "-";
 
-  const usual = (model) => ({
+  const defaults = (model) => ({
     metric: model.data.score,
     tasks: null,
     sparsities: null,
     entries: null,
-    columns: USUAL_COLUMNS.filter((name) => model.has(name)),
+    columns: DEFAULT_COLUMNS.filter((name) => model.has(name)),
     sort: null,
     search: "",
     family: "",
@@ -34,7 +34,7 @@ const resonanceView = (() => {
   });
 
   function encode(view, model) {
-    const given = new URLSearchParams(), plain = usual(model);
+    const given = new URLSearchParams(), plain = defaults(model);
     if (view.metric !== plain.metric) given.set("metric", view.metric);
     for (const [word, list] of Object.entries(LISTS)) {
       if (view[list] === null) continue;
@@ -49,9 +49,9 @@ const resonanceView = (() => {
     return given.toString();
   }
 
-  /** The view that an address asks for; what it names and is not there is ignored. */
+  /** The view of an address; unknown names are ignored. */
   function decode(text, model) {
-    const given = new URLSearchParams(text), view = usual(model), may = choices(model);
+    const given = new URLSearchParams(text), view = defaults(model), may = choices(model);
     if (model.columns.has(given.get("metric"))) view.metric = given.get("metric");
     for (const [word, list] of Object.entries(LISTS)) {
       const asked = new Set(given.getAll(word));
@@ -71,5 +71,5 @@ const resonanceView = (() => {
     return view;
   }
 
-  return { usual, choices, encode, decode };
+  return { defaults, choices, encode, decode };
 })();

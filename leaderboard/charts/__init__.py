@@ -1,1 +1,1 @@
-"""What is drawn: charts as declarations, by what they show, and how they look."""
+"""Charts in Vega-Lite, by what they show, and how they look."""

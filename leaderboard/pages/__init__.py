@@ -1,1 +1,1 @@
-"""What is read: the pages of a site, one file for each kind, and the paper view."""
+"""HTML pages of the site, one file per kind of page."""

@@ -1,28 +1,28 @@
-"""One trial, looked into: a self-contained page and pictures."""
+"""`resonance inspect`: one trial as a self-contained page, with its charts as pictures."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from leaderboard.charts.trial import drawn, picture
-from leaderboard.folder import write_whole
-from leaderboard.pages.curves import curves_json, read_curves
-from leaderboard.pages.trial import trial_page
+from leaderboard.charts.pictures import pictures
+from leaderboard.charts.trial_charts import filled_charts
+from leaderboard.pages.curve_data import CURVES_FILE, curves_json, read_curves
+from leaderboard.pages.trial_page import trial_page
 from suite.core.errors import InvalidInput
+from suite.core.files import atomic_write
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_evaluation import load_evaluations
 
-CURVES = "curves.parquet"
-
 
 @dataclass(frozen=True)
-class Inspected:
-    """What `inspect` wrote."""
+class InspectionFiles:
+    """What `inspect` wrote: the page, and each chart as PNG and as PDF."""
 
     page: Path
     pictures: list[Path]
+    pdfs: list[Path]
 
 
 def find_trial(store: Store, name: str) -> Record:
@@ -45,8 +45,8 @@ def find_trial(store: Store, name: str) -> Record:
     return record
 
 
-def inspect(store: Store, name: str, out: Path) -> Inspected:
-    """Write ``index.html`` and one PNG per chart of a trial into `out`.
+def inspect(store: Store, name: str, out: Path) -> InspectionFiles:
+    """Write ``index.html``, and each chart of a trial as PNG and PDF, into `out`.
 
     Raises:
         InvalidInput: no such trial, its curves are damaged, or `out` cannot be written.
@@ -54,25 +54,28 @@ def inspect(store: Store, name: str, out: Path) -> Inspected:
     record = find_trial(store, name)
     content, curves = _curves(store, record)
     later = load_evaluations(store, record)
-    charts = drawn(curves)
+    charts = filled_charts(curves)
     try:
         out.mkdir(parents=True, exist_ok=True)
         page = out / "index.html"
-        write_whole(page, trial_page(record, curves_json({"": content})[""], later))
-        pictures = [out / f"{name}.png" for name in charts]
-        for path, chart in zip(pictures, charts.values(), strict=True):
-            write_whole(path, picture(chart))
+        atomic_write(page, trial_page(record, curves_json({"": content})[""], later))
+        for name, chart in charts.items():
+            made = pictures(chart)
+            for ending in ("png", "pdf"):
+                atomic_write(out / f"{name}.{ending}", made[ending])
     except OSError as error:
         raise InvalidInput(
             f"{out} cannot be written ({error.strerror}): choose another --out"
         ) from error
-    return Inspected(page, pictures)
+    return InspectionFiles(
+        page, [out / f"{name}.png" for name in charts], [out / f"{name}.pdf" for name in charts]
+    )
 
 
 def _curves(store: Store, record: Record) -> tuple[bytes, pl.DataFrame]:
     try:
-        content = store.load(record.key, CURVES)
+        content = store.load(record.key, CURVES_FILE)
         return content, read_curves(content)
     except (OSError, ValueError) as error:
-        path = f"{store.where(record.key)}/{CURVES}"
+        path = f"{store.where(record.key)}/{CURVES_FILE}"
         raise InvalidInput(f"{path} cannot be read ({error}): run the trial again") from error

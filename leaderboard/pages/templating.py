@@ -1,4 +1,4 @@
-"""How pages are made: templates with escaped text, and what may stand inside their elements."""
+"""Templates of pages, assets, and what may be embedded in script elements."""
 
 import base64
 import hashlib
@@ -10,13 +10,13 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-DRAWING = ("scheme.js", "pdf.js", "saving.js")
-"""Scripts of `assets/` that every page with charts has, in the order in which they are needed."""
+CHART_SCRIPTS = ("scheme.js", "saving.js")
+"""Scripts of `assets/` that every page with charts loads, in this order."""
 
 
 @lru_cache
 def environment() -> Environment:
-    """Return the environment of all templates: text is escaped, an unknown name is an error."""
+    """Return the environment of all templates: text is escaped, an undefined name is an error."""
     return Environment(
         loader=PackageLoader("leaderboard"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False,
@@ -29,21 +29,21 @@ def asset(name: str) -> str:
 
 
 def embedded_data(content: object) -> Markup:
-    """Return JSON that can stand in a script element, whatever texts it holds.
+    """Return JSON that is safe inside a script element, whatever texts it holds.
 
     Raises:
-        ValueError: a number is not finite, which JSON cannot say.
+        ValueError: a number is not finite, which JSON cannot represent.
     """
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c"))
 
 
 def embedded_code(script: str) -> Markup:
-    """Return our own code, kept from ending its script element by a text it holds."""
+    """Return code of ours with texts escaped that would end its script element."""
     return Markup(re.sub(r"<(?=/script|script|!--)", r"\\x3c", script, flags=re.IGNORECASE))
 
 
 def source_hash(script: str) -> str:
-    """Return what a content security policy calls a script that may run."""
+    """Return the source expression that allows a script in a content security policy."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -100,7 +100,7 @@ def run_ablation(
         InvalidInput: the study varies nothing or cannot be run; nothing has been written.
         typer.Exit: a trial has failed.
     """
-    from leaderboard.ablation import figures_of
+    from leaderboard.statistics.ablation_effects import design_effects
 
     ablation = ablation_of(study)
     for note in twins(study, ablation):
@@ -109,12 +109,12 @@ def run_ablation(
         failures = run_study(study, store, Overwrite.FAILED, options, dry_run=dry_run)
     if not dry_run:
         save(store, ablation)
-    figures = figures_of(ablation, store.read)
+    figures = design_effects(ablation, store.read)
     if json:
         designs = [_finite(asdict(one)) for one in figures]
         print_json({"name": ablation.name, "designs": designs})
     else:
-        from leaderboard.ablation_text import tables
+        from leaderboard.ablation_tables import tables
 
         for title, columns, rows in tables(figures):
             say("")

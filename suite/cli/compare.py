@@ -10,7 +10,7 @@ from suite.core.console import print_json, print_table, say
 from suite.results.store import Store
 
 if TYPE_CHECKING:
-    from leaderboard.statistics import Comparison
+    from leaderboard.statistics.paired_comparisons import Comparison
 
 
 def compare(
@@ -27,8 +27,8 @@ def compare(
     Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
     all of them together by a sign-flip test. Differences are in points of test accuracy.
     """
-    from leaderboard.compare import compare_entries
-    from leaderboard.tables import build_boards
+    from leaderboard.boards import build_boards
+    from leaderboard.method_comparison import compare_entries
     from suite.tuning.schema import load_tunings, tuned_runs
 
     results = Store(store)

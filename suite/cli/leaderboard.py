@@ -24,7 +24,7 @@ from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish_tables
 if TYPE_CHECKING:
     import polars as pl
 
-    from leaderboard.site import Built
+    from leaderboard.site.build import BuiltSite
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -57,8 +57,8 @@ def build(
     project: ProjectOption = PROJECT,
 ) -> None:
     """Build the leaderboard: pages, tables and charts, from the records in a store."""
-    from leaderboard.markdown import row_texts
-    from leaderboard.submission import SHIPPED
+    from leaderboard.board_markdown import row_texts
+    from leaderboard.bundles.bundle_file import SHIPPED
 
     settings = WandbConfig(mode=wandb, project=project, folder=str(out))
     bundles = [*(bundle or ()), *(SHIPPED if shipped else ())]
@@ -90,8 +90,8 @@ def _build(
     out: Path,
     markdown: Path | None = None,
     bundles: Sequence[Path] = (),
-) -> "Built":
-    from leaderboard.site import build as build_site
+) -> "BuiltSite":
+    from leaderboard.site.build import build as build_site
 
     return build_site(source, out, markdown, workers=2, bundles=bundles)
 
@@ -106,8 +106,8 @@ def serve(
 
     It is rebuilt whenever records change.
     """
-    from leaderboard.serve import Server
-    from leaderboard.serve import serve as run_server
+    from leaderboard.site.server import Server
+    from leaderboard.site.server import serve as run_server
 
     results = Store(store)
     server = Server(out, port)
@@ -148,8 +148,8 @@ def check(
 
     It prints one line per issue, and the exit code is 1 if any is an error.
     """
-    from leaderboard.checks import compare_rerun
-    from leaderboard.submission import read_bundle
+    from leaderboard.bundles.bundle_file import read_bundle
+    from leaderboard.bundles.submission_checks import compare_rerun
 
     bundle = read_bundle(file)
     record = None if rerun is None else _one_of(bundle.records, rerun, seed)

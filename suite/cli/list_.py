@@ -51,7 +51,7 @@ def listing(kind: str) -> tuple[list[str], list[list[str]]]:
             rows = [[s.name, str(len(s.trials())), s.question] for s in studies]
             return ["name", "trials", "question"], rows
         case "tables":
-            from leaderboard.papers import table, tables
+            from leaderboard.reproduction.published_results import table, tables
 
             found = [table(name) for name in tables()]
             rows = [

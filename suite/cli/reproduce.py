@@ -40,9 +40,9 @@ def reproduce(
     Trials in the store are not rerun (`resonance study` has more options for running). With
     `--dry-run` the table is compared with what the store has.
     """
-    from leaderboard.pages.reproduction import cells, columns, make_folder, rule, write
-    from leaderboard.papers import table as find_table
-    from leaderboard.reproduction import ShippedTrials, Trials, table_lines
+    from leaderboard.pages.reproduction_tables import cells, columns, make_folder, rule, write
+    from leaderboard.reproduction.published_results import table as find_table
+    from leaderboard.reproduction.published_vs_reproduced import ShippedTrials, Trials, table_lines
 
     if shipped and (published_only or dry_run):
         raise InvalidInput("--shipped runs nothing: leave out --published-only and --dry-run")
@@ -78,6 +78,6 @@ def reproduce(
         say(f"{rule(table)}. {table.note}".strip())
         if table.needs:
             say(f"running it needs {table.needs}")
-        say(f"Table: {', '.join(map(str, written))}")
+        say(f"PublishedTable: {', '.join(map(str, written))}")
     if failures:
         raise typer.Exit(1)

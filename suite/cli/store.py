@@ -104,7 +104,7 @@ def migrate(
     json: JsonOption = False,
 ) -> None:
     """Rewrite results that hold old names of methods and recipe fields."""
-    from leaderboard.migrate_bundle import migrate_bundle
+    from leaderboard.bundles.migrate_bundle import migrate_bundle
     from suite.results.migrate import migrate as migrate_store
 
     if files:

@@ -16,8 +16,8 @@ from suite.results.record import Record
 from suite.results.store import Store
 
 if TYPE_CHECKING:
-    from leaderboard.checks import SubmissionIssue
-    from leaderboard.submission import Bundle
+    from leaderboard.bundles.bundle_file import Bundle
+    from leaderboard.bundles.submission_checks import SubmissionIssue
 
 FOLDER = "leaderboard/submissions/"
 
@@ -37,7 +37,7 @@ def submit(
     link: Annotated[str, typer.Option(help="Link to a paper or code: https://…")] = "",
 ) -> None:
     """Write records to one file to send, after the checks of `leaderboard check`."""
-    from leaderboard.submission import SUFFIX, Bundle, Header, write_bundle
+    from leaderboard.bundles.bundle_file import SUFFIX, Bundle, Header, write_bundle
 
     if not out.name.endswith(SUFFIX):
         raise InvalidInput(f"--out {out}: give it a name that ends in {SUFFIX}")
@@ -77,7 +77,7 @@ def _of_study(records: list[Record], study: str | None) -> list[Record]:
 
 def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:
     """Check a bundle; zeros and FLOPs are recomputed from the configurations."""
-    from leaderboard.checks import check
+    from leaderboard.bundles.submission_checks import check_bundle
     from suite.training.verify_record import recompute
 
     with progress_bar("check", len(bundle.records)) as bar:
@@ -86,7 +86,7 @@ def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:
             bar.advance(1)
             return recompute(record)
 
-        return check(bundle, one)
+        return check_bundle(bundle, one)
 
 
 def report(issues: list["SubmissionIssue"]) -> bool:

@@ -194,7 +194,7 @@ def _configuration(trial: Any) -> str:
 
 def _print_final(tuning: "Tuning", store: Store) -> None:
     """Print winner against default on the fresh seeds, whichever is better."""
-    from leaderboard.statistics import compare
+    from leaderboard.statistics.paired_comparisons import compare
 
     columns = ["method", "task", "s", "zeros", "n", "tuned", "default"]
     columns += ["difference", "95 % interval", "verdict"]

@@ -89,10 +89,11 @@ class View:
         """Return charts of masks, churn, threshold and spectra as PNG, by name."""
         if self.curves is None or self.curves.is_empty():
             return {}
-        from leaderboard.charts.trial import drawn, picture
+        from leaderboard.charts.pictures import png
+        from leaderboard.charts.trial_charts import filled_charts
 
-        charts = drawn(self.curves)
-        return {name: picture(chart) for name, chart in charts.items() if name != "learning"}
+        charts = filled_charts(self.curves)
+        return {name: png(chart) for name, chart in charts.items() if name != "learning"}
 
 
 def view(store: Store, key: str) -> View | None:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from leaderboard.pages.index import render
+from leaderboard.pages.index_page import index_page
 from tests.leaderboard.sample_boards import large
 
 BAR = 100.0
@@ -44,7 +44,7 @@ def run() -> bool:
     found = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "index.html"
-        path.write_text(render(large(), []), encoding="utf-8")
+        path.write_text(index_page(large(), []), encoding="utf-8")
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1300, "height": 900})
         page.goto(path.as_uri())

@@ -23,7 +23,7 @@ SPARSITIES = (0.8, 0.9, 0.95, 0.98)
 BUILD = """
 import sys, time
 from pathlib import Path
-from leaderboard.site import build
+from leaderboard.site.build import build
 from suite.results.store import Store
 if __name__ == "__main__":
     began = time.perf_counter()

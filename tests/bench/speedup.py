@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import torch
 
-from leaderboard.charts.style import PICTURE_FONT, theme
-from leaderboard.charts.trial import picture
+from leaderboard.charts.pictures import png
+from leaderboard.charts.theme import PICTURE_FONT, theme
 from tests.bench.csr import speedups
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
@@ -35,7 +35,7 @@ def chart() -> bool:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    (FIGURES / "speedup.png").write_bytes(picture(_lines(rows)))
+    (FIGURES / "speedup.png").write_bytes(png(_lines(rows)))
     return True
 
 

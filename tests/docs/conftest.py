@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from leaderboard import submission
+from leaderboard.bundles import bundle_file
 from suite.execution.runner import Inline, run
 from suite.experiments.study import Study
 from suite.results.store import Store
@@ -31,8 +31,8 @@ def supposed(tmp_path_factory):
     ended = run(trials, store, Inline(store, "off"), lambda trial, record: None)
     assert not ended.failed
     (folder / rules.BUNDLE).parent.mkdir(parents=True)
-    header = submission.Header.make(name="A group")
-    submission.write_bundle(store.records(), header, folder / rules.BUNDLE)
+    header = bundle_file.Header.make(name="A group")
+    bundle_file.write_bundle(store.records(), header, folder / rules.BUNDLE)
     return folder
 
 
@@ -40,7 +40,7 @@ def supposed(tmp_path_factory):
 def place(place, supposed, few_shipped, monkeypatch):
     """Put what the pages suppose into the empty folder that a test starts in."""
     shutil.copytree(supposed, place, dirs_exist_ok=True)
-    monkeypatch.setattr(submission, "SHIPPED", (few_shipped,))
+    monkeypatch.setattr(bundle_file, "SHIPPED", (few_shipped,))
     return place
 
 
@@ -48,9 +48,9 @@ def place(place, supposed, few_shipped, monkeypatch):
 def few_shipped(tmp_path_factory):
     """Write a part of the project's own results to a file of their form."""
     path = tmp_path_factory.mktemp("shipped") / "few.jsonl.gz"
-    records, _ = submission.read_all(submission.SHIPPED)
+    records, _ = bundle_file.read_all(bundle_file.SHIPPED)
     few = [record for record in records if record.trial["method"] in rules.SHIPPED]
-    submission.write_bundle(few, submission.Header.make(name="this project"), path)
+    bundle_file.write_bundle(few, bundle_file.Header.make(name="this project"), path)
     return path
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.markdown import spliced, surroundings
-from leaderboard.submission import SHIPPED, read_all
-from leaderboard.tables import build_boards
+from leaderboard.board_markdown import spliced, surroundings
+from leaderboard.boards import build_boards
+from leaderboard.bundles.bundle_file import SHIPPED, read_all
 from suite.cli.docs_pages import PAGES
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from leaderboard import papers
+from leaderboard.reproduction import published_results
 from suite.core.discovery import read_declarations
 from suite.experiments import registry
 from suite.experiments.study import load_study
@@ -127,40 +127,40 @@ TRIALS = {
 def published(piece: Piece, place: Path, _, monkeypatch) -> None:
     """Read published results; the project's own file says the same of them."""
     add_to_published(piece, place / "mine" / "example.yaml", place, monkeypatch)
-    for told in papers.published("example"):
+    for told in published_results.published("example"):
         assert same_fact(told), f"{piece.place}: {told.method} {told.sparsity}"
 
 
-def same_fact(told: papers.Published) -> bool:
+def same_fact(told: published_results.PublishedResult) -> bool:
     return any(
         (fact.sparsity, fact.value, fact.dataset, fact.model, fact.metric)
         == (told.sparsity, told.value, told.dataset, told.model, told.metric)
-        for name in papers.published_files()
-        for fact in papers.published(name)
+        for name in published_results.published_files()
+        for fact in published_results.published(name)
     )
 
 
 def table(piece: Piece, place: Path, resonance, monkeypatch) -> None:
     """Show a table; every published result it names is there."""
     add_to_published(piece, place / "mine" / "tables" / "example.yaml", place, monkeypatch)
-    assert all(row.results() for row in papers.table("example").rows), piece.place
+    assert all(row.results() for row in published_results.table("example").rows), piece.place
     shown = resonance("reproduce example --dry-run")
     assert shown.code == 0, f"{piece.place}: {shown.err}"
 
 
 def add_to_published(piece: Piece, path: Path, place: Path, monkeypatch) -> None:
     """Put a block beside the published results of the project."""
-    shutil.copytree(str(papers.FOLDER), place / "mine")
+    shutil.copytree(str(published_results.FOLDER), place / "mine")
     path.write_text(piece.text)
-    monkeypatch.setattr(papers, "FOLDER", place / "mine")
+    monkeypatch.setattr(published_results, "FOLDER", place / "mine")
 
 
 @pytest.fixture(autouse=True)
 def forget_published():
     """Forget the results and tables of a page, which are kept once they are read."""
     yield
-    papers.published.cache_clear()
-    papers.table.cache_clear()
+    published_results.published.cache_clear()
+    published_results.table.cache_clear()
 
 
 def entry_point(piece: Piece, *_) -> None:

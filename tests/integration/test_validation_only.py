@@ -2,7 +2,7 @@
 
 import pytest
 
-from leaderboard.tables import build_boards
+from leaderboard.boards import build_boards
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
 from suite.training import final_metrics

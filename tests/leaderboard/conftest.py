@@ -1,5 +1,6 @@
-"""A browser for tests of pages."""
+"""One browser for all tests of pages, and pages and sites that tests only read."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,16 +8,19 @@ from typing import Any
 
 import pytest
 
-from leaderboard.pages.index import render
-from leaderboard.tables import build_boards
+from leaderboard.boards import build_boards
+from leaderboard.charts.pictures import pictures
+from leaderboard.pages.index_page import index_page
+from leaderboard.site import build as site_build
+from leaderboard.site.build import build
 from tests.conftest import require
 from tests.leaderboard.browsing import DESK
 from tests.leaderboard.sample_boards import hostile, planted
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """Return a running Chromium, driven by Playwright."""
+@pytest.fixture(scope="session")
+def chromium_process() -> Iterator[Any]:
+    """Return a running Chromium, driven by Playwright; one for all tests."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     require("chromium", found is not None, "install Debian's package chromium")
     from playwright.sync_api import sync_playwright
@@ -28,13 +32,45 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
+def chromium(chromium_process) -> Iterator[Any]:
+    """Return the browser; contexts that a module leaves open are closed after it."""
+    yield chromium_process
+    for context in chromium_process.contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pictures_are_drawn_once() -> Iterator[None]:
+    """Draw each chart once in a session: many tests build a site of the same boards."""
+    known: dict[str, dict[str, bytes]] = {}
+
+    def drawn_once(chart: dict[str, Any]) -> dict[str, bytes]:
+        name = json.dumps(chart, sort_keys=True)
+        if name not in known:
+            known[name] = pictures(chart)
+        return known[name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site_build, "pictures", drawn_once)
+        yield
+
+
+@pytest.fixture(scope="session")
 def pages(tmp_path_factory) -> dict[str, Path]:
     """Return the page of planted scores, and that of a hostile store."""
     made = {}
     for name, records in (("planted", planted()), ("hostile", hostile())):
         made[name] = tmp_path_factory.mktemp("site") / f"{name}.html"
-        made[name].write_text(render(*build_boards(records)), encoding="utf-8")
+        made[name].write_text(index_page(*build_boards(records)), encoding="utf-8")
     return made
+
+
+@pytest.fixture(scope="session")
+def planted_site(tmp_path_factory) -> Path:
+    """Return the site of planted scores."""
+    out = tmp_path_factory.mktemp("planted") / "site"
+    build(planted(), out)
+    return out
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from leaderboard.tables import Board, Cell, Entry, Run
+from leaderboard.boards import Board, Cell, Entry, Run
 
 METHODS = ("dense", "small_dense", "granet", "grasp", "lottery_ticket", "magnitude",
            "magnitude_one_shot", "rigl", "set", "snfs", "snip", "static", "synflow", "resonance",

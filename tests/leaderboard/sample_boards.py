@@ -1,7 +1,7 @@
 """Records of a board with planted scores, and of one that wants to do harm."""
 
-from leaderboard.columns import COLUMNS
-from leaderboard.tables import Board, Cell, Entry, Run
+from leaderboard.board_columns import COLUMNS
+from leaderboard.boards import Board, Cell, Entry, Run
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
 from tests.support.sample_records import done, make_trial

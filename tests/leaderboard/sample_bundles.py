@@ -4,8 +4,8 @@ import gzip
 import json
 from pathlib import Path
 
-from leaderboard.checks import SubmissionIssue, check
-from leaderboard.submission import Bundle, Header
+from leaderboard.bundles.bundle_file import Bundle, Header
+from leaderboard.bundles.submission_checks import SubmissionIssue, check_bundle
 from suite.results.integrity import with_integrity
 from suite.results.record import Record
 from tests.support.sample_records import done, make_trial
@@ -36,14 +36,14 @@ def packed(path: Path, *lines: object, header: object = None) -> Path:
     return path
 
 
-def findings(
+def issues(
     *records: Record, problems: tuple[str, ...] = (), steps: int = 10
 ) -> list[SubmissionIssue]:
-    return check(Bundle(HEADER, list(records), []), lambda record: (steps, list(problems)))
+    return check_bundle(Bundle(HEADER, list(records), []), lambda record: (steps, list(problems)))
 
 
 def errors(*records: Record) -> list[str]:
-    return [finding.what for finding in findings(*records) if finding.severity == "error"]
+    return [issue.what for issue in issues(*records) if issue.severity == "error"]
 
 
 def paired(*methods: str, seeds: int = 5) -> list[Record]:

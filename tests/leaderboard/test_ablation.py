@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from leaderboard.ablation import DesignFigures, figures_of
-from leaderboard.ablation_text import tables
-from leaderboard.charts.ablation import chart_rows, charts
-from leaderboard.charts.board import pictures
-from leaderboard.pages.ablation import ablation_page, named_charts
-from leaderboard.site import build
+from leaderboard.ablation_tables import tables
+from leaderboard.charts.ablation_charts import chart_rows, charts
+from leaderboard.charts.pictures import pictures
+from leaderboard.pages.ablation_page import ablation_page, named_charts
+from leaderboard.site.build import build
+from leaderboard.statistics.ablation_effects import DesignEffects, design_effects
 from suite.core.errors import TrialFailed
 from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
@@ -16,9 +16,10 @@ from suite.results.ablation_design import Ablation, ablation_of, save
 from suite.results.record import Record, failed
 from suite.results.store import Store
 from tests.leaderboard.browsing import saved
+from tests.leaderboard.pdfs import pdf_text
 from tests.support.sample_records import done
 
-Read = Callable[[str], Record | None]
+ReadRecord = Callable[[str], Record | None]
 GRID = {"window": [8, 16], "cooldown": [0, 50]}
 WINDOW = {8: -0.02, 16: 0.01}
 COOLDOWN = {0: -0.05, 50: 0.03}
@@ -33,7 +34,7 @@ def planted(
     wobble: float = 0.0,
     together: float = 0.0,
     leave: Callable[[Trial], bool] = lambda trial: False,
-) -> tuple[Ablation, Read]:
+) -> tuple[Ablation, ReadRecord]:
     """Return an ablation whose effects are known: sums of both, and `together` where both are low.
 
     `wobble` differs between seeds and cells; `leave` names trials that do not run.
@@ -57,12 +58,12 @@ def hash_of(window: int, cooldown: int | str) -> int:
     return window * 3 + (11 if cooldown == "auto" else int(cooldown))
 
 
-def only(ablation: Ablation, read: Read) -> DesignFigures:
-    (found,) = figures_of(ablation, read)
+def only(ablation: Ablation, read: ReadRecord) -> DesignEffects:
+    (found,) = design_effects(ablation, read)
     return found
 
 
-def effects(found: DesignFigures) -> dict[str, float]:
+def effects(found: DesignEffects) -> dict[str, float]:
     return {
         f"{x.factor}={x.level}": round(x.against_base.comparison.difference.mean, 9)
         for x in found.levels
@@ -91,13 +92,13 @@ def test_effects_that_add_up_do_not_interact():
     found = only(*planted(GRID, grid=True))
     assert len(found.interactions) == 4
     for x in found.interactions:
-        assert x.found.comparison.difference.mean == pytest.approx(0, abs=1e-12)
-        assert x.found.verdict == "no interaction shown at n = 5"
+        assert x.effect.comparison.difference.mean == pytest.approx(0, abs=1e-12)
+        assert x.effect.verdict == "no interaction shown at n = 5"
 
 
 def test_a_planted_interaction_is_the_difference_of_differences():
     found = only(*planted(GRID, grid=True, together=0.04, wobble=0.001))
-    by_place = {(x.first[1], x.second[1]): x.found for x in found.interactions}
+    by_place = {(x.first[1], x.second[1]): x.effect for x in found.interactions}
     planted_here = by_place["8", "0"]
     gap = planted_here.comparison.difference
     assert gap.low < 0.04 < gap.high
@@ -118,8 +119,8 @@ def test_three_seeds_decide_nothing_however_clear_they_are():
 
     found = only(*planted(GRID, grid=True, together=0.04, wobble=0.0001, leave=late))
     verdicts = {x.against_base.verdict for x in found.levels if x.against_base}
-    assert verdicts | {x.found.verdict for x in found.interactions} == {"cannot decide at n = 3"}
-    assert min(x.found.p for x in found.interactions if x.found.p is not None) < 0.05
+    assert verdicts | {x.effect.verdict for x in found.interactions} == {"cannot decide at n = 3"}
+    assert min(x.effect.p for x in found.interactions if x.effect.p is not None) < 0.05
 
 
 def test_p_values_are_corrected_for_the_number_of_levels():
@@ -191,7 +192,7 @@ def test_three_factors_have_a_heat_map_for_each_pair_averaged_over_the_third():
 
 
 def test_the_charts_can_be_drawn():
-    drawn = named_charts(figures_of(*planted(GRID, grid=True)))
+    drawn = named_charts(design_effects(*planted(GRID, grid=True)))
     assert set(drawn) == {"differences", "main_effects", "heat", "interaction"}
     heat = pictures(drawn["heat"])
     assert b"cooldown=50" in heat["svg"]
@@ -241,6 +242,7 @@ def test_a_site_has_the_page_and_the_pictures_of_every_ablation_in_its_store(sit
     assert "planted-heat.svg" in pictures
 
 
+@pytest.mark.browser
 def test_a_browser_draws_the_charts_of_the_page_without_a_network(site, chromium):
     page = chromium.new_page(viewport={"width": 360, "height": 800})
     faults: list[str] = []
@@ -254,6 +256,8 @@ def test_a_browser_draws_the_charts_of_the_page_without_a_network(site, chromium
     name, picture = saved(page, page.locator("figure:has(#chart-heat)"), "svg")
     assert name == "heat.svg"
     assert b"cooldown=50" in picture
-    assert saved(page, page.locator("figure:has(#chart-heat)"), "pdf")[1].startswith(b"%PDF-1.")
+    link = page.locator("figure:has(#chart-heat) [data-save=pdf]").evaluate("(one) => one.href")
+    assert link == (site / "charts" / "planted-heat.pdf").as_uri()
+    assert "cooldown=50" in pdf_text((site / "charts" / "planted-heat.pdf").read_bytes())
     assert faults == []
     page.close()

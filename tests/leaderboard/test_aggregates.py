@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from leaderboard.aggregates import (
+from leaderboard.statistics.aggregates import (
     average_ranks,
     interquartile_mean,
     pareto_front,

@@ -2,12 +2,14 @@ import json
 
 import pytest
 
-from leaderboard.charts.board import ABOUT, board_charts, pictures, specifications, theme
-from leaderboard.charts.forms import CHARTS, ROWS
-from leaderboard.charts.style import FAMILIES, styles
-from leaderboard.figures import ALL, FIGURES
-from leaderboard.tables import Entry
+from leaderboard.boards import Entry
+from leaderboard.chart_rows import ALL, CHART_ROWS
+from leaderboard.charts.board_charts import CHART_TEXTS, board_charts, specifications
+from leaderboard.charts.board_specifications import CHART_BUILDERS, ROWS
+from leaderboard.charts.pictures import pictures
+from leaderboard.charts.theme import FAMILIES, styles, theme
 from suite.experiments import registry
+from tests.leaderboard.pdfs import assert_pdf
 from tests.leaderboard.random_boards import TASKS, random_boards
 
 BOARDS = random_boards(1, tasks=TASKS[:2], sparsities=(0.9, 0.98))
@@ -30,9 +32,9 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_there_is_a_chart_of_every_figure_with_its_rows(charts):
-    assert list(charts) == list(FIGURES) == list(ABOUT)
+    assert list(charts) == list(CHART_ROWS) == list(CHART_TEXTS)
     for name, chart in charts.items():
-        assert chart["datasets"] == {"rows": FIGURES[name](BOARDS, ALL)}
+        assert chart["datasets"] == {"rows": CHART_ROWS[name](BOARDS, ALL)}
 
 
 def test_methods_are_told_apart_by_colour_dash_and_shape_and_every_family_has_its_colour():
@@ -56,7 +58,7 @@ def test_a_family_that_is_not_ours_has_a_colour_too():
 
 def test_what_the_page_draws_from_holds_no_rows_and_is_small():
     found = specifications(BOARDS)
-    assert list(found["charts"]) == list(FIGURES)
+    assert list(found["charts"]) == list(CHART_ROWS)
     assert all(c["specification"]["datasets"] == {"rows": []} for c in found["charts"].values())
     assert len(json.dumps(found)) < 150_000
     assert found["themes"]["dark"]["text"] != theme()["text"]
@@ -66,19 +68,19 @@ def test_pictures_are_the_same_each_time(charts):
     found = pictures(charts["rating"])
     assert found["svg"].startswith(b"<svg")
     assert found["png"].startswith(b"\x89PNG")
-    assert found["pdf"].startswith(b"%PDF")
+    assert_pdf(found["pdf"])
     again = pictures(board_charts(BOARDS)["rating"])
     assert (again["svg"], again["png"]) == (found["svg"], found["png"])
     assert len(again["pdf"]) == len(found["pdf"])
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", list(CHART_ROWS))
 def test_a_picture_shows_every_competitor(charts, name):
     import vl_convert
 
     svg = vl_convert.vegalite_to_svg(charts[name])
     assert "NaN" not in svg
-    labels = {row.get("entry") or row.get("row") for row in FIGURES[name](BOARDS, ALL)}
+    labels = {row.get("entry") or row.get("row") for row in CHART_ROWS[name](BOARDS, ALL)}
     shown = labels - {None, "Dense"}
     assert len(shown) >= 16
     assert {label for label in shown if label not in svg} == set()
@@ -89,8 +91,8 @@ def test_boards_without_what_a_chart_needs_have_fewer_charts():
     assert list(board_charts(alone)) == ["accuracy", "robustness", "calibration"]
 
 
-@pytest.mark.parametrize("name", CHARTS)
+@pytest.mark.parametrize("name", CHART_BUILDERS)
 def test_every_form_keeps_to_the_schema_of_vega_lite(name):
     looks = styles([Entry(method.name, "") for method in registry.methods()])
-    made = CHARTS[name](looks).properties(datasets={ROWS: []})
+    made = CHART_BUILDERS[name](looks).properties(datasets={ROWS: []})
     assert made.to_dict(validate=True)["$schema"].startswith("https://vega.github.io/schema/")

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from leaderboard.compare import compare_entries
-from leaderboard.tables import build_boards
+from leaderboard.boards import build_boards
+from leaderboard.method_comparison import compare_entries
 from suite.core.errors import InvalidInput
 from suite.results.store import Store
 from tests.support.cli_runner import Command

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.draws import bits, counts, indices, signs
+from leaderboard.statistics.bootstrap_draws import bits, counts, indices, signs
 
 SEEDS = (0, 1, 2, 3, 2**31, 2**32 - 1)
 

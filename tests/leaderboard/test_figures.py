@@ -3,9 +3,10 @@ import statistics
 
 import pytest
 
-from leaderboard.figures import (
+from leaderboard.boards import build_boards
+from leaderboard.chart_rows import (
     ALL,
-    FIGURES,
+    CHART_ROWS,
     Selection,
     accuracy,
     calibration,
@@ -17,7 +18,6 @@ from leaderboard.figures import (
     robustness,
     win_rate,
 )
-from leaderboard.tables import build_boards
 from tests.leaderboard.random_boards import random_boards
 from tests.support.sample_records import done, make_trial
 
@@ -149,19 +149,19 @@ def test_robustness_and_calibration_leave_out_what_was_not_measured():
     assert (row["measure"], row["value"], row["n"]) == ("NLL (nats)", 0.3, 2)
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", list(CHART_ROWS))
 def test_figures_depend_on_the_selection_alone_and_not_on_the_order_of_rows(name):
     made = random_boards(4, missing=0.1)
-    before = FIGURES[name](made, ALL)
+    before = CHART_ROWS[name](made, ALL)
     for board in made:
         board.rows.reverse()
-    assert FIGURES[name](made, ALL) == before
-    assert FIGURES[name](made, Selection(entries=[], tasks=[])) == []
+    assert CHART_ROWS[name](made, ALL) == before
+    assert CHART_ROWS[name](made, Selection(entries=[], tasks=[])) == []
 
 
 @pytest.mark.parametrize("name", ["accuracy", "cost", "robustness", "calibration"])
 def test_only_selected_tasks_sparsities_and_entries_are_shown(name):
     chosen = Selection(entries=["SET"], tasks=["digits/mlp"], sparsities=[0.9])
-    rows = FIGURES[name](random_boards(5), chosen)
+    rows = CHART_ROWS[name](random_boards(5), chosen)
     assert {row["task"] for row in rows} == {"digits/mlp"}
     assert {(r["entry"], r["sparsity"]) for r in rows} == {("Dense", None), ("SET", 0.9)}

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from leaderboard.charts.board import ABOUT, specifications
-from leaderboard.charts.vega import bundle
-from leaderboard.data import page_data
-from leaderboard.figures import ALL, FIGURES, Selection
-from leaderboard.pages.templating import DRAWING, asset
+from leaderboard.chart_rows import ALL, CHART_ROWS, Selection
+from leaderboard.charts.board_charts import CHART_TEXTS, specifications
+from leaderboard.charts.vega_bundle import bundle
+from leaderboard.page_data import page_data
+from leaderboard.pages.templating import CHART_SCRIPTS, asset
 from tests.leaderboard.random_boards import METHODS, TASKS, random_boards
 
-SCRIPTS = ("numerics.js", "statistics.js", "aggregates.js", "pooled_scores.js", "figures.js",
-           "dom.js", "charts.js")  # fmt: skip
+pytestmark = pytest.mark.browser
+
+SCRIPTS = ("numerics.js", "statistics.js", "aggregates.js", "pooled_scores.js", "chart_rows.js",
+           "dom.js", "index_charts.js")  # fmt: skip
 SOME = ["RigL", "SET", "Static random", "Resonance"]
 
 
@@ -64,10 +66,10 @@ def differences(expected: list[dict], found: list[dict]) -> list[Any]:
 def test_a_browser_computes_the_rows_that_python_computes(page, board, selection):
     boards = random_boards(len(repr(board)), **board)
     data = json.loads(json.dumps(page_data(boards)))
-    call = "([d, s]) => Object.fromEntries(Object.entries(resonanceFigures).map(([n, f]) => [n, f(d, s)]))"  # noqa: E501
+    call = "([d, s]) => Object.fromEntries(Object.entries(resonanceChartRows).map(([n, f]) => [n, f(d, s)]))"  # noqa: E501
     found = page.evaluate(call, [data, asdict(selection)])
-    assert list(found) == list(FIGURES)
-    for name, figure in FIGURES.items():
+    assert list(found) == list(CHART_ROWS)
+    for name, figure in CHART_ROWS.items():
         assert differences(figure(boards, selection), found[name]) == [], name
 
 
@@ -75,7 +77,7 @@ def test_choosing_competitors_recomputes_everything_in_less_than_a_second(page):
     data = page_data(random_boards(1))
     everyone = [entry["label"] for entry in data["entries"]]
     compute = """([data, entries]) => {
-      for (const figure of Object.values(resonanceFigures)) {
+      for (const figure of Object.values(resonanceChartRows)) {
         figure(data, {entries, tasks: null, sparsities: null});
       }
     }"""
@@ -105,7 +107,7 @@ def charts(chromium) -> Iterator[Any]:
     opened.on("pageerror", lambda error: said.append(str(error)))
     opened.set_content("<!doctype html><html lang=en><title>charts</title><body><main></main>")
     opened.add_script_tag(content=bundle(), type="module")
-    for script in (*DRAWING, *SCRIPTS):
+    for script in (*CHART_SCRIPTS, *SCRIPTS):
         opened.add_script_tag(content=asset(script))
     opened.evaluate(
         "(data) => { window.data = data; }", {**page_data(boards), **specifications(boards)}
@@ -127,18 +129,18 @@ DRAW = """async ([name, selection]) => {
 }"""
 
 
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", list(CHART_ROWS))
 def test_a_chart_draws_the_rows_and_says_in_words_what_it_shows(charts, name):
     page, boards, said = charts
-    assert page.evaluate(DRAW, [name, asdict(ALL)]) == len(FIGURES[name](boards, ALL))
+    assert page.evaluate(DRAW, [name, asdict(ALL)]) == len(CHART_ROWS[name](boards, ALL))
     place = page.locator(f"#{name}")
-    assert place.locator("h3").inner_text() == ABOUT[name].title
+    assert place.locator("h3").inner_text() == CHART_TEXTS[name].title
     assert place.locator("svg path, svg text").count() > 20
     words = place.get_by_role("img").get_attribute("aria-label")
-    assert words.startswith(ABOUT[name].title)
+    assert words.startswith(CHART_TEXTS[name].title)
     assert "undefined" not in words
     assert "NaN" not in words
-    assert len(words) > len(ABOUT[name].title) + 30
+    assert len(words) > len(CHART_TEXTS[name].title) + 30
     assert "NaN" not in place.locator("svg").inner_html()
     assert said == []
 
@@ -149,7 +151,7 @@ def test_a_chart_is_also_a_table(charts):
     place = page.locator("#rating")
     toggle = place.get_by_role("button", name="as table")
     toggle.click()
-    rows = FIGURES["rating"](boards, ALL)
+    rows = CHART_ROWS["rating"](boards, ALL)
     assert toggle.get_attribute("aria-pressed") == "true"
     assert not place.locator(".picture").is_visible()
     assert place.locator("th[scope=col]").all_inner_texts() == list(rows[0])
@@ -166,7 +168,7 @@ def test_another_selection_is_drawn_in_the_place_of_the_first(charts):
     page.evaluate(DRAW, ["accuracy", asdict(ALL)])
     some = Selection(entries=SOME, tasks=[TASKS[0]])
     drawn = page.evaluate(DRAW, ["accuracy", asdict(some)])
-    assert drawn == len(FIGURES["accuracy"](boards, some))
+    assert drawn == len(CHART_ROWS["accuracy"](boards, some))
     text = page.locator("#accuracy svg").text_content()
     assert "GraNet" not in text
     assert "Static random" in text

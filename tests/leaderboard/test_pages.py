@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from leaderboard.markdown import BEGIN, END, board_markdown, cell_text, spliced, surroundings
-from leaderboard.site import build
-from leaderboard.tables import Board, Cell, Run, build_boards
+from leaderboard.board_markdown import BEGIN, END, board_markdown, cell_text, spliced, surroundings
+from leaderboard.boards import Board, Cell, Run, build_boards
+from leaderboard.site.build import build
 from suite.core.errors import InvalidInput
 from suite.results.record import Record
 from suite.results.store import Store
@@ -132,7 +132,7 @@ def test_a_board_without_trials_says_so(tmp_path):
 def test_a_file_without_both_markers_once_and_in_order_is_refused_and_left(tmp_path, text):
     path = tmp_path / "README.md"
     path.write_text(text)
-    with pytest.raises(InvalidInput, match="holds no place for a leaderboard") as refused:
+    with pytest.raises(InvalidInput, match="has no place for a leaderboard") as refused:
         path.write_bytes(spliced(boards(records()), surroundings(path)).encode())
     assert BEGIN in str(refused.value)
     assert END in str(refused.value)
@@ -203,7 +203,7 @@ def test_a_leaderboard_is_built_without_torch_and_without_the_training_code(tmp_
     code = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from leaderboard.site import build\n"
+        "from leaderboard.site.build import build\n"
         "from suite.results.store import Store\n"
         "build(Store(sys.argv[1]).records(), Path(sys.argv[2]))\n"
         "heavy = ('torch', 'suite.training', 'suite.sparsity')\n"

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from leaderboard.charts.board import ABOUT
-from leaderboard.statistics import mean_interval, rank_intervals
-from leaderboard.tables import Board, build_boards
+from leaderboard.boards import Board, build_boards
+from leaderboard.charts.board_charts import CHART_TEXTS
+from leaderboard.statistics.intervals import mean_interval
+from leaderboard.statistics.multiple_comparisons import rank_intervals
 from tests.leaderboard.browsing import DESK, PHONE, drawn, push
 from tests.leaderboard.sample_boards import SCRIPT, TASKS, planted
+
+pytestmark = pytest.mark.browser
 
 ROWS = "#cells > tbody > tr:not(.runs)"
 
@@ -47,10 +50,10 @@ def download(page: Any) -> list[list[str]]:
 def test_the_table_at_a_glance_is_the_same_with_and_without_a_script(visit):
     plain, scripted = visit(java_script_enabled=False), visit()
     for selector in (
-        "#summary_table th",
-        "#summary_table td",
-        "#summary_table td.best",
-        "#summary_table .mark",
+        "#summary-table th",
+        "#summary-table td",
+        "#summary-table td.best",
+        "#summary-table .mark",
     ):
         assert texts(plain, selector) == texts(scripted, selector) != []
     assert plain.locator("#cells").is_hidden()
@@ -58,24 +61,24 @@ def test_the_table_at_a_glance_is_the_same_with_and_without_a_script(visit):
 
 def test_it_says_who_is_best_only_where_that_is_significant(visit, boards):
     page = visit()
-    best = set(texts(page, "#summary_table tr:has(td.best) > th"))
+    best = set(texts(page, "#summary-table tr:has(td.best) > th"))
     assert best == {"RigL", "GraNet"}
-    rigl = texts(page, "#summary_table tbody tr:nth-child(2) td")
+    rigl = texts(page, "#summary-table tbody tr:nth-child(2) td")
     assert rigl[0] == "95.00 ± 0.17 highest · rank 1–2 · 0.40×"
 
 
 def test_what_is_missing_failed_undersampled_or_old_has_a_sign_with_its_reason(visit):
     page = visit()
-    reasons = page.locator("#summary_table .mark").evaluate_all(
+    reasons = page.locator("#summary-table .mark").evaluate_all(
         "(all) => all.map((one) => [one.firstChild.data, one.dataset.reason])"
     )
     assert ["✕5", "5 failed: loss is not finite"] in reasons
-    assert ["n=3", "n = 3: fewer than 5 seeds make no claim"] in reasons
-    assert ["–", "not run: there is no trial of it"] in reasons
+    assert ["n=3", "n = 3: fewer than 5 seeds support no claim"] in reasons
+    assert ["–", "not run: there is no trial"] in reasons
     assert ["s=50.0 %", "50.0 % of the weights are zero, not the nominal 98 %"] in reasons
     (old,) = [reason for sign, reason in reasons if sign == "↺1"]
     assert old.startswith("1 out of date: method resonance is at revision")
-    failed = page.locator("#summary_table .mark.failed")
+    failed = page.locator("#summary-table .mark.failed")
     failed.hover()
     assert page.locator(".reason").inner_text() == "5 failed: loss is not finite"
     page.keyboard.press("Escape")
@@ -84,8 +87,8 @@ def test_what_is_missing_failed_undersampled_or_old_has_a_sign_with_its_reason(v
 
 def test_signs_take_one_stop_of_the_tab_key_and_arrow_keys_go_on_from_there(visit):
     page = visit()
-    assert page.locator('#summary_table .mark[tabindex="0"]').count() == 1
-    page.focus('#summary_table .mark[tabindex="0"]')
+    assert page.locator('#summary-table .mark[tabindex="0"]').count() == 1
+    page.focus('#summary-table .mark[tabindex="0"]')
     page.keyboard.press("ArrowRight")
     focused = page.evaluate("document.activeElement.dataset.reason")
     assert page.locator(".reason").inner_text() == focused != ""
@@ -95,7 +98,7 @@ def test_another_column_is_compared_in_its_own_direction(visit):
     page = visit()
     page.select_option("#metric", "seconds_per_step")
     assert "less is better" in page.inner_text("#metric-shown")
-    assert texts(page, "#summary_table td.best .mean")[0] == "7.00 ms"
+    assert texts(page, "#summary-table td.best .mean")[0] == "7.00 ms"
     assert address(page) == "metric=seconds_per_step"
 
 
@@ -119,7 +122,7 @@ def test_choosing_competitors_ranks_them_anew_as_python_does(visit, boards):
 
 def rows_of(page: Any) -> dict[str, list[str]]:
     """Return the table at a glance: label → texts of its cells."""
-    rows = page.locator("#summary_table tbody tr").all()
+    rows = page.locator("#summary-table tbody tr").all()
     return {row.locator("th").inner_text(): texts(row, "td") for row in rows}
 
 
@@ -127,7 +130,7 @@ def test_tasks_and_sparsities_can_be_chosen(visit):
     page = visit()
     page.locator("#tasks label", has_text=TASKS[0]).locator("input").uncheck()
     page.locator("#sparsities label", has_text="0.8").locator("input").uncheck()
-    assert texts(page, "#summary_table thead tr:last-child th") == ["sparsity 0.9", "sparsity 0.98"]
+    assert texts(page, "#summary-table thead tr:last-child th") == ["sparsity 0.9", "sparsity 0.98"]
     assert set(column(page, 2)) == {TASKS[1]}
     assert set(column(page, 3)) == {"dense", "0.9", "0.98"}
 
@@ -263,7 +266,7 @@ def test_an_address_that_names_what_is_not_there_is_ignored(visit):
 def test_charts_are_drawn_when_they_are_seen_and_follow_what_is_chosen(visit):
     page = visit()
     names = page.locator("#charts figure").evaluate_all("(all) => all.map((x) => x.dataset.chart)")
-    assert names == list(ABOUT)
+    assert names == list(CHART_TEXTS)
     assert page.locator("#charts [data-drawn=calibration]").count() == 0
     for name in names:
         drawn(page, name)
@@ -292,7 +295,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit, name):
         push(panel)
         assert page.evaluate(wide) <= PHONE["width"]
         page.keyboard.press("Escape")
-    name_and_score = page.locator("#summary_table tbody tr:first-child").locator("th, td >> nth=0")
+    name_and_score = page.locator("#summary-table tbody tr:first-child").locator("th, td >> nth=0")
     boxes = [one.bounding_box() for one in name_and_score.all()]
     assert all(box["x"] + box["width"] <= PHONE["width"] for box in boxes)
 
@@ -321,7 +324,7 @@ def test_hostile_texts_are_shown_and_not_run(visit):
     push(page.locator("#cells button.open").first)
     page.mouse.move(200, 600)
     assert page.evaluate("window.harmed") is None
-    assert any(SCRIPT in label for label in texts(page, "#summary_table tbody th"))
+    assert any(SCRIPT in label for label in texts(page, "#summary-table tbody th"))
     assert page.locator("main img, main script, [onmouseover]").count() == 0
     places = page.locator("main a[href]").evaluate_all(
         "(all) => all.map((one) => one.getAttribute('href'))"

@@ -8,18 +8,18 @@ import re
 
 import pytest
 
-from leaderboard.pages.index import SCRIPTS, render
+from leaderboard.boards import build_boards
+from leaderboard.pages.index_page import INDEX_SCRIPTS, index_page
 from leaderboard.pages.templating import asset, embedded_code, embedded_data
-from leaderboard.statistics import rank_intervals
+from leaderboard.statistics.multiple_comparisons import rank_intervals
 from leaderboard.summary_table import SummaryTable, is_best, ranks_of, summary_table
-from leaderboard.tables import build_boards
 from suite.results.record import Record
 from tests.leaderboard.sample_boards import SCORES, SPARSITIES, TASKS, hostile, planted
 from tests.support.sample_records import done, make_trial
 
 
 def page(records: list[Record]) -> str:
-    return render(*build_boards(records))
+    return index_page(*build_boards(records))
 
 
 def table(records: list[Record]) -> SummaryTable:
@@ -147,7 +147,7 @@ def test_only_the_scripts_of_the_page_may_run():
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
     allowed = set(re.findall(r"'sha256-([^']+)'", html.unescape(policy)))
     bodies = re.findall(r'<script(?: type="module")?>(.*?)</script>', text, flags=re.DOTALL)
-    assert len(bodies) == len(SCRIPTS) + 1
+    assert len(bodies) == len(INDEX_SCRIPTS) + 1
     digests = {base64.b64encode(hashlib.sha256(b.encode()).digest()).decode() for b in bodies}
     assert digests == allowed
     assert "default-src 'none'" in html.unescape(policy)

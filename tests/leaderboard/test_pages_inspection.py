@@ -6,11 +6,12 @@ import polars as pl
 import pytest
 
 from leaderboard.pages.inspection import find_trial, inspect
-from leaderboard.pages.trial import trial_page
+from leaderboard.pages.trial_page import trial_page
 from suite.core.errors import InvalidInput
 from suite.results.store import Store
 from suite.training.trial import run_trial
 from tests.leaderboard.browsing import saved
+from tests.leaderboard.pdfs import assert_pdf
 from tests.support.helpers import trial
 
 
@@ -34,6 +35,10 @@ def test_a_resonance_trial_shows_everything_a_user_asks_of_it(store, tmp_path):
     written = inspect(store, key(store, "resonance"), tmp_path)
     assert {path.stem for path in written.pictures} == NAMES
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in written.pictures)
+    assert {path.stem for path in written.pdfs} == NAMES
+    for path in written.pdfs:
+        assert_pdf(path.read_bytes())
+        assert path.stat().st_size > 3000
 
 
 def test_other_methods_show_what_they_have(store, tmp_path):
@@ -71,6 +76,7 @@ def test_what_was_charged_stands_beside_what_it_took(store):
     assert f"{record.timing['seconds']:,.1f} s" in text
 
 
+@pytest.mark.browser
 def test_a_browser_draws_every_chart_without_a_network(store, tmp_path, chromium):
     context = chromium.new_context(offline=True, viewport={"width": 1200, "height": 12000})
     context.set_default_timeout(60_000)
@@ -84,6 +90,7 @@ def test_a_browser_draws_every_chart_without_a_network(store, tmp_path, chromium
     context.close()
 
 
+@pytest.mark.browser
 def test_what_is_drawn_is_what_the_curves_say(store, tmp_path, chromium):
     whole = key(store, "resonance")
     curves = pl.read_parquet(store.folder(whole) / "curves.parquet")
@@ -111,6 +118,7 @@ def test_what_is_drawn_is_what_the_curves_say(store, tmp_path, chromium):
     page.close()
 
 
+@pytest.mark.browser
 def test_every_chart_can_be_saved_and_is_drawn_for_paper(store, tmp_path, chromium):
     page = chromium.new_page(color_scheme="dark", viewport={"width": 800, "height": 12000})
     page.set_default_timeout(60_000)
@@ -123,7 +131,7 @@ def test_every_chart_can_be_saved_and_is_drawn_for_paper(store, tmp_path, chromi
         assert file == f"{name}.svg"
         assert all(text in picture.decode() for text in shown if text.isalnum())
         assert b"#e8e8e8" not in picture
-        assert len(saved(page, figure, "pdf")[1]) > 3000
+        assert figure.locator("[data-save=pdf]").get_attribute("href") == f"{name}.pdf"
     page.emulate_media(media="print")
     page.wait_for_function(
         "[...document.querySelectorAll('svg.marks text')]"

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from leaderboard.pages.paper import escape_latex, latex_table, markdown_table
+from leaderboard.boards import Board, build_boards
+from leaderboard.pages.paper_view import escape_latex, latex_table, markdown_table
 from leaderboard.summary_table import summary_table
-from leaderboard.tables import Board, build_boards
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
 from tests.support.sample_records import done, make_trial

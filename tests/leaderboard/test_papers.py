@@ -2,8 +2,14 @@
 
 import pytest
 
-from leaderboard import papers
-from leaderboard.papers import Published, published, published_files, table, tables
+from leaderboard.reproduction import published_results as papers
+from leaderboard.reproduction.published_results import (
+    PublishedResult,
+    published,
+    published_files,
+    table,
+    tables,
+)
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.study import shipped_studies
@@ -106,4 +112,4 @@ def test_a_table_that_is_declared_wrongly_is_named_in_one_line(tmp_path, monkeyp
 
 def test_a_result_says_no_more_than_its_fields():
     with pytest.raises(ValueError, match="colour"):
-        Published(**published("lth_2019")[0].model_dump(), colour="red")
+        PublishedResult(**published("lth_2019")[0].model_dump(), colour="red")

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from leaderboard.data import page_data, page_name
-from leaderboard.pooled_scores import pooled_scores
-from leaderboard.tables import build_boards
+from leaderboard.boards import build_boards
+from leaderboard.page_data import page_data, page_name
+from leaderboard.statistics.pooled_scores import pooled_scores
 from suite.core.errors import TrialFailed
 from suite.results.record import failed
 from tests.support.sample_records import done, make_trial

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from leaderboard.pages.reproduction import (
+from leaderboard.pages.reproduction_tables import (
     cells,
     columns,
     escape_latex,
@@ -18,9 +18,14 @@ from leaderboard.pages.reproduction import (
     rule,
     write,
 )
-from leaderboard.papers import Published, Rows, Table, table
-from leaderboard.relations import RELATIONS, EarlyStop, early_stop
-from leaderboard.reproduction import Line, ShippedTrials, table_lines
+from leaderboard.reproduction.early_stop import RELATIONS, EarlyStop, early_stop
+from leaderboard.reproduction.published_results import (
+    PublishedResult,
+    PublishedTable,
+    TableRows,
+    table,
+)
+from leaderboard.reproduction.published_vs_reproduced import ShippedTrials, TableLine, table_lines
 from suite.core.errors import InvalidInput
 from suite.reproduce.flops import inference_ratio
 from suite.results.record import failed
@@ -188,12 +193,14 @@ def test_without_a_validation_split_there_is_no_early_stop():
         early_stop(buffer.getvalue())
 
 
-def hostile() -> tuple[Table, list[Line]]:
-    result = Published(
+def hostile() -> tuple[PublishedTable, list[TableLine]]:
+    result = PublishedResult(
         paper=HOSTILE, table=HOSTILE, dataset="d", model="m", method=HOSTILE, metric="x",
         value=HOSTILE, trust="secondary", source=HOSTILE,
     )  # fmt: skip
-    found = Table(name="hostile", title=HOSTILE, rows=(Rows(label=HOSTILE),), note=HOSTILE)
+    found = PublishedTable(
+        name="hostile", title=HOSTILE, rows=(TableRows(label=HOSTILE),), note=HOSTILE
+    )
     one = table_lines(found, None)[0]
     return found, [replace(one, method=result.method, published=HOSTILE, source=result.source)]
 

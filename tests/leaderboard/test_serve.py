@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from leaderboard import serve as module
-from leaderboard.serve import Server, policy, serve
+from leaderboard.site import server as module
+from leaderboard.site.server import Server, policy, serve
 from suite.core.errors import InvalidInput
 from tests.support.sample_records import done, make_trial
 
@@ -102,6 +102,7 @@ def test_the_policy_names_the_pages_own_scripts_and_no_others(site):
     assert scripts == f"script-src 'self' 'unsafe-eval' 'sha256-{digest}'"
 
 
+@pytest.mark.browser
 def test_a_browser_runs_the_pages_scripts_and_none_that_was_slipped_in(server, site, chromium):
     (site / "index.html").write_text(
         "<!doctype html><html lang=en><title>t</title><body><script>document.title = 'ours';"

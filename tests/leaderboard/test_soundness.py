@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from leaderboard import submission
-from leaderboard.checks import check
-from leaderboard.submission import read_bundle
+from leaderboard.bundles import bundle_file
+from leaderboard.bundles.bundle_file import read_bundle
+from leaderboard.bundles.submission_checks import check_bundle
 from suite.experiments.trial_config import key_of
 from tests.leaderboard.sample_bundles import content, errors, forged, packed, sample
 
@@ -34,7 +34,7 @@ def test_what_check_calls_an_error_in_a_record_is_not_read_from_a_bundle(tmp_pat
     assert [record.trial["seed"] for record in bundle.records] == [0]
     assert [where for where, _ in bundle.rejected] == ["line 2"]
     assert reason in bundle.rejected[0].reason
-    found = check(bundle, lambda record: (1, []))
+    found = check_bundle(bundle, lambda record: (1, []))
     assert [f.where for f in found if f.severity == "error"] == ["line 2"]
 
 
@@ -63,7 +63,7 @@ def test_the_zeros_of_all_layers_are_the_trials_share_of_the_weights(
 
 
 def test_a_bundle_of_too_many_lines_is_read_up_to_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(submission, "MAX_RECORDS", 3)
+    monkeypatch.setattr(bundle_file, "MAX_RECORDS", 3)
     path = packed(tmp_path / "a.jsonl.gz", *[content(sample(seed=seed)) for seed in range(5)])
     bundle = read_bundle(path)
     assert len(bundle.records) == 3

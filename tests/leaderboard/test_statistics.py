@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from leaderboard.statistics import mean_interval
+from leaderboard.statistics.intervals import mean_interval
 
 accuracies = st.integers(0, 1000).map(lambda correct: correct / 1000)
 

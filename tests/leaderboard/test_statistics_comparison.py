@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from leaderboard.statistics import (
-    compare,
-    compare_over_tasks,
-    effect_size,
-    holm,
-    rank_intervals,
-)
+from leaderboard.statistics.multiple_comparisons import holm, rank_intervals
+from leaderboard.statistics.paired_comparisons import compare, compare_over_tasks, effect_size
 
 
 def seeds(values) -> dict[int, float]:

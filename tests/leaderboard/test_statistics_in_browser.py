@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from leaderboard import aggregates, draws, statistics
 from leaderboard.pages.templating import asset
+from leaderboard.statistics import (
+    aggregates,
+    bootstrap_draws,
+    intervals,
+    multiple_comparisons,
+    paired_comparisons,
+)
+from leaderboard.statistics.paired_comparisons import Comparison, compare, compare_over_tasks
+
+pytestmark = pytest.mark.browser
 
 READ = """
 const read = (x) => Array.isArray(x) ? x.map(read)
@@ -35,7 +44,7 @@ const call = (given) => given.map(([place, name, args, options]) => {
 def page(chromium) -> Any:
     """Return an empty page that has loaded the statistics."""
     opened = chromium.new_page()
-    for script in (*map(asset, statistics.SCRIPTS), READ):
+    for script in (*map(asset, intervals.MIRRORED_SCRIPTS), READ):
         opened.add_script_tag(content=script)
     return opened
 
@@ -68,7 +77,7 @@ def plain(x: Any) -> Any:
     """Return what Python found as the page says it."""
     if is_dataclass(x):
         found = {camel(f.name): plain(getattr(x, f.name)) for f in fields(x)}
-        return found | ({"n": x.n} if isinstance(x, statistics.Comparison) else {})
+        return found | ({"n": x.n} if isinstance(x, Comparison) else {})
     if isinstance(x, Mapping):
         return {key: plain(value) for key, value in x.items()}
     return [plain(value) for value in x] if isinstance(x, list | tuple) else x
@@ -104,19 +113,23 @@ def assert_alike(theirs: Any, ours: Any, scale: float, where: str) -> None:
         assert theirs == ours, where
 
 
-def python(module: Any, name: str, args: list[Any], options: dict[str, Any]) -> Any:
+MODULES = (intervals, paired_comparisons, multiple_comparisons, aggregates)
+
+
+def python(name: str, args: list[Any], options: dict[str, Any]) -> Any:
+    function = next(getattr(module, name) for module in MODULES if hasattr(module, name))
     try:
-        return plain(getattr(module, name)(*args, **options))
+        return plain(function(*args, **options))
     except ValueError:
         return "refused"
 
 
-def assert_same(page, module: Any, calls: list[tuple[str, list[Any], dict[str, Any]]]) -> None:
+def assert_same(page, calls: list[tuple[str, list[Any], dict[str, Any]]]) -> None:
     there = in_browser(
         page, [(camel(name), args, options or None) for name, args, options in calls]
     )
     for theirs, (name, args, options) in zip(there, calls, strict=True):
-        ours = python(module, name, args, options)
+        ours = python(name, args, options)
         scale = max([1.0, *map(abs, numbers(plain(args))), *map(abs, numbers(ours))])
         assert_alike(theirs, ours, scale, f"{name}{args}")
 
@@ -161,9 +174,9 @@ def test_draws_are_the_same_bit_for_bit(page):
     ]
     there = in_browser(page, calls, "resonanceNumerics")
     for (name, args, _), theirs in zip(calls, there, strict=True):
-        assert theirs == getattr(draws, name)(*args).ravel().tolist(), (name, args)
+        assert theirs == getattr(bootstrap_draws, name)(*args).ravel().tolist(), (name, args)
     bits = in_browser(page, [("bits", [5, 1000, 2], None)], "resonanceNumerics")
-    assert bits == [draws.bits(5, 1000, 2).tolist()]
+    assert bits == [bootstrap_draws.bits(5, 1000, 2).tolist()]
 
 
 def test_sums_are_rounded_once(page):
@@ -210,8 +223,8 @@ def test_a_cell_s_figures_are_the_same(page):
         calls.append(("holm", [np.round(random.random(int(random.integers(0, 9))), 2)], {}))
         method = {f"m{i}": cell(random) for i in range(int(random.integers(0, 7)))}
         calls.append(("rank_intervals", [[method, method]], {}))
-    assert_same(page, statistics, calls)
-    assert statistics.compare(shifted, same).effect == math.inf  # not left out by chance
+    assert_same(page, calls)
+    assert compare(shifted, same).effect == math.inf  # not left out by chance
 
 
 def test_planted_ranks_are_the_same(page):
@@ -220,9 +233,9 @@ def test_planted_ranks_are_the_same(page):
     for methods in (2, 5, 9):
         found = {f"m{i}": dict(enumerate((random.normal(0.5 + 0.05 * i, 0.02, 6)).tolist()))
                  for i in range(methods)}  # fmt: skip
-        assert statistics.rank_intervals([found])[0]["m0"] != (1, methods)
+        assert multiple_comparisons.rank_intervals([found])[0]["m0"] != (1, methods)
         calls.append(("rank_intervals", [[found, found]], {}))
-    assert_same(page, statistics, calls)
+    assert_same(page, calls)
 
 
 def test_comparisons_over_tasks_and_verdicts_are_the_same(page):
@@ -236,13 +249,13 @@ def test_comparisons_over_tasks_and_verdicts_are_the_same(page):
     five = {f"t{t}": dict(enumerate(sample(random, 5))) for t in range(5)}
     better = {task: {s: x + 0.1 for s, x in by.items()} for task, by in five.items()}
     pairs += [(better, five, {}), (five, better, {}), (five, five, {})]
-    assert_same(page, statistics, [("compare_over_tasks", [a, b], o) for a, b, o in pairs])
+    assert_same(page, [("compare_over_tasks", [a, b], o) for a, b, o in pairs])
     said = page.evaluate(
         """(given) => given.map(([a, b]) => resonanceStatistics.verdict(
              resonanceStatistics.compareOverTasks(read(a), read(b)), "A", "B"))""",
         [[to_pairs(a), to_pairs(b)] for a, b, _ in pairs],
     )
-    assert said == [statistics.compare_over_tasks(a, b).verdict("A", "B") for a, b, _ in pairs]
+    assert said == [compare_over_tasks(a, b).verdict("A", "B") for a, b, _ in pairs]
     assert {"A is better than B", "B is better than A", "cannot decide at n = 0"} <= set(said)
 
 
@@ -264,7 +277,7 @@ def test_figures_over_tasks_are_the_same(page):
                 given = [next(iter(board.values())), runs]
                 calls.append(("probability_of_improvement", given, {"draws": 300, "seed": seed}))
     calls += [("ratings", [{"a": {}, "b": {}}], {}), ("average_ranks", [{}], {})]
-    assert_same(page, aggregates, calls)
+    assert_same(page, calls)
 
 
 def test_ranks_of_many_methods_are_the_same(page):
@@ -276,7 +289,7 @@ def test_ranks_of_many_methods_are_the_same(page):
                  for i, row in enumerate(table)}  # fmt: skip
         calls.append(("average_ranks", [means], {}))
     flat = {m: dict.fromkeys("xyz", 0.5) for m in "abcd"}
-    assert_same(page, aggregates, [*calls, ("average_ranks", [flat], {})])
+    assert_same(page, [*calls, ("average_ranks", [flat], {})])
 
 
 def test_the_front_is_the_same(page):
@@ -286,12 +299,12 @@ def test_the_front_is_the_same(page):
         n = int(random.integers(0, 12))
         cost, score = random.integers(0, 5, n) * 1e9, random.integers(0, 5, n) / 7
         calls.append(("pareto_front", [cost.tolist(), score.tolist()], {}))
-    assert_same(page, aggregates, calls)
+    assert_same(page, calls)
 
 
 def test_names_are_only_names(page):
     odd = {"__proto__": {"constructor": [0.5, 0.6]}, "toString": {"constructor": [0.7, 0.8]}}
-    assert_same(page, aggregates, [("ratings", [odd], {"draws": 50})])
+    assert_same(page, [("ratings", [odd], {"draws": 50})])
 
 
 BOARD = """() => {

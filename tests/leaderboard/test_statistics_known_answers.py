@@ -5,17 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from leaderboard.aggregates import average_ranks, interquartile_mean, ratings, win_rates
-from leaderboard.compare import compare_entries
-from leaderboard.statistics import (
-    Comparison,
-    compare,
-    compare_over_tasks,
-    holm,
-    mean_interval,
-    rank_intervals,
-)
-from leaderboard.tables import build_boards
+from leaderboard.boards import build_boards
+from leaderboard.method_comparison import compare_entries
+from leaderboard.statistics.aggregates import average_ranks, interquartile_mean, ratings, win_rates
+from leaderboard.statistics.intervals import mean_interval
+from leaderboard.statistics.multiple_comparisons import holm, rank_intervals
+from leaderboard.statistics.paired_comparisons import Comparison, compare, compare_over_tasks
 from tests.support.sample_records import done, make_trial
 
 TASKS, SEEDS, BOARDS = 5, 5, 1000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard import submission
-from leaderboard.checks import check, compare_rerun
-from leaderboard.submission import Bundle, Header, read_bundle, read_folder, write_bundle
+from leaderboard.bundles import bundle_file
+from leaderboard.bundles.bundle_file import Bundle, Header, read_bundle, read_folder, write_bundle
+from leaderboard.bundles.submission_checks import check_bundle, compare_rerun
 from suite.core.errors import InvalidInput
 from suite.results.record import Record
 from suite.results.store import Store
@@ -17,8 +17,8 @@ from tests.leaderboard.sample_bundles import (
     HEADER,
     content,
     errors,
-    findings,
     forged,
+    issues,
     packed,
     paired,
     sample,
@@ -123,8 +123,8 @@ def test_a_hostile_record_is_listed_with_its_reason_and_hides_no_other(tmp_path,
     assert where == "line 2"
     assert reason in said
     assert len(said) < 400
-    (finding,) = [f for f in check(bundle, lambda record: (1, [])) if f.severity == "error"]
-    assert finding.what == said
+    (issue,) = [f for f in check_bundle(bundle, lambda record: (1, [])) if f.severity == "error"]
+    assert issue.what == said
 
 
 @pytest.mark.parametrize("text", [
@@ -148,7 +148,7 @@ def test_a_second_record_of_a_trial_is_rejected(tmp_path):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(submission, "MAX_UNPACKED", 2**22)
+    monkeypatch.setattr(bundle_file, "MAX_UNPACKED", 2**22)
     lines = [json.dumps(HEADER.model_dump()), json.dumps(content(sample())), "x" * 2**24]
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
@@ -195,7 +195,7 @@ def test_one_bad_file_in_a_folder_hides_no_other(tmp_path):
 
 
 def test_sound_paired_records_have_no_findings():
-    assert findings(*paired("static", "rigl")) == []
+    assert issues(*paired("static", "rigl")) == []
 
 
 def test_a_key_that_is_not_the_hash_of_the_configuration_is_an_error():
@@ -219,27 +219,27 @@ def test_what_cannot_be_recomputed_is_a_warning_and_what_differs_an_error():
         raise InvalidInput("unknown method")
 
     records = paired("static")
-    found = check(Bundle(HEADER, records, []), unknown)
+    found = check_bundle(Bundle(HEADER, records, []), unknown)
     assert [f.severity for f in found] == ["warning"] * len(records)
-    assert [f.severity for f in findings(*records, problems=("off",))] == ["error"] * len(records)
+    assert [f.severity for f in issues(*records, problems=("off",))] == ["error"] * len(records)
 
 
 def test_other_seeds_for_one_method_are_told_and_none_in_common_is_an_error():
-    (found,) = findings(*paired("static"), *paired("rigl")[:-1], sample("rigl", 5))[:1]
+    (found,) = issues(*paired("static"), *paired("rigl")[:-1], sample("rigl", 5))[:1]
     assert found.severity == "warning"
     (wrong,) = errors(*paired("static"), *[sample("rigl", seed) for seed in range(5, 10)])[:1]
     assert "share none" in wrong
 
 
 def test_fewer_than_five_seeds_are_a_warning():
-    (found,) = findings(*paired("static", "rigl", seeds=3))
+    (found,) = issues(*paired("static", "rigl", seeds=3))
     assert (found.severity, found.where) == ("warning", "digits/mlp")
     assert "2 of 2 cells have fewer than 5 seeds" in found.what
 
 
 def test_another_recipe_for_one_method_is_told():
     other = [sample("rigl", seed, recipe={"epochs": 3}) for seed in range(5)]
-    (found,) = findings(*paired("static"), *other)
+    (found,) = issues(*paired("static"), *other)
     assert "several recipes" in found.what
     assert "epochs=3" in found.what
 
@@ -247,7 +247,7 @@ def test_another_recipe_for_one_method_is_told():
 def test_who_trains_longer_is_shown():
     records = paired("static", "rigl")
     steps = {"static": 10, "rigl": 50}
-    (found,) = check(Bundle(HEADER, records, []), lambda r: (steps[r.trial["method"]], []))
+    (found,) = check_bundle(Bundle(HEADER, records, []), lambda r: (steps[r.trial["method"]], []))
     assert (found.severity, found.what) == (
         "note",
         "trains 50 steps, 5 times as many as others here",

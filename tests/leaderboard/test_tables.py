@@ -3,12 +3,12 @@ import io
 import polars as pl
 import pytest
 
-from leaderboard.data import page_data
-from leaderboard.figures import ALL, FIGURES
-from leaderboard.frames import csv_text, summary_frame, trial_frame
-from leaderboard.pooled_scores import pooled_scores
+from leaderboard.boards import Board, Cell, build_boards
+from leaderboard.chart_rows import ALL, CHART_ROWS
+from leaderboard.data_frames import csv_text, summary_frame, trial_frame
+from leaderboard.page_data import page_data
+from leaderboard.statistics.pooled_scores import pooled_scores
 from leaderboard.summary_table import marks
-from leaderboard.tables import Board, Cell, build_boards
 from suite.core.errors import TrialFailed
 from suite.experiments import registry
 from suite.results.record import Record, failed
@@ -207,7 +207,7 @@ def test_shares_of_a_dense_network_without_operations_or_score_are_missing():
     board = only([dense, sparse])
     (cell,) = row(board, "static")
     assert board.column(cell, "training_flops") is None
-    assert {name: FIGURES[name]([board], ALL) for name in ("cost", "profile", "iqm")} == {
+    assert {name: CHART_ROWS[name]([board], ALL) for name in ("cost", "profile", "iqm")} == {
         "cost": [], "profile": [], "iqm": [],
     }  # fmt: skip
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from leaderboard.migrate_bundle import migrate_bundle
-from leaderboard.submission import Header, read_bundle, write_bundle
+from leaderboard.bundles.bundle_file import Header, read_bundle, write_bundle
+from leaderboard.bundles.migrate_bundle import migrate_bundle
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, key_of, task_digest

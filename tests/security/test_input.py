@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from leaderboard.markdown import BEGIN, END, spliced, surroundings
-from leaderboard.tables import build_boards
+from leaderboard.board_markdown import BEGIN, END, spliced, surroundings
+from leaderboard.boards import build_boards
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
 from suite.experiments.study import Study, load_study

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from leaderboard.charts.tuning import tuning_charts
+from leaderboard.charts.tuning_charts import tuning_charts
 from suite.core.errors import InvalidInput
 from suite.results.metadata_store import save_document
 from suite.tuning.schema import Final, PastWinner, load_tuning, load_tunings, save_tuning
@@ -99,7 +99,7 @@ def test_a_chart_without_data_is_left_out():
 
 def test_neither_torch_nor_optuna_is_needed_to_read_and_draw():
     code = (
-        "import sys; import leaderboard.charts.tuning; "
+        "import sys; import leaderboard.charts.tuning_charts; "
         "assert not {'torch', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from leaderboard.tables import build_boards
+from leaderboard.boards import build_boards
 from suite.results.store import Store
 from suite.tuning import search
 from suite.tuning.schema import load_tuning

@@ -1,0 +1,50 @@
+"use strict";
+/* A chart of a page below the main one: an empty figure, and Vega drawing into it. */
+
+/* Return an empty figure, { figure, drawing, tools }; once drawn, the chart can be saved. `pdf` is the
+   address of the same chart as a PDF, if there is one. */
+window.resonanceFigure = (name, title, text, pdf) => {
+  const made = { name, label: `${title}: ${text}` };
+  const figure = document.createElement("figure");
+  const caption = document.createElement("figcaption");
+  const heading = document.createElement("h3");
+  heading.textContent = title;
+  const note = document.createElement("p");
+  note.className = "note";
+  note.textContent = text;
+  const drawing = document.createElement("div");
+  drawing.className = "drawing";
+  drawing.id = `chart-${name}`;
+  drawing.tabIndex = 0;  // so that the keyboard can scroll it
+  drawing.setAttribute("role", "group");
+  drawing.setAttribute("aria-label", title);
+  const tools = document.createElement("p");
+  tools.className = "tools";
+  tools.append(resonanceSaving.buttons(name, title, () => made.picture, pdf && { href: pdf }));
+  tools.hidden = true;
+  caption.append(heading, note, tools);
+  figure.append(caption, drawing);
+  return Object.assign(made, { figure, drawing, tools });
+};
+
+/* Draw a specification into a figure; to a screen reader the picture is one element. `legend`
+   overrides the theme's legend. */
+window.resonanceDraw = async (one, specification, themes, legend = {}) => {
+  const { drawing, label, tools } = one, theme = resonanceScheme.theme();
+  const styled = (config) =>
+    ({ ...specification, config: { ...config, legend: { ...config.legend, ...legend } } });
+  one.picture = styled(themes.picture);
+  await window.vegaEmbed(drawing, styled(themes[theme]), {
+    actions: false, renderer: "svg", tooltip: { theme },
+  });
+  for (const part of drawing.querySelectorAll("svg [role]")) {
+    for (const attribute of ["role", "aria-roledescription", "aria-label"]) {
+      part.removeAttribute(attribute);
+    }
+  }
+  const picture = drawing.querySelector("svg.marks");
+  picture?.setAttribute("role", "img");
+  picture?.setAttribute("aria-label", label);
+  tools.hidden = false;
+  drawing.dataset.drawn = "true";
+};

@@ -1,0 +1,94 @@
+"""The columns that a leaderboard can show, and how each is read from a record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from suite.results.metrics import METRICS
+from suite.results.record import Record
+
+Unit = Literal["percent", "ratio", "seconds", "bytes", "number"]
+
+SCORE = "test_accuracy"
+"""The column that methods are ranked by."""
+
+METRIC_COLUMNS = (
+    "test_nll",
+    "test_bits_per_character",
+    "test_ece",
+    "test_accuracy_corrupted",
+    "test_accuracy_fgsm_8_255",
+    "test_accuracy_8bit",
+    "test_accuracy_4bit",
+    "mask_churn",
+    "unconnected_units",
+    "silent_units",
+    "collapsed_layers",
+    "sparse_bytes",
+)
+"""Metrics of records that are columns; all metrics are on the page of a trial."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A quantity to compare methods by.
+
+    Attributes:
+        name: in CSV files and in the address of a view.
+        title: for people.
+        unit: percent is a fraction of 1, ratio a multiple of the dense network's, seconds and bytes
+            are absolute.
+        better: which direction is better; empty if neither.
+        group: its group in the column picker.
+        value: reads it from a finished trial; None if it was not measured.
+        to_dense: whether the value is divided by the mean of the board's dense trials.
+    """
+
+    name: str
+    title: str
+    unit: Unit
+    better: Literal["more", "less", ""]
+    group: str
+    value: Callable[[Record], float | None]
+    to_dense: bool = False
+
+
+def _metric(name: str) -> Callable[[Record], float | None]:
+    return lambda record: record.metrics.get(name)
+
+
+def _timing(name: str) -> Callable[[Record], float | None]:
+    def value(record: Record) -> float | None:
+        found = record.timing.get(name)
+        return float(found) if isinstance(found, int | float) else None
+
+    return value
+
+
+def _metric_column(name: str) -> Column:
+    metric = {metric.name: metric for metric in METRICS}[name]
+    unit: Unit = "percent" if metric.unit == "percent" else "number"
+    if metric.unit == "bytes":
+        unit = "bytes"
+    better: Literal["more", "less", ""] = "more" if "accuracy" in name else "less"
+    group = "quality" if name.startswith("test_") else "network"
+    return Column(name, metric.title, unit, "" if name == "mask_churn" else better, group,
+                  _metric(name))  # fmt: skip
+
+
+COLUMNS = (
+    Column(SCORE, "test accuracy", "percent", "more", "quality", _metric(SCORE)),
+    Column("training_flops", "training FLOPs", "ratio", "less", "cost",
+           lambda record: record.flops.get("training"), to_dense=True),
+    Column("inference_flops", "inference FLOPs", "ratio", "less", "cost",
+           lambda record: record.flops["inference"] / record.flops["inference_dense"]),
+    Column("seconds_per_step", "seconds per step", "seconds", "less", "cost",
+           _timing("seconds_per_step")),
+    Column("seconds", "seconds in total", "seconds", "less", "cost", _timing("seconds")),
+    Column("peak_memory_bytes", "peak memory", "bytes", "less", "cost",
+           _timing("peak_memory_bytes")),
+    Column("realised_sparsity", "realised sparsity", "percent", "", "network",
+           lambda record: record.sparsity),
+    *map(_metric_column, METRIC_COLUMNS),
+)  # fmt: skip
+"""In the order of the column picker."""

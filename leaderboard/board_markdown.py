@@ -1,0 +1,97 @@
+"""Boards as Markdown tables, spliced between two markers of a file that may hold other text."""
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from leaderboard.boards import Board, Cell, Entry
+from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from suite.core.errors import InvalidInput
+
+BEGIN = "<!-- leaderboard:begin -->"
+END = "<!-- leaderboard:end -->"
+MAX_UNFOLDED = 2
+"""Number of boards up to which none is folded."""
+
+
+def cell_text(cell: Cell | None, sparsity: float | None) -> str:
+    """Return a cell as text: mean ± half the interval in per cent, or why there is none.
+
+    `sparsity` is the nominal one, None if it is not a fraction of zeros.
+    """
+    if cell is None:
+        return "not run"
+    interval = cell.interval
+    if interval is None:
+        return "failed" if cell.failures else "out of date"
+    text = f"{100 * interval.mean:.2f}"
+    if interval.half is not None:
+        text += f" ± {100 * interval.half:.2f}"
+    if interval.n < MIN_SEEDS:
+        text += f" (n = {interval.n})"
+    if sparsity is not None and (zeros := cell.off_nominal(sparsity)) is not None:
+        text += f", {100 * zeros:.1f} % zeros"
+    if cell.failures:
+        text += f", {len(cell.failures)} failed"
+    return text
+
+
+def row_texts(board: Board, entry: Entry, cells: Sequence[Cell | None]) -> list[str]:
+    """Return the cells of a board's row as text."""
+    nominal = [sparsity if entry.zeros else None for sparsity in board.sparsities]
+    return list(map(cell_text, cells, nominal))
+
+
+def board_markdown(board: Board) -> str:
+    """Return one board as a Markdown table of test accuracy in per cent."""
+    head = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
+    lines = [f"**{escape(board.title)}**: test accuracy in %, mean ± 95 % interval over seeds", ""]
+    lines.append("| " + " | ".join(head) + " |")
+    lines.append("|---" + "|---:" * len(board.sparsities) + "|")
+    for entry, cells in board.rows:
+        texts = row_texts(board, entry, cells)
+        lines.append("| " + " | ".join([escape(entry.label), *texts]) + " |")
+    return "\n".join(lines)
+
+
+def _folded(boards: list[Board]) -> Iterator[str]:
+    """Yield the boards' tables; with more than two, all but the first are folded."""
+    for number, board in enumerate(boards):
+        table = board_markdown(board)
+        if number == 0 or len(boards) <= MAX_UNFOLDED:
+            yield table
+            continue
+        title = html.escape(" ".join(board.title.split()))
+        yield f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"
+
+
+def surroundings(path: Path) -> tuple[str, str]:
+    """Return the text of a file before and after the boards.
+
+    Raises:
+        InvalidInput: the file cannot be read, or does not hold both markers, once each, in order.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} cannot be read as UTF-8 text: {error}") from error
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise InvalidInput(
+            f"{path} has no place for a leaderboard: add a line {BEGIN} and after it a line {END}"
+        )
+    before, _, rest = text.partition(BEGIN)
+    return before, rest.partition(END)[2]
+
+
+def spliced(boards: list[Board], around: tuple[str, str]) -> str:
+    """Return a file's text with the boards, given its `surroundings`."""
+    before, after = around
+    tables = "\n\n".join(_folded(boards)) or "No trials yet."
+    return f"{before}{BEGIN}\n{tables}\n{END}{after}"
+
+
+def escape(text: str) -> str:
+    """Return text as one line that Markdown shows literally."""
+    one_line = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\|`*_\[\]])", r"\\\1", one_line)

@@ -1,0 +1,341 @@
+"""Boards: the trials of a task by method and sparsity, grouped from records."""
+
+import functools
+import hashlib
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from leaderboard.board_columns import COLUMNS, SCORE
+from leaderboard.statistics.intervals import Interval, mean_interval
+from suite.experiments import registry
+from suite.experiments.trial_config import Trial, show, task_digest
+from suite.results.record import Record
+
+IDENTIFYING_FIELDS = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
+"""Fields that name a trial's cell and seed. Other options, if not default, make a new board."""
+DEFAULT_OPTIONS = {
+    name: field.default
+    for name, field in Trial.model_fields.items()
+    if name not in IDENTIFYING_FIELDS
+}
+UNTESTED = "it was not tested (it belongs to a tuner's search), so it is not a result"
+MAX_LABEL_SETTINGS = 160
+"""Characters of settings in a label, which every row of a chart shows."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A competitor: a method with the hyperparameters that differ from its defaults.
+
+    `tuned` marks values that a tuner found, run on fresh seeds, as opposed to values set by hand.
+    """
+
+    method: str
+    settings: str
+    tuned: bool = False
+
+    @property
+    def label(self) -> str:
+        """A unique name: statistics are computed by label."""
+        words = ["tuned"] if self.tuned else []
+        words += [_shortened(self.settings)] if self.settings else []
+        return f"{self.title} ({': '.join(words)})" if words else self.title
+
+    @property
+    def title(self) -> str:
+        """The method's title; name and family if it is not installed, as titles may coincide."""
+        known = registry.methods()
+        if self.method in known:
+            return known[self.method].title
+        return f"{self.method} ({self.family})"
+
+    @property
+    def family(self) -> str:
+        """The family of the method."""
+        known = registry.methods()
+        return known[self.method].family if self.method in known else "not installed here"
+
+    @property
+    def dense(self) -> bool:
+        """Whether it takes no sparsity and is a reference at every sparsity."""
+        known = registry.methods()
+        return self.method in known and known[self.method].dense
+
+    @property
+    def zeros(self) -> bool:
+        """Whether its sparsity is a fraction of zeros; small dense networks have none."""
+        known = registry.methods()
+        return not self.dense and (self.method not in known or known[self.method].zeros)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished trial on a board: its values by column, of those that were measured."""
+
+    key: str
+    seed: int
+    values: dict[str, float]
+
+
+MAX_SPARSITY_DEVIATION = 0.005
+"""A larger distance between realised and nominal sparsity is marked in a cell."""
+SPARSITY_SLACK = 1e-6
+"""Added to the limit, since the page holds seven digits of a value and must agree."""
+
+
+@dataclass
+class Cell:
+    """The trials of one entry at one sparsity of a task.
+
+    Attributes:
+        runs: finished trials of the current revisions.
+        failures: messages of failed trials.
+        outdated: why other trials do not count: their task or method has changed since.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
+
+    def column(self, name: str) -> list[float]:
+        """Return a column's values over the runs that have it."""
+        return [run.values[name] for run in self.runs if name in run.values]
+
+    @property
+    def scores(self) -> list[float]:
+        """The test accuracies, in the order of `seeds`."""
+        return [run.values[SCORE] for run in self.runs]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the runs."""
+        return [run.seed for run in self.runs]
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """Seed → test accuracy."""
+        return dict(zip(self.seeds, self.scores, strict=True))
+
+    @property
+    def interval(self) -> Interval | None:
+        """Mean score (a fraction) with its confidence interval; None without a finished trial."""
+        return mean_interval(self.scores) if self.runs else None
+
+    def mean(self, name: str) -> float | None:
+        """Return the mean of a column; None if no run has it."""
+        values = self.column(name)
+        return statistics.fmean(values) if values else None
+
+    def off_nominal(self, sparsity: float) -> float | None:
+        """Return the realised sparsity if it is off the nominal one, else None."""
+        zeros = self.mean("realised_sparsity")
+        off = zeros is not None and abs(zeros - sparsity) > MAX_SPARSITY_DEVIATION + SPARSITY_SLACK
+        return zeros if off else None
+
+
+@dataclass
+class Board:
+    """One task, under one set of changes to its recipe: rows are entries, columns sparsities.
+
+    `dense` holds the means of the dense network's trials by column, for ratios to dense; means of
+    0 are left out.
+    """
+
+    task: str
+    settings: str
+    sparsities: list[float]
+    rows: list[tuple[Entry, list[Cell | None]]]
+    dense: dict[str, float]
+
+    @property
+    def title(self) -> str:
+        """The task's name, with what its trials change of the recipe."""
+        return board_title(self.task, self.settings)
+
+    def column(self, cell: Cell, name: str) -> float | None:
+        """Return a cell's mean in a column as shown: relative to dense if the column is."""
+        mean = cell.mean(name)
+        if name not in RELATIVE_COLUMNS or mean is None:
+            return mean
+        return mean / self.dense[name] if name in self.dense else None
+
+
+def board_title(task: str, settings: str) -> str:
+    """Return the title of a board."""
+    return f"{task} ({_shortened(settings)})" if settings else task
+
+
+def _shortened(words: str) -> str:
+    """Return settings shortened for a label, with a digest to keep labels unique."""
+    if len(words) <= MAX_LABEL_SETTINGS:
+        return words
+    return f"{words[:MAX_LABEL_SETTINGS]}… {hashlib.sha256(words.encode()).hexdigest()[:6]}"
+
+
+RELATIVE_COLUMNS = frozenset(column.name for column in COLUMNS if column.to_dense)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A record that is not on a board, and why."""
+
+    key: str
+    trial: str
+    reason: str
+
+
+class PlacedRecord(NamedTuple):
+    """A record with its board (task, settings), its entry, and whether it counts.
+
+    `left_out` says why it does not count; empty if it does, and if it failed.
+    """
+
+    record: Record
+    board: tuple[str, str]
+    entry: Entry
+    left_out: str
+
+
+def build_boards(
+    records: Iterable[Record], tuned: Mapping[str, Collection[str]] | None = None
+) -> tuple[list[Board], list[Excluded]]:
+    """Group records into boards; also return the records that are on none. See `Boards`."""
+    boards = Boards(tuned)
+    for record in records:
+        boards.add(record)
+    return boards.built(), boards.excluded
+
+
+class Boards:
+    """Groups records into boards, one at a time. A method without a sparsity is in every column.
+
+    Records of an older revision of their task, dataset or method do not count; they are listed, and
+    mark their cell. Trials of a tuner's search were not tested and are not results. Nothing is
+    imputed: a cell without a finished trial is empty or lists its failures.
+
+    `tuned` maps the keys of trials whose settings a tuner found to the recipe fields that were
+    tuned as well; those fields belong to the entry, not to the board.
+
+    Attributes:
+        excluded: records that are on no board, and why.
+    """
+
+    def __init__(self, tuned: Mapping[str, Collection[str]] | None = None) -> None:
+        self.excluded: list[Excluded] = []
+        self._tuned = tuned or {}
+        self._cells: dict[tuple[str, str], dict[Entry, dict[float, Cell]]] = defaultdict(dict)
+        self._seeds_taken: set[tuple[int, int]] = set()
+        self._digest = functools.cache(_digest)
+
+    def add(self, record: Record) -> PlacedRecord:
+        """Add a record to its board; return it with its place."""
+        trial = record.trial
+        board, entry = self._place(record)
+        if not is_result(record):
+            return PlacedRecord(record, board, entry, UNTESTED)
+        by_sparsity = self._cells[board].setdefault(entry, {})
+        cell = by_sparsity.setdefault(trial["sparsity"], Cell())
+        if reason := _out_of_date(record, self._digest):
+            cell.outdated.append(reason)
+        elif record.status == "failed":
+            cell.failures.append((record.error or {}).get("message", "failed"))
+        elif (id(cell), trial["seed"]) in self._seeds_taken:
+            reason = f"another trial of seed {trial['seed']} takes its place"
+        else:
+            self._seeds_taken.add((id(cell), trial["seed"]))
+            cell.runs.append(Run(record.key, trial["seed"], _values(record)))
+        if reason:
+            name = f"{trial['task']} {trial['method']}"
+            self.excluded.append(Excluded(record.key, name, reason))
+        return PlacedRecord(record, board, entry, reason)
+
+    def built(self) -> list[Board]:
+        """Return the boards of the records added so far."""
+        return [_board(*key, entries) for key, entries in sorted(self._cells.items())]
+
+    def _place(self, record: Record) -> tuple[tuple[str, str], Entry]:
+        trial, tuned = record.trial, self._tuned
+        own = {n: v for n, v in trial["recipe"].items() if n in tuned.get(record.key, ())}
+        settings = settings_text(trial["hyperparameters"] | own)
+        entry = Entry(trial["method"], settings, record.key in tuned)
+        return (trial["task"], overrides_text(trial, set(own))), entry
+
+
+def is_result(record: Record) -> bool:
+    """Return whether a record is a test result; trials of a tuner's search are not."""
+    return record.trial.get("evaluate", "test") == "test" and (
+        record.status == "failed" or SCORE in record.metrics
+    )
+
+
+def _values(record: Record) -> dict[str, float]:
+    found = ((column.name, column.value(record)) for column in COLUMNS)
+    return {name: value for name, value in found if value is not None}
+
+
+def _board(task: str, settings: str, entries: dict[Entry, dict[float, Cell]]) -> Board:
+    everywhere = {entry for entry in entries if entry.dense}
+    sparse = {s for e, by in entries.items() if e not in everywhere for s in by}
+    sparsities = sorted(sparse) or [0.0]
+    rows: list[tuple[Entry, list[Cell | None]]] = []
+    for entry, by_sparsity in entries.items():
+        if entry in everywhere:
+            rows.append((entry, [next(iter(by_sparsity.values()))] * len(sparsities)))
+        else:
+            rows.append((entry, [by_sparsity.get(s) for s in sparsities]))
+    rows.sort(key=lambda row: (row[0] not in everywhere, -_mean(row[1]), row[0].label))
+    reference = Cell([run for e in everywhere for c in entries[e].values() for run in c.runs])
+    means = ((column.name, reference.mean(column.name)) for column in COLUMNS)
+    return Board(task, settings, sparsities, rows, {n: m for n, m in means if m})
+
+
+def _mean(cells: list[Cell | None]) -> float:
+    """Return the mean over a row's finished cells, to sort rows by; −1 without one."""
+    means = [mean for cell in cells if cell and (mean := cell.mean(SCORE)) is not None]
+    return statistics.fmean(means) if means else -1.0
+
+
+def _digest(task: str) -> str:
+    declared = registry.tasks()[task]
+    return task_digest(declared, registry.datasets()[declared.dataset])
+
+
+def _out_of_date(record: Record, digest_of: Callable[[str], str]) -> str:
+    """Return why a record is out of date; empty if it is not. `digest_of` digests a task now."""
+    kinds = (("task", registry.tasks()), ("method", registry.methods()))
+    for kind, known in kinds:
+        name, found = record.trial[kind], record.configuration.get(f"{kind}_revision")
+        if name in known and found != known[name].revision:
+            return (
+                f"{kind} {name} is at revision {known[name].revision}, this record at {found!s:.60}"
+            )
+    name = record.trial["task"]
+    if name in registry.tasks():
+        task = registry.tasks()[name]
+        revision, found = (
+            registry.datasets()[task.dataset].revision,
+            record.configuration.get("dataset_revision"),
+        )
+        if found != revision:
+            return f"dataset {task.dataset} is at revision {revision}, this record at {found!s:.60}"
+        if record.configuration.get("task_digest") != digest_of(name):
+            return f"task {name} is declared differently now"
+    return ""
+
+
+def overrides_text(trial: dict[str, Any], without: Collection[str] = ()) -> str:
+    """Return what a trial changes of its task's recipe and of the default options, as text."""
+    recipe = {name: value for name, value in trial["recipe"].items() if name not in without}
+    words = [settings_text(recipe)] if recipe else []
+    for name, usual in DEFAULT_OPTIONS.items():
+        if trial.get(name, usual) != usual:
+            words.append(f"{name}={show(trial[name])}")
+    return ", ".join(words)
+
+
+def settings_text(settings: dict[str, Any]) -> str:
+    """Return settings as written on the command line."""
+    return ", ".join(f"{name}={show(value)}" for name, value in settings.items())

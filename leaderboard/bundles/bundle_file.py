@@ -1,0 +1,287 @@
+"""Reading and writing bundles: records of many trials in one file.
+
+A bundle is gzipped JSON lines: a header, then one checksummed record per line, sorted by key. The
+same records and header give the same bytes. Bundles come from untrusted senders: sizes are limited
+while unpacking, and a bad record is rejected with its reason without affecting the others.
+"""
+
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from leaderboard.bundles.record_checks import record_problems
+from suite.core.errors import InvalidInput
+from suite.core.files import atomic_write, read_regular
+from suite.core.redact import redact, redact_bytes
+from suite.results.integrity import with_integrity
+from suite.results.old_names import has_old_names
+from suite.results.record import SCHEMA_VERSION, Record
+
+SUFFIX = ".jsonl.gz"
+SHIPPED = tuple(Path(__file__).parents[1] / name for name in ("results", "submissions"))
+"""Folders of the project's own results, and of those that others sent."""
+BUNDLE_VERSION = 1
+MAX_PACKED = 64 * 2**20
+MAX_UNPACKED = 512 * 2**20
+MAX_LINE = 2**20
+"""Bytes of a file, of all its lines, and of one line (a record of a hundred layers has 20 kB)."""
+MAX_RECORDS = 20_000
+MAX_REJECTED = 100
+"""Records and rejected lines read of one file: many small lines take long, too."""
+MAX_SETTINGS = 2000
+"""Characters of a trial's hyperparameters and recipe together; every table shows them."""
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
+"""Allowed names of tasks and methods: no markup, no space, no path out of a folder."""
+
+SingleLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
+
+
+class Header(BaseModel):
+    """Who sends the records.
+
+    Attributes:
+        name: of the submitter, a person or a group.
+        note: for readers.
+        link: to a paper or code.
+        suite: version of resonance-bench that wrote the file.
+        created: date and time.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["resonance-bench records"] = "resonance-bench records"
+    schema_version: int = Field(default=BUNDLE_VERSION, ge=1, strict=True)
+    name: SingleLine = Field(min_length=1, max_length=100)
+    note: SingleLine = Field(default="", max_length=2000)
+    link: str = Field(default="", max_length=500, pattern=r"^(https?://[!#-;=?-~]+)?$")
+    suite: SingleLine = Field(default="", max_length=50)
+    created: SingleLine = Field(default="", max_length=50)
+
+    @classmethod
+    def make(cls, /, **given: Any) -> "Header":
+        """Return a header; invalid values raise `InvalidInput` with a message of one line."""
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise InvalidInput(
+                f"{place!r:.80} of a submission: {first['msg']}; give a name of up to 100 "
+                "characters, a note of up to 2000 without line ends, a link that begins with "
+                "https://"
+            ) from error
+
+
+class Rejected(NamedTuple):
+    """A part of a file that cannot be used: where it is, and why."""
+
+    where: str
+    reason: str
+
+
+class Bundle(NamedTuple):
+    """The content of a file: its header, usable records, and rejected lines."""
+
+    header: Header
+    records: list[Record]
+    rejected: list[Rejected]
+
+
+def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
+    """Write records to one file, with secrets of this machine redacted.
+
+    Raises:
+        InvalidInput: two records of one trial, or the file cannot be written.
+    """
+    by_key: dict[str, Record] = {}
+    for record in records:
+        if by_key.setdefault(record.key, record) is not record:
+            raise InvalidInput(f"trial {record.key} is there twice: give one record of each")
+    said = {name: redact(v) if isinstance(v, str) else v for name, v in header}
+    lines = [_line(said), *(_line(_checksummed(record)) for _, record in sorted(by_key.items()))]
+    try:
+        atomic_write(path, gzip.compress(b"".join(lines), 9, mtime=0))
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+
+
+def _line(content: Any) -> bytes:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def _checksummed(record: Record) -> dict[str, Any]:
+    """Return a record with its checksum, which is unchanged if nothing was redacted."""
+    content = json.loads(redact_bytes(record.to_json()))
+    content["schema_version"] = max(SCHEMA_VERSION, content["schema_version"])
+    return with_integrity(
+        content, record.integrity.model_dump()["files"] if record.integrity else {}
+    )
+
+
+def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
+    """Read a bundle; bad records are among the rejected.
+
+    Records under `old_names` of methods and recipe fields are bad unless they are accepted.
+
+    Raises:
+        InvalidInput: the file cannot be read, or is not a bundle.
+    """
+    lines = _unpacked(path)
+    first = next(lines, b"")
+    if isinstance(first, Rejected):
+        raise InvalidInput(f"{path} is no submission: {first.reason}")
+    header = _header(path, first)
+    records: dict[str, Record] = {}
+    rejected: list[Rejected] = []
+    for number, line in enumerate(lines, 2):
+        where = f"line {number}"
+        if number > MAX_RECORDS + 1 or len(rejected) == MAX_REJECTED:
+            few = len(rejected) < MAX_REJECTED
+            limit = f"{MAX_RECORDS:,} lines" if few else f"{MAX_REJECTED} that cannot be used"
+            rejected.append(Rejected(where, f"the rest is not read: {limit} are before it"))
+            break
+        if isinstance(line, Rejected):
+            rejected.append(line)
+            continue
+        try:
+            record = Record.from_json(line, where, old_names=old_names)
+            if reason := _unshowable(record):
+                raise InvalidInput(reason)
+            if record.key in records:
+                raise InvalidInput(f"a second record of trial {record.key}")
+            if not has_old_names(record.trial) and (reason := next(record_problems(record), "")):
+                raise InvalidInput(f"trial {record.key}: {reason}")
+        except InvalidInput as error:
+            reason = str(error).split(": delete its folder")[0].removeprefix(f"{where} ")
+            rejected.append(Rejected(where, reason))
+        else:
+            records[record.key] = record
+    return Bundle(header, list(records.values()), rejected)
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Bundle], list[Rejected]]:
+    """Return the bundles in a folder by file name, and everything that was rejected."""
+    bundles: dict[str, Bundle] = {}
+    rejected: list[Rejected] = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            bundle = read_bundle(path)
+        except InvalidInput as error:
+            rejected.append(Rejected(path.name, str(error)))
+            continue
+        bundles[path.name] = bundle
+        rejected += _named(path, bundle)
+    return bundles, rejected
+
+
+def read_bundles(paths: Iterable[Path]) -> tuple[list[Bundle], list[Rejected]]:
+    """Return the bundles of files and folders, and everything that was rejected, with file names.
+
+    A trial in several bundles is kept in the first.
+
+    Raises:
+        InvalidInput: a file that was named cannot be read.
+    """
+    found: list[Bundle] = []
+    rejected: list[Rejected] = []
+    keys: set[str] = set()
+    for path in paths:
+        if path.is_dir():
+            bundles, bad = read_folder(path)
+            rejected += bad
+        else:
+            bundles = {path.name: read_bundle(path)}
+            rejected += _named(path, bundles[path.name])
+        for bundle in bundles.values():
+            new = [record for record in bundle.records if record.key not in keys]
+            keys |= {record.key for record in new}
+            found.append(bundle._replace(records=new))
+    return found, rejected
+
+
+def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:
+    """Return the records of `read_bundles`, and everything that was rejected."""
+    bundles, rejected = read_bundles(paths)
+    return [record for bundle in bundles for record in bundle.records], rejected
+
+
+def _named(path: Path, bundle: Bundle) -> list[Rejected]:
+    return [Rejected(f"{path.name}, {one.where}", one.reason) for one in bundle.rejected]
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        content = json.loads(line)
+        version = content["schema_version"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InvalidInput(f"{path} is no submission: its first line is no header") from error
+    if isinstance(version, int) and version > BUNDLE_VERSION:
+        raise InvalidInput(
+            f"{path} has schema version {version}, this program reads up to {BUNDLE_VERSION}: "
+            "update resonance-bench"
+        )
+    try:
+        return Header.make(**content)
+    except TypeError as error:
+        raise InvalidInput(f"{path} is no submission: its first line is no header") from error
+
+
+def _unshowable(record: Record) -> str:
+    """Return why a valid record is still not shown; empty if it is."""
+    for kind in ("task", "method"):
+        if not PLAIN_NAME.fullmatch(record.trial[kind]):
+            return (
+                f"the {kind}'s name {ascii(record.trial[kind])[:60]} is not usable: letters, "
+                "digits, '_', and single '/', '.', '@', '+' or '-' between them"
+            )
+    settings = json.dumps([record.trial["hyperparameters"], record.trial["recipe"]])
+    if len(settings) > MAX_SETTINGS:
+        return (
+            f"its hyperparameters and recipe have {len(settings):,} characters: more than "
+            f"{MAX_SETTINGS:,} are not shown"
+        )
+    return ""
+
+
+def _unpacked(path: Path) -> Iterator[bytes | Rejected]:
+    """Yield the lines of a file, and errors; never holds more than one line in memory."""
+    try:
+        packed = read_regular(path, MAX_PACKED)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+    left, number = MAX_UNPACKED, 0
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
+        while True:
+            number += 1
+            try:
+                line = file.readline(MAX_LINE + 1)
+                length = len(line)
+                if too_long := length > MAX_LINE:
+                    while line and not line.endswith(b"\n") and length <= left:
+                        line = file.readline(MAX_LINE)
+                        length += len(line)
+            except (OSError, EOFError, zlib.error):
+                yield Rejected(f"line {number}", "the file is damaged from here on")
+                return
+            left -= length
+            if left < 0:
+                reason = f"the file holds more than {MAX_UNPACKED >> 20} MiB: the rest is not read"
+                yield Rejected(f"line {number}", reason)
+                return
+            if not line:
+                return
+            yield (
+                Rejected(f"line {number}", f"longer than {MAX_LINE >> 20} MiB, which no record is")
+                if too_long
+                else line
+            )

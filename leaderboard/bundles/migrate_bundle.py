@@ -1,0 +1,41 @@
+"""Migrating a bundle of records to renamed settings."""
+
+from pathlib import Path
+
+from leaderboard.bundles.bundle_file import read_bundle, write_bundle
+from suite.core.errors import InvalidInput
+from suite.results.migrate import MigrationReport, migrate_record
+from suite.results.record import Record
+from suite.results.verify import StoreIssue
+
+
+def migrate_bundle(path: Path, *, dry_run: bool = False) -> MigrationReport:
+    """Rewrite a bundle's records under today's names; with `dry_run`, only say what would change.
+
+    Raises:
+        InvalidInput: the file cannot be read or written, or a line of it is not usable.
+    """
+    bundle, report = read_bundle(path, old_names=True), MigrationReport()
+    for line in bundle.rejected:
+        raise InvalidInput(f"{path} cannot be migrated: {line.where}: {line.reason}")
+    records: dict[str, Record] = {}
+    there = {record.key for record in bundle.records}
+    for record in bundle.records:
+        new = record
+        try:
+            new = migrate_record(record)
+        except InvalidInput as error:
+            report.refused.append(StoreIssue("unreadable", f"{path}, {record.key}", str(error)))
+        if new.key != record.key and new.key in there:
+            report.conflicts[record.key] = new.key
+            new = record
+        elif new.key != record.key:
+            report.moved[record.key] = new.key
+        elif new is not record:
+            report.rewritten.append(record.key)
+        else:
+            report.current += 1
+        records[new.key] = new
+    if not dry_run and (report.moved or report.rewritten):
+        write_bundle(records.values(), bundle.header, path)
+    return report

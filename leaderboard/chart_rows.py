@@ -1,0 +1,327 @@
+"""The rows that the charts of a leaderboard show: one function per chart, from boards.
+
+`assets/chart_rows.js` mirrors this file function by function: a change here is a change there.
+Values are therefore rounded as in the page, and labels and tasks are sorted by code point, since
+bootstrap draws depend on their order.
+
+The dense network takes no sparsity: it is a reference in charts of accuracy and cost, and competes
+(for ratings, ranks and win rates) only if a selection names it. Controls take a sparsity and
+compete.
+"""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard.board_columns import SCORE
+from leaderboard.boards import Board, Cell, Entry
+from leaderboard.page_data import rounded
+from leaderboard.statistics.aggregates import (
+    average_ranks,
+    interquartile_mean,
+    pareto_front,
+    performance_profile,
+    ratings,
+    win_rates,
+)
+from leaderboard.statistics.intervals import Interval, mean_interval
+from leaderboard.statistics.pooled_scores import pooled_scores
+
+Row = dict[str, Any]
+Runs = dict[str, dict[str, list[float]]]
+
+THRESHOLDS = 60
+"""Steps of a performance profile."""
+ROBUST = {
+    "test_accuracy_corrupted": "corrupted images",
+    "test_accuracy_fgsm_8_255": "FGSM, ε = 8/255",
+}
+CALIBRATION = {"test_ece": "ECE", "test_nll": "NLL (nats)"}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to compare: labels of entries, titles of tasks, sparsities; None stands for all."""
+
+    entries: Collection[str] | None = None
+    tasks: Collection[str] | None = None
+    sparsities: Collection[float] | None = None
+
+    def competes(self, entry: Entry) -> bool:
+        """Return whether an entry competes; the dense network does only if named."""
+        return not entry.dense if self.entries is None else entry.label in self.entries
+
+    def boards(self, boards: Sequence[Board]) -> list[Board]:
+        """Return the boards of the chosen tasks."""
+        return [board for board in boards if self.tasks is None or board.title in self.tasks]
+
+
+ALL = Selection()
+
+
+def accuracy(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return task, entry, family, sparsity, n, accuracy, low, high; dense without a sparsity.
+
+    Without an entry that has a sparsity there are no rows.
+    """
+    rows = []
+    for board in selection.boards(boards):
+        for entry, sparsity, cell in _cells(board, selection):
+            rows.append(
+                _place(board, entry)
+                | {"sparsity": sparsity, "n": len(cell.runs)}
+                | _spread("accuracy", mean_interval(cell.scores))
+            )
+    return rows if any(row["sparsity"] is not None for row in rows) else []
+
+
+def cost(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return task, entry, family, sparsity, training FLOPs (× dense), accuracy, n, front.
+
+    `front` marks the Pareto front of a task: no other training, dense included, is cheaper and as
+    good. Tasks without a dense network are left out: there is no cost to compare with.
+    """
+    rows = []
+    for board in selection.boards(boards):
+        dense = board.dense.get("training_flops")
+        here: list[Row] = []
+        for entry, sparsity, cell in _cells(board, selection):
+            flops = _mean(cell, "training_flops")
+            if dense is not None and flops is not None:
+                here.append(
+                    _place(board, entry)
+                    | {"sparsity": sparsity, "cost": flops / dense}
+                    | {"accuracy": statistics.fmean(cell.scores), "n": len(cell.runs)}
+                )
+        front = set(pareto_front([r["cost"] for r in here], [r["accuracy"] for r in here]))
+        rows += [row | {"front": place in front} for place, row in enumerate(here)]
+    return rows
+
+
+def rating(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return entry, family, rating, low, high, tasks; best first."""
+    runs = _runs(boards, selection)
+    if len(runs) < 2:
+        return []
+    families = _families(boards)
+    found = ratings(runs)
+    rows = []
+    for label in _best_first({label: rated.mean for label, rated in found.items()}):
+        rated = found[label]
+        row = {"entry": label, "family": families[label]} | _spread("rating", rated)
+        rows.append(row | {"tasks": rated.n})
+    return rows
+
+
+def win_rate(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return row, column, probability, low, high: how likely the row is better on a random task.
+
+    Sorted by mean probability, best first; None on the diagonal and where two share no task.
+    """
+    runs = _runs(boards, selection)
+    if len(runs) < 2:
+        return []
+    found = win_rates(runs)
+    wins = {a: [rate.mean for rate in by.values()] for a, by in found.items()}
+    order = _best_first({a: statistics.fmean(rates) if rates else 0 for a, rates in wins.items()})
+    nothing = {"probability": None, "low": None, "high": None}
+    return [
+        {"row": one, "column": other}
+        | (_spread("probability", found[one][other]) if other in found[one] else nothing)
+        for one in order
+        for other in order
+    ]
+
+
+def ranks(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return the rows of a critical-difference diagram, of three kinds.
+
+    method: entry, family, rank, the side of its label, its level counted from the axis; group:
+    from, to (ranks without a significant difference), level; test: p of Friedman's test, critical
+    difference, tasks. Competitors are ranked on the tasks that at least half of them have; those
+    that lack one of these tasks are left out.
+    """
+    runs = _common(_runs(boards, selection))
+    if len(runs) < 2:
+        return []
+    families = _families(boards)
+    means = {a: {t: statistics.fmean(x) for t, x in by.items()} for a, by in runs.items()}
+    found = average_ranks(means)
+    order = sorted(found.average, key=lambda label: found.average[label])
+    rows: list[Row] = [
+        {
+            "kind": "test",
+            "p": found.p,
+            "critical_difference": found.critical_difference,
+            "tasks": found.tasks,
+            "level": 0,
+        }
+    ]
+    for level, group in enumerate(found.groups, start=1):
+        inside = [found.average[label] for label in group]
+        rows.append({"kind": "group", "from": min(inside), "to": max(inside), "level": level})
+    half = math.ceil(len(order) / 2)
+    for place, label in enumerate(order):
+        left = place < half
+        rows.append(
+            {
+                "kind": "method",
+                "entry": label,
+                "family": families[label],
+                "rank": found.average[label],
+                "side": "left" if left else "right",
+                "level": len(found.groups) + 1 + (place if left else len(order) - 1 - place),
+            }
+        )
+    return rows
+
+
+def profile(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return entry, family, threshold, share, low, high: the fraction of runs above a threshold.
+
+    Thresholds are fractions of the dense network's accuracy, so that tasks can be pooled.
+    """
+    runs = _common(_fractions_of_dense(boards, selection))
+    scores = [score for by in runs.values() for found in by.values() for score in found]
+    if not scores:
+        return []
+    families = _families(boards)
+    low, high = math.floor(min(scores) * 50) / 50, math.ceil(max(scores) * 100) / 100
+    thresholds = [low + (high - low) * i / THRESHOLDS for i in range(THRESHOLDS + 1)]
+    return [
+        {"entry": label, "family": families[label], "threshold": threshold}
+        | _spread("share", interval)
+        for label, by in runs.items()
+        for threshold, interval in zip(thresholds, performance_profile(by, thresholds), strict=True)
+    ]
+
+
+def iqm(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return entry, family, interquartile mean of accuracy ÷ dense, low, high, n; best first."""
+    runs = _common(_fractions_of_dense(boards, selection))
+    families = _families(boards)
+    found = {label: interquartile_mean(by) for label, by in runs.items()}
+    return [
+        {"entry": label, "family": families[label]}
+        | _spread("mean", found[label])
+        | {"n": found[label].n}
+        for label in _best_first({label: interval.mean for label, interval in found.items()})
+    ]
+
+
+def robustness(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return task, entry, family, sparsity, measure, accuracy, robust (accuracy), n."""
+    rows = []
+    for name, measure in ROBUST.items():
+        for board in selection.boards(boards):
+            for entry, sparsity, cell in _cells(board, selection):
+                robust = _mean(cell, name)
+                if robust is not None:
+                    rows.append(
+                        _place(board, entry)
+                        | {"sparsity": sparsity, "measure": measure}
+                        | {"accuracy": statistics.fmean(cell.scores), "robust": robust}
+                        | {"n": len(cell.column(name))}
+                    )
+    return rows
+
+
+def calibration(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return task, entry, family, sparsity, measure, n, accuracy, value, low, high."""
+    rows = []
+    for name, measure in CALIBRATION.items():
+        for board in selection.boards(boards):
+            for entry, sparsity, cell in _cells(board, selection):
+                values = _values(cell, name)
+                if values:
+                    rows.append(
+                        _place(board, entry)
+                        | {"sparsity": sparsity, "measure": measure, "n": len(values)}
+                        | {"accuracy": statistics.fmean(cell.scores)}
+                        | _spread("value", mean_interval(values))
+                    )
+    return rows
+
+
+CHART_ROWS: Mapping[str, Callable[[Sequence[Board], Selection], list[Row]]] = {
+    "accuracy": accuracy,
+    "cost": cost,
+    "rating": rating,
+    "win_rate": win_rate,
+    "ranks": ranks,
+    "profile": profile,
+    "iqm": iqm,
+    "robustness": robustness,
+    "calibration": calibration,
+}
+"""In the order of the page."""
+
+
+def _cells(board: Board, selection: Selection) -> list[tuple[Entry, float | None, Cell]]:
+    """Return a board's finished cells of the selection; the dense network's once, always."""
+    found: list[tuple[Entry, float | None, Cell]] = []
+    for entry, cells in board.rows:
+        if entry.dense:
+            found += [(entry, None, cell) for cell in cells[:1] if cell and cell.runs]
+        elif selection.competes(entry):
+            for sparsity, cell in zip(board.sparsities, cells, strict=True):
+                wanted = selection.sparsities is None or sparsity in selection.sparsities
+                if wanted and cell and cell.runs:
+                    found.append((entry, sparsity, cell))
+    return sorted(found, key=lambda place: place[0].label)
+
+
+def _place(board: Board, entry: Entry) -> Row:
+    return {"task": board.title, "entry": entry.label, "family": entry.family}
+
+
+def _spread(name: str, interval: Interval) -> Row:
+    return {name: interval.mean, "low": interval.low, "high": interval.high}
+
+
+def _values(cell: Cell, name: str) -> list[float]:
+    found = (rounded(name, value) for value in cell.column(name))
+    return [value for value in found if value is not None]
+
+
+def _mean(cell: Cell, name: str) -> float | None:
+    values = _values(cell, name)
+    return statistics.fmean(values) if values else None
+
+
+def _families(boards: Sequence[Board]) -> dict[str, str]:
+    return {entry.label: entry.family for board in boards for entry, _ in board.rows}
+
+
+def _runs(boards: Sequence[Board], selection: Selection) -> Runs:
+    """Return competitor → task → scores, sorted by label and by task."""
+    boards = selection.boards(boards)
+    entries = {e.label for board in boards for e, _ in board.rows if selection.competes(e)}
+    runs = pooled_scores(boards, entries, selection.sparsities).runs()
+    return {label: dict(sorted(runs[label].items())) for label in sorted(runs)}
+
+
+def _fractions_of_dense(boards: Sequence[Board], selection: Selection) -> Runs:
+    """Return the runs with scores as fractions of the dense network's, on tasks that have one."""
+    dense = {board.title: board.dense[SCORE] for board in boards if SCORE in board.dense}
+    fractions = {
+        label: {t: [x / dense[t] for x in scores] for t, scores in by.items() if dense.get(t)}
+        for label, by in _runs(boards, selection).items()
+    }
+    return {label: by for label, by in fractions.items() if by}
+
+
+def _common(runs: Runs) -> Runs:
+    """Return the runs on tasks that at least half have, of entries that have all these tasks."""
+    having = Counter(task for by in runs.values() for task in by)
+    tasks = sorted(task for task, n in having.items() if 2 * n >= len(runs))
+    complete = {label: by for label, by in runs.items() if tasks and by.keys() >= set(tasks)}
+    return {label: {task: by[task] for task in tasks} for label, by in complete.items()}
+
+
+def _best_first(values: Mapping[str, float]) -> list[str]:
+    """Return the labels, highest value first; values equal up to rounding go by label."""
+    return sorted(sorted(values), key=lambda label: -math.floor(values[label] * 1e6 + 0.5))

@@ -1,0 +1,103 @@
+"""The charts of a leaderboard: with their rows for pictures, without them for the page.
+
+The rows are the named dataset ``rows``; the page fills it with what it computes from a selection.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard.boards import Board
+from leaderboard.chart_rows import ALL, CHART_ROWS, Row, Selection
+from leaderboard.charts.board_specifications import ROWS, specification
+from leaderboard.charts.theme import Style, styles, themes
+
+
+@dataclass(frozen=True)
+class ChartText:
+    """The title of a chart, and the text that says what it shows."""
+
+    title: str
+    text: str
+
+
+CHART_TEXTS = {
+    "accuracy": ChartText(
+        "Accuracy against sparsity",
+        "Mean test accuracy over seeds with its 95 % interval; the axis is the error "
+        "on a logarithmic scale. The dashed line is the dense network.",
+    ),
+    "cost": ChartText(
+        "Accuracy against training cost",
+        "Mean test accuracy against training FLOPs, as a multiple of dense training. The line is "
+        "the Pareto front, labelled by sparsity: nothing else is both cheaper and as good.",
+    ),
+    "rating": ChartText(
+        "Rating",
+        "Bradley–Terry rating in Elo points (400 points are odds of ten to one). With four or "
+        "more tasks there is a 95 % interval from resampling tasks.",
+    ),
+    "win_rate": ChartText(
+        "Win rates",
+        "Probability that a run of the row's method beats one of the column's, on a random task.",
+    ),
+    "ranks": ChartText(
+        "Critical difference",
+        "Average rank over tasks; 1 is best. Bars join methods whose ranks do not differ "
+        "significantly (Nemenyi's test at 5 %).",
+    ),
+    "profile": ChartText(
+        "Performance profile",
+        "Fraction of runs above an accuracy, given as a fraction of the dense network's, with "
+        "95 % bands.",
+    ),
+    "iqm": ChartText(
+        "Interquartile mean",
+        "Mean of the middle half of all runs, as a fraction of the dense network's accuracy, "
+        "with a 95 % interval from resampling runs within tasks.",
+    ),
+    "robustness": ChartText(
+        "Robustness",
+        "Accuracy on corrupted and on adversarial images against accuracy on clean ones. On the "
+        "line, nothing is lost.",
+    ),
+    "calibration": ChartText(
+        "Calibration",
+        "Expected calibration error (15 bins) and negative log-likelihood on the test set, with "
+        "95 % intervals over seeds.",
+    ),
+}
+
+
+def board_charts(boards: Sequence[Board], selection: Selection = ALL) -> dict[str, Any]:
+    """Return the Vega-Lite charts, by name, that have rows for a selection of the boards."""
+    looks = styles([entry for board in boards for entry, _ in board.rows])
+    found = {}
+    for name, figure in CHART_ROWS.items():
+        rows = figure(boards, selection)
+        if rows:
+            found[name] = specification(name, _present(looks, rows)) | {
+                "datasets": {ROWS: rows},
+                "title": CHART_TEXTS[name].title,
+                "description": CHART_TEXTS[name].text,
+            }
+    return found
+
+
+def specifications(boards: Sequence[Board]) -> dict[str, Any]:
+    """Return what the page draws with, ready for JSON.
+
+    charts: name → title, text, specification (without rows, with the styles of all entries);
+    themes: light, dark and picture → configuration of Vega-Lite.
+    """
+    looks = styles([entry for board in boards for entry, _ in board.rows])
+    charts = {}
+    for name, about in CHART_TEXTS.items():
+        form = specification(name, looks)
+        charts[name] = {"title": about.title, "text": about.text, "specification": form}
+    return {"charts": charts, "themes": themes()}
+
+
+def _present(looks: dict[str, Style], rows: Sequence[Row]) -> dict[str, Style]:
+    here = {row.get("entry", row.get("row")) for row in rows}
+    return {label: style for label, style in looks.items() if label in here}

@@ -1,0 +1,193 @@
+"""The look of charts: colour, dash and shape of methods, light and dark themes, axes.
+
+A method looks the same in every chart: its colour is its family's; dash and shape distinguish the
+members of a family. Colours after Okabe & Ito (2008), darkened for contrast on white and on black.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from leaderboard.boards import Entry
+
+FAMILIES = {
+    "reference": "#7d7d7d",
+    "before training": "#b8629b",
+    "dense to sparse": "#0a9170",
+    "iterative": "#b07c00",
+    "sparse to sparse": "#2a7fc4",
+    "resonance": "#d55e00",
+}
+OTHERS = ("#6a6ad0", "#8c6d3f", "#4a9a9a")
+"""Colours of families other than ours."""
+SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross",
+          "triangle-right", "triangle-left")  # fmt: skip
+DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3], [10, 3], [6, 2, 1, 2, 1, 2])
+LIGHTER = (0.0, -0.25, 0.2)
+"""Shift of a member's colour from its family's: towards black below 0, towards white above."""
+
+FONT = "system-ui, 'Liberation Sans', Arial, sans-serif"
+PICTURE_FONT = "'Liberation Sans', Arial, Helvetica, sans-serif"
+"""Font of saved pictures: the one they are measured with, and others of the same widths.
+
+In a wider font, long labels would be cut off at the edge.
+"""
+
+
+@dataclass(frozen=True)
+class Style:
+    """The style of one entry."""
+
+    family: str
+    dense: bool
+    colour: str
+    dash: tuple[int, ...]
+    shape: str
+
+
+def styles(entries: Sequence[Entry]) -> dict[str, Style]:
+    """Return label → style, sorted by family and then by label, as in the legend."""
+    dense = {e.label for e in entries if e.dense}
+    others = sorted({e.family for e in entries} - FAMILIES.keys())
+    colours = FAMILIES | {f: OTHERS[i % len(OTHERS)] for i, f in enumerate(others)}
+    found = {}
+    for family, colour in colours.items():
+        members = sorted({e.label for e in entries if e.family == family})
+        for i, label in enumerate(members):
+            found[label] = Style(
+                family,
+                label in dense,
+                _tinted(colour, LIGHTER[i % len(LIGHTER)]),
+                tuple(DASHES[i % len(DASHES)]),
+                SHAPES[i % len(SHAPES)],
+            )
+    return found
+
+
+def _tinted(colour: str, share: float) -> str:
+    parts = [int(x, 16) for x in re.findall("..", colour[1:])]
+    end = 255 if share > 0 else 0
+    return "#" + "".join(f"{round(x + (end - x) * abs(share)):02x}" for x in parts)
+
+
+def theme(*, dark: bool = False) -> dict[str, Any]:
+    """Return the configuration of Vega-Lite for a light or dark page."""
+    ink, soft, faint, quiet = (
+        ("#e8e8e8", "#a9a9a9", "#34373c", "#4b4f56")
+        if dark
+        else ("#1c1c1c", "#666", "#ececec", "#d4d4d4")
+    )
+    words = {"labelColor": ink, "titleColor": ink, "labelFontSize": 11, "titleFontSize": 11}
+    return {
+        "background": "transparent",
+        "font": FONT,
+        "aria": False,
+        "axis": words | {"gridColor": faint, "domainColor": soft, "tickColor": soft,
+                         "titleFontWeight": "normal"},
+        "legend": words | {"title": None, "symbolSize": 60, "rowPadding": 3, "labelLimit": 240},
+        "header": words | {"labelFontWeight": "bold", "labelFontSize": 12, "labelLimit": 400},
+        "title": {"color": ink, "anchor": "start", "fontSize": 14, "offset": 12},
+        "view": {"stroke": None},
+        "text": {"color": ink, "fontSize": 11},
+        "style": {
+            "reference": {"color": soft, "strokeDash": [4, 3], "strokeWidth": 1.2},
+            "background": {"color": quiet, "strokeWidth": 1},
+            "front": {"color": soft, "strokeWidth": 1.2},
+            "interval": {"strokeWidth": 1.6},
+            "leader": {"strokeWidth": 1},
+            "group": {"color": ink, "strokeWidth": 4, "strokeCap": "round"},
+            "note": {"color": soft, "fontSize": 11},
+        },
+    }  # fmt: skip
+
+
+PICTURE = {"background": "white", "font": PICTURE_FONT, "padding": 10}
+"""Configuration of saved pictures on top of the light theme."""
+
+
+def themes() -> dict[str, dict[str, Any]]:
+    """Return the themes of a page: light, dark, and picture for saved files."""
+    return {"light": theme(), "dark": theme(dark=True), "picture": theme() | PICTURE}
+
+
+def encodings_of(
+    looks: dict[str, Style], *, legend: bool = True, lines: bool = False
+) -> dict[str, Any]:
+    """Return colour, dash and shape of entries; their one legend shows points, or lines."""
+    labels = list(looks)
+    # Vega merges legends of the same entries; point symbols need no dashed outline.
+    symbols: dict[str, Any] = {"symbolStrokeWidth": 0, "symbolSize": 75}
+    if lines:
+        symbols = {"symbolType": "stroke", "symbolSize": 300}
+    shown: Any = alt.Legend(symbolLimit=len(labels) or 1, symbolOpacity=1, **symbols)
+    if not legend:
+        shown = None
+
+    def scale(values: list[Any]) -> alt.Scale:
+        return alt.Scale(domain=labels, range=values)
+
+    return {
+        "color": alt.Color(
+            "entry:N", scale=scale([s.colour for s in looks.values()]), legend=shown
+        ),
+        "strokeDash": alt.StrokeDash(
+            "entry:N", scale=scale([list(s.dash) for s in looks.values()]), legend=shown
+        ),
+        "shape": alt.Shape("entry:N", scale=scale([s.shape for s in looks.values()]), legend=shown),
+    }
+
+
+# Accuracies crowd near 1, where methods differ: the axis is the error, logarithmic.
+MIN_ERROR = 0.0005
+SHARE_LABEL = "format(1 - datum.value, '.3~%')"
+ERRORS = [
+    x / 1000
+    for x in (900, 700, 500, 400, 300, 200, 150, 100, 70, 50, 30, 20, 15, 10, 7, 5, 3, 2, 1)
+]
+
+
+def error(field: str) -> str:
+    """Return the expression of the error for a field of accuracies."""
+    return f"max(1 - datum.{field}, {MIN_ERROR})"
+
+
+def accuracy_axis(field: str, title: str | None) -> alt.Y:
+    """Return an axis labelled with accuracies for a field of errors."""
+    return alt.Y(
+        f"{field}:Q",
+        title=title,
+        axis=alt.Axis(labelExpr=SHARE_LABEL, values=ERRORS, labelOverlap="greedy"),
+        scale=alt.Scale(type="log", reverse=True, nice=False, padding=4),
+    )
+
+
+def families_of(looks: dict[str, Style]) -> list[str]:
+    """Return the families of entries, in the order of the legend."""
+    return list(dict.fromkeys(style.family for style in looks.values()))
+
+
+def family_panels(layers: Any, looks: dict[str, Style], drawn: str = "true") -> Any:
+    """Repeat each row in the panel of every family: its own, or as background."""
+    return (
+        layers.transform_calculate(panel=json.dumps(families_of(looks)))
+        .transform_flatten(["panel"])
+        .transform_calculate(own=f"datum.panel == datum.family && {drawn}")
+    )
+
+
+def tooltips(*fields: str) -> list[Any]:
+    """Return the tooltip of a row."""
+    kinds = {"n": "Q", "tasks": "Q", "sparsity": "Q"} | dict.fromkeys(TEXTS, "N")
+    return [
+        alt.Tooltip(
+            f"{name}:{kinds.get(name, 'Q')}", format=alt.Undefined if name in kinds else ".4~r"
+        )
+        for name in fields
+    ]
+
+
+TEXTS = ("task", "entry", "family", "row", "column", "measure")

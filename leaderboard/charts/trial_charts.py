@@ -1,0 +1,274 @@
+"""Charts of a trial's curves, declared once: a page draws them in the browser, or as pictures.
+
+A chart reads the dataset ``curves`` (columns round, step, series, layer, index, value; non-finite
+values are missing) and the parameter ``steps``, the length of a round. `assets/trial_curves.js`
+fills in both in the browser, as `filled_charts` does here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+WIDTH, HEIGHT = 340, 170
+BLUE, ORANGE, GREY = "#2a6fb5", "#d9772b", "#8a8a8a"
+DATA = "curves"
+
+
+@dataclass(frozen=True)
+class TrialChart:
+    """A chart of one trial.
+
+    Attributes:
+        name: of the chart within the page, and of its picture.
+        title: for people.
+        series: those it shows; a name that ends with ``*`` matches every series it begins.
+        description: what it shows, also for readers who cannot see it.
+        specification: in Vega-Lite, without data.
+    """
+
+    name: str
+    title: str
+    series: tuple[str, ...]
+    description: str
+    specification: dict[str, Any]
+
+    def shows(self, series: str) -> bool:
+        """Return whether a series is in the chart."""
+        return any(
+            series.startswith(name[:-1]) if name.endswith("*") else series == name
+            for name in self.series
+        )
+
+
+@cache
+def trial_charts() -> tuple[TrialChart, ...]:
+    """Return all charts that a trial can have, in the order of the page."""
+    found = (
+        ("learning", "Learning", _LEARNING, _learning(),
+         "training loss and validation accuracy over training"),
+        ("density", "Density of each layer", {"density": "density"}, _density(),
+         "the fraction of active connections in each layer over training, first layers dark"),
+        ("sparsity", "Sparsity against its target", _CONTROL, _control(),
+         "the fraction of connections that are off in each layer, and its target"),
+        ("threshold", "Amplitude and threshold", _THRESHOLD, _threshold(),
+         "amplitude A and threshold T of each layer over training"),
+        ("churn", "Connections switched off and on", _CHURN, _churn(),
+         "the number of weights dropped and grown at each update of a layer"),
+        ("frequency", "How resonance frequencies are distributed", {"frequency": ""},
+         _frequency(), "fractions of connections by resonance frequency ν at each decision"),
+        ("age", "How long active connections have been active", {"age": ""}, _age(),
+         "fractions of active connections by age at each decision"),
+        ("spectra", "Spectra of some connections", {"spectrum *": ""}, _spectra(),
+         "power by frequency of the gradients of single connections at each decision"),
+        ("robustness", "Accuracy on corrupted inputs", {"corruption_*": ""}, _robustness(),
+         "test accuracy by kind and severity of corruption"),
+    )  # fmt: skip
+    return tuple(
+        TrialChart(name, title, tuple(series), description, chart.to_dict(validate=False))
+        for name, title, series, chart, description in found
+    )
+
+
+def filled_charts(curves: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return the charts that a trial's curves have data for, by name, with that data.
+
+    A single value is not a curve.
+    """
+    steps = int(curves["step"].max() or 1)  # type: ignore[arg-type]
+    finite = curves.with_columns(value=pl.when(pl.col("value").is_finite()).then(pl.col("value")))
+    found = {}
+    for chart in trial_charts():
+        names = [name for name in curves["series"].unique().to_list() if chart.shows(name)]
+        rows = finite.filter(pl.col("series").is_in(names))
+        if len(rows) > 1:
+            found[chart.name] = with_data(chart.specification, rows.to_dicts(), steps)
+    return found
+
+
+def with_data(specification: dict[str, Any], rows: Iterable[Any], steps: int) -> dict[str, Any]:
+    """Return a specification with data, for rounds of `steps` steps."""
+    params = [{"name": "steps", "value": steps}]
+    return {**specification, "datasets": {DATA: list(rows)}, "params": params}
+
+
+_LEARNING = {"train_loss": "training loss", "validation_accuracy": "validation accuracy"}
+_CONTROL = {"off": "off", "target": "target s*", "effective_target": "effective target"}
+_THRESHOLD = {"amplitude": "amplitude A", "threshold": "threshold T"}
+_CHURN = {"dropped": "dropped", "grown": "grown"}
+
+
+def _curves() -> alt.Chart:
+    return alt.Chart(alt.NamedData(DATA))
+
+
+def _words(names: dict[str, str]) -> str:
+    """Return the expression that names a series for people."""
+    texts = ", ".join(f"'{name}': '{text}'" for name, text in names.items())
+    return f"{{{texts}}}[datum.series]"
+
+
+def _learning() -> Any:
+    return (
+        _curves()
+        .mark_line(point={"size": 12})
+        .encode(
+            x=alt.X("step:Q", title="step"),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
+            detail="round:N",
+            tooltip=[alt.Tooltip("round:Q"), alt.Tooltip("step:Q"), alt.Tooltip("value:Q")],
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+        .facet(facet=alt.Facet("what:N", title=None), columns=2)
+        .resolve_scale(y="independent")
+        .transform_calculate(what=_words(_LEARNING))
+    )
+
+
+def _density() -> Any:
+    return (
+        _curves()
+        .mark_line(interpolate="step-after", point={"size": 12})
+        .encode(
+            x=alt.X("step:Q", title="step", scale=alt.Scale(domain=[0, alt.ExprRef("steps")])),
+            y=alt.Y("value:Q", title="density", axis=alt.Axis(format="%")),
+            color=alt.Color("layer:N", sort=None, scale=alt.Scale(scheme="viridis")),
+            detail="round:N",
+            tooltip=["layer:N", "round:Q", "step:Q", alt.Tooltip("value:Q", format=".2%")],
+        )
+        .properties(width=2 * WIDTH, height=HEIGHT)
+    )
+
+
+def _control() -> Any:
+    share = alt.Y("value:Q", title="fraction of connections", axis=alt.Axis(format="%"))
+    colours = alt.Scale(domain=list(_CONTROL.values()), range=[BLUE, GREY, ORANGE])
+    return _stairs(_CONTROL, share, colours)
+
+
+def _threshold() -> Any:
+    return _stairs(_THRESHOLD, alt.Y("value:Q", title="A and T"))
+
+
+def _churn() -> Any:
+    return _stairs(_CHURN, alt.Y("value:Q", title="weights"), after=0)
+
+
+def _stairs(names: dict[str, str], y: alt.Y, colours: Any = None, after: int = -1) -> Any:
+    """Return the series of each layer as steps: each value holds until the next decision.
+
+    The first masks, at step 0, are not an update: `after=0` leaves them out.
+    """
+    scale = colours or alt.Scale(domain=list(names.values()), range=[BLUE, ORANGE])
+    chart = (
+        _curves()
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("step:Q", title="step"),
+            y=y,
+            color=alt.Color("what:N", title=None, scale=scale),
+            detail="round:N",
+            tooltip=[
+                alt.Tooltip("what:N", title="series"),
+                *(alt.Tooltip(f"{name}:Q") for name in ("step", "value")),
+            ],
+        )
+    )
+    return (
+        _by_layer(chart)
+        .transform_calculate(what=_words(names))
+        .transform_filter(f"datum.step > {after}")
+    )
+
+
+def _frequency() -> Any:
+    return _heat("resonance frequency ν", "1", "share")
+
+
+def _age() -> Any:
+    return _heat("age of active connections (steps)", "steps", "share")
+
+
+def _heat(title: str, extent: str, value: str) -> Any:
+    """Return a histogram over time: bins of one width from 0 to `extent`."""
+    chart = _by_layer(_tiles(title, value)).transform_joinaggregate(last="max(index)")
+    return _with_end_step(chart).transform_calculate(
+        low=f"datum.index * {extent} / (datum.last + 1)",
+        high=f"(datum.index + 1) * {extent} / (datum.last + 1)",
+    )
+
+
+def _spectra() -> Any:
+    name = "'layer ' + datum.layer + ',' + replace(datum.series, 'spectrum', '')"
+    chart = _by_layer(_tiles("frequency / Nyquist", "power / peak"), name)
+    return (
+        _with_end_step(chart)
+        .transform_joinaggregate(last="max(index)")
+        .transform_joinaggregate(peak="max(value)", groupby=["series", "layer", "step"])
+        .transform_calculate(
+            low="datum.index / (datum.last + 1)",
+            high="(datum.index + 1) / (datum.last + 1)",
+            value="datum.peak > 0 ? datum.value / datum.peak : 0",
+        )
+    )
+
+
+def _with_end_step(chart: Any) -> Any:
+    """Add the step until which a value holds: the next decision; after the last, a median gap."""
+    return (
+        chart.transform_window(
+            window=[{"op": "lead", "field": "step", "as": "next"}],
+            groupby=["round", "series", "layer", "index"],
+            sort=[alt.SortField("step")],
+        )
+        .transform_calculate(gap="isValid(datum.next) ? datum.next - datum.step : null")
+        .transform_joinaggregate(median_gap="median(gap)")
+        .transform_calculate(until="datum.step + (datum.gap || datum.median_gap || 1)")
+    )
+
+
+def _tiles(title: str, value: str) -> alt.Chart:
+    return (
+        _curves()
+        .mark_rect()
+        .encode(
+            x=alt.X("step:Q", title="step"),
+            x2="until:Q",
+            y=alt.Y("low:Q", title=title, scale=alt.Scale(nice=False)),
+            y2="high:Q",
+            color=alt.Color("value:Q", title=value, scale=alt.Scale(scheme="viridis", type="sqrt")),
+            tooltip=[
+                alt.Tooltip("step:Q"), alt.Tooltip("low:Q", title="from"),
+                alt.Tooltip("high:Q", title="to"), alt.Tooltip("value:Q", title=value),
+            ],
+        )
+    )  # fmt: skip
+
+
+def _robustness() -> Any:
+    return (
+        _curves()
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("severity:O", title="severity", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("value:Q", title="test accuracy", axis=alt.Axis(format="%"),
+                    scale=alt.Scale(zero=False)),
+            color=alt.Color("kind:N", title="corruption", scale=alt.Scale(scheme="tableau10")),
+            tooltip=["kind:N", "severity:O", alt.Tooltip("value:Q", format=".2%")],
+        )
+        .transform_calculate(
+            kind="replace(datum.series, 'corruption_', '')", severity="datum.index + 1"
+        )
+        .properties(width=2 * WIDTH, height=HEIGHT)
+    )  # fmt: skip
+
+
+def _by_layer(chart: alt.Chart, name: str = "'layer ' + datum.layer") -> Any:
+    return (
+        chart.properties(width=WIDTH, height=HEIGHT)
+        .facet(facet=alt.Facet("where:N", title=None, sort=None), columns=2)
+        .transform_calculate(where=name)
+    )

@@ -1,0 +1,33 @@
+"""Vega, Vega-Lite and Vega-Embed as one script for pages."""
+
+import contextlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from suite.core.files import atomic_write
+
+VERSION = f"vl-convert {version('vl-convert-python')}"
+CACHE = Path.home() / ".cache" / "resonance-bench"
+
+
+@cache
+def bundle() -> str:
+    """Return the script, an ES module that sets window.vegaEmbed.
+
+    Bundling takes seconds, so the result is cached in the user's home, by version.
+    """
+    path = CACHE / f"{VERSION.replace(' ', '-')}.js"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8")
+    import vl_convert
+
+    made = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]
+    with contextlib.suppress(OSError):
+        atomic_write(path, made, sync=False)
+    return made
+
+
+def classic_script() -> str:
+    """Return the bundle as a classic script: browsers do not load modules from file://."""
+    return f"(() => {{\n{bundle()}\n}})();\n"

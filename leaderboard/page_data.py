@@ -1,0 +1,121 @@
+"""The data of the main page: boards as columns of numbers and texts, ready for JSON.
+
+The page recomputes everything from single trials, so that choosing competitors has the same effect
+as in Python. The content is::
+
+    version      of the suite
+    score        name of the column that methods are ranked by
+    columns      name, title, unit, better, group, to_dense
+    tasks        name, settings, title, page, dense (means of the dense trials by column),
+                 sparsities
+    entries      method, settings, tuned, title, label, family, dense, zeros, page
+    trials       per column one list: key, task, entry (indices into the two lists above), sparsity
+                 (null for dense), seed, page, and values: one list per column, null where missing
+    marks        task, entry, sparsity, failed, outdated: messages of trials that do not count
+    excluded     key, trial, reason: records that are on no board
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from leaderboard.board_columns import COLUMNS, SCORE
+from leaderboard.boards import Board, Cell, Entry, Excluded
+from suite import __version__
+
+DIGITS = 7
+"""Significant digits of values; scores, which are counts, keep all digits."""
+
+
+def page_name(kind: str, label: str) -> str:
+    """Return the address of a page within the site: readable, and safe for any label."""
+    words = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:60]
+    digest = hashlib.sha256(label.encode(errors="replace")).hexdigest()[:8]
+    return f"{kind}/{words or 'unnamed'}-{digest}.html"
+
+
+def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dict[str, Any]:
+    """Return the content described above."""
+    entries = list(dict.fromkeys(entry for board in boards for entry, _ in board.rows))
+    places = {entry: place for place, entry in enumerate(entries)}
+    trials: dict[str, list[Any]] = {n: [] for n in ("key", "task", "entry", "sparsity", "seed")}
+    values: dict[str, list[float | None]] = {column.name: [] for column in COLUMNS}
+    marks = []
+    for number, board in enumerate(boards):
+        for entry, sparsity, cell in _cells(board):
+            for run in cell.runs:
+                row = (run.key, number, places[entry], sparsity, run.seed)
+                for name, value in zip(trials, row, strict=True):
+                    trials[name].append(value)
+                for name, column in values.items():
+                    column.append(rounded(name, run.values.get(name)))
+            if cell.failures or cell.outdated:
+                marks.append(
+                    {
+                        "task": number,
+                        "entry": places[entry],
+                        "sparsity": sparsity,
+                        "failed": cell.failures,
+                        "outdated": cell.outdated,
+                    }
+                )
+    return {
+        "version": __version__,
+        "score": SCORE,
+        "columns": [
+            {
+                name: getattr(column, name)
+                for name in ("name", "title", "unit", "better", "group", "to_dense")
+            }
+            for column in COLUMNS
+        ],
+        "tasks": [
+            {
+                "name": board.task,
+                "settings": board.settings,
+                "title": board.title,
+                "page": page_name("tasks", board.title),
+                "dense": board.dense,
+                "sparsities": board.sparsities,
+            }
+            for board in boards
+        ],
+        "entries": [
+            {
+                "method": entry.method,
+                "settings": entry.settings,
+                "tuned": entry.tuned,
+                "title": entry.title,
+                "label": entry.label,
+                "family": entry.family,
+                "dense": entry.dense,
+                "zeros": entry.zeros,
+                "page": page_name("methods", entry.method),
+            }
+            for entry in entries
+        ],
+        "trials": {**trials, "values": values},
+        "marks": marks,
+        "excluded": [
+            {"key": record.key, "trial": record.trial, "reason": record.reason}
+            for record in excluded
+        ],
+    }
+
+
+def _cells(board: Board) -> list[tuple[Entry, float | None, Cell]]:
+    """Return a board's cells; the one of a dense entry, which is in every column, once."""
+    found: list[tuple[Entry, float | None, Cell]] = []
+    for entry, cells in board.rows:
+        if entry.dense:
+            found += [(entry, None, cell) for cell in cells[:1] if cell]
+        else:
+            columns = zip(board.sparsities, cells, strict=True)
+            found += [(entry, sparsity, cell) for sparsity, cell in columns if cell]
+    return found
+
+
+def rounded(name: str, value: float | None) -> float | None:
+    """Return a value of a column as the page holds it, rounded to `DIGITS`."""
+    return value if value is None or name == SCORE else float(f"{value:.{DIGITS}g}")

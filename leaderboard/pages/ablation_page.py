@@ -1,0 +1,89 @@
+"""The page of an ablation: main effects, interactions, all trials."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import yaml
+
+from leaderboard.ablation_tables import tables
+from leaderboard.charts.ablation_charts import charts
+from leaderboard.pages.embedded_charts import embedded_charts
+from leaderboard.pages.templating import environment
+from leaderboard.statistics.ablation_effects import DesignEffects, design_effects
+from suite import __version__
+from suite.results.ablation_design import Ablation
+from suite.results.record import Record
+
+ReadRecord = Callable[[str], Record | None]
+
+
+def ablation_page(ablation: Ablation, read: ReadRecord) -> str:
+    """Return the page, for one folder below the main page; all text is escaped.
+
+    `read` returns a trial's record by key, or None.
+    """
+    effects = design_effects(ablation, read)
+    charts = named_charts(effects)
+    return (
+        environment()
+        .get_template("ablation.html")
+        .render(
+            title=f"{ablation.name} · ablation",
+            heading=ablation.name,
+            lead=ablation.question,
+            root="../",
+            trail=[],
+            version=__version__,
+            notes=_notes(effects),
+            tables=tables(effects),
+            trials=_trials(ablation, read),
+            definition=yaml.safe_dump(ablation.study, sort_keys=False, allow_unicode=True),
+            charts=embedded_charts(
+                charts, {name: f"../charts/{ablation.name}-{name}.pdf" for name in charts}
+            ),
+        )
+    )
+
+
+def named_charts(effects: Sequence[DesignEffects]) -> dict[str, Any]:
+    """Return the Vega-Lite charts of all designs by name, for a page or for pictures."""
+    found = {}
+    for number, one in enumerate(effects, start=1):
+        for name, chart in charts(one).items():
+            if len(effects) > 1:
+                name, chart = (
+                    f"{name}-{number}",
+                    chart.properties(title=f"{chart.title}: {one.title}"),
+                )
+            found[name] = chart.to_dict()
+    return found
+
+
+def _notes(effects: Sequence[DesignEffects]) -> list[str]:
+    """Return what is missing in each design, in words."""
+    notes = []
+    for one in effects:
+        missing = sum(cell.missing for cell in one.cells)
+        failed = sum(cell.failed for cell in one.cells)
+        every = len(one.cells) * len(one.seeds)
+        counts = ((missing, "have not run"), (failed, "failed"))
+        lacks = [f"{count} {word}" for count, word in counts if count]
+        if lacks:
+            notes.append(f"{one.title}: of {every} trials {' and '.join(lacks)}.")
+    return notes
+
+
+def _trials(
+    ablation: Ablation, read: ReadRecord
+) -> list[tuple[str, list[tuple[str, list[tuple[int, str, str]]]]]]:
+    """Return design → cell → seed, key and state of every trial."""
+    return [
+        (design.title, [(cell.label, [(seed, key, _state(read(key)))
+                                      for seed, key in cell.trials.items()])
+                        for cell in design.cells])
+        for design in ablation.designs
+    ]  # fmt: skip
+
+
+def _state(record: Record | None) -> str:
+    return "not run" if record is None else record.status

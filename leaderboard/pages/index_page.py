@@ -1,0 +1,93 @@
+"""The main page of a leaderboard: one file that holds its data, its style and its scripts."""
+
+from collections.abc import Collection, Sequence
+
+from markupsafe import Markup
+
+from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
+from leaderboard.bundles.bundle_file import Header
+from leaderboard.charts.board_charts import specifications
+from leaderboard.charts.vega_bundle import bundle
+from leaderboard.page_data import page_data
+from leaderboard.pages.templating import (
+    CHART_SCRIPTS,
+    asset,
+    embedded_code,
+    embedded_data,
+    environment,
+    source_hash,
+)
+from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
+from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from leaderboard.summary_table import summary_table
+from suite import __version__
+
+INDEX_SCRIPTS = (
+    *CHART_SCRIPTS, *MIRRORED_SCRIPTS, "pooled_scores.js", "chart_rows.js", "dom.js",
+    "index_charts.js", "format.js", "model.js", "cell_table.js", "view.js", "summary_table.js",
+    "controls.js", "app.js",
+)  # fmt: skip
+"""In load order."""
+
+
+def index_page(
+    boards: Sequence[Board],
+    excluded: Sequence[Excluded],
+    further: Sequence[tuple[str, str, str]] = (),
+    sent: Sequence[tuple[Header, int]] = (),
+    pictures: Collection[str] = (),
+) -> str:
+    """Return the page.
+
+    `further` are pages to link to: title, address, description. `sent` are the bundles of the
+    records: who sent each, and how many of its records are shown. `pictures` are the charts that
+    the site has as files in ``charts/``, whose PDF is linked.
+
+    All text from records is escaped, and only our own scripts may run: the content security policy
+    lists their digests. It allows eval, which Vega needs for its expressions, and no address to
+    load from or send to.
+    """
+    scripts = [embedded_code(asset(name)) for name in INDEX_SCRIPTS]
+    modules = [embedded_code(bundle())]
+    limits = {"min_seeds": MIN_SEEDS, "sparsity_tolerance": MAX_SPARSITY_DEVIATION + SPARSITY_SLACK}
+    content = {**page_data(boards, excluded), **specifications(boards), **limits}
+    for name in pictures:
+        content["charts"][name]["pdf"] = f"charts/{name}.pdf"
+    table = summary_table(boards)
+    firsts = [sum(len(head[2]) for head in table.heads[:i]) for i in range(len(table.heads))]
+    return (
+        environment()
+        .get_template("index.html")
+        .render(
+            summary_table=table,
+            firsts=set(firsts),
+            excluded=excluded,
+            further=further,
+            sent=sent,
+            counts=_counts(boards),
+            min_seeds=MIN_SEEDS,
+            version=__version__,
+            data=embedded_data(content),
+            style=Markup(asset("style.css") + asset("index.css")),
+            policy=_policy([*modules, *scripts]),
+            modules=modules,
+            scripts=scripts,
+        )
+    )
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    allowed = " ".join(map(source_hash, scripts))
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
+        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' {allowed}"
+    )
+
+
+def _counts(boards: Sequence[Board]) -> str:
+    entries = {entry for board in boards for entry, _ in board.rows}
+    sparsities = {sparsity for board in boards for sparsity in board.sparsities} or {0.0}
+    trials = {run.key for b in boards for _, cells in b.rows for c in cells if c for run in c.runs}
+    counted = ((len(entries), "competitor"), (len(boards), "task"), (len(trials), "finished trial"))
+    words = [f"{number:,} {word}{'s' * (number != 1)}" for number, word in counted]
+    return ", ".join([*words, f"sparsity {min(sparsities):g} to {max(sparsities):g}"])

@@ -1,0 +1,165 @@
+"""The paper view: tables as LaTeX and Markdown, and the charts as pictures.
+
+A score is bold where no other method is shown to be better and at least half are shown to be worse,
+with at least five seeds (`leaderboard.summary_table.is_best`). Several scores of a column may be
+bold: no difference between them is shown.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from leaderboard.board_markdown import escape as escape_markdown
+from leaderboard.boards import Board
+from leaderboard.page_data import page_name
+from leaderboard.pages.templating import environment
+from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from leaderboard.summary_table import SummaryCell, SummaryRow, SummaryTable
+from suite import __version__
+
+CAPTION = (
+    "test accuracy in %, mean ± half the 95 % interval over seeds. Bold: no other method is shown "
+    f"to be better and at least half are shown to be worse (paired t-tests with Holm's correction "
+    f"over the table at 5 %, at least {MIN_SEEDS} seeds)."
+)
+MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
+
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\symbol{34}",
+    "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
+    "[": "{[}", "]": "{]}", "*": "{*}", "-": "-{}",
+    "–": "--", "—": "---", "…": r"\dots{}", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$",
+    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "ε": r"$\varepsilon$", "ν": r"$\nu$",
+    "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$", "ζ": r"$\zeta$", "≤": r"$\le$",
+    "≥": r"$\ge$", "→": r"$\to$",
+}  # fmt: skip
+"""Characters with a meaning in LaTeX; brackets and stars have one at the start of a row."""
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A board's table: title, address without an ending, LaTeX, Markdown, and rows."""
+
+    title: str
+    name: str
+    latex: str
+    markdown: str
+    summary_table: SummaryTable
+    sparsities: list[float]
+
+
+def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
+    """Return a board as LaTeX and Markdown; `summary_table` is of this board alone."""
+    name = page_name("tables", board.title).removesuffix(".html")
+    return PaperTable(
+        board.title,
+        name,
+        latex_table(board, summary_table),
+        markdown_table(board, summary_table),
+        summary_table,
+        board.sparsities,
+    )
+
+
+def latex_table(board: Board, summary_table: SummaryTable) -> str:
+    """Return a board as a table of LaTeX's package booktabs (and textcomp, in old LaTeX)."""
+    head = ["Method", *(f"$s = {sparsity:g}$" for sparsity in board.sparsities)]
+    parts = [[_latex_row(row) for row in summary_table.rows if row.entry.dense],
+             [_latex_row(row) for row in summary_table.rows if not row.entry.dense]]  # fmt: skip
+    body = "\n    \\midrule\n".join("\n".join(rows) for rows in parts if rows)
+    label = page_name("tab", board.title).removesuffix(".html").replace("/", ":")
+    return "\n".join(
+        [
+            "% \\usepackage{booktabs}",
+            "\\begin{table}",
+            "  \\centering",
+            f"  \\caption{{{escape_latex(board.title)}: {escape_latex(CAPTION)}}}",
+            f"  \\label{{{label}}}",
+            f"  \\begin{{tabular}}{{l{'r' * len(board.sparsities)}}}",
+            "    \\toprule",
+            f"    {' & '.join(head)} \\\\",
+            "    \\midrule",
+            body,
+            "    \\bottomrule",
+            "  \\end{tabular}",
+            "\\end{table}",
+            "",
+        ]
+    )
+
+
+def markdown_table(board: Board, summary_table: SummaryTable) -> str:
+    """Return a board as a Markdown table."""
+    lines = [f"**{escape_markdown(board.title)}**: {CAPTION}", ""]
+    heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
+    lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
+    for row in summary_table.rows:
+        cells = [escape_markdown(row.entry.label), *map(_markdown_cell, row.cells)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def escape_latex(text: str) -> str:
+    """Return text as one line that LaTeX typesets literally.
+
+    Letters that pdfLaTeX has no glyph for are replaced by their code point.
+    """
+    one_line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text).split())
+    return "".join(LATEX.get(letter, _letter(letter)) for letter in one_line)
+
+
+def paper_page(tables: Sequence[PaperTable], charts: Mapping[str, tuple[str, str]]) -> str:
+    """Return the page; `charts` are title and text of the pictures in ``charts/``, by name."""
+    return (
+        environment()
+        .get_template("paper.html")
+        .render(
+            title="Paper view · leaderboard",
+            root="",
+            trail=[],
+            version=__version__,
+            tables=tables,
+            charts=charts,
+            caption=CAPTION,
+            note=note,
+        )
+    )
+
+
+def note(cell: SummaryCell) -> str:
+    """Return the note beside a mean (few seeds, off-nominal sparsity), or in its place."""
+    kinds = {mark.kind: mark for mark in cell.marks}
+    if cell.mean:
+        return ", ".join(kinds[kind].sign for kind in ("few", "off") if kind in kinds)
+    if "failed" in kinds:
+        return FAILED
+    return OUTDATED if "outdated" in kinds else MISSING
+
+
+def _latex_row(row: SummaryRow) -> str:
+    cells = [escape_latex(row.entry.label), *map(_latex_cell, row.cells)]
+    return f"    {' & '.join(cells)} \\\\"
+
+
+def _latex_cell(cell: SummaryCell) -> str:
+    beside = escape_latex(note(cell))
+    if not cell.mean:
+        return beside
+    mean = f"\\textbf{{{cell.mean}}}" if cell.best else cell.mean
+    half = f" $\\pm$ {cell.half}" if cell.half else ""
+    return f"{mean}{half}" + (f"\\textsuperscript{{{beside}}}" if beside else "")
+
+
+def _markdown_cell(cell: SummaryCell) -> str:
+    beside = note(cell)
+    if not cell.mean:
+        return beside
+    text = cell.mean + (f" ± {cell.half}" if cell.half else "")
+    return (f"**{text}**" if cell.best else text) + (f" ({beside})" if beside else "")
+
+
+def _letter(letter: str) -> str:
+    known = letter.isascii() or (letter.isalpha() and ord(letter) < 0x180)
+    return letter if known else f"(U+{ord(letter):04X})"

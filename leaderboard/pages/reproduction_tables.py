@@ -1,0 +1,162 @@
+"""Tables of published against reproduced results, as text, Markdown, LaTeX and HTML."""
+
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from leaderboard.board_markdown import escape as escape_markdown
+from leaderboard.pages.templating import environment
+from leaderboard.reproduction.published_results import PublishedTable
+from leaderboard.reproduction.published_vs_reproduced import TableLine, table_lines
+from suite import __version__
+from suite.core.errors import InvalidInput
+from suite.core.files import atomic_write
+
+UNITS = {"percent": ("%", 2), "times": ("× dense", 3), "number": ("", 2)}
+"""Unit and decimals of reproduced values."""
+LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "…": r"\dots{}",
+    "α": r"$\alpha$", "ε": r"$\varepsilon$", "ζ": r"$\zeta$",
+}  # fmt: skip
+
+
+def columns(table: PublishedTable) -> list[str]:
+    """Return the column headings."""
+    unit = UNITS[table.unit][0]
+    suffix = f" ({unit})" if unit else ""
+    return [
+        "method", "sparsity", f"published{suffix}", f"reproduced{suffix}", "n", "difference",
+        "within?", "deviations", "trust", "source",
+    ]  # fmt: skip
+
+
+def cells(table: PublishedTable, line: TableLine) -> list[str]:
+    """Return a line as texts, in the order of `columns`."""
+    decimals = UNITS[table.unit][1]
+    reproduced, n, difference = "not run", "0", ""
+    if line.values is None:
+        reproduced, n = "", ""
+    elif line.mean is not None:
+        reproduced, n = f"{line.mean:.{decimals}f}", str(len(line.values))
+        if line.std is not None:
+            reproduced += f" ± {line.std:.{decimals}f}"
+    if line.computed:
+        n = "computed"
+    if line.failed:
+        n += f" ({line.failed} failed)"
+    if line.difference is not None:
+        rounded = round(line.difference, decimals) + 0.0  # what rounds to nothing has no sign
+        difference = f"{rounded:+.{decimals}f}".replace("-", "−")
+    return [
+        line.method,
+        "" if line.sparsity is None else f"{line.sparsity:g}",
+        line.printed or "–",
+        reproduced,
+        n,
+        difference,
+        _within(line),
+        line.deviations,
+        line.trust,
+        ", ".join(filter(None, (line.where, line.source))),
+    ]
+
+
+def _within(line: TableLine) -> str:
+    if line.mean is None:
+        return ""
+    if line.within is None:
+        return "no std published" if line.published is not None else "nothing published"
+    words = "yes" if line.within else "no"
+    return f"{words} ({line.bound[0]} {line.bound[1:]})" if line.bound else words
+
+
+def rule(table: PublishedTable) -> str:
+    """Return in words what counts as within, for the lines of this table."""
+    lines = table_lines(table, None)
+    rules = ["on the published side of the bound"] if any(one.bound for one in lines) else []
+    if table.tolerance is not None:
+        rules.append(f"at most {table.tolerance:g} from the published value")
+    elif any(one.tolerance is not None for one in lines if not one.bound):
+        rules.append("inside the published mean ± 2 standard deviations")
+    return f"within: {', or '.join(rules)}" if rules else "within: no spread is published to say"
+
+
+def markdown(table: PublishedTable, lines: Sequence[TableLine]) -> str:
+    """Return the table as Markdown."""
+    head = columns(table)
+    rows = [head, ["---"] * len(head)]
+    rows += [[escape_markdown(text) for text in cells(table, line)] for line in lines]
+    text = [f"**{escape_markdown(table.title)}**", ""]
+    text += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*text, "", escape_markdown(f"{rule(table)}. {table.note}".strip()), ""])
+
+
+def latex(table: PublishedTable, lines: Sequence[TableLine]) -> str:
+    """Return the table as LaTeX, for the package booktabs."""
+    head = columns(table)
+    rows = [" & ".join(map(escape_latex, row)) + r" \\"
+            for row in [head, *(cells(table, line) for line in lines)]]  # fmt: skip
+    return "\n".join([
+        rf"\begin{{tabular}}{{ll{'r' * 4}{'l' * (len(head) - 6)}}}", r"\toprule", rows[0],
+        r"\midrule", *rows[1:], r"\bottomrule", r"\end{tabular}",
+        f"% {_one_line(f'{table.title}. {rule(table)}. {table.note}')}", "",
+    ])  # fmt: skip
+
+
+def escape_latex(text: str) -> str:
+    """Return text that LaTeX prints literally."""
+    return "".join(LATEX.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def page(table: PublishedTable, lines: Sequence[TableLine]) -> str:
+    """Return the table as an HTML page; all text is escaped."""
+    return environment().get_template("reproduction_table.html").render(
+        table=table, columns=columns(table), rows=[cells(table, line) for line in lines],
+        rule=rule(table), version=__version__,
+    )  # fmt: skip
+
+
+def make_folder(out: Path) -> None:
+    """Create the folder for tables: called before hours of training, not after.
+
+    Raises:
+        InvalidInput: it cannot be created or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise _unusable(out, error) from error
+
+
+def _unusable(out: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"{error.filename or out} cannot be written ({error.strerror}): choose another --out"
+    )
+
+
+def write(table: PublishedTable, lines: Sequence[TableLine], out: Path) -> list[Path]:
+    """Write NAME.md, NAME.tex and NAME.html into `out`; return their paths.
+
+    Raises:
+        InvalidInput: they cannot be written.
+    """
+    texts = {"md": markdown, "tex": latex, "html": page}
+    make_folder(out)
+    try:
+        paths = []
+        for ending, render in texts.items():
+            paths.append(out / f"{table.name}.{ending}")
+            atomic_write(paths[-1], render(table, lines))
+    except OSError as error:
+        raise _unusable(out, error) from error
+    return paths

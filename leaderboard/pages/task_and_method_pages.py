@@ -1,0 +1,221 @@
+"""The pages of a task and of a method: facts, table, charts, and all trials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from leaderboard.board_columns import SCORE
+from leaderboard.boards import Board, Entry, PlacedRecord
+from leaderboard.chart_rows import ALL, CHART_ROWS
+from leaderboard.charts.board_charts import CHART_TEXTS
+from leaderboard.charts.board_specifications import specification
+from leaderboard.charts.theme import styles, themes
+from leaderboard.page_data import page_name
+from leaderboard.pages.templating import embedded_data, environment
+from leaderboard.summary_table import SummaryTable, summary_table
+from suite import __version__
+from suite.core.declarations import Hyperparameter
+from suite.experiments import registry
+from suite.experiments.trial_config import show
+from suite.results.record import Record
+
+SHOWN_CHARTS = ("accuracy", "cost")
+"""Charts of a task's page."""
+
+
+@dataclass(frozen=True)
+class ListedTrial:
+    """A trial in a list of trials: its seed, its score in per cent, and why it does not count."""
+
+    key: str
+    seed: int
+    score: str
+    state: str
+    reason: str
+
+
+@dataclass
+class BoardView:
+    """A board with its table and all its trials.
+
+    Attributes:
+        board: the board.
+        summary_table: its table.
+        trials: all trials of each entry and sparsity, including failed and outdated ones.
+    """
+
+    board: Board
+    summary_table: SummaryTable
+    trials: dict[tuple[Entry, float], list[ListedTrial]] = field(default_factory=dict)
+
+    @property
+    def page(self) -> str:
+        """Address of the task's page."""
+        return page_name("tasks", self.board.title)
+
+    def lines(self, entries: Sequence[Entry]) -> list[tuple[Entry, float, list[ListedTrial]]]:
+        """Return entry, sparsity and trials, in the order of the table."""
+        return [
+            (entry, sparsity, sorted(self.trials[entry, sparsity], key=lambda one: one.seed))
+            for entry in entries
+            for sparsity in sorted(s for e, s in self.trials if e == entry)
+        ]
+
+
+def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord]) -> list[BoardView]:
+    """Return the boards with their tables and the trials of all their `placed` records."""
+    found = {
+        (board.task, board.settings): BoardView(board, summary_table([board])) for board in boards
+    }
+    for record, board_key, entry, left_out in placed:
+        trials = found[board_key].trials.setdefault((entry, record.trial["sparsity"]), [])
+        trials.append(_listed_trial(record, left_out))
+    return list(found.values())
+
+
+def _listed_trial(record: Record, left_out: str) -> ListedTrial:
+    if record.status == "failed":
+        reason = (record.error or {}).get("message", "failed")
+        return ListedTrial(record.key, record.trial["seed"], "failed", "failed", reason)
+    score = f"{100 * record.metrics[SCORE]:.2f}"
+    state = "outdated" if left_out else ""
+    return ListedTrial(record.key, record.trial["seed"], score, state, left_out)
+
+
+def task_page(one: BoardView) -> str:
+    """Return the page of a board's task."""
+    board = one.board
+    name = board.task
+    known = registry.tasks()
+    return _render(
+        "task.html",
+        title=f"{board.title} · leaderboard",
+        heading=board.title,
+        lead=known[name].title if name in known else "This task is not installed here.",
+        task_facts=_task_facts(name),
+        recipe=_recipe(name),
+        one=one,
+        summary_table=one.summary_table,
+        lines=one.lines([entry for entry, _ in board.rows]),
+        chart_rows=_chart_rows(SHOWN_CHARTS, board),
+    )
+
+
+def method_page(
+    method: str, boards: Sequence[BoardView], tunings: Sequence[tuple[str, str]] = ()
+) -> str:
+    """Return the page of a method; `tunings` are titles and addresses of its tunings."""
+    known = registry.methods()
+    declared = known[method] if method in known else None  # noqa: SIM401 - a registry has no get
+    entries = list(
+        dict.fromkeys(e for one in boards for e, _ in one.board.rows if e.method == method)
+    )
+    tables = [(one, _rows(one.summary_table, method)) for one in boards]
+    own = {entry.label for entry in entries}
+    return _render(
+        "method.html",
+        title=f"{declared.title if declared else method} · leaderboard",
+        heading=declared.title if declared else method,
+        lead=declared.summary if declared else "This method is not installed here.",
+        method_facts=_method_facts(declared),
+        settings=[_setting(p) for p in declared.hyperparameters] if declared else [],
+        tables=[(one, rows) for one, rows in tables if rows],
+        lines=[(one, one.lines(entries)) for one, rows in tables if rows],
+        several=len(entries) > 1,
+        tunings=tunings,
+        chart_rows=_among_others([one.board for one, rows in tables if rows], own),
+    )
+
+
+def _rows(table: SummaryTable, method: str) -> list[Any]:
+    """Return the rows of the dense network, then those of the method, its defaults first."""
+    own = [row for row in table.rows if row.entry.method == method]
+    own.sort(key=lambda row: (row.entry.tuned, row.entry.settings))
+    return [row for row in table.rows if row.entry.dense and row not in own] + own if own else []
+
+
+def _render(template: str, **content: Any) -> str:
+    given = {"root": "../", "trail": [], "version": __version__} | content
+    return environment().get_template(template).render(**given)
+
+
+def chart_data_script(boards: Sequence[Board]) -> str:
+    """Return the script that holds the specifications of the charts of tasks and methods."""
+    looks = styles([entry for board in boards for entry, _ in board.rows])
+    charts = {}
+    for name in SHOWN_CHARTS:
+        charts[name] = {
+            "title": CHART_TEXTS[name].title,
+            "text": CHART_TEXTS[name].text,
+            "specification": specification(name, looks),
+        }
+    content = {"charts": charts, "themes": themes()}
+    return f"window.resonanceBoardCharts = {embedded_data(content)};\n"
+
+
+def _chart_rows(names: Sequence[str], board: Board) -> Markup:
+    """Return the rows of charts by name, for `assets/task_charts.js`; empty without rows."""
+    rows = {name: CHART_ROWS[name]([board], ALL) for name in names}
+    found = {
+        name: chart for name, chart in rows.items() if any(r["sparsity"] is not None for r in chart)
+    }
+    return embedded_data(found) if found else Markup("")
+
+
+def _among_others(boards: Sequence[Board], own: set[str]) -> Markup:
+    """Return the rows of a method's chart; entries of other methods get no family."""
+    rows = CHART_ROWS["accuracy"](boards, ALL)
+    if not any(row["entry"] in own and row["sparsity"] is not None for row in rows):
+        return Markup("")
+    shown = own | {row["entry"] for row in rows if row["sparsity"] is None}
+    return embedded_data(
+        {"accuracy": [row if row["entry"] in shown else row | {"family": None} for row in rows]}
+    )
+
+
+def _task_facts(name: str) -> list[tuple[str, str]]:
+    if name not in registry.tasks():
+        return []
+    task = registry.tasks()[name]
+    dataset = registry.datasets()[task.dataset]
+    facts = [
+        ("dataset", f"{dataset.title} ({dataset.name})"),
+        ("examples", f"{dataset.train:,} for training, {dataset.test:,} for test"),
+        ("input", "×".join(map(str, dataset.shape))),
+        ("classes", str(dataset.classes)),
+        ("model", task.model),
+        ("model's options", ", ".join(f"{n}={v}" for n, v in task.model_options.items())),
+        ("ranked by", task.metric.replace("_", " ")),
+        ("source", task.source),
+        ("source of the data", dataset.source),
+        ("licence of the data", dataset.licence or "not stated"),
+        ("revision", f"{task.revision}, of the data {dataset.revision}"),
+    ]
+    return [(title, text) for title, text in facts if text]
+
+
+def _recipe(name: str) -> list[tuple[str, str]]:
+    if name not in registry.tasks():
+        return []
+    return [
+        (p.name.replace("_", " "), show(p.default)) for p in registry.tasks()[name].hyperparameters
+    ]
+
+
+def _method_facts(method: Any) -> list[tuple[str, str]]:
+    if method is None:
+        return []
+    facts = [
+        ("name", method.name), ("family", method.family), ("source", method.source),
+        ("cost of training", method.cost), ("revision", str(method.revision)),
+        ("control", "a claim for the method it controls for is a claim against it"
+                    if method.control else ""),
+    ]  # fmt: skip
+    return [(title, text) for title, text in facts if text]
+
+
+def _setting(setting: Hyperparameter) -> tuple[str, str, str, str, str]:
+    meaning = setting.meaning + (f" ({setting.unit})" if setting.unit else "")
+    return setting.name, show(setting.default), setting.allowed(), meaning, setting.source

@@ -1,0 +1,225 @@
+"""The page of a tuning: winners, search space, every trial, and how winners do when tested."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from leaderboard.board_columns import SCORE
+from leaderboard.charts.tuning_charts import TITLES, tuning_charts
+from leaderboard.pages.embedded_charts import embedded_charts
+from leaderboard.pages.templating import environment
+from leaderboard.statistics.paired_comparisons import compare
+from suite import __version__
+from suite.experiments import registry
+from suite.experiments.trial_config import show
+from suite.results.record import Record
+from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning
+
+ReadRecord = Callable[[str], Record | None]
+TUNING_CHART_TEXTS = {
+    "history": ("History", "Every completed trial in order; the line is the best so far."),
+    "importance": (
+        "Importance",
+        "Fraction of the objective's variance that each dimension explains.",
+    ),
+    "slice": ("One dimension at a time", "Every completed trial against each dimension."),
+    "parallel": ("All dimensions", "Each line is a trial; every dimension runs from low to high."),
+    "contour": ("The two most important numbers", "Completed trials over two numeric dimensions."),
+    "front": (
+        "Several objectives",
+        "The line joins the Pareto front: trials that no other beats in every objective.",
+    ),
+}
+"""Title and text of each kind of chart."""
+
+
+@dataclass(frozen=True)
+class MethodSection:
+    """The section of one method.
+
+    Attributes:
+        title: of the method.
+        page: address of the method's page; empty if the site has none.
+        counts: number of trials by their state.
+        chosen: winner and default: name, trial, settings, values.
+        space: the dimensions: name, range, fraction of the variance.
+        tested: winner against default on fresh seeds: task, sparsity, figures, verdict.
+        note: shown instead of `tested` where that is empty.
+        trials: number, state, values, settings, keys of those with a page, the failure's reason.
+    """
+
+    title: str
+    page: str
+    counts: str
+    chosen: list[tuple[str, ...]]
+    space: list[tuple[str, str, str]]
+    tested: list[tuple[str, ...]]
+    note: str
+    trials: list[tuple[int, str, list[str], str, list[str], str]]
+
+
+def tuning_page(tuning: Tuning, read: ReadRecord, pages: Mapping[str, str]) -> str:
+    """Return the page, for one folder below the main page; all text is escaped.
+
+    `read` returns a trial's record by key, or None; `pages` are the addresses of methods' pages.
+    """
+    asked = tuning.settings
+    return (
+        environment()
+        .get_template("tuning.html")
+        .render(
+            title=f"{asked.name} · tuning",
+            heading=asked.name,
+            lead=tuning_summary(tuning),
+            root="../",
+            trail=[],
+            version=__version__,
+            facts=_facts(tuning),
+            command=f"optuna-dashboard {KIND}/{asked.name}.journal",
+            goals=[TITLES[goal] for goal in asked.objectives],
+            sections=[
+                _section(m, found, read, pages.get(m, "")) for m, found in tuning.methods.items()
+            ],
+            charts=embedded_charts(named_charts(tuning)),
+        )
+    )
+
+
+def tuning_summary(tuning: Tuning) -> str:
+    """Return what was tuned, in a sentence."""
+    asked = tuning.settings
+    methods = ", ".join(_title(method) for method in asked.methods)
+    return f"Hyperparameters of {methods} on {', '.join(asked.tasks)}: {asked.budget} trials each."
+
+
+def tuning_address(tuning: Tuning) -> str:
+    """Return the address of a tuning's page within the site."""
+    return f"tunings/{tuning.settings.name}.html"
+
+
+def named_charts(tuning: Tuning) -> dict[str, Any]:
+    """Return the charts of all methods in Vega-Lite, by ``METHOD-KIND``, with title and text."""
+    found = {}
+    for name, chart in tuning_charts(tuning).items():
+        method, _, kind = name.rpartition("-")
+        title, text = TUNING_CHART_TEXTS[kind]
+        if len(tuning.methods) > 1:
+            title = f"{title}: {_title(method)}"
+        found[name] = chart.to_dict() | {"title": title, "description": text}
+    return found
+
+
+def _facts(tuning: Tuning) -> list[tuple[str, str]]:
+    asked = tuning.settings
+    recipe = ", ".join(f"{name}={show(value)}" for name, value in asked.recipe.items())
+    facts = [
+        ("tasks", ", ".join(asked.tasks)),
+        ("sparsities", ", ".join(f"{one:g}" for one in asked.sparsities)),
+        ("objectives", ", ".join(TITLES[goal] for goal in asked.objectives)),
+        ("budget", f"{asked.budget} trials per method, the default among them"),
+        ("sampler", f"{asked.sampler}, seed {asked.seed}"),
+        ("pruner", asked.pruner),
+        ("tuned on seeds", ", ".join(map(str, asked.seeds))),
+        ("tested on seeds", ", ".join(map(str, asked.final_seeds))),
+        ("recipe", recipe),
+        ("tuned of the recipe", ", ".join(asked.tuned_recipe)),
+        ("versions", ", ".join(f"{name} {one}" for name, one in tuning.versions.items())),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _section(method: str, found: MethodResult, read: ReadRecord, page: str) -> MethodSection:
+    states = [trial.state for trial in found.trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    tested, note = _tested(found, read)
+    return MethodSection(
+        _title(method),
+        page,
+        counts,
+        _chosen(found),
+        [(d.name, str(d), _share(found.importance.get(d.name))) for d in found.space],
+        tested,
+        note,
+        [
+            (
+                one.number, one.state, [_number(value) for value in one.values], _settings(one),
+                [key for key in one.keys if read(key) is not None], one.reason,
+            )
+            for one in found.trials
+        ],
+    )  # fmt: skip
+
+
+def _chosen(found: MethodResult) -> list[tuple[str, ...]]:
+    by_number = {one.number: one for one in found.trials}
+    named = [("winner", found.winner), ("default", 0)]
+    return [
+        (what, str(number), _settings(by_number[number]), *map(_number, by_number[number].values))
+        for what, number in named
+        if number in by_number and by_number[number].values
+    ]
+
+
+def _tested(found: MethodResult, read: ReadRecord) -> tuple[list[tuple[str, ...]], str]:
+    """Return winner against default on the fresh seeds, or a note that says why there is none."""
+    if found.winner is None:
+        return [], "No trial was completed."
+    if found.final is None:
+        return [], "Winner and default have not been run on fresh seeds."
+    if found.final.winner == found.final.default:
+        return [], "No trial was better than the default."
+    ours, theirs = (_scores(keys, read) for keys in (found.final.winner, found.final.default))
+    rows: list[tuple[str, ...]] = []
+    for cell in sorted(ours.keys() & theirs.keys()):
+        comparison = compare(ours[cell], theirs[cell])
+        mean, low, high = (
+            (comparison.difference.mean, comparison.difference.low, comparison.difference.high)
+            if comparison.difference
+            else (None, None, None)
+        )
+        interval = "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}"
+        rows.append(
+            (
+                cell[0], f"{cell[1]:g}", str(comparison.n), _mean(ours[cell]), _mean(theirs[cell]),
+                "" if mean is None else f"{100 * mean:+.2f}", interval,
+                comparison.verdict("tuned", "default"),
+            )
+        )  # fmt: skip
+    return rows, "" if rows else "Winner and default share no tested seed."
+
+
+def _scores(keys: Iterable[str], read: ReadRecord) -> dict[tuple[str, float], dict[int, float]]:
+    """Return test accuracies by task and sparsity, and by seed; runs that failed have none."""
+    found: dict[tuple[str, float], dict[int, float]] = {}
+    for record in map(read, keys):
+        if record is not None and record.status == "done" and SCORE in record.metrics:
+            cell = (record.trial["task"], record.trial["sparsity"])
+            found.setdefault(cell, {})[record.trial["seed"]] = record.metrics[SCORE]
+    return found
+
+
+def _title(method: str) -> str:
+    known = registry.methods()
+    return known[method].title if method in known else method
+
+
+def _settings(trial: Candidate) -> str:
+    changed = {**trial.hyperparameters, **trial.recipe}
+    return ", ".join(f"{name}={_value(value)}" for name, value in changed.items()) or "the defaults"
+
+
+def _value(value: Any) -> str:
+    return _number(value) if isinstance(value, float) else show(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _share(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def _mean(scores: Mapping[int, float]) -> str:
+    return f"{100 * fmean(scores.values()):.2f}"

@@ -1,0 +1,53 @@
+"""Early stopping: when the validation loss is least, and relations of two trainings by it.
+
+Some papers publish these relations in place of an accuracy. They are read from trials' curves.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from suite.core.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """The first minimum of the validation loss in the last round of a training.
+
+    Attributes:
+        step: optimizer steps until then.
+        accuracy: validation accuracy there, a fraction.
+    """
+
+    step: int
+    accuracy: float
+
+
+def early_stop(curves: bytes) -> EarlyStop:
+    """Return the early stop of a trial from its ``curves.parquet``.
+
+    Raises:
+        InvalidInput: the trial had no validation split.
+    """
+    import polars as pl
+
+    frame = pl.read_parquet(io.BytesIO(curves)).filter(pl.col("round") == pl.col("round").max())
+    found = {
+        name: dict(frame.filter(pl.col("series") == name).select("step", "value").iter_rows())
+        for name in ("validation_nll", "validation_accuracy")
+    }
+    losses = found["validation_nll"]
+    if not losses:
+        raise InvalidInput("early stop: the trial had no validation split (validation=0)")
+    step = min(losses, key=lambda at: (losses[at], at))
+    return EarlyStop(step, found["validation_accuracy"][step])
+
+
+Relation = Callable[[EarlyStop, EarlyStop], float]
+
+RELATIONS: dict[str, Relation] = {
+    "early_stop_change_pct": lambda one, other: 100 * (one.step / other.step - 1),
+    "early_stop_speedup_x": lambda one, other: other.step / one.step,
+    "early_stop_gain_pp": lambda one, other: 100 * (one.accuracy - other.accuracy),
+}
+"""Of a training to the one it is compared with, on the same seed."""

@@ -1,0 +1,1 @@
+"""The site: building it into a folder, and serving it on this machine."""

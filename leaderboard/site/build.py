@@ -1,0 +1,257 @@
+"""Building the site: the main page, pages of tasks, methods and trials, tables and charts.
+
+What is in the folder::
+
+    index.html                the leaderboard, a single file
+    tasks/, methods/          a page each
+    trials/KEY.html           a page per record, finished or failed
+    tunings/                  a page per tuning of the store
+    ablations/                a page per ablation of the store
+    paper.html                tables/*.tex, tables/*.md and charts/*.svg|png|pdf
+    leaderboard.md            and leaderboard.csv (cells), trials.csv
+    assets/                   style, scripts and chart data that pages share
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leaderboard.board_markdown import spliced, surroundings
+from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title, is_result
+from leaderboard.bundles.bundle_file import Header
+from leaderboard.charts.board_charts import CHART_TEXTS, board_charts
+from leaderboard.charts.pictures import pictures
+from leaderboard.charts.vega_bundle import VERSION, classic_script
+from leaderboard.data_frames import csv_text, summary_frame, trial_frame
+from leaderboard.page_data import page_name
+from leaderboard.pages.ablation_page import ablation_page, named_charts
+from leaderboard.pages.index_page import index_page
+from leaderboard.pages.paper_view import PaperTable, paper_page, paper_table
+from leaderboard.pages.task_and_method_pages import (
+    BoardView,
+    board_views,
+    chart_data_script,
+    method_page,
+    task_page,
+)
+from leaderboard.pages.templating import CHART_SCRIPTS, asset
+from leaderboard.pages.trial_page import TrialLinks, trial_chart_data_script
+from leaderboard.pages.trial_page_writer import PageJob, TrialPages
+from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
+from leaderboard.site.output_folder import SiteFolder, inputs_digest
+from leaderboard.site.sources import Source, SourceRecord
+from leaderboard.statistics.ablation_effects import design_effects
+from suite import __version__
+from suite.core.errors import InvalidInput
+from suite.core.files import atomic_write
+from suite.results.ablation_design import Ablation
+from suite.results.record import Record
+from suite.results.store import Store
+from suite.tuning.schema import Tuning, tuned_runs
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class BuiltSite:
+    """What `build` wrote; `tables` are the CSV files as data frames, by name."""
+
+    page: Path
+    boards: list[Board]
+    excluded: list[Excluded]
+    tables: dict[str, "pl.DataFrame"]
+
+
+def build(
+    source: Store | Iterable[Record],
+    out: Path,
+    markdown: Path | None = None,
+    workers: int = 1,
+    bundles: Sequence[Path] = (),
+) -> BuiltSite:
+    """Write the site of a store's records, or of records alone, into `out`.
+
+    `bundles` are files of records, or folders of such files, to show as well. Pages whose inputs
+    have not changed are kept; pages of trials that no longer exist are removed; files that no build
+    wrote are left alone. `markdown` is a further file whose marked part is replaced. With more than
+    one worker, pages of trials are written in spawned processes, which import the main module.
+
+    Raises:
+        InvalidInput: there is no record, or a file cannot be written.
+    """
+    content = Source(source, bundles)
+    found = content.read()
+    first = next(found, None)
+    if first is None:
+        raise InvalidInput("the store holds no trials: run one first, `resonance study quickstart`")
+    targets = [out / "leaderboard.md", *([markdown] if markdown is not None else [])]
+    around = [surroundings(path) for path in targets]  # raises before anything is written
+    try:
+        return _write(content, chain([first], found), SiteFolder(out), targets, around, workers)
+    except OSError as error:
+        raise InvalidInput(
+            f"{error.filename or out} cannot be written ({error.strerror}): choose another --out"
+        ) from error
+
+
+def _write(
+    content: Source,
+    found: Iterable[SourceRecord],
+    folder: SiteFolder,
+    targets: Sequence[Path],
+    around: Sequence[tuple[str, str]],
+    workers: int,
+) -> BuiltSite:
+    """Write the site: pages of trials while records are still being read, then the others."""
+    collection = Boards(tuned_runs(content.tunings))
+    placed: list[PlacedRecord] = []
+    sent: Counter[Header] = Counter(dict.fromkeys(content.senders, 0))
+    folder.begin([_page(key) for key in content.trials()])
+    with TrialPages(folder, content.location, workers) as pages:
+        for one in found:
+            placed.append(collection.add(one.record))
+            pages.add(_job(placed[-1], one, bool(content.location)))
+            if one.sender is not None:
+                sent[one.sender] += 1
+        boards, excluded = collection.built(), [*collection.excluded, *content.unreadable]
+        records = {one.record.key: one.record for one in placed}
+        _write_assets(folder)
+        views = board_views(boards, [one for one in placed if is_result(one.record)])
+        tables = _write_boards(folder, views, content.tunings)
+        drawn = _write_paper(folder, boards, tables)
+        further = _write_ablations(folder, content.ablations, records)
+        further += _write_tunings(folder, content.tunings, records, _methods(views))
+        page = index_page(boards, excluded, further, list(sent.items()), drawn)
+        folder.write("index.html", page)
+        texts = [spliced(boards, one) for one in around]
+        folder.write("leaderboard.md", texts[0])
+        rows = trial_frame(one.record for one in placed)
+        frames = {"leaderboard": summary_frame(boards), "trials": rows}
+        for name, frame in frames.items():
+            folder.write(f"{name}.csv", csv_text(frame))
+    folder.finish()
+    for path, text in zip(targets[1:], texts[1:], strict=True):
+        atomic_write(path, text, sync=False)
+    return BuiltSite(folder.root / "index.html", boards, excluded, frames)
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the code, templates and assets of this package: pages depend on them."""
+    package = Path(__file__).parents[1]
+    files = [path for name in ("*.py", "templates/*", "assets/*") for path in package.rglob(name)]
+    return inputs_digest(__version__, *(path.read_bytes() for path in sorted(files)))
+
+
+def _page(key: str) -> str:
+    return f"trials/{key}.html"
+
+
+def _job(placed: PlacedRecord, found: SourceRecord, curves: bool) -> PageJob:
+    """Return the job of writing a trial's page; `curves` says whether there may be curves."""
+    record, (task, settings), entry, left_out = placed
+    title = board_title(task, settings)
+    links = TrialLinks(
+        title, page_name("tasks", title), entry.title, page_name("methods", entry.method), left_out
+    )
+    if not is_result(record):
+        links = replace(links, task_page="", method_page="")
+    integrity = record.checksum or record.model_dump_json()
+    made_from = inputs_digest(
+        code_digest(), integrity, repr(links), repr(found.sender), "curves" if curves else "",
+        *(evaluation.model_dump_json() for evaluation in found.evaluations),
+    )  # fmt: skip
+    return PageJob(_page(record.key), made_from, record, found.evaluations, links, found.sender)
+
+
+def _write_assets(folder: SiteFolder) -> None:
+    scripts = (
+        *CHART_SCRIPTS,
+        "copy_buttons.js",
+        "chart_figure.js",
+        "trial_curves.js",
+        "task_charts.js",
+        "embedded_charts.js",
+    )
+    for name in ("style.css", "subpages.css", *scripts):
+        folder.write(f"assets/{name}", asset(name))
+    folder.write("assets/trial_chart_data.js", trial_chart_data_script())
+    if not folder.current("assets/vega.js", inputs_digest(VERSION)):
+        folder.write("assets/vega.js", classic_script(), inputs_digest(VERSION))
+
+
+def _methods(boards: Sequence[BoardView]) -> set[str]:
+    return {entry.method for one in boards for entry, _ in one.board.rows}
+
+
+def _write_boards(
+    folder: SiteFolder, boards: list[BoardView], tuned: Sequence[Tuning]
+) -> list[PaperTable]:
+    """Write the pages of tasks and methods; return the tables of the paper view."""
+    folder.write("assets/task_chart_data.js", chart_data_script([one.board for one in boards]))
+    for one in boards:
+        folder.write(one.page, task_page(one))
+    for method in sorted(_methods(boards)):
+        links = [(t.settings.name, tuning_address(t)) for t in tuned if method in t.methods]
+        folder.write(page_name("methods", method), method_page(method, boards, links))
+    return [paper_table(one.board, one.summary_table) for one in boards]
+
+
+def _write_paper(
+    folder: SiteFolder, boards: Sequence[Board], tables: Sequence[PaperTable]
+) -> list[str]:
+    """Write the paper view with its tables and pictures; return the names of its charts."""
+    for table in tables:
+        folder.write(f"{table.name}.tex", table.latex)
+        folder.write(f"{table.name}.md", table.markdown)
+    charts = board_charts(boards)
+    _write_pictures(folder, charts)
+    texts = {name: (CHART_TEXTS[name].title, CHART_TEXTS[name].text) for name in charts}
+    folder.write("paper.html", paper_page(tables, texts))
+    return list(charts)
+
+
+def _write_ablations(
+    folder: SiteFolder, found: Sequence[Ablation], records: Mapping[str, Record]
+) -> list[tuple[str, str, str]]:
+    """Write the pages and pictures of ablations; return name, address and question of each."""
+    written = []
+    for one in found:
+        page = f"ablations/{one.name}.html"
+        folder.write(page, ablation_page(one, records.get))
+        charts = named_charts(design_effects(one, records.get))
+        _write_pictures(folder, {f"{one.name}-{name}": chart for name, chart in charts.items()})
+        written.append((one.name, page, one.question))
+    return written
+
+
+def _write_tunings(
+    folder: SiteFolder,
+    found: Sequence[Tuning],
+    records: Mapping[str, Record],
+    methods: Collection[str],
+) -> list[tuple[str, str, str]]:
+    """Write the pages of tunings; return name, address and summary of each."""
+    addresses = {method: page_name("methods", method) for method in methods}
+    written = []
+    for one in found:
+        page = tuning_address(one)
+        folder.write(page, tuning_page(one, records.get, addresses))
+        written.append((one.settings.name, page, tuning_summary(one)))
+    return written
+
+
+def _write_pictures(folder: SiteFolder, charts: Mapping[str, Any]) -> None:
+    for name, chart in charts.items():
+        made_from = inputs_digest(VERSION, code_digest(), json.dumps(chart, sort_keys=True))
+        files = [f"charts/{name}.{ending}" for ending in ("svg", "png", "pdf")]
+        stale = [file for file in files if not folder.current(file, made_from)]
+        contents = pictures(chart) if stale else {}
+        for file in stale:
+            folder.write(file, contents[file.rpartition(".")[2]], made_from)

@@ -1,0 +1,106 @@
+"""The folder of a site: files that are current are kept, those of earlier builds are removed.
+
+``.manifest.json`` names the files that earlier builds wrote, each with a digest of its inputs. A
+file that it does not name is never removed.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from suite.core.files import atomic_write
+
+MANIFEST = ".manifest.json"
+
+
+def inputs_digest(*parts: str | bytes) -> str:
+    """Return a digest of the inputs that a file is made from."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode(errors="replace") if isinstance(part, str) else part
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()[:32]
+
+
+class SiteFolder:
+    """A folder that pages are written to, between `begin` and `finish`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._before = _read_manifest(root / MANIFEST)
+        self._now: dict[str, str] = {}
+
+    def begin(self, planned: Collection[str]) -> None:
+        """Create the folder and list what will be written, so that a killed build leaves no strays.
+
+        Raises:
+            OSError: it cannot be created or written to.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._save({**dict.fromkeys(planned, ""), **self._before})
+        for parent in {(self.root / name).parent for name in planned}:
+            parent.mkdir(parents=True, exist_ok=True)
+
+    def current(self, name: str, made_from: str) -> bool:
+        """Return whether a file exists that was made from the same inputs; if so, keep it."""
+        if self._before.get(name) != made_from or not (self.root / name).is_file():
+            return False
+        self._now[name] = made_from
+        return True
+
+    def write(self, name: str, content: str | bytes, made_from: str = "") -> None:
+        """Write a file unless it is current. `made_from` is a digest of its inputs.
+
+        Without `made_from`, the digest of the content is used.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        made_from = made_from or inputs_digest(content)
+        if not self.current(name, made_from):
+            # Not forced to disk: a site can be built again.
+            atomic_write(self.root / name, content, sync=False)
+            self.wrote(name, made_from)
+
+    def wrote(self, name: str, made_from: str) -> None:
+        """Record that a file was written, perhaps by another process."""
+        self._now[name] = made_from
+
+    def finish(self) -> None:
+        """Remove files that only earlier builds wrote, and save the manifest.
+
+        Raises:
+            OSError: a file cannot be removed.
+        """
+        for name in self._before.keys() - self._now.keys():
+            path = self.root / name
+            if _inside(self.root, path):
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # not empty
+                    path.parent.rmdir()
+        self._save(self._now)
+
+    def _save(self, names: dict[str, str]) -> None:
+        atomic_write(self.root / MANIFEST, json.dumps(dict(sorted(names.items())), indent=0) + "\n")
+
+
+def _inside(root: Path, path: Path) -> bool:
+    """Return whether a path of a manifest is a regular file inside the folder."""
+    return (
+        path.is_file()
+        and not path.is_symlink()
+        and path.resolve().parent.is_relative_to(root.resolve())
+    )
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    """Return what earlier builds wrote; nothing if the manifest cannot be read."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return {name: made for name, made in content.items() if isinstance(made, str)}

@@ -1,0 +1,86 @@
+"""What a site is built from: records of a store and of bundles, evaluations, tunings, ablations."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from leaderboard.boards import Excluded
+from leaderboard.bundles.bundle_file import Header, read_bundles
+from suite.results.ablation_design import ablations
+from suite.results.record import Record
+from suite.results.store import CorruptRecord, Store
+from suite.results.stored_evaluation import Evaluation, present, read_evaluations
+from suite.tuning.schema import load_tunings
+
+
+class SourceRecord(NamedTuple):
+    """A record, later evaluations of its trial, and who sent it, if it came in a bundle."""
+
+    record: Record
+    evaluations: list[Evaluation]
+    sender: Header | None = None
+
+
+class Source:
+    """A store, or records alone (which have no curves), and bundles.
+
+    Attributes:
+        location: of the store; empty without a store.
+        tunings, ablations: of the store.
+        senders: who sent each bundle.
+        unreadable: records that cannot be read, and why; complete once all records have been read.
+
+    Raises:
+        InvalidInput: a bundle or a document beside the trials is damaged.
+    """
+
+    def __init__(self, source: Store | Iterable[Record], bundles: Sequence[Path] = ()) -> None:
+        self._bundles, rejected = read_bundles(bundles)
+        self.senders = [one.header for one in self._bundles]
+        self.unreadable = [Excluded(one.where, "record", one.reason) for one in rejected]
+        store = source if isinstance(source, Store) else None
+        self._store, self._given = store, [] if isinstance(source, Store) else [*source]
+        self.location = store.location if store else ""
+        self.tunings = load_tunings(store) if store else []
+        self.ablations = ablations(store) if store else []
+        self._evaluations = _evaluations(store) if store else {}
+
+    def trials(self) -> list[str]:
+        """Return the keys of all trials, including those that cannot be read.
+
+        Raises:
+            InvalidInput: the store is not a folder, or cannot be listed.
+        """
+        own = self._store.keys() if self._store else [record.key for record in self._given]
+        return [*own, *(record.key for one in self._bundles for record in one.records)]
+
+    def read(self) -> Iterator[SourceRecord]:
+        """Yield every record that can be read: the store's, then those of bundles.
+
+        A trial that is in both is yielded from the store only.
+
+        Raises:
+            InvalidInput: the store is not a folder, or cannot be listed.
+        """
+        own = set()
+        for found in self._own():
+            own.add(found.record.key)
+            yield found
+        for one in self._bundles:
+            yield from (SourceRecord(r, [], one.header) for r in one.records if r.key not in own)
+
+    def _own(self) -> Iterator[SourceRecord]:
+        if self._store is None:
+            yield from (SourceRecord(record, []) for record in self._given)
+            return
+        for one in self._store.scan():
+            if isinstance(one, CorruptRecord):
+                self.unreadable.append(Excluded(one.key, "trial", one.reason))
+            else:
+                yield SourceRecord(one, present(self._evaluations.get(one.key, ()), one))
+
+
+def _evaluations(store: Store) -> dict[str, list[Evaluation]]:
+    """Return the evaluations of the store's trials, read before any page is written."""
+    measured = {name[:16] for name in store.backend.shared_names("evaluations")}
+    return {key: read_evaluations(store, key) for key in measured.intersection(store.keys())}

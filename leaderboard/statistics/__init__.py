@@ -1,0 +1,1 @@
+"""Statistics of boards: intervals, paired comparisons, multiple comparisons, aggregates."""

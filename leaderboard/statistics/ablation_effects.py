@@ -1,0 +1,294 @@
+"""Effects of an ablation: differences to the base, main effects, interactions.
+
+All comparisons are paired on seeds. The base has every varied factor at its default.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from leaderboard.board_columns import SCORE
+from leaderboard.statistics.intervals import Interval, mean_interval
+from leaderboard.statistics.multiple_comparisons import holm
+from leaderboard.statistics.paired_comparisons import ALPHA, Comparison, compare
+from suite.results.ablation_design import Ablation, Design, label
+from suite.results.record import Record
+
+Scores = dict[int, float]
+Levels = Mapping[str, str]
+Key = frozenset[tuple[str, str]]
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class CorrectedComparison:
+    """A comparison with its corrected p-value.
+
+    Attributes:
+        comparison: paired on the seeds that both sides have.
+        p: the p-value, Holm-corrected over its family of comparisons; None if there is none.
+        verdict: the conclusion at that p-value, in words.
+    """
+
+    comparison: Comparison
+    p: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class CellEffect:
+    """One cell of a design.
+
+    Attributes:
+        levels: of each factor, as written.
+        mean: of its finished trials; None without one.
+        missing: trials that have not run.
+        failed: trials that ended in an error.
+        against_base: its difference to the base; None for the base itself.
+    """
+
+    levels: dict[str, str]
+    mean: Interval | None
+    missing: int
+    failed: int
+    against_base: CorrectedComparison | None
+
+    @property
+    def label(self) -> str:
+        """The levels as text."""
+        return label(self.levels)
+
+
+@dataclass(frozen=True)
+class MainEffect:
+    """The main effect of one level of a factor.
+
+    Averaged over those levels of the other factors at which this factor takes all its levels: all
+    of them in a grid, the base if one factor is varied at a time. A seed counts if it has run at
+    all of them.
+
+    Attributes:
+        mean: at this level; None without such a seed.
+        against_base: its difference to the base level; None for the base level.
+    """
+
+    factor: str
+    level: str
+    mean: Interval | None
+    against_base: CorrectedComparison | None
+
+
+@dataclass(frozen=True)
+class PairMean:
+    """A cell of the grid of two factors, averaged over the levels of the others.
+
+    Attributes:
+        first, second: factor and level.
+        mean: None without a seed that has run at all of them.
+    """
+
+    first: tuple[str, str]
+    second: tuple[str, str]
+    mean: Interval | None
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """The interaction of two levels: whether their effects add up.
+
+    The difference of differences, (both − first) − (second − neither), averaged over the levels
+    of other factors; above 0 the two together gain more than the sum of both.
+
+    Attributes:
+        first, second: factor and level.
+        effect: the difference of differences against 0.
+    """
+
+    first: tuple[str, str]
+    second: tuple[str, str]
+    effect: CorrectedComparison
+
+
+@dataclass(frozen=True)
+class DesignEffects:
+    """The effects of one design; p-values are corrected within each list."""
+
+    title: str
+    factors: dict[str, tuple[str, ...]]
+    base: dict[str, str]
+    grid: bool
+    seeds: tuple[int, ...]
+    cells: list[CellEffect]
+    levels: list[MainEffect]
+    pairs: list[PairMean]
+    interactions: list[Interaction]
+
+
+def design_effects(ablation: Ablation, read: Callable[[str], Record | None]) -> list[DesignEffects]:
+    """Return the effects of every design; `read` returns a trial's record by key, or None."""
+    return [_effects(design, read) for design in ablation.designs]
+
+
+def _effects(design: Design, read: Callable[[str], Record | None]) -> DesignEffects:
+    records = {
+        _key(cell.levels): {seed: read(key) for seed, key in cell.trials.items()}
+        for cell in design.cells
+    }
+    scores = {key: _scores(found) for key, found in records.items()}
+    return DesignEffects(
+        title=design.title,
+        factors={factor.name: factor.levels for factor in design.factors},
+        base=design.base,
+        grid=design.grid,
+        seeds=tuple(design.cells[0].trials),
+        cells=_cells(design, records, scores),
+        levels=_levels(design, scores),
+        pairs=_pairs(design, scores),
+        interactions=_interactions(design, scores),
+    )
+
+
+def _key(levels: Levels) -> Key:
+    return frozenset(levels.items())
+
+
+def _scores(records: Mapping[int, Record | None]) -> Scores:
+    done = {seed: r for seed, r in records.items() if r is not None and r.status == "done"}
+    return {seed: r.metrics[SCORE] for seed, r in done.items() if SCORE in r.metrics}
+
+
+def _mean(scores: Scores) -> Interval | None:
+    return mean_interval([scores[seed] for seed in sorted(scores)]) if scores else None
+
+
+def _corrected(comparisons: Sequence[Comparison]) -> list[float | None]:
+    """Return the p-values, Holm-corrected; None where there is none."""
+    corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
+    return [None if one.p is None else next(corrected) for one in comparisons]
+
+
+def _against_base(found: Sequence[tuple[str, Scores, Scores]]) -> list[CorrectedComparison]:
+    """Compare (label, scores, the base's scores) with the base."""
+    comparisons = [compare(scores, base) for _, scores, base in found]
+    return [
+        CorrectedComparison(one, p, one.verdict(name, BASE, p=p))
+        for (name, _, _), one, p in zip(found, comparisons, _corrected(comparisons), strict=True)
+    ]
+
+
+def _cells(
+    design: Design,
+    records: Mapping[Key, Mapping[int, Record | None]],
+    scores: Mapping[Key, Scores],
+) -> list[CellEffect]:
+    base, *others = design.cells
+    compared = _against_base(
+        [(label(c.levels), scores[_key(c.levels)], scores[_key(base.levels)]) for c in others]
+    )
+    return [
+        CellEffect(
+            cell.levels,
+            _mean(scores[_key(cell.levels)]),
+            sum(r is None for r in records[_key(cell.levels)].values()),
+            sum(
+                r is not None and r.status == "failed" for r in records[_key(cell.levels)].values()
+            ),
+            against,
+        )
+        for cell, against in zip(design.cells, [None, *compared], strict=True)
+    ]
+
+
+def _contexts(design: Design, names: Sequence[str]) -> list[dict[str, str]]:
+    """Return the cells with the named factors at base whose other levels allow all of theirs.
+
+    In a grid these are all levels of the other factors. With one factor varied at a time, a single
+    factor has only the base, and a pair has none.
+    """
+    known = {_key(cell.levels) for cell in design.cells}
+    base = {name: design.base[name] for name in names}
+    every = [
+        dict(zip(names, levels, strict=True))
+        for levels in itertools.product(*(f.levels for f in design.factors if f.name in names))
+    ]
+    return [
+        cell.levels
+        for cell in design.cells
+        if base.items() <= cell.levels.items()
+        and all(_key(cell.levels | levels) in known for levels in every)
+    ]
+
+
+def _average(scores: Mapping[Key, Scores], contexts: Sequence[Levels], levels: Levels) -> Scores:
+    """Return the mean score at `levels` over contexts, for seeds that have run in all."""
+    found = [scores[_key({**context, **levels})] for context in contexts]
+    seeds = set.intersection(*map(set, found)) if found else set()
+    return {seed: sum(one[seed] for one in found) / len(found) for seed in sorted(seeds)}
+
+
+def _levels(design: Design, scores: Mapping[Key, Scores]) -> list[MainEffect]:
+    means = {
+        (factor.name, level): _average(scores, contexts, {factor.name: level})
+        for factor in design.factors
+        for contexts in [_contexts(design, [factor.name])]
+        for level in factor.levels
+    }
+    base = design.base
+    others = [(name, level) for name, level in means if level != base[name]]
+    compared = _against_base(
+        [(f"{name}={level}", means[name, level], means[name, base[name]]) for name, level in others]
+    )
+    against = dict(zip(others, compared, strict=True))
+    return [
+        MainEffect(name, level, _mean(mean), against.get((name, level)))
+        for (name, level), mean in means.items()
+    ]
+
+
+def _pairs(design: Design, scores: Mapping[Key, Scores]) -> list[PairMean]:
+    return [
+        PairMean(
+            (one.name, first),
+            (other.name, second),
+            _mean(_average(scores, contexts, {one.name: first, other.name: second})),
+        )
+        for one, other in itertools.combinations(design.factors, 2)
+        if (contexts := _contexts(design, [one.name, other.name]))
+        for first, second in itertools.product(one.levels, other.levels)
+    ]
+
+
+def _interactions(design: Design, scores: Mapping[Key, Scores]) -> list[Interaction]:
+    found = []
+    for one, other in itertools.combinations(design.factors, 2):
+        contexts = _contexts(design, [one.name, other.name])
+        if not contexts:
+            continue
+        for first, second in itertools.product(one.levels, other.levels):
+            if first != one.base and second != other.base:
+                change, another = {one.name: first}, {other.name: second}
+                both = _average(scores, contexts, change | another)
+                neither = _average(scores, contexts, {})
+                alone = _average(scores, contexts, change), _average(scores, contexts, another)
+                comparison = compare(_sum(both, neither), _sum(*alone))
+                found.append(((one.name, first), (other.name, second), comparison))
+    corrected = _corrected([comparison for *_, comparison in found])
+    return [
+        Interaction(
+            first, second, CorrectedComparison(comparison, p, _interaction_verdict(comparison, p))
+        )
+        for (first, second, comparison), p in zip(found, corrected, strict=True)
+    ]
+
+
+def _sum(one: Scores, other: Scores) -> Scores:
+    return {seed: one[seed] + other[seed] for seed in sorted(set(one) & set(other))}
+
+
+def _interaction_verdict(found: Comparison, p: float | None) -> str:
+    if not found.decides or found.difference is None or p is None:
+        return f"cannot decide at n = {found.n}"
+    if p > ALPHA:
+        return f"no interaction shown at n = {found.n}"
+    more = found.difference.mean > 0
+    return f"together {'more' if more else 'less'} than the sum of both"

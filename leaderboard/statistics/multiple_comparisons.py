@@ -1,0 +1,61 @@
+"""Multiple comparisons: Holm's correction, and the ranks that all pairwise tests leave possible.
+
+`assets/statistics.js` computes the same in the browser: a change here is a change there.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+from leaderboard.statistics.intervals import exact_sum
+from leaderboard.statistics.paired_comparisons import (
+    ALPHA,
+    MIN_SEEDS,
+    paired_differences,
+    paired_p,
+    score_resolution,
+)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted by Holm's step-down procedure, in the order given.
+
+    Source: Holm 1979, Scand. J. Statist. 6(2).
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
+        corrected[index] = highest
+    return corrected
+
+
+SeedScores = Mapping[str, Mapping[int, float]]
+"""Method → seed → score in one cell, higher being better."""
+
+
+def rank_intervals(cells: Sequence[SeedScores]) -> list[dict[str, tuple[int, int]]]:
+    """Return the best and the worst possible rank of each method in each cell (1 is best).
+
+    A method ranks behind those that are significantly better and before those that are
+    significantly worse, by paired t-tests on common seeds, Holm-corrected over all pairs of all
+    cells, so that the probability of any false difference is at most 5 %. Pairs with fewer than
+    five common seeds are not tested.
+    """
+    compared = []
+    for place, cell in enumerate(cells):
+        step = score_resolution(score for by_seed in cell.values() for score in by_seed.values())
+        for one, other in itertools.combinations(cell, 2):
+            differences = paired_differences(cell[one], cell[other])
+            p = paired_p(differences, step) if len(differences) >= MIN_SEEDS else None
+            if p is not None:
+                better, worse = (one, other) if exact_sum(differences) > 0 else (other, one)
+                compared.append((p, place, better, worse))
+    found = [{method: (1, len(cell)) for method in cell} for cell in cells]
+    corrected = holm([p for p, *_ in compared])
+    for p, (_, place, better, worse) in zip(corrected, compared, strict=True):
+        if p <= ALPHA:
+            ranks = found[place]
+            ranks[worse] = (ranks[worse][0] + 1, ranks[worse][1])
+            ranks[better] = (ranks[better][0], ranks[better][1] - 1)
+    return found

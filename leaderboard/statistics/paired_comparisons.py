@@ -1,0 +1,179 @@
+"""Paired comparisons of two methods: on common seeds in one cell, and over several tasks.
+
+`assets/statistics.js` computes the same in the browser: a change here is a change there.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from leaderboard.statistics.bootstrap_draws import signs
+from leaderboard.statistics.intervals import (
+    RESAMPLES,
+    Interval,
+    bootstrap_interval,
+    exact_sum,
+    mean_interval,
+    resampled_means,
+    standard_deviation,
+)
+
+ALPHA = 0.05
+MIN_SEEDS = 5
+"""Seeds below which nothing is claimed about a method's rank."""
+MAX_EXACT_PAIRS = 14
+"""So many pairs have few enough sign patterns (16,384) to enumerate all of them."""
+ROUNDING = 1e-9
+"""What differs by less, as a fraction of the numbers it was computed from, differs by rounding."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods compared on the same seeds, in one cell or over several tasks.
+
+    Attributes:
+        difference: mean of first − second over the pairs, with its interval; None without a pair.
+        p: two-sided p-value; None with too few pairs.
+        least_p: the smallest p-value that this number of pairs can give.
+        effect: mean difference over its standard deviation (Cohen's d_z); None below two pairs,
+            infinite where all differences are equal and not 0.
+        unpaired: number of seeds that only one of the two has; they are not used.
+        seeds: number of pairs of the task that has the most.
+    """
+
+    difference: Interval | None
+    p: float | None
+    least_p: float
+    effect: float | None
+    unpaired: int = 0
+    seeds: int = 0
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return self.difference.n if self.difference else 0
+
+    @property
+    def decides(self) -> bool:
+        """Whether there are enough seeds for a claim, and for a p-value that could support it."""
+        return self.p is not None and self.seeds >= MIN_SEEDS and self.least_p <= ALPHA
+
+    def verdict(self, first: str, second: str, *, p: float | None = None) -> str:
+        """Return the conclusion in words; a corrected `p` replaces the comparison's own."""
+        p = self.p if p is None else p
+        if not self.decides or self.difference is None or p is None:
+            return f"cannot decide at n = {self.n}"
+        if p > ALPHA:
+            return f"no difference shown at n = {self.n}"
+        better, worse = (first, second) if self.difference.mean > 0 else (second, first)
+        return f"{better} is better than {worse}"
+
+
+def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison:
+    """Compare two methods (seed → score) in one cell: a paired t-test on their common seeds."""
+    differences = paired_differences(first, second)
+    unpaired = len(set(first) ^ set(second))
+    if not differences:
+        return Comparison(None, None, 1.0, None, unpaired)
+    interval = mean_interval(differences)
+    p = paired_p(differences, score_resolution([*first.values(), *second.values()]))
+    least = 1.0 if p is None else 0.0
+    effect = effect_size(differences)
+    return Comparison(interval, p, least, effect, unpaired, len(differences))
+
+
+def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:
+    """Return first − second on their common seeds; 0 if they differ by rounding only."""
+    pairs = [(first[seed], second[seed]) for seed in sorted(set(first) & set(second))]
+    rounding = ROUNDING * max((abs(x) for pair in pairs for x in pair), default=0.0)
+    return [x - y if abs(x - y) > rounding else 0.0 for x, y in pairs]
+
+
+def paired_p(differences: Sequence[float], resolution: float = 0.0) -> float | None:
+    """Return the two-sided p-value of the paired t-test; None below two pairs.
+
+    `resolution` is the step between possible scores. An accuracy is a count, so with few seeds all
+    differences may be equal by chance, which a t-test would take for certainty. The standard
+    deviation is therefore at least that of a difference of two numbers rounded to the resolution,
+    resolution / √6. With neither variance nor resolution, p is 1 if all differences are 0, else 0.
+    """
+    from scipy import special
+
+    n = len(differences)
+    if n < 2:
+        return None
+    mean = exact_sum(differences) / n
+    spread = max(standard_deviation(differences), resolution / math.sqrt(6))
+    if spread <= ROUNDING * max(map(abs, differences)):
+        return 1.0 if mean == 0 else 0.0
+    return 2 * float(special.stdtr(n - 1, -abs(mean) / spread * math.sqrt(n)))
+
+
+def score_resolution(scores: Iterable[float]) -> float:
+    """Return the smallest step between scores that differ by more than rounding; 0 without any."""
+    ordered = sorted(scores)
+    rounding = ROUNDING * max(map(abs, ordered), default=0.0)
+    steps = (b - a for a, b in itertools.pairwise(ordered))
+    return min((step for step in steps if step > rounding), default=0.0)
+
+
+def compare_over_tasks(
+    first: Mapping[str, Mapping[int, float]],
+    second: Mapping[str, Mapping[int, float]],
+    *,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two methods over tasks (task → seed → score): a stratified sign-flip test.
+
+    The statistic is the mean over tasks of the mean difference within a task, so tasks weigh the
+    same whatever their number of seeds. Under the null hypothesis each pair's sign is random: up to
+    14 pairs all sign patterns are enumerated, above that 10,000 are drawn (seeded). The interval is
+    a bootstrap over the pairs within each task; there is none if a task has a single pair.
+    """
+    tasks = sorted(set(first) & set(second))
+    unpaired = sum(len(set(first[task]) ^ set(second[task])) for task in tasks)
+    found = [paired_differences(first[task], second[task]) for task in tasks]
+    blocks = [block for block in found if block]
+    if not blocks:
+        return Comparison(None, None, 1.0, None, unpaired)
+    differences = np.concatenate(blocks)
+    weights = np.concatenate([np.full(len(b), 1 / len(b) / len(blocks)) for b in blocks])
+    n = len(differences)
+    terms = weights * differences
+    observed = exact_sum(terms)
+    # Sums in another order differ in the last bits, so "as far from 0" allows for rounding.
+    threshold = abs(observed) - ROUNDING * exact_sum(abs(terms))
+    exact = n <= MAX_EXACT_PAIRS
+    patterns = _all_signs(n) if exact else signs(seed, RESAMPLES, n)
+    extreme = int(np.count_nonzero(abs(patterns @ terms) >= threshold))
+    # The observed pattern counts as one more, since random ones need not contain it.
+    p = extreme / 2**n if exact else (extreme + 1) / (RESAMPLES + 1)
+    least = 2.0 / 2**n if exact else 1.0 / (RESAMPLES + 1)
+    means = [resampled_means(block, seed, i) for i, block in enumerate(blocks, start=1)]
+    sizes = [len(block) for block in blocks]
+    interval = bootstrap_interval(observed, np.mean(means, axis=0), sizes)
+    return Comparison(interval, p, least, effect_size(differences), unpaired, max(sizes))
+
+
+@lru_cache(maxsize=MAX_EXACT_PAIRS)
+def _all_signs(n: int) -> np.ndarray:
+    """Return [2ⁿ, n]: every pattern of n signs."""
+    return 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+
+
+def effect_size(differences: Sequence[float] | np.ndarray) -> float | None:
+    """Return the mean of paired differences over their standard deviation (Cohen's d_z).
+
+    None below two pairs; 0 or infinite if the differences vary by rounding only.
+    """
+    values = [float(x) for x in differences]
+    if len(values) < 2:
+        return None
+    mean, spread = exact_sum(values) / len(values), standard_deviation(values)
+    if spread <= ROUNDING * max(map(abs, values)):
+        return 0.0 if mean == 0 else math.copysign(math.inf, mean)
+    return mean / spread
