@@ -2,7 +2,7 @@
 
 import pytest
 
-from leaderboard import papers
+from leaderboard.reproduction import published_results as papers
 from suite.core.errors import InvalidInput
 from suite.core.yaml_reader import read_yaml
 from suite.experiments.study import load_study
