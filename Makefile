@@ -35,8 +35,9 @@ test: setup lint
 # What a change in the numbers and records needs; `make test-fast M=suite/sparsity/masks.py` runs
 # the tests of one module.
 FAST := $(addprefix tests/,core experiments sparsity resonance baselines training results)
-FAST += $(wildcard $(addprefix tests/leaderboard/test_,aggregates.py statistics*.py draws.py tables.py \
-  figures.py compare.py pooled_scores.py)) \
+FAST += tests/leaderboard/statistics tests/leaderboard/bundles/test_record_checks.py \
+  $(addprefix tests/leaderboard/test_,statistics.py statistics_comparison.py \
+  statistics_known_answers.py boards.py chart_rows.py method_comparison.py) \
   tests/evaluation/test_scores.py tests/integration/test_golden_masks.py tests/test_architecture.py
 TESTS_OF_M = $(wildcard tests/$(dir $(M:suite/%=%))test_$(basename $(notdir $(M)))*.py)
 

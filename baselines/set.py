@@ -8,7 +8,7 @@ from torch import Tensor
 
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
-from suite.sparsity.dynamic import DropGrow
+from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
 from suite.sparsity.distribution import Shapes, proportional
-from suite.sparsity.dynamic import DropGrow
+from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true
 from suite.sparsity.plan import Plan

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
-from suite.sparsity.dynamic import DropGrow
+from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 
 METHOD = Method(

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Self
 
 from leaderboard.bundles.bundle_file import Header
+from leaderboard.output_folder import SiteFolder
 from leaderboard.pages.curve_data import CURVES_FILE, curves_json
 from leaderboard.pages.trial_page import TrialLinks, trial_page
-from leaderboard.site.output_folder import SiteFolder
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.results.record import Record

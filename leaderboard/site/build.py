@@ -28,6 +28,7 @@ from leaderboard.charts.board_charts import CHART_TEXTS, board_charts
 from leaderboard.charts.pictures import pictures
 from leaderboard.charts.vega_bundle import VERSION, classic_script
 from leaderboard.data_frames import csv_text, summary_frame, trial_frame
+from leaderboard.output_folder import SiteFolder, inputs_digest
 from leaderboard.page_data import page_name
 from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.pages.index_page import index_page
@@ -43,7 +44,6 @@ from leaderboard.pages.templating import CHART_SCRIPTS, asset
 from leaderboard.pages.trial_page import TrialLinks, trial_chart_data_script
 from leaderboard.pages.trial_page_writer import PageJob, TrialPages
 from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
-from leaderboard.site.output_folder import SiteFolder, inputs_digest
 from leaderboard.site.sources import Source, SourceRecord
 from leaderboard.statistics.ablation_effects import design_effects
 from suite import __version__

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from suite.core.errors import InvalidInput
 from suite.resonance.detector import permutation_within
-from suite.sparsity.dynamic import DropGrow
+from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.plan import Plan
 

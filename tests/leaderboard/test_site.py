@@ -12,9 +12,9 @@ import polars as pl
 import pytest
 
 from leaderboard.bundles.bundle_file import Header, write_bundle
+from leaderboard.output_folder import MANIFEST, SiteFolder
 from leaderboard.pages.curve_data import SCHEMA, curves_json
 from leaderboard.site.build import build
-from leaderboard.site.output_folder import MANIFEST, SiteFolder
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.integrity import with_integrity
 from suite.results.record import Record, failed
