@@ -91,7 +91,7 @@ class Recipe:
     )
     crop_fill: str = _setting(
         "reflect",
-        "what a moved image leaves bare: its reflection, or zero after normalisation",
+        "how the exposed border is filled: by reflection, or with zero after normalisation",
         choices=("reflect", "zero"),
         search=Search(choices=("reflect",)),
     )
@@ -108,7 +108,7 @@ class Recipe:
     smallest_crop: float = _setting(
         0.0,
         "streamed images: a random part of at least this fraction of the area, with an aspect "
-        "ratio of 3/4 to 4/3, is scaled to the input's size; 0 takes the middle",
+        "ratio of 3/4 to 4/3, is scaled to the input's size; 0 uses the centre crop",
         low=0.0,
         high=1.0,
         source="Szegedy et al. 2015, arXiv:1409.4842, §6",

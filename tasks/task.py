@@ -114,7 +114,7 @@ def variant(task: Task, suffix: str, title: str, **changes: Any) -> Task:
     """Return the task under the name ``task@suffix``, with these changes.
 
     A ``recipe`` among the changes is merged into the task's own. ``@short`` is by convention a
-    recipe that a CPU finishes in minutes, for trying out.
+    recipe that a CPU finishes in minutes, for a quick try.
     """
     recipe = {**task.recipe, **changes.pop("recipe", {})}
     return replace(

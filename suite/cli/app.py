@@ -147,7 +147,7 @@ def _run() -> int:
     except UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
         whole_help = "\n" in message  # no verb was given
-        complain(message if whole_help else f"error: {message} (`--help` shows what there is)")
+        complain(message if whole_help else f"error: {message} (see `--help`)")
         return MISUSED
     except InvalidInput as error:
         complain(f"error: {error}")

@@ -96,7 +96,7 @@ TASKS = """\
 <!-- Generated from the declarations: `make docs`. -->
 
 `resonance info TASK` shows one of them with its whole recipe; every recipe field can be
-overridden (`--recipe name=value`). `@short` is a recipe for trying out.
+overridden (`--recipe name=value`). `@short` is a recipe for a quick try.
 
 """
 

@@ -72,8 +72,8 @@ class Hyperparameter:
             int: "an integer",
             float: "a number",
             bool: "true or false",
-            str: "a text",
-            tuple: "a list of texts",
+            str: "a string",
+            tuple: "a list of strings",
         }[self.type]
         text = f"{kind}{self._range()}"
         return text + "".join(f", or '{word}'" for word in self.words)

@@ -58,7 +58,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 value = key.tag if key.tag in UNBUILT else self.construct_object(key)
                 if value in seen:
-                    problem = f"'{key.value}' is given twice"
+                    problem = f"'{key.value}' is given twice: give it once"
                     raise _DuplicateKey(problem=problem, problem_mark=key.start_mark)
                 seen.add(value)
         return node

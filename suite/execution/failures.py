@@ -1,4 +1,4 @@
-"""The ways an attempt at a trial can fail from outside, and the result that an engine returns."""
+"""How an attempt fails (worker_handle.py detects it, runner.py retries it), and its result."""
 
 import signal
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def describe_exit(code: int, oom_kills: int) -> TrialFailed:
     if -code == signal.SIGKILL:
         if oom_kills:
             return OutOfMemory(
-                "the system killed the worker process for want of memory: use fewer --workers"
+                "the system killed the worker process for lack of memory: use fewer --workers"
             )
         return Killed(f"the worker process was killed from outside ({name})")
     if -code in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -179,7 +179,7 @@ class Trial(BaseModel):
 def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     """Return the key of a trial with these settings, revisions and digest of its task.
 
-    The only function that computes it, for who writes a record and for who checks one.
+    The only function that computes it, both for writing and for checking records.
     """
     names = (*IDENTITY, TRAINER) if trial.get("trainer") else IDENTITY
     content = {**trial, **{name: identity[name] for name in names}}
