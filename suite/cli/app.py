@@ -141,7 +141,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Run the command; return its exit code. What a user can mend is reported in one line."""
+    """Run the command; return its exit code. Errors that a user can fix are one line."""
     try:
         code: int = app(standalone_mode=False) or 0
     except UsageError as error:

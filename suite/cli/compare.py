@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def compare(
     first: Annotated[
-        str, typer.Argument(metavar="A", help="METHOD, METHOD:tuned or, e.g., rigl:update_every=10.")
+        str, typer.Argument(metavar="A", help="METHOD, METHOD:tuned or e.g. rigl:update_every=10.")
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="The method to compare it with.")],
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,

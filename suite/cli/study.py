@@ -1,4 +1,4 @@
-"""`resonance study`: show the plan of a study, run what is left of it, report how it ended."""
+"""`resonance study`: show the plan of a study, run the remaining trials, report the outcome."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The YAML files that people write: one mapping per file, read safely; what is odd is refused."""
+"""YAML files that users write: one mapping per file, read safely; ambiguous files are refused."""
 
 import math
 from collections.abc import Mapping

@@ -11,7 +11,10 @@ from suite.experiments.trial_config import key_of
 from tests.leaderboard.sample_bundles import content, errors, forged, packed, sample
 
 UNSOUND = {
-    "no checksums": (lambda record: json.loads(record.to_json()) | {"schema_version": 1}, "no checksums"),
+    "no checksums": (
+        lambda record: json.loads(record.to_json()) | {"schema_version": 1},
+        "no checksums",
+    ),
     "foreign key": (lambda record: content(record, key="0" * 16), "not the hash"),
     "zeros off target": (
         lambda record: content(record, layers=[record.layers[0].model_dump() | {"zeros": 898}]),
