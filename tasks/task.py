@@ -24,7 +24,7 @@ class Dataset(Declared):
         train, test: number of examples.
         mean, std: per channel, of inputs scaled to [0, 1].
         kind: ``labels`` (in memory, one class per example), ``text`` (in memory, a character to
-            predict at each place) or ``stream`` (image files read while training goes on).
+            predict at each place) or ``stream`` (image files read during training).
         checksum: SHA-256 of the arrays (`tasks.loading.checksum`), empty if not fixed.
         fingerprint: of a user's own files, so that other data is another trial.
         options: what the loader needs (file names, for instance).

@@ -12,9 +12,9 @@ class InvalidInput(ValueError):
 class TrialFailed(RuntimeError):
     """A trial that had started cannot be finished, for a reason of its own (a NaN loss, say).
 
-    The study records it and goes on.
+    The study records it and continues.
     """
 
 
 class Interrupted(KeyboardInterrupt):
-    """A trial was asked to stop, and has stopped where it can go on."""
+    """A trial was asked to stop, and has stopped where it can resume."""
