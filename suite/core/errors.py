@@ -1,8 +1,8 @@
-"""The two ways things go wrong on purpose."""
+"""The exceptions that the project raises on purpose."""
 
 
 class InvalidInput(ValueError):
-    """Something a person gave cannot be used.
+    """What a user gave cannot be used.
 
     The message is one line: the value, what is allowed, what to do. The command line prints it
     without a traceback and exits with code 2.
