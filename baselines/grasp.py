@@ -44,9 +44,9 @@ METHOD = Method(
 class Grasp(Sparsifier):
     """Remove the connections with the highest −θ ⊙ Hg, g the gradient and H the Hessian.
 
-    Removing weight i changes the squared norm of the gradient by about −2·θ_i·(Hg)_i: what is
-    removed raises it. The loss is that of logits / T on a class-balanced batch, in training mode.
-    The score keeps its sign (using |θ ⊙ Hg| is another method).
+    Removing weight i changes the squared norm of the gradient by about −2·θ_i·(Hg)_i, so removing
+    the highest-scoring connections increases it. The loss is that of logits / T on a class-balanced
+    batch, in training mode. The score keeps its sign (using |θ ⊙ Hg| is another method).
     """
 
     def start(self) -> None:

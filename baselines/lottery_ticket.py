@@ -81,7 +81,7 @@ class LotteryTicket(Sparsifier):
         super().__init__(plan, options)
         if self.options.rewind_step >= plan.steps:
             raise InvalidInput(
-                f"lottery_ticket: rewind_step={self.options.rewind_step} lies beyond training "
+                f"lottery_ticket: rewind_step={self.options.rewind_step} is beyond training "
                 f"({plan.steps} steps): give 0 to {plan.steps - 1}"
             )
         keep, left = 1 - plan.sparsity, 1 - self.options.rate

@@ -102,7 +102,7 @@ class Magnitude(Sparsifier):
     s_t = s_f + (s_i − s_f)(1 − (t − t0)/(t1 − t0))³.
 
     Masks are monotone: pruned weights stay pruned. In the paper every layer has the same s_f; here
-    each layer has its own, given by the distribution. There is always a last update at t1, also if
+    each layer has its own, given by the distribution. There is always a last update at t1, even if
     t1 is not a multiple of ΔT (implementations that omit it end short of s_f).
     """
 

@@ -63,7 +63,7 @@ class Set(DropGrow):
     """After each epoch but the last, drop a fraction ζ and regrow uniformly at random.
 
     Growth is uniform over all inactive weights, including those just dropped. Grown weights start
-    at 0, also if they were dropped in the same update (the original draws a new value; RigL's
+    at 0, even if they were dropped in the same update (the original draws a new value; RigL's
     study of SET starts at 0, as here).
     """
 

@@ -1,4 +1,4 @@
-"""A sparse network in a training loop of one's own: two lines are the suite's.
+"""A sparse network in your own training loop: only two lines come from the suite.
 
 The data is scikit-learn's breast-cancer table, the model an ordinary module with normalisation,
 the optimizer AdamW under a learning-rate schedule; the loop knows nothing of sparsity.
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
 
 
 def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
-    """Return the fraction of right answers."""
+    """Return the fraction of correct predictions."""
     model.eval()
     with torch.no_grad():
         right = (model(x).argmax(1) == y).float().mean()
@@ -42,7 +42,7 @@ def accuracy(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
 
 
 def main() -> None:
-    """Train at 95 % sparsity by RigL and print what became of it."""
+    """Train at 95 % sparsity with RigL and print the result."""
     torch.manual_seed(0)
     x, y = load_breast_cancer(return_X_y=True)
     parts = train_test_split(x, y, test_size=0.25, random_state=0, stratify=y)

@@ -78,7 +78,7 @@ class Recipe:
         formerly="final_rate",
     )
     warmup: float = _setting(0.0, "linear warm-up", low=0.0, below=1.0, unit="fraction of training")
-    clip_norm: float = _setting(0.0, "clip the gradient's norm to this; 0 does not clip", low=0.0)
+    clip_norm: float = _setting(0.0, "clip the gradient's norm to this; 0 disables it", low=0.0)
     label_smoothing: float = _setting(0.0, "label smoothing of the loss", low=0.0, below=1.0)
     validation: float = _setting(
         0.1,
@@ -87,11 +87,11 @@ class Recipe:
         below=1.0,
     )
     crop: int = _setting(
-        0, "images are moved by up to this much in each direction, at random", low=0, unit="pixels"
+        0, "images are shifted at random by up to this much each way", low=0, unit="pixels"
     )
     crop_fill: str = _setting(
         "reflect",
-        "what a moved image leaves bare: its reflection, or zero after normalisation",
+        "how the exposed border is filled: by reflection, or with zero after normalisation",
         choices=("reflect", "zero"),
         search=Search(choices=("reflect",)),
     )
@@ -108,14 +108,14 @@ class Recipe:
     smallest_crop: float = _setting(
         0.0,
         "streamed images: a random part of at least this fraction of the area, with an aspect "
-        "ratio of 3/4 to 4/3, is scaled to the input's size; 0 takes the middle",
+        "ratio of 3/4 to 4/3, is scaled to the input's size; 0 uses the centre crop",
         low=0.0,
         high=1.0,
         source="Szegedy et al. 2015, arXiv:1409.4842, §6",
     )
     channels_last: bool = _setting(
         False,
-        "store images and convolutions with the channels last: faster on some machines",
+        "use the channels-last memory format: faster on some machines",
         search=Search(choices=(False,)),
     )
     compile: bool = _setting(

@@ -24,7 +24,7 @@ class Dataset(Declared):
         train, test: number of examples.
         mean, std: per channel, of inputs scaled to [0, 1].
         kind: ``labels`` (in memory, one class per example), ``text`` (in memory, a character to
-            predict at each place) or ``stream`` (image files read while training goes on).
+            predict at each place) or ``stream`` (image files read during training).
         checksum: SHA-256 of the arrays (`tasks.loading.checksum`), empty if not fixed.
         fingerprint: of a user's own files, so that other data is another trial.
         options: what the loader needs (file names, for instance).
@@ -114,7 +114,7 @@ def variant(task: Task, suffix: str, title: str, **changes: Any) -> Task:
     """Return the task under the name ``task@suffix``, with these changes.
 
     A ``recipe`` among the changes is merged into the task's own. ``@short`` is by convention a
-    recipe that a CPU finishes in minutes, for trying out.
+    recipe that a CPU finishes in minutes, for a quick try.
     """
     recipe = {**task.recipe, **changes.pop("recipe", {})}
     return replace(

@@ -1,4 +1,4 @@
-"""A task in a YAML file: one's own data and model, without a line of Python.
+"""A task in a YAML file: your own data and model, without a line of Python.
 
     name: iris/mlp
     data: {format: table, path: iris.csv, target: species}

@@ -1,7 +1,7 @@
 """RigL with a temperature: grows where |gradient| times random noise is largest.
 
-An example of a method in a package of its own. The entry point in pyproject.toml is all that the
-suite needs to list it, explain it, run it and tune it.
+An example of a method in its own package. With the entry point in pyproject.toml, the suite can
+list, explain, run and tune it.
 """
 
 import torch

@@ -135,8 +135,8 @@ def _study(
         raise InvalidInput(f"ablate {method.name}: give a --task (`resonance list tasks`)")
     if not entry["vary"]:
         raise InvalidInput(
-            f"ablate {method.name}: give --vary NAME=VALUE,VALUE,… (`resonance info {method.name}` "
-            "shows what there is)"
+            f"ablate {method.name}: give --vary NAME=VALUE,VALUE,… (see "
+            f"`resonance info {method.name}`)"
         )
     words = " and ".join(entry["vary"])
     content = {

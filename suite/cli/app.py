@@ -141,13 +141,13 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Run the command; return its exit code. What a user can mend is reported in one line."""
+    """Run the command; return its exit code. Errors that a user can fix are one line."""
     try:
         code: int = app(standalone_mode=False) or 0
     except UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
         whole_help = "\n" in message  # no verb was given
-        complain(message if whole_help else f"error: {message} (`--help` shows what there is)")
+        complain(message if whole_help else f"error: {message} (see `--help`)")
         return MISUSED
     except InvalidInput as error:
         complain(f"error: {error}")

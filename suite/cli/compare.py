@@ -25,7 +25,8 @@ def compare(
     """Compare two methods on the seeds they share: difference, interval, p, effect size, verdict.
 
     Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
-    all of them together by a sign-flip test. Differences are in points of test accuracy.
+    all of them together by a sign-flip test. Differences are in points of test accuracy. SETTINGS
+    are non-default hyperparameters: `resonance compare rigl rigl:update_every=10`.
     """
     from leaderboard.boards import build_boards
     from leaderboard.method_comparison import compare_entries

@@ -27,11 +27,11 @@ INTRODUCTION = """\
 
 <!-- Generated from the declarations: `make docs`. -->
 
-What is compared, by family. Every rule is stated as it is implemented; where papers and code
-differ it says which one is followed. Counts are exact: a layer (for global methods, the network)
-ends with `floor(s · N)` zeros to the weight, ties broken by index. Cost is training FLOPs in
-forward passes of the dense network (f_D) or at the masks' densities (f_S); the ledger of a trial
-integrates its actual masks, and charges scoring passes, earlier rounds and dense gradients.
+The published methods, by family. Every rule is stated as it is implemented; where paper and code
+differ, the text says which one is followed. Counts are exact: a layer (for global methods, the
+network) ends with exactly `floor(s · N)` zeros, with ties broken by index. Cost is training FLOPs
+in forward passes of the dense network (f_D) or at the masks' densities (f_S); the ledger of a
+trial integrates its actual masks, and charges scoring passes, earlier rounds and dense gradients.
 
 """
 
@@ -95,8 +95,8 @@ TASKS = """\
 
 <!-- Generated from the declarations: `make docs`. -->
 
-`resonance info TASK` shows one of them with its whole recipe; every recipe field can be
-overridden (`--recipe name=value`). `@short` is a recipe for trying out.
+`resonance info TASK` shows a task with its full recipe; every recipe field can be
+overridden (`--recipe name=value`). `@short` is a recipe for a quick try.
 
 """
 
@@ -113,7 +113,7 @@ def tasks() -> str:
         numbers = [size[word].split(" ")[0].strip(",") for word in ("parameters", "FLOPs")]
         recipe = f"`{describe_settings(task.recipe)}`"
         declared.append([f"`{task.name}`", *numbers, recipe, task.source])
-    columns = ["name", "parameters", "FLOPs per example", "recipe, beside the defaults", "source"]
+    columns = ["name", "parameters", "FLOPs per example", "recipe, without defaults", "source"]
     return (
         TASKS
         + "## Datasets\n\n"

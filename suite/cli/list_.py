@@ -17,7 +17,7 @@ def list_(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{', '.join(KINDS)}.")],
     json: JsonOption = False,
 ) -> None:
-    """List what there is of one kind: methods, tasks, datasets, studies, tables or trainers."""
+    """List all methods, tasks, datasets, studies, tables or trainers."""
     columns, rows = listing(kind)
     if json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])

@@ -63,7 +63,7 @@ def levels(given: Sequence[str] | None, option: str) -> dict[str, list[object]]:
 
 
 def read_value(text: str) -> object:
-    """Parse a value of the command line: true, 3, 0.1 or a text."""
+    """Parse a value of the command line: true, 3, 0.1 or a string."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

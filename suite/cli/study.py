@@ -1,4 +1,4 @@
-"""`resonance study`: show the plan of a study, run what is left of it, report how it ended."""
+"""`resonance study`: show the plan of a study, run the remaining trials, report the outcome."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -120,4 +120,4 @@ def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:
     missing = chosen.missing_controls()
     if missing:
         reason = f": {chosen.controls_left_out}" if chosen.controls_left_out else ""
-        say(f"  controls not in it: {', '.join(missing)}{reason}")
+        say(f"  controls left out: {', '.join(missing)}{reason}")

@@ -72,8 +72,8 @@ class Hyperparameter:
             int: "an integer",
             float: "a number",
             bool: "true or false",
-            str: "a text",
-            tuple: "a list of texts",
+            str: "a string",
+            tuple: "a list of strings",
         }[self.type]
         text = f"{kind}{self._range()}"
         return text + "".join(f", or '{word}'" for word in self.words)
@@ -142,7 +142,7 @@ class Hyperparameter:
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
-    """Return a set of texts in canonical order; a single text or number is a set of one."""
+    """Return a set of strings in canonical order; a single string or number is a set of one."""
     if isinstance(value, str):
         value = value.split(",")
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -270,9 +270,9 @@ def unknown(
 ) -> str:
     """Return the one-line message for a name that does not exist.
 
-    It says what the name is now if one of `valid`, declarations by name, had it formerly; else it
-    suggests the nearest valid names. `declared` names can also come from a file or package of the
-    user's, and the message says how.
+    If one of `valid` (declarations by name) formerly had this name, it gives the new name; else
+    it suggests the nearest valid names. `declared` names can also come from a file or package of
+    the user's, and the message says how.
     """
     name = " ".join(name.split())
     whose = f" of {of}" if of else ""

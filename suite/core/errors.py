@@ -1,8 +1,8 @@
-"""The two ways things go wrong on purpose."""
+"""The exceptions that the project raises on purpose."""
 
 
 class InvalidInput(ValueError):
-    """Something a person gave cannot be used.
+    """What a user gave cannot be used.
 
     The message is one line: the value, what is allowed, what to do. The command line prints it
     without a traceback and exits with code 2.
@@ -12,9 +12,9 @@ class InvalidInput(ValueError):
 class TrialFailed(RuntimeError):
     """A trial that had started cannot be finished, for a reason of its own (a NaN loss, say).
 
-    The study records it and goes on.
+    The study records it and continues.
     """
 
 
 class Interrupted(KeyboardInterrupt):
-    """A trial was asked to stop, and has stopped where it can go on."""
+    """A trial was asked to stop, and has stopped where it can resume."""

@@ -1,4 +1,4 @@
-"""Hyperparameters that several methods share, each declared once."""
+"""Hyperparameters that several methods share; those of one method are declared in its file."""
 
 from dataclasses import replace
 

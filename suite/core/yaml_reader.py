@@ -1,4 +1,4 @@
-"""The YAML files that people write: one mapping per file, read safely; what is odd is refused."""
+"""YAML files that users write: one mapping per file, read safely; ambiguous files are refused."""
 
 import math
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 value = key.tag if key.tag in UNBUILT else self.construct_object(key)
                 if value in seen:
-                    problem = f"'{key.value}' is given twice"
+                    problem = f"'{key.value}' is given twice: give it once"
                     raise _DuplicateKey(problem=problem, problem_mark=key.start_mark)
                 seen.add(value)
         return node

@@ -45,7 +45,7 @@ def execute_distributed(
     Raises:
         InvalidInput: the trial cannot be trained by so many processes; nothing has been written.
         StoreUnusable: the result or a checkpoint cannot be written.
-        Interrupted: a process was told to stop; a checkpoint was taken.
+        Interrupted: a process was asked to stop; a checkpoint was saved.
     """
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.plan import preflight

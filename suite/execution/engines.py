@@ -30,7 +30,7 @@ class EngineOptions:
     """The engine options of a command.
 
     Attributes:
-        workers: trials run at once; None for what there is room for.
+        workers: trials run at once; None for as many as fit.
         address: of the Ray cluster, or options of Slurm jobs as ``name=value,…``.
         timeout: seconds an attempt of a trial may take.
         memory: GiB an attempt of a trial may use.

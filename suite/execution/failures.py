@@ -1,4 +1,4 @@
-"""The ways an attempt at a trial can fail from outside, and the result that an engine returns."""
+"""How an attempt fails (worker_handle.py detects it, runner.py retries it), and its result."""
 
 import signal
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ TRANSIENT = (ConnectionError, TimeoutError)
 
 
 class TimedOut(TrialFailed):
-    """It took longer than it was given."""
+    """It exceeded its time limit."""
 
 
 class OutOfMemory(TrialFailed):
-    """It used more memory than it was given, or than there was."""
+    """It exceeded its memory limit, or the machine ran out of memory."""
 
 
 class Crashed(TrialFailed):
@@ -29,7 +29,7 @@ class Killed(TrialFailed):
 
 
 class Lost(TrialFailed):
-    """The machine that it ran on went away."""
+    """The machine that it ran on disappeared."""
 
 
 class Transient(TrialFailed):
@@ -45,8 +45,8 @@ class AttemptResult:
     """The result of an attempt at a trial, as an engine returns it.
 
     Attributes:
-        record: the trial's record, already in the store; None where the attempt left none.
-        error: why there is none.
+        record: the trial's record, already in the store; None if there is none.
+        error: why there is no record.
         details: last output of the process: a traceback, a native error.
         stopped: it was asked to stop, and its checkpoint is kept.
     """
@@ -59,14 +59,14 @@ class AttemptResult:
 
 
 def describe_exit(code: int, oom_kills: int) -> TrialFailed:
-    """Return the failure that an exit code means; negative is a signal, as in subprocess."""
+    """Return the failure behind an exit code; negative codes are signals, as in subprocess."""
     if code >= 0:
         return Crashed(f"the worker process exited with code {code} in the middle of the trial")
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     if -code == signal.SIGKILL:
         if oom_kills:
             return OutOfMemory(
-                "the system killed the worker process for want of memory: use fewer --workers"
+                "the system killed the worker process for lack of memory: use fewer --workers"
             )
         return Killed(f"the worker process was killed from outside ({name})")
     if -code in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

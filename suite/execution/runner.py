@@ -65,9 +65,8 @@ def run(
 ) -> Summary:
     """Run the trials on an engine; call `finished` for each as it ends.
 
-    A trial whose process died is tried again, at most `retries` times, from its last checkpoint;
-    then it has failed, and is recorded as what it was. The first Ctrl-C lets the trials take a
-    checkpoint and end; the second ends them at once.
+    A trial whose process died is retried from its last checkpoint, up to `retries` times, and then
+    recorded as failed. The first Ctrl-C lets trials save and end; the second ends them at once.
 
     Raises:
         StoreUnusable: results cannot be written.

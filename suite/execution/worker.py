@@ -89,7 +89,7 @@ def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    """Exit at once when the parent has died: there is nobody left to report to."""
+    """Exit at once when the parent has died: nothing is left to report to."""
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])

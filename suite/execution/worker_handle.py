@@ -272,7 +272,7 @@ def warm_up() -> None:
     if context.get_start_method() != "forkserver":
         return
     context.set_forkserver_preload(PRELOAD)
-    # Thread counts are read when a library is imported; torch is told its own by each trial. A
+    # Thread counts are read when a library is imported; each trial sets torch's. A
     # process in which CUDA was asked for devices cannot be forked from: NVML is asked instead.
     with _environment(dict.fromkeys(THREADS, "1") | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}):
         forkserver.ensure_running()

@@ -61,7 +61,7 @@ def _checked(parameter: Any, given: Sequence[Any]) -> list[Value]:
     levels = [parameter.check(level) for level in given]
     twice = [level for i, level in enumerate(levels) if level in levels[:i]]
     if twice:
-        raise InvalidInput(f"vary {name}: {show(twice[0])} is given twice; give it once")
+        raise InvalidInput(f"vary {name}: {show(twice[0])} is given twice: give it once")
     return levels
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 IDENTITY = ("task_revision", "dataset_revision", "method_revision", "task_digest")
-"""What a key covers beside the settings."""
+"""What a key covers in addition to the settings."""
 TRAINER = "trainer_revision"
-"""What it covers as well where a trial names a trainer."""
+"""What it also covers if the trial names a trainer."""
 MAX_SEED = 2**31
 
 
@@ -35,8 +35,8 @@ class Trial(BaseModel):
     """One (task, method, sparsity, seed, settings): the unit of work, cache, failure and retry.
 
     `hyperparameters` and `recipe` hold only what differs from the defaults, in canonical types,
-    whatever was given: two ways to write the same trial are equal and have the same key. A trial
-    of ``evaluate="validation"`` never sees the test split (a tuner's search): it is no result.
+    so two ways of writing the same trial are equal and have the same key. A trial with
+    ``evaluate="validation"`` (a tuner's search) never sees the test split: it is not a result.
 
     Raises (through `make`):
         InvalidInput: an unknown name or a value out of bounds.
@@ -88,7 +88,7 @@ class Trial(BaseModel):
 
     @classmethod
     def make(cls, /, **given: Any) -> "Trial":
-        """Return a validated trial; every complaint is one line of `InvalidInput`."""
+        """Return a validated trial; raises `InvalidInput` with a one-line message."""
         return validated(cls, given, "trial", "run --help")
 
     @property
@@ -109,7 +109,7 @@ class Trial(BaseModel):
     def resolved(self) -> dict[str, Any]:
         """Return the full configuration: every setting with its value, and the revisions.
 
-        Of a trial with a trainer of its own, the settings that its protocol follows.
+        For a trial with a trainer of its own: the settings that its protocol follows.
         """
         settings = {
             "hyperparameters": self.method_declaration.resolve(self.hyperparameters),
@@ -179,7 +179,7 @@ class Trial(BaseModel):
 def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     """Return the key of a trial with these settings, revisions and digest of its task.
 
-    The only function that computes it, for who writes a record and for who checks one.
+    The only function that computes it, both for writing and for checking records.
     """
     names = (*IDENTITY, TRAINER) if trial.get("trainer") else IDENTITY
     content = {**trial, **{name: identity[name] for name in names}}
@@ -188,7 +188,7 @@ def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
 
 
 def task_digest(task: "Task", dataset: "Dataset", recipe: Mapping[str, Any] | None = None) -> str:
-    """Return a digest of what a task's and its dataset's declarations say that matters.
+    """Return a digest of what affects results in the declarations of a task and its dataset.
 
     `recipe` takes the place of the task's own (which may have had other names before).
     """
@@ -209,7 +209,7 @@ def show(value: Value) -> str:
 
 
 def validated(model: type[M], given: Mapping[str, Any], what: str, see: str) -> M:
-    """Return a validated model of what a person gave; `see` is the verb that shows more.
+    """Return user input as a validated model; `see` is the verb that shows more.
 
     Raises:
         InvalidInput: it cannot be used; one line.

@@ -87,7 +87,7 @@ def train(
 
     Raises:
         InvalidInput: the data cannot be found.
-        Interrupted: the checkpointer was told to stop.
+        Interrupted: the checkpointer was asked to stop.
     """
     stopwatch = Stopwatch(torch.device("cpu"))
     task, dataset = trial.task_declaration, trial.dataset_declaration

@@ -58,7 +58,7 @@ def migrate(
 ) -> MigrationReport:
     """Rewrite what a store holds under old names; with `dry_run`, only say what would change.
 
-    Checkpoints of unfinished trials are not migrated: a trial with a new key starts anew.
+    Checkpoints of unfinished trials are not migrated: a trial with a new key starts over.
 
     Raises:
         StoreUnusable: the store cannot be written.

@@ -57,7 +57,7 @@ def _setting(value: Any) -> Any:
     if not isinstance(value, str | int | float | list | tuple) or not all(
         isinstance(text, str) for text in texts
     ):
-        raise ValueError("a setting is true or false, a number, a text or a list of texts")
+        raise ValueError("a setting is true or false, a number, a string or a list of strings")
     return _number(value) if isinstance(value, int | float) else value
 
 

@@ -76,7 +76,7 @@ class IndexReport:
 
 
 def write_index(backend: StorageBackend) -> IndexReport:
-    """Write the index, and remove the leftovers that nobody can need any more.
+    """Write the index, and remove leftovers that are no longer needed.
 
     Raises:
         StoreUnusable: it cannot be written.

@@ -112,7 +112,7 @@ def _by_class(names: list[str], where: str, depth: int = 0) -> Listing:
         parts = PurePosixPath(name).parts
         if len(parts) < depth + 2:
             raise InvalidInput(
-                f"images {where}: '{name}' lies in no class folder: move it into one"
+                f"images {where}: '{name}' is not in a class folder: move it into one"
             )
         classes.setdefault(parts[depth], []).append(name)
     return {name: classes[name] for name in sorted(classes)}

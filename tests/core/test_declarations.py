@@ -136,7 +136,7 @@ def test_a_type_that_no_command_line_can_give_cannot_be_declared():
         (EVERY, "an integer of at least 1, or 'auto'"),
         (SWITCH, "true or false"),
         (RULE, "one of sign, magnitude"),
-        (LAYERS, "a list of texts"),
+        (LAYERS, "a list of strings"),
         (Hyperparameter("x", float, 0.0, "x", high=1.0), "a number of at most 1"),
         (Hyperparameter("x", float, 0.0, "x", below=1.0), "a number below 1"),
     ],

@@ -47,7 +47,7 @@ def refusal(request, tmp_path, monkeypatch):
 
 def test_a_key_that_is_given_twice_is_refused_with_its_place(refusal):
     assert refusal("name: a\nseeds: 3\ntasks: []\nseeds: 5\n") == (
-        ": line 4, column 1: 'seeds' is given twice"
+        ": line 4, column 1: 'seeds' is given twice: give it once"
     )
 
 
@@ -70,7 +70,8 @@ def test_a_key_given_twice_is_found_at_every_depth_and_in_every_spelling(tmp_pat
         "a: {1: x, 0x1: y}": "line 1, column 11: '0x1'",
         "a: 1\n'a': 2": "line 2, column 1: 'a'",
     }.items():
-        with pytest.raises(InvalidInput, match=f"^file some: {place} is given twice$"):
+        message = f"^file some: {place} is given twice: give it once$"
+        with pytest.raises(InvalidInput, match=message):
             read(text, tmp_path)
 
 

@@ -75,9 +75,9 @@ BEYOND = {
     "no operations": ({"flops": {"inference_dense": 0.0}}, r"inference_dense is 0"),
     "less than one operation": ({"flops": {"inference_dense": 5e-324}}, r"number of operations"),
     "fewer operations than none": ({"flops": {"training": -1.0}}, r"number of operations"),
-    "numbers for texts": ({"trial": {"hyperparameters": {"a": [1, 2]}}}, r"a list of texts"),
-    "a mapping in a recipe": ({"trial": {"recipe": {"a": {"b": 1}}}}, r"a list of texts"),
-    "numbers for an execution": ({"trial": {"execution": [1, 2]}}, r"a list of texts"),
+    "numbers for texts": ({"trial": {"hyperparameters": {"a": [1, 2]}}}, r"a list of strings"),
+    "a mapping in a recipe": ({"trial": {"recipe": {"a": {"b": 1}}}}, r"a list of strings"),
+    "numbers for an execution": ({"trial": {"execution": [1, 2]}}, r"a list of strings"),
     "a monstrous seed": ({"trial": {"seed": 2**900}}, r"seed"),
     "a negative seed": ({"trial": {"seed": -1}}, r"seed"),
 }  # fmt: skip

@@ -105,7 +105,7 @@ def test_a_damaged_image_is_named_in_one_line(streamed):
         (lambda f: (f / "val" / "dog").rename(f / "val" / "wolf"), "'wolf' has no images"),
         (lambda f: [p.unlink() for p in (f / "train" / "dog").iterdir()], "the class is empty"),
         (lambda f: (f / "train" / "dog" / "0.jpeg").unlink(), "11 training and 6 test"),
-        (lambda f: (f / "train" / "x.png").write_bytes(picture(1)), "lies in no class folder"),
+        (lambda f: (f / "train" / "x.png").write_bytes(picture(1)), "is not in a class folder"),
         (lambda f: (f / "val").rename(f / "held"), "there must be 'test'"),
     ],
 )  # fmt: skip

@@ -186,7 +186,7 @@ def damage(file: str, content: bytes):
     [
         (damage("train/cat/0.png", b"no image"), "train/cat/0.png cannot be read"),
         (damage("train/cat/0.png", picture(9)[:40]), "train/cat/0.png cannot be read"),
-        (damage("train/x.png", picture(1)), "'train/x.png' lies in no class folder"),
+        (damage("train/x.png", picture(1)), "'train/x.png' is not in a class folder"),
         (damage("x.png", picture(1)), "beside 'train' there must be 'test'"),
         (lambda p: (p / "test/dog").rename(p / "test/wolf"), "'wolf' has no images in 'train'"),
         (lambda p: (p / "train/fox").mkdir(), "fox: the class is empty"),
