@@ -188,8 +188,11 @@ def test_a_study_names_its_plugins_from_its_own_folder(tmp_path, monkeypatch):
     asked = STUDY | {"methods": ["toy"], "plugins": ["mine/toy.py"]}
     file.write_text(yaml.safe_dump(asked))
     monkeypatch.chdir("/")
+    monkeypatch.setattr(registry, "_plugins", [])
     assert {trial.method for trial in load_study(str(file)).trials()} == {"toy"}
     assert registry.plugins() == [str(plugin.resolve())]
     file.write_text(yaml.safe_dump(asked | {"plugins": ["none.py"]}))
     with pytest.raises(InvalidInput, match=r"plugin .*none\.py: there is no such file"):
         load_study(str(file))
+    monkeypatch.undo()
+    registry.use_plugins([])

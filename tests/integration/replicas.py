@@ -69,7 +69,8 @@ def train(method: str, rank: int, replicas: int) -> dict[str, torch.Tensor]:
     return masks | {f"{method}/weights": kept}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Train every method as one of some replicas; write the weights and masks."""
     out, rank, replicas, port = sys.argv[1], *map(int, sys.argv[2:])
     torch.set_num_threads(1)
     if replicas > 1:

@@ -2,24 +2,22 @@
 
 import socket
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.support import forked
 from tests.support.helpers import SPARSE_METHODS
 
 pytestmark = pytest.mark.slow
 
 
-def launch(out, rank: int, replicas: int, port: int) -> subprocess.Popen:
+def launch(out, rank: int, replicas: int, port: int) -> forked.ForkedCommand:
     arguments = [str(out), str(rank), str(replicas), str(port)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.replicas", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    main = "tests.integration.replicas:main"
+    return forked.start(arguments, cwd=Path(), stderr=subprocess.STDOUT, call=main)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +36,7 @@ def trained(tmp_path_factory):
     finally:
         for job in jobs:
             job.kill()
-            job.communicate()
+            job.wait()
     return {name: load_file(path) for name, path in runs.items()}
 
 

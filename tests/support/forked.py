@@ -6,6 +6,7 @@ only take time. A forked command is an ordinary process otherwise: it has its ow
 """
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -14,12 +15,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 ROOT = Path(__file__).parents[2]
-_server: tuple[int, socket.socket] | None = None
-"""The process that started the server, and its socket: one for each process that runs tests."""
+_server: tuple[int, socket.socket, "subprocess.Popen[bytes]"] | None = None
+"""Process that started the server, its socket, the server: one per process that runs tests."""
 
 
 class ForkedCommand:
@@ -57,7 +59,7 @@ class ForkedCommand:
                 chunk = os.read(waiting[name].fileno(), 2**16)
                 found[name] += chunk
                 if not chunk:
-                    del waiting[name]
+                    waiting.pop(name).close()
         self.wait(None if end is None else max(0.0, end - time.monotonic()))
         texts = {n: content.decode() if self._text else content for n, content in found.items()}
         return texts.get("stdout"), texts.get("stderr")
@@ -86,9 +88,12 @@ def start(
     stderr: int | None = subprocess.PIPE,
     new_session: bool = False,
     text: bool = False,
+    env: Mapping[str, str] | None = None,
+    call: str = "suite.cli.app:main",
 ) -> ForkedCommand:
-    """Start ``resonance WORDS`` in a folder, with this process's environment.
+    """Start ``resonance WORDS`` in a folder, with this process's environment and `env`.
 
+    `call` names another function to run, as ``module:function``, with WORDS as ``sys.argv[1:]``.
     `stdout` and `stderr` are as for `subprocess.Popen`: PIPE, STDOUT, DEVNULL or a descriptor.
     """
     here: dict[str, BinaryIO] = {}
@@ -106,7 +111,8 @@ def start(
             write = os.dup(given)
         theirs.append(write)
     status, theirs_status = os.pipe()
-    job = {"words": words, "cwd": str(cwd), "env": dict(os.environ), "session": new_session}
+    job = {"words": words, "cwd": str(cwd), "session": new_session}
+    job |= {"env": {**os.environ, **(env or {})}, "call": call}
     server = _connection()
     socket.send_fds(server, [json.dumps(job).encode()], [*theirs, theirs_status])
     for descriptor in (*theirs, theirs_status):
@@ -120,14 +126,14 @@ def _connection() -> socket.socket:
     if _server is None or _server[0] != os.getpid():
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
-        subprocess.Popen(
+        server = subprocess.Popen(
             [sys.executable, "-m", "tests.support.forked", str(theirs.fileno())],
             cwd=ROOT,
             pass_fds=[theirs.fileno()],
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         theirs.close()
-        _server = os.getpid(), ours
+        _server = os.getpid(), ours, server
     return _server[1]
 
 
@@ -185,8 +191,6 @@ def _watch(job: dict[str, Any], descriptors: list[int], write: int) -> None:
 
 def _become(job: dict[str, Any], out: int, err: int) -> None:
     """Become the command: its folder, environment, descriptors and arguments."""
-    from suite.cli.app import main
-
     if job["session"]:
         os.setsid()
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
@@ -201,7 +205,8 @@ def _become(job: dict[str, Any], out: int, err: int) -> None:
     sys.argv = ["resonance", *job["words"]]
     code: Any = 0
     try:
-        main()
+        module, _, name = job["call"].partition(":")
+        getattr(importlib.import_module(module), name)()
     except SystemExit as end:
         code = end.code or 0
     finally:
