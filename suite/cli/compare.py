@@ -49,7 +49,7 @@ def compare(
     print_table(f"A = {report.first}, B = {report.second}", columns, rows)
     left = sum(line.comparison.unpaired for line in report.lines)
     if left:
-        say(f"not used, because the other method lacks the seed: {left} trials")
+        say(f"not used, because the other method lacks the seed: {left} trial{'s' * (left > 1)}")
     for one in damaged:
         say(f"left out: {one.key}: {one.reason}")
 

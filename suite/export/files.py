@@ -170,6 +170,7 @@ def _distance(model: nn.Module, example: Tensor, expected: Tensor) -> float:
 
 def _write(path: Path, content: bytes) -> None:
     try:
+        path.parent.stat()  # it is not created: a mistyped name would go unnoticed
         atomic_write(path, content)
     except OSError as error:
         raise InvalidInput(

@@ -1,6 +1,5 @@
 import json
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +9,7 @@ from suite.core.errors import TrialFailed
 from suite.experiments.study import load_study
 from suite.results.record import failed
 from suite.results.store import Store
+from tests.support import forked
 from tests.support.sample_records import done
 
 STUDY = """
@@ -82,13 +82,11 @@ def test_watching_as_json_is_one_line_of_data_for_each_change(resonance, store, 
 
 def test_watching_a_store_goes_on_until_it_is_stopped(store, trials):
     finish(store, trials[0])
-    code = "from suite.cli.app import main; main()"
-    words = [sys.executable, "-c", code, "status", "--watch", "--every", "0.1"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = forked.start(["status", "--watch", "--every", "0.1"], cwd=Path.cwd(), text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "store results: 1 done, 0 failed\n"
+    assert process.stdout.readline() == b"store results: 1 done, 0 failed\n"
     finish(store, trials[1])
-    assert process.stdout.readline() == "store results: 2 done, 0 failed\n"
+    assert process.stdout.readline() == b"store results: 2 done, 0 failed\n"
     process.send_signal(2)  # Ctrl-C
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")

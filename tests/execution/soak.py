@@ -17,8 +17,8 @@ from typing import Any
 
 from suite.execution.checkpoints import Checkpoints
 from suite.results.store import Store
+from tests.support import forked
 
-RESONANCE = Path(sys.executable).with_name("resonance")
 STUDY = """
 name: soak
 question: Does anything get lost?
@@ -54,15 +54,12 @@ class Killed:
         return hidden + Checkpoints(self.store).keys()
 
 
-def start(folder: Path, seeds: int) -> subprocess.Popen[bytes]:
+def start(folder: Path, seeds: int) -> forked.ForkedCommand:
     """Start the study in a folder, in a session of its own."""
     folder.mkdir(exist_ok=True)
     (folder / "soak.yaml").write_text(STUDY.replace("SEEDS", str(seeds)))
-    return subprocess.Popen(
-        [RESONANCE, "study", "soak.yaml", "--workers", "2",
-         "--checkpoint-every", "20steps"],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+    line = ["study", "soak.yaml", "--workers", "2", "--checkpoint-every", "20steps"]
+    return forked.start(line, cwd=folder, stderr=subprocess.STDOUT, new_session=True)
 
 
 def run_whole(folder: Path, seeds: int) -> Store:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,20 +11,18 @@ import pytest
 from suite.execution.checkpoints import Checkpoints
 from suite.experiments.study import load_study
 from suite.results.store import Store
-from tests.execution.soak import RESONANCE, differences, kill_and_restart, run_whole
+from tests.execution.soak import differences, kill_and_restart, run_whole
+from tests.support.forked import ForkedCommand, start
 
 pytestmark = pytest.mark.kill
 
 SECONDS = 60.0
 
 
-def command(folder: Path, *words: str) -> subprocess.Popen[str]:
+def command(folder: Path, *words: str) -> ForkedCommand:
     """Start ``resonance --plugin oddities.py …`` in a folder, in a session of its own."""
-    return subprocess.Popen(
-        [RESONANCE, "--plugin", "oddities.py", *words],
-        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
+    line = ["--plugin", "oddities.py", *words]
+    return start(line, cwd=folder, new_session=True, text=True)
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from suite.results.store import Store
+from tests.support import forked
 
 pytestmark = pytest.mark.kill
 
@@ -18,7 +19,6 @@ LINE = (
     "run digits/mlp lottery_ticket -s 0.9 --execution csr --recipe epochs=2 "
     "--checkpoint-every 15steps --store"
 )
-CALL = "from suite.cli.app import main; main()"
 
 
 def test_a_run_clears_what_a_killed_one_left_half_written(resonance, place):
@@ -32,10 +32,10 @@ def test_a_run_clears_what_a_killed_one_left_half_written(resonance, place):
     assert f"-{os.getpid()}-" in left.name  # another's, still being written
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(folder: Path) -> forked.ForkedCommand:
     """Start the trial in a process of its own, which writes to `folder`."""
-    words = [sys.executable, "-c", CALL, *LINE.split(), folder]
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    nowhere = subprocess.DEVNULL
+    return forked.start([*LINE.split(), str(folder)], cwd=Path(), stdout=nowhere, stderr=nowhere)
 
 
 def test_a_trial_of_many_rounds_that_was_killed_twice_ends_with_the_same_bits(place):

@@ -98,7 +98,7 @@ def test_the_command_says_it_in_numbers_and_words(tmp_path, monkeypatch, capsys)
     told = resonance("compare rigl static --store", tmp_path)
     assert told.code == 0
     assert "RigL is better than Static random" in told.out
-    assert "not used: 1 of the trials" in told.out
+    assert "not used, because the other method lacks the seed: 1 trial" in told.out
     data = json.loads(resonance("compare rigl static --json --store", tmp_path).out)
     assert data["lines"][0]["comparison"]["difference"]["n"] == 6
     assert "unknown method 'rigle'" in resonance("compare rigle static --store", tmp_path).complaint

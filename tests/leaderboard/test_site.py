@@ -140,7 +140,7 @@ def test_a_damaged_evaluation_is_refused_before_anything_is_written(tmp_path):
     records = [done(make_trial(seed=seed)) for seed in range(3)]
     store = fill(Store(tmp_path / "store"), *records)
     store.backend.save_shared(f"evaluations/{records[2].key}-cpu.json", b"{")
-    with pytest.raises(InvalidInput, match="is no evaluation that this program reads"):
+    with pytest.raises(InvalidInput, match="is not an evaluation that this program can read"):
         build(store, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -233,10 +233,10 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch)
     before = files(out)
     fill(store, done(make_trial(seed=0), 0.5))
 
-    def full(self: Path, content: bytes) -> int:
-        raise OSError(28, "No space left on device", str(self))
+    def full(path: Path, content: bytes | str, *, sync: bool = True) -> None:
+        raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("leaderboard.output_folder.atomic_write", full)
     with pytest.raises(InvalidInput, match="No space left on device"):
         build(store, out)
     monkeypatch.undo()

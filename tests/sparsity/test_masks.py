@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.sparsity import masks
-from suite.sparsity.masks import count_true, grow, keep_active, keep_top, random_mask
+from suite.sparsity import numpy_selection
+from suite.sparsity.masks import count_true, grow, keep_active, keep_top, random_mask, rank_and_keep
 
 
 @settings(deadline=None)
@@ -80,12 +80,13 @@ def test_selection_by_a_sampled_level_is_exact(size, share, density, ordered, va
     places = list(range(size)) if among is None else among.nonzero().flatten().tolist()
     keep = int(share * len(places))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(masks, "LARGE", 100)
-        patch.setattr(masks, "SAMPLE", 100)
+        patch.setattr(numpy_selection, "LARGE", 100)
+        patch.setattr(numpy_selection, "SAMPLE", 100)
         found = keep_top(scores, keep, among, then)
     second = torch.zeros(size) if then is None else then
     places.sort(key=lambda i: (-scores[i].item(), -second[i].item(), i))
     assert found.nonzero().flatten().tolist() == sorted(places[:keep])
+    assert torch.equal(found, rank_and_keep(scores, keep, among, then))  # the definition
 
 
 def test_more_than_there_are_to_choose_among_is_refused():

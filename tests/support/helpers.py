@@ -64,8 +64,9 @@ def attach(
     sparsifier.attach(model, optimizer, examples=examples, **given)
 
 
+@functools.cache
 def digits() -> Split:
-    """Return scikit-learn's digits, the training split."""
+    """Return scikit-learn's digits, the training split; read once, and only read."""
     data = load_data(registry.datasets()["digits"], 0.0, torch.device("cpu"))
     return data.train
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from suite.results.store import Store
 from suite.tuning.schema import load_tuning
 from suite.tuning.shared_study import ABANDONED_ATTR, NUMBER_ATTR, WORKER_ATTR, open_storage
+from tests.support import forked
 from tests.tuning.postgres import PASSWORD, server
 
 BUDGET = 6
@@ -28,19 +28,14 @@ def storage(request, tmp_path):
             yield url
 
 
-def start(storage: str, folder: Path, log: Path) -> subprocess.Popen[bytes]:
+def start(storage: str, folder: Path, log: Path) -> forked.ForkedCommand:
     words = (
         "tune rigl --task digits/mlp --name shared --seeds 1 --recipe epochs=2 --final-seeds 1 "
         f"--engine inline --workers 1 --budget {BUDGET}"
     )
-    code = "from suite.cli.app import main; main()"
     with log.open("wb") as file:
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *words.split(), "--storage", storage],
-            cwd=folder,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
+        line = [*words.split(), "--storage", storage]
+        return forked.start(line, cwd=folder, stdout=file.fileno(), stderr=subprocess.STDOUT)
 
 
 def trials(storage: str) -> list[optuna.trial.FrozenTrial]:
@@ -57,7 +52,7 @@ def trials(storage: str) -> list[optuna.trial.FrozenTrial]:
             opened.engine.dispose()
 
 
-def kill_while_it_holds_a_trial(storage: str, process: subprocess.Popen[bytes]) -> None:
+def kill_while_it_holds_a_trial(storage: str, process: forked.ForkedCommand) -> None:
     until = time.monotonic() + 200
     while time.monotonic() < until:
         for trial in trials(storage):
@@ -136,7 +131,7 @@ def test_a_database_that_is_lost_ends_the_search_in_one_line(tmp_path):
             process.wait()
     (line,) = log.read_text().splitlines()
     assert line.startswith("error: --storage postgresql://")
-    assert "run it again to go on" in line
+    assert "run the same command to resume" in line
     assert PASSWORD not in line
 
 

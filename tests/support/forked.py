@@ -1,0 +1,214 @@
+"""`resonance` as a real process that starts at once: forked from a server that has imported torch.
+
+Tests of kills, signals and shared stores need a real process; importing torch in each of them would
+only take time. A forked command is an ordinary process otherwise: it has its own session if
+`new_session`, its own environment, folder and pipes, and starts its workers itself.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+ROOT = Path(__file__).parents[2]
+_server: tuple[int, socket.socket] | None = None
+"""The process that started the server, and its socket: one for each process that runs tests."""
+
+
+class ForkedCommand:
+    """A running command, with the methods of `subprocess.Popen` that tests use."""
+
+    def __init__(self, pid: int, status: int, pipes: dict[str, BinaryIO], *, text: bool) -> None:
+        self.pid, self.returncode = pid, None
+        self._status, self._pipes, self._text = status, pipes, text
+        self.stdout, self.stderr = pipes.get("stdout"), pipes.get("stderr")
+
+    def poll(self) -> int | None:
+        """Return the exit code, negative for a signal; None while it runs."""
+        if self.returncode is None and select.select([self._status], [], [], 0)[0]:
+            self._read_status()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; return the exit code."""
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(["resonance"], timeout or 0.0)
+            self._read_status()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[Any, Any]:
+        """Wait for the end; return what it wrote to its pipes."""
+        end = None if timeout is None else time.monotonic() + timeout
+        found, waiting = dict.fromkeys(self._pipes, b""), dict(self._pipes)
+        while waiting:
+            left = None if end is None else max(0.0, end - time.monotonic())
+            ready = select.select(list(waiting.values()), [], [], left)[0]
+            if not ready:
+                raise subprocess.TimeoutExpired(["resonance"], timeout or 0.0)
+            for name in [name for name, pipe in waiting.items() if pipe in ready]:
+                chunk = os.read(waiting[name].fileno(), 2**16)
+                found[name] += chunk
+                if not chunk:
+                    del waiting[name]
+        self.wait(None if end is None else max(0.0, end - time.monotonic()))
+        texts = {n: content.decode() if self._text else content for n, content in found.items()}
+        return texts.get("stdout"), texts.get("stderr")
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, if it still runs."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def _read_status(self) -> None:
+        content = os.read(self._status, 64)
+        os.close(self._status)
+        self.returncode = int(content) if content else -int(signal.SIGKILL)
+
+
+def start(
+    words: list[str],
+    *,
+    cwd: Path,
+    stdout: int | None = subprocess.PIPE,
+    stderr: int | None = subprocess.PIPE,
+    new_session: bool = False,
+    text: bool = False,
+) -> ForkedCommand:
+    """Start ``resonance WORDS`` in a folder, with this process's environment.
+
+    `stdout` and `stderr` are as for `subprocess.Popen`: PIPE, STDOUT, DEVNULL or a descriptor.
+    """
+    here: dict[str, BinaryIO] = {}
+    theirs: list[int] = []
+    for name, given in (("stdout", stdout), ("stderr", stderr)):
+        if given == subprocess.PIPE:
+            read, write = os.pipe()
+            here[name] = os.fdopen(read, "rb", buffering=0)
+        elif given == subprocess.STDOUT:
+            write = os.dup(theirs[0])
+        elif given == subprocess.DEVNULL:
+            write = os.open(os.devnull, os.O_WRONLY)
+        else:
+            assert given is not None
+            write = os.dup(given)
+        theirs.append(write)
+    status, theirs_status = os.pipe()
+    job = {"words": words, "cwd": str(cwd), "env": dict(os.environ), "session": new_session}
+    server = _connection()
+    socket.send_fds(server, [json.dumps(job).encode()], [*theirs, theirs_status])
+    for descriptor in (*theirs, theirs_status):
+        os.close(descriptor)
+    return ForkedCommand(int(server.recv(64)), status, here, text=text)
+
+
+def _connection() -> socket.socket:
+    """Return the socket of this process's server, which is started when first needed."""
+    global _server
+    if _server is None or _server[0] != os.getpid():
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.support.forked", str(theirs.fileno())],
+            cwd=ROOT,
+            pass_fds=[theirs.fileno()],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        theirs.close()
+        _server = os.getpid(), ours
+    return _server[1]
+
+
+def serve(descriptor: int) -> None:
+    """Import what commands and their workers need; fork a process for each job."""
+    import sklearn.datasets
+    import sklearn.model_selection
+    import torch
+    import torch._dynamo
+
+    import suite.execution.runner
+    import suite.training.trial
+    import suite.tuning.search
+    from suite.cli import app
+
+    assert sklearn.datasets
+    assert suite.training.trial
+    for verb in app.VERBS:
+        app._load(verb)
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    connection = socket.socket(fileno=descriptor)
+    while True:
+        content, descriptors, _, _ = socket.recv_fds(connection, 2**20, 3)
+        if not content:
+            return
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        read, write = os.pipe()
+        if os.fork() == 0:
+            _watch(json.loads(content), descriptors, write)
+        os.close(write)
+        for one in descriptors:
+            os.close(one)
+        connection.send(os.read(read, 64))
+        os.close(read)
+
+
+def _watch(job: dict[str, Any], descriptors: list[int], write: int) -> None:
+    """Fork the command, report its process id and then its exit code."""
+    out, err, status = descriptors
+    pid = os.fork()
+    if pid == 0:
+        os.close(status)
+        os.close(write)
+        _become(job, out, err)
+    os.write(write, str(pid).encode())
+    for one in (out, err, write):
+        os.close(one)
+    _, ended = os.waitpid(pid, 0)
+    os.write(status, str(os.waitstatus_to_exitcode(ended)).encode())
+    os._exit(0)
+
+
+def _become(job: dict[str, Any], out: int, err: int) -> None:
+    """Become the command: its folder, environment, descriptors and arguments."""
+    from suite.cli.app import main
+
+    if job["session"]:
+        os.setsid()
+    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.chdir(job["cwd"])
+    os.environ.clear()
+    os.environ.update(job["env"])
+    sys.argv = ["resonance", *job["words"]]
+    code: Any = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code or 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
