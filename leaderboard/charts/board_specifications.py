@@ -191,7 +191,7 @@ def _win_rate(looks: dict[str, Style]) -> Any:
 
 
 def _ranks(looks: dict[str, Style]) -> Any:
-    """Return the diagram: axis on top, bars over methods that do not differ, names at both sides."""
+    """Return the diagram: axis on top, bars over methods that do not differ, names at the sides."""
     encodings = encodings_of(looks, legend=False)
     data = alt.Chart(_rows())
     y = alt.Y("level:O", axis=None)

@@ -26,7 +26,7 @@ def compare(
 
     Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
     all of them together by a sign-flip test. Differences are in points of test accuracy. SETTINGS
-    are non-default hyperparameters: `resonance compare rigl rigl:update_every=10`.
+    are hyperparameters that differ from the defaults, as in `rigl:update_every=10`.
     """
     from leaderboard.boards import build_boards
     from leaderboard.method_comparison import compare_entries

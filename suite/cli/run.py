@@ -68,8 +68,8 @@ def run(
 ) -> None:
     """Run one trial: one method on one task, at one sparsity, with one seed.
 
-    Started by `torchrun --no-python --nproc-per-node N resonance run …`, N processes train it
-    together.
+    Started by `torchrun --no-python --nproc-per-node N resonance run TASK METHOD`, N processes
+    train it together.
     """
     if task_file is not None:
         task, method = with_task_file(task_file, task, method)

@@ -65,7 +65,8 @@ def test_the_examples_of_the_documentation_train_on_ones_own_data(data, resonanc
 
 
 def test_a_python_task_file_is_run_as_well(place, resonance):
-    (place / "mine.py").write_text(blocks("docs/extending.md", "python")[2])
+    (task,) = (b for b in blocks("docs/extending.md", "python") if "\nTASK = " in b)
+    (place / "mine.py").write_text(task)
     result = resonance(
         "run --task-file mine.py rigl -s 0.8 --recipe epochs=2 --recipe batch_size=8"
     )
