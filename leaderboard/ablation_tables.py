@@ -16,17 +16,23 @@ def tables(effects: Sequence[DesignEffects]) -> list[TextTable]:
     return [
         table
         for one in effects
-        for table in (main_effects(one), *cell_means(one), *cells_against_base(one),
-                      *interactions(one))
-    ]  # fmt: skip
+        for table in (
+            main_effects(one),
+            *cell_means(one),
+            *cells_against_base(one),
+            *interactions(one),
+        )
+    ]
 
 
 def main_effects(one: DesignEffects) -> TextTable:
     """Return the main effect of each level; factors varied one at a time share the base."""
     columns = ["level", "accuracy", *DIFFERENCE]
     if one.grid:
-        rows = [[f"{x.factor}={x.level}", points(x.mean), *difference(x.against_base)]
-                for x in one.levels]  # fmt: skip
+        rows = [
+            [f"{x.factor}={x.level}", points(x.mean), *difference(x.against_base)]
+            for x in one.levels
+        ]
         return f"{one.title}: levels, averaged over the other factors", columns, rows
     rows = [["base", cell_text(one.cells[0]), *difference(None)]]
     for x in one.levels:
@@ -42,8 +48,9 @@ def cell_means(one: DesignEffects) -> list[TextTable]:
         return []
     (down, rows), (across, columns) = one.factors.items()
     means = {(cell.levels[down], cell.levels[across]): cell for cell in one.cells}
-    lines = [[f"{down}={row}", *(cell_text(means[row, column]) for column in columns)]
-             for row in rows]  # fmt: skip
+    lines = [
+        [f"{down}={row}", *(cell_text(means[row, column]) for column in columns)] for row in rows
+    ]
     heads = [f"{across}={column}" for column in columns]
     return [(f"{one.title}: accuracy in %", ["", *heads], lines)]
 
@@ -60,8 +67,9 @@ def interactions(one: DesignEffects) -> list[TextTable]:
     """Return the differences of differences of a grid."""
     if not one.interactions:
         return []
-    rows = [["=".join(x.first), "=".join(x.second), *difference(x.effect)]
-            for x in one.interactions]  # fmt: skip
+    rows = [
+        ["=".join(x.first), "=".join(x.second), *difference(x.effect)] for x in one.interactions
+    ]
     title = f"{one.title}: interaction, (both − first) − (second − neither)"
     return [(title, ["first", "second", *DIFFERENCE], rows)]
 
@@ -76,8 +84,11 @@ def points(found: Interval | None) -> str:
 
 def cell_text(cell: CellEffect) -> str:
     """Return a cell's mean, and how many trials are missing or failed."""
-    gaps = [f"{count} {word}" for count, word in
-             ((cell.missing, "not run"), (cell.failed, "failed")) if count]  # fmt: skip
+    gaps = [
+        f"{count} {word}"
+        for count, word in ((cell.missing, "not run"), (cell.failed, "failed"))
+        if count
+    ]
     return points(cell.mean) + (f" ({', '.join(gaps)})" if gaps else "")
 
 

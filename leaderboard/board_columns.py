@@ -72,8 +72,9 @@ def _metric_column(name: str) -> Column:
         unit = "bytes"
     better: Literal["more", "less", ""] = "more" if "accuracy" in name else "less"
     group = "quality" if name.startswith("test_") else "network"
-    return Column(name, metric.title, unit, "" if name == "mask_churn" else better, group,
-                  _metric(name))  # fmt: skip
+    return Column(
+        name, metric.title, unit, "" if name == "mask_churn" else better, group, _metric(name)
+    )
 
 
 COLUMNS = (

@@ -93,10 +93,13 @@ def ranks_of(board: Board) -> list[dict[Entry, RankInterval]]:
     """
     entries = [entry for entry, _ in board.rows]
     among = [
-        {str(i): cell.by_seed for i, (entry, cells) in enumerate(board.rows)
-         if (cell := cells[place]) and cell.runs and not entry.dense}
+        {
+            str(i): cell.by_seed
+            for i, (entry, cells) in enumerate(board.rows)
+            if (cell := cells[place]) and cell.runs and not entry.dense
+        }
         for place in range(len(board.sparsities))
-    ]  # fmt: skip
+    ]
     return [
         {entries[int(number)]: interval for number, interval in found.items()}
         for found in rank_intervals(among)

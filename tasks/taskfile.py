@@ -139,7 +139,7 @@ def _fraction(data: Mapping[str, Any], path: Path) -> float:
 
 def _folder(name: str, data: dict[str, Any], path: Path) -> Described:
     """Describe images: `path` of a folder or archive, `size` to scale to, `stream`, `test`."""
-    from tasks.datasets.images import (  # fmt: skip
+    from tasks.datasets.images import (
         by_split,
         check_empty_classes,
         contents,

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from suite.experiments.trial_config import Trial, key_of
+from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 
 
@@ -18,11 +18,7 @@ def record_problems(record: Record) -> Iterator[str]:
     """Yield what is wrong with a record; its value ranges were checked when it was read."""
     if record.integrity is None:
         yield "it has no checksums"
-    try:
-        key = key_of(record.trial, record.configuration)
-    except (KeyError, TypeError, ValueError):
-        key = ""
-    if key != record.key:
+    if (key := record.settings_key) != record.key:
         yield f"its key is not the hash of its configuration ({key or 'none'})"
     try:
         trial = Trial.make(**record.trial)

@@ -43,8 +43,12 @@ ABLATION_CHART_TEXTS = {
 
 def charts(one: DesignEffects) -> dict[str, Any]:
     """Return the charts that a design has rows for, by name."""
-    made = {"differences": _differences, "main_effects": _main_effects, "heat": _heat,
-            "interaction": _interaction}  # fmt: skip
+    made = {
+        "differences": _differences,
+        "main_effects": _main_effects,
+        "heat": _heat,
+        "interaction": _interaction,
+    }
     found = {}
     for name, rows in chart_rows(one).items():
         if rows:
@@ -82,22 +86,31 @@ def _difference_rows(one: DesignEffects) -> list[Row]:
     rows = []
     for order, x in enumerate(one.levels):
         if x.against_base is not None and x.against_base.comparison.difference is not None:
-            rows.append({
-                "factor": x.factor, "level": f"{x.factor}={x.level}", "order": order,
-                **_interval(x.against_base.comparison.difference, -1, 1),
-                "verdict": x.against_base.verdict,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "factor": x.factor,
+                    "level": f"{x.factor}={x.level}",
+                    "order": order,
+                    **_interval(x.against_base.comparison.difference, -1, 1),
+                    "verdict": x.against_base.verdict,
+                }
+            )
     return rows
 
 
 def _level_rows(one: DesignEffects) -> list[Row]:
     """Return the levels of factors that have at least two besides the base."""
     return [
-        {"factor": x.factor, "level": x.level, "order": order, "base": x.against_base is None,
-         **_interval(x.mean, 0, 1)}
+        {
+            "factor": x.factor,
+            "level": x.level,
+            "order": order,
+            "base": x.against_base is None,
+            **_interval(x.mean, 0, 1),
+        }
         for order, x in enumerate(one.levels)
         if x.mean is not None and len(one.factors[x.factor]) > 2
-    ]  # fmt: skip
+    ]
 
 
 def _pair_rows(one: DesignEffects) -> list[Row]:
@@ -121,9 +134,11 @@ def _pair_rows(one: DesignEffects) -> list[Row]:
 
 def _tips(*fields: str) -> list[alt.Tooltip]:
     return [
-        alt.Tooltip(f"{field}:Q", format=".2f") if field in ("mean", "low", "high")
-        else alt.Tooltip(f"{field}:N") for field in fields
-    ]  # fmt: skip
+        alt.Tooltip(f"{field}:Q", format=".2f")
+        if field in ("mean", "low", "high")
+        else alt.Tooltip(f"{field}:N")
+        for field in fields
+    ]
 
 
 def _data() -> alt.NamedData:
@@ -135,12 +150,14 @@ def _differences(rows: list[Row]) -> Any:
     shared = alt.Chart().encode(y=y)
     return alt.layer(
         alt.Chart().mark_rule(style="reference").encode(x=alt.datum(0)),
-        shared.mark_rule(style="interval", color=COLOUR)
-        .encode(x=alt.X("low:Q", title="difference in points"), x2="high:Q"),
-        shared.mark_point(filled=True, size=60, opacity=1, color=COLOUR)
-        .encode(x="mean:Q", tooltip=_tips("level", "mean", "low", "high", "n", "verdict")),
+        shared.mark_rule(style="interval", color=COLOUR).encode(
+            x=alt.X("low:Q", title="difference in points"), x2="high:Q"
+        ),
+        shared.mark_point(filled=True, size=60, opacity=1, color=COLOUR).encode(
+            x="mean:Q", tooltip=_tips("level", "mean", "low", "high", "n", "verdict")
+        ),
         data=_data(),
-    ).properties(width=420, height=alt.Step(24))  # fmt: skip
+    ).properties(width=420, height=alt.Step(24))
 
 
 def _main_effects(rows: list[Row]) -> Any:
@@ -150,12 +167,14 @@ def _main_effects(rows: list[Row]) -> Any:
     layers = alt.layer(
         shared.mark_line(color=COLOUR, strokeWidth=1.6).encode(y=y),
         shared.mark_rule(style="interval", color=COLOUR).encode(y="low:Q", y2="high:Q"),
-        shared.mark_point(filled=True, size=50, opacity=1, color=COLOUR)
-        .encode(y=y, tooltip=_tips("factor", "level", "mean", "low", "high", "n")),
-        shared.transform_filter("datum.base").mark_point(size=170, opacity=1, color=COLOUR)
+        shared.mark_point(filled=True, size=50, opacity=1, color=COLOUR).encode(
+            y=y, tooltip=_tips("factor", "level", "mean", "low", "high", "n")
+        ),
+        shared.transform_filter("datum.base")
+        .mark_point(size=170, opacity=1, color=COLOUR)
         .encode(y=y),
         data=_data(),
-    )  # fmt: skip
+    )
     return (
         layers.properties(width=260, height=220)
         .facet(facet=alt.Facet("factor:N", title=None, sort=_in_order(rows, "factor")), columns=2)
@@ -164,49 +183,56 @@ def _main_effects(rows: list[Row]) -> Any:
 
 
 def _heat(rows: list[Row]) -> Any:
-    x = alt.X("second:N", sort=alt.SortField("second_order"), title=None,
-              axis=alt.Axis(labelAngle=0))  # fmt: skip
+    x = alt.X(
+        "second:N", sort=alt.SortField("second_order"), title=None, axis=alt.Axis(labelAngle=0)
+    )
     y = alt.Y("first:N", sort=alt.SortField("first_order"), title=None)
     shared = alt.Chart().encode(x=x, y=y)
     colour = alt.Color(
-        "mean:Q", title="accuracy in %", scale=alt.Scale(range=HEAT, zero=False),
+        "mean:Q",
+        title="accuracy in %",
+        scale=alt.Scale(range=HEAT, zero=False),
         legend=alt.Legend(title="accuracy in %", orient="bottom", gradientLength=220),
-    )  # fmt: skip
+    )
     layers = alt.layer(
         shared.mark_rect().encode(
             color=colour, tooltip=_tips("first", "second", "mean", "low", "high", "n")
         ),
-        shared.transform_filter("datum.base")
-        .mark_rect(filled=False, stroke="#d55e00", strokeWidth=3),
-        shared.transform_filter("datum.high_half").mark_text(color="white")
+        shared.transform_filter("datum.base").mark_rect(
+            filled=False, stroke="#d55e00", strokeWidth=3
+        ),
+        shared.transform_filter("datum.high_half")
+        .mark_text(color="white")
         .encode(text=alt.Text("mean:Q", format=".1f")),
-        shared.transform_filter("!datum.high_half").mark_text(color="#1c1c1c")
+        shared.transform_filter("!datum.high_half")
+        .mark_text(color="#1c1c1c")
         .encode(text=alt.Text("mean:Q", format=".1f")),
         data=_data(),
-    )  # fmt: skip
+    )
     return _by_pair(layers.properties(width=alt.Step(110), height=alt.Step(36)), rows)
 
 
 def _interaction(rows: list[Row]) -> Any:
-    x = alt.X("first:N", sort=alt.SortField("first_order"), title=None,
-              axis=alt.Axis(labelAngle=0))  # fmt: skip
+    x = alt.X("first:N", sort=alt.SortField("first_order"), title=None, axis=alt.Axis(labelAngle=0))
     y = alt.Y("mean:Q", title="accuracy in %", scale=alt.Scale(zero=False))
     seconds = _in_order(sorted(rows, key=lambda row: row["second_order"]), "second")
     colour = alt.Color(
         "second:N",
         sort=seconds,
         legend=alt.Legend(symbolOpacity=1, orient="bottom"),
-        scale=alt.Scale(domain=seconds, range=[LEVELS[i % len(LEVELS)]
-                                              for i in range(len(seconds))]),
-    )  # fmt: skip
+        scale=alt.Scale(
+            domain=seconds, range=[LEVELS[i % len(LEVELS)] for i in range(len(seconds))]
+        ),
+    )
     shared = alt.Chart().encode(x=x, color=colour, xOffset=alt.XOffset("second:N", sort=seconds))
     layers = alt.layer(
         shared.mark_line(strokeWidth=1.6).encode(y=y),
         shared.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"),
-        shared.mark_point(filled=True, size=46, opacity=1)
-        .encode(y=y, tooltip=_tips("first", "second", "mean", "low", "high", "n")),
+        shared.mark_point(filled=True, size=46, opacity=1).encode(
+            y=y, tooltip=_tips("first", "second", "mean", "low", "high", "n")
+        ),
         data=_data(),
-    )  # fmt: skip
+    )
     return _by_pair(layers.properties(width=440, height=260), rows)
 
 

@@ -41,22 +41,29 @@ def _accuracy(looks: dict[str, Style]) -> Any:
     y = accuracy_axis("error", None)
     layers = alt.layer(
         dense.mark_rule(style="reference").encode(y=y),
-        dense.mark_text(style="note", align="left", dy=-6, text="dense")
-        .encode(x=alt.value(3), y=y),
+        dense.mark_text(style="note", align="left", dy=-6, text="dense").encode(
+            x=alt.value(3), y=y
+        ),
         # Two invisible points in every panel of a task, so that all panels have the same axis.
         dense.mark_point(opacity=0).encode(y="least:Q"),
         dense.mark_point(opacity=0).encode(y="most:Q"),
         sparse.transform_filter("!datum.own")
-        .mark_line(style="background").encode(y=y, detail="entry:N"),
+        .mark_line(style="background")
+        .encode(y=y, detail="entry:N"),
         own.transform_filter(f"datum.n >= {MIN_SEEDS}")
-        .mark_area(opacity=0.16).encode(y="upper:Q", y2="lower:Q", color=encodings["color"]),
-        own.mark_line(strokeWidth=1.6)
-        .encode(y=y, color=encodings["color"], strokeDash=encodings["strokeDash"]),
-        own.mark_point(filled=True, size=34, opacity=1)
-        .encode(y=y, color=encodings["color"], shape=encodings["shape"],
-                tooltip=tooltips("entry", "sparsity", "accuracy", "low", "high", "n")),
+        .mark_area(opacity=0.16)
+        .encode(y="upper:Q", y2="lower:Q", color=encodings["color"]),
+        own.mark_line(strokeWidth=1.6).encode(
+            y=y, color=encodings["color"], strokeDash=encodings["strokeDash"]
+        ),
+        own.mark_point(filled=True, size=34, opacity=1).encode(
+            y=y,
+            color=encodings["color"],
+            shape=encodings["shape"],
+            tooltip=tooltips("entry", "sparsity", "accuracy", "low", "high", "n"),
+        ),
         data=_rows(),
-    )  # fmt: skip
+    )
     # Intervals are clipped to the range of the means: their errors may be below 0.
     return (
         family_panels(layers, looks, "isValid(datum.sparsity)")
@@ -77,21 +84,32 @@ def _accuracy(looks: dict[str, Style]) -> Any:
     )
 
 
-TASK_HEADER = alt.Header(labelExpr="split(datum.value, '/')", labelAngle=-90, labelAlign="center",
-                         labelFontSize=11, titleFontWeight="normal")  # fmt: skip
+TASK_HEADER = alt.Header(
+    labelExpr="split(datum.value, '/')",
+    labelAngle=-90,
+    labelAlign="center",
+    labelFontSize=11,
+    titleFontWeight="normal",
+)
 TASK_ABOVE = alt.Header(labelExpr="split(datum.value, '/')", labelFontSize=11)
 
 
 def _cost(looks: dict[str, Style]) -> Any:
     encodings = encodings_of(looks)
-    x = alt.X("cost:Q", title="training FLOPs (× dense)",
-              scale=alt.Scale(type="log", nice=False, padding=32),
-              axis=alt.Axis(format="~", values=COSTS, labelOverlap="greedy"))  # fmt: skip
+    x = alt.X(
+        "cost:Q",
+        title="training FLOPs (× dense)",
+        scale=alt.Scale(type="log", nice=False, padding=32),
+        axis=alt.Axis(format="~", values=COSTS, labelOverlap="greedy"),
+    )
     y = accuracy_axis("error", "test accuracy")
     points = alt.Chart().encode(
-        x=x, y=y, color=encodings["color"], shape=encodings["shape"],
+        x=x,
+        y=y,
+        color=encodings["color"],
+        shape=encodings["shape"],
         tooltip=tooltips("entry", "sparsity", "cost", "accuracy", "n"),
-    )  # fmt: skip
+    )
     front = alt.Chart().transform_filter("datum.front").encode(x=x, y=y)
     layers = alt.layer(
         front.mark_line(style="front", interpolate="step-after"),
@@ -99,16 +117,15 @@ def _cost(looks: dict[str, Style]) -> Any:
         points.transform_filter("datum.front").mark_point(filled=True, size=80, opacity=1),
         # Above and to the left of the front, names cover nothing.
         # A point is not named if the next one costs hardly more.
-        front.transform_window(
-            next="lead(cost)", sort=[alt.SortField("cost")], groupby=["task"]
-        ).transform_filter("!isValid(datum.next) || datum.next > 1.12 * datum.cost")
+        front.transform_window(next="lead(cost)", sort=[alt.SortField("cost")], groupby=["task"])
+        .transform_filter("!isValid(datum.next) || datum.next > 1.12 * datum.cost")
         .transform_calculate(
             name="isValid(datum.sparsity) ? format(datum.sparsity, '~%') : 'dense'"
         )
         .mark_text(align="right", baseline="bottom", dx=-5, dy=-3, fontSize=10)
         .encode(text="name:N"),
         data=_rows(),
-    )  # fmt: skip
+    )
     return (
         layers.transform_calculate(error=error("accuracy"))
         .properties(width=300, height=220)
@@ -121,13 +138,21 @@ COSTS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2, 3, 5, 10, 20, 50]
 
 
 def _rating(looks: dict[str, Style]) -> Any:
-    return _dots(looks, "rating", alt.X("rating:Q", title="rating (Elo points)",
-                                        scale=alt.Scale(zero=False)), "tasks")  # fmt: skip
+    return _dots(
+        looks,
+        "rating",
+        alt.X("rating:Q", title="rating (Elo points)", scale=alt.Scale(zero=False)),
+        "tasks",
+    )
 
 
 def _iqm(looks: dict[str, Style]) -> Any:
-    x = alt.X("mean:Q", title="interquartile mean of accuracy (fraction of dense)",
-              scale=alt.Scale(zero=False), axis=alt.Axis(format="~%"))  # fmt: skip
+    x = alt.X(
+        "mean:Q",
+        title="interquartile mean of accuracy (fraction of dense)",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(format="~%"),
+    )
     return _dots(looks, "mean", x, "n")
 
 
@@ -160,12 +185,19 @@ def _ends(chart: Any, value: str) -> Any:
 
 def _win_rate(looks: dict[str, Style]) -> Any:
     base = alt.Chart(_rows()).encode(
-        x=alt.X("column:N", sort=None, title="… than this",
-                axis=alt.Axis(orient="top", labelAngle=-45, labelLimit=200,
-                              ticks=False, domain=False)),
-        y=alt.Y("row:N", sort=None, title="this is better …",
-                axis=alt.Axis(labelLimit=200, ticks=False, domain=False)),
-    )  # fmt: skip
+        x=alt.X(
+            "column:N",
+            sort=None,
+            title="… than this",
+            axis=alt.Axis(orient="top", labelAngle=-45, labelLimit=200, ticks=False, domain=False),
+        ),
+        y=alt.Y(
+            "row:N",
+            sort=None,
+            title="this is better …",
+            axis=alt.Axis(labelLimit=200, ticks=False, domain=False),
+        ),
+    )
     pairs = base.transform_filter("isValid(datum.probability)")
     scale = alt.Scale(
         domain=[0, 0.5, 1], range=["#c8641a", "#f4f1ec", "#1f66ad"], interpolate="rgb"
@@ -233,27 +265,40 @@ def _ranks(looks: dict[str, Style]) -> Any:
 
 def _profile(looks: dict[str, Style]) -> Any:
     encodings = encodings_of(looks, lines=True)
-    x = alt.X("threshold:Q", title="accuracy (fraction of dense)",
-              axis=alt.Axis(format="~%", tickCount=5),
-              scale=alt.Scale(zero=False, nice=False))  # fmt: skip
-    y = alt.Y("share:Q", title="fraction of runs above", axis=alt.Axis(format="~%", tickCount=5),
-              scale=alt.Scale(domain=[0, 1]))  # fmt: skip
+    x = alt.X(
+        "threshold:Q",
+        title="accuracy (fraction of dense)",
+        axis=alt.Axis(format="~%", tickCount=5),
+        scale=alt.Scale(zero=False, nice=False),
+    )
+    y = alt.Y(
+        "share:Q",
+        title="fraction of runs above",
+        axis=alt.Axis(format="~%", tickCount=5),
+        scale=alt.Scale(domain=[0, 1]),
+    )
     base = alt.Chart().encode(x=x)
     own = base.transform_filter("datum.own")
     layers = alt.layer(
         base.transform_filter("!datum.own")
-        .mark_line(style="background").encode(y=y, detail="entry:N"),
-        _ends(own, "share").mark_area(opacity=0.16)
+        .mark_line(style="background")
+        .encode(y=y, detail="entry:N"),
+        _ends(own, "share")
+        .mark_area(opacity=0.16)
         .encode(y="lower:Q", y2="upper:Q", color=encodings["color"]),
         own.mark_line(strokeWidth=1.6).encode(
-            y=y, color=encodings["color"], strokeDash=encodings["strokeDash"],
-            tooltip=tooltips("entry", "threshold", "share", "low", "high")),
+            y=y,
+            color=encodings["color"],
+            strokeDash=encodings["strokeDash"],
+            tooltip=tooltips("entry", "threshold", "share", "low", "high"),
+        ),
         data=_rows(),
-    )  # fmt: skip
+    )
     return (
-        family_panels(layers, looks).properties(width=200, height=150)
+        family_panels(layers, looks)
+        .properties(width=200, height=150)
         .facet(facet=alt.Facet("panel:N", title=None, sort=families_of(looks)), columns=3)
-    )  # fmt: skip
+    )
 
 
 def _robustness(looks: dict[str, Style]) -> Any:
@@ -285,10 +330,13 @@ def _points(looks: dict[str, Style], x: alt.X, y: alt.Y, *shown: str) -> Any:
         alt.Chart()
         .mark_point(filled=True, size=36, opacity=0.85)
         .encode(
-            x=x, y=y, color=encodings["color"], shape=encodings["shape"],
+            x=x,
+            y=y,
+            color=encodings["color"],
+            shape=encodings["shape"],
             tooltip=tooltips("entry", "sparsity", "accuracy", *shown, "n"),
         )
-    )  # fmt: skip
+    )
 
 
 def _by_measure(layers: list[Any], title: str | None) -> Any:
@@ -301,15 +349,17 @@ def _by_measure(layers: list[Any], title: str | None) -> Any:
         .properties(width=140, height=140)
         .facet(
             row=alt.Row(
-                "measure:N", title=title,
-                header=alt.Header(labelFontWeight="normal", labelFontSize=11,
-                                  titleFontWeight="normal"),
+                "measure:N",
+                title=title,
+                header=alt.Header(
+                    labelFontWeight="normal", labelFontSize=11, titleFontWeight="normal"
+                ),
             ),
             column=alt.Column("task:N", title=None, header=TASK_ABOVE),
             spacing=12,
         )
         .resolve_scale(x="independent", y="independent")
-    )  # fmt: skip
+    )
 
 
 CHART_BUILDERS = {

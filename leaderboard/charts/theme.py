@@ -86,8 +86,8 @@ def theme(*, dark: bool = False) -> dict[str, Any]:
         "background": "transparent",
         "font": FONT,
         "aria": False,
-        "axis": words | {"gridColor": faint, "domainColor": soft, "tickColor": soft,
-                         "titleFontWeight": "normal"},
+        "axis": words
+        | {"gridColor": faint, "domainColor": soft, "tickColor": soft, "titleFontWeight": "normal"},
         "legend": words | {"title": None, "symbolSize": 60, "rowPadding": 3, "labelLimit": 240},
         "header": words | {"labelFontWeight": "bold", "labelFontSize": 12, "labelLimit": 400},
         "title": {"color": ink, "anchor": "start", "fontSize": 14, "offset": 12},
@@ -102,7 +102,7 @@ def theme(*, dark: bool = False) -> dict[str, Any]:
             "group": {"color": ink, "strokeWidth": 4, "strokeCap": "round"},
             "note": {"color": soft, "fontSize": 11},
         },
-    }  # fmt: skip
+    }
 
 
 PICTURE = {"background": "white", "font": PICTURE_FONT, "padding": 10}

@@ -48,25 +48,70 @@ class TrialChart:
 def trial_charts() -> tuple[TrialChart, ...]:
     """Return all charts that a trial can have, in the order of the page."""
     found = (
-        ("learning", "Learning", _LEARNING, _learning(),
-         "training loss and validation accuracy over training"),
-        ("density", "Density of each layer", {"density": "density"}, _density(),
-         "the fraction of active connections in each layer over training, first layers dark"),
-        ("sparsity", "Sparsity against its target", _CONTROL, _control(),
-         "the fraction of connections that are off in each layer, and its target"),
-        ("threshold", "Amplitude and threshold", _THRESHOLD, _threshold(),
-         "amplitude A and threshold T of each layer over training"),
-        ("churn", "Connections switched off and on", _CHURN, _churn(),
-         "the number of weights dropped and grown at each update of a layer"),
-        ("frequency", "How resonance frequencies are distributed", {"frequency": ""},
-         _frequency(), "fractions of connections by resonance frequency ν at each decision"),
-        ("age", "How long active connections have been active", {"age": ""}, _age(),
-         "fractions of active connections by age at each decision"),
-        ("spectra", "Spectra of some connections", {"spectrum *": ""}, _spectra(),
-         "power by frequency of the gradients of single connections at each decision"),
-        ("robustness", "Accuracy on corrupted inputs", {"corruption_*": ""}, _robustness(),
-         "test accuracy by kind and severity of corruption"),
-    )  # fmt: skip
+        (
+            "learning",
+            "Learning",
+            _LEARNING,
+            _learning(),
+            "training loss and validation accuracy over training",
+        ),
+        (
+            "density",
+            "Density of each layer",
+            {"density": "density"},
+            _density(),
+            "the fraction of active connections in each layer over training, first layers dark",
+        ),
+        (
+            "sparsity",
+            "Sparsity against its target",
+            _CONTROL,
+            _control(),
+            "the fraction of connections that are off in each layer, and its target",
+        ),
+        (
+            "threshold",
+            "Amplitude and threshold",
+            _THRESHOLD,
+            _threshold(),
+            "amplitude A and threshold T of each layer over training",
+        ),
+        (
+            "churn",
+            "Connections switched off and on",
+            _CHURN,
+            _churn(),
+            "the number of weights dropped and grown at each update of a layer",
+        ),
+        (
+            "frequency",
+            "How resonance frequencies are distributed",
+            {"frequency": ""},
+            _frequency(),
+            "fractions of connections by resonance frequency ν at each decision",
+        ),
+        (
+            "age",
+            "How long active connections have been active",
+            {"age": ""},
+            _age(),
+            "fractions of active connections by age at each decision",
+        ),
+        (
+            "spectra",
+            "Spectra of some connections",
+            {"spectrum *": ""},
+            _spectra(),
+            "power by frequency of the gradients of single connections at each decision",
+        ),
+        (
+            "robustness",
+            "Accuracy on corrupted inputs",
+            {"corruption_*": ""},
+            _robustness(),
+            "test accuracy by kind and severity of corruption",
+        ),
+    )
     return tuple(
         TrialChart(name, title, tuple(series), description, chart.to_dict(validate=False))
         for name, title, series, chart, description in found
@@ -241,11 +286,13 @@ def _tiles(title: str, value: str) -> alt.Chart:
             y2="high:Q",
             color=alt.Color("value:Q", title=value, scale=alt.Scale(scheme="viridis", type="sqrt")),
             tooltip=[
-                alt.Tooltip("step:Q"), alt.Tooltip("low:Q", title="from"),
-                alt.Tooltip("high:Q", title="to"), alt.Tooltip("value:Q", title=value),
+                alt.Tooltip("step:Q"),
+                alt.Tooltip("low:Q", title="from"),
+                alt.Tooltip("high:Q", title="to"),
+                alt.Tooltip("value:Q", title=value),
             ],
         )
-    )  # fmt: skip
+    )
 
 
 def _robustness() -> Any:
@@ -254,8 +301,12 @@ def _robustness() -> Any:
         .mark_line(point=True)
         .encode(
             x=alt.X("severity:O", title="severity", axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("value:Q", title="test accuracy", axis=alt.Axis(format="%"),
-                    scale=alt.Scale(zero=False)),
+            y=alt.Y(
+                "value:Q",
+                title="test accuracy",
+                axis=alt.Axis(format="%"),
+                scale=alt.Scale(zero=False),
+            ),
             color=alt.Color("kind:N", title="corruption", scale=alt.Scale(scheme="tableau10")),
             tooltip=["kind:N", "severity:O", alt.Tooltip("value:Q", format=".2%")],
         )
@@ -263,7 +314,7 @@ def _robustness() -> Any:
             kind="replace(datum.series, 'corruption_', '')", severity="datum.index + 1"
         )
         .properties(width=2 * WIDTH, height=HEIGHT)
-    )  # fmt: skip
+    )
 
 
 def _by_layer(chart: alt.Chart, name: str = "'layer ' + datum.layer") -> Any:

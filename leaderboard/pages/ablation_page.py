@@ -78,11 +78,15 @@ def _trials(
 ) -> list[tuple[str, list[tuple[str, list[tuple[int, str, str]]]]]]:
     """Return design → cell → seed, key and state of every trial."""
     return [
-        (design.title, [(cell.label, [(seed, key, _state(read(key)))
-                                      for seed, key in cell.trials.items()])
-                        for cell in design.cells])
+        (
+            design.title,
+            [
+                (cell.label, [(seed, key, _state(read(key))) for seed, key in cell.trials.items()])
+                for cell in design.cells
+            ],
+        )
         for design in ablation.designs
-    ]  # fmt: skip
+    ]
 
 
 def _state(record: Record | None) -> str:

@@ -66,8 +66,10 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
 def latex_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a table of LaTeX's package booktabs (and textcomp, in old LaTeX)."""
     head = ["Method", *(f"$s = {sparsity:g}$" for sparsity in board.sparsities)]
-    parts = [[_latex_row(row) for row in summary_table.rows if row.entry.dense],
-             [_latex_row(row) for row in summary_table.rows if not row.entry.dense]]  # fmt: skip
+    parts = [
+        [_latex_row(row) for row in summary_table.rows if row.entry.dense],
+        [_latex_row(row) for row in summary_table.rows if not row.entry.dense],
+    ]
     body = "\n    \\midrule\n".join("\n".join(rows) for rows in parts if rows)
     label = page_name("tab", board.title).removesuffix(".html").replace("/", ":")
     return "\n".join(

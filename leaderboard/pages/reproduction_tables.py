@@ -29,9 +29,17 @@ def columns(table: PublishedTable) -> list[str]:
     unit = UNITS[table.unit][0]
     suffix = f" ({unit})" if unit else ""
     return [
-        "method", "sparsity", f"published{suffix}", f"reproduced{suffix}", "n", "difference",
-        "within?", "deviations", "trust", "source",
-    ]  # fmt: skip
+        "method",
+        "sparsity",
+        f"published{suffix}",
+        f"reproduced{suffix}",
+        "n",
+        "difference",
+        "within?",
+        "deviations",
+        "trust",
+        "source",
+    ]
 
 
 def cells(table: PublishedTable, line: TableLine) -> list[str]:
@@ -98,13 +106,23 @@ def markdown(table: PublishedTable, lines: Sequence[TableLine]) -> str:
 def latex(table: PublishedTable, lines: Sequence[TableLine]) -> str:
     """Return the table as LaTeX, for the package booktabs."""
     head = columns(table)
-    rows = [" & ".join(map(escape_latex, row)) + r" \\"
-            for row in [head, *(cells(table, line) for line in lines)]]  # fmt: skip
-    return "\n".join([
-        rf"\begin{{tabular}}{{ll{'r' * 4}{'l' * (len(head) - 6)}}}", r"\toprule", rows[0],
-        r"\midrule", *rows[1:], r"\bottomrule", r"\end{tabular}",
-        f"% {_one_line(f'{table.title}. {rule(table)}. {table.note}')}", "",
-    ])  # fmt: skip
+    rows = [
+        " & ".join(map(escape_latex, row)) + r" \\"
+        for row in [head, *(cells(table, line) for line in lines)]
+    ]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{ll{'r' * 4}{'l' * (len(head) - 6)}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            f"% {_one_line(f'{table.title}. {rule(table)}. {table.note}')}",
+            "",
+        ]
+    )
 
 
 def escape_latex(text: str) -> str:
@@ -118,10 +136,17 @@ def _one_line(text: str) -> str:
 
 def page(table: PublishedTable, lines: Sequence[TableLine]) -> str:
     """Return the table as an HTML page; all text is escaped."""
-    return environment().get_template("reproduction_table.html").render(
-        table=table, columns=columns(table), rows=[cells(table, line) for line in lines],
-        rule=rule(table), version=__version__,
-    )  # fmt: skip
+    return (
+        environment()
+        .get_template("reproduction_table.html")
+        .render(
+            table=table,
+            columns=columns(table),
+            rows=[cells(table, line) for line in lines],
+            rule=rule(table),
+            version=__version__,
+        )
+    )
 
 
 def make_folder(out: Path) -> None:

@@ -208,11 +208,18 @@ def _method_facts(method: Any) -> list[tuple[str, str]]:
     if method is None:
         return []
     facts = [
-        ("name", method.name), ("family", method.family), ("source", method.source),
-        ("cost of training", method.cost), ("revision", str(method.revision)),
-        ("control", "a claim for the method it controls for is a claim against it"
-                    if method.control else ""),
-    ]  # fmt: skip
+        ("name", method.name),
+        ("family", method.family),
+        ("source", method.source),
+        ("cost of training", method.cost),
+        ("revision", str(method.revision)),
+        (
+            "control",
+            "a claim for the method it controls for is a claim against it"
+            if method.control
+            else "",
+        ),
+    ]
     return [(title, text) for title, text in facts if text]
 
 

@@ -18,9 +18,13 @@ CHART_SCRIPTS = ("scheme.js", "saving.js")
 def environment() -> Environment:
     """Return the environment of all templates: text is escaped, an undefined name is an error."""
     return Environment(
-        loader=PackageLoader("leaderboard"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, auto_reload=False,
-    )  # fmt: skip
+        loader=PackageLoader("leaderboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
 
 
 def asset(name: str) -> str:

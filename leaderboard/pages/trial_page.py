@@ -94,10 +94,15 @@ def trial_chart_data_script() -> str:
     from leaderboard.charts.trial_charts import trial_charts
 
     charts = [
-        {"name": c.name, "title": c.title, "series": c.series, "description": c.description,
-         "specification": {n: v for n, v in c.specification.items() if n != "config"}}
+        {
+            "name": c.name,
+            "title": c.title,
+            "series": c.series,
+            "description": c.description,
+            "specification": {n: v for n, v in c.specification.items() if n != "config"},
+        }
         for c in trial_charts()
-    ]  # fmt: skip
+    ]
     content = {"charts": charts, "themes": themes()}
     return f"window.resonanceTrialCharts = {embedded_data(content)};\n"
 
@@ -210,10 +215,15 @@ def _tables(
         title = f"Measured later on {evaluation.device}, {evaluation.threads} threads"
         tables.append((title, rows(evaluation.metrics | evaluation.latency, evaluation.absent)))
     for title, content in (
-        ("Hyperparameters", settings), ("Recipe", recipe), ("Trial", rest),
-        ("Timing", record.timing), ("FLOPs", record.flops),
-        ("Environment", record.environment), ("Data", record.data), ("Digests", record.digests),
-    ):  # fmt: skip
+        ("Hyperparameters", settings),
+        ("Recipe", recipe),
+        ("Trial", rest),
+        ("Timing", record.timing),
+        ("FLOPs", record.flops),
+        ("Environment", record.environment),
+        ("Data", record.data),
+        ("Digests", record.digests),
+    ):
         named = content if isinstance(content, Mapping) else {"": content}
         tables.append((title, [(str(n), _show(v)) for n, v in named.items()]))
     return [(title, found) for title, found in tables if found]

@@ -143,12 +143,16 @@ def _section(method: str, found: MethodResult, read: ReadRecord, page: str) -> M
         note,
         [
             (
-                one.number, one.state, [_number(value) for value in one.values], _settings(one),
-                [key for key in one.keys if read(key) is not None], one.reason,
+                one.number,
+                one.state,
+                [_number(value) for value in one.values],
+                _settings(one),
+                [key for key in one.keys if read(key) is not None],
+                one.reason,
             )
             for one in found.trials
         ],
-    )  # fmt: skip
+    )
 
 
 def _chosen(found: MethodResult) -> list[tuple[str, ...]]:
@@ -181,11 +185,16 @@ def _tested(found: MethodResult, read: ReadRecord) -> tuple[list[tuple[str, ...]
         interval = "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}"
         rows.append(
             (
-                cell[0], f"{cell[1]:g}", str(comparison.n), _mean(ours[cell]), _mean(theirs[cell]),
-                "" if mean is None else f"{100 * mean:+.2f}", interval,
+                cell[0],
+                f"{cell[1]:g}",
+                str(comparison.n),
+                _mean(ours[cell]),
+                _mean(theirs[cell]),
+                "" if mean is None else f"{100 * mean:+.2f}",
+                interval,
                 comparison.verdict("tuned", "default"),
             )
-        )  # fmt: skip
+        )
     return rows, "" if rows else "Winner and default share no tested seed."
 
 

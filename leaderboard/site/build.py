@@ -164,9 +164,13 @@ def _job(placed: PlacedRecord, found: SourceRecord, curves: bool) -> PageJob:
         links = replace(links, task_page="", method_page="")
     integrity = record.checksum or record.model_dump_json()
     made_from = inputs_digest(
-        code_digest(), integrity, repr(links), repr(found.sender), "curves" if curves else "",
+        code_digest(),
+        integrity,
+        repr(links),
+        repr(found.sender),
+        "curves" if curves else "",
         *(evaluation.model_dump_json() for evaluation in found.evaluations),
-    )  # fmt: skip
+    )
     return PageJob(_page(record.key), made_from, record, found.evaluations, links, found.sender)
 
 

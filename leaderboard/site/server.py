@@ -104,12 +104,19 @@ def policy(page: Path | None) -> str:
     if page is not None and page.suffix == ".html":
         with contextlib.suppress(OSError):  # being replaced right now
             scripts = _scripts(page, page.stat().st_mtime_ns)
-    return "; ".join([
-        "default-src 'none'", " ".join(["script-src 'self' 'unsafe-eval'", *scripts]),
-        "style-src 'self' 'unsafe-inline'", "img-src 'self' data: blob:", "font-src 'self' data:",
-        "connect-src 'self' data: blob:", "base-uri 'none'", "form-action 'none'",
-        "frame-ancestors 'none'",
-    ])  # fmt: skip
+    return "; ".join(
+        [
+            "default-src 'none'",
+            " ".join(["script-src 'self' 'unsafe-eval'", *scripts]),
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self' data: blob:",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
 
 
 @lru_cache(maxsize=64)

@@ -212,14 +212,20 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
             comparison = compare(ours[cell], theirs[cell])
             interval = comparison.difference
             low, high = (interval.low, interval.high) if interval else (None, None)
-            rows.append([
-                method, cell[0], f"{cell[1]:g}",
-                f"{_percent(zeros[cell])} / {_percent(also_zeros[cell])}", str(comparison.n),
-                _percent(ours[cell]), _percent(theirs[cell]),
-                "" if interval is None else f"{100 * interval.mean:+.2f}",
-                "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}",
-                comparison.verdict("tuned", "default"),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    method,
+                    cell[0],
+                    f"{cell[1]:g}",
+                    f"{_percent(zeros[cell])} / {_percent(also_zeros[cell])}",
+                    str(comparison.n),
+                    _percent(ours[cell]),
+                    _percent(theirs[cell]),
+                    "" if interval is None else f"{100 * interval.mean:+.2f}",
+                    "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}",
+                    comparison.verdict("tuned", "default"),
+                ]
+            )
     if rows:
         title = "Test accuracy in % on fresh seeds; zeros: realised sparsity in %, tuned / default"
         print_table(title, columns, sorted(rows))

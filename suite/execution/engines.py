@@ -110,9 +110,12 @@ class EngineOptions:
 
             options = parse_options(self.address or "")
             return SlurmEngine(
-                settings, options, study.threads, math.ceil(self.gpus) if on_gpus else 0,
+                settings,
+                options,
+                study.threads,
+                math.ceil(self.gpus) if on_gpus else 0,
                 self.workers,
-            )  # fmt: skip
+            )
         gpus_here = visible_gpus() if on_gpus else []
         shares = len(gpus_here) * int(1 / self.gpus + 1e-9) if on_gpus else None
         room = default_workers(study.threads)

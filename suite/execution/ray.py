@@ -65,9 +65,11 @@ class RayEngine:
         self._owns = not ray.is_initialized()
         try:
             ray.init(
-                address=address, ignore_reinit_error=True, log_to_driver=False,
+                address=address,
+                ignore_reinit_error=True,
+                log_to_driver=False,
                 include_dashboard=None if address else False,
-            )  # fmt: skip
+            )
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise _no_cluster(address, error) from error
         self._threads, self._gpus, self._most = threads, gpus, most

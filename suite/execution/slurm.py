@@ -84,9 +84,14 @@ class SlurmEngine:
     """Submits trials as Slurm jobs, and looks in the store for what they left."""
 
     def __init__(
-        self, settings: WorkerConfig, options: dict[str, Any], threads: int, gpus: int,
-        most: int | None, cluster: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        settings: WorkerConfig,
+        options: dict[str, Any],
+        threads: int,
+        gpus: int,
+        most: int | None,
+        cluster: str | None = None,
+    ) -> None:
         """Make ready to submit; `cluster` is submitit's name of where to (for tests: local).
 
         Raises:

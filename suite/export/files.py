@@ -138,9 +138,14 @@ def _onnx(model: nn.Module, example: Tensor) -> bytes:
 
     try:
         program = torch.onnx.export(
-            model, (example,), dynamo=True, verbose=False, input_names=["input"],
-            output_names=["output"], dynamic_shapes=({0: Dim("batch")},),
-        )  # fmt: skip
+            model,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_shapes=({0: Dim("batch")},),
+        )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InvalidInput(f"torch cannot export this model to ONNX ({reason})") from error

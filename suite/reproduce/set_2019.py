@@ -119,8 +119,10 @@ def train(
             progress(steps)
     tensors = _tensors(network, dataset)
     layers = _layer_records(network)
-    dense, connected = (sum(layer.flops for layer in layers),
-                        sum(2.0 * (layer.size - layer.zeros) for layer in layers))  # fmt: skip
+    dense, connected = (
+        sum(layer.flops for layer in layers),
+        sum(2.0 * (layer.size - layer.zeros) for layer in layers),
+    )
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
     return make_outcome(
         trial,

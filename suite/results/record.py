@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from suite.core.errors import InvalidInput, TrialFailed
-from suite.experiments.trial_config import MAX_SEED, Trial
+from suite.experiments.trial_config import MAX_SEED, Trial, key_of
 from suite.results.integrity import Integrity, checksummed, is_intact
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
@@ -189,6 +189,14 @@ class Record(BaseModel):
     def checksum(self) -> str | None:
         """Digest of its content and files as they were stored; None in schema 1."""
         return self.integrity.digest if self.integrity is not None else None
+
+    @property
+    def settings_key(self) -> str:
+        """The key of the record's settings, which `key` must equal; empty if they have none."""
+        try:
+            return key_of(self.trial, self.configuration)
+        except (KeyError, TypeError, ValueError):
+            return ""
 
     @property
     def sparsity(self) -> float:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from suite.core.errors import InvalidInput
-from suite.experiments.trial_config import key_of
 from suite.results.record import Damage, Record, Unreadable
 from suite.results.record_index import INDEX, read_index
 from suite.results.storage_backend import RECORD, StorageBackend
@@ -100,7 +99,7 @@ def check(
         return None, [StoreIssue(error.kind, where, _first(error))]
     except InvalidInput as error:
         return None, [StoreIssue("unreadable", where, _first(error))]
-    if (expected := _key(record)) != key:
+    if (expected := record.settings_key) != key:
         what = f"the settings in {RECORD} are those of trial {expected}"
         return record, [StoreIssue("foreign", where, what)]
     if record.integrity is None:
@@ -127,14 +126,6 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
             yield StoreIssue("altered", where, f"{name} is not the file that was stored")
     for name in set(backend.names(key, integrity.digest)) - set(integrity.files) - {RECORD}:
         yield StoreIssue("foreign", f"{where}/{name}", "not a file of this trial")
-
-
-def _key(record: Record) -> str:
-    """Return the key of a record's settings; empty if they have none."""
-    try:
-        return key_of(record.trial, record.configuration)
-    except (KeyError, TypeError, ValueError):
-        return ""
 
 
 def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:

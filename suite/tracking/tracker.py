@@ -31,8 +31,11 @@ class Published:
         """Return lines for the user; none if there was nothing to publish."""
         lines = []
         if self.where:
-            place = f"under {settings.folder}/wandb; `wandb sync` uploads them" if (
-                settings.mode is Mode.OFFLINE) else f"in project {settings.project}"  # fmt: skip
+            place = (
+                f"under {settings.folder}/wandb; `wandb sync` uploads them"
+                if (settings.mode is Mode.OFFLINE)
+                else f"in project {settings.project}"
+            )
             lines.append(f"W&B: {len(self.where)} run{'s'[: len(self.where) > 1]} {place}")
         if self.errors:
             reason = next(iter(self.errors.values()))

@@ -179,9 +179,10 @@ class Search:
     def _batch(self, trials: Mapping[int, FrozenTrial]) -> list[int]:
         """Return the trial numbers of the first unfinished batch."""
         open_ = next(
-            n for n in range(self.settings.budget)
+            n
+            for n in range(self.settings.budget)
             if n not in trials or not trials[n].state.is_finished()
-        )  # fmt: skip
+        )
         first = open_ // BATCH * BATCH
         return list(range(first, first + BATCH))
 
@@ -307,11 +308,16 @@ class Search:
         ]
 
     def _candidate(self, number: int, trial: FrozenTrial) -> Candidate:
-        return Candidate.model_validate({
-            "number": number, "state": STATES[trial.state], "parameters": trial.params,
-            "values": trial.values or [], **self._configuration(number, trial),
-            **trial.user_attrs.get(RESULT_ATTR, {}),
-        })  # fmt: skip
+        return Candidate.model_validate(
+            {
+                "number": number,
+                "state": STATES[trial.state],
+                "parameters": trial.params,
+                "values": trial.values or [],
+                **self._configuration(number, trial),
+                **trial.user_attrs.get(RESULT_ATTR, {}),
+            }
+        )
 
     def final(
         self, best: Candidate | None, seeds: Sequence[int]

@@ -261,9 +261,11 @@ class CsrWeight:
         check_mask(self, mask)
         self._frozen = None
         old, new = self.module.topology, Topology.of(mask)
-        if new.count == old.count and torch.equal(new.column, old.column) and torch.equal(
-            new.start, old.start
-        ):  # fmt: skip
+        if (
+            new.count == old.count
+            and torch.equal(new.column, old.column)
+            and torch.equal(new.start, old.start)
+        ):
             return
         origin = old.origin(new)
         self.module.topology = new
