@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import wandb
 
 from suite.results.store import Store
 from suite.training.curves import Curves
@@ -18,7 +19,14 @@ def server(monkeypatch):
     with serving() as server:
         monkeypatch.setenv("WANDB_API_KEY", SECRET)
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        # A user is told after half a minute that the server is away; here it is known to be there,
+        # and a busy machine may take longer to start W&B's service.
+        monkeypatch.setattr("suite.tracking.wandb.START_SECONDS", 600.0)
+        monkeypatch.setattr("suite.tracking.wandb.FINISH_SECONDS", 600.0)
+        # W&B reads the server's address once in a process: an earlier test's address is forgotten.
+        wandb.teardown()
         yield server
+        wandb.teardown()
 
 
 def write(store: Store, accuracy: float = 0.9) -> None:
