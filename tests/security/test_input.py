@@ -291,8 +291,8 @@ def test_a_store_that_is_a_file_is_answered_with_what_to_do(resonance, place):
     assert "--store" in resonance("run digits/mlp static --store taken").complaint
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs no GPU")
-def test_a_missing_gpu_is_found_before_anything_is_written(resonance, place):
+def test_a_missing_gpu_is_found_before_anything_is_written(resonance, place, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "cuda" in resonance("run digits/mlp static --device cuda").complaint
     assert list(place.iterdir()) == []
 
