@@ -29,16 +29,8 @@ def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:
     Raises:
         InvalidInput: one has another form, or a name is given twice.
     """
-    found: dict[str, object] = {}
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise InvalidInput(f"{option} {text}: write it as name=value")
-        if name in found:
-            raise InvalidInput(f"{option} {name} is given twice: give it once")
-        found[name] = read_value(value.strip())
-    return found
+    pairs = _pairs(given, option, "name=value", "give it once")
+    return {name: read_value(value) for name, value in pairs.items()}
 
 
 def levels(given: Sequence[str] | None, option: str) -> dict[str, list[object]]:
@@ -48,18 +40,26 @@ def levels(given: Sequence[str] | None, option: str) -> dict[str, list[object]]:
         InvalidInput: one has another form, a value is empty, or a name is given twice.
     """
     found: dict[str, list[object]] = {}
-    for text in given or []:
-        name, equals, values = text.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise InvalidInput(f"{option} {text}: write it as name=value,value,…")
-        if name in found:
-            raise InvalidInput(f"{option} {name} is given twice: give its levels in one list")
-        written = [value.strip() for value in values.split(",")] if values.strip() else []
+    pairs = _pairs(given, option, "name=value,value,…", "give its levels in one list")
+    for name, values in pairs.items():
+        written = [value.strip() for value in values.split(",")] if values else []
         if "" in written:
-            raise InvalidInput(f"{option} {text}: a level is empty; remove the extra comma")
+            raise InvalidInput(f"{option} {name}={values}: a level is empty; remove a comma")
         found[name] = [read_value(value) for value in written]
     return found
+
+
+def _pairs(given: Sequence[str] | None, option: str, form: str, remedy: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise InvalidInput(f"{option} {text}: write it as {form}")
+        if name in pairs:
+            raise InvalidInput(f"{option} {name} is given twice: {remedy}")
+        pairs[name] = value.strip()
+    return pairs
 
 
 def read_value(text: str) -> object:
