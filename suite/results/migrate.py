@@ -62,8 +62,10 @@ def migrate(
 
     Raises:
         StoreUnusable: the store cannot be written.
-        InvalidInput: it cannot be listed, or a document in it is damaged.
+        InvalidInput: it cannot be listed, holds nothing, or a document in it is damaged.
     """
+    if not store.keys() and not any(documents(store, kind) for kind in KINDS):
+        raise InvalidInput(f"store {store.location} holds no results: nothing to migrate")
     if not dry_run:
         store.prepare()
     report = MigrationReport()

@@ -279,6 +279,14 @@ def test_an_old_result_is_refused_with_the_command_that_mends_it(resonance, stor
     assert json.loads(resonance("store migrate --json").out)["store results"]["current"] == 1
 
 
+@pytest.mark.parametrize("option", ["", " --dry-run"])
+def test_a_store_without_results_is_refused_and_not_made(resonance, place, option):
+    result = resonance(f"store migrate --store nowhere{option}")
+    assert result.code == 2
+    assert "nowhere holds no results" in result.complaint
+    assert list(place.iterdir()) == []
+
+
 def test_a_bundle_is_migrated_as_its_store_is(store, place, resonance):
     for trial in TRIALS:
         put_old(store, trial)
