@@ -5,13 +5,13 @@ with at least five seeds (`leaderboard.summary_table.is_best`). Several scores o
 bold: no difference between them is shown.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_markdown import escape as escape_markdown
 from leaderboard.boards import Board
 from leaderboard.page_data import page_name
+from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.templating import environment
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import SummaryCell, SummaryRow, SummaryTable
@@ -23,19 +23,6 @@ CAPTION = (
     f"over the table at 5 %, at least {MIN_SEEDS} seeds)."
 )
 MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
-
-LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\symbol{34}",
-    "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
-    "[": "{[}", "]": "{]}", "*": "{*}", "-": "-{}",
-    "–": "--", "—": "---", "…": r"\dots{}", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$",
-    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "ε": r"$\varepsilon$", "ν": r"$\nu$",
-    "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$", "ζ": r"$\zeta$", "≤": r"$\le$",
-    "≥": r"$\ge$", "→": r"$\to$",
-}  # fmt: skip
-"""Characters with a meaning in LaTeX; brackets and stars have one at the start of a row."""
 
 
 @dataclass(frozen=True)
@@ -103,15 +90,6 @@ def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-def escape_latex(text: str) -> str:
-    """Return text as one line that LaTeX typesets literally.
-
-    Letters that pdfLaTeX has no glyph for are replaced by their code point.
-    """
-    one_line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text).split())
-    return "".join(LATEX.get(letter, _letter(letter)) for letter in one_line)
-
-
 def paper_page(tables: Sequence[PaperTable], charts: Mapping[str, tuple[str, str]]) -> str:
     """Return the page; `charts` are title and text of the pictures in ``charts/``, by name."""
     return (
@@ -160,8 +138,3 @@ def _markdown_cell(cell: SummaryCell) -> str:
         return beside
     text = cell.mean + (f" ± {cell.half}" if cell.half else "")
     return (f"**{text}**" if cell.best else text) + (f" ({beside})" if beside else "")
-
-
-def _letter(letter: str) -> str:
-    known = letter.isascii() or (letter.isalpha() and ord(letter) < 0x180)
-    return letter if known else f"(U+{ord(letter):04X})"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leaderboard.board_markdown import escape as escape_markdown
+from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.templating import environment
 from leaderboard.reproduction.published_results import PublishedTable
 from leaderboard.reproduction.published_vs_reproduced import TableLine, table_lines
@@ -15,13 +16,6 @@ from suite.core.files import atomic_write
 
 UNITS = {"percent": ("%", 2), "times": ("× dense", 3), "number": ("", 2)}
 """Unit and decimals of reproduced values."""
-LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "×": r"$\times$", "−": r"$-$", "…": r"\dots{}",
-    "α": r"$\alpha$", "ε": r"$\varepsilon$", "ζ": r"$\zeta$",
-}  # fmt: skip
 
 
 def columns(table: PublishedTable) -> list[str]:
@@ -123,11 +117,6 @@ def latex(table: PublishedTable, lines: Sequence[TableLine]) -> str:
             "",
         ]
     )
-
-
-def escape_latex(text: str) -> str:
-    """Return text that LaTeX prints literally."""
-    return "".join(LATEX.get(character, character) for character in _one_line(text))
 
 
 def _one_line(text: str) -> str:

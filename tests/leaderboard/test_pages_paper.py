@@ -5,7 +5,8 @@ import re
 import pytest
 
 from leaderboard.boards import Board, build_boards
-from leaderboard.pages.paper_view import escape_latex, latex_table, markdown_table
+from leaderboard.pages.latex import escape_latex
+from leaderboard.pages.paper_view import latex_table, markdown_table
 from leaderboard.summary_table import summary_table
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed

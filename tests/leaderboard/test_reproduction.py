@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.reproduction_tables import (
     cells,
     columns,
-    escape_latex,
     latex,
     markdown,
     page,

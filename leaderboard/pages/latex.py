@@ -1,0 +1,30 @@
+"""Text from outside, as LaTeX that prints it literally."""
+
+import re
+
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\symbol{34}",
+    "'": r"\textquotesingle{}", "`": r"\textasciigrave{}",
+    "[": "{[}", "]": "{]}", "*": "{*}", "-": "-{}",
+    "–": "--", "—": "---", "…": r"\dots{}", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$",
+    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "ε": r"$\varepsilon$", "ν": r"$\nu$",
+    "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$", "ζ": r"$\zeta$", "≤": r"$\le$",
+    "≥": r"$\ge$", "→": r"$\to$", "−": r"$-$",
+}  # fmt: skip
+"""Characters with a meaning in LaTeX; brackets and stars have one at the start of a row."""
+
+
+def escape_latex(text: str) -> str:
+    """Return text as one line that LaTeX typesets literally.
+
+    Letters that pdfLaTeX has no glyph for are replaced by their code point.
+    """
+    one_line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text).split())
+    return "".join(LATEX.get(letter, _letter(letter)) for letter in one_line)
+
+
+def _letter(letter: str) -> str:
+    known = letter.isascii() or (letter.isalpha() and ord(letter) < 0x180)
+    return letter if known else f"(U+{ord(letter):04X})"
