@@ -2,12 +2,16 @@
 
 Tests of kills, signals and shared stores need a real process; importing torch in each of them would
 only take time. A forked command is an ordinary process otherwise: it has its own session if
-`new_session`, its own environment, folder and pipes, and starts its workers itself.
+`new_session`, its own environment, folder and pipes, and starts its workers itself. Where
+multiprocessing would start an interpreter for the server of the workers, the command is forked once
+more: the processes and who ends with whom are the same, without importing everything again.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
+import multiprocessing.util
 import os
 import select
 import signal
@@ -134,7 +138,18 @@ def _connection() -> socket.socket:
         )
         theirs.close()
         _server = os.getpid(), ours, server
+        atexit.register(_close)
     return _server[1]
+
+
+def _close() -> None:
+    """End this process's server; a process that was forked from this one has none."""
+    assert _server is not None
+    owner, ours, server = _server
+    if owner == os.getpid():
+        ours.shutdown(socket.SHUT_RDWR)
+        ours.close()
+        server.wait()
 
 
 def serve(descriptor: int) -> None:
@@ -203,6 +218,7 @@ def _become(job: dict[str, Any], out: int, err: int) -> None:
     os.environ.clear()
     os.environ.update(job["env"])
     sys.argv = ["resonance", *job["words"]]
+    multiprocessing.util.spawnv_passfds = _fork_interpreter
     code: Any = 0
     try:
         module, _, name = job["call"].partition(":")
@@ -213,6 +229,22 @@ def _become(job: dict[str, Any], out: int, err: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code if isinstance(code, int) else 1)
+
+
+def _fork_interpreter(path: bytes, words: list[Any], descriptors: list[int]) -> int:
+    """Fork, and run what a new interpreter was to run; in place of multiprocessing's function."""
+    pid = os.fork()
+    if pid:
+        return pid
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    kept = sorted({0, 1, 2, *descriptors})
+    for first, after in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+        os.closerange(first + 1, after)
+    try:
+        exec(words[words.index("-c") + 1], {})
+    finally:  # it leaves by SystemExit: that must not go on into the command
+        os._exit(0)
 
 
 if __name__ == "__main__":
