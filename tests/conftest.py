@@ -3,6 +3,7 @@
 import os
 import signal
 
+import hypothesis
 import pytest
 import torch
 
@@ -13,6 +14,12 @@ from tests.support.cli_runner import Command
 # Two workers and their subprocesses share the machine: more threads would only be in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+
+# An example may take as long as a busy machine needs for it.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 # A shell starts what runs in the background with Ctrl-C ignored; some tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.core.errors import InvalidInput
@@ -63,7 +63,6 @@ def test_snfs_grows_the_largest_momentum_where_the_layers_momentum_is():
         assert len(places ^ expected) <= 2  # sums in another order may swap near-ties
 
 
-@settings(deadline=None)
 @given(
     parts=st.lists(st.tuples(st.floats(0, 5), st.integers(0, 20)), min_size=1, max_size=6),
     data=st.data(),

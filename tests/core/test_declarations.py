@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.core.declarations import (
@@ -95,19 +95,16 @@ def test_an_unusable_value_is_refused_in_one_line_that_says_what_is_allowed(para
     assert "\n" not in expected
 
 
-@settings(deadline=None)
 @given(st.integers(-10, 5000))
 def test_inclusive_bounds_admit_exactly_the_integers_between_them(value):
     assert bool(refusal(WINDOW, value)) == (not 8 <= value <= 4096)
 
 
-@settings(deadline=None)
 @given(st.floats())
 def test_an_exclusive_upper_bound_admits_exactly_the_numbers_below_it(value):
     assert bool(refusal(RATE, value)) == (not 0 <= value < 1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("abc*.", min_size=1), max_size=4))
 def test_a_list_a_tuple_and_a_comma_separated_text_are_the_same_value(names):
     assert LAYERS.check(names) == LAYERS.check(tuple(names)) == LAYERS.check(",".join(names))

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -11,7 +11,6 @@ from leaderboard.statistics.intervals import mean_interval
 accuracies = st.integers(0, 1000).map(lambda correct: correct / 1000)
 
 
-@settings(deadline=None)
 @given(st.lists(accuracies, min_size=2, max_size=9))
 def test_below_ten_values_the_interval_is_student_s_t(values):
     interval = mean_interval(values)

@@ -1,13 +1,12 @@
 """Which connections are active, cooling or zeroed."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.booleans()), min_size=1), st.data()
 )
@@ -20,7 +19,6 @@ def test_the_lowest_are_ordered_by_score_then_strength_then_index(rows, data):
     assert found.nonzero().flatten().tolist() == sorted(expected)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 12), st.integers(0, 2**31))
 def test_disabled_connections_return_after_their_cooldown_and_not_before(cooldown, every, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -47,7 +45,6 @@ def test_a_connection_that_stays_off_does_not_begin_its_cooldown_again():
     assert bool(disable(state, on, 31, 20).active)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 12), st.integers(0, 2**31))
 def test_frozen_connections_are_zeroed_after_their_cooldown_and_not_before(cooldown, every, seed):
     generator = torch.Generator().manual_seed(seed)

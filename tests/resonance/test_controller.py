@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
 
 
-@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(0, 2**31))
 def test_exact_amplitude_switches_off_exactly_the_target(size, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -1,13 +1,12 @@
 """The shuffle of the control."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.resonance.detector import permutation_within
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(0, 2**31))
 def test_a_shuffle_is_a_permutation_of_the_live_connections(size, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -1,13 +1,12 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.sparsity import numpy_selection
 from suite.sparsity.masks import count_true, grow, keep_active, keep_top, random_mask, rank_and_keep
 
 
-@settings(deadline=None)
 @given(
     scores=st.lists(st.integers(-3, 3), min_size=1, max_size=60),
     data=st.data(),
@@ -63,7 +62,6 @@ def test_a_random_mask_is_exact_and_belongs_to_its_generator():
     assert not torch.equal(draw[0], draw[2])
 
 
-@settings(deadline=None)
 @given(
     size=st.integers(200, 3000),
     share=st.floats(0, 1),

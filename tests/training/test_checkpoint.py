@@ -257,7 +257,7 @@ def identical(a, b) -> bool:
     return a == b
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(PLAIN)
 def test_plain_data_comes_back_as_it_was(state):
     back, about = unpack(pack(state, {"trial": "x"}))
