@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from suite.results.storage_backend import NAME, RECORD
 
@@ -17,22 +17,18 @@ CHECKSUMMED_SINCE = 2
 """The first schema version whose records have checksums."""
 
 
-class FileChecksum(BaseModel):
+class FileChecksum(BaseModel, frozen=True, extra="forbid"):
     """Size in bytes and SHA-256 of a file that belongs to a record."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: int
     sha256: str = Field(pattern=DIGEST)
 
 
-class Integrity(BaseModel):
+class Integrity(BaseModel, frozen=True, extra="forbid"):
     """The checksums a record was stored with: its own digest, and those of its files by name.
 
     A name that leads out of the trial's folder is refused: others may have written it.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     digest: str = Field(pattern=DIGEST)
     files: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], FileChecksum] = {}

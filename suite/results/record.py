@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     StrictInt,
     ValidationError,
@@ -79,7 +78,7 @@ class Unreadable(InvalidInput):
         self.kind: Damage = kind
 
 
-class LayerRecord(BaseModel):
+class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
     """One prunable weight at the end: its shape, its zeros, its dense forward FLOPs per example.
 
     Attributes:
@@ -88,8 +87,6 @@ class LayerRecord(BaseModel):
         silent_units: those that are never positive after the following ReLU; None if none follows.
         storage: the smallest format on disk.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: Text
     shape: tuple[Annotated[int, Field(ge=1, lt=2**40)], ...] = Field(max_length=MAX_DIMENSIONS)
@@ -112,10 +109,9 @@ class LayerRecord(BaseModel):
         return math.prod(self.shape)
 
 
-class RecordedTrial(BaseModel):
+class RecordedTrial(BaseModel, extra="allow", allow_inf_nan=False):
     """The settings of a trial whose types readers rely on; it may have more."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, Setting]
 
     task: str = Field(min_length=1, max_length=200)
@@ -129,7 +125,7 @@ class RecordedTrial(BaseModel):
     threads: StrictInt
 
 
-class Record(BaseModel):
+class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     """The result of a trial. All times are in `timing`; the rest repeats exactly.
 
     Attributes:
@@ -146,8 +142,6 @@ class Record(BaseModel):
         error: type and one-line message of a failure.
         integrity: the checksums it was stored with (`seal` in the file); not part of its content.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     schema_version: StrictInt = SCHEMA_VERSION
     key: str = Field(pattern=r"^[0-9a-f]{16}$")  # it names folders

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
+from pydantic import BaseModel, StrictInt, ValidationError
 
 from suite.core.errors import InvalidInput
 from suite.results.record import Record, to_json
@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
 
-class Evaluation(BaseModel):
+class Evaluation(BaseModel, extra="forbid", allow_inf_nan=False):
     """The results of `resonance evaluate` on one kind of device.
 
     Attributes:
@@ -26,8 +26,6 @@ class Evaluation(BaseModel):
         timing: when, and how long it took.
         environment: versions and hardware.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     schema_version: StrictInt = SCHEMA_VERSION
     key: str

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
 from suite.core.declarations import check_once, unknown
 from suite.core.errors import InvalidInput
@@ -25,7 +25,7 @@ MAX_TRIALS = 100_000
 MAX_SEEDS = 1000
 
 
-class TuningConfig(BaseModel):
+class TuningConfig(BaseModel, frozen=True, extra="forbid"):
     """The configuration of a tuning, the same for every method in it.
 
     Attributes:
@@ -37,8 +37,6 @@ class TuningConfig(BaseModel):
         tuned_recipe: recipe fields that are tuned too.
         final_seeds: seeds on which the winner and the default are evaluated on the test split.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")
     tasks: tuple[str, ...] = Field(min_length=1)
@@ -94,7 +92,7 @@ class TuningConfig(BaseModel):
         return made
 
 
-class Dimension(BaseModel):
+class Dimension(BaseModel, frozen=True, extra="forbid"):
     """One dimension of a search space: a range of numbers, or choices.
 
     Attributes:
@@ -105,8 +103,6 @@ class Dimension(BaseModel):
         whole: whether the values are integers.
         when: (dimension, value): this one is searched only if that dimension has that value.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     parameter: str
@@ -128,7 +124,7 @@ class Dimension(BaseModel):
         return text + (f", where {self.when[0]} is {self.when[1]}" if self.when else "")
 
 
-class Candidate(BaseModel):
+class Candidate(BaseModel, extra="forbid", allow_inf_nan=False):
     """One configuration that was tried. Number 0 is the default.
 
     Attributes:
@@ -139,8 +135,6 @@ class Candidate(BaseModel):
         keys: keys of its trials in the store.
         reason: why it failed.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     number: StrictInt
     state: Literal["complete", "pruned", "failed"]
@@ -153,10 +147,8 @@ class Candidate(BaseModel):
     reason: str = ""
 
 
-class Final(BaseModel):
+class Final(BaseModel, extra="forbid"):
     """Keys of the tested runs on fresh seeds, of the winner and of the default."""
-
-    model_config = ConfigDict(extra="forbid")
 
     winner: list[str]
     default: list[str]
@@ -167,20 +159,18 @@ class Final(BaseModel):
         return [key for key in self.winner if key not in self.default]
 
 
-class PastWinner(BaseModel):
+class PastWinner(BaseModel, extra="forbid"):
     """Keys of the tested runs of a configuration that was the winner at some budget.
 
     Attributes:
         budget: the smallest budget at which it won.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     budget: StrictInt
     keys: list[str]
 
 
-class MethodResult(BaseModel):
+class MethodResult(BaseModel, extra="forbid", allow_inf_nan=False):
     """The results of one method's search.
 
     Attributes:
@@ -192,8 +182,6 @@ class MethodResult(BaseModel):
         tested: all winners ever run on fresh seeds, including those of smaller budgets; their runs
             remain entries of a tuned method.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     revision: StrictInt
     space: list[Dimension]
@@ -210,10 +198,8 @@ class MethodResult(BaseModel):
         return next((trial for trial in self.trials if trial.number == self.winner), None)
 
 
-class Tuning(BaseModel):
+class Tuning(BaseModel, extra="forbid"):
     """A tuning: its configuration and the results of each method."""
-
-    model_config = ConfigDict(extra="forbid")
 
     schema_version: StrictInt = SCHEMA_VERSION
     settings: TuningConfig
