@@ -4,7 +4,7 @@ The design holds the keys of its trials, so a reader needs neither the method's 
 revision it had.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
@@ -113,7 +113,13 @@ def ablation_of(study: Study) -> Ablation:
     """
     check_once("task", study.tasks)
     check_once("sparsity", study.sparsities)
-    designs = tuple(_designs(study))
+    designs = tuple(
+        _design(study, task, entry, sparsity)
+        for task in study.tasks
+        for sparsity in study.sparsities or (None,)
+        for entry in study.methods
+        if entry.vary
+    )
     if not designs:
         raise InvalidInput(
             f"study {study.name} varies nothing: give a method in it levels to 'vary', or run it "
@@ -123,16 +129,7 @@ def ablation_of(study: Study) -> Ablation:
     return Ablation(name=study.name, question=study.question, study=definition, designs=designs)
 
 
-def _designs(study: Study) -> Iterator[Design]:
-    for task in study.tasks:
-        for sparsity in study.sparsities or (None,):
-            for entry in study.methods:
-                if entry.vary:
-                    yield _design(study, task, entry, sparsity)
-
-
 def _design(study: Study, task: str, entry: MethodEntry, sparsity: float | None) -> Design:
-    factors = entry.factors()
     cells = []
     for varied in entry.variants():
         trials = [study.trial(task, entry, sparsity, seed, varied) for seed in study.seeds]
@@ -146,7 +143,7 @@ def _design(study: Study, task: str, entry: MethodEntry, sparsity: float | None)
         fixed={name: show(value) for name, value in fixed.items()},
         factors=tuple(
             Levels(name=f.name, levels=tuple(map(show, f.levels)), base=show(f.base))
-            for f in factors
+            for f in entry.factors()
         ),
         grid=entry.grid,
         cells=tuple(cells),

@@ -23,6 +23,11 @@ class FileChecksum(BaseModel, frozen=True, extra="forbid"):
     size: int
     sha256: str = Field(pattern=DIGEST)
 
+    @classmethod
+    def of(cls, content: bytes) -> "FileChecksum":
+        """Return the checksum of a file's content."""
+        return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
 
 class Integrity(BaseModel, frozen=True, extra="forbid"):
     """The checksums a record was stored with: its own digest, and those of its files by name.
@@ -37,7 +42,7 @@ class Integrity(BaseModel, frozen=True, extra="forbid"):
 def checksummed(content: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
     """Return a record's content with its checksums; `files` are those of its folder."""
     sums = {
-        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        name: FileChecksum.of(data).model_dump()
         for name, data in sorted(files.items())
         if name != RECORD
     }

@@ -44,13 +44,11 @@ class LocalStore:
         Raises:
             StoreUnusable: the folder cannot be created or written to.
         """
-        try:
+        with self._writing():
             self.trials.mkdir(parents=True, exist_ok=True)
             probe = self.trials / f".probe-{uuid.uuid4().hex}"
             probe.mkdir()
             probe.rmdir()
-        except OSError as error:
-            raise self._unusable(error) from error
         self._sweep()
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
@@ -61,12 +59,11 @@ class LocalStore:
         """
         temporary = self.trials / self._temporary_name("new", key)
         try:
-            temporary.mkdir(parents=True)
-            for name, content in files.items():
-                atomic_write(temporary / name, content)
-            self._swap(temporary, key)
-        except OSError as error:
-            raise self._unusable(error) from error
+            with self._writing():
+                temporary.mkdir(parents=True)
+                for name, content in files.items():
+                    atomic_write(temporary / name, content)
+                self._swap(temporary, key)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -77,11 +74,9 @@ class LocalStore:
             StoreUnusable: it cannot be removed.
         """
         temporary = self.trials / self._temporary_name("new", key)  # what is left of it is swept
-        try:
+        with self._writing():
             (self.trials / key).rename(temporary)
             shutil.rmtree(temporary)
-        except OSError as error:
-            raise self._unusable(error) from error
 
     def _swap(self, temporary: Path, key: str) -> None:
         """Give the new folder the trial's name, also while others write the same trial."""
@@ -174,11 +169,11 @@ class LocalStore:
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
         """Return the paths among the trials that are no trial's folder, and links."""
-        found = []
-        for path in _entries(self.trials):
-            if not KEY.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
-                found.append(str(path))
-        return found
+        return [
+            str(path)
+            for path in _entries(self.trials)
+            if not KEY.fullmatch(path.name) or path.is_symlink() or not path.is_dir()
+        ]
 
     def remove_leftovers(self, digests: Mapping[str, str | None]) -> int:
         """Remove the folders that killed processes left; return how many."""
@@ -190,17 +185,13 @@ class LocalStore:
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials in one go."""
-        try:
+        with self._writing():
             atomic_write(self.root / name, content)
-        except OSError as error:
-            raise self._unusable(error) from error
 
     def remove_shared(self, name: str) -> None:
         """Remove a file beside the trials, if it is there."""
-        try:
+        with self._writing():
             (self.root / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._unusable(error) from error
 
     def sweep_shared(self, folder: str) -> None:
         """Remove half-written files, and the folder if it is empty then."""
@@ -242,11 +233,15 @@ class LocalStore:
     def _not_a_folder(self) -> InvalidInput:
         return InvalidInput(f"store {self.root} is not a folder: name another with --store")
 
-    def _unusable(self, error: OSError) -> StoreUnusable:
-        return StoreUnusable(
-            f"store {self.root} cannot be written ({error.strerror or error}): free the disk, or "
-            "choose another folder with --store"
-        )
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnusable(
+                f"store {self.root} cannot be written ({error.strerror or error}): free the disk, "
+                "or choose another folder with --store"
+            ) from error
 
 
 def _entries(folder: Path) -> Iterator[Path]:

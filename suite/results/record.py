@@ -222,7 +222,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
                 checksum or has lost it, was written by a newer schema or under old names.
         """
         try:
-            content = json.loads(data, parse_constant=_refuse_constant)
+            content = json.loads(data, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             raise _no_record(where, error, "truncated") from error
         version = content.get("schema_version") if isinstance(content, dict) else None
@@ -309,7 +309,8 @@ def checksum_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
     return {**files, RECORD: to_json(content)}, content["seal"]["digest"]
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """Refuse a NaN or an infinity, which Python's parser of JSON would accept."""
     raise ValueError(f"{name} is not a number that a record may hold")
 
 
