@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from suite.core.errors import InvalidInput
 from suite.core.files import is_running
 from suite.core.redact import redact, redact_address
-from suite.tuning.sampling import FinishedTrial, Proposal, distributions
+from suite.tuning.sampling import FinishedTrial, Proposal, frozen_trial
 from suite.tuning.schema import Dimension, check_same_settings
 
 HEARTBEAT_SECONDS = 10.0
@@ -161,17 +161,13 @@ class SharedStudy:
             InvalidInput: a study of that name exists with other settings.
         """
         self._storage = storage
-        known = {found.study_name for found in storage.get_all_studies()}
-        if name in known:
-            study = optuna.load_study(study_name=name, storage=storage)
-            _check_settings(name, study.user_attrs.get("asked"), settings)
         self._study = optuna.create_study(
             study_name=name, storage=storage, directions=list(directions), load_if_exists=True
         )
         if "asked" not in self._study.user_attrs:
             self._study.set_user_attr("asked", dict(settings))
-        # Another process may have created it in the meantime.
-        _check_settings(name, self._study.user_attrs["asked"], settings)
+        # Read again: another process may have created it in the meantime.
+        check_same_settings(f"study {name}", self._study.user_attrs["asked"], settings)
         self._me = [socket.gethostname(), os.getpid(), uuid.uuid4().hex[:8]]
         self._seen: dict[int, tuple[Heartbeat, float]] = {}
 
@@ -185,13 +181,12 @@ class SharedStudy:
 
     def enqueue(self, space: Sequence[Dimension], proposals: Mapping[int, Proposal]) -> None:
         """Add configurations by number; drop duplicates that another process added first."""
-        known = distributions(space)
         for number, proposal in proposals.items():
             self._study.add_trial(
-                optuna.trial.create_trial(
+                frozen_trial(
+                    space,
+                    proposal.parameters,
                     state=TrialState.WAITING,
-                    params=dict(proposal.parameters),
-                    distributions={name: known[name] for name in proposal.parameters},
                     user_attrs={NUMBER_ATTR: number, "asked": proposal.asked},
                     system_attrs=proposal.attributes,
                 )
@@ -314,9 +309,3 @@ def finished_trial(trial: FrozenTrial) -> FinishedTrial:
 
 def _is_abandoned(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and bool(trial.user_attrs.get(ABANDONED_ATTR))
-
-
-def _check_settings(name: str, stored: Any, given: Mapping[str, Any]) -> None:
-    """Check that an existing study has these settings."""
-    if stored is not None:
-        check_same_settings(f"study {name}", stored, given)

@@ -1,10 +1,9 @@
 """Search spaces: from declared hyperparameters to dimensions, and from values to settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
-from suite.core.declarations import Hyperparameter, Method, Search, unknown
+from suite.core.declarations import Hyperparameter, Method, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.tuning.schema import Dimension
@@ -58,30 +57,12 @@ def _dimensions(parameter: Hyperparameter, part: Part) -> list[Dimension]:
     if search is None or len(search.choices) == 1:
         return []
     name = parameter.name
-    if search.choices:
-        choices = dict.fromkeys((*search.choices, parameter.default))
-        return [_dimension(parameter, part, search, choices=tuple(choices))]
-    if not parameter.words:
-        return [_dimension(parameter, part, search)]
-    kind = f"{name}.kind"
-    return [
-        Dimension(
-            name=kind,
-            parameter=name,
-            part=part,
-            choices=(*parameter.words, NUMBER),
-            when=_condition(search),
-        ),
-        _dimension(parameter, part, replace(search, when=(kind, NUMBER))),
-    ]
-
-
-def _dimension(
-    parameter: Hyperparameter, part: Part, search: Search, choices: tuple[Any, ...] = ()
-) -> Dimension:
-    return Dimension(
-        name=parameter.name,
-        parameter=parameter.name,
+    # Any: pydantic checks the types of these two.
+    choices: Any = search.choices and tuple(dict.fromkeys((*search.choices, parameter.default)))
+    when: Any = search.when
+    dimension = Dimension(
+        name=name,
+        parameter=name,
         part=part,
         low=search.low,
         high=search.high,
@@ -89,13 +70,13 @@ def _dimension(
         step=search.step,
         whole=parameter.type is int,
         choices=choices,
-        when=_condition(search),
+        when=when,
     )
-
-
-def _condition(search: Search) -> Any:
-    """Return a dimension's condition; pydantic checks its types."""
-    return search.when
+    if choices or not parameter.words:
+        return [dimension]
+    words = (*parameter.words, NUMBER)
+    kind = Dimension(name=f"{name}.kind", parameter=name, part=part, choices=words, when=when)
+    return [kind, dimension.model_copy(update={"when": (kind.name, NUMBER)})]
 
 
 def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
