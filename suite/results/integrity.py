@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from suite.results.storage_backend import NAME, RECORD
+from suite.results.storage_backend import NAME
 
 DIGEST = r"^[0-9a-f]{64}$"
 CHECKSUMMED_SINCE = 2
@@ -37,16 +37,6 @@ class Integrity(BaseModel, frozen=True, extra="forbid"):
 
     digest: str = Field(pattern=DIGEST)
     files: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], FileChecksum] = {}
-
-
-def checksummed(content: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return a record's content with its checksums; `files` are those of its folder."""
-    sums = {
-        name: FileChecksum.of(data).model_dump()
-        for name, data in sorted(files.items())
-        if name != RECORD
-    }
-    return with_integrity(content, sums)
 
 
 def with_integrity(content: dict[str, Any], sums: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class LocalStore:
     """Trials in a local folder.
 
     A trial's folder is written under a temporary name and renamed, so a reader sees all of it or
-    nothing; while an existing trial is replaced, it may for a moment see nothing.
+    nothing; while an existing trial is replaced, it may for a moment see nothing. The methods raise
+    what `StorageBackend` says.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,11 +40,7 @@ class LocalStore:
         self._prefix = f"{self.trials}{os.sep}"
 
     def prepare(self) -> None:
-        """Create the folder, check that it is writable, and remove what killed processes left.
-
-        Raises:
-            StoreUnusable: the folder cannot be created or written to.
-        """
+        """Create the folder, check that it is writable, and remove what killed processes left."""
         with self._writing():
             self.trials.mkdir(parents=True, exist_ok=True)
             probe = self.trials / f".probe-{uuid.uuid4().hex}"
@@ -52,11 +49,7 @@ class LocalStore:
         self._sweep()
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
-        """Write a trial's folder, or replace an older one.
-
-        Raises:
-            StoreUnusable: the disk is full or the folder cannot be written; nothing is left behind.
-        """
+        """Write a trial's folder, or replace an older one; a failure leaves nothing behind."""
         temporary = self.trials / self._temporary_name("new", key)
         try:
             with self._writing():
@@ -68,11 +61,7 @@ class LocalStore:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def remove(self, key: str) -> None:
-        """Remove a trial's folder: renamed first, so that a reader sees all of it or nothing.
-
-        Raises:
-            StoreUnusable: it cannot be removed.
-        """
+        """Remove a trial's folder: renamed first, so that a reader sees all of it or nothing."""
         temporary = self.trials / self._temporary_name("new", key)  # what is left of it is swept
         with self._writing():
             (self.trials / key).rename(temporary)
@@ -101,12 +90,7 @@ class LocalStore:
                 shutil.rmtree(old, ignore_errors=True)
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
-        """Return a file of a trial; in a copied remote store it is in a subfolder (`digest`).
-
-        Raises:
-            FileNotFoundError: there is none.
-            InvalidInput: it cannot be read, or is a link that may lead out of the store.
-        """
+        """Return a file of a trial; in a copied remote store it is in a subfolder (`digest`)."""
         folder = f"{self._prefix}{key}"  # no Path objects: fast for 10,000 records
         paths = [f"{folder}/{name}", *([f"{folder}/{digest}/{name}"] if digest else [])]
         try:
@@ -140,11 +124,7 @@ class LocalStore:
         return sorted(found)
 
     def keys(self) -> list[str]:
-        """Return the names of the trials' folders.
-
-        Raises:
-            InvalidInput: the store is not a folder.
-        """
+        """Return the names of the trials' folders."""
         if self.root.exists() and not self.root.is_dir():
             raise self._not_a_folder()
         with (

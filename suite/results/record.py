@@ -16,7 +16,7 @@ from pydantic import (
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.trial_config import MAX_SEED, Trial, key_of
-from suite.results.integrity import Integrity, checksummed, is_intact
+from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.storage_backend import RECORD
@@ -305,7 +305,10 @@ def checksum_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
     if not isinstance(content, dict):
         raise ValueError(f"{RECORD} is no JSON object")
     content["schema_version"] = max(SCHEMA_VERSION, content.get("schema_version", 0))
-    content = checksummed(content, files)
+    sums = {
+        name: FileChecksum.of(files[name]).model_dump() for name in sorted(files.keys() - {RECORD})
+    }
+    content = with_integrity(content, sums)
     return {**files, RECORD: to_json(content)}, content["seal"]["digest"]
 
 

@@ -157,8 +157,7 @@ class Store:
     def read_all(self) -> tuple[list[Record], list[CorruptRecord]]:
         """Return the records that can be read, and the trials whose records cannot.
 
-        Raises:
-            InvalidInput: the store is not a folder, or cannot be listed.
+        Raises as `keys` does.
         """
         found = list(self.scan())
         records = [one for one in found if isinstance(one, Record)]
@@ -167,8 +166,7 @@ class Store:
     def scan(self) -> Iterator[Record | CorruptRecord]:
         """Yield every record as `records` does, and a `CorruptRecord` for one that cannot be read.
 
-        Raises:
-            InvalidInput: the store is not a folder, or cannot be listed.
+        Raises as `keys` does.
         """
         index = read_index(self.backend)
         versions = self.backend.versions() if index else dict.fromkeys(self.keys(), "")

@@ -124,9 +124,10 @@ def should_stop(
     """
     if pruner == "none" or len(curve) >= rungs:
         return False
-    study = optuna.create_study(
-        direction="maximize", study_name=pruner, pruner=_pruner(pruner, rungs)
-    )
+    decides: Any = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=rungs)
+    if pruner == "median":
+        decides = optuna.pruners.MedianPruner(n_startup_trials=BATCH)
+    study = optuna.create_study(direction="maximize", study_name=pruner, pruner=decides)
     for trial in past:
         replayed = study.ask()
         _report(replayed, trial.curve)
@@ -142,12 +143,6 @@ def _report(trial: Any, curve: Sequence[float]) -> bool:
         trial.report(value, rung)
         answer = bool(trial.should_prune())
     return answer
-
-
-def _pruner(name: str, rungs: int) -> Any:
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=BATCH)
-    return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=rungs)
 
 
 def _sampler(name: str, seed: int) -> Any:

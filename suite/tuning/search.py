@@ -86,23 +86,17 @@ def tune(
         for search in searches:
             search.open(opened)
         store.prepare()
-        return _run_searches(settings, searches, store, options)
-
-
-def _run_searches(
-    settings: TuningConfig, searches: Sequence["Search"], store: Store, options: EngineOptions
-) -> Tuning:
-    for search in searches:
-        search.run()
-        found = save_results(settings, searches, store, ())
-    finals = [
-        trial
-        for search in searches
-        for part in search.final(found.methods[search.method].best, settings.final_seeds)
-        for trial in part
-    ]
-    _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
-    return save_results(settings, searches, store, settings.final_seeds)
+        for search in searches:
+            search.run()
+            found = save_results(settings, searches, store, ())
+        finals = [
+            trial
+            for search in searches
+            for part in search.final(found.methods[search.method].best, settings.final_seeds)
+            for trial in part
+        ]
+        _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
+        return save_results(settings, searches, store, settings.final_seeds)
 
 
 class Search:

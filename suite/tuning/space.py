@@ -1,6 +1,7 @@
 """Search spaces: from declared hyperparameters to dimensions, and from values to settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 from suite.core.declarations import Hyperparameter, Method, unknown
@@ -57,24 +58,15 @@ def _dimensions(parameter: Hyperparameter, part: Part) -> list[Dimension]:
     if search is None or len(search.choices) == 1:
         return []
     name = parameter.name
-    # Any: pydantic checks the types of these two.
-    choices: Any = search.choices and tuple(dict.fromkeys((*search.choices, parameter.default)))
-    when: Any = search.when
-    dimension = Dimension(
-        name=name,
-        parameter=name,
-        part=part,
-        low=search.low,
-        high=search.high,
-        log=search.log,
-        step=search.step,
-        whole=parameter.type is int,
-        choices=choices,
-        when=when,
-    )
-    if choices or not parameter.words:
+    given = asdict(search)
+    if search.choices:
+        given["choices"] = tuple(dict.fromkeys((*search.choices, parameter.default)))
+    whole = parameter.type is int
+    dimension = Dimension(name=name, parameter=name, part=part, whole=whole, **given)
+    if search.choices or not parameter.words:
         return [dimension]
     words = (*parameter.words, NUMBER)
+    when = dimension.when
     kind = Dimension(name=f"{name}.kind", parameter=name, part=part, choices=words, when=when)
     return [kind, dimension.model_copy(update={"when": (kind.name, NUMBER)})]
 
