@@ -5,14 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    Field,
-    StrictInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, model_validator
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.trial_config import MAX_SEED, Trial, key_of
@@ -256,11 +249,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
 
 
 def _check_plain(content: Any, what: str, levels: int = MAX_LEVELS) -> None:
-    """Refuse values that no setting has and no page could show.
-
-    Raises:
-        ValueError: a text without end or that cannot be shown, nesting, a number without a value.
-    """
+    """Refuse, by a ValueError, what no setting has and no page could show."""
     if isinstance(content, str):
         if len(content) > MAX_CHARACTERS:
             raise ValueError(f"{what} holds a text of {len(content)} characters")

@@ -131,9 +131,9 @@ class Store:
                     raise
         raise AssertionError
 
-    def names(self, key: str, digest: str | None = None) -> list[str]:
-        """Return the names of a trial's files; `digest` is its record's, where that has one."""
-        return self.backend.names(safe_key(key), digest)
+    def names(self, key: str) -> list[str]:
+        """Return the names of what is in a trial's own folder, its record among them."""
+        return self.backend.names(safe_key(key), None)
 
     def keys(self) -> list[str]:
         """Return the keys of all trials in the store.

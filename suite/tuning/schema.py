@@ -1,7 +1,7 @@
 """Pydantic models of a tuning: its configuration and its results. Imports no torch or Optuna."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
@@ -13,8 +13,6 @@ from suite.results.store import Store
 
 KIND = "tuning"
 SCHEMA_VERSION = 2
-SAMPLERS = ("tpe", "random", "qmc", "gp", "nsgaii")
-PRUNERS = ("none", "median", "hyperband")
 MAXIMISED = {"accuracy": True, "train_flops": False, "inference_flops": False}
 """Each objective, and whether it is maximised."""
 
@@ -70,7 +68,8 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
         ):
             _check_names(what, given.get(field, ("accuracy",)), valid)
         check_once("sparsity", given.get("sparsities", ()))
-        for field, allowed in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        for field in ("sampler", "pruner"):
+            allowed = get_args(cls.model_fields[field].annotation)
             if (name := given.get(field, allowed[0])) not in allowed:
                 raise InvalidInput(f"--{field} {name}: give one of {', '.join(allowed)}")
         try:

@@ -38,8 +38,7 @@ def search_space(
         if name not in fields:
             task = tasks[0].name
             raise InvalidInput(unknown("recipe field", name, fields, of=task, see=f"info {task}"))
-        dimensions = _dimensions(fields[name], "recipe")
-        if not dimensions:
+        if not (dimensions := _dimensions(fields[name], "recipe")):
             raise InvalidInput(
                 f"--recipe {name}: the field declares no search space; set it with {name}=VALUE, "
                 f"or tune {', '.join(n for n, f in fields.items() if _dimensions(f, 'recipe'))}"
@@ -84,11 +83,7 @@ def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
 
 
 def _sorted_by_condition(found: list[Dimension]) -> list[Dimension]:
-    """Sort dimensions so that each comes after the one it depends on, otherwise as declared.
-
-    Raises:
-        InvalidInput: dimensions depend on each other, or two have the same name.
-    """
+    """Sort dimensions so that each comes after the one it depends on, otherwise as declared."""
     placed: dict[str, Dimension] = {}
     waiting = list(found)
     while waiting:
