@@ -4,10 +4,10 @@ The design holds the keys of its trials, so a reader needs neither the method's 
 revision it had.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
 from suite.core.declarations import check_once
 from suite.core.errors import InvalidInput
@@ -25,20 +25,16 @@ def label(levels: Mapping[str, str]) -> str:
     return " ".join(f"{name}={level}" for name, level in levels.items())
 
 
-class Levels(BaseModel):
+class Levels(BaseModel, frozen=True, extra="forbid"):
     """A factor of a design: its levels as text, and which of them is the base."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     levels: tuple[str, ...]
     base: str
 
 
-class Setting(BaseModel):
+class Setting(BaseModel, frozen=True, extra="forbid"):
     """One cell of a design: a level of every factor, and its trials' keys by seed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     levels: dict[str, str]
     trials: dict[int, str]
@@ -49,15 +45,13 @@ class Setting(BaseModel):
         return label(self.levels)
 
 
-class Design(BaseModel):
+class Design(BaseModel, frozen=True, extra="forbid"):
     """One method on one task at one sparsity, and what is varied.
 
     Attributes:
         fixed: hyperparameters and recipe fields that all cells set, as text.
         cells: the base first.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
     method: str
@@ -95,15 +89,13 @@ class Design(BaseModel):
         )
 
 
-class Ablation(BaseModel):
+class Ablation(BaseModel, frozen=True, extra="forbid"):
     """A study with factors, as it is stored.
 
     Attributes:
         study: its definition, as in YAML.
         designs: one per task, sparsity and method with levels to vary.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: StrictInt = SCHEMA_VERSION
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -121,7 +113,13 @@ def ablation_of(study: Study) -> Ablation:
     """
     check_once("task", study.tasks)
     check_once("sparsity", study.sparsities)
-    designs = tuple(_designs(study))
+    designs = tuple(
+        _design(study, task, entry, sparsity)
+        for task in study.tasks
+        for sparsity in study.sparsities or (None,)
+        for entry in study.methods
+        if entry.vary
+    )
     if not designs:
         raise InvalidInput(
             f"study {study.name} varies nothing: give a method in it levels to 'vary', or run it "
@@ -131,16 +129,7 @@ def ablation_of(study: Study) -> Ablation:
     return Ablation(name=study.name, question=study.question, study=definition, designs=designs)
 
 
-def _designs(study: Study) -> Iterator[Design]:
-    for task in study.tasks:
-        for sparsity in study.sparsities or (None,):
-            for entry in study.methods:
-                if entry.vary:
-                    yield _design(study, task, entry, sparsity)
-
-
 def _design(study: Study, task: str, entry: MethodEntry, sparsity: float | None) -> Design:
-    factors = entry.factors()
     cells = []
     for varied in entry.variants():
         trials = [study.trial(task, entry, sparsity, seed, varied) for seed in study.seeds]
@@ -154,7 +143,7 @@ def _design(study: Study, task: str, entry: MethodEntry, sparsity: float | None)
         fixed={name: show(value) for name, value in fixed.items()},
         factors=tuple(
             Levels(name=f.name, levels=tuple(map(show, f.levels)), base=show(f.base))
-            for f in factors
+            for f in entry.factors()
         ),
         grid=entry.grid,
         cells=tuple(cells),

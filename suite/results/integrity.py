@@ -8,44 +8,35 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from suite.results.storage_backend import NAME, RECORD
+from suite.results.storage_backend import NAME
 
 DIGEST = r"^[0-9a-f]{64}$"
 CHECKSUMMED_SINCE = 2
 """The first schema version whose records have checksums."""
 
 
-class FileChecksum(BaseModel):
+class FileChecksum(BaseModel, frozen=True, extra="forbid"):
     """Size in bytes and SHA-256 of a file that belongs to a record."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: int
     sha256: str = Field(pattern=DIGEST)
 
+    @classmethod
+    def of(cls, content: bytes) -> "FileChecksum":
+        """Return the checksum of a file's content."""
+        return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
-class Integrity(BaseModel):
+
+class Integrity(BaseModel, frozen=True, extra="forbid"):
     """The checksums a record was stored with: its own digest, and those of its files by name.
 
     A name that leads out of the trial's folder is refused: others may have written it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     digest: str = Field(pattern=DIGEST)
     files: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], FileChecksum] = {}
-
-
-def checksummed(content: dict[str, Any], files: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return a record's content with its checksums; `files` are those of its folder."""
-    sums = {
-        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in sorted(files.items())
-        if name != RECORD
-    }
-    return with_integrity(content, sums)
 
 
 def with_integrity(content: dict[str, Any], sums: Mapping[str, Any]) -> dict[str, Any]:

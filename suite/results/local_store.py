@@ -29,7 +29,8 @@ class LocalStore:
     """Trials in a local folder.
 
     A trial's folder is written under a temporary name and renamed, so a reader sees all of it or
-    nothing; while an existing trial is replaced, it may for a moment see nothing.
+    nothing; while an existing trial is replaced, it may for a moment see nothing. The methods raise
+    what `StorageBackend` says.
     """
 
     def __init__(self, root: Path) -> None:
@@ -39,49 +40,32 @@ class LocalStore:
         self._prefix = f"{self.trials}{os.sep}"
 
     def prepare(self) -> None:
-        """Create the folder, check that it is writable, and remove what killed processes left.
-
-        Raises:
-            StoreUnusable: the folder cannot be created or written to.
-        """
-        try:
+        """Create the folder, check that it is writable, and remove what killed processes left."""
+        with self._writing():
             self.trials.mkdir(parents=True, exist_ok=True)
             probe = self.trials / f".probe-{uuid.uuid4().hex}"
             probe.mkdir()
             probe.rmdir()
-        except OSError as error:
-            raise self._unusable(error) from error
         self._sweep()
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
-        """Write a trial's folder, or replace an older one.
-
-        Raises:
-            StoreUnusable: the disk is full or the folder cannot be written; nothing is left behind.
-        """
+        """Write a trial's folder, or replace an older one; a failure leaves nothing behind."""
         temporary = self.trials / self._temporary_name("new", key)
         try:
-            temporary.mkdir(parents=True)
-            for name, content in files.items():
-                atomic_write(temporary / name, content)
-            self._swap(temporary, key)
-        except OSError as error:
-            raise self._unusable(error) from error
+            with self._writing():
+                temporary.mkdir(parents=True)
+                for name, content in files.items():
+                    atomic_write(temporary / name, content)
+                self._swap(temporary, key)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def remove(self, key: str) -> None:
-        """Remove a trial's folder: renamed first, so that a reader sees all of it or nothing.
-
-        Raises:
-            StoreUnusable: it cannot be removed.
-        """
+        """Remove a trial's folder: renamed first, so that a reader sees all of it or nothing."""
         temporary = self.trials / self._temporary_name("new", key)  # what is left of it is swept
-        try:
+        with self._writing():
             (self.trials / key).rename(temporary)
             shutil.rmtree(temporary)
-        except OSError as error:
-            raise self._unusable(error) from error
 
     def _swap(self, temporary: Path, key: str) -> None:
         """Give the new folder the trial's name, also while others write the same trial."""
@@ -106,12 +90,7 @@ class LocalStore:
                 shutil.rmtree(old, ignore_errors=True)
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
-        """Return a file of a trial; in a copied remote store it is in a subfolder (`digest`).
-
-        Raises:
-            FileNotFoundError: there is none.
-            InvalidInput: it cannot be read, or is a link that may lead out of the store.
-        """
+        """Return a file of a trial; in a copied remote store it is in a subfolder (`digest`)."""
         folder = f"{self._prefix}{key}"  # no Path objects: fast for 10,000 records
         paths = [f"{folder}/{name}", *([f"{folder}/{digest}/{name}"] if digest else [])]
         try:
@@ -145,11 +124,7 @@ class LocalStore:
         return sorted(found)
 
     def keys(self) -> list[str]:
-        """Return the names of the trials' folders.
-
-        Raises:
-            InvalidInput: the store is not a folder.
-        """
+        """Return the names of the trials' folders."""
         if self.root.exists() and not self.root.is_dir():
             raise self._not_a_folder()
         with (
@@ -174,11 +149,11 @@ class LocalStore:
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
         """Return the paths among the trials that are no trial's folder, and links."""
-        found = []
-        for path in _entries(self.trials):
-            if not KEY.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
-                found.append(str(path))
-        return found
+        return [
+            str(path)
+            for path in _entries(self.trials)
+            if not KEY.fullmatch(path.name) or path.is_symlink() or not path.is_dir()
+        ]
 
     def remove_leftovers(self, digests: Mapping[str, str | None]) -> int:
         """Remove the folders that killed processes left; return how many."""
@@ -190,17 +165,13 @@ class LocalStore:
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials in one go."""
-        try:
+        with self._writing():
             atomic_write(self.root / name, content)
-        except OSError as error:
-            raise self._unusable(error) from error
 
     def remove_shared(self, name: str) -> None:
         """Remove a file beside the trials, if it is there."""
-        try:
+        with self._writing():
             (self.root / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._unusable(error) from error
 
     def sweep_shared(self, folder: str) -> None:
         """Remove half-written files, and the folder if it is empty then."""
@@ -242,11 +213,15 @@ class LocalStore:
     def _not_a_folder(self) -> InvalidInput:
         return InvalidInput(f"store {self.root} is not a folder: name another with --store")
 
-    def _unusable(self, error: OSError) -> StoreUnusable:
-        return StoreUnusable(
-            f"store {self.root} cannot be written ({error.strerror or error}): free the disk, or "
-            "choose another folder with --store"
-        )
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnusable(
+                f"store {self.root} cannot be written ({error.strerror or error}): free the disk, "
+                "or choose another folder with --store"
+            ) from error
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -69,25 +69,23 @@ def _merge_one(source: Store, target: Store, key: str, done: MergeReport) -> Non
     if ours is None:  # a folder without a record: not finished
         return
     theirs, findings = check(target.backend, key)
-    if theirs is None or any(finding.broken for finding in findings):
-        replaces = any(finding.broken for finding in findings)
-    elif _digest(theirs) == _digest(ours):
-        done.same.append(key)
-        return
-    elif theirs.status == "failed" and ours.status == "done":
-        replaces = True
-    else:
-        done.kept.append(key)
-        if (theirs.status, theirs.digests) != (ours.status, ours.digests):
-            done.differing.append(key)
-        return
+    damaged = any(finding.broken for finding in findings)
+    if theirs is not None and not damaged:
+        if _digest(theirs) == _digest(ours):
+            done.same.append(key)
+            return
+        if theirs.status != "failed" or ours.status != "done":
+            done.kept.append(key)
+            if (theirs.status, theirs.digests) != (ours.status, ours.digests):
+                done.differing.append(key)
+            return
     try:
         files = trial_files(source, key, ours)
     except (InvalidInput, FileNotFoundError) as error:  # a link in an old trial, say
         done.refused.append(StoreIssue("unreadable", source.where(key), str(error)))
         return
     target.write(key, files)
-    (done.replaced if replaces else done.added).append(key)
+    (done.replaced if theirs is not None or damaged else done.added).append(key)
 
 
 def _merge_evaluations(source: Store, target: Store, key: str, done: MergeReport) -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact, redact_bytes
-from suite.results.record import to_json
+from suite.results.record import refuse_constant, to_json
 from suite.results.storage_backend import safe_name
 from suite.results.store import Store
 
-KINDS = ("tuning", "ablation")
+KINDS = {"tuning": "tune", "ablation": "ablate"}
+"""Each kind, and the command that makes its documents."""
+
 SUFFIX = ".json"
 
 
@@ -35,13 +37,13 @@ def load_document(store: Store, kind: str, name: str) -> Any:
     """
     path = _path(kind, name)
     try:
-        return json.loads(store.backend.load_shared(path), parse_constant=_refuse_constant)
+        return json.loads(store.backend.load_shared(path), parse_constant=refuse_constant)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(
             f"{store.location}/{path} is not a readable document ({type(error).__name__}): "
-            f"delete it and run `resonance {_VERB[kind]}` again"
+            f"delete it and run `resonance {KINDS[kind]}` again"
         ) from error
 
 
@@ -60,9 +62,6 @@ def documents(store: Store, kind: str) -> dict[str, Any]:
     return {name: content for name, content in found.items() if content is not None}
 
 
-_VERB = {"tuning": "tune", "ablation": "ablate"}
-
-
 def _kind(kind: str) -> str:
     if kind not in KINDS:
         raise InvalidInput(f"kind {kind!r:.60} of document: give one of {', '.join(KINDS)}")
@@ -71,7 +70,3 @@ def _kind(kind: str) -> str:
 
 def _path(kind: str, name: str) -> str:
     return f"{_kind(kind)}/{safe_name(name + SUFFIX)}"
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number that a document may hold")

@@ -5,7 +5,6 @@ as well. The new folder is written whole before the old one is removed; a migrat
 is finished by the next one, and one that is run again changes nothing.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -142,14 +141,10 @@ def _migrated_integrity(record: Record, trial: Mapping[str, Any]) -> Any:
         "recipe": {OLD_RECIPE.get(name, name): v for name, v in settings["recipe"].items()},
         "task_digest": record.configuration.get("task_digest"),
     }
-    if _checksum(to_json(old)) != integrity.files[SETTINGS]:
+    if FileChecksum.of(to_json(old)) != integrity.files[SETTINGS]:
         return integrity
-    files = integrity.files | {SETTINGS: _checksum(to_json(settings))}
+    files = integrity.files | {SETTINGS: FileChecksum.of(to_json(settings))}
     return integrity.model_copy(update={"files": files})
-
-
-def _checksum(content: bytes) -> FileChecksum:
-    return FileChecksum(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _new_keys(
@@ -230,7 +225,7 @@ def _holds(store: Store, key: str, files: Mapping[str, bytes]) -> bool:
     record, issues = check(store.backend, key)
     if record is None or record.integrity is None or any(issue.broken for issue in issues):
         return False
-    sums = {name: _checksum(content) for name, content in files.items() if name != RECORD}
+    sums = {name: FileChecksum.of(content) for name, content in files.items() if name != RECORD}
     return record.to_json() == files[RECORD] and record.integrity.files == sums
 
 

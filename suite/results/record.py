@@ -5,19 +5,11 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, model_validator
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.trial_config import MAX_SEED, Trial, key_of
-from suite.results.integrity import Integrity, checksummed, is_intact
+from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.storage_backend import RECORD
@@ -79,7 +71,7 @@ class Unreadable(InvalidInput):
         self.kind: Damage = kind
 
 
-class LayerRecord(BaseModel):
+class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
     """One prunable weight at the end: its shape, its zeros, its dense forward FLOPs per example.
 
     Attributes:
@@ -88,8 +80,6 @@ class LayerRecord(BaseModel):
         silent_units: those that are never positive after the following ReLU; None if none follows.
         storage: the smallest format on disk.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     name: Text
     shape: tuple[Annotated[int, Field(ge=1, lt=2**40)], ...] = Field(max_length=MAX_DIMENSIONS)
@@ -112,10 +102,9 @@ class LayerRecord(BaseModel):
         return math.prod(self.shape)
 
 
-class RecordedTrial(BaseModel):
+class RecordedTrial(BaseModel, extra="allow", allow_inf_nan=False):
     """The settings of a trial whose types readers rely on; it may have more."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, Setting]
 
     task: str = Field(min_length=1, max_length=200)
@@ -129,7 +118,7 @@ class RecordedTrial(BaseModel):
     threads: StrictInt
 
 
-class Record(BaseModel):
+class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     """The result of a trial. All times are in `timing`; the rest repeats exactly.
 
     Attributes:
@@ -146,8 +135,6 @@ class Record(BaseModel):
         error: type and one-line message of a failure.
         integrity: the checksums it was stored with (`seal` in the file); not part of its content.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     schema_version: StrictInt = SCHEMA_VERSION
     key: str = Field(pattern=r"^[0-9a-f]{16}$")  # it names folders
@@ -228,7 +215,7 @@ class Record(BaseModel):
                 checksum or has lost it, was written by a newer schema or under old names.
         """
         try:
-            content = json.loads(data, parse_constant=_refuse_constant)
+            content = json.loads(data, parse_constant=refuse_constant)
         except (ValueError, RecursionError) as error:
             raise _no_record(where, error, "truncated") from error
         version = content.get("schema_version") if isinstance(content, dict) else None
@@ -262,11 +249,7 @@ class Record(BaseModel):
 
 
 def _check_plain(content: Any, what: str, levels: int = MAX_LEVELS) -> None:
-    """Refuse values that no setting has and no page could show.
-
-    Raises:
-        ValueError: a text without end or that cannot be shown, nesting, a number without a value.
-    """
+    """Refuse, by a ValueError, what no setting has and no page could show."""
     if isinstance(content, str):
         if len(content) > MAX_CHARACTERS:
             raise ValueError(f"{what} holds a text of {len(content)} characters")
@@ -311,11 +294,15 @@ def checksum_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
     if not isinstance(content, dict):
         raise ValueError(f"{RECORD} is no JSON object")
     content["schema_version"] = max(SCHEMA_VERSION, content.get("schema_version", 0))
-    content = checksummed(content, files)
+    sums = {
+        name: FileChecksum.of(files[name]).model_dump() for name in sorted(files.keys() - {RECORD})
+    }
+    content = with_integrity(content, sums)
     return {**files, RECORD: to_json(content)}, content["seal"]["digest"]
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """Refuse a NaN or an infinity, which Python's parser of JSON would accept."""
     raise ValueError(f"{name} is not a number that a record may hold")
 
 

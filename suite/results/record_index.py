@@ -4,6 +4,7 @@ It is a cache: a row is used only while the record it was made from has not chan
 is old, damaged or missing, records are read one by one.
 """
 
+import contextlib
 import hashlib
 import io
 from dataclasses import dataclass
@@ -35,18 +36,12 @@ class IndexRow:
         Raises:
             InvalidInput: it is not one, or of a newer schema.
         """
-        try:
+        with contextlib.suppress(ValueError):
             record = Record.model_validate_json(self.text)
-        except ValueError:
-            record = None
-        if (
-            record is None
-            or record.schema_version > SCHEMA_VERSION
-            or record.key != key
-            or has_old_names(record.trial)
-        ):
-            return Record.from_json(self.text.encode(), f"{where}/{INDEX}, row {key}", key)
-        return record
+            is_readable = record.schema_version <= SCHEMA_VERSION and record.key == key
+            if is_readable and not has_old_names(record.trial):
+                return record
+        return Record.from_json(self.text.encode(), f"{where}/{INDEX}, row {key}", key)
 
 
 def read_index(backend: StorageBackend) -> dict[str, IndexRow]:

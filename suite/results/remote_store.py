@@ -28,7 +28,7 @@ BATCH_SIZE = 500
 
 
 class RemoteStore:
-    """Trials on a file system of fsspec."""
+    """Trials on a file system of fsspec. The methods raise what `StorageBackend` says."""
 
     def __init__(self, url: str) -> None:
         import fsspec
@@ -63,33 +63,21 @@ class RemoteStore:
         self._trials = f"{self._root}/trials"
 
     def prepare(self) -> None:
-        """Check that the address can be written to.
-
-        Raises:
-            StoreUnusable: it cannot.
-        """
+        """Check that the address can be written to."""
         probe = f"{self._root}/.probe-{uuid.uuid4().hex}"
         self._put(probe, b"resonance")
         with self._translated("written to", StoreUnusable):
             self._fs.rm_file(probe)
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
-        """Write a trial's files, and its record last.
-
-        Raises:
-            StoreUnusable: it cannot be written; an older result stays.
-        """
+        """Write a trial's files, and its record last."""
         for name, content in files.items():
             if name != RECORD:
                 self._put(f"{self._trials}/{key}/{digest}/{name}", content)
         self._put(f"{self._trials}/{key}/{RECORD}", files[RECORD])
 
     def remove(self, key: str) -> None:
-        """Remove a trial's record, then its other files.
-
-        Raises:
-            StoreUnusable: it cannot be removed.
-        """
+        """Remove a trial's record, then its other files."""
         with self._translated("written to", StoreUnusable):
             self._fs.rm_file(f"{self._trials}/{key}/{RECORD}")
             with contextlib.suppress(FileNotFoundError):
@@ -111,12 +99,7 @@ class RemoteStore:
                 raise
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
-        """Return a file of a trial; in a copied local store it is beside the record.
-
-        Raises:
-            FileNotFoundError: there is none.
-            InvalidInput: it cannot be read.
-        """
+        """Return a file of a trial; in a copied local store it is beside the record."""
         paths = [f"{self._trials}/{key}/{name}"]
         if digest and name != RECORD:
             paths.insert(0, f"{self._trials}/{key}/{digest}/{name}")

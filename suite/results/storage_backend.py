@@ -20,9 +20,13 @@ class StoreUnusable(InvalidInput):
 class StorageBackend(Protocol):
     """Holds the files of trials, and shared files beside them.
 
-    A reader sees all files of a trial or none, and a shared file whole or not at all.
+    A reader sees all files of a trial or none, and a shared file whole or not at all. Keys and
+    names have passed `safe_key` and `safe_name`.
 
-    Keys and names have passed `safe_key` and `safe_name`.
+    Raises:
+        StoreUnusable: something cannot be written or removed; an older result stays.
+        FileNotFoundError: there is no such file to load.
+        InvalidInput: something cannot be read or listed, or is a link that may lead elsewhere.
     """
 
     location: str
@@ -37,7 +41,7 @@ class StorageBackend(Protocol):
         """Remove a trial; a reader sees all of it or nothing."""
 
     def load(self, key: str, name: str, digest: str | None) -> bytes:
-        """Return a file's content; FileNotFoundError where there is none."""
+        """Return the content of a trial's file."""
 
     def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the records of these trials that are there, in the order of `keys`."""
@@ -61,7 +65,7 @@ class StorageBackend(Protocol):
         """Remove the leftovers that no reader or writer can need any more; return how many."""
 
     def load_shared(self, name: str) -> bytes:
-        """Return a file that concerns the whole store; FileNotFoundError where there is none."""
+        """Return a file that concerns the whole store."""
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file that concerns the whole store, in one go."""

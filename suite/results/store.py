@@ -40,17 +40,18 @@ class Store:
     """
 
     def __init__(self, location: str | Path) -> None:
-        self._backend = _open(str(location))
+        self.backend = _open(str(location))
+        """The files, for what maintains the store: verify, merge, migrate, the index."""
 
     @property
     def location(self) -> str:
         """What `Store` was given: opens the same store in another process."""
-        return self._backend.location
+        return self.backend.location
 
     @property
     def local(self) -> bool:
         """Whether it is a folder on this machine, or one mounted on it."""
-        return isinstance(self._backend, LocalStore)
+        return isinstance(self.backend, LocalStore)
 
     @property
     def root(self) -> Path:
@@ -72,7 +73,7 @@ class Store:
 
     def where(self, key: str) -> str:
         """Return the address of a trial's files, for people to read."""
-        return self._backend.where(safe_key(key))
+        return self.backend.where(safe_key(key))
 
     def prepare(self) -> None:
         """Make the store ready for writing, and remove what killed processes left half-written.
@@ -80,7 +81,7 @@ class Store:
         Raises:
             StoreUnusable: it cannot be created or written to.
         """
-        self._backend.prepare()
+        self.backend.prepare()
 
     def write(self, key: str, files: Mapping[str, bytes]) -> None:
         """Write a trial's files, or replace older ones.
@@ -99,7 +100,7 @@ class Store:
         }
         if RECORD not in clean:
             raise ValueError(f"trial {key} is written without a {RECORD}")
-        self._backend.write(safe_key(key), *checksum_files(clean))
+        self.backend.write(safe_key(key), *checksum_files(clean))
 
     def read(self, key: str) -> Record | None:
         """Return the record of a trial, done or failed; None if it has none.
@@ -108,7 +109,7 @@ class Store:
             InvalidInput: it is damaged.
         """
         try:
-            content = self._backend.load(safe_key(key), RECORD, None)
+            content = self.backend.load(safe_key(key), RECORD, None)
         except FileNotFoundError:
             return None
         return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
@@ -124,15 +125,15 @@ class Store:
         for last in (False, True):
             record = self.read(key)
             try:
-                return self._backend.load(key, name, record.checksum if record else None)
+                return self.backend.load(key, name, record.checksum if record else None)
             except FileNotFoundError:
                 if last:  # the first time, the trial may have been replaced in between
                     raise
         raise AssertionError
 
-    def names(self, key: str, digest: str | None = None) -> list[str]:
-        """Return the names of a trial's files; `digest` is its record's, where that has one."""
-        return self._backend.names(safe_key(key), digest)
+    def names(self, key: str) -> list[str]:
+        """Return the names of what is in a trial's own folder, its record among them."""
+        return self.backend.names(safe_key(key), None)
 
     def keys(self) -> list[str]:
         """Return the keys of all trials in the store.
@@ -140,7 +141,7 @@ class Store:
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
         """
-        return self._backend.keys()
+        return self.backend.keys()
 
     def records(self) -> Iterator[Record]:
         """Yield every record, done and failed, by key; from the index where that is current.
@@ -156,8 +157,7 @@ class Store:
     def read_all(self) -> tuple[list[Record], list[CorruptRecord]]:
         """Return the records that can be read, and the trials whose records cannot.
 
-        Raises:
-            InvalidInput: the store is not a folder, or cannot be listed.
+        Raises as `keys` does.
         """
         found = list(self.scan())
         records = [one for one in found if isinstance(one, Record)]
@@ -166,12 +166,10 @@ class Store:
     def scan(self) -> Iterator[Record | CorruptRecord]:
         """Yield every record as `records` does, and a `CorruptRecord` for one that cannot be read.
 
-        Raises:
-            InvalidInput: the store is not a folder, or cannot be listed.
+        Raises as `keys` does.
         """
-        backend = self._backend
-        index = read_index(backend)
-        versions = backend.versions() if index else dict.fromkeys(self.keys(), "")
+        index = read_index(self.backend)
+        versions = self.backend.versions() if index else dict.fromkeys(self.keys(), "")
         keys = list(versions)
         for start in range(0, len(keys), BATCH_SIZE):
             chunk = keys[start : start + BATCH_SIZE]
@@ -187,11 +185,11 @@ class Store:
         """Return the records' files, all at once; one by one if one of them cannot be read."""
         found: dict[str, bytes | InvalidInput] = {}
         with contextlib.suppress(InvalidInput):
-            found.update(self._backend.load_records(keys))
+            found.update(self.backend.load_records(keys))
             return found
         for key in keys:
             try:
-                found.update(self._backend.load_records([key]))
+                found.update(self.backend.load_records([key]))
             except InvalidInput as error:
                 found[key] = error
         return found
@@ -206,18 +204,13 @@ class Store:
         except InvalidInput as error:
             return CorruptRecord(key, error)
 
-    @property
-    def backend(self) -> StorageBackend:
-        """The files, for what maintains the store: verify, merge, migrate, the index."""
-        return self._backend
-
     def _folder(self) -> LocalStore:
-        if not isinstance(self._backend, LocalStore):
+        if not isinstance(self.backend, LocalStore):
             raise InvalidInput(
                 f"store {self.location} is not a folder: this needs one (`resonance store merge "
                 f"{self.location} FOLDER` makes a copy)"
             )
-        return self._backend
+        return self.backend
 
 
 @contextlib.contextmanager
@@ -233,10 +226,8 @@ def _gc_paused() -> Iterator[None]:
 
 
 def _open(location: str) -> StorageBackend:
-    if location.startswith("file://"):
+    if location.startswith("file://") or "://" not in location:
         return LocalStore(Path(location.removeprefix("file://")))
-    if "://" not in location:
-        return LocalStore(Path(location))
     from suite.results.remote_store import RemoteStore
 
     return RemoteStore(location)

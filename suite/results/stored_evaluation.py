@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
+from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from suite.core.errors import InvalidInput
 from suite.results.record import Record, to_json
@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
 
-class Evaluation(BaseModel):
+class Evaluation(BaseModel, extra="forbid", allow_inf_nan=False):
     """The results of `resonance evaluate` on one kind of device.
 
     Attributes:
@@ -27,9 +27,7 @@ class Evaluation(BaseModel):
         environment: versions and hardware.
     """
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    schema_version: StrictInt = SCHEMA_VERSION
+    schema_version: StrictInt = Field(default=SCHEMA_VERSION, le=SCHEMA_VERSION)
     key: str
     model: str
     device: Literal["cpu", "cuda"]
@@ -83,21 +81,14 @@ def read_evaluations(store: Store, key: str) -> list[Evaluation]:
         with contextlib.suppress(FileNotFoundError):
             content = store.backend.load_shared(name)
             try:
-                evaluation = Evaluation.model_validate_json(content)
+                found.append(Evaluation.model_validate_json(content))
             except ValidationError as error:
-                raise _unreadable(store, name) from error
-            if evaluation.schema_version > SCHEMA_VERSION:
-                raise _unreadable(store, name)
-            found.append(evaluation)
+                raise InvalidInput(
+                    f"{store.location}/{name} is not an evaluation that this program can read: "
+                    "delete it and run `resonance evaluate` again"
+                ) from error
     return found
 
 
 def _name(key: str, device: str) -> str:
     return f"evaluations/{key}-{device}.json"
-
-
-def _unreadable(store: Store, name: str) -> InvalidInput:
-    return InvalidInput(
-        f"{store.location}/{name} is not an evaluation that this program can read: delete it and "
-        "run `resonance evaluate` again"
-    )

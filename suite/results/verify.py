@@ -74,9 +74,8 @@ def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) 
             digests[key] = record.checksum
         progress(1)
     for path in backend.leftovers(digests):
-        kind: Kind = (
-            "leftover" if "/." in path or digests.keys() & set(path.split("/")) else "foreign"
-        )
+        leftover = "/." in path or digests.keys() & set(path.split("/"))
+        kind: Kind = "leftover" if leftover else "foreign"
         found.findings.append(StoreIssue(kind, path, "not part of any trial"))
     found.findings += _check_index(backend)
     return found
@@ -95,10 +94,9 @@ def check(
         record = Record.from_json(content, f"{where}/{RECORD}", key, old_names=old_names)
     except FileNotFoundError:
         return None, [StoreIssue("leftover", where, "a folder without a record")]
-    except Unreadable as error:
-        return None, [StoreIssue(error.kind, where, _first(error))]
     except InvalidInput as error:
-        return None, [StoreIssue("unreadable", where, _first(error))]
+        kind: Kind = error.kind if isinstance(error, Unreadable) else "unreadable"
+        return None, [StoreIssue(kind, where, _first(error))]
     if (expected := record.settings_key) != key:
         what = f"the settings in {RECORD} are those of trial {expected}"
         return record, [StoreIssue("foreign", where, what)]
@@ -130,17 +128,14 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
 
 def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:
     """Find rows of the index that claim to be current and differ from the record."""
-    index = read_index(backend)
-    if not index:
+    if not (index := read_index(backend)):
         return
     versions = backend.versions()
     current = [key for key, row in index.items() if versions.get(key) == row.version]
     for key, content in backend.load_records(current):
         if content.decode(errors="replace") != index[key].text:
-            where = f"{backend.location}/{INDEX}"
-            yield StoreIssue(
-                "altered", where, f"its row of trial {key} differs from that trial's record"
-            )
+            what = f"its row of trial {key} differs from that trial's record"
+            yield StoreIssue("altered", f"{backend.location}/{INDEX}", what)
 
 
 def _first(error: InvalidInput) -> str:

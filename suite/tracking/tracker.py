@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 from dataclasses import asdict, dataclass, field
-from types import TracebackType
 from typing import IO
 
 from suite.results.store import Store
@@ -33,7 +32,7 @@ class Published:
         if self.where:
             place = (
                 f"under {settings.folder}/wandb; `wandb sync` uploads them"
-                if (settings.mode is Mode.OFFLINE)
+                if settings.mode is Mode.OFFLINE
                 else f"in project {settings.project}"
             )
             lines.append(f"W&B: {len(self.where)} run{'s'[: len(self.where) > 1]} {place}")
@@ -78,12 +77,7 @@ class Tracker:
         self._keys.append(key)
         self._queue.put(key)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         """Wait until the queue is published, up to `patience`; after an error, do not wait."""
         if not self._keys:
             return
@@ -96,7 +90,9 @@ class Tracker:
                 reason = f"no answer in {self.patience:g} s" if kind is None else "stopped"
             except KeyboardInterrupt:
                 reason = "stopped"
-            self._end()
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # its children too
+            self._process.wait()
         self._read()
         for key in self._keys:
             if key not in self.published.where:
@@ -130,13 +126,6 @@ class Tracker:
                 pipe.flush()
         with contextlib.suppress(OSError, ValueError):
             pipe.close()  # also after a failed write, whose buffer would be flushed again
-
-    def _end(self) -> None:
-        """Kill the process and its children."""
-        assert self._process is not None
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
     def _read(self) -> None:
         if self._answers is None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,8 +35,7 @@ class View:
     @property
     def digest(self) -> str:
         """A digest that changes with the trial's record."""
-        integrity = self.record.integrity
-        return integrity.digest if integrity is not None else self.record.model_dump_json()
+        return self.record.checksum or self.record.model_dump_json()
 
     @property
     def name(self) -> str:
@@ -56,8 +54,7 @@ class View:
         """Return all settings, and the environment in which the trial ran."""
         record = self.record
         more = {"environment": record.environment, "data": record.data, "key": record.key}
-        content: dict[str, Any] = json.loads(json.dumps({**record.configuration, **more}))
-        return content
+        return json.loads(json.dumps({**record.configuration, **more}))
 
     def summary(self) -> dict[str, Any]:
         """Return the results: metrics, FLOPs, times, overall and per-layer sparsity."""
@@ -117,10 +114,11 @@ def _curves(store: Store, key: str) -> "pl.DataFrame | None":
 
 
 def _masks(store: Store, key: str) -> "dict[str, np.ndarray]":
+    from safetensors import SafetensorError
+
     try:
-        content = store.load(key, "model.safetensors")
-        return dict(mask_pictures(content))
-    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return dict(mask_pictures(store.load(key, "model.safetensors")))
+    except (OSError, ValueError, SafetensorError):
         return {}
 
 
@@ -130,14 +128,12 @@ def mask_pictures(content: bytes) -> "Iterator[tuple[str, np.ndarray]]":
     Rows are outputs. A large mask is scaled down; a pixel is the density of its block.
     """
     import numpy as np
+    from safetensors import deserialize
 
-    (length,) = struct.unpack("<Q", content[:8])
-    header = json.loads(content[8 : 8 + length])
-    for name, about in header.items():
+    for name, about in deserialize(content):  # type: ignore[no-untyped-call]
         if not name.startswith("mask/") or about["dtype"] != "BOOL" or not about["shape"]:
             continue
-        begin, end = (8 + length + offset for offset in about["data_offsets"])
-        active = np.frombuffer(content[begin:end], dtype=np.uint8).reshape(about["shape"][0], -1)
+        active = np.frombuffer(about["data"], dtype=np.uint8).reshape(about["shape"][0], -1)
         if active.size == 0:
             continue
         density = active.astype(np.float64)

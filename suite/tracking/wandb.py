@@ -105,7 +105,7 @@ def published(backend: StorageBackend, found: View, settings: WandbConfig) -> st
         enough = bool(mark["artifacts"]) or not settings.artifacts
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    exists = settings.mode is Mode.ONLINE or _is_written(Path(where))
+    exists = settings.mode is Mode.ONLINE or _written_bytes(Path(where)) > 0
     return where if same and enough and exists else None
 
 
@@ -117,8 +117,8 @@ def _mark(key: str, settings: WandbConfig) -> str:
     return f"published/wandb/{where}/{entity}/{settings.project}/{key}.json"
 
 
-def _is_written(folder: Path) -> bool:
-    return any(path.stat().st_size > 0 for path in folder.glob("*.wandb"))
+def _written_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.wandb"))
 
 
 def _wait_until_written(folder: Path) -> bool:
@@ -128,7 +128,7 @@ def _wait_until_written(folder: Path) -> bool:
     """
     sizes = [-1]
     for _ in range(int(MAX_WAIT_SECONDS / POLL_SECONDS)):
-        sizes.append(sum(path.stat().st_size for path in folder.glob("*.wandb")))
+        sizes.append(_written_bytes(folder))
         if sizes[-1] > 0 and set(sizes[-STABLE_POLLS:]) == {sizes[-1]}:
             return True
         time.sleep(POLL_SECONDS)
@@ -157,7 +157,6 @@ def publish_tables(tables: Mapping[str, "pl.DataFrame"], settings: WandbConfig) 
         log,
         id=f"leaderboard-{content.hexdigest()[:16]}",
         name="leaderboard",
-        group=settings.group,
         job_type="leaderboard",
     )
 
@@ -174,7 +173,6 @@ def _write(store: Store, found: View, settings: WandbConfig) -> str:
         exit_code=int(found.record.status == "failed"),
         id=found.record.key,
         name=found.name,
-        group=settings.group,
         job_type=found.record.trial["method"],
         tags=found.tags,
         config=found.config(),
@@ -196,6 +194,7 @@ def _in_run(
         mode=settings.mode.value,  # type: ignore[arg-type]
         project=settings.project,
         entity=settings.entity,
+        group=settings.group,
         dir=str(folder),
         reinit="create_new",
         settings=_quiet_settings(wandb),
@@ -239,11 +238,14 @@ def _quiet_settings(wandb: Any) -> Any:
 
 
 def _log(wandb: Any, run: Any, found: View) -> None:
+    from PIL import Image
+
     run.define_metric("*", step_metric="step")
     for row in found.history():
         run.log({name: _value(wandb, value) for name, value in row.items()})
     figures = {
-        f"figures/{name}": _image(wandb, content) for name, content in found.pictures().items()
+        f"figures/{name}": wandb.Image(Image.open(io.BytesIO(content)))
+        for name, content in found.pictures().items()
     }
     figures |= {f"masks/{name}": wandb.Image(mask) for name, mask in found.masks.items()}
     if figures:
@@ -261,12 +263,6 @@ def _value(wandb: Any, value: Any) -> Any:
         return value
     edges = [number / len(value) for number in range(len(value) + 1)]
     return wandb.Histogram(np_histogram=(value, edges))
-
-
-def _image(wandb: Any, content: bytes) -> Any:
-    from PIL import Image
-
-    return wandb.Image(Image.open(io.BytesIO(content)))
 
 
 def _artifact(wandb: Any, store: Store, found: View) -> Any:

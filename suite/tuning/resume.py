@@ -2,14 +2,12 @@
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from suite import __version__
 from suite.experiments import registry
-from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.tuning.schema import (
-    Candidate,
     Dimension,
     Final,
     MethodResult,
@@ -21,23 +19,11 @@ from suite.tuning.schema import (
 )
 from suite.tuning.selection import importance, pareto_front, select_winner
 
+if TYPE_CHECKING:
+    from suite.tuning.search import Search
+
 EXTENDABLE = {"budget", "final_seeds"}
 """Settings that may differ when a tuning is resumed: more of either adds to the results."""
-
-
-class FinishedSearch(Protocol):
-    """The part of a method's search that results are read from."""
-
-    method: str
-    space: list[Dimension]
-
-    def candidates(self) -> list[Candidate]:
-        """Return the configurations whose trials have finished."""
-
-    def final(
-        self, best: Candidate | None, seeds: Sequence[int]
-    ) -> tuple[list[Trial], list[Trial]]:
-        """Return the winner's and the default's trials on the test split, with fresh seeds."""
 
 
 def resume_config(
@@ -77,7 +63,7 @@ def _identity(
 
 def save_results(
     settings: TuningConfig,
-    searches: Sequence[FinishedSearch],
+    searches: Sequence["Search"],
     store: Store,
     final_seeds: Sequence[int],
 ) -> Tuning:
@@ -107,7 +93,7 @@ def save_results(
 
 def _method_result(
     settings: TuningConfig,
-    search: FinishedSearch,
+    search: "Search",
     stored: MethodResult | None,
     final_seeds: Sequence[int],
 ) -> MethodResult:
@@ -128,11 +114,8 @@ def _method_result(
     final = stored.final if stored else None
     winners = {t.key for t in search.final(found.best, settings.final_seeds)[0]}
     if final is not None and winners.issuperset(final.winner):
-        ours, default = _union(final.winner, ours), _union(final.default, default)
+        ours = list(dict.fromkeys([*final.winner, *ours]))
+        default = list(dict.fromkeys([*final.default, *default]))
     if default:
         found.final = Final(winner=ours, default=default)
     return found
-
-
-def _union(stored: Sequence[str], more: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys([*stored, *more]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
@@ -124,9 +124,10 @@ def should_stop(
     """
     if pruner == "none" or len(curve) >= rungs:
         return False
-    study = optuna.create_study(
-        direction="maximize", study_name=pruner, pruner=_pruner(pruner, rungs)
-    )
+    decides: Any = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=rungs)
+    if pruner == "median":
+        decides = optuna.pruners.MedianPruner(n_startup_trials=BATCH)
+    study = optuna.create_study(direction="maximize", study_name=pruner, pruner=decides)
     for trial in past:
         replayed = study.ask()
         _report(replayed, trial.curve)
@@ -144,12 +145,6 @@ def _report(trial: Any, curve: Sequence[float]) -> bool:
     return answer
 
 
-def _pruner(name: str, rungs: int) -> Any:
-    if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=BATCH)
-    return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=rungs)
-
-
 def _sampler(name: str, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -165,21 +160,32 @@ def _sampler(name: str, seed: int) -> Any:
         return samplers.RandomSampler(seed=seed)
 
 
-def distributions(space: Sequence[Dimension]) -> dict[str, Any]:
-    """Return Optuna's distribution of each dimension."""
-    return {dimension.name: _distribution(dimension) for dimension in space}
+def frozen_trial(
+    space: Sequence[Dimension], parameters: Mapping[str, Any], **given: Any
+) -> FrozenTrial:
+    """Return a trial of Optuna's with these values, and with what else its `create_trial` takes."""
+    known = {dimension.name: dimension for dimension in space}
+    return optuna.trial.create_trial(
+        params=dict(parameters),
+        distributions={name: _distribution(known[name]) for name in parameters},
+        **given,
+    )
 
 
 def _distribution(d: Dimension) -> Any:
+    found = optuna.distributions
     if d.choices:
-        return optuna.distributions.CategoricalDistribution(d.choices)
+        return found.CategoricalDistribution(d.choices)
+    return (found.IntDistribution if d.whole else found.FloatDistribution)(**_range(d))
+
+
+def _range(d: Dimension) -> dict[str, Any]:
+    """Return the range of a dimension without choices, in the arguments that Optuna takes."""
+    if not d.whole:
+        return {"low": d.low, "high": d.high, "log": d.log, "step": d.step}
     assert d.low is not None
     assert d.high is not None
-    if d.whole:
-        return optuna.distributions.IntDistribution(
-            int(d.low), int(d.high), log=d.log, step=int(d.step or 1)
-        )
-    return optuna.distributions.FloatDistribution(d.low, d.high, log=d.log, step=d.step)
+    return {"low": int(d.low), "high": int(d.high), "log": d.log, "step": int(d.step or 1)}
 
 
 def _suggest(trial: Any, space: Sequence[Dimension]) -> Values:
@@ -189,14 +195,9 @@ def _suggest(trial: Any, space: Sequence[Dimension]) -> Values:
             continue
         if d.choices:
             chosen[d.name] = trial.suggest_categorical(d.name, d.choices)
-            continue
-        assert d.low is not None
-        assert d.high is not None
-        if d.whole:
-            low, high, step = int(d.low), int(d.high), int(d.step or 1)
-            chosen[d.name] = trial.suggest_int(d.name, low, high, step=step, log=d.log)
         else:
-            chosen[d.name] = trial.suggest_float(d.name, d.low, d.high, step=d.step, log=d.log)
+            suggest = trial.suggest_int if d.whole else trial.suggest_float
+            chosen[d.name] = suggest(d.name, **_range(d))
     return chosen
 
 
@@ -214,18 +215,17 @@ def _study(
     Optuna treats trials that were pruned before their first value so. With several objectives
     failed trials are ignored.
     """
-    known = distributions(space)
     study = optuna.create_study(directions=directions(settings), sampler=sampler)
     for trial in past:
         state = trial.state
         if state == TrialState.FAIL and len(settings.objectives) == 1:
             state = TrialState.PRUNED
         study.add_trial(
-            optuna.trial.create_trial(
+            frozen_trial(
+                space,
+                trial.parameters,
                 state=state,
                 values=list(trial.values) if state == TrialState.COMPLETE else None,
-                params=dict(trial.parameters),
-                distributions={name: known[name] for name in trial.parameters},
                 intermediate_values=dict(enumerate(trial.curve, 1)),
                 system_attrs=dict(trial.attributes),
             )

@@ -1,9 +1,9 @@
 """Pydantic models of a tuning: its configuration and its results. Imports no torch or Optuna."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
 from suite.core.declarations import check_once, unknown
 from suite.core.errors import InvalidInput
@@ -13,8 +13,6 @@ from suite.results.store import Store
 
 KIND = "tuning"
 SCHEMA_VERSION = 2
-SAMPLERS = ("tpe", "random", "qmc", "gp", "nsgaii")
-PRUNERS = ("none", "median", "hyperband")
 MAXIMISED = {"accuracy": True, "train_flops": False, "inference_flops": False}
 """Each objective, and whether it is maximised."""
 
@@ -25,7 +23,7 @@ MAX_TRIALS = 100_000
 MAX_SEEDS = 1000
 
 
-class TuningConfig(BaseModel):
+class TuningConfig(BaseModel, frozen=True, extra="forbid"):
     """The configuration of a tuning, the same for every method in it.
 
     Attributes:
@@ -37,8 +35,6 @@ class TuningConfig(BaseModel):
         tuned_recipe: recipe fields that are tuned too.
         final_seeds: seeds on which the winner and the default are evaluated on the test split.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")
     tasks: tuple[str, ...] = Field(min_length=1)
@@ -72,7 +68,8 @@ class TuningConfig(BaseModel):
         ):
             _check_names(what, given.get(field, ("accuracy",)), valid)
         check_once("sparsity", given.get("sparsities", ()))
-        for field, allowed in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+        for field in ("sampler", "pruner"):
+            allowed = get_args(cls.model_fields[field].annotation)
             if (name := given.get(field, allowed[0])) not in allowed:
                 raise InvalidInput(f"--{field} {name}: give one of {', '.join(allowed)}")
         try:
@@ -94,7 +91,7 @@ class TuningConfig(BaseModel):
         return made
 
 
-class Dimension(BaseModel):
+class Dimension(BaseModel, frozen=True, extra="forbid"):
     """One dimension of a search space: a range of numbers, or choices.
 
     Attributes:
@@ -105,8 +102,6 @@ class Dimension(BaseModel):
         whole: whether the values are integers.
         when: (dimension, value): this one is searched only if that dimension has that value.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     parameter: str
@@ -128,7 +123,7 @@ class Dimension(BaseModel):
         return text + (f", where {self.when[0]} is {self.when[1]}" if self.when else "")
 
 
-class Candidate(BaseModel):
+class Candidate(BaseModel, extra="forbid", allow_inf_nan=False):
     """One configuration that was tried. Number 0 is the default.
 
     Attributes:
@@ -139,8 +134,6 @@ class Candidate(BaseModel):
         keys: keys of its trials in the store.
         reason: why it failed.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     number: StrictInt
     state: Literal["complete", "pruned", "failed"]
@@ -153,10 +146,8 @@ class Candidate(BaseModel):
     reason: str = ""
 
 
-class Final(BaseModel):
+class Final(BaseModel, extra="forbid"):
     """Keys of the tested runs on fresh seeds, of the winner and of the default."""
-
-    model_config = ConfigDict(extra="forbid")
 
     winner: list[str]
     default: list[str]
@@ -167,20 +158,18 @@ class Final(BaseModel):
         return [key for key in self.winner if key not in self.default]
 
 
-class PastWinner(BaseModel):
+class PastWinner(BaseModel, extra="forbid"):
     """Keys of the tested runs of a configuration that was the winner at some budget.
 
     Attributes:
         budget: the smallest budget at which it won.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     budget: StrictInt
     keys: list[str]
 
 
-class MethodResult(BaseModel):
+class MethodResult(BaseModel, extra="forbid", allow_inf_nan=False):
     """The results of one method's search.
 
     Attributes:
@@ -192,8 +181,6 @@ class MethodResult(BaseModel):
         tested: all winners ever run on fresh seeds, including those of smaller budgets; their runs
             remain entries of a tuned method.
     """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     revision: StrictInt
     space: list[Dimension]
@@ -210,10 +197,8 @@ class MethodResult(BaseModel):
         return next((trial for trial in self.trials if trial.number == self.winner), None)
 
 
-class Tuning(BaseModel):
+class Tuning(BaseModel, extra="forbid"):
     """A tuning: its configuration and the results of each method."""
-
-    model_config = ConfigDict(extra="forbid")
 
     schema_version: StrictInt = SCHEMA_VERSION
     settings: TuningConfig

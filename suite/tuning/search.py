@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -46,14 +45,6 @@ MEASURED: dict[str, Callable[[Record], float]] = {
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
-@dataclass(frozen=True)
-class Job:
-    """A claimed configuration and its trials by rung; it may be pruned after each rung."""
-
-    number: int
-    rungs: list[list[Trial]]
-
-
 def journal(store: Store, name: str) -> str:
     """Return the default path of a tuning's journal: absolute, in the store.
 
@@ -95,23 +86,17 @@ def tune(
         for search in searches:
             search.open(opened)
         store.prepare()
-        return _run_searches(settings, searches, store, options)
-
-
-def _run_searches(
-    settings: TuningConfig, searches: Sequence["Search"], store: Store, options: EngineOptions
-) -> Tuning:
-    for search in searches:
-        search.run()
-        found = save_results(settings, searches, store, ())
-    finals = [
-        trial
-        for search in searches
-        for part in search.final(found.methods[search.method].best, settings.final_seeds)
-        for trial in part
-    ]
-    _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
-    return save_results(settings, searches, store, settings.final_seeds)
+        for search in searches:
+            search.run()
+            found = save_results(settings, searches, store, ())
+        finals = [
+            trial
+            for search in searches
+            for part in search.final(found.methods[search.method].best, settings.final_seeds)
+            for trial in part
+        ]
+        _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
+        return save_results(settings, searches, store, settings.final_seeds)
 
 
 class Search:
@@ -130,7 +115,7 @@ class Search:
         self.declared = registry.methods()[method]
         self.tasks = [registry.tasks()[name] for name in settings.tasks]
         self.sparsities = (0.0,) if self.declared.dense else settings.sparsities
-        self.study: SharedStudy | None = None
+        self.study: SharedStudy  # see `open`
 
     def open(self, storage: Any) -> None:
         """Open or create the shared study. Raises as `SharedStudy` does."""
@@ -154,37 +139,30 @@ class Search:
 
     def run(self) -> None:
         """Try configurations batch by batch until the budget is used up."""
-        assert self.study is not None
         budget, limit = self.settings.budget, self._claim_limit()
         with progress_bar(f"{self.settings.name}: {self.method}", budget) as bar:
             shown = 0
             while True:
                 trials = self.study.trials()
-                done = sum(n in trials and trials[n].state.is_finished() for n in range(budget))
+                unfinished = [
+                    n for n in range(budget) if n not in trials or not trials[n].state.is_finished()
+                ]
+                done = budget - len(unfinished)
                 bar.advance(done - shown)
                 shown = done
-                if done == budget:
+                if not unfinished:
                     return
-                batch = self._batch(trials)
+                first = unfinished[0] // BATCH * BATCH
+                batch = range(first, first + BATCH)
                 numbers = [n for n in batch if n < budget]
                 missing = [n for n in numbers if n not in trials]
                 if missing:
-                    proposals = dict(zip(batch, self._propose(trials, batch[0]), strict=True))
+                    proposals = dict(zip(batch, self._propose(trials, first), strict=True))
                     self.study.enqueue(self.space, {n: proposals[n] for n in missing})
                 if claimed := self.study.claim(numbers, limit):
-                    self._run_claimed(claimed, batch[0])
+                    self._run_claimed(claimed, first)
                 elif not missing and not self.study.reclaim(numbers):
                     time.sleep(POLL_SECONDS)
-
-    def _batch(self, trials: Mapping[int, FrozenTrial]) -> list[int]:
-        """Return the trial numbers of the first unfinished batch."""
-        open_ = next(
-            n
-            for n in range(self.settings.budget)
-            if n not in trials or not trials[n].state.is_finished()
-        )
-        first = open_ // BATCH * BATCH
-        return list(range(first, first + BATCH))
 
     def _claim_limit(self) -> int:
         """Return how many configurations keep this process's workers busy."""
@@ -249,30 +227,32 @@ class Search:
 
     def _run_claimed(self, numbers: Sequence[int], first: int) -> None:
         """Run claimed configurations rung by rung, prune, and report their results."""
-        assert self.study is not None
         trials = self.study.trials()
         before = [finished_trial(trials[n]) for n in range(first)]
-        jobs = [Job(n, self.rungs(self._configuration(n, trials[n]))) for n in numbers]
+        jobs = {n: self.rungs(self._configuration(n, trials[n])) for n in numbers}
         curves: dict[int, list[float]] = {n: [] for n in numbers}
         with self.study.heartbeat(numbers):
-            for rung in range(len(jobs[0].rungs)):
-                wanted = [trial for job in jobs for trial in job.rungs[rung]]
+            for rung in range(len(jobs[numbers[0]])):
+                wanted = [trial for rungs in jobs.values() for trial in rungs[rung]]
                 _run(wanted, self.store, self.options, self.settings)
-                jobs = [
-                    job for job in jobs if self._continues(job, rung, before, curves[job.number])
-                ]
+                jobs = {
+                    n: rungs
+                    for n, rungs in jobs.items()
+                    if self._continues(n, rungs, rung, before, curves[n])
+                }
 
-    def _continues(self, job: Job, rung: int, before: Any, curve: list[float]) -> bool:
+    def _continues(
+        self, number: int, rungs: list[list[Trial]], rung: int, before: Any, curve: list[float]
+    ) -> bool:
         """Return whether a configuration goes to the next rung; if not, report its result."""
-        assert self.study is not None
-        trained = [trial for part in job.rungs[: rung + 1] for trial in part]
+        trained = [trial for part in rungs[: rung + 1] for trial in part]
         result: dict[str, Any] = {"keys": [trial.key for trial in trained], "curve": curve}
         records = [self.store.read(trial.key) for trial in trained]
         for trial, record in zip(trained, records, strict=True):
             if record is None or record.error is not None:
                 why = "no record" if record is None else (record.error or {}).get("message", "")
                 result["reason"] = f"{trial.describe()}: {why}"
-                self.study.tell(job.number, TrialState.FAIL, None, curve, result)
+                self.study.tell(number, TrialState.FAIL, None, curve, result)
                 return False
         found = [record for record in records if record is not None]
         values = [
@@ -281,25 +261,22 @@ class Search:
         ]
         if self.settings.pruner != "none":
             curve.append(values[0])
-        if rung + 1 == len(job.rungs):
-            self.study.tell(job.number, TrialState.COMPLETE, values, curve, result)
+        if rung + 1 == len(rungs):
+            self.study.tell(number, TrialState.COMPLETE, values, curve, result)
             return False
-        if job.number and should_stop(self.settings.pruner, before, curve, len(job.rungs)):
-            self.study.tell(job.number, TrialState.PRUNED, None, curve, result)
+        if number and should_stop(self.settings.pruner, before, curve, len(rungs)):
+            self.study.tell(number, TrialState.PRUNED, None, curve, result)
             return False
         return True
 
     def _configuration(self, number: int, trial: FrozenTrial) -> Configuration:
         """Return a trial's settings; number 0 is always the default."""
-        if number == 0:
-            return DEFAULT
-        return configuration(self.space, trial.params)
+        return configuration(self.space, trial.params) if number else DEFAULT
 
     # ------------------------------------------------------------------ results
 
     def candidates(self) -> list[Candidate]:
         """Return the configurations whose trials have finished."""
-        assert self.study is not None
         trials = self.study.trials()
         return [
             self._candidate(number, trials[number])

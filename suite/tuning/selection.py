@@ -43,9 +43,7 @@ def pareto_front(trials: Sequence[Candidate], objectives: Sequence[str]) -> list
     )
 
 
-def importance(
-    space: Sequence[Dimension], trials: Sequence[Candidate], seed: int = 0
-) -> dict[str, float]:
+def importance(space: Sequence[Dimension], trials: Sequence[Candidate]) -> dict[str, float]:
     """Return each dimension's share of the first objective's variance (fANOVA), largest first.
 
     In a trial that did not use a dimension (a number, where ``auto`` was chosen), its value counts
@@ -56,22 +54,16 @@ def importance(
     """
     import optuna
 
-    from suite.tuning.sampling import distributions
+    from suite.tuning.sampling import frozen_trial
 
     complete = [trial for trial in trials if trial.state == "complete"]
     if len(complete) < MIN_TRIALS or len({trial.values[0] for trial in complete}) == 1:
         return {}
     study = optuna.create_study(direction="maximize")
-    known = distributions(space)
     for trial in complete:
-        study.add_trial(
-            optuna.trial.create_trial(
-                value=trial.values[0],
-                params={d.name: trial.parameters.get(d.name, _midpoint(d)) for d in space},
-                distributions=known,
-            )
-        )
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+        point = {d.name: trial.parameters.get(d.name, _midpoint(d)) for d in space}
+        study.add_trial(frozen_trial(space, point, value=trial.values[0]))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}
 

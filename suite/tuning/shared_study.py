@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -24,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from suite.core.errors import InvalidInput
 from suite.core.files import is_running
 from suite.core.redact import redact, redact_address
-from suite.tuning.sampling import FinishedTrial, Proposal, distributions
+from suite.tuning.sampling import FinishedTrial, Proposal, frozen_trial
 from suite.tuning.schema import Dimension, check_same_settings
 
 HEARTBEAT_SECONDS = 10.0
@@ -33,6 +34,8 @@ GRACE_SECONDS = 60.0
 
 CONNECT_SECONDS = 10
 CREATE_ATTEMPTS = 5
+RACE = re.compile("already exists|duplicate key|DuplicateTable")
+"""Two processes that create a database's tables at the same time can collide once."""
 
 NUMBER_ATTR = "number"
 WORKER_ATTR = "worker"
@@ -40,8 +43,6 @@ HEARTBEAT_ATTR = "beat"
 ABANDONED_ATTR = "lost"
 RESULT_ATTR = "told"
 """User attributes of Optuna's trials; the strings are stored, so they must not change."""
-
-Heartbeat = tuple[Any, Any]
 
 
 class StorageLost(InvalidInput):
@@ -56,17 +57,14 @@ def open_storage(location: str) -> Any:
     """
     if "://" not in location:
         return _open_journal(Path(location).resolve())
-    url = location
-    if url.startswith(("postgresql://", "postgres://")):
-        url = f"postgresql+psycopg://{url.split('://', 1)[1]}"
+    url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", location)
     arguments = {"connect_timeout": CONNECT_SECONDS} if url.startswith("postgresql") else {}
     kwargs = {"connect_args": arguments, "pool_pre_ping": True}
     for attempt in range(CREATE_ATTEMPTS):
         try:
             return optuna.storages.RDBStorage(url, engine_kwargs=kwargs)
         except Exception as error:
-            # Two processes that create the tables at the same time can collide once.
-            if attempt + 1 < CREATE_ATTEMPTS and _is_race(error):
+            if attempt + 1 < CREATE_ATTEMPTS and RACE.search(str(error)):
                 time.sleep(0.5)
                 continue
             raise InvalidInput(
@@ -74,10 +72,6 @@ def open_storage(location: str) -> Any:
                 "its address, the server and your rights, or leave --storage out for a file"
             ) from error
     raise AssertionError
-
-
-def _is_race(error: Exception) -> bool:
-    return any(word in str(error) for word in ("already exists", "duplicate key", "DuplicateTable"))
 
 
 @contextlib.contextmanager
@@ -126,8 +120,7 @@ def _open_journal(path: Path) -> Any:
 def _mend(path: Path) -> None:
     """Truncate an incomplete last line, left by a killed process: Optuna would stop reading there.
 
-    Raises:
-        ValueError: the last complete line is not JSON.
+    Raises ValueError if the last complete line is not JSON.
     """
     from optuna.storages.journal import JournalFileSymlinkLock
 
@@ -161,19 +154,15 @@ class SharedStudy:
             InvalidInput: a study of that name exists with other settings.
         """
         self._storage = storage
-        known = {found.study_name for found in storage.get_all_studies()}
-        if name in known:
-            study = optuna.load_study(study_name=name, storage=storage)
-            _check_settings(name, study.user_attrs.get("asked"), settings)
         self._study = optuna.create_study(
             study_name=name, storage=storage, directions=list(directions), load_if_exists=True
         )
         if "asked" not in self._study.user_attrs:
             self._study.set_user_attr("asked", dict(settings))
-        # Another process may have created it in the meantime.
-        _check_settings(name, self._study.user_attrs["asked"], settings)
+        # Read again: another process may have created it in the meantime.
+        check_same_settings(f"study {name}", self._study.user_attrs["asked"], settings)
         self._me = [socket.gethostname(), os.getpid(), uuid.uuid4().hex[:8]]
-        self._seen: dict[int, tuple[Heartbeat, float]] = {}
+        self._seen: dict[int, tuple[tuple[Any, Any], float]] = {}
 
     def trials(self) -> dict[int, FrozenTrial]:
         """Return the trials that count, by number."""
@@ -185,13 +174,12 @@ class SharedStudy:
 
     def enqueue(self, space: Sequence[Dimension], proposals: Mapping[int, Proposal]) -> None:
         """Add configurations by number; drop duplicates that another process added first."""
-        known = distributions(space)
         for number, proposal in proposals.items():
             self._study.add_trial(
-                optuna.trial.create_trial(
+                frozen_trial(
+                    space,
+                    proposal.parameters,
                     state=TrialState.WAITING,
-                    params=dict(proposal.parameters),
-                    distributions={name: known[name] for name in proposal.parameters},
                     user_attrs={NUMBER_ATTR: number, "asked": proposal.asked},
                     system_attrs=proposal.attributes,
                 )
@@ -237,14 +225,6 @@ class SharedStudy:
             self._storage.set_trial_state_values(
                 trial._trial_id, state, None if values is None else list(values)
             )
-
-    def release(self, numbers: Iterable[int]) -> None:
-        """Abandon those of this process's claims that have not finished."""
-        trials = self.trials()
-        for number in numbers:
-            trial = trials.get(number)
-            if trial is not None and trial.user_attrs.get(WORKER_ATTR) == self._me:
-                self._abandon(trial)
 
     def reclaim(self, numbers: Iterable[int]) -> list[int]:
         """Abandon the claims of dead processes; return the numbers that can be claimed again."""
@@ -297,7 +277,10 @@ class SharedStudy:
         finally:
             done.set()
             thread.join()
-            self.release(numbers)
+            trials = self.trials()
+            for trial in (trials[number] for number in numbers if number in trials):
+                if trial.user_attrs.get(WORKER_ATTR) == self._me:
+                    self._abandon(trial)
 
 
 def finished_trial(trial: FrozenTrial) -> FinishedTrial:
@@ -314,9 +297,3 @@ def finished_trial(trial: FrozenTrial) -> FinishedTrial:
 
 def _is_abandoned(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and bool(trial.user_attrs.get(ABANDONED_ATTR))
-
-
-def _check_settings(name: str, stored: Any, given: Mapping[str, Any]) -> None:
-    """Check that an existing study has these settings."""
-    if stored is not None:
-        check_same_settings(f"study {name}", stored, given)

@@ -1,10 +1,10 @@
 """Search spaces: from declared hyperparameters to dimensions, and from values to settings."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any, Literal
 
-from suite.core.declarations import Hyperparameter, Method, Search, unknown
+from suite.core.declarations import Hyperparameter, Method, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.tuning.schema import Dimension
@@ -38,8 +38,7 @@ def search_space(
         if name not in fields:
             task = tasks[0].name
             raise InvalidInput(unknown("recipe field", name, fields, of=task, see=f"info {task}"))
-        dimensions = _dimensions(fields[name], "recipe")
-        if not dimensions:
+        if not (dimensions := _dimensions(fields[name], "recipe")):
             raise InvalidInput(
                 f"--recipe {name}: the field declares no search space; set it with {name}=VALUE, "
                 f"or tune {', '.join(n for n, f in fields.items() if _dimensions(f, 'recipe'))}"
@@ -58,44 +57,17 @@ def _dimensions(parameter: Hyperparameter, part: Part) -> list[Dimension]:
     if search is None or len(search.choices) == 1:
         return []
     name = parameter.name
+    given = asdict(search)
     if search.choices:
-        choices = dict.fromkeys((*search.choices, parameter.default))
-        return [_dimension(parameter, part, search, choices=tuple(choices))]
-    if not parameter.words:
-        return [_dimension(parameter, part, search)]
-    kind = f"{name}.kind"
-    return [
-        Dimension(
-            name=kind,
-            parameter=name,
-            part=part,
-            choices=(*parameter.words, NUMBER),
-            when=_condition(search),
-        ),
-        _dimension(parameter, part, replace(search, when=(kind, NUMBER))),
-    ]
-
-
-def _dimension(
-    parameter: Hyperparameter, part: Part, search: Search, choices: tuple[Any, ...] = ()
-) -> Dimension:
-    return Dimension(
-        name=parameter.name,
-        parameter=parameter.name,
-        part=part,
-        low=search.low,
-        high=search.high,
-        log=search.log,
-        step=search.step,
-        whole=parameter.type is int,
-        choices=choices,
-        when=_condition(search),
-    )
-
-
-def _condition(search: Search) -> Any:
-    """Return a dimension's condition; pydantic checks its types."""
-    return search.when
+        given["choices"] = tuple(dict.fromkeys((*search.choices, parameter.default)))
+    whole = parameter.type is int
+    dimension = Dimension(name=name, parameter=name, part=part, whole=whole, **given)
+    if search.choices or not parameter.words:
+        return [dimension]
+    words = (*parameter.words, NUMBER)
+    when = dimension.when
+    kind = Dimension(name=f"{name}.kind", parameter=name, part=part, choices=words, when=when)
+    return [kind, dimension.model_copy(update={"when": (kind.name, NUMBER)})]
 
 
 def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
@@ -111,11 +83,7 @@ def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
 
 
 def _sorted_by_condition(found: list[Dimension]) -> list[Dimension]:
-    """Sort dimensions so that each comes after the one it depends on, otherwise as declared.
-
-    Raises:
-        InvalidInput: dimensions depend on each other, or two have the same name.
-    """
+    """Sort dimensions so that each comes after the one it depends on, otherwise as declared."""
     placed: dict[str, Dimension] = {}
     waiting = list(found)
     while waiting:
