@@ -13,7 +13,7 @@ from suite.sparsity.sparsifier import Sparsifier
 from suite.training.context import TrialContext
 from suite.training.network import make_model
 from suite.training.trial import run_trial
-from tests.support.helpers import SPARSE_METHODS, trained, trial
+from tests.support.helpers import SPARSE_METHODS, first_quick, trained, trial
 from tests.training.spy import spy_batches
 
 
@@ -21,8 +21,7 @@ def repeatable(record) -> dict:
     return record.model_dump(exclude={"timing"})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
+@pytest.mark.parametrize("method", first_quick(["dense", *SPARSE_METHODS]))
 def test_the_same_trial_twice_leaves_the_same_record(method):
     sparsity = {"sparsity": 0.5} if method == "lottery_ticket" else {}
     of = trial(method, **sparsity)
@@ -106,6 +105,18 @@ def test_curves_hold_losses_validation_and_churn():
     series = set(table["series"].unique())
     assert {"train_loss", "validation_accuracy", "sparsity", "dropped", "grown"} <= series
     assert table.filter(pl.col("series") == "train_loss").height == 4
+
+
+def test_a_method_is_told_the_validation_accuracy_of_each_epoch_in_percent(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        Sparsifier, "after_validation", lambda self, step, score: told.append((step, score))
+    )
+    rows = run_trial(trial("static", recipe={"validation": 0.25})).curves.rows
+    recorded = [(r[1], 100 * r[-1]) for r in rows if r[2] == "validation_accuracy"]
+    assert told == recorded
+    assert len(told) == 4
+    assert all(10 < score <= 100 for _, score in told)
 
 
 @pytest.mark.slow
