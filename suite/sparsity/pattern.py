@@ -24,14 +24,6 @@ class Pattern:
     n: int
     m: int
 
-    @staticmethod
-    def parse(text: str) -> "Pattern | None":
-        """Return the pattern that ``"N:M"`` names; None for ``"none"``."""
-        if text == "none":
-            return None
-        n, m = text.split(":")
-        return Pattern(int(n), int(m))
-
     def __str__(self) -> str:
         return f"{self.n}:{self.m}"
 
@@ -85,9 +77,11 @@ def checked_pattern(options: Mapping[str, Any], sparsity: float) -> Pattern | No
     Raises:
         InvalidInput: it does not go with the options' distribution or with the sparsity.
     """
-    pattern = Pattern.parse(options.get("pattern", "none"))
-    if pattern is None:
+    text = options.get("pattern", "none")
+    if text == "none":
         return None
+    n, m = map(int, text.split(":"))
+    pattern = Pattern(n, m)
     distribution = options.get("distribution", "erk")
     if distribution in ("global", "custom"):
         raise InvalidInput(
