@@ -360,13 +360,13 @@ class Sparsifier:
         """
         for given in (mask,) if through is None else (mask, through):
             check_mask(layer, given)
-        before = layer.mask
-        dropped = layer.active - count_true(mask & before)
+        before, active = layer.mask, layer.active
+        kept = count_true(mask & before)
         if through is not None:
             layer.set_mask(through & before)
         layer.set_mask(mask)
-        self.report(step, "dropped", dropped, layer.name)
-        self.report(step, "grown", layer.active - count_true(mask & before), layer.name)
+        self.report(step, "dropped", active - kept, layer.name)
+        self.report(step, "grown", layer.active - kept, layer.name)
         self.report(step, "density", layer.active / layer.size, layer.name)
 
     def draw_masks(self, zeros: Mapping[str, int] | None = None) -> None:

@@ -34,7 +34,6 @@ Cautious: densities at which it was the faster one on a busy machine, one thread
 (``python -m tests.bench csr csr-table``); on a quiet one it may pay at higher densities.
 """
 
-
 READING = (nn.TransformerEncoderLayer,)
 """Modules that read their Linear layers' weights themselves, for one kernel in evaluation."""
 
@@ -52,6 +51,7 @@ def break_even(size: int) -> float:
 
 
 def _of_store(name: str) -> Any:
+    """Return a property that reads `name` of a weight's present store."""
     return property(attrgetter(f"store.{name}"))
 
 
@@ -214,7 +214,7 @@ class Execution:
     def prepare_backward(self, dense_gradient: bool) -> None:
         """Prepare for a backward pass; `dense_gradient`: whether dense gradients will be read."""
         for masked in self._masked():
-            masked.record_gradient(dense_gradient)
+            masked.records_gradient = dense_gradient
         for weight in self._sparse():
             weight.module.passes.prepare_backward(dense_gradient, weight.parameter)
 
