@@ -152,12 +152,8 @@ class Detector:
         if history.recorded < history.window:
             raise ValueError(f"{history.recorded} of {history.window} gradients recorded")
         size, device = history.rows.shape[1], history.rows.device
-        signals = Signals(
-            *(
-                torch.empty(size, dtype=torch.float32, device=device)
-                for _ in range(4 if diagnose else 2)
-            )
-        )
+        rows = torch.empty(4 if diagnose else 2, size, dtype=torch.float32, device=device)
+        signals = Signals(*rows)
         chunk = CHUNK.get(device.type, CHUNK["cpu"]) // history.window
         for start in range(0, size, chunk):
             here = slice(start, min(start + chunk, size))

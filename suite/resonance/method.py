@@ -23,7 +23,6 @@ from suite.sparsity.sparsifier import Sparsifier
 BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
 
-
 OSCILLATION_MARGIN = 0.004
 """How far the average over a period may stay below the final sparsity, so that the threshold can
 still oscillate: never are more connections inactive than at the end."""

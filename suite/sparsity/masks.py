@@ -84,7 +84,8 @@ def count_at_most(scores: Tensor, level: float, among: Tensor) -> int:
     """Return how many of the scores [n] where `among` is True are at most `level`."""
     if scores.device.type != "cpu":
         return count_true((scores <= level) & among)
-    return numpy_selection.count_at_most(scores, level, among)
+    native = numpy_selection.to_numpy(scores)
+    return int(np.count_nonzero((native <= level) & among.numpy()))
 
 
 def random_mask(shape: torch.Size, keep: int, generator: torch.Generator) -> Tensor:

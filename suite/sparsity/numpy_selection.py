@@ -56,11 +56,6 @@ def kth_smallest(scores: Tensor, k: int, among: Tensor) -> float:
     return float(_kth_smallest(to_numpy(scores)[among.numpy()], k)[0])
 
 
-def count_at_most(scores: Tensor, level: float, among: Tensor) -> int:
-    """Return how many of the scores [n] where `among` is True are at most `level`."""
-    return int(np.count_nonzero((to_numpy(scores) <= level) & among.numpy()))
-
-
 def to_numpy(tensor: Tensor) -> Any:
     """Return the NumPy view of a CPU tensor (float32 for half types)."""
     return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
