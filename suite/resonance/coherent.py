@@ -46,15 +46,12 @@ class Coherent(DropGrow):
         """Add the dense gradients to the sums."""
         if not self.wants_dense_gradient(step):
             return
-        names, gradients = [], []
-        for layer in self.layers:
-            gradient = layer.dense_gradient
-            if gradient is not None:
-                names.append(layer.name)
-                gradients.append(gradient)
-        if gradients:
-            torch._foreach_add_([self.total[name] for name in names], gradients)
-            squares = [self.total_square[name] for name in names]
+        found = {layer.name: layer.dense_gradient for layer in self.layers}
+        seen = {name: gradient for name, gradient in found.items() if gradient is not None}
+        if seen:
+            gradients = list(seen.values())
+            torch._foreach_add_([self.total[name] for name in seen], gradients)
+            squares = [self.total_square[name] for name in seen]
             torch._foreach_addcmul_(squares, gradients, gradients)
         self.recorded += 1
 

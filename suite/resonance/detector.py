@@ -5,6 +5,7 @@ A history is a tensor [N, n]: one row per recorded step, one column per connecti
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -56,15 +57,6 @@ class History:
         self.window = window
         self.recorded = 0
         self.rows = torch.zeros(window, size, dtype=dtype, device=device)
-
-    def restore(self, rows: Tensor, recorded: int) -> None:
-        """Continue with the rows and the count of another history, copied."""
-        self.rows, self.recorded = rows.clone(), recorded
-
-    @property
-    def full(self) -> bool:
-        """Whether `window` gradients have been recorded."""
-        return self.recorded >= self.window
 
     def next_row(self) -> Tensor:
         """Return the row for the next gradient, the oldest one, and count it as written."""
@@ -131,18 +123,6 @@ def _refine(power: Tensor, index: Tensor, out: Tensor) -> Tensor:
     return out.div_(bins)
 
 
-def detect(
-    history: History,
-    *,
-    detrend: str = "mean",
-    taper: str = "hann",
-    interpolate: bool = True,
-    diagnose: bool = False,
-) -> Signals:
-    """Read one history with a `Detector` of these settings."""
-    return Detector(history.window, detrend, taper, interpolate)(history, diagnose=diagnose)
-
-
 class Detector:
     """Reads histories of one window: the resonance frequency of every connection.
 
@@ -156,14 +136,12 @@ class Detector:
     def __init__(
         self, window: int, detrend: str = "mean", taper: str = "hann", interpolate: bool = True
     ) -> None:
-        self.window = window
         self.detrended = detrend == "mean"
-        matrix = window <= MATRIX_UP_TO
-        self._transform: _MatrixTransform | _FourierTransform = (
-            _MatrixTransform(window, detrend, taper, interpolate)
-            if matrix
-            else _FourierTransform(detrend, taper, interpolate)
-        )
+        self._transform: Callable[[History, slice, Tensor, Tensor], tuple[Tensor, Tensor]]
+        if window <= MATRIX_UP_TO:
+            self._transform = _MatrixTransform(window, detrend, taper, interpolate)
+        else:
+            self._transform = functools.partial(_transform_by_fft, detrend, taper, interpolate)
 
     def __call__(self, history: History, *, diagnose: bool = False) -> Signals:
         """Return the signals of a full history; with `diagnose`, power and coherence too.
@@ -171,15 +149,11 @@ class Detector:
         Raises:
             ValueError: the history is not full, or holds a NaN or an infinity.
         """
-        if not history.full:
+        if history.recorded < history.window:
             raise ValueError(f"{history.recorded} of {history.window} gradients recorded")
         size, device = history.rows.shape[1], history.rows.device
-        signals = Signals(
-            *(
-                torch.empty(size, dtype=torch.float32, device=device)
-                for _ in range(4 if diagnose else 2)
-            )
-        )
+        rows = torch.empty(4 if diagnose else 2, size, dtype=torch.float32, device=device)
+        signals = Signals(*rows)
         chunk = CHUNK.get(device.type, CHUNK["cpu"]) // history.window
         for start in range(0, size, chunk):
             here = slice(start, min(start + chunk, size))
@@ -227,24 +201,22 @@ def _diagnose(signals: Signals, history: History, here: slice, mean: Tensor) -> 
     signals.coherence[here] = coherence.clamp_max_(1)
 
 
-class _FourierTransform:
-    """Detection of a chunk through ``torch.fft``: the definition, for any window."""
-
-    def __init__(self, detrend: str, taper: str, interpolate: bool) -> None:
-        self.detrend = detrend
-        self.taper = taper
-        self.interpolate = interpolate
-
-    def __call__(
-        self, history: History, here: slice, frequency: Tensor, strength: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Fill in ν and ρ; return the mean of the window and Σ_k |X[k]|²."""
-        part = history.ordered(here)
-        power = spectrum(part, detrend=self.detrend, taper=self.taper)
-        found = dominant(power, interpolate=self.interpolate)
-        frequency.copy_(found[0])
-        strength.copy_(found[1])
-        return part.mean(0), power.sum(0)
+def _transform_by_fft(
+    detrend: str,
+    taper: str,
+    interpolate: bool,
+    history: History,
+    here: slice,
+    frequency: Tensor,
+    strength: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Detect a chunk through ``torch.fft``, the definition; as `_MatrixTransform` when called."""
+    part = history.ordered(here)
+    power = spectrum(part, detrend=detrend, taper=taper)
+    found = dominant(power, interpolate=interpolate)
+    frequency.copy_(found[0])
+    strength.copy_(found[1])
+    return part.mean(0), power.sum(0)
 
 
 class _MatrixTransform:

@@ -233,16 +233,11 @@ HYPERPARAMETERS = (
         low=0.0,
         high=1.0,
     ),
-    Hyperparameter(
-        "freeze_at",
-        float,
-        0.75,
-        "when connectivity is projected onto the exact target and fixed",
-        low=0.0,
-        high=1.0,
-        unit="fraction of training",
+    replace(
+        UPDATE_END,
+        name="freeze_at",
+        meaning="when connectivity is projected onto the exact target and fixed",
         source="as RigL's T_end, arXiv:1911.11134",
-        search=Search(low=0.5, high=0.95),
     ),
     Hyperparameter(
         "projection",
@@ -265,30 +260,24 @@ HYPERPARAMETERS = (
     ),
 )
 
-COHERENT = (
+DROP_POWER = Hyperparameter(
+    "drop_power",
+    float,
+    0.5,
+    "p: the smallest |w|·power^p are dropped",
+    low=0.0,
+    high=4.0,
+    search=Search(low=0.0, high=1.0),
+)
+
+COHERENT_HYPERPARAMETERS = (
     *LAYERWISE,
     UPDATE_EVERY,
     DROP_FRACTION,
     UPDATE_END,
     RECORD_EVERY,
-    Hyperparameter(
-        "drop_power",
-        float,
-        0.5,
-        "p: the smallest |w|·power^p are dropped",
-        low=0.0,
-        high=4.0,
-        search=Search(low=0.0, high=1.0),
-    ),
-    Hyperparameter(
-        "coherence_power",
-        float,
-        0.5,
-        "q: the largest |mean g|·c^q are grown",
-        low=0.0,
-        high=4.0,
-        search=Search(low=0.0, high=1.0),
-    ),
+    DROP_POWER,
+    replace(DROP_POWER, name="coherence_power", meaning="q: the largest |mean g|·c^q are grown"),
     SHUFFLE,
 )
 
@@ -305,73 +294,67 @@ def with_defaults(
     )
 
 
+RESONANCE = Method(
+    "resonance",
+    "this project",
+    revision=2,
+    title="Resonance",
+    summary="keeps connections whose gradient signal's frequency lies above a periodic threshold",
+    implementation="suite.resonance.method:Resonance",
+    family="resonance",
+    hyperparameters=HYPERPARAMETERS,
+    cost="3 f(s_t); 2 f_S + f_D on steps whose gradients are read",
+)
+
+COHERENT = Method(
+    "resonance_coherent",
+    "this project",
+    title="Coherent",
+    summary="sparse-to-sparse relative: grows where the gradients of a period agree; not the "
+    "resonance method",
+    implementation="suite.resonance.coherent:Coherent",
+    family="resonance",
+    hyperparameters=COHERENT_HYPERPARAMETERS,
+    cost="3 f_S; 2 f_S + f_D every record_every-th step",
+)
+
 METHODS = (
-    Method(
-        "resonance",
-        "this project",
-        revision=2,
-        title="Resonance",
-        summary="keeps connections whose gradient signal's frequency lies above a periodic "
-        "threshold",
-        implementation="suite.resonance.method:Resonance",
-        family="resonance",
-        hyperparameters=HYPERPARAMETERS,
-        cost="3 f(s_t); 2 f_S + f_D on steps whose gradients are read",
-    ),
-    Method(
-        "resonance_pseudocode",
-        "this project",
-        revision=2,
+    RESONANCE,
+    replace(
+        RESONANCE,
+        name="resonance_pseudocode",
         title="Resonance, pseudocode",
         summary="resonance as its pseudocode has it: below the threshold weights are frozen first",
-        implementation="suite.resonance.method:Resonance",
-        family="resonance",
         hyperparameters=with_defaults(HYPERPARAMETERS, cooling="freeze"),
         cost="as resonance",
     ),
-    Method(
-        "resonance_weighted",
-        "this project",
-        revision=2,
+    replace(
+        RESONANCE,
+        name="resonance_weighted",
         title="Resonance, weighted",
         summary="freezes by the rank of frequency times magnitude",
-        implementation="suite.resonance.method:Resonance",
-        family="resonance",
         hyperparameters=with_defaults(HYPERPARAMETERS, cooling="freeze", score="weighted"),
         cost="as resonance",
     ),
-    Method(
-        "resonance_shuffled",
-        "this project",
-        revision=2,
+    replace(
+        RESONANCE,
+        name="resonance_shuffled",
         title="Resonance, shuffled",
         summary="control: resonance with the frequencies permuted among connections",
         formerly="resonance_null",
-        implementation="suite.resonance.method:Resonance",
-        family="resonance",
         hyperparameters=with_defaults(HYPERPARAMETERS, shuffle="fixed"),
         control=True,
         cost="as resonance",
     ),
-    Method(
-        "resonance_coherent",
-        "this project",
-        title="Coherent",
-        summary="sparse-to-sparse relative: grows where the gradients of a period agree; not the "
-        "resonance method",
-        implementation="suite.resonance.coherent:Coherent",
-        family="resonance",
-        hyperparameters=COHERENT,
-        cost="3 f_S; 2 f_S + f_D every record_every-th step",
-    ),
-    Method(
-        "rigl_mean_gradient",
-        "this project",
+    COHERENT,
+    replace(
+        COHERENT,
+        name="rigl_mean_gradient",
         title="RigL, mean gradient",
         summary="control of coherent: grows by the mean gradient of a period alone",
-        implementation="suite.resonance.coherent:Coherent",
-        family="resonance",
-        hyperparameters=with_defaults(COHERENT, drop_power=0.0, coherence_power=0.0),
+        hyperparameters=with_defaults(
+            COHERENT_HYPERPARAMETERS, drop_power=0.0, coherence_power=0.0
+        ),
         cost="as resonance_coherent",
     ),
 )

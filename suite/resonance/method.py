@@ -10,19 +10,8 @@ from torch import Tensor
 from suite.core.errors import TrialFailed
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
-from suite.resonance.detector import (
-    Detector,
-    History,
-    Signals,
-    permutation_within,
-    spectrum,
-)
-from suite.resonance.options import (
-    MIN_FACTOR,
-    amplitude_bound,
-    check_options,
-    effective_options,
-)
+from suite.resonance.detector import Detector, History, Signals, permutation_within, spectrum
+from suite.resonance.options import MIN_FACTOR, amplitude_bound, check_options
 from suite.resonance.schedule import make_decision_schedule
 from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.layers import PrunableWeight
@@ -33,7 +22,6 @@ from suite.sparsity.sparsifier import Sparsifier
 
 BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
-
 
 OSCILLATION_MARGIN = 0.004
 """How far the average over a period may stay below the final sparsity, so that the threshold can
@@ -68,6 +56,10 @@ class Group:
         """Flat |w| [n]."""
         return torch.cat([layer.values.abs().flatten() for layer in self.layers])
 
+    def split(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Return each layer's part of `values` [n], as views."""
+        return values.split([layer.size for layer in self.layers])
+
 
 class Resonance(Sparsifier):
     """Connections with a resonance frequency above T stay; the others cool down and may return.
@@ -101,8 +93,24 @@ class Resonance(Sparsifier):
         return bool(self.options.scope == "global")
 
     def effective_options(self) -> dict[str, int | None]:
-        """Return the effect of each option in this training: see `suite.resonance.options`."""
-        return effective_options(self.options, self.plan, self.schedule, self.cooldown)
+        """Return the effect of options in this training; None for one without effect.
+
+        Options that are not named act as given.
+        """
+        o = self.options
+        # A connection switched off at one decision stays off at those less than C steps later;
+        # a frozen one is set to zero at the first that is more than C steps later.
+        steps = self.cooldown - 1 if self.disables else self.cooldown
+        silent = []
+        if o.modulation == 0:
+            silent += ["bits", "argument"]
+        if o.solve == "exact":
+            silent += ["proportional_gain", "integral_gain"]
+        if not self.plan.validates or o.accuracy_depth == 0 or o.accuracy_gain == 0:
+            silent += ["tolerance", "accuracy_gain", "accuracy_depth"]
+        every = self.schedule.every
+        acting = {"update_every": every, "cooldown": max(0, steps) // every}
+        return acting | dict.fromkeys(silent)
 
     # ------------------------------------------------------------------ the steps of training
 
@@ -257,28 +265,23 @@ class Resonance(Sparsifier):
 
     def _report_distributions(self, group: Group, signals: Signals, step: int) -> None:
         """Report how frequencies and ages are distributed, and the watched spectra."""
-        sizes = [layer.size for layer in group.layers]
         parts = (signals.frequency, group.state.active, step - group.state.since)
         for layer, history, frequency, active, age in zip(
-            group.layers, group.histories, *(part.split(sizes) for part in parts), strict=True
+            group.layers, group.histories, *map(group.split, parts), strict=True
         ):
             some = slice(None, None, -(-layer.size // SAMPLE))
             shares = torch.histc(frequency[some], BINS, 0, 1)
             self.report(step, "frequency", (shares / shares.sum()).tolist(), layer.name)
             ages = torch.histc(age[some][active[some]].float(), BINS, 0, self.plan.steps)
             self.report(step, "age", (ages / ages.sum().clamp_min(1)).tolist(), layer.name)
-            watched = self._watched(layer)
+            count = min(self.options.watch, layer.size)
+            generator = self.generator(layer, "watch")
+            watched = torch.randint(layer.size, (count,), generator=generator, device=layer.device)
             power = spectrum(
                 history.ordered(watched), detrend=self.options.detrend, taper=self.options.taper
             )
             for place, lines in zip(watched.tolist(), power.T.tolist(), strict=True):
                 self.report(step, f"spectrum {place}", lines, layer.name)
-
-    def _watched(self, layer: PrunableWeight) -> Tensor:
-        """Return the flat indices of the connections whose spectra are recorded."""
-        generator = self.generator(layer, "watch")
-        count = min(self.options.watch, layer.size)
-        return torch.randint(layer.size, (count,), generator=generator, device=layer.device)
 
     def _score(self, group: Group, frequency: Tensor) -> Tensor:
         """Return what is compared with T, by the threshold's factor for each connection's phase.
@@ -287,7 +290,7 @@ class Resonance(Sparsifier):
         """
         score = frequency
         if self.options.score == "weighted":
-            weighted = (frequency * group.magnitude).split([layer.size for layer in group.layers])
+            weighted = group.split(frequency * group.magnitude)
             score = torch.cat([rank_in_layer(part) for part in weighted])
         if self.options.argument == "progress":
             return score
@@ -301,10 +304,8 @@ class Resonance(Sparsifier):
         """Return each layer's best connection under global scope: no layer is left with none."""
         spared = torch.zeros_like(rank, dtype=torch.bool)
         if self.is_global:
-            start = 0
-            for layer in group.layers:
-                spared[start + int(rank[start : start + layer.size].argmax())] = True
-                start += layer.size
+            for part, ranks in zip(group.split(spared), group.split(rank), strict=True):
+                part[ranks.argmax()] = True
         return spared
 
     def _project(self, group: Group, signals: Signals, step: int) -> None:
@@ -329,12 +330,11 @@ class Resonance(Sparsifier):
 
     def _connect(self, group: Group, state: State, step: int) -> None:
         group.state = state
-        sizes = [layer.size for layer in group.layers]
-        parts = state.frozen.split(sizes) if not self.disables else [None] * len(sizes)
-        for layer, part, frozen in zip(group.layers, state.mask.split(sizes), parts, strict=True):
-            self.set_mask(layer, part.view(layer.shape), step)
-            if frozen is not None:
-                layer.freeze_weights(frozen.view(layer.shape))
+        masks, frozen = group.split(state.mask), group.split(state.frozen)
+        for layer, mask, held in zip(group.layers, masks, frozen, strict=True):
+            self.set_mask(layer, mask.view(layer.shape), step)
+            if not self.disables:
+                layer.freeze_weights(held.view(layer.shape))
 
     # ------------------------------------------------------------------ state
 
@@ -366,7 +366,7 @@ class Resonance(Sparsifier):
             self._connect(group, group.state, 0)
             group.controller = AmplitudeController(**saved["controller"])
             for history, kept in zip(group.histories, saved["histories"], strict=True):
-                history.restore(kept["rows"], kept["recorded"])
+                history.rows, history.recorded = kept["rows"].clone(), kept["recorded"]
         self.feedback.best = state["feedback"]["best"]
         self.feedback.factor = state["feedback"]["factor"]
 

@@ -1,4 +1,4 @@
-"""Resonance's options in one training: which contradict each other, and which have an effect."""
+"""Resonance's options in one training: which contradict it, or each other."""
 
 from types import SimpleNamespace
 
@@ -92,25 +92,3 @@ def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
         f"at most {reach(o.modulation):.0%} of white noise, short of the target of {sparsity:g}: "
         f"give modulation of at most {usable:g}, or solve=exact"
     )
-
-
-def effective_options(
-    o: SimpleNamespace, plan: Plan, schedule: DecisionSchedule, cooldown: int
-) -> dict[str, int | None]:
-    """Return the effect of options in a training; None for one without effect.
-
-    Options that are not named act as given.
-    """
-    found: dict[str, int | None] = {"update_every": schedule.every}
-    # A connection switched off at one decision stays off at those less than C steps later;
-    # a frozen one is set to zero at the first that is more than C steps later.
-    steps = cooldown - 1 if o.cooling == "disable" else cooldown
-    found["cooldown"] = max(0, steps) // schedule.every
-    silent = []
-    if o.modulation == 0:
-        silent += ["bits", "argument"]
-    if o.solve == "exact":
-        silent += ["proportional_gain", "integral_gain"]
-    if not plan.validates or o.accuracy_depth == 0 or o.accuracy_gain == 0:
-        silent += ["tolerance", "accuracy_gain", "accuracy_depth"]
-    return found | dict.fromkeys(silent)

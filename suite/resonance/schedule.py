@@ -24,16 +24,13 @@ class DecisionSchedule:
         """Return whether a threshold decision falls on `step`."""
         return self.first <= step < self.freeze and step % self.every == 0
 
-    def next_decision(self, step: int) -> int:
-        """Return the first decision (or the projection) at or after `step`."""
-        following = -(-step // self.every) * self.every
-        return min(max(following, self.first), self.freeze)
-
     def is_recorded(self, step: int) -> bool:
         """Return whether the gradients of `step` are kept."""
         if step > self.freeze or step % self.record_every != 0:
             return False
-        return self.next_decision(step) - step < self.window * self.record_every
+        following = -(-step // self.every) * self.every
+        reader = min(max(following, self.first), self.freeze)  # the next decision, or the freeze
+        return reader - step < self.window * self.record_every
 
     def progress(self, step: int) -> float:
         """Return φ: 0 at the first decision, 1 at the freeze."""

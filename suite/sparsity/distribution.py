@@ -186,9 +186,8 @@ def proportional(
     counts = dict.fromkeys(weights, 0)
     while (left := total - sum(counts.values())) > 0:
         free = [name for name in weights if counts[name] < room[name]]
-        sum_free = sum(weights[name] for name in free)
-        even = not sum_free > 0  # nobody has a claim: all alike
-        claims = {n: (1.0 if even else weights[n]) for n in free if even or weights[n] > 0}
+        claims = {name: weights[name] for name in free if weights[name] > 0}
+        claims = claims or dict.fromkeys(free, 1.0)  # nobody has a claim: all alike
         shares = {n: left * claim / sum(claims.values()) for n, claim in claims.items()}
         for name, count in _whole(shares, left).items():
             counts[name] = min(room[name], counts[name] + count)

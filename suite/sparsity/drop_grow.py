@@ -33,27 +33,18 @@ class DropGrow(Sparsifier, ABC):
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
+        every = self.options.update_every
+        if every == "epoch":
+            every = plan.steps_per_epoch
+            if every == 0:
+                raise InvalidInput(
+                    "connectivity is updated once an epoch: give steps_per_epoch, or update_every"
+                )
         # Nothing is dropped at T_end itself (RigL's fraction is zero there; SET leaves out the
         # last epoch), so that the last update lies before it.
-        every = self.update_interval()
         end = self.step_at(self.options.update_end) - 1
         self.schedule = UpdateSchedule(every=every, start=every, end=end)
         self._decay = CosineDecay(self.options.drop_fraction, max(1, end + 1))
-
-    def update_interval(self) -> int:
-        """Return ΔT in steps; "epoch" means the steps of one epoch.
-
-        Raises:
-            InvalidInput: it is "epoch", and the plan does not know the steps of one.
-        """
-        every = self.options.update_every
-        if every != "epoch":
-            return int(every)
-        if self.plan.steps_per_epoch == 0:
-            raise InvalidInput(
-                "connectivity is updated once an epoch: give steps_per_epoch, or update_every"
-            )
-        return self.plan.steps_per_epoch
 
     def start(self) -> None:
         """Draw the first masks at random."""

@@ -5,14 +5,11 @@ A sparsifier never touches a module's parameter. It reads values and gradients t
 place, or a vector of non-zero values) is decided in `suite.sparsity.storage`.
 """
 
-import fnmatch
 from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-
-from suite.core.errors import InvalidInput
 
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -77,23 +74,6 @@ def check_mask(weight: PrunableWeight, mask: Tensor) -> None:
             f"{weight.name}: a mask is boolean of shape {tuple(weight.shape)}, "
             f"not {mask.dtype} of {tuple(mask.shape)}"
         )
-
-
-def match_layers(names: Sequence[str], globs: Sequence[str]) -> set[str]:
-    """Return the layer names that match one of `globs`.
-
-    Raises:
-        InvalidInput: a glob matches nothing (a typing error would otherwise go unnoticed).
-    """
-    matched: set[str] = set()
-    for glob in globs:
-        hits = fnmatch.filter(names, glob)
-        if not hits:
-            raise InvalidInput(
-                f"dense_layers: '{glob}' matches no layer; there are {', '.join(names)}"
-            )
-        matched.update(hits)
-    return matched
 
 
 def _nonzero_outside(layer: PrunableWeight) -> Tensor:

@@ -40,8 +40,10 @@ def keep_top(
         raise ValueError(f"keep={keep} of {count} scores")
     if count and bool((highest := scores.max()) != highest):  # a maximum shows a NaN
         raise NonFiniteScores("scores hold NaN, which cannot be ranked")
-    if among is not None and keep > (eligible := _fewest(among)):
-        raise ValueError(f"keep={keep} of {eligible} scores")
+    if among is not None:
+        eligible = count_true(among) if among.ndim == 1 else int(among.sum(-1).min())
+        if keep > eligible:
+            raise ValueError(f"keep={keep} of {eligible} scores")
     if scores.device.type == "cpu":  # the same masks, an order of magnitude faster
         return numpy_selection.keep_top(scores, keep, among, then)
     return rank_and_keep(scores, keep, among, then)
@@ -71,11 +73,6 @@ def count_true(mask: Tensor) -> int:
     return int(np.count_nonzero(mask.numpy()))  # forty times faster than torch's sum of booleans
 
 
-def _fewest(mask: Tensor) -> int:
-    """Return the smallest number of True along the last dimension."""
-    return count_true(mask) if mask.ndim == 1 else int(mask.sum(-1).min())
-
-
 def kth_smallest(scores: Tensor, k: int, among: Tensor) -> float:
     """Return the `k`-th smallest (from 1) of the scores [n] where `among` is True."""
     if scores.device.type != "cpu":
@@ -87,7 +84,8 @@ def count_at_most(scores: Tensor, level: float, among: Tensor) -> int:
     """Return how many of the scores [n] where `among` is True are at most `level`."""
     if scores.device.type != "cpu":
         return count_true((scores <= level) & among)
-    return numpy_selection.count_at_most(scores, level, among)
+    native = numpy_selection.to_numpy(scores)
+    return int(np.count_nonzero((native <= level) & among.numpy()))
 
 
 def random_mask(shape: torch.Size, keep: int, generator: torch.Generator) -> Tensor:

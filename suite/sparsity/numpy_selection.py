@@ -31,7 +31,12 @@ def keep_top(scores: Tensor, keep: int, among: Tensor | None, then: Tensor | Non
         mask = np.zeros(count, dtype=np.bool_)
         mask[shortlist[kept.numpy()]] = True
         return torch.from_numpy(mask)
-    ranked = native if chosen is None else _among(native, chosen)
+    if chosen is None:
+        ranked = native
+    elif native.ndim > 1:
+        ranked = np.where(chosen, native, -np.inf)
+    else:  # taken out, not covered up: NumPy's selection is slow where many values are equal
+        ranked = native[chosen]
     cut = _kth_smallest(ranked, ranked.shape[-1] - keep + 1)
     mask = native >= cut
     if chosen is not None:
@@ -48,25 +53,12 @@ def keep_top(scores: Tensor, keep: int, among: Tensor | None, then: Tensor | Non
 
 def kth_smallest(scores: Tensor, k: int, among: Tensor) -> float:
     """Return the `k`-th smallest (from 1) of the scores [n] where `among` is True."""
-    return float(_kth_smallest(_among(to_numpy(scores), among.numpy()), k)[0])
-
-
-def count_at_most(scores: Tensor, level: float, among: Tensor) -> int:
-    """Return how many of the scores [n] where `among` is True are at most `level`."""
-    return int(np.count_nonzero((to_numpy(scores) <= level) & among.numpy()))
+    return float(_kth_smallest(to_numpy(scores)[among.numpy()], k)[0])
 
 
 def to_numpy(tensor: Tensor) -> Any:
     """Return the NumPy view of a CPU tensor (float32 for half types)."""
     return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
-
-
-def _among(scores: Any, among: Any) -> Any:
-    """Return the scores where `among` is True; with leading dimensions, -inf elsewhere."""
-    if scores.ndim > 1:
-        return np.where(among, scores, -np.inf)
-    # Taken out rather than covered up: NumPy's selection is slow where many values are equal.
-    return scores[among]
 
 
 def _kth_smallest(scores: Any, k: int) -> Any:

@@ -24,21 +24,8 @@ class Pattern:
     n: int
     m: int
 
-    @staticmethod
-    def parse(text: str) -> "Pattern | None":
-        """Return the pattern that ``"N:M"`` names; None for ``"none"``."""
-        if text == "none":
-            return None
-        n, m = text.split(":")
-        return Pattern(int(n), int(m))
-
     def __str__(self) -> str:
         return f"{self.n}:{self.m}"
-
-    @property
-    def sparsity(self) -> float:
-        """Fraction of zeros of a layer under this pattern."""
-        return 1 - self.n / self.m
 
     def zeros(self, name: str, shape: Sequence[int]) -> int:
         """Return the number of zeros of a layer.
@@ -85,18 +72,20 @@ def checked_pattern(options: Mapping[str, Any], sparsity: float) -> Pattern | No
     Raises:
         InvalidInput: it does not go with the options' distribution or with the sparsity.
     """
-    pattern = Pattern.parse(options.get("pattern", "none"))
-    if pattern is None:
+    text = options.get("pattern", "none")
+    if text == "none":
         return None
+    n, m = map(int, text.split(":"))
+    pattern, needed = Pattern(n, m), 1 - n / m
     distribution = options.get("distribution", "erk")
     if distribution in ("global", "custom"):
         raise InvalidInput(
             f"pattern={pattern} gives every layer the same sparsity, distribution="
             f"{distribution} does not: set distribution=uniform"
         )
-    if not math.isclose(sparsity, pattern.sparsity):
+    if not math.isclose(sparsity, needed):
         raise InvalidInput(
-            f"pattern={pattern} is a sparsity of {pattern.sparsity:g}, not {sparsity:g}: give "
-            f"sparsity {pattern.sparsity:g}"
+            f"pattern={pattern} is a sparsity of {needed:g}, not {sparsity:g}: give "
+            f"sparsity {needed:g}"
         )
     return pattern

@@ -78,8 +78,7 @@ class Probe:
         self.weights: dict[str, Tensor] = {
             layer.name: modules[layer.name].weight for layer in layers
         }
-        for parameter in self.model.parameters():
-            parameter.grad = None
+        self.model.zero_grad()
 
     @contextmanager
     def random(self) -> Iterator[None]:

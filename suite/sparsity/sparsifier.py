@@ -1,5 +1,6 @@
 """The base class of every method: it decides which weights are connected while a model trains."""
 
+import fnmatch
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
@@ -11,12 +12,7 @@ from torch import Tensor, nn
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from suite.sparsity.distribution import Shapes, custom_zeros, global_zeros, layer_zeros
-from suite.sparsity.layers import (
-    PrunableWeight,
-    check_mask,
-    match_layers,
-    nonzero_outside_mask,
-)
+from suite.sparsity.layers import PrunableWeight, check_mask, nonzero_outside_mask
 from suite.sparsity.masks import count_true, random_mask
 from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
@@ -25,8 +21,7 @@ from suite.sparsity.plan import Charge, Plan, Recorder
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
-from suite.sparsity.storage.masked import find_prunable, mask_weights
-from suite.sparsity.storage.optimizer_state import keeps_zeros
+from suite.sparsity.storage.masked import find_prunable, keeps_zeros, mask_weights
 
 
 class Sparsifier:
@@ -312,8 +307,20 @@ class Sparsifier:
         return wrong
 
     def dense_names(self, shapes: Shapes) -> set[str]:
-        """Return the layers that are never pruned, by the option `dense_layers`."""
-        return match_layers(list(shapes), getattr(self.options, "dense_layers", ()))
+        """Return the layers that are never pruned, by the option `dense_layers`.
+
+        Raises:
+            InvalidInput: a glob matches nothing (a typing error would otherwise go unnoticed).
+        """
+        matched: set[str] = set()
+        for glob in getattr(self.options, "dense_layers", ()):
+            hits = fnmatch.filter(shapes, glob)
+            if not hits:
+                raise InvalidInput(
+                    f"dense_layers: '{glob}' matches no layer; there are {', '.join(shapes)}"
+                )
+            matched.update(hits)
+        return matched
 
     def _is_finished(self, layer: PrunableWeight) -> bool:
         """Return whether a layer has as few connections as it will have at the end."""
@@ -353,13 +360,13 @@ class Sparsifier:
         """
         for given in (mask,) if through is None else (mask, through):
             check_mask(layer, given)
-        before = layer.mask
-        dropped = layer.active - count_true(mask & before)
+        before, active = layer.mask, layer.active
+        kept = count_true(mask & before)
         if through is not None:
             layer.set_mask(through & before)
         layer.set_mask(mask)
-        self.report(step, "dropped", dropped, layer.name)
-        self.report(step, "grown", layer.active - count_true(mask & before), layer.name)
+        self.report(step, "dropped", active - kept, layer.name)
+        self.report(step, "grown", layer.active - kept, layer.name)
         self.report(step, "density", layer.active / layer.size, layer.name)
 
     def draw_masks(self, zeros: Mapping[str, int] | None = None) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from suite.resonance.detector import CHUNK, Detector, History, detect, dominant, spectrum
+from suite.resonance.detector import CHUNK, Detector, History, Signals, dominant, spectrum
 
 
 def filled(signal: torch.Tensor, dtype: torch.dtype = torch.float32, turn: int = 0) -> History:
@@ -12,6 +12,11 @@ def filled(signal: torch.Tensor, dtype: torch.dtype = torch.float32, turn: int =
     for row in torch.cat([torch.randn(turn, size), signal]):
         history.next_row().copy_(row)
     return history
+
+
+def detect(history: History, *, diagnose: bool = False, **settings) -> Signals:
+    """Read one history with a detector of these settings."""
+    return Detector(history.window, **settings)(history, diagnose=diagnose)
 
 
 def tone(window: int, position: float, phase: float = 0.3) -> torch.Tensor:

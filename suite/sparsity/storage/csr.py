@@ -110,11 +110,10 @@ class SparseLinear(nn.Linear):
                 )
             self.loaded = None
         self.passes.begin(values.grad)
-        if input.ndim == 2:
-            product: Tensor = _Product.apply(input, values, self.bias, self)
-            return product.contiguous() if self.by_rows else product
-        rows = input.reshape(-1, input.shape[-1])
+        rows = input if input.ndim == 2 else input.reshape(-1, input.shape[-1])
         out: Tensor = _Product.apply(rows, values, self.bias, self)
+        if input.ndim == 2:
+            return out.contiguous() if self.by_rows else out
         # As an ordinary layer's: by rows, so that it can be viewed in other shapes.
         return out.contiguous().view(*input.shape[:-1], self.out_features)
 
@@ -170,7 +169,8 @@ class CsrWeight:
     ) -> None:
         self.name = name
         self.shape = module.weight.shape
-        self._optimizer = optimizer
+        self.size = self.shape.numel()
+        self.optimizer = optimizer
         topology = Topology.of(mask)
         module.__class__ = SparseLinear
         assert isinstance(module, SparseLinear)
@@ -178,7 +178,7 @@ class CsrWeight:
         module.topology = topology
         module.passes, module.loaded, module.by_rows = SavedPasses(), None, by_rows
         self._frozen: tuple[Tensor, Tensor] | None = None
-        self._replace(self.parameter, _gather(topology))
+        self._replace(_gather(topology))
 
     @property
     def parameter(self) -> nn.Parameter:
@@ -191,11 +191,6 @@ class CsrWeight:
     def active(self) -> int:
         """Number of weights stored."""
         return self.module.topology.count
-
-    @property
-    def size(self) -> int:
-        """Number of weights, active or not."""
-        return self.shape.numel()
 
     @property
     def device(self) -> torch.device:
@@ -240,7 +235,9 @@ class CsrWeight:
         own, given = dense.flatten()[self.module.topology.place].double(), gradient.double()
         factor = float(given.dot(own) / own.dot(own)) if own.any() else 1.0
         if (given - factor * own).norm() > DRIFT * given.norm():
-            if max(own.norm(), given.norm()) > self._rounding():
+            terms = sum(float(of_output.norm() * columns.norm()) for of_output, columns in passes)
+            rounding = 8 * torch.finfo(gradient.dtype).eps * terms
+            if max(own.norm(), given.norm()) > rounding:
                 raise InvalidInput(
                     f"layer '{self.name}': its gradient was changed between backward and step in a "
                     "way that execution=csr cannot apply to the weights it does not store; use "
@@ -249,23 +246,13 @@ class CsrWeight:
             factor = 1.0
         return dense if abs(factor - 1) < DRIFT else dense.mul_(factor)
 
-    def _rounding(self) -> float:
-        """Return a bound on the rounding error of the stored weights' gradient (its norm)."""
-        passes = self.module.passes.contributing()
-        terms = sum(float(of_output.norm() * columns.norm()) for of_output, columns in passes)
-        return 8 * torch.finfo(self.parameter.dtype).eps * terms
-
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
         """Make `mask` the connectivity: carry over kept weights, start grown ones at 0."""
         check_mask(self, mask)
         self._frozen = None
         old, new = self.module.topology, Topology.of(mask)
-        if (
-            new.count == old.count
-            and torch.equal(new.column, old.column)
-            and torch.equal(new.start, old.start)
-        ):
+        if torch.equal(new.place, old.place):
             return
         origin = old.origin(new)
         self.module.topology = new
@@ -273,7 +260,7 @@ class CsrWeight:
         def carry(tensor: Tensor) -> Tensor:
             return torch.cat([tensor.new_zeros(1), tensor]).index_select(0, origin)
 
-        self._replace(self.parameter, carry)
+        self._replace(carry)
 
     @torch.no_grad()
     def load_mask(self, mask: Tensor) -> None:
@@ -283,7 +270,7 @@ class CsrWeight:
         self.module.topology = Topology.of(mask)
         at = _gather(self.module.topology)
         self.parameter.grad = None
-        self._replace(self.parameter, at, values=at(dense.to(self.parameter.dtype)))
+        self._replace(at, values=at(dense.to(self.parameter.dtype)))
 
     @torch.no_grad()
     def freeze_weights(self, frozen: Tensor) -> None:
@@ -305,27 +292,26 @@ class CsrWeight:
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on."""
-        self._optimizer = optimizer
+        self.optimizer = optimizer
 
     @torch.no_grad()
     def densify(self) -> None:
         """Turn the layer back into an ordinary one, its inactive weights zero."""
         topology, loaded = self.module.topology, self.module.loaded
         self._replace(
-            self.parameter,
-            lambda tensor: tensor if tensor.ndim > 1 else topology.dense(tensor),
-            values=loaded,
+            lambda tensor: tensor if tensor.ndim > 1 else topology.dense(tensor), values=loaded
         )
         self.module.__class__ = nn.Linear  # type: ignore[assignment]
         for name in _OWN:
             delattr(self.module, name)
 
     @torch.no_grad()
-    def _replace(self, old: nn.Parameter, carry: Carry, values: Tensor | None = None) -> None:
+    def _replace(self, carry: Carry, values: Tensor | None = None) -> None:
         """Carry value, gradient and optimizer state over to another topology."""
+        old = self.parameter
         values = carry(old.detach()) if values is None else values
         gradient = None if old.grad is None else carry(old.grad)
-        state: dict[str, Any] = self._optimizer.state.get(old, {})
+        state: dict[str, Any] = self.optimizer.state.get(old, {})
         for key, value in state.items():
             if isinstance(value, Tensor) and value.ndim > 0:
                 state[key] = carry(value)
@@ -339,10 +325,10 @@ class CsrWeight:
         new.grad = gradient
         self.module.weight = new
         self.module.passes.prepare_backward(self.module.passes.wanted, new)
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["params"] = [new if p is old else p for p in group["params"]]
         if state:
-            self._optimizer.state[new] = self._optimizer.state.pop(old)
+            self.optimizer.state[new] = self.optimizer.state.pop(old)
 
 
 def _gather(topology: Topology) -> Carry:

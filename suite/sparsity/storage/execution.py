@@ -4,8 +4,9 @@ A method sees neither. Where a Linear layer becomes sparse enough, its `MaskedWe
 by a `CsrWeight` behind the `SwitchingWeight` that the method holds.
 """
 
-import bisect
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,12 @@ from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
 from suite.sparsity.storage.column_linear import set_layout
 from suite.sparsity.storage.csr import DTYPES, CsrWeight
-from suite.sparsity.storage.masked import MaskedWeight, mask_gradients, restore_frozen
-from suite.sparsity.storage.optimizer_state import keeps_zeros
+from suite.sparsity.storage.masked import (
+    MaskedWeight,
+    keeps_zeros,
+    mask_gradients,
+    restore_frozen,
+)
 from suite.sparsity.storage.ownership import LayerOwnership
 
 EXECUTIONS = ("masked", "csr", "auto")
@@ -28,7 +33,6 @@ BREAK_EVEN = {0: 0.0, 30_000: 0.02, 200_000: 0.15}
 Cautious: densities at which it was the faster one on a busy machine, one thread, batch 128
 (``python -m tests.bench csr csr-table``); on a quiet one it may pay at higher densities.
 """
-
 
 READING = (nn.TransformerEncoderLayer,)
 """Modules that read their Linear layers' weights themselves, for one kernel in evaluation."""
@@ -43,19 +47,30 @@ one of these may follow, rows are restored: other units would be dropped than un
 
 def break_even(size: int) -> float:
     """Return the density up to which a Linear layer of `size` weights is faster in CSR."""
-    sizes = sorted(BREAK_EVEN)
-    place = bisect.bisect_right(sizes, size)
-    return BREAK_EVEN[sizes[place - 1]] if place else 0.0
+    return BREAK_EVEN[max(least for least in BREAK_EVEN if least <= size)]
+
+
+def _of_store(name: str) -> Any:
+    """Return a property that reads `name` of a weight's present store."""
+    return property(attrgetter(f"store.{name}"))
 
 
 class SwitchingWeight:
-    """A prunable weight whose storage can change: what a method holds on to.
+    """A `PrunableWeight` whose storage can change: what a method holds on to.
 
     Attributes:
         store: what the weight is now.
         module: the layer, where it can be sparse; None where it stays masked.
         by_rows: whether the layer's outputs keep their ordinary layout where it is sparse.
+        parameter: what the optimizer trains: the dense weight, or its non-zero values [n].
     """
+
+    parameter: nn.Parameter = _of_store("parameter")
+    active: int = _of_store("active")
+    mask: Tensor = _of_store("mask")
+    device: torch.device = _of_store("device")
+    values: Tensor = _of_store("values")
+    dense_gradient: Tensor | None = _of_store("dense_gradient")
 
     def __init__(self, masked: MaskedWeight, module: nn.Linear | None, by_rows: bool) -> None:
         self.store: MaskedWeight | CsrWeight = masked
@@ -63,47 +78,12 @@ class SwitchingWeight:
         self.by_rows = by_rows
         self.name = masked.name
         self.shape = masked.shape
-        self._optimizer: torch.optim.Optimizer = masked.optimizer
+        self.size = masked.size
 
     @property
     def sparse(self) -> bool:
         """Whether only non-zero values are stored."""
         return isinstance(self.store, CsrWeight)
-
-    @property
-    def parameter(self) -> nn.Parameter:
-        """What the optimizer trains: the dense weight, or the vector of its non-zero values."""
-        return self.store.parameter
-
-    @property
-    def active(self) -> int:
-        """Number of active weights."""
-        return self.store.active
-
-    @property
-    def mask(self) -> Tensor:
-        """The connectivity."""
-        return self.store.mask
-
-    @property
-    def size(self) -> int:
-        """Number of weights, active or not."""
-        return self.store.size
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weight lives."""
-        return self.store.device
-
-    @property
-    def values(self) -> Tensor:
-        """Dense values, zero where inactive; read only."""
-        return self.store.values
-
-    @property
-    def dense_gradient(self) -> Tensor | None:
-        """Gradient of every weight, inactive ones included."""
-        return self.store.dense_gradient
 
     def set_mask(self, mask: Tensor) -> None:
         """Make `mask` the connectivity of this weight."""
@@ -115,19 +95,19 @@ class SwitchingWeight:
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on."""
-        self._optimizer = optimizer
         self.store.bind(optimizer)
 
     def to_csr(self, mask: Tensor) -> None:
         """Store the values where `mask` is True alone."""
         assert self.module is not None
-        self.store = CsrWeight(self.name, self.module, mask, self._optimizer, by_rows=self.by_rows)
+        optimizer = self.store.optimizer
+        self.store = CsrWeight(self.name, self.module, mask, optimizer, by_rows=self.by_rows)
 
     def to_dense(self, mask: Tensor) -> None:
         """Store every weight, zero where `mask` is False."""
         if isinstance(self.store, CsrWeight):
             self.store.densify()
-            self.store = MaskedWeight(self.name, self.store.parameter, self._optimizer)
+            self.store = MaskedWeight(self.name, self.store.parameter, self.store.optimizer)
         self.store.set_mask(mask)
 
 
@@ -179,14 +159,16 @@ class Execution:
             if isinstance(module, READING)
             for child in module.modules()
         }
+        # Subclasses may read their weight in ways of their own (attention's projections do).
+        plain = [module for module in layers.values() if type(module) is nn.Linear]
+        self._linear = [module for module in plain if module not in read]
         by_rows = any(isinstance(module, DRAWING) for module in layers.values())
         for weight in weights:
             module = layers[weight.name]
             reason = _only_masked(weight, users[id(weight.parameter)])
             if reason and self.mode == "csr":
                 raise InvalidInput(f"execution=csr: {reason}; use execution=masked or auto")
-            # Subclasses may read their weight in ways of their own (attention's projections do).
-            able = type(module) is nn.Linear and module not in read and not reason
+            able = module in self._linear and not reason
             self._weights.append(SwitchingWeight(weight, module if able else None, by_rows))
         if self.mode == "csr" and all(weight.module is None for weight in self._weights):
             raise InvalidInput(
@@ -194,8 +176,6 @@ class Execution:
                 "(convolutions are masked); use execution=masked or auto"
             )
         self._others = ()
-        plain = [module for module in layers.values() if type(module) is nn.Linear]
-        self._linear = [module for module in plain if module not in read]
         return list(self._weights)
 
     def claim_layers(self) -> None:
@@ -226,8 +206,7 @@ class Execution:
                 continue
             if not isinstance(store, MaskedWeight) or store.frozen is not None:
                 continue
-            density = weight.active / weight.size
-            due = density <= break_even(weight.size)
+            due = weight.active / weight.size <= break_even(weight.size)
             if due or (self.mode == "csr" and finished(weight)):
                 weight.to_csr(weight.mask)
         self._set_layout()
@@ -235,21 +214,19 @@ class Execution:
     def prepare_backward(self, dense_gradient: bool) -> None:
         """Prepare for a backward pass; `dense_gradient`: whether dense gradients will be read."""
         for masked in self._masked():
-            masked.record_gradient(dense_gradient)
+            masked.records_gradient = dense_gradient
         for weight in self._sparse():
             weight.module.passes.prepare_backward(dense_gradient, weight.parameter)
 
     def mask_gradients(self) -> None:
         """Zero the gradients of inactive and frozen weights."""
-        if masked := self._masked():
-            mask_gradients(masked)
+        mask_gradients(self._masked())
         for weight in self._sparse():
             weight.mask_gradient()
 
     def restore_frozen(self) -> None:
         """Restore frozen weights; drop the passes that dense gradients are computed from."""
-        if masked := self._masked():
-            restore_frozen(masked)
+        restore_frozen(self._masked())
         for weight in self._sparse():
             weight.restore_frozen()
             weight.module.passes.clear()
@@ -299,13 +276,11 @@ class Execution:
             return ""
         if self.fallback:
             return f"execution={self.mode}: every layer masked: {self.fallback}"
-        parts = []
-        for kind, names in (
-            ("csr", [w.name for w in self._weights if w.sparse]),
-            ("masked", [w.name for w in self._weights if not w.sparse]),
-        ):
-            if names:
-                parts.append(f"{', '.join(names)} {kind}")
+        names = {
+            "csr": [weight.name for weight in self._weights if weight.sparse],
+            "masked": [weight.name for weight in self._weights if not weight.sparse],
+        }
+        parts = [f"{', '.join(layers)} {kind}" for kind, layers in names.items() if layers]
         return f"execution={self.mode}: {'; '.join(parts)}"
 
     def _set_layout(self) -> None:
@@ -326,8 +301,7 @@ def _obstacle(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
         return "gradients of values cannot be reduced by DistributedDataParallel"
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return "it runs in one process, not under torch.distributed"
-    compiled = "_orig_mod" in model._modules or model._compiled_call_impl is not None
-    if compiled:
+    if "_orig_mod" in model._modules or model._compiled_call_impl is not None:
         return "torch.compile cannot compile the sparse operators"
     if not keeps_zeros(optimizer):
         return f"it is tested with SGD, Adam and AdamW, not {type(optimizer).__name__}"

@@ -1,6 +1,7 @@
 """Masked storage: every weight is stored, the inactive ones as zeros."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +10,26 @@ from torch.nn.parameter import UninitializedParameter
 from suite.core.errors import InvalidInput
 from suite.sparsity.layers import PRUNABLE, PrunableWeight, check_mask
 from suite.sparsity.masks import count_true
-from suite.sparsity.storage.optimizer_state import mask_state
+
+KEEPS_ZEROS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+"""Optimizers for which a zero weight with zero state and zero gradient stays zero.
+
+Tested one by one, with momentum, Nesterov and weight decay. Under any other optimizer, weights
+are masked again after each step.
+"""
+
+
+def keeps_zeros(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether masking the gradient is enough to keep pruned weights at zero."""
+    return type(optimizer) in KEEPS_ZEROS
 
 
 class MaskedWeight:
     """In-place masking of an ``nn.Parameter``: inactive weights are stored, as zeros.
 
     The invariant, kept by `set_mask` and by masking gradients before each optimizer step: where
-    the mask is False, the weight and every optimizer state of its shape are 0.
+    the mask is False, the weight and every optimizer state of its shape are 0. An optimizer with
+    state of another shape, which mixes weights, is refused (InvalidInput).
     """
 
     def __init__(
@@ -31,13 +44,8 @@ class MaskedWeight:
         # converts it every time, which is seven times slower (measured on 266,000 weights).
         self.multiplier = torch.ones_like(parameter, requires_grad=False)
         self.frozen: Tensor | None = None
-        self._records_gradient = True
-        self._optimizer = optimizer
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer whose state is masked with the weight."""
-        return self._optimizer
+        self.records_gradient = True
+        self.optimizer = optimizer
 
     @property
     def device(self) -> torch.device:
@@ -55,11 +63,7 @@ class MaskedWeight:
 
         Autograd computes it in any case, but a method that reads it must be charged its FLOPs.
         """
-        return self.parameter.grad if self._records_gradient else None
-
-    def record_gradient(self, wanted: bool) -> None:
-        """Say whether `dense_gradient` will be read after the next backward pass."""
-        self._records_gradient = wanted
+        return self.parameter.grad if self.records_gradient else None
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
@@ -72,9 +76,8 @@ class MaskedWeight:
         self.mask = mask
         self.active = count_true(mask)
         self.frozen = None
-        self.multiplier.copy_(
-            mask.view(torch.uint8)
-        )  # from bytes: from booleans takes seven times as long
+        # From bytes: from booleans takes seven times as long.
+        self.multiplier.copy_(mask.view(torch.uint8))
         self._apply()
 
     @torch.no_grad()
@@ -85,14 +88,24 @@ class MaskedWeight:
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on, and apply the mask to weights and its state."""
-        self._optimizer = optimizer
+        self.optimizer = optimizer
         self._apply()
 
     @torch.no_grad()
     def _apply(self) -> None:
         # Grown weights need no treatment of their own: outside the old mask everything was 0.
         self.parameter.mul_(self.multiplier)
-        mask_state(self._optimizer, self.name, self.parameter, self.multiplier)
+        state: dict[str, Any] = self.optimizer.state.get(self.parameter, {})
+        for key, value in state.items():
+            if not isinstance(value, Tensor) or value.ndim == 0:  # a step count, for instance
+                continue
+            if value.shape != self.shape:  # factored moments, for instance
+                raise InvalidInput(
+                    f"{type(self.optimizer).__name__} keeps state '{key}' of shape "
+                    f"{tuple(value.shape)} for layer '{self.name}' of shape {tuple(self.shape)}, "
+                    "which a mask cannot be applied to; use SGD, Adam or AdamW"
+                )
+            value.mul_(self.multiplier)
 
 
 def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[MaskedWeight]:
@@ -111,13 +124,12 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
     for name, module in model.named_modules():
         if not isinstance(module, PRUNABLE):
             continue
-        if "weight" not in module._parameters:
+        weight = module._parameters.get("weight")
+        if weight is None:
             raise InvalidInput(
                 f"layer '{name}': its weight is recomputed by a parametrization, which masks in "
                 "place cannot reach; remove the parametrization before sparsifying"
             )
-        weight = module._parameters["weight"]
-        assert weight is not None
         if isinstance(weight, UninitializedParameter):
             raise InvalidInput(
                 f"layer '{name}' has no weights yet: run one batch through the model first, and "
