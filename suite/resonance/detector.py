@@ -58,6 +58,10 @@ class History:
         self.recorded = 0
         self.rows = torch.zeros(window, size, dtype=dtype, device=device)
 
+    def restore(self, rows: Tensor, recorded: int) -> None:
+        """Continue with the rows and the count of another history, copied."""
+        self.rows, self.recorded = rows.clone(), recorded
+
     def next_row(self) -> Tensor:
         """Return the row for the next gradient, the oldest one, and count it as written."""
         row = self.rows[self.recorded % self.window]

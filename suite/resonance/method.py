@@ -366,7 +366,7 @@ class Resonance(Sparsifier):
             self._connect(group, group.state, 0)
             group.controller = AmplitudeController(**saved["controller"])
             for history, kept in zip(group.histories, saved["histories"], strict=True):
-                history.rows, history.recorded = kept["rows"].clone(), kept["recorded"]
+                history.restore(kept["rows"], kept["recorded"])
         self.feedback.best = state["feedback"]["best"]
         self.feedback.factor = state["feedback"]["factor"]
 

@@ -137,6 +137,10 @@ class FlopsLedger:
         weight_gradients = self.flops.dense if dense_gradient else sparse
         self.total += (2 * sparse + weight_gradients) * self.batch_size
 
+    def restore(self, total: float) -> None:
+        """Continue from the total that a checkpoint holds."""
+        self.total = total
+
     def charge_scoring(self, forwards: float, densities: Mapping[str, float]) -> None:
         """Charge `forwards` forward passes of one example at the given densities."""
         self.total += forwards * self.flops.at(densities)

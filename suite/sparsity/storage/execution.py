@@ -214,7 +214,7 @@ class Execution:
     def prepare_backward(self, dense_gradient: bool) -> None:
         """Prepare for a backward pass; `dense_gradient`: whether dense gradients will be read."""
         for masked in self._masked():
-            masked.records_gradient = dense_gradient
+            masked.record_gradient(dense_gradient)
         for weight in self._sparse():
             weight.module.passes.prepare_backward(dense_gradient, weight.parameter)
 
