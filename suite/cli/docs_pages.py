@@ -4,7 +4,6 @@ The rule of a method is the docstring of the class that implements it, read from
 the sizes of the tasks' models need torch.
 """
 
-import ast
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from suite.cli.info import (
     parameter_facts,
 )
 from suite.core.declarations import Hyperparameter, Method
+from suite.core.discovery import docstring
 from suite.experiments import registry
 from tasks.recipe import RECIPE
 
@@ -69,10 +69,7 @@ def rule(method: Method) -> str:
     spec = importlib.util.find_spec(module)
     assert spec is not None
     assert spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
-    text = ast.get_docstring(found) or ""
-    return text.split("\n\nAttributes:")[0]
+    return docstring(Path(spec.origin), name).split("\n\nAttributes:")[0]
 
 
 def _settings_table(title: str, parameters: Iterable[Hyperparameter]) -> str:

@@ -123,12 +123,7 @@ def describe_input(dataset: "Dataset") -> str:
 
 def describe_settings(values: Any) -> str:
     """Return settings as they are written on the command line."""
-
-    def text(value: Any) -> str:
-        whole = isinstance(value, list | tuple)
-        return ",".join(map(str, value)) if whole else show(value)
-
-    return " ".join(f"{name}={text(value)}" for name, value in values.items()) or "-"
+    return " ".join(f"{name}={show(value)}" for name, value in values.items()) or "-"
 
 
 def model_size(task: "Task", dataset: "Dataset") -> dict[str, str]:
