@@ -1,7 +1,9 @@
 """`resonance study`: show the plan of a study, run the remaining trials, report the outcome."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from typing import Annotated
 
 import typer
@@ -112,6 +114,17 @@ def run_study(
     if summary.failed:
         say("What failed and why: `resonance status`")
     return len(summary.failed)
+
+
+def run_remaining(
+    chosen: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
+) -> int:
+    """Run the trials of a study that the store has not, for a verb that then prints a result.
+
+    With `json`, what is said meanwhile is on standard error. Return how many trials failed.
+    """
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        return run_study(chosen, store, Overwrite.FAILED, options, dry_run=dry_run)
 
 
 def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:

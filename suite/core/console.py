@@ -98,26 +98,19 @@ def live() -> Iterator[Callable[[Any], None]]:
 @contextmanager
 def progress_bar(what: str, total: int | None, *, show: bool = True) -> Iterator["Bar"]:
     """Show a progress bar on standard error, if that is a terminal."""
+    from rich import progress
     from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+    with progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
         console=_console(stderr=True),
         disable=not (show and sys.stderr.isatty()),
         transient=True,
-    )
-    with progress:
-        yield Bar(progress, progress.add_task(escape(what), total=total))
+    ) as shown:
+        yield Bar(shown, shown.add_task(escape(what), total=total))
 
 
 class Bar:

@@ -103,10 +103,8 @@ class Hyperparameter:
         return canonical
 
     def _convert(self, value: object) -> Value | None:
-        if self.type is bool:
-            return value if isinstance(value, bool) else None
-        if self.type is str:
-            return value if isinstance(value, str) else None
+        if self.type in (bool, str):
+            return value if isinstance(value, self.type) else None
         if self.type is tuple:
             return _texts(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -199,7 +197,7 @@ class Declared:
     formerly: str = field(default="", kw_only=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Method(Declared, Configurable):
     """A way to decide which connections a network has.
 
@@ -210,15 +208,15 @@ class Method(Declared, Configurable):
     belongs in every study, or the study says why it is left out.
     """
 
-    title: str = field(kw_only=True)
-    summary: str = field(kw_only=True)
-    implementation: str = field(kw_only=True)
-    family: str = field(kw_only=True)
-    hyperparameters: tuple[Hyperparameter, ...] = field(default=(), kw_only=True)
-    dense: bool = field(default=False, kw_only=True)
-    zeros: bool = field(default=True, kw_only=True)
-    control: bool = field(default=False, kw_only=True)
-    cost: str = field(default="", kw_only=True)
+    title: str
+    summary: str
+    implementation: str
+    family: str
+    hyperparameters: tuple[Hyperparameter, ...] = ()
+    dense: bool = False
+    zeros: bool = True
+    control: bool = False
+    cost: str = ""
 
 
 D = TypeVar("D", bound=Declared)

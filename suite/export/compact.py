@@ -141,12 +141,10 @@ def _shrink(model: nn.Module, segment: Segment, example: Tensor) -> bool:
             bias = shift if target.bias is None else target.bias + shift
             target.bias = nn.Parameter(bias)
     keep = ~(unused | constant)
-    if bool(keep.all()):
-        return False
     if not bool(keep.any()):
         keep[0] = True  # a layer must keep at least one unit
-        if units == 1:
-            return False
+    if bool(keep.all()):
+        return False
     for module in (source, *map(model.get_submodule, segment.norms)):
         own = {name: getattr(module, name, None) for name in TENSORS}
         set_tensors(module, {name: x[keep] for name, x in own.items() if x is not None})
