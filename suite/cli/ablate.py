@@ -119,9 +119,8 @@ def _study(
             f"ablate {method.name}: give --vary NAME=VALUE,VALUE,… (see "
             f"`resonance info {method.name}`)"
         )
-    words = " and ".join(entry["vary"])
     content = {
-        "question": f"How does {method.name} depend on {words}?",
+        "question": f"How does {method.name} depend on {' and '.join(entry['vary'])}?",
         "tasks": list(tasks),
         "methods": [entry],
         "sparsities": [] if method.dense else list(sparsities or [DEFAULT_SPARSITY]),
@@ -129,13 +128,10 @@ def _study(
         "recipe": recipe,
         "controls_left_out": "an ablation compares the method with itself",
     }
-    return Study.make(name=_name(method.name, entry["vary"], content), **content)
-
-
-def _name(method: str, vary: dict[str, Any], content: dict[str, Any]) -> str:
-    """Return a name that differs from that of any other ablation of the same factors."""
-    words = re.sub(r"[^a-z0-9_-]", "-", "-".join(["ablate", method, *vary]).lower())
-    return f"{words[:80]}-{hashlib.sha256(repr(content).encode(errors='replace')).hexdigest()[:6]}"
+    words = re.sub(r"[^a-z0-9_-]", "-", "-".join(["ablate", method.name, *entry["vary"]]).lower())
+    # The digest tells it from other ablations of the same factors.
+    digest = hashlib.sha256(repr(content).encode(errors="replace")).hexdigest()[:6]
+    return Study.make(name=f"{words[:80]}-{digest}", **content)
 
 
 def twins(study: Study, ablation: Ablation) -> list[str]:

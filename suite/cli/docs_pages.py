@@ -4,7 +4,6 @@ The rule of a method is the docstring of the class that implements it, read from
 the sizes of the tasks' models need torch.
 """
 
-import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -65,11 +64,8 @@ def _method(method: Method) -> str:
 def rule(method: Method) -> str:
     """Return the docstring of the class that implements a method, as paragraphs."""
     module, _, name = method.implementation.rpartition(":")
-    module = module or method.origin
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    return docstring(Path(spec.origin), name).split("\n\nAttributes:")[0]
+    path = DOCS.parent / (module or method.origin).replace(".", "/")
+    return docstring(path.with_suffix(".py"), name).split("\n\nAttributes:")[0]
 
 
 def _settings_table(title: str, parameters: Iterable[Hyperparameter]) -> str:

@@ -119,7 +119,7 @@ def usable_cores(group: Path = Path("/sys/fs/cgroup")) -> int:
 
 def _declarations() -> Iterator[HealthCheck]:
     try:
-        found = f"{len(list(registry.methods()))} methods, {len(list(registry.tasks()))} tasks"
+        found = f"{len(registry.methods())} methods, {len(registry.tasks())} tasks"
         found += f", {len(registry.plugins())} plug-ins" if registry.plugins() else ""
     except InvalidInput as error:
         remedy = "correct or leave out what it names"

@@ -197,8 +197,8 @@ def _rerun(record: Record) -> Record:
     preflight([trial])
     with (
         tempfile.TemporaryDirectory() as folder,
-        progress_bar(trial.describe(), count_steps(trial)) as bar,
+        progress_bar(trial.describe(), count_steps(trial)) as advance,
     ):
         store = Store(folder)
         store.prepare()
-        return execute(trial, store, bar.advance, "off")
+        return execute(trial, store, advance, "off")

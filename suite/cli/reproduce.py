@@ -61,9 +61,7 @@ def reproduce(
         lines = table_lines(
             table,
             results,
-            lambda what, sparsity: inference_ratio(
-                what.task, sparsity, what.distribution, what.dense
-            ),
+            lambda what, s: inference_ratio(what.task, s, what.distribution, what.dense),
         )
     written = write(table, lines, out)
     if json:

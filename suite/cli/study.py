@@ -22,8 +22,8 @@ from suite.cli.run_options import (
     WandbOption,
     WorkersOption,
 )
-from suite.cli.wandb import report_published, tracker
-from suite.core.console import progress_bar, say
+from suite.cli.wandb import tracker
+from suite.core.console import complain, progress_bar, say
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.plan import Overwrite, Schedule, schedule
 from suite.execution.runner import RETRIES
@@ -63,11 +63,8 @@ def study(
         engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
     )
     chosen, results = load_study(name), Store(store)
-    with tracker(results, wandb, wandb_project, chosen.name) as tracked:
-        failures = run_study(
-            chosen, results, overwrite, options, dry_run=dry_run, publish=tracked.add
-        )
-    report_published(tracked)
+    with tracker(results, wandb, wandb_project, chosen.name) as publish:
+        failures = run_study(chosen, results, overwrite, options, dry_run=dry_run, publish=publish)
     if failures:
         raise typer.Exit(1)
 
@@ -96,14 +93,14 @@ def run_study(
     store.prepare()
     engine = options.make(chosen, store)
     notes: Counter[str] = Counter()
-    with progress_bar(chosen.name, len(plan.to_run)) as bar:
+    with progress_bar(chosen.name, len(plan.to_run)) as advance:
 
         def finished(trial: Trial, record: Record) -> None:
-            bar.advance()
+            advance()
             publish(trial.key)
             notes.update(set(record.notes))
             if record.error is not None:
-                bar.note(f"failed: {trial.describe()}: {record.error['message']}")
+                complain(f"failed: {trial.describe()}: {record.error['message']}")
 
         summary = run_trials(plan.to_run, store, engine, finished, options.retries)
     say(f"{summary.done} finished, {len(summary.failed)} failed; results in {store.location}")

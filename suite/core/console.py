@@ -15,7 +15,6 @@ from suite.core.redact import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
 
 @functools.cache
@@ -96,8 +95,13 @@ def live() -> Iterator[Callable[[Any], None]]:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None, *, show: bool = True) -> Iterator["Bar"]:
-    """Show a progress bar on standard error, if that is a terminal."""
+def progress_bar(
+    what: str, total: int | None, *, show: bool = True
+) -> Iterator[Callable[..., None]]:
+    """Show a progress bar on standard error, if that is a terminal.
+
+    Yield the function that moves it: by a number of steps, or by one.
+    """
     from rich import progress
     from rich.markup import escape
 
@@ -110,20 +114,4 @@ def progress_bar(what: str, total: int | None, *, show: bool = True) -> Iterator
         disable=not (show and sys.stderr.isatty()),
         transient=True,
     ) as shown:
-        yield Bar(shown, shown.add_task(escape(what), total=total))
-
-
-class Bar:
-    """A progress bar that advances, with notes above it."""
-
-    def __init__(self, progress: "Progress", task: Any) -> None:
-        self._progress = progress
-        self._task = task
-
-    def advance(self, steps: int = 1) -> None:
-        """Move the bar by `steps`."""
-        self._progress.advance(self._task, steps)
-
-    def note(self, text: str) -> None:
-        """Write a line above the bar."""
-        _print_line(self._progress.console, text)
+        yield functools.partial(shown.advance, shown.add_task(escape(what), total=total))

@@ -19,6 +19,14 @@ from typing import ClassVar, Generic, TypeVar
 from suite.core.errors import InvalidInput
 
 Value = int | float | bool | str | tuple[str, ...]
+TYPES = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    tuple: "a list of strings",
+}
+"""The types of a hyperparameter, in words."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Hyperparameter:
     formerly: str = ""
 
     def __post_init__(self) -> None:
-        if self.type not in (int, float, bool, str, tuple):
+        if self.type not in TYPES:
             raise TypeError(f"{self.name}: type {self.type} cannot be declared")
         object.__setattr__(self, "default", self.check(self.default))
 
@@ -68,15 +76,7 @@ class Hyperparameter:
         """Return the allowed values in words: ``an integer from 8 to 4096, or 'auto'``."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        kind = {
-            int: "an integer",
-            float: "a number",
-            bool: "true or false",
-            str: "a string",
-            tuple: "a list of strings",
-        }[self.type]
-        text = f"{kind}{self._range()}"
-        return text + "".join(f", or '{word}'" for word in self.words)
+        return TYPES[self.type] + self._range() + "".join(f", or '{w}'" for w in self.words)
 
     def _range(self) -> str:
         if self.low is not None and self.high is not None:

@@ -72,14 +72,9 @@ def find_segments(model: nn.Module) -> list[Segment]:
         ) from error
     modules = dict(model.named_modules())
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
-    found = []
-    for node in graph.nodes:
-        if not _is_layer(node, modules) or calls[str(node.target)] > 1:
-            continue
-        segment = _follow(node, modules)
-        if segment is not None and calls[segment.target] == 1:
-            found.append(segment)
-    return found
+    layers = [n for n in graph.nodes if _is_layer(n, modules) and calls[str(n.target)] == 1]
+    segments = [_follow(layer, modules) for layer in layers]
+    return [one for one in segments if one is not None and calls[one.target] == 1]
 
 
 def _is_layer(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

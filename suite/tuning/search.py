@@ -156,12 +156,12 @@ class Search:
         """Try configurations batch by batch until the budget is used up."""
         assert self.study is not None
         budget, limit = self.settings.budget, self._claim_limit()
-        with progress_bar(f"{self.settings.name}: {self.method}", budget) as bar:
+        with progress_bar(f"{self.settings.name}: {self.method}", budget) as advance:
             shown = 0
             while True:
                 trials = self.study.trials()
                 done = sum(n in trials and trials[n].state.is_finished() for n in range(budget))
-                bar.advance(done - shown)
+                advance(done - shown)
                 shown = done
                 if done == budget:
                     return
@@ -353,5 +353,5 @@ def _run(
         threads=settings.threads,
     )
     engine = options.make(study, store)
-    with progress_bar(shown, len(plan.to_run) if shown else None) as bar:
-        run(plan.to_run, store, engine, lambda trial, record: bar.advance(), options.retries)
+    with progress_bar(shown, len(plan.to_run) if shown else None) as advance:
+        run(plan.to_run, store, engine, lambda trial, record: advance(), options.retries)
