@@ -1,24 +1,14 @@
 """`resonance ablate`: vary hyperparameters of a method, and compare each level with the default."""
 
 import hashlib
-import math
 import re
-import sys
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from pydantic_core import to_jsonable_python
 
-from suite.cli.options import (
-    DEFAULT_STORE,
-    JsonOption,
-    StoreOption,
-    TaskOptions,
-    levels,
-    settings,
-)
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, levels, settings
 from suite.cli.run_options import (
     DEFAULT_SPARSITY,
     AddressOption,
@@ -29,12 +19,11 @@ from suite.cli.run_options import (
     SparsitiesOption,
     WorkersOption,
 )
-from suite.cli.study import run_study
+from suite.cli.study import run_remaining
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
-from suite.execution.plan import Overwrite
 from suite.experiments import registry
 from suite.experiments.study import Study, load_study, shipped_studies
 from suite.results.ablation_design import Ablation, Setting, ablation_of, label, save
@@ -82,36 +71,28 @@ def ablate(
         study = load_study(name)
         given = {"--task": task, "-s": sparsity, "--vary": vary, "--grid": grid}
         given |= {"--seeds": bool(seeds), "--set": set_, "--recipe": recipe}
-        if options := [option for option, value in given.items() if value]:
+        if extra := ", ".join(option for option, value in given.items() if value):
             raise InvalidInput(
-                f"{', '.join(options)}: study {name} says this itself; leave it out, or name a "
-                "method"
+                f"{extra}: study {name} says this itself; leave it out, or name a method"
             )
-    options_of_engine = EngineOptions(engine, workers, address)
-    run_ablation(study, Store(store), options_of_engine, dry_run=dry_run, json=json)
+    options = EngineOptions(engine, workers, address)
+    _run(study, Store(store), options, dry_run=dry_run, json=json)
 
 
-def run_ablation(
-    study: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
-) -> None:
-    """Run an ablation, save its design in the store, and print the result.
-
-    Raises:
-        InvalidInput: the study varies nothing or cannot be run; nothing has been written.
-        typer.Exit: a trial has failed.
-    """
+def _run(study: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool) -> None:
+    """Run an ablation, save its design in the store, and print the result."""
     from leaderboard.statistics.ablation_effects import design_effects
 
     ablation = ablation_of(study)
     for note in twins(study, ablation):
         complain(f"note: {note}")
-    with redirect_stdout(sys.stderr) if json else nullcontext():
-        failures = run_study(study, store, Overwrite.FAILED, options, dry_run=dry_run)
+    failures = run_remaining(study, store, options, dry_run=dry_run, json=json)
     if not dry_run:
         save(store, ablation)
     figures = design_effects(ablation, store.read)
     if json:
-        designs = [_finite(asdict(one)) for one in figures]
+        # JSON has no infinite numbers; an effect size may be one.
+        designs = to_jsonable_python(figures, inf_nan_mode="null")
         print_json({"name": ablation.name, "designs": designs})
     else:
         from leaderboard.ablation_tables import tables
@@ -138,9 +119,8 @@ def _study(
             f"ablate {method.name}: give --vary NAME=VALUE,VALUE,… (see "
             f"`resonance info {method.name}`)"
         )
-    words = " and ".join(entry["vary"])
     content = {
-        "question": f"How does {method.name} depend on {words}?",
+        "question": f"How does {method.name} depend on {' and '.join(entry['vary'])}?",
         "tasks": list(tasks),
         "methods": [entry],
         "sparsities": [] if method.dense else list(sparsities or [DEFAULT_SPARSITY]),
@@ -148,22 +128,10 @@ def _study(
         "recipe": recipe,
         "controls_left_out": "an ablation compares the method with itself",
     }
-    return Study.make(name=_name(method.name, entry["vary"], content), **content)
-
-
-def _name(method: str, vary: dict[str, Any], content: dict[str, Any]) -> str:
-    """Return a name that differs from that of any other ablation of the same factors."""
-    words = re.sub(r"[^a-z0-9_-]", "-", "-".join(["ablate", method, *vary]).lower())
-    return f"{words[:80]}-{hashlib.sha256(repr(content).encode(errors='replace')).hexdigest()[:6]}"
-
-
-def _finite(content: Any) -> Any:
-    """Return data with None for numbers that JSON cannot express (infinite effect sizes)."""
-    if isinstance(content, dict):
-        return {name: _finite(part) for name, part in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(part) for part in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    words = re.sub(r"[^a-z0-9_-]", "-", "-".join(["ablate", method.name, *entry["vary"]]).lower())
+    # The digest tells it from other ablations of the same factors.
+    digest = hashlib.sha256(repr(content).encode(errors="replace")).hexdigest()[:6]
+    return Study.make(name=f"{words[:80]}-{digest}", **content)
 
 
 def twins(study: Study, ablation: Ablation) -> list[str]:

@@ -5,12 +5,10 @@ have verbs of their own. A verb's module is imported when the verb is called, so
 `resonance --help` and `resonance list` start fast.
 """
 
-import ast
 import functools
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +17,7 @@ from typer.core import TyperGroup
 
 from suite import __version__
 from suite.core.console import complain, say
+from suite.core.discovery import docstring
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution.distributed import world_size
 from suite.experiments import registry
@@ -34,31 +33,24 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a wrong command line, and does not export."""
 
 
-class _Commands(Mapping[str, Any]):
-    """The commands of the verbs by name, each made when it is looked up."""
-
-    def __getitem__(self, verb: str) -> Any:
-        if verb not in VERBS:
-            raise KeyError(verb)
-        return _load(verb)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(VERBS)
-
-    def __len__(self) -> int:
-        return len(VERBS)
-
-
 class _Verbs(TyperGroup):
-    """The group of all verbs, whose help does not import them."""
+    """The group of all verbs: a command is made when it is looked up, not for the group's help."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings | {"commands": _Commands()})
+        super().__init__(**settings | {"commands": dict.fromkeys(VERBS)})
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of a verb; None if there is no such verb."""
+        return _load(cmd_name) if cmd_name in VERBS else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each verb with its summary."""
+        """Write each verb with the first line of its docstring, read from its file."""
+        rows = []
+        for verb in VERBS:
+            text = docstring(Path(__file__).with_name(f"{_module(verb)}.py"), _module(verb))
+            rows.append((verb, text.partition("\n")[0]))
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, _summary(verb)) for verb in VERBS])
+            formatter.write_dl(rows)
 
 
 @functools.cache
@@ -77,15 +69,6 @@ def _load(verb: str) -> Any:
 def _module(verb: str) -> str:
     """Return the name of a verb's module and of its function: `list` would hide the builtin."""
     return "list_" if verb == "list" else verb
-
-
-def _summary(verb: str) -> str:
-    """Return the first line of a verb's docstring, read from its file."""
-    name = _module(verb)
-    tree = ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    docstring = next(ast.get_docstring(node) for node in functions if node.name == name)
-    return (docstring or "").partition("\n")[0]
 
 
 app = typer.Typer(

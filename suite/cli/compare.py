@@ -40,10 +40,10 @@ def compare(
         print_json(asdict(report))
         return
     columns = ["task", "s", "n", "A − B", "95 % interval", "p (Holm)", "effect", "verdict"]
-    rows = []
-    for line in report.lines:
-        row = [line.task, f"{line.sparsity:g}", *_numbers(line.comparison, line.p), line.verdict]
-        rows.append(row)
+    rows = [
+        [line.task, f"{line.sparsity:g}", *_numbers(line.comparison, line.p), line.verdict]
+        for line in report.lines
+    ]
     if report.overall is not None:
         rows.append(["all", "", *_numbers(report.overall, report.overall.p), report.verdict])
     print_table(f"A = {report.first}, B = {report.second}", columns, rows)
@@ -55,12 +55,17 @@ def compare(
 
 
 def _numbers(found: "Comparison", p: float | None) -> list[str]:
-    difference, effect = found.difference, found.effect
-    low, high = (None, None) if difference is None else (difference.low, difference.high)
-    return [
-        str(found.n),
-        "" if difference is None else f"{100 * difference.mean:+.2f}",
-        "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}",
-        "" if p is None else f"{p:.3g}",
-        "" if effect is None else f"{effect:.2f}",
-    ]
+    p_value = "" if p is None else f"{p:.3g}"
+    effect = "" if found.effect is None else f"{found.effect:.2f}"
+    return [str(found.n), *difference_texts(found), p_value, effect]
+
+
+def difference_texts(found: "Comparison") -> list[str]:
+    """Return a difference and its interval in points; empty where there is none."""
+    gap = found.difference
+    if gap is None:
+        return ["", ""]
+    mean = f"{100 * gap.mean:+.2f}"
+    if gap.low is None or gap.high is None:
+        return [mean, ""]
+    return [mean, f"{100 * gap.low:+.2f} … {100 * gap.high:+.2f}"]

@@ -4,8 +4,6 @@ The rule of a method is the docstring of the class that implements it, read from
 the sizes of the tasks' models need torch.
 """
 
-import ast
-import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from suite.cli.info import (
     parameter_facts,
 )
 from suite.core.declarations import Hyperparameter, Method
+from suite.core.discovery import docstring
 from suite.experiments import registry
 from tasks.recipe import RECIPE
 
@@ -65,14 +64,8 @@ def _method(method: Method) -> str:
 def rule(method: Method) -> str:
     """Return the docstring of the class that implements a method, as paragraphs."""
     module, _, name = method.implementation.rpartition(":")
-    module = module or method.origin
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
-    text = ast.get_docstring(found) or ""
-    return text.split("\n\nAttributes:")[0]
+    path = DOCS.parent / (module or method.origin).replace(".", "/")
+    return docstring(path.with_suffix(".py"), name).split("\n\nAttributes:")[0]
 
 
 def _settings_table(title: str, parameters: Iterable[Hyperparameter]) -> str:

@@ -36,12 +36,12 @@ def evaluate(
     results = Store(store)
     records = [find_trial(results, name) for name in trials]
     found = []
-    with progress_bar("evaluating", len(records)) as bar:
+    with progress_bar("evaluating", len(records)) as advance:
         for record in records:
             evaluation = evaluate_stored(results, record, device, threads)
             save_evaluation(results, evaluation)
             found.append(evaluation)
-            bar.advance()
+            advance()
     if json:
         print_json([evaluation.model_dump() for evaluation in found])
         return

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact
+from suite.execution.local import cores
 from suite.experiments import registry
 from suite.results.store import Store
 from tasks.task import Dataset
@@ -44,26 +45,23 @@ class HealthCheck:
 
 def examine(store: str, *, network: bool = True) -> Iterator[HealthCheck]:
     """Run all checks in order; without `network`, open no connections."""
-    checks: list[Callable[[], Iterator[HealthCheck]]] = [
-        _python,
-        _torch,
-        _threads,
-        _declarations,
-        _data,
-        lambda: _store(store),
-        lambda: _wandb(network=network),
-        lambda: _ray(network=network),
-        _slurm,
-    ]
-    for check in checks:
+    checks = {
+        "python": _python(),
+        "torch": _torch(),
+        "threads": _threads(),
+        "declarations": _declarations(),
+        "data": _data(),
+        "store": _store(store),
+        "wandb": _wandb(network=network),
+        "ray": _ray(network=network),
+        "slurm": _slurm(),
+    }
+    for name, check in checks.items():
         try:
-            yield from check()
+            yield from check
         except Exception as error:  # one check that fails must not hide the others
-            name = getattr(check, "__name__", "check").strip("_<>")
-            line = " ".join(f"{type(error).__name__}: {error}".split())
-            yield HealthCheck(
-                name, "broken", redact(line)[:200], "report this, with the line itself"
-            )
+            line = redact(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
+            yield HealthCheck(name, "broken", line, "report this, with the line itself")
 
 
 def _python() -> Iterator[HealthCheck]:
@@ -100,46 +98,40 @@ def _torch() -> Iterator[HealthCheck]:
 
 
 def _threads() -> Iterator[HealthCheck]:
-    cores = usable_cores()
+    usable = usable_cores()
     given = os.environ.get("OMP_NUM_THREADS")
-    found = f"{cores} cores" + (f", OMP_NUM_THREADS={given}" if given else "")
-    if given and given.isdigit() and int(given) > cores:
-        remedy = f"set OMP_NUM_THREADS to {cores} at most: more threads than cores are slower"
+    found = f"{usable} cores" + (f", OMP_NUM_THREADS={given}" if given else "")
+    if given and given.isdigit() and int(given) > usable:
+        remedy = f"set OMP_NUM_THREADS to {usable} at most: more threads than cores are slower"
         yield HealthCheck("threads", "missing", found, remedy)
     else:
-        yield HealthCheck("threads", "ok", f"{found}: {cores} trials of one thread at once")
+        yield HealthCheck("threads", "ok", f"{found}: {usable} trials of one thread at once")
 
 
 def usable_cores(group: Path = Path("/sys/fs/cgroup")) -> int:
     """Return how many cores this process may use: by affinity, and by its container's quota."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
     try:
         quota, period = (group / "cpu.max").read_text().split()
-        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+        return max(1, min(cores(), math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no container, or no limit ("max")
-        return cores
+        return cores()
 
 
 def _declarations() -> Iterator[HealthCheck]:
     try:
-        found = f"{len(list(registry.methods()))} methods, {len(list(registry.tasks()))} tasks"
+        found = f"{len(registry.methods())} methods, {len(registry.tasks())} tasks"
         found += f", {len(registry.plugins())} plug-ins" if registry.plugins() else ""
     except InvalidInput as error:
-        yield HealthCheck(
-            "declarations", "broken", str(error), "correct or leave out what it names"
-        )
+        remedy = "correct or leave out what it names"
+        yield HealthCheck("declarations", "broken", str(error), remedy)
         return
     yield HealthCheck("declarations", "ok", found)
 
 
 def _data() -> Iterator[HealthCheck]:
     if (given := os.environ.get("RESONANCE_DATA")) and not Path(given).is_dir():
-        yield HealthCheck(
-            "RESONANCE_DATA", "broken", f"{given} is not a folder", "set it to one, or unset it"
-        )
+        found = f"{given} is not a folder"
+        yield HealthCheck("RESONANCE_DATA", "broken", found, "set it to one, or unset it")
     for dataset in registry.datasets():
         where = find_data(dataset)
         if where is not None:
@@ -225,15 +217,14 @@ def _ray(*, network: bool) -> Iterator[HealthCheck]:
         remedy = "`pip install resonance-bench[ray]`, for --engine ray"
         yield HealthCheck("ray", "missing", "not installed", remedy)
         return
-    address = os.environ.get("RAY_ADDRESS")
+    address, trouble = os.environ.get("RAY_ADDRESS"), ""
     if network and address and address not in ("auto", "local"):
         trouble = _unreachable(address if "://" in address else f"ray://{address}", RAY_PORT)
-        if trouble:
-            yield HealthCheck(
-                "ray", "missing", f"{found}, {trouble}", "`ray start`, or unset RAY_ADDRESS"
-            )
-            return
-    yield HealthCheck("ray", "ok", found + (f", {address}" if address else ""))
+    if trouble:
+        remedy = "`ray start`, or unset RAY_ADDRESS"
+        yield HealthCheck("ray", "missing", f"{found}, {trouble}", remedy)
+    else:
+        yield HealthCheck("ray", "ok", found + (f", {address}" if address else ""))
 
 
 def _slurm() -> Iterator[HealthCheck]:

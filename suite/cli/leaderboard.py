@@ -3,7 +3,7 @@
 import random
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,8 +22,6 @@ from suite.results.store import Store
 from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish_tables
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from leaderboard.site.build import BuiltSite
 
 app = typer.Typer(no_args_is_help=True)
@@ -73,16 +71,12 @@ def build(
         say(f"left out: {record.trial} ({record.key}): {record.reason}")
     say(f"Leaderboard: {built.page}")
     if wandb is not Mode.OFF:
-        _publish(built.tables, settings)
-
-
-def _publish(tables: Mapping[str, "pl.DataFrame"], settings: WandbConfig) -> None:
-    try:
-        say(f"W&B: {publish_tables(tables, settings)}")
-    except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        complain(f"the tables are not published: {redact(text)}")
-        raise typer.Exit(1) from None
+        try:
+            say(f"W&B: {publish_tables(built.tables, settings)}")
+        except (Exception, SystemExit) as error:
+            text = " ".join(str(error).split()) or type(error).__name__
+            complain(f"the tables are not published: {redact(text)}")
+            raise typer.Exit(1) from None
 
 
 def _build(
@@ -179,10 +173,11 @@ def check(
 
 def _one_of(records: list[Record], key: str, seed: int) -> Record:
     """Return the record whose key begins with `key`; for `any`, one picked by the seed."""
-    found = [r for r in records if key == "any" or (key and r.key.startswith(key))]
     if key == "any":
-        done = [r for r in found if r.status == "done"]
+        done = [r for r in records if r.status == "done"]
         found = [random.Random(seed).choice(done)] if done else []
+    else:
+        found = [r for r in records if key and r.key.startswith(key)]
     if len(found) != 1:
         raise InvalidInput(
             f"--rerun {key}: {len(found)} trials of the file have such a key; give the whole "
@@ -202,8 +197,8 @@ def _rerun(record: Record) -> Record:
     preflight([trial])
     with (
         tempfile.TemporaryDirectory() as folder,
-        progress_bar(trial.describe(), count_steps(trial)) as bar,
+        progress_bar(trial.describe(), count_steps(trial)) as advance,
     ):
         store = Store(folder)
         store.prepare()
-        return execute(trial, store, bar.advance, "off")
+        return execute(trial, store, advance, "off")

@@ -1,7 +1,5 @@
 """`resonance reproduce`: a published table, and what its study gives here."""
 
-import sys
-from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +11,6 @@ from suite.cli.run_options import AddressOption, DryRunOption, EngineOption, Wor
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
-from suite.execution.plan import Overwrite
 from suite.results.store import Store
 
 
@@ -57,17 +54,14 @@ def reproduce(
 
         results: Trials = ShippedTrials() if shipped else Store(store)
         if study is not None and isinstance(results, Store):
-            from suite.cli.study import run_study
+            from suite.cli.study import run_remaining
 
             options = EngineOptions(engine, workers, address)
-            with redirect_stdout(sys.stderr) if json else nullcontext():
-                failures = run_study(study, results, Overwrite.FAILED, options, dry_run=dry_run)
+            failures = run_remaining(study, results, options, dry_run=dry_run, json=json)
         lines = table_lines(
             table,
             results,
-            lambda what, sparsity: inference_ratio(
-                what.task, sparsity, what.distribution, what.dense
-            ),
+            lambda what, s: inference_ratio(what.task, s, what.distribution, what.dense),
         )
     written = write(table, lines, out)
     if json:

@@ -18,7 +18,7 @@ from suite.cli.run_options import (
     ThreadsOption,
     WandbOption,
 )
-from suite.cli.wandb import report_published, tracker
+from suite.cli.wandb import tracker
 from suite.core.console import print_json, progress_bar, say
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution.distributed import execute_distributed, rank, world_size
@@ -50,8 +50,7 @@ def run(
     precision: PrecisionOption = "float32",
     threads: ThreadsOption = 1,
     execution: Annotated[
-        str,
-        typer.Option(help="masked; csr: only non-zero weights are stored, on a CPU; or auto."),
+        str, typer.Option(help="masked; csr: only non-zero weights are stored, on a CPU; or auto.")
     ] = "masked",
     trainer: Annotated[
         str, typer.Option(help="A published protocol to use in place of the training loop.")
@@ -97,10 +96,9 @@ def run(
     plan = schedule([trial], results, overwrite)
     record = results.read(trial.key)
     if plan.to_run:
-        with tracker(results, wandb if first else Mode.OFF, wandb_project) as tracked:
+        with tracker(results, wandb if first else Mode.OFF, wandb_project) as publish:
             record = _run_trial(trial, results, checkpoint_every, show_progress=first)
-            tracked.add(trial.key)
-        report_published(tracked)
+            publish(trial.key)
     assert record is not None
     if json and first:
         print_json(record.model_dump())
@@ -143,11 +141,11 @@ def _run_trial(trial: Trial, store: Store, every: str, *, show_progress: bool) -
         preflight([trial])
         store.prepare()
         Checkpoints(store).sweep()
-    with progress_bar(trial.describe(), count_steps(trial), show=show_progress) as bar:
+    with progress_bar(trial.describe(), count_steps(trial), show=show_progress) as advance:
         if trial.processes > 1:
-            return execute_distributed(trial, store, bar.advance, every)
+            return execute_distributed(trial, store, advance, every)
         with stop_signals() as stopping:
-            return execute(trial, store, bar.advance, every, stopping)
+            return execute(trial, store, advance, every, stopping)
 
 
 def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) -> None:

@@ -44,8 +44,7 @@ WorkersOption = Annotated[
     typer.Option(min=1, help="Trials to run at once; by default as many as the cores allow."),
 ]
 AddressOption = Annotated[
-    str | None,
-    typer.Option(help="Address of the Ray cluster, or Slurm options as name=value,…."),
+    str | None, typer.Option(help="Address of the Ray cluster, or Slurm options as name=value,….")
 ]
 TimeoutOption = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Time limit for one attempt of a trial.")
@@ -63,6 +62,5 @@ WandbOption = Annotated[
     typer.Option("--wandb", envvar="RESONANCE_WANDB", help="Publish each trial as it finishes."),
 ]
 ProjectOption = Annotated[
-    str,
-    typer.Option("--wandb-project", envvar="WANDB_PROJECT", help="W&B project to publish to."),
+    str, typer.Option("--wandb-project", envvar="WANDB_PROJECT", help="W&B project to publish to.")
 ]

@@ -111,10 +111,7 @@ def _watch(
     with live() as show, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
         while True:
             now = study_status(store, name, keys)
-            if json:
-                show(now.data(store.location))
-            else:
-                show("\n".join(now.lines(MAX_SHOWN)))
+            show(now.data(store.location) if json else "\n".join(now.lines(MAX_SHOWN)))
             if now.over:
                 return
             sleep(every)

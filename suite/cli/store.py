@@ -25,8 +25,8 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None
     from suite.results.verify import verify as verify_store
 
     results = Store(store)
-    with progress_bar("verify", len(results.keys())) as bar:
-        found = verify_store(results, bar.advance)
+    with progress_bar("verify", len(results.keys())) as advance:
+        found = verify_store(results, advance)
     if json:
         findings = [asdict(f) | {"broken": f.broken, "remedy": f.remedy} for f in found.findings]
         counts = {"checked": found.checked, "sound": found.sound}
@@ -54,8 +54,8 @@ def merge(
     keys = first.keys()
     if not keys:
         raise InvalidInput(f"store {source} holds no trials: is it the folder given with --store?")
-    with progress_bar("merge", len(keys)) as bar:
-        done = merge_stores(first, second, bar.advance)
+    with progress_bar("merge", len(keys)) as advance:
+        done = merge_stores(first, second, advance)
     if json:
         print_json(asdict(done))
     else:
@@ -111,8 +111,8 @@ def migrate(
         reports = {str(file): migrate_bundle(file, dry_run=dry_run) for file in files}
     else:
         results = Store(store)
-        with progress_bar("migrate", len(results.keys())) as bar:
-            report = migrate_store(results, dry_run=dry_run, progress=bar.advance)
+        with progress_bar("migrate", len(results.keys())) as advance:
+            report = migrate_store(results, dry_run=dry_run, progress=advance)
         reports = {f"store {results.location}": report}
     if json:
         print_json({where: asdict(report) for where, report in reports.items()})

@@ -1,7 +1,9 @@
 """`resonance study`: show the plan of a study, run the remaining trials, report the outcome."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
 from typing import Annotated
 
 import typer
@@ -20,8 +22,8 @@ from suite.cli.run_options import (
     WandbOption,
     WorkersOption,
 )
-from suite.cli.wandb import report_published, tracker
-from suite.core.console import progress_bar, say
+from suite.cli.wandb import tracker
+from suite.core.console import complain, progress_bar, say
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.plan import Overwrite, Schedule, schedule
 from suite.execution.runner import RETRIES
@@ -61,11 +63,8 @@ def study(
         engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
     )
     chosen, results = load_study(name), Store(store)
-    with tracker(results, wandb, wandb_project, chosen.name) as tracked:
-        failures = run_study(
-            chosen, results, overwrite, options, dry_run=dry_run, publish=tracked.add
-        )
-    report_published(tracked)
+    with tracker(results, wandb, wandb_project, chosen.name) as publish:
+        failures = run_study(chosen, results, overwrite, options, dry_run=dry_run, publish=publish)
     if failures:
         raise typer.Exit(1)
 
@@ -94,14 +93,14 @@ def run_study(
     store.prepare()
     engine = options.make(chosen, store)
     notes: Counter[str] = Counter()
-    with progress_bar(chosen.name, len(plan.to_run)) as bar:
+    with progress_bar(chosen.name, len(plan.to_run)) as advance:
 
         def finished(trial: Trial, record: Record) -> None:
-            bar.advance()
+            advance()
             publish(trial.key)
             notes.update(set(record.notes))
             if record.error is not None:
-                bar.note(f"failed: {trial.describe()}: {record.error['message']}")
+                complain(f"failed: {trial.describe()}: {record.error['message']}")
 
         summary = run_trials(plan.to_run, store, engine, finished, options.retries)
     say(f"{summary.done} finished, {len(summary.failed)} failed; results in {store.location}")
@@ -112,6 +111,17 @@ def run_study(
     if summary.failed:
         say("What failed and why: `resonance status`")
     return len(summary.failed)
+
+
+def run_remaining(
+    chosen: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
+) -> int:
+    """Run the trials of a study that the store has not, for a verb that then prints a result.
+
+    With `json`, what is said meanwhile is on standard error. Return how many trials failed.
+    """
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        return run_study(chosen, store, Overwrite.FAILED, options, dry_run=dry_run)
 
 
 def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:

@@ -80,10 +80,10 @@ def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:
     from leaderboard.bundles.submission_checks import check_bundle
     from suite.training.verify_record import recompute
 
-    with progress_bar("check", len(bundle.records)) as bar:
+    with progress_bar("check", len(bundle.records)) as advance:
 
         def one(record: Record) -> tuple[int, list[str]]:
-            bar.advance(1)
+            advance()
             return recompute(record)
 
         return check_bundle(bundle, one)

@@ -1,10 +1,12 @@
 """`resonance tune`: a hyperparameter search with equal budgets, tested on fresh seeds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.cli.compare import difference_texts
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
 from suite.cli.run_options import (
     DEFAULT_SPARSITY,
@@ -23,6 +25,7 @@ from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.runner import RETRIES
+from suite.results.record import Record
 from suite.results.store import Store
 
 if TYPE_CHECKING:
@@ -157,8 +160,7 @@ def _words(text: str, option: str) -> list[str]:
 
 def _name(parts: Sequence[str]) -> str:
     """Return the default name of a tuning, made from its tasks and methods."""
-    letters = "-".join(parts).lower()
-    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "-" for c in letters)[:100]
+    return re.sub(r"[^a-z0-9_]", "-", "-".join(parts).lower())[:100]
 
 
 def _print_method(tuning: "Tuning", method: str, found: "MethodResult") -> None:
@@ -205,27 +207,21 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         if found.final.winner == found.final.default:
             say(f"{method}: no configuration is better than the default")
             continue
-        ours, zeros, lost = _results(store, found.final.winner)
-        theirs, also_zeros, also_lost = _results(store, found.final.default)
+        ours, lost = _results(store, found.final.winner)
+        theirs, also_lost = _results(store, found.final.default)
         failures += lost + also_lost
         for cell in ours.keys() & theirs.keys():
-            comparison = compare(ours[cell], theirs[cell])
-            interval = comparison.difference
-            low, high = (interval.low, interval.high) if interval else (None, None)
-            rows.append(
-                [
-                    method,
-                    cell[0],
-                    f"{cell[1]:g}",
-                    f"{_percent(zeros[cell])} / {_percent(also_zeros[cell])}",
-                    str(comparison.n),
-                    _percent(ours[cell]),
-                    _percent(theirs[cell]),
-                    "" if interval is None else f"{100 * interval.mean:+.2f}",
-                    "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}",
-                    comparison.verdict("tuned", "default"),
-                ]
+            pair = (ours[cell], theirs[cell])
+            tuned, default = (
+                {seed: record.metrics["test_accuracy"] for seed, record in records.items()}
+                for records in pair
             )
+            zeros = [_percent([record.sparsity for record in records.values()]) for records in pair]
+            comparison = compare(tuned, default)
+            row = [method, cell[0], f"{cell[1]:g}", " / ".join(zeros), str(comparison.n)]
+            row += [_percent(tuned.values()), _percent(default.values())]
+            row += [*difference_texts(comparison), comparison.verdict("tuned", "default")]
+            rows.append(row)
     if rows:
         title = "Test accuracy in % on fresh seeds; zeros: realised sparsity in %, tuned / default"
         print_table(title, columns, sorted(rows))
@@ -233,31 +229,17 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         say(f"{failures} of these trials failed: `resonance status` says why")
 
 
-Cells = Mapping[tuple[str, float], Mapping[int, float]]
+def _results(
+    store: Store, keys: Sequence[str]
+) -> tuple[dict[tuple[str, float], dict[int, Record]], int]:
+    """Return the records by (task, sparsity) and seed, and how many trials failed or lack one."""
+    done = [r for r in map(store.read, keys) if r is not None and r.status == "done"]
+    found: dict[tuple[str, float], dict[int, Record]] = {}
+    for record in done:
+        cell = (record.trial["task"], record.trial["sparsity"])
+        found.setdefault(cell, {})[record.trial["seed"]] = record
+    return found, len(keys) - len(done)
 
 
-def _results(store: Store, keys: Sequence[str]) -> tuple[Cells, Cells, int]:
-    """Return test accuracy and realised sparsity by (task, sparsity) and seed.
-
-    The third value is the number of trials that are missing or failed.
-    """
-    found: dict[tuple[str, float], dict[int, float]] = {}
-    zeros: dict[tuple[str, float], dict[int, float]] = {}
-    missing = 0
-    for record in _records(store, keys):
-        if record is None or record.status == "failed":
-            missing += 1
-            continue
-        cell, seed = (record.trial["task"], record.trial["sparsity"]), record.trial["seed"]
-        found.setdefault(cell, {})[seed] = record.metrics["test_accuracy"]
-        zeros.setdefault(cell, {})[seed] = record.sparsity
-    return found, zeros, missing
-
-
-def _records(store: Store, keys: Sequence[str]) -> Iterator[Any]:
-    for key in keys:
-        yield store.read(key)
-
-
-def _percent(values: Mapping[int, float]) -> str:
-    return f"{100 * sum(values.values()) / len(values):.2f}"
+def _percent(values: Collection[float]) -> str:
+    return f"{100 * sum(values) / len(values):.2f}"

@@ -1,5 +1,7 @@
 """`resonance wandb`, and how other verbs publish trials to Weights & Biases while they run."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -24,14 +26,18 @@ def wandb() -> None:
     """Publish results to Weights & Biases."""
 
 
-def tracker(store: Store, mode: Mode, project: str, group: str | None = None) -> Tracker:
-    """Return what publishes trials while they run."""
-    return Tracker(store, WandbConfig.for_store(store, mode=mode, project=project, group=group))
+@contextmanager
+def tracker(
+    store: Store, mode: Mode, project: str, group: str | None = None
+) -> Iterator[Callable[[str], None]]:
+    """Yield the function that publishes a stored trial, and say in the end what was published.
 
-
-def report_published(done: Tracker) -> None:
-    """Say what was published, on standard error, since the results are on standard output."""
-    for line in done.published.lines(done.settings):
+    That is said on standard error, since the results are on standard output.
+    """
+    settings = WandbConfig.for_store(store, mode=mode, project=project, group=group)
+    with Tracker(store, settings) as tracked:
+        yield tracked.add
+    for line in tracked.published.lines(settings):
         complain(line)
 
 
@@ -70,7 +76,7 @@ def push(
     chosen = _chosen(results, keys or [], study)
     errors: list[str] = []
     failed_in_a_row = 0
-    with progress_bar("wandb push", len(chosen)) as bar:
+    with progress_bar("wandb push", len(chosen)) as advance:
         for key in chosen:
             try:
                 publish(results, key, settings)
@@ -78,9 +84,9 @@ def push(
             except (Exception, SystemExit) as error:
                 text = " ".join(str(error).split()) or type(error).__name__
                 errors.append(f"{key}: {redact(text)}")
-                bar.note(f"not published: {errors[-1]}")
+                complain(f"not published: {errors[-1]}")
                 failed_in_a_row += 1
-            bar.advance()
+            advance()
             if failed_in_a_row == MAX_CONSECUTIVE_FAILURES:
                 break
     if failed_in_a_row == MAX_CONSECUTIVE_FAILURES:

@@ -15,7 +15,6 @@ from suite.core.redact import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
 
 @functools.cache
@@ -96,41 +95,23 @@ def live() -> Iterator[Callable[[Any], None]]:
 
 
 @contextmanager
-def progress_bar(what: str, total: int | None, *, show: bool = True) -> Iterator["Bar"]:
-    """Show a progress bar on standard error, if that is a terminal."""
-    from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+def progress_bar(
+    what: str, total: int | None, *, show: bool = True
+) -> Iterator[Callable[..., None]]:
+    """Show a progress bar on standard error, if that is a terminal.
 
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+    Yield the function that moves it: by a number of steps, or by one.
+    """
+    from rich import progress
+    from rich.markup import escape
+
+    with progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
         console=_console(stderr=True),
         disable=not (show and sys.stderr.isatty()),
         transient=True,
-    )
-    with progress:
-        yield Bar(progress, progress.add_task(escape(what), total=total))
-
-
-class Bar:
-    """A progress bar that advances, with notes above it."""
-
-    def __init__(self, progress: "Progress", task: Any) -> None:
-        self._progress = progress
-        self._task = task
-
-    def advance(self, steps: int = 1) -> None:
-        """Move the bar by `steps`."""
-        self._progress.advance(self._task, steps)
-
-    def note(self, text: str) -> None:
-        """Write a line above the bar."""
-        _print_line(self._progress.console, text)
+    ) as shown:
+        yield functools.partial(shown.advance, shown.add_task(escape(what), total=total))

@@ -8,7 +8,7 @@ from suite.core.declarations import Declared, unknown
 from suite.core.errors import InvalidInput
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trainer(Declared):
     """Trains a trial by the protocol of a publication, in place of the suite's training loop.
 
@@ -25,12 +25,12 @@ class Trainer(Declared):
         sparsity: of its sparse methods, where the protocol fixes it; to four digits.
     """
 
-    summary: str = field(kw_only=True)
-    implementation: str = field(kw_only=True)
-    tasks: tuple[str, ...] = field(kw_only=True)
-    methods: Mapping[str, tuple[str, ...]] = field(kw_only=True, hash=False)
-    recipe: tuple[str, ...] = field(kw_only=True)
-    sparsity: float | None = field(default=None, kw_only=True)
+    summary: str
+    implementation: str
+    tasks: tuple[str, ...]
+    methods: Mapping[str, tuple[str, ...]] = field(hash=False)
+    recipe: tuple[str, ...]
+    sparsity: float | None = None
 
     def followed(
         self, method: str, hyperparameters: Mapping[str, Any], recipe: Mapping[str, Any]

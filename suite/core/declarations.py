@@ -19,6 +19,14 @@ from typing import ClassVar, Generic, TypeVar
 from suite.core.errors import InvalidInput
 
 Value = int | float | bool | str | tuple[str, ...]
+TYPES = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    tuple: "a list of strings",
+}
+"""The types of a hyperparameter, in words."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Hyperparameter:
     formerly: str = ""
 
     def __post_init__(self) -> None:
-        if self.type not in (int, float, bool, str, tuple):
+        if self.type not in TYPES:
             raise TypeError(f"{self.name}: type {self.type} cannot be declared")
         object.__setattr__(self, "default", self.check(self.default))
 
@@ -68,15 +76,7 @@ class Hyperparameter:
         """Return the allowed values in words: ``an integer from 8 to 4096, or 'auto'``."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        kind = {
-            int: "an integer",
-            float: "a number",
-            bool: "true or false",
-            str: "a string",
-            tuple: "a list of strings",
-        }[self.type]
-        text = f"{kind}{self._range()}"
-        return text + "".join(f", or '{word}'" for word in self.words)
+        return TYPES[self.type] + self._range() + "".join(f", or '{w}'" for w in self.words)
 
     def _range(self) -> str:
         if self.low is not None and self.high is not None:
@@ -103,10 +103,8 @@ class Hyperparameter:
         return canonical
 
     def _convert(self, value: object) -> Value | None:
-        if self.type is bool:
-            return value if isinstance(value, bool) else None
-        if self.type is str:
-            return value if isinstance(value, str) else None
+        if self.type in (bool, str):
+            return value if isinstance(value, self.type) else None
         if self.type is tuple:
             return _texts(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -199,7 +197,7 @@ class Declared:
     formerly: str = field(default="", kw_only=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Method(Declared, Configurable):
     """A way to decide which connections a network has.
 
@@ -210,15 +208,15 @@ class Method(Declared, Configurable):
     belongs in every study, or the study says why it is left out.
     """
 
-    title: str = field(kw_only=True)
-    summary: str = field(kw_only=True)
-    implementation: str = field(kw_only=True)
-    family: str = field(kw_only=True)
-    hyperparameters: tuple[Hyperparameter, ...] = field(default=(), kw_only=True)
-    dense: bool = field(default=False, kw_only=True)
-    zeros: bool = field(default=True, kw_only=True)
-    control: bool = field(default=False, kw_only=True)
-    cost: str = field(default="", kw_only=True)
+    title: str
+    summary: str
+    implementation: str
+    family: str
+    hyperparameters: tuple[Hyperparameter, ...] = ()
+    dense: bool = False
+    zeros: bool = True
+    control: bool = False
+    cost: str = ""
 
 
 D = TypeVar("D", bound=Declared)

@@ -29,8 +29,7 @@ two threads that parse at once may both fail (python/cpython#106905)."""
 def declares(path: Path) -> bool:
     """Return whether a Python file assigns one of `KINDS` at its top level; True if unreadable."""
     try:
-        with _parsing:
-            return bool(KINDS & _definitions(ast.parse(path.read_text(encoding="utf-8"))).keys())
+        return bool(KINDS & _definitions(_parse(path)).keys())
     except (OSError, SyntaxError, UnicodeDecodeError):
         return True  # reading the declarations reports what is wrong
 
@@ -47,8 +46,7 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
             top-level imports, assignments and functions of the file, but not its classes).
     """
     try:
-        with _parsing:
-            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        tree = _parse(path)
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read as Python: {error}") from error
     definitions = _definitions(tree)
@@ -77,6 +75,17 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
                 f"not {declaration!r}"
             )
     return [replace(declaration, origin=origin) for declaration in found]
+
+
+def docstring(path: Path, name: str) -> str:
+    """Return the docstring of a class or function at the top level of a Python file."""
+    definitions = (n for n in _parse(path).body if isinstance(n, ast.ClassDef | ast.FunctionDef))
+    return next(ast.get_docstring(node) or "" for node in definitions if node.name == name)
+
+
+def _parse(path: Path) -> ast.Module:
+    with _parsing:
+        return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def _definitions(tree: ast.Module) -> dict[str, ast.stmt]:

@@ -18,13 +18,10 @@ DISTRIBUTION = Hyperparameter(
     search=Search(choices=EXACT),
 )
 
-DISTRIBUTION_OR_GLOBAL = Hyperparameter(
-    "distribution",
-    str,
-    "erk",
-    "how the sparsity is divided among the layers; 'global' ranks all weights together",
-    choices=("erk", "er", "uniform", "custom", "global"),
-    source="Evci et al. 2020, arXiv:1911.11134, §3(1)",
+DISTRIBUTION_OR_GLOBAL = replace(
+    DISTRIBUTION,
+    meaning="how the sparsity is divided among the layers; 'global' ranks all weights together",
+    choices=(*DISTRIBUTION.choices, "global"),
     search=Search(choices=(*EXACT, "global")),
 )
 

@@ -1,11 +1,12 @@
 """The factors of an ablation, their levels and combinations. Imports no torch."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.core.declarations import Method, Value, unknown
+from suite.core.declarations import Hyperparameter, Method, Value, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import show
 
@@ -46,14 +47,11 @@ def factors_of(
             )
         if name in fixed:
             raise InvalidInput(f"{name} is both set and varied: leave one of the two out")
-    return tuple(
-        _factor(known[name].default, name, _checked(known[name], given))
-        for name, given in vary.items()
-    )
+    return tuple(_factor(known[name], given) for name, given in vary.items())
 
 
-def _checked(parameter: Any, given: Sequence[Any]) -> list[Value]:
-    name = parameter.name
+def _factor(parameter: Hyperparameter, given: Sequence[Any]) -> Factor:
+    name, base = parameter.name, parameter.default
     if not given:
         raise InvalidInput(f"vary {name}: no level is given; {name} may be {parameter.allowed()}")
     if len(given) > MAX_LEVELS:
@@ -62,10 +60,6 @@ def _checked(parameter: Any, given: Sequence[Any]) -> list[Value]:
     twice = [level for i, level in enumerate(levels) if level in levels[:i]]
     if twice:
         raise InvalidInput(f"vary {name}: {show(twice[0])} is given twice: give it once")
-    return levels
-
-
-def _factor(base: Value, name: str, levels: list[Value]) -> Factor:
     if levels == [base]:
         raise InvalidInput(
             f"vary {name}: {show(base)} alone is the default, so nothing varies; give other levels"
@@ -89,9 +83,7 @@ def combinations(factors: Sequence[Factor], *, grid: bool) -> list[dict[str, Val
     if not grid:
         others = [base | {f.name: level} for f in factors for level in f.levels if level != f.base]
         return [base, *others]
-    count = 1
-    for factor in factors:
-        count *= len(factor.levels)
+    count = math.prod(len(factor.levels) for factor in factors)
     if count > MAX_COMBINATIONS:
         raise InvalidInput(
             f"the grid has {count} combinations, more than {MAX_COMBINATIONS}: give fewer levels, "

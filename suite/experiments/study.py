@@ -1,7 +1,7 @@
 """A study: a set of trials with a question, from YAML. Imports no torch."""
 
+import itertools
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,8 @@ from suite.experiments.factors import Factor, combinations, factors_of
 from suite.experiments.trial_config import Trial, validated
 
 MAX_SEEDS = 1000
-STUDY_FIELDS = "tasks, methods, sparsities, seeds, plugins"
+STUDIES = Path(__file__).with_name("studies")
+"""The folder of the studies that are part of the project."""
 
 
 class MethodEntry(BaseModel):
@@ -83,7 +84,8 @@ class Study(BaseModel):
         if not isinstance(given, dict):
             return given
         given = dict(given)
-        if any(isinstance(value, bool) for value in _items(given.get("sparsities"))):
+        listed = given.get("sparsities")
+        if isinstance(listed, list | tuple) and any(isinstance(one, bool) for one in listed):
             raise InvalidInput("sparsities: give numbers in [0, 1), not true or false")
         for field in ("tasks", "methods"):
             if isinstance(given.get(field), str):
@@ -112,12 +114,10 @@ class Study(BaseModel):
         """
         found: dict[str, Trial] = {}
         variants = [(entry, varied) for entry in self.methods for varied in entry.variants()]
-        for task in self.tasks:
-            for seed in self.seeds:
-                for sparsity in self.sparsities or (None,):
-                    for entry, varied in variants:
-                        trial = self.trial(task, entry, sparsity, seed, varied)
-                        found.setdefault(trial.key, trial)
+        cells = itertools.product(self.tasks, self.seeds, self.sparsities or (None,), variants)
+        for task, seed, sparsity, (entry, varied) in cells:
+            trial = self.trial(task, entry, sparsity, seed, varied)
+            found.setdefault(trial.key, trial)
         if not found:
             raise InvalidInput(
                 f"study {self.name} is empty: give at least one task, one method and one seed"
@@ -149,11 +149,7 @@ class Study(BaseModel):
             seed=seed,
             hyperparameters={**entry.set, **varied},
             recipe=self.recipe | entry.recipe,
-            device=self.device,
-            precision=self.precision,
-            threads=self.threads,
-            execution=self.execution,
-            trainer=self.trainer,
+            **self.model_dump(include={"device", "precision", "threads", "execution", "trainer"}),
         )
 
     def missing_controls(self) -> list[str]:
@@ -164,10 +160,7 @@ class Study(BaseModel):
 
 def shipped_studies() -> list[str]:
     """Return the names of the studies that are part of the project."""
-    folder = resources.files("suite.experiments") / "studies"
-    return sorted(
-        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
-    )
+    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
 def load_study(name_or_file: str) -> Study:
@@ -176,17 +169,13 @@ def load_study(name_or_file: str) -> Study:
     Raises:
         InvalidInput: no such study or file, not YAML, or not a valid study.
     """
-    if name_or_file in shipped_studies():
-        source = resources.files("suite.experiments") / "studies" / f"{name_or_file}.yaml"
-        return Study.make(**read_yaml(source, f"study {name_or_file}", STUDY_FIELDS))
-    path = Path(name_or_file)
+    shipped = name_or_file in shipped_studies()
+    path = STUDIES / f"{name_or_file}.yaml" if shipped else Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
         message = unknown("study", name_or_file, shipped_studies(), see="list studies")
         raise InvalidInput(f"{message}; a study of your own is a file that ends in .yaml")
-    study = Study.make(**read_yaml(path, f"study {name_or_file}", STUDY_FIELDS))
-    registry.use_plugins([str(path.parent / plugin) for plugin in study.plugins])
+    fields = "tasks, methods, sparsities, seeds, plugins"
+    study = Study.make(**read_yaml(path, f"study {name_or_file}", fields))
+    if study.plugins:
+        registry.use_plugins([str(path.parent / plugin) for plugin in study.plugins])
     return study
-
-
-def _items(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else []

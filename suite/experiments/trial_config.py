@@ -6,14 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from suite.core.declarations import Method, Value, unknown
 from suite.core.errors import InvalidInput
@@ -159,18 +152,10 @@ class Trial(BaseModel):
         words.append(f"--seed {self.seed}")
         for option, settings in (("--set", self.hyperparameters), ("--recipe", self.recipe)):
             words += [f"{option} {shlex.quote(f'{n}={show(v)}')}" for n, v in settings.items()]
-        if self.device != "cpu":
-            words.append(f"--device {self.device}")
-        if self.precision != "float32":
-            words.append(f"--precision {self.precision}")
-        if self.threads != 1:
-            words.append(f"--threads {self.threads}")
-        if self.execution != "masked":
-            words.append(f"--execution {self.execution}")
-        if self.evaluate != "test":
-            words.append(f"--evaluate {self.evaluate}")
-        if self.trainer:
-            words.append(f"--trainer {self.trainer}")
+        for option in ("device", "precision", "threads", "execution", "evaluate", "trainer"):
+            value = getattr(self, option)
+            if value != type(self).model_fields[option].default:
+                words.append(f"--{option} {value}")
         if self.processes != 1:
             words[0] = f"torchrun --no-python --nproc-per-node {self.processes} {words[0]}"
         return " ".join(words)
@@ -205,7 +190,7 @@ def show(value: Value) -> str:
     """Return a hyperparameter's value as it is written on the command line."""
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(value) if isinstance(value, tuple | list) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def validated(model: type[M], given: Mapping[str, Any], what: str, see: str) -> M:
@@ -224,13 +209,7 @@ def validated(model: type[M], given: Mapping[str, Any], what: str, see: str) -> 
             raise cause from None
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            message = unknown(
-                "field",
-                place,
-                model.model_fields,
-                of=what,
-                see=see,
-            )
+            message = unknown("field", place, model.model_fields, of=what, see=see)
         elif first["type"] == "missing":
             message = f"{what}: '{place}' is missing"
         else:

@@ -7,8 +7,8 @@ connection) and the network's outputs stay.
 """
 
 import copy
-import operator
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,8 @@ POINTWISE = (
 )  # fmt: skip
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 SPATIAL = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+TENSORS = ("weight", "bias", "running_mean", "running_var")
+"""Those of a layer or norm that have an entry for each of its units."""
 FUNCTIONS = (F.relu, F.gelu, F.silu, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, torch.relu)
 
 
@@ -70,14 +72,9 @@ def find_segments(model: nn.Module) -> list[Segment]:
         ) from error
     modules = dict(model.named_modules())
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
-    found = []
-    for node in graph.nodes:
-        if not _is_layer(node, modules) or calls[str(node.target)] > 1:
-            continue
-        segment = _follow(node, modules)
-        if segment is not None and calls[segment.target] == 1:
-            found.append(segment)
-    return found
+    layers = [n for n in graph.nodes if _is_layer(n, modules) and calls[str(n.target)] == 1]
+    segments = [_follow(layer, modules) for layer in layers]
+    return [one for one in segments if one is not None and calls[one.target] == 1]
 
 
 def _is_layer(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
@@ -111,8 +108,6 @@ def _follow(source: fx.Node, modules: dict[str, nn.Module]) -> Segment | None:
             flattens = node.target is torch.flatten and node.args[1:] == (1,) and not node.kwargs
             if node.target not in FUNCTIONS and not (of_images and flattens):
                 return None
-            if node.target is operator.add:
-                return None
         elif not (node.op == "call_method" and node.target == "relu"):
             return None
     return None
@@ -141,16 +136,14 @@ def _shrink(model: nn.Module, segment: Segment, example: Tensor) -> bool:
             bias = shift if target.bias is None else target.bias + shift
             target.bias = nn.Parameter(bias)
     keep = ~(unused | constant)
-    if bool(keep.all()):
-        return False
     if not bool(keep.any()):
         keep[0] = True  # a layer must keep at least one unit
-        if units == 1:
-            return False
-    _take_outputs(source, keep)
-    for name in segment.norms:
-        _take_norm(model.get_submodule(name), keep)
-    _take_inputs(target, keep.repeat_interleave(columns))
+    if bool(keep.all()):
+        return False
+    for module in (source, *map(model.get_submodule, segment.norms)):
+        own = {name: getattr(module, name, None) for name in TENSORS}
+        set_tensors(module, {name: x[keep] for name, x in own.items() if x is not None})
+    set_tensors(target, {"weight": target.weight[:, keep.repeat_interleave(columns)]})
     return True
 
 
@@ -170,29 +163,10 @@ def _constants(model: nn.Module, target: nn.Module, example: Tensor, units: int)
     return torch.where((by_unit == first[:, None]).all(1), first, torch.nan)
 
 
-def _take_outputs(layer: nn.Linear | nn.Conv2d, keep: Tensor) -> None:
-    layer.weight = nn.Parameter(layer.weight[keep])
-    if layer.bias is not None:
-        layer.bias = nn.Parameter(layer.bias[keep])
-    set_sizes(layer)
-
-
-def _take_inputs(layer: nn.Linear | nn.Conv2d, keep: Tensor) -> None:
-    layer.weight = nn.Parameter(layer.weight[:, keep])
-    set_sizes(layer)
-
-
-def _take_norm(norm: nn.Module, keep: Tensor) -> None:
-    for name in ("weight", "bias"):
-        if (value := getattr(norm, name)) is not None:
-            setattr(norm, name, nn.Parameter(value[keep]))
-    for name in ("running_mean", "running_var"):
-        norm.register_buffer(name, getattr(norm, name)[keep])
-    set_sizes(norm)
-
-
-def set_sizes(module: nn.Module) -> None:
-    """Set a module's size attributes from its tensors."""
+def set_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Replace parameters and buffers of a module, and set its size attributes from them."""
+    for name, value in tensors.items():
+        setattr(module, name, nn.Parameter(value) if name in module._parameters else value)
     if isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.Conv2d):

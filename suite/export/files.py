@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.experiments.trial_config import Trial
-from suite.export.compact import compact, set_sizes
+from suite.export.compact import TENSORS, compact, set_tensors
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.training.context import TrialContext
@@ -117,15 +117,9 @@ def load_exported(path: Path) -> nn.Module:
 
 def _fit(module: nn.Module, name: str, state: dict[str, Tensor]) -> None:
     """Give a module's own tensors the shapes they have in the file."""
-    for own in ("weight", "bias", "running_mean", "running_var"):
-        value = state.get(f"{name}.{own}" if name else own)
-        if value is None or own not in {**module._parameters, **module._buffers}:
-            continue
-        if own in module._buffers:
-            module.register_buffer(own, value.clone())
-        else:
-            setattr(module, own, nn.Parameter(value.clone()))
-    set_sizes(module)
+    prefix = f"{name}." if name else ""
+    own = {**module._parameters, **module._buffers}.keys() & TENSORS
+    set_tensors(module, {n: state[prefix + n].clone() for n in own if prefix + n in state})
 
 
 def _onnx(model: nn.Module, example: Tensor) -> bytes:

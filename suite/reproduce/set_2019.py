@@ -93,7 +93,7 @@ def train(
     task, dataset = trial.task_declaration, trial.dataset_declaration
     configuration = trial.resolved()
     recipe, options = configuration["recipe"], configuration["hyperparameters"]
-    epochs, batch_size, rate, momentum = (float(str(recipe[name])) for name in TRAINER.recipe)
+    epochs, batch_size, rate, momentum = (float(recipe[name]) for name in TRAINER.recipe)
     arrays, checksum = load_arrays(dataset)
     examples = Examples.of(arrays.train_x, arrays.train_y, dataset.classes)
     held_out = Examples.of(arrays.test_x, arrays.test_y, dataset.classes)
@@ -115,14 +115,11 @@ def train(
                 curves.add(epoch * steps, f"{name}_accuracy", accuracy)
             if options and epoch < epochs:
                 for layer in network.layers:
-                    layer.evolve(float(str(options["drop_fraction"])), random)
+                    layer.evolve(options["drop_fraction"], random)
             progress(steps)
-    tensors = _tensors(network, dataset)
     layers = _layer_records(network)
-    dense, connected = (
-        sum(layer.flops for layer in layers),
-        sum(2.0 * (layer.size - layer.zeros) for layer in layers),
-    )
+    dense = sum(layer.flops for layer in layers)
+    connected = sum(2.0 * (layer.size - layer.zeros) for layer in layers)
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
     return make_outcome(
         trial,
@@ -130,13 +127,8 @@ def train(
         layers=layers,
         cost=Cost(dense, connected, 3 * connected * steps * batch_size * epochs),
         timing=stopwatch.timing([epoch / steps for epoch in seconds]),
-        data={
-            "checksum": checksum,
-            "train": dataset.train,
-            "validation": 0,
-            "test": dataset.test,
-        },
-        tensors=tensors,
+        data={"checksum": checksum, "train": dataset.train, "validation": 0, "test": dataset.test},
+        tensors=_tensors(network, dataset),
         curves=curves,
         notes=[
             f"trained by {TRAINER.name}: {TRAINER.summary}",

@@ -7,7 +7,6 @@ reproducible.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,34 +31,8 @@ class Descent:
     decay: float
 
 
-class Layer(Protocol):
-    """The weights between two layers of units, [inputs, outputs], and their velocity."""
-
-    shape: tuple[int, int]
-
-    @property
-    def weights(self) -> Floats:
-        """The weights as a matrix [inputs, outputs]."""
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """Which of them are connected, [inputs, outputs]."""
-
-    def forward(self, a: Floats) -> Floats:
-        """Return wᵀ·a, [outputs, examples]."""
-
-    def backward(self, delta: Floats) -> Floats:
-        """Return w·δ, [inputs, examples]."""
-
-    def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
-        """Take a gradient step, given the inputs and the errors δ."""
-
-    def evolve(self, fraction: float, random: Random) -> None:
-        """Replace a fraction of the connections."""
-
-
 class DenseLayer:
-    """A dense layer; gradients are summed over the batch, as published."""
+    """Weights [inputs, outputs]; gradients are summed over the batch, as published."""
 
     def __init__(self, inputs: int, outputs: int, random: Random) -> None:
         self.shape = (inputs, outputs)
@@ -68,19 +41,22 @@ class DenseLayer:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """All of them."""
+        """Which weights are connected, [inputs, outputs]: all."""
         return np.ones(self.weights.shape, dtype=np.bool_)
 
     def forward(self, a: Floats) -> Floats:
-        """Return wᵀ·a."""
+        """Return wᵀ·a, [outputs, examples]."""
         return self.weights.T @ a
 
     def backward(self, delta: Floats) -> Floats:
-        """Return w·δ."""
+        """Return w·δ, [inputs, examples]."""
         return self.weights @ delta
 
     def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
-        """Take a gradient step; one BLAS call computes μ·v − η·a·δᵀ in place."""
+        """Take a gradient step, given the inputs and the errors δ.
+
+        One BLAS call computes μ·v − η·a·δᵀ in place.
+        """
         self._velocity = blas.dgemm(
             -how.rate, a.T, delta.T, how.momentum, self._velocity, trans_a=True, overwrite_c=True
         )
@@ -123,26 +99,26 @@ class SparseLayer:
 
     @property
     def weights(self) -> Floats:
-        """The weights, zero where nothing is connected."""
+        """The weights [inputs, outputs], zero where nothing is connected."""
         return self._matrix.toarray()
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Where something is connected."""
+        """Which weights are connected, [inputs, outputs]."""
         mask = np.zeros(self.shape, dtype=np.bool_)
         mask.flat[self.places] = True
         return mask
 
     def forward(self, a: Floats) -> Floats:
-        """Return wᵀ·a."""
+        """Return wᵀ·a, [outputs, examples]."""
         return self._matrix.T @ a
 
     def backward(self, delta: Floats) -> Floats:
-        """Return w·δ."""
+        """Return w·δ, [inputs, examples]."""
         return self._matrix @ delta
 
     def descend(self, a: Floats, delta: Floats, how: Descent) -> None:
-        """Take a gradient step at the connected positions."""
+        """Take a gradient step at the connected positions, given the inputs and the errors δ."""
         self._velocity *= how.momentum
         self._velocity -= how.rate / a.shape[1] * self._gradient(a, delta)
         self.values += self._velocity - how.decay * self.values
@@ -176,6 +152,10 @@ class SparseLayer:
             new = np.unique(rows.astype(np.int64) * self.shape[1] + columns)
             places = np.append(places, new[~np.isin(new, places)])
         self._place(places, values, np.append(velocity, np.zeros(count - len(velocity))))
+
+
+Layer = DenseLayer | SparseLayer
+"""The weights between two layers of units, and their velocity."""
 
 
 class Network:
@@ -224,16 +204,13 @@ class Network:
         deltas = [(output - y) * slope * (1 - slope)]
         for layer, is_open in zip(self.layers[:0:-1], reversed(open_units), strict=True):
             deltas.append(layer.backward(deltas[-1]) * is_open)
-        for number, (a, delta) in enumerate(zip(inputs, reversed(deltas), strict=True)):
-            self.layers[number].descend(a, delta, self._how)
-            self._descend_bias(number, delta.mean(1))
-
-    def _descend_bias(self, number: int, gradient: Floats) -> None:
-        how, bias = self._how, self.biases[number]
-        velocity = self._velocities[number] = (
-            how.momentum * self._velocities[number] - how.rate * gradient
-        )
-        bias += velocity - how.decay * bias
+        for layer, bias, velocity, a, delta in zip(
+            self.layers, self.biases, self._velocities, inputs, reversed(deltas), strict=True
+        ):
+            layer.descend(a, delta, self._how)
+            velocity *= self._how.momentum
+            velocity -= self._how.rate * delta.mean(1)
+            bias += velocity - self._how.decay * bias
 
 
 def _sigmoid(z: Floats) -> Floats:

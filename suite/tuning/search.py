@@ -140,7 +140,7 @@ class Search:
     def run(self) -> None:
         """Try configurations batch by batch until the budget is used up."""
         budget, limit = self.settings.budget, self._claim_limit()
-        with progress_bar(f"{self.settings.name}: {self.method}", budget) as bar:
+        with progress_bar(f"{self.settings.name}: {self.method}", budget) as advance:
             shown = 0
             while True:
                 trials = self.study.trials()
@@ -148,7 +148,7 @@ class Search:
                     n for n in range(budget) if n not in trials or not trials[n].state.is_finished()
                 ]
                 done = budget - len(unfinished)
-                bar.advance(done - shown)
+                advance(done - shown)
                 shown = done
                 if not unfinished:
                     return
@@ -330,5 +330,5 @@ def _run(
         threads=settings.threads,
     )
     engine = options.make(study, store)
-    with progress_bar(shown, len(plan.to_run) if shown else None) as bar:
-        run(plan.to_run, store, engine, lambda trial, record: bar.advance(), options.retries)
+    with progress_bar(shown, len(plan.to_run) if shown else None) as advance:
+        run(plan.to_run, store, engine, lambda trial, record: advance(), options.retries)

@@ -26,7 +26,7 @@ def verb(words: Sequence[str]) -> tuple[list[str], Any, list[str]]:
             continue
         if rest[0] not in here.commands:
             raise ValueError(f"there is no verb {' '.join([*path, rest[0]])!r}")
-        here = here.commands[rest[0]]
+        here = here.get_command(None, rest[0])
         path.append(rest.pop(0))
     return path, here, rest
 
@@ -76,8 +76,8 @@ def is_whole(words: Sequence[str]) -> bool:
 def verbs(command: Any = COMMAND) -> Iterator[Any]:
     """Yield the command itself and every verb."""
     yield command
-    for inner in getattr(command, "commands", {}).values():
-        yield from verbs(inner)
+    for name in getattr(command, "commands", ()):
+        yield from verbs(command.get_command(None, name))
 
 
 def options_exist(words: Sequence[str]) -> bool:

@@ -126,7 +126,7 @@ def torchrun(piece: Piece, request) -> None:
 
 def wandb(piece: Piece, request) -> None:
     """Look whether the verb is one of ours, or one of W&B's own command."""
-    if piece.words[1] in command_line.COMMAND.commands["wandb"].commands:
+    if piece.words[1] in command_line.COMMAND.get_command(None, "wandb").commands:
         name_verb(piece, request)
     else:
         from wandb.cli.cli import cli
