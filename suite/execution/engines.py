@@ -116,11 +116,8 @@ class EngineOptions:
                 math.ceil(self.gpus) if on_gpus else 0,
                 self.workers,
             )
-        gpus_here = visible_gpus() if on_gpus else []
-        shares = len(gpus_here) * int(1 / self.gpus + 1e-9) if on_gpus else None
-        room = default_workers(study.threads)
-        workers = self.workers or (min(room, shares) if shares else room)
-        return LocalEngine(settings, workers, gpus_here, self.gpus)
+        workers = self.workers or default_workers(study.threads)
+        return LocalEngine(settings, workers, visible_gpus() if on_gpus else (), self.gpus)
 
 
 def absolute(store: Store) -> str:

@@ -20,7 +20,6 @@ from suite.results.store import Store, StoreUnusable
 if TYPE_CHECKING:
     from suite.training.checkpoint import Checkpointer
 
-Finished = Callable[[Trial, Record], None]
 RETRIES = 2
 POLL_SECONDS = 0.2
 
@@ -60,7 +59,7 @@ def run(
     trials: Sequence[Trial],
     store: Store,
     engine: Engine,
-    finished: Finished,
+    finished: Callable[[Trial, Record], None],
     retries: int = RETRIES,
 ) -> Summary:
     """Run the trials on an engine; call `finished` for each as it ends.
@@ -95,11 +94,10 @@ def run(
                         continue
                     attempts[trial.key] += 1
                     if record is None:
-                        again = (
-                            isinstance(ended.error, RETRYABLE) and attempts[trial.key] <= retries
-                        )
-                        if again or asked_before:
-                            waiting.extend([trial] if again and not asked_before else [])
+                        if asked_before:
+                            continue
+                        if isinstance(ended.error, RETRYABLE) and attempts[trial.key] <= retries:
+                            waiting.append(trial)
                             continue
                         record = write_failure(ended, attempts[trial.key], store)
                     if record.error is not None:

@@ -59,10 +59,7 @@ class SlurmJob:
         registry.use_plugins(self.plugins)
         self.handle = WorkerHandle(self.settings)
         self.handle.submit(Trial.make(**self.trial))
-        ended = None
-        while ended is None:
-            wait_for([self.handle], 0.2)
-            ended = self.handle.poll()
+        ended = self.handle.result()
         self.handle.close()
         if ended.error is not None:
             write_failure(ended, 1, Store(self.settings.store))

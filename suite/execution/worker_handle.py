@@ -43,6 +43,7 @@ PRELOAD = [
 ]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 MAX_DETAILS = 20_000
+POLL_SECONDS = 0.2
 DUMP_SECONDS = 0.5
 JOIN_SECONDS = 5.0
 
@@ -71,12 +72,9 @@ class WorkerConfig:
 class WorkerHandle:
     """One worker process, started when it is first needed and again after it has died."""
 
-    def __init__(
-        self, settings: WorkerConfig, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, settings: WorkerConfig) -> None:
         self.settings = settings
         self.trial: Trial | None = None
-        self._environment = {**settings.environment, **(environment or {})}
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._errors = Path()
@@ -159,6 +157,12 @@ class WorkerHandle:
             )
         return None
 
+    def result(self) -> AttemptResult:
+        """Wait until the trial has ended; raises as `poll` does."""
+        while (ended := self.poll()) is None:
+            wait_for([self], POLL_SECONDS)
+        return ended
+
     def stop(self) -> None:
         """Ask the trial to take a checkpoint and end."""
         if self._process is not None and self.trial is not None:
@@ -171,26 +175,23 @@ class WorkerHandle:
         self._discard()
 
     def _start(self) -> None:
-        if not self._errors.name:
-            handle, name = tempfile.mkstemp(prefix="resonance-worker-")
-            os.close(handle)
-            self._errors = Path(name)
+        descriptor, name = tempfile.mkstemp(prefix="resonance-worker-")
+        os.close(descriptor)
+        self._errors = Path(name)
         warm_up()
+        # The environment as it is now, not as the server process found it.
+        here = {name: value for name, value in os.environ.items() if name not in THREADS}
+        variables = here | dict(self.settings.environment)
         context = _context()
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
             target=worker.main,
-            args=(theirs, str(self._errors), registry.plugins(), self._variables()),
+            args=(theirs, str(self._errors), registry.plugins(), variables),
             daemon=True,
         )
         with _no_main():
             self._process.start()
         theirs.close()
-
-    def _variables(self) -> dict[str, str]:
-        """Return the worker's environment: this one as it is now, not as the server found it."""
-        here = {name: value for name, value in os.environ.items() if name not in THREADS}
-        return here | self._environment
 
     def _reply(self, reply: dict[str, Any]) -> AttemptResult:
         assert self.trial is not None
