@@ -51,17 +51,9 @@ class SharedCheckpointStore:
 
     def read(self) -> bytes | None:
         """Return the first process's checkpoint."""
-        device = self._processes.device
-        content = self._store.read() if self._processes.rank == 0 else None
-        size = torch.tensor([-1 if content is None else len(content)], device=device)
-        dist.broadcast(size, 0)
-        if int(size) < 0:
-            return None
-        data = torch.empty(int(size), dtype=torch.uint8, device=device)
-        if content is not None:
-            data.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        dist.broadcast(data, 0)
-        return data.cpu().numpy().tobytes()
+        shared = [self._store.read() if self._processes.rank == 0 else None]
+        dist.broadcast_object_list(shared, device=self._processes.device)
+        return shared[0]
 
     def write(self, content: bytes) -> None:
         """Let the first process write the checkpoint; all have the same."""
@@ -144,6 +136,9 @@ class Checkpointer:
 def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
     """Return everything that evolves while a trial trains."""
     t = training
+    random = {"cpu": torch.get_rng_state()}
+    if t.device.type == "cuda":
+        random["device"] = torch.cuda.get_rng_state(t.device)
     return {
         "round": progress.round,
         "step": progress.step,
@@ -155,7 +150,7 @@ def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
         "epoch_seconds": t.epoch_seconds,
         "flops": t.ledger.total,
         "curves": _columns(t.curves),
-        "random": _random_state(t.device),
+        "random": random,
     }
 
 
@@ -165,7 +160,7 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     t.model.load_state_dict(state["model"])
     t.optimizer.load_state_dict(state["optimizer"])
     t.sparsifier.load_state_dict(_to(state["sparsifier"], t.device))
-    t.resume_epoch(state["losses"], state["epoch_seconds"])
+    t.losses, t.epoch_seconds = state["losses"], state["epoch_seconds"]
     t.ledger.restore(state["flops"])
     # Last: attaching and loading a method report the masks they set as if just decided.
     t.curves.rows[:] = _rows(state["curves"])
@@ -175,13 +170,6 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     if t.device.type == "cuda":
         torch.cuda.set_rng_state(state["random"]["device"], t.device)
     return progress
-
-
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["device"] = torch.cuda.get_rng_state(device)
-    return states
 
 
 def _columns(curves: Curves) -> dict[str, Any]:

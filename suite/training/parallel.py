@@ -76,10 +76,9 @@ class Processes:
         digest = hashlib.sha256()
         for value in model.state_dict().values():
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(self.device)
-        all_of_them = [torch.empty_like(mine) for _ in range(self.size)]
-        dist.all_gather(all_of_them, mine)
-        if any(not torch.equal(mine, other) for other in all_of_them):
+        digests = [b""] * self.size
+        dist.all_gather_object(digests, digest.digest())
+        if len(set(digests)) > 1:
             raise TrialFailed(
                 f"the models of the {self.size} processes differ at the end: the method's "
                 "decisions are not a function of gradients, seed and step"

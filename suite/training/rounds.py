@@ -39,6 +39,7 @@ def train_rounds(
                 make_model(context, purpose="weights, drawn again").to(context.device).state_dict()
             ),
         )
-        training.begin_round(make_optimizer(model, context.recipe))
+        training.optimizer = make_optimizer(model, context.recipe)
+        sparsifier.restart(training.optimizer)
         training.curves.begin_round(progress.round)
         train(training, progress.step, hook)

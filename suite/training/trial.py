@@ -42,8 +42,7 @@ def run_trial(
         Interrupted: the checkpointer was asked to stop, and has taken a checkpoint.
     """
     if trial.trainer:
-        outcome: Outcome = _trainer(trial)(trial, progress, checkpointer)
-        return outcome
+        return _trainer(trial)(trial, progress, checkpointer)
     context = TrialContext.of(trial)
     context.require_device()
     with reproducible(context.device, trial.threads):
@@ -74,8 +73,7 @@ def count_steps(trial: Trial) -> int | None:
 
 def _trainer(trial: Trial) -> Callable[..., Outcome]:
     declared = registry.trainers()[trial.trainer]
-    implementation: Callable[..., Outcome] = load(declared.implementation, declared.origin)
-    return implementation
+    return load(declared.implementation, declared.origin)
 
 
 def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer | None) -> Outcome:
