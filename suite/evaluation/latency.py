@@ -90,7 +90,6 @@ def _median_seconds(model: nn.Module, batch: Tensor) -> float:
 
 
 def _enough(times: list[float]) -> bool:
-    """Return whether there are enough runs."""
     if sum(times) > MAX_SECONDS:
         return len(times) >= MIN_RUNS_IF_SLOW
     return len(times) >= MIN_RUNS and (sum(times) >= MIN_SECONDS or len(times) >= MAX_RUNS)

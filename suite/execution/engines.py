@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -81,11 +82,8 @@ class EngineOptions:
         if self.engine is EngineName.INLINE:
             preflight(trials)
             return
-        handle = WorkerHandle(WorkerConfig(store=""))
-        try:
+        with closing(WorkerHandle(WorkerConfig(store=""))) as handle:
             handle.check(trials)
-        finally:
-            handle.close()
 
     def make(self, study: Study, store: Store) -> Engine:
         """Return the engine, ready.

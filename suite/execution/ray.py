@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from suite.execution.failures import AttemptResult, Lost, OutOfMemory, Transient
+from suite.execution.failures import TRANSIENT, AttemptResult, Lost, OutOfMemory, Transient
 from suite.execution.worker_handle import WorkerConfig, WorkerHandle
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
@@ -67,7 +67,7 @@ class RayEngine:
             num_cpus=threads,
             num_gpus=gpus,
             max_retries=retries,
-            retry_exceptions=[ConnectionError, TimeoutError],
+            retry_exceptions=list(TRANSIENT),
         )
         here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self._settings = replace(settings, environment={**settings.environment, **here})

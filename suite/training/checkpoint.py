@@ -7,7 +7,7 @@ holds what evolves: weights, optimizer, masks, method, curves, and the FLOPs cha
 import datetime
 import functools
 import hashlib
-import importlib.util
+import importlib.resources
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -120,17 +120,13 @@ class Checkpointer:
             every.steps is not None and progress.step % every.steps == 0
         )
         if due or stopping:
-            self.save(training, progress)
+            state = capture(training, progress)
+            state["started"] = self.started.isoformat()
+            state["elapsed"] = self.elapsed + time.monotonic() - self._began
+            self.store.write(pack(state, self._about))
             self._last = time.monotonic()
         if stopping:
             raise Interrupted(f"stopped at step {progress.step}; a checkpoint is kept")
-
-    def save(self, training: Training, progress: TrainingProgress) -> None:
-        """Take a checkpoint now."""
-        state = capture(training, progress)
-        state["started"] = self.started.isoformat()
-        state["elapsed"] = self.elapsed + time.monotonic() - self._began
-        self.store.write(pack(state, self._about))
 
 
 def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
@@ -225,8 +221,7 @@ def _own_code() -> str:
     digest = hashlib.sha256(version("torch").encode())
     skipped = {"cli", "execution", "results", "tracking", "tuning"}
     for package in ("suite", "baselines", "tasks"):
-        spec = importlib.util.find_spec(package)
-        (root,) = map(Path, (spec and spec.submodule_search_locations) or ())
+        root = Path(str(importlib.resources.files(package)))
         for path in sorted(root.rglob("*.py")):
             if path.relative_to(root).parts[0] not in skipped:
                 digest.update(path.read_bytes())

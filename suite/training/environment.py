@@ -94,7 +94,6 @@ class Stopwatch:
     """When a trial started, how long it took and how much memory; starts when constructed."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
         self._started = datetime.datetime.now(datetime.UTC)
         self._began = time.perf_counter()
         self._memory = PeakMemory(device)

@@ -51,9 +51,7 @@ class Processes:
 
     def mean(self, loss: Tensor) -> Tensor:
         """Return the loss of the whole batch; also exchange requests to stop."""
-        both = torch.stack(
-            [loss.detach().float(), loss.new_tensor(float(self._stop_requested())).float()]
-        )
+        both = torch.stack([loss.detach(), loss.new_tensor(self._stop_requested())]).float()
         dist.all_reduce(both)
         self._stopping = self._stopping or bool(both[1] > 0)
         return both[0] / self.size

@@ -93,6 +93,9 @@ def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer |
     sparsifier.execution.densify()  # evaluated and stored as an ordinary model
     measures = measure_final(training)
     forward, data = training.ledger.flops, training.data
+    notes = [*sparsifier.notes(), *([storage] if storage else [])]
+    if not context.plan.validates:
+        notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
         context.trial,
         measures=measures,
@@ -120,7 +123,7 @@ def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer |
         },
         tensors=_tensors(training),
         curves=training.curves,
-        notes=[*_plan_notes(context), *sparsifier.notes(), *([storage] if storage else [])],
+        notes=notes,
     )
 
 
@@ -132,9 +135,3 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     for layer in training.sparsifier.layers:
         tensors[f"mask/{layer.name}"] = layer.mask.cpu().contiguous()
     return tensors
-
-
-def _plan_notes(context: TrialContext) -> list[str]:
-    if context.plan.validates:
-        return []
-    return ["trained on all training data (validation=0): accuracy feedback was off"]
