@@ -60,7 +60,7 @@ def execute_distributed(
         if processes.rank == 0:
             store.prepare()
             Checkpoints(store).sweep()
-        return execute(trial, store, progress, every, processes.stopping, processes=processes)
+        return execute(trial, store, progress, every, processes.stopping)
 
 
 def _device(trial: "Trial") -> "torch.device":

@@ -125,10 +125,8 @@ class RayEngine:
         except self._ray.exceptions.OutOfMemoryError as error:
             return AttemptResult(trial, error=OutOfMemory(str(error).splitlines()[0]))
         except self._ray.exceptions.RayError as error:
-            message = str(error).splitlines()[0]
-            return AttemptResult(
-                trial, error=Lost(f"Ray lost the task: {type(error).__name__}: {message}")
-            )
+            message = f"Ray lost the task: {type(error).__name__}: {str(error).splitlines()[0]}"
+            return AttemptResult(trial, error=Lost(message))
 
 
 def _check_address(address: str | None) -> None:
@@ -155,12 +153,7 @@ _handles: dict[str, WorkerHandle] = {}
 
 
 def _work(trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> AttemptResult:
-    """Run a trial in this node's worker.
-
-    Raises:
-        ConnectionError: an error unrelated to the trial; Ray retries.
-        StoreUnusable: the worker could not write its result.
-    """
+    """Run a trial in this node's worker; a transient error is one that Ray retries."""
     registry.use_plugins(plugins)
     handle = _handles.get("handle")
     if handle is None or handle.settings != settings:

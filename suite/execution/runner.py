@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
+from suite.execution.distributed import rank
 from suite.execution.failures import RETRYABLE, TRANSIENT, AttemptResult, Transient
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record, failed, to_json
 from suite.results.store import Store, StoreUnusable
-
-if TYPE_CHECKING:
-    from suite.training.parallel import Processes
 
 RETRIES = 2
 POLL_SECONDS = 0.2
@@ -128,26 +126,24 @@ def execute(
     stopping: Callable[[], bool] = lambda: False,
     *,
     raise_transient: bool = False,
-    processes: "Processes | None" = None,
 ) -> Record:
     """Run one trial in this process and write its folder; a failure is written as one.
 
     It resumes from the trial's last checkpoint, takes one at the interval `every`, and drops it
     once there is a record: a trial that failed on its own restarts when it is run again. Of
-    several `processes` that train the trial together, the first one reads and writes.
+    several processes that train the trial together, the first one writes.
 
     Raises:
         StoreUnusable: the result or a checkpoint cannot be written.
         Interrupted: `stopping` said so; a checkpoint was taken.
         Transient: an error unrelated to the trial, where `raise_transient`.
     """
-    from suite.training.checkpoint import Checkpointer, SharedCheckpointStore
+    from suite.training.checkpoint import Checkpointer
     from suite.training.checkpoint_interval import CheckpointInterval
     from suite.training.trial import run_trial
 
     checkpoint = Checkpoints(store).for_trial(trial.key)
-    shared = SharedCheckpointStore(checkpoint, processes) if processes else checkpoint
-    checkpointer = Checkpointer(trial, shared, CheckpointInterval.parse(every), stopping)
+    checkpointer = Checkpointer(trial, checkpoint, CheckpointInterval.parse(every), stopping)
     try:
         outcome = run_trial(trial, progress, checkpointer)
         record, files = outcome.record, outcome.files()
@@ -159,7 +155,7 @@ def execute(
         record = failed(trial, error)
         text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
         files = _failure_files(trial, record, text)
-    if processes is None or processes.rank == 0:
+    if trial.processes == 1 or rank() == 0:
         store.write(trial.key, files)
         checkpoint.drop()
     return record

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import distributed as dist
 
 from suite.core.errors import Interrupted
 from suite.experiments.trial_config import Trial
@@ -23,7 +22,6 @@ from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint_interval import CheckpointInterval
 from suite.training.curves import Curves
 from suite.training.loop import Training
-from suite.training.parallel import Processes
 from suite.training.serialization import pack, unpack
 from tasks.model_factory import own_files
 
@@ -40,29 +38,10 @@ class CheckpointStore(Protocol):
         """Store a checkpoint in place of the last one."""
 
 
-class SharedCheckpointStore:
-    """A checkpoint store that all processes of a trial read, also where they share no disk.
-
-    The first process reads and writes for all of them.
-    """
-
-    def __init__(self, store: CheckpointStore, processes: Processes) -> None:
-        self._store, self._processes = store, processes
-
-    def read(self) -> bytes | None:
-        """Return the first process's checkpoint."""
-        shared = [self._store.read() if self._processes.rank == 0 else None]
-        dist.broadcast_object_list(shared, device=self._processes.device)
-        return shared[0]
-
-    def write(self, content: bytes) -> None:
-        """Let the first process write the checkpoint; all have the same."""
-        if self._processes.rank == 0:
-            self._store.write(content)
-
-
 class Checkpointer:
     """Takes a trial's checkpoints while it trains, and resumes from the last one.
+
+    Of several processes, which need not share a disk, the first reads and writes for all.
 
     Attributes:
         started: when the trial was first started.
@@ -92,7 +71,9 @@ class Checkpointer:
         A checkpoint that is damaged, or was taken by other code, is ignored: training starts at
         the beginning, which costs time and changes nothing.
         """
-        content = self.store.read()
+        content = self.store.read() if _is_first(training) else None
+        if training.processes:
+            content = training.processes.broadcast(content)
         if content is None:
             return TrainingProgress()
         try:
@@ -119,7 +100,7 @@ class Checkpointer:
         due = (every.seconds is not None and now - self._last >= every.seconds) or (
             every.steps is not None and progress.step % every.steps == 0
         )
-        if due or stopping:
+        if (due or stopping) and _is_first(training):
             state = capture(training, progress)
             state["started"] = self.started.isoformat()
             state["elapsed"] = self.elapsed + time.monotonic() - self._began
@@ -127,6 +108,10 @@ class Checkpointer:
             self._last = time.monotonic()
         if stopping:
             raise Interrupted(f"stopped at step {progress.step}; a checkpoint is kept")
+
+
+def _is_first(training: Training) -> bool:
+    return training.processes is None or training.processes.rank == 0
 
 
 def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:

@@ -60,6 +60,12 @@ class Processes:
         """Return whether some process was asked to stop; all know it after the same step."""
         return self._stopping
 
+    def broadcast(self, content: bytes | None) -> bytes | None:
+        """Return the first process's content in all of them."""
+        shared = [content]
+        dist.broadcast_object_list(shared, device=self.device)
+        return shared[0]
+
     def broadcast_buffers(self, model: nn.Module) -> None:
         """Send the first process's buffers (running averages of norms) to all."""
         for buffer in model.buffers():

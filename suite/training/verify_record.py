@@ -67,10 +67,11 @@ def _network(task: str, width: float) -> Network:
     model = make_model(context, width)
     dtype = torch.int64 if dataset.kind == "text" else torch.float32
     forward = measure_forward(model, torch.zeros((1, *dataset.shape), dtype=dtype))
-    weights = {
-        name: module.weight for name, module in model.named_modules() if name in forward.layers
+    shapes = {
+        name: tuple(module.weight.shape)
+        for name, module in model.named_modules()
+        if name in forward.layers and module.weight.requires_grad
     }
-    shapes = {name: tuple(weight.shape) for name, weight in weights.items() if weight.requires_grad}
     return Network(shapes, forward)
 
 
