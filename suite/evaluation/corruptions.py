@@ -66,19 +66,18 @@ def corruptions(x: Tensor, batch: int = 0) -> Iterator[tuple[str, int, Tensor]]:
     generator = torch.Generator().manual_seed(derive_seed("corruption", batch))
     noise = torch.randn(x.shape, generator=generator).to(x.device)
     directions = torch.randint(DIRECTIONS, (len(x),), generator=generator).to(x.device)
-    for severity, deviation in enumerate(NOISE, 1):
-        yield "noise", severity, (x + deviation * noise).clamp_(0, 1)
-    for severity, fraction in enumerate(BLUR, 1):
-        yield "blur", severity, blur(x, fraction)
-    for severity, added in enumerate(BRIGHTNESS, 1):
-        yield "brightness", severity, (x + added).clamp_(max=1)
     mean = x.mean((1, 2, 3), keepdim=True)
-    for severity, factor in enumerate(CONTRAST, 1):
-        yield "contrast", severity, torch.lerp(mean, x, factor)
-    for severity, fraction in enumerate(TRANSLATION, 1):
-        yield "translation", severity, translate(x, fraction, directions)
-    for severity, compressed in enumerate(jpeg(x, JPEG), 1):
-        yield "jpeg", severity, compressed
+    corrupted: dict[str, Iterator[Tensor]] = {
+        "noise": ((x + deviation * noise).clamp_(0, 1) for deviation in NOISE),
+        "blur": (blur(x, fraction) for fraction in BLUR),
+        "brightness": ((x + added).clamp_(max=1) for added in BRIGHTNESS),
+        "contrast": (torch.lerp(mean, x, factor) for factor in CONTRAST),
+        "translation": (translate(x, fraction, directions) for fraction in TRANSLATION),
+        "jpeg": jpeg(x, JPEG),
+    }
+    for kind, images in corrupted.items():
+        for severity, changed in enumerate(images, 1):
+            yield kind, severity, changed
 
 
 def blur(x: Tensor, fraction: float) -> Tensor:

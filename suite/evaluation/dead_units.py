@@ -120,14 +120,10 @@ class _Watch(TorchDispatchMode):
         kwargs = kwargs or {}
         packet = func._overloadpacket
         computes = packet in flop_registry
-        known = computes or packet in SAME_UNITS or packet in RECTIFIERS
-        if not known:
+        if not (computes or packet in SAME_UNITS or packet in RECTIFIERS):
             parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+            return func(*args, **kwargs) if parts is NotImplemented else parts
         result = func(*args, **kwargs)
-        if not known:
-            return result
         out = result[0] if isinstance(result, tuple | list) else result
         if computes:
             for tensor in args:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from suite.sparsity.modules import evaluation_mode
 from suite.sparsity.storage.topology import Topology
@@ -91,7 +90,6 @@ def _median_seconds(model: nn.Module, batch: Tensor) -> float:
 
 
 def _enough(times: list[float]) -> bool:
-    """Return whether there are enough runs."""
     if sum(times) > MAX_SECONDS:
         return len(times) >= MIN_RUNS_IF_SLOW
     return len(times) >= MIN_RUNS and (sum(times) >= MIN_SECONDS or len(times) >= MAX_RUNS)
@@ -137,18 +135,19 @@ def why_not_two_four(model: nn.Module) -> str:
     At most two of any four consecutive weights in a row may be non-zero, and the hardware requires
     multiples of 32 rows and 64 columns.
     """
-    layers = [(n, m) for n, m in model.named_modules() if type(m) is nn.Linear]
-    usable = 0
+    layers = [(n, m) for n, m in model.named_modules() if type(m) is nn.Linear and _fits(m)]
+    if not layers:
+        return "no Linear weight has rows in multiples of 32 and columns in multiples of 64"
     for name, layer in layers:
-        rows, columns = layer.weight.shape
-        if rows % 32 or columns % 64:
-            continue  # stays dense: an output layer of 10 units, for instance
         if not is_two_four(layer.weight):
             return f"layer '{name}' has more than two of four neighbouring weights"
-        usable += 1
-    if not usable:
-        return "no Linear weight has rows in multiples of 32 and columns in multiples of 64"
     return ""
+
+
+def _fits(layer: nn.Linear) -> bool:
+    """Return whether 2:4 kernels take the shape; an output layer of 10 units stays dense."""
+    rows, columns = layer.weight.shape
+    return rows % 32 == 0 and columns % 64 == 0
 
 
 def is_two_four(weight: Tensor) -> bool:
@@ -163,28 +162,14 @@ def with_two_four(model: nn.Module) -> nn.Module:
     from torch.sparse import to_sparse_semi_structured
 
     def convert(layer: nn.Linear) -> nn.Module:
-        if layer.weight.shape[0] % 32 == 0 and layer.weight.shape[1] % 64 == 0:
-            return _TwoFourLinear(to_sparse_semi_structured(layer.weight.detach()), layer.bias)
+        if _fits(layer):
+            sparse = to_sparse_semi_structured(layer.weight.detach())
+            layer.weight = nn.Parameter(sparse, requires_grad=False)
         return layer
 
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", category=UserWarning
-        )  # torch warns that this is a prototype
+        warnings.simplefilter("ignore", UserWarning)  # torch warns that this is a prototype
         return _replace(copy.deepcopy(model).half(), convert)
-
-
-class _TwoFourLinear(nn.Module):
-    """A Linear layer with a 2:4 semi-structured weight."""
-
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        super().__init__()
-        self.weight = weight
-        self.bias = bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x·Wᵀ + b."""
-        return F.linear(x, self.weight, self.bias)
 
 
 def _replace(model: nn.Module, convert: Callable[[nn.Linear], nn.Module]) -> nn.Module:

@@ -84,7 +84,10 @@ def measure(
         if everything:
             found.metrics[PGD] = pgd_accuracy(model, split, pixels)
     _add_units(found, model, masks, split)
-    _add_size(found, model, masks)
+    size = disk_size(model, masks)
+    found.metrics |= {"dense_bytes": size.dense, "sparse_bytes": size.sparse}
+    for name, storage in size.storage.items():
+        found.layers[name]["storage"] = storage
     return found
 
 
@@ -110,16 +113,9 @@ def _add_units(
     total = sum(units.total for units in layers.values())
     found.metrics["unconnected_units"] = sum(u.unconnected for u in layers.values()) / total
     found.metrics["collapsed_layers"] = sum(units.collapsed for units in layers.values())
-    watched = [(u.silent, u.total) for u in layers.values() if u.silent is not None]
+    watched = [units for units in layers.values() if units.silent is not None]
     if watched:
-        silent, units_watched = (sum(numbers) for numbers in zip(*watched, strict=True))
-        found.metrics["silent_units"] = silent / units_watched
+        silent = sum(units.silent or 0 for units in watched)
+        found.metrics["silent_units"] = silent / sum(units.total for units in watched)
     else:
         found.absent["silent_units"] = "not applicable: no layer is followed by a ReLU"
-
-
-def _add_size(found: Measurements, model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    size = disk_size(model, masks)
-    found.metrics |= {"dense_bytes": size.dense, "sparse_bytes": size.sparse}
-    for name, storage in size.storage.items():
-        found.layers[name]["storage"] = storage

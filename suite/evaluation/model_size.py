@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 Storage = Literal["dense", "bitmap", "csr"]
-BITS = 2 ** torch.arange(8, dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -52,18 +52,19 @@ def encode(weight: Tensor, mask: Tensor) -> tuple[dict[str, Tensor], Storage]:
     row (int32) and the column indices, in the narrowest type that holds them.
     """
     values = weight[mask]
-    bitmap = {".values": values, ".bitmap": _pack(mask.flatten())}
+    bitmap = torch.from_numpy(np.packbits(mask.flatten().numpy(), bitorder="little"))
     rows = mask.flatten(1)
     columns = rows.nonzero()[:, 1]
     starts = torch.zeros(len(rows) + 1, dtype=torch.int32)
     starts[1:] = rows.sum(1).cumsum(0)
-    csr = {".values": values, ".rows": starts, ".columns": columns.to(_narrowest(rows.shape[1]))}
-    choices: tuple[tuple[dict[str, Tensor], Storage], ...] = (
-        ({"": weight}, "dense"),
-        (bitmap, "bitmap"),
-        (csr, "csr"),
-    )
-    return min(choices, key=lambda choice: sum(part.nbytes for part in choice[0].values()))
+    columns = columns.to(_narrowest(rows.shape[1]))
+    formats: dict[Storage, dict[str, Tensor]] = {
+        "dense": {"": weight},
+        "bitmap": {".values": values, ".bitmap": bitmap},
+        "csr": {".values": values, ".rows": starts, ".columns": columns},
+    }
+    smallest = min(formats, key=lambda name: sum(part.nbytes for part in formats[name].values()))
+    return formats[smallest], smallest
 
 
 def decode(parts: Mapping[str, Tensor], storage: Storage, shape: torch.Size) -> Tensor:
@@ -72,20 +73,14 @@ def decode(parts: Mapping[str, Tensor], storage: Storage, shape: torch.Size) -> 
         return parts[""]
     weight = torch.zeros(shape, dtype=parts[".values"].dtype)
     if storage == "bitmap":
-        bits = (parts[".bitmap"][:, None] & BITS).bool().flatten()
-        weight[bits[: weight.numel()].view(shape)] = parts[".values"]
+        packed = parts[".bitmap"].numpy()
+        bits = np.unpackbits(packed, count=weight.numel(), bitorder="little")
+        weight[torch.from_numpy(bits).bool().view(shape)] = parts[".values"]
     else:
         counts = parts[".rows"].diff().long()
         rows = torch.arange(len(counts)).repeat_interleave(counts)
         weight.flatten(1)[rows, parts[".columns"].long()] = parts[".values"]
     return weight
-
-
-def _pack(bits: Tensor) -> Tensor:
-    """Pack booleans into bytes, the first of eight in the lowest bit."""
-    padded = torch.zeros(-(-len(bits) // 8) * 8, dtype=torch.uint8)
-    padded[: len(bits)] = bits
-    return (padded.view(-1, 8) * BITS).sum(1, dtype=torch.uint8)
 
 
 def _narrowest(columns: int) -> torch.dtype:

@@ -94,7 +94,7 @@ def fgsm_accuracy(model: nn.Module, split: Split, pixels: Pixels) -> float:
 
     x' = clip(x + ε·sign ∇ₓ L(x, y)). Source: Goodfellow et al. 2015, arXiv:1412.6572, §4.
     """
-    return _attacked(model, split, pixels, steps=1, step_size=EPSILON, random_start=False)
+    return _attacked(model, split, pixels, 1, EPSILON, random_start=False)
 
 
 def pgd_accuracy(model: nn.Module, split: Split, pixels: Pixels, steps: int = 10) -> float:
@@ -103,18 +103,11 @@ def pgd_accuracy(model: nn.Module, split: Split, pixels: Pixels, steps: int = 10
     A random start from a fixed seed, then `steps` steps of size 2.5 ε / steps, each projected onto
     the ball and [0, 1]; the last point counts. Source: Madry et al. 2018, arXiv:1706.06083, §2.1.
     """
-    step = 2.5 * EPSILON / steps
-    return _attacked(model, split, pixels, steps=steps, step_size=step, random_start=True)
+    return _attacked(model, split, pixels, steps, 2.5 * EPSILON / steps, random_start=True)
 
 
 def _attacked(
-    model: nn.Module,
-    split: Split,
-    pixels: Pixels,
-    *,
-    steps: int,
-    step_size: float,
-    random_start: bool,
+    model: nn.Module, split: Split, pixels: Pixels, steps: int, size: float, *, random_start: bool
 ) -> float:
     correct = torch.zeros((), dtype=torch.int64, device=split.device)
     with evaluation_mode(model):
@@ -128,7 +121,7 @@ def _attacked(
                 moved = torch.lerp(lowest, highest, start)
             for _ in range(steps):
                 uphill = _loss_gradient(model, pixels, moved, y).sign_()
-                moved = (moved + step_size * uphill).clamp(lowest, highest)
+                moved = (moved + size * uphill).clamp(lowest, highest)
             with torch.no_grad():
                 guess = model(pixels.normalise(moved)).argmax(-1)
             correct += (guess == y).sum()

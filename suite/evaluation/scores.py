@@ -1,6 +1,6 @@
 """Scores of a model on a split: accuracy, NLL, calibration, accuracy with rounded weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,15 +49,12 @@ def first_non_finite(model: nn.Module, x: Tensor) -> str:
     """Return the first layer, in order of execution, whose output for `x` is not finite."""
     found: list[str] = []
 
-    def look(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and not bool(output.isfinite().all()):
-                found.append(name)
+    def look(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and not bool(output.isfinite().all()):
+            found.append(leaves[module])
 
-        return hook
-
-    leaves = [(n, m) for n, m in model.named_modules() if next(m.children(), None) is None]
-    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
+    leaves = {m: name for name, m in model.named_modules() if next(m.children(), None) is None}
+    handles = [module.register_forward_hook(look) for module in leaves]
     try:
         with torch.no_grad():
             model(x.clone())
@@ -86,21 +83,20 @@ def rounded_accuracy(model: nn.Module, split: Split, bits: Sequence[int]) -> dic
     level on either side of zero. The weights are restored afterwards.
     """
     weights = {
-        id(module.weight): module.weight
+        module.weight: module.weight.detach().clone()
         for module in model.modules()
         if isinstance(module, PRUNABLE) and module.weight.numel()
     }
-    saved = [weight.detach().clone() for weight in weights.values()]
     accuracy = {}
     with torch.no_grad():
         for number in bits:
             levels = max(1, 2 ** (number - 1) - 1)
-            for weight, original in zip(weights.values(), saved, strict=True):
+            for weight, original in weights.items():
                 largest = original.flatten(1).abs().amax(1).view(-1, *[1] * (original.ndim - 1))
                 step = largest.clamp_min(torch.finfo(original.dtype).tiny) / levels
                 weight.copy_((original / step).round() * step)
             logits = predict(model, split)
             accuracy[number] = float((logits.argmax(-1) == split.y).double().mean())
-        for weight, original in zip(weights.values(), saved, strict=True):
+        for weight, original in weights.items():
             weight.copy_(original)
     return accuracy

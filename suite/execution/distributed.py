@@ -49,13 +49,9 @@ def execute_distributed(
     """
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.plan import preflight
-    from suite.execution.runner import attempt, stop_signals
-    from suite.training.checkpoint import Checkpointer, SharedCheckpointStore
-    from suite.training.checkpoint_interval import CheckpointInterval
+    from suite.execution.runner import execute, stop_signals
     from suite.training.parallel import process_group
 
-    interval = CheckpointInterval.parse(every)
-    checkpoints = Checkpoints(store)
     with (
         stop_signals(interrupt=False) as asked,
         process_group(_device(trial), asked) as processes,
@@ -63,23 +59,12 @@ def execute_distributed(
         preflight([trial])
         if processes.rank == 0:
             store.prepare()
-            checkpoints.sweep()
-        checkpoint = checkpoints.for_trial(trial.key)
-        shared = SharedCheckpointStore(checkpoint, processes)
-        checkpointer = Checkpointer(trial, shared, interval, processes.stopping)
-        record, files = attempt(trial, checkpointer, progress)
-        if processes.rank == 0:
-            store.write(trial.key, files)
-            checkpoint.drop()
-    return record
+            Checkpoints(store).sweep()
+        return execute(trial, store, progress, every, processes.stopping)
 
 
 def _device(trial: "Trial") -> "torch.device":
-    """Return this process's device.
-
-    Raises:
-        InvalidInput: this machine has fewer GPUs than processes.
-    """
+    """Return this process's device; refused where a machine has fewer GPUs than processes."""
     import torch
 
     if trial.device == "cpu":

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -81,11 +82,8 @@ class EngineOptions:
         if self.engine is EngineName.INLINE:
             preflight(trials)
             return
-        handle = WorkerHandle(WorkerConfig(store=""))
-        try:
+        with closing(WorkerHandle(WorkerConfig(store=""))) as handle:
             handle.check(trials)
-        finally:
-            handle.close()
 
     def make(self, study: Study, store: Store) -> Engine:
         """Return the engine, ready.
@@ -116,11 +114,8 @@ class EngineOptions:
                 math.ceil(self.gpus) if on_gpus else 0,
                 self.workers,
             )
-        gpus_here = visible_gpus() if on_gpus else []
-        shares = len(gpus_here) * int(1 / self.gpus + 1e-9) if on_gpus else None
-        room = default_workers(study.threads)
-        workers = self.workers or (min(room, shares) if shares else room)
-        return LocalEngine(settings, workers, gpus_here, self.gpus)
+        workers = self.workers or default_workers(study.threads)
+        return LocalEngine(settings, workers, visible_gpus() if on_gpus else (), self.gpus)
 
 
 def absolute(store: Store) -> str:

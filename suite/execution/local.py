@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from suite.core.errors import InvalidInput
 from suite.execution.failures import AttemptResult
@@ -28,12 +29,11 @@ class LocalEngine:
         self, settings: WorkerConfig, workers: int, gpus: Sequence[str] = (), per_trial: float = 1.0
     ) -> None:
         """Prepare the workers; each sees one of `gpus`, shared by up to 1 / `per_trial` workers."""
+        each = [settings] * workers
         if gpus:
             seen = gpu_shares(gpus, per_trial)[:workers]
-            environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in seen]
-        else:
-            environments = [{} for _ in range(workers)]
-        self.handles = [WorkerHandle(settings, environment) for environment in environments]
+            each = [replace(settings, environment={"CUDA_VISIBLE_DEVICES": gpu}) for gpu in seen]
+        self.handles = [WorkerHandle(own) for own in each]
 
     def free(self) -> int:
         """Return how many workers are idle."""

@@ -83,14 +83,13 @@ def preflight(trials: Sequence[Trial]) -> None:
     """
     from suite.training.trial import check_trial
 
-    seen: set[str] = set()
+    kinds: dict[str, Trial] = {}
     for trial in trials:
-        kind = trial.model_copy(update={"seed": 0}).key
-        if kind not in seen:
-            seen.add(kind)
-            try:
-                check_trial(trial)
-            except InvalidInput:
-                raise
-            except (Exception, SystemExit):
-                continue
+        kinds.setdefault(trial.model_copy(update={"seed": 0}).key, trial)
+    for trial in kinds.values():
+        try:
+            check_trial(trial)
+        except InvalidInput:
+            raise
+        except (Exception, SystemExit):
+            continue

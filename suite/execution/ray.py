@@ -9,29 +9,19 @@ import contextlib
 import os
 import re
 import socket
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from suite.execution.failures import (
-    AttemptResult,
-    Crashed,
-    Killed,
-    Lost,
-    OutOfMemory,
-    TimedOut,
-    Transient,
-)
-from suite.execution.worker_handle import WorkerConfig, WorkerHandle, wait_for
+from suite.execution.failures import TRANSIENT, AttemptResult, Lost, OutOfMemory, Transient
+from suite.execution.worker_handle import WorkerConfig, WorkerHandle
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
-from suite.results.record import Record
 from suite.results.store import StoreUnusable
 
 AHEAD = 2
 """Tasks submitted per task that the cluster can run at once, so that nodes never wait."""
 CONNECT_SECONDS = 5.0
-ERRORS = {kind.__name__: kind for kind in (Crashed, Killed, Lost, OutOfMemory, TimedOut, Transient)}
 PASSED_ON = ("RESONANCE_DATA",)
 """Environment variables of this process that are passed on to every node."""
 
@@ -77,10 +67,10 @@ class RayEngine:
             num_cpus=threads,
             num_gpus=gpus,
             max_retries=retries,
-            retry_exceptions=[ConnectionError, TimeoutError],
+            retry_exceptions=list(TRANSIENT),
         )
         here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        self._settings = asdict(settings) | {"environment": {**settings.environment, **here}}
+        self._settings = replace(settings, environment={**settings.environment, **here})
         self._running: dict[Any, Trial] = {}
         self._stopped = False
 
@@ -121,32 +111,22 @@ class RayEngine:
     def _result_of(self, task: Any) -> AttemptResult:
         trial = self._running.pop(task)
         try:
-            reply = self._ray.get(task)
+            ended: AttemptResult = self._ray.get(task)
+            return ended
         except self._ray.exceptions.TaskCancelledError:
             return AttemptResult(trial, stopped=True)
         except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, StoreUnusable):
+                raise error.cause from None
             if self._stopped:  # interrupted before it had begun
                 return AttemptResult(trial, stopped=True)
-            cause = error.cause
-            message = str(cause or error).splitlines()[0]
+            message = str(error.cause or error).splitlines()[0]
             return AttemptResult(trial, error=Transient(message), details=str(error))
         except self._ray.exceptions.OutOfMemoryError as error:
             return AttemptResult(trial, error=OutOfMemory(str(error).splitlines()[0]))
         except self._ray.exceptions.RayError as error:
-            message = str(error).splitlines()[0]
-            return AttemptResult(
-                trial, error=Lost(f"Ray lost the task: {type(error).__name__}: {message}")
-            )
-        if "unusable" in reply:
-            raise StoreUnusable(reply["unusable"])
-        if "stopped" in reply:
-            return AttemptResult(trial, stopped=True)
-        if "record" in reply:
-            where = f"the result of {trial.describe()}"
-            record = Record.from_json(reply["record"].encode(), where, stored=False)
-            return AttemptResult(trial, record=record)
-        died = ERRORS.get(reply["type"], Crashed)(reply["message"])
-        return AttemptResult(trial, error=died, details=reply["details"])
+            message = f"Ray lost the task: {type(error).__name__}: {str(error).splitlines()[0]}"
+            return AttemptResult(trial, error=Lost(message))
 
 
 def _check_address(address: str | None) -> None:
@@ -172,42 +152,20 @@ _handles: dict[str, WorkerHandle] = {}
 """The worker of this Ray process, kept for its next task: Ray reuses processes."""
 
 
-def _work(trial: dict[str, Any], settings: dict[str, Any], plugins: list[str]) -> dict[str, Any]:
-    """Run a trial in this node's worker; return its result as plain data.
-
-    Raises:
-        ConnectionError: an error unrelated to the trial; Ray retries.
-    """
+def _work(trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> AttemptResult:
+    """Run a trial in this node's worker; a transient error is one that Ray retries."""
     registry.use_plugins(plugins)
     handle = _handles.get("handle")
-    if handle is None or handle.settings != WorkerConfig(**settings):
+    if handle is None or handle.settings != settings:
         if handle is not None:
             handle.close()
-        handle = _handles["handle"] = WorkerHandle(WorkerConfig(**settings))
+        handle = _handles["handle"] = WorkerHandle(settings)
     handle.submit(Trial.make(**trial))
     try:
-        ended = _watch(handle)
+        ended = handle.result()
     except KeyboardInterrupt:  # ray.cancel
         handle.stop()
-        ended = _watch(handle)
-    except StoreUnusable as error:
-        return {"unusable": str(error)}
-    if ended.stopped:
-        return {"stopped": True}
-    if ended.record is not None:
-        return {"record": ended.record.to_json().decode()}
+        ended = handle.result()
     if isinstance(ended.error, Transient):
         raise ConnectionError(str(ended.error))
-    return {
-        "type": type(ended.error).__name__,
-        "message": str(ended.error),
-        "details": ended.details,
-    }
-
-
-def _watch(handle: WorkerHandle) -> AttemptResult:
-    while True:
-        wait_for([handle], 0.2)
-        ended = handle.poll()
-        if ended is not None:
-            return ended
+    return ended

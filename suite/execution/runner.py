@@ -5,22 +5,19 @@ import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
+from suite.execution.distributed import rank
 from suite.execution.failures import RETRYABLE, TRANSIENT, AttemptResult, Transient
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record, failed, to_json
 from suite.results.store import Store, StoreUnusable
 
-if TYPE_CHECKING:
-    from suite.training.checkpoint import Checkpointer
-
-Finished = Callable[[Trial, Record], None]
 RETRIES = 2
 POLL_SECONDS = 0.2
 
@@ -60,7 +57,7 @@ def run(
     trials: Sequence[Trial],
     store: Store,
     engine: Engine,
-    finished: Finished,
+    finished: Callable[[Trial, Record], None],
     retries: int = RETRIES,
 ) -> Summary:
     """Run the trials on an engine; call `finished` for each as it ends.
@@ -78,37 +75,33 @@ def run(
     failures: list[tuple[Trial, str]] = []
     done = running = 0
     asked_before = False
-    try:
-        with stop_signals() as asked:
-            while running or waiting:
-                if asked() and not asked_before:
-                    asked_before = True
-                    waiting.clear()
-                    engine.stop()
-                while waiting and engine.free() > 0:
-                    engine.submit(waiting.popleft())
-                    running += 1
-                for ended in engine.wait(POLL_SECONDS) if running else ():
-                    running -= 1
-                    trial, record = ended.trial, ended.record
-                    if ended.stopped:
+    with closing(engine), stop_signals() as asked:
+        while running or waiting:
+            if asked() and not asked_before:
+                asked_before = True
+                waiting.clear()
+                engine.stop()
+            while waiting and engine.free() > 0:
+                engine.submit(waiting.popleft())
+                running += 1
+            for ended in engine.wait(POLL_SECONDS) if running else ():
+                running -= 1
+                trial, record = ended.trial, ended.record
+                if ended.stopped:
+                    continue
+                attempts[trial.key] += 1
+                if record is None:
+                    if asked_before:
                         continue
-                    attempts[trial.key] += 1
-                    if record is None:
-                        again = (
-                            isinstance(ended.error, RETRYABLE) and attempts[trial.key] <= retries
-                        )
-                        if again or asked_before:
-                            waiting.extend([trial] if again and not asked_before else [])
-                            continue
-                        record = write_failure(ended, attempts[trial.key], store)
-                    if record.error is not None:
-                        failures.append((trial, record.error["message"]))
-                    else:
-                        done += 1
-                    finished(trial, record)
-    finally:
-        engine.close()
+                    if isinstance(ended.error, RETRYABLE) and attempts[trial.key] <= retries:
+                        waiting.append(trial)
+                        continue
+                    record = write_failure(ended, attempts[trial.key], store)
+                if record.error is not None:
+                    failures.append((trial, record.error["message"]))
+                else:
+                    done += 1
+                finished(trial, record)
     checkpoints.sweep()
     if asked_before:
         raise KeyboardInterrupt
@@ -137,7 +130,8 @@ def execute(
     """Run one trial in this process and write its folder; a failure is written as one.
 
     It resumes from the trial's last checkpoint, takes one at the interval `every`, and drops it
-    once there is a record: a trial that failed on its own restarts when it is run again.
+    once there is a record: a trial that failed on its own restarts when it is run again. Of
+    several processes that train the trial together, the first one writes.
 
     Raises:
         StoreUnusable: the result or a checkpoint cannot be written.
@@ -146,31 +140,13 @@ def execute(
     """
     from suite.training.checkpoint import Checkpointer
     from suite.training.checkpoint_interval import CheckpointInterval
+    from suite.training.trial import run_trial
 
     checkpoint = Checkpoints(store).for_trial(trial.key)
     checkpointer = Checkpointer(trial, checkpoint, CheckpointInterval.parse(every), stopping)
-    record, files = attempt(trial, checkpointer, progress, raise_transient=raise_transient)
-    store.write(trial.key, files)
-    checkpoint.drop()
-    return record
-
-
-def attempt(
-    trial: Trial,
-    checkpointer: "Checkpointer",
-    progress: Callable[[int], None] = lambda steps: None,
-    *,
-    raise_transient: bool = False,
-) -> tuple[Record, dict[str, bytes]]:
-    """Run one trial in this process; return its record and files, also of a failure.
-
-    Raises: as `execute`.
-    """
-    from suite.training.trial import run_trial
-
     try:
         outcome = run_trial(trial, progress, checkpointer)
-        return outcome.record, outcome.files()
+        record, files = outcome.record, outcome.files()
     except StoreUnusable:
         raise
     except (Exception, SystemExit) as error:  # a faulty method ends its own trial only
@@ -178,7 +154,11 @@ def attempt(
             raise Transient(f"{type(error).__name__}: {error}") from error
         record = failed(trial, error)
         text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
-        return record, _failure_files(trial, record, text)
+        files = _failure_files(trial, record, text)
+    if trial.processes == 1 or rank() == 0:
+        store.write(trial.key, files)
+        checkpoint.drop()
+    return record
 
 
 def _failure_files(trial: Trial, record: Record, text: str) -> dict[str, bytes]:

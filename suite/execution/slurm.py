@@ -59,10 +59,7 @@ class SlurmJob:
         registry.use_plugins(self.plugins)
         self.handle = WorkerHandle(self.settings)
         self.handle.submit(Trial.make(**self.trial))
-        ended = None
-        while ended is None:
-            wait_for([self.handle], 0.2)
-            ended = self.handle.poll()
+        ended = self.handle.result()
         self.handle.close()
         if ended.error is not None:
             write_failure(ended, 1, Store(self.settings.store))
@@ -132,15 +129,10 @@ class SlurmEngine:
 
     def wait(self, seconds: float) -> list[AttemptResult]:
         """Return the trials whose jobs have ended."""
-        ended = []
-        for key, (trial, job) in list(self._running.items()):
-            if not job.done():
-                continue
-            del self._running[key]
-            ended.append(self._result_of(trial, job))
-        if not ended:
+        done = [key for key, (_, job) in self._running.items() if job.done()]
+        if not done:
             time.sleep(seconds)
-        return ended
+        return [self._result_of(*self._running.pop(key)) for key in done]
 
     def _result_of(self, trial: Trial, job: Any) -> AttemptResult:
         if self._stopped:

@@ -7,9 +7,9 @@ failure.
 
 import contextlib
 import faulthandler
-import importlib
 import json
 import os
+import pkgutil
 import signal
 import threading
 import traceback
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import parent_process
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from suite.core.errors import Interrupted, InvalidInput
@@ -38,12 +37,8 @@ def main(
 ) -> None:
     """Work until the other end of `connection` is closed."""
     asked: list[int] = []
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     os.environ.update(environment)
     descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 2)
@@ -68,8 +63,7 @@ def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
         if "check" in job:
             preflight([Trial.make(**trial) for trial in job["check"]])
             return {"checked": True}
-        module, _, name = job["function"].partition(":")
-        function: Callable[..., Record] = getattr(importlib.import_module(module), name)
+        function: Callable[..., Record] = pkgutil.resolve_name(job["function"])
         record = function(
             Trial.make(**job["trial"]),
             Store(job["store"]),

@@ -7,14 +7,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution import worker
@@ -31,6 +31,8 @@ from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import StoreUnusable
 
+T = TypeVar("T")
+
 PRELOAD = [
     "suite.execution.worker",
     "suite.execution.runner",
@@ -43,6 +45,7 @@ PRELOAD = [
 ]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 MAX_DETAILS = 20_000
+POLL_SECONDS = 0.2
 DUMP_SECONDS = 0.5
 JOIN_SECONDS = 5.0
 
@@ -71,12 +74,9 @@ class WorkerConfig:
 class WorkerHandle:
     """One worker process, started when it is first needed and again after it has died."""
 
-    def __init__(
-        self, settings: WorkerConfig, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, settings: WorkerConfig) -> None:
         self.settings = settings
         self.trial: Trial | None = None
-        self._environment = {**settings.environment, **(environment or {})}
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._errors = Path()
@@ -144,9 +144,8 @@ class WorkerHandle:
         except (EOFError, OSError):
             self._process.join(JOIN_SECONDS)
         if not self._process.is_alive():
-            code = self._process.exitcode
             oom_kills = count_oom_kills() - self._oom_kills
-            return self._died(describe_exit(0 if code is None else code, oom_kills))
+            return self._died(describe_exit(self._process.exitcode or 0, oom_kills))
         limit, used = self.settings.timeout, time.monotonic() - self._began
         if limit is not None and used > limit:
             self._dump()
@@ -158,6 +157,12 @@ class WorkerHandle:
                 OutOfMemory(f"it used more than {most / 2**30:.3g} GiB of memory (--memory)")
             )
         return None
+
+    def result(self) -> AttemptResult:
+        """Wait until the trial has ended; raises as `poll` does."""
+        while (ended := self.poll()) is None:
+            wait_for([self], POLL_SECONDS)
+        return ended
 
     def stop(self) -> None:
         """Ask the trial to take a checkpoint and end."""
@@ -171,26 +176,24 @@ class WorkerHandle:
         self._discard()
 
     def _start(self) -> None:
-        if not self._errors.name:
-            handle, name = tempfile.mkstemp(prefix="resonance-worker-")
-            os.close(handle)
-            self._errors = Path(name)
+        descriptor, name = tempfile.mkstemp(prefix="resonance-worker-")
+        os.close(descriptor)
+        self._errors = Path(name)
         warm_up()
+        # The environment as it is now, not as the server process found it.
+        here = {name: value for name, value in os.environ.items() if name not in THREADS}
+        variables = here | dict(self.settings.environment)
         context = _context()
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
             target=worker.main,
-            args=(theirs, str(self._errors), registry.plugins(), self._variables()),
+            args=(theirs, str(self._errors), registry.plugins(), variables),
             daemon=True,
         )
-        with _no_main():
+        # Keeps multiprocessing from running the caller's script again in each worker.
+        with _replaced(sys.modules, {"__main__": ModuleType("__main__")}):
             self._process.start()
         theirs.close()
-
-    def _variables(self) -> dict[str, str]:
-        """Return the worker's environment: this one as it is now, not as the server found it."""
-        here = {name: value for name, value in os.environ.items() if name not in THREADS}
-        return here | self._environment
 
     def _reply(self, reply: dict[str, Any]) -> AttemptResult:
         assert self.trial is not None
@@ -274,7 +277,8 @@ def warm_up() -> None:
     context.set_forkserver_preload(PRELOAD)
     # Thread counts are read when a library is imported; each trial sets torch's. A
     # process in which CUDA was asked for devices cannot be forked from: NVML is asked instead.
-    with _environment(dict.fromkeys(THREADS, "1") | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}):
+    changes = dict.fromkeys(THREADS, "1") | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+    with _replaced(os.environ, changes):
         forkserver.ensure_running()
 
 
@@ -284,24 +288,12 @@ def _context() -> Any:
 
 
 @contextlib.contextmanager
-def _no_main() -> Iterator[None]:
-    """Keep multiprocessing from running the caller's script again in each worker."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
+def _replaced(items: MutableMapping[str, T], changes: Mapping[str, T]) -> Iterator[None]:
+    before = {name: items[name] for name in changes if name in items}
+    items.update(changes)
     try:
         yield
     finally:
-        sys.modules["__main__"] = main
-
-
-@contextlib.contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        items.update(before)
+        for name in changes.keys() - before.keys():
+            items.pop(name, None)

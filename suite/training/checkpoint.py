@@ -7,7 +7,7 @@ holds what evolves: weights, optimizer, masks, method, curves, and the FLOPs cha
 import datetime
 import functools
 import hashlib
-import importlib.util
+import importlib.resources
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import distributed as dist
 
 from suite.core.errors import Interrupted
 from suite.experiments.trial_config import Trial
@@ -23,7 +22,6 @@ from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint_interval import CheckpointInterval
 from suite.training.curves import Curves
 from suite.training.loop import Training
-from suite.training.parallel import Processes
 from suite.training.serialization import pack, unpack
 from tasks.model_factory import own_files
 
@@ -40,37 +38,10 @@ class CheckpointStore(Protocol):
         """Store a checkpoint in place of the last one."""
 
 
-class SharedCheckpointStore:
-    """A checkpoint store that all processes of a trial read, also where they share no disk.
-
-    The first process reads and writes for all of them.
-    """
-
-    def __init__(self, store: CheckpointStore, processes: Processes) -> None:
-        self._store, self._processes = store, processes
-
-    def read(self) -> bytes | None:
-        """Return the first process's checkpoint."""
-        device = self._processes.device
-        content = self._store.read() if self._processes.rank == 0 else None
-        size = torch.tensor([-1 if content is None else len(content)], device=device)
-        dist.broadcast(size, 0)
-        if int(size) < 0:
-            return None
-        data = torch.empty(int(size), dtype=torch.uint8, device=device)
-        if content is not None:
-            data.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        dist.broadcast(data, 0)
-        return data.cpu().numpy().tobytes()
-
-    def write(self, content: bytes) -> None:
-        """Let the first process write the checkpoint; all have the same."""
-        if self._processes.rank == 0:
-            self._store.write(content)
-
-
 class Checkpointer:
     """Takes a trial's checkpoints while it trains, and resumes from the last one.
+
+    Of several processes, which need not share a disk, the first reads and writes for all.
 
     Attributes:
         started: when the trial was first started.
@@ -100,7 +71,9 @@ class Checkpointer:
         A checkpoint that is damaged, or was taken by other code, is ignored: training starts at
         the beginning, which costs time and changes nothing.
         """
-        content = self.store.read()
+        content = self.store.read() if _is_first(training) else None
+        if training.processes:
+            content = training.processes.broadcast(content)
         if content is None:
             return TrainingProgress()
         try:
@@ -127,23 +100,26 @@ class Checkpointer:
         due = (every.seconds is not None and now - self._last >= every.seconds) or (
             every.steps is not None and progress.step % every.steps == 0
         )
-        if due or stopping:
-            self.save(training, progress)
+        if (due or stopping) and _is_first(training):
+            state = capture(training, progress)
+            state["started"] = self.started.isoformat()
+            state["elapsed"] = self.elapsed + time.monotonic() - self._began
+            self.store.write(pack(state, self._about))
             self._last = time.monotonic()
         if stopping:
             raise Interrupted(f"stopped at step {progress.step}; a checkpoint is kept")
 
-    def save(self, training: Training, progress: TrainingProgress) -> None:
-        """Take a checkpoint now."""
-        state = capture(training, progress)
-        state["started"] = self.started.isoformat()
-        state["elapsed"] = self.elapsed + time.monotonic() - self._began
-        self.store.write(pack(state, self._about))
+
+def _is_first(training: Training) -> bool:
+    return training.processes is None or training.processes.rank == 0
 
 
 def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
     """Return everything that evolves while a trial trains."""
     t = training
+    random = {"cpu": torch.get_rng_state()}
+    if t.device.type == "cuda":
+        random["device"] = torch.cuda.get_rng_state(t.device)
     return {
         "round": progress.round,
         "step": progress.step,
@@ -155,7 +131,7 @@ def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
         "epoch_seconds": t.epoch_seconds,
         "flops": t.ledger.total,
         "curves": _columns(t.curves),
-        "random": _random_state(t.device),
+        "random": random,
     }
 
 
@@ -165,7 +141,7 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     t.model.load_state_dict(state["model"])
     t.optimizer.load_state_dict(state["optimizer"])
     t.sparsifier.load_state_dict(_to(state["sparsifier"], t.device))
-    t.resume_epoch(state["losses"], state["epoch_seconds"])
+    t.losses, t.epoch_seconds = state["losses"], state["epoch_seconds"]
     t.ledger.restore(state["flops"])
     # Last: attaching and loading a method report the masks they set as if just decided.
     t.curves.rows[:] = _rows(state["curves"])
@@ -175,13 +151,6 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     if t.device.type == "cuda":
         torch.cuda.set_rng_state(state["random"]["device"], t.device)
     return progress
-
-
-def _random_state(device: torch.device) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["device"] = torch.cuda.get_rng_state(device)
-    return states
 
 
 def _columns(curves: Curves) -> dict[str, Any]:
@@ -237,8 +206,7 @@ def _own_code() -> str:
     digest = hashlib.sha256(version("torch").encode())
     skipped = {"cli", "execution", "results", "tracking", "tuning"}
     for package in ("suite", "baselines", "tasks"):
-        spec = importlib.util.find_spec(package)
-        (root,) = map(Path, (spec and spec.submodule_search_locations) or ())
+        root = Path(str(importlib.resources.files(package)))
         for path in sorted(root.rglob("*.py")):
             if path.relative_to(root).parts[0] not in skipped:
                 digest.update(path.read_bytes())

@@ -47,6 +47,13 @@ class TrialContext:
         """
         task, dataset = trial.task_declaration, trial.dataset_declaration
         recipe = task.resolve_recipe(trial.recipe)
+        examples = training_examples(dataset, recipe.validation)
+        steps_per_epoch = examples // recipe.batch_size
+        if steps_per_epoch == 0:
+            raise InvalidInput(
+                f"batch_size={recipe.batch_size} leaves no whole batch of {examples} training "
+                f"examples: give at most {examples}"
+            )
         return cls(
             trial=trial,
             task=task,
@@ -54,7 +61,13 @@ class TrialContext:
             method=trial.method_declaration,
             options=trial.method_declaration.resolve(trial.hyperparameters),
             recipe=recipe,
-            plan=_plan(trial, dataset, recipe),
+            plan=Plan(
+                steps=steps_per_epoch * recipe.epochs,
+                sparsity=trial.sparsity,
+                seed=trial.seed,
+                steps_per_epoch=steps_per_epoch,
+                validates=examples < dataset.train,
+            ),
             device=torch.device(trial.device),
         )
 
@@ -87,20 +100,3 @@ def total_steps(sparsifier: Sparsifier) -> int:
     """Return the optimizer steps of all rounds of a method's training."""
     steps, rounds = sparsifier.plan.steps, sparsifier.rounds
     return rounds * steps - (rounds - 1) * sparsifier.rewind_step
-
-
-def _plan(trial: Trial, dataset: Dataset, recipe: Recipe) -> Plan:
-    examples = training_examples(dataset, recipe.validation)
-    steps_per_epoch = examples // recipe.batch_size
-    if steps_per_epoch == 0:
-        raise InvalidInput(
-            f"batch_size={recipe.batch_size} leaves no whole batch of {examples} training "
-            f"examples: give at most {examples}"
-        )
-    return Plan(
-        steps=steps_per_epoch * recipe.epochs,
-        sparsity=trial.sparsity,
-        seed=trial.seed,
-        steps_per_epoch=steps_per_epoch,
-        validates=examples < dataset.train,
-    )

@@ -1,5 +1,6 @@
 """Where and how long a trial ran: versions, commit, hardware, time; no secrets, no paths."""
 
+import contextlib
 import datetime
 import functools
 import os
@@ -39,13 +40,16 @@ def _git(root: Path, *arguments: str) -> str:
 
 def processor() -> str:
     """Return the name of the processor."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
+    return _proc("cpuinfo", "model name") or platform.processor() or platform.machine()
+
+
+def _proc(file: str, name: str) -> str:
+    """Return the first value of `name` in a file of Linux's /proc; empty without one."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc", file).read_text().splitlines():
+            if line.startswith(name):
                 return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -82,18 +86,14 @@ class PeakMemory:
         """Return the peak; None where the system does not report it."""
         if self.device.type == "cuda":
             return float(torch.cuda.max_memory_allocated(self.device))
-        if self.device.type == "cpu":
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return float(line.split()[1]) * 1024
-        return None
+        peak = _proc("self/status", "VmHWM") if self.device.type == "cpu" else ""
+        return float(peak.split()[0]) * 1024 if peak else None
 
 
 class Stopwatch:
     """When a trial started, how long it took and how much memory; starts when constructed."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
         self._started = datetime.datetime.now(datetime.UTC)
         self._began = time.perf_counter()
         self._memory = PeakMemory(device)

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
+from suite.core.seeds import derive_seed
 from suite.evaluation.scores import predict
 from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE
 from suite.training.context import TrialContext
-from suite.training.seeding import seed_global
 from tasks import model_factory
 from tasks.data import Split
 from tasks.task import Dataset, Task
@@ -25,7 +25,7 @@ def make_model(context: TrialContext, width: float = 1.0, purpose: str = "weight
     Raises:
         InvalidInput: another width than 1, and the model's factory takes none.
     """
-    seed_global(context.trial.seed, purpose)
+    torch.manual_seed(derive_seed(context.trial.seed, purpose))
     return model_factory.make_model(context.task, context.dataset, width)
 
 

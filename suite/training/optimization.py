@@ -63,7 +63,7 @@ def learning_rate(recipe: Recipe, steps: int) -> LearningRate:
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over all of the model's parameters."""
-    rate, decay = recipe.learning_rate, recipe.weight_decay
+    common: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     parameters: list[Any] = list(model.parameters())
     if recipe.weight_decay_scope == "matrices":
         # Biases, norms and other vectors are not pulled to zero (as in nanoGPT, for instance).
@@ -71,15 +71,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
         parameters = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=rate,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=decay,
-        )
+        momentum, nesterov = recipe.momentum, recipe.nesterov
+        return torch.optim.SGD(parameters, momentum=momentum, nesterov=nesterov, **common)
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return adam(parameters, lr=rate, weight_decay=decay, betas=(0.9, recipe.beta2))
+    return adam(parameters, betas=(0.9, recipe.beta2), **common)
 
 
 def training_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from safetensors.torch import save
@@ -69,11 +69,7 @@ def make_outcome(
         metrics=measures.metrics,
         absent=measures.absent,
         layers=layers,
-        flops={
-            "inference_dense": cost.inference_dense,
-            "inference": cost.inference,
-            "training": cost.training,
-        },
+        flops=asdict(cost),
         timing=dict(timing),
         environment=environment(torch.device(trial.device)),
         data=dict(data),

@@ -51,9 +51,7 @@ class Processes:
 
     def mean(self, loss: Tensor) -> Tensor:
         """Return the loss of the whole batch; also exchange requests to stop."""
-        both = torch.stack(
-            [loss.detach().float(), loss.new_tensor(float(self._stop_requested())).float()]
-        )
+        both = torch.stack([loss.detach(), loss.new_tensor(self._stop_requested())]).float()
         dist.all_reduce(both)
         self._stopping = self._stopping or bool(both[1] > 0)
         return both[0] / self.size
@@ -61,6 +59,12 @@ class Processes:
     def stopping(self) -> bool:
         """Return whether some process was asked to stop; all know it after the same step."""
         return self._stopping
+
+    def broadcast(self, content: bytes | None) -> bytes | None:
+        """Return the first process's content in all of them."""
+        shared = [content]
+        dist.broadcast_object_list(shared, device=self.device)
+        return shared[0]
 
     def broadcast_buffers(self, model: nn.Module) -> None:
         """Send the first process's buffers (running averages of norms) to all."""
@@ -76,10 +80,9 @@ class Processes:
         digest = hashlib.sha256()
         for value in model.state_dict().values():
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(self.device)
-        all_of_them = [torch.empty_like(mine) for _ in range(self.size)]
-        dist.all_gather(all_of_them, mine)
-        if any(not torch.equal(mine, other) for other in all_of_them):
+        digests = [b""] * self.size
+        dist.all_gather_object(digests, digest.digest())
+        if len(set(digests)) > 1:
             raise TrialFailed(
                 f"the models of the {self.size} processes differ at the end: the method's "
                 "decisions are not a function of gradients, seed and step"

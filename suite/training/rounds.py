@@ -29,16 +29,15 @@ def train_rounds(
 
     rewinds = sparsifier.rounds > 1 and sparsifier.rewind_step > 0
     hook = after_step if on_step is not None or rewinds else None
-    training.curves.begin_round(progress.round)
-    train(training, progress.step, hook)
-    while progress.round + 1 < sparsifier.rounds:
+    while True:
+        training.curves.round = progress.round
+        train(training, progress.step, hook)
+        if progress.round + 1 >= sparsifier.rounds:
+            return
         progress.next_round(
             sparsifier,
             model,
-            lambda: (
-                make_model(context, purpose="weights, drawn again").to(context.device).state_dict()
-            ),
+            lambda: make_model(context, purpose="weights, drawn again").state_dict(),
         )
-        training.begin_round(make_optimizer(model, context.recipe))
-        training.curves.begin_round(progress.round)
-        train(training, progress.step, hook)
+        training.optimizer = make_optimizer(model, context.recipe)
+        sparsifier.restart(training.optimizer)

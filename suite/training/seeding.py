@@ -39,8 +39,3 @@ def seed_step(seed: int, step: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(value)
     if device.type == "cuda":
         torch.cuda.manual_seed(value)
-
-
-def seed_global(seed: int, purpose: str) -> None:
-    """Seed torch's global random state for one purpose (initial weights)."""
-    torch.manual_seed(derive_seed(seed, purpose))

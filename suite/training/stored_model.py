@@ -2,7 +2,6 @@
 
 import datetime
 import time
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +22,8 @@ from suite.training.seeding import reproducible
 from suite.training.setup import prepare
 
 WEIGHTS = "model.safetensors"
+ALONE = {"processes": 1, "execution": "masked"}
+"""In this process alone, with dense weights, as they are stored."""
 
 
 def evaluate_stored(
@@ -39,19 +40,13 @@ def evaluate_stored(
     began, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
     tensors = _weights(store, record)
     trial = _trial(record)
-    changes: dict[str, Any] = {"device": device, "threads": threads, "processes": 1}
-    changes["execution"] = "masked"  # weights are kept dense
+    changes = {"device": device, "threads": threads}
     given = {name: value for name, value in changes.items() if value is not None}
-    where = Trial.make(**trial.model_dump() | given)
+    where = Trial.make(**trial.model_dump() | ALONE | given)
     with reproducible(torch.device(where.device), where.threads):
-        training = prepare(TrialContext.of(where))
+        training = _restored(where, tensors, record)
         split, model = training.data.test, training.model
-        _load_weights(model, tensors, record)
-        masks = {
-            name.removeprefix("mask/"): mask.to(split.device)
-            for name, mask in tensors.items()
-            if name.startswith("mask/")
-        }
+        masks = {name: mask.to(split.device) for name, mask in _part(tensors, "mask/").items()}
         measured = measure(model, masks, where.dataset_declaration, split, everything=True)
         examples, _ = next(iter(split.batches(max(BATCHES))))
         latency = measure_latency(model, examples)
@@ -100,19 +95,21 @@ def _weights(store: Store, record: Record) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _load_weights(model: torch.nn.Module, tensors: dict[str, torch.Tensor], record: Record) -> None:
-    state = {
-        name.removeprefix("model/"): value
-        for name, value in tensors.items()
-        if name.startswith("model/")
-    }
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+
+
+def _restored(trial: Trial, tensors: dict[str, torch.Tensor], record: Record) -> Training:
+    """Return the trial's training with the record's weights loaded."""
+    training = prepare(TrialContext.of(trial))
     try:
-        model.load_state_dict(state)
+        training.model.load_state_dict(_part(tensors, "model/"))
     except RuntimeError as error:
         raise InvalidInput(
             f"trial {record.key}: its model has changed since and does not take the kept weights; "
             "run it again"
         ) from error
+    return training
 
 
 def load_stored(store: Store, record: Record) -> tuple[Training, dict[str, torch.Tensor]]:
@@ -124,8 +121,7 @@ def load_stored(store: Store, record: Record) -> tuple[Training, dict[str, torch
         InvalidInput: as `evaluate_stored`.
     """
     tensors = _weights(store, record)
-    alone = {"device": "cpu", "processes": 1, "execution": "masked"}
-    training = prepare(TrialContext.of(Trial.make(**_trial(record).model_dump() | alone)))
-    _load_weights(training.model, tensors, record)
+    here = Trial.make(**_trial(record).model_dump() | ALONE | {"device": "cpu"})
+    training = _restored(here, tensors, record)
     training.model.eval()
     return training, tensors

@@ -42,8 +42,7 @@ def run_trial(
         Interrupted: the checkpointer was asked to stop, and has taken a checkpoint.
     """
     if trial.trainer:
-        outcome: Outcome = _trainer(trial)(trial, progress, checkpointer)
-        return outcome
+        return _trainer(trial)(trial, progress, checkpointer)
     context = TrialContext.of(trial)
     context.require_device()
     with reproducible(context.device, trial.threads):
@@ -74,8 +73,7 @@ def count_steps(trial: Trial) -> int | None:
 
 def _trainer(trial: Trial) -> Callable[..., Outcome]:
     declared = registry.trainers()[trial.trainer]
-    implementation: Callable[..., Outcome] = load(declared.implementation, declared.origin)
-    return implementation
+    return load(declared.implementation, declared.origin)
 
 
 def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer | None) -> Outcome:
@@ -95,6 +93,9 @@ def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer |
     sparsifier.execution.densify()  # evaluated and stored as an ordinary model
     measures = measure_final(training)
     forward, data = training.ledger.flops, training.data
+    notes = [*sparsifier.notes(), *([storage] if storage else [])]
+    if not context.plan.validates:
+        notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
         context.trial,
         measures=measures,
@@ -122,7 +123,7 @@ def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer |
         },
         tensors=_tensors(training),
         curves=training.curves,
-        notes=[*_plan_notes(context), *sparsifier.notes(), *([storage] if storage else [])],
+        notes=notes,
     )
 
 
@@ -134,9 +135,3 @@ def _tensors(training: Training) -> dict[str, Tensor]:
     for layer in training.sparsifier.layers:
         tensors[f"mask/{layer.name}"] = layer.mask.cpu().contiguous()
     return tensors
-
-
-def _plan_notes(context: TrialContext) -> list[str]:
-    if context.plan.validates:
-        return []
-    return ["trained on all training data (validation=0): accuracy feedback was off"]

@@ -67,10 +67,11 @@ def _network(task: str, width: float) -> Network:
     model = make_model(context, width)
     dtype = torch.int64 if dataset.kind == "text" else torch.float32
     forward = measure_forward(model, torch.zeros((1, *dataset.shape), dtype=dtype))
-    weights = {
-        name: module.weight for name, module in model.named_modules() if name in forward.layers
+    shapes = {
+        name: tuple(module.weight.shape)
+        for name, module in model.named_modules()
+        if name in forward.layers and module.weight.requires_grad
     }
-    shapes = {name: tuple(weight.shape) for name, weight in weights.items() if weight.requires_grad}
     return Network(shapes, forward)
 
 
@@ -89,15 +90,15 @@ def _off_target(record: Record, sparsifier: Sparsifier) -> list[str]:
 
 
 def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> list[str]:
-    said = {f"layer {layer.name}": layer.flops for layer in record.layers}
-    said |= {name: record.flops[name] for name in ("inference", "inference_dense")}
-    found = {f"layer {layer.name}": network.layers[layer.name] for layer in record.layers}
-    found["inference"] = network.at({x.name: 1 - x.zeros / x.size for x in record.layers})
-    found["inference_dense"] = whole.dense
+    layers, flops = record.layers, record.flops
+    pairs = {f"layer {layer.name}": (layer.flops, network.layers[layer.name]) for layer in layers}
+    sparse = network.at({layer.name: 1 - layer.zeros / layer.size for layer in layers})
+    pairs["inference"] = (flops["inference"], sparse)
+    pairs["inference_dense"] = (flops["inference_dense"], whole.dense)
     return [
-        f"{name}: {said[name]:g} FLOPs, not {expected:g}"
-        for name, expected in found.items()
-        if not math.isclose(said[name], expected, rel_tol=TOLERANCE)
+        f"{name}: {said:g} FLOPs, not {expected:g}"
+        for name, (said, expected) in pairs.items()
+        if not math.isclose(said, expected, rel_tol=TOLERANCE)
     ]
 
 
