@@ -57,10 +57,11 @@ def execute_distributed(
         process_group(_device(trial), asked) as processes,
     ):
         preflight([trial])
-        if processes.rank == 0:
+        first = processes.rank == 0
+        if first:
             store.prepare()
             Checkpoints(store).sweep()
-        return execute(trial, store, progress, every, processes.stopping)
+        return execute(trial, store, progress, every, processes.stopping, writes=first)
 
 
 def _device(trial: "Trial") -> "torch.device":

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
-from suite.execution.distributed import rank
 from suite.execution.failures import RETRYABLE, TRANSIENT, AttemptResult, Transient
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record, failed, to_json
@@ -125,13 +124,14 @@ def execute(
     every: str = "60s",
     stopping: Callable[[], bool] = lambda: False,
     *,
+    writes: bool = True,
     raise_transient: bool = False,
 ) -> Record:
     """Run one trial in this process and write its folder; a failure is written as one.
 
     It resumes from the trial's last checkpoint, takes one at the interval `every`, and drops it
     once there is a record: a trial that failed on its own restarts when it is run again. Of
-    several processes that train the trial together, the first one writes.
+    several processes that train the trial together, one `writes`.
 
     Raises:
         StoreUnusable: the result or a checkpoint cannot be written.
@@ -155,7 +155,7 @@ def execute(
         record = failed(trial, error)
         text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
         files = _failure_files(trial, record, text)
-    if trial.processes == 1 or rank() == 0:
+    if writes:
         store.write(trial.key, files)
         checkpoint.drop()
     return record

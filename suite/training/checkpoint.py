@@ -141,7 +141,7 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     t.model.load_state_dict(state["model"])
     t.optimizer.load_state_dict(state["optimizer"])
     t.sparsifier.load_state_dict(_to(state["sparsifier"], t.device))
-    t.losses, t.epoch_seconds = state["losses"], state["epoch_seconds"]
+    t.resume_epoch(state["losses"], state["epoch_seconds"])
     t.ledger.restore(state["flops"])
     # Last: attaching and loading a method report the masks they set as if just decided.
     t.curves.rows[:] = _rows(state["curves"])

@@ -12,14 +12,14 @@ class Curves:
 
     A row is (round, step, series, layer, index, value); `layer` is empty for what concerns the
     network, `index` counts the values of a series that has several at a step (a histogram).
-
-    Attributes:
-        rows: what has been added.
-        round: the round, from 0, that what follows belongs to.
     """
 
     rows: list[tuple[int, int, str, str, int, float]] = field(default_factory=list)
     round: int = 0
+
+    def begin_round(self, number: int) -> None:
+        """Add what follows to round `number`, counted from 0."""
+        self.round = number
 
     def add(
         self, step: int, series: str, value: float | Sequence[float], layer: str | None = None

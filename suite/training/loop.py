@@ -71,6 +71,15 @@ class Training:
         """Where training happens."""
         return self.data.train.device
 
+    def begin_round(self, optimizer: torch.optim.Optimizer) -> None:
+        """Continue with a new optimizer, on weights that were rewound or drawn again."""
+        self.optimizer = optimizer
+        self.sparsifier.restart(optimizer)
+
+    def resume_epoch(self, losses: Tensor, epoch_seconds: list[float]) -> None:
+        """Restore what a checkpoint holds of the present epoch and of those before."""
+        self.losses, self.epoch_seconds = losses, epoch_seconds
+
 
 def train(training: Training, start: int, on_step: Callable[[int], None] | None = None) -> None:
     """Train from after step `start` (0 for all of it) to the end.

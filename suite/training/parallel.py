@@ -61,10 +61,16 @@ class Processes:
         return self._stopping
 
     def broadcast(self, content: bytes | None) -> bytes | None:
-        """Return the first process's content in all of them."""
-        shared = [content]
-        dist.broadcast_object_list(shared, device=self.device)
-        return shared[0]
+        """Return the first process's content in all of them; as bytes, never pickled."""
+        size = torch.tensor([-1 if content is None else len(content)], device=self.device)
+        dist.broadcast(size, 0)
+        if int(size) < 0:
+            return None
+        data = torch.empty(int(size), dtype=torch.uint8, device=self.device)
+        if content is not None:
+            data.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(data, 0)
+        return data.cpu().numpy().tobytes()
 
     def broadcast_buffers(self, model: nn.Module) -> None:
         """Send the first process's buffers (running averages of norms) to all."""
@@ -80,9 +86,10 @@ class Processes:
         digest = hashlib.sha256()
         for value in model.state_dict().values():
             digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        digests = [b""] * self.size
-        dist.all_gather_object(digests, digest.digest())
-        if len(set(digests)) > 1:
+        mine = torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).to(self.device)
+        digests = [torch.empty_like(mine) for _ in range(self.size)]
+        dist.all_gather(digests, mine)
+        if any(not torch.equal(mine, other) for other in digests):
             raise TrialFailed(
                 f"the models of the {self.size} processes differ at the end: the method's "
                 "decisions are not a function of gradients, seed and step"

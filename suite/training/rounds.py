@@ -30,7 +30,7 @@ def train_rounds(
     rewinds = sparsifier.rounds > 1 and sparsifier.rewind_step > 0
     hook = after_step if on_step is not None or rewinds else None
     while True:
-        training.curves.round = progress.round
+        training.curves.begin_round(progress.round)
         train(training, progress.step, hook)
         if progress.round + 1 >= sparsifier.rounds:
             return
@@ -39,5 +39,4 @@ def train_rounds(
             model,
             lambda: make_model(context, purpose="weights, drawn again").state_dict(),
         )
-        training.optimizer = make_optimizer(model, context.recipe)
-        sparsifier.restart(training.optimizer)
+        training.begin_round(make_optimizer(model, context.recipe))
