@@ -125,21 +125,20 @@ def _shrink(model: nn.Module, segment: Segment, example: Tensor) -> bool:
     columns = target.weight.shape[1] // units
     outgoing = target.weight.unflatten(1, (units, columns)).transpose(0, 1).flatten(2)
     unused = (outgoing == 0).flatten(1).all(1)
-    constant = (source.weight == 0).flatten(1).all(1) & ~unused
-    if bool(constant.any()):
+    foldable = (source.weight == 0).flatten(1).all(1) & ~unused
+    values = outgoing.new_zeros(units)
+    if bool(foldable.any()):
         values = _constants(model, target, example, units)
         padded = isinstance(target, nn.Conv2d) and any(target.padding)
-        foldable = constant & values.isfinite() & ((values == 0) | (not padded))
-        shift = (outgoing.sum(2) * torch.where(foldable, values, 0)[:, None]).sum(0)
-        constant = foldable
-        if bool((shift != 0).any()):
-            bias = shift if target.bias is None else target.bias + shift
-            target.bias = nn.Parameter(bias)
-    keep = ~(unused | constant)
+        foldable &= values.isfinite() & ((values == 0) | (not padded))
+    keep = ~(unused | foldable)
     if not bool(keep.any()):
         keep[0] = True  # a layer must keep at least one unit
     if bool(keep.all()):
         return False
+    shift = (outgoing.sum(2) * torch.where(foldable & ~keep, values, 0)[:, None]).sum(0)
+    if bool((shift != 0).any()):
+        target.bias = nn.Parameter(shift if target.bias is None else target.bias + shift)
     for module in (source, *map(model.get_submodule, segment.norms)):
         own = {name: getattr(module, name, None) for name in TENSORS}
         set_tensors(module, {name: x[keep] for name, x in own.items() if x is not None})

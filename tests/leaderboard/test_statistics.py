@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from leaderboard.statistics.intervals import mean_interval
+from leaderboard.statistics.intervals import bootstrap_interval, mean_interval
 
 accuracies = st.integers(0, 1000).map(lambda correct: correct / 1000)
 
@@ -63,6 +63,24 @@ def test_the_bootstrap_is_scipy_s_of_widened_deviations(n):
     interval, width = mean_interval(values), np.ptp(found.confidence_interval)
     assert interval.low == pytest.approx(found.confidence_interval.low, abs=0.03 * width)
     assert interval.high == pytest.approx(found.confidence_interval.high, abs=0.03 * width)
+
+
+@pytest.mark.parametrize("strata", [[12], [5, 5], [2, 3, 4]])
+def test_one_degree_of_freedom_is_lost_for_each_stratum(strata):
+    draws = np.linspace(0.4, 0.8, 10_001)
+    n, freedom = sum(strata), sum(strata) - len(strata)
+    wide = math.sqrt(n / freedom) * stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
+    found = bootstrap_interval(0.5, draws, strata)
+    assert found.n == n
+    assert found.low == pytest.approx(0.5 + wide * (0.41 - 0.5))
+    assert found.high == pytest.approx(0.5 + wide * (0.79 - 0.5))
+    clipped = bootstrap_interval(0.5, draws, strata, (0.45, 0.6))
+    assert (clipped.low, clipped.high) == (0.45, 0.6)
+
+
+def test_a_stratum_of_one_value_has_no_variance():
+    found = bootstrap_interval(0.5, np.linspace(0, 1, 100), [5, 1])
+    assert (found.low, found.high, found.n) == (None, None, 6)
 
 
 def test_the_bootstrap_repeats_exactly_and_depends_on_its_seed():

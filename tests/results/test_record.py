@@ -4,6 +4,7 @@ import math
 import pytest
 
 from suite.core.errors import InvalidInput, TrialFailed
+from suite.results.metrics import out_of_range
 from suite.results.record import SCHEMA_VERSION, Record, failed
 from tests.support.sample_records import done, make_trial
 
@@ -13,6 +14,23 @@ def test_a_record_written_as_json_and_read_again_is_the_same_record():
     again = Record.from_json(record.to_json(), "here", stored=False)
     assert again.model_dump(mode="json") == record.model_dump(mode="json")
     assert again.to_json() == record.to_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("test_accuracy", (0.0, 0.5, 1.0), (-0.001, 1.001, 1e-12)),
+        ("test_nll", (0.0, 1e9), (-1e-9,)),
+        ("train_loss", (-3.0, 0.0, 3.0), ()),
+    ],
+)
+def test_a_metric_has_the_bounds_of_its_kind_ends_included(name, allowed, refused):
+    assert [out_of_range(name, value) for value in allowed] == [""] * len(allowed)
+    assert all(f"{name} is" in out_of_range(name, value) for value in refused)
+    record = done(make_trial())
+    for value in allowed:
+        again = record.model_copy(update={"metrics": {**record.metrics, name: value}})
+        assert Record.from_json(again.to_json(), "here", stored=False).metrics[name] == value
 
 
 def test_the_sparsity_of_a_record_is_the_share_of_zeros_over_all_layers():
