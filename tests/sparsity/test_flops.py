@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from suite.sparsity.flops import FlopsLedger, measure_forward
+from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
 from suite.sparsity.schedule import CubicRamp
 from tests.support.helpers import PLAN, attach, conv_net, fit, make
 
@@ -55,6 +55,15 @@ def test_attention_is_counted():
     }
     # Projections to query, key and value, and two products of 5 × 5 by 4 for each of two heads.
     assert flops.other == 2 * 5 * 8 * 24 + 2 * 2 * 2 * 25 * 4
+
+
+def test_what_cannot_be_pruned_costs_the_same_at_any_density():
+    flops = ForwardFlops({"a": 100.0, "b": 10.0}, other=50.0)
+    assert flops.dense == 160.0
+    assert flops.at({}) == 160.0
+    assert flops.at({"a": 0.5}) == 110.0  # `b` is not among those that are pruned: dense
+    assert flops.at({"a": 0.5, "b": 0.1}) == 101.0
+    assert flops.at({"a": 0.0, "b": 0.0}) == 50.0
 
 
 @pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
