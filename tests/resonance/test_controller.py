@@ -35,6 +35,21 @@ def test_feedback_answers_an_error_and_does_not_wind_up_on_cooling_connections()
     assert controller.integral == held
 
 
+def test_feedback_adds_both_terms_of_the_present_error_to_the_order_statistic():
+    score = torch.linspace(0, 1, 101)
+    free = torch.ones(101, dtype=torch.bool)
+    controller = AmplitudeController("feedback", proportional=0.5, integral_gain=0.05)
+    integral = 0.0
+    for measured in (40, 45, 60):
+        off = controller.set_amplitude(score, free, target_off=50, measured_off=measured)
+        error = (50 - measured) / 101
+        integral += error
+        expected = float(score[49]) + 0.5 * error + 0.05 * integral
+        assert controller.amplitude == pytest.approx(expected)
+        assert controller.integral == pytest.approx(integral)
+        assert off == int((score <= controller.amplitude).sum())
+
+
 def test_a_falling_score_lowers_the_target_and_recovery_restores_it():
     feedback = AccuracyFeedback(tolerance=0.5, gain=0.2, depth=0.2)
     feedback.update(80.0)

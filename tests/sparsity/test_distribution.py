@@ -56,6 +56,23 @@ def test_uniform_on_resnet_50_costs_what_rigl_reports(resnet, sparsity, expected
     assert ratio(resnet, sparsity, "uniform") == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("distribution", "claims"),
+    [
+        # Mocanu et al. 2018, eq. 3: (n_in + n_out) / (n_in · n_out); a kernel does not count.
+        ("er", {"point": 96 / (32 * 64), "conv": 96 / (32 * 64), "linear": 74 / (64 * 10)}),
+        # Evci et al. 2020, §3(1): the kernel's sides are in both sums.
+        ("erk", {"point": 98 / 2048, "conv": 102 / (2048 * 9), "linear": 74 / 640}),
+    ],
+)
+def test_densities_are_in_the_ratio_of_the_published_formula(distribution, claims):
+    shapes = {"point": (64, 32, 1, 1), "conv": (64, 32, 3, 3), "linear": (10, 64)}
+    zeros = layer_zeros(shapes, 0.95, distribution)
+    density = {name: 1 - zeros[name] / math.prod(shape) for name, shape in shapes.items()}
+    for name in shapes:
+        assert density[name] / density["conv"] == pytest.approx(claims[name] / claims["conv"], 0.02)
+
+
 @pytest.mark.parametrize(("sparsity", "layers"), [(0.8, 8), (0.9, 1), (0.95, 0)])
 def test_erk_leaves_the_published_number_of_layers_dense(resnet, sparsity, layers):
     zeros = layer_zeros(resnet[0], sparsity, "erk")
