@@ -134,6 +134,14 @@ def test_the_effect_is_the_t_statistic_over_the_root_of_n():
     assert found == pytest.approx(stats.ttest_1samp(values, 0).statistic / 3)
 
 
+def test_five_common_seeds_are_tested_and_four_are_not():
+    levels = {"good": 0.9, "bad": 0.5}
+    five = {name: seeds([x, x + 0.01, x, x - 0.01, x]) for name, x in levels.items()}
+    assert rank_intervals([five]) == [{"good": (1, 1), "bad": (2, 2)}]
+    four = {name: {s: x for s, x in by_seed.items() if s < 4} for name, by_seed in five.items()}
+    assert rank_intervals([four]) == [{"good": (1, 2), "bad": (1, 2)}]
+
+
 def test_rank_intervals_follow_from_all_corrected_pairs():
     random = np.random.default_rng(4)
     cell = {f"m{i}": seeds(random.normal(i // 2, 0.3, 7)) for i in range(6)}

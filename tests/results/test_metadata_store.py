@@ -80,15 +80,30 @@ def test_a_link_is_no_document(store, tmp_path):
     assert list(documents(store, "tuning")) == ["a"]
 
 
+def evaluation_of(record, device: str = "cpu") -> Evaluation:
+    return Evaluation(
+        key=record.key, model=record.digests.get("model", ""), device=device, threads=1,
+        metrics={"test_pgd10": 0.5}, latency={}, absent={}, timing={}, environment={},
+    )  # fmt: skip
+
+
+def test_evaluations_are_merged_whichever_record_of_the_same_weights_stays(store, tmp_path):
+    trial, other = make_trial(seed=0), Store(tmp_path / "other")
+    slower = done(trial).model_copy(update={"timing": {"seconds": 99.0}})
+    store.write(trial.key, {"record.json": slower.to_json()})
+    other.write(trial.key, {"record.json": done(trial).to_json()})
+    save_evaluation(store, evaluation_of(slower))
+    found = merge(store, other)
+    assert (found.kept, found.evaluations) == ([trial.key], [trial.key])
+    assert load_evaluations(other, other.read(trial.key)) == [evaluation_of(slower)]
+    assert merge(store, other).evaluations == []
+
+
 def test_merge_takes_documents_and_evaluations_along(store, tmp_path):
     trial, other = make_trial(seed=0), Store(tmp_path / "other")
     store.write(trial.key, {"record.json": done(trial).to_json()})
     record = store.read(trial.key)
-    evaluation = Evaluation(
-        key=trial.key, model=record.digests.get("model", ""), device="cpu", threads=1,
-        metrics={"test_pgd10": 0.5}, latency={}, absent={}, timing={}, environment={},
-    )  # fmt: skip
-    save_evaluation(store, evaluation)
+    save_evaluation(store, evaluation_of(record))
     save_document(store, "tuning", "ours", CONTENT)
     save_document(store, "tuning", "both", {"by": "source"})
     save_document(other, "tuning", "both", {"by": "target"})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import suite.results.store as store_module
 from suite.core.errors import InvalidInput
 from suite.results.record import checksum_files
 from suite.results.store import Store, StoreUnusable
@@ -63,6 +64,16 @@ def test_what_is_written_is_read_back(store):
     assert (store.folder(trial.key) / "curves.parquet").read_bytes() == b"PAR1"
     assert [r.key for r in store.records()] == [trial.key]
     assert everything(store) == [trial.key]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_all_records_are_read_whatever_the_size_of_a_batch(store, monkeypatch, size):
+    monkeypatch.setattr(store_module, "BATCH_SIZE", size)
+    for seed in range(5):
+        trial = make_trial(seed=seed)
+        store.write(trial.key, {"record.json": done(trial).to_json()})
+    assert [record.key for record in store.records()] == store.keys()
+    assert len(store.keys()) == 5
 
 
 def test_what_was_never_written_is_not_there(store):

@@ -139,10 +139,13 @@ def test_times_add_up_over_attempts():
     first = Checkpointer(of, memory, CheckpointInterval(None), Stop(50))
     with pytest.raises(Interrupted):
         run_trial(of, checkpointer=first)
-    second = Checkpointer(of, memory, CheckpointInterval(None))
+    second = Checkpointer(of, memory, CheckpointInterval(None), Stop(50))
     second_began = second.started
-    timing = run_trial(of, checkpointer=second).record.timing
-    assert 0 < second.elapsed < timing["seconds"]
+    with pytest.raises(Interrupted):
+        run_trial(of, checkpointer=second)
+    third = Checkpointer(of, memory, CheckpointInterval(None))
+    timing = run_trial(of, checkpointer=third).record.timing
+    assert 0 < second.elapsed < third.elapsed < timing["seconds"]
     assert timing["started"] == first.started.isoformat(timespec="seconds")
     assert second_began > first.started
 

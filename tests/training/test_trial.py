@@ -10,6 +10,7 @@ import suite.training.rounds
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.sparsity.sparsifier import Sparsifier
+from suite.training import loop
 from suite.training.context import TrialContext
 from suite.training.network import make_model
 from suite.training.trial import run_trial
@@ -162,6 +163,24 @@ def test_every_round_is_charged():
     layers = {layer.name: layer.flops for layer in ticket.layers}
     assert dense * 2 < ticket.flops["training"] < dense * 3
     assert sum(layers.values()) == ticket.flops["inference_dense"]
+
+
+@pytest.mark.parametrize("method", ["magnitude", "rigl"])
+def test_a_step_is_charged_at_the_masks_that_it_ran_with(monkeypatch, method):
+    """2 f(masks), and the weight gradients: of all weights where the method reads them."""
+    charged, real = [], loop._step
+
+    def step(training, number, batch):
+        layers, flops = training.sparsifier.layers, training.ledger.flops
+        sparse = sum(flops.layers[x.name] * x.active / x.size for x in layers) + flops.other
+        dense = training.sparsifier.wants_dense_gradient(number)
+        charged.append((2 * sparse + (flops.dense if dense else sparse)) * len(batch[0]))
+        return real(training, number, batch)
+
+    monkeypatch.setattr(loop, "_step", step)
+    record = run_trial(trial(method)).record
+    assert len(set(charged)) > 1
+    assert record.flops["training"] == pytest.approx(sum(charged), rel=1e-12)
 
 
 def test_training_on_everything_is_noted_and_turns_validation_off():

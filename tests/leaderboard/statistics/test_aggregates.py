@@ -138,6 +138,14 @@ def test_improvement_counts_pairs_of_runs_and_ties_half():
     assert found.mean + back.mean == pytest.approx(1.0)
 
 
+def test_the_runs_of_the_two_are_resampled_independently():
+    values = {"x": np.linspace(0, 1, 30).tolist()}
+    found = probability_of_improvement(values, values, draws=10_000)
+    # Under equality U / (nm) has the variance (n + m + 1) / 12nm (Mann & Whitney 1947).
+    assert found.mean == pytest.approx(0.5)
+    assert found.half == pytest.approx(stats.t.ppf(0.975, 58) * math.sqrt(61 / (12 * 900)), rel=0.1)
+
+
 def test_improvement_is_the_mann_whitney_statistic():
     random = np.random.default_rng(2)
     x, y = random.integers(0, 9, 12).astype(float), random.integers(1, 9, 7).astype(float)
