@@ -79,7 +79,7 @@ def run_study(
         return 0
     options.preflight(plan.to_run)
     store.prepare()
-    engine = options.make(chosen, store)
+    engine = options.make(store, chosen.device, chosen.threads)
     notes: Counter[str] = Counter()
     with progress_bar(chosen.name, len(plan.to_run)) as advance:
 

@@ -88,8 +88,9 @@ def tune(
             raise InvalidInput(f"{option} {number}: give {least} to {MAX_SEEDS}")
     tuned, fixed = _split_recipe(recipe or [])
     tasks = task or []
+    default_name = re.sub(r"[^a-z0-9_]", "-", "-".join([*tasks, *methods]).lower())[:100]
     config = TuningConfig.make(
-        name=_name([*tasks, *methods]) if name is None else name,
+        name=default_name if name is None else name,
         tasks=tasks,
         methods=methods,
         sparsities=sparsity or [run_options.DEFAULT_SPARSITY],
@@ -144,11 +145,6 @@ def _words(text: str, option: str) -> list[str]:
     if not words:
         raise InvalidInput(f"{option} {text!r}: the list is empty; give names, by commas")
     return words
-
-
-def _name(parts: Sequence[str]) -> str:
-    """Return the default name of a tuning, made from its tasks and methods."""
-    return re.sub(r"[^a-z0-9_]", "-", "-".join(parts).lower())[:100]
 
 
 def _print_method(tuning: "Tuning", method: str, found: "MethodResult") -> None:
