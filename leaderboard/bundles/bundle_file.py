@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from leaderboard.bundles.record_checks import record_problems
 from suite.core.errors import InvalidInput
@@ -43,7 +43,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
 SingleLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
 
 
-class Header(BaseModel):
+class Header(BaseModel, frozen=True, extra="forbid"):
     """Who sends the records.
 
     Attributes:
@@ -53,8 +53,6 @@ class Header(BaseModel):
         suite: version of resonance-bench that wrote the file.
         created: date and time.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["resonance-bench records"] = "resonance-bench records"
     schema_version: int = Field(default=BUNDLE_VERSION, ge=1, strict=True)

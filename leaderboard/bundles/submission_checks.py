@@ -59,9 +59,7 @@ def check_bundle(bundle: Bundle, recompute: Recompute) -> list[SubmissionIssue]:
 
 
 def _name(record: Record) -> str:
-    trial = record.trial
-    words = f"{trial['task']} {trial['method']} s={trial['sparsity']:g} seed={trial['seed']}"
-    return f"{record.key} ({words})"
+    return f"{record.key} ({record.title})"
 
 
 # ------------------------------------------------------------------ one record

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -22,7 +22,7 @@ from suite.experiments.trial_config import Trial
 FOLDER = resources.files("leaderboard") / "published"
 
 
-class PublishedResult(BaseModel):
+class PublishedResult(BaseModel, frozen=True, extra="forbid"):
     """One published result.
 
     Attributes:
@@ -34,8 +34,6 @@ class PublishedResult(BaseModel):
         trust: read in the authors' own repository (primary), quoted by others (secondary), or in
             the abstract alone.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     paper: str
     table: str
@@ -58,17 +56,15 @@ class PublishedResult(BaseModel):
         return float(found[1]) if found else None
 
 
-class ComputedFlops(BaseModel):
+class ComputedFlops(BaseModel, frozen=True, extra="forbid"):
     """Inference FLOPs relative to dense, computed from the shapes of a task's network."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
     distribution: Literal["uniform", "er", "erk"]
     dense: tuple[str, ...] = ()
 
 
-class TrialFilter(BaseModel):
+class TrialFilter(BaseModel, frozen=True, extra="forbid"):
     """Selects trials of a table's study: those that match all fields.
 
     Attributes:
@@ -76,8 +72,6 @@ class TrialFilter(BaseModel):
         measure: what is read from the trials: a metric, or one of `early_stop.RELATIONS`.
         against: the trials that a relation compares with, on the same seeds.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
     task: str | None = None
@@ -103,7 +97,7 @@ class TrialFilter(BaseModel):
         )
 
 
-class TableRows(BaseModel):
+class TableRows(BaseModel, frozen=True, extra="forbid"):
     """Rows of a table: the published results that match, and what reproduces them.
 
     Attributes:
@@ -113,8 +107,6 @@ class TableRows(BaseModel):
         bound: the published claim ("<0"), if that and not the number is compared.
         deviations: from the published protocol, for these rows only.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     published: dict[str, str | float] | None = None
     label: str = ""
@@ -135,7 +127,7 @@ class TableRows(BaseModel):
         ]
 
 
-class PublishedTable(BaseModel):
+class PublishedTable(BaseModel, frozen=True, extra="forbid"):
     """A published table and how it is reproduced.
 
     Attributes:
@@ -148,8 +140,6 @@ class PublishedTable(BaseModel):
         deviations: from the published protocol, for all rows.
         note: for readers.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     title: str

@@ -162,10 +162,9 @@ def _job(placed: PlacedRecord, found: SourceRecord, curves: bool) -> PageJob:
     )
     if not is_result(record):
         links = replace(links, task_page="", method_page="")
-    integrity = record.checksum or record.model_dump_json()
     made_from = inputs_digest(
         code_digest(),
-        integrity,
+        record.fingerprint,
         repr(links),
         repr(found.sender),
         "curves" if curves else "",

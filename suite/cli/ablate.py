@@ -8,17 +8,8 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import to_jsonable_python
 
+from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, levels, settings
-from suite.cli.run_options import (
-    DEFAULT_SPARSITY,
-    AddressOption,
-    DryRunOption,
-    EngineOption,
-    RecipeOption,
-    SetOption,
-    SparsitiesOption,
-    WorkersOption,
-)
 from suite.cli.study import run_remaining
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.declarations import unknown
@@ -35,7 +26,7 @@ def ablate(
         str, typer.Argument(metavar="METHOD|STUDY", help="A method, or a study that varies one.")
     ],
     task: TaskOptions = None,
-    sparsity: SparsitiesOption = None,
+    sparsity: run_options.SparsitiesOption = None,
     vary: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=V,V,…", help="A hyperparameter and its levels."),
@@ -44,13 +35,13 @@ def ablate(
         bool, typer.Option("--grid", help="Run all combinations, not one factor at a time.")
     ] = False,
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds; default 5.")] = None,
-    set_: SetOption = None,
-    recipe: RecipeOption = None,
+    set_: run_options.SetOption = None,
+    recipe: run_options.RecipeOption = None,
     store: StoreOption = DEFAULT_STORE,
-    workers: WorkersOption = None,
-    engine: EngineOption = EngineName.LOCAL,
-    address: AddressOption = None,
-    dry_run: DryRunOption = False,
+    workers: run_options.WorkersOption = None,
+    engine: run_options.EngineOption = EngineName.LOCAL,
+    address: run_options.AddressOption = None,
+    dry_run: run_options.DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
     """Vary a method's hyperparameters and compare each level with the default, paired on seeds.
@@ -123,7 +114,7 @@ def _study(
         "question": f"How does {method.name} depend on {' and '.join(entry['vary'])}?",
         "tasks": list(tasks),
         "methods": [entry],
-        "sparsities": [] if method.dense else list(sparsities or [DEFAULT_SPARSITY]),
+        "sparsities": [] if method.dense else list(sparsities or [run_options.DEFAULT_SPARSITY]),
         "seeds": seeds,
         "recipe": recipe,
         "controls_left_out": "an ablation compares the method with itself",

@@ -7,7 +7,7 @@ import typer
 from suite.cli.options import JsonOption
 from suite.core.console import print_json, print_table, say
 from suite.core.declarations import Hyperparameter, unknown
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, first_line
 from suite.experiments import registry
 from suite.experiments.study import load_study, shipped_studies
 from suite.experiments.trial_config import show
@@ -139,8 +139,7 @@ def model_size(task: "Task", dataset: "Dataset") -> dict[str, str]:
             model = make_model(task, dataset)
             flops = measure_forward(model, torch.zeros(1, *dataset.shape, dtype=kind))
     except Exception as error:  # a plug-in's model may raise anything
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        return {"parameters": f"not known: {line}"}
+        return {"parameters": f"not known: {first_line(error)}"}
     parameters = sum(p.numel() for p in model.parameters())
     weights = sum(
         parameter.numel()

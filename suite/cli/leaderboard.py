@@ -3,10 +3,9 @@
 import random
 import tempfile
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,19 +14,18 @@ from suite.cli.run_options import ProjectOption
 from suite.cli.submit import check_bundle, report
 from suite.core.console import complain, print_json, print_table, progress_bar, say
 from suite.core.errors import InvalidInput
-from suite.core.redact import redact
+from suite.core.redact import redacted_line
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish_tables
 
-if TYPE_CHECKING:
-    from leaderboard.site.build import BuiltSite
-
 app = typer.Typer(no_args_is_help=True)
 
 OutOption = Annotated[Path, typer.Option(help="Folder to write the leaderboard to.")]
 DEFAULT_OUT = Path("site")
+WORKERS = 2
+"""Processes that write the pages of trials."""
 
 
 @app.callback()
@@ -57,10 +55,12 @@ def build(
     """Build the leaderboard: pages, tables and charts, from the records in a store."""
     from leaderboard.board_markdown import row_texts
     from leaderboard.bundles.bundle_file import SHIPPED
+    from leaderboard.site.build import build as build_site
 
     settings = WandbConfig(mode=wandb, project=project, folder=str(out))
     bundles = [*(bundle or ()), *(SHIPPED if shipped else ())]
-    built = _build([] if shipped else Store(store), out, markdown, bundles)
+    results = () if shipped else Store(store)
+    built = build_site(results, out, markdown, WORKERS, bundles)
     for board in built.boards:
         say("")
         columns = ["method", *(f"s={sparsity:g}" for sparsity in board.sparsities)]
@@ -74,20 +74,8 @@ def build(
         try:
             say(f"W&B: {publish_tables(built.tables, settings)}")
         except (Exception, SystemExit) as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            complain(f"the tables are not published: {redact(text)}")
+            complain(f"the tables are not published: {redacted_line(error)}")
             raise typer.Exit(1) from None
-
-
-def _build(
-    source: Store | list[Record],
-    out: Path,
-    markdown: Path | None = None,
-    bundles: Sequence[Path] = (),
-) -> "BuiltSite":
-    from leaderboard.site.build import build as build_site
-
-    return build_site(source, out, markdown, workers=2, bundles=bundles)
 
 
 @app.command()
@@ -100,6 +88,7 @@ def serve(
 
     It is rebuilt whenever records change.
     """
+    from leaderboard.site.build import build as build_site
     from leaderboard.site.server import Server
     from leaderboard.site.server import serve as run_server
 
@@ -108,7 +97,7 @@ def serve(
     versions = results.backend.versions
     try:
         seen = versions()
-        _build(results, out)
+        build_site(results, out, workers=WORKERS)
     except BaseException:
         server.server_close()
         raise
@@ -116,7 +105,7 @@ def serve(
     stop = threading.Event()
 
     def rebuild() -> None:
-        _build(results, out)
+        build_site(results, out, workers=WORKERS)
         say("records have changed: built again")
 
     say(f"Leaderboard: {server.url} (Ctrl-C ends it)")

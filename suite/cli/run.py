@@ -5,19 +5,8 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, settings
-from suite.cli.run_options import (
-    DEFAULT_SPARSITY,
-    CheckpointOption,
-    DeviceOption,
-    OverwriteOption,
-    PrecisionOption,
-    ProjectOption,
-    RecipeOption,
-    SetOption,
-    ThreadsOption,
-    WandbOption,
-)
 from suite.cli.wandb import tracker
 from suite.core.console import print_json, progress_bar, say
 from suite.core.errors import InvalidInput, TrialFailed
@@ -44,11 +33,11 @@ def run(
         typer.Option("--sparsity", "-s", help="Fraction of zeros in [0, 1); default 0.9."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Fixes initial weights and data order.")] = 0,
-    set_: SetOption = None,
-    recipe: RecipeOption = None,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = "float32",
-    threads: ThreadsOption = 1,
+    set_: run_options.SetOption = None,
+    recipe: run_options.RecipeOption = None,
+    device: run_options.DeviceOption = "cpu",
+    precision: run_options.PrecisionOption = "float32",
+    threads: run_options.ThreadsOption = 1,
     execution: Annotated[
         str, typer.Option(help="masked; csr: only non-zero weights are stored, on a CPU; or auto.")
     ] = "masked",
@@ -59,10 +48,10 @@ def run(
         str, typer.Option("--evaluate", help="test; or validation: the test split is not read.")
     ] = "test",
     store: StoreOption = DEFAULT_STORE,
-    overwrite: OverwriteOption = Overwrite.FAILED,
-    checkpoint_every: CheckpointOption = "60s",
-    wandb: WandbOption = Mode.OFF,
-    wandb_project: ProjectOption = PROJECT,
+    overwrite: run_options.OverwriteOption = Overwrite.FAILED,
+    checkpoint_every: run_options.CheckpointOption = "60s",
+    wandb: run_options.WandbOption = Mode.OFF,
+    wandb_project: run_options.ProjectOption = PROJECT,
     json: JsonOption = False,
 ) -> None:
     """Run one trial: one method on one task, at one sparsity, with one seed.
@@ -75,7 +64,7 @@ def run(
     if method is None:
         raise InvalidInput(f"run {task}: a method is missing (`resonance list methods` shows all)")
     dense = registry.methods()[method].dense
-    default = 0.0 if dense else DEFAULT_SPARSITY
+    default = 0.0 if dense else run_options.DEFAULT_SPARSITY
     trial = Trial.make(
         task=task,
         method=method,

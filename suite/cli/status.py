@@ -42,11 +42,7 @@ class StudyStatus:
         )
         for record in self.failures[:most]:
             assert record.error is not None
-            trial = record.trial
-            yield (
-                f"  {record.key} {trial['task']} {trial['method']} s={trial['sparsity']:g} "
-                f"seed={trial['seed']}: {record.error['message']}"
-            )
+            yield f"  {record.key} {record.title}: {record.error['message']}"
         if most is not None and len(self.failures) > most:
             yield f"  and {len(self.failures) - most} more (`resonance status` lists them)"
         for one in self.damaged[:most]:

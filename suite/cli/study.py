@@ -8,20 +8,8 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, StoreOption
-from suite.cli.run_options import (
-    AddressOption,
-    CheckpointOption,
-    DryRunOption,
-    EngineOption,
-    GpusOption,
-    MemoryOption,
-    OverwriteOption,
-    ProjectOption,
-    TimeoutOption,
-    WandbOption,
-    WorkersOption,
-)
 from suite.cli.wandb import tracker
 from suite.core.console import complain, progress_bar, say
 from suite.execution.engines import EngineName, EngineOptions
@@ -43,20 +31,20 @@ def study(
         str, typer.Argument(metavar="NAME|FILE", help="A shipped study, or a YAML file.")
     ],
     store: StoreOption = DEFAULT_STORE,
-    workers: WorkersOption = None,
-    overwrite: OverwriteOption = Overwrite.FAILED,
-    engine: EngineOption = EngineName.LOCAL,
-    address: AddressOption = None,
-    timeout: TimeoutOption = None,
-    memory: MemoryOption = None,
+    workers: run_options.WorkersOption = None,
+    overwrite: run_options.OverwriteOption = Overwrite.FAILED,
+    engine: run_options.EngineOption = EngineName.LOCAL,
+    address: run_options.AddressOption = None,
+    timeout: run_options.TimeoutOption = None,
+    memory: run_options.MemoryOption = None,
     retries: Annotated[
         int, typer.Option(min=0, help="How often to retry a trial whose process died.")
     ] = RETRIES,
-    gpus_per_trial: GpusOption = 1.0,
-    checkpoint_every: CheckpointOption = "60s",
-    wandb: WandbOption = Mode.OFF,
-    wandb_project: ProjectOption = PROJECT,
-    dry_run: DryRunOption = False,
+    gpus_per_trial: run_options.GpusOption = 1.0,
+    checkpoint_every: run_options.CheckpointOption = "60s",
+    wandb: run_options.WandbOption = Mode.OFF,
+    wandb_project: run_options.ProjectOption = PROJECT,
+    dry_run: run_options.DryRunOption = False,
 ) -> None:
     """Run a study: show the plan, skip what is done, run the rest."""
     options = EngineOptions(
@@ -91,7 +79,7 @@ def run_study(
         return 0
     options.preflight(plan.to_run)
     store.prepare()
-    engine = options.make(chosen, store)
+    engine = options.make(store, chosen.device, chosen.threads)
     notes: Counter[str] = Counter()
     with progress_bar(chosen.name, len(plan.to_run)) as advance:
 

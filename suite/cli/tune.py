@@ -6,21 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.cli import run_options
 from suite.cli.compare import difference_texts
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
-from suite.cli.run_options import (
-    DEFAULT_SPARSITY,
-    AddressOption,
-    DeviceOption,
-    EngineOption,
-    GpusOption,
-    MemoryOption,
-    PrecisionOption,
-    SparsitiesOption,
-    ThreadsOption,
-    TimeoutOption,
-    WorkersOption,
-)
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
@@ -38,7 +26,7 @@ def tune(
     budget: Annotated[
         int, typer.Option(help="Configurations tried per method, including the default.")
     ] = 50,
-    sparsity: SparsitiesOption = None,
+    sparsity: run_options.SparsitiesOption = None,
     seeds: Annotated[int, typer.Option(help="Trials per configuration, task and sparsity.")] = 2,
     sampler: Annotated[str, typer.Option(help="tpe, random, qmc, gp or nsgaii.")] = "tpe",
     pruner: Annotated[
@@ -74,16 +62,16 @@ def tune(
     final_seeds: Annotated[
         int, typer.Option(help="Number of fresh seeds to test winner and default on; 0 for none.")
     ] = 5,
-    device: DeviceOption = "cpu",
-    precision: PrecisionOption = "float32",
-    threads: ThreadsOption = 1,
+    device: run_options.DeviceOption = "cpu",
+    precision: run_options.PrecisionOption = "float32",
+    threads: run_options.ThreadsOption = 1,
     store: StoreOption = DEFAULT_STORE,
-    workers: WorkersOption = None,
-    engine: EngineOption = EngineName.LOCAL,
-    address: AddressOption = None,
-    timeout: TimeoutOption = None,
-    memory: MemoryOption = None,
-    gpus_per_trial: GpusOption = 1.0,
+    workers: run_options.WorkersOption = None,
+    engine: run_options.EngineOption = EngineName.LOCAL,
+    address: run_options.AddressOption = None,
+    timeout: run_options.TimeoutOption = None,
+    memory: run_options.MemoryOption = None,
+    gpus_per_trial: run_options.GpusOption = 1.0,
     json: JsonOption = False,
 ) -> None:
     """Tune methods on validation data; then test each winner and its default on fresh seeds.
@@ -100,11 +88,12 @@ def tune(
             raise InvalidInput(f"{option} {number}: give {least} to {MAX_SEEDS}")
     tuned, fixed = _split_recipe(recipe or [])
     tasks = task or []
+    default_name = re.sub(r"[^a-z0-9_]", "-", "-".join([*tasks, *methods]).lower())[:100]
     config = TuningConfig.make(
-        name=_name([*tasks, *methods]) if name is None else name,
+        name=default_name if name is None else name,
         tasks=tasks,
         methods=methods,
-        sparsities=sparsity or [DEFAULT_SPARSITY],
+        sparsities=sparsity or [run_options.DEFAULT_SPARSITY],
         seeds=range(SEEDS_FROM, SEEDS_FROM + seeds),
         budget=budget,
         sampler=sampler,
@@ -156,11 +145,6 @@ def _words(text: str, option: str) -> list[str]:
     if not words:
         raise InvalidInput(f"{option} {text!r}: the list is empty; give names, by commas")
     return words
-
-
-def _name(parts: Sequence[str]) -> str:
-    """Return the default name of a tuning, made from its tasks and methods."""
-    return re.sub(r"[^a-z0-9_]", "-", "-".join(parts).lower())[:100]
 
 
 def _print_method(tuning: "Tuning", method: str, found: "MethodResult") -> None:

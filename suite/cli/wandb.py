@@ -9,7 +9,7 @@ import typer
 from suite.cli.options import DEFAULT_STORE, StoreOption
 from suite.core.console import complain, progress_bar, say
 from suite.core.errors import InvalidInput
-from suite.core.redact import redact
+from suite.core.redact import redacted_line
 from suite.experiments.study import load_study
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
@@ -82,8 +82,7 @@ def push(
                 publish(results, key, settings)
                 failed_in_a_row = 0
             except (Exception, SystemExit) as error:
-                text = " ".join(str(error).split()) or type(error).__name__
-                errors.append(f"{key}: {redact(text)}")
+                errors.append(f"{key}: {redacted_line(error)}")
                 complain(f"not published: {errors[-1]}")
                 failed_in_a_row += 1
             advance()

@@ -1,4 +1,4 @@
-"""The exceptions that the project raises on purpose."""
+"""The exceptions that the project raises on purpose, and the first line of any other."""
 
 
 class InvalidInput(ValueError):
@@ -18,3 +18,8 @@ class TrialFailed(RuntimeError):
 
 class Interrupted(KeyboardInterrupt):
     """A trial was asked to stop, and has stopped where it can resume."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message; its type's name if it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -34,6 +34,11 @@ def redact(text: str) -> str:
     return PARAMETER.sub(rf"\1{MARK}", USERINFO.sub(f"{MARK}@", text))
 
 
+def redacted_line(error: BaseException) -> str:
+    """Return an exception's message in one line without secrets; its type's name if it has none."""
+    return redact(" ".join(str(error).split()) or type(error).__name__)
+
+
 def redact_address(text: str, address: str) -> str:
     """Return `text`, a message about a database's address, without the passwords in the address.
 

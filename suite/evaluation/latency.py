@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from suite.core.errors import first_line
 from suite.sparsity.modules import evaluation_mode
 from suite.sparsity.storage.topology import Topology
 
@@ -60,7 +61,7 @@ def measure_latency(model: nn.Module, examples: Tensor) -> Latency:
             _measure(name, make(), model, examples[index], latency)
         # No such kernel here, or the model reads a layer's weight directly.
         except (RuntimeError, NotImplementedError, AttributeError) as error:
-            latency.absent[name] = (str(error).splitlines() or [type(error).__name__])[0]
+            latency.absent[name] = first_line(error)
     return latency
 
 

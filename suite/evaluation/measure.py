@@ -11,15 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from suite.evaluation import robustness
 from suite.evaluation.corruptions import KINDS, SEVERITIES
 from suite.evaluation.dead_units import SAMPLE_SIZE, dead_units
 from suite.evaluation.model_size import disk_size
-from suite.evaluation.robustness import (
-    corruption_accuracy,
-    fgsm_accuracy,
-    pgd_accuracy,
-    pixel_space,
-)
 from tasks.data import Split
 from tasks.task import Dataset
 
@@ -67,22 +62,22 @@ def measure(
     trial's configuration, so either all trials of a table have them or none. `everything` adds PGD.
     """
     found = Measurements()
-    pixels = pixel_space(dataset, split)
+    pixels = robustness.pixel_space(dataset, split)
     if isinstance(pixels, str):
         wanted = [CORRUPTED, FGSM, *([PGD] if everything else [])]
         found.absent |= dict.fromkeys(wanted, f"not applicable: {pixels}")
     else:
-        found.metrics[FGSM] = fgsm_accuracy(model, split, pixels)
+        found.metrics[FGSM] = robustness.fgsm_accuracy(model, split, pixels)
         if CONDITIONS * len(split) > MAX_FRACTION * training_passes:
             found.absent[CORRUPTED] = (
                 f"{CONDITIONS} passes over the test split are more than {MAX_FRACTION:.0%} of "
                 "this training; `resonance evaluate` measures it"
             )
         else:
-            found.corruption = corruption_accuracy(model, split, pixels)
+            found.corruption = robustness.corruption_accuracy(model, split, pixels)
             found.metrics |= _corruption_means(found.corruption)
         if everything:
-            found.metrics[PGD] = pgd_accuracy(model, split, pixels)
+            found.metrics[PGD] = robustness.pgd_accuracy(model, split, pixels)
     _add_units(found, model, masks, split)
     size = disk_size(model, masks)
     found.metrics |= {"dense_bytes": size.dense, "sparse_bytes": size.sparse}

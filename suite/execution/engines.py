@@ -12,7 +12,6 @@ from suite.execution.local import LocalEngine, default_workers, visible_gpus
 from suite.execution.plan import preflight
 from suite.execution.runner import RETRIES, Engine, Inline
 from suite.execution.worker_handle import WorkerConfig, WorkerHandle
-from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 
@@ -85,8 +84,8 @@ class EngineOptions:
         with closing(WorkerHandle(WorkerConfig(store=""))) as handle:
             handle.check(trials)
 
-    def make(self, study: Study, store: Store) -> Engine:
-        """Return the engine, ready.
+    def make(self, store: Store, device: str, threads: int) -> Engine:
+        """Return the engine, ready for trials on `device` with so many `threads` each.
 
         Raises:
             InvalidInput: it is not installed, or cannot be reached.
@@ -95,27 +94,18 @@ class EngineOptions:
             return Inline(store, self.every)
         memory = int(self.memory * 2**30) if self.memory is not None else None
         settings = WorkerConfig(absolute(store), self.every, self.timeout, memory)
-        on_gpus = study.device == "cuda"
+        gpus = self.gpus if device == "cuda" else 0.0
         if self.engine is EngineName.RAY:
             from suite.execution.ray import RayEngine
 
-            gpus = self.gpus if on_gpus else 0.0
-            return RayEngine(
-                settings, self.address, study.threads, gpus, self.workers, self.retries
-            )
+            return RayEngine(settings, self.address, threads, gpus, self.workers, self.retries)
         if self.engine is EngineName.SLURM:
             from suite.execution.slurm import SlurmEngine, parse_options
 
             options = parse_options(self.address or "")
-            return SlurmEngine(
-                settings,
-                options,
-                study.threads,
-                math.ceil(self.gpus) if on_gpus else 0,
-                self.workers,
-            )
-        workers = self.workers or default_workers(study.threads)
-        return LocalEngine(settings, workers, visible_gpus() if on_gpus else (), self.gpus)
+            return SlurmEngine(settings, options, threads, math.ceil(gpus), self.workers)
+        workers = self.workers or default_workers(threads)
+        return LocalEngine(settings, workers, visible_gpus() if gpus else (), self.gpus)
 
 
 def absolute(store: Store) -> str:

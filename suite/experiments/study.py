@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
+from pydantic import BaseModel, Field, StrictFloat, StrictInt, model_validator
 
 from suite.core.declarations import Value, unknown
 from suite.core.errors import InvalidInput
@@ -19,14 +19,12 @@ STUDIES = Path(__file__).with_name("studies")
 """The folder of the studies that are part of the project."""
 
 
-class MethodEntry(BaseModel):
+class MethodEntry(BaseModel, frozen=True, extra="forbid"):
     """A method in a study, with its hyperparameters (`set`) and recipe fields there.
 
     `vary` makes it an ablation: hyperparameter → levels. One factor is varied at a time while the
     others keep their defaults, or, with `grid`, all combinations are run.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     set: dict[str, Any] = {}
@@ -51,7 +49,7 @@ class MethodEntry(BaseModel):
         return combinations(self.factors(), grid=self.grid)
 
 
-class Study(BaseModel):
+class Study(BaseModel, frozen=True, extra="forbid"):
     """A set of trials with a question: every task × seed × sparsity × method.
 
     A method that takes no sparsity is run once per task and seed, one with levels to `vary` once
@@ -60,8 +58,6 @@ class Study(BaseModel):
     non-zero weights are stored (`Trial`). `plugins` are files with additional methods and tasks, as
     for ``--plugin``, with paths relative to the study's file.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     question: str

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
 from suite.core.declarations import Method, Value, unknown
 from suite.core.errors import InvalidInput
@@ -24,7 +24,7 @@ TRAINER = "trainer_revision"
 MAX_SEED = 2**31
 
 
-class Trial(BaseModel):
+class Trial(BaseModel, frozen=True, extra="forbid"):
     """One (task, method, sparsity, seed, settings): the unit of work, cache, failure and retry.
 
     `hyperparameters` and `recipe` hold only what differs from the defaults, in canonical types,
@@ -34,8 +34,6 @@ class Trial(BaseModel):
     Raises (through `make`):
         InvalidInput: an unknown name or a value out of bounds.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
     method: str

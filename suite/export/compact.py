@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, first_line
 
 POINTWISE = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Hardswish,
@@ -52,11 +52,8 @@ def compact(model: nn.Module, example: Tensor) -> nn.Module:
     """
     model = copy.deepcopy(model).eval()
     segments = find_segments(model)
-    changed = True
-    while changed:
-        changed = False
-        for segment in segments:
-            changed = _shrink(model, segment, example) or changed
+    while sum(_shrink(model, segment, example) for segment in segments):  # a sum visits them all
+        pass
     return model
 
 
@@ -65,10 +62,9 @@ def find_segments(model: nn.Module) -> list[Segment]:
     try:
         graph = fx.symbolic_trace(model).graph
     except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InvalidInput(
             f"{type(model).__name__} cannot be compacted: torch.fx cannot trace its forward "
-            f"({reason}); use --to safetensors or --to onnx"
+            f"({first_line(error)}); use --to safetensors or --to onnx"
         ) from error
     modules = dict(model.named_modules())
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, first_line
 from suite.core.files import atomic_write
 from suite.experiments.trial_config import Trial
 from suite.export.compact import TENSORS, compact, set_tensors
@@ -141,8 +141,9 @@ def _onnx(model: nn.Module, example: Tensor) -> bytes:
             dynamic_shapes=({0: Dim("batch")},),
         )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InvalidInput(f"torch cannot export this model to ONNX ({reason})") from error
+        raise InvalidInput(
+            f"torch cannot export this model to ONNX ({first_line(error)})"
+        ) from error
     assert program is not None
     proto = program.model_proto
     onnx.checker.check_model(proto)

@@ -1,15 +1,10 @@
 """Inference FLOPs at published sparsities, computed from a network's shapes alone."""
 
-import functools
+import math
 from collections.abc import Collection
 
-import torch
-
-from suite.experiments import registry
 from suite.sparsity.distribution import layer_zeros
-from suite.sparsity.flops import ForwardFlops, measure_forward
-from suite.sparsity.layers import PRUNABLE
-from tasks.model_factory import make_model
+from suite.training.network import network_of
 
 
 def inference_ratio(
@@ -22,22 +17,7 @@ def inference_ratio(
     Raises:
         InvalidInput: there is no such task, or the dense layers alone hold too many weights.
     """
-    forward, shapes = _network(task)
+    shapes, forward = network_of(task, device="meta")
     zeros = layer_zeros(shapes, sparsity, distribution, dense=dense)
-    densities = {name: 1 - zeros[name] / shape.numel() for name, shape in shapes.items()}
+    densities = {name: 1 - zeros[name] / math.prod(shape) for name, shape in shapes.items()}
     return forward.at(densities) / forward.dense
-
-
-@functools.cache
-def _network(task: str) -> tuple[ForwardFlops, dict[str, torch.Size]]:
-    """Return the operations of a task's network and the shapes of its prunable weights."""
-    declared = registry.tasks()[task]
-    dataset = registry.datasets()[declared.dataset]
-    with torch.device("meta"):
-        model = make_model(declared, dataset)
-        forward = measure_forward(model, torch.zeros(1, *dataset.shape))
-    return forward, {
-        name: module.weight.shape
-        for name, module in model.named_modules()
-        if isinstance(module, PRUNABLE)
-    }

@@ -33,7 +33,7 @@ from suite.results.record import LayerRecord
 from suite.training.checkpoint import Checkpointer
 from suite.training.curves import Curves
 from suite.training.environment import Stopwatch
-from suite.training.outcome import Cost, Outcome, make_outcome
+from suite.training.outcome import Outcome, make_outcome
 from tasks.loading import load_arrays
 from tasks.task import Dataset
 
@@ -125,7 +125,11 @@ def train(
         trial,
         measures=Measurements({name: curves.last(name) for name in names}),
         layers=layers,
-        cost=Cost(dense, connected, 3 * connected * steps * batch_size * epochs),
+        flops={
+            "inference_dense": dense,
+            "inference": connected,
+            "training": 3 * connected * steps * batch_size * epochs,
+        },
         timing=stopwatch.timing([epoch / steps for epoch in seconds]),
         data={"checksum": checksum, "train": dataset.train, "validation": 0, "test": dataset.test},
         tensors=_tensors(network, dataset),

@@ -2,16 +2,8 @@
 
 from dataclasses import replace
 
+from suite.core import hyperparameters as shared
 from suite.core.declarations import Hyperparameter, Method, Search
-from suite.core.hyperparameters import (
-    DENSE_LAYERS,
-    DISTRIBUTION,
-    DROP_FRACTION,
-    LAYERWISE,
-    UNIFORM_DENSE,
-    UPDATE_END,
-    UPDATE_EVERY,
-)
 
 SEED = "the method's proposal"
 
@@ -36,9 +28,9 @@ SHUFFLE = Hyperparameter(
 )
 
 HYPERPARAMETERS = (
-    DISTRIBUTION,
-    UNIFORM_DENSE,
-    DENSE_LAYERS,
+    shared.DISTRIBUTION,
+    shared.UNIFORM_DENSE,
+    shared.DENSE_LAYERS,
     Hyperparameter(
         "window",
         int,
@@ -234,7 +226,7 @@ HYPERPARAMETERS = (
         high=1.0,
     ),
     replace(
-        UPDATE_END,
+        shared.UPDATE_END,
         name="freeze_at",
         meaning="when connectivity is projected onto the exact target and fixed",
         source="as RigL's T_end, arXiv:1911.11134",
@@ -271,10 +263,10 @@ DROP_POWER = Hyperparameter(
 )
 
 COHERENT_HYPERPARAMETERS = (
-    *LAYERWISE,
-    UPDATE_EVERY,
-    DROP_FRACTION,
-    UPDATE_END,
+    *shared.LAYERWISE,
+    shared.UPDATE_EVERY,
+    shared.DROP_FRACTION,
+    shared.UPDATE_END,
     RECORD_EVERY,
     DROP_POWER,
     replace(DROP_POWER, name="coherence_power", meaning="q: the largest |mean g|·c^q are grown"),

@@ -1,7 +1,7 @@
 """The resonance method: detection, threshold, connectivity and control joined into a Sparsifier."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -93,10 +93,7 @@ class Resonance(Sparsifier):
         return bool(self.options.scope == "global")
 
     def effective_options(self) -> dict[str, int | None]:
-        """Return the effect of options in this training; None for one without effect.
-
-        Options that are not named act as given.
-        """
+        """Return the effect of options in this training; None for one without effect."""
         o = self.options
         # A connection switched off at one decision stays off at those less than C steps later;
         # a frozen one is set to zero at the first that is more than C steps later.
@@ -367,8 +364,7 @@ class Resonance(Sparsifier):
             group.controller = AmplitudeController(**saved["controller"])
             for history, kept in zip(group.histories, saved["histories"], strict=True):
                 history.restore(kept["rows"], kept["recorded"])
-        self.feedback.best = state["feedback"]["best"]
-        self.feedback.factor = state["feedback"]["factor"]
+        self.feedback = replace(self.feedback, **state["feedback"])
 
 
 def rank_in_layer(values: Tensor) -> Tensor:

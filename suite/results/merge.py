@@ -71,7 +71,7 @@ def _merge_one(source: Store, target: Store, key: str, done: MergeReport) -> Non
     theirs, findings = check(target.backend, key)
     damaged = any(finding.broken for finding in findings)
     if theirs is not None and not damaged:
-        if _digest(theirs) == _digest(ours):
+        if theirs.fingerprint == ours.fingerprint:
             done.same.append(key)
             return
         if theirs.status != "failed" or ours.status != "done":
@@ -121,7 +121,3 @@ def trial_files(store: Store, key: str, record: Record) -> dict[str, bytes]:
     else:
         names = [name for name in store.names(key) if NAME.fullmatch(name)]
     return {name: store.backend.load(key, name, record.checksum) for name in {RECORD, *names}}
-
-
-def _digest(record: Record) -> str:
-    return record.checksum or record.model_dump_json()

@@ -178,6 +178,17 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         return self.integrity.digest if self.integrity is not None else None
 
     @property
+    def fingerprint(self) -> str:
+        """What changes whenever the record does: its checksum; in schema 1 all of it."""
+        return self.checksum or self.model_dump_json()
+
+    @property
+    def title(self) -> str:
+        """The trial in a few words."""
+        trial = self.trial
+        return f"{trial['task']} {trial['method']} s={trial['sparsity']:g} seed={trial['seed']}"
+
+    @property
     def settings_key(self) -> str:
         """The key of the record's settings, which `key` must equal; empty if they have none."""
         try:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from suite.core.redact import redact
+from suite.core.redact import redact, redacted_line
 from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
 
 ATOMIC_PROTOCOLS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
@@ -47,11 +47,13 @@ class RemoteStore:
             filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise InvalidInput(
-                f"store {url} cannot be opened ({_one_line(error)}): name a folder, or install "
-                "what that protocol needs"
+                f"store {url} cannot be opened ({redacted_line(error):.300}): name a folder, or "
+                "install what that protocol needs"
             ) from error
         except Exception as error:
-            raise InvalidInput(f"store {url} cannot be opened: {_one_line(error)}") from error
+            raise InvalidInput(
+                f"store {url} cannot be opened: {redacted_line(error):.300}"
+            ) from error
         self._fs: Any = filesystem
         self._puts_atomically = protocol in ATOMIC_PROTOCOLS
         if not self._puts_atomically and type(filesystem).mv is fsspec.AbstractFileSystem.mv:
@@ -130,7 +132,9 @@ class RemoteStore:
                 if isinstance(content, FileNotFoundError):
                     continue
                 if isinstance(content, Exception):
-                    raise InvalidInput(f"{path} cannot be read: {_one_line(content)}") from content
+                    raise InvalidInput(
+                        f"{path} cannot be read: {redacted_line(content):.300}"
+                    ) from content
                 yield key, content
 
     def names(self, key: str, digest: str | None) -> list[str]:
@@ -237,8 +241,8 @@ class RemoteStore:
             raise
         except Exception as error:
             raise complaint(
-                f"store {self.location} cannot be {what} ({_one_line(error)}): check its address "
-                "and your permissions, or choose another with --store"
+                f"store {self.location} cannot be {what} ({redacted_line(error):.300}): check its "
+                "address and your permissions, or choose another with --store"
             ) from error
 
 
@@ -248,8 +252,3 @@ def _last(path: str) -> str:
 
 def _aware(moment: datetime.datetime) -> datetime.datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return redact(text)[:300]

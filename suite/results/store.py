@@ -60,12 +60,17 @@ class Store:
         Raises:
             InvalidInput: the store is under a URL.
         """
-        return self._folder().root
+        if not isinstance(self.backend, LocalStore):
+            raise InvalidInput(
+                f"store {self.location} is not a folder: this needs one (`resonance store merge "
+                f"{self.location} FOLDER` makes a copy)"
+            )
+        return self.backend.root
 
     @property
     def trials(self) -> Path:
         """The folder that holds the trials' folders; raises as `root` does."""
-        return self._folder().trials
+        return self.root / "trials"
 
     def folder(self, key: str) -> Path:
         """Return the folder of a trial's files; raises as `root` does. See `load`, `where`."""
@@ -203,14 +208,6 @@ class Store:
             return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
         except InvalidInput as error:
             return CorruptRecord(key, error)
-
-    def _folder(self) -> LocalStore:
-        if not isinstance(self.backend, LocalStore):
-            raise InvalidInput(
-                f"store {self.location} is not a folder: this needs one (`resonance store merge "
-                f"{self.location} FOLDER` makes a copy)"
-            )
-        return self.backend
 
 
 @contextlib.contextmanager

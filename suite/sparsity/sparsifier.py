@@ -107,6 +107,13 @@ class Sparsifier:
     def load_method_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `method_state` returned."""
 
+    def effective_options(self) -> Mapping[str, object]:
+        """Return option → its effect in this training; values of the same effect have one entry.
+
+        Options that are not named act as given.
+        """
+        return {}
+
     # ------------------------------------------------------------------ what a training loop calls
 
     def attach(
@@ -287,24 +294,32 @@ class Sparsifier:
         return "; ".join(self._count_errors() + nonzero_outside_mask(self.layers))
 
     def _count_errors(self) -> list[str]:
-        zeros = {layer.name: layer.size - layer.active for layer in self.layers}
-        if self.is_global:
-            target = self.target_total()
-            found = sum(zeros.values())
-            return [] if found == target else [f"{found} zeros in all, not {target}"]
-        targets = self.target_zeros()
-        wrong = [
-            f"{name}: {zeros[name]} zeros, not {target}"
-            for name, target in targets.items()
-            if zeros[name] != target
-        ]
+        wrong = self.off_target({layer.name: layer.size - layer.active for layer in self.layers})
         if self.pattern is not None:
+            targets = self.target_zeros()
             wrong += [
                 f"{layer.name}: not {self.pattern} everywhere"
                 for layer in self.layers
                 if targets[layer.name] and not self.pattern.holds(layer.mask)
             ]
         return wrong
+
+    def off_target(
+        self, zeros: Mapping[str, int], shapes: Shapes | None = None, tolerance: int = 0
+    ) -> list[str]:
+        """Return which of the layers' numbers of `zeros`, or their sum, miss the final target.
+
+        `shapes` are those of the attached model if left out.
+        """
+        if self.is_global:
+            total, target = sum(zeros.values()), self.target_total(shapes)
+            missed = abs(total - target) > tolerance
+            return [f"{total} zeros in all, not {target}"] if missed else []
+        return [
+            f"{name}: {zeros[name]} zeros, not {target}"
+            for name, target in self.target_zeros(shapes).items()
+            if abs(zeros[name] - target) > tolerance
+        ]
 
     def dense_names(self, shapes: Shapes) -> set[str]:
         """Return the layers that are never pruned, by the option `dense_layers`.

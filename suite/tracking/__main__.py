@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from suite.core.redact import redact
+from suite.core.redact import redacted_line
 from suite.results.store import Store
 from suite.tracking.wandb import Mode, WandbConfig, publish
 
@@ -25,8 +25,7 @@ def main(location: str, given: str) -> None:
         try:
             answer["where"] = publish(store, key, settings)
         except (Exception, SystemExit) as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            answer["error"] = redact(text)[:300]
+            answer["error"] = redacted_line(error)[:300]
         answers.write(json.dumps(answer) + "\n")
 
 

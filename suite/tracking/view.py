@@ -33,17 +33,6 @@ class View:
     masks: "dict[str, np.ndarray]"
 
     @property
-    def digest(self) -> str:
-        """A digest that changes with the trial's record."""
-        return self.record.checksum or self.record.model_dump_json()
-
-    @property
-    def name(self) -> str:
-        """A short name of the trial."""
-        trial = self.record.trial
-        return f"{trial['task']} {trial['method']} s={trial['sparsity']:g} seed={trial['seed']}"
-
-    @property
     def tags(self) -> list[str]:
         """Tags to filter runs by."""
         trial, status = self.record.trial, self.record.status

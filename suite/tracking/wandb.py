@@ -92,7 +92,7 @@ def publish(store: Store, key: str, settings: WandbConfig) -> str:
     if (where := published(store.backend, found, settings)) is not None:
         return where
     where = _write(store, found, settings)
-    mark = {"digest": found.digest, "where": where, "artifacts": settings.artifacts}
+    mark = {"digest": found.record.fingerprint, "where": where, "artifacts": settings.artifacts}
     store.backend.save_shared(_mark(key, settings), json.dumps(mark).encode())
     return where
 
@@ -101,7 +101,7 @@ def published(backend: StorageBackend, found: View, settings: WandbConfig) -> st
     """Return the address of this record's run; None if it has not been published."""
     try:
         mark = json.loads(backend.load_shared(_mark(found.record.key, settings)))
-        where, same = str(mark["where"]), mark["digest"] == found.digest
+        where, same = str(mark["where"]), mark["digest"] == found.record.fingerprint
         enough = bool(mark["artifacts"]) or not settings.artifacts
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -172,7 +172,7 @@ def _write(store: Store, found: View, settings: WandbConfig) -> str:
         log,
         exit_code=int(found.record.status == "failed"),
         id=found.record.key,
-        name=found.name,
+        name=found.record.title,
         job_type=found.record.trial["method"],
         tags=found.tags,
         config=found.config(),

@@ -1,20 +1,9 @@
 """The canonical form of a trial's settings: different settings may train the same network."""
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
-
 from suite.experiments.trial_config import Trial
 from suite.results.record import to_json
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.context import TrialContext
-
-
-@runtime_checkable
-class HasEffectiveOptions(Protocol):
-    """A method that knows which of its options have which effect in a training."""
-
-    def effective_options(self) -> Mapping[str, object]:
-        """Return option → its effect; values with the same effect have the same entry."""
 
 
 def canonical_config(trial: Trial, sparsifier: Sparsifier | None = None) -> str:
@@ -28,8 +17,5 @@ def canonical_config(trial: Trial, sparsifier: Sparsifier | None = None) -> str:
     """
     settings = trial.resolved()
     sparsifier = sparsifier or TrialContext.of(trial).make_sparsifier()
-    if isinstance(sparsifier, HasEffectiveOptions):
-        settings["hyperparameters"] = settings["hyperparameters"] | dict(
-            sparsifier.effective_options()
-        )
+    settings["hyperparameters"] |= sparsifier.effective_options()
     return to_json(settings).decode()

@@ -69,34 +69,21 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-class PeakMemory:
-    """Peak memory of this process or its GPU from construction on, in bytes."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        else:
-            try:
-                Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the high-water mark
-            except OSError:
-                self.device = torch.device("meta")
-
-    def read(self) -> float | None:
-        """Return the peak; None where the system does not report it."""
-        if self.device.type == "cuda":
-            return float(torch.cuda.max_memory_allocated(self.device))
-        peak = _proc("self/status", "VmHWM") if self.device.type == "cpu" else ""
-        return float(peak.split()[0]) * 1024 if peak else None
-
-
 class Stopwatch:
     """When a trial started, how long it took and how much memory; starts when constructed."""
 
     def __init__(self, device: torch.device) -> None:
         self._started = datetime.datetime.now(datetime.UTC)
         self._began = time.perf_counter()
-        self._memory = PeakMemory(device)
+        self._device = device
+        self._counts_memory = True
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            return
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the high-water mark
+        except OSError:
+            self._counts_memory = False
 
     def timing(
         self,
@@ -115,5 +102,12 @@ class Stopwatch:
             "started": (started or self._started).isoformat(timespec="seconds"),
             "seconds": earlier + time.perf_counter() - self._began,
             "seconds_per_step": statistics.median(seconds_per_step),
-            "peak_memory_bytes": self._memory.read(),
+            "peak_memory_bytes": self._peak_memory(),
         }
+
+    def _peak_memory(self) -> float | None:
+        """Return the peak of this process or its GPU; None where the system does not report it."""
+        if self._device.type == "cuda":
+            return float(torch.cuda.max_memory_allocated(self._device))
+        peak = _proc("self/status", "VmHWM") if self._counts_memory else ""
+        return float(peak.split()[0]) * 1024 if peak else None

@@ -1,11 +1,15 @@
 """A trial's network: its initial weights, its size, and whether it fits the data."""
 
+import functools
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, first_line
 from suite.core.seeds import derive_seed
 from suite.evaluation.scores import predict
+from suite.experiments import registry
 from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.layers import PRUNABLE
 from suite.training.context import TrialContext
@@ -29,6 +33,34 @@ def make_model(context: TrialContext, width: float = 1.0, purpose: str = "weight
     return model_factory.make_model(context.task, context.dataset, width)
 
 
+class Network(NamedTuple):
+    """The prunable weights of a model by name, and its operations."""
+
+    shapes: dict[str, tuple[int, ...]]
+    forward: ForwardFlops
+
+
+@functools.lru_cache(maxsize=64)
+def network_of(task: str, width: float = 1.0, device: str = "cpu") -> Network:
+    """Return the network that every method trains on a task; on ``meta`` it has no memory.
+
+    Raises:
+        InvalidInput: there is no such task, or its model does not take this width.
+    """
+    declared = registry.tasks()[task]
+    dataset = registry.datasets()[declared.dataset]
+    dtype = torch.int64 if dataset.kind == "text" else torch.float32
+    with torch.device(device):
+        model = model_factory.make_model(declared, dataset, width)
+        forward = measure_forward(model, torch.zeros((1, *dataset.shape), dtype=dtype))
+    shapes = {
+        name: tuple(module.weight.shape)
+        for name, module in model.named_modules()
+        if name in forward.layers and module.weight.requires_grad
+    }
+    return Network(shapes, forward)
+
+
 def count_parameters(context: TrialContext, width: float) -> tuple[int, int]:
     """Return how many parameters the model has at a width, and how many prunable ones."""
     with torch.device("meta"):
@@ -47,10 +79,9 @@ def check_model(model: nn.Module, example: Split, context: TrialContext) -> Forw
         outputs = predict(model, example)
         flops = measure_forward(model, example.x)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0]
         raise InvalidInput(
             f"task {context.task.name}: the model does not take {context.dataset.name}'s inputs of "
-            f"shape {context.dataset.shape}: {what}"
+            f"shape {context.dataset.shape}: {first_line(error)}"
         ) from error
     check_outputs(context.task, context.dataset, model, outputs)
     return flops

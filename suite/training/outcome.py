@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from safetensors.torch import save
@@ -39,21 +39,12 @@ class Outcome:
         return files
 
 
-@dataclass(frozen=True)
-class Cost:
-    """FLOPs of a trial: a forward pass per example, dense and sparse, and all of training."""
-
-    inference_dense: float
-    inference: float
-    training: float
-
-
 def make_outcome(
     trial: Trial,
     *,
     measures: Measurements,
     layers: list[LayerRecord],
-    cost: Cost,
+    flops: dict[str, float],
     timing: Mapping[str, float | str | None],
     data: Mapping[str, int | str],
     tensors: dict[str, Tensor],
@@ -69,7 +60,7 @@ def make_outcome(
         metrics=measures.metrics,
         absent=measures.absent,
         layers=layers,
-        flops=asdict(cost),
+        flops=flops,
         timing=dict(timing),
         environment=environment(torch.device(trial.device)),
         data=dict(data),

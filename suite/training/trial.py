@@ -16,7 +16,7 @@ from suite.training.context import TrialContext, total_steps
 from suite.training.environment import Stopwatch
 from suite.training.final_metrics import measure_final
 from suite.training.loop import Training
-from suite.training.outcome import Cost, Outcome, make_outcome
+from suite.training.outcome import Outcome, make_outcome
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
@@ -109,7 +109,11 @@ def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer |
             )
             for layer in sparsifier.layers
         ],
-        cost=Cost(training.dense_flops, forward.sparse(sparsifier.layers), training.ledger.total),
+        flops={
+            "inference_dense": training.dense_flops,
+            "inference": forward.sparse(sparsifier.layers),
+            "training": training.ledger.total,
+        },
         timing=stopwatch.timing(
             training.epoch_seconds,
             started=checkpointer.started if checkpointer else None,

@@ -4,14 +4,12 @@ import functools
 import math
 from typing import NamedTuple
 
-import torch
-
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
-from suite.sparsity.flops import ForwardFlops, measure_forward
+from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.context import TrialContext, total_steps
-from suite.training.network import count_parameters, make_model
+from suite.training.network import count_parameters, network_of
 
 TOLERANCE = 1e-6
 """Relative difference of operations that another order of adding them up may make."""
@@ -22,13 +20,6 @@ class Recomputed(NamedTuple):
 
     steps: int
     problems: list[str]
-
-
-class Network(NamedTuple):
-    """The prunable weights of a model by name, and its operations."""
-
-    shapes: dict[str, tuple[int, ...]]
-    forward: ForwardFlops
 
 
 def recompute(record: Record) -> Recomputed:
@@ -44,7 +35,7 @@ def recompute(record: Record) -> Recomputed:
     if record.status == "failed":
         return Recomputed(steps, [])
     width = sparsifier.width(functools.partial(count_parameters, context))
-    network, whole = _network(trial.task, width), _network(trial.task, 1.0)
+    network, whole = network_of(trial.task, width), network_of(trial.task)
     found = {layer.name: layer.shape for layer in record.layers}
     if found != network.shapes or len(found) != len(record.layers):
         odd = [name for name, _ in found.items() ^ network.shapes.items()] or list(found)
@@ -59,34 +50,12 @@ def recompute(record: Record) -> Recomputed:
     return Recomputed(steps, problems)
 
 
-@functools.lru_cache(maxsize=64)
-def _network(task: str, width: float) -> Network:
-    # Every method trains the same network.
-    context = TrialContext.of(Trial.make(task=task, method="dense"))
-    dataset = context.dataset
-    model = make_model(context, width)
-    dtype = torch.int64 if dataset.kind == "text" else torch.float32
-    forward = measure_forward(model, torch.zeros((1, *dataset.shape), dtype=dtype))
-    shapes = {
-        name: tuple(module.weight.shape)
-        for name, module in model.named_modules()
-        if name in forward.layers and module.weight.requires_grad
-    }
-    return Network(shapes, forward)
-
-
 def _off_target(record: Record, sparsifier: Sparsifier) -> list[str]:
     """Return where the zeros are off their target by more than one weight: per layer, or in all."""
     shapes = {layer.name: layer.shape for layer in record.layers}
     zeros = {layer.name: layer.zeros for layer in record.layers}
-    if sparsifier.is_global:
-        total, target = sum(zeros.values()), sparsifier.target_total(shapes)
-        return [f"{total} zeros in all, not {target}"] if abs(total - target) > 1 else []
-    return [
-        f"layer {name}: {zeros[name]} zeros, not {target}"
-        for name, target in sparsifier.target_zeros(shapes).items()
-        if abs(zeros[name] - target) > 1
-    ]
+    errors = sparsifier.off_target(zeros, shapes, tolerance=1)
+    return errors if sparsifier.is_global else [f"layer {error}" for error in errors]
 
 
 def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> list[str]:

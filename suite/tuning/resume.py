@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING, Any
 from suite import __version__
 from suite.experiments import registry
 from suite.results.store import Store
-from suite.tuning.schema import (
-    Dimension,
-    Final,
-    MethodResult,
-    Tuning,
-    TuningConfig,
-    check_same_settings,
-    load_tuning,
-    save_tuning,
-)
+from suite.tuning import schema
 from suite.tuning.selection import importance, pareto_front, select_winner
 
 if TYPE_CHECKING:
@@ -27,8 +18,8 @@ EXTENDABLE = {"budget", "final_seeds"}
 
 
 def resume_config(
-    settings: TuningConfig, spaces: Mapping[str, Sequence[Dimension]], store: Store
-) -> TuningConfig:
+    settings: schema.TuningConfig, spaces: Mapping[str, Sequence[schema.Dimension]], store: Store
+) -> schema.TuningConfig:
     """Return the settings to continue with: `settings`, merged with the stored tuning's, if any.
 
     The larger of the two budgets holds: the winner is chosen among all trials, and every method
@@ -37,13 +28,13 @@ def resume_config(
     Raises:
         InvalidInput: the stored tuning has other settings, or its file is damaged.
     """
-    if (stored := load_tuning(store, settings.name)) is None:
+    if (stored := schema.load_tuning(store, settings.name)) is None:
         return settings
     methods = registry.methods()
     now = {name: (methods[name].revision, space) for name, space in spaces.items()}
     before = {name: (one.revision, one.space) for name, one in stored.methods.items()}
     # A method that only one of the two has is reported once, by the settings' list of methods.
-    check_same_settings(
+    schema.check_same_settings(
         f"tuning {settings.name}",
         _identity(stored.settings, {name: before[name] for name in before if name in now}),
         _identity(settings, {name: now[name] for name in now if name in before}),
@@ -52,7 +43,7 @@ def resume_config(
 
 
 def _identity(
-    settings: TuningConfig, methods: Mapping[str, tuple[int, Sequence[Dimension]]]
+    settings: schema.TuningConfig, methods: Mapping[str, tuple[int, Sequence[schema.Dimension]]]
 ) -> dict[str, Any]:
     content = settings.model_dump(mode="json", exclude=EXTENDABLE | {"name"})
     for name, (revision, space) in methods.items():
@@ -62,11 +53,11 @@ def _identity(
 
 
 def save_results(
-    settings: TuningConfig,
+    settings: schema.TuningConfig,
     searches: Sequence["Search"],
     store: Store,
     final_seeds: Sequence[int],
-) -> Tuning:
+) -> schema.Tuning:
     """Merge the searches' results with the stored ones, save and return them.
 
     `final_seeds` are the seeds on which winners and defaults have been run so far.
@@ -75,11 +66,11 @@ def save_results(
         InvalidInput: the stored file is damaged.
         StoreUnusable: the store cannot be written to.
     """
-    stored = load_tuning(store, settings.name)
+    stored = schema.load_tuning(store, settings.name)
     before = {} if stored is None else stored.methods
     seeds = {*settings.final_seeds, *(stored.settings.final_seeds if stored else ())}
     settings = settings.model_copy(update={"final_seeds": tuple(sorted(seeds))})
-    tuning = Tuning(
+    tuning = schema.Tuning(
         settings=settings,
         versions={"suite": __version__, "optuna": importlib.metadata.version("optuna")},
         methods={
@@ -87,21 +78,21 @@ def save_results(
             for search in searches
         },
     )
-    save_tuning(store, tuning)
+    schema.save_tuning(store, tuning)
     return tuning
 
 
 def _method_result(
-    settings: TuningConfig,
+    settings: schema.TuningConfig,
     search: "Search",
-    stored: MethodResult | None,
+    stored: schema.MethodResult | None,
     final_seeds: Sequence[int],
-) -> MethodResult:
+) -> schema.MethodResult:
     """Return a method's results so far."""
     known = {one.number: one for one in stored.trials} if stored else {}
     known |= {one.number: one for one in search.candidates()}
     tried = [known[number] for number in sorted(known)]
-    found = MethodResult(
+    found = schema.MethodResult(
         revision=registry.methods()[search.method].revision,
         space=search.space,
         trials=tried,
@@ -116,6 +107,6 @@ def _method_result(
     if final is not None and winners.issuperset(final.winner):
         ours = list(dict.fromkeys([*final.winner, *ours]))
         default = list(dict.fromkeys([*final.default, *default]))
-    if default:
-        found.final = Final(winner=ours, default=default)
-    return found
+    if not default:
+        return found
+    return found.model_copy(update={"final": schema.Final(winner=ours, default=default)})

@@ -13,7 +13,6 @@ from suite.execution.local import default_workers
 from suite.execution.plan import Overwrite, schedule
 from suite.execution.runner import run
 from suite.experiments import registry
-from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial, task_digest
 from suite.results.record import Record
 from suite.results.store import Store
@@ -319,16 +318,6 @@ def _run(
     plan = schedule(unique, store, Overwrite.FAILED)
     if not plan.to_run:
         return
-    study = Study.make(
-        name="tuning",
-        question="which configuration is best",
-        tasks=settings.tasks,
-        methods=list(settings.methods),
-        seeds=settings.seeds,
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads,
-    )
-    engine = options.make(study, store)
+    engine = options.make(store, settings.device, settings.threads)
     with progress_bar(shown, len(plan.to_run) if shown else None) as advance:
         run(plan.to_run, store, engine, lambda trial, record: advance(), options.retries)

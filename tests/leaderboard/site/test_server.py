@@ -174,8 +174,6 @@ def test_a_record_changes_the_stamps_that_are_polled(store):
 
 
 def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):
-    from suite.cli import leaderboard as command
-
     servers, answers = [], []
 
     class Seen(Server):
@@ -183,7 +181,7 @@ def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):
             super().__init__(*arguments)
             servers.append(self)
 
-    def build(store, out):
+    def build(store, out, workers):
         out.mkdir()
         (out / "index.html").write_text(PAGE)
 
@@ -194,7 +192,7 @@ def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(module, "Server", Seen)
-    monkeypatch.setattr(command, "_build", build)
+    monkeypatch.setattr("leaderboard.site.build.build", build)
     visitor = threading.Thread(target=visit)
     visitor.start()
     result = resonance("leaderboard serve --port 0 --out board")
