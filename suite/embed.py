@@ -194,7 +194,7 @@ class Embedded:
                 f"a fused {type(optimizer).__name__} unscales gradients, and skips steps, "
                 "inside its step, where neither can be seen; build it with fused=False"
             )
-        self._progress.step += 1
+        self._progress.begin_step()
         plan, rounds = self.sparsifier.plan, self.sparsifier.rounds
         if self.step > plan.steps and rounds > 1 and not self._in_rounds:
             raise InvalidInput(

@@ -26,6 +26,11 @@ class TrainingProgress:
     step: int = 0
     rewind_weights: dict[str, Tensor] = field(default_factory=dict)
 
+    def begin_step(self) -> int:
+        """Count one step more; return its number."""
+        self.step += 1
+        return self.step
+
     def advance_to(self, step: int, sparsifier: Sparsifier, model: nn.Module) -> None:
         """Note that `step` is done (0: the first round begins); keep the weights to rewind to."""
         self.step = step
