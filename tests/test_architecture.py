@@ -157,6 +157,14 @@ def test_folders_do_not_import_each_other_in_a_circle():
         pytest.fail(f"folders import each other: {' → '.join(error.args[1])}")
 
 
+def test_modules_do_not_import_each_other_in_a_circle():
+    graph = {module: imports(module) & FILES.keys() for module in FILES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' → '.join(error.args[1])}")
+
+
 @pytest.mark.parametrize("row", [row for row in LAYOUT if EVERYTHING not in LAYOUT[row]])
 def test_the_rules_see_a_forbidden_import_in_any_folder(row, tmp_path, monkeypatch):
     forbidden = next(r for r in LAYOUT if r != row and r not in LAYOUT[row])

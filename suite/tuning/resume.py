@@ -2,19 +2,32 @@
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from suite import __version__
 from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.tuning import schema
 from suite.tuning.selection import importance, pareto_front, select_winner
 
-if TYPE_CHECKING:
-    from suite.tuning.search import Search
-
 EXTENDABLE = {"budget", "final_seeds"}
 """Settings that may differ when a tuning is resumed: more of either adds to the results."""
+
+
+class FinishedSearch(Protocol):
+    """The part of a method's search that results are read from."""
+
+    method: str
+    space: list[schema.Dimension]
+
+    def candidates(self) -> list[schema.Candidate]:
+        """Return the configurations whose trials have finished."""
+
+    def final(
+        self, best: schema.Candidate | None, seeds: Sequence[int]
+    ) -> tuple[list[Trial], list[Trial]]:
+        """Return the winner's and the default's trials on the test split, with fresh seeds."""
 
 
 def resume_config(
@@ -54,7 +67,7 @@ def _identity(
 
 def save_results(
     settings: schema.TuningConfig,
-    searches: Sequence["Search"],
+    searches: Sequence[FinishedSearch],
     store: Store,
     final_seeds: Sequence[int],
 ) -> schema.Tuning:
@@ -84,7 +97,7 @@ def save_results(
 
 def _method_result(
     settings: schema.TuningConfig,
-    search: "Search",
+    search: FinishedSearch,
     stored: schema.MethodResult | None,
     final_seeds: Sequence[int],
 ) -> schema.MethodResult:
