@@ -9,7 +9,7 @@ comma := ,
 
 .PHONY: setup quickstart test test-fast lint bench soak docs clean
 
-# A stamp for the package, and one for each extra, which adds to what is installed.
+# One stamp file for the package, and one for each extra, which is installed in addition.
 setup: $(VENV)/.ready $(patsubst %,$(VENV)/.ready-%,$(subst $(comma), ,$(EXTRAS)))
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -32,8 +32,8 @@ quickstart: $(VENV)/.ready
 test: setup lint
 	@$(BIN)/pytest -n 2 --dist worksteal
 
-# What a change in the numbers and records needs; `make test-fast M=suite/sparsity/masks.py` runs
-# the tests of one module.
+# The tests of numbers and records; `make test-fast M=suite/sparsity/masks.py` runs the tests of one
+# module.
 FAST := $(addprefix tests/,core experiments sparsity resonance baselines training results)
 FAST += tests/leaderboard/statistics tests/leaderboard/bundles/test_record_checks.py \
   $(addprefix tests/leaderboard/test_,statistics.py statistics_comparison.py \

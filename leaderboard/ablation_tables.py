@@ -93,22 +93,22 @@ def cell_text(cell: CellEffect) -> str:
 
 
 def difference(found: CorrectedComparison | None) -> list[str]:
-    """Return the columns `DIFFERENCE`; for the base itself only the word."""
+    """Return the columns `DIFFERENCE`; for the base itself only a verdict, "base"."""
     if found is None:
         return ["", "", "", "", "base"]
-    gap = found.comparison.difference
-    if gap is None:
+    interval = found.comparison.difference
+    if interval is None:
         return ["0", "", "", "", found.verdict]
     return [
-        str(gap.n),
-        f"{100 * gap.mean:+.2f}",
-        _range(gap),
+        str(interval.n),
+        f"{100 * interval.mean:+.2f}",
+        _range(interval),
         "" if found.p is None else f"{found.p:.3g}",
         found.verdict,
     ]
 
 
-def _range(gap: Interval) -> str:
-    if gap.low is None or gap.high is None:
+def _range(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
         return ""
-    return f"{100 * gap.low:+.2f} … {100 * gap.high:+.2f}"
+    return f"{100 * interval.low:+.2f} … {100 * interval.high:+.2f}"

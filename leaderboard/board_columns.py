@@ -34,8 +34,8 @@ class Column:
     """A quantity to compare methods by.
 
     Attributes:
-        name: in CSV files and in the address of a view.
-        title: for people.
+        name: used in CSV files and in the address of a view.
+        title: shown to readers.
         unit: percent is a fraction of 1, ratio a multiple of the dense network's, seconds and bytes
             are absolute.
         better: which direction is better; empty if neither.

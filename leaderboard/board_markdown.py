@@ -12,7 +12,7 @@ from suite.core.errors import InvalidInput
 BEGIN = "<!-- leaderboard:begin -->"
 END = "<!-- leaderboard:end -->"
 MAX_UNFOLDED = 2
-"""Number of boards up to which none is folded."""
+"""Largest number of boards that are all shown unfolded."""
 
 
 def cell_text(cell: Cell | None, sparsity: float | None) -> str:
@@ -78,7 +78,7 @@ def surroundings(path: Path) -> tuple[str, str]:
         raise InvalidInput(f"{path} cannot be read as UTF-8 text: {error}") from error
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise InvalidInput(
-            f"{path} has no place for a leaderboard: add a line {BEGIN} and after it a line {END}"
+            f"{path} has no place for a leaderboard: add a line {BEGIN}, and after it a line {END}"
         )
     before, _, rest = text.partition(BEGIN)
     return before, rest.partition(END)[2]

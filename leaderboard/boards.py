@@ -81,9 +81,9 @@ class Run:
 
 
 MAX_SPARSITY_DEVIATION = 0.005
-"""A larger distance between realised and nominal sparsity is marked in a cell."""
+"""A larger difference between realised and nominal sparsity is marked in a cell."""
 SPARSITY_SLACK = 1e-6
-"""Added to the limit, since the page holds seven digits of a value and must agree."""
+"""Added to the limit, so that the page, which holds seven digits of a value, agrees."""
 
 
 @dataclass
@@ -213,7 +213,7 @@ class Boards:
     """Groups records into boards, one at a time. A method without a sparsity is in every column.
 
     Records of an older revision of their task, dataset or method do not count; they are listed, and
-    mark their cell. Trials of a tuner's search were not tested and are not results. Nothing is
+    their cell is marked. Trials of a tuner's search were not tested and are not results. Nothing is
     imputed: a cell without a finished trial is empty or lists its failures.
 
     `tuned` maps the keys of trials whose settings a tuner found to the recipe fields that were
@@ -243,7 +243,7 @@ class Boards:
         elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
         elif (id(cell), trial["seed"]) in self._seeds_taken:
-            reason = f"another trial of seed {trial['seed']} takes its place"
+            reason = f"another trial of seed {trial['seed']} is already in its cell"
         else:
             self._seeds_taken.add((id(cell), trial["seed"]))
             cell.runs.append(Run(record.key, trial["seed"], _values(record)))
@@ -304,7 +304,7 @@ def _digest(task: str) -> str:
 
 
 def _out_of_date(record: Record, digest_of: Callable[[str], str]) -> str:
-    """Return why a record is out of date; empty if it is not. `digest_of` digests a task now."""
+    """Return why a record is out of date, or ""; `digest_of` returns the digest of a task."""
     kinds = (("task", registry.tasks()), ("method", registry.methods()))
     for kind, known in kinds:
         name, found = record.trial[kind], record.configuration.get(f"{kind}_revision")

@@ -1,6 +1,6 @@
 """The rows that the charts of a leaderboard show: one function per chart, from boards.
 
-`assets/chart_rows.js` mirrors this file function by function: a change here is a change there.
+`assets/chart_rows.js` mirrors this file function by function: change both together.
 Values are therefore rounded as in the page, and labels and tasks are sorted by code point, since
 bootstrap draws depend on their order.
 
@@ -87,17 +87,17 @@ def cost(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     rows = []
     for board in selection.boards(boards):
         dense = board.dense.get("training_flops")
-        here: list[Row] = []
+        points: list[Row] = []
         for entry, sparsity, cell in _cells(board, selection):
             flops = _mean(cell, "training_flops")
             if dense is not None and flops is not None:
-                here.append(
+                points.append(
                     _place(board, entry)
                     | {"sparsity": sparsity, "cost": flops / dense}
                     | {"accuracy": statistics.fmean(cell.scores), "n": len(cell.runs)}
                 )
-        front = set(pareto_front([r["cost"] for r in here], [r["accuracy"] for r in here]))
-        rows += [row | {"front": place in front} for place, row in enumerate(here)]
+        front = set(pareto_front([r["cost"] for r in points], [r["accuracy"] for r in points]))
+        rows += [row | {"front": place in front} for place, row in enumerate(points)]
     return rows
 
 
@@ -107,12 +107,12 @@ def rating(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     if len(runs) < 2:
         return []
     families = _families(boards)
-    found = ratings(runs)
+    rated = ratings(runs)
     rows = []
-    for label in _best_first({label: rated.mean for label, rated in found.items()}):
-        rated = found[label]
-        row = {"entry": label, "family": families[label]} | _spread("rating", rated)
-        rows.append(row | {"tasks": rated.n})
+    for label in _best_first({label: interval.mean for label, interval in rated.items()}):
+        interval = rated[label]
+        row = {"entry": label, "family": families[label]} | _spread("rating", interval)
+        rows.append(row | {"tasks": interval.n})
     return rows
 
 
@@ -124,13 +124,13 @@ def win_rate(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     runs = _runs(boards, selection)
     if len(runs) < 2:
         return []
-    found = win_rates(runs)
-    wins = {a: [rate.mean for rate in by.values()] for a, by in found.items()}
-    order = _best_first({a: statistics.fmean(rates) if rates else 0 for a, rates in wins.items()})
+    rates = win_rates(runs)
+    wins = {a: [rate.mean for rate in by.values()] for a, by in rates.items()}
+    order = _best_first({a: statistics.fmean(means) if means else 0 for a, means in wins.items()})
     nothing = {"probability": None, "low": None, "high": None}
     return [
         {"row": one, "column": other}
-        | (_spread("probability", found[one][other]) if other in found[one] else nothing)
+        | (_spread("probability", rates[one][other]) if other in rates[one] else nothing)
         for one in order
         for other in order
     ]
@@ -185,7 +185,7 @@ def profile(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     Thresholds are fractions of the dense network's accuracy, so that tasks can be pooled.
     """
     runs = _common(_fractions_of_dense(boards, selection))
-    scores = [score for by in runs.values() for found in by.values() for score in found]
+    scores = [score for by in runs.values() for of_task in by.values() for score in of_task]
     if not scores:
         return []
     families = _families(boards)
@@ -203,12 +203,12 @@ def iqm(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     """Return entry, family, interquartile mean of accuracy ÷ dense, low, high, n; best first."""
     runs = _common(_fractions_of_dense(boards, selection))
     families = _families(boards)
-    found = {label: interquartile_mean(by) for label, by in runs.items()}
+    means = {label: interquartile_mean(by) for label, by in runs.items()}
     return [
         {"entry": label, "family": families[label]}
-        | _spread("mean", found[label])
-        | {"n": found[label].n}
-        for label in _best_first({label: interval.mean for label, interval in found.items()})
+        | _spread("mean", means[label])
+        | {"n": means[label].n}
+        for label in _best_first({label: interval.mean for label, interval in means.items()})
     ]
 
 
@@ -323,5 +323,5 @@ def _common(runs: Runs) -> Runs:
 
 
 def _best_first(values: Mapping[str, float]) -> list[str]:
-    """Return the labels, highest value first; values equal up to rounding go by label."""
+    """Return the labels, highest value first; values equal up to rounding are sorted by label."""
     return sorted(sorted(values), key=lambda label: -math.floor(values[label] * 1e6 + 0.5))

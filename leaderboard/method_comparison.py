@@ -11,7 +11,7 @@ from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 
 TUNED = "tuned"
-"""Used in place of settings: those that a tuner found."""
+"""Stands for the settings that a tuner found, in METHOD:tuned."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ def compare_entries(
             f"{one.label} and {two.label} have no task and sparsity in common: run both in one "
             "study"
         )
-    found = [compare(mine.by_seed, theirs.by_seed) for _, _, mine, theirs in cells]
-    corrected = iter(holm([c.p for c in found if c.p is not None]))
+    comparisons = [compare(mine.by_seed, theirs.by_seed) for _, _, mine, theirs in cells]
+    corrected = iter(holm([c.p for c in comparisons if c.p is not None]))
     lines = []
-    for (title, sparsity, _, _), comparison in zip(cells, found, strict=True):
+    for (title, sparsity, _, _), comparison in zip(cells, comparisons, strict=True):
         p = None if comparison.p is None else next(corrected)
         words = comparison.verdict(one.label, two.label, p=p)
         lines.append(CellComparison(title, sparsity, comparison, p, words))
@@ -97,8 +97,8 @@ def _by_task(
     """
     one, two = {}, {}
     for task in dict.fromkeys(title for title, *_ in cells):
-        here = [(a, b) for title, _, a, b in cells if title == task]
-        one[task], two[task] = map(seed_means, zip(*here, strict=True))
+        pairs = [(a, b) for title, _, a, b in cells if title == task]
+        one[task], two[task] = map(seed_means, zip(*pairs, strict=True))
     return one, two
 
 
@@ -122,7 +122,7 @@ def _find(boards: Sequence[Board], text: str) -> Entry:
         return chosen[0]
     if same:
         names = ", ".join(dict.fromkeys(_name(entry) for entry in same))
-        raise InvalidInput(f"'{text}' is not in the store; of {method} there are {names}")
+        raise InvalidInput(f"'{text}' is not in the store: give one of {names}")
     raise InvalidInput(unknown("method", text, sorted({e.method for e in entries}), see="status"))
 
 

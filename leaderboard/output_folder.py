@@ -33,7 +33,7 @@ class SiteFolder:
         self._now: dict[str, str] = {}
 
     def begin(self, planned: Collection[str]) -> None:
-        """Create the folder and list what will be written, so that a killed build leaves no strays.
+        """Create the folder, and list the planned files, so that a later build can remove them.
 
         Raises:
             OSError: it cannot be created or written to.

@@ -25,7 +25,7 @@ from leaderboard.boards import Board, Cell, Entry, Excluded
 from suite import __version__
 
 DIGITS = 7
-"""Significant digits of values; scores, which are counts, keep all digits."""
+"""Significant digits of values; scores, which are fractions of counts, keep all digits."""
 
 
 def page_name(kind: str, label: str) -> str:

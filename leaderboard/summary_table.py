@@ -1,7 +1,7 @@
 """The summary table: methods × (task, sparsity), with intervals, ranks and the best of each column.
 
 `assets/summary_table.js` draws the same table in the browser for chosen tasks, sparsities, entries
-and columns; this one is shown before, and without JavaScript.
+and columns; this one is shown until then, and without JavaScript.
 """
 
 import math
@@ -20,7 +20,7 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Mark:
-    """A warning about a cell: a sign, and its reason in words."""
+    """A warning about a cell: a symbol, and its reason in words."""
 
     kind: str
     sign: str
@@ -37,7 +37,7 @@ class SummaryCell:
         rank: the possible ranks; empty if nothing is claimed.
         cost: training FLOPs as a multiple of the dense network's.
         best: whether no other is shown to be better and at least half are shown to be worse.
-        highest: whether no other with enough seeds has a higher mean, which is not a claim.
+        highest: whether it has the highest mean of those with enough seeds, which is not a claim.
     """
 
     mean: str
@@ -152,10 +152,10 @@ def _shown(
     entry: Entry,
     top: float,
 ) -> SummaryCell:
-    signs = marks(cell, board.sparsities[place] if entry.zeros else None)
+    warnings = marks(cell, board.sparsities[place] if entry.zeros else None)
     interval = cell.interval if cell else None
     if cell is None or interval is None:
-        return SummaryCell("", "", "", "", False, False, signs)
+        return SummaryCell("", "", "", "", False, False, warnings)
     half = "" if interval.half is None else f"{100 * interval.half:.2f}"
     rank = ""
     if interval.n >= MIN_SEEDS and entry in ranks:
@@ -165,7 +165,7 @@ def _shown(
     cost = "" if flops is None else f"{flops:.{3 if flops < 0.0995 else 2}f}×"
     highest = rank != "" and interval.mean == top
     best_of = is_best(entry, interval.n, ranks)
-    return SummaryCell(f"{100 * interval.mean:.2f}", half, rank, cost, best_of, highest, signs)
+    return SummaryCell(f"{100 * interval.mean:.2f}", half, rank, cost, best_of, highest, warnings)
 
 
 def _means(cells: dict[Entry, Cell], min_seeds: int = 1) -> dict[Entry, float]:

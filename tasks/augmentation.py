@@ -51,13 +51,13 @@ class Augmentation:
     ) -> Draws:
         """Return the random choices for `count` images of [channels, height, width].
 
-        All of them are always drawn, so that one does not depend on whether another is used.
+        All are always drawn, so that the draws of one do not depend on whether another is used.
         """
         generator = torch.Generator().manual_seed(derive_seed(seed, "augmentation", epoch))
-        moved = torch.randint(0, 2 * self.crop + 1, (2, count), generator=generator) - self.crop
+        offset = torch.randint(0, 2 * self.crop + 1, (2, count), generator=generator) - self.crop
         flipped = torch.rand(count, generator=generator) < 0.5
         centre = (torch.rand(count, 2, generator=generator) * torch.tensor(shape[1:])).long()
-        return Draws(*(t.to(device) for t in (moved[0], moved[1], flipped, centre)))
+        return Draws(*(t.to(device) for t in (offset[0], offset[1], flipped, centre)))
 
     def take(self, images: Tensor, chosen: Tensor, draws: Draws) -> Tensor:
         """Return the chosen images, augmented: [b, c, h, w] from images [n, c, h, w].
@@ -99,18 +99,18 @@ def augmentation(recipe: Recipe, shape: Sequence[int]) -> Augmentation:
     Raises:
         InvalidInput: the examples are not images, or too small.
     """
-    found = Augmentation(recipe.crop, recipe.crop_fill, recipe.flip, recipe.cutout)
-    if found and len(shape) != 3:
+    augment = Augmentation(recipe.crop, recipe.crop_fill, recipe.flip, recipe.cutout)
+    if augment and len(shape) != 3:
         raise InvalidInput(
             f"crop, flip and cutout are for images of [channels, height, width], the examples "
-            f"have shape {tuple(shape)}: leave them out"
+            f"have shape {tuple(shape)}: leave these fields out of the recipe"
         )
-    if found.crop >= min(shape[-2:], default=0) and found.crop:
+    if augment.crop >= min(shape[-2:], default=0) and augment.crop:
         raise InvalidInput(
-            f"crop={found.crop} is too large for images of {tuple(shape)}: give less than "
+            f"crop={augment.crop} is too large for images of {tuple(shape)}: give less than "
             f"{min(shape[-2:])}"
         )
-    return found
+    return augment
 
 
 def _inside(positions: Tensor, size: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""Training batches, as a function of seed, epoch and position in the epoch.
+"""Training batches: a function of seed, epoch and position in the epoch alone.
 
-They depend on nothing else, so paired trials see the same batches, and training can resume from any
+Thus paired trials see the same batches, and training can resume from any
 step without saved random state.
 """
 
@@ -113,9 +113,9 @@ class TextEpoch:
     def __init__(self, source: TextBatchSource, number: int) -> None:
         self.source = source
         generator = torch.Generator().manual_seed(derive_seed(source.seed, "windows", number))
-        moved = int(torch.randint(source.length, (), generator=generator))
+        offset = int(torch.randint(source.length, (), generator=generator))
         order = epoch_order(source.count, source.seed, number, source.text.device)
-        self.begins = (order * source.length + moved).clamp(
+        self.begins = (order * source.length + offset).clamp(
             max=len(source.text) - source.length - 1
         )
 

@@ -136,5 +136,7 @@ def stratified(labels: Tensor, held_out: int, name: str) -> tuple[Tensor, Tensor
             random_state=derive_seed(name, "validation") % 2**32,
         )
     except ValueError as error:
-        raise InvalidInput(f"validation: {held_out} examples of {name}: {error}") from error
+        raise InvalidInput(
+            f"dataset {name}: no validation split of {held_out} examples can be drawn: {error}"
+        ) from error
     return torch.from_numpy(kept).sort().values, torch.from_numpy(held).sort().values

@@ -34,10 +34,10 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
             "return tasks.data.Arrays"
         )
     expected = ((dataset.train, *dataset.shape), (dataset.test, *dataset.shape))
-    found = (tuple(arrays.train_x.shape), tuple(arrays.test_x.shape))
-    if found != expected:
+    shapes = (tuple(arrays.train_x.shape), tuple(arrays.test_x.shape))
+    if shapes != expected:
         raise InvalidInput(
-            f"dataset {dataset.name}: inputs of shape {found[0]} and {found[1]} were read, "
+            f"dataset {dataset.name}: inputs of shape {shapes[0]} and {shapes[1]} were read, "
             f"{expected[0]} and {expected[1]} are declared; "
             "replace the files, or correct the declaration"
         )

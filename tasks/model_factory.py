@@ -52,7 +52,9 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
     try:
         model = factory(**options)
     except (TypeError, ValueError) as error:
-        raise InvalidInput(f"task {task.name}: {task.model} builds no model: {error}") from error
+        raise InvalidInput(
+            f"task {task.name}: {task.model} cannot build the model: {error}"
+        ) from error
     if not isinstance(model, nn.Module):
         raise InvalidInput(
             f"task {task.name}: {task.model} builds a {type(model).__name__}, not a torch.nn.Module"
@@ -76,7 +78,7 @@ def _reference(task: Task) -> str:
 
 
 def own_files(task: Task, dataset: Dataset) -> list[Path]:
-    """Return the files outside of packages that a task's code and declarations are in."""
+    """Return the user's own files that hold code or declarations of a task, sorted."""
     references = [_reference(task), *(v for v in dataset.options.values() if isinstance(v, str))]
     named = [reference.rpartition(":")[0] for reference in references]
     files = {Path(name) for name in (*named, task.origin, dataset.origin)}

@@ -22,8 +22,7 @@ def _setting(default: Value, meaning: str, **declared: Any) -> Any:
 class Recipe:
     """How a network is trained, every field resolved and checked. `RECIPE` is derived from it.
 
-    Only what this class declares exists: help, validation, keys, documentation and tuning spaces
-    read the same fields.
+    It is the single source of fields for help, validation, keys, documentation and tuning spaces.
     """
 
     epochs: int = _setting(10, "passes over the training data", low=1, unit="epochs")
@@ -153,12 +152,12 @@ def parse_milestones(milestones: tuple[str, ...]) -> tuple[float, ...]:
         InvalidInput: one is not a fraction of training between 0 and 1.
     """
     try:
-        found = sorted(float(text) for text in milestones)
+        fractions = sorted(float(text) for text in milestones)
     except ValueError:
-        found = [-1.0]
-    if not all(0 < fraction < 1 for fraction in found):
+        fractions = [-1.0]
+    if not all(0 < fraction < 1 for fraction in fractions):
         raise InvalidInput(
             f"milestones={','.join(milestones)} is not usable: give fractions of training between "
             "0 and 1, such as 0.5,0.75"
         )
-    return tuple(found)
+    return tuple(fractions)

@@ -25,7 +25,8 @@ from tasks.recipe import Recipe
 from tasks.task import Dataset
 
 EVALUATION_SCALE = 256 / 224
-"""For evaluation, the shorter side is scaled to this × the input, and the centre is cropped."""
+"""For evaluation, the shorter side is scaled to this multiple of the input's, then the centre is
+cropped."""
 
 EVALUATION_BATCH = 250
 MAX_WORKERS = 16
@@ -92,7 +93,7 @@ class Stream(Split):
             InvalidInput: always; use `batches` or `pool` to read examples.
         """
         raise InvalidInput(
-            f"dataset {self.dataset.name} is streamed: its images cannot all be held in memory"
+            f"dataset {self.dataset.name} is streamed, so it has no x: read its batches or a pool"
         )
 
     @property
@@ -103,17 +104,17 @@ class Stream(Split):
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield all examples in order, scaled and centre-cropped."""
         size = min(size, EVALUATION_BATCH)
-        places = torch.arange(len(self)).split(size)
-        loader = self._loader([[(int(i), -1) for i in part] for part in places], 0.0, False)
-        for part, images in zip(places, _read(loader), strict=True):
+        parts = torch.arange(len(self)).split(size)
+        loader = self._loader([[(int(i), -1) for i in part] for part in parts], 0.0, False)
+        for part, images in zip(parts, _read(loader), strict=True):
             yield self._on_device(images), self.y[part.to(self.device)]
 
     def pool(self, count: int, seed: int) -> Split:
         """Return `count` examples in memory, drawn without replacement and centre-cropped."""
         chosen = draw_pool(len(self), count, seed)
         part = Stream(self.dataset, self.paths, self.y.cpu(), chosen, self.device)
-        found = list(part.batches(EVALUATION_BATCH))
-        return Split(torch.cat([x for x, _ in found]), torch.cat([y for _, y in found]))
+        batches = list(part.batches(EVALUATION_BATCH))
+        return Split(torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches]))
 
     def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
         """Return the source of training batches.
@@ -177,9 +178,9 @@ class StreamEpoch:
         items = [self._items(index) for index in range(begin, end)]
         loader = source.split._loader(items, source.smallest, source.flip)
         for chosen, images in zip(items, _read(loader), strict=True):
-            places = torch.tensor([number for number, _ in chosen], device=source.split.device)
+            examples = torch.tensor([number for number, _ in chosen], device=source.split.device)
             x = source.split._on_device(images).contiguous(memory_format=source.layout)
-            yield x, source.split.y[places]
+            yield x, source.split.y[examples]
 
     def _items(self, index: int) -> list[Item]:
         size = self.source.size

@@ -19,14 +19,14 @@ class Dataset(Declared):
     Attributes:
         load: ``module:function`` (or ``:function`` in the declaring file) of a function
             Dataset → `tasks.data.Arrays`, or → `tasks.stream.Files` for a stream.
-        shape: of one example as the model gets it.
+        shape: of one example as the model receives it.
         classes: number of classes, or of characters.
         train, test: number of examples.
         mean, std: per channel, of inputs scaled to [0, 1].
         kind: ``labels`` (in memory, one class per example), ``text`` (in memory, a character to
-            predict at each place) or ``stream`` (image files read during training).
+            predict at each position) or ``stream`` (image files read during training).
         checksum: SHA-256 of the arrays (`tasks.loading.checksum`), empty if not fixed.
-        fingerprint: of a user's own files, so that other data is another trial.
+        fingerprint: digest of a user's own files; other data gives another trial.
         options: what the loader needs (file names, for instance).
     """
 
@@ -58,11 +58,11 @@ class Task(Declared, Configurable):
         model: ``module:name`` of what builds the model (`tasks.model_factory.make_model`).
         recipe: what differs from the defaults of `RECIPE`. Every field can be overridden in a
             trial.
-        metric: that the leaderboard ranks by: accuracy, or bits_per_character.
+        metric: what the leaderboard ranks by: accuracy, or bits_per_character.
         compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
-            true connectivity is known; empty where it is not. Metrics have names of small letters,
-            digits and ``_``.
-        fingerprint: of a user's own model file, so that an edited one is another trial.
+            true connectivity is known; empty where it is not. Names of metrics consist of
+            lower-case letters, digits and ``_``.
+        fingerprint: digest of a user's own model file; an edited one gives another trial.
     """
 
     title: str = field(kw_only=True)

@@ -1,4 +1,4 @@
-"""A task in a YAML file: your own data and model, without a line of Python.
+"""A task in a YAML file: your own data and model, without Python.
 
     name: iris/mlp
     data: {format: table, path: iris.csv, target: species}
@@ -6,8 +6,8 @@
     model_options: {hidden: [32]}
     recipe: {epochs: 30, batch_size: 16}
 
-Paths are relative to the file. What the data is (shape, classes, number of examples) is read from
-the data itself, so that it is checked before anything is trained.
+Paths are relative to the file. Shape, classes and number of examples are read from the data itself,
+so invalid data is reported before anything is trained.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ def read_task_file(path: Path) -> list[Declared]:
     """Return the dataset and the task that a YAML file declares.
 
     Raises:
-        InvalidInput: it is not such a file, or the data cannot be used; the message says where.
+        InvalidInput: the file is not valid, or the data cannot be used; the message says where.
     """
     content = read_yaml(path, f"task file {path}", ", ".join(FIELDS[:5]))
     for field in ("name", "data", "model"):
@@ -58,7 +58,7 @@ def read_task_file(path: Path) -> list[Declared]:
             raise InvalidInput(f"task file {path}: {_unknown('field', field, FIELDS)}")
     name = content["name"]
     if not isinstance(name, str) or name.count("/") != 1 or not all(name.split("/")):
-        raise InvalidInput(f"task file {path}: name={name!r}: write it as data/model, iris/mlp")
+        raise InvalidInput(f"task file {path}: name={name!r}: give DATA/MODEL, e.g. iris/mlp")
     dataset = _dataset(path, name.split("/")[0], _mapping(path, content, "data"))
     recipe = _mapping(path, content, "recipe")
     for field in recipe:
@@ -67,8 +67,8 @@ def read_task_file(path: Path) -> list[Declared]:
     model = content["model"]
     if not isinstance(model, str) or not (model in MODELS or ":" in model):
         raise InvalidInput(
-            f"task file {path}: model={model!r} is none of {', '.join(MODELS)}, nor written as "
-            "module:name or file.py:Name"
+            f"task file {path}: model={model!r}: give one of {', '.join(MODELS)}, or "
+            "module:name, or file.py:Name"
         )
     blank = Task(name, "", title="", dataset="", model="")
     task = Task(
@@ -88,9 +88,9 @@ def read_task_file(path: Path) -> list[Declared]:
 
 
 def _model_digest(path: Path, model: str) -> str:
-    """Return a digest of the file that defines the model; empty where a module does."""
+    """Return a digest of the file that defines the model; empty if a module does."""
     file = path.parent / model.rpartition(":")[0]
-    if file.suffix != ".py" or not file.is_file():  # a missing one is refused when it is needed
+    if file.suffix != ".py" or not file.is_file():  # a missing one is reported when it is loaded
         return ""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
@@ -123,11 +123,13 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
                 raise InvalidInput(f"task file {path}: {field}: there is no {data[field]}")
     if "path" in fields and "path" not in data:
         raise InvalidInput(f"task file {path}: data: 'path' is missing")
-    found = {"mean": (0.0,), "std": (1.0,), **describe(name, data, path)}
+    described = {"mean": (0.0,), "std": (1.0,), **describe(name, data, path)}
     for field in ("train", "test"):
-        if found[field] < 1:
+        if described[field] < 1:
             raise InvalidInput(f"task file {path}: the data has no {field} examples: give more")
-    return Dataset(name, f"task file {path.name}", title=name, origin=str(path.resolve()), **found)
+    return Dataset(
+        name, f"task file {path.name}", title=name, origin=str(path.resolve()), **described
+    )
 
 
 def _fraction(data: Mapping[str, Any], path: Path) -> float:
@@ -154,9 +156,9 @@ def _folder(name: str, data: dict[str, Any], path: Path) -> Described:
         names = image_paths(where)
         first = (names[0], (where / names[0]).read_bytes()) if names else None
     else:
-        everything = list(contents(where))
-        names = [item for item, _ in everything]
-        first = everything[0] if everything else None
+        images = list(contents(where))
+        names = [item for item, _ in images]
+        first = images[0] if images else None
     train, test = by_split(names, str(where))
     count = sum(map(len, train.values()))
     assert first is not None  # by_split refuses a folder without images
@@ -259,7 +261,7 @@ def _torch(name: str, data: dict[str, Any], path: Path) -> Described:
     """Describe two torch datasets, `train` and `test`, as ``module:name`` or ``file.py:name``."""
     from suite.core.discovery import load
 
-    options, found = {}, {}
+    options, datasets = {}, {}
     for which in ("train", "test"):
         module, _, attribute = str(data.get(which, "")).rpartition(":")
         if not module or not attribute:
@@ -267,19 +269,19 @@ def _torch(name: str, data: dict[str, Any], path: Path) -> Described:
         if module.endswith(".py"):
             module = str((path.parent / module).resolve())
         options[which] = f"{module}:{attribute}"
-        made = load(options[which])
-        found[which] = made() if callable(made) else made
-    labels = [int(found["train"][number][1]) for number in range(len(found["train"]))]
-    first = found["train"][0][0]
+        loaded = load(options[which])
+        datasets[which] = loaded() if callable(loaded) else loaded
+    labels = [int(datasets["train"][number][1]) for number in range(len(datasets["train"]))]
+    first = datasets["train"][0][0]
     bands = len(first.getbands()) if hasattr(first, "getbands") else 0
     shape = (bands, first.height, first.width) if bands else tuple(first.shape)
-    content = f"{shape} {labels[:1000]} {len(labels)} {len(found['test'])}"
+    content = f"{shape} {labels[:1000]} {len(labels)} {len(datasets['test'])}"
     return {
         "load": "tasks.datasets.arrays:load_torch",
         "shape": shape,
         "classes": max(labels, default=0) + 1,
         "train": len(labels),
-        "test": len(found["test"]),
+        "test": len(datasets["test"]),
         "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
         "options": options,
     }
@@ -303,4 +305,4 @@ FORMATS: Mapping[str, tuple[Describe, tuple[str, ...]]] = {
     "text": (_text, ("path", "test_path", "length", "test")),
     "torch": (_torch, ("train", "test")),
 }
-"""Format → (function that describes the data, the fields it knows)."""
+"""Format → (function that describes the data, the fields that it accepts)."""

@@ -1,4 +1,4 @@
-/* The main page: controls change the view; the view is drawn, and kept in the address. */
+/* The main page: controls change the view, which is drawn and kept in the address. */
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -72,7 +72,7 @@ document.addEventListener("DOMContentLoaded", () => {
   function unitInWords({ title, unit, better }) {
     const name = title[0].toUpperCase() + title.slice(1);
     const words = { percent: " in %", ratio: " as a multiple of the dense network's" }[unit] ?? "";
-    const way = { more: "more is better", less: "less is better" }[better];
+    const way = { more: "higher is better", less: "lower is better" }[better];
     return `${name}${words}${way ? `; ${way}` : ""}`;
   }
 

@@ -26,7 +26,7 @@ const resonanceTable = (() => {
       a.task - b.task || sparsity(a) - sparsity(b) || score(b) - score(a) || a.entry - b.entry);
   }
 
-  /** What the search looks through, in small letters. Computed once for a page. */
+  /** The text that the search matches, in lower case. Computed once for a page. */
   function textOf(model, cell) {
     const { label, method, family, settings } = model.entries[cell.entry];
     return [label, method, family, settings, model.tasks[cell.task].title].join(" ").toLowerCase();
@@ -91,7 +91,7 @@ const resonanceTable = (() => {
 
   // ------------------------------------------------------------------ drawn
 
-  /** Return what keeps a table drawn: {show(view), showAll(view), rows()}. `onsort` is given a
+  /** Return functions that draw a table: {show(view), showAll(view), rows()}. `onsort` receives a
    * column's name, `onmore` the number of rows that are not shown. */
   function make(model, table, { onsort, onmore }) {
     const cells = boardOrder(model);

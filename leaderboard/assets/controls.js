@@ -12,8 +12,8 @@ const resonanceControls = (() => {
       element("span", { class: "name" }, text));
   }
 
-  /** Boxes for a choice among `all`; `chosen` is a list, or null for all. `onchoose` is given the
-   * same. `groupOf` puts them under titles. */
+  /** Boxes for a choice among `all`; `chosen` is a list, or null for all; `onchoose` receives
+   * the new choice in the same form. `groupOf` returns the title that a box is under. */
   function choice(place, all, chosen, onchoose, groupOf = () => "") {
     const known = new Set(chosen ?? all.map(([value]) => value));
     const groups = new Map();

@@ -17,8 +17,8 @@ const resonanceDom = (() => {
     return made;
   }
 
-  /** A sign with the reason that it stands for. One of a table's is in the order of the Tab key;
-   * arrow keys move on from there, see `roam`. */
+  /** A sign with its reason. The Tab key reaches one mark of a table; arrow keys move to the others,
+   * see `roam`. */
   function mark({ kind, sign, reason }) {
     return element(
       "button",
@@ -44,7 +44,7 @@ const resonanceDom = (() => {
     });
   }
 
-  /** Make the first mark of a table the one that the Tab key reaches; after it was drawn. */
+  /** Make the first mark of a drawn table the one that the Tab key reaches. */
   function reach(table) {
     const all = [...table.querySelectorAll("button.mark")];
     if (all.length && !all.some((one) => one.tabIndex === 0)) all[0].tabIndex = 0;

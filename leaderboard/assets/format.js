@@ -1,10 +1,10 @@
-/* Figures in words, and rows as CSV: `resonanceFormat`. */
+/* Figures as text, and rows as CSV: `resonanceFormat`. */
 "use strict";
 
 const resonanceFormat = (() => {
   const BYTES = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
 
-  /** How a value of some unit is written: [factor, digits after the point, what follows]. */
+  /** How a value of a unit is written: [factor, decimals, suffix]. */
   function scale(unit, value) {
     const size = Math.abs(value);
     if (unit === "percent") return [100, 2, ""];
@@ -18,7 +18,7 @@ const resonanceFormat = (() => {
     return [1, Number.isInteger(value) ? 0 : digits(size), ""];
   }
 
-  /** So many that three figures count. */
+  /** Decimals for three significant digits. */
   const digits = (size) => (size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3);
 
   /** [mean, half of the interval] in words; empty where there is none. */
@@ -35,8 +35,8 @@ const resonanceFormat = (() => {
   const rank = (found) =>
     !found ? "" : found[0] === found[1] ? `${found[0]}` : `${found[0]}–${found[1]}`;
 
-  /** Rows of texts and numbers as RFC 4180 has it. A spreadsheet takes a text for a formula by how
-   * it begins: such a text is given an apostrophe. */
+  /** Rows of texts and numbers as CSV (RFC 4180). A text that a spreadsheet would run as a formula
+   * is prefixed with an apostrophe. */
   function csv(rows) {
     const field = (given) => {
       if (given === null || given === undefined) return "";

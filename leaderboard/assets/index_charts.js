@@ -144,18 +144,18 @@ const resonanceCharts = (() => {
 
   /** The first and the last of rows that are sorted, best first. */
   function ends(found, label, value, write) {
-    const say = (row) => `${row[label]} with ${write(row[value])}${
+    const describe = (row) => `${row[label]} with ${write(row[value])}${
       isNumber(row.low) ? `, interval ${write(row.low)} to ${write(row.high)}` : ""}`;
-    const last = found.length > 1 ? ` and last is ${say(found.at(-1))}` : "";
-    return `First is ${say(found[0])}${last}.`;
+    const last = found.length > 1 ? ` and last is ${describe(found.at(-1))}` : "";
+    return `First is ${describe(found[0])}${last}.`;
   }
 
   /** The best row of each task. */
   function bests(found, field, write) {
     return [...distinct(found, "task")].map((task) => {
-      const here = found.filter((row) => row.task === task && row.sparsity !== null);
-      if (!here.length) return "";
-      const best = here.reduce((one, other) => (other[field] > one[field] ? other : one));
+      const ofTask = found.filter((row) => row.task === task && row.sparsity !== null);
+      if (!ofTask.length) return "";
+      const best = ofTask.reduce((one, other) => (other[field] > one[field] ? other : one));
       return ` On ${task} the highest is ${write(best[field])}, of ${best.entry} at sparsity ${
         best.sparsity}.`;
     }).join("");
@@ -166,11 +166,11 @@ const resonanceCharts = (() => {
     `${several(distinct(found, "entry").size, "method")} on ${
       several(distinct(found, "task").size, "task")}.`;
 
-  const SAID = {
+  const SUMMARIES = {
     accuracy: (found) => `${scope(found)}${bests(found, "accuracy", percent)}`,
     cost: (found) => `${scope(found)} ${[...distinct(found, "task")].map((task) => {
       const front = found.filter((row) => row.task === task && row.front);
-      return `Not beaten on ${task}: ${[...distinct(front, "entry")].join(", ")}.`;
+      return `Pareto front on ${task}: ${[...distinct(front, "entry")].join(", ")}.`;
     }).join(" ")}`,
     rating: (found) => `${several(found.length, "method")} over ${
       several(Math.max(...distinct(found, "tasks")), "task")}. ${
@@ -199,7 +199,7 @@ const resonanceCharts = (() => {
       [...distinct(found, "measure")].join(", ")}.`,
   };
 
-  const words = (name, found) => (found.length ? SAID[name](found) : nothing(name));
+  const words = (name, found) => (found.length ? SUMMARIES[name](found) : nothing(name));
 
   const NEEDS = {
     cost: "training FLOPs of the dense network on the same task",
@@ -208,7 +208,7 @@ const resonanceCharts = (() => {
     accuracy: "a finished trial",
   };
 
-  const nothing = (name) => `Nothing to show: this needs ${
+  const nothing = (name) => `Nothing to show: this chart needs ${
     NEEDS[name] ?? "two competitors with finished trials at all of these sparsities of a task"}.`;
 
   /** Name the competitors that have no rows. */

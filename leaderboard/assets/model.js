@@ -37,7 +37,7 @@ const resonanceModel = (() => {
     const find = (task, entry, sparsity) =>
       byPlace.get(`${task} ${entry} ${entries[entry].dense ? null : sparsity}`) ?? null;
 
-    /** What values are divided by; NaN where they cannot be. */
+    /** The divisor of a column's values; NaN if there is none. */
     function unitOf(cell, name) {
       if (!columns.get(name).to_dense) return 1;
       return tasks[cell.task].dense[name] ?? NaN;
@@ -98,7 +98,7 @@ const resonanceModel = (() => {
       return found[sparsities.indexOf(sparsity)];
     }
 
-    /** [best, worst]; null where nothing is claimed. */
+    /** [best, worst] rank; null where nothing is claimed. */
     function rankOf(cell, name) {
       if (cell.sparsity === null || present(cell, name).length < minSeeds) return null;
       return ranksAt(cell.task, cell.sparsity, name).get(cell.entry) ?? null;

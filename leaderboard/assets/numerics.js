@@ -28,7 +28,7 @@ const resonanceNumerics = (() => {
     return found;
   }
 
-  /** Remember what a function returned for its last arguments: methods share their draws. */
+  /** Cache a function's latest results, because methods share their draws. */
   function remembered(make, limit = 64) {
     const known = new Map();
     return (...given) => {
@@ -41,7 +41,7 @@ const resonanceNumerics = (() => {
     };
   }
 
-  /** Places in 0 … n − 1, row after row of n; `draws` rows. */
+  /** Indices in 0 … n − 1, row after row of n; `draws` rows. */
   const indices = remembered((seed, draws, n, stream = 0) =>
     bits(seed, draws * n, stream).map((u) => Math.floor((u * n) / 2 ** 32)));
 
@@ -126,7 +126,7 @@ const resonanceNumerics = (() => {
     return z > 0 ? 1 - tail : tail;
   }
 
-  /** Where a rising function is 0. */
+  /** The root of an increasing function. */
   function root(f, low, high) {
     for (;;) {
       const middle = (low + high) / 2;
@@ -141,8 +141,8 @@ const resonanceNumerics = (() => {
 
   /** The 95 % quantile of the range of k standard normal values: that of Nemenyi's test.
    *
-   * P(range ≤ q) = k ∫ φ(z) [Φ(z) − Φ(z − q)]^(k − 1) dz. The trapezoidal rule is as exact as
-   * the numbers are: what is integrated is smooth and vanishes at both ends. */
+   * P(range ≤ q) = k ∫ φ(z) [Φ(z) − Φ(z − q)]^(k − 1) dz. The trapezoidal rule reaches
+   * double precision: the integrand is smooth and vanishes at both ends. */
   const studentizedRange = remembered((k) => {
     const step = 0.125, grid = [];
     for (let z = -9; z <= 9; z += step) {
@@ -197,7 +197,7 @@ const resonanceNumerics = (() => {
     return Math.sqrt(sum(values.map((x) => (x - middle) * (x - middle))) / (values.length - 1));
   }
 
-  /** Put at `place` what would stand there in sorted order, and smaller ones before it (Hoare). */
+  /** Quickselect (Hoare): put at `place` the value of that rank, and smaller ones before it. */
   function select(values, place) {
     let low = 0, high = values.length - 1;
     while (low < high) {
@@ -218,7 +218,7 @@ const resonanceNumerics = (() => {
     return values[place];
   }
 
-  /** A quantile, between neighbours in proportion; changes the order of the values. */
+  /** A quantile by linear interpolation; changes the order of the values. */
   function quantile(values, share) {
     const place = share * (values.length - 1), below = Math.floor(place), part = place - below;
     const low = select(values, below);

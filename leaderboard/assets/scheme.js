@@ -1,4 +1,4 @@
-/* Whether charts are drawn for screen or paper, light or dark: `resonanceScheme`.
+/* Whether charts are drawn for screen or print, light or dark: `resonanceScheme`.
  *
  * Style sheets do not reach the colours and widths of a chart, so it is redrawn for paper. Redrawing
  * starts synchronously (no timer, no frame), so it is done when the browser begins to print.

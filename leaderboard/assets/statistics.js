@@ -65,7 +65,7 @@ const resonanceStatistics = (() => {
   const comparison = (difference, p, leastP, effect, unpaired, seeds = 0) =>
     ({ difference, p, leastP, effect, unpaired, seeds, n: difference ? difference.n : 0 });
 
-  /** What may be said of a comparison, in words; `p` is a corrected p-value. */
+  /** The conclusion of a comparison, in words; `p` is a corrected p-value. */
   function verdict(found, first, second, p = found.p) {
     if (!found.difference || p === null || found.seeds < MIN_SEEDS || found.leastP > ALPHA) {
       return `cannot decide at n = ${found.n}`;

@@ -33,7 +33,7 @@ const resonanceSummaryTable = (() => {
       [entry, all.length ? all.reduce((sum, x) => sum + x, 0) / all.length : 2]));
   }
 
-  /** Places of the entries with something to show, dense ones first, then the best. */
+  /** Indices of the entries with a cell to show, dense ones first, then the best on average. */
   function order(model, view, shown) {
     const entries = model.entries.map((_, place) => place).filter((entry) =>
       model.competes(entry)

@@ -1,1 +1,1 @@
-"""Bundles: records of many trials in one file, to send and to show; and how they are checked."""
+"""Bundles: records of many trials in one file, to submit; and their checks."""

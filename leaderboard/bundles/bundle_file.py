@@ -26,17 +26,18 @@ from suite.results.record import SCHEMA_VERSION, Record
 
 SUFFIX = ".jsonl.gz"
 SHIPPED = tuple(Path(__file__).parents[1] / name for name in ("results", "submissions"))
-"""Folders of the project's own results, and of those that others sent."""
+"""Folders of the project's own results, and of submissions."""
 BUNDLE_VERSION = 1
 MAX_PACKED = 64 * 2**20
 MAX_UNPACKED = 512 * 2**20
 MAX_LINE = 2**20
-"""Bytes of a file, of all its lines, and of one line (a record of a hundred layers has 20 kB)."""
+"""Largest size in bytes of a file, of all its lines, and of one line (a record of a hundred layers
+has 20 kB)."""
 MAX_RECORDS = 20_000
 MAX_REJECTED = 100
-"""Records and rejected lines read of one file: many small lines take long, too."""
+"""Most records, and most rejected lines, read from one file: many small lines are slow."""
 MAX_SETTINGS = 2000
-"""Characters of a trial's hyperparameters and recipe together; every table shows them."""
+"""Largest number of characters of a trial's hyperparameters and recipe, which every table shows."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
 """Allowed names of tasks and methods: no markup, no space, no path out of a folder."""
 
@@ -78,7 +79,7 @@ class Header(BaseModel, frozen=True, extra="forbid"):
 
 
 class Rejected(NamedTuple):
-    """A part of a file that cannot be used: where it is, and why."""
+    """A part of a file that cannot be used: its place in the file, and the reason."""
 
     where: str
     reason: str
@@ -101,9 +102,12 @@ def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
     by_key: dict[str, Record] = {}
     for record in records:
         if by_key.setdefault(record.key, record) is not record:
-            raise InvalidInput(f"trial {record.key} is there twice: give one record of each")
-    said = {name: redact(v) if isinstance(v, str) else v for name, v in header}
-    lines = [_line(said), *(_line(_checksummed(record)) for _, record in sorted(by_key.items()))]
+            raise InvalidInput(f"trial {record.key} has two records: give one per trial")
+    redacted = {name: redact(v) if isinstance(v, str) else v for name, v in header}
+    lines = [
+        _line(redacted),
+        *(_line(_checksummed(record)) for _, record in sorted(by_key.items())),
+    ]
     try:
         atomic_write(path, gzip.compress(b"".join(lines), 9, mtime=0))
     except OSError as error:
@@ -127,9 +131,9 @@ def _checksummed(record: Record) -> dict[str, Any]:
 
 
 def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
-    """Read a bundle; bad records are among the rejected.
+    """Read a bundle; lines that cannot be used are in `rejected`.
 
-    Records under `old_names` of methods and recipe fields are bad unless they are accepted.
+    Records that use old names of methods or recipe fields are rejected, unless `old_names`.
 
     Raises:
         InvalidInput: the file cannot be read, or is not a bundle.
@@ -137,7 +141,7 @@ def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
     lines = _unpacked(path)
     first = next(lines, b"")
     if isinstance(first, Rejected):
-        raise InvalidInput(f"{path} is no submission: {first.reason}")
+        raise InvalidInput(f"{path} is not a submission: {first.reason}")
     header = _header(path, first)
     records: dict[str, Record] = {}
     rejected: list[Rejected] = []
@@ -190,7 +194,7 @@ def read_bundles(paths: Iterable[Path]) -> tuple[list[Bundle], list[Rejected]]:
     Raises:
         InvalidInput: a file that was named cannot be read.
     """
-    found: list[Bundle] = []
+    unique: list[Bundle] = []
     rejected: list[Rejected] = []
     keys: set[str] = set()
     for path in paths:
@@ -203,8 +207,8 @@ def read_bundles(paths: Iterable[Path]) -> tuple[list[Bundle], list[Rejected]]:
         for bundle in bundles.values():
             new = [record for record in bundle.records if record.key not in keys]
             keys |= {record.key for record in new}
-            found.append(bundle._replace(records=new))
-    return found, rejected
+            unique.append(bundle._replace(records=new))
+    return unique, rejected
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:
@@ -222,7 +226,7 @@ def _header(path: Path, line: bytes) -> Header:
         content = json.loads(line)
         version = content["schema_version"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InvalidInput(f"{path} is no submission: its first line is no header") from error
+        raise InvalidInput(f"{path} is not a submission: its first line is not a header") from error
     if isinstance(version, int) and version > BUNDLE_VERSION:
         raise InvalidInput(
             f"{path} has schema version {version}, this program reads up to {BUNDLE_VERSION}: "
@@ -231,11 +235,11 @@ def _header(path: Path, line: bytes) -> Header:
     try:
         return Header.make(**content)
     except TypeError as error:
-        raise InvalidInput(f"{path} is no submission: its first line is no header") from error
+        raise InvalidInput(f"{path} is not a submission: its first line is not a header") from error
 
 
 def _unshowable(record: Record) -> str:
-    """Return why a valid record is still not shown; empty if it is."""
+    """Return why a valid record cannot be shown; empty if it can."""
     for kind in ("task", "method"):
         if not PLAIN_NAME.fullmatch(record.trial[kind]):
             return (
@@ -279,7 +283,9 @@ def _unpacked(path: Path) -> Iterator[bytes | Rejected]:
             if not line:
                 return
             yield (
-                Rejected(f"line {number}", f"longer than {MAX_LINE >> 20} MiB, which no record is")
+                Rejected(
+                    f"line {number}", f"longer than {MAX_LINE >> 20} MiB, the limit for a record"
+                )
                 if too_long
                 else line
             )

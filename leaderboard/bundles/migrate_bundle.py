@@ -10,7 +10,7 @@ from suite.results.verify import StoreIssue
 
 
 def migrate_bundle(path: Path, *, dry_run: bool = False) -> MigrationReport:
-    """Rewrite a bundle's records under today's names; with `dry_run`, only say what would change.
+    """Rewrite a bundle's records with the current names; with `dry_run`, only report the changes.
 
     Raises:
         InvalidInput: the file cannot be read or written, or a line of it is not usable.
@@ -19,14 +19,14 @@ def migrate_bundle(path: Path, *, dry_run: bool = False) -> MigrationReport:
     for line in bundle.rejected:
         raise InvalidInput(f"{path} cannot be migrated: {line.where}: {line.reason}")
     records: dict[str, Record] = {}
-    there = {record.key for record in bundle.records}
+    keys = {record.key for record in bundle.records}
     for record in bundle.records:
         new = record
         try:
             new = migrate_record(record)
         except InvalidInput as error:
             report.refused.append(StoreIssue("unreadable", f"{path}, {record.key}", str(error)))
-        if new.key != record.key and new.key in there:
+        if new.key != record.key and new.key in keys:
             report.conflicts[record.key] = new.key
             new = record
         elif new.key != record.key:

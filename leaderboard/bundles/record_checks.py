@@ -1,7 +1,7 @@
 """Checks that a record from others must pass before it is shown: cheap, without torch.
 
-`leaderboard check` applies the same checks, and also recomputes the zeros of every layer and the
-FLOPs from the model.
+`resonance leaderboard check` applies the same checks, and also recomputes the zeros of every layer
+and the FLOPs from the model.
 """
 
 import math
@@ -15,7 +15,7 @@ from suite.results.record import Record
 
 
 def record_problems(record: Record) -> Iterator[str]:
-    """Yield what is wrong with a record; its value ranges were checked when it was read."""
+    """Yield the problems of a record; its value ranges were checked when it was read."""
     if record.integrity is None:
         yield "it has no checksums"
     if (key := record.settings_key) != record.key:
@@ -23,7 +23,7 @@ def record_problems(record: Record) -> Iterator[str]:
     try:
         trial = Trial.make(**record.trial)
     except InvalidInput as error:
-        if _is_known(record):  # otherwise its settings cannot be judged here
+        if _is_known(record):  # otherwise its settings cannot be checked
             yield f"its settings are not valid: {error}"
         return
     if record.status == "done":

@@ -16,7 +16,7 @@ from suite.results.record import Record
 
 Severity = Literal["error", "warning", "note"]
 Recompute = Callable[[Record], tuple[int, list[str]]]
-"""Returns a trial's optimizer steps, and the values of its record that are wrong.
+"""Returns a trial's number of optimizer steps, and the wrong values of its record.
 
 Raises InvalidInput if the task or the method is unknown here.
 """
@@ -89,20 +89,20 @@ def _check_configuration(record: Record) -> Iterable[tuple[Severity, str]]:
         what = f"out of date: {name} is {expected[name]} here, {record.configuration.get(name)!r}"
         yield "error", f"{what} in the record: run it again"
     if not old and trial.key != record.key:
-        yield "error", f"its settings are not written as the suite writes them (key {trial.key})"
+        yield "error", f"its settings are not in canonical form (whose key is {trial.key})"
     for part in (name for name in expected if name not in IDENTITY):
-        if (said := record.configuration.get(part)) != expected[part]:
-            yield "error", f"configuration of {part}: {_difference(said, expected[part])}"
+        if (recorded := record.configuration.get(part)) != expected[part]:
+            yield "error", f"configuration of {part}: {_difference(recorded, expected[part])}"
 
 
-def _difference(said: Any, expected: Any) -> str:
-    if isinstance(said, Mapping) and isinstance(expected, Mapping):
-        name = next(n for n in {**expected, **said} if said.get(n) != expected.get(n))
-        return f"{name}={said.get(name)!r:.80}, by its settings {expected.get(name)!r:.80}"
-    return f"{said!r:.80}, by its settings {expected!r:.80}"
+def _difference(recorded: Any, expected: Any) -> str:
+    if isinstance(recorded, Mapping) and isinstance(expected, Mapping):
+        name = next(n for n in {**expected, **recorded} if recorded.get(n) != expected.get(n))
+        return f"{name}={recorded.get(name)!r:.80}, its settings give {expected.get(name)!r:.80}"
+    return f"{recorded!r:.80}, its settings give {expected!r:.80}"
 
 
-# ------------------------------------------------------------------ records side by side
+# ------------------------------------------------------------------ records together
 
 
 def _check_together(
@@ -149,18 +149,18 @@ def _check_seeds(task: str, entries: Mapping[str, list[Record]]) -> Iterable[Sub
     if few:
         least = min(len(seeds[entry]) for entry in few)
         what = f"{len(few)} of {len(seeds)} cells have fewer than {MIN_SEEDS} seeds"
-        yield SubmissionIssue("warning", task, f"{what} ({least} at least), too few for a claim")
+        yield SubmissionIssue("warning", task, f"{what} (as few as {least}), too few for a claim")
 
 
 def _check_steps(
     task: str, entries: Mapping[str, list[Record]], steps: Mapping[str, int]
 ) -> Iterable[SubmissionIssue]:
-    """Note who trains longer than the shortest of a task: extended training is always reported."""
+    """Report entries that train for more steps than the shortest entry of their task."""
     longest = {e: max(steps.get(r.key, 0) for r in records) for e, records in entries.items()}
     least = min((count for count in longest.values() if count), default=0)
     for entry, count in longest.items():
         if count > least:
-            what = f"trains {count:,} steps, {count / least:.3g} times as many as others here"
+            what = f"trains {count:,} steps, {count / least:.3g} times as many as the shortest here"
             yield SubmissionIssue("note", f"{task} {entry}", what)
 
 
@@ -180,11 +180,11 @@ def compare_rerun(record: Record, again: Record) -> list[SubmissionIssue]:
     where = _name(record)
     if record.status != again.status:
         message = (again.error or {}).get("message", "")
-        what = f"it says {record.status}, run here it is {again.status} {message}".rstrip()
+        what = f"recorded as {record.status}, the rerun is {again.status} {message}".rstrip()
         return [SubmissionIssue("error", where, what)]
-    said = {**record.metrics, **record.flops, **record.digests}
-    here = {**again.metrics, **again.flops, **again.digests}
-    different = [name for name in said if name in here and said[name] != here[name]]
+    recorded = {**record.metrics, **record.flops, **record.digests}
+    rerun = {**again.metrics, **again.flops, **again.digests}
+    different = [name for name in recorded if name in rerun and recorded[name] != rerun[name]]
     if not different:
         return [
             SubmissionIssue("note", where, "run again here: equal, metrics and weights bit by bit")
@@ -196,12 +196,12 @@ def compare_rerun(record: Record, again: Record) -> list[SubmissionIssue]:
     ]
     severity: Severity = "warning" if machine else "error"
     reason = f"made elsewhere: {'; '.join(machine)}" if machine else "on a machine of the same kind"
-    found = [SubmissionIssue(severity, where, f"run again here: different, {reason}")]
+    issues = [SubmissionIssue(severity, where, f"run again here: different, {reason}")]
     for name in different:
-        old, new = said[name], here[name]
+        old, new = recorded[name], rerun[name]
         if isinstance(old, float) and isinstance(new, float):
             what = f"{name} {old:.6g}, here {new:.6g}"
         else:
             what = f"digest of {name} {old!s:.12}…, here {new!s:.12}…"
-        found.append(SubmissionIssue(severity, where, what))
-    return found
+        issues.append(SubmissionIssue(severity, where, what))
+    return issues

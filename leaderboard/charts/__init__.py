@@ -1,1 +1,1 @@
-"""Charts in Vega-Lite, by what they show, and how they look."""
+"""Charts in Vega-Lite, one file per kind of page, and their theme."""

@@ -72,7 +72,7 @@ def chart_rows(one: DesignEffects) -> dict[str, list[Row]]:
 
 
 def _interval(found: Interval, lowest: float, highest: float) -> Row:
-    """Return mean, low and high in per cent, within bounds; all the mean without an interval."""
+    """Return mean, low and high in per cent, within bounds; without an interval all three equal."""
     low, high = (found.mean if x is None else x for x in (found.low, found.high))
     return {
         "mean": 100 * found.mean,

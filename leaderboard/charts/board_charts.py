@@ -15,7 +15,7 @@ from leaderboard.charts.theme import Style, styles, themes
 
 @dataclass(frozen=True)
 class ChartText:
-    """The title of a chart, and the text that says what it shows."""
+    """The title and the description of a chart."""
 
     title: str
     text: str
@@ -85,7 +85,7 @@ def board_charts(boards: Sequence[Board], selection: Selection = ALL) -> dict[st
 
 
 def specifications(boards: Sequence[Board]) -> dict[str, Any]:
-    """Return what the page draws with, ready for JSON.
+    """Return the specifications and themes that the page draws with, ready for JSON.
 
     charts: name → title, text, specification (without rows, with the styles of all entries);
     themes: light, dark and picture → configuration of Vega-Lite.
@@ -99,5 +99,5 @@ def specifications(boards: Sequence[Board]) -> dict[str, Any]:
 
 
 def _present(looks: dict[str, Style], rows: Sequence[Row]) -> dict[str, Style]:
-    here = {row.get("entry", row.get("row")) for row in rows}
-    return {label: style for label, style in looks.items() if label in here}
+    labels = {row.get("entry", row.get("row")) for row in rows}
+    return {label: style for label, style in looks.items() if label in labels}

@@ -1,4 +1,4 @@
-"""The look of charts: colour, dash and shape of methods, light and dark themes, axes.
+"""The appearance of charts: colour, dash and shape of methods, light and dark themes, axes.
 
 A method looks the same in every chart: its colour is its family's; dash and shape distinguish the
 members of a family. Colours after Okabe & Ito (2008), darkened for contrast on white and on black.
@@ -23,7 +23,7 @@ FAMILIES = {
     "resonance": "#d55e00",
 }
 OTHERS = ("#6a6ad0", "#8c6d3f", "#4a9a9a")
-"""Colours of families other than ours."""
+"""Colours of families that plug-ins add."""
 SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross",
           "triangle-right", "triangle-left")  # fmt: skip
 DASHES = ([1, 0], [6, 2], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3], [10, 3], [6, 2, 1, 2, 1, 2])
@@ -171,7 +171,7 @@ def families_of(looks: dict[str, Style]) -> list[str]:
 
 
 def family_panels(layers: Any, looks: dict[str, Style], drawn: str = "true") -> Any:
-    """Repeat each row in the panel of every family: its own, or as background."""
+    """Repeat each row in the panel of every family: highlighted in its own, grey in the others."""
     return (
         layers.transform_calculate(panel=json.dumps(families_of(looks)))
         .transform_flatten(["panel"])

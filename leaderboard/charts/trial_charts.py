@@ -1,4 +1,4 @@
-"""Charts of a trial's curves, declared once: a page draws them in the browser, or as pictures.
+"""Charts of a trial's curves, declared once: drawn in the browser, or as pictures.
 
 A chart reads the dataset ``curves`` (columns round, step, series, layer, index, value; non-finite
 values are missing) and the parameter ``steps``, the length of a round. `assets/trial_curves.js`
@@ -24,9 +24,9 @@ class TrialChart:
 
     Attributes:
         name: of the chart within the page, and of its picture.
-        title: for people.
-        series: those it shows; a name that ends with ``*`` matches every series it begins.
-        description: what it shows, also for readers who cannot see it.
+        title: shown to readers.
+        series: those it shows; a name that ends with ``*`` matches every series with that prefix.
+        description: text for readers, including those who use a screen reader.
         specification: in Vega-Lite, without data.
     """
 
@@ -151,7 +151,7 @@ def _curves() -> alt.Chart:
 
 
 def _words(names: dict[str, str]) -> str:
-    """Return the expression that names a series for people."""
+    """Return the expression of a series' name for readers."""
     texts = ", ".join(f"'{name}': '{text}'" for name, text in names.items())
     return f"{{{texts}}}[datum.series]"
 

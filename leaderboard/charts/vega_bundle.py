@@ -22,10 +22,10 @@ def bundle() -> str:
         return path.read_text(encoding="utf-8")
     import vl_convert
 
-    made = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]
+    script = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]
     with contextlib.suppress(OSError):
-        atomic_write(path, made, sync=False)
-    return made
+        atomic_write(path, script, sync=False)
+    return script
 
 
 def classic_script() -> str:

@@ -18,7 +18,7 @@ from suite.results.stored_evaluation import load_evaluations
 
 @dataclass(frozen=True)
 class InspectionFiles:
-    """What `inspect` wrote: the page, and each chart as PNG and as PDF."""
+    """The files that `inspect` wrote: the page, and each chart as PNG and as PDF."""
 
     page: Path
     pictures: list[Path]
@@ -36,7 +36,7 @@ def find_trial(store: Store, name: str) -> Record:
     if len(keys) != 1:
         found = f"{len(keys)} trials" if keys else "no trial"
         raise InvalidInput(
-            f"trial '{name}': {found} in {store.location} with a key that begins so; "
+            f"trial '{name}': {found} in {store.location} with a key that begins with it; "
             "site/trials.csv of `resonance leaderboard build` lists the keys"
         )
     record = store.read(keys[0])
@@ -60,9 +60,9 @@ def inspect(store: Store, name: str, out: Path) -> InspectionFiles:
         page = out / "index.html"
         atomic_write(page, trial_page(record, curves_json({"": content})[""], later))
         for name, chart in charts.items():
-            made = pictures(chart)
+            files = pictures(chart)
             for ending in ("png", "pdf"):
-                atomic_write(out / f"{name}.{ending}", made[ending])
+                atomic_write(out / f"{name}.{ending}", files[ending])
     except OSError as error:
         raise InvalidInput(
             f"{out} cannot be written ({error.strerror}): choose another --out"

@@ -1,4 +1,4 @@
-"""Text from outside, as LaTeX that prints it literally."""
+"""Escaping of untrusted text for LaTeX."""
 
 import re
 
@@ -19,7 +19,7 @@ LATEX = {
 def escape_latex(text: str) -> str:
     """Return text as one line that LaTeX typesets literally.
 
-    Letters that pdfLaTeX has no glyph for are replaced by their code point.
+    Characters that pdfLaTeX has no glyph for are replaced by their code point.
     """
     one_line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text).split())
     return "".join(LATEX.get(letter, _letter(letter)) for letter in one_line)

@@ -51,7 +51,7 @@ def cells(table: PublishedTable, line: TableLine) -> list[str]:
     if line.failed:
         n += f" ({line.failed} failed)"
     if line.difference is not None:
-        rounded = round(line.difference, decimals) + 0.0  # what rounds to nothing has no sign
+        rounded = round(line.difference, decimals) + 0.0  # + 0.0 turns −0.0 into 0.0
         difference = f"{rounded:+.{decimals}f}".replace("-", "−")
     return [
         line.method,
@@ -84,7 +84,11 @@ def rule(table: PublishedTable) -> str:
         rules.append(f"at most {table.tolerance:g} from the published value")
     elif any(one.tolerance is not None for one in lines if not one.bound):
         rules.append("inside the published mean ± 2 standard deviations")
-    return f"within: {', or '.join(rules)}" if rules else "within: no spread is published to say"
+    return (
+        f"within: {', or '.join(rules)}"
+        if rules
+        else "within: undecided, no standard deviation is published"
+    )
 
 
 def markdown(table: PublishedTable, lines: Sequence[TableLine]) -> str:
@@ -139,7 +143,7 @@ def page(table: PublishedTable, lines: Sequence[TableLine]) -> str:
 
 
 def make_folder(out: Path) -> None:
-    """Create the folder for tables: called before hours of training, not after.
+    """Create the folder for tables; called before training, so that an error is reported early.
 
     Raises:
         InvalidInput: it cannot be created or written to.

@@ -165,7 +165,7 @@ def _chart_rows(names: Sequence[str], board: Board) -> Markup:
 
 
 def _among_others(boards: Sequence[Board], own: set[str]) -> Markup:
-    """Return the rows of a method's chart; entries of other methods get no family."""
+    """Return the rows of a method's chart; other methods have no family and are drawn grey."""
     rows = CHART_ROWS["accuracy"](boards, ALL)
     if not any(row["entry"] in own and row["sparsity"] is not None for row in rows):
         return Markup("")
@@ -215,7 +215,7 @@ def _method_facts(method: Any) -> list[tuple[str, str]]:
         ("revision", str(method.revision)),
         (
             "control",
-            "a claim for the method it controls for is a claim against it"
+            "a claim for the method that it controls for must hold against it"
             if method.control
             else "",
         ),

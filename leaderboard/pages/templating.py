@@ -1,4 +1,4 @@
-"""Templates of pages, assets, and what may be embedded in script elements."""
+"""Templates of pages, assets, and escaping of what is embedded in script elements."""
 
 import base64
 import hashlib
@@ -33,7 +33,7 @@ def asset(name: str) -> str:
 
 
 def embedded_data(content: object) -> Markup:
-    """Return JSON that is safe inside a script element, whatever texts it holds.
+    """Return JSON that is safe inside a script element, for any texts.
 
     Raises:
         ValueError: a number is not finite, which JSON cannot represent.
@@ -43,7 +43,7 @@ def embedded_data(content: object) -> Markup:
 
 
 def embedded_code(script: str) -> Markup:
-    """Return code of ours with texts escaped that would end its script element."""
+    """Return one of our scripts, with any text escaped that would end its script element."""
     return Markup(re.sub(r"<(?=/script|script|!--)", r"\\x3c", script, flags=re.IGNORECASE))
 
 

@@ -36,7 +36,7 @@ NOT_MEASURED = "–"
 
 @dataclass(frozen=True)
 class TrialLinks:
-    """The pages above a trial's: their titles, and their addresses within the site.
+    """The parent pages of a trial's page: titles, and addresses within the site.
 
     Attributes:
         task, task_page: of its task.
@@ -61,7 +61,7 @@ def trial_page(
 ) -> str:
     """Return the page; all text from the record is escaped.
 
-    `curves` is JSON of `leaderboard.pages.curve_data`; where it is empty, `no_curves` may say why.
+    `curves` is JSON of `leaderboard.pages.curve_data`; if empty, `no_curves` may give the reason.
     Without `links` the page is a self-contained file, with style and scripts, and links to its
     charts as PDF beside it. `sender` is who sent the record, if it came in a bundle.
     """
@@ -175,7 +175,7 @@ def _cards(record: Record) -> list[tuple[str, str, str]]:
         cards.append(("inference FLOPs", f"{flops['inference'] / dense:.3f}×", "of dense"))
     cards.append(("realised sparsity", f"{100 * record.sparsity:.3f} %", ""))
     seconds, step = record.timing.get("seconds"), record.timing.get("seconds_per_step")
-    # Operations charged per second: masks save operations on paper only, csr saves time.
+    # FLOPs charged per second: masked execution does not skip operations with zeros, csr does.
     how = str(record.trial.get("execution", "masked"))
     if isinstance(seconds, int | float) and seconds > 0:
         how = f"{flops['training'] / seconds / 1e9:.3g} GFLOP/s {how}"

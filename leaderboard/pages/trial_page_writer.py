@@ -21,7 +21,7 @@ from suite.results.stored_evaluation import Evaluation
 BATCH_SIZE = 200
 """Trials whose curves are in memory at the same time."""
 NO_CURVES = "The store holds no curves of this trial."
-FROM_BUNDLE = "This trial's record came in a bundle; its curves are not in a bundle."
+FROM_BUNDLE = "This trial's record came in a bundle, which contains no curves."
 DAMAGED = f"The curves of this trial cannot be read: {CURVES_FILE} is damaged."
 
 
@@ -100,11 +100,11 @@ def _write(root: Path, store: str, jobs: Sequence[PageJob]) -> None:
     curves = curves_json(contents)
     for job in jobs:
         key = job.record.key
-        why = (DAMAGED if key in contents else NO_CURVES) if store else ""
+        reason = (DAMAGED if key in contents else NO_CURVES) if store else ""
         if job.sender is not None:
-            why = FROM_BUNDLE
+            reason = FROM_BUNDLE
         page = trial_page(
-            job.record, curves.get(key, ""), job.evaluations, job.links, why, job.sender
+            job.record, curves.get(key, ""), job.evaluations, job.links, reason, job.sender
         )
         atomic_write(root / job.name, page, sync=False)
 

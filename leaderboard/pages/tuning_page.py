@@ -1,4 +1,4 @@
-"""The page of a tuning: winners, search space, every trial, and how winners do when tested."""
+"""The page of a tuning: winners, search space, all trials, and winners against defaults."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ TUNING_CHART_TEXTS = {
     "contour": ("The two most important numbers", "Completed trials over two numeric dimensions."),
     "front": (
         "Several objectives",
-        "The line joins the Pareto front: trials that no other beats in every objective.",
+        "The line joins the Pareto front: trials that no other trial dominates.",
     ),
 }
 """Title and text of each kind of chart."""
@@ -64,20 +64,20 @@ def tuning_page(tuning: Tuning, read: ReadRecord, pages: Mapping[str, str]) -> s
 
     `read` returns a trial's record by key, or None; `pages` are the addresses of methods' pages.
     """
-    asked = tuning.settings
+    settings = tuning.settings
     return (
         environment()
         .get_template("tuning.html")
         .render(
-            title=f"{asked.name} · tuning",
-            heading=asked.name,
+            title=f"{settings.name} · tuning",
+            heading=settings.name,
             lead=tuning_summary(tuning),
             root="../",
             trail=[],
             version=__version__,
             facts=_facts(tuning),
-            command=f"optuna-dashboard {KIND}/{asked.name}.journal",
-            goals=[TITLES[goal] for goal in asked.objectives],
+            command=f"optuna-dashboard {KIND}/{settings.name}.journal",
+            goals=[TITLES[goal] for goal in settings.objectives],
             sections=[
                 _section(m, found, read, pages.get(m, "")) for m, found in tuning.methods.items()
             ],
@@ -87,10 +87,11 @@ def tuning_page(tuning: Tuning, read: ReadRecord, pages: Mapping[str, str]) -> s
 
 
 def tuning_summary(tuning: Tuning) -> str:
-    """Return what was tuned, in a sentence."""
-    asked = tuning.settings
-    methods = ", ".join(_title(method) for method in asked.methods)
-    return f"Hyperparameters of {methods} on {', '.join(asked.tasks)}: {asked.budget} trials each."
+    """Return a sentence that names what was tuned."""
+    settings = tuning.settings
+    methods = ", ".join(_title(method) for method in settings.methods)
+    tasks = ", ".join(settings.tasks)
+    return f"Hyperparameters of {methods} on {tasks}: {settings.budget} trials each."
 
 
 def tuning_address(tuning: Tuning) -> str:
@@ -111,19 +112,19 @@ def named_charts(tuning: Tuning) -> dict[str, Any]:
 
 
 def _facts(tuning: Tuning) -> list[tuple[str, str]]:
-    asked = tuning.settings
-    recipe = ", ".join(f"{name}={show(value)}" for name, value in asked.recipe.items())
+    settings = tuning.settings
+    recipe = ", ".join(f"{name}={show(value)}" for name, value in settings.recipe.items())
     facts = [
-        ("tasks", ", ".join(asked.tasks)),
-        ("sparsities", ", ".join(f"{one:g}" for one in asked.sparsities)),
-        ("objectives", ", ".join(TITLES[goal] for goal in asked.objectives)),
-        ("budget", f"{asked.budget} trials per method, the default among them"),
-        ("sampler", f"{asked.sampler}, seed {asked.seed}"),
-        ("pruner", asked.pruner),
-        ("tuned on seeds", ", ".join(map(str, asked.seeds))),
-        ("tested on seeds", ", ".join(map(str, asked.final_seeds))),
+        ("tasks", ", ".join(settings.tasks)),
+        ("sparsities", ", ".join(f"{one:g}" for one in settings.sparsities)),
+        ("objectives", ", ".join(TITLES[goal] for goal in settings.objectives)),
+        ("budget", f"{settings.budget} trials per method, the default among them"),
+        ("sampler", f"{settings.sampler}, seed {settings.seed}"),
+        ("pruner", settings.pruner),
+        ("tuned on seeds", ", ".join(map(str, settings.seeds))),
+        ("tested on seeds", ", ".join(map(str, settings.final_seeds))),
         ("recipe", recipe),
-        ("tuned of the recipe", ", ".join(asked.tuned_recipe)),
+        ("tuned recipe fields", ", ".join(settings.tuned_recipe)),
         ("versions", ", ".join(f"{name} {one}" for name, one in tuning.versions.items())),
     ]
     return [(name, text) for name, text in facts if text]

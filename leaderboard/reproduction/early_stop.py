@@ -1,6 +1,6 @@
-"""Early stopping: when the validation loss is least, and relations of two trainings by it.
+"""Early stopping: the first minimum of the validation loss, and relations of two trainings there.
 
-Some papers publish these relations in place of an accuracy. They are read from trials' curves.
+Some papers publish these relations in place of an accuracy. They are computed from trials' curves.
 """
 
 import io
@@ -15,8 +15,8 @@ class EarlyStop:
     """The first minimum of the validation loss in the last round of a training.
 
     Attributes:
-        step: optimizer steps until then.
-        accuracy: validation accuracy there, a fraction.
+        step: number of optimizer steps before it.
+        accuracy: validation accuracy at that step, a fraction.
     """
 
     step: int
@@ -50,4 +50,4 @@ RELATIONS: dict[str, Relation] = {
     "early_stop_speedup_x": lambda one, other: other.step / one.step,
     "early_stop_gain_pp": lambda one, other: 100 * (one.accuracy - other.accuracy),
 }
-"""Of a training to the one it is compared with, on the same seed."""
+"""Measure → function of a training's early stop and that of the training it is compared with."""

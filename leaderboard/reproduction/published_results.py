@@ -52,8 +52,8 @@ class PublishedResult(BaseModel, frozen=True, extra="forbid"):
 
     def number(self, column: str = "value") -> float | None:
         """Return a column's number (0.42 of "0.42x", 0.3 of ">0.3"); None if there is none."""
-        found = re.fullmatch(r"[<>]?(-?[\d.]+)x?", str(getattr(self, column)))
-        return float(found[1]) if found else None
+        match = re.fullmatch(r"[<>]?(-?[\d.]+)x?", str(getattr(self, column)))
+        return float(match[1]) if match else None
 
 
 class ComputedFlops(BaseModel, frozen=True, extra="forbid"):
@@ -86,12 +86,12 @@ class TrialFilter(BaseModel, frozen=True, extra="forbid"):
         return [t for t in study.trials() if self._matches(t, study, sparsity)]
 
     def _matches(self, trial: Trial, study: Study, sparsity: float | None) -> bool:
-        wanted = sparsity if self.sparsity is None else self.sparsity
+        target = sparsity if self.sparsity is None else self.sparsity
         dense = trial.method_declaration.dense
         return (
             trial.method == self.method
             and (self.task is None or trial.task == self.task)
-            and (dense or wanted is None or abs(trial.sparsity - wanted) < 1e-9)
+            and (dense or target is None or abs(trial.sparsity - target) < 1e-9)
             and trial.method_declaration.changed(self.set) == trial.hyperparameters
             and trial.task_declaration.changed(study.recipe | self.recipe) == trial.recipe
         )
@@ -205,9 +205,9 @@ def _flat(content: Any) -> Iterator[dict[str, Any]]:
     """Yield complete rows: values of a file, then of a group, are defaults of their rows."""
     shared = {name: value for name, value in content.items() if name != "groups"}
     for group in content["groups"]:
-        here = shared | {name: value for name, value in group.items() if name != "rows"}
+        defaults = shared | {name: value for name, value in group.items() if name != "rows"}
         for row in group["rows"]:
-            yield here | row
+            yield defaults | row
 
 
 def tables() -> list[str]:

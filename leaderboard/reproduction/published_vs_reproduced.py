@@ -1,4 +1,4 @@
-"""Published against reproduced results: the lines of a table,."""
+"""The lines of a table: published against reproduced results."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -133,7 +133,7 @@ def table_lines(
         InvalidInput: the study or a record cannot be read.
     """
     study = table.load_study() if store is not None else None
-    found = []
+    lines = []
     for rows, result in table.lines():
         values: tuple[float, ...] | None = None
         failed = 0
@@ -144,8 +144,8 @@ def table_lines(
             values, failed = _reproduced(rows.trials, study, store, sparsity)
             if table.unit == "percent":
                 values = tuple(100 * value for value in values)
-        found.append(_line(table, rows, result, sparsity, values, failed))
-    return found
+        lines.append(_line(table, rows, result, sparsity, values, failed))
+    return lines
 
 
 def _line(
@@ -198,10 +198,10 @@ def _reproduced(
 def _related(
     measure: str, pairs: Sequence[tuple[Trial, Trial]], store: Trials
 ) -> tuple[float, ...]:
-    found = []
+    values = []
     for pair in pairs:
         records = [store.read(trial.key) for trial in pair]
         if all(record is not None and record.status == "done" for record in records):
             stops = [early_stop(store.load(trial.key, "curves.parquet")) for trial in pair]
-            found.append(RELATIONS[measure](*stops))
-    return tuple(found)
+            values.append(RELATIONS[measure](*stops))
+    return tuple(values)

@@ -1,6 +1,6 @@
 """Building the site: the main page, pages of tasks, methods and trials, tables and charts.
 
-What is in the folder::
+The files of the folder::
 
     index.html                the leaderboard, a single file
     tasks/, methods/          a page each
@@ -79,8 +79,9 @@ def build(
 
     `bundles` are files of records, or folders of such files, to show as well. Pages whose inputs
     have not changed are kept; pages of trials that no longer exist are removed; files that no build
-    wrote are left alone. `markdown` is a further file whose marked part is replaced. With more than
-    one worker, pages of trials are written in spawned processes, which import the main module.
+    wrote are left alone. `markdown` is another file, in which the text between markers is replaced.
+    With more than one worker, pages of trials are written in spawned processes, which import the
+    main module.
 
     Raises:
         InvalidInput: there is no record, or a file cannot be written.

@@ -47,12 +47,12 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the site is."""
+        """The address of the site."""
         return f"http://{ADDRESS}:{self.server_port}/"
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves the files of one folder; symbolic links that lead out of it are not followed."""
+    """Serves the files of one folder; symbolic links to outside of it are not followed."""
 
     server: Server
 

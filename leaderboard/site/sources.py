@@ -1,4 +1,4 @@
-"""What a site is built from: records of a store and of bundles, evaluations, tunings, ablations."""
+"""The sources of a site: records of a store and of bundles, evaluations, tunings, ablations."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class SourceRecord(NamedTuple):
 
 
 class Source:
-    """A store, or records alone (which have no curves), and bundles.
+    """The sources: a store, or records alone (which have no curves), and bundles.
 
     Attributes:
         location: of the store; empty without a store.

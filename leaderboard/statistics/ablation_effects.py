@@ -200,10 +200,10 @@ def _cells(
 
 
 def _contexts(design: Design, names: Sequence[str]) -> list[dict[str, str]]:
-    """Return the cells with the named factors at base whose other levels allow all of theirs.
+    """Return the cells to average over: the named factors at base, and all their levels were run.
 
-    In a grid these are all levels of the other factors. With one factor varied at a time, a single
-    factor has only the base, and a pair has none.
+    In a grid these are all levels of the other factors. With one factor varied at a time, it is the
+    base alone for a single factor, and none for a pair.
     """
     known = {_key(cell.levels) for cell in design.cells}
     base = {name: design.base[name] for name in names}
@@ -221,9 +221,9 @@ def _contexts(design: Design, names: Sequence[str]) -> list[dict[str, str]]:
 
 def _average(scores: Mapping[Key, Scores], contexts: Sequence[Levels], levels: Levels) -> Scores:
     """Return the mean score at `levels` over contexts, for seeds that have run in all."""
-    found = [scores[_key({**context, **levels})] for context in contexts]
-    seeds = set.intersection(*map(set, found)) if found else set()
-    return {seed: sum(one[seed] for one in found) / len(found) for seed in sorted(seeds)}
+    cells = [scores[_key({**context, **levels})] for context in contexts]
+    seeds = set.intersection(*map(set, cells)) if cells else set()
+    return {seed: sum(cell[seed] for cell in cells) / len(cells) for seed in sorted(seeds)}
 
 
 def _levels(design: Design, scores: Mapping[Key, Scores]) -> list[MainEffect]:

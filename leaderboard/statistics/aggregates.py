@@ -2,7 +2,7 @@
 
 Scores are given as method → task → scores of its runs (one per seed), higher being better.
 Source of the first three: Agarwal et al. 2021, arXiv:2108.13264. `assets/aggregates.js` mirrors
-this file function by function: a change here is a change there.
+this file function by function: change both together.
 """
 
 import itertools
@@ -19,8 +19,8 @@ Runs = Mapping[str, Sequence[float]]
 """Task → scores of one method's runs."""
 
 MIN_TASKS = 4
-"""Tasks below which a rating has no interval: 95 % intervals cover 90 % for three tasks, 86 % for
-two."""
+"""Smallest number of tasks for an interval of a rating: nominal 95 % intervals cover 90 % for three
+tasks, 86 % for two."""
 ELO = 400 / np.log(10)
 """Rating points per unit of log-odds: 400 points are odds of ten to one."""
 
@@ -175,9 +175,9 @@ def ratings(
 ) -> dict[str, Interval]:
     """Return Bradley–Terry ratings in Elo points, mean 0, with an interval bootstrapped over tasks.
 
-    On a task, every run of one method meets every run of another; a task counts as one match per
-    pair, split by the fraction won. `prior` matches per pair are added, half won by each, so that
-    a method that always wins has a finite rating.
+    On a task, every run of one method is compared with every run of another; a task counts as one
+    match per pair of methods, split by the fraction won. `prior` matches per pair are added, half
+    won by each, so that a method that always wins has a finite rating.
 
     Source: Bradley & Terry 1952, Biometrika 39.
 
@@ -190,8 +190,8 @@ def ratings(
         raise ValueError("ratings need a task")
     wins = np.zeros((len(tasks), len(methods), len(methods)))
     for number, task in enumerate(tasks):
-        here = [i for i, m in enumerate(methods) if task in scores[m]]
-        for i, j in itertools.permutations(here, 2):
+        present = [i for i, m in enumerate(methods) if task in scores[m]]
+        for i, j in itertools.permutations(present, 2):
             wins[number, i, j] = _won(scores[methods[i]][task], scores[methods[j]][task]).mean()
     value, n = _bradley_terry(wins.sum(0)[None], prior)[0], len(tasks)
     if n < MIN_TASKS:

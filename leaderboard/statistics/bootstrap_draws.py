@@ -1,7 +1,7 @@
 """Random draws of the bootstrap, bit for bit the same in NumPy and in the browser.
 
 A draw is a function of (seed, stream, counter), all unsigned 32-bit numbers, without any state;
-`assets/numerics.js` has the same few lines. A stream is an independent series under one seed, for
+`assets/numerics.js` computes the same. A stream is an independent series under one seed, for
 example a task's. The counter starts at a hash of seed and stream and advances in odd steps, also a
 hash of them, so that series do not overlap; the output is a hash of the counter.
 

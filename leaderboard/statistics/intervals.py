@@ -1,7 +1,7 @@
 """Confidence intervals of a mean: Student's t for few values, the bootstrap for more.
 
-The page recomputes these in the browser (`MIRRORED_SCRIPTS`): a change here is a change there. Sums
-are therefore exact (`math.fsum`), whatever their order, and resamples come from `bootstrap_draws`.
+The page recomputes these in the browser (`MIRRORED_SCRIPTS`): change both together. Sums are
+therefore exact (`math.fsum`), in any order, and resamples come from `bootstrap_draws`.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""Multiple comparisons: Holm's correction, and the ranks that all pairwise tests leave possible.
+"""Multiple comparisons: Holm's correction, and rank intervals from all pairwise tests.
 
-`assets/statistics.js` computes the same in the browser: a change here is a change there.
+`assets/statistics.js` computes the same in the browser: change both together.
 """
 
 import itertools
@@ -51,11 +51,11 @@ def rank_intervals(cells: Sequence[SeedScores]) -> list[dict[str, tuple[int, int
             if p is not None:
                 better, worse = (one, other) if exact_sum(differences) > 0 else (other, one)
                 compared.append((p, place, better, worse))
-    found = [{method: (1, len(cell)) for method in cell} for cell in cells]
+    intervals = [{method: (1, len(cell)) for method in cell} for cell in cells]
     corrected = holm([p for p, *_ in compared])
     for p, (_, place, better, worse) in zip(corrected, compared, strict=True):
         if p <= ALPHA:
-            ranks = found[place]
+            ranks = intervals[place]
             ranks[worse] = (ranks[worse][0] + 1, ranks[worse][1])
             ranks[better] = (ranks[better][0], ranks[better][1] - 1)
-    return found
+    return intervals

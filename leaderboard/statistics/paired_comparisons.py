@@ -1,6 +1,6 @@
 """Paired comparisons of two methods: on common seeds in one cell, and over several tasks.
 
-`assets/statistics.js` computes the same in the browser: a change here is a change there.
+`assets/statistics.js` computes the same in the browser: change both together.
 """
 
 import itertools
@@ -24,11 +24,11 @@ from leaderboard.statistics.intervals import (
 
 ALPHA = 0.05
 MIN_SEEDS = 5
-"""Seeds below which nothing is claimed about a method's rank."""
+"""Smallest number of common seeds for a claim."""
 MAX_EXACT_PAIRS = 14
-"""So many pairs have few enough sign patterns (16,384) to enumerate all of them."""
+"""Up to this many pairs, all sign patterns (at most 16,384) are enumerated."""
 ROUNDING = 1e-9
-"""What differs by less, as a fraction of the numbers it was computed from, differs by rounding."""
+"""Differences below this fraction of the numbers they were computed from count as rounding."""
 
 
 @dataclass(frozen=True)
@@ -130,14 +130,15 @@ def compare_over_tasks(
     """Compare two methods over tasks (task → seed → score): a stratified sign-flip test.
 
     The statistic is the mean over tasks of the mean difference within a task, so tasks weigh the
-    same whatever their number of seeds. Under the null hypothesis each pair's sign is random: up to
-    14 pairs all sign patterns are enumerated, above that 10,000 are drawn (seeded). The interval is
-    a bootstrap over the pairs within each task; there is none if a task has a single pair.
+    same regardless of their number of seeds. Under the null hypothesis each pair's sign is random:
+    up to 14 pairs all sign patterns are enumerated, above that 10,000 are drawn (seeded). The
+    interval is a bootstrap over the pairs within each task; there is none if a task has a single
+    pair.
     """
     tasks = sorted(set(first) & set(second))
     unpaired = sum(len(set(first[task]) ^ set(second[task])) for task in tasks)
-    found = [paired_differences(first[task], second[task]) for task in tasks]
-    blocks = [block for block in found if block]
+    by_task = [paired_differences(first[task], second[task]) for task in tasks]
+    blocks = [block for block in by_task if block]
     if not blocks:
         return Comparison(None, None, 1.0, None, unpaired)
     differences = np.concatenate(blocks)

@@ -55,9 +55,9 @@ def pooled_scores(
         for entry, cells in board.rows if places else []:
             if entries is not None and entry.label not in entries:
                 continue
-            found = seed_means([cells[place] for place in places])
-            if found:
-                scores.setdefault(entry.label, {})[board.title] = found
+            means = seed_means([cells[place] for place in places])
+            if means:
+                scores.setdefault(entry.label, {})[board.title] = means
             else:
                 missing_at = [
                     f"{board.sparsities[place]:g}"
@@ -77,6 +77,6 @@ def pooled_scores(
 
 def seed_means(cells: Sequence[Cell | None]) -> dict[int, float]:
     """Return seed → mean over the cells, for the seeds that all of them have."""
-    found = [cell.by_seed if cell else {} for cell in cells]
-    seeds = set.intersection(*map(set, found))
-    return {seed: statistics.fmean(by[seed] for by in found) for seed in sorted(seeds)}
+    by_seed = [cell.by_seed if cell else {} for cell in cells]
+    seeds = set.intersection(*map(set, by_seed))
+    return {seed: statistics.fmean(by[seed] for by in by_seed) for seed in sorted(seeds)}

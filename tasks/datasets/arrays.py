@@ -81,12 +81,12 @@ def load_torch(dataset: Dataset) -> Arrays:
     an array or a PIL image (uint8 means x/255).
 
     Raises:
-        InvalidInput: it cannot be imported, or an item does not have the declared shape.
+        InvalidInput: it cannot be imported, has no items, or an item has another shape.
     """
     parts: list[Tensor] = []
     for split in ("train", "test"):
-        made = load_reference(dataset.options[split], dataset.origin)
-        parts.extend(_read_all(dataset, split, made() if callable(made) else made))
+        loaded = load_reference(dataset.options[split], dataset.origin)
+        parts.extend(_read_all(dataset, split, loaded() if callable(loaded) else loaded))
     return Arrays(*parts)
 
 

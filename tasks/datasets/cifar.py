@@ -15,7 +15,7 @@ PIXELS = 3 * 32 * 32
 
 
 def load(dataset: Dataset) -> Arrays:
-    """Return uint8 images [n, 3, 32, 32] and int64 labels from a dataset's archive.
+    """Return uint8 images [n, 3, 32, 32] and int64 labels [n] from a dataset's archive.
 
     The declaration's options are the archive's name, URL and checksum, the members of the two
     splits, and the number of label bytes before each image, of which the last is the label.

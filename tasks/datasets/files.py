@@ -1,7 +1,7 @@
-"""Dataset files: where to find them, checksums, downloads, and members of archives.
+"""Dataset files: locations, checksums, downloads, and members of archives.
 
 Archives are never unpacked to disk: their members are read one by one, so nothing can be written.
-Links, devices and paths that lead out of the archive are refused all the same.
+Links, devices and paths outside the archive are rejected nevertheless.
 """
 
 import hashlib
@@ -43,8 +43,8 @@ def locate(*names: str) -> Path | None:
     """Return the first of these files or folders in $RESONANCE_DATA or the cache."""
     places = [Path(data)] if (data := os.environ.get("RESONANCE_DATA")) else []
     places.append(cache_folder())
-    found = (place / name for place in places for name in names)
-    return next((path for path in found if path.exists()), None)
+    candidates = (place / name for place in places for name in names)
+    return next((path for path in candidates if path.exists()), None)
 
 
 def fetch(name: str, url: str, digests: tuple[str, str], dataset: str) -> Path:
@@ -72,12 +72,12 @@ def verify(path: Path, digests: tuple[str, str]) -> None:
     kind, expected = digests
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, kind).hexdigest()
+            digest = hashlib.file_digest(file, kind).hexdigest()
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error}") from error
-    if found != expected:
+    if digest != expected:
         raise InvalidInput(
-            f"{path} is not the published file ({kind} {found}, not {expected}): delete it and "
+            f"{path} is not the published file ({kind} {digest}, not {expected}): delete it and "
             "fetch it again"
         )
 
@@ -87,17 +87,17 @@ def _download(url: str, path: Path, digests: tuple[str, str], dataset: str) -> N
 
     try:
         with (
-            urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as answer,
+            urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as response,
             atomic_file(path) as file,
         ):
-            while block := answer.read(2**20):
+            while block := response.read(2**20):
                 file.write(block)
             file.flush()
             verify(Path(file.name), digests)
     except (OSError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InvalidInput(
-            f"dataset {dataset} is not here. Either set RESONANCE_DATA to a folder that holds "
+            f"dataset {dataset} was not found: either set RESONANCE_DATA to a folder that holds "
             f"{path.name}, or connect to the network for a download from {url} (which failed: "
             f"{reason})"
         ) from error
@@ -113,7 +113,7 @@ def members(archive: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (path, content) of each file in a tar or zip archive, in its order.
 
     Raises:
-        InvalidInput: it cannot be read, or contains a link, a device, a path that leads out of it,
+        InvalidInput: it cannot be read, or contains a link, a device, a path outside the archive,
             or a member of more than `MAX_MEMBER_BYTES` bytes.
     """
     try:
@@ -162,7 +162,7 @@ def _check_path(archive: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or (path.parts and ":" in path.parts[0]):
         raise InvalidInput(
-            f"archive {archive}: '{name}' leads out of the archive: pack it with relative paths"
+            f"archive {archive}: '{name}' is a path outside the archive: use relative paths"
         )
 
 

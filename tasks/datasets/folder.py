@@ -34,7 +34,7 @@ def load(dataset: Dataset) -> Arrays:
     path = Path(options["path"]) if "path" in options else locate(*options["files"])
     if path is None:
         raise InvalidInput(
-            f"dataset {dataset.name} is not here: set RESONANCE_DATA to a folder that holds "
+            f"dataset {dataset.name} was not found: set RESONANCE_DATA to a folder that holds "
             f"{' or '.join(options['files'])}"
         )
     if expected := options.get("sha256"):
@@ -96,7 +96,9 @@ def held_out(labels: np.ndarray, held: int, name: str) -> tuple[np.ndarray, np.n
             random_state=derive_seed(name, "test") % 2**32,
         )
     except ValueError as error:
-        raise InvalidInput(f"dataset {name}: no test split of {held}: {error}") from error
+        raise InvalidInput(
+            f"dataset {name}: no test split of {held} examples can be drawn: {error}"
+        ) from error
     return np.sort(kept), np.sort(out)
 
 
@@ -112,7 +114,7 @@ def _cache_file(dataset: Dataset) -> Path:
 
 def _read_cache(path: Path) -> Arrays | None:
     try:
-        # Opened here: numpy would leave a file open that is not an archive.
+        # Opened explicitly: np.load would leave the file open if it is not an archive.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return Arrays(*(torch.from_numpy(file[part]) for part in PARTS))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

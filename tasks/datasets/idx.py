@@ -51,7 +51,7 @@ def read_idx(path: Path) -> Tensor:
     """Read an IDX file of unsigned bytes (gzipped if it ends in .gz): uint8, shape from the header.
 
     Raises:
-        InvalidInput: it is not such a file, or it is truncated.
+        InvalidInput: it cannot be read, is not an IDX file of bytes, or has a wrong length.
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -98,7 +98,7 @@ def _download(dataset: Dataset) -> Path:
         inside = dataset.options["folders"][0]
         system = dataset.options["system_hint"]
         raise InvalidInput(
-            f"dataset {dataset.name} is not here. Either set RESONANCE_DATA to a folder that "
+            f"dataset {dataset.name} was not found: either set RESONANCE_DATA to a folder that "
             f"holds {inside}/{FILES[0]}.gz and its three companions, or {system}, or connect to "
             f"the network for a download into {root} (which failed: {_first_line(error)})"
         ) from error

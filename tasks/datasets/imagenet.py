@@ -15,8 +15,8 @@ def find_files(dataset: Dataset) -> Files:
     """Return the image files of ``train/CLASS/`` and ``val/CLASS/`` (or ``test``), in order.
 
     Options: `path`, or `files`, names of folders to look for in $RESONANCE_DATA and the cache.
-    Classes are numbered in order of their folders' names. Files are listed, not opened: a damaged
-    image ends the trial that reads it, with its name in the message.
+    Classes are numbered in order of their folders' names. Files are listed, not opened: a trial
+    that reads a damaged image fails with the file's name.
 
     Raises:
         InvalidInput: the folder is missing, a class is empty or missing, or there is no split.
@@ -25,7 +25,7 @@ def find_files(dataset: Dataset) -> Files:
     folder = Path(options["path"]) if "path" in options else locate(*options["files"])
     if folder is None or not folder.is_dir():
         raise InvalidInput(
-            f"dataset {dataset.name} is not here: set RESONANCE_DATA to a folder that holds "
+            f"dataset {dataset.name} was not found: set RESONANCE_DATA to a folder that holds "
             f"{' or '.join(options.get('files', [str(folder)]))} with train/CLASS and val/CLASS"
         )
     check_empty_classes(folder)

@@ -40,7 +40,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield (relative path, content) of every image under a folder or in an archive.
 
     Raises:
-        InvalidInput: the path does not exist, or a link leads out of the folder.
+        InvalidInput: the path does not exist, or a link points outside the folder.
     """
     if path.is_dir():
         for name in image_paths(path):
@@ -59,17 +59,19 @@ def image_paths(folder: Path) -> list[str]:
     """Return the sorted paths of the images under a folder, relative to it.
 
     Raises:
-        InvalidInput: a link leads out of the folder.
+        InvalidInput: a link points outside the folder.
     """
     root = folder.resolve()
-    found = []
+    names = []
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in SUFFIXES or path.is_dir():
             continue
         if path.is_symlink() and not path.resolve().is_relative_to(root):
-            raise InvalidInput(f"images {path}: a link out of {folder}: copy the file there")
-        found.append(path.relative_to(folder).as_posix())
-    return found
+            raise InvalidInput(
+                f"images {path}: a link to outside of {folder}: copy the file into it"
+            )
+        names.append(path.relative_to(folder).as_posix())
+    return names
 
 
 def by_split(names: list[str], where: str) -> tuple[Listing, Listing | None]:

@@ -66,41 +66,41 @@ def recovered(dataset: Dataset, masks: Mapping[str, Tensor]) -> dict[str, float]
     teacher's shapes.
     """
     true = [weight != 0 for weight in teacher(dataset)]
-    found = [mask.cpu() for mask in masks.values()]
-    if [mask.shape for mask in found] != [mask.shape for mask in true]:
+    learned = [mask.cpu() for mask in masks.values()]
+    if [mask.shape for mask in learned] != [mask.shape for mask in true]:
         return {}
     generator = torch.Generator().manual_seed(derive_seed(dataset.name, "chance"))
-    drawn = []
+    chance = []
     for _ in range(CHANCE_DRAWS):
-        orders = [torch.rand(m.numel(), generator=generator).argsort() for m in found]
-        random = [(o < m.sum()).view(m.shape) for o, m in zip(orders, found, strict=True)]
-        drawn.append(_overlap(random, true))
-    kept = max(1, sum(int(mask.sum()) for mask in found))
-    overlap = _overlap(found, true)
+        orders = [torch.rand(m.numel(), generator=generator).argsort() for m in learned]
+        random = [(o < m.sum()).view(m.shape) for o, m in zip(orders, learned, strict=True)]
+        chance.append(_overlap(random, true))
+    kept = max(1, sum(int(mask.sum()) for mask in learned))
+    overlap = _overlap(learned, true)
     return {
         "recovered_precision": overlap / kept,
         "recovered_recall": overlap / sum(int(mask.sum()) for mask in true),
-        "recovered_chance": sum(drawn) / len(drawn) / kept,
+        "recovered_chance": sum(chance) / len(chance) / kept,
     }
 
 
-def _overlap(found: list[Tensor], true: list[Tensor]) -> int:
+def _overlap(learned: list[Tensor], true: list[Tensor]) -> int:
     """Return the number of connections that agree after matching units with the teacher's.
 
     Starting from the inputs, a layer's units are matched by the (already matched) inputs that they
     share, and in the last hidden layer also by the outputs that read them.
     """
     total = 0
-    inputs = np.arange(found[0].shape[1])
-    for number, (mask, target) in enumerate(zip(found, true, strict=True)):
+    inputs = np.arange(learned[0].shape[1])
+    for number, (mask, target) in enumerate(zip(learned, true, strict=True)):
         ours = mask.double().numpy()[:, inputs]
         theirs = target.double().numpy()
-        if number == len(found) - 1:
+        if number == len(learned) - 1:
             total += int((ours * theirs).sum())
             break
         agreement = theirs @ ours.T
-        if number == len(found) - 2:
-            agreement += true[-1].double().numpy().T @ found[-1].double().numpy()
+        if number == len(learned) - 2:
+            agreement += true[-1].double().numpy().T @ learned[-1].double().numpy()
         matched = linear_sum_assignment(agreement, maximize=True)[1]
         total += int((ours[matched] * theirs).sum())
         inputs = matched

@@ -1,4 +1,4 @@
-"""Datasets of scikit-learn, and Covertype, which it would download."""
+"""Datasets that scikit-learn contains, and Covertype, which is downloaded."""
 
 from typing import Any
 

@@ -88,7 +88,8 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
     for row, text in enumerate(texts, start=1):
         if text not in numbers:
             raise InvalidInput(
-                f"table {path}: row {row} is of class '{text}', which the training table has not"
+                f"table {path}: row {row} has the class '{text}', which is not in the "
+                "training table: remove the row, or add rows of the class"
             )
     return Table(np.stack(columns, 1), np.array([numbers[text] for text in texts]), known)
 

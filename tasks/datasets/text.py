@@ -36,12 +36,16 @@ def load(dataset: Dataset) -> Arrays:
 
 
 def split_text(name: str, options: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the training and the test text that a dataset's options name."""
+    """Return the training and the test text that a dataset's options name.
+
+    Raises:
+        InvalidInput: see `load`.
+    """
     path = options.get("path") or locate(*options.get("files", ()))
     if path is None:
         files = " or ".join(options["files"])
         raise InvalidInput(
-            f"dataset {name} is not here: set RESONANCE_DATA to a folder that holds {files}"
+            f"dataset {name} was not found: set RESONANCE_DATA to a folder that holds {files}"
         )
     raw = read_bytes(Path(path))
     if (expected := options.get("sha256")) and hashlib.sha256(raw).hexdigest() != expected:
@@ -98,7 +102,7 @@ def _numbers(text: str, characters: str, dataset: Dataset, part: str) -> torch.T
         line = text.count("\n", 0, first) + 1
         raise InvalidInput(
             f"dataset {dataset.name}: the {part} text has the character {text[first]!r} in line "
-            f"{line}, which the training text has not: remove it, or train on a text that has it"
+            f"{line}, which is not in the training text: remove it, or train on a text that has it"
         )
     return torch.from_numpy(indices.astype(np.int64))
 

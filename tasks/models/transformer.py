@@ -1,7 +1,7 @@
 """A small vision transformer and a small GPT, with all matrices in linear layers.
 
-torchvision's transformer stores the attention's input projection outside of any linear layer, where
-no method would find it.
+torchvision's transformer stores the attention's input projection as a parameter outside of any
+linear layer, so it would not be prunable.
 """
 
 import math

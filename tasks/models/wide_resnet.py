@@ -9,7 +9,7 @@ from torch.nn import functional as F
 class WideBlock(nn.Module):
     """Norm, ReLU and 3×3 convolution, twice, with a shortcut: [batch, in, h, w] → [.., out, h/s].
 
-    If the number of channels changes, the shortcut is a 1×1 convolution of the first ReLU's
+    If channels or resolution change, the shortcut is a 1×1 convolution of the first ReLU's
     output (Zagoruyko & Komodakis 2016, arXiv:1605.07146, and their code).
     """
 

@@ -68,7 +68,7 @@ def test_settings_are_entries_of_their_own():
     boards, _ = build_boards([*records("rigl", BASE), *slow])
     found = compare_entries(boards, "rigl:update_every=50", "rigl")
     assert found.verdict.startswith("RigL (update_every=50) is better than RigL")
-    with pytest.raises(InvalidInput, match="of rigl there are rigl, 'rigl:update_every=50'"):
+    with pytest.raises(InvalidInput, match="give one of rigl, 'rigl:update_every=50'"):
         compare_entries(boards, "rigl:update_every=3", "rigl")
 
 

@@ -97,7 +97,7 @@ def test_signs_take_one_stop_of_the_tab_key_and_arrow_keys_go_on_from_there(visi
 def test_another_column_is_compared_in_its_own_direction(visit):
     page = visit()
     page.select_option("#metric", "seconds_per_step")
-    assert "less is better" in page.inner_text("#metric-shown")
+    assert "lower is better" in page.inner_text("#metric-shown")
     assert texts(page, "#summary-table td.best .mean")[0] == "7.00 ms"
     assert address(page) == "metric=seconds_per_step"
 

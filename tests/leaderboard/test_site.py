@@ -276,7 +276,7 @@ def test_who_sent_a_record_is_said_on_its_page_and_on_the_main_page(tmp_path):
     assert f"Sent by <bdi>A &lt;b&gt;group</bdi> ({link}" in page
     assert "&lt;script&gt;alert" in page
     assert "<script>alert" not in page
-    assert "its curves are not in a bundle" in page
+    assert "came in a bundle, which contains no curves" in page
     mine = (tmp_path / "out/trials" / f"{own.key}.html").read_text()
     assert "Sent by" not in mine
     assert "in a bundle" not in mine
@@ -289,7 +289,7 @@ def test_a_site_of_bundles_alone_says_why_it_has_no_curves(tmp_path):
     write_bundle([record], Header.make(name="A group"), tmp_path / "a.jsonl.gz")
     build([], tmp_path / "out", bundles=[tmp_path / "a.jsonl.gz"])
     page = (tmp_path / "out/trials" / f"{record.key}.html").read_text()
-    assert "its curves are not in a bundle" in page
+    assert "came in a bundle, which contains no curves" in page
 
 
 def test_what_check_rejects_is_listed_with_its_reason_and_not_counted(tmp_path):

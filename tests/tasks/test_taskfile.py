@@ -174,7 +174,7 @@ def test_a_table_that_cannot_be_used_is_refused_by_row_and_column(data, old, new
 def test_a_test_table_with_another_class_is_refused(data):
     (data / "test.csv").write_text((data / "iris.csv").read_text().replace("setosa", "tulip"))
     path = write(data, EXAMPLES["iris/mlp"], test_path="test.csv")
-    assert "row 1 is of class 'tulip'" in refusal(path)
+    assert "row 1 has the class 'tulip'" in refusal(path)
 
 
 def damage(file: str, content: bytes):
@@ -191,7 +191,7 @@ def damage(file: str, content: bytes):
         (damage("x.png", picture(1)), "beside 'train' there must be 'test'"),
         (lambda p: (p / "test/dog").rename(p / "test/wolf"), "'wolf' has no images in 'train'"),
         (lambda p: (p / "train/fox").mkdir(), "fox: the class is empty"),
-        (lambda p: (p / "train/cat/z.png").symlink_to("/etc/hostname"), "a link out of"),
+        (lambda p: (p / "train/cat/z.png").symlink_to("/etc/hostname"), "a link to outside of"),
     ],
 )
 def test_images_that_cannot_be_used_are_refused_by_name(data, spoil, words):

@@ -250,7 +250,7 @@ def test_who_trains_longer_is_shown():
     (found,) = check_bundle(Bundle(HEADER, records, []), lambda r: (steps[r.trial["method"]], []))
     assert (found.severity, found.what) == (
         "note",
-        "trains 50 steps, 5 times as many as others here",
+        "trains 50 steps, 5 times as many as the shortest here",
     )
 
 
