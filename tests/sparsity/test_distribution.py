@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.distribution import count_zeros, global_zeros, layer_zeros
+from suite.sparsity.distribution import count_zeros, custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.flops import ForwardFlops, measure_forward
 
 LENET = {"fc1": (300, 784), "fc2": (100, 300), "fc3": (10, 100)}
@@ -92,6 +92,18 @@ def test_the_total_is_met_to_the_weight(resnet, distribution, sparsity):
 @given(st.integers(0, 999), st.integers(1, 10_000))
 def test_zeros_are_counted_without_binary_rounding(thousandths, size):
     assert count_zeros(thousandths / 1000, size) == thousandths * size // 1000
+
+
+@pytest.mark.parametrize("dense", [["fc3=0"], ["fc3=0.0"], []])
+def test_a_layer_is_dense_by_a_share_of_zero_or_by_no_share(dense):
+    zeros = custom_zeros(LENET, 0.8967, ["fc[12]=0.9", *dense])
+    assert zeros == {"fc1": 211_680, "fc2": 27_000, "fc3": 0}
+
+
+@pytest.mark.parametrize("share", ["1", "-0.1", "nan", "half", ""])
+def test_a_share_outside_zero_to_one_is_refused(share):
+    with pytest.raises(InvalidInput, match=r"the share must be a number in \[0, 1\)"):
+        custom_zeros(LENET, 0.9, [f"fc1={share}"])
 
 
 def test_uniform_keeps_the_layers_it_is_told_to_keep_dense():
