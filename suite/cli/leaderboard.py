@@ -108,11 +108,11 @@ def serve(
         build_site(results, out, workers=WORKERS)
         say("records have changed: built again")
 
-    say(f"Leaderboard: {server.url} (Ctrl-C ends it)")
+    say(f"Leaderboard: {server.url} (Ctrl-C stops it)")
     try:
         run_server(server, versions, rebuild, seen, stop, lambda error: complain(str(error)))
     except KeyboardInterrupt:
-        say("ended")
+        say("stopped")
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Options that any verb may have, and how ``name=value`` options are read.
 
-It imports little, so that a verb that only looks something up starts fast. The options of verbs
-that run trials are in `suite.cli.run_options`.
+This module imports little, so that a verb that only looks something up starts fast. The options of
+verbs that run trials are in `suite.cli.run_options`.
 """
 
 from collections.abc import Sequence

@@ -34,7 +34,7 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None
     else:
         for finding in found.findings:
             say(f"{finding.kind}: {finding.where}: {finding.what}; {finding.remedy}")
-        say(f"store {results.location}: {found.sound} of {found.checked} trials are whole")
+        say(f"store {results.location}: {found.sound} of {found.checked} trials are intact")
     if found.broken:
         raise typer.Exit(1)
 

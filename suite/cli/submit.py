@@ -58,10 +58,10 @@ def submit(
 
 
 def _chosen(records: list[Record], field: str, names: list[str] | None) -> list[Record]:
-    there = {record.trial[field] for record in records}
+    known = {record.trial[field] for record in records}
     for name in names or []:
-        if name not in there:
-            raise InvalidInput(unknown(field, name, sorted(there), see="status"))
+        if name not in known:
+            raise InvalidInput(unknown(field, name, sorted(known), see="status"))
     return [record for record in records if not names or record.trial[field] in names]
 
 

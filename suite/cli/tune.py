@@ -36,7 +36,7 @@ def tune(
     objectives: Annotated[
         str,
         typer.Option(
-            help="accuracy, train_flops, inference_flops, by commas; several give a Pareto front."
+            help="Comma-separated: accuracy, train_flops, inference_flops. Several: a Pareto front."
         ),
     ] = "accuracy",
     recipe: Annotated[
@@ -113,9 +113,7 @@ def tune(
     )
     found = search(config, results, options, storage)
     if budget < found.settings.budget and not json:
-        say(
-            f"{config.name} was searched with --budget {found.settings.budget} before, which counts"
-        )
+        say(f"{config.name} was searched with --budget {found.settings.budget} before: using that")
     if json:
         print_json(found.model_dump(mode="json"))
         return
@@ -143,14 +141,14 @@ def _split_recipe(given: Sequence[str]) -> tuple[list[str], dict[str, object]]:
 def _words(text: str, option: str) -> list[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
-        raise InvalidInput(f"{option} {text!r}: the list is empty; give names, by commas")
+        raise InvalidInput(f"{option} {text!r}: the list is empty; give names, separated by commas")
     return words
 
 
 def _print_method(tuning: "Tuning", method: str, found: "MethodResult") -> None:
     states = [trial.state for trial in found.trials]
     counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
-    say(f"{method}: {len(found.trials)} trials ({counts}), on validation data alone")
+    say(f"{method}: {len(found.trials)} trials ({counts}), on validation data only")
     if found.best is None:
         say("  no trial was completed: `resonance status` shows what failed and why")
         return
