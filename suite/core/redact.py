@@ -21,7 +21,7 @@ PARAMETER = re.compile(
 )
 """A password in the query of a URL, or in the connection string of a database."""
 WORD = re.compile(r".{0,7}|[^0-9]{0,15}", re.S)
-"""Values that are no secret, and can be in a record for other reasons: ``false``, ``resonance``."""
+"""Values not treated as secrets, because records contain such words: ``false``, ``resonance``."""
 MARK = "[secret]"
 MIN_PART = 3
 """A part of a password is redacted if it has at least this many characters."""
