@@ -54,9 +54,9 @@ class Study(BaseModel, frozen=True, extra="forbid"):
 
     A method that takes no sparsity is run once per task and seed, one with levels to `vary` once
     for each variant. `controls_left_out` gives the reason for a missing control method. `trainer`
-    names a published protocol that replaces the training loop. `execution` says whether only
-    non-zero weights are stored (`Trial`). `plugins` are files with additional methods and tasks, as
-    for ``--plugin``, with paths relative to the study's file.
+    names a published protocol that replaces the training loop. `execution` is how weights are
+    stored. `plugins` are files with additional methods and tasks, as for ``--plugin``, with paths
+    relative to the study's file.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")

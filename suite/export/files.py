@@ -127,7 +127,7 @@ def _onnx(model: nn.Module, example: Tensor) -> bytes:
         import onnx
         import onnxscript  # noqa: F401 used by torch's exporter
     except ImportError as error:
-        raise InvalidInput("--to onnx needs more: pip install 'resonance-bench[onnx]'") from error
+        raise InvalidInput("--to onnx needs ONNX: pip install 'resonance-bench[onnx]'") from error
     from torch.export import Dim
 
     try:

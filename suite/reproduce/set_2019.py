@@ -82,8 +82,8 @@ def train(
 ) -> Outcome:
     """Train as published and return the outcome.
 
-    The accuracy is that after the last epoch. As in the published logs both splits are looked at
-    after each epoch; nothing is chosen by them. There are no checkpoints.
+    The accuracy is that after the last epoch. As in the published logs both splits are evaluated
+    after each epoch; no choice depends on them. No checkpoints are taken.
 
     Raises:
         InvalidInput: the data cannot be found.
