@@ -30,7 +30,7 @@ def save_document(store: Store, kind: str, name: str, content: Any) -> None:
 
 
 def load_document(store: Store, kind: str, name: str) -> Any:
-    """Return a document's content; None where there is none of that name.
+    """Return a document's content; None if there is none of that name.
 
     Raises:
         InvalidInput: the name is not a plain file name, or the document is damaged.

@@ -65,7 +65,7 @@ KNOWN = {metric.name: metric for metric in METRICS}
 FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
 AT_LEAST_ZERO = KNOWN.keys() - {"train_loss"}  # a task's own loss may be below
 MIN_FRACTION = 1e-9
-"""A fraction of examples, units or weights is 0 or at least this: others are divided by it."""
+"""A fraction of examples, units or weights is 0 or at least this, so ratios stay finite."""
 
 
 def out_of_range(name: str, value: float) -> str:

@@ -41,11 +41,11 @@ class Store:
 
     def __init__(self, location: str | Path) -> None:
         self.backend = _open(str(location))
-        """The files, for what maintains the store: verify, merge, migrate, the index."""
+        """Access to the files, for maintenance of the store: verify, merge, migrate, the index."""
 
     @property
     def location(self) -> str:
-        """What `Store` was given: opens the same store in another process."""
+        """The location that `Store` was given; it opens the same store in another process."""
         return self.backend.location
 
     @property
@@ -137,7 +137,7 @@ class Store:
         raise AssertionError
 
     def names(self, key: str) -> list[str]:
-        """Return the names of what is in a trial's own folder, its record among them."""
+        """Return the names of what is in a trial's own folder, including its record."""
         return self.backend.names(safe_key(key), None)
 
     def keys(self) -> list[str]:
