@@ -1,4 +1,4 @@
-"""How often a checkpoint is taken. Imports no torch, since the command parses it."""
+"""How often a checkpoint is taken. Imports no torch, because the command line parses it."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The outcome of a trial: its record and the files beside it, whoever trained it."""
+"""The outcome of a trial: its record and the files beside it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def make_outcome(
     curves: Curves,
     notes: list[str],
 ) -> Outcome:
-    """Assemble the record of a finished trial, whatever trained it."""
+    """Assemble the record of a finished trial, of the training loop or of a trainer."""
     record = Record(
         key=trial.key,
         status="done",

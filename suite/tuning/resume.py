@@ -22,7 +22,7 @@ def resume_config(
 ) -> schema.TuningConfig:
     """Return the settings to continue with: `settings`, merged with the stored tuning's, if any.
 
-    The larger of the two budgets holds: the winner is chosen among all trials, and every method
+    The larger of the two budgets is used: the winner is chosen among all trials, and every method
     gets the same number.
 
     Raises:

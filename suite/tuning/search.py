@@ -53,7 +53,7 @@ def journal(store: Store, name: str) -> str:
     if not store.local:
         raise InvalidInput(
             f"store {store.location} is not a folder, so the study must be stored elsewhere: "
-            "--storage with a journal file or postgresql://…"
+            "give --storage a journal file or postgresql://…"
         )
     return str((store.root / KIND / f"{name}.journal").resolve())
 
@@ -175,7 +175,7 @@ class Search:
         return propose(self.space, self.settings, self.method, before, default, self.effect)
 
     def effect(self, chosen: Values) -> str | None:
-        """Return the canonical form of a configuration: equal for those that train the same.
+        """Return the canonical form of a configuration; equal forms train the same networks.
 
         None if the method rejects the values, or if a method with connectivity updates would never
         make one.

@@ -69,7 +69,7 @@ def open_storage(location: str) -> Any:
                 continue
             raise InvalidInput(
                 f"--storage {redact(location)} cannot be opened ({_line(error, location)}): check "
-                "its address, the server and your rights, or leave --storage out for a file"
+                "its address, the server and your permissions, or leave --storage out for a file"
             ) from error
     raise AssertionError
 
@@ -241,8 +241,8 @@ class SharedStudy:
         worker = trial.user_attrs.get(WORKER_ATTR)
         if worker == self._me:
             return False
-        here = worker is not None and worker[0] == self._me[0]
-        if here and (worker[1] == self._me[1] or not is_running(worker[1])):
+        local = worker is not None and worker[0] == self._me[0]
+        if local and (worker[1] == self._me[1] or not is_running(worker[1])):
             return True
         sign, now = (worker, trial.user_attrs.get(HEARTBEAT_ATTR)), time.monotonic()
         before, since = self._seen.get(trial._trial_id, (None, now))
