@@ -69,10 +69,10 @@ def _of_study(records: list[Record], study: str | None) -> list[Record]:
     if study is None:
         return records
     keys = {trial.key for trial in load_study(study).trials()}
-    found = [record for record in records if record.key in keys]
-    if len(found) < len(keys):
-        complain(f"warning: {len(keys) - len(found)} of {len(keys)} trials of {study} are missing")
-    return found
+    chosen = [record for record in records if record.key in keys]
+    if len(chosen) < len(keys):
+        complain(f"warning: {len(keys) - len(chosen)} of {len(keys)} trials of {study} are missing")
+    return chosen
 
 
 def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:

@@ -286,5 +286,5 @@ def unknown(
         hint = "valid: " + ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
     else:
         hint = "there is none"
-    own = "; one of your own: `resonance --plugin FILE …`, or install its package"
+    own = "; to add your own: `resonance --plugin FILE …`, or install its package"
     return f"unknown {kind} '{name}'{whose}: {hint} (`resonance {see}` shows all{own * declared})"

@@ -64,17 +64,17 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
             f"the declaration in {path} cannot be evaluated ({error}): it may use what the file "
             "imports, assigns or defines as a function at its top level, but none of its classes"
         ) from error
-    found: list[Any] = []
+    declarations: list[Any] = []
     for name in wanted:
         value = namespace[name]
-        found.extend(value if isinstance(value, tuple | list) else (value,))
-    for declaration in found:
+        declarations.extend(value if isinstance(value, tuple | list) else (value,))
+    for declaration in declarations:
         if not isinstance(declaration, Declared):
             raise InvalidInput(
                 f"{path}: {' and '.join(wanted)} must be declarations (Method, Task, Dataset), "
                 f"not {declaration!r}"
             )
-    return [replace(declaration, origin=origin) for declaration in found]
+    return [replace(declaration, origin=origin) for declaration in declarations]
 
 
 def docstring(path: Path, name: str) -> str:

@@ -31,8 +31,8 @@ class LocalEngine:
         """Prepare workers. Each sees one of `gpus`; up to 1 / `per_trial` workers share a GPU."""
         each = [settings] * workers
         if gpus:
-            seen = gpu_shares(gpus, per_trial)[:workers]
-            each = [replace(settings, environment={"CUDA_VISIBLE_DEVICES": gpu}) for gpu in seen]
+            visible = gpu_shares(gpus, per_trial)[:workers]
+            each = [replace(settings, environment={"CUDA_VISIBLE_DEVICES": gpu}) for gpu in visible]
         self.handles = [WorkerHandle(own) for own in each]
 
     def free(self) -> int:

@@ -130,11 +130,11 @@ class RayEngine:
 
 def _check_address(address: str | None) -> None:
     """Refuse an address without a server: Ray itself would retry for five minutes."""
-    found = re.fullmatch(r"(?:ray://)?\[?([^\]]+?)\]?:(\d+)", address or "")
-    if found is None:
+    match = re.fullmatch(r"(?:ray://)?\[?([^\]]+?)\]?:(\d+)", address or "")
+    if match is None:
         return
     try:
-        socket.create_connection((found[1], int(found[2])), CONNECT_SECONDS).close()
+        socket.create_connection((match[1], int(match[2])), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from error
 

@@ -33,19 +33,19 @@ def parse_options(text: str) -> dict[str, Any]:
     Raises:
         InvalidInput: no such option, or not a number where there must be one.
     """
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         if name in NAMES and value:
-            found[f"slurm_{name}"] = value
+            options[f"slurm_{name}"] = value
         elif name in NUMBERS and value.isdigit():
-            found[name] = int(value)
+            options[name] = int(value)
         else:
             raise InvalidInput(
                 f"--address {part}: give Slurm options as name=value, of {', '.join(NAMES)}, "
                 f"{', '.join(NUMBERS)} (whole numbers)"
             )
-    return found
+    return options
 
 
 class SlurmJob:

@@ -108,17 +108,17 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         Raises:
             InvalidInput: there are none, or one is invalid.
         """
-        found: dict[str, Trial] = {}
+        unique: dict[str, Trial] = {}
         variants = [(entry, varied) for entry in self.methods for varied in entry.variants()]
         cells = itertools.product(self.tasks, self.seeds, self.sparsities or (None,), variants)
         for task, seed, sparsity, (entry, varied) in cells:
             trial = self.trial(task, entry, sparsity, seed, varied)
-            found.setdefault(trial.key, trial)
-        if not found:
+            unique.setdefault(trial.key, trial)
+        if not unique:
             raise InvalidInput(
                 f"study {self.name} is empty: give at least one task, one method and one seed"
             )
-        return list(found.values())
+        return list(unique.values())
 
     def trial(
         self,

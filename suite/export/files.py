@@ -161,11 +161,11 @@ def _count(model: nn.Module) -> int:
 
 def _distance(model: nn.Module, example: Tensor, expected: Tensor) -> float:
     with torch.no_grad():
-        found = model(example.clone())
-    if found.shape != expected.shape:
+        outputs = model(example.clone())
+    if outputs.shape != expected.shape:
         return math.inf
     largest = float(expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny))
-    return float((found - expected).abs().max()) / largest
+    return float((outputs - expected).abs().max()) / largest
 
 
 def _write(path: Path, content: bytes) -> None:

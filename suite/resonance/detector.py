@@ -117,7 +117,7 @@ def _refine(power: Tensor, index: Tensor, out: Tensor) -> Tensor:
     first = middle / (low + middle) + 1
     last = middle.div(middle + high).neg_().add_(bins)
     low, high = low.div_(middle).log_(), high.div_(middle).log_()
-    # Where the three are equal the curvature is 0, and 0/0 is no shift.
+    # If the three are equal the curvature is 0, and 0/0 (NaN) is replaced by no shift.
     torch.sub(low, high, out=out).div_(low.add_(high)).mul_(0.5).nan_to_num_(0.0)
     out.clamp_(-0.5, 0.5).add_(index).add_(1)
     # Chosen by arithmetic: on a CPU a comparison and a choice take five times as long.

@@ -129,11 +129,11 @@ class LocalStore:
             raise self._not_a_folder()
         with (
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            os.scandir(self.trials) as found,
+            os.scandir(self.trials) as entries,
         ):
             return sorted(
                 entry.name
-                for entry in found
+                for entry in entries
                 if KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
             )
         return []
@@ -148,7 +148,7 @@ class LocalStore:
         return found
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
-        """Return the paths among the trials that are no trial's folder, and links."""
+        """Return the paths among the trials that are not a trial's folder, including links."""
         return [
             str(path)
             for path in _entries(self.trials)

@@ -58,8 +58,8 @@ def documents(store: Store, kind: str) -> dict[str, Any]:
         for name in store.backend.shared_names(_kind(kind))
         if name.endswith(SUFFIX)
     ]
-    found = {name: load_document(store, kind, name) for name in sorted(names)}
-    return {name: content for name, content in found.items() if content is not None}
+    contents = {name: load_document(store, kind, name) for name in sorted(names)}
+    return {name: content for name, content in contents.items() if content is not None}
 
 
 def _kind(kind: str) -> str:

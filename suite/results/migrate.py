@@ -151,7 +151,7 @@ def _new_keys(
     store: Store, report: MigrationReport, progress: Callable[[int], None]
 ) -> dict[str, str]:
     """Return old key → new key of the trials that hold an old name; the two may be equal."""
-    found: dict[str, str] = {}
+    new_keys: dict[str, str] = {}
     for key in store.keys():  # noqa: SIM118 - a store is not a dict
         progress(1)
         where = store.where(key)
@@ -167,8 +167,8 @@ def _new_keys(
         if new is record:
             report.current += 1
         else:
-            found[key] = new.key
-    return found
+            new_keys[key] = new.key
+    return new_keys
 
 
 def _migrate_trial(

@@ -126,9 +126,9 @@ class RemoteStore:
                 f"{self._trials}/{key}/{RECORD}": key for key in keys[start : start + BATCH_SIZE]
             }
             with self._translated("read", InvalidInput):
-                found = self._fs.cat(list(paths), on_error="return")
+                contents = self._fs.cat(list(paths), on_error="return")
             for path, key in paths.items():
-                content = found[path]
+                content = contents[path]
                 if isinstance(content, FileNotFoundError):
                     continue
                 if isinstance(content, Exception):

@@ -63,22 +63,22 @@ class VerifyReport:
 
 def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> VerifyReport:
     """Check every trial of a store against its checksums: the record, and each file beside it."""
-    backend, found = store.backend, VerifyReport()
+    backend, report = store.backend, VerifyReport()
     digests: dict[str, str | None] = {}
     for key in store.keys():  # noqa: SIM118 - a store is not a dict
         record, findings = check(backend, key)
-        found.checked += 1
-        found.sound += not any(finding.broken for finding in findings)
-        found.findings += findings
+        report.checked += 1
+        report.sound += not any(finding.broken for finding in findings)
+        report.findings += findings
         if record is not None:
             digests[key] = record.checksum
         progress(1)
     for path in backend.leftovers(digests):
         leftover = "/." in path or digests.keys() & set(path.split("/"))
         kind: Kind = "leftover" if leftover else "foreign"
-        found.findings.append(StoreIssue(kind, path, "not part of any trial"))
-    found.findings += _check_index(backend)
-    return found
+        report.findings.append(StoreIssue(kind, path, "not part of any trial"))
+    report.findings += _check_index(backend)
+    return report
 
 
 def check(

@@ -92,7 +92,7 @@ class Sparsifier:
         return False
 
     def update(self, step: int) -> None:
-        """Decide the connectivity anew, through `set_mask`."""
+        """Update the connectivity, through `set_mask`."""
 
     def after_validation(self, step: int, score: float) -> None:
         """Take a validation score, in points (per cent of accuracy); higher is better."""
@@ -145,8 +145,8 @@ class Sparsifier:
         self._recorder, self._flops = recorder, flops
         self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
-        found = find_prunable(self._model, optimizer)
-        self.layers = self.execution.wrap(model, optimizer, found)
+        prunable = find_prunable(self._model, optimizer)
+        self.layers = self.execution.wrap(model, optimizer, prunable)
         self._masks_weights = not keeps_zeros(optimizer)
         self.target_total()  # raises where the target cannot be met
         with name_nonfinite_layer(self.layers, 0):

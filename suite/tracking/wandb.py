@@ -79,7 +79,7 @@ class WandbConfig:
 def publish(store: Store, key: str, settings: WandbConfig) -> str:
     """Make a trial's run, unless it is published already; return its address.
 
-    A run is written as a whole from the finished trial. So a trial that was interrupted and resumed
+    A run is written as a whole from the finished trial, so a trial that was interrupted and resumed
     has one run. Offline, where W&B cannot resume, a newer run replaces the older one.
 
     Raises:

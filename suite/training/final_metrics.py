@@ -32,7 +32,7 @@ def measure_final(training: Training) -> Measurements:
         metrics["mask_churn"] = churn
     if not testing:
         return Measurements(metrics, layers={name: {} for name in sizes})
-    found = measure(
+    extra = measure(
         training.model,
         {layer.name: layer.mask for layer in training.sparsifier.layers},
         training.context.dataset,
@@ -40,9 +40,9 @@ def measure_final(training: Training) -> Measurements:
         # One round only, so that methods of many rounds have the same metrics as others.
         TRAINING_PASSES * training.steps * training.context.recipe.batch_size,
     )
-    for kind, accuracy in found.corruption.items():
+    for kind, accuracy in extra.corruption.items():
         training.curves.add(training.steps, f"corruption_{kind}", accuracy)
-    return Measurements(metrics | found.metrics, found.absent, found.layers, found.corruption)
+    return Measurements(metrics | extra.metrics, extra.absent, extra.layers, extra.corruption)
 
 
 def _test_metrics(training: Training) -> dict[str, float]:

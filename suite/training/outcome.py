@@ -72,11 +72,11 @@ def make_outcome(
 
 def digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Return the SHA-256 of the weights and of the masks among a trial's tensors."""
-    found = {}
+    by_kind = {}
     for kind in ("model", "mask"):
         digest = hashlib.sha256()
         for name in sorted(name for name in tensors if name.startswith(f"{kind}/")):
             digest.update(name.encode())
             digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
-        found[kind] = digest.hexdigest()
-    return found
+        by_kind[kind] = digest.hexdigest()
+    return by_kind

@@ -36,9 +36,9 @@ def recompute(record: Record) -> Recomputed:
         return Recomputed(steps, [])
     width = sparsifier.width(functools.partial(count_parameters, context))
     network, whole = network_of(trial.task, width), network_of(trial.task)
-    found = {layer.name: layer.shape for layer in record.layers}
-    if found != network.shapes or len(found) != len(record.layers):
-        differing = [name for name, _ in found.items() ^ network.shapes.items()] or list(found)
+    shapes = {layer.name: layer.shape for layer in record.layers}
+    if shapes != network.shapes or len(shapes) != len(record.layers):
+        differing = [name for name, _ in shapes.items() ^ network.shapes.items()] or list(shapes)
         problem = f"the layers are not those of {trial.task}: see layer {min(differing)}"
         return Recomputed(steps, [problem])
     problems = [
@@ -51,7 +51,7 @@ def recompute(record: Record) -> Recomputed:
 
 
 def _off_target(record: Record, sparsifier: Sparsifier) -> list[str]:
-    """Return where the zeros are off their target by more than one weight: per layer, or in all."""
+    """Return where the zeros are off their target by more than one weight: per layer, or in total."""
     shapes = {layer.name: layer.shape for layer in record.layers}
     zeros = {layer.name: layer.zeros for layer in record.layers}
     errors = sparsifier.off_target(zeros, shapes, tolerance=1)

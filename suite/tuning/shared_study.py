@@ -166,11 +166,11 @@ class SharedStudy:
 
     def trials(self) -> dict[int, FrozenTrial]:
         """Return the trials that count, by number."""
-        found: dict[int, FrozenTrial] = {}
+        counted: dict[int, FrozenTrial] = {}
         for trial in self._study.get_trials(deepcopy=False):
             if NUMBER_ATTR in trial.user_attrs and not _is_abandoned(trial):
-                found.setdefault(trial.user_attrs[NUMBER_ATTR], trial)
-        return found
+                counted.setdefault(trial.user_attrs[NUMBER_ATTR], trial)
+        return counted
 
     def enqueue(self, space: Sequence[Dimension], proposals: Mapping[int, Proposal]) -> None:
         """Add configurations by number; drop duplicates that another process added first."""

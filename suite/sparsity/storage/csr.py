@@ -199,18 +199,18 @@ class CsrWeight:
 
     @property
     def mask(self) -> Tensor:
-        """The connectivity, boolean [out, in]; made anew at each reading."""
+        """The connectivity, boolean [out, in]; computed at each access."""
         return self.module.topology.mask()
 
     @property
     def values(self) -> Tensor:
-        """Dense values, zero where inactive; made anew at each reading."""
+        """Dense values, zero where inactive; computed at each access."""
         return self.module.topology.dense(self.parameter.detach())
 
     @property
     @torch.no_grad()
     def dense_gradient(self) -> Tensor | None:
-        """Gradient of every weight, inactive ones included; made anew at each reading.
+        """Gradient of every weight, inactive ones included; computed at each access.
 
         It is computed from the passes saved during backward. The gradient of the values is
         compared with it: if it was scaled since (by a GradScaler or clipping), so is the result.

@@ -137,7 +137,7 @@ class Execution:
         optimizer: torch.optim.Optimizer,
         weights: Sequence[MaskedWeight],
     ) -> list[PrunableWeight]:
-        """Return the weights in the form that the method holds them; `model` as it was given.
+        """Return the weights as the method will hold them; `model` includes its wrappers (DDP).
 
         Raises:
             InvalidInput: ``csr`` was requested and is impossible, or another method holds a layer.

@@ -123,7 +123,7 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
         InvalidInput: there is none, one is recomputed by a parametrization (weight norm) so that
             there is nothing to mask in place, or one has no shape yet.
     """
-    found: list[MaskedWeight] = []
+    prunable: list[MaskedWeight] = []
     seen: set[int] = set()
     for name, module in model.named_modules():
         if not isinstance(module, PRUNABLE):
@@ -142,13 +142,13 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
         if id(weight) in seen or not weight.requires_grad or weight.numel() == 0:
             continue
         seen.add(id(weight))
-        found.append(MaskedWeight(name, weight, optimizer))
-    if not found:
+        prunable.append(MaskedWeight(name, weight, optimizer))
+    if not prunable:
         raise InvalidInput(
             f"{type(model).__name__} has no prunable layer: there must be a Linear or Conv layer "
             "whose weight is trained"
         )
-    return found
+    return prunable
 
 
 def mask_gradients(weights: Sequence[PrunableWeight]) -> None:
