@@ -93,7 +93,7 @@ class Resonance(Sparsifier):
         return bool(self.options.scope == "global")
 
     def effective_options(self) -> dict[str, int | None]:
-        """Return what options amount to in this training; None for one without effect."""
+        """Return the effect of each option in this training; None if it has none."""
         o = self.options
         # A connection switched off at one decision stays off at those less than C steps later;
         # a frozen one is set to zero at the first that is more than C steps later.

@@ -191,7 +191,7 @@ def _to(state: Any, device: torch.device) -> Any:
 def code_digest(trial: Trial) -> str:
     """Return a digest of the code that a trial's training depends on.
 
-    A checkpoint is only used by the same code: a training in two versions would repeat neither.
+    Checkpoints are only used by the same code, so that no result comes from two versions of it.
     """
     digest = hashlib.sha256(_own_code().encode())
     method = trial.method_declaration.origin

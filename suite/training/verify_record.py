@@ -51,7 +51,7 @@ def recompute(record: Record) -> Recomputed:
 
 
 def _off_target(record: Record, sparsifier: Sparsifier) -> list[str]:
-    """Return where the zeros are off their target by more than one weight: per layer, or in total."""
+    """Return where zeros are off their target by more than one weight: per layer, or in total."""
     shapes = {layer.name: layer.shape for layer in record.layers}
     zeros = {layer.name: layer.zeros for layer in record.layers}
     errors = sparsifier.off_target(zeros, shapes, tolerance=1)

@@ -86,7 +86,7 @@ class Topology:
         # Taken out while in use: another thread then makes its own.
         room = self._room.pop(left.dtype, None)
         into, values = self._make_room(left.dtype) if room is None else room
-        values.zero_()  # beta=0 may multiply, and an earlier overflow left infinities
+        values.zero_()  # beta=0 may multiply: an overflow could have left infinities
         # Written into a reused matrix: without `out` PyTorch copies all indices first.
         torch.sparse.sampled_addmm(into, left, right.t(), beta=0.0, out=into)
         products = values.clone()
