@@ -74,7 +74,7 @@ class RayEngine:
         self._stopped = False
 
     def free(self) -> int:
-        """Return how many more tasks may be submitted, up to `AHEAD` per task that can run at once."""
+        """Return how many more tasks may be submitted, up to `AHEAD` per task that can run."""
         resources: dict[str, float] = self._ray.cluster_resources()
         room = resources.get("CPU", 0.0) / self._threads
         if self._gpus:
