@@ -137,7 +137,7 @@ class GraNet(Sparsifier):
     ) -> dict[str, Tensor]:
         if not self.is_global:
             zeros = self.zeros_at(sparsity)
-            # Rounding and capped layers may need fewer zeros than there are: never regrow here.
+            # Rounding and capped layers may need fewer zeros than there are: pruning never regrows.
             have = {name: count_true(~mask) for name, mask in active.items()}
             return prune_layers(active, scores, {n: max(zeros[n], have[n]) for n in zeros})
         total = sum(layer.size for layer in self.layers)

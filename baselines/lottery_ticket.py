@@ -46,8 +46,8 @@ METHOD = Method(
             "rate",
             float,
             0.2,
-            "fraction of the remaining weights pruned in a round; the last round prunes exactly to "
-            "the target",
+            "fraction of the remaining weights pruned after a round; the last pruning meets the "
+            "target exactly",
             low=0.01,
             below=1.0,
             source="Frankle & Carbin 2019, §1",
@@ -72,9 +72,9 @@ class LotteryTicket(Sparsifier):
     """Round r trains at density (1 − rate)^r from step k, then prunes the smallest |w|.
 
     Weights are ranked at the end of training. Then weights and norm buffers are rewound to step k,
-    the optimizer is new, and learning rate and data continue from k as in the first round. Steps
-    of 20 % alone would miss a target such as 0.9, so the last round prunes to it exactly. Controls
-    change only the last round: the ticket is found in the same way.
+    the optimizer is new, and learning rate and data continue from k as in the first round. With
+    steps of 20 % only, a target such as 0.9 would be missed, so the last pruning meets it exactly.
+    Controls change only the last round: the ticket is found in the same way.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:

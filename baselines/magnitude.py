@@ -81,7 +81,7 @@ ONE_SHOT = Method(
             "prune_at",
             float,
             0.75,
-            "when the network is pruned; the rest of training fine-tunes",
+            "when the network is pruned; the rest of training is fine-tuning",
             low=0.0,
             below=1.0,
             unit="fraction of training",

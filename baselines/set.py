@@ -74,7 +74,7 @@ class Set(DropGrow):
         return float(self.options.drop_fraction)
 
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return the mask without the fraction ζ closest to zero, per sign or together."""
+        """Return the flat mask without the fraction ζ of weights that the drop rule selects."""
         if self.options.drop_rule == "magnitude":
             return super().drop_mask(layer, step)
         mask, values = layer.mask.flatten(), layer.values.flatten()

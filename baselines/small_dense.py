@@ -21,7 +21,7 @@ METHOD = Method(
 
 
 class SmallDense(Sparsifier):
-    """Scale all widths by one factor: the largest with at most the sparse parameter count.
+    """Scale all widths by one factor, the largest that does not exceed the sparse parameter count.
 
     The sparse count is all parameters minus floor(s · prunable weights), including biases and
     norms. Nothing is pruned, so the record shows no zeros.

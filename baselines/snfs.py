@@ -59,8 +59,8 @@ METHOD = Method(
             "redistribution",
             str,
             "momentum",
-            "where as many weights are grown: in layers by their mean momentum ('momentum', the "
-            "paper), or in the layer they were dropped from ('none')",
+            "where dropped weights are regrown: in all layers in proportion to their mean momentum "
+            "('momentum', the paper), or in the layer they were dropped from ('none')",
             choices=("momentum", "none"),
             source="Dettmers & Zettlemoyer 2019, §3",
         ),
@@ -75,7 +75,7 @@ class Snfs(DropGrow):
     M ← β·M + (1 − β)·∇L is stored for every weight, including inactive ones. Of all dropped
     weights, layer l grows the fraction mean|M_l| / Σ mean|M| (means over active weights), up to its
     number of inactive weights; the excess goes to the other layers. f(t) = α/2·(1 + cos(πt/T_end)).
-    The authors' code drops less from layers that are nearly dense; here every layer drops alike.
+    The authors' code drops a smaller fraction of layers that are nearly dense; this does not.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -84,7 +84,7 @@ class Snfs(DropGrow):
 
     @property
     def is_global(self) -> bool:
-        """Whether only the total is fixed, because weights move between layers."""
+        """Whether only the total count is fixed, because weights move between layers."""
         return bool(self.options.redistribution == "momentum")
 
     def target_total(self, shapes: Shapes | None = None) -> int:

@@ -60,7 +60,7 @@ class SynFlow(Sparsifier):
             scores: dict[str, Tensor] = {
                 name: (weight.detach() * flow[name]).abs() for name, weight in probe.weights.items()
             }
-            # Exact at the end: (1 − ρ) / (1 − ρ) is 1 whatever the rounding.
+            # The last round reaches the target exactly; its fraction is set to 1 below.
             fraction = (1 - density ** (number / rounds)) / (1 - density) if density < 1 else 1.0
             active = self.pruned(masks, scores, 1.0 if number == rounds else fraction)
             with torch.no_grad():

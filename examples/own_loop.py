@@ -1,7 +1,7 @@
 """A sparse network in your own training loop: only two lines come from the suite.
 
 The data is scikit-learn's breast-cancer table, the model an ordinary module with normalisation,
-the optimizer AdamW under a learning-rate schedule; the loop knows nothing of sparsity.
+the optimizer AdamW under a learning-rate schedule; the loop itself has no code for sparsity.
 """
 
 import torch

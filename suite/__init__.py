@@ -25,27 +25,27 @@ def sparsify(
     execution: str = "masked",
     **hyperparameters: Any,
 ) -> "Embedded":
-    """Sparsify a model in a training loop of your own: any method of the suite, in one call.
+    """Sparsify a model in a custom training loop with any method of the suite.
 
     Call it once, after the optimizer is built and before training. From then on every
     ``optimizer.step()`` records, masks and updates connectivity; nothing else changes.
 
     Args:
         model: its Linear and Conv weights that `optimizer` trains are pruned.
-        optimizer: SGD, Adam and AdamW keep pruned weights at zero by themselves; under others
-            they are masked after every step.
+        optimizer: SGD, Adam and AdamW keep pruned weights at zero; under other optimizers
+            weights are masked again after every step.
         method: a name from ``resonance list methods``.
         sparsity: target fraction of zeros among the prunable weights, in [0, 1).
-        steps: how many times ``optimizer.step()`` will be called; schedules follow it.
-        seed: for what the method draws at random.
+        steps: how many times ``optimizer.step()`` will be called; schedules are relative to it.
+        seed: of the method's random numbers.
         steps_per_epoch: needed by methods that update once an epoch (SET).
         examples: training inputs and targets, [n, …] each, on the model's device: needed by
             methods that score connections before training (SNIP, GraSP, SynFlow).
         loss: what they differentiate, (outputs, targets) → scalar; cross-entropy if left out.
-        execution: ``masked`` keeps zeros in place; ``csr`` stores and trains the non-zero weights
-            of Linear layers alone, on a CPU; ``auto`` does so where it is faster
+        execution: ``masked`` keeps zeros in place; ``csr`` stores and trains only the
+            non-zero weights of Linear layers, on a CPU; ``auto`` does so where it is faster
             (docs/truly-sparse.md).
-        hyperparameters: as listed by ``resonance info METHOD``.
+        hyperparameters: of the method, as listed by ``resonance info METHOD``.
 
     Returns:
         a handle: current sparsity, masks, state to save, `validated` for accuracy feedback, and

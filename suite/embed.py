@@ -55,13 +55,13 @@ def embed(
     sparsifier: Sparsifier = load(declared.implementation, declared.origin)(plan, options)
     if type(sparsifier).width is not Sparsifier.width:
         raise InvalidInput(
-            f"{method} trains a model of another width, which it cannot build from yours: build it "
+            f"{method} trains a narrower model, which cannot be built from yours: build it "
             "yourself, or train with `resonance run`"
         )
     if any(sparsifier.reinitializes(number) for number in range(1, sparsifier.rounds)):
         raise InvalidInput(
-            f"{method} with these options draws the model's initial weights anew, which only its "
-            "factory can: train with `resonance run`"
+            f"{method} with these options draws new initial weights, which needs the function that "
+            "builds the model: train with `resonance run`"
         )
     pool = None if examples is None else Examples(*examples, loss, seed)
     return Embedded(sparsifier, model, optimizer, pool, storage)
@@ -121,12 +121,12 @@ class Embedded:
 
     @property
     def step(self) -> int:
-        """The optimizer's last step, counted from 1, of the present round; 0 before the first."""
+        """The optimizer's last step in the current round, counted from 1; 0 before the first."""
         return self._progress.step
 
     @property
     def sparsity(self) -> float:
-        """Fraction of the prunable weights that are switched off now, and 0."""
+        """Fraction of the prunable weights that are outside the masks and 0 now."""
         size = sum(layer.size for layer in self.sparsifier.layers)
         return sum(count_zeros(layer) for layer in self.sparsifier.layers) / size
 
@@ -146,9 +146,9 @@ class Embedded:
         """Yield once per round of training: once for most methods, often for lottery tickets.
 
         Put the whole training into the body of a ``for``. Between two rounds the method prunes,
-        weights and buffers go back to its rewind step, and the optimizer's state is cleared; the
-        learning rate is the loop's own to restart. A round begins after step `step`: that is
-        where training that was saved and loaded goes on, in the round it was in.
+        weights and buffers are rewound, and the optimizer's state is cleared; the loop must reset
+        the learning rate itself. A round starts after step `step`: the rewind step, or the last
+        step done if the training was loaded by `load_state_dict`.
         """
         self._in_rounds = True
         yield self._progress.round
@@ -175,9 +175,9 @@ class Embedded:
         self.sparsifier.before_step(self.step + 1)
 
     def detach(self) -> None:
-        """Detach from the optimizer: weights stay as they are and are no longer masked.
+        """Detach from the optimizer: weights keep their values and are no longer masked.
 
-        Layers that ran sparse are ordinary Linear layers again, with weights of their full shape.
+        Sparse (CSR) layers become ordinary Linear layers again, with dense weights.
         """
         self.sparsifier.execution.release()
         for hook in self._hooks:
@@ -192,7 +192,7 @@ class Embedded:
         if getattr(optimizer, "found_inf", None) is not None:
             raise InvalidInput(
                 f"a fused {type(optimizer).__name__} unscales gradients, and skips steps, "
-                "inside its step, where neither can be seen; build it with fused=False"
+                "inside its step, where a hook sees neither; build it with fused=False"
             )
         self._progress.begin_step()
         plan, rounds = self.sparsifier.plan, self.sparsifier.rounds

@@ -42,13 +42,13 @@ class NoisyRigL(DropGrow):
     """RigL whose growth scores are multiplied by exp(τ·z), z standard normal."""
 
     def wants_dense_gradient(self, step: int) -> bool:
-        """Return whether `step` is an update: gradients of inactive weights are read there."""
+        """Return whether `step` is an update, which reads gradients of inactive weights."""
         return self.is_update(step)
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |gradient|·exp(τ·z), of the weight's shape."""
         gradient = layer.dense_gradient
-        assert gradient is not None  # it was asked for
+        assert gradient is not None  # requested by `wants_dense_gradient`
         generator = self.generator(layer, "noise", step)
         noise = torch.randn(layer.shape, generator=generator, device=layer.device)
         return gradient.abs() * (self.options.temperature * noise).exp()

@@ -64,7 +64,7 @@ def ablate(
         given |= {"--seeds": bool(seeds), "--set": set_, "--recipe": recipe}
         if extra := ", ".join(option for option, value in given.items() if value):
             raise InvalidInput(
-                f"{extra}: study {name} says this itself; leave it out, or name a method"
+                f"{extra}: study {name} sets this; leave the option out, or name a method"
             )
     options = EngineOptions(engine, workers, address)
     _run(study, Store(store), options, dry_run=dry_run, json=json)
@@ -120,7 +120,7 @@ def _study(
         "controls_left_out": "an ablation compares the method with itself",
     }
     words = re.sub(r"[^a-z0-9_-]", "-", "-".join(["ablate", method.name, *entry["vary"]]).lower())
-    # The digest tells it from other ablations of the same factors.
+    # The digest distinguishes it from other ablations of the same factors.
     digest = hashlib.sha256(repr(content).encode(errors="replace")).hexdigest()[:6]
     return Study.make(name=f"{words[:80]}-{digest}", **content)
 
@@ -134,7 +134,7 @@ def twins(study: Study, ablation: Ablation) -> list[str]:
     from suite.training.canonical_config import canonical_config
 
     trials = {trial.key: trial for trial in study.trials()}
-    found = []
+    notes = []
     for design in ablation.designs:
         seen: dict[str, Setting] = {}
         for cell in design.cells:
@@ -142,16 +142,16 @@ def twins(study: Study, ablation: Ablation) -> list[str]:
                 text = canonical_config(trials[next(iter(cell.trials.values()))])
             except InvalidInput:
                 raise
-            except (Exception, SystemExit):  # a plug-in's: its trial will record it
+            except (Exception, SystemExit):  # raised by a plug-in: its trial will record it
                 continue
             earlier = seen.setdefault(text, cell)
             if earlier is not cell:
-                apart = [n for n, level in cell.levels.items() if level != earlier.levels[n]]
-                one, other = (label({n: c.levels[n] for n in apart}) for c in (cell, earlier))
-                alike = label({n: v for n, v in cell.levels.items() if n not in apart})
-                found.append(
+                differing = [n for n, level in cell.levels.items() if level != earlier.levels[n]]
+                one, other = (label({n: c.levels[n] for n in differing}) for c in (cell, earlier))
+                shared = label({n: v for n, v in cell.levels.items() if n not in differing})
+                notes.append(
                     f"{one} does what {other} does on {design.task}"
-                    + (f" with {alike}" if alike else "")
+                    + (f" with {shared}" if shared else "")
                     + ": their results will be equal"
                 )
-    return found
+    return notes

@@ -1,7 +1,7 @@
 """The `resonance` command: its verbs, its global options and its exit codes.
 
 Each verb is the function of its name in the module of its name; `leaderboard`, `store` and `wandb`
-have verbs of their own. A verb's module is imported when the verb is called, so that
+have subcommands. A verb's module is imported when the verb is called, so that
 `resonance --help` and `resonance list` start fast.
 """
 
@@ -30,7 +30,7 @@ VERBS = (
 FAILED, MISUSED, STOPPED = 1, 2, 130
 """Exit codes: a trial failed or a check found an error; the command cannot be run; Ctrl-C."""
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""What typer raises for a wrong command line, and does not export."""
+"""The class that typer raises for a wrong command line; typer does not export it."""
 
 
 class _Verbs(TyperGroup):
@@ -118,7 +118,7 @@ def main() -> None:
     """Run the command and exit with its code."""
     try:
         sys.exit(_run())
-    except BrokenPipeError:  # the reader, such as `head`, has what it wants
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 

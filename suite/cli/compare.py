@@ -54,15 +54,15 @@ def compare(
         say(f"left out: {one.key}: {one.reason}")
 
 
-def _numbers(found: "Comparison", p: float | None) -> list[str]:
+def _numbers(comparison: "Comparison", p: float | None) -> list[str]:
     p_value = "" if p is None else f"{p:.3g}"
-    effect = "" if found.effect is None else f"{found.effect:.2f}"
-    return [str(found.n), *difference_texts(found), p_value, effect]
+    effect = "" if comparison.effect is None else f"{comparison.effect:.2f}"
+    return [str(comparison.n), *difference_texts(comparison), p_value, effect]
 
 
-def difference_texts(found: "Comparison") -> list[str]:
+def difference_texts(comparison: "Comparison") -> list[str]:
     """Return a difference and its interval in points; empty where there is none."""
-    gap = found.difference
+    gap = comparison.difference
     if gap is None:
         return ["", ""]
     mean = f"{100 * gap.mean:+.2f}"

@@ -1,7 +1,7 @@
 """Documentation pages generated from the declarations: ``python -m suite.cli.docs_pages``.
 
 The rule of a method is the docstring of the class that implements it, read from its source. Only
-the sizes of the tasks' models need torch.
+the sizes of the tasks' models require torch.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,10 +27,11 @@ INTRODUCTION = """\
 <!-- Generated from the declarations: `make docs`. -->
 
 The published methods, by family. Every rule is stated as it is implemented; where paper and code
-differ, the text says which one is followed. Counts are exact: a layer (for global methods, the
-network) ends with exactly `floor(s · N)` zeros, with ties broken by index. Cost is training FLOPs
-in forward passes of the dense network (f_D) or at the masks' densities (f_S); the ledger of a
-trial integrates its actual masks, and charges scoring passes, earlier rounds and dense gradients.
+differ, the text says which one is followed. Counts are exact: of N prunable weights `floor(s · N)`
+are zero at the end, in the network under `er`, `erk` and `global`, in every sparse layer under
+`uniform`; ties are broken by index. Cost is training FLOPs per example, where f_D is a forward
+pass of the dense network and f_S one at the masks' densities. The FLOPs in a record are added up
+over the masks that each step used, and include scoring passes, earlier rounds and dense gradients.
 
 """
 

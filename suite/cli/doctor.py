@@ -17,14 +17,14 @@ def doctor(
     """Check Python, torch, devices, data, the store, W&B, Ray and Slurm."""
     from suite.cli.health_checks import examine
 
-    found = list(examine(store, network=not offline))
-    broken = [finding for finding in found if finding.state == "broken"]
+    checks = list(examine(store, network=not offline))
+    broken = [finding for finding in checks if finding.state == "broken"]
     if json:
-        print_json([asdict(finding) for finding in found])
+        print_json([asdict(finding) for finding in checks])
     else:
         columns = ["", "what", "found", "what to do"]
-        print_table("", columns, [[f.state, f.what, f.found, f.remedy] for f in found])
-        missing = sum(finding.state == "missing" for finding in found)
+        print_table("", columns, [[f.state, f.what, f.found, f.remedy] for f in checks])
+        missing = sum(finding.state == "missing" for finding in checks)
         say(f"{len(broken)} broken, {missing} missing that not every study needs")
     if broken:
         raise typer.Exit(1)

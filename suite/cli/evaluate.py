@@ -35,17 +35,17 @@ def evaluate(
 
     results = Store(store)
     records = [find_trial(results, name) for name in trials]
-    found = []
+    evaluations = []
     with progress_bar("evaluating", len(records)) as advance:
         for record in records:
             evaluation = evaluate_stored(results, record, device, threads)
             save_evaluation(results, evaluation)
-            found.append(evaluation)
+            evaluations.append(evaluation)
             advance()
     if json:
-        print_json([evaluation.model_dump() for evaluation in found])
+        print_json([evaluation.model_dump() for evaluation in evaluations])
         return
-    for evaluation in found:
+    for evaluation in evaluations:
         say(f"{evaluation.key} device={evaluation.device} threads={evaluation.threads}")
         values = evaluation.metrics | evaluation.latency
         print_table("", ["metric", "value"], [list(row) for row in rows(values, evaluation.absent)])

@@ -61,7 +61,7 @@ def examine(store: str, *, network: bool = True) -> Iterator[HealthCheck]:
             yield from check
         except Exception as error:  # one check that fails must not hide the others
             line = redact(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
-            yield HealthCheck(name, "broken", line, "report this, with the line itself")
+            yield HealthCheck(name, "broken", line, "report this as a bug, with this line")
 
 
 def _python() -> Iterator[HealthCheck]:
@@ -122,7 +122,7 @@ def _declarations() -> Iterator[HealthCheck]:
         found = f"{len(registry.methods())} methods, {len(registry.tasks())} tasks"
         found += f", {len(registry.plugins())} plug-ins" if registry.plugins() else ""
     except InvalidInput as error:
-        remedy = "correct or leave out what it names"
+        remedy = "correct what it names, or leave it out"
         yield HealthCheck("declarations", "broken", str(error), remedy)
         return
     yield HealthCheck("declarations", "ok", found)
@@ -230,7 +230,7 @@ def _ray(*, network: bool) -> Iterator[HealthCheck]:
 def _slurm() -> Iterator[HealthCheck]:
     found, sbatch = _installed("submitit"), shutil.which("sbatch")
     if sbatch is None:
-        yield HealthCheck("slurm", "missing", "no sbatch here", "run on a cluster's login node")
+        yield HealthCheck("slurm", "missing", "no sbatch found", "run on a cluster's login node")
     elif found is None:
         remedy = "`pip install submitit`, for --engine slurm"
         yield HealthCheck("slurm", "missing", f"{sbatch}, submitit is not installed", remedy)

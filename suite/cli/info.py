@@ -40,13 +40,13 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         InvalidInput: nothing has that name.
     """
     if name in registry.methods():
-        found: Any = registry.methods()[name]
+        declaration: Any = registry.methods()[name]
         words = ["name", "title", "summary", "family", "source", "cost", "revision"]
     elif name in registry.tasks():
         task = registry.tasks()[name]
         return task_facts(task), [parameter_facts(p) for p in task.hyperparameters]
     elif name in registry.datasets():
-        found = registry.datasets()[name]
+        declaration = registry.datasets()[name]
         words = ["name", "title", "shape", "classes", "train", "test", "source", "licence"]
     elif name in shipped_studies():
         chosen = load_study(name)
@@ -67,8 +67,8 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         names |= dict.fromkeys(shipped_studies())
         see = "list tasks" if "/" in name else "list methods"
         raise InvalidInput(unknown("name", name, names, see=see, declared=True))
-    content = {word: str(getattr(found, word)) for word in words}
-    return content, [parameter_facts(p) for p in getattr(found, "hyperparameters", ())]
+    content = {word: str(getattr(declaration, word)) for word in words}
+    return content, [parameter_facts(p) for p in getattr(declaration, "hyperparameters", ())]
 
 
 def parameter_facts(p: Hyperparameter) -> dict[str, str]:

@@ -108,11 +108,11 @@ def serve(
         build_site(results, out, workers=WORKERS)
         say("records have changed: built again")
 
-    say(f"Leaderboard: {server.url} (Ctrl-C ends it)")
+    say(f"Leaderboard: {server.url} (Ctrl-C stops it)")
     try:
         run_server(server, versions, rebuild, seen, stop, lambda error: complain(str(error)))
     except KeyboardInterrupt:
-        say("ended")
+        say("stopped")
 
 
 @app.command()
@@ -164,16 +164,16 @@ def _one_of(records: list[Record], key: str, seed: int) -> Record:
     """Return the record whose key begins with `key`; for `any`, one picked by the seed."""
     if key == "any":
         done = [r for r in records if r.status == "done"]
-        found = [random.Random(seed).choice(done)] if done else []
+        matching = [random.Random(seed).choice(done)] if done else []
     else:
-        found = [r for r in records if key and r.key.startswith(key)]
-    if len(found) != 1:
+        matching = [r for r in records if key and r.key.startswith(key)]
+    if len(matching) != 1:
         raise InvalidInput(
-            f"--rerun {key}: {len(found)} trials of the file have such a key; give the whole "
+            f"--rerun {key}: {len(matching)} trials of the file have such a key; give the whole "
             "key of one, or any"
         )
-    Trial.make(**found[0].trial)
-    return found[0]
+    Trial.make(**matching[0].trial)
+    return matching[0]
 
 
 def _rerun(record: Record) -> Record:

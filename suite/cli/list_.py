@@ -50,9 +50,9 @@ def _rows(kind: str) -> list[list[str]]:
         case "tables":
             from leaderboard.reproduction.published_results import table, tables
 
-            found = [table(name) for name in tables()]
+            shown = [table(name) for name in tables()]
             return [
-                [t.name, t.title, t.study or "none: computed", t.needs or "a CPU"] for t in found
+                [t.name, t.title, t.study or "none: computed", t.needs or "a CPU"] for t in shown
             ]
     declared = getattr(registry, kind)()
     return [[getattr(one, column) for column in COLUMNS[kind]] for one in declared]

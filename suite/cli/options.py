@@ -1,7 +1,7 @@
 """Options that any verb may have, and how ``name=value`` options are read.
 
-It imports little, so that a verb that only looks something up starts fast. The options of verbs
-that run trials are in `suite.cli.run_options`.
+This module imports little, so that a verb that only looks something up starts fast. The options of
+verbs that run trials are in `suite.cli.run_options`.
 """
 
 from collections.abc import Sequence
@@ -40,14 +40,14 @@ def levels(given: Sequence[str] | None, option: str) -> dict[str, list[object]]:
     Raises:
         InvalidInput: one has another form, a value is empty, or a name is given twice.
     """
-    found: dict[str, list[object]] = {}
+    parsed: dict[str, list[object]] = {}
     pairs = _pairs(given, option, "name=value,value,…", "give its levels in one list")
     for name, values in pairs.items():
         written = [value.strip() for value in values.split(",")] if values else []
         if "" in written:
             raise InvalidInput(f"{option} {name}={values}: a level is empty; remove a comma")
-        found[name] = [read_value(value) for value in written]
-    return found
+        parsed[name] = [read_value(value) for value in written]
+    return parsed
 
 
 def _pairs(given: Sequence[str] | None, option: str, form: str, remedy: str) -> dict[str, str]:

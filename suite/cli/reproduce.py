@@ -1,4 +1,4 @@
-"""`resonance reproduce`: a published table, and what its study gives here."""
+"""`resonance reproduce`: compare a published table with the results of its study."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -72,6 +72,6 @@ def reproduce(
         say(f"{rule(table)}. {table.note}".strip())
         if table.needs:
             say(f"running it needs {table.needs}")
-        say(f"PublishedTable: {', '.join(map(str, written))}")
+        say(f"Table: {', '.join(map(str, written))}")
     if failures:
         raise typer.Exit(1)

@@ -49,7 +49,7 @@ class StudyStatus:
             yield f"  {one.key}: {one.reason}"
 
     def data(self, store: str) -> dict[str, Any]:
-        """Return the status as data for a program."""
+        """Return the status as JSON-ready data."""
         return {
             "store": store,
             "done": self.done,
@@ -104,7 +104,7 @@ def _watch(
     store: Store, name: str | None, keys: list[str] | None, every: float, *, json: bool
 ) -> None:
     """Show the status repeatedly: in place on a terminal, else whenever it changes."""
-    with live() as show, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it
+    with live() as show, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C stops it
         while True:
             now = study_status(store, name, keys)
             show(now.data(store.location) if json else "\n".join(now.lines(MAX_SHOWN)))

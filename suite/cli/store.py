@@ -26,16 +26,16 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None
 
     results = Store(store)
     with progress_bar("verify", len(results.keys())) as advance:
-        found = verify_store(results, advance)
+        report = verify_store(results, advance)
     if json:
-        findings = [asdict(f) | {"broken": f.broken, "remedy": f.remedy} for f in found.findings]
-        counts = {"checked": found.checked, "sound": found.sound}
+        findings = [asdict(f) | {"broken": f.broken, "remedy": f.remedy} for f in report.findings]
+        counts = {"checked": report.checked, "sound": report.sound}
         print_json({"store": results.location, **counts, "findings": findings})
     else:
-        for finding in found.findings:
+        for finding in report.findings:
             say(f"{finding.kind}: {finding.where}: {finding.what}; {finding.remedy}")
-        say(f"store {results.location}: {found.sound} of {found.checked} trials are whole")
-    if found.broken:
+        say(f"store {results.location}: {report.sound} of {report.checked} trials are intact")
+    if report.broken:
         raise typer.Exit(1)
 
 

@@ -104,9 +104,9 @@ def run_study(
 def run_remaining(
     chosen: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
 ) -> int:
-    """Run the trials of a study that the store has not, for a verb that then prints a result.
+    """Run the trials of a study that the store lacks, for a verb that then prints a result.
 
-    With `json`, what is said meanwhile is on standard error. Return how many trials failed.
+    With `json`, messages go to standard error. Return how many trials failed.
     """
     with redirect_stdout(sys.stderr) if json else nullcontext():
         return run_study(chosen, store, Overwrite.FAILED, options, dry_run=dry_run)

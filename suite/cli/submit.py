@@ -58,10 +58,10 @@ def submit(
 
 
 def _chosen(records: list[Record], field: str, names: list[str] | None) -> list[Record]:
-    there = {record.trial[field] for record in records}
+    known = {record.trial[field] for record in records}
     for name in names or []:
-        if name not in there:
-            raise InvalidInput(unknown(field, name, sorted(there), see="status"))
+        if name not in known:
+            raise InvalidInput(unknown(field, name, sorted(known), see="status"))
     return [record for record in records if not names or record.trial[field] in names]
 
 
@@ -69,10 +69,10 @@ def _of_study(records: list[Record], study: str | None) -> list[Record]:
     if study is None:
         return records
     keys = {trial.key for trial in load_study(study).trials()}
-    found = [record for record in records if record.key in keys]
-    if len(found) < len(keys):
-        complain(f"warning: {len(keys) - len(found)} of {len(keys)} trials of {study} are missing")
-    return found
+    chosen = [record for record in records if record.key in keys]
+    if len(chosen) < len(keys):
+        complain(f"warning: {len(keys) - len(chosen)} of {len(keys)} trials of {study} are missing")
+    return chosen
 
 
 def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:

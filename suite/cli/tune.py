@@ -36,7 +36,7 @@ def tune(
     objectives: Annotated[
         str,
         typer.Option(
-            help="accuracy, train_flops, inference_flops, by commas; several give a Pareto front."
+            help="Comma-separated: accuracy, train_flops, inference_flops. Several: a Pareto front."
         ),
     ] = "accuracy",
     recipe: Annotated[
@@ -113,9 +113,7 @@ def tune(
     )
     found = search(config, results, options, storage)
     if budget < found.settings.budget and not json:
-        say(
-            f"{config.name} was searched with --budget {found.settings.budget} before, which counts"
-        )
+        say(f"{config.name} was searched with --budget {found.settings.budget} before: using that")
     if json:
         print_json(found.model_dump(mode="json"))
         return
@@ -143,30 +141,30 @@ def _split_recipe(given: Sequence[str]) -> tuple[list[str], dict[str, object]]:
 def _words(text: str, option: str) -> list[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
-        raise InvalidInput(f"{option} {text!r}: the list is empty; give names, by commas")
+        raise InvalidInput(f"{option} {text!r}: the list is empty; give names, separated by commas")
     return words
 
 
-def _print_method(tuning: "Tuning", method: str, found: "MethodResult") -> None:
-    states = [trial.state for trial in found.trials]
+def _print_method(tuning: "Tuning", method: str, result: "MethodResult") -> None:
+    states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
-    say(f"{method}: {len(found.trials)} trials ({counts}), on validation data alone")
-    if found.best is None:
+    say(f"{method}: {len(result.trials)} trials ({counts}), on validation data only")
+    if result.best is None:
         say("  no trial was completed: `resonance status` shows what failed and why")
         return
-    default = found.trials[0]
-    shown = [("winner", found.best)] + ([("default", default)] if default.values else [])
+    default = result.trials[0]
+    shown = [("winner", result.best)] + ([("default", default)] if default.values else [])
     goals = tuning.settings.objectives
     if len(goals) > 1:
-        by_number = {trial.number: trial for trial in found.trials}
-        shown = [(f"front {n}", by_number[n]) for n in found.front] + shown[1:]
+        by_number = {trial.number: trial for trial in result.trials}
+        shown = [(f"front {n}", by_number[n]) for n in result.front] + shown[1:]
     rows = [
         [what, str(one.number), *(f"{v:.5g}" for v in one.values), _configuration(one)]
         for what, one in shown
     ]
     print_table("", ["", "trial", *goals, "settings"], rows)
-    if found.importance:
-        most = list(found.importance.items())[:5]
+    if result.importance:
+        most = list(result.importance.items())[:5]
         say("  importance: " + ", ".join(f"{n} {part:.0%}" for n, part in most))
 
 
@@ -185,14 +183,14 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
     columns = ["method", "task", "s", "zeros", "n", "tuned", "default"]
     columns += ["difference", "95 % interval", "verdict"]
     rows, failures = [], 0
-    for method, found in tuning.methods.items():
-        if found.final is None or found.winner is None:
+    for method, result in tuning.methods.items():
+        if result.final is None or result.winner is None:
             continue
-        if found.final.winner == found.final.default:
+        if result.final.winner == result.final.default:
             say(f"{method}: no configuration is better than the default")
             continue
-        ours, lost = _results(store, found.final.winner)
-        theirs, also_lost = _results(store, found.final.default)
+        ours, lost = _results(store, result.final.winner)
+        theirs, also_lost = _results(store, result.final.default)
         failures += lost + also_lost
         for cell in ours.keys() & theirs.keys():
             pair = (ours[cell], theirs[cell])
@@ -218,11 +216,11 @@ def _results(
 ) -> tuple[dict[tuple[str, float], dict[int, Record]], int]:
     """Return the records by (task, sparsity) and seed, and how many trials failed or lack one."""
     done = [r for r in map(store.read, keys) if r is not None and r.status == "done"]
-    found: dict[tuple[str, float], dict[int, Record]] = {}
+    by_cell: dict[tuple[str, float], dict[int, Record]] = {}
     for record in done:
         cell = (record.trial["task"], record.trial["sparsity"])
-        found.setdefault(cell, {})[record.trial["seed"]] = record
-    return found, len(keys) - len(done)
+        by_cell.setdefault(cell, {})[record.trial["seed"]] = record
+    return by_cell, len(keys) - len(done)
 
 
 def _percent(values: Collection[float]) -> str:

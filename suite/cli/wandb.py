@@ -16,7 +16,7 @@ from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish
 
 MAX_CONSECUTIVE_FAILURES = 3
-"""After so many trials in a row that cannot be published, the cause is not a trial."""
+"""After this many failures in a row publishing stops: the cause is not a single trial."""
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -30,9 +30,9 @@ def wandb() -> None:
 def tracker(
     store: Store, mode: Mode, project: str, group: str | None = None
 ) -> Iterator[Callable[[str], None]]:
-    """Yield the function that publishes a stored trial, and say in the end what was published.
+    """Yield the function that publishes a stored trial; report at the end what was published.
 
-    That is said on standard error, since the results are on standard output.
+    The report goes to standard error, because the results are on standard output.
     """
     settings = WandbConfig.for_store(store, mode=mode, project=project, group=group)
     with Tracker(store, settings) as tracked:

@@ -1,1 +1,1 @@
-"""What every other folder builds on: errors, seeds, declarations. Imports no torch."""
+"""The basis of all other packages: errors, seeds, declarations. Imports no torch."""

@@ -1,7 +1,7 @@
 """What the command prints: tables for people, JSON for programs, progress on a terminal.
 
-Secrets of this machine are taken out, because what is printed is often kept as a log. Rich is
-imported when something is formatted by it.
+Secrets of this machine are redacted, because output is often kept as a log. Rich is imported on
+first use.
 """
 
 import functools
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @functools.cache
 def _console(*, stderr: bool = False) -> "Console":
-    """Return the console that writes to whatever standard output (or error) is at the time."""
+    """Return the console that writes to the current standard output (or error)."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, emoji=False)
@@ -31,7 +31,7 @@ def print_json(content: Any) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table, its text without markup; where there is no terminal, tab-separated."""
+    """Print a table; tab-separated if standard output is not a terminal."""
     if not sys.stdout.isatty():
         if title:
             sys.stdout.write(f"{title}\n")
@@ -69,7 +69,7 @@ def _print_line(console: "Console", text: str) -> None:
 def live() -> Iterator[Callable[[Any], None]]:
     """Yield a function that shows a text in place of the last one; or data, as a line of JSON.
 
-    Where there is no terminal, a text is printed only if it differs from the last one.
+    Content equal to the last one is not shown again; without a terminal each text is a new line.
     """
     from rich.live import Live
     from rich.text import Text

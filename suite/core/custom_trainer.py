@@ -1,4 +1,4 @@
-"""What a trainer is: a published protocol that does not fit the training loop, declared."""
+"""Declarations of trainers: published protocols that do not fit the training loop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from suite.core.errors import InvalidInput
 class Trainer(Declared):
     """Trains a trial by the protocol of a publication, in place of the suite's training loop.
 
-    A study or a trial names it (``trainer: NAME``). What it does not follow is refused, so that
-    no setting of a record is without effect.
+    A study or a trial names it (``trainer: NAME``). Settings that the protocol does not use are
+    refused, so that every setting in a record has an effect.
 
     Attributes:
-        summary: what its protocol is.
+        summary: the protocol in short.
         implementation: function (trial, progress, checkpointer) → Outcome, as
-            `suite.training.trial.run_trial`; ``:name`` where it is in the declaration's file.
+            `suite.training.trial.run_trial`; ``:name`` if it is in the declaration's file.
         tasks: those it can train on.
-        methods: those it knows, each with the hyperparameters that it follows.
-        recipe: the recipe fields that it follows.
-        sparsity: of its sparse methods, where the protocol fixes it; to four digits.
+        methods: those it supports, each with the hyperparameters that it uses.
+        recipe: the recipe fields that it uses.
+        sparsity: of the sparse methods, if the protocol fixes it; to four digits.
     """
 
     summary: str
@@ -35,7 +35,7 @@ class Trainer(Declared):
     def followed(
         self, method: str, hyperparameters: Mapping[str, Any], recipe: Mapping[str, Any]
     ) -> dict[str, dict[str, Any]]:
-        """Return, of the values of every setting, those that the protocol follows."""
+        """Return the settings that the protocol uses, with their values."""
         return {
             "hyperparameters": {name: hyperparameters[name] for name in self.methods[method]},
             "recipe": {name: recipe[name] for name in self.recipe},
@@ -49,7 +49,7 @@ class Trainer(Declared):
         hyperparameters: Mapping[str, object],
         recipe: Mapping[str, object],
     ) -> None:
-        """Refuse what the protocol has no place for.
+        """Refuse settings that the protocol does not support.
 
         Raises:
             InvalidInput: another task, method, sparsity, or a setting that would have no effect.
@@ -67,6 +67,6 @@ class Trainer(Declared):
             for name in given:
                 if name not in follows[kind]:
                     raise InvalidInput(
-                        f"{kind} {name}: trainer {self.name} does not follow it with {method}, "
+                        f"{kind} {name}: trainer {self.name} does not use it with {method}, "
                         f"only {', '.join(follows[kind]) or 'none'}; leave it out"
                     )

@@ -5,8 +5,8 @@ the top of the file:
 
     METHOD = Method(name="rigl", implementation="RigL", hyperparameters=(...), ...)
 
-`suite.core.discovery` evaluates that assignment, and what it needs, without running the rest of
-the file. Listing, help, validation, keys, documentation and search spaces are derived from the
+`suite.core.discovery` evaluates that assignment and the names it uses, without running the rest
+of the file. Listing, help, validation, keys, documentation and search spaces are derived from the
 declaration, so nothing is stated twice and none of them needs torch.
 """
 
@@ -33,8 +33,8 @@ TYPES = {
 class Search:
     """The search space of a hyperparameter: a numeric range, or a list of choices.
 
-    With a single choice it is not searched and keeps its default. `when` names another
-    hyperparameter, and the value of it with which this one has an effect.
+    With a single choice it is not searched and keeps its default. `when` is
+    (hyperparameter, value): this one is searched only if that one has that value.
     """
 
     low: float | None = None
@@ -204,8 +204,8 @@ class Method(Declared, Configurable):
     `implementation` names the Sparsifier class in the file of the declaration (or
     ``package.module:Class``). `revision` is raised whenever the same settings would give other
     masks. `dense` methods take no sparsity: their one result is shown at every sparsity. A method
-    without `zeros` reaches its sparsity in another way, with no weight switched off. A `control`
-    belongs in every study, or the study says why it is left out.
+    without `zeros` reduces the number of parameters by other means than masks. A `control`
+    belongs in every study, unless the study gives a reason to leave it out.
     """
 
     title: str
@@ -253,10 +253,10 @@ class Registry(Generic[D]):
 
 
 def check_once(what: str, given: Sequence[object]) -> None:
-    """Check that a list names nothing twice.
+    """Check that a list has no duplicates.
 
     Raises:
-        InvalidInput: it does; such an entry would count twice, or not at all.
+        InvalidInput: it has one.
     """
     for place, one in enumerate(given):
         if one in given[:place]:
@@ -286,5 +286,5 @@ def unknown(
         hint = "valid: " + ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
     else:
         hint = "there is none"
-    own = "; one of your own: `resonance --plugin FILE …`, or install its package"
+    own = "; to add your own: `resonance --plugin FILE …`, or install its package"
     return f"unknown {kind} '{name}'{whose}: {hint} (`resonance {see}` shows all{own * declared})"

@@ -1,8 +1,8 @@
 """Reading declarations from files without running the files, and loading what they name.
 
-`read_declarations` evaluates the assignment to ``METHOD``, ``TASK`` and their like at the top of a
-file, and what it needs, without running the rest of the file: a method whose class needs torch is
-listed in milliseconds. `load` imports what a declaration names, when it is needed.
+`read_declarations` evaluates the assignment to ``METHOD``, ``TASK`` and similar names at the top
+level of a file, and what it uses, without running the rest of the file: a method whose class needs
+torch is listed in milliseconds. `load` imports what a declaration names, when it is needed.
 """
 
 import ast
@@ -20,7 +20,7 @@ from suite.core.declarations import Declared
 from suite.core.errors import InvalidInput
 
 KINDS = {"METHOD", "METHODS", "TASK", "TASKS", "DATASET", "DATASETS", "TRAINER", "TRAINERS"}
-"""The names that a file declares under."""
+"""The names to which a file assigns its declarations."""
 _parsing = threading.Lock()
 """Held while a file is parsed: Python 3.11 counts the depth of a tree in all threads together, so
 two threads that parse at once may both fail (python/cpython#106905)."""
@@ -64,17 +64,17 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
             f"the declaration in {path} cannot be evaluated ({error}): it may use what the file "
             "imports, assigns or defines as a function at its top level, but none of its classes"
         ) from error
-    found: list[Any] = []
+    declarations: list[Any] = []
     for name in wanted:
         value = namespace[name]
-        found.extend(value if isinstance(value, tuple | list) else (value,))
-    for declaration in found:
+        declarations.extend(value if isinstance(value, tuple | list) else (value,))
+    for declaration in declarations:
         if not isinstance(declaration, Declared):
             raise InvalidInput(
                 f"{path}: {' and '.join(wanted)} must be declarations (Method, Task, Dataset), "
                 f"not {declaration!r}"
             )
-    return [replace(declaration, origin=origin) for declaration in found]
+    return [replace(declaration, origin=origin) for declaration in declarations]
 
 
 def docstring(path: Path, name: str) -> str:

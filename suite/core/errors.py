@@ -10,9 +10,9 @@ class InvalidInput(ValueError):
 
 
 class TrialFailed(RuntimeError):
-    """A trial that had started cannot be finished, for a reason of its own (a NaN loss, say).
+    """A trial that had started cannot be finished (its loss is NaN, for instance).
 
-    The study records it and continues.
+    The study records the failure and continues.
     """
 
 

@@ -17,13 +17,13 @@ ONE_DAY_SECONDS = 24 * 3600.0
 
 
 def process_label() -> str:
-    """Return a unique end for a temporary file's name, which also names host and process."""
+    """Return a unique suffix for a temporary file's name; it contains host and process number."""
     return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes the name `path` once the block has ended without an error.
+    """Open a temporary file that is renamed to `path` when the block ends without an error.
 
     The folder is created. Without `sync` the file is not forced to disk, which is faster: after a
     power failure it may be empty.
@@ -58,19 +58,19 @@ def atomic_write(path: Path, content: bytes | str, *, sync: bool = True) -> None
 def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes of `atomic_file` left in a folder.
 
-    Files of this host go once their process has ended; those of other hosts after a day.
+    Files of this host are removed once their process has ended; those of other hosts after a day.
     """
     for path in folder.glob(".new-*"):
         with contextlib.suppress(OSError):
-            found = UNFINISHED.fullmatch(path.name)
-            here = found is not None and found[1] == socket.gethostname()
+            match = UNFINISHED.fullmatch(path.name)
+            local = match is not None and match[1] == socket.gethostname()
             old = time.time() - path.stat().st_mtime > ONE_DAY_SECONDS
-            if old or (found is not None and here and not is_running(int(found[2]))):
+            if old or (match is not None and local and not is_running(int(match[2]))):
                 path.unlink()
 
 
 def read_regular(path: str | Path, max_bytes: int | None) -> bytes:
-    """Read a plain file: no link, which may lead elsewhere, and no pipe, which may hang.
+    """Read a regular file; refuse a link, which may lead elsewhere, and a pipe, which may block.
 
     Raises:
         OSError: it is something else, is larger than `max_bytes`, or cannot be read.
@@ -81,7 +81,7 @@ def read_regular(path: str | Path, max_bytes: int | None) -> bytes:
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "it is not a plain file")
         if max_bytes is not None and about.st_size > max_bytes:
-            raise OSError(errno.EFBIG, f"it is larger than {max_bytes} bytes, which no record is")
+            raise OSError(errno.EFBIG, f"it is larger than the {max_bytes} bytes allowed")
         return file.read()
 
 

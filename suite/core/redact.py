@@ -21,7 +21,7 @@ PARAMETER = re.compile(
 )
 """A password in the query of a URL, or in the connection string of a database."""
 WORD = re.compile(r".{0,7}|[^0-9]{0,15}", re.S)
-"""Values that are no secret, and can be in a record for other reasons: ``false``, ``resonance``."""
+"""Values not treated as secrets, because records contain such words: ``false``, ``resonance``."""
 MARK = "[secret]"
 MIN_PART = 3
 """A part of a password is redacted if it has at least this many characters."""
@@ -44,9 +44,9 @@ def redact_address(text: str, address: str) -> str:
 
     Parsers split a password that is not escaped in different ways, so its parts are removed too.
     """
-    logins = [found[0][:-1] for found in USERINFO.finditer(address)]
+    logins = [match[0][:-1] for match in USERINFO.finditer(address)]
     logins += [login.partition(":")[2] for login in logins]
-    logins += [found[0].partition("=")[2] for found in PARAMETER.finditer(address)]
+    logins += [match[0].partition("=")[2] for match in PARAMETER.finditer(address)]
     whole = {unquote(one) for one in logins} | set(logins)
     parts = {part for one in whole for part in _parts(one) if len(part) >= MIN_PART}
     for secret in sorted((whole | parts) - {""}, key=len, reverse=True):
@@ -72,9 +72,9 @@ def redact_bytes(content: bytes) -> bytes:
 
 def secrets() -> list[str]:
     """Return the values that must not be written, longest first."""
-    found = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
-    found |= _netrc(os.environ.get("NETRC"))
-    return sorted((s for s in found if not WORD.fullmatch(s)), key=len, reverse=True)
+    values = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
+    values |= _netrc(os.environ.get("NETRC"))
+    return sorted((s for s in values if not WORD.fullmatch(s)), key=len, reverse=True)
 
 
 @functools.lru_cache(maxsize=4)

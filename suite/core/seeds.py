@@ -1,8 +1,8 @@
-"""Seeds derived by name, so that what is random in one place never depends on another place.
+"""Seeds derived by name, so that random streams are independent of each other.
 
-A trial has one seed. Weights, data order, masks of a layer and so on each draw from a stream of
-their own, ``derive_seed(seed, "weights")`` and the like. Adding a draw to one stream leaves all
-others as they were, which is what keeps two methods with the same seed paired.
+A trial has one seed. Weights, data order, masks of a layer and so on each have a random stream,
+seeded by ``derive_seed(seed, "weights")`` and the like. An additional draw from one stream does not
+change the others, so two methods with the same seed start from the same weights and data order.
 """
 
 import hashlib

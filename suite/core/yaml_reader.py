@@ -19,7 +19,7 @@ def read_yaml(file: Traversable, what: str, fields: str) -> Mapping[str, Any]:
 
     Raises:
         InvalidInput: the file cannot be read, is not YAML or not a mapping with string keys, gives
-            a key twice, or has aliases that stand for too much. The message says where.
+            a key twice, or has aliases that expand to too many values. The message says where.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def _with_place(error: Exception) -> str:
 
 
 def _values(content: Any, known: dict[int, float]) -> float:
-    """Return how many values YAML stands for with aliases written out; infinite for a cycle."""
+    """Return how many values YAML content has with aliases expanded; infinite for a cycle."""
     if not isinstance(content, dict | list):
         return 1
     if id(content) not in known:

@@ -1,4 +1,4 @@
-"""Six image corruptions at five severities. They are our own, not CIFAR-10-C.
+"""Six image corruptions at five severities, defined here; they are not CIFAR-10-C.
 
 Inputs and outputs are pixels in [0, 1], of any size, with one or three channels. Random numbers are
 drawn on the CPU from fixed seeds, once for all severities, so every trial on every device sees the

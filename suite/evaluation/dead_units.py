@@ -61,17 +61,17 @@ def dead_units(
     `masks` are by layer name: boolean, True where a weight is active, of shape [units, ...].
     """
     fired = _fired(model, examples)
-    found = {}
+    counts = {}
     for name, mask in masks.items():
         connected = mask.flatten(1).any(1)
         seen = fired.get(name)
-        found[name] = UnitCounts(
+        counts[name] = UnitCounts(
             total=len(mask),
             unconnected=int((~connected).sum()),
             silent=None if seen is None else int((~seen).sum()),
             collapsed=not bool(connected.any()),
         )
-    return found
+    return counts
 
 
 def _fired(model: nn.Module, examples: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Inference latency of a trained network: dense, and in the sparse formats of the machine.
+"""Inference latency of a trained network: dense, and in sparse formats of the device.
 
 Times are medians after warm-up, for batches of 1 and 128 examples.
 """
@@ -59,7 +59,7 @@ def measure_latency(model: nn.Module, examples: Tensor) -> Latency:
     for name, make in variants.items():
         try:
             _measure(name, make(), model, examples[index], latency)
-        # No such kernel here, or the model reads a layer's weight directly.
+        # The device has no such kernel, or the model reads a layer's weight directly.
         except (RuntimeError, NotImplementedError, AttributeError) as error:
             latency.absent[name] = first_line(error)
     return latency
@@ -141,7 +141,7 @@ def why_not_two_four(model: nn.Module) -> str:
         return "no Linear weight has rows in multiples of 32 and columns in multiples of 64"
     for name, layer in layers:
         if not is_two_four(layer.weight):
-            return f"layer '{name}' has more than two of four neighbouring weights"
+            return f"layer '{name}' has more than two non-zero weights in a group of four"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Measurements of a trained network beyond its scores.
 
-In every trial: corruption robustness, FGSM, dead units and layer collapse, size on disk. Those that
-take longer or need an idle machine (PGD, latency) are made by `resonance evaluate`.
+Every trial measures corruption robustness, FGSM, dead units, layer collapse and size on disk.
+`resonance evaluate` adds those that take longer or need an idle machine (PGD, latency).
 """
 
 import math
@@ -26,7 +26,7 @@ CONDITIONS = len(KINDS) * SEVERITIES
 TRAINING_PASSES = 3
 """Cost of training on an example, in forward passes: backward costs twice as much as forward."""
 MAX_FRACTION = 0.15
-"""Corruptions that cost more than this fraction of training's passes are left out of a trial."""
+"""A trial omits the corruptions if they cost more than this fraction of training's passes."""
 
 
 @dataclass
@@ -61,29 +61,29 @@ def measure(
     left out if their passes are more than 15 % of `training_passes`. This rule depends only on the
     trial's configuration, so either all trials of a table have them or none. `everything` adds PGD.
     """
-    found = Measurements()
+    result = Measurements()
     pixels = robustness.pixel_space(dataset, split)
     if isinstance(pixels, str):
         wanted = [CORRUPTED, FGSM, *([PGD] if everything else [])]
-        found.absent |= dict.fromkeys(wanted, f"not applicable: {pixels}")
+        result.absent |= dict.fromkeys(wanted, f"not applicable: {pixels}")
     else:
-        found.metrics[FGSM] = robustness.fgsm_accuracy(model, split, pixels)
+        result.metrics[FGSM] = robustness.fgsm_accuracy(model, split, pixels)
         if CONDITIONS * len(split) > MAX_FRACTION * training_passes:
-            found.absent[CORRUPTED] = (
+            result.absent[CORRUPTED] = (
                 f"{CONDITIONS} passes over the test split are more than {MAX_FRACTION:.0%} of "
                 "this training; `resonance evaluate` measures it"
             )
         else:
-            found.corruption = robustness.corruption_accuracy(model, split, pixels)
-            found.metrics |= _corruption_means(found.corruption)
+            result.corruption = robustness.corruption_accuracy(model, split, pixels)
+            result.metrics |= _corruption_means(result.corruption)
         if everything:
-            found.metrics[PGD] = robustness.pgd_accuracy(model, split, pixels)
-    _add_units(found, model, masks, split)
+            result.metrics[PGD] = robustness.pgd_accuracy(model, split, pixels)
+    _add_units(result, model, masks, split)
     size = disk_size(model, masks)
-    found.metrics |= {"dense_bytes": size.dense, "sparse_bytes": size.sparse}
+    result.metrics |= {"dense_bytes": size.dense, "sparse_bytes": size.sparse}
     for name, storage in size.storage.items():
-        found.layers[name]["storage"] = storage
-    return found
+        result.layers[name]["storage"] = storage
+    return result
 
 
 def _corruption_means(accuracy: Mapping[str, list[float]]) -> dict[str, float]:
@@ -95,22 +95,22 @@ def _corruption_means(accuracy: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def _add_units(
-    found: Measurements, model: nn.Module, masks: Mapping[str, Tensor], split: Split
+    result: Measurements, model: nn.Module, masks: Mapping[str, Tensor], split: Split
 ) -> None:
     examples, _ = next(split.batches(SAMPLE_SIZE))
     layers = dead_units(model, masks, examples)
     for name, units in layers.items():
-        found.layers[name] = {
+        result.layers[name] = {
             "units": units.total,
             "unconnected_units": units.unconnected,
             "silent_units": units.silent,
         }
     total = sum(units.total for units in layers.values())
-    found.metrics["unconnected_units"] = sum(u.unconnected for u in layers.values()) / total
-    found.metrics["collapsed_layers"] = sum(units.collapsed for units in layers.values())
+    result.metrics["unconnected_units"] = sum(u.unconnected for u in layers.values()) / total
+    result.metrics["collapsed_layers"] = sum(units.collapsed for units in layers.values())
     watched = [units for units in layers.values() if units.silent is not None]
     if watched:
         silent = sum(units.silent or 0 for units in watched)
-        found.metrics["silent_units"] = silent / sum(units.total for units in watched)
+        result.metrics["silent_units"] = silent / sum(units.total for units in watched)
     else:
-        found.absent["silent_units"] = "not applicable: no layer is followed by a ReLU"
+        result.absent["silent_units"] = "not applicable: no layer is followed by a ReLU"

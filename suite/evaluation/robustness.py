@@ -1,7 +1,7 @@
 """Accuracy of a trained network on corrupted inputs and under adversarial attacks.
 
 Both work on pixels in [0, 1]: the task's normalisation is undone before and applied again after.
-Data that are not images have neither; `pixel_space` returns the reason.
+For data that are not images neither is defined; `pixel_space` returns the reason.
 """
 
 import math

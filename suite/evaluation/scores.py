@@ -47,11 +47,11 @@ def evaluate(model: nn.Module, split: Split) -> Scores:
 
 def first_non_finite(model: nn.Module, x: Tensor) -> str:
     """Return the first layer, in order of execution, whose output for `x` is not finite."""
-    found: list[str] = []
+    names: list[str] = []
 
     def look(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and not bool(output.isfinite().all()):
-            found.append(leaves[module])
+            names.append(leaves[module])
 
     leaves = {m: name for name, m in model.named_modules() if next(m.children(), None) is None}
     handles = [module.register_forward_hook(look) for module in leaves]
@@ -61,7 +61,7 @@ def first_non_finite(model: nn.Module, x: Tensor) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else "loss"
+    return names[0] if names else "loss"
 
 
 def calibration_error(confidence: Tensor, correct: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Where the checkpoints of unfinished trials are stored: beside the trials of a store."""
+"""Checkpoints of unfinished trials, stored beside the trials of a store."""
 
 import contextlib
 from pathlib import Path
@@ -18,7 +18,7 @@ class Checkpoints:
         self._store = store
 
     def for_trial(self, key: str) -> "TrialCheckpoint":
-        """Return the place of one trial's checkpoint."""
+        """Return the object that reads and writes one trial's checkpoint."""
         return TrialCheckpoint(self._store.backend, key)
 
     def keys(self) -> list[str]:
@@ -27,7 +27,7 @@ class Checkpoints:
         return [n.stem for n in names if n.suffix == SUFFIX and KEY.fullmatch(n.stem)]
 
     def sweep(self) -> None:
-        """Remove the checkpoints of finished trials, which a kill at the very end leaves."""
+        """Remove the checkpoints of finished trials whose process was killed at the very end."""
         for key in self.keys():
             record = self._store.read(key)
             if record is not None and record.status == "done":
@@ -36,7 +36,7 @@ class Checkpoints:
 
 
 class TrialCheckpoint:
-    """The place of one trial's checkpoint, for `suite.training.checkpoint.Checkpointer`."""
+    """Reads and writes one trial's checkpoint, for `suite.training.checkpoint.Checkpointer`."""
 
     def __init__(self, backend: StorageBackend, key: str) -> None:
         self._backend = backend
@@ -49,10 +49,10 @@ class TrialCheckpoint:
         return None
 
     def write(self, content: bytes) -> None:
-        """Replace the checkpoint: a reader sees the one before or the new one.
+        """Replace the checkpoint: a reader sees the previous one or the new one.
 
         Raises:
-            StoreUnusable: it cannot be written; the one before is still there.
+            StoreUnusable: it cannot be written; the previous one is kept.
         """
         try:
             self._backend.save_shared(self._name, content)

@@ -1,7 +1,8 @@
 """One trial trained by several processes, which torchrun has started.
 
 Each process (one per GPU, or several on a CPU) takes its part of every batch. The first one writes
-the record, under a key of its own: adding gradients in another order rounds differently.
+the record. The number of processes is part of the key, because adding gradients in another order
+rounds differently.
 """
 
 import os
@@ -24,10 +25,10 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """Return this process's number among them, from 0; 0 without torchrun.
+    """Return this process's rank, from 0; 0 without torchrun.
 
     Raises:
-        InvalidInput: only a part of what torchrun sets is set.
+        InvalidInput: torchrun's environment variables are incomplete.
     """
     return _number("RANK") if world_size() > 1 else 0
 
@@ -65,7 +66,7 @@ def execute_distributed(
 
 
 def _device(trial: "Trial") -> "torch.device":
-    """Return this process's device; refused where a machine has fewer GPUs than processes."""
+    """Return this process's device; refuse a machine with fewer GPUs than processes."""
     import torch
 
     if trial.device == "cpu":

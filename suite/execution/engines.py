@@ -35,7 +35,7 @@ class EngineOptions:
         timeout: seconds an attempt of a trial may take.
         memory: GiB an attempt of a trial may use.
         every: how often a checkpoint is taken.
-        retries: how often a trial is tried again whose process died.
+        retries: how often a trial whose process died is retried.
         gpus: GPUs of a trial on device cuda, at most 1.
     """
 
@@ -64,7 +64,7 @@ class EngineOptions:
                 raise InvalidInput(f"--{shown} {value:g}: give a number above 0")
         if self.address is not None and self.engine not in (EngineName.RAY, EngineName.SLURM):
             raise InvalidInput(
-                f"--address {self.address}: the {self.engine} engine takes none; give --engine ray"
+                f"--address {self.address}: the {self.engine} engine takes none; leave it out"
             )
         if self.engine is EngineName.INLINE and (self.timeout or self.memory):
             raise InvalidInput(
@@ -85,7 +85,7 @@ class EngineOptions:
             handle.check(trials)
 
     def make(self, store: Store, device: str, threads: int) -> Engine:
-        """Return the engine, ready for trials on `device` with so many `threads` each.
+        """Return the engine, ready for trials on `device` with `threads` CPU threads each.
 
         Raises:
             InvalidInput: it is not installed, or cannot be reached.

@@ -11,7 +11,7 @@ from suite.experiments.trial_config import Trial
 
 
 def default_workers(threads: int) -> int:
-    """Return how many workers of `threads` threads this machine's cores hold."""
+    """Return how many workers of `threads` threads fit on this machine's cores."""
     return max(1, cores() // threads)
 
 
@@ -28,11 +28,11 @@ class LocalEngine:
     def __init__(
         self, settings: WorkerConfig, workers: int, gpus: Sequence[str] = (), per_trial: float = 1.0
     ) -> None:
-        """Prepare the workers; each sees one of `gpus`, shared by up to 1 / `per_trial` workers."""
+        """Prepare workers. Each sees one of `gpus`; up to 1 / `per_trial` workers share a GPU."""
         each = [settings] * workers
         if gpus:
-            seen = gpu_shares(gpus, per_trial)[:workers]
-            each = [replace(settings, environment={"CUDA_VISIBLE_DEVICES": gpu}) for gpu in seen]
+            visible = gpu_shares(gpus, per_trial)[:workers]
+            each = [replace(settings, environment={"CUDA_VISIBLE_DEVICES": gpu}) for gpu in visible]
         self.handles = [WorkerHandle(own) for own in each]
 
     def free(self) -> int:
@@ -63,7 +63,7 @@ def gpu_shares(gpus: Sequence[str], per_trial: float) -> list[str]:
     """Return the GPU of each worker: all GPUs once, then again while a fraction is left.
 
     Raises:
-        InvalidInput: `per_trial` is not a share that handles can have.
+        InvalidInput: `per_trial` is not in (0, 1].
     """
     if not 0 < per_trial <= 1:
         raise InvalidInput(f"--gpus-per-trial {per_trial:g}: give a fraction of a GPU in (0, 1]")
@@ -71,7 +71,7 @@ def gpu_shares(gpus: Sequence[str], per_trial: float) -> list[str]:
 
 
 def visible_gpus() -> list[str]:
-    """Return the names under which this process sees GPUs."""
+    """Return the GPUs that this process sees, as ``CUDA_VISIBLE_DEVICES`` names them."""
     import torch
 
     count = torch.cuda.device_count()

@@ -62,7 +62,7 @@ def schedule(trials: Sequence[Trial], store: Store, overwrite: Overwrite) -> Sch
 
 
 def _current(trial: Trial, record: Record) -> bool:
-    """Return whether a record was made under the values its settings have now.
+    """Return whether a record was made with the values that its settings have now.
 
     A default that was edited without raising the method's revision leaves the key as it was.
     """
@@ -78,8 +78,8 @@ def preflight(trials: Sequence[Trial]) -> None:
     """Set up one trial of each kind without training it: options, data, model, targets.
 
     Raises:
-        InvalidInput: the first thing found that cannot be used. Other errors are the trials' own:
-            each will end its trial and be recorded there.
+        InvalidInput: the first thing found that cannot be used. Other errors are not raised: they
+            will fail their trials and be recorded there.
     """
     from suite.training.trial import check_trial
 

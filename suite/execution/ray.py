@@ -1,8 +1,7 @@
 """The Ray engine: each trial is a Ray task that supervises a worker process on its node.
 
-A trial that crashes, hangs or exceeds its memory is therefore recorded as it would be on one
-machine, and Ray handles lost nodes.
-The store must be a folder that all nodes share, or a URL.
+A trial that crashes, hangs or exceeds its memory is therefore recorded as by the local engine, and
+Ray handles lost nodes. The store must be a folder that all nodes share, or a URL.
 """
 
 import contextlib
@@ -38,7 +37,7 @@ class RayEngine:
         most: int | None,
         retries: int,
     ) -> None:
-        """Connect to the cluster; `most` bounds the trials at once, `retries` the lost nodes.
+        """Connect; `most` limits the trials at once, `retries` how often one is retried.
 
         Raises:
             InvalidInput: Ray is not installed, or there is no cluster at `address`.
@@ -69,13 +68,13 @@ class RayEngine:
             max_retries=retries,
             retry_exceptions=list(TRANSIENT),
         )
-        here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        self._settings = replace(settings, environment={**settings.environment, **here})
+        passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        self._settings = replace(settings, environment={**settings.environment, **passed})
         self._running: dict[Any, Trial] = {}
         self._stopped = False
 
     def free(self) -> int:
-        """Return how many tasks more may be submitted: some more than the cluster runs at once."""
+        """Return how many more tasks may be submitted, up to `AHEAD` per task that can run."""
         resources: dict[str, float] = self._ray.cluster_resources()
         room = resources.get("CPU", 0.0) / self._threads
         if self._gpus:
@@ -89,7 +88,7 @@ class RayEngine:
         self._running[task] = trial
 
     def wait(self, seconds: float) -> list[AttemptResult]:
-        """Return what has ended, as results come in."""
+        """Return the attempts that have ended, after at most `seconds`."""
         ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
         return [self._result_of(task) for task in ready]
 
@@ -100,7 +99,7 @@ class RayEngine:
             self._ray.cancel(task)
 
     def close(self) -> None:
-        """End what still runs, and leave the cluster."""
+        """Cancel what still runs, and disconnect from the cluster."""
         for task in self._running:
             with contextlib.suppress(Exception):
                 self._ray.cancel(task, force=True)
@@ -131,11 +130,11 @@ class RayEngine:
 
 def _check_address(address: str | None) -> None:
     """Refuse an address without a server: Ray itself would retry for five minutes."""
-    found = re.fullmatch(r"(?:ray://)?\[?([^\]]+?)\]?:(\d+)", address or "")
-    if found is None:
+    match = re.fullmatch(r"(?:ray://)?\[?([^\]]+?)\]?:(\d+)", address or "")
+    if match is None:
         return
     try:
-        socket.create_connection((found[1], int(found[2])), CONNECT_SECONDS).close()
+        socket.create_connection((match[1], int(match[2])), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _no_cluster(address, error) from error
 
@@ -153,7 +152,7 @@ _handles: dict[str, WorkerHandle] = {}
 
 
 def _work(trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> AttemptResult:
-    """Run a trial in this node's worker; a transient error is one that Ray retries."""
+    """Run a trial in this node's worker; raise a transient error as one that Ray retries."""
     registry.use_plugins(plugins)
     handle = _handles.get("handle")
     if handle is None or handle.settings != settings:

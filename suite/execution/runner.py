@@ -131,12 +131,12 @@ def execute(
 
     It resumes from the trial's last checkpoint, takes one at the interval `every`, and drops it
     once there is a record: a trial that failed on its own restarts when it is run again. Of
-    several processes that train the trial together, one `writes`.
+    several processes that train the trial together, only one has `writes` set.
 
     Raises:
         StoreUnusable: the result or a checkpoint cannot be written.
-        Interrupted: `stopping` said so; a checkpoint was taken.
-        Transient: an error unrelated to the trial, where `raise_transient`.
+        Interrupted: `stopping` returned True; a checkpoint was taken.
+        Transient: an error unrelated to the trial, if `raise_transient` is set.
     """
     from suite.training.checkpoint import Checkpointer
     from suite.training.checkpoint_interval import CheckpointInterval
@@ -195,7 +195,7 @@ def stop_signals(*, interrupt: bool = True) -> Iterator[Callable[[], bool]]:
 
 
 class Inline:
-    """Runs trials in this process, one after another: for debugging, and where one is enough."""
+    """Runs trials in this process, one after another: for debugging and small studies."""
 
     def __init__(self, store: Store, every: str = "60s") -> None:
         self.store = store
@@ -204,24 +204,24 @@ class Inline:
         self._stopped = False
 
     def free(self) -> int:
-        """Return 1 where nothing waits."""
+        """Return 1 if no trial is waiting, else 0."""
         return 1 - len(self._waiting)
 
     def submit(self, trial: Trial) -> None:
-        """Take a trial, to run it at `wait`."""
+        """Take a trial; `wait` runs it."""
         self._waiting.append(trial)
 
     def wait(self, seconds: float) -> list[AttemptResult]:
-        """Run the trial that waits; Ctrl-C reaches it by the signal handler of `run`."""
+        """Run the waiting trial to its end; `seconds` has no effect. Ctrl-C is handled by `run`."""
         trial = self._waiting.popleft()
         if self._stopped:
             return [AttemptResult(trial, stopped=True)]
         return [AttemptResult(trial, record=execute(trial, self.store, every=self.every))]
 
     def stop(self) -> None:
-        """Start nothing more."""
+        """Start no further trials."""
         self._stopped = True
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Forget the waiting trial; there is no process to end."""
         self._waiting.clear()

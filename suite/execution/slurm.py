@@ -1,9 +1,9 @@
 """The Slurm engine: each trial is a job, submitted through submitit.
 
-A job supervises one worker process, as a Ray task does. A job that is preempted, or runs out of its
-time, lets its trial take a checkpoint and is queued again. submitit stores a job's call as a
-pickle, so those files lie in a folder that only their owner can open, never in the store; the
-result of a trial is read from the store.
+A job supervises one worker process, as a Ray task does. A job that is preempted or reaches its
+time limit lets its trial take a checkpoint and is queued again. submitit stores a job's call as a
+pickle, so those files are kept in a folder that only their owner can open, never in the store;
+the result of a trial is read from the store.
 """
 
 import contextlib
@@ -33,19 +33,19 @@ def parse_options(text: str) -> dict[str, Any]:
     Raises:
         InvalidInput: no such option, or not a number where there must be one.
     """
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")
         if name in NAMES and value:
-            found[f"slurm_{name}"] = value
+            options[f"slurm_{name}"] = value
         elif name in NUMBERS and value.isdigit():
-            found[name] = int(value)
+            options[name] = int(value)
         else:
             raise InvalidInput(
                 f"--address {part}: give Slurm options as name=value, of {', '.join(NAMES)}, "
                 f"{', '.join(NUMBERS)} (whole numbers)"
             )
-    return found
+    return options
 
 
 class SlurmJob:
@@ -68,7 +68,7 @@ class SlurmJob:
         """Let the trial take a checkpoint; return what submitit queues again."""
         import submitit
 
-        with contextlib.suppress(AttributeError):  # it has not begun
+        with contextlib.suppress(AttributeError):  # the trial has not begun
             self.handle.stop()
             until = time.monotonic() + 60
             while self.handle.poll() is None and time.monotonic() < until:
@@ -78,7 +78,7 @@ class SlurmJob:
 
 
 class SlurmEngine:
-    """Submits trials as Slurm jobs, and looks in the store for what they left."""
+    """Submits trials as Slurm jobs, and reads their records from the store."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class SlurmEngine:
         most: int | None,
         cluster: str | None = None,
     ) -> None:
-        """Make ready to submit; `cluster` is submitit's name of where to (for tests: local).
+        """Prepare to submit; `cluster` is submitit's name of the executor (tests use ``local``).
 
         Raises:
             InvalidInput: submitit is not installed, or there is no Slurm here.
@@ -118,7 +118,7 @@ class SlurmEngine:
         self._stopped = False
 
     def free(self) -> int:
-        """Return how many jobs more may be queued."""
+        """Return how many more jobs may be queued."""
         return self._most - len(self._running)
 
     def submit(self, trial: Trial) -> None:
@@ -139,7 +139,7 @@ class SlurmEngine:
             return AttemptResult(trial, stopped=True)
         if job.state in ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL"):
             return AttemptResult(trial, error=Lost(f"Slurm job {job.job_id} ended as {job.state}"))
-        # A job that died may have found the record of an earlier run, and left it there.
+        # If a job died, the record in the store may be that of an earlier run.
         record = self._store.read(trial.key) if job.state in ENDED_BY_ITSELF else None
         if record is not None:
             return AttemptResult(trial, record=record)
@@ -154,6 +154,6 @@ class SlurmEngine:
             job.cancel(check=False)
 
     def close(self) -> None:
-        """Cancel what is left."""
+        """Cancel the remaining jobs."""
         self.stop()
         self._running.clear()

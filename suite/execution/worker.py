@@ -37,7 +37,7 @@ def main(
 ) -> None:
     """Work until the other end of `connection` is closed."""
     asked: list[int] = []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
     os.environ.update(environment)
     descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -45,7 +45,7 @@ def main(
     faulthandler.enable(2)
     faulthandler.register(DUMP_TRACEBACK_SIGNAL, 2, all_threads=False)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(OSError):  # where memory runs out, this is to go, not the parent
+    with contextlib.suppress(OSError):  # out of memory, the kernel kills this, not the parent
         Path("/proc/self/oom_score_adj").write_text("500")
     registry.use_plugins(plugins)
     while True:

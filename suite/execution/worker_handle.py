@@ -99,14 +99,14 @@ class WorkerHandle:
         }
         self._oom_kills = count_oom_kills()
         self._began = time.monotonic()
-        with contextlib.suppress(OSError):  # it has just died: `poll` sees that
+        with contextlib.suppress(OSError):  # it has just died, which `poll` reports
             self._connection.send_bytes(json.dumps(job).encode())
 
     def check(self, trials: Sequence[Trial]) -> None:
         """Let the worker check that the trials can run (`plan.preflight`), and wait for it.
 
-        This process then need not import what only training needs. A worker that dies of the
-        check is ignored: its trials will be recorded as failed when they run.
+        This process then need not import what only training needs. If the worker
+        crashes during the check, that is ignored: the trials will fail when they run.
 
         Raises:
             InvalidInput: the first thing found that cannot be used.
@@ -125,7 +125,7 @@ class WorkerHandle:
             raise InvalidInput(reply["refused"])
 
     def waitables(self) -> list[Any]:
-        """Return the objects that become ready when `poll` has news."""
+        """Return the objects that become ready when `poll` may have a result."""
         if self.trial is None or self._process is None or self._connection is None:
             return []
         return [self._connection, self._process.sentinel]
@@ -181,8 +181,8 @@ class WorkerHandle:
         self._errors = Path(name)
         warm_up()
         # The environment as it is now, not as the server process found it.
-        here = {name: value for name, value in os.environ.items() if name not in THREADS}
-        variables = here | dict(self.settings.environment)
+        inherited = {name: value for name, value in os.environ.items() if name not in THREADS}
+        variables = inherited | dict(self.settings.environment)
         context = _context()
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
@@ -253,8 +253,8 @@ class WorkerHandle:
 
 
 def wait_for(handles: list[WorkerHandle], seconds: float) -> None:
-    """Wait until one of the workers has news, at most `seconds`."""
-    wait([handle for handle in handles for handle in handle.waitables()], seconds)
+    """Wait until one of the workers may have a result, at most `seconds`."""
+    wait([waitable for handle in handles for waitable in handle.waitables()], seconds)
 
 
 def resident_bytes(pid: int | None) -> int:
@@ -269,14 +269,14 @@ def resident_bytes(pid: int | None) -> int:
 def warm_up() -> None:
     """Start the server process that workers are forked from: it imports what they need.
 
-    A worker then starts in some milliseconds, at first and after a crash.
+    A worker then starts within milliseconds, also after a crash.
     """
     context = _context()
     if context.get_start_method() != "forkserver":
         return
     context.set_forkserver_preload(PRELOAD)
-    # Thread counts are read when a library is imported; each trial sets torch's. A
-    # process in which CUDA was asked for devices cannot be forked from: NVML is asked instead.
+    # Thread counts are read when a library is imported; each trial sets torch's. A process that
+    # has initialised CUDA cannot be forked from, so devices are looked up through NVML instead.
     changes = dict.fromkeys(THREADS, "1") | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     with _replaced(os.environ, changes):
         forkserver.ensure_running()

@@ -91,5 +91,5 @@ def combinations(factors: Sequence[Factor], *, grid: bool) -> list[dict[str, Val
         )
     names = [factor.name for factor in factors]
     every = itertools.product(*(factor.levels for factor in factors))
-    found = [dict(zip(names, levels, strict=True)) for levels in every]
-    return [base, *(settings for settings in found if settings != base)]
+    cells = [dict(zip(names, levels, strict=True)) for levels in every]
+    return [base, *(settings for settings in cells if settings != base)]

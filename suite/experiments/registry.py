@@ -77,14 +77,14 @@ def trainers() -> "Registry[Trainer]":
 
 
 def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
-    found: list[Any] = []
+    declarations: list[Any] = []
     for path, origin in _sources(packages):
         if path.suffix not in TASK_FILES:
-            found.extend(read_declarations(path, names, origin))
+            declarations.extend(read_declarations(path, names, origin))
         elif "METHOD" not in names:
             declared = _task_file(path, path.stat().st_mtime_ns)
-            found.extend(d for d in declared if type(d).__name__.upper() in names)
-    return found
+            declarations.extend(d for d in declared if type(d).__name__.upper() in names)
+    return declarations
 
 
 @functools.lru_cache

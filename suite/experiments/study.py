@@ -54,9 +54,9 @@ class Study(BaseModel, frozen=True, extra="forbid"):
 
     A method that takes no sparsity is run once per task and seed, one with levels to `vary` once
     for each variant. `controls_left_out` gives the reason for a missing control method. `trainer`
-    names a published protocol that replaces the training loop. `execution` says whether only
-    non-zero weights are stored (`Trial`). `plugins` are files with additional methods and tasks, as
-    for ``--plugin``, with paths relative to the study's file.
+    names a published protocol that replaces the training loop. `execution` is how weights are
+    stored. `plugins` are files with additional methods and tasks, as for ``--plugin``, with paths
+    relative to the study's file.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -108,17 +108,17 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         Raises:
             InvalidInput: there are none, or one is invalid.
         """
-        found: dict[str, Trial] = {}
+        unique: dict[str, Trial] = {}
         variants = [(entry, varied) for entry in self.methods for varied in entry.variants()]
         cells = itertools.product(self.tasks, self.seeds, self.sparsities or (None,), variants)
         for task, seed, sparsity, (entry, varied) in cells:
             trial = self.trial(task, entry, sparsity, seed, varied)
-            found.setdefault(trial.key, trial)
-        if not found:
+            unique.setdefault(trial.key, trial)
+        if not unique:
             raise InvalidInput(
                 f"study {self.name} is empty: give at least one task, one method and one seed"
             )
-        return list(found.values())
+        return list(unique.values())
 
     def trial(
         self,

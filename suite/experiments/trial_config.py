@@ -29,7 +29,7 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
 
     `hyperparameters` and `recipe` hold only what differs from the defaults, in canonical types,
     so two ways of writing the same trial are equal and have the same key. A trial with
-    ``evaluate="validation"`` (a tuner's search) never sees the test split: it is not a result.
+    ``evaluate="validation"`` (a tuner's search) never reads the test split: it is not a result.
 
     Raises (through `make`):
         InvalidInput: an unknown name or a value out of bounds.
@@ -74,7 +74,7 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
         if trainer := given.get("trainer"):
             registry.trainers()[trainer].check(task.name, method.name, sparsity, **settings)
             if given.get("processes", 1) != 1:
-                raise InvalidInput(f"trainer {trainer} trains in one process: start no others")
+                raise InvalidInput(f"trainer {trainer} trains in one process: run without torchrun")
         return given | settings | {"sparsity": float(sparsity) + 0.0}  # -0.0 is 0.0
 
     @classmethod
@@ -100,7 +100,7 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
     def resolved(self) -> dict[str, Any]:
         """Return the full configuration: every setting with its value, and the revisions.
 
-        For a trial with a trainer of its own: the settings that its protocol follows.
+        For a trial that names a trainer: only the settings that the protocol uses.
         """
         settings = {
             "hyperparameters": self.method_declaration.resolve(self.hyperparameters),
@@ -114,10 +114,10 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
     def key(self) -> str:
         """Name of this trial's folder in a store: 16 hexadecimal digits.
 
-        A hash of the settings that differ from their defaults (so that a new option invalidates
-        nothing), of what the result depends on in the machine (device type, precision, threads),
+        A hash of the settings that differ from their defaults (so that adding an option
+        changes no key), of what the result depends on in the machine (device, precision, threads),
         of the revisions of task, dataset and method, and of what the task's declaration says (so
-        that an edited task, or another one of its name, is another trial).
+        that an edited task, or a different one of the same name, gives another key).
         """
         return key_of(self.model_dump(), self._identity())
 
@@ -134,7 +134,7 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
         }
 
     def describe(self) -> str:
-        """Return the trial in one line of words."""
+        """Return a one-line description of the trial."""
         words = [self.task, self.method]
         if not self.method_declaration.dense:
             words.append(f"s={self.sparsity:g}")
@@ -173,15 +173,15 @@ def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
 def task_digest(task: "Task", dataset: "Dataset", recipe: Mapping[str, Any] | None = None) -> str:
     """Return a digest of what affects results in the declarations of a task and its dataset.
 
-    `recipe` takes the place of the task's own (which may have had other names before).
+    `recipe` replaces the task's own (whose fields may have had other names in the past).
     """
-    said = [
+    content = [
         [task.model, dict(task.model_options), dict(task.recipe if recipe is None else recipe)],
         [dataset.shape, dataset.classes, dataset.train, dataset.test],
         [dataset.mean, dataset.std, dataset.checksum],
     ]
-    said += [[own] for own in (dataset.fingerprint, task.fingerprint) if own]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+    content += [[own] for own in (dataset.fingerprint, task.fingerprint) if own]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def show(value: Value) -> str:

@@ -127,7 +127,7 @@ def _onnx(model: nn.Module, example: Tensor) -> bytes:
         import onnx
         import onnxscript  # noqa: F401 used by torch's exporter
     except ImportError as error:
-        raise InvalidInput("--to onnx needs more: pip install 'resonance-bench[onnx]'") from error
+        raise InvalidInput("--to onnx needs ONNX: pip install 'resonance-bench[onnx]'") from error
     from torch.export import Dim
 
     try:
@@ -161,11 +161,11 @@ def _count(model: nn.Module) -> int:
 
 def _distance(model: nn.Module, example: Tensor, expected: Tensor) -> float:
     with torch.no_grad():
-        found = model(example.clone())
-    if found.shape != expected.shape:
+        outputs = model(example.clone())
+    if outputs.shape != expected.shape:
         return math.inf
     largest = float(expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny))
-    return float((found - expected).abs().max()) / largest
+    return float((outputs - expected).abs().max()) / largest
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -82,8 +82,8 @@ def train(
 ) -> Outcome:
     """Train as published and return the outcome.
 
-    The accuracy is that after the last epoch. As in the published logs both splits are looked at
-    after each epoch; nothing is chosen by them. There are no checkpoints.
+    The accuracy is that after the last epoch. As in the published logs both splits are evaluated
+    after each epoch; no choice depends on them. No checkpoints are taken.
 
     Raises:
         InvalidInput: the data cannot be found.
@@ -179,7 +179,7 @@ def _tensors(network: Network, dataset: Dataset) -> dict[str, Tensor]:
     weights and biases absorb the standardisation, the others' the factor 1 − dropout.
     """
     (mean,), (std,) = dataset.mean, dataset.std
-    found = {}
+    tensors = {}
     for number, (layer, bias) in enumerate(zip(network.layers, network.biases, strict=True)):
         name, weights = str(2 * number + 1), layer.weights.T
         if number == 0:
@@ -189,5 +189,5 @@ def _tensors(network: Network, dataset: Dataset) -> dict[str, Tensor]:
         parts = {f"model/{name}.weight": weights, f"model/{name}.bias": bias}
         parts = {key: value.astype(np.float32) for key, value in parts.items()}
         for key, value in (parts | {f"mask/{name}": layer.mask.T}).items():
-            found[key] = torch.from_numpy(np.ascontiguousarray(value))
-    return found
+            tensors[key] = torch.from_numpy(np.ascontiguousarray(value))
+    return tensors

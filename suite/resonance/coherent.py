@@ -18,8 +18,8 @@ class Coherent(DropGrow):
 
     Over the gradients recorded since the last update: power is their root mean square, coherence
     c = (mean g)²/mean(g²) in [0, 1] the fraction of power on the zero-frequency line. With
-    p = q = 0 this is growth by the mean gradient alone (``rigl_mean_gradient``). Two running
-    sums per weight, Σg and Σg², are all the memory it needs.
+    p = q = 0 this is growth by the mean gradient alone (``rigl_mean_gradient``). It stores
+    two running sums per weight, Σg and Σg².
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ class Coherent(DropGrow):
         self.recorded = 0
 
     def start(self) -> None:
-        """Draw the first masks and make room for the sums."""
+        """Draw the first masks and allocate the sums."""
         super().start()
         self._clear()
 
@@ -46,17 +46,17 @@ class Coherent(DropGrow):
         """Add the dense gradients to the sums."""
         if not self.wants_dense_gradient(step):
             return
-        found = {layer.name: layer.dense_gradient for layer in self.layers}
-        seen = {name: gradient for name, gradient in found.items() if gradient is not None}
-        if seen:
-            gradients = list(seen.values())
-            torch._foreach_add_([self.total[name] for name in seen], gradients)
-            squares = [self.total_square[name] for name in seen]
+        dense = {layer.name: layer.dense_gradient for layer in self.layers}
+        read = {name: gradient for name, gradient in dense.items() if gradient is not None}
+        if read:
+            gradients = list(read.values())
+            torch._foreach_add_([self.total[name] for name in read], gradients)
+            squares = [self.total_square[name] for name in read]
             torch._foreach_addcmul_(squares, gradients, gradients)
         self.recorded += 1
 
     def update(self, step: int) -> None:
-        """Replace a fraction of every layer's active weights and begin new sums."""
+        """Replace a fraction of every layer's active weights and reset the sums."""
         super().update(step)
         self._clear()
 

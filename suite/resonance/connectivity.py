@@ -14,8 +14,8 @@ from suite.sparsity.masks import keep_top
 def lowest(score: Tensor, strength: Tensor, count: int, among: Tensor) -> Tensor:
     """Return the mask of the `count` lowest connections in `among`.
 
-    Order is by score, then by strength, then by index, so that the count is met exactly whatever
-    the ties. All tensors are [n]; `among` is boolean and holds at least `count` True.
+    Order is by score, then by strength, then by index, so that the count is exact in spite of
+    ties. All tensors are [n]; `among` is boolean and holds at least `count` True.
     """
     return keep_top(-score, count, among=among, then=-strength)
 
@@ -54,8 +54,8 @@ class State:
 def disable(state: State, off: Tensor, step: int, cooldown: int) -> State:
     """Apply ``cooling="disable"``: connections at or below the threshold are zeroed.
 
-    A connection cannot return before `cooldown` steps have passed, whatever its signal; after that
-    it returns, at weight 0, as soon as its score is above the threshold.
+    A connection cannot return before `cooldown` steps have passed, even if above T; after that it
+    returns, at weight 0, as soon as its score is above the threshold.
 
     Args:
         state: before the decision.
@@ -72,7 +72,7 @@ def freeze(state: State, off: Tensor, step: int, cooldown: int) -> State:
     """Apply ``cooling="freeze"``: connections at or below the threshold keep their weights.
 
     A connection that has been inactive for more than `cooldown` steps is set to 0 and its counter
-    starts again. Above the threshold a connection is active at once, with whatever weight it has.
+    starts again. Above the threshold a connection is active at once, with the weight it has kept.
     Arguments as for `disable`; `off` is read everywhere.
     """
     active = ~off
@@ -94,7 +94,7 @@ def project(
     """Return the mask of exactly `keep` connections: the final projection.
 
     Active connections come first, then inactive ones, those in cooldown last; within a state the
-    largest `rank` first, then score, strength and index. What is `spared` comes before all.
+    largest `rank` first, then score, strength and index. `spared` connections come before all.
     """
     state = active.to(torch.int8) * 2 + (~active & ~in_cooldown).to(torch.int8)
     state = state.masked_fill(spared, 3)

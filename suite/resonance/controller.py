@@ -34,11 +34,11 @@ class AmplitudeController:
 
     `exact`: A is the order statistic that would switch off exactly the target number without
     modulation. `feedback`: to that are added k_p·e + k_i·Σe, e = s_eff − s. The sum is held while
-    A is at a bound, or while more connections are cooling than the target allows: they stay off
-    whatever A is, and summing that error would wind the controller up.
+    A is at a bound, or while more connections are cooling than the target allows: A
+    cannot switch those on, so the integral would wind up.
 
     Attributes:
-        bound: the largest A: 1, or more where a factor below 1 belongs to a connection for good.
+        bound: the largest A: 1, or more if each connection has its own phase (`amplitude_bound`).
         integral: Σe.
         amplitude: A at the last decision.
     """
@@ -53,10 +53,10 @@ class AmplitudeController:
     def set_amplitude(
         self, score: Tensor, free: Tensor, *, target_off: int, measured_off: int
     ) -> int:
-        """Choose A; return how many free connections lie at or below it, ties taken by order.
+        """Choose A; return how many free connections are to be switched off at it.
 
         Args:
-            score: [n], the frequency over the threshold's own factor (1 for a common phase).
+            score: [n], divided by the factor T / A of each connection (1 for a common phase).
             free: boolean [n], the connections that are not cooling.
             target_off: how many of the n should be off.
             measured_off: how many are off now.

@@ -32,7 +32,7 @@ class Signals:
             the window is silent.
         strength: ρ, the fraction of spectral power in the dominant bin; 0 where silent.
         power: root mean square of the raw gradients.
-        coherence: (mean g)² / mean(g²) in [0, 1]: how steadily the gradient pushes one way.
+        coherence: (mean g)² / mean(g²) in [0, 1]: how constant the gradient's sign and size are.
     """
 
     frequency: Tensor
@@ -59,7 +59,7 @@ class History:
         self.rows = torch.zeros(window, size, dtype=dtype, device=device)
 
     def restore(self, rows: Tensor, recorded: int) -> None:
-        """Continue with the rows and the count of another history, copied."""
+        """Replace the rows (copied) and the count by those of another history."""
         self.rows, self.recorded = rows.clone(), recorded
 
     def next_row(self) -> Tensor:
@@ -92,11 +92,11 @@ def spectrum(history: Tensor, *, detrend: str = "mean", taper: str = "hann") -> 
 
 
 def dominant(power: Tensor, *, interpolate: bool = True) -> tuple[Tensor, Tensor]:
-    """Return (ν, ρ), each [n], of a power spectrum [K, n]: the dominant bin over K, its share.
+    """Return (ν, ρ), each [n], of a power spectrum [K, n]: dominant bin / K, its fraction of power.
 
     With `interpolate` the bin is refined: inside by a parabola through the log-power of its
     neighbours, at most half a bin; at an edge (k = 1 or K) by the power-weighted centroid of the
-    two bins there. Otherwise a tenth of white noise would tie at ν = 1.
+    two bins there. Without it, a tenth of white-noise signals would tie at ν = 1.
     """
     peak, index = power.max(0)
     strength = peak / power.sum(0).clamp_min(torch.finfo(power.dtype).tiny)
@@ -117,7 +117,7 @@ def _refine(power: Tensor, index: Tensor, out: Tensor) -> Tensor:
     first = middle / (low + middle) + 1
     last = middle.div(middle + high).neg_().add_(bins)
     low, high = low.div_(middle).log_(), high.div_(middle).log_()
-    # Where the three are equal the curvature is 0, and 0/0 is no shift.
+    # If the three are equal the curvature is 0, and 0/0 (NaN) is replaced by no shift.
     torch.sub(low, high, out=out).div_(low.add_(high)).mul_(0.5).nan_to_num_(0.0)
     out.clamp_(-0.5, 0.5).add_(index).add_(1)
     # Chosen by arithmetic: on a CPU a comparison and a choice take five times as long.
@@ -130,11 +130,11 @@ def _refine(power: Tensor, index: Tensor, out: Tensor) -> Tensor:
 class Detector:
     """Reads histories of one window: the resonance frequency of every connection.
 
-    Up to N = 128 the transform is a matrix product per chunk: tapering and detrending are folded
-    into the matrix, mirrored samples into one another, and nothing of the history is copied but
-    the chunk at hand. Above, ``torch.fft`` is used. What a chunk needs is allocated once and kept
-    for the next history: memory that is freed goes back to the system and is fetched, zeroed, for
-    the next use, which on a CPU doubled the time of a detection.
+    Up to N = 128 the transform is a matrix product per chunk: tapering and detrending are part
+    of the matrix, mirrored samples are added or subtracted first, and only the current chunk of
+    the history is copied. Above, ``torch.fft`` is used. Buffers are allocated once and reused for
+    the next history: freeing them returns the memory to the system, and allocating zeroed memory
+    again doubled the time of a detection on a CPU.
     """
 
     def __init__(
@@ -160,16 +160,16 @@ class Detector:
         signals = Signals(*rows)
         chunk = CHUNK.get(device.type, CHUNK["cpu"]) // history.window
         for start in range(0, size, chunk):
-            here = slice(start, min(start + chunk, size))
-            frequency, strength = signals.frequency[here], signals.strength[here]
-            mean, total = self._transform(history, here, frequency, strength)
+            columns = slice(start, min(start + chunk, size))
+            frequency, strength = signals.frequency[columns], signals.strength[columns]
+            mean, total = self._transform(history, columns, frequency, strength)
             quiet = _silent(history, start, mean, total, detrended=self.detrended)
             if quiet is not None:
                 frequency.index_fill_(0, quiet, 0)
                 strength.index_fill_(0, quiet, 0)
             if diagnose:
-                _diagnose(signals, history, here, mean)
-        # A sum shows what is not finite at a tenth of the cost of looking at each; ρ is at most 1.
+                _diagnose(signals, history, columns, mean)
+        # The sum is finite only if all are (ρ is at most 1), and costs a tenth of checking each.
         if not bool(signals.strength.sum().isfinite()):
             raise ValueError("a recorded gradient is not finite")
         return signals
@@ -181,7 +181,7 @@ def _silent(
     """Return the places, from `start` on, whose power after detrending is ≤ SILENT of the raw.
 
     `total` = Σ_k |X[k]|² is at most N² times the power after detrending (Parseval; a taper is at
-    most 1), so a large one proves that there is a signal, and only the few others are looked at.
+    most 1), so a large one proves that there is a signal, and only the few others are checked.
     """
     excess = total.addcmul(mean, mean, value=-1.1 * SILENT * history.window**2)
     if float(excess.amin()) > 0:
@@ -195,14 +195,14 @@ def _silent(
     return torch.cat([quiet[zero], doubtful[kept <= SILENT * raw]])
 
 
-def _diagnose(signals: Signals, history: History, here: slice, mean: Tensor) -> None:
+def _diagnose(signals: Signals, history: History, columns: slice, mean: Tensor) -> None:
     """Fill in power and coherence of the connections `here`."""
     assert signals.power is not None
     assert signals.coherence is not None
-    raw = history.rows[:, here].float().square_().mean(0)
-    torch.sqrt(raw, out=signals.power[here])
+    raw = history.rows[:, columns].float().square_().mean(0)
+    torch.sqrt(raw, out=signals.power[columns])
     coherence = mean.square() / raw.clamp_min(torch.finfo(raw.dtype).tiny)
-    signals.coherence[here] = coherence.clamp_max_(1)
+    signals.coherence[columns] = coherence.clamp_max_(1)
 
 
 def _transform_by_fft(
@@ -210,12 +210,12 @@ def _transform_by_fft(
     taper: str,
     interpolate: bool,
     history: History,
-    here: slice,
+    columns: slice,
     frequency: Tensor,
     strength: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Detect a chunk through ``torch.fft``, the definition; as `_MatrixTransform` when called."""
-    part = history.ordered(here)
+    """Detect a chunk through ``torch.fft``, by the definition; arguments as `_MatrixTransform`."""
+    part = history.ordered(columns)
     power = spectrum(part, detrend=detrend, taper=taper)
     found = dominant(power, interpolate=interpolate)
     frequency.copy_(found[0])
@@ -263,15 +263,15 @@ class _MatrixTransform:
         return self.carved[width]
 
     def __call__(
-        self, history: History, here: slice, frequency: Tensor, strength: Tensor
+        self, history: History, columns: slice, frequency: Tensor, strength: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Fill in ν and ρ; return the mean of the window and Σ_k |X[k]|²."""
         bins, rows, oldest = self.bins, history.rows, history.oldest
         if self.room.device != rows.device:
             self._move(rows.device)
         signal, mirrored, differences, lines, power, best, total = self._buffers(len(frequency))
-        signal[: 2 * bins - oldest].copy_(rows[oldest:, here])
-        signal[2 * bins - oldest :].copy_(rows[:oldest, here])
+        signal[: 2 * bins - oldest].copy_(rows[oldest:, columns])
+        signal[2 * bins - oldest :].copy_(rows[:oldest, columns])
         sums, cosines, sines = signal[: bins + 1], lines[: bins + 1], lines[bins + 1 :]
         torch.index_select(signal, 0, self.reversed, out=mirrored)
         torch.sub(sums[1:bins], mirrored, out=differences)

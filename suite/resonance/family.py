@@ -1,4 +1,4 @@
-"""The resonance family, declared: its hyperparameters once, its members by what they change."""
+"""Declarations of the resonance family: shared hyperparameters, and each variant's changes."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ RECORD_EVERY = Hyperparameter(
     "record_every",
     int,
     1,
-    "one gradient in this many is kept",
+    "one gradient in this many steps is recorded",
     low=1,
     unit="steps",
     search=Search(low=1, high=10, log=True),
@@ -35,7 +35,7 @@ HYPERPARAMETERS = (
         "window",
         int,
         32,
-        "N, how many gradients of a connection are read as its signal; even",
+        "N, number of a connection's latest gradients that form its signal; even",
         low=8,
         high=4096,
         unit="gradients",
@@ -204,7 +204,7 @@ HYPERPARAMETERS = (
         "tolerance",
         float,
         0.5,
-        "fall of the validation score that is not answered",
+        "drop of the validation score that is ignored",
         low=0.0,
         unit="points",
     ),
@@ -212,7 +212,7 @@ HYPERPARAMETERS = (
         "accuracy_gain",
         float,
         0.2,
-        "γ, how strongly a falling validation score is answered",
+        "γ, gain of the accuracy feedback: how strongly a lower validation score lowers the target",
         low=0.0,
         unit="per point",
         search=Search(low=0.0, high=1.0),
@@ -221,7 +221,7 @@ HYPERPARAMETERS = (
         "accuracy_depth",
         float,
         0.2,
-        "β, the largest share by which the target is lowered in answer; 0 turns it off",
+        "β, the largest fraction by which accuracy feedback lowers the target; 0 turns it off",
         low=0.0,
         high=1.0,
     ),
@@ -235,7 +235,7 @@ HYPERPARAMETERS = (
         "projection",
         str,
         "magnitude",
-        "what ranks connections of one state in the final projection",
+        "what connections in the same state are ranked by in the final projection",
         choices=("magnitude", "score"),
         search=Search(choices=("magnitude",)),
     ),
@@ -277,7 +277,7 @@ COHERENT_HYPERPARAMETERS = (
 def with_defaults(
     parameters: tuple[Hyperparameter, ...], **defaults: str | float | bool
 ) -> tuple[Hyperparameter, ...]:
-    """Return `parameters` with other defaults; a search leaves them alone."""
+    """Return `parameters` with other defaults, which are excluded from search spaces."""
     return tuple(
         replace(p, default=defaults[p.name], search=Search(choices=(defaults[p.name],)))
         if p.name in defaults
@@ -316,7 +316,7 @@ METHODS = (
         RESONANCE,
         name="resonance_pseudocode",
         title="Resonance, pseudocode",
-        summary="resonance as its pseudocode has it: below the threshold weights are frozen first",
+        summary="resonance as in its pseudocode: weights below the threshold are first frozen",
         hyperparameters=with_defaults(HYPERPARAMETERS, cooling="freeze"),
         cost="as resonance",
     ),

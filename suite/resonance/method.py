@@ -24,11 +24,11 @@ BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
 
 OSCILLATION_MARGIN = 0.004
-"""How far the average over a period may stay below the final sparsity, so that the threshold can
-still oscillate: never are more connections inactive than at the end."""
+"""The average over a period aims at least this far below the final sparsity, so that the threshold
+can still oscillate: at no time are more connections inactive than at the end."""
 
 SAMPLE = 2**14
-"""At most about this many connections of a layer, evenly spaced, are counted for them."""
+"""At most this many connections, evenly spaced, are sampled for distributions and for swings."""
 
 
 @dataclass
@@ -37,9 +37,9 @@ class Group:
 
     Attributes:
         name: the layer's name, or "network".
-        layers: whose weights these are, in order.
+        layers: the layers whose connections these are, in order.
         histories: one per layer.
-        final_off: how many connections are off in the end; at no time are more off.
+        final_off: how many connections are off at the end; at no time are more off.
         state: which connections are active, have a weight, and since when.
         controller: sets this group's amplitude.
     """
@@ -93,21 +93,21 @@ class Resonance(Sparsifier):
         return bool(self.options.scope == "global")
 
     def effective_options(self) -> dict[str, int | None]:
-        """Return the effect of options in this training; None for one without effect."""
+        """Return the effect of each option in this training; None if it has none."""
         o = self.options
         # A connection switched off at one decision stays off at those less than C steps later;
         # a frozen one is set to zero at the first that is more than C steps later.
         steps = self.cooldown - 1 if self.disables else self.cooldown
-        silent = []
+        unused = []
         if o.modulation == 0:
-            silent += ["bits", "argument"]
+            unused += ["bits", "argument"]
         if o.solve == "exact":
-            silent += ["proportional_gain", "integral_gain"]
+            unused += ["proportional_gain", "integral_gain"]
         if not self.plan.validates or o.accuracy_depth == 0 or o.accuracy_gain == 0:
-            silent += ["tolerance", "accuracy_gain", "accuracy_depth"]
+            unused += ["tolerance", "accuracy_gain", "accuracy_depth"]
         every = self.schedule.every
-        acting = {"update_every": every, "cooldown": max(0, steps) // every}
-        return acting | dict.fromkeys(silent)
+        effective = {"update_every": every, "cooldown": max(0, steps) // every}
+        return effective | dict.fromkeys(unused)
 
     # ------------------------------------------------------------------ the steps of training
 
@@ -159,7 +159,7 @@ class Resonance(Sparsifier):
             torch._foreach_copy_(rows, gradients)
 
     def is_update(self, step: int) -> bool:
-        """Return whether `step` decides or freezes."""
+        """Return whether `step` is a decision or the freeze."""
         return self.schedule.is_decision(step) or step == self.schedule.freeze
 
     def update(self, step: int) -> None:
@@ -221,7 +221,7 @@ class Resonance(Sparsifier):
             shallow = self._shallow(group, score, free, step)
             level = self.threshold.level(amplitude, self.schedule.progress(step), shallow)
             count = count_at_most(score, level, free)
-        # However far the threshold swings, no more are inactive than at the end.
+        # At any swing of the threshold, no more are inactive than at the end.
         count = min(count, max(0, group.final_off - count_true(in_cooldown)))
         among = free
         if self.is_global:
@@ -240,13 +240,13 @@ class Resonance(Sparsifier):
             self.report(step, series, value, group.name)
 
     def _shallow(self, group: Group, score: Tensor, free: Tensor, step: int) -> float:
-        """Return how shallow the threshold's lower swings must be; read from a sample."""
+        """Return the factor on the threshold's lower swings (1: unchanged), from a sample."""
         some = slice(None, None, -(-len(score) // SAMPLE))
         sample = score[some][free[some]]
         free_count = count_true(free)
         if len(sample) == 0:
             return 1.0
-        # What an upper swing has room for is decided at its peak, where s* has moved on.
+        # The room for an upper swing is that at its peak, when the target s* has grown.
         peak = self.schedule.peak(step, self.threshold.periods)
         final, factor = group.final_off, self.feedback.factor
         target = self.path(step) * factor * final
@@ -281,9 +281,9 @@ class Resonance(Sparsifier):
                 self.report(step, f"spectrum {place}", lines, layer.name)
 
     def _score(self, group: Group, frequency: Tensor) -> Tensor:
-        """Return what is compared with T, by the threshold's factor for each connection's phase.
+        """Return each connection's score, divided by T / A at its phase unless all share one phase.
 
-        That is ν, or for ``score="weighted"`` the rank of ν·|w| in its layer, in (0, 1].
+        The score is ν, or under ``score="weighted"`` the rank of ν·|w| in its layer, in (0, 1].
         """
         score = frequency
         if self.options.score == "weighted":
@@ -298,7 +298,7 @@ class Resonance(Sparsifier):
         return score / self.threshold.factors(phase).clamp_min_(MIN_FACTOR)
 
     def _spared(self, group: Group, rank: Tensor) -> Tensor:
-        """Return each layer's best connection under global scope: no layer is left with none."""
+        """Return the mask of each layer's best connection under global scope: none may be empty."""
         spared = torch.zeros_like(rank, dtype=torch.bool)
         if self.is_global:
             for part, ranks in zip(group.split(spared), group.split(rank), strict=True):
@@ -321,7 +321,7 @@ class Resonance(Sparsifier):
         changed = mask != state.active
         final = State(mask, mask, state.since.masked_fill(changed, step))
         self._connect(group, final, step)
-        group.histories = [  # the signals are not needed any more, and they are the memory
+        group.histories = [  # no longer needed; frees the memory that they take
             History(self.options.window, 0, history.rows.dtype) for history in group.histories
         ]
 
@@ -368,7 +368,7 @@ class Resonance(Sparsifier):
 
 
 def rank_in_layer(values: Tensor) -> Tensor:
-    """Return each value's rank over their number, in (0, 1], ties by index; 0 stays 0. [n]."""
+    """Return each value's rank divided by n, in (0, 1], ties by index; 0 stays 0. Both are [n]."""
     order = values.argsort(stable=True)
     rank = torch.empty_like(values)
     rank[order] = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)

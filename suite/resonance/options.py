@@ -1,4 +1,4 @@
-"""Resonance's options in one training: which contradict it, or each other."""
+"""Checks of resonance's options against the training and against each other."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ MIN_FACTOR = 1e-6
 """Smallest factor T / A: connections at smaller ones are switched off last."""
 
 NOISE = 2**13
-"""White-noise signals that show how much a threshold can switch off."""
+"""Number of white-noise signals on which it is checked how many a threshold can switch off."""
 
 
 def check_options(
@@ -61,8 +61,8 @@ def _check_aliasing(o: SimpleNamespace, schedule: DecisionSchedule) -> None:
 def amplitude_bound(o: SimpleNamespace) -> float:
     """Return the largest A.
 
-    It is 1 by the rule of ``solve="feedback"``, and where all connections share one phase. Where
-    each has its own, a factor below 1 would protect a connection for good: there ``exact`` may
+    It is 1 under ``solve="feedback"``, and if all connections share one phase. If each has its
+    own, a connection whose factor stays below 1 could never be switched off: ``exact`` may then
     raise A until T is 1 for all.
     """
     if o.argument == "progress" or o.solve == "feedback":

@@ -10,8 +10,8 @@ from suite.core.errors import InvalidInput
 class DecisionSchedule:
     """Which steps record gradients, decide and freeze.
 
-    A decision reads the last N recorded gradients, so only the N·r steps before one are recorded:
-    gradients that no decision reads cost nothing.
+    A decision reads the last N recorded gradients, so only the N·r steps before it are recorded
+    (r: `record_every`); other steps cost nothing.
     """
 
     every: int

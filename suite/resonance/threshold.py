@@ -30,7 +30,7 @@ class PeriodicThreshold:
     def factor(self, phase: float, shallow: float = 1.0) -> float:
         """Return T / A at one phase φ, the same for all connections.
 
-        Where it is below 1 its distance from 1 is multiplied by `shallow`, from 0 to 1.
+        If it is below 1, its distance from 1 is multiplied by `shallow`, from 0 to 1.
         """
         swing = 2 * math.sin(math.pi * self.periods * phase) ** 2 - 1
         return 1 + self.modulation * swing * (shallow if swing < 0 else 1)
@@ -47,10 +47,10 @@ class PeriodicThreshold:
     def shallowest_needed(
         self, score: Tensor, amplitude: float, *, ceiling: float, mean: float
     ) -> float:
-        """Return how shallow the lower half of a swing has to be: 1 where it can stay as it is.
+        """Return the factor (0 to 1) on the lower half of a swing: 1 if it can stay as it is.
 
-        No more than the share `ceiling` may lie below the threshold at any phase. Where that cuts
-        the upper half of a swing, the lower half is made shallower, so that the average over a
+        At no phase may more than the fraction `ceiling` lie below the threshold. If that clips the
+        upper half of a swing, the lower half is made shallower, so that the average over a
         period is still `mean`.
 
         Args:
@@ -80,7 +80,7 @@ class PeriodicThreshold:
 
 
 PHASES, BISECTIONS = 16, 8
-"""Phases at which one period is looked at, and steps of the search: to 1/256 of a swing."""
+"""Phases at which a period is sampled, and steps of the bisection: to 1/256 of a swing."""
 
 
 def largest_usable_bits(steps_per_period: float, available: float) -> int:

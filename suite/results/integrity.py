@@ -32,7 +32,7 @@ class FileChecksum(BaseModel, frozen=True, extra="forbid"):
 class Integrity(BaseModel, frozen=True, extra="forbid"):
     """The checksums a record was stored with: its own digest, and those of its files by name.
 
-    A name that leads out of the trial's folder is refused: others may have written it.
+    A name that leads out of the trial's folder is refused: the record may not be our own.
     """
 
     digest: str = Field(pattern=DIGEST)
@@ -48,7 +48,7 @@ def with_integrity(content: dict[str, Any], sums: Mapping[str, Any]) -> dict[str
 def digest_of(content: Mapping[str, Any], sums: Any) -> str:
     """Return the digest of a record's content (without its checksums) and of its files' checksums.
 
-    Keys are sorted and no space is used, so that it does not depend on the file's formatting.
+    Keys are sorted and there is no white space, so it does not depend on the file's formatting.
     """
     text = json.dumps([content, sums], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -62,7 +62,7 @@ class LocalStore:
 
     def remove(self, key: str) -> None:
         """Remove a trial's folder: renamed first, so that a reader sees all of it or nothing."""
-        temporary = self.trials / self._temporary_name("new", key)  # what is left of it is swept
+        temporary = self.trials / self._temporary_name("new", key)  # `_sweep` removes leftovers
         with self._writing():
             (self.trials / key).rename(temporary)
             shutil.rmtree(temporary)
@@ -82,8 +82,8 @@ class LocalStore:
                     replaced.append(old)
             raise OSError(errno.EBUSY, "other processes keep writing this trial")
         finally:
-            # The older folder is removed only once another has its name. If ours had it and was
-            # moved away since, the process that moved it takes care of that.
+            # The older folder is removed only once another one is in its place. If ours was moved
+            # away since, the process that moved it restores or removes it.
             if replaced and not placed and _placed(replaced[-1], target):
                 replaced.pop()
             for old in replaced:
@@ -129,11 +129,11 @@ class LocalStore:
             raise self._not_a_folder()
         with (
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            os.scandir(self.trials) as found,
+            os.scandir(self.trials) as entries,
         ):
             return sorted(
                 entry.name
-                for entry in found
+                for entry in entries
                 if KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
             )
         return []
@@ -148,7 +148,7 @@ class LocalStore:
         return found
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
-        """Return the paths among the trials that are no trial's folder, and links."""
+        """Return the paths among the trials that are not a trial's folder, including links."""
         return [
             str(path)
             for path in _entries(self.trials)
@@ -164,7 +164,7 @@ class LocalStore:
         return read_regular(self.root / name, None)
 
     def save_shared(self, name: str, content: bytes) -> None:
-        """Write a file beside the trials in one go."""
+        """Write a file beside the trials atomically."""
         with self._writing():
             atomic_write(self.root / name, content)
 
@@ -174,7 +174,7 @@ class LocalStore:
             (self.root / name).unlink(missing_ok=True)
 
     def sweep_shared(self, folder: str) -> None:
-        """Remove half-written files, and the folder if it is empty then."""
+        """Remove half-written files, and the folder if it is then empty."""
         remove_unfinished(self.root / folder)
         with contextlib.suppress(OSError):
             (self.root / folder).rmdir()

@@ -20,7 +20,7 @@ class MergeReport:
         added: the target did not have the trial.
         replaced: the target's result had failed, or was broken.
         same: the target has the same record.
-        kept: the target has another record of the trial, which stays.
+        kept: the target has a different record of the trial, which stays.
         differing: those of `kept` whose final weights are not equal bit for bit.
         refused: broken in the source, with what is wrong.
         evaluations: trials of the target whose evaluations were added.
@@ -51,7 +51,7 @@ def merge(
     """
     target.prepare()
     done = MergeReport()
-    for key in source.keys():  # noqa: SIM118 - a store is no dict
+    for key in source.keys():  # noqa: SIM118 - a store is not a dict
         _merge_one(source, target, key, done)
         progress(1)
     for key in done.added + done.replaced + done.same + done.kept:
@@ -111,7 +111,7 @@ def _merge_documents(source: Store, target: Store, kind: str, done: MergeReport)
 
 
 def trial_files(store: Store, key: str, record: Record) -> dict[str, bytes]:
-    """Return a trial's files: those its record has checksums of, or what an old trial has.
+    """Return a trial's files: those in its record's checksums, or all if it has none.
 
     Raises:
         FileNotFoundError, InvalidInput: one cannot be read.

@@ -30,7 +30,7 @@ def save_document(store: Store, kind: str, name: str, content: Any) -> None:
 
 
 def load_document(store: Store, kind: str, name: str) -> Any:
-    """Return a document's content; None where there is none of that name.
+    """Return a document's content; None if there is none of that name.
 
     Raises:
         InvalidInput: the name is not a plain file name, or the document is damaged.
@@ -58,8 +58,8 @@ def documents(store: Store, kind: str) -> dict[str, Any]:
         for name in store.backend.shared_names(_kind(kind))
         if name.endswith(SUFFIX)
     ]
-    found = {name: load_document(store, kind, name) for name in sorted(names)}
-    return {name: content for name, content in found.items() if content is not None}
+    contents = {name: load_document(store, kind, name) for name in sorted(names)}
+    return {name: content for name, content in contents.items() if content is not None}
 
 
 def _kind(kind: str) -> str:

@@ -44,7 +44,7 @@ METRICS = (
     Metric("test_accuracy_pgd10_8_255", "test accuracy under PGD-10, ε = 8/255"),
     Metric("mask_churn", "active weights dropped per update, mean"),
     Metric("unconnected_units", "units without an active incoming weight"),
-    Metric("silent_units", "units that no ReLU lets through, of those before one"),
+    Metric("silent_units", "units that are always 0 after their ReLU"),
     Metric("collapsed_layers", "layers without an active weight", "number"),
     Metric("dense_bytes", "size on disk, dense", "bytes"),
     Metric("sparse_bytes", "size on disk, sparse", "bytes"),
@@ -65,7 +65,7 @@ KNOWN = {metric.name: metric for metric in METRICS}
 FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
 AT_LEAST_ZERO = KNOWN.keys() - {"train_loss"}  # a task's own loss may be below
 MIN_FRACTION = 1e-9
-"""A fraction of examples, units or weights is 0 or at least this: others are divided by it."""
+"""A fraction of examples, units or weights is 0 or at least this, so ratios stay finite."""
 
 
 def out_of_range(name: str, value: float) -> str:

@@ -77,13 +77,13 @@ def migrate(
 
 
 def migrate_record(record: Record) -> Record:
-    """Return a record under today's names: itself if it holds no old one.
+    """Return a record under the current names: the same object if it holds no old one.
 
     The checksum of its ``trial.json`` is updated if the file can be written as it was; those of
     other files stay.
 
     Raises:
-        InvalidInput: its task is unknown here or has changed since, so its new key is unknown.
+        InvalidInput: its task is unknown or has changed since: its new key cannot be computed.
     """
     identity = {"task_digest": _migrated_digest(record)}
     trial = rename(record.trial)
@@ -93,7 +93,7 @@ def migrate_record(record: Record) -> Record:
     try:
         key = key_of(trial, configuration)
     except (KeyError, TypeError):
-        raise InvalidInput("its configuration lacks what a key is made of") from None
+        raise InvalidInput("its configuration lacks settings that its key is made of") from None
     return record.model_copy(
         update={
             "key": key,
@@ -105,10 +105,10 @@ def migrate_record(record: Record) -> Record:
 
 
 def _migrated_digest(record: Record) -> Any:
-    """Return the digest of a record's task under today's names (`task_digest`).
+    """Return the digest of a record's task under the current names (`task_digest`).
 
-    It covers what the task's declaration sets of its recipe. It is replaced only if it is what
-    today's declaration gave under the old names.
+    The digest covers the recipe fields that the declaration sets. It is replaced only if it equals
+    the digest of the current declaration under the old names.
     """
     name, digest = record.trial["task"], record.configuration.get("task_digest")
     is_old = has_old_names(record.trial) or has_old_names(record.configuration)
@@ -151,8 +151,8 @@ def _new_keys(
     store: Store, report: MigrationReport, progress: Callable[[int], None]
 ) -> dict[str, str]:
     """Return old key → new key of the trials that hold an old name; the two may be equal."""
-    found: dict[str, str] = {}
-    for key in store.keys():  # noqa: SIM118 - a store is no dict
+    new_keys: dict[str, str] = {}
+    for key in store.keys():  # noqa: SIM118 - a store is not a dict
         progress(1)
         where = store.where(key)
         try:
@@ -167,8 +167,8 @@ def _new_keys(
         if new is record:
             report.current += 1
         else:
-            found[key] = new.key
-    return found
+            new_keys[key] = new.key
+    return new_keys
 
 
 def _migrate_trial(
@@ -209,9 +209,9 @@ def _migrate_trial(
 
 
 def _migrated_files(files: Mapping[str, bytes], new: Record) -> dict[str, bytes]:
-    """Return a trial's files under today's names.
+    """Return a trial's files under the current names.
 
-    Weights stay byte for byte; their file's comment keeps the old key, which nothing reads.
+    Weights stay byte for byte; the metadata of their file keeps the old key, which is never read.
     """
     migrated = {**files, RECORD: new.to_json()}
     if SETTINGS in files:
@@ -239,7 +239,7 @@ def _migrate_documents(
             new = _reworded(content, words)
             for part in (new, new.get("study"), new.get("settings")):
                 if isinstance(part, dict) and "name" in part:
-                    part["name"] = name  # the document's own, whatever word it is
+                    part["name"] = name  # a document's name is kept, even if it is an old name
             if new != content:
                 report.documents.append(f"{kind}/{name}")
                 if not dry_run:

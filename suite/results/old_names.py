@@ -17,7 +17,7 @@ def has_old_names(settings: Mapping[str, Any]) -> bool:
 
 
 def rename(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trial's settings, or its full configuration, under today's names, in their order."""
+    """Return a trial's settings, or its full configuration, under the current names."""
     renamed = dict(settings)
     if isinstance(method := settings.get("method"), str):
         renamed["method"] = METHODS.get(method, method)

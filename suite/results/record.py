@@ -1,4 +1,4 @@
-"""The record of a trial, from which alone leaderboards and tables are made."""
+"""The record of a trial; leaderboards and tables are made from records only."""
 
 import json
 import math
@@ -34,13 +34,13 @@ Damage = Literal["truncated", "altered", "foreign", "newer", "outdated"]
 
 def _number(value: float) -> float:
     if not abs(value) < MAX_NUMBER:
-        raise ValueError(f"a number of {MAX_NUMBER:g} or more is no measurement")
+        raise ValueError(f"a number of {MAX_NUMBER:g} or more is not a measurement")
     return value
 
 
 def _operations(count: float) -> float:
     if count != 0 and not count >= 1:
-        raise ValueError(f"{count:g} is no number of operations: it is 0, or 1 and more")
+        raise ValueError(f"{count:g} is not a number of operations: give 0, or at least 1")
     return _number(count)
 
 
@@ -56,9 +56,9 @@ def _setting(value: Any) -> Any:
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 Number = Annotated[float, AfterValidator(_number)]
 Operations = Annotated[float, AfterValidator(_operations)]
-"""Costs are ratios of them: a fraction of one operation would make a ratio without bounds."""
+"""FLOPs. A fraction of one operation is refused: costs are ratios, which would be unbounded."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,100}$")]
-"""Of what is measured: it becomes the name of a column."""
+"""The name of a measured quantity, which becomes the name of a column."""
 Setting = Annotated[Any, AfterValidator(_setting)]
 """A hyperparameter's value, or another option of a trial, as JSON has it."""
 
@@ -163,7 +163,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         if missing:
             raise ValueError(f"the record lacks {', '.join(sorted(missing))}")
         if self.flops.get("inference_dense", 1.0) == 0:
-            raise ValueError("inference_dense is 0 FLOPs, which no network takes")
+            raise ValueError("inference_dense is 0 FLOPs: give at least 1")
         for name, value in self.metrics.items():
             if reason := out_of_range(name, value):
                 raise ValueError(reason)
@@ -190,7 +190,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
 
     @property
     def settings_key(self) -> str:
-        """The key of the record's settings, which `key` must equal; empty if they have none."""
+        """The key computed from the settings, which must equal `key`; empty if that fails."""
         try:
             return key_of(self.trial, self.configuration)
         except (KeyError, TypeError, ValueError):
@@ -218,8 +218,8 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     ) -> "Record":
         """Read a record, that of the trial `key` if one is expected.
 
-        What is not `stored` yet, a worker's answer, has no checksums. Settings under names that
-        are no longer declared are accepted with `old_names`, for `suite.results.migrate`.
+        A record that is not `stored` yet (a worker's reply) has no checksums. Settings under names
+        that are no longer declared are accepted with `old_names`, for `suite.results.migrate`.
 
         Raises:
             Unreadable: it is not JSON, not a record, that of another trial, does not match its
@@ -250,7 +250,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
             )
         if key is not None and record.key != key:
             raise Unreadable(
-                f"{where} is the record of trial {record.key}, put in the wrong place: delete its "
+                f"{where} is the record of another trial, {record.key}: delete its "
                 "folder; `resonance store verify` looks for others",
                 "foreign",
             )
@@ -260,7 +260,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
 
 
 def _check_plain(content: Any, what: str, levels: int = MAX_LEVELS) -> None:
-    """Refuse, by a ValueError, what no setting has and no page could show."""
+    """Raise ValueError for content that no setting has and that no page could show."""
     if isinstance(content, str):
         if len(content) > MAX_CHARACTERS:
             raise ValueError(f"{what} holds a text of {len(content)} characters")
@@ -299,11 +299,12 @@ def checksum_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
     """Return a trial's files with checksums in the record, and the record's own digest.
 
     Raises:
-        ValueError: there is no record among them, or it is not one.
+        KeyError: there is no record among them.
+        ValueError: it is not a JSON object.
     """
     content = json.loads(files[RECORD])
     if not isinstance(content, dict):
-        raise ValueError(f"{RECORD} is no JSON object")
+        raise ValueError(f"{RECORD} is not a JSON object")
     content["schema_version"] = max(SCHEMA_VERSION, content.get("schema_version", 0))
     sums = {
         name: FileChecksum.of(files[name]).model_dump() for name in sorted(files.keys() - {RECORD})

@@ -1,7 +1,7 @@
 """An index of all records in one Parquet file, for fast reading; `store compact` writes it.
 
-It is a cache: a row is used only while the record it was made from has not changed. Where the file
-is old, damaged or missing, records are read one by one.
+It is a cache: a row is used only while the record it was made from has not changed. If the file
+is out of date, damaged or missing, records are read one by one.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class IndexRow:
 
 
 def read_index(backend: StorageBackend) -> dict[str, IndexRow]:
-    """Return the rows of the index by key, in order; none if it cannot be used."""
+    """Return the rows of the index by key, in order; an empty dict if it cannot be used."""
     try:
         content = backend.load_shared(INDEX)
     except (OSError, InvalidInput):

@@ -58,7 +58,7 @@ class RemoteStore:
         self._puts_atomically = protocol in ATOMIC_PROTOCOLS
         if not self._puts_atomically and type(filesystem).mv is fsspec.AbstractFileSystem.mv:
             raise InvalidInput(
-                f"store {url}: {protocol} can neither write a file in one go nor rename one, so "
+                f"store {url}: {protocol} can neither write a file atomically nor rename one, so "
                 "readers could see half a result; use a folder, s3, gs or abfs"
             )
         self._root = root.rstrip("/")
@@ -116,7 +116,7 @@ class RemoteStore:
                 return bytes(self._fs.cat_file(path))
             content = bytes(self._fs.cat_file(path, start=0, end=max_bytes + 1))
         if len(content) > max_bytes:
-            raise InvalidInput(f"{path} is larger than {max_bytes} bytes, which no record is")
+            raise InvalidInput(f"{path} is larger than the {max_bytes} bytes allowed")
         return content
 
     def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -126,9 +126,9 @@ class RemoteStore:
                 f"{self._trials}/{key}/{RECORD}": key for key in keys[start : start + BATCH_SIZE]
             }
             with self._translated("read", InvalidInput):
-                found = self._fs.cat(list(paths), on_error="return")
+                contents = self._fs.cat(list(paths), on_error="return")
             for path, key in paths.items():
-                content = found[path]
+                content = contents[path]
                 if isinstance(content, FileNotFoundError):
                     continue
                 if isinstance(content, Exception):
@@ -196,7 +196,7 @@ class RemoteStore:
         return removed
 
     def _remove_if_old(self, path: str) -> bool:
-        """Remove a file older than a day; none where the file system cannot tell the time."""
+        """Remove a file older than a day; none if the file system does not report times."""
         gone = contextlib.suppress(NotImplementedError, FileNotFoundError)
         with gone, self._translated("cleared", StoreUnusable):
             if _aware(self._fs.modified(path)) < datetime.datetime.now(datetime.UTC) - MIN_AGE:

@@ -1,4 +1,4 @@
-"""What a local store and a remote one have in common: the interface that holds their files."""
+"""The interface to a store's files, which the local and the remote store implement."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -68,7 +68,7 @@ class StorageBackend(Protocol):
         """Return a file that concerns the whole store."""
 
     def save_shared(self, name: str, content: bytes) -> None:
-        """Write a file that concerns the whole store, in one go."""
+        """Write a file that concerns the whole store, atomically."""
 
     def remove_shared(self, name: str) -> None:
         """Remove a file that concerns the whole store, if it is there."""
@@ -87,7 +87,7 @@ def safe_key(key: str) -> str:
     """Return a trial's key, which names its folder.
 
     Raises:
-        InvalidInput: it is something else, ``../elsewhere`` perhaps.
+        InvalidInput: it is not a key (``../elsewhere``, for instance).
     """
     if not KEY.fullmatch(key):
         raise InvalidInput(f"key {key!r:.60} is not one of a trial: 16 hexadecimal digits")

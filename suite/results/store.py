@@ -41,11 +41,11 @@ class Store:
 
     def __init__(self, location: str | Path) -> None:
         self.backend = _open(str(location))
-        """The files, for what maintains the store: verify, merge, migrate, the index."""
+        """Access to the files, for maintenance of the store: verify, merge, migrate, the index."""
 
     @property
     def location(self) -> str:
-        """What `Store` was given: opens the same store in another process."""
+        """The location that `Store` was given; it opens the same store in another process."""
         return self.backend.location
 
     @property
@@ -137,7 +137,7 @@ class Store:
         raise AssertionError
 
     def names(self, key: str) -> list[str]:
-        """Return the names of what is in a trial's own folder, its record among them."""
+        """Return the names of what is in a trial's own folder, including its record."""
         return self.backend.names(safe_key(key), None)
 
     def keys(self) -> list[str]:
@@ -154,19 +154,19 @@ class Store:
         Raises:
             InvalidInput: one is damaged.
         """
-        for found in self.scan():
-            if isinstance(found, CorruptRecord):
-                raise found.error
-            yield found
+        for item in self.scan():
+            if isinstance(item, CorruptRecord):
+                raise item.error
+            yield item
 
     def read_all(self) -> tuple[list[Record], list[CorruptRecord]]:
         """Return the records that can be read, and the trials whose records cannot.
 
         Raises as `keys` does.
         """
-        found = list(self.scan())
-        records = [one for one in found if isinstance(one, Record)]
-        return records, [one for one in found if isinstance(one, CorruptRecord)]
+        scanned = list(self.scan())
+        records = [one for one in scanned if isinstance(one, Record)]
+        return records, [one for one in scanned if isinstance(one, CorruptRecord)]
 
     def scan(self) -> Iterator[Record | CorruptRecord]:
         """Yield every record as `records` does, and a `CorruptRecord` for one that cannot be read.
@@ -178,26 +178,26 @@ class Store:
         keys = list(versions)
         for start in range(0, len(keys), BATCH_SIZE):
             chunk = keys[start : start + BATCH_SIZE]
-            found: dict[str, IndexRow | bytes | InvalidInput] = {
+            contents: dict[str, IndexRow | bytes | InvalidInput] = {
                 k: row for k in chunk if (row := index.get(k)) and row.is_current(versions[k])
             }
-            found |= self._contents([key for key in chunk if key not in found])
+            contents |= self._contents([key for key in chunk if key not in contents])
             with _gc_paused():
-                records = [self._record(key, found[key]) for key in chunk if key in found]
+                records = [self._record(key, contents[key]) for key in chunk if key in contents]
             yield from records
 
     def _contents(self, keys: list[str]) -> dict[str, bytes | InvalidInput]:
         """Return the records' files, all at once; one by one if one of them cannot be read."""
-        found: dict[str, bytes | InvalidInput] = {}
+        contents: dict[str, bytes | InvalidInput] = {}
         with contextlib.suppress(InvalidInput):
-            found.update(self.backend.load_records(keys))
-            return found
+            contents.update(self.backend.load_records(keys))
+            return contents
         for key in keys:
             try:
-                found.update(self.backend.load_records([key]))
+                contents.update(self.backend.load_records([key]))
             except InvalidInput as error:
-                found[key] = error
-        return found
+                contents[key] = error
+        return contents
 
     def _record(self, key: str, content: IndexRow | bytes | InvalidInput) -> Record | CorruptRecord:
         try:

@@ -63,10 +63,10 @@ def load_evaluations(store: Store, record: Record) -> list[Evaluation]:
     return present(read_evaluations(store, record.key), record)
 
 
-def present(found: Iterable[Evaluation], record: Record) -> list[Evaluation]:
+def present(evaluations: Iterable[Evaluation], record: Record) -> list[Evaluation]:
     """Return the evaluations of a trial's current weights; those of replaced ones are left out."""
     current = (record.key, record.digests.get("model"))
-    return [one for one in found if (one.key, one.model) == current]
+    return [one for one in evaluations if (one.key, one.model) == current]
 
 
 def read_evaluations(store: Store, key: str) -> list[Evaluation]:
@@ -75,19 +75,19 @@ def read_evaluations(store: Store, key: str) -> list[Evaluation]:
     Raises:
         InvalidInput: one is damaged, or written by a newer program.
     """
-    found = []
+    evaluations = []
     for device in DEVICES:
         name = _name(key, device)
         with contextlib.suppress(FileNotFoundError):
             content = store.backend.load_shared(name)
             try:
-                found.append(Evaluation.model_validate_json(content))
+                evaluations.append(Evaluation.model_validate_json(content))
             except ValidationError as error:
                 raise InvalidInput(
                     f"{store.location}/{name} is not an evaluation that this program can read: "
                     "delete it and run `resonance evaluate` again"
                 ) from error
-    return found
+    return evaluations
 
 
 def _name(key: str, device: str) -> str:

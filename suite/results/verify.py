@@ -14,7 +14,7 @@ from suite.results.store import Store
 Kind = Damage | Literal["unreadable", "missing", "unverifiable", "leftover"]
 REMEDY: dict[Kind, str] = {
     "truncated": "delete {where} and run its study again",
-    "altered": "delete {where} and run its study again, or copy it again from where it was made",
+    "altered": "delete {where} and run its study again, or copy it again from the original store",
     "foreign": "move it out of the store",
     "newer": "update resonance-bench",
     "outdated": "run `resonance store migrate`",
@@ -63,22 +63,22 @@ class VerifyReport:
 
 def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> VerifyReport:
     """Check every trial of a store against its checksums: the record, and each file beside it."""
-    backend, found = store.backend, VerifyReport()
+    backend, report = store.backend, VerifyReport()
     digests: dict[str, str | None] = {}
-    for key in store.keys():  # noqa: SIM118 - a store is no dict
+    for key in store.keys():  # noqa: SIM118 - a store is not a dict
         record, findings = check(backend, key)
-        found.checked += 1
-        found.sound += not any(finding.broken for finding in findings)
-        found.findings += findings
+        report.checked += 1
+        report.sound += not any(finding.broken for finding in findings)
+        report.findings += findings
         if record is not None:
             digests[key] = record.checksum
         progress(1)
     for path in backend.leftovers(digests):
         leftover = "/." in path or digests.keys() & set(path.split("/"))
         kind: Kind = "leftover" if leftover else "foreign"
-        found.findings.append(StoreIssue(kind, path, "not part of any trial"))
-    found.findings += _check_index(backend)
-    return found
+        report.findings.append(StoreIssue(kind, path, "not part of any trial"))
+    report.findings += _check_index(backend)
+    return report
 
 
 def check(
@@ -86,7 +86,7 @@ def check(
 ) -> tuple[Record | None, list[StoreIssue]]:
     """Return a trial's record, if it can be read, and what is wrong with the trial.
 
-    A record under `old_names` is an issue unless they are accepted.
+    A record that holds old names is an issue unless `old_names` is set.
     """
     where = backend.where(key)
     try:

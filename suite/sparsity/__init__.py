@@ -1,4 +1,4 @@
 """The sparse core: masks, distributions, schedules, FLOPs and the base class of every method.
 
-It knows nothing of tasks, trials or stores.
+It is independent of tasks, trials and stores.
 """

@@ -37,7 +37,7 @@ def layer_zeros(
         sparsity: fraction of zeros, in [0, 1). For ``er`` and ``erk`` of all the weights together;
             for ``uniform`` of each layer that is not dense (RigL's convention).
         distribution: ``uniform``, ``er`` or ``erk``.
-        dense: names of layers that stay dense whatever the distribution says.
+        dense: names of layers that stay dense under every distribution.
         uniform_dense: which further layers ``uniform`` leaves dense: none, first, first_last.
 
     Raises:
@@ -61,11 +61,11 @@ def layer_zeros(
 
 
 def custom_zeros(shapes: Shapes, sparsity: float, layer_sparsity: Sequence[str]) -> dict[str, int]:
-    """Return zeros per layer from ``glob=share`` texts; layers that match none stay dense.
+    """Return zeros per layer from ``GLOB=FRACTION`` texts; layers that match none stay dense.
 
     Raises:
-        InvalidInput: a text that cannot be read, a glob without a match, or shares that do not add
-            up to `sparsity` (to a thousandth of the weights).
+        InvalidInput: a text that cannot be read, a glob without a match, or fractions that do not
+            add up to `sparsity` (to a thousandth of the weights).
     """
     zeros = dict.fromkeys(shapes, 0)
     for text in layer_sparsity:
@@ -73,7 +73,7 @@ def custom_zeros(shapes: Shapes, sparsity: float, layer_sparsity: Sequence[str])
         matched = fnmatch.filter(shapes, glob)
         if not matched:
             raise InvalidInput(
-                f"layer_sparsity: '{text}' names no layer; write GLOB=SHARE, for one of "
+                f"layer_sparsity: '{text}' names no layer; write GLOB=FRACTION, for one of "
                 f"{', '.join(shapes)}"
             )
         try:
@@ -81,7 +81,7 @@ def custom_zeros(shapes: Shapes, sparsity: float, layer_sparsity: Sequence[str])
         except ValueError:
             value = -1.0
         if not 0 <= value < 1:
-            raise InvalidInput(f"layer_sparsity: '{text}': the share must be a number in [0, 1)")
+            raise InvalidInput(f"layer_sparsity: '{text}': give a fraction in [0, 1)")
         zeros.update({name: count_zeros(value, math.prod(shapes[name])) for name in matched})
     size = sum(math.prod(shape) for shape in shapes.values())
     total = sum(zeros.values())
@@ -112,7 +112,7 @@ def _erdos_renyi(
     """Solve density_l = ε·p_l with p_l = Σ dims / Π dims.
 
     While a density exceeds 1, all layers at the largest p become dense and ε is solved again, so
-    that what they use above their share is taken from the others (clamping alone would not).
+    that the others make up for the weights these layers lack (clamping alone would not do that).
     """
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     zeros = count_zeros(sparsity, sum(sizes.values()))
@@ -139,7 +139,7 @@ def _erdos_renyi(
 
 def _whole(shares: Mapping[str, float], total: int) -> dict[str, int]:
     """Round `shares` to whole numbers that add up to `total`: the largest remainders go up."""
-    counts = {name: math.floor(fraction) for name, fraction in shares.items()}
+    counts = {name: math.floor(share) for name, share in shares.items()}
     order = sorted(shares, key=lambda name: counts[name] - shares[name])
     for name in order[: total - sum(counts.values())]:
         counts[name] += 1
@@ -180,14 +180,14 @@ def proportional(
 ) -> dict[str, int]:
     """Divide `total` among names in proportion to `weights`, none getting more than its `room`.
 
-    What one has no room for is divided among the others. The numbers add up to `total`, which
+    What exceeds the room of one is divided among the others. The numbers add up to `total`, which
     must not exceed the sum of `room`.
     """
     counts = dict.fromkeys(weights, 0)
     while (left := total - sum(counts.values())) > 0:
         free = [name for name in weights if counts[name] < room[name]]
         claims = {name: weights[name] for name in free if weights[name] > 0}
-        claims = claims or dict.fromkeys(free, 1.0)  # nobody has a claim: all alike
+        claims = claims or dict.fromkeys(free, 1.0)  # all weights are 0: divide evenly
         shares = {n: left * claim / sum(claims.values()) for n, claim in claims.items()}
         for name, count in _whole(shares, left).items():
             counts[name] = min(room[name], counts[name] + count)

@@ -1,6 +1,6 @@
 """Sparse-to-sparse training at constant density: score, exact top-k, apply.
 
-SET, RigL and their relatives share this class and differ in what they drop and what they grow.
+SET, RigL and their variants share this class and differ in what they drop and what they grow.
 """
 
 import math
@@ -40,8 +40,8 @@ class DropGrow(Sparsifier, ABC):
                 raise InvalidInput(
                     "connectivity is updated once an epoch: give steps_per_epoch, or update_every"
                 )
-        # Nothing is dropped at T_end itself (RigL's fraction is zero there; SET leaves out the
-        # last epoch), so that the last update lies before it.
+        # Nothing is dropped at T_end itself (RigL's fraction is zero there; SET skips the
+        # last epoch), so the last update lies before it.
         end = self.step_at(self.options.update_end) - 1
         self.schedule = UpdateSchedule(every=every, start=every, end=end)
         self._decay = CosineDecay(self.options.drop_fraction, max(1, end + 1))
@@ -59,7 +59,7 @@ class DropGrow(Sparsifier, ABC):
         return {"update_every": self.schedule.every, "update_end": self.schedule.end + 1}
 
     def notes(self) -> list[str]:
-        """Return a note where the training is too short for an update."""
+        """Return a note if the training is too short for an update."""
         if self.schedule.start <= self.schedule.end:
             return []
         return [

@@ -1,4 +1,4 @@
-"""Floating-point operations: per layer from real shapes, and integrated over the actual masks.
+"""Floating-point operations: per layer from actual shapes, added up over each step's masks.
 
 Two operations per multiply-add. The backward pass costs twice the forward pass, the first layer
 included (the convention of Evci et al. 2020, arXiv:1911.11134, appendix H).
@@ -53,7 +53,7 @@ def measure_forward(model: nn.Module, example: Tensor) -> ForwardFlops:
     Operations are attributed to a weight by the memory they read, not by the module that ran
     them: tied weights, modules called several times and functions given a module's weight are
     all counted where they belong. The pass runs in evaluation mode without gradients; buffers,
-    random state, the example and every module's mode are afterwards what they were.
+    random state, the example and every module's mode are left unchanged.
     """
     weights: dict[int, str] = {}
     for name, module in model.named_modules():
@@ -68,7 +68,7 @@ def measure_forward(model: nn.Module, example: Tensor) -> ForwardFlops:
 
 @contextlib.contextmanager
 def _unfused() -> Iterator[None]:
-    """Leave fused attention and recurrent layers out, which cannot be counted: their parts can."""
+    """Disable fused attention and recurrent kernels, whose operations cannot be counted."""
     backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
     enabled = [backend.enabled for backend in backends]
     fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -111,12 +111,12 @@ class _Counter(TorchDispatchMode):
 
 
 def storage_id(tensor: Tensor) -> int:
-    """Return what identifies the memory of a tensor: views share it."""
+    """Return an identifier of a tensor's storage, which its views share."""
     return tensor.untyped_storage()._cdata
 
 
 class FlopsLedger:
-    """Adds up what training costs, step by step, at the masks each step really used.
+    """Adds up the FLOPs of training, step by step, at the masks that each step used.
 
     Attributes:
         total: operations charged so far.

@@ -44,13 +44,13 @@ class PrunableWeight(Protocol):
     def dense_gradient(self) -> Tensor | None:
         """Gradient of every weight, inactive ones included.
 
-        None if there was no backward pass, or in a step for which `wants_dense_gradient` said no.
+        None if there was no backward pass, or in a step for which `wants_dense_gradient` is False.
         """
 
     def set_mask(self, mask: Tensor) -> None:
         """Zero dropped weights, start grown ones at 0, clear the optimizer state of both.
 
-        A grown weight moves from the next step on: its gradient of this step is zeroed.
+        A grown weight is trained from the next step on: its gradient of this step is zeroed.
         """
 
     def freeze_weights(self, frozen: Tensor) -> None:
@@ -84,7 +84,7 @@ def _nonzero_outside(layer: PrunableWeight) -> Tensor:
 
 @torch.no_grad()
 def count_zeros(layer: PrunableWeight) -> int:
-    """Return how many weights of a layer are outside its mask and really 0."""
+    """Return how many weights of a layer are outside its mask and 0."""
     return layer.size - layer.active - len(_nonzero_outside(layer))
 
 

@@ -1,7 +1,7 @@
 """Pure functions from scores to masks: exact counts, ties broken by index.
 
-Masks are boolean, True where a weight is active. All functions work over the last dimension, so
-leading dimensions (several seeds decided at once) are free.
+Masks are boolean, True where a weight is active. `keep_top` and what is built on it work
+over the last dimension; leading ones are batch dimensions.
 """
 
 import numpy as np
@@ -25,8 +25,8 @@ def keep_top(
     Args:
         scores: [..., n], without NaN.
         keep: from 0 to n.
-        among: boolean [..., n], where to choose: everywhere if left out.
-        then: [n], orders equal scores, before the index does.
+        among: boolean [..., n], the candidates; all if left out.
+        then: [n], breaks ties of the scores, highest first, before the index does.
 
     Returns:
         boolean [..., n] with exactly `keep` True along the last dimension.
@@ -38,7 +38,7 @@ def keep_top(
     count = scores.shape[-1]
     if not 0 <= keep <= count:
         raise ValueError(f"keep={keep} of {count} scores")
-    if count and bool((highest := scores.max()) != highest):  # a maximum shows a NaN
+    if count and bool((highest := scores.max()) != highest):  # the maximum is NaN if any score is
         raise NonFiniteScores("scores hold NaN, which cannot be ranked")
     if among is not None:
         eligible = count_true(among) if among.ndim == 1 else int(among.sum(-1).min())
@@ -52,7 +52,7 @@ def keep_top(
 def rank_and_keep(
     scores: Tensor, keep: int, among: Tensor | None = None, then: Tensor | None = None
 ) -> Tensor:
-    """Return the mask of the `keep` first of all places, ordered by `among`, score, `then`, index.
+    """Return the mask of the first `keep` in the order of `among`, score, `then` and index.
 
     The definition of `keep_top`, in terms of stable sorts; arguments as there.
     """

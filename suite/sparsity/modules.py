@@ -21,7 +21,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 def unwrap(model: nn.Module) -> nn.Module:
     """Return the model itself, out of DistributedDataParallel and ``torch.compile``.
 
-    Both put a prefix before its layers' names, which random masks are drawn by.
+    Both prefix the names of its layers, and the names seed the random masks.
     """
     while True:
         if isinstance(model, nn.parallel.DistributedDataParallel):

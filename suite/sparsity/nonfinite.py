@@ -1,4 +1,4 @@
-"""Diverged training, found where scores are ranked."""
+"""Diverged training, detected when scores are ranked."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ ADVICE = "lower the learning rate, or clip the gradient (recipe clip_norm)"
 
 @contextlib.contextmanager
 def name_nonfinite_layer(layers: Sequence[PrunableWeight], step: int) -> Iterator[None]:
-    """Name the layer that scores with NaN come from; it is searched for only in that case.
+    """Report the layer that NaN scores come from; layers are checked only in that case.
 
     Raises:
         TrialFailed: a score was NaN.

@@ -26,8 +26,8 @@ def keep_top(scores: Tensor, keep: int, among: Tensor | None, then: Tensor | Non
     native, chosen = to_numpy(scores), None if among is None else among.numpy()
     shortlist = _shortlist(native, keep, chosen)
     if shortlist is not None:
-        then_there = None if then is None else then[shortlist]
-        kept = keep_top(torch.from_numpy(native[shortlist]), keep, None, then_there)
+        ties = None if then is None else then[shortlist]
+        kept = keep_top(torch.from_numpy(native[shortlist]), keep, None, ties)
         mask = np.zeros(count, dtype=np.bool_)
         mask[shortlist[kept.numpy()]] = True
         return torch.from_numpy(mask)
@@ -35,7 +35,7 @@ def keep_top(scores: Tensor, keep: int, among: Tensor | None, then: Tensor | Non
         ranked = native
     elif native.ndim > 1:
         ranked = np.where(chosen, native, -np.inf)
-    else:  # taken out, not covered up: NumPy's selection is slow where many values are equal
+    else:  # selected, not replaced by -inf: NumPy's selection is slow with many equal values
         ranked = native[chosen]
     cut = _kth_smallest(ranked, ranked.shape[-1] - keep + 1)
     mask = native >= cut
@@ -70,8 +70,8 @@ def _kth_smallest(scores: Any, k: int) -> Any:
 def _highest(scores: Any, k: int) -> tuple[Any, int]:
     """Return fewer scores with the `k`-th smallest among them, and its rank there.
 
-    Where few are above it (growth picks some thousand of a million), a level read off a sample
-    leaves little to select from. The result is exact: a level that is too high is noticed.
+    If few are above it (growth picks some thousand of a million), a level estimated from a sample
+    leaves few to select from. The result is exact: if the level is too high, all are returned.
     """
     above = len(scores) - k + 1
     level = _level(scores[:: len(scores) // SAMPLE], above / len(scores))
@@ -83,7 +83,7 @@ def _highest(scores: Any, k: int) -> tuple[Any, int]:
 
 
 def _level(sample: Any, fraction: float) -> Any | None:
-    """Return a level with about twice the `fraction` of all scores above it; None: too many."""
+    """Return a level with about twice the `fraction` of scores above it; None if too many are."""
     rank = int(fraction * len(sample)) * 2 + 8
     if 4 * rank >= len(sample):
         return None

@@ -14,7 +14,7 @@ from suite.sparsity.masks import keep_top
 
 @dataclass(frozen=True)
 class Pattern:
-    """N of M along the input dimension, as GPUs' sparse tensor cores want it (2:4).
+    """N of M along the input dimension, as GPUs' sparse tensor cores require (2:4).
 
     Groups are M consecutive input features of a Linear weight [out, in], or input channels of a
     Conv weight [out, in, *kernel] at one place of the kernel. Tensors below have the weight's
@@ -55,11 +55,11 @@ class Pattern:
 
     def grow(self, kept: Tensor, scores: Tensor) -> Tensor:
         """Fill every group of `kept` up to N with its highest scores."""
-        here = self.groups(kept)
-        order = self.groups(scores).masked_fill(here, -torch.inf)
+        active = self.groups(kept)
+        order = self.groups(scores).masked_fill(active, -torch.inf)
         rank = order.argsort(dim=-1, descending=True, stable=True).argsort(-1)
-        room = self.n - here.sum(-1, keepdim=True)
-        return self._joined(here | (rank < room), kept.shape)
+        room = self.n - active.sum(-1, keepdim=True)
+        return self._joined(active | (rank < room), kept.shape)
 
     def holds(self, mask: Tensor) -> bool:
         """Return whether every group of `mask` has exactly N True."""
@@ -70,7 +70,7 @@ def checked_pattern(options: Mapping[str, Any], sparsity: float) -> Pattern | No
     """Return the pattern that a method's options ask for, if any.
 
     Raises:
-        InvalidInput: it does not go with the options' distribution or with the sparsity.
+        InvalidInput: it is not compatible with the distribution or with the sparsity.
     """
     text = options.get("pattern", "none")
     if text == "none":

@@ -1,4 +1,4 @@
-"""What a method knows of the training it controls, and the types of what it reports."""
+"""The training as a method sees it, and the types of the callbacks that it reports to."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """From scores to masks for a whole network: pure functions of tensors by layer name.
 
-`active` and `scores` have the weights' shapes; what is not active stays so whatever its score.
+`active` and `scores` have the weights' shapes; inactive weights stay inactive.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ def prune_layers(
 ) -> dict[str, Tensor]:
     """Return `active` with the lowest scores removed until each layer has its number of `zeros`.
 
-    Under a pattern what it would keep in the end is safe, so that gradual pruning arrives there.
+    Weights that a pattern would keep now are not pruned, so gradual pruning ends at the pattern.
     """
     masks = {}
     for name, mask in active.items():

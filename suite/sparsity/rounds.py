@@ -1,7 +1,7 @@
 """Progress of training in rounds, and the weights that a round starts from.
 
 Most methods need one round. Lottery tickets need many: train, choose the next masks, rewind, train
-again. The suite's loop and a user's own (`suite.embed`) share this.
+again. The suite's training loop and custom loops (`suite.embed`) share this module.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ class TrainingProgress:
     """The round and step that training in rounds has reached.
 
     Attributes:
-        round: the present round, from 0.
+        round: the current round, from 0.
         step: the last step done in it; 0 before the first.
         rewind_weights: weights and buffers at the rewind step, once it is reached; else empty.
     """
@@ -27,7 +27,7 @@ class TrainingProgress:
     rewind_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def begin_step(self) -> int:
-        """Count one step more; return its number."""
+        """Increment the step and return it."""
         self.step += 1
         return self.step
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class UpdateSchedule:
     """Updates at every `every`-th step after `start`, up to and including `end`.
 
-    `close` adds a last update at `end` where `every` does not lead there.
+    `close` adds a last update at `end` if it is not one anyway.
     """
 
     every: int
@@ -21,7 +21,7 @@ class UpdateSchedule:
 
     @property
     def last(self) -> int:
-        """Return the step of the last update."""
+        """The step of the last update."""
         if self.close:
             return self.end
         return self.start + (self.end - self.start) // self.every * self.every

@@ -26,7 +26,7 @@ class Examples:
 
     def __init__(self, x: Tensor, y: Tensor, loss: Loss, seed: int) -> None:
         if len(x) != len(y) or len(x) == 0:
-            raise InvalidInput(f"examples: {len(x)} inputs with {len(y)} targets: give as many")
+            raise InvalidInput(f"examples: {len(x)} inputs, {len(y)} targets: give n > 0 of each")
         self.x, self.y, self.loss = x, y, loss
         generator = torch.Generator().manual_seed(derive_seed(seed, "scoring"))
         self._order = torch.randperm(len(x), generator=generator).to(x.device)
@@ -59,9 +59,9 @@ class Examples:
 
 
 class Probe:
-    """A copy of the model to differentiate: nothing of the original is touched.
+    """A copy of the model to differentiate; the original is not changed.
 
-    Weights, buffers, gradients, modes and the random state are afterwards what they were. Under
+    Its weights, buffers, gradients, modes and the random state are left as they are. Under
     data-parallel training gradients are averaged over the replicas, as DDP does for training.
 
     Attributes:
@@ -89,13 +89,13 @@ class Probe:
             yield
 
     def gradients(self, value: Tensor, *, create_graph: bool = False) -> dict[str, Tensor]:
-        """Return ∂value/∂w of every prunable weight; zero for what had no part in it."""
-        found = torch.autograd.grad(
+        """Return ∂value/∂w of every prunable weight; zero if it does not depend on w."""
+        gradients = torch.autograd.grad(
             value, list(self.weights.values()), create_graph=create_graph, allow_unused=True
         )
         return {
             name: torch.zeros_like(weight) if gradient is None else gradient
-            for (name, weight), gradient in zip(self.weights.items(), found, strict=True)
+            for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True)
         }
 
     def mean_gradients(self, value: Tensor) -> dict[str, Tensor]:

@@ -77,7 +77,7 @@ class Sparsifier:
         """Choose the initial masks; the model has its initial weights."""
 
     def wants_dense_gradient(self, step: int) -> bool:
-        """Return whether `observe` or `update` will read dense gradients at `step`."""
+        """Return whether `observe` or `update` reads dense gradients at `step`."""
         return False
 
     def observe(self, step: int) -> None:
@@ -92,7 +92,7 @@ class Sparsifier:
         return False
 
     def update(self, step: int) -> None:
-        """Decide the connectivity anew, through `set_mask`."""
+        """Update the connectivity, through `set_mask`."""
 
     def after_validation(self, step: int, score: float) -> None:
         """Take a validation score, in points (per cent of accuracy); higher is better."""
@@ -108,9 +108,9 @@ class Sparsifier:
         """Restore what `method_state` returned."""
 
     def effective_options(self) -> Mapping[str, object]:
-        """Return option → its effect in this training; values of the same effect have one entry.
+        """Return option → its effect in this training, equal for values that have the same effect.
 
-        Options that are not named act as given.
+        Options that are not in it take effect as given.
         """
         return {}
 
@@ -129,8 +129,8 @@ class Sparsifier:
         """Find the prunable weights of `model` and choose the initial masks.
 
         Args:
-            model: what trains.
-            optimizer: that trains it.
+            model: the model to train.
+            optimizer: the optimizer that trains it.
             examples: needed by methods that score connections before training.
             recorder: receives what the method reports of its decisions.
             flops: is charged for scoring passes.
@@ -145,8 +145,8 @@ class Sparsifier:
         self._recorder, self._flops = recorder, flops
         self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
-        found = find_prunable(self._model, optimizer)
-        self.layers = self.execution.wrap(model, optimizer, found)
+        prunable = find_prunable(self._model, optimizer)
+        self.layers = self.execution.wrap(model, optimizer, prunable)
         self._masks_weights = not keeps_zeros(optimizer)
         self.target_total()  # raises where the target cannot be met
         with name_nonfinite_layer(self.layers, 0):
@@ -155,7 +155,7 @@ class Sparsifier:
         self.execution.claim_layers()
 
     def restart(self, optimizer: torch.optim.Optimizer) -> None:
-        """Continue with weights that were replaced by the caller and a new optimizer."""
+        """Continue with a new optimizer, after the caller has replaced the weights."""
         self._masks_weights = not keeps_zeros(optimizer)
         for layer in self.layers:
             layer.bind(optimizer)
@@ -188,13 +188,13 @@ class Sparsifier:
         return self.replaces_step(step)
 
     def after_step(self, step: int) -> None:
-        """Restore frozen weights, and the zeros that an untested optimizer may have moved."""
+        """Restore frozen weights, and zeros that an optimizer may have moved (`keeps_zeros`)."""
         if self._masks_weights:
             mask_weights(self.layers)
         self.execution.restore_frozen()
 
     def notes(self) -> list[str]:
-        """Return what a reader of the result should know about how this training was planned."""
+        """Return notes for the record on how the method was scheduled in this training."""
         return []
 
     def is_idle(self) -> bool:
@@ -204,7 +204,7 @@ class Sparsifier:
         return not any(map(self.is_update, range(1, self.plan.steps + 1)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to resume in fresh objects, bit by bit.
+        """Return everything needed to resume in new objects, bit for bit.
 
         As with torch's own state dicts, tensors are the live ones: copy them to keep them.
         """
@@ -218,12 +218,12 @@ class Sparsifier:
         Raises:
             InvalidInput: it was saved under other settings or for other layers.
         """
-        saved, here = state["configuration"], self._configuration()
-        for name in {**here, **saved}:  # the method first
-            if saved.get(name) != here.get(name):
+        saved, own = state["configuration"], self._configuration()
+        for name in {**own, **saved}:  # the method first
+            if saved.get(name) != own.get(name):
                 raise InvalidInput(
                     f"the saved state has {name}={saved.get(name)!r}, this method has "
-                    f"{here.get(name)!r}: resume with the settings it was saved under"
+                    f"{own.get(name)!r}: resume with the settings it was saved under"
                 )
         masks = state["masks"]
         if set(masks) != {layer.name for layer in self.layers}:
@@ -403,7 +403,7 @@ class Sparsifier:
         """Prune the smallest |w| until `fraction` (0 to 1) of the target zeros is reached.
 
         Per layer, or over the whole network for a global distribution. Masks are monotone: a
-        pruned weight is 0 and stays pruned, whatever the ties.
+        pruned weight is 0 and stays pruned, also on ties.
         """
         scores = {layer.name: layer.values.abs() for layer in self.layers}
         active = {layer.name: layer.mask for layer in self.layers}
@@ -414,7 +414,7 @@ class Sparsifier:
     def pruned(
         self, active: Mapping[str, Tensor], scores: Mapping[str, Tensor], fraction: float
     ) -> dict[str, Tensor]:
-        """Return the masks left of `active` when the lowest `scores` are pruned.
+        """Return the masks `active` without the weights of the lowest `scores`.
 
         `fraction` (0 to 1) of the target number of zeros is reached exactly, per layer or over the
         whole network. Masks and scores by layer name, of the weights' shapes.
@@ -447,9 +447,9 @@ class Sparsifier:
         return Probe(self._model, self.layers, seed, dtype or first.dtype)
 
     def generator(self, layer: PrunableWeight, purpose: str, step: int = 0) -> torch.Generator:
-        """Return a random stream of its own for (seed, layer, purpose, step).
+        """Return a new random generator, seeded by (seed, layer, purpose, step).
 
-        It is made anew for each use, so no generator state has to be saved.
+        Each use gets a new one, so no generator state has to be saved.
         """
         seed = derive_seed(self.plan.seed, layer.name, purpose, step)
         return torch.Generator(layer.device).manual_seed(seed)

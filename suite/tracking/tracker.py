@@ -1,4 +1,4 @@
-"""Publish trials while a study runs. Problems there neither stop nor fail a trial."""
+"""Publish trials while a study runs. Errors in publishing neither stop nor fail a trial."""
 
 import contextlib
 import json

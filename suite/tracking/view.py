@@ -64,12 +64,12 @@ class View:
             return
         by_step = self.curves.sort("round", "step", maintain_order=True)
         for (number, step), rows in by_step.group_by("round", "step", maintain_order=True):
-            found: dict[str, Any] = {"round": number, "step": step}
+            row: dict[str, Any] = {"round": number, "step": step}
             for (series, layer), values in rows.group_by("series", "layer", maintain_order=True):
                 name = f"{series}/{layer}" if layer else str(series)
                 numbers = values["value"].to_list()
-                found[name] = numbers[0] if len(numbers) == 1 else numbers
-            yield found
+                row[name] = numbers[0] if len(numbers) == 1 else numbers
+            yield row
 
     def pictures(self) -> dict[str, bytes]:
         """Return charts of masks, churn, threshold and spectra as PNG, by name."""

@@ -72,19 +72,19 @@ class WandbConfig:
 
     @classmethod
     def for_store(cls, store: Store, **given: Any) -> "WandbConfig":
-        """Return settings with files in the store's folder, or here if the store is a URL."""
+        """Return settings with files in the store's folder, or in ``.`` if the store is a URL."""
         return cls(**{"folder": str(store.root.absolute()) if store.local else "."} | given)
 
 
 def publish(store: Store, key: str, settings: WandbConfig) -> str:
     """Make a trial's run, unless it is published already; return its address.
 
-    A run is written as a whole from the finished trial. So a trial that was interrupted and resumed
+    A run is written as a whole from the finished trial, so a trial that was interrupted and resumed
     has one run. Offline, where W&B cannot resume, a newer run replaces the older one.
 
     Raises:
         InvalidInput: there is no such trial, or its record is damaged.
-        Exception: whatever wandb raises.
+        Exception: any that wandb raises.
     """
     found = view(store, key)
     if found is None:
@@ -141,7 +141,7 @@ def publish_tables(tables: Mapping[str, "pl.DataFrame"], settings: WandbConfig) 
     The run's id is a digest of the tables, so equal tables are one run.
 
     Raises:
-        Exception: whatever wandb raises.
+        Exception: any that wandb raises.
     """
     content = hashlib.sha256()
     for name, table in tables.items():

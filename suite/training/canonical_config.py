@@ -7,10 +7,10 @@ from suite.training.context import TrialContext
 
 
 def canonical_config(trial: Trial, sparsifier: Sparsifier | None = None) -> str:
-    """Return a text that is equal for trials that will train the same network; loads no data.
+    """Return a text; trials with equal texts will train the same network. Loads no data.
 
-    `sparsifier` is the trial's, where it has been made already. Only what a method declares of its
-    own options is known, so trials with different texts may still train the same network.
+    `sparsifier` is the trial's, if it has already been made. Equivalent options are only recognised
+    through `effective_options`, so trials with different texts may also train the same network.
 
     Raises:
         InvalidInput: the options do not fit the training.

@@ -1,7 +1,7 @@
-"""Checkpoints: a trial that was killed resumes, and ends with the same bits as an unbroken one.
+"""Checkpoints: a trial that was killed resumes, and ends bit for bit as an uninterrupted one.
 
 Data order, learning rate, random masks and dropout are functions of seed and step, so a checkpoint
-holds what evolves: weights, optimizer, masks, method, curves, and the FLOPs charged so far.
+holds what changes: weights, optimizer, masks, method, curves, and the FLOPs charged so far.
 """
 
 import datetime
@@ -29,7 +29,7 @@ FORMAT = "2"
 
 
 class CheckpointStore(Protocol):
-    """Where one trial's checkpoint is stored: a write replaces the last one, or fails whole."""
+    """Where one trial's checkpoint is stored; a write is atomic."""
 
     def read(self) -> bytes | None:
         """Return the checkpoint; None if there is none."""
@@ -46,7 +46,7 @@ class Checkpointer:
     Attributes:
         started: when the trial was first started.
         elapsed: seconds that earlier attempts had taken at the last checkpoint.
-        note: why an existing checkpoint is not used; empty where it is used or there is none.
+        note: why an existing checkpoint is not used; empty if it is used or there is none.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Checkpointer:
     def resume(self, training: Training) -> TrainingProgress:
         """Restore fresh training objects to the last checkpoint, if there is one.
 
-        A checkpoint that is damaged, or was taken by other code, is ignored: training starts at
-        the beginning, which costs time and changes nothing.
+        A checkpoint that is damaged, or was taken by other code, is ignored: training starts from
+        the beginning, which gives the same result.
         """
         content = self.store.read() if _is_first(training) else None
         if training.processes:
@@ -115,7 +115,7 @@ def _is_first(training: Training) -> bool:
 
 
 def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
-    """Return everything that evolves while a trial trains."""
+    """Return the state that changes while a trial trains."""
     t = training
     random = {"cpu": torch.get_rng_state()}
     if t.device.type == "cuda":
@@ -143,7 +143,7 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     t.sparsifier.load_state_dict(_to(state["sparsifier"], t.device))
     t.resume_epoch(state["losses"], state["epoch_seconds"])
     t.ledger.restore(state["flops"])
-    # Last: attaching and loading a method report the masks they set as if just decided.
+    # Last: attaching and loading a method add the masks that they set to the curves.
     t.curves.rows[:] = _rows(state["curves"])
     progress = TrainingProgress(state["round"], state["step"], state["rewind_weights"])
     t.progress(progress.round * (t.steps - t.sparsifier.rewind_step) + progress.step)
@@ -191,7 +191,7 @@ def _to(state: Any, device: torch.device) -> Any:
 def code_digest(trial: Trial) -> str:
     """Return a digest of the code that a trial's training depends on.
 
-    Half a training by one version and half by another would be the result of neither.
+    Checkpoints are only used by the same code, so that no result comes from two versions of it.
     """
     digest = hashlib.sha256(_own_code().encode())
     method = trial.method_declaration.origin

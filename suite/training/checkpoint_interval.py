@@ -1,4 +1,4 @@
-"""How often a checkpoint is taken. Imports no torch, since the command parses it."""
+"""How often a checkpoint is taken. Imports no torch, because the command line parses it."""
 
 import re
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class CheckpointInterval:
         """
         if text == "off":
             return cls(None, None)
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|m|h)", text)
-        if found and float(found[1]) > 0:
-            return cls(float(found[1]) * UNITS[found[2]])
-        found = re.fullmatch(r"(\d+) ?steps?", text)
-        if found and int(found[1]) > 0:
-            return cls(None, int(found[1]))
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|m|h)", text)
+        if match and float(match[1]) > 0:
+            return cls(float(match[1]) * UNITS[match[2]])
+        match = re.fullmatch(r"(\d+) ?steps?", text)
+        if match and int(match[1]) > 0:
+            return cls(None, int(match[1]))
         raise InvalidInput(
             f"checkpoint interval {text!r}: write a time (30s, 5m, 1h), a number of steps "
             "(500steps), or off"

@@ -1,4 +1,4 @@
-"""What a trial is, resolved once: its declarations, its recipe, its plan."""
+"""A trial with its declarations, recipe and plan, resolved once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from tasks.task import Dataset, Task
 
 @dataclass(frozen=True)
 class TrialContext:
-    """A trial with everything that its settings stand for; made once and handed down.
+    """A trial with everything that its settings refer to; made once and passed on.
 
     Attributes:
         trial: the settings.
@@ -26,7 +26,7 @@ class TrialContext:
         options: every hyperparameter of the method, resolved.
         recipe: the task's recipe with the trial's changes.
         plan: what the method may know of the training.
-        device: where it trains; whether the machine has it is checked by `require_device`.
+        device: the device to train on; `require_device` checks that the machine has it.
     """
 
     trial: Trial
@@ -43,7 +43,7 @@ class TrialContext:
         """Resolve a trial; loads no data.
 
         Raises:
-            InvalidInput: there is no whole batch in the training data.
+            InvalidInput: the training data is smaller than a batch.
         """
         task, dataset = trial.task_declaration, trial.dataset_declaration
         recipe = task.resolve_recipe(trial.recipe)

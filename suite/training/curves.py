@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Curves:
     """Series over steps: train loss, validation, density per layer, churn, thresholds.
 
-    A row is (round, step, series, layer, index, value); `layer` is empty for what concerns the
+    A row is (round, step, series, layer, index, value); `layer` is empty for series of the whole
     network, `index` counts the values of a series that has several at a step (a histogram).
     """
 
@@ -27,7 +27,7 @@ class Curves:
         """Add one value, or several at once; `layer` is a name.
 
         Raises:
-            TypeError: a value is no number, or the layer no name; raised here and not at the end.
+            TypeError: a value is not a number, or `layer` is not a name.
         """
         if layer is not None and not isinstance(layer, str):
             raise TypeError(f"report(…, layer): give the layer's name, not {type(layer).__name__}")
@@ -42,8 +42,8 @@ class Curves:
     def churn(self, sizes: Mapping[str, int]) -> float | None:
         """Return the mean over updates of dropped weights as a fraction of those active before.
 
-        `sizes` are the layers' numbers of weights. The first masks are no update. None where
-        connectivity was never updated.
+        `sizes` are the layers' numbers of weights. The first masks do not count as an update. None
+        if connectivity was never updated.
         """
         dropped: defaultdict[tuple[int, int], float] = defaultdict(float)
         active: defaultdict[tuple[int, int], float] = defaultdict(float)

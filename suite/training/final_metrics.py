@@ -16,7 +16,7 @@ ROUNDING_BITS = (8, 4)
 def measure_final(training: Training) -> Measurements:
     """Return every metric of a trained network; accuracies by corruption go to the curves.
 
-    A trial of ``evaluate="validation"`` does not look at the test split.
+    A trial with ``evaluate="validation"`` does not read the test split.
 
     Raises:
         TrialFailed: the loss on a split is not finite.
@@ -32,17 +32,17 @@ def measure_final(training: Training) -> Measurements:
         metrics["mask_churn"] = churn
     if not testing:
         return Measurements(metrics, layers={name: {} for name in sizes})
-    found = measure(
+    extra = measure(
         training.model,
         {layer.name: layer.mask for layer in training.sparsifier.layers},
         training.context.dataset,
         training.data.test,
-        # Of one round: a method of many rounds is measured as the others of its table are.
+        # One round only, so that methods of many rounds have the same metrics as others.
         TRAINING_PASSES * training.steps * training.context.recipe.batch_size,
     )
-    for kind, accuracy in found.corruption.items():
+    for kind, accuracy in extra.corruption.items():
         training.curves.add(training.steps, f"corruption_{kind}", accuracy)
-    return Measurements(metrics | found.metrics, found.absent, found.layers, found.corruption)
+    return Measurements(metrics | extra.metrics, extra.absent, extra.layers, extra.corruption)
 
 
 def _test_metrics(training: Training) -> dict[str, float]:

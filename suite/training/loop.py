@@ -1,4 +1,4 @@
-"""The training loop: one round, from a step to the end, whatever the method."""
+"""The training loop, the same for every method: one round, from a step to the end."""
 
 import math
 import time
@@ -22,18 +22,18 @@ from tasks.batches import Batch, Epoch
 from tasks.data import Data
 
 CHECK_EVERY_ON_GPU = 50
-"""Steps between two looks at the loss where a look waits for the device."""
+"""Steps between two checks of the loss on a GPU, where a check waits for the device."""
 
 
 @dataclass
 class Training:
-    """What a trial trains with, and the state of its present epoch.
+    """The objects that a trial trains with, and the state of its current epoch.
 
     Attributes:
         context: the trial's settings, resolved.
         model: as it is now; the loop changes it in place.
-        network: what a batch is sent through: `model`, or what averages its gradients.
-        optimizer: of the present round.
+        network: `model`, or its wrapper that averages gradients over processes.
+        optimizer: of the current round.
         sparsifier: attached to `model`.
         data: the splits, on the model's device.
         rate: learning rate by step.
@@ -41,9 +41,9 @@ class Training:
         curves: receives losses, validation scores and what the sparsifier reports.
         dense_flops: forward FLOPs per example of the task's own network, dense.
         progress: called with the number of steps done since the last call.
-        processes: those that train this model together; None for this one alone.
-        epoch_seconds: time per step of each whole epoch, validation left out.
-        losses: of the present epoch; not empty where a checkpoint was taken within it.
+        processes: those that train this model together; None if there is only this one.
+        epoch_seconds: seconds per step in each epoch, without validation.
+        losses: of the current epoch, for checkpoints within it; else empty.
     """
 
     context: TrialContext
@@ -72,12 +72,12 @@ class Training:
         return self.data.train.device
 
     def begin_round(self, optimizer: torch.optim.Optimizer) -> None:
-        """Continue with a new optimizer, on weights that were rewound or drawn again."""
+        """Continue with a new optimizer, on weights that were rewound or reinitialised."""
         self.optimizer = optimizer
         self.sparsifier.restart(optimizer)
 
     def resume_epoch(self, losses: Tensor, epoch_seconds: list[float]) -> None:
-        """Restore what a checkpoint holds of the present epoch and of those before."""
+        """Restore the current epoch's losses and earlier epochs' times from a checkpoint."""
         self.losses, self.epoch_seconds = losses, epoch_seconds
 
 
@@ -85,8 +85,8 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     """Train from after step `start` (0 for all of it) to the end.
 
     Data order and learning rate are functions of seed and step, so a round that starts at k sees
-    from k on exactly what a whole run sees. `on_step` is called with each step's number after it,
-    and after the validation where the step ends an epoch.
+    the same batches and rates from k on as a whole run. `on_step` is called with each step's number
+    after the step, and after the validation if the step ends an epoch.
 
     Raises:
         TrialFailed: the loss is not finite; the message names step and layer.
@@ -129,8 +129,8 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     x, y = t.processes.shard(batch) if t.processes else batch
     with torch.autocast(t.device.type, torch.bfloat16, enabled=trial.precision == "bfloat16"):
         loss = training_loss(recipe)(t.network(x), y)
-    seen = t.processes.mean(loss) if t.processes else loss
-    if t.device.type == "cpu" and not math.isfinite(value := seen.item()):
+    mean_loss = t.processes.mean(loss) if t.processes else loss
+    if t.device.type == "cpu" and not math.isfinite(value := mean_loss.item()):
         raise _diverged(t, step, value, x)
     loss.backward()
     t.ledger.charge_step(
@@ -142,7 +142,7 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     if not skips:
         t.optimizer.step()
     t.sparsifier.after_step(step)
-    return seen.detach()
+    return mean_loss.detach()
 
 
 def _check_finite(

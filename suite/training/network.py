@@ -22,7 +22,7 @@ def make_model(context: TrialContext, width: float = 1.0, purpose: str = "weight
     """Return the trial's model on the CPU: its initial weights depend on the seed alone.
 
     Args:
-        context: of the trial; its task, dataset and seed count.
+        context: of the trial; only its task, dataset and seed are used.
         width: factor on the widths of the hidden layers.
         purpose: names the random stream, so that weights can be drawn a second time.
 
@@ -34,7 +34,7 @@ def make_model(context: TrialContext, width: float = 1.0, purpose: str = "weight
 
 
 class Network(NamedTuple):
-    """The prunable weights of a model by name, and its operations."""
+    """The shapes of a model's prunable weights by name, and its forward FLOPs."""
 
     shapes: dict[str, tuple[int, ...]]
     forward: ForwardFlops
@@ -42,7 +42,7 @@ class Network(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def network_of(task: str, width: float = 1.0, device: str = "cpu") -> Network:
-    """Return the network that every method trains on a task; on ``meta`` it has no memory.
+    """Return the shapes and FLOPs of a task's network; on device ``meta`` no memory is allocated.
 
     Raises:
         InvalidInput: there is no such task, or its model does not take this width.
@@ -88,7 +88,7 @@ def check_model(model: nn.Module, example: Split, context: TrialContext) -> Forw
 
 
 def check_outputs(task: Task, dataset: Dataset, model: nn.Module, outputs: Tensor) -> None:
-    """Check what the model gave for one example: a logit per class, at every place of a text.
+    """Check the model's outputs for one example: a logit per class, at every position of a text.
 
     Raises:
         InvalidInput: the shape is another one; the message names the layer that gives it.

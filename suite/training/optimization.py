@@ -15,7 +15,7 @@ from tasks.recipe import Recipe
 
 @dataclass(frozen=True)
 class LearningRate:
-    """The learning rate as a pure function of the step (from 1), so that it can start anywhere.
+    """The learning rate as a pure function of the step (from 1): training can resume anywhere.
 
     Linear warm-up over the first `warmup` steps, then constant, a half cosine or a straight line
     from the peak to `final` times the peak, or times `factor` from each of `drops` on.
@@ -66,7 +66,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     common: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     parameters: list[Any] = list(model.parameters())
     if recipe.weight_decay_scope == "matrices":
-        # Biases, norms and other vectors are not pulled to zero (as in nanoGPT, for instance).
+        # Biases, norms and other vectors do not decay (as in nanoGPT, for instance).
         vectors = [parameter for parameter in parameters if parameter.ndim < 2]
         matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
         parameters = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
@@ -78,5 +78,5 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def training_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return what training minimises: (logits, labels) → scalar."""
+    """Return the training loss: (logits, labels) → scalar."""
     return functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)

@@ -1,4 +1,4 @@
-"""The outcome of a trial: its record and the files beside it, whoever trained it."""
+"""The outcome of a trial: its record and the files beside it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def make_outcome(
     curves: Curves,
     notes: list[str],
 ) -> Outcome:
-    """Assemble the record of a finished trial, whatever trained it."""
+    """Assemble the record of a finished trial, of the training loop or of a trainer."""
     record = Record(
         key=trial.key,
         status="done",
@@ -72,11 +72,11 @@ def make_outcome(
 
 def digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Return the SHA-256 of the weights and of the masks among a trial's tensors."""
-    found = {}
+    by_kind = {}
     for kind in ("model", "mask"):
         digest = hashlib.sha256()
         for name in sorted(name for name in tensors if name.startswith(f"{kind}/")):
             digest.update(name.encode())
             digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
-        found[kind] = digest.hexdigest()
-    return found
+        by_kind[kind] = digest.hexdigest()
+    return by_kind

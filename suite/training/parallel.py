@@ -1,7 +1,7 @@
 """Several processes that train one model together: each takes a fraction of every batch.
 
 Gradients are averaged over the processes before the method sees them, and what a method draws at
-random is a function of seed and layer, so all processes decide the same masks by themselves.
+random is a function of seed and layer, so all processes compute the same masks independently.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from tasks.batches import Batch
 
 
 class Processes:
-    """The processes that train together, seen from one of them.
+    """The processes that train together, as one of them sees them.
 
     Attributes:
-        rank: of this process, from 0; the first writes what the trial leaves.
+        rank: of this process, from 0; the first writes the trial's folder.
         size: number of processes.
         device: of this process.
     """
@@ -46,7 +46,7 @@ class Processes:
         return x, y
 
     def seed(self, seed: int) -> int:
-        """Return the seed of what is drawn per example (dropout): the first keeps the trial's."""
+        """Return the seed for dropout in this process; the first process uses the trial's seed."""
         return seed if self.rank == 0 else derive_seed(seed, "process", self.rank)
 
     def mean(self, loss: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class Processes:
         return both[0] / self.size
 
     def stopping(self) -> bool:
-        """Return whether some process was asked to stop; all know it after the same step."""
+        """Return whether a process was asked to stop; all return the same after each step."""
         return self._stopping
 
     def broadcast(self, content: bytes | None) -> bytes | None:
@@ -81,7 +81,7 @@ class Processes:
         """Compare the models of all processes, bit by bit.
 
         Raises:
-            TrialFailed: they have drifted apart: a method decided differently somewhere.
+            TrialFailed: they differ: a method made different decisions in two processes.
         """
         digest = hashlib.sha256()
         for value in model.state_dict().values():
@@ -118,10 +118,10 @@ def processes_for(count: int, batch_size: int) -> Processes | None:
     Raises:
         InvalidInput: another number was started, or a batch cannot be divided evenly.
     """
-    here = 1 if _current is None else _current.size
-    if count != here:
+    started = 1 if _current is None else _current.size
+    if count != started:
         raise InvalidInput(
-            f"processes={count}: {here} started; use `torchrun --no-python --nproc-per-node "
+            f"processes={count}: {started} started; use `torchrun --no-python --nproc-per-node "
             f"{count} resonance run …`"
         )
     if batch_size % count:

@@ -1,4 +1,4 @@
-"""Making a trial repeat exactly."""
+"""Reproducibility: threads, deterministic operators and seeds."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
     """Run with a fixed number of threads and, on a GPU, deterministic operators.
 
     At a fixed number of threads the operators used here are deterministic on a CPU anyway, and
-    asking torch to make sure imports its compiler, which takes longer than a small trial.
+    requiring it of torch imports its compiler, which takes longer than a small trial.
     """
     before_threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -33,7 +33,7 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
 def seed_step(seed: int, step: int, device: torch.device) -> None:
     """Seed torch's global random state (dropout) for a step, as a function of seed and step.
 
-    So paired trials drop the same units, and training can go on from any step.
+    So paired trials drop the same units, and training can resume from any step.
     """
     value = derive_seed(seed, "dropout", step)
     torch.default_generator.manual_seed(value)

@@ -1,7 +1,7 @@
-"""Nested states as one safetensors file: tensors beside JSON, nothing that could be code.
+"""Nested states as one safetensors file: tensors and JSON, nothing that could be executed.
 
-A state is made of dicts, lists, tuples, tensors, numbers, texts and None. What comes back is equal
-to what was put in: types, keys, order, and every bit of every tensor and float.
+A state consists of dicts, lists, tuples, tensors, numbers, strings and None. `unpack` restores it
+exactly: types, keys, order, and every bit of every tensor and float.
 """
 
 import json
@@ -14,7 +14,7 @@ STATE = "state"
 
 
 def pack(state: Any, about: dict[str, str] | None = None) -> bytes:
-    """Return `state` as a safetensors file; `about` are texts that can be read beside it.
+    """Return `state` as a safetensors file; `about` is metadata, stored as strings beside it.
 
     Raises:
         TypeError: it holds something that is neither a tensor nor plain data.
@@ -35,7 +35,7 @@ def unpack(content: bytes) -> tuple[Any, dict[str, str]]:
         about = json.loads(content[8 : 8 + size])["__metadata__"]
         tensors = load(content)
         return _restore(json.loads(about.pop(STATE)), tensors), about
-    except Exception as error:  # safetensors raises a kind of its own, and several of Python's
+    except Exception as error:  # safetensors raises its own exception and several of Python's
         raise ValueError(f"not a saved state: {type(error).__name__}: {error}") from error
 
 
@@ -43,7 +43,7 @@ def _flatten(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """Return JSON for `value`: an object is always one of the three marks below."""
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
-        # A copy each: safetensors refuses tensors that share memory.
+        # Copied, because safetensors refuses tensors that share memory.
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"tensor": name}
     if value is None or isinstance(value, str | bool | int | float):

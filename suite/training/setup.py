@@ -27,7 +27,7 @@ def prepare(
     """Return everything a trial trains with: data, model, optimizer, attached method.
 
     Raises:
-        InvalidInput: something given cannot be used. Training that has started raises it no more.
+        InvalidInput: something given cannot be used. It is not raised once training has started.
     """
     context.require_device()
     trial, recipe, plan = context.trial, context.recipe, context.plan
@@ -80,11 +80,11 @@ def _scoring_examples(context: TrialContext, train: Split) -> Examples:
 
 
 def _only_masked(context: TrialContext) -> str:
-    """Return why a trial can only run masked, as far as its settings say; empty otherwise."""
+    """Return why a trial's settings require masked storage; empty if they do not."""
     if context.recipe.compile:
         return "torch.compile cannot compile the sparse operators"
     if context.trial.processes > 1:
-        return f"{context.trial.processes} processes cannot average the gradients of its values"
+        return f"{context.trial.processes} processes cannot average the gradients of CSR values"
     if context.trial.precision != "float32":
         return f"it has no operators for precision {context.trial.precision}"
     return ""

@@ -23,7 +23,7 @@ from suite.training.setup import prepare
 
 WEIGHTS = "model.safetensors"
 ALONE = {"processes": 1, "execution": "masked"}
-"""In this process alone, with dense weights, as they are stored."""
+"""In one process and with dense weights, which is how they are stored."""
 
 
 def evaluate_stored(
@@ -31,30 +31,30 @@ def evaluate_stored(
 ) -> Evaluation:
     """Return every metric of the weights that a finished trial stored; writes nothing.
 
-    `device` and `threads` are the trial's own where they are not given.
+    `device` and `threads` default to those of the trial.
 
     Raises:
-        InvalidInput: the trial kept no weights, or not those of its record, or its task or method
-            has changed since.
+        InvalidInput: there are no stored weights, they are not those of the record, or the task or
+            method has changed since.
     """
     began, now = time.perf_counter(), datetime.datetime.now(datetime.UTC)
     tensors = _weights(store, record)
     trial = _trial(record)
     changes = {"device": device, "threads": threads}
     given = {name: value for name, value in changes.items() if value is not None}
-    where = Trial.make(**trial.model_dump() | ALONE | given)
-    with reproducible(torch.device(where.device), where.threads):
-        training = _restored(where, tensors, record)
+    trial = Trial.make(**trial.model_dump() | ALONE | given)
+    with reproducible(torch.device(trial.device), trial.threads):
+        training = _restored(trial, tensors, record)
         split, model = training.data.test, training.model
         masks = {name: mask.to(split.device) for name, mask in _part(tensors, "mask/").items()}
-        measured = measure(model, masks, where.dataset_declaration, split, everything=True)
+        measured = measure(model, masks, trial.dataset_declaration, split, everything=True)
         examples, _ = next(iter(split.batches(max(BATCHES))))
         latency = measure_latency(model, examples)
     return Evaluation(
         key=record.key,
         model=record.digests["model"],
-        device=where.device,
-        threads=where.threads,
+        device=trial.device,
+        threads=trial.threads,
         metrics=measured.metrics,
         latency=latency.seconds,
         absent=measured.absent | latency.absent,
@@ -115,13 +115,13 @@ def _restored(trial: Trial, tensors: dict[str, torch.Tensor], record: Record) ->
 def load_stored(store: Store, record: Record) -> tuple[Training, dict[str, torch.Tensor]]:
     """Return a finished trial's training with its stored weights loaded, and the stored tensors.
 
-    On the CPU and in this process alone, wherever it was trained.
+    On the CPU and in this process only, on whatever device it was trained.
 
     Raises:
         InvalidInput: as `evaluate_stored`.
     """
     tensors = _weights(store, record)
-    here = Trial.make(**_trial(record).model_dump() | ALONE | {"device": "cpu"})
-    training = _restored(here, tensors, record)
+    trial = Trial.make(**_trial(record).model_dump() | ALONE | {"device": "cpu"})
+    training = _restored(trial, tensors, record)
     training.model.eval()
     return training, tensors

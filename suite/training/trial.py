@@ -34,11 +34,11 @@ def run_trial(
     """Train, evaluate once on the final weights, and return the outcome; stores nothing.
 
     With a `checkpointer`, training resumes from the last checkpoint and takes new ones. A trial
-    that names a trainer is handed to it.
+    that names a trainer is passed to that trainer.
 
     Raises:
         InvalidInput: something given cannot be used (found before training starts).
-        TrialFailed: training broke down, or did not end at its exact sparsity.
+        TrialFailed: training diverged, or did not end at its exact sparsity.
         Interrupted: the checkpointer was asked to stop, and has taken a checkpoint.
     """
     if trial.trainer:

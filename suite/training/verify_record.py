@@ -12,7 +12,7 @@ from suite.training.context import TrialContext, total_steps
 from suite.training.network import count_parameters, network_of
 
 TOLERANCE = 1e-6
-"""Relative difference of operations that another order of adding them up may make."""
+"""Relative difference of FLOPs that a different order of summation may make."""
 
 
 class Recomputed(NamedTuple):
@@ -23,10 +23,10 @@ class Recomputed(NamedTuple):
 
 
 def recompute(record: Record) -> Recomputed:
-    """Recompute what can be without training or data: layers, exact zeros, operations.
+    """Recompute what needs neither training nor data: layers, exact zeros, FLOPs.
 
     Raises:
-        InvalidInput: the trial's task or method is not known here, or takes other settings.
+        InvalidInput: the trial's task or method is unknown, or its settings are no longer valid.
     """
     trial = Trial.make(**record.trial)
     context = TrialContext.of(trial)
@@ -36,13 +36,13 @@ def recompute(record: Record) -> Recomputed:
         return Recomputed(steps, [])
     width = sparsifier.width(functools.partial(count_parameters, context))
     network, whole = network_of(trial.task, width), network_of(trial.task)
-    found = {layer.name: layer.shape for layer in record.layers}
-    if found != network.shapes or len(found) != len(record.layers):
-        odd = [name for name, _ in found.items() ^ network.shapes.items()] or list(found)
-        problem = f"the layers are not those of {trial.task}: see layer {min(odd)}"
+    shapes = {layer.name: layer.shape for layer in record.layers}
+    if shapes != network.shapes or len(shapes) != len(record.layers):
+        differing = [name for name, _ in shapes.items() ^ network.shapes.items()] or list(shapes)
+        problem = f"the layers are not those of {trial.task}: see layer {min(differing)}"
         return Recomputed(steps, [problem])
     problems = [
-        # A trainer draws its connections as its publication does; they have no exact number.
+        # A trainer draws connections as in its publication, where their number is not exact.
         *([] if trial.trainer else _off_target(record, sparsifier)),
         *_off_forward(record, network.forward, whole.forward),
         *_off_training(record, sparsifier, steps * context.recipe.batch_size),
@@ -51,7 +51,7 @@ def recompute(record: Record) -> Recomputed:
 
 
 def _off_target(record: Record, sparsifier: Sparsifier) -> list[str]:
-    """Return where the zeros are off their target by more than one weight: per layer, or in all."""
+    """Return where zeros are off their target by more than one weight: per layer, or in total."""
     shapes = {layer.name: layer.shape for layer in record.layers}
     zeros = {layer.name: layer.zeros for layer in record.layers}
     errors = sparsifier.off_target(zeros, shapes, tolerance=1)
@@ -65,22 +65,22 @@ def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> 
     pairs["inference"] = (flops["inference"], sparse)
     pairs["inference_dense"] = (flops["inference_dense"], whole.dense)
     return [
-        f"{name}: {said:g} FLOPs, not {expected:g}"
-        for name, (said, expected) in pairs.items()
-        if not math.isclose(said, expected, rel_tol=TOLERANCE)
+        f"{name}: {recorded:g} FLOPs, not {expected:g}"
+        for name, (recorded, expected) in pairs.items()
+        if not math.isclose(recorded, expected, rel_tol=TOLERANCE)
     ]
 
 
 def _off_training(record: Record, sparsifier: Sparsifier, examples: int) -> list[str]:
-    """Return whether training cost less than is possible; without zeros it is known exactly.
+    """Return an error if the training FLOPs are too few; without zeros they are known exactly.
 
-    Where every layer has its own target, no step has fewer connections than the last one.
+    If each layer has its own target, no step has fewer connections than the last one.
     """
     least = 3 * record.flops["inference"] * examples
-    said = record.flops["training"]
+    recorded = record.flops["training"]
     if not any(layer.zeros for layer in record.layers):
-        if not math.isclose(said, least, rel_tol=TOLERANCE):
-            return [f"training: {said:g} FLOPs, not {least:g}"]
-    elif not sparsifier.is_global and said < least * (1 - TOLERANCE):
-        return [f"training: {said:g} FLOPs, fewer than the final masks take: {least:g}"]
+        if not math.isclose(recorded, least, rel_tol=TOLERANCE):
+            return [f"training: {recorded:g} FLOPs, not {least:g}"]
+    elif not sparsifier.is_global and recorded < least * (1 - TOLERANCE):
+        return [f"training: {recorded:g} FLOPs, fewer than the final masks take: {least:g}"]
     return []

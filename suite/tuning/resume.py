@@ -35,7 +35,7 @@ def resume_config(
 ) -> schema.TuningConfig:
     """Return the settings to continue with: `settings`, merged with the stored tuning's, if any.
 
-    The larger of the two budgets holds: the winner is chosen among all trials, and every method
+    The larger of the two budgets is used: the winner is chosen among all trials, and every method
     gets the same number.
 
     Raises:
@@ -105,7 +105,7 @@ def _method_result(
     known = {one.number: one for one in stored.trials} if stored else {}
     known |= {one.number: one for one in search.candidates()}
     tried = [known[number] for number in sorted(known)]
-    found = schema.MethodResult(
+    result = schema.MethodResult(
         revision=registry.methods()[search.method].revision,
         space=search.space,
         trials=tried,
@@ -114,12 +114,12 @@ def _method_result(
         importance=importance(search.space, tried),
         tested=stored.tested if stored else [],
     )
-    ours, default = ([t.key for t in part] for part in search.final(found.best, final_seeds))
+    ours, default = ([t.key for t in part] for part in search.final(result.best, final_seeds))
     final = stored.final if stored else None
-    winners = {t.key for t in search.final(found.best, settings.final_seeds)[0]}
+    winners = {t.key for t in search.final(result.best, settings.final_seeds)[0]}
     if final is not None and winners.issuperset(final.winner):
         ours = list(dict.fromkeys([*final.winner, *ours]))
         default = list(dict.fromkeys([*final.default, *default]))
     if not default:
-        return found
-    return found.model_copy(update={"final": schema.Final(winner=ours, default=default)})
+        return result
+    return result.model_copy(update={"final": schema.Final(winner=ours, default=default)})

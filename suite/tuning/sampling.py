@@ -163,7 +163,7 @@ def _sampler(name: str, seed: int) -> Any:
 def frozen_trial(
     space: Sequence[Dimension], parameters: Mapping[str, Any], **given: Any
 ) -> FrozenTrial:
-    """Return a trial of Optuna's with these values, and with what else its `create_trial` takes."""
+    """Return an Optuna trial with these values; `given` are further arguments of `create_trial`."""
     known = {dimension.name: dimension for dimension in space}
     return optuna.trial.create_trial(
         params=dict(parameters),
@@ -173,10 +173,10 @@ def frozen_trial(
 
 
 def _distribution(d: Dimension) -> Any:
-    found = optuna.distributions
+    kinds = optuna.distributions
     if d.choices:
-        return found.CategoricalDistribution(d.choices)
-    return (found.IntDistribution if d.whole else found.FloatDistribution)(**_range(d))
+        return kinds.CategoricalDistribution(d.choices)
+    return (kinds.IntDistribution if d.whole else kinds.FloatDistribution)(**_range(d))
 
 
 def _range(d: Dimension) -> dict[str, Any]:
@@ -211,9 +211,9 @@ def _study(
 ) -> Any:
     """Return an in-memory study that contains the earlier trials.
 
-    With one objective, a failed trial (its training diverged) counts as worse than all others:
-    Optuna treats trials that were pruned before their first value so. With several objectives
-    failed trials are ignored.
+    With one objective, a failed trial (its training diverged) counts as worse than all others, as
+    Optuna treats trials that were pruned before their first value. With several objectives failed
+    trials are ignored.
     """
     study = optuna.create_study(directions=directions(settings), sampler=sampler)
     for trial in past:

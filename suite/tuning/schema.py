@@ -208,10 +208,10 @@ class Tuning(BaseModel, extra="forbid"):
     @model_validator(mode="after")
     def _final_is_tested(self) -> "Tuning":
         """Add the winner's runs to `tested`; schema 1 has them only in `final`."""
-        for found in self.methods.values():
-            if found.final is not None and found.final.tuned:
-                one = PastWinner(budget=self.settings.budget, keys=found.final.tuned)
-                found.tested = merge_winners([*found.tested, one])
+        for result in self.methods.values():
+            if result.final is not None and result.final.tuned:
+                one = PastWinner(budget=self.settings.budget, keys=result.final.tuned)
+                result.tested = merge_winners([*result.tested, one])
         return self
 
     def tuned_keys(self) -> dict[str, tuple[str, ...]]:
@@ -221,24 +221,24 @@ class Tuning(BaseModel, extra="forbid"):
         """
         return {
             key: self.settings.tuned_recipe
-            for found in self.methods.values()
-            for one in found.tested
+            for result in self.methods.values()
+            for one in result.tested
             for key in one.keys
         }
 
 
 def merge_winners(tested: Iterable[PastWinner]) -> list[PastWinner]:
     """Merge winners that share a run: they are the same configuration."""
-    found: list[PastWinner] = []
+    merged: list[PastWinner] = []
     for one in tested:
-        for place, other in enumerate(found):
+        for place, other in enumerate(merged):
             if not set(other.keys).isdisjoint(one.keys):
                 keys = list(dict.fromkeys([*other.keys, *one.keys]))
-                found[place] = PastWinner(budget=min(other.budget, one.budget), keys=keys)
+                merged[place] = PastWinner(budget=min(other.budget, one.budget), keys=keys)
                 break
         else:
-            found.append(one)
-    return found
+            merged.append(one)
+    return merged
 
 
 def check_same_settings(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -283,9 +283,9 @@ def load_tunings(store: Store) -> list[Tuning]:
     return [_read(store, name, content) for name, content in documents(store, KIND).items()]
 
 
-def tuned_runs(found: Iterable[Tuning]) -> dict[str, tuple[str, ...]]:
+def tuned_runs(tunings: Iterable[Tuning]) -> dict[str, tuple[str, ...]]:
     """Return `Tuning.tuned_keys` of several tunings, merged."""
-    return {key: fields for one in found for key, fields in one.tuned_keys().items()}
+    return {key: fields for one in tunings for key, fields in one.tuned_keys().items()}
 
 
 def _read(store: Store, name: str, content: Any) -> Tuning:

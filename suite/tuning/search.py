@@ -53,7 +53,7 @@ def journal(store: Store, name: str) -> str:
     if not store.local:
         raise InvalidInput(
             f"store {store.location} is not a folder, so the study must be stored elsewhere: "
-            "--storage with a journal file or postgresql://…"
+            "give --storage a journal file or postgresql://…"
         )
     return str((store.root / KIND / f"{name}.journal").resolve())
 
@@ -87,11 +87,11 @@ def tune(
         store.prepare()
         for search in searches:
             search.run()
-            found = save_results(settings, searches, store, ())
+            tuning = save_results(settings, searches, store, ())
         finals = [
             trial
             for search in searches
-            for part in search.final(found.methods[search.method].best, settings.final_seeds)
+            for part in search.final(tuning.methods[search.method].best, settings.final_seeds)
             for trial in part
         ]
         _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
@@ -175,7 +175,7 @@ class Search:
         return propose(self.space, self.settings, self.method, before, default, self.effect)
 
     def effect(self, chosen: Values) -> str | None:
-        """Return the canonical form of a configuration: equal for those that train the same.
+        """Return the canonical form of a configuration; equal forms train the same networks.
 
         None if the method rejects the values, or if a method with connectivity updates would never
         make one.
@@ -183,7 +183,7 @@ class Search:
         from suite.training.canonical_config import canonical_config
         from suite.training.context import TrialContext
 
-        found = []
+        texts = []
         try:
             trials = self._trials(
                 configuration(self.space, chosen), self.settings.seeds[:1], "validation"
@@ -192,10 +192,10 @@ class Search:
                 sparsifier = TrialContext.of(trial).make_sparsifier()
                 if sparsifier.is_idle():
                     return None
-                found.append(canonical_config(trial, sparsifier))
+                texts.append(canonical_config(trial, sparsifier))
         except InvalidInput:
             return None
-        return "\n".join(found)
+        return "\n".join(texts)
 
     def rungs(self, chosen: Configuration) -> list[list[Trial]]:
         """Return a configuration's trials: all in one rung, or one rung per seed with a pruner."""
@@ -253,9 +253,9 @@ class Search:
                 result["reason"] = f"{trial.describe()}: {why}"
                 self.study.tell(number, TrialState.FAIL, None, curve, result)
                 return False
-        found = [record for record in records if record is not None]
+        finished = [record for record in records if record is not None]
         values = [
-            sum(MEASURED[name](record) for record in found) / len(found)
+            sum(MEASURED[name](record) for record in finished) / len(finished)
             for name in self.settings.objectives
         ]
         if self.settings.pruner != "none":

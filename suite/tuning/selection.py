@@ -64,8 +64,8 @@ def importance(space: Sequence[Dimension], trials: Sequence[Candidate]) -> dict[
         point = {d.name: trial.parameters.get(d.name, _midpoint(d)) for d in space}
         study.add_trial(frozen_trial(space, point, value=trial.values[0]))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
+    shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {name: float(value) for name, value in shares.items() if math.isfinite(value)}
 
 
 def _midpoint(dimension: Dimension) -> Any:

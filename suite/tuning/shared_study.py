@@ -69,7 +69,7 @@ def open_storage(location: str) -> Any:
                 continue
             raise InvalidInput(
                 f"--storage {redact(location)} cannot be opened ({_line(error, location)}): check "
-                "its address, the server and your rights, or leave --storage out for a file"
+                "its address, the server and your permissions, or leave --storage out for a file"
             ) from error
     raise AssertionError
 
@@ -166,11 +166,11 @@ class SharedStudy:
 
     def trials(self) -> dict[int, FrozenTrial]:
         """Return the trials that count, by number."""
-        found: dict[int, FrozenTrial] = {}
+        counted: dict[int, FrozenTrial] = {}
         for trial in self._study.get_trials(deepcopy=False):
             if NUMBER_ATTR in trial.user_attrs and not _is_abandoned(trial):
-                found.setdefault(trial.user_attrs[NUMBER_ATTR], trial)
-        return found
+                counted.setdefault(trial.user_attrs[NUMBER_ATTR], trial)
+        return counted
 
     def enqueue(self, space: Sequence[Dimension], proposals: Mapping[int, Proposal]) -> None:
         """Add configurations by number; drop duplicates that another process added first."""
@@ -241,8 +241,8 @@ class SharedStudy:
         worker = trial.user_attrs.get(WORKER_ATTR)
         if worker == self._me:
             return False
-        here = worker is not None and worker[0] == self._me[0]
-        if here and (worker[1] == self._me[1] or not is_running(worker[1])):
+        local = worker is not None and worker[0] == self._me[0]
+        if local and (worker[1] == self._me[1] or not is_running(worker[1])):
             return True
         sign, now = (worker, trial.user_attrs.get(HEARTBEAT_ATTR)), time.monotonic()
         before, since = self._seen.get(trial._trial_id, (None, now))

@@ -112,8 +112,8 @@ def default_point(space: Sequence[Dimension], method: Method, tasks: Sequence[Ta
     point: Values = {}
     for dimension in space:
         if dimension.part == "recipe":
-            found = {repr(recipe[dimension.parameter]) for recipe in recipes}
-            value: Any = recipes[0][dimension.parameter] if len(found) == 1 else None
+            defaults = {repr(recipe[dimension.parameter]) for recipe in recipes}
+            value: Any = recipes[0][dimension.parameter] if len(defaults) == 1 else None
         else:
             value = values[dimension.parameter]
         if dimension.name != dimension.parameter:
@@ -138,15 +138,15 @@ def _contains(dimension: Dimension, value: Any) -> bool:
 
 def configuration(space: Iterable[Dimension], chosen: Mapping[str, Any]) -> Configuration:
     """Return the settings that these values stand for."""
-    found: Configuration = {"hyperparameters": {}, "recipe": {}}
+    settings: Configuration = {"hyperparameters": {}, "recipe": {}}
     for dimension in space:
         if dimension.name not in chosen:
             continue
         value = chosen[dimension.name]
         if dimension.name != dimension.parameter and value == NUMBER:
             continue
-        found[dimension.part][dimension.parameter] = value
-    return found
+        settings[dimension.part][dimension.parameter] = value
+    return settings
 
 
 def spaces_of(

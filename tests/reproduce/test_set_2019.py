@@ -157,7 +157,7 @@ def test_when_nothing_is_dropped_z_shrinks_past_the_first_layer_its_bias_too():
         ({"method": "rigl"}, ["unknown method 'rigl' of trainer set_2019", "set"]),
         ({"task": "digits/mlp"}, ["unknown task 'digits/mlp' of trainer set_2019"]),
         ({"sparsity": 0.9}, ["sparsity=0.9", "give 0.9708"]),
-        ({"recipe": {"nesterov": True}}, ["recipe field nesterov", "does not follow"]),
+        ({"recipe": {"nesterov": True}}, ["recipe field nesterov", "does not use"]),
         ({"hyperparameters": {"update_every": 7}}, ["hyperparameter update_every"]),
         ({"trainer": "set_2091"}, ["unknown trainer 'set_2091'", "set_2019"]),
     ],

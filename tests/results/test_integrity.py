@@ -97,7 +97,7 @@ def test_an_old_record_that_is_stored_again_is_of_the_schema_that_has_checksums(
 def test_a_record_in_the_folder_of_another_trial_is_not_served(store, stored):
     other = make_trial(seed=1).key
     stored.rename(store.folder(other))
-    with pytest.raises(Unreadable, match=f"is the record of trial {KEY}") as found:
+    with pytest.raises(Unreadable, match=f"is the record of another trial, {KEY}: delete") as found:
         store.read(other)
     assert found.value.kind == "foreign"
 

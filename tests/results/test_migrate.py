@@ -222,7 +222,9 @@ def test_a_record_under_todays_names_is_left_as_it_is_whatever_its_task_was(stor
 def test_a_record_whose_configuration_names_no_revisions_is_left_alone(store):
     record = old_record(RENAMED)
     record.configuration.pop("method_revision")
-    with pytest.raises(InvalidInput, match="its configuration lacks what a key is made of"):
+    with pytest.raises(
+        InvalidInput, match="its configuration lacks settings that its key is made of"
+    ):
         migrate_record(record)
 
 

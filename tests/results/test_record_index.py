@@ -74,7 +74,7 @@ def test_a_compacted_row_of_another_trial_is_refused(full):
     row = frame.filter(pl.col("key") == SECOND.key)
     frame = frame.with_columns(record=pl.lit(row["record"][0]), sha256=pl.lit(row["sha256"][0]))
     frame.write_parquet(full.root / INDEX)
-    with pytest.raises(InvalidInput, match="is the record of trial"):
+    with pytest.raises(InvalidInput, match="is the record of another trial"):
         list(full.records())
 
 

@@ -97,7 +97,7 @@ def test_verify_exits_with_1_and_says_what_to_do(resonance, full):
         f"truncated: results/trials/{KEY}: curves.parquet has 4 of 9 bytes; "
     )
     assert "run its study again" in lines[0]
-    assert lines[1] == "store results: 2 of 3 trials are whole"
+    assert lines[1] == "store results: 2 of 3 trials are intact"
     data = json.loads(resonance("store verify --json").out)
     assert (data["checked"], data["sound"]) == (3, 2)
     assert data["findings"][0]["kind"] == "truncated"

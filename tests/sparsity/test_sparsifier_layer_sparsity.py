@@ -26,7 +26,7 @@ def test_layers_can_be_given_a_sparsity_each():
     [
         (["6=0.5"], "adds up to a sparsity of 0.4472, not 0.9"),
         (["7=0.5"], "names no layer"),
-        (["6=1.5"], "must be a number in"),
+        (["6=1.5"], r"give a fraction in \[0, 1\)"),
         (["6"], "names no layer"),
     ],
 )

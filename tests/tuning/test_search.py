@@ -100,7 +100,7 @@ def test_runs_that_were_tested_stay_tuned_whatever_is_asked_next(plain, place):
     before = tuned(place, "t")
     result = plain("--budget 3 --final-seeds 0")
     assert tuned(place, "t") == before
-    assert "was searched with --budget 12 before, which counts" in result.out
+    assert "was searched with --budget 12 before: using that" in result.out
 
 
 def test_the_last_table_shows_the_realised_sparsity_of_winner_and_default(plain):

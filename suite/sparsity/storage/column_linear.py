@@ -11,9 +11,9 @@ from torch import Tensor, nn
 class ColumnLinear(nn.Linear):
     """An ordinary Linear layer that is quick where its input is stored by columns.
 
-    Sparse layers leave their outputs so, and PyTorch's product of 128 × 1000 such numbers with ten
-    rows of a weight takes six times as long as of an ordinary batch. The same product transposed
-    takes none of that time, and its gradient comes back by columns, as a sparse layer needs it.
+    Sparse layers store their outputs by columns, and PyTorch's product of such a batch (128 × 1000)
+    with a weight of ten rows takes six times as long as that of an ordinary batch. The transposed
+    product avoids this, and its gradient is stored by columns, as a sparse layer needs it.
 
     Never constructed: `set_layout` turns an existing layer into one, and back.
     """

@@ -1,10 +1,10 @@
-"""A Linear layer that stores and trains its non-zero weights alone, and the weight behind it.
+"""A Linear layer that stores and trains only its non-zero weights, and its `PrunableWeight`.
 
-Where a mask only simulates sparsity, a layer here costs what its density says: its parameter is
-the vector of its non-zero values, so gradients and optimizer state are vectors too. Everything is
-made of stock PyTorch operators: a CSR product forward, its transpose for the gradient of the
-input, and ``torch.sparse.sampled_addmm`` for the gradient of the values. How fast that is, and
-when it pays, is in docs/truly-sparse.md.
+A mask only simulates sparsity; the cost of a layer here is proportional to its density. Its
+parameter is the vector of its non-zero values, so gradients and optimizer state are vectors too.
+It uses only stock PyTorch operators: a CSR product forward, its transpose for the gradient of the
+input, and ``torch.sparse.sampled_addmm`` for the gradient of the values. Its speed, and
+when it is worthwhile, are in docs/truly-sparse.md.
 """
 
 import copy
@@ -35,8 +35,8 @@ DRIFT = 1e-3
 class _Product(torch.autograd.Function):
     """x [batch, in], values [n], bias [out] → x·Wᵀ + b [batch, out], stored by columns.
 
-    Each non-zero weight then meets a whole batch of numbers that lie side by side. Element-wise
-    functions keep that layout, so that a following sparse layer finds its input as it needs it.
+    Each non-zero weight is then multiplied by a batch of numbers that are contiguous in memory.
+    Element-wise functions keep that layout, which a following sparse layer needs.
     """
 
     @staticmethod
@@ -75,7 +75,7 @@ class SparseLinear(nn.Linear):
         topology: where the values are.
         passes: saved during backward; a dense gradient is computed from them.
         loaded: the dense weight last loaded, until the next forward pass.
-        by_rows: whether outputs are laid out as an ordinary layer's, whatever follows.
+        by_rows: whether outputs are always laid out as an ordinary layer's.
     """
 
     topology: Topology
@@ -89,7 +89,7 @@ class SparseLinear(nn.Linear):
         Raises:
             InvalidInput: under autocast or ``torch.compile``, which lack the operators; an input
                 of another dtype than the weight or one without operators; or weights were loaded
-                that lie where this layer has none.
+                at positions where this layer has none.
         """
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             raise InvalidInput(
@@ -120,8 +120,8 @@ class SparseLinear(nn.Linear):
     def __deepcopy__(self, memo: dict[int, Any]) -> nn.Linear:
         """Return an ordinary Linear layer of the same weight.
 
-        This layer's values change their places as it trains. An average over copies of them would
-        mix the weights of different connections; with one of another shape it is refused.
+        The positions of this layer's values change as it trains, so an average over copies of the
+        values (as for an EMA) would mix the weights of different connections.
         """
         copied = nn.Linear.__new__(nn.Linear)
         memo[id(self)] = copied
@@ -189,7 +189,7 @@ class CsrWeight:
 
     @property
     def active(self) -> int:
-        """Number of weights stored."""
+        """Number of active weights, which are those stored."""
         return self.module.topology.count
 
     @property
@@ -199,24 +199,25 @@ class CsrWeight:
 
     @property
     def mask(self) -> Tensor:
-        """The connectivity, boolean [out, in]; made anew at each reading."""
+        """The connectivity, boolean [out, in]; computed at each access."""
         return self.module.topology.mask()
 
     @property
     def values(self) -> Tensor:
-        """Dense values, zero where inactive; made anew at each reading."""
+        """Dense values, zero where inactive; computed at each access."""
         return self.module.topology.dense(self.parameter.detach())
 
     @property
     @torch.no_grad()
     def dense_gradient(self) -> Tensor | None:
-        """Gradient of every weight, inactive ones included; made anew at each reading.
+        """Gradient of every weight, inactive ones included; computed at each access.
 
         It is computed from the passes saved during backward. The gradient of the values is
-        compared with it: whatever scaled that one since (a GradScaler, clipping) scales this too.
+        compared with it: if it was scaled since (by a GradScaler or clipping), so is the result.
 
         Raises:
-            InvalidInput: the gradient of the values was changed otherwise.
+            InvalidInput: the gradient of the values was changed in another way.
+            RuntimeError: no backward pass was seen.
         """
         gradient = self.parameter.grad
         if gradient is None or not self.module.passes.wanted:
@@ -231,7 +232,7 @@ class CsrWeight:
             left, right = of_output.t().contiguous().t(), columns.t().contiguous()
             dense = left.mm(right) if dense is None else dense.addmm_(left, right)
         assert dense is not None
-        # In double precision: squares of gradients of 1e-20 are none in float32.
+        # In double precision: squares of gradients of 1e-20 underflow in float32.
         own, given = dense.flatten()[self.module.topology.place].double(), gradient.double()
         factor = float(given.dot(own) / own.dot(own)) if own.any() else 1.0
         if (given - factor * own).norm() > DRIFT * given.norm():
@@ -279,7 +280,7 @@ class CsrWeight:
         self._frozen = (places, self.parameter.detach()[places]) if len(places) else None
 
     def mask_gradient(self) -> None:
-        """Zero the gradients of frozen weights: there are no others to zero."""
+        """Zero the gradients of frozen weights; inactive ones are not stored."""
         if self._frozen is not None and self.parameter.grad is not None:
             with torch.no_grad():
                 self.parameter.grad[self._frozen[0]] = 0
@@ -319,8 +320,8 @@ class CsrWeight:
             old.copy_(values)
             old.grad = gradient
             return
-        # A parameter of another shape is another object: while a graph of the last step lives,
-        # autograd holds the old one to its shape.
+        # Another shape needs a new parameter: while a graph of the last step exists, autograd
+        # does not allow the old one to change its shape.
         new = nn.Parameter(values)
         new.grad = gradient
         self.module.weight = new
@@ -332,6 +333,6 @@ class CsrWeight:
 
 
 def _gather(topology: Topology) -> Carry:
-    """Return what takes a dense tensor to its values [n], and leaves values as they are."""
+    """Return a function that gathers the values [n] of a dense tensor; values it leaves as is."""
     places = topology.place
     return lambda tensor: tensor.flatten()[places] if tensor.ndim > 1 else tensor

@@ -1,7 +1,7 @@
 """Decides how each weight is stored while a model trains: masked, or in CSR.
 
-A method sees neither. Where a Linear layer becomes sparse enough, its `MaskedWeight` is replaced
-by a `CsrWeight` behind the `SwitchingWeight` that the method holds.
+A method sees neither: it holds a `SwitchingWeight`, whose `MaskedWeight` is replaced by a
+`CsrWeight` once a Linear layer is sparse enough.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,20 +28,20 @@ from suite.sparsity.storage.ownership import LayerOwnership
 EXECUTIONS = ("masked", "csr", "auto")
 
 BREAK_EVEN = {0: 0.0, 30_000: 0.02, 200_000: 0.15}
-"""Density up to which CSR is taken, by a layer's least number of weights.
+"""Density up to which CSR is used, by the least number of weights of a layer.
 
-Cautious: densities at which it was the faster one on a busy machine, one thread, batch 128
-(``python -m tests.bench csr csr-table``); on a quiet one it may pay at higher densities.
+Conservative: densities at which CSR was faster on a busy machine, one thread, batch 128
+(``python -m tests.bench csr csr-table``); on an idle one it may be faster at higher densities.
 """
 
 READING = (nn.TransformerEncoderLayer,)
-"""Modules that read their Linear layers' weights themselves, for one kernel in evaluation."""
+"""Modules that read their Linear layers' weights directly, for a fused kernel in evaluation."""
 
 DRAWING = (_DropoutNd, nn.RReLU)
-"""Modules that draw for each element in the order of memory.
+"""Modules that draw a random number for each element, in the order of memory.
 
-Sparse layers leave their outputs by columns, and element-wise functions keep that layout. Where
-one of these may follow, rows are restored: other units would be dropped than under masks.
+Sparse layers store their outputs by columns, and element-wise functions keep that layout. If one
+of these may follow, rows are restored: otherwise it would drop other units than under masks.
 """
 
 
@@ -51,17 +51,17 @@ def break_even(size: int) -> float:
 
 
 def _of_store(name: str) -> Any:
-    """Return a property that reads `name` of a weight's present store."""
+    """Return a property that reads `name` of a weight's current store."""
     return property(attrgetter(f"store.{name}"))
 
 
 class SwitchingWeight:
-    """A `PrunableWeight` whose storage can change: what a method holds on to.
+    """A `PrunableWeight` whose storage can change; the object that a method holds.
 
     Attributes:
-        store: what the weight is now.
-        module: the layer, where it can be sparse; None where it stays masked.
-        by_rows: whether the layer's outputs keep their ordinary layout where it is sparse.
+        store: the current storage.
+        module: the layer, if it can be sparse; None if it stays masked.
+        by_rows: whether the layer's outputs keep their ordinary layout when it is sparse.
         parameter: what the optimizer trains: the dense weight, or its non-zero values [n].
     """
 
@@ -98,7 +98,7 @@ class SwitchingWeight:
         self.store.bind(optimizer)
 
     def to_csr(self, mask: Tensor) -> None:
-        """Store the values where `mask` is True alone."""
+        """Store only the values where `mask` is True."""
         assert self.module is not None
         optimizer = self.store.optimizer
         self.store = CsrWeight(self.name, self.module, mask, optimizer, by_rows=self.by_rows)
@@ -116,9 +116,9 @@ class Execution:
 
     Args:
         mode: ``masked``, every weight in place; ``csr``, every Linear layer by its non-zero values
-            as soon as that is the faster one or no more is to be pruned; ``auto``, only where the
-            table of `break_even` says that it is faster, and masked where it cannot be.
-        obstacle: why this training can only be masked, where the caller knows of a reason.
+            as soon as that is faster or no more is to be pruned; ``auto``, only where CSR is
+            possible and faster according to `break_even`.
+        obstacle: why this training can only be masked; empty if the caller knows no reason.
     """
 
     def __init__(self, mode: str = "masked", obstacle: str = "") -> None:
@@ -137,10 +137,10 @@ class Execution:
         optimizer: torch.optim.Optimizer,
         weights: Sequence[MaskedWeight],
     ) -> list[PrunableWeight]:
-        """Return the weights in the form that the method holds them; `model` as it was given.
+        """Return the weights as the method will hold them; `model` includes its wrappers (DDP).
 
         Raises:
-            InvalidInput: ``csr`` was asked for and cannot be had, or another method holds a layer.
+            InvalidInput: ``csr`` was requested and is impossible, or another method holds a layer.
         """
         self._weights, self._others, self._linear = [], weights, []
         layers = dict(unwrap(model).named_modules())
@@ -159,7 +159,7 @@ class Execution:
             if isinstance(module, READING)
             for child in module.modules()
         }
-        # Subclasses may read their weight in ways of their own (attention's projections do).
+        # Subclasses may read their weight differently (attention's projections do).
         plain = [module for module in layers.values() if type(module) is nn.Linear]
         self._linear = [module for module in plain if module not in read]
         by_rows = any(isinstance(module, DRAWING) for module in layers.values())
@@ -179,7 +179,7 @@ class Execution:
         return list(self._weights)
 
     def claim_layers(self) -> None:
-        """Make the layers unavailable to other methods: this one is attached."""
+        """Reserve the layers for this method, which is now attached."""
         self._ownership.claim()
 
     def release(self) -> None:
@@ -188,7 +188,7 @@ class Execution:
         self._ownership.release()
 
     def check_loaded(self) -> None:
-        """Check that weights which were loaded since are as sparse as the masks.
+        """Check that weights loaded in the meantime are as sparse as the masks.
 
         Raises:
             InvalidInput: they are not.
@@ -252,10 +252,10 @@ class Execution:
             InvalidInput: it was saved under another execution.
         """
         if sparse.keys() != {weight.name for weight in self._weights}:
-            here = "masked" if not self._weights else self.mode
+            mode = "masked" if not self._weights else self.mode
             raise InvalidInput(
-                f"the saved state is of another execution than {here}: optimizer state does not "
-                "fit; go on with the execution it was saved under"
+                f"the saved state is of another execution than {mode}: optimizer state does not "
+                "fit; resume with the execution it was saved under"
             )
         for other in self._others:
             other.set_mask(masks[other.name].to(other.device))
@@ -271,7 +271,7 @@ class Execution:
         self._set_layout()
 
     def describe(self) -> str:
-        """Return in words which layers run how; empty under ``masked``."""
+        """Return how each layer is stored, as text; empty under ``masked``."""
         if self.mode == "masked":
             return ""
         if self.fallback:
@@ -296,7 +296,7 @@ class Execution:
 
 
 def _obstacle(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
-    """Return why nothing of a model can run in CSR; empty where something may."""
+    """Return why no layer of a model can be stored in CSR; empty if one may."""
     if isinstance(model, nn.parallel.DistributedDataParallel):
         return "gradients of values cannot be reduced by DistributedDataParallel"
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -59,14 +59,14 @@ class MaskedWeight:
 
     @property
     def dense_gradient(self) -> Tensor | None:
-        """Gradient of every weight, inactive ones included; None where it was not asked for.
+        """Gradient of every weight, inactive ones included; None if it was not requested.
 
         Autograd computes it in any case, but a method that reads it must be charged its FLOPs.
         """
         return self.parameter.grad if self._records_gradient else None
 
     def record_gradient(self, wanted: bool) -> None:
-        """Say whether `dense_gradient` will be read after the next backward pass."""
+        """Set whether `dense_gradient` will be read after the next backward pass."""
         self._records_gradient = wanted
 
     @torch.no_grad()
@@ -74,8 +74,8 @@ class MaskedWeight:
         """Make `mask` (boolean, the weight's shape) the connectivity of this weight."""
         check_mask(self, mask)
         if self.parameter.grad is not None and self.active < self.size:
-            # What is grown first moves at the next step: its gradient of this one may not exist
-            # where a method did not ask for dense gradients. So the old mask applies once more.
+            # A grown weight is trained from the next step on: its gradient of this step may not be
+            # available if dense gradients were not requested. So the old mask applies once more.
             self.parameter.grad.mul_(self.multiplier)
         self.mask = mask
         self.active = count_true(mask)
@@ -97,7 +97,7 @@ class MaskedWeight:
 
     @torch.no_grad()
     def _apply(self) -> None:
-        # Grown weights need no treatment of their own: outside the old mask everything was 0.
+        # Grown weights need no special treatment: outside the old mask everything was 0.
         self.parameter.mul_(self.multiplier)
         state: dict[str, Any] = self.optimizer.state.get(self.parameter, {})
         for key, value in state.items():
@@ -116,14 +116,14 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
     """Return the prunable weights of a model in the order of its modules.
 
     Prunable are the weights of Linear and Conv layers that are being trained. A weight shared by
-    several modules counts once, under its first name; frozen weights are left alone, and those
-    that have no elements.
+    several modules counts once, under its first name; weights that are frozen
+    or have no elements are skipped.
 
     Raises:
         InvalidInput: there is none, one is recomputed by a parametrization (weight norm) so that
             there is nothing to mask in place, or one has no shape yet.
     """
-    found: list[MaskedWeight] = []
+    prunable: list[MaskedWeight] = []
     seen: set[int] = set()
     for name, module in model.named_modules():
         if not isinstance(module, PRUNABLE):
@@ -142,13 +142,13 @@ def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Ma
         if id(weight) in seen or not weight.requires_grad or weight.numel() == 0:
             continue
         seen.add(id(weight))
-        found.append(MaskedWeight(name, weight, optimizer))
-    if not found:
+        prunable.append(MaskedWeight(name, weight, optimizer))
+    if not prunable:
         raise InvalidInput(
             f"{type(model).__name__} has no prunable layer: there must be a Linear or Conv layer "
             "whose weight is trained"
         )
-    return found
+    return prunable
 
 
 def mask_gradients(weights: Sequence[PrunableWeight]) -> None:
@@ -156,7 +156,7 @@ def mask_gradients(weights: Sequence[PrunableWeight]) -> None:
     gradients: list[Tensor] = []
     multipliers: list[Tensor] = []
     for weight in _masked(weights):
-        if weight.parameter.grad is not None:  # None: it had no part in this loss
+        if weight.parameter.grad is not None:  # None: the loss does not depend on it
             gradients.append(weight.parameter.grad)
             multipliers.append(weight.multiplier)
     if gradients:

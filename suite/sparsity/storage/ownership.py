@@ -1,4 +1,4 @@
-"""Which layers belong to a method, and whether weights were loaded into them meanwhile."""
+"""Which layers belong to a method, and whether weights were loaded into them since."""
 
 import weakref
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ from suite.sparsity.layers import PrunableWeight, nonzero_outside_mask
 from suite.sparsity.storage.csr import SparseLinear
 
 _owned: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
-"""The layers that have a method now. A copy of one is another module, and free."""
+"""The layers that have a method now. A copy of one is another module and has none."""
 
 
 class _Loaded:
-    """A hook that notes being called. It holds no reference: copies of a model copy it."""
+    """A hook that records being called. It holds no reference, so that models can be copied."""
 
     seen = False
 
@@ -46,7 +46,7 @@ class LayerOwnership:
         self._hooks: list[RemovableHandle] = []
 
     def claim(self) -> None:
-        """Make these layers unavailable to other methods, and notice what is loaded into them."""
+        """Reserve these layers for this method, and record when weights are loaded into them."""
         for module in self._layers.values():
             self._hooks.append(module.register_load_state_dict_post_hook(self._loaded))
             _owned.add(module)

@@ -18,8 +18,8 @@ def _task() -> int:
 class SavedPasses:
     """The passes through a layer since its gradient was zeroed, and which contributed to it.
 
-    A gradient taken of the input alone (adversarial examples between two micro-batches) runs
-    through a layer as well. Only passes that added to the parameter's ``grad`` count.
+    A gradient with respect to the input alone (adversarial examples between two micro-batches)
+    also passes through a layer. Only passes that added to the parameter's ``grad`` count.
 
     Attributes:
         wanted: whether a dense gradient will be read, so that passes are saved.
@@ -58,17 +58,17 @@ class SavedPasses:
             self._kept.append((_task(), (of_output, columns)))
 
     def begin(self, gradient: Tensor | None) -> None:
-        """Note a forward pass: where the `gradient` is none or zero, a new one begins.
+        """Note a forward pass: if `gradient` is None or zero, a new gradient begins.
 
-        Passes of a skipped step are dropped. Inside a backward pass (activation checkpointing),
-        nothing is.
+        Then earlier passes, of a skipped step, are dropped; but not during a backward pass
+        (activation checkpointing).
         """
         if self._kept and _task() == -1 and (gradient is None or not bool(gradient.any())):
             self.clear()
 
     def contributing(self) -> list[Pass]:
-        """Return the passes that the gradient is a sum of.
+        """Return the passes whose sum is the gradient.
 
-        All of them where no pass added to it: such a gradient was assigned by hand.
+        All of them if none added to it: such a gradient was assigned by hand.
         """
         return [one for task, one in self._kept if task in self._added or not self._added]

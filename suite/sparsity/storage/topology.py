@@ -67,8 +67,8 @@ class Topology:
     def bytes(self) -> int:
         """Memory of all indices and of the buffers for gradients."""
         room = [values for _, values in self._room.values()]
-        frozen = [self.start, self.column, self.start_t, self.row, self.order, self.place, *room]
-        return sum(tensor.nbytes for tensor in frozen)
+        tensors = [self.start, self.column, self.start_t, self.row, self.order, self.place, *room]
+        return sum(tensor.nbytes for tensor in tensors)
 
     def product(self, values: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return W·x + bias of the matrix W of these values [n], x [in, batch]; [out, batch]."""
@@ -86,19 +86,19 @@ class Topology:
         # Taken out while in use: another thread then makes its own.
         room = self._room.pop(left.dtype, None)
         into, values = self._make_room(left.dtype) if room is None else room
-        values.zero_()  # not left to beta=0, which may multiply what an overflow left here
-        # Written into a matrix of our own: without `out` PyTorch copies all indices first.
+        values.zero_()  # beta=0 may multiply: an overflow could have left infinities
+        # Written into a reused matrix: without `out` PyTorch copies all indices first.
         torch.sparse.sampled_addmm(into, left, right.t(), beta=0.0, out=into)
-        found = values.clone()
+        products = values.clone()
         self._room[left.dtype] = into, values
-        return found
+        return products
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy has in common with this: not the room, which cannot be copied."""
+        """Return the state of a copy, without the buffers, which cannot be copied."""
         return vars(self) | {"_room": {}}
 
     def _make_room(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return a CSR matrix and its values, to keep: making one takes as long as a product."""
+        """Return a CSR matrix and its values, to reuse: making one takes as long as a product."""
         matrix = torch.sparse_csr_tensor(
             self.start,
             self.column,
@@ -136,7 +136,7 @@ def _starts(counts: Any) -> Tensor:
 
 
 def _match(x: Tensor, rows: int) -> None:
-    if x.shape[0] != rows:  # the kernel would take no offence at further rows
+    if x.shape[0] != rows:  # the kernel would silently ignore further rows
         raise RuntimeError(f"a batch of {x.shape[0]} features meets a layer that takes {rows}")
 
 
@@ -149,12 +149,12 @@ def _silence_csr_warning() -> None:
 
 
 def _weighted_sums(x: Tensor, index: Tensor, start: Tensor, values: Tensor) -> Tensor:
-    """Return, for each part of `index` (from `start` to `start`), the sum of values × rows of x.
+    """Return the sum of values × rows of x over each segment of `index` (bounds in `start`).
 
     That is the product of a CSR matrix with x. PyTorch's kernel for bags of embeddings keeps a sum
     in registers while it grows; in float32 it is about twice as fast as the product of MKL.
     """
-    x, values = x.detach(), values.detach()  # or it prepares a backward pass of its own
+    x, values = x.detach(), values.detach()  # otherwise it would record a backward pass
     return torch.embedding_bag(
         x, index, start, mode=0, per_sample_weights=values, include_last_offset=True
     )[0]

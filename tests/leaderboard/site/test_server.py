@@ -198,7 +198,7 @@ def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):
     result = resonance("leaderboard serve --port 0 --out board")
     visitor.join()
     assert answers == [PAGE]
-    assert (result.code, result.out.splitlines()[-1]) == (0, "ended")
+    assert (result.code, result.out.splitlines()[-1]) == (0, "stopped")
     assert servers[0].socket.fileno() == -1
 
 
