@@ -33,6 +33,37 @@ def test_a_metric_has_the_bounds_of_its_kind_ends_included(name, allowed, refuse
         assert Record.from_json(again.to_json(), "here", stored=False).metrics[name] == value
 
 
+@pytest.mark.parametrize(
+    ("field", "allowed", "refused"),
+    [
+        ("zeros", (0, 999, 1000), (-1, 1001)),
+        ("flops", (0.0, 2000.0), (-1.0, math.nan)),
+        ("shape", ((1000,), (1, 1000), (10, 10, 2, 5)), ((0, 1000), (-10, -100), (2**40,))),
+    ],
+)
+def test_a_layer_has_the_bounds_of_its_kind_ends_included(field, allowed, refused):
+    content = json.loads(done(make_trial()).to_json())
+    for value in allowed:
+        content["layers"][0][field] = value
+        again = Record.from_json(json.dumps(content).encode(), "here", stored=False)
+        assert getattr(again.layers[0], field) == value
+    for value in refused:
+        content["layers"][0][field] = value
+        with pytest.raises(InvalidInput, match="is not a record"):
+            Record.from_json(json.dumps(content).encode(), "here", stored=False)
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.999])
+def test_a_trial_has_a_sparsity_below_one_and_a_seed_from_zero(sparsity):
+    content = json.loads(done(make_trial()).to_json())
+    content["trial"] |= {"sparsity": sparsity, "seed": 0}
+    Record.from_json(json.dumps(content).encode(), "here", stored=False)
+    for wrong in ({"sparsity": 1.0}, {"sparsity": -0.1}, {"seed": -1}, {"seed": 2**31}):
+        bad = content | {"trial": content["trial"] | wrong}
+        with pytest.raises(InvalidInput, match="is not a record"):
+            Record.from_json(json.dumps(bad).encode(), "here", stored=False)
+
+
 def test_the_sparsity_of_a_record_is_the_share_of_zeros_over_all_layers():
     record = done(make_trial())
     other = record.layers[0].model_copy(update={"shape": (3, 1000), "zeros": 100})

@@ -1,0 +1,36 @@
+"""What a record says of zeros and FLOPs is computed again from its configuration."""
+
+import re
+
+import pytest
+
+from suite.training.verify_record import recompute
+from tests.support.helpers import SPARSE_METHODS, trained, trial
+
+
+def record_of(method: str):
+    return trained(trial(method)).record
+
+
+@pytest.mark.parametrize("method", ["dense", *SPARSE_METHODS])
+def test_an_honest_record_of_every_method_has_no_problem(method):
+    record = record_of(method)
+    found = recompute(record)
+    assert found.problems == []
+    assert found.steps % 160 == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "factor", "says"),
+    [
+        ("static", 0.999, "training: .* FLOPs, fewer than the final masks take"),
+        ("rigl", 0.5, "training: .* FLOPs, fewer than the final masks take"),
+        ("dense", 1.001, "training: .* FLOPs, not"),
+        ("dense", 0.999, "training: .* FLOPs, not"),
+    ],
+)
+def test_training_that_costs_what_it_cannot_is_named(method, factor, says):
+    record = record_of(method)
+    flops = record.flops | {"training": factor * record.flops["training"]}
+    (problem,) = recompute(record.model_copy(update={"flops": flops})).problems
+    assert re.match(says, problem)
