@@ -4,6 +4,7 @@ Imports are read from the source, wherever in a module they are.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -51,9 +52,8 @@ def imports(module: str, *, at_top: bool = False) -> set[str]:
 
     The package itself, for its version and its place, is left out: it is for everyone.
     """
-    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
     found: set[str] = set()
-    for node in statements(tree) if at_top else ast.walk(tree):
+    for node in import_statements(FILES[module].read_text(encoding="utf-8"), at_top=at_top):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names} - {"suite"}
         elif isinstance(node, ast.ImportFrom):
@@ -64,6 +64,14 @@ def imports(module: str, *, at_top: bool = False) -> set[str]:
             names = [a.name for a in node.names if (base, a.name) != ("suite", "__version__")]
             found |= {full_name(base, name) for name in names}
     return found
+
+
+@functools.cache
+def import_statements(code: str, *, at_top: bool) -> list[ast.Import | ast.ImportFrom]:
+    """Return the import statements of a file; the same text is parsed once."""
+    tree = ast.parse(code)
+    nodes = statements(tree) if at_top else ast.walk(tree)
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def full_name(base: str, name: str) -> str:

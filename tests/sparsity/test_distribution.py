@@ -102,7 +102,7 @@ def test_a_layer_is_dense_by_a_share_of_zero_or_by_no_share(dense):
 
 @pytest.mark.parametrize("share", ["1", "-0.1", "nan", "half", ""])
 def test_a_share_outside_zero_to_one_is_refused(share):
-    with pytest.raises(InvalidInput, match=r"the fraction must be a number in \[0, 1\)"):
+    with pytest.raises(InvalidInput, match=r"give a fraction in \[0, 1\)"):
         custom_zeros(LENET, 0.9, [f"fc1={share}"])
 
 
