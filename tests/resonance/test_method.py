@@ -26,6 +26,7 @@ def attached(plan: Plan = PLAN, **options):
         ({"window": 32, "record_every": 3}, "give a window of at most 28"),
         ({"cooldown": 121}, "give 0 to 120"),
         ({"update_every": 85, "window": 88}, "decide more often"),
+        ({"update_every": 90, "modulation": 0.0}, "decide more often"),  # the freeze is step 90
         ({"bits": 4}, "give bits of at most 2"),
         ({"argument": "frequency", "bits": 2}, "give bits of at most 1"),
         ({"argument": "frequency", "bits": 1, "interpolate": False}, "needs interpolate"),
@@ -35,6 +36,11 @@ def test_options_that_do_not_fit_the_training_are_refused(options, says):
     with pytest.raises(InvalidInput, match=says) as refusal:
         make("resonance", **options)
     assert "\n" not in str(refusal.value)
+
+
+def test_one_decision_before_the_freeze_is_enough():
+    sparsifier = make("resonance", update_every=89, modulation=0.0, cooldown=0)
+    assert [step for step in range(1, 121) if sparsifier.schedule.is_decision(step)] == [89]
 
 
 def test_a_constant_threshold_may_use_any_bits():
