@@ -13,6 +13,7 @@ from suite.sparsity.sparsifier import Sparsifier
 from suite.training import loop
 from suite.training.context import TrialContext
 from suite.training.network import make_model
+from suite.training.setup import prepare
 from suite.training.trial import run_trial
 from tests.support.helpers import SPARSE_METHODS, first_quick, trained, trial
 from tests.training.spy import spy_batches
@@ -194,6 +195,19 @@ def test_training_on_everything_is_noted_and_turns_validation_off():
 def test_a_loss_that_is_not_finite_names_step_and_layer():
     with pytest.raises(TrialFailed, match=r"at step \d+, first in layer '\d'"):
         run_trial(trial("dense", recipe={"learning_rate": 1e30}))
+
+
+def test_a_loss_that_is_checked_later_names_the_step_it_was_of():
+    """On a GPU losses are read every so many steps; the first one that is not finite counts."""
+    training = prepare(TrialContext.of(trial("dense")))
+    batches = training.data.train.batch_source(training.context.recipe, 0).epoch(1)
+    losses = torch.ones(40)
+    losses[3] = losses[5] = math.nan
+    loop._check_finite(training, losses, batches, 0, 2, 43)
+    with pytest.raises(TrialFailed, match=r"^loss is nan at step 44, first in layer"):
+        loop._check_finite(training, losses, batches, 0, 9, 50)
+    with pytest.raises(TrialFailed, match=r"^loss is nan at step 46, first in layer"):
+        loop._check_finite(training, losses, batches, 4, 9, 50)
 
 
 def test_a_batch_larger_than_the_data_is_refused():
