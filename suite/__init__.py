@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from suite.embed import Embedded
+    from suite.own_loop.handle import Handle
 
 __version__ = "0.1.0"
 
@@ -24,7 +24,7 @@ def sparsify(
     loss: "Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None" = None,
     execution: str = "masked",
     **hyperparameters: Any,
-) -> "Embedded":
+) -> "Handle":
     """Sparsify a model in a custom training loop with any method of the suite.
 
     Call it once, after the optimizer is built and before training. From then on every
@@ -57,9 +57,9 @@ def sparsify(
     """
     from torch.nn.functional import cross_entropy
 
-    from suite.embed import embed
+    from suite.own_loop.handle import attach
 
-    return embed(
+    return attach(
         model,
         optimizer,
         method,

@@ -275,7 +275,7 @@ def test_every_import_of_ours_leads_somewhere():
 
 def test_modules_of_the_suite_are_in_folders():
     loose = {path.name for path in (ROOT / "suite").glob("*.py")}
-    assert loose <= {"__init__.py", "__main__.py", "embed.py"}
+    assert loose <= {"__init__.py", "__main__.py"}
 
 
 def test_no_file_is_too_long_to_read_in_one_sitting():

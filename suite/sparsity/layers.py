@@ -15,9 +15,16 @@ PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 class PrunableWeight(Protocol):
-    """One weight tensor whose connectivity can change. All tensors have the weight's shape."""
+    """One weight tensor whose connectivity can change. All tensors have the weight's shape.
+
+    Attributes:
+        name: of the layer.
+        path: full name of the parameter in the model.
+        shape: of the weight.
+    """
 
     name: str
+    path: str
     shape: torch.Size
 
     @property

@@ -1,7 +1,7 @@
 """Progress of training in rounds, and the weights that a round starts from.
 
 Most methods need one round. Lottery tickets need many: train, choose the next masks, rewind, train
-again. The suite's training loop and custom loops (`suite.embed`) share this module.
+again. The suite's training loop and custom loops (`suite.own_loop`) share this module.
 """
 
 from collections.abc import Callable, Mapping

@@ -74,9 +74,8 @@ class Probe:
     ) -> None:
         self.model = copy.deepcopy(model).to(dtype)
         self.seed = seed
-        modules = dict(self.model.named_modules())
         self.weights: dict[str, Tensor] = {
-            layer.name: modules[layer.name].weight for layer in layers
+            layer.name: self.model.get_parameter(layer.path) for layer in layers
         }
         self.model.zero_grad()
 

@@ -18,10 +18,11 @@ from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Charge, Plan, Recorder
+from suite.sparsity.prunable import find_prunable
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
-from suite.sparsity.storage.masked import find_prunable, keeps_zeros, mask_weights
+from suite.sparsity.storage.masked import MaskedWeight, keeps_zeros, mask_weights
 
 
 class Sparsifier:
@@ -145,8 +146,8 @@ class Sparsifier:
         self._recorder, self._flops = recorder, flops
         self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
-        prunable = find_prunable(self._model, optimizer)
-        self.layers = self.execution.wrap(model, optimizer, prunable)
+        weights = [MaskedWeight(found, optimizer) for found in find_prunable(self._model)]
+        self.layers = self.execution.wrap(model, optimizer, weights)
         self._masks_weights = not keeps_zeros(optimizer)
         self.target_total()  # raises where the target cannot be met
         with name_nonfinite_layer(self.layers, 0):

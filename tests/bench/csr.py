@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from suite.core.discovery import load
 from suite.experiments import registry
 from suite.sparsity.plan import Plan
+from suite.sparsity.prunable import Prunable
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.csr import CsrWeight
 from suite.sparsity.storage.execution import Execution
@@ -159,7 +160,7 @@ def layer_step(fan_out: int, fan_in: int, density: float) -> Callable[[], None]:
     optimizer = torch.optim.SGD(layer.parameters(), 0.01, momentum=0.9)
     if density < 1:
         mask = torch.rand(fan_out, fan_in) < density
-        weight = CsrWeight("layer", layer, mask, optimizer)
+        weight = CsrWeight(Prunable("layer", "layer.weight", layer.weight, layer), mask, optimizer)
         weight.module.passes.expect(False, weight.parameter)
     x = torch.randn(BATCH, fan_in, requires_grad=True)
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.storage.masked import find_prunable
+from suite.sparsity.prunable import find_prunable
 from tests.support.helpers import (
     ONE_ROUND,
     OPTIMIZERS,
@@ -251,14 +251,14 @@ def test_methods_of_one_seed_start_from_one_random_mask():
 def test_a_shared_weight_is_one_weight():
     model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
     model[2].weight = model[0].weight
-    found = find_prunable(model, torch.optim.SGD(model.parameters(), 0.1))
+    found = find_prunable(model)
     assert [weight.name for weight in found] == ["0"]
 
 
 def test_a_frozen_weight_is_left_alone():
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     model[0].weight.requires_grad_(False)
-    found = find_prunable(model, torch.optim.SGD(model[1].parameters(), 0.1))
+    found = find_prunable(model)
     assert [weight.name for weight in found] == ["1"]
 
 

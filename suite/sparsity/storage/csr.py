@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.layers import check_mask
+from suite.sparsity.prunable import Prunable
 from suite.sparsity.storage.saved_passes import SavedPasses
 from suite.sparsity.storage.topology import Topology
 
@@ -151,8 +152,7 @@ class CsrWeight:
     """The weight of a Linear layer in CSR: a `PrunableWeight` that stores non-zero values only.
 
     Args:
-        name: of the layer.
-        module: an ordinary Linear layer, which is turned into a sparse one.
+        prunable: the weight of an ordinary Linear layer, which is turned into a sparse one.
         mask: boolean [out, in]; gradient and optimizer state are carried over where it is True.
         optimizer: that trains the layer.
         by_rows: whether the layer's outputs are laid out as an ordinary layer's.
@@ -160,15 +160,16 @@ class CsrWeight:
 
     def __init__(
         self,
-        name: str,
-        module: nn.Linear,
+        prunable: Prunable,
         mask: Tensor,
         optimizer: torch.optim.Optimizer,
         *,
         by_rows: bool = False,
     ) -> None:
-        self.name = name
-        self.shape = module.weight.shape
+        module = prunable.module
+        self.prunable = prunable
+        self.name, self.path = prunable.name, prunable.path
+        self.shape = prunable.parameter.shape
         self.size = self.shape.numel()
         self.optimizer = optimizer
         topology = Topology.of(mask)

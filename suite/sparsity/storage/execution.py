@@ -5,6 +5,7 @@ A method sees neither: it holds a `SwitchingWeight`, whose `MaskedWeight` is rep
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -77,6 +78,7 @@ class SwitchingWeight:
         self.module = module
         self.by_rows = by_rows
         self.name = masked.name
+        self.path = masked.path
         self.shape = masked.shape
         self.size = masked.size
 
@@ -99,15 +101,15 @@ class SwitchingWeight:
 
     def to_csr(self, mask: Tensor) -> None:
         """Store only the values where `mask` is True."""
-        assert self.module is not None
-        optimizer = self.store.optimizer
-        self.store = CsrWeight(self.name, self.module, mask, optimizer, by_rows=self.by_rows)
+        store = self.store
+        self.store = CsrWeight(store.prunable, mask, store.optimizer, by_rows=self.by_rows)
 
     def to_dense(self, mask: Tensor) -> None:
         """Store every weight, zero where `mask` is False."""
         if isinstance(self.store, CsrWeight):
             self.store.densify()
-            self.store = MaskedWeight(self.name, self.store.parameter, self.store.optimizer)
+            prunable = replace(self.store.prunable, parameter=self.store.parameter)
+            self.store = MaskedWeight(prunable, self.store.optimizer)
         self.store.set_mask(mask)
 
 
@@ -143,8 +145,7 @@ class Execution:
             InvalidInput: ``csr`` was requested and is impossible, or another method holds a layer.
         """
         self._weights, self._others, self._linear = [], weights, []
-        layers = dict(unwrap(model).named_modules())
-        self._ownership = LayerOwnership({weight.name: layers[weight.name] for weight in weights})
+        self._ownership = LayerOwnership({w.name: w.prunable.module for w in weights})
         if self.mode == "masked":
             return list(weights)
         self.fallback = self.fallback or _obstacle(model, optimizer)
@@ -153,23 +154,21 @@ class Execution:
         if self.fallback:
             return list(weights)
         users = _users(unwrap(model))
+        modules = list(unwrap(model).modules())
         read = {
-            child
-            for module in layers.values()
-            if isinstance(module, READING)
-            for child in module.modules()
+            child for module in modules if isinstance(module, READING) for child in module.modules()
         }
         # Subclasses may read their weight differently (attention's projections do).
-        plain = [module for module in layers.values() if type(module) is nn.Linear]
+        plain = [module for module in modules if type(module) is nn.Linear]
         self._linear = [module for module in plain if module not in read]
-        by_rows = any(isinstance(module, DRAWING) for module in layers.values())
+        by_rows = any(isinstance(module, DRAWING) for module in modules)
         for weight in weights:
-            module = layers[weight.name]
+            module = weight.prunable.module
             reason = _only_masked(weight, users[id(weight.parameter)])
             if reason and self.mode == "csr":
                 raise InvalidInput(f"execution=csr: {reason}; use execution=masked or auto")
-            able = module in self._linear and not reason
-            self._weights.append(SwitchingWeight(weight, module if able else None, by_rows))
+            linear = module if isinstance(module, nn.Linear) and module in self._linear else None
+            self._weights.append(SwitchingWeight(weight, None if reason else linear, by_rows))
         if self.mode == "csr" and all(weight.module is None for weight in self._weights):
             raise InvalidInput(
                 f"execution=csr: {type(unwrap(model)).__name__} has no Linear layer to run sparse "

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch import Tensor
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.layers import PRUNABLE, PrunableWeight, check_mask
+from suite.sparsity.layers import PrunableWeight, check_mask
 from suite.sparsity.masks import count_true
+from suite.sparsity.prunable import Prunable
 
 KEEPS_ZEROS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 """Optimizers for which a zero weight with zero state and zero gradient stays zero.
@@ -32,10 +32,10 @@ class MaskedWeight:
     state of another shape, which mixes weights, is refused (InvalidInput).
     """
 
-    def __init__(
-        self, name: str, parameter: nn.Parameter, optimizer: torch.optim.Optimizer
-    ) -> None:
-        self.name = name
+    def __init__(self, prunable: Prunable, optimizer: torch.optim.Optimizer) -> None:
+        parameter = prunable.parameter
+        self.prunable = prunable
+        self.name, self.path = prunable.name, prunable.path
         self.parameter = parameter
         self.shape = parameter.shape
         self.size = self.active = parameter.numel()
@@ -110,45 +110,6 @@ class MaskedWeight:
                     "which a mask cannot be applied to; use SGD, Adam or AdamW"
                 )
             value.mul_(self.multiplier)
-
-
-def find_prunable(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[MaskedWeight]:
-    """Return the prunable weights of a model in the order of its modules.
-
-    Prunable are the weights of Linear and Conv layers that are being trained. A weight shared by
-    several modules counts once, under its first name; weights that are frozen
-    or have no elements are skipped.
-
-    Raises:
-        InvalidInput: there is none, one is recomputed by a parametrization (weight norm) so that
-            there is nothing to mask in place, or one has no shape yet.
-    """
-    prunable: list[MaskedWeight] = []
-    seen: set[int] = set()
-    for name, module in model.named_modules():
-        if not isinstance(module, PRUNABLE):
-            continue
-        weight = module._parameters.get("weight")
-        if weight is None:
-            raise InvalidInput(
-                f"layer '{name}': its weight is recomputed by a parametrization, which masks in "
-                "place cannot reach; remove the parametrization before sparsifying"
-            )
-        if isinstance(weight, UninitializedParameter):
-            raise InvalidInput(
-                f"layer '{name}' has no weights yet: run one batch through the model first, and "
-                "build the optimizer after that"
-            )
-        if id(weight) in seen or not weight.requires_grad or weight.numel() == 0:
-            continue
-        seen.add(id(weight))
-        prunable.append(MaskedWeight(name, weight, optimizer))
-    if not prunable:
-        raise InvalidInput(
-            f"{type(model).__name__} has no prunable layer: there must be a Linear or Conv layer "
-            "whose weight is trained"
-        )
-    return prunable
 
 
 def mask_gradients(weights: Sequence[PrunableWeight]) -> None:

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 from suite import sparsify
 from suite.core.errors import Interrupted, InvalidInput
 from suite.sparsity.plan import Plan
+from suite.sparsity.prunable import find_prunable
 from suite.sparsity.storage.csr import SparseLinear
 from suite.sparsity.storage.execution import Execution, break_even
-from suite.sparsity.storage.masked import find_prunable
+from suite.sparsity.storage.masked import MaskedWeight
 from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext
 from suite.training.setup import prepare
@@ -133,7 +134,8 @@ def test_a_product_and_its_gradients_are_those_of_the_dense_layer():
     mask[:, 3] = False
     model, dense = nn.Sequential(nn.Linear(5, 7)).double(), nn.Linear(5, 7).double()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    weight = Execution("csr").wrap(model, optimizer, find_prunable(model, optimizer))[0]
+    held = [MaskedWeight(found, optimizer) for found in find_prunable(model)]
+    weight = Execution("csr").wrap(model, optimizer, held)[0]
     weight.set_mask(mask)
     dense.load_state_dict(model[0].state_dict())
     weight.to_csr(mask)

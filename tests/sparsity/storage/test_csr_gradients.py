@@ -6,6 +6,7 @@ from torch import nn
 
 from suite import sparsify
 from suite.core.errors import InvalidInput
+from suite.sparsity.prunable import Prunable
 from suite.sparsity.storage.csr import CsrWeight
 
 
@@ -14,7 +15,9 @@ def layer(mask: torch.Tensor) -> tuple[nn.Linear, CsrWeight]:
     torch.manual_seed(0)
     module = nn.Linear(mask.shape[1], mask.shape[0])
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    return module, CsrWeight("layer", module, mask, optimizer)
+    return module, CsrWeight(
+        Prunable("layer", "layer.weight", module.weight, module), mask, optimizer
+    )
 
 
 def test_where_the_stored_weights_have_no_gradient_the_others_keep_theirs():

@@ -14,14 +14,14 @@ from suite.experiments import registry
 from suite.sparsity.layers import count_zeros, nonzero_outside_mask
 from suite.sparsity.modules import unwrap
 from suite.sparsity.plan import Plan
+from suite.sparsity.prunable import find_prunable
 from suite.sparsity.rounds import TrainingProgress
 from suite.sparsity.scoring import Examples, Loss, averaged
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.execution import Execution
-from suite.sparsity.storage.masked import find_prunable
 
 
-def embed(
+def attach(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     method: str,
@@ -33,7 +33,7 @@ def embed(
     loss: Loss,
     hyperparameters: Mapping[str, Any],
     execution: str = "masked",
-) -> "Embedded":
+) -> "Handle":
     """Attach a method to `model` and `optimizer`; arguments as for `suite.sparsify`."""
     registry.use_plugins(os.environ.get("RESONANCE_PLUGINS", "").split())
     declared = registry.methods()[method]
@@ -64,7 +64,7 @@ def embed(
             "builds the model: train with `resonance run`"
         )
     pool = None if examples is None else Examples(*examples, loss, seed)
-    return Embedded(sparsifier, model, optimizer, pool, storage)
+    return Handle(sparsifier, model, optimizer, pool, storage)
 
 
 def _check_numbers(sparsity: Any, steps: Any, seed: Any, steps_per_epoch: Any) -> None:
@@ -86,7 +86,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-class Embedded:
+class Handle:
     """A method at work in a custom training loop.
 
     It counts the optimizer's steps. Gradients are read as ``optimizer.step()`` finds them:
@@ -215,7 +215,7 @@ class Embedded:
 
 def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    for weight in find_prunable(unwrap(model), optimizer):
+    for weight in find_prunable(unwrap(model)):
         if id(weight.parameter) not in trained:
             raise InvalidInput(
                 f"layer '{weight.name}': its weight is not among the optimizer's parameters; give "
