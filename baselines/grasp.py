@@ -49,6 +49,9 @@ class Grasp(Sparsifier):
     batch, in training mode. The score keeps its sign (using |θ ⊙ Hg| is another method).
     """
 
+    def resume(self) -> None:
+        """Keep nothing: the masks are chosen once, in `start`."""
+
     def start(self) -> None:
         """Score once and prune."""
         scores, count = self._scores()

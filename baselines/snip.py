@@ -41,6 +41,9 @@ class Snip(Sparsifier):
     norms), on a copy, so that running statistics do not change (some implementations change them).
     """
 
+    def resume(self) -> None:
+        """Keep nothing: the masks are chosen once, in `start`."""
+
     def start(self) -> None:
         """Score once and prune."""
         x, y = self.examples.batch(self.options.batch_size)

@@ -39,6 +39,9 @@ class SynFlow(Sparsifier):
     Scoring once instead of n times prunes whole layers at high sparsity.
     """
 
+    def resume(self) -> None:
+        """Keep nothing: the masks are chosen once, in `start`."""
+
     def start(self) -> None:
         """Score and prune in rounds; set the masks once, at the end."""
         probe = self.probe(torch.float64)
