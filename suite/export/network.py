@@ -134,7 +134,7 @@ def load_network(path: str | Path, model: nn.Module) -> nn.Module:
     try:
         fitted.load_state_dict(state)
     except RuntimeError as error:
-        difference = " ".join(str(error).splitlines()[1:2]).strip()
+        difference = " ".join(str(error).splitlines()[1:2]).strip().rstrip(".")
         raise InvalidInput(
             f"{path} does not fit {type(model).__name__} ({difference}): give the model that was "
             "exported"
