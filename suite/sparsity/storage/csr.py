@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from suite.core.errors import InvalidInput
 from suite.sparsity.layers import check_mask, gradient_not_requested
 from suite.sparsity.prunable import Prunable
-from suite.sparsity.storage.masked import optimizer_of
+from suite.sparsity.storage.masked import optimizer_of, replace_state
 from suite.sparsity.storage.saved_passes import SavedPasses
 from suite.sparsity.storage.topology import Topology
 
@@ -133,6 +133,10 @@ class SparseLinear(nn.Linear):
         copied.weight = nn.Parameter(dense, requires_grad=self.weight.requires_grad)
         return copied
 
+    def load_dense(self, dense: Tensor) -> None:
+        """Note a dense weight [out, in] that was loaded."""
+        self.loaded = dense.detach()
+
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[f"{prefix}weight"] = self.topology.dense(self.weight.detach())
@@ -143,8 +147,8 @@ class SparseLinear(nn.Linear):
         key = f"{prefix}weight"
         dense = state_dict.get(key)
         if isinstance(dense, Tensor) and dense.shape == self.topology.shape:
-            self.loaded = dense.detach()
-            values = self.loaded.flatten()[self.topology.place]
+            self.load_dense(dense)
+            values = dense.detach().flatten()[self.topology.place]
             state_dict = {**state_dict, key: values.to(self.weight.dtype)}
         super()._load_from_state_dict(state_dict, prefix, *rest, **more)
 
@@ -323,6 +327,19 @@ class CsrWeight:
         at = _gather(self.module.topology)
         self.parameter.grad = None
         self._replace(at, values=at(dense.to(self.parameter.dtype)))
+
+    def restore_values(self, values: Tensor) -> None:
+        """Replace the weight by dense values [out, in]; `load_mask` must follow."""
+        self.module.load_dense(values)
+
+    def restore_state(self, state: dict[str, Any] | None) -> None:
+        """Replace the optimizer's state of this weight; `load_mask` must follow."""
+        replace_state(self.optimizer, self.parameter, state)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether dense weights were loaded that no forward pass has used."""
+        return self.module.loaded is not None
 
     @torch.no_grad()
     def freeze_weights(self, frozen: Tensor) -> None:

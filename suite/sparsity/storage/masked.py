@@ -35,6 +35,15 @@ def optimizer_of(
     return None
 
 
+def replace_state(
+    optimizer: torch.optim.Optimizer, parameter: nn.Parameter, state: dict[str, Any] | None
+) -> None:
+    """Replace an optimizer's state of a parameter; None removes it."""
+    optimizer.state.pop(parameter, None)
+    if state is not None:
+        optimizer.state[parameter] = state
+
+
 class MaskedWeight:
     """In-place masking of an ``nn.Parameter``: inactive weights are stored, as zeros.
 
@@ -86,6 +95,20 @@ class MaskedWeight:
         """Gradient of the active weights, 0 elsewhere; None if there is none."""
         gradient = self.parameter.grad
         return None if gradient is None else torch.where(self.mask, gradient, 0)
+
+    @property
+    def kept(self) -> Tensor:
+        """1 where there is a weight, 0 elsewhere, in the weight's dtype."""
+        return self.multiplier if self.frozen is None else self.mask.to(self.parameter.dtype)
+
+    @torch.no_grad()
+    def restore_values(self, values: Tensor) -> None:
+        """Replace the weight by dense values; a mask must follow."""
+        self.parameter.copy_(values)
+
+    def restore_state(self, state: dict[str, Any] | None) -> None:
+        """Replace the optimizer's state of this weight; a mask must follow."""
+        replace_state(self.optimizer, self.parameter, state)
 
     def request_gradient(self, wanted: bool) -> None:
         """Set whether `dense_gradient` will be read after the next backward pass."""
@@ -195,6 +218,12 @@ class MaskedWeight:
         for key, value in state.items():
             if not isinstance(value, Tensor) or value.ndim == 0:  # a step count, for instance
                 continue
+            if value.ndim == 1 and value.shape != self.shape:
+                raise InvalidInput(
+                    f"layer '{self.name}': the optimizer's state '{key}' has {len(value):,} values "
+                    f"for a weight of shape {tuple(self.shape)}, as execution=csr saves it: give "
+                    "the method's state as well, sparsify(…, execution='csr', state=…)"
+                )
             if value.shape != self.shape:  # factored moments, for instance
                 raise InvalidInput(
                     f"{type(self.optimizer).__name__} keeps state '{key}' of shape "
