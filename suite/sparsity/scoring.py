@@ -163,14 +163,17 @@ class Probe:
 
         The fused kernels of cuDNN and oneDNN cannot be. Other models are not affected.
         """
+        backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.mkldnn)
         if not any(isinstance(module, nn.RNNBase) for module in self.model.modules()):
+            backends = ()
+        enabled = [backend.enabled for backend in backends]
+        try:
+            for backend in backends:
+                backend.enabled = False
             yield
-            return
-        with (
-            torch.backends.cudnn.flags(enabled=False),
-            torch.backends.mkldnn.flags(enabled=False),
-        ):
-            yield
+        finally:
+            for backend, was in zip(backends, enabled, strict=True):
+                backend.enabled = was
 
     @contextmanager
     def twice_differentiable(self) -> Iterator[None]:
