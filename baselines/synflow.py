@@ -41,11 +41,12 @@ class SynFlow(Sparsifier):
     by its absolute value, in evaluation mode and float64 (float32 overflows in deep networks).
     Scoring once instead of n times prunes whole layers at high sparsity.
 
-    The paper has no input of ones for tokens. Integer and boolean inputs (token ids, an attention
-    mask) are therefore those of the first training example, averaged over replicas, and R is the
-    sum of the outputs for it; so are inputs by name that end in "mask". R is not linear in each
-    weight where there are LayerNorm and attention, and the paper's guarantee that no layer is
-    pruned as a whole does not hold for them.
+    Tokens are not in the paper, and there are no ones among them. Integer and boolean inputs (token
+    ids, an attention mask), and inputs by name that end in "mask", are therefore those of the first
+    training example; gradients are then averaged over replicas. R is not linear in each weight
+    where there are LayerNorm and attention, and the paper's guarantee that no layer is emptied
+    does not hold: in a GPT at initialisation next to nothing flows through the softmax, so that
+    the query and key weights go first, all of them at 90 %, and attention becomes uniform.
     """
 
     def start(self) -> None:

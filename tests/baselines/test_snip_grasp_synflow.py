@@ -261,6 +261,16 @@ def test_synflow_empties_no_layer_of_a_gpt_and_its_count_is_exact(sparsity):
     assert min(layer.active for layer in sparsifier.layers) > 0
 
 
+def test_synflow_leaves_no_query_and_no_key_weights_of_a_gpt_at_90_percent():
+    sparsifier = pruned_gpt("synflow", text(), Plan(120, 0.9, 0, 30), iterations=100)
+    for layer in sparsifier.layers:
+        if layer.name.endswith("qkv"):
+            query, key, value = layer.mask.chunk(3)
+            assert not query.any()
+            assert not key.any()
+            assert value.any()
+
+
 @pytest.mark.slow
 def test_synflow_prunes_the_registered_gpt():
     task = registry.tasks()["tinyshakespeare/gpt_small"]
