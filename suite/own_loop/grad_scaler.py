@@ -1,0 +1,37 @@
+"""Finds the GradScaler that runs an optimizer's step.
+
+A scaler divides the gradients by its scale before it calls ``optimizer.step()``, and leaves out
+steps whose gradients are not finite. Someone who has read gradients during the backward pass must
+divide them by the same scale, but torch passes the scaler neither to the optimizer nor to its
+hooks. It is on the call stack, though: a hook of a step that a scaler runs has the scaler's own
+method among its callers.
+"""
+
+import sys
+
+import torch
+
+_STEPPING = (
+    torch.amp.GradScaler._maybe_opt_step.__code__,
+    torch.amp.GradScaler.step.__code__,  # calls a fused optimizer directly
+)
+
+_DEPTH = 40
+"""How many callers are looked at: those between hook and scaler are below 10 (Accelerate's)."""
+
+
+def active_grad_scaler() -> torch.amp.GradScaler | None:
+    """Return the GradScaler whose ``step`` is running; None without one.
+
+    Call it from an optimizer's step hook. Under a scaler gradients are unscaled by then, except
+    those of a fused optimizer, which has the attributes ``grad_scale`` and ``found_inf`` instead.
+    """
+    frame = sys._getframe(1)
+    for _ in range(_DEPTH):
+        if frame.f_code in _STEPPING:
+            scaler = frame.f_locals["self"]
+            return scaler if isinstance(scaler, torch.amp.GradScaler) else None
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return None
