@@ -99,17 +99,30 @@ class MaskedWeight:
     def _apply(self) -> None:
         # Grown weights need no special treatment: outside the old mask everything was 0.
         self.parameter.mul_(self.multiplier)
+        self.mask_state()
+
+    @torch.no_grad()
+    def mask_state(self) -> None:
+        """Zero the optimizer's state of inactive weights.
+
+        Raises:
+            InvalidInput: there is state of another shape, which mixes weights.
+        """
         state: dict[str, Any] = self.optimizer.state.get(self.parameter, {})
         for key, value in state.items():
-            if not isinstance(value, Tensor) or value.ndim == 0:  # a step count, for instance
+            if not isinstance(value, Tensor):
                 continue
-            if value.shape != self.shape:  # factored moments, for instance
+            if value.shape != self.shape:
+                if value.numel() <= 1:  # a step count, or a norm of the layer
+                    continue
+                # Factored moments, for instance.
                 raise InvalidInput(
                     f"{type(self.optimizer).__name__} keeps state '{key}' of shape "
                     f"{tuple(value.shape)} for layer '{self.name}' of shape {tuple(self.shape)}, "
                     "which a mask cannot be applied to; use SGD, Adam or AdamW"
                 )
-            value.mul_(self.multiplier)
+            # Frozen weights are not in the multiplier, but keep their state.
+            value.mul_(self.multiplier if self.frozen is None else self.mask)
 
 
 def mask_gradients(weights: Sequence[PrunableWeight]) -> None:
@@ -131,6 +144,12 @@ def mask_weights(weights: Sequence[PrunableWeight]) -> None:
     if masked:
         parameters: list[Tensor] = [weight.parameter for weight in masked]
         torch._foreach_mul_(parameters, [weight.multiplier for weight in masked])
+
+
+def mask_states(weights: Sequence[PrunableWeight]) -> None:
+    """Zero the optimizers' state of inactive weights, after a step that may have moved it."""
+    for weight in _masked(weights):
+        weight.mask_state()
 
 
 @torch.no_grad()
