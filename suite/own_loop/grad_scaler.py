@@ -8,13 +8,13 @@ method among its callers.
 """
 
 import sys
+from types import FrameType
 
 import torch
 
-_STEPPING = (
-    torch.amp.GradScaler._maybe_opt_step.__code__,
-    torch.amp.GradScaler.step.__code__,  # calls a fused optimizer directly
-)
+_STEP = torch.amp.GradScaler._maybe_opt_step.__code__
+_STEP_FUSED = torch.amp.GradScaler.step.__code__
+"""A fused optimizer is called by ``step`` directly."""
 
 _DEPTH = 40
 """How many callers are looked at: those between hook and scaler are below 10 (Accelerate's)."""
@@ -26,12 +26,13 @@ def active_grad_scaler() -> torch.amp.GradScaler | None:
     Call it from an optimizer's step hook. Under a scaler gradients are unscaled by then, except
     those of a fused optimizer, which has the attributes ``grad_scale`` and ``found_inf`` instead.
     """
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     for _ in range(_DEPTH):
-        if frame.f_code in _STEPPING:
-            scaler = frame.f_locals["self"]
-            return scaler if isinstance(scaler, torch.amp.GradScaler) else None
-        if frame.f_back is None:
+        if frame is None:
             return None
+        code = frame.f_code
+        if code is _STEP or code is _STEP_FUSED:  # `in` would compare their contents
+            scaler: torch.amp.GradScaler = frame.f_locals["self"]
+            return scaler
         frame = frame.f_back
     return None

@@ -189,11 +189,15 @@ def _run(optimizer: torch.optim.Optimizer) -> bool:
         masks.append(mask.to(weight.device))
         weight.data.copy_(noises[-1] * masks[-1])
         _mask_state(optimizer, weight, masks[-1])
+    hooked: list[int] = []
+    optimizer.register_step_pre_hook(lambda *_: hooked.append(1))
     moved = False
     for step in range(STEPS):
         for weight, noise, mask in zip(weights, noises, masks, strict=True):
             weight.grad = noise.roll(step + 1) * mask
         _step(optimizer)
+        if len(hooked) > step + 1:
+            raise _Refused("calls its hooks several times a step (its step calls super().step)")
         for weight, mask in zip(weights, masks, strict=True):
             moved |= _outside(weight.data, mask)
             if problem := state_problem(optimizer.state.get(weight, {}), weight):
@@ -210,6 +214,8 @@ def _step(optimizer: torch.optim.Optimizer) -> None:
     except Exception as error:
         if _step_with_closure(optimizer):
             raise _Refused("does not step without a closure") from error
+        if "does not have a grad_fn" in str(error):
+            raise _Refused("differentiates gradients, which masks have changed") from error
         raise
 
 

@@ -35,8 +35,8 @@ class Update(enum.Enum):
 
 _TRANSPARENT = {
     ("accelerate.optimizer", "AcceleratedOptimizer"): "optimizer",
-    # Hooks of a Lookahead itself are never called. Those of the optimizer inside are, and the slow
-    # weights are in that one's state, where they are masked with it.
+    # Its slow weights are in the state of the optimizer inside, where they are masked with it, and
+    # that one's hooks are always called (its own only after a call of zero_grad).
     ("timm.optim.lookahead", "Lookahead"): "_base_optimizer",
 }
 """Wrappers whose step is their optimizer's step: class → attribute that holds the optimizer."""
@@ -118,7 +118,7 @@ def _usable(given: object, place: str) -> torch.optim.Optimizer:
         )
     if not getattr(type(given).step, "hooked", False):
         raise InvalidInput(
-            f"{place} ({name}) calls no hooks in its step, since its __init__ does not call that of "
+            f"{place} ({name}) calls no hooks in its step, as its __init__ does not call that of "
             f"torch.optim.Optimizer: {WORKING}"
         )
     return given
@@ -171,8 +171,8 @@ def _wrong_kind(given: object, place: str) -> InvalidInput:
         )
     if inner:
         return InvalidInput(
-            f"{place} ({name}) is no torch.optim.Optimizer but holds {_join(inner)}, and may change "
-            f"weights where no hook sees it: {_train_with(inner)}"
+            f"{place} ({name}) is no torch.optim.Optimizer but holds {_join(inner)}, and may "
+            f"change weights where no hook sees it: {_train_with(inner)}"
         )
     if isinstance(given, list | tuple) and not all(isinstance(part, Tensor) for part in given):
         return InvalidInput(f"{place} is a {name} inside a list: give one list of optimizers")

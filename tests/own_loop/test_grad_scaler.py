@@ -64,7 +64,8 @@ def test_a_step_without_the_scaler_while_another_is_alive_has_none():
     backward(other)
     scaler.step(optimizer)
     other_optimizer.step()
-    assert found == [scaler] and other_found == [None]
+    assert found == [scaler]
+    assert other_found == [None]
 
 
 def test_no_reference_to_the_scaler_is_kept():
