@@ -28,6 +28,10 @@ class PrunableWeight(Protocol):
     shape: torch.Size
 
     @property
+    def parameter(self) -> nn.Parameter:
+        """What the optimizer trains: the weight, or its non-zero values [n] in CSR."""
+
+    @property
     def active(self) -> int:
         """Number of active weights."""
 
@@ -68,6 +72,16 @@ class PrunableWeight(Protocol):
 
     def bind(self, optimizer: torch.optim.Optimizer) -> None:
         """Use another optimizer from now on, and apply the mask to weights and its state."""
+
+
+def by_output(module: nn.Module, tensor: Tensor) -> Tensor:
+    """Return a view of a layer's weight, or of its mask: [groups, outputs of a group, ...].
+
+    Weights are [out, in, ...], one group; those of transposed convolutions [in, out / groups, ...].
+    """
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return tensor.unflatten(0, (module.groups, -1)).transpose(1, 2)
+    return tensor.unsqueeze(0)
 
 
 def check_mask(weight: PrunableWeight, mask: Tensor) -> None:

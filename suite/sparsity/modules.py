@@ -1,9 +1,12 @@
-"""Helpers for any model: its evaluation mode and its wrappers."""
+"""Helpers for any model: its evaluation mode, its wrappers, its inputs."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import nn
+
+WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel)
 
 
 @contextlib.contextmanager
@@ -19,14 +22,27 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model itself, out of DistributedDataParallel and ``torch.compile``.
+    """Return the model itself, out of DistributedDataParallel, DataParallel and ``torch.compile``.
 
-    Both prefix the names of its layers, and the names seed the random masks.
+    All of them prefix the names of its layers, and the names seed the random masks.
     """
     while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel):
+        if isinstance(model, WRAPPERS):
             model = model.module
         elif "_orig_mod" in model._modules:
             model = model._modules["_orig_mod"]  # type: ignore[assignment]
         else:
             return model
+
+
+def call(model: nn.Module, inputs: Any) -> Any:
+    """Return the model's output for `inputs`.
+
+    A tuple or list is passed as positional arguments, a mapping as keyword arguments, anything
+    else (a tensor) as the only argument.
+    """
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    if isinstance(inputs, list | tuple):
+        return model(*inputs)
+    return model(inputs)

@@ -18,7 +18,7 @@ from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Charge, Plan, Recorder
-from suite.sparsity.prunable import find_prunable
+from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, find_prunable
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
@@ -55,6 +55,7 @@ class Sparsifier:
         self._recorder: Recorder | None = None
         self._flops: Charge | None = None
         self.layers: list[PrunableWeight] = []
+        self._input_dims: dict[str, int | None] = {}
         self.pattern = checked_pattern(options, plan.sparsity)
         self._masks_weights = False
         self._model: nn.Module | None = None
@@ -126,6 +127,7 @@ class Sparsifier:
         recorder: Recorder | None = None,
         flops: Charge | None = None,
         storage: Execution | None = None,
+        coverage: Coverage = LINEAR_AND_CONV,
     ) -> None:
         """Find the prunable weights of `model` and choose the initial masks.
 
@@ -136,6 +138,7 @@ class Sparsifier:
             recorder: receives what the method reports of its decisions.
             flops: is charged for scoring passes.
             storage: how weights are stored; masked if left out.
+            coverage: which weights are prunable.
 
         Raises:
             InvalidInput: nothing to prune, a target that the distribution cannot meet, no
@@ -146,7 +149,9 @@ class Sparsifier:
         self._recorder, self._flops = recorder, flops
         self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
-        weights = [MaskedWeight(found, optimizer) for found in find_prunable(self._model)]
+        found = find_prunable(self._model, coverage)
+        self._input_dims = {prunable.name: prunable.input_dim for prunable in found}
+        weights = [MaskedWeight(prunable, optimizer) for prunable in found]
         self.layers = self.execution.wrap(model, optimizer, weights)
         self._masks_weights = not keeps_zeros(optimizer)
         self.target_total()  # raises where the target cannot be met
@@ -279,7 +284,9 @@ class Sparsifier:
         if self.pattern is None:
             return zeros
         return {
-            name: self.pattern.zeros(name, shapes[name]) if count else 0
+            name: self.pattern.zeros(name, shapes[name], self._input_dims.get(name, 1))
+            if count
+            else 0
             for name, count in zeros.items()
         }
 
