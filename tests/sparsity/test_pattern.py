@@ -134,8 +134,9 @@ def test_a_parameter_of_ones_own_has_no_pattern():
 
 def test_recurrent_and_packed_attention_weights_have_a_pattern_along_their_inputs():
     model = nn.ModuleDict({"rnn": nn.GRU(8, 4), "attention": nn.MultiheadAttention(8, 2)})
-    made = make("static", HALF, pattern="2:4", uniform_dense="none")
+    made = make("magnitude", HALF, pattern="2:4", uniform_dense="none")
     made.attach(model, OPTIMIZERS["sgd"](model), coverage=ALL_MATRICES)
+    made.draw_masks()
     assert made.sparsity_errors() == ""
     kept = [layer.mask.reshape(-1, 4).sum(1) for layer in made.layers]
     assert len(kept) == 4
