@@ -18,7 +18,7 @@ from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Charge, Plan, Recorder
-from suite.sparsity.prunable import find_prunable
+from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, find_prunable
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
@@ -56,6 +56,7 @@ class Sparsifier:
         self._recorder: Recorder | None = None
         self._flops: Charge | None = None
         self.layers: list[PrunableWeight] = []
+        self._input_dims: dict[str, int | None] = {}
         self.pattern = checked_pattern(options, plan.sparsity)
         self._given_zeros: dict[str, int] | None = None
         self._is_resuming = False
@@ -164,6 +165,7 @@ class Sparsifier:
         storage: Execution | None = None,
         masks: Mapping[str, Tensor] | None = None,
         resume: bool = False,
+        coverage: Coverage = LINEAR_AND_CONV,
     ) -> None:
         """Find the prunable weights of `model` and choose the initial masks.
 
@@ -176,6 +178,7 @@ class Sparsifier:
             storage: how weights are stored; masked if left out.
             masks: by layer name, to start from in place of the method's own.
             resume: `load_state_dict` follows: no masks are chosen that need examples.
+            coverage: which weights are prunable.
 
         Raises:
             InvalidInput: nothing to prune, a target that the distribution cannot meet, no
@@ -187,9 +190,11 @@ class Sparsifier:
         self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
         optimizers = (optimizer,) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+        found = find_prunable(self._model, coverage)
+        self._input_dims = {prunable.name: prunable.input_dim for prunable in found}
         weights = [
-            MaskedWeight(found, optimizer_of(found.parameter, optimizers) or optimizers[0])
-            for found in find_prunable(self._model)
+            MaskedWeight(prunable, optimizer_of(prunable.parameter, optimizers) or optimizers[0])
+            for prunable in found
         ]
         self.layers = self.execution.wrap(model, optimizers, weights)
         self.target_total()  # raises where the target cannot be met
@@ -225,6 +230,7 @@ class Sparsifier:
         new = type(self)(plan, options)
         new._recorder, new._flops = self._recorder, self._flops
         new.execution, new.layers = self.execution, self.layers
+        new._input_dims = self._input_dims
         new._model, new._examples = self._model, self._examples
         if plan.sparsity == self.plan.sparsity:
             new._given_zeros = self._given_zeros
@@ -378,7 +384,9 @@ class Sparsifier:
         if self.pattern is None:
             return zeros
         return {
-            name: self.pattern.zeros(name, shapes[name]) if count else 0
+            name: self.pattern.zeros(name, shapes[name], self._input_dims.get(name, 1))
+            if count
+            else 0
             for name, count in zeros.items()
         }
 

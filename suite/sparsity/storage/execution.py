@@ -175,6 +175,8 @@ class Execution:
             if reason and self.mode == "csr":
                 raise InvalidInput(f"execution=csr: {reason}; use execution=masked or auto")
             linear = module if isinstance(module, nn.Linear) and module in self._linear else None
+            if linear is not None and linear.weight is not weight.parameter:
+                linear = None  # a parameter of the user's own beside the layer's weight
             self._weights.append(SwitchingWeight(weight, None if reason else linear, by_rows))
         if self.mode == "csr" and all(weight.module is None for weight in self._weights):
             raise InvalidInput(
