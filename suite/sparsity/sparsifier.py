@@ -24,6 +24,9 @@ from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
 
+MASKS_TOLERANCE = 0.005
+"""Largest difference between a given sparsity and that of given masks."""
+
 
 class Sparsifier:
     """Decides which weights of a model are connected while it trains.
@@ -314,8 +317,8 @@ class Sparsifier:
             state["given_zeros"] = self._given_zeros
         return state | {"extra": self.method_state()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a `state_dict`; call it after `attach`, on the same architecture.
+    def check_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Check that `load_state_dict` can restore a state.
 
         Raises:
             InvalidInput: it was saved under other settings or for other layers.
@@ -328,8 +331,21 @@ class Sparsifier:
                     f"{own.get(name)!r}: resume with the settings it was saved under"
                 )
         masks = state["masks"]
-        if set(masks) != {layer.name for layer in self.layers}:
-            raise InvalidInput("the saved masks belong to a model with other layers")
+        if {name: mask.shape for name, mask in masks.items()} != self.shapes:
+            raise InvalidInput(
+                "the saved masks belong to a model with other layers: they are of "
+                f"{', '.join(masks)}, this model has {', '.join(self.shapes)}"
+            )
+        self.execution.check_state(state.get("sparse", {}))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`; call it after `attach`, on the same architecture.
+
+        Raises:
+            InvalidInput: it was saved under other settings or for other layers.
+        """
+        self.check_state_dict(state)
+        masks = state["masks"]
         self.execution.load(masks, state.get("sparse", {}))
         given = state.get("given_zeros")
         self._given_zeros = None if given is None else dict(given)
@@ -514,7 +530,14 @@ class Sparsifier:
 
     def keep_counts_of(self, masks: Mapping[str, Tensor]) -> None:
         """Start from given masks, and end with as many zeros in every layer: for `start_from`."""
-        self._given_zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
+        zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
+        given = sum(zeros.values()) / sum(layer.size for layer in self.layers)
+        if abs(given - self.plan.sparsity) > MASKS_TOLERANCE:
+            raise InvalidInput(
+                f"masks= have {given:.4f} zeros, which this method keeps, not "
+                f"{self.plan.sparsity:g}: leave sparsity out, or prune on with magnitude or granet"
+            )
+        self._given_zeros = zeros
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name].to(layer.device))
 

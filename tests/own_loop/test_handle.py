@@ -80,7 +80,7 @@ def test_training_on_without_rounds_is_refused():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
     embedded("lottery_ticket", model, optimizer, sparsity=0.5, steps=5)
-    with pytest.raises(InvalidInput, match="for _ in sparsifier.rounds"):
+    with pytest.raises(InvalidInput, match="for _ in handle.rounds"):
         train(model, optimizer, stop=6)
 
 
