@@ -4,6 +4,7 @@
 replica's fraction of every batch and writes the final masks and weights to OUT.
 """
 
+import contextlib
 import os
 import sys
 
@@ -13,9 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite import sparsify
+from tasks.data import Split
 from tests.support.helpers import FAST, PLAN, SPARSE_METHODS, digits
 
-BATCH, STEPS = 32, 120
+BATCH, STEPS, CLIP = 32, 120, 0.5
 SCORING = {
     "snip": lambda size: {"batch_size": size},
     "grasp": lambda size: {"examples_per_class": size // 10},
@@ -54,19 +56,31 @@ def train(method: str, rank: int, replicas: int) -> dict[str, torch.Tensor]:
         model, optimizer, method, sparsity=0.8, steps=STEPS, steps_per_epoch=PLAN.steps_per_epoch,
         examples=pool, **options,
     )  # fmt: skip
-    data = digits()
+    data, norms = digits(), []
     for _ in handle.rounds():
         for step in range(1, STEPS + 1):
             generator = torch.Generator().manual_seed(step)
             chosen = torch.randint(len(data), (BATCH,), generator=generator)[rank::replicas]
             optimizer.zero_grad()
-            F.cross_entropy(model(data.x[chosen].double()), data.y[chosen]).backward()
+            first, second = chosen.chunk(2)
+            # Gradients of the first half of a batch are not averaged over replicas until the
+            # second half's are.
+            with model.no_sync() if replicas > 1 else contextlib.nullcontext():
+                loss(model, data, first).backward()
+            loss(model, data, second).backward()
+            norms.append(nn.utils.clip_grad_norm_(model.parameters(), CLIP))
             optimizer.step()
             if step % 20 == 0:  # replicas see different scores, of which the mean counts
                 handle.validated(90.0 - step + (4.0 * rank if replicas > 1 else 2.0))
+    assert min(norms) < CLIP < max(norms)
     masks = {f"{method}/{name}": mask.clone() for name, mask in handle.masks().items()}
     kept = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-    return masks | {f"{method}/weights": kept}
+    return masks | {f"{method}/weights": kept, f"{method}/norms": torch.stack(norms)}
+
+
+def loss(model: nn.Module, data: Split, chosen: torch.Tensor) -> torch.Tensor:
+    """Return half of the mean loss of these examples: two such halves make a batch."""
+    return F.cross_entropy(model(data.x[chosen].double()), data.y[chosen]) / 2
 
 
 def main() -> None:

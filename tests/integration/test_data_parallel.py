@@ -46,10 +46,10 @@ def test_replicas_agree_with_each_other_and_with_one_process(trained, method):
         {n: t for n, t in trained[name].items() if n.startswith(f"{method}/")}
         for name in ("first", "second", "alone")
     )
-    assert len(first) == 4
+    assert len(first) == 5
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name
-        if name.endswith("/weights"):
+        if name.endswith(("/weights", "/norms")):
             assert torch.allclose(tensor, alone[name], atol=1e-9)
         else:
             assert torch.equal(tensor, alone[name]), name

@@ -1,0 +1,219 @@
+"""Both loops train alike: what is clipped, accumulated and scaled, and what a method reads."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from suite import sparsify
+from suite.sparsity.storage.execution import Execution
+from tests.support.helpers import (
+    FAST,
+    ONE_ROUND,
+    OPTIMIZERS,
+    PLAN,
+    attach,
+    batch_of,
+    conv_net,
+    digits,
+    make,
+)
+
+CLIP = 0.3
+
+
+def embedded(method: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options):
+    given = {"sparsity": 0.9, "steps": PLAN.steps, "steps_per_epoch": PLAN.steps_per_epoch}
+    given |= {"examples": (digits().x, digits().y)}
+    return sparsify(model, optimizer, method, **given | FAST.get(method, {}) | options)
+
+
+def clip(model) -> torch.Tensor:
+    return nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+
+
+def assert_same(one, other):
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+@pytest.mark.parametrize("method", ONE_ROUND)
+def test_a_clipped_training_has_the_bits_of_the_suites_own_loop(method, execution):
+    own, foreign = conv_net(), conv_net()
+    own_optimizer, foreign_optimizer = (OPTIMIZERS["sgd"](m) for m in (own, foreign))
+    sparsifier = make(method)
+    attach(sparsifier, own, own_optimizer, storage=Execution(execution))
+    embedded(method, foreign, foreign_optimizer, execution=execution)
+    for step in range(1, PLAN.steps + 1):
+        x, y = batch_of(digits(), step, 32)
+        own_optimizer.zero_grad()
+        sparsifier.before_step(step)
+        F.cross_entropy(own(x), y).backward()
+        sparsifier.read_gradients(step)
+        expected = clip(own)
+        sparsifier.update_connectivity(step)
+        own_optimizer.step()
+        sparsifier.after_step(step)
+        foreign_optimizer.zero_grad()
+        F.cross_entropy(foreign(x), y).backward()
+        assert torch.equal(clip(foreign), expected), step
+        foreign_optimizer.step()
+    assert_same(own, foreign)
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+@pytest.mark.parametrize("method", ["rigl", "resonance", "resonance_coherent", "snfs", "granet"])
+def test_four_micro_batches_are_one_batch_to_a_method(method, set_to_none):
+    whole, parts = conv_net().double().eval(), conv_net().double().eval()
+    for model, count in ((whole, 1), (parts, 4)):
+        optimizer = OPTIMIZERS["sgd"](model)
+        given = {"examples": (digits().x.double(), digits().y)}
+        handle = embedded(method, model, optimizer, **given)
+        for step in range(1, PLAN.steps + 1):
+            optimizer.zero_grad(set_to_none=set_to_none)
+            x, y = batch_of(digits(), step, 32)
+            for part_x, part_y in zip(x.double().chunk(count), y.chunk(count), strict=True):
+                (F.cross_entropy(model(part_x), part_y) / count).backward()
+            clip(model)
+            optimizer.step()
+        assert handle.step == PLAN.steps
+    for name, value in whole.state_dict().items():
+        assert torch.allclose(value, parts.state_dict()[name], atol=1e-9), name
+        assert torch.equal(value == 0, parts.state_dict()[name] == 0), name
+
+
+@pytest.mark.parametrize("clips", [False, True])
+@pytest.mark.parametrize("method", ["rigl", "resonance", "resonance_coherent", "snfs"])
+def test_a_loss_scale_is_taken_out_before_a_method_reads_gradients(method, clips):
+    models = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=2.0**12)):
+        model = conv_net()
+        optimizer = OPTIMIZERS["sgd"](model)
+        embedded(method, model, optimizer)
+        for step in range(1, PLAN.steps + 1):
+            optimizer.zero_grad()
+            x, y = batch_of(digits(), step, 32)
+            loss = F.cross_entropy(model(x), y)
+            (loss if scaler is None else scaler.scale(loss)).backward()
+            if clips:
+                if scaler is not None:
+                    scaler.unscale_(optimizer)
+                clip(model)
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
+                scaler.update()
+        models.append(model)
+    assert_same(*models)  # a power of two rounds nothing
+
+
+@pytest.mark.parametrize("method", ["rigl", "resonance"])
+def test_gradients_that_are_assigned_by_hand_are_read_and_masked(method):
+    backward, by_hand = conv_net(), conv_net()
+    for model in (backward, by_hand):
+        optimizer = OPTIMIZERS["sgd"](model)
+        embedded(method, model, optimizer)
+        for step in range(1, PLAN.steps + 1):
+            x, y = batch_of(digits(), step, 32)
+            loss = F.cross_entropy(model(x), y)
+            if model is backward:
+                optimizer.zero_grad()
+                loss.backward()
+            else:
+                parameters = list(model.parameters())
+                for parameter, gradient in zip(
+                    parameters, torch.autograd.grad(loss, parameters), strict=True
+                ):
+                    parameter.grad = gradient
+            optimizer.step()
+    assert_same(backward, by_hand)
+
+
+def test_noise_on_gradients_does_not_reach_pruned_weights():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("rigl", model, optimizer)
+    for step in range(1, 31):
+        optimizer.zero_grad()
+        x, y = batch_of(digits(), step, 32)
+        F.cross_entropy(model(x), y).backward()
+        for parameter in model.parameters():
+            parameter.grad.add_(torch.randn_like(parameter.grad), alpha=0.01)
+        optimizer.step()
+        for layer in handle.sparsifier.layers:
+            assert not layer.values[~layer.mask].any()
+
+
+def test_gradients_are_masked_as_soon_as_backward_returns():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("resonance", model, optimizer, ramp=0.0)
+    for step in range(1, PLAN.steps + 1):
+        optimizer.zero_grad()
+        x, y = batch_of(digits(), step, 32)
+        F.cross_entropy(model(x), y).backward()
+        for layer in handle.sparsifier.layers:
+            assert not layer.parameter.grad[~layer.mask].any()
+        optimizer.step()
+    handle.detach()
+    optimizer.zero_grad()
+    F.cross_entropy(model(x), y).backward()
+    assert all(bool(layer.parameter.grad[~layer.mask].any()) for layer in handle.sparsifier.layers)
+
+
+class Synchronizations(TorchDispatchMode):
+    """Counts what waits for a device: values read, and sizes that depend on values."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._overloadpacket.__name__
+        if name.removeprefix("aten::") in self.WAITING:
+            self.seen.append(name)
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("method", [*ONE_ROUND, "lottery_ticket"])
+def test_a_step_without_an_update_does_not_wait_for_the_device(method):
+    model = conv_net()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
+    handle = embedded(method, model, optimizer)
+    counted = 0
+    for step in range(1, 61):
+        x, y = batch_of(digits(), step, 32)
+        optimizer.zero_grad()
+        with Synchronizations() as found:
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        if not handle.sparsifier.is_update(step):
+            assert found.seen == [], step
+            counted += 1
+    assert counted >= 20
+
+
+def test_the_stand_in_counts_what_waits():
+    tensor = torch.ones(3)
+    with Synchronizations() as found:
+        tensor.sum().item()
+        bool(tensor[0])
+        tensor.nonzero()
+    assert len(found.seen) == 3
+
+
+def test_a_copy_of_a_model_has_no_hooks_of_its_method():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("static", model, optimizer)
+    copied = copy.deepcopy(model)
+    x, y = batch_of(digits(), 1, 32)
+    F.cross_entropy(copied(x), y).backward()
+    assert bool(copied[6].weight.grad[~handle.masks()["6"]].any())
