@@ -34,7 +34,7 @@ from suite.training.curves import Curves
 if TYPE_CHECKING:
     from suite.export.network import Exported
 
-SAMPLE_EVERY = 16
+SAMPLE_EVERY = 64
 """Steps between two samples of the weights outside the masks, and two looks at the model."""
 
 SEARCH_AHEAD = 100_000
@@ -493,7 +493,8 @@ class Handle:
         if self.step == 1:
             check_state(optimizer, [layer.parameter for layer in self.sparsifier.layers])
         self.sparsifier.after_step(self.step)
-        self._watch.record()
+        if len(self._steps.optimizers) > 1:
+            self._watch.record()
 
     def end_step(self) -> None:
         """Check the result after the last step; prepare for the next one."""

@@ -27,6 +27,7 @@ class ModelChanges:
         self._excluded = tuple(excluded)
         self._known = self._trained_outside()
         self._frozen: set[str] = set()
+        self._seen: list[tuple[int, bool]] = []
 
     def check(self) -> None:
         """Warn of layers that were frozen, and of weights that are trained without the method.
@@ -36,6 +37,10 @@ class ModelChanges:
         Raises:
             InvalidInput: a layer of the method is no longer the model's.
         """
+        # Names are looked at only where a parameter has been exchanged, frozen or thawed.
+        now = [(id(p), p.requires_grad) for p in self._model.parameters()]
+        if now == self._seen:
+            return
         for layer in self._layers:
             if not self._is_in_place(layer):
                 raise InvalidInput(
@@ -56,6 +61,7 @@ class ModelChanges:
                 "to sparsify them too, call handle.detach() and sparsify again, with "
                 "masks='nonzero' for instance"
             )
+        self._seen = now
 
     def _is_in_place(self, layer: PrunableWeight) -> bool:
         try:

@@ -47,7 +47,7 @@ class Snapshot:
             group["params"] = parameters
         for saved in self._saved.values():
             found = saved.prunable
-            parameter, leaf = found.parameter, found.path.rpartition(".")[2]
+            parameter, leaf = found.parameter, found.leaf
             held = found.module._parameters[leaf]
             if held is parameter and parameter._version == saved.version:
                 continue

@@ -1,7 +1,7 @@
 """Writes to masked weights that did not come from their method."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -17,24 +17,10 @@ WAY_OUT = (
 )
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A weight as its method left it.
-
-    Attributes:
-        version: counts the writes in place that autograd knows of.
-        pointer: where its values are; ``weight.data = …`` moves it.
-    """
-
-    weight: MaskedWeight
-    version: int
-    pointer: int
-
-    @property
-    def is_written(self) -> bool:
-        """Whether something has been written to the weight, or put in its place."""
-        parameter = self.weight.parameter
-        return parameter._version != self.version or parameter.data_ptr() != self.pointer
+_Known = tuple[MaskedWeight, nn.Parameter, int, int, Mapping[str, nn.Parameter | None], str]
+"""A weight as its method left it: its parameter, the parameter's version (which counts the writes
+in place that autograd knows of) and data pointer (which ``weight.data = …`` moves), and its place
+in its module. Plain tuples, because one is made for every weight in every step."""
 
 
 class WeightWatch:
@@ -42,7 +28,8 @@ class WeightWatch:
 
     `check` compares version counters and data pointers at every step; only where one has changed
     are the weights themselves looked at. Writes through ``weight.data`` change neither: `sample`
-    adds the largest weight outside a mask to a number on the device, which `read` fetches.
+    adds the squares of the weights outside the masks to a number on the device, which `read`
+    fetches.
     """
 
     def __init__(self, execution: Execution) -> None:
@@ -53,14 +40,21 @@ class WeightWatch:
 
     def record(self) -> None:
         """Take the weights as they are now as what the method left."""
-        self._known = [
-            _Known(weight, weight.parameter._version, weight.parameter.data_ptr())
-            for weight in self._execution.masked_weights()
-        ]
+        known: list[_Known] = []
+        for weight in self._execution.masked_weights():
+            parameter, prunable = weight.parameter, weight.prunable
+            holder = prunable.module._parameters
+            version, pointer = parameter._version, parameter.data_ptr()
+            known.append((weight, parameter, version, pointer, holder, prunable.leaf))
+        self._known = known
 
     def written(self) -> list[MaskedWeight]:
         """Return the weights that something else has written to since `record`."""
-        return [known.weight for known in self._known if known.is_written]
+        return [
+            weight
+            for weight, parameter, version, pointer, _, _ in self._known
+            if parameter._version != version or parameter.data_ptr() != pointer
+        ]
 
     def check(self) -> None:
         """Check the weights that were written to.
@@ -68,8 +62,9 @@ class WeightWatch:
         Raises:
             InvalidInput: one is not 0 outside its mask, or its layer holds another parameter.
         """
-        for known in self._known:
-            check_in_place(known.weight)
+        for weight, parameter, _, _, holder, leaf in self._known:
+            if holder.get(leaf) is not parameter:
+                raise _replaced(weight)
         if not (written := self.written()):
             return
         if messages := nonzero_outside_mask(written):
@@ -81,20 +76,20 @@ class WeightWatch:
 
     @torch.no_grad()
     def sample(self, step: int) -> None:
-        """Note the largest |w| outside the masks before `step`, on the device."""
+        """Add up the squares of the weights outside the masks before `step`, on the device."""
         weights = [w for w in self._execution.masked_weights() if w.active < w.size]
         if not weights:
             return
         parameters: list[Tensor] = [weight.parameter.detach() for weight in weights]
-        outside = torch._foreach_mul(parameters, [weight.kept for weight in weights])
-        torch._foreach_sub_(outside, parameters)
-        norms = torch._foreach_norm(outside, torch.inf)
-        device = norms[0].device
-        largest = torch.stack([n.to(device, torch.float32, non_blocking=True) for n in norms]).max()
+        kept = [weight.kept for weight in weights]
+        outside = torch._foreach_addcmul(parameters, parameters, kept, value=-1)
+        squares = [torch.dot(part.flatten(), part.flatten()) for part in outside]
+        device = squares[0].device
+        total = torch.stack([s.to(device, torch.float32, non_blocking=True) for s in squares]).sum()
         if self._outside is None:
-            self._outside, self._sampled = largest, (step, step)
+            self._outside, self._sampled = total, (step, step)
         else:
-            self._outside = torch.maximum(self._outside, largest)
+            self._outside = self._outside + total
             self._sampled = (self._sampled[0], step)
 
     def read(self) -> None:
@@ -105,15 +100,15 @@ class WeightWatch:
         """
         if self._outside is None:
             return
-        largest, (first, last) = float(self._outside), self._sampled
+        squares, (first, last) = float(self._outside), self._sampled
         # NaN comes from training that diverges, which the method's next decision reports.
-        if largest == 0 or math.isnan(largest):
+        if squares == 0 or math.isnan(squares):
             self._outside = None
             return
         now = nonzero_outside_mask(self._execution.masked_weights())
         if not now:
             self._outside = None
-        where = now[0] if now else f"up to |w| = {largest:.3g}, and 0 again now"
+        where = now[0] if now else "they are 0 again now"
         raise InvalidInput(
             f"between steps {first} and {last} weights outside the method's masks were not 0 "
             f"({where}), written through weight.data for instance: {WAY_OUT}"
@@ -125,17 +120,9 @@ class WeightWatch:
         self.record()
 
 
-def check_in_place(weight: MaskedWeight) -> None:
-    """Check that a layer still holds the parameter that the method masks.
-
-    Raises:
-        InvalidInput: it holds another one.
-    """
-    prunable = weight.prunable
-    held: nn.Parameter | None = prunable.module._parameters.get(prunable.path.rpartition(".")[2])
-    if held is not weight.parameter:
-        raise InvalidInput(
-            f"layer '{weight.name}' holds another parameter than the one that was sparsified "
-            "(load_state_dict(assign=True), an assignment): build the optimizer anew, detach the "
-            "method, and call sparsify(…, state=handle.state_dict())"
-        )
+def _replaced(weight: MaskedWeight) -> InvalidInput:
+    return InvalidInput(
+        f"layer '{weight.name}' holds another parameter than the one that was sparsified "
+        "(load_state_dict(assign=True), an assignment): build the optimizer anew, detach the "
+        "method, and call sparsify(…, state=handle.state_dict())"
+    )

@@ -2,6 +2,7 @@
 
 import difflib
 import fnmatch
+import functools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,11 @@ class Prunable:
     parameter: nn.Parameter
     module: nn.Module
     input_dim: int | None = None
+
+    @functools.cached_property
+    def leaf(self) -> str:
+        """The parameter's name in its module."""
+        return self.path.rpartition(".")[2]
 
 
 @dataclass(frozen=True)

@@ -316,13 +316,15 @@ class Execution:
         """Let dense Linear layers multiply by columns while there are sparse layers before them."""
         set_layout(self._linear, by_columns=bool(self.csr_weights()))
 
-    def masked_weights(self) -> list[MaskedWeight]:
+    def masked_weights(self) -> Sequence[MaskedWeight]:
         """Return the weights that are stored dense, zero outside their masks."""
+        if not self._weights:
+            return self._others
         return [store for store in self._stores() if isinstance(store, MaskedWeight)]
 
     def csr_weights(self) -> list[CsrWeight]:
         """Return the weights of which only the non-zero values are stored."""
-        return [store for store in self._stores() if isinstance(store, CsrWeight)]
+        return [weight.store for weight in self._weights if isinstance(weight.store, CsrWeight)]
 
     def _stores(self) -> Sequence[MaskedWeight | CsrWeight]:
         return [weight.store for weight in self._weights] or self._others

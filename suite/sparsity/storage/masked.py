@@ -128,11 +128,11 @@ class MaskedWeight:
         """Set whether `dense_gradient` will be read after the next backward pass."""
         self._gradient.request(wanted)
 
-    @torch.no_grad()
     def add_backward_pass(self) -> None:
         """Keep the dense gradient of a backward pass that has just ended, if it was requested.
 
-        Call it before the gradient is masked. Passes that autograd accumulates are added up.
+        Call it before the gradient is masked, under ``no_grad``. Passes that autograd accumulates
+        are added up.
         """
         if (gradient := self.parameter.grad) is not None:
             self._gradient.add_pass(gradient, self.multiplier)
@@ -153,27 +153,33 @@ class MaskedWeight:
         """Drop the dense gradient that was kept."""
         self._gradient.drop()
 
-    def note_masked_gradient(self) -> None:
-        """Note that the gradient, as it is now, is masked."""
-        self._gradient.note_masked(self.parameter.grad)
-
-    @property
-    def has_masked_gradient(self) -> bool:
-        """Whether the gradient is masked already, or there is nothing to mask."""
+    def unmasked_gradient(self, *, before_update: bool = False) -> Tensor | None:
+        """Return the gradient if there is something in it to mask; see `mask_gradients`."""
         gradient = self.parameter.grad
-        if gradient is None or (self.active == self.size and self.frozen is None):
-            return True
-        return self._gradient.is_masked(gradient)
+        if gradient is None:
+            return None
+        if self.active == self.size and (before_update or self.frozen is None):
+            return None
+        return None if self._gradient.is_masked(gradient) else gradient
+
+    def mask_gradient(self, *, before_update: bool = False) -> None:
+        """Zero the gradient of inactive and frozen weights; see `mask_gradients`."""
+        gradient = self.unmasked_gradient(before_update=before_update)
+        if gradient is not None:
+            gradient.mul_(self.multiplier)
+            self._gradient.note_masked(gradient)
+
+    def note_masked(self, gradient: Tensor) -> None:
+        """Note that `gradient`, this weight's as it is now, is masked."""
+        self._gradient.note_masked(gradient)
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
         """Make `mask` (boolean, the weight's shape) the connectivity of this weight."""
         check_mask(self, mask)
-        gradient = self.parameter.grad
-        if gradient is not None and self.active < self.size and not self.has_masked_gradient:
-            # A grown weight is trained from the next step on: its gradient of this step may not be
-            # available if dense gradients were not requested. So the old mask applies once more.
-            gradient.mul_(self.multiplier)
+        # A grown weight is trained from the next step on: its gradient of this step may not be
+        # available if dense gradients were not requested. So the old mask applies once more.
+        self.mask_gradient(before_update=True)
         self.mask = mask
         self.active = count_true(mask)
         self.frozen = None
@@ -311,9 +317,9 @@ class MaskedGradient:
         self._kept = self._buffer.copy_(gradient)
         self._kept_of = weakref.ref(gradient)
 
-    def note_masked(self, gradient: Tensor | None) -> None:
+    def note_masked(self, gradient: Tensor) -> None:
         """Note that `gradient`, as it is now, is masked."""
-        self._masked = None if gradient is None else (weakref.ref(gradient), gradient._version)
+        self._masked = (weakref.ref(gradient), gradient._version)
 
     def forget_masked(self) -> None:
         """Note that the mask has changed."""
@@ -330,7 +336,6 @@ class MaskedGradient:
         return gradient._version - self._masked[1]
 
 
-@torch.no_grad()
 def mask_gradients(weights: Sequence[MaskedWeight], *, before_update: bool = False) -> None:
     """Zero the gradients of inactive and frozen weights, in one fused operation.
 
@@ -340,18 +345,17 @@ def mask_gradients(weights: Sequence[MaskedWeight], *, before_update: bool = Fal
     unmasked: list[MaskedWeight] = []
     gradients: list[Tensor] = []
     for weight in weights:
-        if before_update and weight.active == weight.size:
-            continue
-        if not weight.has_masked_gradient and (gradient := weight.parameter.grad) is not None:
+        gradient = weight.unmasked_gradient(before_update=before_update)
+        if gradient is not None:
             unmasked.append(weight)
             gradients.append(gradient)
     if unmasked:
-        torch._foreach_mul_(gradients, [weight.multiplier for weight in unmasked])
-        for weight in unmasked:
-            weight.note_masked_gradient()
+        with torch.no_grad():
+            torch._foreach_mul_(gradients, [weight.multiplier for weight in unmasked])
+        for weight, gradient in zip(unmasked, gradients, strict=True):
+            weight.note_masked(gradient)
 
 
-@torch.no_grad()
 def mask_moved(weights: Sequence[MaskedWeight]) -> None:
     """Mask weights and state again whose optimizer may have moved zeros (not `keeps_zeros`)."""
     tensors: list[Tensor] = []
@@ -362,14 +366,15 @@ def mask_moved(weights: Sequence[MaskedWeight]) -> None:
             tensors += moved
             multipliers += [weight.kept] * len(moved)
     if tensors:
-        torch._foreach_mul_(tensors, multipliers)
+        with torch.no_grad():
+            torch._foreach_mul_(tensors, multipliers)
 
 
-@torch.no_grad()
 def restore_frozen(weights: Sequence[MaskedWeight]) -> None:
     """Put frozen weights back to what they were: momentum and weight decay have moved them."""
     holding = [w for w in weights if w.frozen is not None]
     if holding:
         parameters: list[Tensor] = [weight.parameter for weight in holding]
-        torch._foreach_mul_(parameters, [weight.multiplier for weight in holding])
-        torch._foreach_add_(parameters, [w.frozen for w in holding if w.frozen is not None])
+        with torch.no_grad():
+            torch._foreach_mul_(parameters, [weight.multiplier for weight in holding])
+            torch._foreach_add_(parameters, [w.frozen for w in holding if w.frozen is not None])
