@@ -10,7 +10,16 @@ import torch
 from suite import sparsify
 from suite.core.errors import InvalidInput, TrialFailed
 from tests.conftest import require
-from tests.own_loop.loops import METHOD, STEPS, assert_same, loader, train
+from tests.own_loop import replicas
+from tests.own_loop.loops import (
+    METHOD,
+    STEPS,
+    assert_equal_to_rounding,
+    assert_same,
+    loader,
+    train,
+    trained_on_two_processes,
+)
 
 pytestmark = [
     # The loader has one batch per item and needs no workers.
@@ -285,3 +294,10 @@ def test_without_lightning_the_extra_is_named(monkeypatch):
     assert str(refusal.value) == (
         "SparsifyCallback needs Lightning: pip install 'resonance-bench[lightning]'"
     )
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = trained_on_two_processes("lightning", tmp_path)
+    assert_equal_to_rounding(weights, replicas.lightning())

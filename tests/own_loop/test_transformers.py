@@ -12,7 +12,15 @@ from suite import sparsify
 from suite.core.errors import InvalidInput
 from suite.training.serialization import unpack
 from tests.conftest import require
-from tests.own_loop.loops import METHOD, STEPS, assert_same, micro_batches
+from tests.own_loop import replicas
+from tests.own_loop.loops import (
+    METHOD,
+    STEPS,
+    assert_equal_to_rounding,
+    assert_same,
+    micro_batches,
+    trained_on_two_processes,
+)
 from tests.own_loop.loops import train as train_plainly
 from tests.support.helpers import OPTIMIZERS
 
@@ -257,3 +265,10 @@ def test_without_transformers_the_extra_is_named(monkeypatch):
     assert str(refusal.value) == (
         "SparsifyCallback needs transformers: pip install 'resonance-bench[transformers]'"
     )
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = trained_on_two_processes("transformers", tmp_path)
+    assert_equal_to_rounding(weights, replicas.transformers())
