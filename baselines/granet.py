@@ -12,7 +12,7 @@ from suite.core.hyperparameters import GLOBALLY, UPDATE_EVERY
 from suite.sparsity.distribution import layer_zeros
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan
-from suite.sparsity.pruning import prune_layers, prune_together
+from suite.sparsity.pruning import prune_layers
 from suite.sparsity.schedule import CosineDecay, CubicRamp, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
 
@@ -91,6 +91,15 @@ class GraNet(Sparsifier):
         if self.initial > 0:
             self.draw_masks(self._initial_zeros())
 
+    def start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks."""
+        self.prune_on_from(masks)
+
+    def raise_sparsity(self, step: int) -> None:
+        """Prune to the new target now if no later update does."""
+        if step >= self.pruning.last:
+            self.prune_smallest(1.0, step)
+
     def _initial_zeros(self) -> Mapping[str, int]:
         if not self.is_global:
             return self.zeros_at(self.initial)
@@ -140,9 +149,5 @@ class GraNet(Sparsifier):
             # Rounding and capped layers may need fewer zeros than there are: pruning never regrows.
             have = {name: count_true(~mask) for name, mask in active.items()}
             return prune_layers(active, scores, {n: max(zeros[n], have[n]) for n in zeros})
-        total = sum(layer.size for layer in self.layers)
-        current = sum(count_true(~mask) for mask in active.values())
         fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 0.0
-        zeros_now = min(max(int(fraction * self.target_total()), current), total)
-        names = [layer.name for layer in self.candidates]
-        return prune_together(active, scores, zeros_now, names)
+        return self.pruned(active, scores, fraction)

@@ -8,6 +8,7 @@ from torch import Tensor
 from suite.core.declarations import Hyperparameter, Method
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import GLOBALLY
+from suite.sparsity.inputs import logits_of, tensors_of
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(
@@ -46,8 +47,12 @@ class Grasp(Sparsifier):
 
     Removing weight i changes the squared norm of the gradient by about −2·θ_i·(Hg)_i, so removing
     the highest-scoring connections increases it. The loss is that of logits / T on a class-balanced
-    batch, in training mode. The score keeps its sign (using |θ ⊙ Hg| is another method).
+    batch, in training mode. The score keeps its sign (using |θ ⊙ Hg| is another method). Of a model
+    that computes its own loss, the cross-entropy of its logits / T is taken instead.
     """
+
+    def resume(self) -> None:
+        """Keep nothing: the masks are chosen once, in `start`."""
 
     def start(self) -> None:
         """Score once and prune."""
@@ -64,22 +69,32 @@ class Grasp(Sparsifier):
         probe = self.probe()
         probe.model.train()
         with torch.no_grad(), probe.random():
-            outputs = probe.model(self.examples.x[:2])
-        if outputs.ndim != 2:
+            outputs = probe.outputs(self.examples.first(2))
+        logits = logits_of(outputs)
+        if logits.ndim != 2:
             raise InvalidInput(
                 f"grasp needs a class-balanced batch and outputs [examples, classes], not "
-                f"{tuple(outputs.shape)}: choose another method"
+                f"{tuple(logits.shape)}: choose another method"
             )
-        x, y = self.examples.balanced(self.options.examples_per_class, outputs.shape[1])
+        if logits is not outputs and not self.examples.loss_takes_logits:
+            raise InvalidInput(
+                f"grasp divides the logits by its temperature, but loss= is given all of the "
+                f"model's outputs ({type(outputs).__name__}): leave loss out, which is then the "
+                "cross-entropy, or choose another method"
+            )
+        x, y = self.examples.balanced(self.options.examples_per_class, logits.shape[1])
 
         def loss() -> Tensor:
-            return self.examples.loss(probe.model(x) / self.options.temperature, y)
+            scaled = logits_of(probe.outputs(x)) / self.options.temperature
+            return self.examples.loss_of(scaled, y)
 
-        with torch.enable_grad():
+        with torch.enable_grad(), probe.twice_differentiable():
             with probe.random():
                 gradient = probe.mean_gradients(loss())
             with probe.random():
                 again = probe.gradients(loss(), create_graph=True)
             product = torch.stack([(gradient[n] * again[n]).sum() for n in gradient]).sum()
             curvature = probe.mean_gradients(product)
-        return {n: w.detach() * curvature[n] for n, w in probe.weights.items()}, len(x)
+        return {n: w.detach() * curvature[n] for n, w in probe.weights.items()}, len(
+            tensors_of(x)[0]
+        )

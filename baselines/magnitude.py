@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import (
@@ -118,6 +120,15 @@ class Magnitude(Sparsifier):
         self.schedule = UpdateSchedule(self.options.update_every, start, end, close=True)
         self.ramp = CubicRamp(self.options.initial_sparsity, 1.0, start, end)
 
+    def start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks."""
+        self.prune_on_from(masks)
+
+    def raise_sparsity(self, step: int) -> None:
+        """Prune to the new target now if no later update does."""
+        if step >= self.schedule.last:
+            self.prune_smallest(1.0, step)
+
     def is_update(self, step: int) -> bool:
         """Return whether weights are pruned at `step`."""
         return self.schedule.is_update(step)
@@ -138,6 +149,15 @@ class OneShot(Sparsifier):
 
     Under an N:M pattern with ``distribution=erk``: the N largest |w| of every group.
     """
+
+    def start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks."""
+        self.prune_on_from(masks)
+
+    def raise_sparsity(self, step: int) -> None:
+        """Prune to the new target now if no later update does."""
+        if step >= self.prune_step:
+            self.prune_smallest(1.0, step)
 
     def is_update(self, step: int) -> bool:
         """Return whether `step` is the step at which weights are pruned."""

@@ -94,9 +94,17 @@ class Snfs(DropGrow):
     def start(self) -> None:
         """Draw the first masks; every weight's momentum starts at 0."""
         super().start()
+        self._allocate()
+
+    def _allocate(self) -> None:
         self.momentum = {layer.name: torch.zeros_like(layer.values) for layer in self.layers}
         zeros = self.target_zeros()
         self.sparse = [layer for layer in self.layers if zeros[layer.name] > 0]
+
+    def start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks; every weight's momentum starts at 0."""
+        super().start_from(masks)
+        self._allocate()
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether the momentum is still needed."""
@@ -117,12 +125,13 @@ class Snfs(DropGrow):
         if not self.is_global:
             super().update(step)
             return
-        kept = {layer.name: self.drop_mask(layer, step) for layer in self.sparse}
-        dropped = {n.name: n.active - count_true(kept[n.name]) for n in self.sparse}
-        room = {n.name: n.size - n.active + dropped[n.name] for n in self.sparse}
-        weights = {n.name: self._mean_momentum(n) for n in self.sparse}
+        layers = [layer for layer in self.sparse if layer.trained]
+        kept = {layer.name: self.drop_mask(layer, step) for layer in layers}
+        dropped = {n.name: n.active - count_true(kept[n.name]) for n in layers}
+        room = {n.name: n.size - n.active + dropped[n.name] for n in layers}
+        weights = {n.name: self._mean_momentum(n) for n in layers}
         counts = proportional(weights, sum(dropped.values()), room)
-        for layer in self.sparse:
+        for layer in layers:
             mask = self.grow_mask(
                 layer,
                 kept[layer.name].view(layer.shape),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from suite.core.declarations import Hyperparameter, Method
 from suite.core.hyperparameters import GLOBALLY
+from suite.sparsity.inputs import Tensors, tensors_of
 from suite.sparsity.sparsifier import Sparsifier
 
 METHOD = Method(
@@ -41,21 +42,24 @@ class Snip(Sparsifier):
     norms), on a copy, so that running statistics do not change (some implementations change them).
     """
 
+    def resume(self) -> None:
+        """Keep nothing: the masks are chosen once, in `start`."""
+
     def start(self) -> None:
         """Score once and prune."""
         x, y = self.examples.batch(self.options.batch_size)
         scores = self._sensitivity(x, y)
         active = {layer.name: layer.mask for layer in self.layers}
         masks = self.pruned(active, scores, 1.0)
-        self.charge(3.0 * len(x), dict.fromkeys(masks, 1.0))
+        self.charge(3.0 * len(tensors_of(x)[0]), dict.fromkeys(masks, 1.0))
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name])
 
-    def _sensitivity(self, x: Tensor, y: Tensor) -> Mapping[str, Tensor]:
+    def _sensitivity(self, x: Tensors, y: Tensors | None) -> Mapping[str, Tensor]:
         probe = self.probe()
         probe.model.train()
         with torch.enable_grad(), probe.random():
-            gradients = probe.mean_gradients(self.examples.loss(probe.model(x), y))
+            gradients = probe.mean_gradients(self.examples.loss_of(probe.outputs(x), y))
         scores: dict[str, Any] = {}
         for name, weight in probe.weights.items():
             scores[name] = (gradients[name] * weight.detach()).abs()

@@ -1,5 +1,9 @@
 """Static random sparsity: a mask drawn once, before training."""
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from suite.core.declarations import Method
 from suite.core.hyperparameters import LAYERWISE
 from suite.sparsity.sparsifier import Sparsifier
@@ -23,3 +27,11 @@ class Static(Sparsifier):
     def start(self) -> None:
         """Draw the masks."""
         self.draw_masks()
+
+    def start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks."""
+        self.keep_counts_of(masks)
+
+    def raise_sparsity(self, step: int) -> None:
+        """Prune the smallest weights to the new counts, once."""
+        self.prune_smallest(1.0, step)

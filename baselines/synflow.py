@@ -1,10 +1,13 @@
 """SynFlow: pruning before training without data, conserving synaptic flow."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from suite.core.declarations import Hyperparameter, Method
 from suite.core.hyperparameters import GLOBALLY
+from suite.sparsity.inputs import Tensors, logits_of, map_tensors, tensors_of
 from suite.sparsity.masks import count_true
 from suite.sparsity.sparsifier import Sparsifier
 
@@ -37,7 +40,17 @@ class SynFlow(Sparsifier):
     R is the sum of the outputs for an input of ones, with every parameter and norm buffer replaced
     by its absolute value, in evaluation mode and float64 (float32 overflows in deep networks).
     Scoring once instead of n times prunes whole layers at high sparsity.
+
+    Tokens are not in the paper, and there are no ones among them. Integer and boolean inputs (token
+    ids, an attention mask), and inputs by name that end in "mask", are therefore those of the first
+    training example; gradients are then averaged over replicas. R is not linear in each weight
+    where there are LayerNorm and attention, and the paper's guarantee that no layer is emptied
+    does not hold: in a GPT at initialisation next to nothing flows through the softmax, so that
+    the query and key weights go first, all of them at 90 %, and attention becomes uniform.
     """
+
+    def resume(self) -> None:
+        """Keep nothing: the masks are chosen once, in `start`."""
 
     def start(self) -> None:
         """Score and prune in rounds; set the masks once, at the end."""
@@ -45,9 +58,14 @@ class SynFlow(Sparsifier):
         probe.model.eval()
         with torch.no_grad():
             for tensor in (*probe.model.parameters(), *probe.model.buffers()):
-                if tensor.is_floating_point():
+                # An attention mask kept as a buffer has -inf where nothing is attended to.
+                if tensor.is_floating_point() and bool(tensor.isfinite().all()):
                     tensor.abs_()
-        ones = torch.ones_like(self.examples.x[:1], dtype=torch.float64)
+        example = self.examples.first(1)
+        inputs = _ones(example)
+        # Replicas may hold different tokens, and must choose the same masks.
+        tokens = not all(tensor.is_floating_point() for tensor in tensors_of(example))
+        gradients = probe.mean_gradients if tokens else probe.gradients
         active = {layer.name: layer.mask for layer in self.layers}
         total = sum(mask.numel() for mask in active.values())
         density = 1 - self.target_total() / total
@@ -55,8 +73,8 @@ class SynFlow(Sparsifier):
         for number in range(1, rounds + 1):
             masks = active
             self.charge(3.0, {n: count_true(m) / m.numel() for n, m in masks.items()})
-            with torch.enable_grad():
-                flow = probe.gradients(probe.model(ones).sum())
+            with torch.enable_grad(), probe.recurrent():
+                flow = gradients(logits_of(probe.outputs(inputs)).sum())
             scores: dict[str, Tensor] = {
                 name: (weight.detach() * flow[name]).abs() for name, weight in probe.weights.items()
             }
@@ -68,3 +86,17 @@ class SynFlow(Sparsifier):
                     weight.mul_(active[name])
         for layer in self.layers:
             self.set_mask(layer, active[layer.name])
+
+
+def _ones(example: Tensors) -> Tensors:
+    """Return an example with ones in place of floating-point inputs, but not of masks by name."""
+
+    def replaced(tensor: Tensor, name: str = "") -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        mask = name.endswith("mask")
+        return tensor.double() if mask else torch.ones_like(tensor, dtype=torch.float64)
+
+    if isinstance(example, Mapping):
+        return {name: replaced(tensor, name) for name, tensor in example.items()}
+    return map_tensors(replaced, example)

@@ -26,8 +26,8 @@ def export(
     A compact file is read back by `suite.export.files.load_exported`.
     """
     from leaderboard.pages.inspection import find_trial
-    from suite.export.files import Format
     from suite.export.files import export as write
+    from suite.export.network import Format
 
     results = Store(store)
     record = find_trial(results, trial)

@@ -64,7 +64,7 @@ def find_segments(model: nn.Module) -> list[Segment]:
     except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError) as error:
         raise InvalidInput(
             f"{type(model).__name__} cannot be compacted: torch.fx cannot trace its forward "
-            f"({first_line(error)}); use --to safetensors or --to onnx"
+            f"({first_line(error)}); export it as safetensors or onnx"
         ) from error
     modules = dict(model.named_modules())
     calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")

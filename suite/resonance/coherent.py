@@ -38,6 +38,11 @@ class Coherent(DropGrow):
         super().start()
         self._clear()
 
+    def start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks and allocate the sums."""
+        super().start_from(masks)
+        self._clear()
+
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether the gradients of `step` are recorded."""
         return step <= self.schedule.last and step % self.options.record_every == 0

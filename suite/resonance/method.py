@@ -1,13 +1,13 @@
 """The resonance method: detection, threshold, connectivity and control joined into a Sparsifier."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from suite.core.errors import TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
 from suite.resonance.detector import Detector, History, Signals, permutation_within, spectrum
@@ -56,6 +56,22 @@ class Group:
         """Flat |w| [n]."""
         return torch.cat([layer.values.abs().flatten() for layer in self.layers])
 
+    @property
+    def trained(self) -> bool:
+        """Whether all of these layers are being trained: none was frozen midway."""
+        return all(layer.trained for layer in self.layers)
+
+    def kept_where_frozen(self, new: State) -> State:
+        """Return `new`, with the present state of the layers that were frozen midway."""
+        kept = torch.cat(
+            [
+                torch.full((layer.size,), not layer.trained, device=layer.device)
+                for layer in self.layers
+            ]
+        )
+        parts = zip(astuple(self.state), astuple(new), strict=True)
+        return State(*(torch.where(kept, old, changed) for old, changed in parts))
+
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
         """Return each layer's part of `values` [n], as views."""
         return values.split([layer.size for layer in self.layers])
@@ -86,6 +102,7 @@ class Resonance(Sparsifier):
         self.detector = Detector(o.window, o.detrend, o.taper, o.interpolate)
         self.disables = o.cooling == "disable"
         self.groups: list[Group] = []
+        self._is_projected = False
 
     @property
     def is_global(self) -> bool:
@@ -140,11 +157,11 @@ class Resonance(Sparsifier):
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether the gradients of `step` are recorded."""
-        return self.schedule.is_recorded(step)
+        return not self._is_projected and self.schedule.is_recorded(step)
 
     def observe(self, step: int) -> None:
         """Record the dense gradients."""
-        if not self.schedule.is_recorded(step):
+        if not self.wants_dense_gradient(step):
             return
         rows, gradients = [], []
         for group in self.groups:
@@ -159,8 +176,22 @@ class Resonance(Sparsifier):
             torch._foreach_copy_(rows, gradients)
 
     def is_update(self, step: int) -> bool:
-        """Return whether `step` is a decision or the freeze."""
-        return self.schedule.is_decision(step) or step == self.schedule.freeze
+        """Return whether `step` is a decision or the freeze; after the freeze there is none."""
+        is_due = self.schedule.is_decision(step) or step == self.schedule.freeze
+        return is_due and not self._is_projected
+
+    def raise_sparsity(self, step: int) -> None:
+        """Continue: the next decisions follow the path to the new target.
+
+        Raises:
+            InvalidInput: connectivity is fixed, or is fixed before the next decision.
+        """
+        if self._is_projected or step >= self.schedule.freeze:
+            raise InvalidInput(
+                f"extend(sparsity=…): connectivity is fixed from step {self.schedule.freeze} on "
+                f"(freeze_at={self.options.freeze_at:g}), and {step} steps are done: extend before "
+                "that, or prune on with magnitude from masks="
+            )
 
     def update(self, step: int) -> None:
         """Decide, or project onto the target at the freeze."""
@@ -171,6 +202,7 @@ class Resonance(Sparsifier):
                 self._project(group, signals, step)
             else:
                 self._decide(group, signals, step)
+        self._is_projected = step == self.schedule.freeze
 
     def after_validation(self, step: int, score: float) -> None:
         """Lower the effective target while the score falls."""
@@ -326,7 +358,7 @@ class Resonance(Sparsifier):
         ]
 
     def _connect(self, group: Group, state: State, step: int) -> None:
-        group.state = state
+        group.state = state if group.trained else group.kept_where_frozen(state)
         masks, frozen = group.split(state.mask), group.split(state.frozen)
         for layer, mask, held in zip(group.layers, masks, frozen, strict=True):
             self.set_mask(layer, mask.view(layer.shape), step)
@@ -364,6 +396,7 @@ class Resonance(Sparsifier):
             group.controller = AmplitudeController(**saved["controller"])
             for history, kept in zip(group.histories, saved["histories"], strict=True):
                 history.restore(kept["rows"], kept["recorded"])
+                self._is_projected = history.rows.shape[-1] == 0
         self.feedback = replace(self.feedback, **state["feedback"])
 
 

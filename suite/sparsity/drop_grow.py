@@ -50,6 +50,14 @@ class DropGrow(Sparsifier, ABC):
         """Draw the first masks at random."""
         self.draw_masks()
 
+    def start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks."""
+        self.keep_counts_of(masks)
+
+    def raise_sparsity(self, step: int) -> None:
+        """Prune the smallest weights to the new counts, once."""
+        self.prune_smallest(1.0, step)
+
     def is_update(self, step: int) -> bool:
         """Return whether an update is due at `step`."""
         return self.schedule.is_update(step)
@@ -64,13 +72,13 @@ class DropGrow(Sparsifier, ABC):
             return []
         return [
             f"no update falls into these {self.plan.steps} steps (the first would come at step "
-            f"{self.schedule.start}): the first masks stayed"
+            f"{self.schedule.start}): the first masks stay; give a smaller update_every"
         ]
 
     def update(self, step: int) -> None:
         """Replace a fraction of every layer's active weights."""
         for layer in self.layers:
-            if layer.active in (0, layer.size):
+            if layer.active in (0, layer.size) or not layer.trained:
                 continue
             kept = self.drop_mask(layer, step)
             dropped = layer.active - count_true(kept)

@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from suite.core.errors import InvalidInput
+
 PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -48,11 +50,29 @@ class PrunableWeight(Protocol):
         """Dense values, zero where inactive; read only."""
 
     @property
-    def dense_gradient(self) -> Tensor | None:
-        """Gradient of every weight, inactive ones included.
+    def trained(self) -> bool:
+        """Whether the weight is being trained; a layer that was frozen midway is left alone."""
 
-        None if there was no backward pass, or in a step for which `wants_dense_gradient` is False.
+    @property
+    def dense_gradient(self) -> Tensor | None:
+        """Gradient of every weight, inactive ones included, before clipping.
+
+        None if the loss does not depend on the weight.
+
+        Raises:
+            InvalidInput: `wants_dense_gradient` returned False for this step.
         """
+
+    @property
+    def active_gradient(self) -> Tensor | None:
+        """Gradient of the active weights, 0 elsewhere; at no cost, in every step.
+
+        None if the loss does not depend on the weight. In `update` it is the gradient that the
+        optimizer will read: after clipping.
+        """
+
+    def keep_dense_gradient(self) -> None:
+        """Keep the dense gradient of this step, so that it can be read after clipping."""
 
     def set_mask(self, mask: Tensor) -> None:
         """Zero dropped weights, start grown ones at 0, clear the optimizer state of both.
@@ -66,8 +86,16 @@ class PrunableWeight(Protocol):
         This lasts until the next `set_mask` or `freeze_weights`.
         """
 
-    def bind(self, optimizer: torch.optim.Optimizer) -> None:
-        """Use another optimizer from now on, and apply the mask to weights and its state."""
+    def bind(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Use the one that trains this weight from now on; mask the weight and its state."""
+
+
+def gradient_not_requested(name: str) -> InvalidInput:
+    """Return the error for a dense gradient that is read where none was asked for."""
+    return InvalidInput(
+        f"layer '{name}': dense_gradient is read in a step for which wants_dense_gradient returned "
+        "False: return True there, or read active_gradient, which costs nothing"
+    )
 
 
 def check_mask(weight: PrunableWeight, mask: Tensor) -> None:

@@ -1,9 +1,21 @@
-"""Helpers for any model: its evaluation mode and its wrappers."""
+"""Helpers for any model: how it is called, its evaluation mode and its wrappers."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+
+from suite.sparsity.inputs import Tensors
+
+
+def call(model: nn.Module, inputs: Tensors) -> Any:
+    """Return the model's outputs: of a tensor, positional arguments, or keyword arguments."""
+    if isinstance(inputs, Tensor):
+        return model(inputs)
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs)
 
 
 @contextlib.contextmanager

@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
-from suite.core.errors import TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import NonFiniteScores
 
@@ -29,9 +30,17 @@ def name_nonfinite_layer(layers: Sequence[PrunableWeight], step: int) -> Iterato
 def _where(layers: Sequence[PrunableWeight]) -> str:
     """Return a description of the first layer whose weights or gradients are not finite."""
     for layer in layers:
-        gradient = layer.dense_gradient
+        gradient = _gradient(layer)
         if not bool(layer.values.isfinite().all()):
             return f"layer '{layer.name}' has weights that are not finite"
         if gradient is not None and not bool(gradient.isfinite().all()):
             return f"layer '{layer.name}' has gradients that are not finite"
     return "scores hold NaN, though all weights and gradients are finite,"
+
+
+def _gradient(layer: PrunableWeight) -> Tensor | None:
+    """Return the layer's gradient: all of it if the method has asked for that."""
+    try:
+        return layer.dense_gradient
+    except InvalidInput:
+        return layer.active_gradient

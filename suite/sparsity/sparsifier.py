@@ -22,7 +22,7 @@ from suite.sparsity.prunable import find_prunable
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
-from suite.sparsity.storage.masked import MaskedWeight, keeps_zeros, mask_weights
+from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
 
 
 class Sparsifier:
@@ -32,9 +32,10 @@ class Sparsifier:
     `wants_dense_gradient`, `after_validation`, `end_round`. Constructing one checks the options
     against the plan and needs no model. Steps are counted from 1 within a round.
 
-    Within a step the order is: `before_step`, backward, `after_backward` (observe, update, mask
-    the gradients), clip, optimizer step, `after_step`. Connectivity is updated before the optimizer
-    steps, while gradients are still dense; a grown weight takes its first step in the next one.
+    Within a step the order is: `before_step`, backward, `read_gradients` (observe, mask the
+    gradients), clip, `update_connectivity`, optimizer step, `after_step`. So the gradient that is
+    clipped is that of the weights there are, and a method sees dense gradients unclipped. A grown
+    weight takes its first step in the next one.
 
     Attributes:
         rounds: how many times the model is trained from `rewind_step` to the end.
@@ -56,7 +57,8 @@ class Sparsifier:
         self._flops: Charge | None = None
         self.layers: list[PrunableWeight] = []
         self.pattern = checked_pattern(options, plan.sparsity)
-        self._masks_weights = False
+        self._given_zeros: dict[str, int] | None = None
+        self._is_resuming = False
         self._model: nn.Module | None = None
         self._examples: Examples | None = None
 
@@ -76,6 +78,40 @@ class Sparsifier:
 
     def start(self) -> None:
         """Choose the initial masks; the model has its initial weights."""
+
+    def resume(self) -> None:
+        """Prepare to continue from masks and a state that are loaded next, by default with `start`.
+
+        `set_mask` has no effect meanwhile. A method whose `start` needs examples overrides this.
+        """
+        self.start()
+
+    def start_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks, by layer name, in place of `start`.
+
+        A method that can do so overrides this, with `keep_counts_of` or `prune_on_from`.
+
+        Raises:
+            InvalidInput: the method cannot.
+        """
+        raise InvalidInput(
+            f"masks=: {type(self).__name__} chooses its first masks itself; static, set, rigl, "
+            "snfs, granet, magnitude and magnitude_one_shot can start from given ones"
+        )
+
+    def raise_sparsity(self, step: int) -> None:
+        """Continue after `step` towards a target that was raised (`continue_as`).
+
+        A method that can do so overrides this; where no later update reaches the target it prunes
+        now.
+
+        Raises:
+            InvalidInput: the method cannot.
+        """
+        raise InvalidInput(
+            f"extend(sparsity=…): {type(self).__name__} cannot raise its sparsity midway; static, "
+            "set, rigl, snfs, granet and magnitude can"
+        )
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether `observe` or `update` reads dense gradients at `step`."""
@@ -120,22 +156,26 @@ class Sparsifier:
     def attach(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
         *,
         examples: Examples | None = None,
         recorder: Recorder | None = None,
         flops: Charge | None = None,
         storage: Execution | None = None,
+        masks: Mapping[str, Tensor] | None = None,
+        resume: bool = False,
     ) -> None:
         """Find the prunable weights of `model` and choose the initial masks.
 
         Args:
             model: the model to train.
-            optimizer: the optimizer that trains it.
+            optimizer: the optimizer that trains it, or several that train parts of it.
             examples: needed by methods that score connections before training.
             recorder: receives what the method reports of its decisions.
             flops: is charged for scoring passes.
             storage: how weights are stored; masked if left out.
+            masks: by layer name, to start from in place of the method's own.
+            resume: `load_state_dict` follows: no masks are chosen that need examples.
 
         Raises:
             InvalidInput: nothing to prune, a target that the distribution cannot meet, no
@@ -146,20 +186,58 @@ class Sparsifier:
         self._recorder, self._flops = recorder, flops
         self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
-        weights = [MaskedWeight(found, optimizer) for found in find_prunable(self._model)]
-        self.layers = self.execution.wrap(model, optimizer, weights)
-        self._masks_weights = not keeps_zeros(optimizer)
+        optimizers = (optimizer,) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+        weights = [
+            MaskedWeight(found, optimizer_of(found.parameter, optimizers) or optimizers[0])
+            for found in find_prunable(self._model)
+        ]
+        self.layers = self.execution.wrap(model, optimizers, weights)
         self.target_total()  # raises where the target cannot be met
         with name_nonfinite_layer(self.layers, 0):
-            self.start()
+            if resume:
+                self._resume()
+            elif masks is not None:
+                self.start_from(masks)
+            else:
+                self.start()
         self.execution.switch_storage(self._is_finished)
         self.execution.claim_layers()
 
-    def restart(self, optimizer: torch.optim.Optimizer) -> None:
-        """Continue with a new optimizer, after the caller has replaced the weights."""
-        self._masks_weights = not keeps_zeros(optimizer)
+    def restart(self, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer]) -> None:
+        """Continue with new optimizers, or with weights that the caller has replaced."""
+        optimizers = (optimizer,) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
         for layer in self.layers:
-            layer.bind(optimizer)
+            layer.bind(optimizers)
+
+    def continue_as(self, plan: Plan, options: Mapping[str, Any], step: int) -> "Sparsifier":
+        """Return this method under a longer or sparser plan, attached to the same layers.
+
+        Masks and the method's state are carried over; this object is not to be used any more.
+
+        Args:
+            plan: with at least `step` steps and at least the sparsity of this plan.
+            options: of the method.
+            step: the last step done.
+
+        Raises:
+            InvalidInput: the method cannot raise its sparsity, or a new target cannot be met.
+        """
+        new = type(self)(plan, options)
+        new._recorder, new._flops = self._recorder, self._flops
+        new.execution, new.layers = self.execution, self.layers
+        new._model, new._examples = self._model, self._examples
+        if plan.sparsity == self.plan.sparsity:
+            new._given_zeros = self._given_zeros
+        new._resume()
+        new.load_method_state(self.method_state())
+        if plan.sparsity > self.plan.sparsity:
+            new.raise_sparsity(step)
+        return new
+
+    def _resume(self) -> None:
+        self._is_resuming = True
+        self.resume()
+        self._is_resuming = False
 
     def before_step(self, step: int) -> None:
         """Prepare for the backward pass of `step`: whether dense gradients will be read.
@@ -168,30 +246,45 @@ class Sparsifier:
         """
         self.execution.prepare_backward(self.wants_dense_gradient(step))
 
-    @torch.no_grad()
     def after_backward(self, step: int) -> bool:
-        """Observe the gradients, update connectivity where due, mask the gradients.
+        """`read_gradients` and `update_connectivity`, for loops in which nothing comes between."""
+        self.read_gradients(step)
+        return self.update_connectivity(step)
 
-        Call it with unscaled gradients, before the optimizer step. Returns True where the
-        optimizer step is to be skipped.
+    @torch.no_grad()
+    def read_gradients(self, step: int) -> None:
+        """Observe the gradients and mask them; call it with unscaled gradients, before clipping.
 
         Raises:
             InvalidInput: weights were loaded since that are not as sparse as the masks.
-            TrialFailed: weights or gradients that are not finite cannot be ranked.
         """
         self.execution.check_loaded()
         self.observe(step)
+        is_update = self.is_update(step)
+        if is_update and self.wants_dense_gradient(step):
+            self.execution.keep_dense_gradients()
+        self.execution.mask_gradients(before_update=is_update)
+
+    @torch.no_grad()
+    def update_connectivity(self, step: int) -> bool:
+        """Update connectivity where due; call it before the optimizer step.
+
+        Returns True where the optimizer step is to be skipped.
+
+        Raises:
+            TrialFailed: weights or gradients that are not finite cannot be ranked.
+        """
         if self.is_update(step):
             with name_nonfinite_layer(self.layers, step):
                 self.update(step)
+            self.execution.drop_dense_gradients()
             self.execution.switch_storage(self._is_finished)
-        self.execution.mask_gradients()
+            self.execution.mask_gradients()
         return self.replaces_step(step)
 
     def after_step(self, step: int) -> None:
         """Restore frozen weights, and zeros that an optimizer may have moved (`keeps_zeros`)."""
-        if self._masks_weights:
-            mask_weights(self.layers)
+        self.execution.mask_moved()
         self.execution.restore_frozen()
 
     def notes(self) -> list[str]:
@@ -211,6 +304,8 @@ class Sparsifier:
         """
         masks = {layer.name: layer.mask for layer in self.layers}
         state = {"configuration": self._configuration(), "masks": masks} | self.execution.state()
+        if self._given_zeros is not None:
+            state["given_zeros"] = self._given_zeros
         return state | {"extra": self.method_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -230,6 +325,8 @@ class Sparsifier:
         if set(masks) != {layer.name for layer in self.layers}:
             raise InvalidInput("the saved masks belong to a model with other layers")
         self.execution.load(masks, state.get("sparse", {}))
+        given = state.get("given_zeros")
+        self._given_zeros = None if given is None else dict(given)
         self.load_method_state(state["extra"])
 
     def _configuration(self) -> dict[str, Any]:
@@ -259,6 +356,8 @@ class Sparsifier:
 
         `shapes` are those of the attached model if left out.
         """
+        if self._given_zeros is not None:
+            return dict(self._given_zeros)
         return self.zeros_at(self.plan.sparsity, shapes)
 
     def zeros_at(self, sparsity: float, shapes: Shapes | None = None) -> dict[str, int]:
@@ -288,6 +387,8 @@ class Sparsifier:
         if not self.is_global:
             return sum(self.target_zeros(shapes).values())
         shapes = self.shapes if shapes is None else shapes
+        if self._given_zeros is not None:
+            return sum(self._given_zeros.values())
         return global_zeros(shapes, self.plan.sparsity, dense=self.dense_names(shapes))
 
     def sparsity_errors(self) -> str:
@@ -369,13 +470,16 @@ class Sparsifier:
         """Give a layer its new mask and report what changed.
 
         A weight that is active before and after but not in the mask `through` restarts at 0;
-        without `through`, a weight that is dropped and regrown at once keeps its value.
+        without `through`, a weight that is dropped and regrown at once keeps its value. A layer
+        that was frozen midway keeps its mask.
 
         Raises:
             ValueError: a mask is not boolean, or not of the layer's shape.
         """
         for given in (mask,) if through is None else (mask, through):
             check_mask(layer, given)
+        if self._is_resuming or not layer.trained:
+            return
         before, active = layer.mask, layer.active
         kept = count_true(mask & before)
         if through is not None:
@@ -400,6 +504,31 @@ class Sparsifier:
             else:
                 self.set_mask(layer, random_mask(layer.shape, active, generator))
 
+    def keep_counts_of(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks, and end with as many zeros in every layer: for `start_from`."""
+        self._given_zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
+        for layer in self.layers:
+            self.set_mask(layer, masks[layer.name].to(layer.device))
+
+    def prune_on_from(self, masks: Mapping[str, Tensor]) -> None:
+        """Start from given masks and prune on to the target from there: for `start_from`.
+
+        Raises:
+            InvalidInput: a layer, or the network, has more zeros than it may end with.
+        """
+        zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
+        have, may = zeros, self.target_zeros() if not self.is_global else {}
+        if self.is_global:
+            have, may = {"network": sum(zeros.values())}, {"network": self.target_total()}
+        for name, most in may.items():
+            if have[name] > most:
+                raise InvalidInput(
+                    f"masks=: '{name}' has {have[name]:,} zeros, more than the {most:,} that it "
+                    "ends with: give a higher sparsity, or another distribution"
+                )
+        for layer in self.layers:
+            self.set_mask(layer, masks[layer.name].to(layer.device))
+
     def prune_smallest(self, fraction: float, step: int) -> None:
         """Prune the smallest |w| until `fraction` (0 to 1) of the target zeros is reached.
 
@@ -420,11 +549,33 @@ class Sparsifier:
         `fraction` (0 to 1) of the target number of zeros is reached exactly, per layer or over the
         whole network. Masks and scores by layer name, of the weights' shapes.
         """
+        have = {name: mask.numel() - count_true(mask) for name, mask in active.items()}
         if not self.is_global:
-            zeros = {name: int(fraction * count) for name, count in self.target_zeros().items()}
+            wanted = {name: int(fraction * count) for name, count in self.target_zeros().items()}
+            zeros = {name: max(count, have[name]) for name, count in wanted.items()}
             return prune_layers(active, scores, zeros, self.pattern)
-        names = [layer.name for layer in self.candidates]
-        return prune_together(active, scores, int(fraction * self.target_total()), names)
+        names = [layer.name for layer in self.candidates if layer.trained]
+        return prune_together(active, scores, self._zeros_among(names, have, fraction), names)
+
+    def _zeros_among(self, names: Sequence[str], have: Mapping[str, int], fraction: float) -> int:
+        """Return how many zeros the layers `names` are to have, at a fraction of the target.
+
+        Layers that were frozen midway are not among them. What those do not prune any more, the
+        others do not prune in their place: their part of all zeros stays what it is.
+        """
+        total = int(fraction * self.target_total())
+        zeros = sum(have[name] for name in names)
+        candidates = [layer.name for layer in self.candidates]
+        if len(names) < len(candidates):
+            sizes = {layer.name: layer.size for layer in self.layers}
+            everywhere = sum(have[name] for name in candidates)
+            part = (
+                zeros / everywhere
+                if everywhere
+                else sum(sizes[name] for name in names) / sum(sizes[name] for name in candidates)
+            )
+            total = min(int(part * total), sum(sizes[name] for name in names))
+        return max(total, zeros)
 
     @property
     def examples(self) -> Examples:

@@ -20,7 +20,6 @@ from suite.core.errors import Interrupted
 from suite.experiments.trial_config import Trial
 from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint_interval import CheckpointInterval
-from suite.training.curves import Curves
 from suite.training.loop import Training
 from suite.training.serialization import pack, unpack
 from tasks.model_factory import own_files
@@ -130,7 +129,7 @@ def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
         "losses": t.losses,
         "epoch_seconds": t.epoch_seconds,
         "flops": t.ledger.total,
-        "curves": _columns(t.curves),
+        "curves": t.curves.state_dict(),
         "random": random,
     }
 
@@ -144,38 +143,13 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     t.resume_epoch(state["losses"], state["epoch_seconds"])
     t.ledger.restore(state["flops"])
     # Last: attaching and loading a method add the masks that they set to the curves.
-    t.curves.rows[:] = _rows(state["curves"])
+    t.curves.load_state_dict(state["curves"])
     progress = TrainingProgress(state["round"], state["step"], state["rewind_weights"])
     t.progress(progress.round * (t.steps - t.sparsifier.rewind_step) + progress.step)
     torch.set_rng_state(state["random"]["cpu"])
     if t.device.type == "cuda":
         torch.cuda.set_rng_state(state["random"]["device"], t.device)
     return progress
-
-
-def _columns(curves: Curves) -> dict[str, Any]:
-    """Return the curves as columns: a hundred thousand rows as JSON would take seconds."""
-    names: dict[str, int] = {}
-    whole, values = [], []
-    for round_, step, series, layer, index, value in curves.rows:
-        codes = [names.setdefault(text, len(names)) for text in (series, layer)]
-        whole.append((round_, step, *codes, index))
-        values.append(value)
-    return {
-        "names": list(names),
-        "whole": torch.tensor(whole, dtype=torch.int64).view(-1, 5),
-        "values": torch.tensor(values, dtype=torch.float64),
-    }
-
-
-def _rows(columns: dict[str, Any]) -> list[tuple[int, int, str, str, int, float]]:
-    names = columns["names"]
-    return [
-        (round_, step, names[series], names[layer], index, value)
-        for (round_, step, series, layer, index), value in zip(
-            columns["whole"].tolist(), columns["values"].tolist(), strict=True
-        )
-    ]
 
 
 def _to(state: Any, device: torch.device) -> Any:

@@ -136,9 +136,10 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     t.ledger.charge_step(
         t.sparsifier.layers, dense_gradient=t.sparsifier.wants_dense_gradient(step)
     )
-    skips = t.sparsifier.after_backward(step)
+    t.sparsifier.read_gradients(step)
     if recipe.clip_norm > 0:
         nn.utils.clip_grad_norm_(t.model.parameters(), recipe.clip_norm)
+    skips = t.sparsifier.update_connectivity(step)
     if not skips:
         t.optimizer.step()
     t.sparsifier.after_step(step)

@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from suite.core.errors import InvalidInput
+from suite.experiments import registry
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
+from tasks.loss import cross_entropy
+from tasks.model_factory import make_model
+from tasks.models.transformer import gpt, vit
 from tests.support.helpers import OPTIMIZERS, PLAN, conv_net, digits, make
 
 METHODS = ["snip", "grasp", "synflow"]
@@ -213,3 +218,139 @@ def test_without_examples_the_refusal_says_what_to_give(method):
     model = conv_net()
     with pytest.raises(InvalidInput, match=r"examples=\(x, y\)"):
         make(method).attach(model, OPTIMIZERS["sgd"](model))
+
+
+# ---------------------------------------------------------------------- tokens and attention
+
+
+def small_gpt(dropout: float = 0.2) -> nn.Module:
+    torch.manual_seed(0)
+    return gpt((16,), 65, dim=48, depth=3, heads=3, dropout=dropout)
+
+
+def text(seed: int = 0) -> Examples:
+    """Return windows of 16 characters and the next ones."""
+    generator = torch.Generator().manual_seed(seed)
+    windows = torch.randint(65, (40, 17), generator=generator)
+    return Examples(windows[:, :-1], windows[:, 1:], cross_entropy, PLAN.seed)
+
+
+def pruned_gpt(method: str, examples: Examples, plan: Plan = PLAN, model=None, **options):
+    model = small_gpt() if model is None else model
+    sparsifier = make(method, plan, **options)
+    sparsifier.attach(model, OPTIMIZERS["adamw"](model), examples=examples)
+    return sparsifier
+
+
+def test_synflow_of_a_gpt_scores_the_flow_of_the_first_examples_tokens():
+    sparsifier = pruned_gpt("synflow", text(), iterations=1)
+    positive = small_gpt().double().eval()
+    with torch.no_grad():
+        for parameter in positive.parameters():
+            parameter.abs_()
+    positive(text().x[:1]).sum().backward()
+    scores = {name: (w * w.grad).abs() for name, w in weights_of(positive).items()}
+    expected = lowest(scores, sparsifier)
+    assert all(torch.equal(layer.mask, expected[layer.name]) for layer in sparsifier.layers)
+
+
+@pytest.mark.parametrize("sparsity", [0.9, 0.98])
+def test_synflow_empties_no_layer_of_a_gpt_and_its_count_is_exact(sparsity):
+    sparsifier = pruned_gpt("synflow", text(), Plan(120, sparsity, 0, 30), iterations=100)
+    assert sparsifier.sparsity_errors() == ""
+    assert min(layer.active for layer in sparsifier.layers) > 0
+
+
+def test_synflow_leaves_no_query_and_no_key_weights_of_a_gpt_at_90_percent():
+    sparsifier = pruned_gpt("synflow", text(), Plan(120, 0.9, 0, 30), iterations=100)
+    for layer in sparsifier.layers:
+        if layer.name.endswith("qkv"):
+            query, key, value = layer.mask.chunk(3)
+            assert not query.any()
+            assert not key.any()
+            assert value.any()
+
+
+@pytest.mark.slow
+def test_synflow_prunes_the_registered_gpt():
+    task = registry.tasks()["tinyshakespeare/gpt_small"]
+    dataset = registry.datasets()[task.dataset]
+    torch.manual_seed(0)
+    model = make_model(task, dataset, 1.0)
+    tokens = torch.randint(dataset.classes, (4, *dataset.shape))
+    examples = Examples(tokens, tokens, cross_entropy, 0)
+    sparsifier = pruned_gpt("synflow", examples, model=model, iterations=20)
+    assert sparsifier.sparsity_errors() == ""
+    assert min(layer.active for layer in sparsifier.layers) > 0
+
+
+def test_synflow_keeps_a_mask_that_the_model_holds_as_a_buffer():
+    class Causal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.embed = nn.Embedding(65, 16)
+            self.attention = nn.Linear(16, 16)
+            self.head = nn.Linear(16, 65)
+            self.register_buffer("mask", torch.full((16, 16), -torch.inf).triu(1))
+
+        def forward(self, x):
+            tokens = self.embed(x)
+            scores = self.attention(tokens) @ tokens.transpose(1, 2) + self.mask
+            return self.head(scores.softmax(-1) @ tokens)
+
+    sparsifier = pruned_gpt("synflow", text(), model=Causal())
+    assert sparsifier.sparsity_errors() == ""
+
+
+def test_snip_of_a_gpt_keeps_the_largest_sensitivities():
+    sparsifier = pruned_gpt("snip", text(), model=small_gpt(0.0).double(), batch_size=20)
+    reference = small_gpt(0.0).double()
+    x, y = text().batch(20)
+    cross_entropy(reference(x), y).backward()
+    scores = {name: (w * w.grad).abs() for name, w in weights_of(reference).items()}
+    expected = lowest(scores, sparsifier)
+    assert all(torch.equal(layer.mask, expected[layer.name]) for layer in sparsifier.layers)
+
+
+def test_grasp_refuses_a_text_in_one_line():
+    with pytest.raises(InvalidInput, match=r"outputs \[examples, classes\], not \(2, 16, 65\)"):
+        pruned_gpt("grasp", text())
+
+
+def test_grasp_differentiates_attention_twice():
+    def masks(fused: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = vit((1, 8, 8), 10, patch=4, dim=24, depth=2, heads=2).double()
+        with sdpa_kernel([SDPBackend.MATH, *([SDPBackend.FLASH_ATTENTION] if fused else [])]):
+            return [layer.mask for layer in pruned("grasp", model).layers]
+
+    assert all(map(torch.equal, masks(fused=True), masks(fused=False)))
+
+
+def test_float_inputs_by_name_are_ones_and_masks_stay():
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.layer, self.head = nn.Linear(64, 8), nn.Linear(8, 10)
+
+        def forward(self, image, mask):
+            return self.head(self.layer(image) * mask)
+
+    mask = torch.tensor([1.0, 1, 1, 1, 0, 0, 0, 0]).expand(40, 8)
+    images = digits().x[:40].flatten(1)
+    masks = []
+    for image in (images, -images):
+        given = Examples({"image": image, "mask": mask}, digits().y[:40], F.cross_entropy, 0)
+        model = Masked()
+        sparsifier = make("synflow", sparsity_of(0.8))
+        sparsifier.attach(model, OPTIMIZERS["sgd"](model), examples=given)
+        masks.append({layer.name: layer.mask for layer in sparsifier.layers})
+    assert all(torch.equal(masks[0][name], masks[1][name]) for name in masks[0])
+    assert not masks[0]["layer"][4:].any()  # nothing flows through units that are masked
+    assert masks[0]["layer"][:4].any()
+
+
+def sparsity_of(sparsity: float) -> Plan:
+    return Plan(PLAN.steps, sparsity, PLAN.seed, PLAN.steps_per_epoch)

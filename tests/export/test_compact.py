@@ -87,5 +87,5 @@ def test_a_model_that_cannot_be_followed_is_refused_in_one_line():
         def forward(self, x):
             return x if x.sum() > 0 else -x
 
-    with pytest.raises(InvalidInput, match=r"Branches cannot be compacted.*--to onnx"):
+    with pytest.raises(InvalidInput, match=r"Branches cannot be compacted.*safetensors or onnx"):
         compact(Branches(), torch.ones(2))

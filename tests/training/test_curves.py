@@ -1,6 +1,10 @@
+import copy
+import math
+
 import pytest
 
 from suite.training.curves import Curves
+from suite.training.serialization import pack, unpack
 
 
 def update(curves: Curves, step: int, dropped: int, grown: int, active: int, size: int) -> None:
@@ -41,3 +45,51 @@ def test_what_no_table_can_hold_is_refused_when_it_is_reported():
         Curves().add(1, "moved", 3.0, object())
     with pytest.raises(TypeError):
         Curves().add(1, "moved", object(), "1")
+
+
+def example() -> Curves:
+    """Return curves with a layer, a histogram and two rounds."""
+    curves = Curves()
+    update(curves, 10, 30, 30, 100, 1000)
+    curves.add(10, "threshold", [0.1, 1 / 3, 2.5], "1")
+    curves.begin_round(1)
+    curves.add(20, "train_loss", 0.25)
+    return curves
+
+
+def test_a_frame_has_a_row_for_each_value():
+    frame = example().to_frame()
+    assert frame.columns == ["round", "step", "series", "layer", "index", "value"]
+    assert frame.rows() == example().rows
+    histogram = frame.filter(series="threshold")
+    assert histogram["index"].to_list() == [0, 1, 2]
+    assert histogram["value"].to_list() == [0.1, 1 / 3, 2.5]
+    assert Curves().to_frame().schema == frame.schema
+
+
+def test_saved_curves_go_on_where_they_were():
+    saved = unpack(pack(example().state_dict()))[0]
+    curves = Curves()
+    curves.add(1, "density", 1.0, "of a new attachment")
+    curves.load_state_dict(saved)
+    assert curves == example()
+    curves.add(30, "train_loss", math.inf)
+    assert curves.rows[-1] == (1, 30, "train_loss", "", 0, math.inf)
+
+
+def test_curves_without_rows_are_saved_and_restored():
+    curves = example()
+    curves.load_state_dict(Curves().state_dict())
+    assert curves == Curves()
+
+
+@pytest.mark.parametrize("missing", ["names", "whole", "values", "round"])
+def test_a_state_that_lacks_something_changes_nothing(missing):
+    state = example().state_dict()
+    del state[missing]
+    curves = Curves()
+    update(curves, 10, 600, 0, 400, 1000)
+    before = copy.deepcopy(curves)
+    with pytest.raises(KeyError, match=missing):
+        curves.load_state_dict(state)
+    assert curves == before

@@ -8,7 +8,7 @@ when it is worthwhile, are in docs/truly-sparse.md.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.layers import check_mask
+from suite.sparsity.layers import check_mask, gradient_not_requested
 from suite.sparsity.prunable import Prunable
+from suite.sparsity.storage.masked import optimizer_of, replace_state
 from suite.sparsity.storage.saved_passes import SavedPasses
 from suite.sparsity.storage.topology import Topology
 
@@ -132,6 +133,10 @@ class SparseLinear(nn.Linear):
         copied.weight = nn.Parameter(dense, requires_grad=self.weight.requires_grad)
         return copied
 
+    def load_dense(self, dense: Tensor) -> None:
+        """Note a dense weight [out, in] that was loaded."""
+        self.loaded = dense.detach()
+
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[f"{prefix}weight"] = self.topology.dense(self.weight.detach())
@@ -142,8 +147,8 @@ class SparseLinear(nn.Linear):
         key = f"{prefix}weight"
         dense = state_dict.get(key)
         if isinstance(dense, Tensor) and dense.shape == self.topology.shape:
-            self.loaded = dense.detach()
-            values = self.loaded.flatten()[self.topology.place]
+            self.load_dense(dense)
+            values = dense.detach().flatten()[self.topology.place]
             state_dict = {**state_dict, key: values.to(self.weight.dtype)}
         super()._load_from_state_dict(state_dict, prefix, *rest, **more)
 
@@ -179,6 +184,7 @@ class CsrWeight:
         module.topology = topology
         module.passes, module.loaded, module.by_rows = SavedPasses(), None, by_rows
         self._frozen: tuple[Tensor, Tensor] | None = None
+        self._kept: Tensor | None = None
         self._replace(_gather(topology))
 
     @property
@@ -209,19 +215,67 @@ class CsrWeight:
         return self.module.topology.dense(self.parameter.detach())
 
     @property
+    def trained(self) -> bool:
+        """Whether the weight is being trained; False once it was frozen."""
+        return self.parameter.requires_grad
+
+    @property
+    def active_gradient(self) -> Tensor | None:
+        """Gradient of the active weights, 0 elsewhere; computed at each access."""
+        gradient = self.parameter.grad
+        return None if gradient is None else self.module.topology.dense(gradient)
+
+    @property
     @torch.no_grad()
     def dense_gradient(self) -> Tensor | None:
         """Gradient of every weight, inactive ones included; computed at each access.
 
         It is computed from the passes saved during backward. The gradient of the values is
-        compared with it: if it was scaled since (by a GradScaler or clipping), so is the result.
+        compared with it: if it was scaled since (by a GradScaler or clipping), so is the result,
+        unless it was kept before (`keep_dense_gradient`).
 
         Raises:
-            InvalidInput: the gradient of the values was changed in another way.
+            InvalidInput: it was not requested, or the gradient of the values was changed in
+                another way than by a factor.
             RuntimeError: no backward pass was seen.
         """
+        if self._kept is not None:
+            return self._kept
+        found = self._gradient_of_passes()
+        if found is None:
+            return None
+        dense, factor = found
+        return dense if abs(factor - 1) < DRIFT else dense.mul_(factor)
+
+    @torch.no_grad()
+    def keep_dense_gradient(self, inverse_scale: Tensor | None = None) -> None:
+        """Keep the dense gradient, if it was requested, until the next `prepare_backward`.
+
+        It is that of the backward passes, whatever was done to the gradient since, multiplied by
+        `inverse_scale` (1 / the loss scale) if that is given.
+        """
+        if not self.module.passes.wanted:
+            return
+        found = self._gradient_of_passes()
+        self._kept = None if found is None else found[0]
+        if self._kept is not None and inverse_scale is not None:
+            self._kept.mul_(inverse_scale)
+
+    def drop_dense_gradient(self) -> None:
+        """Drop the dense gradient that was kept."""
+        self._kept = None
+
+    def prepare_backward(self, dense_gradient: bool) -> None:
+        """Prepare for a backward pass; `dense_gradient`: whether a dense one will be read."""
+        self._kept = None
+        self.module.passes.prepare_backward(dense_gradient, self.parameter)
+
+    def _gradient_of_passes(self) -> tuple[Tensor, float] | None:
+        """Return the dense gradient of the passes, and the gradient's factor in relation to it."""
+        if not self.module.passes.wanted:
+            raise gradient_not_requested(self.name)
         gradient = self.parameter.grad
-        if gradient is None or not self.module.passes.wanted:
+        if gradient is None:
             return None
         passes = self.module.passes.contributing()
         if not passes:
@@ -246,7 +300,7 @@ class CsrWeight:
                     "execution=masked"
                 )
             factor = 1.0
-        return dense if abs(factor - 1) < DRIFT else dense.mul_(factor)
+        return dense, factor
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
@@ -274,6 +328,19 @@ class CsrWeight:
         self.parameter.grad = None
         self._replace(at, values=at(dense.to(self.parameter.dtype)))
 
+    def restore_values(self, values: Tensor) -> None:
+        """Replace the weight by dense values [out, in]; `load_mask` must follow."""
+        self.module.load_dense(values)
+
+    def restore_state(self, state: dict[str, Any] | None) -> None:
+        """Replace the optimizer's state of this weight; `load_mask` must follow."""
+        replace_state(self.optimizer, self.parameter, state)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether dense weights were loaded that no forward pass has used."""
+        return self.module.loaded is not None
+
     @torch.no_grad()
     def freeze_weights(self, frozen: Tensor) -> None:
         """Keep the weights where `frozen` (boolean [out, in]) is True as they are."""
@@ -292,9 +359,9 @@ class CsrWeight:
             with torch.no_grad():
                 self.parameter[self._frozen[0]] = self._frozen[1]
 
-    def bind(self, optimizer: torch.optim.Optimizer) -> None:
-        """Use another optimizer from now on."""
-        self.optimizer = optimizer
+    def bind(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Use the one of these that trains this weight from now on."""
+        self.optimizer = optimizer_of(self.parameter, optimizers) or self.optimizer
 
     @torch.no_grad()
     def densify(self) -> None:

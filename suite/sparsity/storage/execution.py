@@ -22,6 +22,7 @@ from suite.sparsity.storage.masked import (
     MaskedWeight,
     keeps_zeros,
     mask_gradients,
+    mask_moved,
     restore_frozen,
 )
 from suite.sparsity.storage.ownership import LayerOwnership
@@ -71,7 +72,9 @@ class SwitchingWeight:
     mask: Tensor = _of_store("mask")
     device: torch.device = _of_store("device")
     values: Tensor = _of_store("values")
+    trained: bool = _of_store("trained")
     dense_gradient: Tensor | None = _of_store("dense_gradient")
+    active_gradient: Tensor | None = _of_store("active_gradient")
 
     def __init__(self, masked: MaskedWeight, module: nn.Linear | None, by_rows: bool) -> None:
         self.store: MaskedWeight | CsrWeight = masked
@@ -95,9 +98,13 @@ class SwitchingWeight:
         """Keep the weights where `frozen` is True as they are."""
         self.store.freeze_weights(frozen)
 
-    def bind(self, optimizer: torch.optim.Optimizer) -> None:
-        """Use another optimizer from now on."""
-        self.store.bind(optimizer)
+    def keep_dense_gradient(self) -> None:
+        """Keep the dense gradient of this step, so that it can be read after clipping."""
+        self.store.keep_dense_gradient()
+
+    def bind(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Use the one of these optimizers that trains this weight from now on."""
+        self.store.bind(optimizers)
 
     def to_csr(self, mask: Tensor) -> None:
         """Store only the values where `mask` is True."""
@@ -129,14 +136,14 @@ class Execution:
         self.mode = mode
         self.fallback = obstacle
         self._weights: list[SwitchingWeight] = []
-        self._others: Sequence[PrunableWeight] = ()
+        self._others: Sequence[MaskedWeight] = ()
         self._linear: list[nn.Linear] = []
         self._ownership = LayerOwnership({})
 
     def wrap(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizers: Sequence[torch.optim.Optimizer],
         weights: Sequence[MaskedWeight],
     ) -> list[PrunableWeight]:
         """Return the weights as the method will hold them; `model` includes its wrappers (DDP).
@@ -148,7 +155,7 @@ class Execution:
         self._ownership = LayerOwnership({w.name: w.prunable.module for w in weights})
         if self.mode == "masked":
             return list(weights)
-        self.fallback = self.fallback or _obstacle(model, optimizer)
+        self.fallback = self.fallback or _obstacle(model, optimizers)
         if self.fallback and self.mode == "csr":
             raise InvalidInput(f"execution=csr: {self.fallback}; use execution=masked or auto")
         if self.fallback:
@@ -212,21 +219,35 @@ class Execution:
 
     def prepare_backward(self, dense_gradient: bool) -> None:
         """Prepare for a backward pass; `dense_gradient`: whether dense gradients will be read."""
-        for masked in self._masked():
-            masked.record_gradient(dense_gradient)
-        for weight in self._sparse():
-            weight.module.passes.prepare_backward(dense_gradient, weight.parameter)
+        for masked in self.masked_weights():
+            masked.request_gradient(dense_gradient)
+        for weight in self.csr_weights():
+            weight.prepare_backward(dense_gradient)
 
-    def mask_gradients(self) -> None:
-        """Zero the gradients of inactive and frozen weights."""
-        mask_gradients(self._masked())
-        for weight in self._sparse():
+    def keep_dense_gradients(self) -> None:
+        """Keep this step's dense gradients, so that they can be read after clipping."""
+        for store in self._stores():
+            store.keep_dense_gradient()
+
+    def drop_dense_gradients(self) -> None:
+        """Drop the dense gradients that were kept."""
+        for store in self._stores():
+            store.drop_dense_gradient()
+
+    def mask_moved(self) -> None:
+        """Zero the weights outside the masks that an optimizer may have moved (`keeps_zeros`)."""
+        mask_moved(self.masked_weights())
+
+    def mask_gradients(self, *, before_update: bool = False) -> None:
+        """Zero the gradients of inactive and frozen weights; see `masked.mask_gradients`."""
+        mask_gradients(self.masked_weights(), before_update=before_update)
+        for weight in self.csr_weights():
             weight.mask_gradient()
 
     def restore_frozen(self) -> None:
         """Restore frozen weights; drop the passes that dense gradients are computed from."""
-        restore_frozen(self._masked())
-        for weight in self._sparse():
+        restore_frozen(self.masked_weights())
+        for weight in self.csr_weights():
             weight.restore_frozen()
             weight.module.passes.clear()
 
@@ -284,17 +305,21 @@ class Execution:
 
     def _set_layout(self) -> None:
         """Let dense Linear layers multiply by columns while there are sparse layers before them."""
-        set_layout(self._linear, by_columns=bool(self._sparse()))
+        set_layout(self._linear, by_columns=bool(self.csr_weights()))
 
-    def _masked(self) -> list[MaskedWeight]:
-        stores = [weight.store for weight in self._weights] or self._others
-        return [store for store in stores if isinstance(store, MaskedWeight)]
+    def masked_weights(self) -> list[MaskedWeight]:
+        """Return the weights that are stored dense, zero outside their masks."""
+        return [store for store in self._stores() if isinstance(store, MaskedWeight)]
 
-    def _sparse(self) -> list[CsrWeight]:
-        return [w.store for w in self._weights if isinstance(w.store, CsrWeight)]
+    def csr_weights(self) -> list[CsrWeight]:
+        """Return the weights of which only the non-zero values are stored."""
+        return [store for store in self._stores() if isinstance(store, CsrWeight)]
+
+    def _stores(self) -> Sequence[MaskedWeight | CsrWeight]:
+        return [weight.store for weight in self._weights] or self._others
 
 
-def _obstacle(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
+def _obstacle(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> str:
     """Return why no layer of a model can be stored in CSR; empty if one may."""
     if isinstance(model, nn.parallel.DistributedDataParallel):
         return "gradients of values cannot be reduced by DistributedDataParallel"
@@ -302,8 +327,9 @@ def _obstacle(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
         return "it runs in one process, not under torch.distributed"
     if "_orig_mod" in model._modules or model._compiled_call_impl is not None:
         return "torch.compile cannot compile the sparse operators"
-    if not keeps_zeros(optimizer):
-        return f"it is tested with SGD, Adam and AdamW, not {type(optimizer).__name__}"
+    for optimizer in optimizers:
+        if not keeps_zeros(optimizer):
+            return f"it is tested with SGD, Adam and AdamW, not {type(optimizer).__name__}"
     return ""
 
 

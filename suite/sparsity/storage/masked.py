@@ -1,13 +1,14 @@
 """Masked storage: every weight is stored, the inactive ones as zeros."""
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.layers import PrunableWeight, check_mask
+from suite.sparsity.layers import check_mask, gradient_not_requested
 from suite.sparsity.masks import count_true
 from suite.sparsity.prunable import Prunable
 
@@ -22,6 +23,25 @@ are masked again after each step.
 def keeps_zeros(optimizer: torch.optim.Optimizer) -> bool:
     """Return whether masking the gradient is enough to keep pruned weights at zero."""
     return type(optimizer) in KEEPS_ZEROS
+
+
+def optimizer_of(
+    parameter: nn.Parameter, optimizers: Sequence[torch.optim.Optimizer]
+) -> torch.optim.Optimizer | None:
+    """Return the optimizer that trains a parameter, if one does."""
+    for optimizer in optimizers:
+        if any(p is parameter for group in optimizer.param_groups for p in group["params"]):
+            return optimizer
+    return None
+
+
+def replace_state(
+    optimizer: torch.optim.Optimizer, parameter: nn.Parameter, state: dict[str, Any] | None
+) -> None:
+    """Replace an optimizer's state of a parameter; None removes it."""
+    optimizer.state.pop(parameter, None)
+    if state is not None:
+        optimizer.state[parameter] = state
 
 
 class MaskedWeight:
@@ -44,13 +64,18 @@ class MaskedWeight:
         # converts it every time, which is seven times slower (measured on 266,000 weights).
         self.multiplier = torch.ones_like(parameter, requires_grad=False)
         self.frozen: Tensor | None = None
-        self._records_gradient = True
         self.optimizer = optimizer
+        self._gradient = MaskedGradient(self.name)
 
     @property
     def device(self) -> torch.device:
         """Where the weight lives."""
         return self.parameter.device
+
+    @property
+    def trained(self) -> bool:
+        """Whether the weight is being trained; False once it was frozen."""
+        return self.parameter.requires_grad
 
     @property
     def values(self) -> Tensor:
@@ -59,93 +84,280 @@ class MaskedWeight:
 
     @property
     def dense_gradient(self) -> Tensor | None:
-        """Gradient of every weight, inactive ones included; None if it was not requested.
+        """Gradient of every weight, inactive ones included.
 
         Autograd computes it in any case, but a method that reads it must be charged its FLOPs.
         """
-        return self.parameter.grad if self._records_gradient else None
+        return self._gradient.dense(self.parameter.grad)
 
-    def record_gradient(self, wanted: bool) -> None:
+    @property
+    def active_gradient(self) -> Tensor | None:
+        """Gradient of the active weights, 0 elsewhere; None if there is none."""
+        gradient = self.parameter.grad
+        return None if gradient is None else torch.where(self.mask, gradient, 0)
+
+    @property
+    def kept(self) -> Tensor:
+        """1 where there is a weight, 0 elsewhere, in the weight's dtype."""
+        return self.multiplier if self.frozen is None else self.mask.to(self.parameter.dtype)
+
+    @torch.no_grad()
+    def restore_values(self, values: Tensor) -> None:
+        """Replace the weight by dense values; a mask must follow."""
+        self.parameter.copy_(values)
+
+    def restore_state(self, state: dict[str, Any] | None) -> None:
+        """Replace the optimizer's state of this weight; a mask must follow."""
+        replace_state(self.optimizer, self.parameter, state)
+
+    def request_gradient(self, wanted: bool) -> None:
         """Set whether `dense_gradient` will be read after the next backward pass."""
-        self._records_gradient = wanted
+        self._gradient.request(wanted)
+
+    @torch.no_grad()
+    def add_backward_pass(self) -> None:
+        """Keep the dense gradient of a backward pass that has just ended, if it was requested.
+
+        Call it before the gradient is masked. Passes that autograd accumulates are added up.
+        """
+        if (gradient := self.parameter.grad) is not None:
+            self._gradient.add_pass(gradient, self.multiplier)
+
+    @torch.no_grad()
+    def keep_dense_gradient(self, inverse_scale: Tensor | None = None) -> None:
+        """Keep the dense gradient, if it was requested, until the next `request_gradient`.
+
+        It is what `dense_gradient` returns from then on, whatever happens to the gradient itself
+        (masking, clipping). What `add_backward_pass` has kept of this gradient stays.
+
+        Args:
+            inverse_scale: a scalar that the kept gradient is multiplied by: 1 / the loss scale.
+        """
+        self._gradient.keep(self.parameter.grad, inverse_scale)
+
+    def drop_dense_gradient(self) -> None:
+        """Drop the dense gradient that was kept."""
+        self._gradient.drop()
+
+    def note_masked_gradient(self) -> None:
+        """Note that the gradient, as it is now, is masked."""
+        self._gradient.note_masked(self.parameter.grad)
+
+    @property
+    def has_masked_gradient(self) -> bool:
+        """Whether the gradient is masked already, or there is nothing to mask."""
+        gradient = self.parameter.grad
+        if gradient is None or (self.active == self.size and self.frozen is None):
+            return True
+        return self._gradient.is_masked(gradient)
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
         """Make `mask` (boolean, the weight's shape) the connectivity of this weight."""
         check_mask(self, mask)
-        if self.parameter.grad is not None and self.active < self.size:
+        gradient = self.parameter.grad
+        if gradient is not None and self.active < self.size and not self.has_masked_gradient:
             # A grown weight is trained from the next step on: its gradient of this step may not be
             # available if dense gradients were not requested. So the old mask applies once more.
-            self.parameter.grad.mul_(self.multiplier)
+            gradient.mul_(self.multiplier)
         self.mask = mask
         self.active = count_true(mask)
         self.frozen = None
         # From bytes: from booleans takes seven times as long.
         self.multiplier.copy_(mask.view(torch.uint8))
-        self._apply()
+        self._gradient.forget_masked()
+        self.apply_mask()
 
     @torch.no_grad()
     def freeze_weights(self, frozen: Tensor) -> None:
         """Keep the weights where `frozen` (boolean, the weight's shape) is True as they are."""
         self.multiplier.copy_((self.mask & ~frozen).view(torch.uint8))
         self.frozen = self.parameter.detach() * frozen if bool(frozen.any()) else None
+        self._gradient.forget_masked()
 
-    def bind(self, optimizer: torch.optim.Optimizer) -> None:
-        """Use another optimizer from now on, and apply the mask to weights and its state."""
-        self.optimizer = optimizer
-        self._apply()
+    def bind(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Use the one that trains this weight from now on; mask the weight and its state."""
+        self.optimizer = optimizer_of(self.parameter, optimizers) or self.optimizer
+        self.apply_mask()
+
+    def apply_mask(self) -> None:
+        """Zero the weights and the optimizer state outside the mask.
+
+        Raises:
+            InvalidInput: the optimizer keeps state that a mask cannot be applied to.
+        """
+        # Checked first, so that an optimizer that is refused leaves the weights as they were.
+        # Grown weights need no special treatment: outside the old mask everything was 0.
+        tensors = self.masked_tensors()
+        with torch.no_grad():
+            torch._foreach_mul_(tensors, [self.multiplier] * len(tensors))
+            if self.frozen is not None:
+                self.parameter.add_(self.frozen)
+
+    def masked_tensors(self) -> list[Tensor]:
+        """Return the weight and the optimizer state of its shape: 0 outside the mask.
+
+        Raises:
+            InvalidInput: the optimizer keeps state that a mask cannot be applied to.
+        """
+        return [self.parameter, *self._masked_state()]
 
     @torch.no_grad()
-    def _apply(self) -> None:
-        # Grown weights need no special treatment: outside the old mask everything was 0.
-        self.parameter.mul_(self.multiplier)
+    def mask_state(self) -> None:
+        """Zero the optimizer state outside the mask.
+
+        Raises:
+            InvalidInput: the optimizer keeps state that a mask cannot be applied to.
+        """
+        for value in self._masked_state():
+            value.mul_(self.multiplier)
+
+    def _masked_state(self) -> list[Tensor]:
         state: dict[str, Any] = self.optimizer.state.get(self.parameter, {})
+        found = []
         for key, value in state.items():
             if not isinstance(value, Tensor) or value.ndim == 0:  # a step count, for instance
                 continue
+            if value.ndim == 1 and value.shape != self.shape:
+                raise InvalidInput(
+                    f"layer '{self.name}': the optimizer's state '{key}' has {len(value):,} values "
+                    f"for a weight of shape {tuple(self.shape)}, as execution=csr saves it: give "
+                    "the method's state as well, sparsify(…, execution='csr', state=…)"
+                )
             if value.shape != self.shape:  # factored moments, for instance
                 raise InvalidInput(
                     f"{type(self.optimizer).__name__} keeps state '{key}' of shape "
                     f"{tuple(value.shape)} for layer '{self.name}' of shape {tuple(self.shape)}, "
                     "which a mask cannot be applied to; use SGD, Adam or AdamW"
                 )
-            value.mul_(self.multiplier)
+            found.append(value)
+        return found
 
 
-def mask_gradients(weights: Sequence[PrunableWeight]) -> None:
-    """Zero the gradients of inactive weights, in one fused operation."""
+class MaskedGradient:
+    """What happens to the gradient of one masked weight between backward and the optimizer step.
+
+    A dense gradient can be kept before the gradient itself is masked, so that what is clipped and
+    stepped with is masked and a method still reads all of it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._requested = True
+        self._kept: Tensor | None = None
+        self._buffer: Tensor | None = None
+        self._masked: tuple[weakref.ref[Tensor], int] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state of a copy, without references to the gradient."""
+        return vars(self) | {"_kept": None, "_buffer": None, "_masked": None}
+
+    def request(self, wanted: bool) -> None:
+        """Start over; `wanted`: a dense gradient will be read after the next backward pass."""
+        self._requested, self._kept = wanted, None
+
+    def dense(self, gradient: Tensor | None) -> Tensor | None:
+        """Return the dense gradient: the one that was kept, else the gradient as it is.
+
+        Raises:
+            InvalidInput: it was not requested.
+        """
+        if not self._requested:
+            raise gradient_not_requested(self._name)
+        return gradient if self._kept is None else self._kept
+
+    def add_pass(self, gradient: Tensor, mask: Tensor) -> None:
+        """Keep `gradient` after a backward pass; `mask` is 0 where earlier passes were masked."""
+        if not self._requested:
+            return
+        if self._kept is not None and self._written_since(gradient) == 1:
+            # The one write is this pass. Of active weights, `gradient` holds autograd's own sum;
+            # of the others it holds this pass alone.
+            self._kept.add_(gradient)
+            torch.where(mask != 0, gradient, self._kept, out=self._kept)
+        else:
+            self._copy(gradient)
+
+    def keep(self, gradient: Tensor | None, inverse_scale: Tensor | None) -> None:
+        """Keep `gradient`, if it was requested and is not the one that is kept already."""
+        if not self._requested:
+            return
+        if gradient is None:
+            self._kept = None
+        elif self._kept is None or self._written_since(gradient) < 0:
+            self._copy(gradient)
+        if self._kept is not None and inverse_scale is not None:
+            self._kept.mul_(inverse_scale)
+
+    def drop(self) -> None:
+        """Drop what was kept."""
+        self._kept = None
+
+    def _copy(self, gradient: Tensor) -> None:
+        # Memory is used again: allocating it takes as long as the copy.
+        if self._buffer is None or self._buffer.shape != gradient.shape:
+            self._buffer = torch.empty_like(gradient)
+        self._kept = self._buffer.copy_(gradient)
+
+    def note_masked(self, gradient: Tensor | None) -> None:
+        """Note that `gradient`, as it is now, is masked."""
+        self._masked = None if gradient is None else (weakref.ref(gradient), gradient._version)
+
+    def forget_masked(self) -> None:
+        """Note that the mask has changed."""
+        self._masked = None
+
+    def is_masked(self, gradient: Tensor) -> bool:
+        """Return whether `gradient` was masked and has not been written to since."""
+        return self._written_since(gradient) == 0
+
+    def _written_since(self, gradient: Tensor) -> int:
+        """Return how often the masked gradient was written to; -1 if this is another tensor."""
+        if self._masked is None or self._masked[0]() is not gradient:
+            return -1
+        return gradient._version - self._masked[1]
+
+
+@torch.no_grad()
+def mask_gradients(weights: Sequence[MaskedWeight], *, before_update: bool = False) -> None:
+    """Zero the gradients of inactive and frozen weights, in one fused operation.
+
+    `before_update` leaves out layers that have no zeros yet: a weight of theirs that the update
+    unfreezes is trained in this step already.
+    """
+    unmasked: list[MaskedWeight] = []
     gradients: list[Tensor] = []
+    for weight in weights:
+        if before_update and weight.active == weight.size:
+            continue
+        if not weight.has_masked_gradient and (gradient := weight.parameter.grad) is not None:
+            unmasked.append(weight)
+            gradients.append(gradient)
+    if unmasked:
+        torch._foreach_mul_(gradients, [weight.multiplier for weight in unmasked])
+        for weight in unmasked:
+            weight.note_masked_gradient()
+
+
+@torch.no_grad()
+def mask_moved(weights: Sequence[MaskedWeight]) -> None:
+    """Mask weights and state again whose optimizer may have moved zeros (not `keeps_zeros`)."""
+    tensors: list[Tensor] = []
     multipliers: list[Tensor] = []
-    for weight in _masked(weights):
-        if weight.parameter.grad is not None:  # None: the loss does not depend on it
-            gradients.append(weight.parameter.grad)
-            multipliers.append(weight.multiplier)
-    if gradients:
-        torch._foreach_mul_(gradients, multipliers)
+    for weight in weights:
+        if not keeps_zeros(weight.optimizer):
+            moved = weight.masked_tensors()
+            tensors += moved
+            multipliers += [weight.multiplier] * len(moved)
+    if tensors:
+        torch._foreach_mul_(tensors, multipliers)
 
 
 @torch.no_grad()
-def mask_weights(weights: Sequence[PrunableWeight]) -> None:
-    """Zero inactive weights again, after an optimizer that may have moved them."""
-    masked = _masked(weights)
-    if masked:
-        parameters: list[Tensor] = [weight.parameter for weight in masked]
-        torch._foreach_mul_(parameters, [weight.multiplier for weight in masked])
-
-
-@torch.no_grad()
-def restore_frozen(weights: Sequence[PrunableWeight]) -> None:
+def restore_frozen(weights: Sequence[MaskedWeight]) -> None:
     """Put frozen weights back to what they were: momentum and weight decay have moved them."""
-    holding = [w for w in weights if isinstance(w, MaskedWeight) and w.frozen is not None]
+    holding = [w for w in weights if w.frozen is not None]
     if holding:
         parameters: list[Tensor] = [weight.parameter for weight in holding]
         torch._foreach_mul_(parameters, [weight.multiplier for weight in holding])
         torch._foreach_add_(parameters, [w.frozen for w in holding if w.frozen is not None])
-
-
-def _masked(weights: Sequence[PrunableWeight]) -> list[MaskedWeight]:
-    return [
-        w
-        for w in weights
-        if isinstance(w, MaskedWeight) and (w.active < w.size or w.frozen is not None)
-    ]

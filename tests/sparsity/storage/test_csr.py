@@ -135,7 +135,7 @@ def test_a_product_and_its_gradients_are_those_of_the_dense_layer():
     model, dense = nn.Sequential(nn.Linear(5, 7)).double(), nn.Linear(5, 7).double()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     held = [MaskedWeight(found, optimizer) for found in find_prunable(model)]
-    weight = Execution("csr").wrap(model, optimizer, held)[0]
+    weight = Execution("csr").wrap(model, [optimizer], held)[0]
     weight.set_mask(mask)
     dense.load_state_dict(model[0].state_dict())
     weight.to_csr(mask)

@@ -1,5 +1,6 @@
 """Compressed rows in loops that do more than one pass a step, copy, average or restore."""
 
+import contextlib
 import copy
 import pickle
 import threading
@@ -200,7 +201,7 @@ def test_two_threads_get_their_own_gradients():
 
 
 @pytest.mark.parametrize("execution", ["masked", "csr"])
-def test_a_dense_gradient_that_was_declined_is_not_there(execution):
+def test_a_dense_gradient_that_was_not_asked_for_is_refused_and_the_active_one_is_free(execution):
     class Peeks(Sparsifier):
         def __init__(self, plan, options):
             super().__init__(plan, options)
@@ -213,7 +214,15 @@ def test_a_dense_gradient_that_was_declined_is_not_there(execution):
             return step == 2
 
         def observe(self, step):
-            self.found.append([layer.dense_gradient is not None for layer in self.layers])
+            asked = self.wants_dense_gradient(step)
+            with (
+                contextlib.nullcontext() if asked else pytest.raises(InvalidInput, match="active_")
+            ):
+                self.found += [layer.dense_gradient is not None for layer in self.layers]
+            for layer in self.layers:
+                outside = layer.active_gradient[~layer.mask]
+                assert bool(layer.active_gradient.any())
+                assert not outside.any()
 
     model = net()
     plan = Plan(steps=9, sparsity=0.9, seed=0, steps_per_epoch=0)
@@ -226,7 +235,7 @@ def test_a_dense_gradient_that_was_declined_is_not_there(execution):
         x, y = batch(step)
         F.cross_entropy(model(x), y).backward()
         peeks.after_backward(step)
-    assert peeks.found == [[False, False], [True, True], [False, False]]
+    assert peeks.found == [True, True]
 
 
 class Encoder(nn.Module):

@@ -1,0 +1,258 @@
+"""A network as a file: weights and masks, ONNX, or a compact network without dead units."""
+
+import copy
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from suite.core.errors import InvalidInput, first_line
+from suite.core.files import atomic_write
+from suite.export.compact import TENSORS, compact, set_tensors
+
+MASK = "mask/"
+"""What the name of a mask in a file starts with; a layer's name follows."""
+
+MAX_HEADER_BYTES = 100 * 2**20
+MAX_RELATIVE_ERROR = 1e-4
+"""Largest allowed difference between the outputs of exported and original network."""
+
+
+class Format(StrEnum):
+    """Weights and masks (safetensors), an ONNX network, or a compact network."""
+
+    SAFETENSORS = "safetensors"
+    ONNX = "onnx"
+    COMPACT = "compact"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file.
+
+    Attributes:
+        path: of the file.
+        parameters: number of parameters before export, and in the file.
+        error: largest difference of an output, relative to the largest output; 0 for weights.
+    """
+
+    path: Path
+    parameters: tuple[int, int]
+    error: float
+
+
+def write_weights(
+    model: nn.Module, masks: Mapping[str, Tensor], path: Path, about: Mapping[str, str]
+) -> Exported:
+    """Write the state dict of `model`, and `masks` by layer name, as safetensors.
+
+    `about` is metadata of the file.
+
+    Raises:
+        InvalidInput: the state dict holds something that is not a tensor, or the file cannot be
+            written.
+    """
+    state = _state(model)
+    count = sum(state[name].numel() for name, _ in model.named_parameters())
+    named = {f"{MASK}{name}": mask.contiguous() for name, mask in masks.items()}
+    _write(path, save(state | named, {**about, "format": str(Format.SAFETENSORS)}))
+    return Exported(path, (count, count), 0.0)
+
+
+def write_compact(
+    model: nn.Module, path: Path, example: Tensor, about: Mapping[str, str]
+) -> Exported:
+    """Write `model` without its dead units, as safetensors; `load_network` reads it back.
+
+    Args:
+        model: on the CPU, in evaluation mode.
+        path: of the file.
+        example: inputs [n, …], at least two.
+        about: metadata of the file.
+
+    Raises:
+        InvalidInput: the model cannot be compacted, does not take the example, or would give
+            other outputs; or the file cannot be written.
+    """
+    expected = _outputs(model, example)
+    if not isinstance(expected, Tensor):
+        raise InvalidInput(
+            f"{type(model).__name__} cannot be compacted: its output is a "
+            f"{type(expected).__name__}, not a tensor; export it as safetensors"
+        )
+    smaller = compact(model, example)
+    error = _distance(_outputs(smaller, example), expected)
+    if not error <= MAX_RELATIVE_ERROR:
+        raise InvalidInput(
+            f"the compact network's outputs would differ by {error:.2g}: export it as "
+            "safetensors, and report this"
+        )
+    _write(path, save(_state(smaller), {**about, "format": str(Format.COMPACT)}))
+    return Exported(path, (_count(model), _count(smaller)), error)
+
+
+def write_onnx(model: nn.Module, path: Path, example: Tensor) -> Exported:
+    """Write `model` as an ONNX network of one input, for batches of any size.
+
+    Args:
+        model: on the CPU, in evaluation mode.
+        path: of the file.
+        example: inputs [n, …], at least two.
+
+    Raises:
+        InvalidInput: ONNX is not installed, it cannot express the model, the model does not take
+            the example, or the file cannot be written.
+    """
+    _write(path, _onnx(model, example))
+    count = _count(model)
+    return Exported(path, (count, count), 0.0)
+
+
+def load_network(path: str | Path, model: nn.Module) -> nn.Module:
+    """Return a copy of `model` with the network of a file, in evaluation mode.
+
+    Args:
+        path: a file that was exported as safetensors or compact; only tensors and text are read.
+        model: of the architecture that was exported; it is not changed.
+
+    Raises:
+        InvalidInput: it is not such a file, or the model is another one.
+    """
+    path = Path(path)
+    tensors, about = read_exported(path)
+    fitted = copy.deepcopy(model)
+    state = {name: value for name, value in tensors.items() if not name.startswith(MASK)}
+    if about.get("format") == Format.COMPACT:
+        for name, module in fitted.named_modules():
+            _shrink_to(module, name, state)
+    try:
+        fitted.load_state_dict(state)
+    except RuntimeError as error:
+        difference = " ".join(str(error).splitlines()[1:2]).strip().rstrip(".")
+        raise InvalidInput(
+            f"{path} does not fit {type(model).__name__} ({difference}): give the model that was "
+            "exported"
+        ) from error
+    return fitted.eval()
+
+
+def read_exported(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return (tensors, metadata) of a file exported as safetensors or compact.
+
+    Raises:
+        InvalidInput: it is not such a file.
+    """
+    try:
+        content = path.read_bytes()
+        size = int.from_bytes(content[:8], "little")
+        if size > MAX_HEADER_BYTES:
+            raise ValueError("its header is too long")
+        about: dict[str, str] = json.loads(content[8 : 8 + size])["__metadata__"]
+        if "format" not in about:
+            raise ValueError("its metadata is not that of an exported network")
+        return load(content), about
+    except Exception as error:  # safetensors has its own exception type
+        raise InvalidInput(
+            f"{path} is not an exported network ({type(error).__name__}): export it again as "
+            "safetensors or compact"
+        ) from error
+
+
+def _shrink_to(module: nn.Module, name: str, state: Mapping[str, Tensor]) -> None:
+    """Give a module's own tensors the shapes they have in a compact file, which are smaller."""
+    prefix = f"{name}." if name else ""
+    smaller = {}
+    for own in {**module._parameters, **module._buffers}.keys() & TENSORS:
+        new, old = state.get(prefix + own), getattr(module, own)
+        if new is not None and (old is None or _is_smaller(new, old)):
+            smaller[own] = new.clone()
+    if smaller:
+        set_tensors(module, smaller)
+
+
+def _is_smaller(new: Tensor, old: Tensor) -> bool:
+    pairs = zip(new.shape, old.shape, strict=True) if new.ndim == old.ndim else [(1, 0)]
+    return new.shape != old.shape and all(after <= before for after, before in pairs)
+
+
+def _onnx(model: nn.Module, example: Tensor) -> bytes:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 used by torch's exporter
+    except ImportError as error:
+        raise InvalidInput(
+            "the format onnx needs ONNX: pip install 'resonance-bench[onnx]'"
+        ) from error
+    from torch.export import Dim
+
+    _outputs(model, example)
+    try:
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_shapes=({0: Dim("batch")},),
+        )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise InvalidInput(
+            f"torch cannot export this model to ONNX ({first_line(error)})"
+        ) from error
+    assert program is not None
+    proto = program.model_proto
+    onnx.checker.check_model(proto)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the state dict as tensors that share no memory, which safetensors refuses."""
+    state = {}
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise InvalidInput(
+                f"'{name}' of the state dict is a {type(value).__name__}, which a safetensors "
+                "file cannot hold; export as onnx, or save the state dict with torch.save"
+            )
+        state[name] = value.detach().contiguous().clone()
+    return state
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _outputs(model: nn.Module, example: Tensor) -> object:
+    try:
+        with torch.no_grad():
+            return model(example.clone())
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise InvalidInput(
+            f"{type(model).__name__} does not take this example ({first_line(error)}): give a "
+            "batch of its inputs as one tensor"
+        ) from error
+
+
+def _distance(outputs: object, expected: Tensor) -> float:
+    if not isinstance(outputs, Tensor) or outputs.shape != expected.shape:
+        return math.inf
+    largest = float(expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny))
+    return float((outputs - expected).abs().max()) / largest
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.stat()  # it is not created: a mistyped name would go unnoticed
+        atomic_write(path, content)
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be written ({error.strerror}): name another file"
+        ) from error

@@ -1,0 +1,196 @@
+"""What training in a loop of one's own costs, in floating-point operations."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from suite.core.errors import InvalidInput, first_line
+from suite.sparsity.flops import ForwardFlops, measure_forward
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.modules import unwrap
+
+UNITS = {1e15: "P", 1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k"}
+
+
+@dataclass(frozen=True, repr=False)
+class Flops:
+    """Floating-point operations per example; two per multiply-add.
+
+    A dense training step costs three forward passes: the pass, the gradients of its inputs and
+    those of its weights (Evci et al. 2020, arXiv:1911.11134, appendix H). A sparse one costs
+    3 f_S, or 2 f_S + f_D where the method reads the gradients of every weight.
+
+    Attributes:
+        inference_dense: a forward pass of the dense network.
+        inference: one of the network as sparse as it is now.
+        training: the steps taken so far, of one example each.
+        steps: how many steps that is.
+        scoring: what the method spent on scoring connections beside the steps; in all, not per
+            example.
+    """
+
+    inference_dense: float
+    inference: float
+    training: float
+    steps: int
+    scoring: float
+
+    @property
+    def inference_share(self) -> float:
+        """Sparse inference as a fraction of dense inference."""
+        return self.inference / self.inference_dense if self.inference_dense else 1.0
+
+    @property
+    def training_share(self) -> float:
+        """The mean step as a fraction of a dense one; NaN before the first step."""
+        dense = 3 * self.inference_dense * self.steps
+        return self.training / dense if dense else float("nan")
+
+    def total(self, batch_size: float) -> float:
+        """Return the operations of the training so far, with `batch_size` examples a step."""
+        return self.training * batch_size + self.scoring
+
+    def __repr__(self) -> str:
+        lines = [
+            f"inference: {_readable(self.inference)} per example, "
+            f"{self.inference_share:.3g} × dense ({_readable(self.inference_dense)})"
+        ]
+        if self.steps:
+            lines.append(
+                f"training: {_readable(self.training / self.steps)} per step and example, "
+                f"{self.training_share:.3g} × dense; {_readable(self.training)} per example in "
+                f"{self.steps:,} steps"
+            )
+        if self.scoring:
+            lines.append(f"scoring connections: {_readable(self.scoring)}")
+        return "\n".join(lines)
+
+
+@dataclass
+class _Steps:
+    """Steps taken at the same densities: how many did and did not read dense gradients."""
+
+    sparse: int = 0
+    dense: int = 0
+
+
+class Cost:
+    """Counts the steps of a training by the masks they were taken at.
+
+    A step adds 1 to a number. Layers are looked at only when their masks have changed: call
+    `masks_changed` after every update, and `step` for each step before its update, as the suite's
+    own loop does. `charge` is given to `Sparsifier.attach` as ``flops``.
+
+    Args:
+        layers: the prunable weights of the model.
+    """
+
+    def __init__(self, layers: Sequence[PrunableWeight]) -> None:
+        self._layers = list(layers)
+        self._sizes = {layer.name: layer.size for layer in self._layers}
+        # By the numbers of active weights: methods that keep them constant need one entry.
+        self._steps: dict[tuple[int, ...], _Steps] = {}
+        self._scoring: list[tuple[float, dict[str, float]]] = []
+        self.masks_changed()
+
+    @property
+    def steps(self) -> int:
+        """How many steps were counted."""
+        return sum(counted.sparse + counted.dense for counted in self._steps.values())
+
+    def step(self, *, dense_gradient: bool) -> None:
+        """Count a step; `dense_gradient`: whether the method reads dense gradients in it."""
+        if dense_gradient:
+            self._current.dense += 1
+        else:
+            self._current.sparse += 1
+
+    def masks_changed(self) -> None:
+        """Look at the masks again: those of the steps from now on."""
+        active = tuple(layer.active for layer in self._layers)
+        self._current = self._steps.setdefault(active, _Steps())
+
+    def charge(self, forwards: float, densities: Mapping[str, float]) -> None:
+        """Count `forwards` passes of one example at these densities by layer, for a scoring."""
+        self._scoring.append((float(forwards), dict(densities)))
+
+    def measure(self, model: nn.Module, example: Any) -> Flops:
+        """Return the operations of `model` and of the training so far.
+
+        Args:
+            model: the one that is being trained; it is not changed.
+            example: a batch of its inputs, of any size.
+
+        Raises:
+            InvalidInput: the model does not take the example.
+        """
+        forward = _forward(model, self._layers, example)
+        training = 0.0
+        for densities, counted in self._taken():
+            sparse = forward.at(densities)
+            taken = counted.sparse + counted.dense
+            training += 2 * sparse * taken + sparse * counted.sparse + forward.dense * counted.dense
+        return Flops(
+            inference_dense=forward.dense,
+            inference=forward.sparse(self._layers),
+            training=training,
+            steps=self.steps,
+            scoring=sum(count * forward.at(densities) for count, densities in self._scoring),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to resume: numbers and names."""
+        return {
+            "sizes": dict(self._sizes),
+            "steps": [[list(active), n.sparse, n.dense] for active, n in self._steps.items()],
+            "scoring": [[count, dict(densities)] for count, densities in self._scoring],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`, after the method's state.
+
+        Raises:
+            InvalidInput: it was saved for other layers; nothing is changed.
+        """
+        if state["sizes"] != self._sizes:
+            raise InvalidInput(
+                "the saved cost of training belongs to a model with other layers: build the model "
+                "that it was saved with"
+            )
+        steps = {tuple(active): _Steps(sparse, dense) for active, sparse, dense in state["steps"]}
+        scoring = [(count, dict(densities)) for count, densities in state["scoring"]]
+        self._steps, self._scoring = steps, scoring
+        self.masks_changed()
+
+    def _taken(self) -> Iterator[tuple[dict[str, float], _Steps]]:
+        """Yield the densities by layer at which steps were taken, and those steps."""
+        for active, counted in self._steps.items():
+            pairs = zip(active, self._sizes.items(), strict=True)
+            yield {name: count / size for count, (name, size) in pairs}, counted
+
+
+def _forward(model: nn.Module, layers: Sequence[PrunableWeight], example: Any) -> ForwardFlops:
+    """Return the dense forward operations of a model that is being trained."""
+    network = unwrap(model)
+    if any(network.get_parameter(layer.path).shape != layer.shape for layer in layers):
+        network = copy.deepcopy(network)  # its layers in CSR are copied as ordinary ones
+    try:
+        return measure_forward(network, example)
+    except InvalidInput:
+        raise
+    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise InvalidInput(
+            f"{type(network).__name__} does not take this example ({first_line(error)}): give a "
+            "batch of its inputs, as it is called with in training"
+        ) from error
+
+
+def _readable(operations: float) -> str:
+    """Return a number of operations with three digits and a unit."""
+    for size, prefix in UNITS.items():
+        if operations >= size:
+            return f"{operations / size:.3g} {prefix}FLOPs"
+    return f"{operations:.3g} FLOPs"

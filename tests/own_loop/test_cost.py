@@ -1,0 +1,167 @@
+"""The cost of a training in a loop of one's own is that of the suite's own loop."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from suite import sparsify
+from suite.core.errors import InvalidInput
+from suite.own_loop.cost import Cost, Flops
+from suite.sparsity.flops import FlopsLedger, measure_forward
+from suite.training.context import TrialContext
+from suite.training.serialization import pack, unpack
+from suite.training.setup import prepare
+from tests.support.helpers import OPTIMIZERS, attach, batch_of, conv_net, digits, make, trial
+
+
+def run(method: str, until: int = 300):
+    """Train a trial of digits/mlp by hand; return its training and its cost."""
+    context = TrialContext.of(trial(method))
+    training = prepare(context)
+    sparsifier, model, ledger = training.sparsifier, training.model, training.ledger
+    cost = Cost(sparsifier.layers)
+    for step in range(1, min(until, context.plan.steps) + 1):
+        x, y = batch_of(training.data.train, step, ledger.batch_size)
+        training.optimizer.zero_grad()
+        sparsifier.before_step(step)
+        F.cross_entropy(model(x), y).backward()
+        dense_gradient = sparsifier.wants_dense_gradient(step)
+        ledger.charge_step(sparsifier.layers, dense_gradient=dense_gradient)
+        cost.step(dense_gradient=dense_gradient)
+        sparsifier.after_backward(step)
+        if sparsifier.is_update(step):
+            cost.masks_changed()
+        training.optimizer.step()
+        sparsifier.after_step(step)
+    return training, cost
+
+
+@pytest.mark.parametrize("method", ["rigl", "resonance", "magnitude", "granet", "set", "dense"])
+def test_it_is_what_the_suite_s_ledger_adds_up(method):
+    training, cost = run(method)
+    batch, ledger = training.ledger.batch_size, training.ledger
+    found = cost.measure(training.model, training.data.train.x[:7])
+    assert found.steps == training.context.plan.steps
+    assert found.total(batch) == pytest.approx(ledger.total, rel=1e-12)
+    assert found.inference_dense == ledger.flops.dense
+    assert found.inference == ledger.flops.sparse(training.sparsifier.layers)
+    dense_total = 3 * ledger.flops.dense * found.steps * batch
+    assert found.training_share == pytest.approx(ledger.total / dense_total, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", ["snip", "synflow", "grasp"])
+def test_scoring_connections_is_charged_as_by_the_ledger(method):
+    model = conv_net()
+    forward = measure_forward(model, digits().x[:2])
+    ledger, charged = FlopsLedger(forward, 32), []
+    sparsifier = make(method)
+    attach(sparsifier, model, OPTIMIZERS["sgd"](model), flops=lambda *given: charged.append(given))
+    cost = Cost(sparsifier.layers)
+    for given in charged:
+        ledger.charge_scoring(*given)
+        cost.charge(*given)
+    found = cost.measure(model, digits().x[:2])
+    assert found.scoring > 0
+    assert found.scoring == pytest.approx(ledger.total, rel=1e-12)
+    assert found.training == 0
+
+
+def test_steps_at_the_same_densities_are_one_entry():
+    _, cost = run("rigl")
+    (entry,) = cost.state_dict()["steps"]  # rigl keeps each layer's number of connections
+    assert sum(entry[1:]) == cost.steps
+
+
+def test_a_step_is_counted_at_the_masks_it_was_taken_at():
+    model = nn.Sequential(nn.Linear(100, 10, bias=False))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    handle = sparsify(model, optimizer, "static", sparsity=0.5, steps=9)
+    (layer,) = handle.sparsifier.layers
+    cost = Cost(handle.sparsifier.layers)
+    for dense_gradient in (False, False, True):
+        cost.step(dense_gradient=dense_gradient)
+    layer.set_mask(layer.mask & (torch.arange(100) < 0))
+    cost.masks_changed()
+    cost.step(dense_gradient=True)
+    found = cost.measure(model, torch.ones(3, 100))
+    assert found.inference_dense == 2 * 100 * 10
+    assert found.inference == 0
+    assert found.training == 2 * 3000 + (2000 + 2000) + 2000
+    assert found.training_share == 12_000 / (4 * 3 * 2000)
+
+
+def test_a_model_stored_in_csr_is_measured_as_an_ordinary_one():
+    found = []
+    for execution in ("masked", "csr"):
+        model = conv_net()
+        optimizer = OPTIMIZERS["sgd"](model)
+        handle = sparsify(model, optimizer, "static", sparsity=0.9, steps=9, execution=execution)
+        cost = Cost(handle.sparsifier.layers)
+        cost.step(dense_gradient=False)
+        found.append(cost.measure(model, digits().x[:3]))
+        assert model[6].weight.ndim == (1 if execution == "csr" else 2)
+    assert found[0] == found[1]
+    assert found[0].training_share == pytest.approx(found[0].inference_share)
+
+
+def test_a_saved_cost_goes_on():
+    _, whole = run("resonance")
+    training, half = run("resonance", until=len(whole.state_dict()["steps"]))
+    saved = unpack(pack(half.state_dict()))[0]
+    again = Cost(training.sparsifier.layers)
+    again.load_state_dict(saved)
+    example = training.data.train.x[:2]
+    assert again.measure(training.model, example) == half.measure(training.model, example)
+    for cost in (half, again):
+        cost.step(dense_gradient=True)
+        cost.charge(3.0, {"1": 0.5})
+    found = again.measure(training.model, example)
+    assert found == half.measure(training.model, example)
+    assert found.steps == half.steps
+    assert found.scoring > 0
+
+
+def test_a_cost_of_other_layers_is_refused_and_changes_nothing():
+    _, cost = run("static", until=3)
+    state = copy.deepcopy(cost.state_dict())
+    model = conv_net()
+    sparsifier = make("static")
+    attach(sparsifier, model, OPTIMIZERS["sgd"](model))
+    with pytest.raises(InvalidInput, match="belongs to a model with other layers") as refusal:
+        cost.load_state_dict(Cost(sparsifier.layers).state_dict())
+    assert "\n" not in str(refusal.value)
+    assert cost.state_dict() == state
+
+
+@pytest.mark.parametrize("example", [torch.ones(3, 5), "x", None, 3])
+def test_an_example_that_the_model_does_not_take_is_one_line(example):
+    training, cost = run("static", until=1)
+    with pytest.raises(InvalidInput, match="does not take this example") as refusal:
+        cost.measure(training.model, example)
+    assert "\n" not in str(refusal.value)
+
+
+def test_what_is_printed_says_what_was_saved():
+    flops = Flops(
+        inference_dense=188_416, inference=21_500, training=46e6, steps=400, scoring=1.5e9
+    )
+    assert repr(flops) == (
+        "inference: 21.5 kFLOPs per example, 0.114 × dense (188 kFLOPs)\n"
+        "training: 115 kFLOPs per step and example, 0.203 × dense; 46 MFLOPs per example in 400 "
+        "steps\n"
+        "scoring connections: 1.5 GFLOPs"
+    )
+    assert repr(Flops(2000.0, 500.0, 0.0, 0, 0.0)) == (
+        "inference: 500 FLOPs per example, 0.25 × dense (2 kFLOPs)"
+    )
+
+
+def test_a_step_touches_neither_weights_nor_masks():
+    _, cost = run("rigl", until=2)
+    cost._layers.clear()  # nothing left to look at
+    cost.step(dense_gradient=True)
+    cost.step(dense_gradient=False)
+    assert cost.steps == 4

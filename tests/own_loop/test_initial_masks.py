@@ -1,0 +1,149 @@
+"""Masks to start from are read from what a user has: tensors, files, states, zeros."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from suite import sparsify
+from suite.core.errors import InvalidInput
+from suite.own_loop.export import export
+from suite.own_loop.initial_masks import read_masks
+from suite.sparsity.layers import PrunableWeight
+from suite.training.serialization import pack
+from tests.support.helpers import OPTIMIZERS, conv_net, trained, trial
+
+
+@pytest.fixture
+def sparse():
+    """Return a sparse model and its handle."""
+    model = conv_net()
+    return model, sparsify(model, OPTIMIZERS["sgd"](model), "static", sparsity=0.9, steps=9)
+
+
+@pytest.fixture
+def layers() -> list[PrunableWeight]:
+    """Return the layers of another model of the same architecture, all dense."""
+    model = conv_net()
+    return sparsify(model, OPTIMIZERS["sgd"](model), "dense", sparsity=0, steps=9).sparsifier.layers
+
+
+def same(found: dict[str, Tensor], masks: dict[str, Tensor]) -> bool:
+    assert list(found) == list(masks)
+    assert all(mask.dtype is torch.bool for mask in found.values())
+    return all(torch.equal(found[name], masks[name]) for name in masks)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float32, torch.uint8, torch.int64])
+def test_a_dict_of_booleans_or_of_zeros_and_ones_is_taken(sparse, layers, dtype):
+    masks = sparse[1].masks()
+    given = {name: masks[name].to(dtype) for name in reversed(masks)}  # in any order
+    assert same(read_masks(given, layers), masks)
+
+
+def test_the_masks_are_copies(sparse, layers):
+    given = {name: mask.clone() for name, mask in sparse[1].masks().items()}
+    found = read_masks(given, layers)
+    given["6"].logical_not_()
+    assert torch.equal(found["6"], sparse[1].masks()["6"])
+
+
+def test_nonzero_keeps_the_zeros_of_the_weights(sparse, layers):
+    model, handle = sparse
+    with torch.no_grad():
+        model[6].weight[handle.masks()["6"]] = torch.nan  # not 0 either
+    layers = handle.sparsifier.layers
+    assert same(read_masks("nonzero", layers), handle.masks())
+
+
+def test_a_layer_without_zeros_stays_dense(sparse, layers):
+    given = sparse[1].masks() | {"0": torch.ones(8, 1, 3, 3, dtype=torch.bool)}
+    assert read_masks(given, layers)["0"].all()
+
+
+@pytest.mark.parametrize("kind", ["whole", "sparsifier", "packed"])
+def test_the_state_of_a_handle_is_taken_from_memory_or_a_file(sparse, layers, kind, tmp_path):
+    state = sparse[1].state_dict()
+    given = {"whole": state, "sparsifier": state["sparsifier"], "packed": tmp_path / "state"}[kind]
+    (tmp_path / "state").write_bytes(pack(state, {"by": "a user"}))
+    assert same(read_masks(given, layers), sparse[1].masks())
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_saved_masks_are_read_from_a_file(sparse, layers, kind, tmp_path):
+    masks = sparse[1].masks()
+    save_file(masks, tmp_path / "masks.safetensors")
+    assert same(read_masks(kind(tmp_path / "masks.safetensors"), layers), masks)
+
+
+def test_an_exported_model_is_read_back(sparse, layers, tmp_path):
+    model, handle = sparse
+    written = export(model, handle.sparsifier.layers, tmp_path / "net.safetensors")
+    assert same(read_masks(written.path, layers), handle.masks())
+
+
+def test_the_stored_network_of_a_trial_is_read():
+    outcome = trained(trial("static"))
+    masks = {n.removeprefix("mask/"): m for n, m in outcome.tensors.items() if n.startswith("mask")}
+    model = nn.Sequential(
+        nn.Flatten(),
+        *(part for mask in masks.values() for part in (nn.Linear(*mask.shape[::-1]), nn.ReLU())),
+    )
+    handle = sparsify(model, OPTIMIZERS["sgd"](model), "dense", sparsity=0, steps=9)
+    assert same(read_masks(outcome.tensors, handle.sparsifier.layers), masks)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda m: m | {"7": m["8"]}, "no prunable layer '7'; it has '0', '3', '6', '8'"),
+        (lambda m: m | {4: m["8"]}, "no prunable layer '4'"),
+        (lambda m: {n: m[n] for n in ("0", "6")}, "none for layer '3', '8': give one for every"),
+        (lambda m: {}, "none for layer '0', '3', '6', '8'"),
+        (lambda m: m | {"8": m["6"]}, r"'8' has shape \(32, 256\): give the weight's, \(10, 32\)"),
+        (lambda m: m | {"8": 0.5 * m["8"]}, "'8' has other values than 0 and 1"),
+        (lambda m: m | {"8": torch.nan * m["8"]}, "'8' has other values than 0 and 1"),
+        (lambda m: m | {"8": m["8"].tolist()}, "'8' is list: give an ordinary boolean tensor"),
+        (lambda m: m | {"8": m["8"].float().to_sparse()}, "'8' is a tensor of torch.sparse_coo"),
+        (lambda m: {n: torch.ones_like(mask) for n, mask in m.items()}, "they have no zeros: give"),
+        (lambda m: "nonzero", "the weights have no zeros: give sparsity instead"),
+        (lambda m: list(m.values()), "a list is not usable: give a dict of layer names"),
+        (lambda m: None, "a NoneType is not usable"),
+        (lambda m: "magnitude.safetensors", r"cannot be read \(No such file or directory\)"),
+        (lambda m: Path(), r"cannot be read \(Is a directory\)"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused_in_one_line(sparse, layers, change, says):
+    with pytest.raises(InvalidInput, match=says) as refusal:
+        read_masks(change(sparse[1].masks()), layers)
+    assert "\n" not in str(refusal.value)
+
+
+def test_weights_without_masks_are_not_taken_for_masks(sparse, layers, tmp_path):
+    save_file(sparse[0].state_dict(), tmp_path / "weights.safetensors")
+    with pytest.raises(InvalidInput, match="load them and give masks='nonzero'"):
+        read_masks(tmp_path / "weights.safetensors", layers)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_is_not_opened(sparse, layers, zipped, tmp_path):
+    path = tmp_path / "masks.safetensors"
+    torch.save(sparse[1].masks(), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InvalidInput, match="is a pickle .* is not read: load it yourself"):
+        read_masks(path, layers)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"name,mask\n0,1\n", b"\0" * 100])
+def test_a_file_of_another_kind_is_refused(layers, content, tmp_path):
+    (tmp_path / "masks.safetensors").write_bytes(content)
+    with pytest.raises(InvalidInput, match="is not a safetensors file") as refusal:
+        read_masks(tmp_path / "masks.safetensors", layers)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_damaged_state_is_refused(sparse, layers, tmp_path):
+    (tmp_path / "state").write_bytes(pack(sparse[1].state_dict()).replace(b'\\"dict', b'\\"pict'))
+    with pytest.raises(InvalidInput, match="is not a safetensors file"):
+        read_masks(tmp_path / "state", layers)
