@@ -55,8 +55,9 @@ class Snapshot:
             parameter.copy_(saved.values)
             if saved.optimizer is None:
                 continue
-            for changed in (held, parameter):
-                saved.optimizer.state.pop(changed, None)
+            if held is not None:
+                saved.optimizer.state.pop(held, None)
+            saved.optimizer.state.pop(parameter, None)
             if saved.state is not None:
                 saved.optimizer.state[parameter] = saved.state
 

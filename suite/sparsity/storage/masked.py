@@ -190,9 +190,7 @@ class MaskedWeight:
         # Grown weights need no special treatment: outside the old mask everything was 0.
         tensors = self.masked_tensors()
         with torch.no_grad():
-            torch._foreach_mul_(tensors, [self.multiplier] * len(tensors))
-            if self.frozen is not None:
-                self.parameter.add_(self.frozen)
+            torch._foreach_mul_(tensors, [self.kept] * len(tensors))
 
     def masked_tensors(self) -> list[Tensor]:
         """Return the weight and the optimizer state of its shape: 0 outside the mask.
@@ -210,21 +208,24 @@ class MaskedWeight:
             InvalidInput: the optimizer keeps state that a mask cannot be applied to.
         """
         for value in self._masked_state():
-            value.mul_(self.multiplier)
+            value.mul_(self.kept)
 
     def _masked_state(self) -> list[Tensor]:
         state: dict[str, Any] = self.optimizer.state.get(self.parameter, {})
         found = []
         for key, value in state.items():
-            if not isinstance(value, Tensor) or value.ndim == 0:  # a step count, for instance
+            if not isinstance(value, Tensor):
                 continue
-            if value.ndim == 1 and value.shape != self.shape:
-                raise InvalidInput(
-                    f"layer '{self.name}': the optimizer's state '{key}' has {len(value):,} values "
-                    f"for a weight of shape {tuple(self.shape)}, as execution=csr saves it: give "
-                    "the method's state as well, sparsify(…, execution='csr', state=…)"
-                )
-            if value.shape != self.shape:  # factored moments, for instance
+            if value.shape != self.shape:
+                if value.numel() <= 1:  # a step count, or a norm of the layer
+                    continue
+                if value.ndim == 1:
+                    raise InvalidInput(
+                        f"layer '{self.name}': the optimizer's state '{key}' has {len(value):,} "
+                        f"values for a weight of shape {tuple(self.shape)}, as execution=csr saves "
+                        "it: give the method's state too, sparsify(…, execution='csr', state=…)"
+                    )
+                # Factored moments, for instance.
                 raise InvalidInput(
                     f"{type(self.optimizer).__name__} keeps state '{key}' of shape "
                     f"{tuple(value.shape)} for layer '{self.name}' of shape {tuple(self.shape)}, "
@@ -348,7 +349,7 @@ def mask_moved(weights: Sequence[MaskedWeight]) -> None:
         if not keeps_zeros(weight.optimizer):
             moved = weight.masked_tensors()
             tensors += moved
-            multipliers += [weight.multiplier] * len(moved)
+            multipliers += [weight.kept] * len(moved)
     if tensors:
         torch._foreach_mul_(tensors, multipliers)
 
