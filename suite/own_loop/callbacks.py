@@ -4,7 +4,8 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,8 +15,14 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.own_loop.handle import Handle
 from suite.sparsity.layers import nonzero_outside_mask
 
-Unit = Literal["fraction", "points"]
-"""What a validation score is measured in: of 1, or per cent."""
+
+class Unit(StrEnum):
+    """What a validation score is measured in."""
+
+    FRACTION = "fraction"
+    """Of 1."""
+    POINTS = "points"
+    """Per cent."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +123,13 @@ def state_of(handle: Handle, steps: int) -> dict[str, Any]:
 
 
 def checked_unit(unit: str) -> Unit:
-    """Return `unit`.
+    """Return the unit of this name.
 
     Raises:
-        InvalidInput: it is not one.
+        InvalidInput: there is none.
     """
-    if unit == "fraction" or unit == "points":
-        return unit
+    if unit in list(Unit):
+        return Unit(unit)
     raise InvalidInput(f"unit={unit!r} is not known: give 'fraction' (of 1) or 'points' (per cent)")
 
 
@@ -136,7 +143,7 @@ def in_points(name: str, value: Any, unit: Unit) -> float:
     score = float(value)
     if not math.isfinite(score):
         raise TrialFailed(f"{name}={score}: the validation score is not finite")
-    if unit == "points":
+    if unit is Unit.POINTS:
         return score
     if not 0 <= score <= 1:
         raise InvalidInput(

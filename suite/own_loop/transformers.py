@@ -1,11 +1,14 @@
 """A callback for the Trainer of Hugging Face's transformers."""
 
+import gc
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
@@ -112,7 +115,7 @@ class SparsifyCallback(TrainerCallback):
                 saved = state_of(self._handle, self._steps)
             self._handle.detach()
         self._handle, self._steps = self._call.attach(
-            model, [optimizer], _planned(args, state, train_dataloader), saved
+            _as_called(model), [optimizer], _planned(args, state, train_dataloader), saved
         )
         self._model, self._in_training = model, True
 
@@ -158,6 +161,31 @@ class SparsifyCallback(TrainerCallback):
             self._handle.load_state_dict(best["handle"])
             _warn_of_early(self._handle)
         check_sparse(self._handle)
+
+
+def _as_called(model: nn.Module) -> nn.Module:
+    """Return the model as the Trainer calls it, in the wrapper that averages gradients.
+
+    The Trainer gives callbacks the model without it.
+
+    Raises:
+        InvalidInput: there are several.
+    """
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return model
+    gc.collect()  # wrappers of a former training
+    wrappers = [
+        found
+        for found in gc.get_objects()
+        if type(found) is DistributedDataParallel and found.module is model
+    ]
+    if len(wrappers) > 1:
+        raise InvalidInput(
+            f"{len(wrappers)} DistributedDataParallel wrap this {type(model).__name__}: use one "
+            "Trainer for all of its training, or delete the former one"
+        )
+    return wrappers[0] if wrappers else model
 
 
 def _planned(args: TrainingArguments, state: TrainerState, loader: Any) -> Planned:
