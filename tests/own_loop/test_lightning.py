@@ -211,15 +211,6 @@ def test_a_metric_that_is_not_logged_is_refused(parts, tmp_path):
         trainer.fit(parts.Validated(), loader(), loader(2))
 
 
-def test_a_metric_in_per_cent_is_refused_as_a_fraction():
-    from suite.own_loop.callbacks import Unit, in_points
-
-    with pytest.raises(InvalidInput, match=r"val_acc=93.2 is no fraction of 1: give unit='points'"):
-        in_points("val_acc", 93.2, Unit.FRACTION)
-    with pytest.raises(TrialFailed, match="not finite"):
-        in_points("val_acc", float("nan"), Unit.POINTS)
-
-
 def test_weights_that_another_callback_has_replaced_are_noticed(parts, tmp_path):
     from lightning.pytorch import Callback
 
