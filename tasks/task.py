@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from suite.core.declarations import Configurable, Declared, Hyperparameter, Value, unknown
 from suite.core.errors import InvalidInput
+from suite.core.layer_kinds import STANDARD_KINDS, checked_kinds
 from tasks.recipe import RECIPE, Recipe, parse_milestones
 
 KINDS = ("labels", "text", "stream")
@@ -59,6 +60,7 @@ class Task(Declared, Configurable):
         recipe: what differs from the defaults of `RECIPE`. Every field can be overridden in a
             trial.
         metric: what the leaderboard ranks by: accuracy, or bits_per_character.
+        prunable: the kinds of layers whose weights may be pruned, of `KINDS`.
         compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
             true connectivity is known; empty where it is not. Names of metrics consist of
             lower-case letters, digits and ``_``.
@@ -71,6 +73,7 @@ class Task(Declared, Configurable):
     model_options: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
     recipe: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     metric: str = field(default="accuracy", kw_only=True)
+    prunable: tuple[str, ...] = field(default=STANDARD_KINDS, kw_only=True)
     compare: str = field(default="", kw_only=True)
     fingerprint: str = field(default="", kw_only=True)
     setting: ClassVar[str] = "recipe field"
@@ -83,6 +86,7 @@ class Task(Declared, Configurable):
             raise InvalidInput(unknown(self.setting, name, known, of=self.name, see=see))
         if self.metric not in METRICS:
             raise TypeError(f"task {self.name}: metric={self.metric!r} is none of {METRICS}")
+        object.__setattr__(self, "prunable", checked_kinds(self.prunable))
         fields = tuple(
             replace(f, default=self.recipe[f.name]) if f.name in self.recipe else f for f in RECIPE
         )

@@ -17,11 +17,22 @@ from typing import Any
 
 from suite.core.declarations import Declared, unknown
 from suite.core.errors import InvalidInput
+from suite.core.layer_kinds import STANDARD_KINDS, checked_kinds
 from suite.core.yaml_reader import read_yaml
 from tasks.recipe import RECIPE
 from tasks.task import Dataset, Task
 
-FIELDS = ("name", "data", "model", "model_options", "recipe", "title", "source", "revision")
+FIELDS = (
+    "name",
+    "data",
+    "model",
+    "model_options",
+    "recipe",
+    "title",
+    "source",
+    "revision",
+    "prunable",
+)
 
 MODELS = {
     "mlp": "tasks.models.mlp:mlp",
@@ -79,6 +90,7 @@ def read_task_file(path: Path) -> list[Declared]:
         model=MODELS.get(model, model),
         model_options=_mapping(path, content, "model_options"),
         recipe=blank.check(recipe),
+        prunable=_kinds(path, content.get("prunable", STANDARD_KINDS)),
         metric="bits_per_character" if dataset.kind == "text" else "accuracy",
         revision=content.get("revision", 1),
         fingerprint=_model_digest(path, model),
@@ -100,6 +112,13 @@ def _mapping(path: Path, content: Mapping[str, Any], field: str) -> dict[str, An
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise InvalidInput(f"task file {path}: {field}={value!r} must be a mapping of names")
     return dict(value)
+
+
+def _kinds(path: Path, given: object) -> tuple[str, ...]:
+    try:
+        return checked_kinds(given)
+    except InvalidInput as error:
+        raise InvalidInput(f"task file {path}: {error}") from None
 
 
 def _unknown(kind: str, name: object, valid: Any) -> str:

@@ -131,13 +131,15 @@ def model_size(task: "Task", dataset: "Dataset") -> dict[str, str]:
     import torch
 
     from suite.sparsity.flops import measure_forward
+    from suite.sparsity.prunable import Coverage
     from tasks.model_factory import make_model
 
     kind = torch.int64 if dataset.kind == "text" else torch.float32
     try:
         with torch.device("meta"):
             model = make_model(task, dataset)
-            flops = measure_forward(model, torch.zeros(1, *dataset.shape, dtype=kind))
+            example = torch.zeros(1, *dataset.shape, dtype=kind)
+            flops = measure_forward(model, example, Coverage(task.prunable))
     except Exception as error:  # a plug-in's model may raise anything
         return {"parameters": f"not known: {first_line(error)}"}
     parameters = sum(p.numel() for p in model.parameters())

@@ -20,6 +20,10 @@ class Interrupted(KeyboardInterrupt):
     """A trial was asked to stop, and has stopped where it can resume."""
 
 
+class SparsityWarning(UserWarning):
+    """A network that is being sparsified will not be what one would expect."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message; its type's name if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

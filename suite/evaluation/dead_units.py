@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from suite.sparsity.flops import storage_id
-from suite.sparsity.layers import PRUNABLE
+from suite.sparsity.layers import PRUNABLE, by_output
 from suite.sparsity.modules import evaluation_mode
 
 SAMPLE_SIZE = 1000
@@ -58,15 +58,18 @@ def dead_units(
 ) -> dict[str, UnitCounts]:
     """Count the dead units of each masked layer on `examples` (1000 in a trial).
 
-    `masks` are by layer name: boolean, True where a weight is active, of shape [units, ...].
+    `masks` are by layer name: boolean, True where a weight is active, of the weight's shape. A
+    unit is an output: a row of a weight [out, in, ...].
     """
     fired = _fired(model, examples)
+    modules = dict(model.named_modules())
     counts = {}
     for name, mask in masks.items():
-        connected = mask.flatten(1).any(1)
+        by_unit = by_output(modules.get(name, model), mask)
+        connected = by_unit.flatten(0, 1).flatten(1).any(1)
         seen = fired.get(name)
         counts[name] = UnitCounts(
-            total=len(mask),
+            total=len(connected),
             unconnected=int((~connected).sum()),
             silent=None if seen is None else int((~seen).sum()),
             collapsed=not bool(connected.any()),

@@ -39,7 +39,8 @@ def disk_size(model: nn.Module, masks: Mapping[str, Tensor]) -> DiskSize:
     dense = len(save(tensors))
     storage: dict[str, Storage] = {}
     for layer, mask in masks.items():
-        name = names[f"{layer}.weight" if layer else "weight"]
+        # A layer is called by its module, or by its parameter where a module has several.
+        name = names[layer if layer in names else f"{layer}.weight".removeprefix(".")]
         parts, storage[layer] = encode(tensors.pop(name), mask.cpu())
         tensors |= {f"{name}{suffix}": part for suffix, part in parts.items()}
     return DiskSize(dense, len(save(tensors)), storage)

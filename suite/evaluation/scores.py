@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suite.sparsity.layers import PRUNABLE
+from suite.sparsity.layers import by_output
 from suite.sparsity.modules import evaluation_mode
+from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, covered_weights
 from tasks.data import Split
 from tasks.loss import flat
 
@@ -76,27 +77,30 @@ def calibration_error(confidence: Tensor, correct: Tensor) -> float:
     return float(gap.abs().sum() / len(confidence))
 
 
-def rounded_accuracy(model: nn.Module, split: Split, bits: Sequence[int]) -> dict[int, float]:
+def rounded_accuracy(
+    model: nn.Module, split: Split, bits: Sequence[int], coverage: Coverage = LINEAR_AND_CONV
+) -> dict[int, float]:
     """Return the accuracy with the prunable weights rounded to each number of bits.
 
     Symmetric, per output channel: w → Δ·round(w/Δ), Δ = max|w| / (2^(b−1) − 1), with at least one
     level on either side of zero. The weights are restored afterwards.
     """
     weights = {
-        module.weight: module.weight.detach().clone()
-        for module in model.modules()
-        if isinstance(module, PRUNABLE) and module.weight.numel()
+        weight.parameter: (weight.module, weight.parameter.detach().clone())
+        for weight in covered_weights(model, coverage)
+        if weight.parameter is not None and weight.parameter.numel()
     }
     accuracy = {}
     with torch.no_grad():
         for number in bits:
             levels = max(1, 2 ** (number - 1) - 1)
-            for weight, original in weights.items():
-                largest = original.flatten(1).abs().amax(1).view(-1, *[1] * (original.ndim - 1))
+            for weight, (module, original) in weights.items():
+                values = by_output(module, original)
+                largest = values.abs().amax(tuple(range(2, values.ndim)), keepdim=True)
                 step = largest.clamp_min(torch.finfo(original.dtype).tiny) / levels
-                weight.copy_((original / step).round() * step)
+                by_output(module, weight).copy_((values / step).round() * step)
             logits = predict(model, split)
             accuracy[number] = float((logits.argmax(-1) == split.y).double().mean())
-        for weight, original in weights.items():
+        for weight, (_, original) in weights.items():
             weight.copy_(original)
     return accuracy

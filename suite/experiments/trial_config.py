@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validat
 
 from suite.core.declarations import Method, Value, unknown
 from suite.core.errors import InvalidInput
+from suite.core.layer_kinds import STANDARD_KINDS
 from suite.experiments import registry
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ def task_digest(task: "Task", dataset: "Dataset", recipe: Mapping[str, Any] | No
         [dataset.mean, dataset.std, dataset.checksum],
     ]
     content += [[own] for own in (dataset.fingerprint, task.fingerprint) if own]
+    if task.prunable != STANDARD_KINDS:
+        content.append(["prunable", *task.prunable])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -1,128 +1,153 @@
-"""A method in a custom training loop, driven by the optimizer's hooks."""
+"""What `suite.sparsify` returns: a method at work in a training loop of one's own."""
 
-import os
-from collections.abc import Iterator, Mapping
-from numbers import Integral, Real
-from typing import Any
+import functools
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from suite.core.discovery import load
 from suite.core.errors import InvalidInput, TrialFailed
-from suite.experiments import registry
+from suite.own_loop.average import Average
+from suite.own_loop.cost import Cost, Flops
+from suite.own_loop.grad_scaler import active_grad_scaler
+from suite.own_loop.gradients import GradientMasking
+from suite.own_loop.model_changes import ModelChanges
+from suite.own_loop.optimizers import check_state, check_updates, usable_optimizers
+from suite.own_loop.snapshot import Snapshot
+from suite.own_loop.watch import WeightWatch
 from suite.sparsity.layers import count_zeros, nonzero_outside_mask
 from suite.sparsity.modules import unwrap
-from suite.sparsity.plan import Plan
-from suite.sparsity.prunable import find_prunable
+from suite.sparsity.prunable import Coverage, Prunable, find_prunable
 from suite.sparsity.rounds import TrainingProgress
-from suite.sparsity.scoring import Examples, Loss, averaged
+from suite.sparsity.scoring import Examples, averaged
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.execution import Execution
+from suite.sparsity.storage.masked import keeps_zeros
+from suite.sparsity.whole_model import whole_model_sparsity
+from suite.training.curves import Curves
+
+if TYPE_CHECKING:
+    from suite.export.network import Exported
+
+SAMPLE_EVERY = 16
+"""Steps between two samples of the weights outside the masks, and two looks at the model."""
+
+SEARCH_AHEAD = 100_000
+"""Steps that `Handle.next_update` looks ahead."""
 
 
-def attach(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    method: str,
-    sparsity: float,
-    steps: int,
-    seed: int,
-    steps_per_epoch: int | None,
-    examples: tuple[Tensor, Tensor] | None,
-    loss: Loss,
-    hyperparameters: Mapping[str, Any],
-    execution: str = "masked",
-) -> "Handle":
-    """Attach a method to `model` and `optimizer`; arguments as for `suite.sparsify`."""
-    registry.use_plugins(os.environ.get("RESONANCE_PLUGINS", "").split())
-    declared = registry.methods()[method]
-    _check_numbers(sparsity, steps, seed, steps_per_epoch)
-    plan = Plan(
-        steps=steps,
-        sparsity=0.0 if declared.dense else sparsity,
-        seed=seed,
-        steps_per_epoch=steps_per_epoch or 0,
-        validates=True,
-    )
-    options = declared.resolve(hyperparameters)
-    if options.get("replace_step"):
-        raise InvalidInput(
-            "replace_step=true: an optimizer's step cannot be skipped from its own hooks; leave "
-            "it off, or train with `resonance run`"
-        )
-    storage = Execution(execution)
-    sparsifier: Sparsifier = load(declared.implementation, declared.origin)(plan, options)
-    if type(sparsifier).width is not Sparsifier.width:
-        raise InvalidInput(
-            f"{method} trains a narrower model, which cannot be built from yours: build it "
-            "yourself, or train with `resonance run`"
-        )
-    if any(sparsifier.reinitializes(number) for number in range(1, sparsifier.rounds)):
-        raise InvalidInput(
-            f"{method} with these options draws new initial weights, which needs the function that "
-            "builds the model: train with `resonance run`"
-        )
-    pool = None if examples is None else Examples(*examples, loss, seed)
-    return Handle(sparsifier, model, optimizer, pool, storage)
+@dataclass(frozen=True)
+class Attachment:
+    """What a method is attached to, and how.
 
+    Attributes:
+        model: as it is called, with its wrappers.
+        optimizers: those that train it, unwrapped.
+        coverage: which weights are prunable.
+        examples: for methods that score connections before training.
+        storage: how weights are stored.
+        masks: by layer name, to start from; None for the method's own.
+        state: of a handle, to continue from.
+    """
 
-def _check_numbers(sparsity: Any, steps: Any, seed: Any, steps_per_epoch: Any) -> None:
-    """Check that these are numbers of the right kind."""
-    if not isinstance(sparsity, Real) or not 0 <= float(sparsity) < 1:
-        raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
-    if not _is_whole(steps) or steps < 1:
-        raise InvalidInput(f"steps={steps!r} is not usable: give the number of optimizer steps")
-    if not _is_whole(seed):
-        raise InvalidInput(f"seed={seed!r} is not usable: give a whole number")
-    if steps_per_epoch is not None and (not _is_whole(steps_per_epoch) or steps_per_epoch < 0):
-        raise InvalidInput(
-            f"steps_per_epoch={steps_per_epoch!r} is not usable: give the number of optimizer "
-            "steps in an epoch"
-        )
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    model: nn.Module
+    optimizers: tuple[torch.optim.Optimizer, ...]
+    coverage: Coverage
+    examples: Examples | None = None
+    storage: Execution | None = None
+    masks: Mapping[str, Tensor] | None = None
+    state: Mapping[str, Any] | None = None
 
 
 class Handle:
     """A method at work in a custom training loop.
 
-    It counts the optimizer's steps. Gradients are read as ``optimizer.step()`` finds them:
-    accumulated over micro-batches, reduced across replicas, unscaled by a GradScaler; a step that
-    the scaler skips is not counted.
+    It counts the optimizers' steps: with several optimizers a step is over when each has taken it.
+    Gradients are masked when a backward pass ends. The method reads dense ones: accumulated over
+    micro-batches, averaged over replicas, without the loss scale of a GradScaler, and before they
+    are clipped. A step that a scaler skips is not counted.
 
-    ``optimizer.step()`` raises `TrialFailed` where an update finds weights or gradients that are
-    not finite, and after the last step where weights outside the masks are not 0, or NaN.
+    ``optimizer.step()`` raises `InvalidInput` where something else has written to the weights that
+    is not as sparse as the masks; `TrialFailed` where an update finds weights or gradients that
+    are not finite, and after the last step where the masks miss their counts or weights outside
+    them are not 0.
+
+    Attributes:
+        method: name of the method.
+        sparsifier: the method itself.
+        model: the model, with its wrappers.
     """
 
-    def __init__(
-        self,
-        sparsifier: Sparsifier,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        examples: Examples | None = None,
-        storage: Execution | None = None,
-    ) -> None:
+    def __init__(self, method: str, sparsifier: Sparsifier, to: Attachment) -> None:
+        self.method = method
         self.sparsifier = sparsifier
-        self.model = model
-        self.optimizer = optimizer
+        self.model = to.model
+        self._optimizers = to.optimizers
+        self._coverage = to.coverage
+        self._example = None if to.examples is None else to.examples.first(2)
         self._progress = TrainingProgress()
         self._in_rounds = False
-        _check_optimizer(model, optimizer)
-        sparsifier.attach(model, optimizer, examples=examples, storage=storage)
-        sparsifier.before_step(1)
-        self._progress.advance_to(0, sparsifier, model)
-        self._hooks = [
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
-        ]
+        self._curves = Curves()
+        self._averages: list[Average] = []
+        self._stepped: list[torch.optim.Optimizer] = []
+        self._loaded: set[int] = set()
+        self._hooks: list[Any] = []
+        self._is_attached = False
+        found = find_prunable(unwrap(to.model), to.coverage)
+        _check_trained(found, to.optimizers)
+        self._snapshot: Snapshot | None = Snapshot(found, to.optimizers)
+        try:
+            self._attach(to)
+        except BaseException:
+            self.detach()
+            self._snapshot.rollback()
+            raise
+        self._is_attached = True
+        _attached.add(self)
+
+    def _attach(self, to: Attachment) -> None:
+        sparsifier, execution = self.sparsifier, to.storage or Execution()
+        charges: list[tuple[float, Mapping[str, float]]] = []
+        sparsifier.attach(
+            to.model,
+            to.optimizers,
+            examples=to.examples,
+            recorder=self._curves.add,
+            flops=lambda forwards, densities: charges.append((forwards, densities)),
+            storage=execution,
+            coverage=to.coverage,
+            masks=to.masks,
+            resume=to.state is not None,
+        )
+        self._cost = Cost(sparsifier.layers)
+        for charge in charges:
+            self._cost.charge(*charge)
+        self._watch = WeightWatch(execution)
+        self._masking = GradientMasking(execution, to.model)
+        self._changes = ModelChanges(unwrap(to.model), sparsifier.layers, to.coverage.exclude)
+        self._hook_optimizers()
+        if to.state is not None:
+            self._load(to.state)
+        else:
+            self._progress.advance_to(0, sparsifier, self.model)
+            self._prepare_step()
+
+    # ------------------------------------------------------------------ what it holds
 
     @property
     def step(self) -> int:
-        """The optimizer's last step in the current round, counted from 1; 0 before the first."""
+        """The last step in the current round, counted from 1; 0 before the first."""
         return self._progress.step
+
+    @property
+    def steps(self) -> int:
+        """How many steps a round has."""
+        return self.sparsifier.plan.steps
 
     @property
     def sparsity(self) -> float:
@@ -130,15 +155,107 @@ class Handle:
         size = sum(layer.size for layer in self.sparsifier.layers)
         return sum(count_zeros(layer) for layer in self.sparsifier.layers) / size
 
+    @property
+    def model_sparsity(self) -> float:
+        """Fraction of zeros among all weights of the model, the method's or not.
+
+        Weights are the parameters of two or more dimensions.
+        """
+        return whole_model_sparsity(unwrap(self.model))
+
+    @property
+    def next_update(self) -> int | None:
+        """The next step at which connectivity is updated; None if there is none."""
+        last = min(self.steps, self.step + SEARCH_AHEAD)
+        return next(filter(self.sparsifier.is_update, range(self.step + 1, last + 1)), None)
+
     def masks(self) -> dict[str, Tensor]:
         """Return the boolean mask of every prunable weight, by layer name."""
         return {layer.name: layer.mask for layer in self.sparsifier.layers}
+
+    def flops(self, example: Any = None) -> Flops:
+        """Return the floating-point operations of the model and of the training so far.
+
+        Args:
+            example: a batch of inputs, of any size: a tensor, or a tuple or dict of tensors. The
+                examples given to `sparsify` if left out.
+
+        Raises:
+            InvalidInput: there is no example, or the model does not take it.
+        """
+        example = self._example if example is None else example
+        if example is None:
+            raise InvalidInput(
+                "flops() needs an example to send through the model: give a batch of inputs, "
+                "handle.flops(x)"
+            )
+        return self._cost.measure(unwrap(self.model), example)
+
+    def curves(self) -> Any:
+        """Return what the method reported, as a polars DataFrame.
+
+        Columns: round, step, series (density, dropped, grown, …), layer, index, value.
+        """
+        return self._curves.to_frame()
+
+    def export(
+        self, path: str | Path, to: str = "safetensors", example: Tensor | None = None
+    ) -> "Exported":
+        """Write the network to a file.
+
+        Args:
+            path: of the file; its folder must exist.
+            to: ``safetensors`` (weights with their zeros, and the masks), ``compact`` (without
+                dead units) or ``onnx``.
+            example: a batch of inputs, which ``compact`` and ``onnx`` need.
+
+        Raises:
+            InvalidInput: the format does not exist, or the model cannot be exported to it.
+        """
+        from suite.own_loop.export import export
+
+        self._check_weights(read=True)
+        if example is None and isinstance(self._example, Tensor):
+            example = self._example
+        return export(unwrap(self.model), self.sparsifier.layers, path, to, example)
+
+    def average(self, decay: float | None = 0.999) -> Average:
+        """Return an average of the weights over the steps from now on, as sparse as the model.
+
+        Args:
+            decay: of an exponential moving average; None for equal weights (SWA).
+        """
+        self._require_attached("average")
+        made = Average(self.model, self.sparsifier.layers, decay)
+        self._averages.append(made)
+        return made
+
+    def __repr__(self) -> str:
+        layers = self.sparsifier.layers
+        size, active = sum(w.size for w in layers), sum(w.active for w in layers)
+        after = f"next update at {self.next_update}" if self.next_update else "no further update"
+        lines = [
+            f"{self.method} on {type(unwrap(self.model)).__name__}: {1 - active / size:.4f} of "
+            f"{size:,} weights in {len(layers)} layers are zero (target "
+            f"{self.sparsifier.plan.sparsity:g}), step {self.step:,} of {self.steps:,}, "
+            + (after if self._is_attached else "detached")
+        ]
+        for layer in layers:
+            shape = " × ".join(map(str, layer.shape))
+            lines.append(f"  {layer.name}: {shape}, {layer.active:,} of {layer.size:,} active")
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------------ what a loop calls
 
     def validated(self, score: float) -> None:
         """Give the method a validation score in points (per cent of accuracy); higher is better.
 
         Under data-parallel training every replica calls it, and the mean counts.
+
+        Raises:
+            InvalidInput: weights outside the masks are not 0.
         """
+        self._check_weights(read=True)
         mean = averaged({"score": torch.tensor(score, dtype=torch.float64)})["score"]
         self.sparsifier.after_validation(self.step, float(mean))
 
@@ -146,7 +263,7 @@ class Handle:
         """Yield once per round of training: once for most methods, often for lottery tickets.
 
         Put the whole training into the body of a ``for``. Between two rounds the method prunes,
-        weights and buffers are rewound, and the optimizer's state is cleared; the loop must reset
+        weights and buffers are rewound, and the optimizers' state is cleared; the loop must reset
         the learning rate itself. A round starts after step `step`: the rewind step, or the last
         step done if the training was loaded by `load_state_dict`.
         """
@@ -154,70 +271,408 @@ class Handle:
         yield self._progress.round
         while self._progress.round + 1 < self.sparsifier.rounds:
             self._progress.next_round(self.sparsifier, self.model)
-            self.optimizer.state.clear()
-            self.sparsifier.restart(self.optimizer)
-            self.sparsifier.before_step(self.step + 1)
+            for optimizer in self._optimizers:
+                optimizer.state.clear()
+            self.sparsifier.restart(self._optimizers)
+            self._curves.begin_round(self._progress.round)
+            self._cost.masks_changed()
+            self._prepare_step()
             yield self._progress.round
 
+    def apply_masks(self) -> None:
+        """Zero the weights and the optimizer state outside the masks, whatever was written there.
+
+        A way out where a step has refused weights that something else has written.
+        """
+        self._require_attached("apply_masks")
+        self.sparsifier.restart(self._optimizers)
+        self._loaded.clear()
+        self._watch.forget()
+
+    def use(self, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer]) -> None:
+        """Continue with another optimizer, or several.
+
+        Raises:
+            InvalidInput: masks cannot be kept under one of them, or a weight is not trained.
+        """
+        self._require_attached("use")
+        optimizers = usable_optimizers(optimizer)
+        execution = self.sparsifier.execution
+        found = [store.prunable for store in execution.masked_weights()]
+        parameters = [layer.parameter for layer in self.sparsifier.layers]
+        _check_trained(found, optimizers)
+        for one in optimizers:
+            check_updates(one, parameters)
+            if execution.csr_weights() and not keeps_zeros(one):
+                raise InvalidInput(
+                    f"use: execution=csr is tested with SGD, Adam and AdamW, not "
+                    f"{type(one).__name__}; use one of those, or execution=masked"
+                )
+        self._unhook_optimizers()
+        self._optimizers = optimizers
+        self.sparsifier.restart(optimizers)
+        self._hook_optimizers()
+        self._stepped.clear()
+        self._watch.record()
+
+    def extend(self, *, steps: int = 0, sparsity: float | None = None) -> None:
+        """Add steps to the plan, or raise the sparsity that it ends at.
+
+        Schedules are relative to the new number of steps from now on. Methods that keep their
+        number of weights prune the smallest at once; those that prune gradually go on to the new
+        target. To resume later, call `sparsify` with the new totals.
+
+        Args:
+            steps: how many more steps there will be.
+            sparsity: the new target, at least the present one.
+
+        Raises:
+            InvalidInput: the method cannot, or a number is not usable. Nothing has changed then.
+        """
+        self._require_attached("extend")
+        old = self.sparsifier
+        if old.rounds > 1:
+            raise InvalidInput(f"extend: {self.method} trains in rounds, which cannot be extended")
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+            raise InvalidInput(f"extend(steps={steps!r}): give how many steps to add, 0 or more")
+        target = old.plan.sparsity if sparsity is None else sparsity
+        if not isinstance(target, int | float) or not old.plan.sparsity <= target < 1:
+            raise InvalidInput(
+                f"extend(sparsity={sparsity!r}): give a number from the present target, "
+                f"{old.plan.sparsity:g}, up to below 1"
+            )
+        self._check_weights(read=True)
+        plan = replace(old.plan, steps=old.plan.steps + steps, sparsity=float(target))
+        self.sparsifier = old.continue_as(plan, vars(old.options), self.step)
+        self._cost.masks_changed()
+        self._prepare_step()
+
+    # ------------------------------------------------------------------ saving and resuming
+
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to resume, beside the model's and the optimizer's own state."""
+        """Return what is needed to resume, beside the model's and the optimizers' own state.
+
+        It holds tensors and plain data only.
+
+        Raises:
+            InvalidInput: weights outside the masks are not 0: the model would not fit the masks.
+        """
+        if self._is_attached:
+            self._check_weights(read=True)
         return {
+            "method": self.method,
             "step": self._progress.step,
             "round": self._progress.round,
             "rewind": self._progress.rewind_weights,
             "sparsifier": self.sparsifier.state_dict(),
+            "curves": self._curves.state_dict(),
+            "cost": self._cost.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a `state_dict`, after the model's and the optimizer's were loaded."""
-        self._progress = TrainingProgress(state["round"], state["step"], dict(state["rewind"]))
+        """Restore a `state_dict`; model and optimizers may be loaded before or after.
+
+        Raises:
+            InvalidInput: it is not such a state, or one of another method, of other settings or
+                of other layers. Nothing has changed then.
+        """
+        self._require_attached("load_state_dict")
+        self._load(state)
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        _check_state(state, self.method)
+        self.sparsifier.check_state_dict(state["sparsifier"])
+        if self._snapshot is not None:
+            self._restore_what_attaching_changed(self._snapshot)
+        rewind = {name: value.clone() for name, value in state["rewind"].items()}
+        self._progress = TrainingProgress(state["round"], state["step"], rewind)
         self.sparsifier.load_state_dict(state["sparsifier"])
-        self.sparsifier.before_step(self.step + 1)
+        self._progress.advance_to(self.step, self.sparsifier, self.model)
+        if "cost" in state:
+            self._cost.load_state_dict(state["cost"])
+        if "curves" in state:
+            self._curves.load_state_dict(state["curves"])
+        self._stepped.clear()
+        self._prepare_step()
+
+    def _restore_what_attaching_changed(self, snapshot: Snapshot) -> None:
+        """Undo what attaching did to weights and state that were not loaded since."""
+        written = {weight.name for weight in self._watch.written()}
+        execution = self.sparsifier.execution
+        for weight in execution.masked_weights():
+            state = id(weight.optimizer) not in self._loaded
+            snapshot.restore(weight, values=weight.name not in written, state=state)
+        for sparse in execution.csr_weights():
+            state = id(sparse.optimizer) not in self._loaded
+            snapshot.restore(sparse, values=not sparse.is_loaded, state=state)
 
     def detach(self) -> None:
-        """Detach from the optimizer: weights keep their values and are no longer masked.
+        """Detach from model and optimizers: weights keep their values and are no longer masked.
 
         Sparse (CSR) layers become ordinary Linear layers again, with dense weights.
         """
+        self._is_attached = False
+        _attached.discard(self)
+        self._unhook_optimizers()
+        if masking := getattr(self, "_masking", None):
+            masking.remove()
         self.sparsifier.execution.release()
-        for hook in self._hooks:
-            hook.remove()
 
-    def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if any(given is not None for given in (*args[1:], *kwargs.values())):
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CopiedHandle":
+        """Return what a copy of a handle is: not attached to anything."""
+        return CopiedHandle(self.method)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as a handle that is not attached to anything."""
+        return CopiedHandle, (self.method,)
+
+    def _require_attached(self, called: str) -> None:
+        if not self._is_attached:
             raise InvalidInput(
-                f"{type(optimizer).__name__}.step was given a closure, which computes gradients "
-                "after they would be masked; call backward() before step()"
+                f"{called}: this handle is detached; call sparsify again, with state= or masks="
             )
+
+    # ------------------------------------------------------------------ one step
+
+    def _hook_optimizers(self) -> None:
+        for optimizer in self._optimizers:
+            self._hooks += [
+                optimizer.register_step_pre_hook(self._before_step),
+                optimizer.register_step_post_hook(self._after_step),
+                optimizer.register_load_state_dict_post_hook(self._note_loaded),
+            ]
+
+    def _unhook_optimizers(self) -> None:
+        while self._hooks:
+            self._hooks.pop().remove()
+
+    def _note_loaded(self, optimizer: torch.optim.Optimizer) -> None:
+        self._loaded.add(id(optimizer))
+
+    def _prepare_step(self) -> None:
+        """Prepare for the next step's backward pass; what the weights are now is right."""
+        step, sparsifier = self.step + 1, self.sparsifier
+        sparsifier.before_step(step)
+        self._masking.prepare(
+            reads_dense=sparsifier.wants_dense_gradient(step), updates=sparsifier.is_update(step)
+        )
+        self._watch.record()
+
+    def _before_step(
+        self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if getattr(optimizer, "found_inf", None) is not None:
             raise InvalidInput(
                 f"a fused {type(optimizer).__name__} unscales gradients, and skips steps, "
                 "inside its step, where a hook sees neither; build it with fused=False"
             )
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if closure is None:
+            self._begin(optimizer)
+            return None
+        closure = self._with_masks(optimizer, closure)
+        if len(args) > 1:
+            return (args[0], closure, *args[2:]), kwargs
+        return args, {**kwargs, "closure": closure}
+
+    def _with_masks(
+        self, optimizer: torch.optim.Optimizer, closure: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Return a closure after which the step begins: its gradients are those to step with."""
+        if not callable(closure):
+            raise InvalidInput(
+                f"{type(optimizer).__name__}.step was given {type(closure).__name__}, not a closure"
+            )
+        calls = 0
+
+        @functools.wraps(closure)
+        def with_masks(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > 1:
+                raise InvalidInput(
+                    f"{type(optimizer).__name__} calls its closure several times in a step, under "
+                    "which no masks can be kept; use an optimizer that calls it once"
+                )
+            result = closure(*args, **kwargs)
+            self._begin(optimizer)
+            return result
+
+        return with_masks
+
+    def _begin(self, optimizer: torch.optim.Optimizer) -> None:
+        """Begin a step, unless another optimizer has begun it: gradients are final now."""
+        if any(stepped is optimizer for stepped in self._stepped):
+            self._end()  # the others leave this step out
+        if not self._stepped:
+            self._update(optimizer)
+        self._stepped.append(optimizer)
+
+    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        """Read the gradients of the next step, and update connectivity where due."""
+        step, sparsifier = self.step + 1, self.sparsifier
+        if step > self.steps and sparsifier.rounds > 1 and not self._in_rounds:
+            raise InvalidInput(
+                f"this method trains in {sparsifier.rounds} rounds of {self.steps} steps: put the "
+                "training into `for _ in handle.rounds():`"
+            )
+        updates, reads_dense = sparsifier.is_update(step), sparsifier.wants_dense_gradient(step)
+        self._check_weights(step, read=updates or step == self.steps)
+        self._mask_loaded_state()
+        self._snapshot = None
+        if reads_dense:
+            self._keep_dense_gradients()
         self._progress.begin_step()
-        plan, rounds = self.sparsifier.plan, self.sparsifier.rounds
-        if self.step > plan.steps and rounds > 1 and not self._in_rounds:
-            raise InvalidInput(
-                f"this method trains in {rounds} rounds of {plan.steps} steps: put the training "
-                "into `for _ in sparsifier.rounds():`"
-            )
-        self.sparsifier.after_backward(self.step)
+        self._cost.step(dense_gradient=reads_dense)
+        sparsifier.read_gradients(step)
+        sparsifier.update_connectivity(step)
+        if updates:
+            self._cost.masks_changed()
 
-    def _after_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _check_weights(self, step: int | None = None, *, read: bool = False) -> None:
+        """Check that what the masks say is what the model holds; see `WeightWatch`."""
+        self._watch.check()
+        step = self.step if step is None else step
+        if read or step % SAMPLE_EVERY == 0:
+            self._changes.check()
+            self._watch.sample(step)
+        if read:
+            self._watch.read()
+
+    def _mask_loaded_state(self) -> None:
+        """Mask optimizer state that was loaded since: outside the masks it has no meaning."""
+        if self._loaded:
+            for weight in self.sparsifier.execution.masked_weights():
+                weight.mask_state()
+            for sparse in self.sparsifier.execution.csr_weights():
+                sparse.fit_state()
+            self._loaded.clear()
+
+    def _keep_dense_gradients(self) -> None:
+        """Keep dense gradients that no backward pass has kept; take out the loss scale."""
+        scaler = active_grad_scaler()
+        if scaler is not None and len(self._optimizers) > 1:
+            raise InvalidInput(
+                "several optimizers under one GradScaler, which unscales them one after another "
+                f"and may skip one of them: {self.method} cannot read dense gradients then; use "
+                "bfloat16 autocast, which needs no scaler"
+            )
+        inverse = None if scaler is None else _inverse_scale(scaler)
+        self.sparsifier.execution.keep_dense_gradients(inverse)
+
+    def _after_step(
+        self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        if not any(stepped is optimizer for stepped in self._stepped):
+            return  # it did not call its closure
+        if self.step == 1:
+            check_state(optimizer, [layer.parameter for layer in self.sparsifier.layers])
         self.sparsifier.after_step(self.step)
-        if self.step == self.sparsifier.plan.steps and (
-            dense := nonzero_outside_mask(self.sparsifier.layers)
-        ):
-            raise TrialFailed(f"after the last step, {self.step}, {dense[0]}")
-        self.sparsifier.before_step(self.step + 1)
+        self._watch.record()
+        if len(self._stepped) == len(self._optimizers):
+            self._end()
+
+    def _end(self) -> None:
+        """End a step."""
+        self._stepped.clear()
+        if self.step == self.steps:
+            self._check_end()
         self._progress.advance_to(self.step, self.sparsifier, self.model)
+        for average in self._averages:
+            average.update()
+        self._prepare_step()
+
+    def _check_end(self) -> None:
+        sparsifier = self.sparsifier
+        is_last = self._progress.round + 1 == sparsifier.rounds
+        if is_last and all(layer.trained for layer in sparsifier.layers):
+            errors = sparsifier.sparsity_errors()
+        else:
+            errors = "; ".join(nonzero_outside_mask(sparsifier.layers))
+        if errors:
+            raise TrialFailed(f"after the last step, {self.step}, {errors}")
+
+    def refuse_other(self, optimizer: torch.optim.Optimizer) -> None:
+        """Refuse a step of an optimizer that trains this method's weights without it.
+
+        Raises:
+            InvalidInput: it does.
+        """
+        if any(own is optimizer or own in vars(optimizer).values() for own in self._optimizers):
+            return
+        held = {id(layer.parameter): layer.name for layer in self.sparsifier.layers}
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if name := held.get(id(parameter)):
+                    raise InvalidInput(
+                        f"{type(optimizer).__name__} trains layer '{name}', which {self.method} "
+                        f"sparsifies under another optimizer: call handle.use(optimizer) first, or "
+                        "handle.detach() to train on without masks"
+                    )
 
 
-def _check_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    for weight in find_prunable(unwrap(model)):
-        if id(weight.parameter) not in trained:
+class CopiedHandle:
+    """What a copied or unpickled handle is: it is not attached, and says so."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+
+    def __repr__(self) -> str:
+        return f"copy of a handle of {self.method}: not attached to any model"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise InvalidInput(
+            f"{name}: this is a copy of a handle of {self.method}, which is not attached to any "
+            "model: call sparsify on the copied model, with state=handle.state_dict() of the "
+            "original"
+        )
+
+
+_attached: "weakref.WeakSet[Handle]" = weakref.WeakSet()
+"""Every handle that is attached now."""
+
+
+def _refuse_unknown_optimizer(
+    optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    for handle in list(_attached):
+        handle.refuse_other(optimizer)
+
+
+register_optimizer_step_pre_hook(_refuse_unknown_optimizer)
+
+
+def _inverse_scale(scaler: torch.amp.GradScaler) -> Tensor | None:
+    """Return 1 / the loss scale, as the scaler computes it; None before its first use."""
+    scale: Tensor | None = scaler._scale
+    return None if scale is None else scale.double().reciprocal().float()
+
+
+def _check_trained(
+    prunable: Sequence[Prunable], optimizers: Sequence[torch.optim.Optimizer]
+) -> None:
+    trained = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+    for found in prunable:
+        if id(found.parameter) not in trained:
             raise InvalidInput(
-                f"layer '{weight.name}': its weight is not among the optimizer's parameters; give "
-                "the optimizer that trains it, or freeze it with requires_grad_(False)"
+                f"layer '{found.name}': its weight is not among the optimizer's parameters; give "
+                "the optimizer that trains it (all of them in a list), freeze it with "
+                "requires_grad_(False), or leave it out with exclude="
             )
+
+
+def _check_state(state: Any, method: str) -> None:
+    needed = {"step", "round", "rewind", "sparsifier"}
+    if not isinstance(state, Mapping) or not needed <= set(state):
+        missing = needed - set(state) if isinstance(state, Mapping) else needed
+        raise InvalidInput(
+            f"this is not the state of a handle (it lacks {', '.join(sorted(missing))}): give what "
+            "handle.state_dict() returned"
+        )
+    if state.get("method", method) != method:
+        raise InvalidInput(
+            f"the saved state is of {state['method']}, this handle is of {method}: resume with the "
+            "method it was saved under"
+        )

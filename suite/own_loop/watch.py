@@ -1,5 +1,6 @@
 """Writes to masked weights that did not come from their method."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -105,7 +106,8 @@ class WeightWatch:
         if self._outside is None:
             return
         largest, (first, last) = float(self._outside), self._sampled
-        if largest == 0:
+        # NaN comes from training that diverges, which the method's next decision reports.
+        if largest == 0 or math.isnan(largest):
             self._outside = None
             return
         now = nonzero_outside_mask(self._execution.masked_weights())

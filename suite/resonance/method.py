@@ -176,7 +176,10 @@ class Resonance(Sparsifier):
             torch._foreach_copy_(rows, gradients)
 
     def is_update(self, step: int) -> bool:
-        """Return whether `step` is a decision or the freeze; after the freeze there is none."""
+        """Return whether `step` is a decision or the freeze.
+
+        Where a training was extended after the freeze, no further one follows.
+        """
         is_due = self.schedule.is_decision(step) or step == self.schedule.freeze
         return is_due and not self._is_projected
 
@@ -202,7 +205,6 @@ class Resonance(Sparsifier):
                 self._project(group, signals, step)
             else:
                 self._decide(group, signals, step)
-        self._is_projected = step == self.schedule.freeze
 
     def after_validation(self, step: int, score: float) -> None:
         """Lower the effective target while the score falls."""

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from suite.sparsity.layers import PRUNABLE, PrunableWeight
-from suite.sparsity.modules import evaluation_mode
+from suite.core.errors import InvalidInput
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.modules import call, evaluation_mode
+from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, covered_weights
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,83 @@ class ForwardFlops:
         return self.dense - known + left
 
 
-def measure_forward(model: nn.Module, example: Tensor) -> ForwardFlops:
+def measure_forward(
+    model: nn.Module, example: Any, coverage: Coverage = LINEAR_AND_CONV
+) -> ForwardFlops:
     """Count the operations of one forward pass of `example` (a batch of any size), per example.
 
     Operations are attributed to a weight by the memory they read, not by the module that ran
     them: tied weights, modules called several times and functions given a module's weight are
     all counted where they belong. The pass runs in evaluation mode without gradients; buffers,
     random state, the example and every module's mode are left unchanged.
+
+    Args:
+        model: with ordinary weights, not stored in CSR.
+        example: a tensor, a tuple of positional or a mapping of keyword arguments; the first
+            dimension of the first tensor counts the examples.
+        coverage: whose weights are listed in `ForwardFlops.layers`; those of embeddings cost 0.
+
+    Raises:
+        InvalidInput: there is no tensor in the example, or a glob of `coverage` matches nothing.
     """
-    weights: dict[int, str] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, PRUNABLE):
-            weights.setdefault(storage_id(module.weight), name)
+    weights = _Weights()
+    for weight in covered_weights(model, coverage):
+        if weight.parameter is not None and not weight.recomputed:
+            weights.add(weight.name, weight.parameter)
+    batch = _batch_size(example)
     with evaluation_mode(model), torch.no_grad(), _unfused(), _Counter(weights) as counter:
-        model(example.clone())
-    batch = example.shape[0]
-    layers = {name: counter.by_layer[name] / batch for name in weights.values()}
+        call(model, _cloned(example))
+    layers = {name: counter.by_layer[name] / batch for name in weights.names}
     return ForwardFlops(layers, counter.other / batch)
+
+
+def _cloned(example: Any) -> Any:
+    """Return an example whose tensors a model may change."""
+    if isinstance(example, Mapping):
+        return {name: _cloned(value) for name, value in example.items()}
+    if isinstance(example, list | tuple):
+        return [_cloned(value) for value in example]
+    return example.clone() if isinstance(example, Tensor) else example
+
+
+def _batch_size(example: Any) -> int:
+    values = example.values() if isinstance(example, Mapping) else example
+    values = [example] if isinstance(example, Tensor) else values
+    sizes = [len(value) for value in values if isinstance(value, Tensor) and value.ndim]
+    if not sizes or sizes[0] == 0:
+        raise InvalidInput(
+            f"an example of {type(example).__name__} without a batch: give a tensor, a tuple or a "
+            "dict of tensors whose first dimension counts the examples"
+        )
+    return sizes[0]
+
+
+class _Weights:
+    """The names of weights by the memory they occupy.
+
+    Several may lie in one storage: cuDNN packs those of a recurrent layer.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._spans: dict[int, list[tuple[int, int, str]]] = {}
+
+    def add(self, name: str, weight: Tensor) -> None:
+        """Add a weight; one that occupies the memory of another keeps the first name."""
+        if weight.numel() and self.name_of(weight) is not None:
+            return
+        start = int(weight.storage_offset())
+        spans = self._spans.setdefault(storage_id(weight), [])
+        spans.append((start, start + weight.numel(), name))
+        self.names.append(name)
+
+    def name_of(self, tensor: Tensor) -> str | None:
+        """Return the name of the weight that a tensor is, or is a view of; None for others."""
+        start = int(tensor.storage_offset())
+        for first, end, name in self._spans.get(storage_id(tensor), ()):
+            if first <= start < end:
+                return name
+        return None
 
 
 @contextlib.contextmanager
@@ -86,28 +148,44 @@ def _unfused() -> Iterator[None]:
 class _Counter(TorchDispatchMode):
     """Adds up torch's own operation counts, by the weight that an operation reads."""
 
-    def __init__(self, weights: dict[int, str]) -> None:
+    def __init__(self, weights: _Weights) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.weights = weights
-        self.by_layer = dict.fromkeys(weights.values(), 0.0)
+        self.by_layer = dict.fromkeys(weights.names, 0.0)
         self.other = 0.0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func._overloadpacket is torch.ops.aten._trilinear:
+            first, second = bilinear_flops(*(tensor.shape for tensor in args[:3]))
+            self._charge(args[1:2], first)
+            self.other += second
+            return func(*args, **kwargs)
         formula = flop_registry.get(func._overloadpacket)
         if formula is None:
             parts = func.decompose(*args, **kwargs)
             return func(*args, **kwargs) if parts is NotImplemented else parts
         result = func(*args, **kwargs)
-        flops = formula(*args, **kwargs, out_val=result)
-        for tensor in args:
-            if isinstance(tensor, Tensor) and (name := self.weights.get(storage_id(tensor))):
-                self.by_layer[name] += flops
-                return result
-        self.other += flops
+        self._charge(args, formula(*args, **kwargs, out_val=result))
         return result
+
+    def _charge(self, args: Any, flops: float) -> None:
+        for tensor in args:
+            if isinstance(tensor, Tensor) and (name := self.weights.name_of(tensor)) is not None:
+                self.by_layer[name] += flops
+                return
+        self.other += flops
+
+
+def bilinear_flops(x: torch.Size, weight: torch.Size, y: torch.Size) -> tuple[int, int]:
+    """Return the operations of x·W [n, out, in2], and of its product with y, n examples each.
+
+    Shapes: x [n, in1], weight [out, in1, in2], y [n, in2]. The first product reads the weight.
+    """
+    outputs, _, inputs = weight
+    return 2 * x[0] * weight.numel(), 2 * y[0] * outputs * inputs
 
 
 def storage_id(tensor: Tensor) -> int:

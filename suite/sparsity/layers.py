@@ -30,6 +30,10 @@ class PrunableWeight(Protocol):
     shape: torch.Size
 
     @property
+    def parameter(self) -> nn.Parameter:
+        """What the optimizer trains: the weight, or its non-zero values [n] in CSR."""
+
+    @property
     def active(self) -> int:
         """Number of active weights."""
 
@@ -96,6 +100,16 @@ def gradient_not_requested(name: str) -> InvalidInput:
         f"layer '{name}': dense_gradient is read in a step for which wants_dense_gradient returned "
         "False: return True there, or read active_gradient, which costs nothing"
     )
+
+
+def by_output(module: nn.Module, tensor: Tensor) -> Tensor:
+    """Return a view of a layer's weight, or of its mask: [groups, outputs of a group, ...].
+
+    Weights are [out, in, ...], one group; those of transposed convolutions [in, out / groups, ...].
+    """
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return tensor.unflatten(0, (module.groups, -1)).transpose(1, 2)
+    return tensor.unsqueeze(0)
 
 
 def check_mask(weight: PrunableWeight, mask: Tensor) -> None:

@@ -4,18 +4,9 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from suite.sparsity.inputs import Tensors
-
-
-def call(model: nn.Module, inputs: Tensors) -> Any:
-    """Return the model's outputs: of a tensor, positional arguments, or keyword arguments."""
-    if isinstance(inputs, Tensor):
-        return model(inputs)
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs)
+WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel)
 
 
 @contextlib.contextmanager
@@ -31,14 +22,27 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model itself, out of DistributedDataParallel and ``torch.compile``.
+    """Return the model itself, out of DistributedDataParallel, DataParallel and ``torch.compile``.
 
-    Both prefix the names of its layers, and the names seed the random masks.
+    All of them prefix the names of its layers, and the names seed the random masks.
     """
     while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel):
+        if isinstance(model, WRAPPERS):
             model = model.module
         elif "_orig_mod" in model._modules:
             model = model._modules["_orig_mod"]  # type: ignore[assignment]
         else:
             return model
+
+
+def call(model: nn.Module, inputs: Any) -> Any:
+    """Return the model's output for `inputs`.
+
+    A tuple or list is passed as positional arguments, a mapping as keyword arguments, anything
+    else (a tensor) as the only argument.
+    """
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    if isinstance(inputs, list | tuple):
+        return model(*inputs)
+    return model(inputs)

@@ -27,12 +27,17 @@ class Pattern:
     def __str__(self) -> str:
         return f"{self.n}:{self.m}"
 
-    def zeros(self, name: str, shape: Sequence[int]) -> int:
-        """Return the number of zeros of a layer.
+    def zeros(self, name: str, shape: Sequence[int], input_dim: int | None = 1) -> int:
+        """Return the number of zeros of a layer; `input_dim` is that of `Prunable`.
 
         Raises:
-            InvalidInput: its input size is not a multiple of M.
+            InvalidInput: its inputs do not lie along dimension 1, or are not a multiple of M.
         """
+        if input_dim != 1:
+            raise InvalidInput(
+                f"pattern={self}: layer '{name}' of shape {tuple(shape)} is not [out, in, ...], as "
+                f"of Linear and Conv: leave it dense with dense_layers={name}, or exclude it"
+            )
         if shape[1] % self.m:
             raise InvalidInput(
                 f"pattern={self}: layer '{name}' has {shape[1]} inputs, not a multiple of "

@@ -18,11 +18,14 @@ from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Charge, Plan, Recorder
-from suite.sparsity.prunable import find_prunable
+from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, find_prunable
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
+
+MASKS_TOLERANCE = 0.005
+"""Largest difference between a given sparsity and that of given masks."""
 
 
 class Sparsifier:
@@ -56,6 +59,7 @@ class Sparsifier:
         self._recorder: Recorder | None = None
         self._flops: Charge | None = None
         self.layers: list[PrunableWeight] = []
+        self._input_dims: dict[str, int | None] = {}
         self.pattern = checked_pattern(options, plan.sparsity)
         self._given_zeros: dict[str, int] | None = None
         self._is_resuming = False
@@ -164,6 +168,7 @@ class Sparsifier:
         storage: Execution | None = None,
         masks: Mapping[str, Tensor] | None = None,
         resume: bool = False,
+        coverage: Coverage = LINEAR_AND_CONV,
     ) -> None:
         """Find the prunable weights of `model` and choose the initial masks.
 
@@ -176,6 +181,7 @@ class Sparsifier:
             storage: how weights are stored; masked if left out.
             masks: by layer name, to start from in place of the method's own.
             resume: `load_state_dict` follows: no masks are chosen that need examples.
+            coverage: which weights are prunable.
 
         Raises:
             InvalidInput: nothing to prune, a target that the distribution cannot meet, no
@@ -187,9 +193,11 @@ class Sparsifier:
         self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
         optimizers = (optimizer,) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+        found = find_prunable(self._model, coverage)
+        self._input_dims = {prunable.name: prunable.input_dim for prunable in found}
         weights = [
-            MaskedWeight(found, optimizer_of(found.parameter, optimizers) or optimizers[0])
-            for found in find_prunable(self._model)
+            MaskedWeight(prunable, optimizer_of(prunable.parameter, optimizers) or optimizers[0])
+            for prunable in found
         ]
         self.layers = self.execution.wrap(model, optimizers, weights)
         self.target_total()  # raises where the target cannot be met
@@ -225,6 +233,7 @@ class Sparsifier:
         new = type(self)(plan, options)
         new._recorder, new._flops = self._recorder, self._flops
         new.execution, new.layers = self.execution, self.layers
+        new._input_dims = self._input_dims
         new._model, new._examples = self._model, self._examples
         if plan.sparsity == self.plan.sparsity:
             new._given_zeros = self._given_zeros
@@ -308,8 +317,8 @@ class Sparsifier:
             state["given_zeros"] = self._given_zeros
         return state | {"extra": self.method_state()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a `state_dict`; call it after `attach`, on the same architecture.
+    def check_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Check that `load_state_dict` can restore a state.
 
         Raises:
             InvalidInput: it was saved under other settings or for other layers.
@@ -322,8 +331,21 @@ class Sparsifier:
                     f"{own.get(name)!r}: resume with the settings it was saved under"
                 )
         masks = state["masks"]
-        if set(masks) != {layer.name for layer in self.layers}:
-            raise InvalidInput("the saved masks belong to a model with other layers")
+        if {name: mask.shape for name, mask in masks.items()} != self.shapes:
+            raise InvalidInput(
+                "the saved masks belong to a model with other layers: they are of "
+                f"{', '.join(masks)}, this model has {', '.join(self.shapes)}"
+            )
+        self.execution.check_state(state.get("sparse", {}))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`; call it after `attach`, on the same architecture.
+
+        Raises:
+            InvalidInput: it was saved under other settings or for other layers.
+        """
+        self.check_state_dict(state)
+        masks = state["masks"]
         self.execution.load(masks, state.get("sparse", {}))
         given = state.get("given_zeros")
         self._given_zeros = None if given is None else dict(given)
@@ -378,7 +400,9 @@ class Sparsifier:
         if self.pattern is None:
             return zeros
         return {
-            name: self.pattern.zeros(name, shapes[name]) if count else 0
+            name: self.pattern.zeros(name, shapes[name], self._input_dims.get(name, 1))
+            if count
+            else 0
             for name, count in zeros.items()
         }
 
@@ -506,7 +530,14 @@ class Sparsifier:
 
     def keep_counts_of(self, masks: Mapping[str, Tensor]) -> None:
         """Start from given masks, and end with as many zeros in every layer: for `start_from`."""
-        self._given_zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
+        zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
+        given = sum(zeros.values()) / sum(layer.size for layer in self.layers)
+        if abs(given - self.plan.sparsity) > MASKS_TOLERANCE:
+            raise InvalidInput(
+                f"masks= have {given:.4f} zeros, which this method keeps, not "
+                f"{self.plan.sparsity:g}: leave sparsity out, or prune on with magnitude or granet"
+            )
+        self._given_zeros = zeros
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name].to(layer.device))
 

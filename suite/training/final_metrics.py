@@ -7,6 +7,7 @@ from suite.core.errors import TrialFailed
 from suite.evaluation.measure import TRAINING_PASSES, Measurements, measure
 from suite.evaluation.scores import Scores, evaluate, first_non_finite, rounded_accuracy
 from suite.training.loop import Training
+from suite.training.network import coverage_of
 from tasks.data import Split
 from tasks.loss import METRICS
 
@@ -50,7 +51,7 @@ def _test_metrics(training: Training) -> dict[str, float]:
     test = _scores(training, data.test, "test")
     metrics = {"test_accuracy": test.accuracy, "test_nll": test.nll, "test_ece": test.ece}
     bits = sorted({*ROUNDING_BITS, *training.sparsifier.rounding_bits}, reverse=True)
-    rounded = rounded_accuracy(model, data.test, bits)
+    rounded = rounded_accuracy(model, data.test, bits, coverage_of(task))
     metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
     metrics[f"test_{task.metric}"] = METRICS[task.metric](test.accuracy, test.nll)
     if task.compare:

@@ -11,7 +11,7 @@ from suite.core.seeds import derive_seed
 from suite.evaluation.scores import predict
 from suite.experiments import registry
 from suite.sparsity.flops import ForwardFlops, measure_forward
-from suite.sparsity.layers import PRUNABLE
+from suite.sparsity.prunable import Coverage, covered_weights
 from suite.training.context import TrialContext
 from tasks import model_factory
 from tasks.data import Split
@@ -52,11 +52,14 @@ def network_of(task: str, width: float = 1.0, device: str = "cpu") -> Network:
     dtype = torch.int64 if dataset.kind == "text" else torch.float32
     with torch.device(device):
         model = model_factory.make_model(declared, dataset, width)
-        forward = measure_forward(model, torch.zeros((1, *dataset.shape), dtype=dtype))
+        example = torch.zeros((1, *dataset.shape), dtype=dtype)
+        forward = measure_forward(model, example, coverage_of(declared))
     shapes = {
-        name: tuple(module.weight.shape)
-        for name, module in model.named_modules()
-        if name in forward.layers and module.weight.requires_grad
+        weight.name: tuple(weight.parameter.shape)
+        for weight in covered_weights(model, coverage_of(declared))
+        if weight.name in forward.layers
+        and weight.parameter is not None
+        and weight.parameter.requires_grad
     }
     return Network(shapes, forward)
 
@@ -65,8 +68,17 @@ def count_parameters(context: TrialContext, width: float) -> tuple[int, int]:
     """Return how many parameters the model has at a width, and how many prunable ones."""
     with torch.device("meta"):
         model = make_model(context, width)
-    prunable = {id(m.weight): m.weight.numel() for m in model.modules() if isinstance(m, PRUNABLE)}
+    prunable = {
+        id(weight.parameter): weight.parameter.numel()
+        for weight in covered_weights(model, coverage_of(context.task))
+        if weight.parameter is not None
+    }
     return sum(p.numel() for p in model.parameters()), sum(prunable.values())
+
+
+def coverage_of(task: Task) -> Coverage:
+    """Return which weights of a task's model may be pruned."""
+    return Coverage(task.prunable)
 
 
 def check_model(model: nn.Module, example: Split, context: TrialContext) -> ForwardFlops:
@@ -77,7 +89,7 @@ def check_model(model: nn.Module, example: Split, context: TrialContext) -> Forw
     """
     try:
         outputs = predict(model, example)
-        flops = measure_forward(model, example.x)
+        flops = measure_forward(model, example.x, coverage_of(context.task))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise InvalidInput(
             f"task {context.task.name}: the model does not take {context.dataset.name}'s inputs of "

@@ -10,7 +10,7 @@ from suite.sparsity.storage.execution import Execution
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
 from suite.training.loop import Training
-from suite.training.network import check_model, count_parameters, make_model
+from suite.training.network import check_model, count_parameters, coverage_of, make_model
 from suite.training.optimization import learning_rate, make_optimizer, training_loss
 from suite.training.parallel import processes_for
 from tasks.data import Split
@@ -54,6 +54,7 @@ def prepare(
         recorder=curves.add,
         flops=ledger.charge_scoring,
         storage=Execution(trial.execution, _only_masked(context)),
+        coverage=coverage_of(context.task),
     )
     if recipe.compile:
         model.compile()

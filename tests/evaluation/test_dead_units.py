@@ -29,6 +29,15 @@ def test_units_without_connections_and_collapsed_layers_are_counted():
     assert found["2"] == UnitCounts(total=2, unconnected=2, silent=None, collapsed=True)
 
 
+def test_the_units_of_a_transposed_convolution_are_its_output_channels():
+    model = nn.Sequential(nn.ConvTranspose1d(4, 6, 3, groups=2), nn.ReLU())
+    mask = torch.ones(4, 3, 3, dtype=torch.bool)
+    mask[:2, 1] = False  # the second output of the first group
+    mask[2] = False  # one input of the second group
+    found = dead_units(model, {"0": mask}, torch.randn(10, 4, 5))
+    assert found["0"] == UnitCounts(total=6, unconnected=1, silent=None, collapsed=False)
+
+
 def test_a_unit_that_never_fires_on_the_sample_is_silent():
     model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
     with torch.no_grad():

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from suite.evaluation.scores import calibration_error, evaluate, rounded_accuracy
+from suite.sparsity.prunable import ALL_MATRICES
 from tasks.data import Split
 
 
@@ -46,6 +47,22 @@ def test_rounding_is_symmetric_and_per_output_channel():
     model.register_forward_hook(lambda m, i, o: seen.append(m.weight.detach().clone()))
     rounded_accuracy(model, Split(torch.ones(1, 2), torch.zeros(1, dtype=torch.long)), [2])
     assert torch.allclose(seen[0], torch.tensor([[1.0, 0.0], [0.02, 0.0]]))
+
+
+def test_a_transposed_convolution_is_rounded_per_output_channel_of_each_group():
+    model = nn.ConvTranspose1d(2, 2, 1, groups=2, bias=False)  # [in, out / groups, kernel]
+    grouped = nn.ConvTranspose1d(1, 2, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[[1.0]], [[0.02]]]))
+        grouped.weight.copy_(torch.tensor([[[1.0, 0.4], [0.02, -0.01]]]))
+    seen = []
+    for layer, x in ((model, torch.ones(1, 2, 1)), (grouped, torch.ones(1, 1, 1))):
+        layer.register_forward_hook(lambda m, i, o: seen.append(m.weight.detach().clone()))
+        labels = torch.zeros(1, x.shape[2] + layer.kernel_size[0] - 1, dtype=torch.long)
+        rounded_accuracy(layer, Split(x, labels), [2], ALL_MATRICES)
+    assert torch.allclose(seen[0], torch.tensor([[[1.0]], [[0.02]]]))
+    assert torch.allclose(seen[1], torch.tensor([[[1.0, 0.0], [0.02, 0.0]]]))
+    assert torch.allclose(grouped.weight, torch.tensor([[[1.0, 0.4], [0.02, -0.01]]]))
 
 
 def test_rounding_leaves_weights_without_elements_alone():

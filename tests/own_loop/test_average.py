@@ -249,7 +249,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
         "'8.bias' differs": good | {"tensors": tensors | {"8.bias": torch.zeros(9)}},
         "'extra' differs": good | {"tensors": tensors | {"extra": torch.zeros(9)}},
         "'0.weight' differs": good | {"tensors": {"0.bias": tensors["0.bias"]}},
-        "state with step, round, .* is not that of an average": handle.state_dict(),
+        "state with method, step, .* is not that of an average": handle.state_dict(),
     }
     for says, state in wrong.items():
         target = average_of(other.model, other, None) if "None" in says else fresh

@@ -1,5 +1,6 @@
 """A method in a user's own training loop."""
 
+import contextlib
 import copy
 
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from suite import sparsify
-from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
 from suite.experiments import registry
 from tests.support.helpers import (
     FAST,
@@ -80,7 +81,7 @@ def test_training_on_without_rounds_is_refused():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
     embedded("lottery_ticket", model, optimizer, sparsity=0.5, steps=5)
-    with pytest.raises(InvalidInput, match="for _ in sparsifier.rounds"):
+    with pytest.raises(InvalidInput, match="for _ in handle.rounds"):
         train(model, optimizer, stop=6)
 
 
@@ -149,12 +150,42 @@ def test_a_fused_optimizer_under_a_scaler_is_refused():
         train(model, optimizer, stop=1, scaler=torch.amp.GradScaler("cpu"))
 
 
-def test_a_closure_is_refused():
+@pytest.mark.parametrize("method", ["rigl", "resonance"])
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_closure_gives_the_same_bits_as_a_call_of_backward(method, by_name):
+    plain, closed = conv_net(), conv_net()
+    for model, has_closure in ((plain, False), (closed, True)):
+        optimizer = OPTIMIZERS["sgd"](model)
+        embedded(method, model, optimizer)
+        for step in range(1, PLAN.steps + 1):
+            x, y = batch_of(digits(), step, 32)
+
+            def closure(model=model, optimizer=optimizer, x=x, y=y):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(x), y)
+                loss.backward()
+                return loss
+
+            if not has_closure:
+                closure()
+                optimizer.step()
+            else:
+                loss = optimizer.step(closure=closure) if by_name else optimizer.step(closure)
+                assert loss.requires_grad
+    assert_same(plain, closed)
+
+
+def assert_same(one, other):
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_what_is_no_closure_is_refused():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
     embedded("rigl", model, optimizer)
-    with pytest.raises(InvalidInput, match="closure"):
-        optimizer.step(lambda: torch.tensor(0.0))
+    with pytest.raises(InvalidInput, match="was given Tensor, not a closure"):
+        optimizer.step(torch.tensor(0.0))
 
 
 @pytest.mark.parametrize("method", SPARSE_METHODS)
@@ -241,13 +272,16 @@ def test_a_layer_has_one_method_until_it_is_detached(execution):
         optimizer = OPTIMIZERS[name](model)
         with pytest.raises(InvalidInput, match="training examples"):
             embedded("snip", model, optimizer, examples=None)  # it leaves no trace
-        handle = embedded("static", model, optimizer, execution=execution)
+        pruned_before = name == "adam"
+        with pytest.warns(SparsityWarning) if pruned_before else contextlib.nullcontext():
+            handle = embedded("static", model, optimizer, execution=execution)
         with pytest.raises(
             InvalidInput, match="layer '0' already has a method: detach that one first"
         ):
             embedded("rigl", model, optimizer)
         copied = copy.deepcopy(model)
-        embedded("rigl", copied, OPTIMIZERS["sgd"](copied))
+        with pytest.warns(SparsityWarning, match="90% of the weights given are 0 already"):
+            embedded("rigl", copied, OPTIMIZERS["sgd"](copied))
         handle.detach()
 
 
@@ -265,7 +299,7 @@ def test_two_methods_share_a_model_and_an_optimizer_by_its_parts():
     [
         ({"sparsity": 1.0}, r"give a number in \[0, 1\)"),
         ({"sparsity": "0.9"}, r"sparsity='0.9' is not usable: give a number in \[0, 1\)"),
-        ({"sparsity": None}, "sparsity=None"),
+        ({"sparsity": None}, "sparsity: give the fraction of zeros to reach"),
         ({"steps": 0}, "number of optimizer steps"),
         ({"steps": 1.5}, "steps=1.5 is not usable"),
         ({"steps_per_epoch": 1.5}, "steps_per_epoch=1.5 is not usable"),

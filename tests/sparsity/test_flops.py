@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from suite.core.errors import InvalidInput
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
+from suite.sparsity.prunable import ALL_MATRICES, Coverage
 from suite.sparsity.schedule import CubicRamp
 from tests.support.helpers import PLAN, attach, conv_net, fit, make
 
@@ -83,6 +85,156 @@ def test_recurrent_layers_are_counted_by_step_layer_and_direction(kind, gates):
     assert flops.layers == {"head": 2 * 32 * 4}
     by_step = 2 * gates * 16 * ((8 + 16) + (32 + 16))
     assert flops.other == 2 * 5 * by_step
+
+
+class Turned(nn.Module):
+    """Takes examples first, and gives a layer the tokens first where it wants them so."""
+
+    def __init__(self, layer: nn.Module, *, batch_first: bool, inputs: int = 1) -> None:
+        super().__init__()
+        self.layer, self.batch_first, self.inputs = layer, batch_first, inputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x if self.batch_first else x.transpose(0, 1)
+        return self.layer(*[x] * self.inputs)[0]
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNN, 1), (nn.GRU, 3), (nn.LSTM, 4)])
+def test_every_weight_of_a_recurrent_layer_has_its_operations(kind, gates, batch_first):
+    layer = kind(8, 16, 2, bidirectional=True, batch_first=batch_first)
+    model = Turned(layer, batch_first=batch_first)
+    flops = measure_forward(model, torch.randn(3, 5, 8), ALL_MATRICES)
+    inputs = {"l0": 8, "l0_reverse": 8, "l1": 32, "l1_reverse": 32}
+    hidden = {f"layer.weight_hh_{end}": 2 * 5 * gates * 16 * 16 for end in inputs}
+    first = {f"layer.weight_ih_{end}": 2 * 5 * gates * 16 * n for end, n in inputs.items()}
+    assert flops.layers == hidden | first
+    assert flops.other == 0
+
+
+def test_the_projection_of_an_lstm_is_counted_at_every_step():
+    model = Turned(nn.LSTM(8, 16, proj_size=4, batch_first=True), batch_first=True)
+    flops = measure_forward(model, torch.randn(3, 5, 8), ALL_MATRICES)
+    assert flops.layers == {
+        "layer.weight_ih_l0": 2 * 5 * 64 * 8,
+        "layer.weight_hh_l0": 2 * 5 * 64 * 4,
+        "layer.weight_hr_l0": 2 * 5 * 4 * 16,
+    }
+
+
+def test_weights_packed_into_one_memory_are_told_apart():
+    """As cuDNN packs those of a recurrent layer."""
+    layer = nn.GRU(8, 16, batch_first=True)
+    weights = [layer.weight_ih_l0, layer.weight_hh_l0]
+    packed = torch.cat([weight.detach().flatten() for weight in weights])
+    for weight, part in zip(weights, packed.split([384, 768]), strict=True):
+        weight.data = part.view_as(weight)
+    flops = measure_forward(Turned(layer, batch_first=True), torch.randn(2, 5, 8), ALL_MATRICES)
+    assert flops.layers == {
+        "layer.weight_ih_l0": 2 * 5 * 384,
+        "layer.weight_hh_l0": 2 * 5 * 768,
+    }
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.RNNCell, 1), (nn.GRUCell, 3), (nn.LSTMCell, 4)])
+def test_a_cell_is_counted_for_one_step(kind, gates):
+    flops = measure_forward(kind(8, 16), torch.randn(3, 8), ALL_MATRICES)
+    assert flops.layers == {"weight_ih": 2 * gates * 16 * 8, "weight_hh": 2 * gates * 16 * 16}
+    assert flops.other == 0
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_the_packed_projections_of_attention_have_their_operations(batch_first):
+    attention = nn.MultiheadAttention(8, 2, batch_first=batch_first)
+    model = Turned(attention, batch_first=batch_first, inputs=3)
+    flops = measure_forward(model, torch.randn(2, 5, 8), ALL_MATRICES)
+    assert flops.layers == {"layer.in_proj_weight": 2 * 5 * 24 * 8, "layer.out_proj": 2 * 5 * 64}
+    assert flops.other == 2 * 2 * 2 * 25 * 4
+
+
+def test_attention_to_other_sizes_of_keys_counts_each_projection():
+    attention = nn.MultiheadAttention(8, 2, kdim=6, vdim=4, batch_first=True)
+    example = (torch.randn(2, 5, 8), torch.randn(2, 7, 6), torch.randn(2, 7, 4))
+    flops = measure_forward(attention, example, ALL_MATRICES)
+    assert flops.layers == {
+        "q_proj_weight": 2 * 5 * 64,
+        "k_proj_weight": 2 * 7 * 48,
+        "v_proj_weight": 2 * 7 * 32,
+        "out_proj": 2 * 5 * 64,
+    }
+    assert flops.other == 2 * 2 * 2 * 5 * 7 * 4
+
+
+def test_attention_to_another_sequence_reads_parts_of_the_packed_weight():
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    example = {
+        "query": torch.randn(2, 5, 8),
+        **dict.fromkeys(("key", "value"), torch.ones(2, 7, 8)),
+    }
+    flops = measure_forward(attention, example, ALL_MATRICES)
+    assert flops.layers == {"in_proj_weight": 2 * (5 + 2 * 7) * 64, "out_proj": 2 * 5 * 64}
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_a_transposed_convolution_uses_every_weight_once_at_each_input(dims):
+    kind = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[dims - 1]
+    layer = kind(4, 6, 3, stride=2, groups=2)
+    flops = measure_forward(layer, torch.randn(2, 4, *[5] * dims), ALL_MATRICES)
+    assert flops.layers == {"": 2 * 5**dims * (4 * 3 * 3**dims)}
+    assert flops.other == 0
+
+
+@pytest.mark.parametrize("tokens", [(), (7,)])
+def test_a_bilinear_layer_multiplies_by_its_weight_and_by_the_second_input(tokens):
+    example = (torch.randn(2, *tokens, 3), torch.randn(2, *tokens, 4))
+    flops = measure_forward(nn.Bilinear(3, 4, 5), example, ALL_MATRICES)
+    places = math.prod(tokens)
+    assert flops.layers == {"": places * 2 * 3 * 4 * 5}
+    assert flops.other == places * 2 * 4 * 5
+
+
+def test_looking_up_an_embedding_costs_nothing():
+    model = nn.Sequential(nn.Embedding(20, 6), nn.Linear(6, 3))
+    coverage = Coverage(("linear",), include=("Embedding",))
+    flops = measure_forward(model, torch.zeros(2, 5, dtype=torch.int64), coverage)
+    assert flops.layers == {"0": 0, "1": 2 * 5 * 18}
+
+
+def test_a_matrix_of_ones_own_has_its_operations():
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.matrix = nn.Parameter(torch.randn(6, 3))
+            self.other = nn.Parameter(torch.randn(3, 2))
+
+        def forward(self, *, x: torch.Tensor) -> torch.Tensor:
+            return x @ self.matrix @ self.other
+
+    coverage = Coverage(("linear",), include=("matrix",))
+    flops = measure_forward(Product(), {"x": torch.randn(2, 6)}, coverage)
+    assert flops.layers == {"matrix": 2 * 18}
+    assert flops.other == 2 * 6
+
+
+def test_examples_of_any_kind_are_left_as_they_are():
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+            return self.layer(x.mul_(scale))
+
+    for example in ((torch.ones(2, 4), torch.full((2, 1), 3.0)), {}):
+        given = example or {"x": torch.ones(2, 4), "scale": torch.full((2, 1), 3.0)}
+        assert measure_forward(InPlace(), given).layers == {"layer": 2 * 12}
+        assert torch.equal(given[0] if example else given["x"], torch.ones(2, 4))
+
+
+@pytest.mark.parametrize("example", [(), {}, (3,), torch.ones(0, 4), torch.tensor(1.0)])
+def test_an_example_without_a_batch_is_refused(example):
+    with pytest.raises(InvalidInput, match="whose first dimension counts the examples"):
+        measure_forward(nn.Linear(4, 3), example)
 
 
 def test_convolutions_count_groups_and_strides():

@@ -5,6 +5,7 @@ from torch import nn
 from suite.core.errors import InvalidInput
 from suite.sparsity.pattern import Pattern
 from suite.sparsity.plan import Plan
+from suite.sparsity.prunable import ALL_MATRICES, Coverage
 from tests.support.helpers import OPTIMIZERS, attach, conv_net, fit, make
 from tests.support.updates import indices
 
@@ -98,6 +99,48 @@ def test_what_does_not_fit_a_pattern_is_refused(options, says):
     with pytest.raises(InvalidInput, match=says) as refusal:
         make("magnitude", HALF, **options).attach(model, OPTIMIZERS["sgd"](model))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "include"),
+    [
+        (nn.ConvTranspose2d(8, 8, 3), ()),
+        (nn.Bilinear(8, 8, 4), ()),
+        (nn.Embedding(8, 8), ("Embedding",)),
+    ],
+)
+def test_a_layer_whose_inputs_are_not_along_dimension_1_has_no_pattern(layer, include):
+    def attached(**options):
+        model = nn.Sequential(layer, nn.Linear(8, 4))
+        made = make("magnitude", HALF, pattern="2:4", uniform_dense="none", **options)
+        coverage = Coverage(ALL_MATRICES.kinds, include=include)
+        made.attach(model, OPTIMIZERS["sgd"](model), coverage=coverage)
+        return made.target_zeros()
+
+    with pytest.raises(InvalidInput, match=r"pattern=2:4: layer '0' of shape .* dense_layers=0"):
+        attached()
+    assert attached(dense_layers=["0"]) == {"0": 0, "1": 16}
+
+
+def test_a_parameter_of_ones_own_has_no_pattern():
+    model = nn.Sequential(nn.Linear(8, 4))
+    model.table = nn.Parameter(torch.randn(4, 8))
+    coverage = Coverage(("linear",), include=("table",))
+    with pytest.raises(InvalidInput, match="layer 'table' of shape"):
+        make("magnitude", HALF, pattern="2:4", uniform_dense="none").attach(
+            model, OPTIMIZERS["sgd"](model), coverage=coverage
+        )
+
+
+def test_recurrent_and_packed_attention_weights_have_a_pattern_along_their_inputs():
+    model = nn.ModuleDict({"rnn": nn.GRU(8, 4), "attention": nn.MultiheadAttention(8, 2)})
+    made = make("magnitude", HALF, pattern="2:4", uniform_dense="none")
+    made.attach(model, OPTIMIZERS["sgd"](model), coverage=ALL_MATRICES)
+    made.draw_masks()
+    assert made.sparsity_errors() == ""
+    kept = [layer.mask.reshape(-1, 4).sum(1) for layer in made.layers]
+    assert len(kept) == 4
+    assert all(bool((groups == 2).all()) for groups in kept)
 
 
 def test_groups_run_along_the_inputs_at_each_place_of_a_kernel():

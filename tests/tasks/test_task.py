@@ -1,9 +1,12 @@
 """Declarations of tasks and their variants."""
 
+from dataclasses import replace
+
 import pytest
 
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
+from suite.experiments.trial_config import task_digest
 from tasks.task import variant
 
 
@@ -28,3 +31,33 @@ def test_a_variant_keeps_what_it_does_not_change():
     assert other.name == "digits/mlp@quick"
     assert other.recipe == {**task.recipe, "epochs": 1}
     assert (other.dataset, other.model, other.revision) == (task.dataset, task.model, task.revision)
+
+
+def test_registered_tasks_prune_linear_and_conv_layers():
+    assert {task.prunable for task in registry.tasks()} == {("linear", "conv")}
+
+
+def test_other_prunable_kinds_are_another_trial_and_the_standard_ones_are_not():
+    task = registry.tasks()["digits/mlp"]
+    dataset = registry.datasets()["digits"]
+    assert task_digest(task, dataset) == "e3b435622f89"
+    same = replace(task, prunable=["conv", "linear"])
+    assert task_digest(same, dataset) == "e3b435622f89"
+    other = replace(task, prunable=("recurrent", "linear"))
+    assert other.prunable == ("linear", "recurrent")  # in canonical order
+    assert task_digest(other, dataset) != "e3b435622f89"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("linear", "lstm"), "prunable: 'lstm' is no kind of layer: give linear, conv, "),
+        ("linear", "prunable='linear' is not usable: give a list of linear, conv, "),
+        ((), "give a list of"),
+        ((3,), "prunable: 3 is no kind"),
+    ],
+)
+def test_prunable_kinds_that_do_not_exist_are_refused(given, says):
+    with pytest.raises(InvalidInput, match=says) as refusal:
+        replace(registry.tasks()["digits/mlp"], prunable=given)
+    assert "\n" not in str(refusal.value)

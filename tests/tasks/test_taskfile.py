@@ -33,7 +33,9 @@ def write(place, text: str, **changes):
     content = yaml.safe_load(text)
     for name, value in changes.items():
         where = (
-            content if name in content or name in ("extra", "model_options") else content["data"]
+            content
+            if name in content or name in ("extra", "model_options", "prunable")
+            else content["data"]
         )
         where.pop(name, None) if value is None else where.update({name: value})
     path = place / "mine.yaml"
@@ -62,6 +64,48 @@ def test_the_examples_of_the_documentation_train_on_ones_own_data(data, resonanc
     # The task may be named as well, and the same file is a plug-in.
     again = resonance(f"--plugin {path} run {name} rigl -s 0.5 --set update_every=10")
     assert "done before" in again.out
+
+
+RECURRENT = """
+from torch import nn
+
+
+class Rows(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.rnn = nn.GRU(1, 6, batch_first=True)
+        self.up = nn.ConvTranspose1d(6, 5, 2)
+        self.head = nn.Linear(5, classes)
+
+    def forward(self, x):
+        states, _ = self.rnn(x.unsqueeze(-1))
+        return self.head(self.up(states.transpose(1, 2)).mean(2))
+"""
+
+
+def test_a_task_file_declares_which_kinds_of_layers_are_pruned(data, resonance):
+    (data / "rows.py").write_text(RECURRENT)
+    kinds = ["linear", "recurrent", "conv_transpose"]
+    changes = {"model": "rows.py:Rows", "model_options": {}, "prunable": kinds}
+    path = write(data, EXAMPLES["iris/mlp"], **changes)
+    result = resonance(f"run --task-file {path} rigl -s 0.5 --json --set update_every=10")
+    assert result.code == 0, result.err
+    layers = {layer["name"]: layer for layer in json.loads(result.out)["layers"]}
+    assert {name: (layer["shape"], layer["flops"]) for name, layer in layers.items()} == {
+        "rnn.weight_ih_l0": ([18, 1], 2 * 4 * 18),  # four features are four steps of the GRU
+        "rnn.weight_hh_l0": ([18, 6], 2 * 4 * 108),
+        "up": ([6, 5, 2], 2 * 4 * 60),
+        "head": ([3, 5], 2 * 15),
+    }
+    assert sum(layer["zeros"] for layer in layers.values()) == 201 // 2
+    units = {name: layer["units"] for name, layer in layers.items()}
+    assert units == {"rnn.weight_ih_l0": 18, "rnn.weight_hh_l0": 18, "up": 5, "head": 3}
+
+
+def test_kinds_of_layers_that_do_not_exist_are_refused_with_the_file(data):
+    path = write(data, EXAMPLES["iris/mlp"], prunable=["lstm"])
+    with pytest.raises(InvalidInput, match=f"task file {path}: prunable: 'lstm' is no kind"):
+        read_task_file(path)
 
 
 def test_a_python_task_file_is_run_as_well(place, resonance):

@@ -328,6 +328,26 @@ class CsrWeight:
         self.parameter.grad = None
         self._replace(at, values=at(dense.to(self.parameter.dtype)))
 
+    @torch.no_grad()
+    def fit_state(self) -> None:
+        """Gather the values of optimizer state that was loaded dense, of another run.
+
+        Raises:
+            InvalidInput: it belongs to another number of weights.
+        """
+        state: dict[str, Any] = self.optimizer.state.get(self.parameter, {})
+        gather = _gather(self.module.topology)
+        for key, value in state.items():
+            if not isinstance(value, Tensor) or value.ndim == 0:
+                continue
+            if value.shape not in (self.shape, self.parameter.shape):
+                raise InvalidInput(
+                    f"layer '{self.name}': the optimizer's state '{key}' was loaded for "
+                    f"{value.numel():,} weights, and the layer has {self.active:,}: load the "
+                    "method's state as well (handle.load_state_dict)"
+                )
+            state[key] = gather(value)
+
     def restore_values(self, values: Tensor) -> None:
         """Replace the weight by dense values [out, in]; `load_mask` must follow."""
         self.module.load_dense(values)

@@ -175,6 +175,8 @@ class Execution:
             if reason and self.mode == "csr":
                 raise InvalidInput(f"execution=csr: {reason}; use execution=masked or auto")
             linear = module if isinstance(module, nn.Linear) and module in self._linear else None
+            if linear is not None and linear.weight is not weight.parameter:
+                linear = None  # a parameter of the user's own beside the layer's weight
             self._weights.append(SwitchingWeight(weight, None if reason else linear, by_rows))
         if self.mode == "csr" and all(weight.module is None for weight in self._weights):
             raise InvalidInput(
@@ -224,10 +226,13 @@ class Execution:
         for weight in self.csr_weights():
             weight.prepare_backward(dense_gradient)
 
-    def keep_dense_gradients(self) -> None:
-        """Keep this step's dense gradients, so that they can be read after clipping."""
+    def keep_dense_gradients(self, inverse_scale: Tensor | None = None) -> None:
+        """Keep this step's dense gradients, so that they can be read after clipping.
+
+        They are multiplied by `inverse_scale` (1 / the loss scale) if that is given.
+        """
         for store in self._stores():
-            store.keep_dense_gradient()
+            store.keep_dense_gradient(inverse_scale)
 
     def drop_dense_gradients(self) -> None:
         """Drop the dense gradients that were kept."""
@@ -267,16 +272,7 @@ class Execution:
         """Put every weight into the storage and under the mask that it was saved with.
 
         `sparse` is what `state` gave, if anything. Call it after model and optimizer were loaded.
-
-        Raises:
-            InvalidInput: it was saved under another execution.
         """
-        if sparse.keys() != {weight.name for weight in self._weights}:
-            mode = "masked" if not self._weights else self.mode
-            raise InvalidInput(
-                f"the saved state is of another execution than {mode}: optimizer state does not "
-                "fit; resume with the execution it was saved under"
-            )
         for other in self._others:
             other.set_mask(masks[other.name].to(other.device))
         for weight in self._weights:
@@ -289,6 +285,19 @@ class Execution:
             assert isinstance(weight.store, CsrWeight)
             weight.store.load_mask(mask)
         self._set_layout()
+
+    def check_state(self, sparse: Mapping[str, bool]) -> None:
+        """Check that what `state` gave can be loaded.
+
+        Raises:
+            InvalidInput: it was saved under another execution.
+        """
+        if sparse.keys() != {weight.name for weight in self._weights}:
+            mode = "masked" if not self._weights else self.mode
+            raise InvalidInput(
+                f"the saved state is of another execution than {mode}: optimizer state does not "
+                "fit; resume with the execution it was saved under"
+            )
 
     def describe(self) -> str:
         """Return how each layer is stored, as text; empty under ``masked``."""

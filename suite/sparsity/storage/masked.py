@@ -246,12 +246,13 @@ class MaskedGradient:
         self._name = name
         self._requested = True
         self._kept: Tensor | None = None
+        self._kept_of: weakref.ref[Tensor] | None = None
         self._buffer: Tensor | None = None
         self._masked: tuple[weakref.ref[Tensor], int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state of a copy, without references to the gradient."""
-        return vars(self) | {"_kept": None, "_buffer": None, "_masked": None}
+        return vars(self) | dict.fromkeys(("_kept", "_kept_of", "_buffer", "_masked"))
 
     def request(self, wanted: bool) -> None:
         """Start over; `wanted`: a dense gradient will be read after the next backward pass."""
@@ -285,7 +286,7 @@ class MaskedGradient:
             return
         if gradient is None:
             self._kept = None
-        elif self._kept is None or self._written_since(gradient) < 0:
+        elif self._kept is None or self._kept_of is None or self._kept_of() is not gradient:
             self._copy(gradient)
         if self._kept is not None and inverse_scale is not None:
             self._kept.mul_(inverse_scale)
@@ -299,6 +300,7 @@ class MaskedGradient:
         if self._buffer is None or self._buffer.shape != gradient.shape:
             self._buffer = torch.empty_like(gradient)
         self._kept = self._buffer.copy_(gradient)
+        self._kept_of = weakref.ref(gradient)
 
     def note_masked(self, gradient: Tensor | None) -> None:
         """Note that `gradient`, as it is now, is masked."""
