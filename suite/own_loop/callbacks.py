@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import suite
-from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
 from suite.own_loop.handle import Handle
 from suite.sparsity.layers import nonzero_outside_mask
 
@@ -58,23 +58,24 @@ class Deferred:
         optimizers: Sequence[torch.optim.Optimizer],
         planned: "Planned",
         saved: Mapping[str, Any] | None,
-    ) -> tuple[Handle, int]:
-        """Call `suite.sparsify`; `saved` is what `state_of` returned, or None for a new training.
+    ) -> Handle:
+        """Call `suite.sparsify`; `saved` is a handle's state, or None for a new training.
 
-        Returns the handle and the number of steps that the method is scheduled for: as given, else
-        as saved, else as planned by the trainer.
+        The method is scheduled for the number of steps given, else saved, else planned by the
+        trainer.
 
         Raises:
             InvalidInput: an argument cannot be used, or the number of steps is not known.
         """
         steps = self.steps
         if steps is None and saved is not None:
-            steps = saved["steps"]
+            steps = saved["sparsifier"]["configuration"]["steps"]
             if planned.steps is not None and planned.steps != steps:
                 warnings.warn(
                     f"the saved state is of a training of {steps} steps, this trainer plans "
                     f"{planned.steps}: the method stays scheduled for {steps}; to reschedule it, "
                     "call handle.extend(steps=…)",
+                    SparsityWarning,
                     stacklevel=2,
                 )
         if steps is None:
@@ -91,7 +92,7 @@ class Deferred:
             self.method,
             steps=steps,
             steps_per_epoch=planned.steps_per_epoch if per_epoch is None else per_epoch,
-            state=None if saved is None else saved["handle"],
+            state=saved,
             **self.arguments,
         )
         if handle.sparsifier.rounds > 1:
@@ -101,7 +102,7 @@ class Deferred:
                 f"{self.method} trains {rounds} times from the start, which a callback cannot "
                 "make a trainer do: use `for _ in handle.rounds():` in a loop of your own"
             )
-        return handle, steps
+        return handle
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,6 @@ class Planned:
 
     steps: int | None
     steps_per_epoch: int | None
-
-
-def state_of(handle: Handle, steps: int) -> dict[str, Any]:
-    """Return what a callback saves: tensors, numbers and texts in dicts and lists."""
-    return {"steps": steps, "handle": handle.state_dict()}
 
 
 def checked_unit(unit: str) -> Unit:

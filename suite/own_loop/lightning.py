@@ -13,7 +13,6 @@ from suite.own_loop.callbacks import (
     check_sparse,
     checked_unit,
     in_points,
-    state_of,
 )
 from suite.own_loop.handle import Handle
 
@@ -66,7 +65,6 @@ class SparsifyCallback(Callback):
         self._call = Deferred(method, steps, steps_per_epoch, arguments)
         self._handle: Handle | None = None
         self._module: nn.Module | None = None
-        self._steps = 0
         self._restored: Mapping[str, Any] | None = None
 
     @property
@@ -94,7 +92,7 @@ class SparsifyCallback(Callback):
         saved = self._restored
         if self._handle is not None:
             if saved is None and self._module is pl_module:
-                saved = state_of(self._handle, self._steps)
+                saved = self._handle.state_dict()
             self._handle.detach()
         if saved is None and self._call.steps is None and trainer.global_step:
             raise InvalidInput(
@@ -103,7 +101,7 @@ class SparsifyCallback(Callback):
                 "SparsifyCallback(steps=…), the number of steps that remain"
             )
         model = trainer.strategy.model  # under DDP the wrapper of the module
-        self._handle, self._steps = self._call.attach(
+        self._handle = self._call.attach(
             pl_module if model is None else model, trainer.optimizers, _planned(trainer), saved
         )
         self._module, self._restored = pl_module, None
@@ -130,12 +128,12 @@ class SparsifyCallback(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Follow the weights of a checkpoint that was loaded to be tested or validated."""
         if self._restored is not None and self._handle is not None and self._module is pl_module:
-            self._handle.load_state_dict(self._restored["handle"])
+            self._handle.load_state_dict(self._restored)
         self._restored = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the method's state, for the checkpoint; empty before training."""
-        return {} if self._handle is None else state_of(self._handle, self._steps)
+        return {} if self._handle is None else self._handle.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the state of a checkpoint until training starts."""

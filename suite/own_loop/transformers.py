@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, SparsityWarning
 from suite.core.files import atomic_write
 from suite.own_loop.callbacks import (
     Deferred,
@@ -18,7 +18,6 @@ from suite.own_loop.callbacks import (
     check_sparse,
     checked_unit,
     in_points,
-    state_of,
 )
 from suite.own_loop.handle import Handle
 from suite.training.serialization import pack, unpack
@@ -75,7 +74,6 @@ class SparsifyCallback(TrainerCallback):
         self._call = Deferred(method, steps, steps_per_epoch, arguments)
         self._handle: Handle | None = None
         self._model: nn.Module | None = None
-        self._steps = 0
         self._in_training = False
 
     @property
@@ -112,9 +110,9 @@ class SparsifyCallback(TrainerCallback):
             saved = _read(_restored_from(args, state))
         if self._handle is not None:
             if saved is None and self._model is model:
-                saved = state_of(self._handle, self._steps)
+                saved = self._handle.state_dict()
             self._handle.detach()
-        self._handle, self._steps = self._call.attach(
+        self._handle = self._call.attach(
             _as_called(model), [optimizer], _planned(args, state, train_dataloader), saved
         )
         self._model, self._in_training = model, True
@@ -126,7 +124,7 @@ class SparsifyCallback(TrainerCallback):
         folder = _folder(args, state)
         # A search for hyperparameters has its checkpoints elsewhere, and never resumes them.
         if self._handle is not None and args.should_save and folder.is_dir():
-            atomic_write(folder / FILE, pack(state_of(self._handle, self._steps)))
+            atomic_write(folder / FILE, pack(self._handle.state_dict()))
 
     def on_evaluate(
         self,
@@ -157,8 +155,7 @@ class SparsifyCallback(TrainerCallback):
         if self._handle is None:
             return
         if args.load_best_model_at_end and state.best_model_checkpoint is not None:
-            best = _read(Path(state.best_model_checkpoint))
-            self._handle.load_state_dict(best["handle"])
+            self._handle.load_state_dict(_read(Path(state.best_model_checkpoint)))
             _warn_of_early(self._handle)
         check_sparse(self._handle)
 
@@ -204,6 +201,7 @@ def _warn_of_early(handle: Handle) -> None:
         warnings.warn(
             f"the best checkpoint is of step {handle.step}, where the sparsity was "
             f"{handle.sparsity:.3f} and not {target:g}: choose among later ones (eval_delay=…)",
+            SparsityWarning,
             stacklevel=2,
         )
 

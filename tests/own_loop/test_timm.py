@@ -80,8 +80,17 @@ def test_the_average_of_timm_is_as_sparse_while_masks_stay(timm):
 def test_convolutions_that_recompute_their_weight_are_refused_by_name(timm, name, layer):
     model = timm.create_model(name, num_classes=10)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with pytest.raises(InvalidInput, match=rf"layer 'stem\.conv1?'.*{layer}"):
+    with pytest.raises(InvalidInput, match=rf"layer 'stages\..*{layer} .*exclude={layer}"):
         sparsify(model, optimizer, "rigl", **OPTIONS)
+
+
+@pytest.mark.filterwarnings("ignore:.*stay dense")  # most of the weights, and it is meant so
+def test_convolutions_that_recompute_their_weight_are_left_alone_with_exclude(timm):
+    model = timm.create_model("test_nfnet", num_classes=10)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    handle = sparsify(model, optimizer, "rigl", exclude=["ScaledStdConv2d"], **OPTIONS)
+    kinds = {type(model.get_submodule(name)).__name__ for name in handle.masks()}
+    assert kinds == {"Conv2d", "Linear"}
 
 
 def test_an_optimizer_with_factored_state_is_refused_before_anything_changes(timm):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from suite import sparsify
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, SparsityWarning
 from suite.training.serialization import unpack
 from tests.conftest import require
 from tests.own_loop import replicas
@@ -68,7 +68,7 @@ def test_the_number_of_steps_is_the_trainers(parts, tmp_path):
     callback = parts.callback()
     given = {"max_steps": -1, "num_train_epochs": 2, "gradient_accumulation_steps": 8}
     parts.trainer(tmp_path, parts.Classifier(), callback, **given).train()
-    assert callback.handle.sparsifier.plan.steps == 10
+    assert callback.handle.steps == 10
     assert callback.handle.sparsifier.plan.steps_per_epoch == 5
     assert callback.handle.step == 10
 
@@ -136,8 +136,16 @@ def test_a_checkpoint_is_resumed_bit_for_bit(parts, stopped, optimizer, tmp_path
 def test_the_state_is_one_safetensors_file(parts, stopped):
     folder = stopped(7)
     state, _ = unpack((folder / "sparsify.safetensors").read_bytes())
-    assert state["steps"] == STEPS
-    assert state["handle"]["step"] == 7
+    assert state["step"] == 7
+
+
+def test_a_network_starts_from_the_masks_of_a_checkpoint(parts, stopped):
+    path = stopped(7) / "sparsify.safetensors"
+    state, _ = unpack(path.read_bytes())
+    model = parts.Classifier()
+    handle = sparsify(model, OPTIMIZERS["sgd"](model), "static", steps=5, masks=path)
+    saved = state["sparsifier"]["masks"]
+    assert all(torch.equal(saved[name], mask) for name, mask in handle.masks().items())
 
 
 def test_a_checkpoint_elsewhere_is_found_through_the_arguments(parts, stopped, tmp_path):
@@ -171,11 +179,13 @@ def test_the_best_model_comes_with_its_masks(parts, tmp_path):
         greater_is_better=True, eval_strategy="steps", save_strategy="steps", eval_steps=10,
         save_steps=10,
     )  # fmt: skip
-    with pytest.warns(UserWarning, match=r"best checkpoint is of step 10, .* 0\.633 .* not 0\.9"):
+    with pytest.warns(
+        SparsityWarning, match=r"best checkpoint is of step 10, .* 0\.633 .* not 0\.9"
+    ):
         trainer.train()
     assert trainer.state.best_global_step == 10  # the loss is highest at the first evaluation
     state, _ = unpack((tmp_path / "checkpoint-10" / "sparsify.safetensors").read_bytes())
-    saved = state["handle"]["sparsifier"]["masks"]
+    saved = state["sparsifier"]["masks"]
     assert all(torch.equal(saved[name], mask) for name, mask in callback.handle.masks().items())
     zeros = 1 - torch.cat([mask.flatten() for mask in saved.values()]).float().mean()
     assert callback.handle.sparsity == pytest.approx(float(zeros))
@@ -185,7 +195,7 @@ def test_a_second_training_keeps_the_masks(parts, tmp_path):
     model, callback = parts.Classifier(), parts.callback()
     parts.trainer(tmp_path, model, callback).train()
     masks = {name: mask.clone() for name, mask in callback.handle.masks().items()}
-    with pytest.warns(UserWarning, match="training of 40 steps, this trainer plans 5"):
+    with pytest.warns(SparsityWarning, match="training of 40 steps, this trainer plans 5"):
         parts.trainer(tmp_path, model, callback, max_steps=5).train()
     assert all(torch.equal(masks[name], mask) for name, mask in callback.handle.masks().items())
     assert callback.handle.sparsity == pytest.approx(0.9, abs=1e-3)
