@@ -1,8 +1,7 @@
 """What `suite.sparsify` returns: a method at work in a training loop of one's own."""
 
-import functools
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from suite.own_loop.cost import Cost, Flops
 from suite.own_loop.grad_scaler import active_grad_scaler
 from suite.own_loop.gradients import GradientMasking
 from suite.own_loop.model_changes import ModelChanges
+from suite.own_loop.optimizer_steps import OptimizerSteps
 from suite.own_loop.optimizers import check_state, check_updates, usable_optimizers
 from suite.own_loop.snapshot import Snapshot
 from suite.own_loop.watch import WeightWatch
@@ -49,8 +49,8 @@ class Attachment:
         model: as it is called, with its wrappers.
         optimizers: those that train it, unwrapped.
         coverage: which weights are prunable.
-        examples: for methods that score connections before training.
         storage: how weights are stored.
+        examples: for methods that score connections before training.
         masks: by layer name, to start from; None for the method's own.
         state: of a handle, to continue from.
     """
@@ -58,8 +58,8 @@ class Attachment:
     model: nn.Module
     optimizers: tuple[torch.optim.Optimizer, ...]
     coverage: Coverage
+    storage: Execution
     examples: Examples | None = None
-    storage: Execution | None = None
     masks: Mapping[str, Tensor] | None = None
     state: Mapping[str, Any] | None = None
 
@@ -87,20 +87,19 @@ class Handle:
         self.method = method
         self.sparsifier = sparsifier
         self.model = to.model
-        self._optimizers = to.optimizers
         self._coverage = to.coverage
         self._example = None if to.examples is None else to.examples.first(2)
         self._progress = TrainingProgress()
         self._in_rounds = False
         self._curves = Curves()
         self._averages: list[Average] = []
-        self._stepped: list[torch.optim.Optimizer] = []
-        self._loaded: set[int] = set()
-        self._hooks: list[Any] = []
         self._is_attached = False
         found = find_prunable(unwrap(to.model), to.coverage)
         _check_trained(found, to.optimizers)
         self._snapshot: Snapshot | None = Snapshot(found, to.optimizers)
+        self._steps = OptimizerSteps(to.optimizers, self)
+        self._watch = WeightWatch(to.storage)
+        self._masking = GradientMasking(to.storage, to.model)
         try:
             self._attach(to)
         except BaseException:
@@ -111,7 +110,7 @@ class Handle:
         _attached.add(self)
 
     def _attach(self, to: Attachment) -> None:
-        sparsifier, execution = self.sparsifier, to.storage or Execution()
+        sparsifier = self.sparsifier
         charges: list[tuple[float, Mapping[str, float]]] = []
         sparsifier.attach(
             to.model,
@@ -119,7 +118,7 @@ class Handle:
             examples=to.examples,
             recorder=self._curves.add,
             flops=lambda forwards, densities: charges.append((forwards, densities)),
-            storage=execution,
+            storage=to.storage,
             coverage=to.coverage,
             masks=to.masks,
             resume=to.state is not None,
@@ -127,10 +126,7 @@ class Handle:
         self._cost = Cost(sparsifier.layers)
         for charge in charges:
             self._cost.charge(*charge)
-        self._watch = WeightWatch(execution)
-        self._masking = GradientMasking(execution, to.model)
         self._changes = ModelChanges(unwrap(to.model), sparsifier.layers, to.coverage.exclude)
-        self._hook_optimizers()
         if to.state is not None:
             self._load(to.state)
         else:
@@ -271,9 +267,9 @@ class Handle:
         yield self._progress.round
         while self._progress.round + 1 < self.sparsifier.rounds:
             self._progress.next_round(self.sparsifier, self.model)
-            for optimizer in self._optimizers:
+            for optimizer in self._steps.optimizers:
                 optimizer.state.clear()
-            self.sparsifier.restart(self._optimizers)
+            self.sparsifier.restart(self._steps.optimizers)
             self._curves.begin_round(self._progress.round)
             self._cost.masks_changed()
             self._prepare_step()
@@ -285,8 +281,8 @@ class Handle:
         A way out where a step has refused weights that something else has written.
         """
         self._require_attached("apply_masks")
-        self.sparsifier.restart(self._optimizers)
-        self._loaded.clear()
+        self.sparsifier.restart(self._steps.optimizers)
+        self._steps.forget_loaded()
         self._watch.forget()
 
     def use(self, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer]) -> None:
@@ -308,11 +304,9 @@ class Handle:
                     f"use: execution=csr is tested with SGD, Adam and AdamW, not "
                     f"{type(one).__name__}; use one of those, or execution=masked"
                 )
-        self._unhook_optimizers()
-        self._optimizers = optimizers
+        self._steps.remove()
         self.sparsifier.restart(optimizers)
-        self._hook_optimizers()
-        self._stepped.clear()
+        self._steps = OptimizerSteps(optimizers, self)
         self._watch.record()
 
     def extend(self, *, steps: int = 0, sparsity: float | None = None) -> None:
@@ -392,7 +386,7 @@ class Handle:
             self._cost.load_state_dict(state["cost"])
         if "curves" in state:
             self._curves.load_state_dict(state["curves"])
-        self._stepped.clear()
+        self._steps.restart()
         self._prepare_step()
 
     def _restore_what_attaching_changed(self, snapshot: Snapshot) -> None:
@@ -400,10 +394,10 @@ class Handle:
         written = {weight.name for weight in self._watch.written()}
         execution = self.sparsifier.execution
         for weight in execution.masked_weights():
-            state = id(weight.optimizer) not in self._loaded
+            state = not self._steps.was_loaded(weight.optimizer)
             snapshot.restore(weight, values=weight.name not in written, state=state)
         for sparse in execution.csr_weights():
-            state = id(sparse.optimizer) not in self._loaded
+            state = not self._steps.was_loaded(sparse.optimizer)
             snapshot.restore(sparse, values=not sparse.is_loaded, state=state)
 
     def detach(self) -> None:
@@ -413,9 +407,8 @@ class Handle:
         """
         self._is_attached = False
         _attached.discard(self)
-        self._unhook_optimizers()
-        if masking := getattr(self, "_masking", None):
-            masking.remove()
+        self._steps.remove()
+        self._masking.remove()
         self.sparsifier.execution.release()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "CopiedHandle":
@@ -434,21 +427,6 @@ class Handle:
 
     # ------------------------------------------------------------------ one step
 
-    def _hook_optimizers(self) -> None:
-        for optimizer in self._optimizers:
-            self._hooks += [
-                optimizer.register_step_pre_hook(self._before_step),
-                optimizer.register_step_post_hook(self._after_step),
-                optimizer.register_load_state_dict_post_hook(self._note_loaded),
-            ]
-
-    def _unhook_optimizers(self) -> None:
-        while self._hooks:
-            self._hooks.pop().remove()
-
-    def _note_loaded(self, optimizer: torch.optim.Optimizer) -> None:
-        self._loaded.add(id(optimizer))
-
     def _prepare_step(self) -> None:
         """Prepare for the next step's backward pass; what the weights are now is right."""
         step, sparsifier = self.step + 1, self.sparsifier
@@ -458,57 +436,7 @@ class Handle:
         )
         self._watch.record()
 
-    def _before_step(
-        self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        if getattr(optimizer, "found_inf", None) is not None:
-            raise InvalidInput(
-                f"a fused {type(optimizer).__name__} unscales gradients, and skips steps, "
-                "inside its step, where a hook sees neither; build it with fused=False"
-            )
-        closure = args[1] if len(args) > 1 else kwargs.get("closure")
-        if closure is None:
-            self._begin(optimizer)
-            return None
-        closure = self._with_masks(optimizer, closure)
-        if len(args) > 1:
-            return (args[0], closure, *args[2:]), kwargs
-        return args, {**kwargs, "closure": closure}
-
-    def _with_masks(
-        self, optimizer: torch.optim.Optimizer, closure: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        """Return a closure after which the step begins: its gradients are those to step with."""
-        if not callable(closure):
-            raise InvalidInput(
-                f"{type(optimizer).__name__}.step was given {type(closure).__name__}, not a closure"
-            )
-        calls = 0
-
-        @functools.wraps(closure)
-        def with_masks(*args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls > 1:
-                raise InvalidInput(
-                    f"{type(optimizer).__name__} calls its closure several times in a step, under "
-                    "which no masks can be kept; use an optimizer that calls it once"
-                )
-            result = closure(*args, **kwargs)
-            self._begin(optimizer)
-            return result
-
-        return with_masks
-
-    def _begin(self, optimizer: torch.optim.Optimizer) -> None:
-        """Begin a step, unless another optimizer has begun it: gradients are final now."""
-        if any(stepped is optimizer for stepped in self._stepped):
-            self._end()  # the others leave this step out
-        if not self._stepped:
-            self._update(optimizer)
-        self._stepped.append(optimizer)
-
-    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+    def begin_step(self) -> None:
         """Read the gradients of the next step, and update connectivity where due."""
         step, sparsifier = self.step + 1, self.sparsifier
         if step > self.steps and sparsifier.rounds > 1 and not self._in_rounds:
@@ -541,17 +469,17 @@ class Handle:
 
     def _mask_loaded_state(self) -> None:
         """Mask optimizer state that was loaded since: outside the masks it has no meaning."""
-        if self._loaded:
+        if self._steps.any_loaded:
             for weight in self.sparsifier.execution.masked_weights():
                 weight.mask_state()
             for sparse in self.sparsifier.execution.csr_weights():
                 sparse.fit_state()
-            self._loaded.clear()
+            self._steps.forget_loaded()
 
     def _keep_dense_gradients(self) -> None:
         """Keep dense gradients that no backward pass has kept; take out the loss scale."""
         scaler = active_grad_scaler()
-        if scaler is not None and len(self._optimizers) > 1:
+        if scaler is not None and len(self._steps.optimizers) > 1:
             raise InvalidInput(
                 "several optimizers under one GradScaler, which unscales them one after another "
                 f"and may skip one of them: {self.method} cannot read dense gradients then; use "
@@ -560,21 +488,15 @@ class Handle:
         inverse = None if scaler is None else _inverse_scale(scaler)
         self.sparsifier.execution.keep_dense_gradients(inverse)
 
-    def _after_step(
-        self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        if not any(stepped is optimizer for stepped in self._stepped):
-            return  # it did not call its closure
+    def optimizer_stepped(self, optimizer: torch.optim.Optimizer) -> None:
+        """Restore what the optimizer may have moved, and take the weights as they are now."""
         if self.step == 1:
             check_state(optimizer, [layer.parameter for layer in self.sparsifier.layers])
         self.sparsifier.after_step(self.step)
         self._watch.record()
-        if len(self._stepped) == len(self._optimizers):
-            self._end()
 
-    def _end(self) -> None:
-        """End a step."""
-        self._stepped.clear()
+    def end_step(self) -> None:
+        """Check the result after the last step; prepare for the next one."""
         if self.step == self.steps:
             self._check_end()
         self._progress.advance_to(self.step, self.sparsifier, self.model)
@@ -598,8 +520,9 @@ class Handle:
         Raises:
             InvalidInput: it does.
         """
-        if any(own is optimizer or own in vars(optimizer).values() for own in self._optimizers):
-            return
+        own = {id(one) for one in self._steps.optimizers}
+        if id(optimizer) in own or any(id(value) in own for value in vars(optimizer).values()):
+            return  # one of them, or a wrapper around one
         held = {id(layer.parameter): layer.name for layer in self.sparsifier.layers}
         for group in optimizer.param_groups:
             for parameter in group["params"]:
