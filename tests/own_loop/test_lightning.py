@@ -67,9 +67,21 @@ def test_the_number_of_steps_is_the_trainers(parts, tmp_path):
 
 
 def test_gradients_are_clipped_to_the_norm_of_the_active_weights(parts, tmp_path):
-    module, reference = parts.Automatic(), parts.Automatic()
-    parts.trainer(tmp_path, parts.callback(), gradient_clip_val=0.5).fit(module, loader())
+    from lightning.pytorch import Callback
+
+    module, reference, callback = parts.Automatic(), parts.Automatic(), parts.callback()
+    outside = []
+
+    class Clipped(Callback):
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            for name, mask in callback.handle.masks().items():
+                gradient = pl_module.get_submodule(name).weight.grad
+                outside.append(float(gradient[~mask].abs().max()))
+
+    parts.trainer(tmp_path, callback, Clipped(), gradient_clip_val=0.5).fit(module, loader())
     _, norms = plain(reference, clip=0.5)
+    assert len(outside) == 4 * STEPS
+    assert max(outside) == 0
     assert module.norms == pytest.approx(norms)
     assert_same(module, reference)
 
@@ -122,36 +134,37 @@ EPOCHS = {"max_steps": -1, "max_epochs": 4}
 """The same number of steps in four epochs of ten: Lightning resumes at the end of an epoch."""
 
 
-def saved_after(epochs, parts, optimizer, folder):
+def saved_after(epochs, parts, folder, optimizer="sgd", **given):
     """Train for some of the epochs and return the path of the checkpoint."""
     path = folder / "half.ckpt"
-    callback = parts.callback(steps=STEPS)
+    callback = parts.callback(steps=STEPS, **given)
     trainer = parts.trainer(folder, callback, **EPOCHS | {"max_epochs": epochs})
     trainer.fit(parts.Automatic(optimizer), loader(10))
     trainer.save_checkpoint(path)
     return path
 
 
+@pytest.mark.parametrize("execution", ["masked", "csr"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_checkpoint_is_resumed_bit_for_bit(parts, optimizer, tmp_path):
+def test_a_checkpoint_is_resumed_bit_for_bit(parts, optimizer, execution, tmp_path):
     whole = parts.Automatic(optimizer)
-    parts.trainer(tmp_path, parts.callback(), **EPOCHS).fit(whole, loader(10))
-    path = saved_after(2, parts, optimizer, tmp_path)
-    again, callback = parts.Automatic(optimizer), parts.callback()
+    parts.trainer(tmp_path, parts.callback(execution=execution), **EPOCHS).fit(whole, loader(10))
+    path = saved_after(2, parts, tmp_path, optimizer, execution=execution)
+    again, callback = parts.Automatic(optimizer), parts.callback(execution=execution)
     trainer = parts.trainer(tmp_path, callback, **EPOCHS)
-    trainer.fit(again, loader(10), ckpt_path=path)
+    trainer.fit(again, loader(10), ckpt_path=path, weights_only=True)
     assert callback.handle.step == STEPS
     assert_same(again, whole)
 
 
 def test_a_checkpoint_holds_tensors_and_plain_data_only(parts, tmp_path):
-    path = saved_after(2, parts, "sgd", tmp_path)
+    path = saved_after(2, parts, tmp_path)
     checkpoint = torch.load(path, weights_only=True)
     assert checkpoint["callbacks"]["SparsifyCallback"]["step"] == 20
 
 
 def test_a_resumed_training_keeps_its_schedule_and_says_so(parts, tmp_path):
-    path = saved_after(2, parts, "sgd", tmp_path)
+    path = saved_after(2, parts, tmp_path)
     callback = parts.callback()
     trainer = parts.trainer(tmp_path, callback, **EPOCHS | {"max_epochs": 6})
     with pytest.warns(SparsityWarning, match="training of 40 steps, this trainer plans 60"):
@@ -180,7 +193,7 @@ def test_a_second_fit_keeps_the_masks(parts, tmp_path):
 
 
 def test_masks_follow_a_checkpoint_that_is_tested(parts, tmp_path):
-    path = saved_after(2, parts, "sgd", tmp_path)
+    path = saved_after(2, parts, tmp_path)
     module, callback = parts.Validated(), parts.callback()
     trainer = parts.trainer(tmp_path, callback)
     trainer.fit(module, loader(), loader(2))
@@ -208,6 +221,15 @@ def test_a_metric_that_is_not_logged_is_refused(parts, tmp_path):
     trainer = parts.trainer(tmp_path, parts.callback(monitor="val_accuracy"))
     with pytest.raises(InvalidInput, match="'val_accuracy' is not logged in validation; .*val_acc"):
         trainer.fit(parts.Validated(), loader(), loader(2))
+
+
+def test_an_average_of_lightning_is_not_taken_for_a_sparse_network(parts, tmp_path):
+    from lightning.pytorch.callbacks import EMAWeightAveraging
+
+    callback = parts.callback(method="magnitude")
+    trainer = parts.trainer(tmp_path, callback, EMAWeightAveraging(decay=0.9))
+    with pytest.raises(TrialFailed, match=r"after training, net\..: .* use handle\.average\(\)"):
+        trainer.fit(parts.Automatic(), loader())
 
 
 def test_weights_that_another_callback_has_replaced_are_noticed(parts, tmp_path):

@@ -109,8 +109,8 @@ def test_bf16_trains_as_autocast_does(parts, tmp_path):
 def stopped(parts, tmp_path):
     """Stop a training at a checkpoint; return what starts it in a folder of its own."""
 
-    def stop(steps, optimizer="sgd"):
-        callback = parts.callback(steps=STEPS)
+    def stop(steps, optimizer="sgd", **given):
+        callback = parts.callback(steps=STEPS, **given)
         trainer = parts.trainer(
             tmp_path, parts.Classifier(), callback, optimizer=optimizer,
             max_steps=steps, save_strategy="steps", save_steps=steps,
@@ -121,14 +121,17 @@ def stopped(parts, tmp_path):
     return stop
 
 
+@pytest.mark.parametrize("execution", ["masked", "csr"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_checkpoint_is_resumed_bit_for_bit(parts, stopped, optimizer, tmp_path):
-    whole = parts.Classifier()
-    parts.trainer(tmp_path, whole, parts.callback(), optimizer=optimizer).train()
-    folder = stopped(17, optimizer)
-    again, callback = parts.Classifier(), parts.callback()
-    trainer = parts.trainer(tmp_path, again, callback, optimizer=optimizer)
-    trainer.train(resume_from_checkpoint=str(folder))
+def test_a_checkpoint_is_resumed_bit_for_bit(parts, stopped, optimizer, execution, tmp_path):
+    def trainer(model, callback):
+        return parts.trainer(tmp_path, model, callback, optimizer=optimizer)
+
+    whole, again = parts.Classifier(), parts.Classifier()
+    trainer(whole, parts.callback(execution=execution)).train()
+    folder = stopped(17, optimizer, execution=execution)
+    callback = parts.callback(execution=execution)
+    trainer(again, callback).train(resume_from_checkpoint=str(folder))
     assert callback.handle.step == STEPS
     assert_same(again, whole)
 
