@@ -17,11 +17,14 @@ from suite import sparsify
 from tests.own_loop.loops import METHOD, STEPS, micro_batches
 from tests.support.helpers import OPTIMIZERS, conv_net
 
+MICRO = 2
+"""Micro-batches of a step in each process."""
+
 
 def halves() -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return this process's part of every batch, or all of it where there is one process."""
+    """Return this process's part of every batch, all of it where there is one, in micro-batches."""
     count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    return [(x.double(), y) for x, y in micro_batches(micro=count)[rank::count]]
+    return [(x.double(), y) for x, y in micro_batches(micro=MICRO * count)[rank::count]]
 
 
 def network() -> nn.Sequential:
@@ -31,36 +34,21 @@ def network() -> nn.Sequential:
     return model
 
 
-def plain() -> nn.Module:
-    """Train in a plain loop under DistributedDataParallel."""
-    model = network()
-    wrapped: nn.Module = model
-    if "RANK" in os.environ:
-        torch.distributed.init_process_group("gloo")
-        wrapped = nn.parallel.DistributedDataParallel(model)
-    optimizer = OPTIMIZERS["sgd"](model)
-    sparsify(wrapped, optimizer, steps=STEPS, **METHOD)
-    for x, y in halves():
-        optimizer.zero_grad()
-        F.cross_entropy(wrapped(x), y).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
-        optimizer.step()
-    return model
-
-
 def accelerate() -> nn.Module:
     """Train under Accelerate."""
     from accelerate import Accelerator
 
-    accelerator = Accelerator(cpu=True)
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=MICRO)
     model = network()
     wrapped, optimizer = accelerator.prepare(model, OPTIMIZERS["sgd"](model))
     sparsify(wrapped, optimizer, steps=STEPS, **METHOD)
     for x, y in halves():
-        optimizer.zero_grad()
-        accelerator.backward(F.cross_entropy(wrapped(x), y))
-        accelerator.clip_grad_norm_(wrapped.parameters(), 0.5)
-        optimizer.step()
+        with accelerator.accumulate(wrapped):
+            accelerator.backward(F.cross_entropy(wrapped(x), y))
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(wrapped.parameters(), 0.1)
+            optimizer.step()
+            optimizer.zero_grad()
     return model
 
 
@@ -75,7 +63,8 @@ def lightning() -> nn.Module:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     trainer = Trainer(
         accelerator="cpu", devices=count, strategy="ddp" if count > 1 else "auto",
-        max_steps=STEPS, gradient_clip_val=0.5, logger=False, enable_progress_bar=False,
+        max_steps=STEPS, gradient_clip_val=0.1, accumulate_grad_batches=MICRO,
+        logger=False, enable_progress_bar=False,
         enable_model_summary=False, enable_checkpointing=False, use_distributed_sampler=False,
         callbacks=[callback()],
     )  # fmt: skip
@@ -91,8 +80,9 @@ def transformers() -> nn.Module:
     model.net = network()
     count = int(os.environ.get("WORLD_SIZE", "1"))
     own = trainer(
-        Path("trainer"), model, callback(), per_device_train_batch_size=32 // count,
-        max_grad_norm=0.5, **{"ddp_backend": "gloo"} if count > 1 else {},
+        Path("trainer"), model, callback(), per_device_train_batch_size=32 // count // MICRO,
+        gradient_accumulation_steps=MICRO,
+        max_grad_norm=0.1, **{"ddp_backend": "gloo"} if count > 1 else {},
     )  # fmt: skip
     rows = Rows()
     rows.x = rows.x.double()
