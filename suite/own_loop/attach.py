@@ -18,10 +18,10 @@ from suite.own_loop.initial_masks import read_masks
 from suite.own_loop.optimizers import check_updates, usable_optimizers
 from suite.sparsity.modules import unwrap
 from suite.sparsity.plan import Plan
-from suite.sparsity.prunable import ALL_MATRICES, Coverage, find_prunable
+from suite.sparsity.prunable import ALL_MATRICES, Coverage, Prunable, find_prunable
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.execution import Execution
-from suite.sparsity.storage.masked import MaskedWeight
+from suite.sparsity.storage.masked import MaskedWeight, check_not_of_csr
 from suite.sparsity.whole_model import uncovered
 
 TOLERANCE = 0.005
@@ -84,6 +84,7 @@ def attach(
     sparsifier: Sparsifier = load(declared.implementation, declared.origin)(plan, options)
     _check_method(sparsifier, method)
     if state is None:
+        _check_loaded_state(prunable, optimizers)
         for one in optimizers:
             check_updates(one, [found.parameter for found in prunable])
     zeros_before = 0.0 if given is not None or state is not None else _fraction_of_zeros(held)
@@ -194,6 +195,16 @@ def _plain(value: Any) -> Any:
     """Return a NumPy scalar as a number of Python: a saved state holds nothing else."""
     module = type(value).__module__
     return value.item() if module == "numpy" and hasattr(value, "item") else value
+
+
+def _check_loaded_state(
+    prunable: Sequence[Prunable], optimizers: Sequence[torch.optim.Optimizer]
+) -> None:
+    for optimizer in optimizers:
+        for found in prunable:
+            for key, value in optimizer.state.get(found.parameter, {}).items():
+                if isinstance(value, Tensor):
+                    check_not_of_csr(found.name, found.parameter, key, value)
 
 
 def _check_method(sparsifier: Sparsifier, method: str) -> None:

@@ -8,7 +8,8 @@ when it is worthwhile, are in docs/truly-sparse.md.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ Carry = Callable[[Tensor], Tensor]
 DTYPES = (torch.float32, torch.float64)
 """Types that the sparse operators support."""
 
-_OWN = ("topology", "passes", "loaded", "by_rows")
+_OWN = ("topology", "passes", "loaded", "by_rows", "stored_state")
 """Attributes of a sparse layer that an ordinary one lacks."""
 
 DRIFT = 1e-3
@@ -67,6 +68,22 @@ class _Product(torch.autograd.Function):
         return of_input, of_values, of_bias, None
 
 
+class StoredState:
+    """The state that an optimizer keeps of a layer's values; a copy or pickle of this has none."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self._optimizer: weakref.ref[torch.optim.Optimizer] | None = weakref.ref(optimizer)
+
+    def of(self, parameter: Tensor) -> Mapping[str, Any]:
+        """Return the state of a parameter; empty if there is none."""
+        optimizer = None if self._optimizer is None else self._optimizer()
+        found: Mapping[str, Any] = {} if optimizer is None else optimizer.state.get(parameter, {})
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_optimizer": None}
+
+
 class SparseLinear(nn.Linear):
     """A Linear layer whose parameter `weight` is the vector of its non-zero values.
 
@@ -78,8 +95,10 @@ class SparseLinear(nn.Linear):
         passes: saved during backward; a dense gradient is computed from them.
         loaded: the dense weight last loaded, until the next forward pass.
         by_rows: whether outputs are always laid out as an ordinary layer's.
+        stored_state: finds the optimizer's state of the values.
     """
 
+    stored_state: "StoredState"
     topology: Topology
     passes: SavedPasses
     loaded: Tensor | None
@@ -123,14 +142,27 @@ class SparseLinear(nn.Linear):
         """Return an ordinary Linear layer of the same weight.
 
         The positions of this layer's values change as it trains, so an average over copies of the
-        values (as for an EMA) would mix the weights of different connections.
+        values (as for an EMA) would mix the weights of different connections. An optimizer that is
+        copied together with the model trains the copy: its state is made dense as well.
+
+        Raises:
+            InvalidInput: the optimizer has been copied before the model.
         """
+        if id(self.weight) in memo:
+            raise InvalidInput(
+                "execution=csr: an optimizer is copied with its model, and after it: "
+                "copy.deepcopy((model, optimizer))"
+            )
         copied = nn.Linear.__new__(nn.Linear)
         memo[id(self)] = copied
         rest = {name: value for name, value in vars(self).items() if name not in _OWN}
         copied.__dict__.update(copy.deepcopy(rest, memo))
         dense = self.topology.dense(self.weight.detach())
         copied.weight = nn.Parameter(dense, requires_grad=self.weight.requires_grad)
+        memo[id(self.weight)] = copied.weight
+        for value in self.stored_state.of(self.weight).values():
+            if isinstance(value, Tensor) and value.shape == self.weight.shape:
+                memo[id(value)] = self.topology.dense(value)
         return copied
 
     def load_dense(self, dense: Tensor) -> None:
@@ -183,6 +215,7 @@ class CsrWeight:
         self.module = module
         module.topology = topology
         module.passes, module.loaded, module.by_rows = SavedPasses(), None, by_rows
+        module.stored_state = StoredState(optimizer)
         self._frozen: tuple[Tensor, Tensor] | None = None
         self._kept: Tensor | None = None
         self._replace(_gather(topology))
@@ -382,6 +415,7 @@ class CsrWeight:
     def bind(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         """Use the one of these that trains this weight from now on."""
         self.optimizer = optimizer_of(self.parameter, optimizers) or self.optimizer
+        self.module.stored_state = StoredState(self.optimizer)
 
     @torch.no_grad()
     def densify(self) -> None:

@@ -35,6 +35,20 @@ def optimizer_of(
     return None
 
 
+def check_not_of_csr(name: str, parameter: Tensor, key: str, value: Tensor) -> None:
+    """Check that optimizer state was not saved under ``execution=csr``, by non-zero values.
+
+    Raises:
+        InvalidInput: it was, as its shape shows.
+    """
+    if value.ndim == 1 < parameter.ndim and 1 < len(value) <= parameter.numel():
+        raise InvalidInput(
+            f"layer '{name}': the optimizer's state '{key}' has {len(value):,} values for a weight "
+            f"of shape {tuple(parameter.shape)}, as execution=csr saves it: give the method's "
+            "state too, sparsify(…, execution='csr', state=…)"
+        )
+
+
 def replace_state(
     optimizer: torch.optim.Optimizer, parameter: nn.Parameter, state: dict[str, Any] | None
 ) -> None:
@@ -219,12 +233,7 @@ class MaskedWeight:
             if value.shape != self.shape:
                 if value.numel() <= 1:  # a step count, or a norm of the layer
                     continue
-                if value.ndim == 1:
-                    raise InvalidInput(
-                        f"layer '{self.name}': the optimizer's state '{key}' has {len(value):,} "
-                        f"values for a weight of shape {tuple(self.shape)}, as execution=csr saves "
-                        "it: give the method's state too, sparsify(…, execution='csr', state=…)"
-                    )
+                check_not_of_csr(self.name, self.parameter, key, value)
                 # Factored moments, for instance.
                 raise InvalidInput(
                     f"{type(self.optimizer).__name__} keeps state '{key}' of shape "
