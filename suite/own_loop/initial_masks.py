@@ -79,8 +79,9 @@ def _of_file(path: Path) -> Mapping[str, Any]:
     """Return the masks by layer name of a safetensors file; nothing else of it is read."""
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-        if start.startswith(PICKLES):
+            start = file.read(9)
+        # The length of a safetensors header may start like a pickle; behind it is the header.
+        if start.startswith(PICKLES) and start[8:] != b"{":
             raise InvalidInput(
                 f"masks: {path} is a pickle (torch.save), which could execute code and is not "
                 "read: load it yourself and give the masks as a dict, or save them with safetensors"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -32,12 +33,14 @@ class Piece:
         line: counted from 1.
         kind: a block's language, ``command`` (a line of a shell block) or ``span`` (in running
             text).
+        section: the heading of second level that it is under.
     """
 
     page: str
     line: int
     kind: str
     text: str
+    section: str = ""
 
     @property
     def place(self) -> str:
@@ -51,17 +54,28 @@ class Piece:
 
 def pieces(page: str, text: str) -> Iterator[Piece]:
     """Yield all code of a page, in its order; of shell blocks each command by itself."""
+    section, in_heading = "", False
     for token in MarkdownIt("commonmark").enable("table").parse(text):
-        if token.type in ("fence", "code_block"):
-            assert token.map is not None
-            first = token.map[0] + (2 if token.type == "fence" else 1)
-            block = Piece(page, first, token.info.strip(), token.content)
-            yield from _lines(block) if block.kind in SHELL else (block,)
-        elif token.type == "inline":
-            assert token.map is not None
-            spans = [child.content for child in token.children or () if child.type == "code_inline"]
-            source = text.splitlines(keepends=True)[token.map[0] : token.map[1]]
-            yield from _placed(page, token.map[0] + 1, "".join(source), spans)
+        if token.tag == "h2":
+            in_heading = token.type == "heading_open"
+        elif in_heading and token.type == "inline":
+            section = token.content
+        for piece in _of_token(page, text, token):
+            yield replace(piece, section=section)
+
+
+def _of_token(page: str, text: str, token: Token) -> Iterator[Piece]:
+    """Yield the code of a token."""
+    if token.type in ("fence", "code_block"):
+        assert token.map is not None
+        first = token.map[0] + (2 if token.type == "fence" else 1)
+        block = Piece(page, first, token.info.strip(), token.content)
+        yield from _lines(block) if block.kind in SHELL else (block,)
+    elif token.type == "inline":
+        assert token.map is not None
+        spans = [child.content for child in token.children or () if child.type == "code_inline"]
+        source = text.splitlines(keepends=True)[token.map[0] : token.map[1]]
+        yield from _placed(page, token.map[0] + 1, "".join(source), spans)
 
 
 def _lines(block: Piece) -> Iterator[Piece]:

@@ -21,6 +21,10 @@ controls_left_out: it is an example
 BUNDLE = "leaderboard/submissions/a-group.jsonl.gz"
 
 
+IN_SECTIONS = "docs/own-loop.md"
+"""The page whose blocks are run by test_own_loop, all of a section after one another."""
+
+
 class Rule(NamedTuple):
     """What is done with commands that begin so (a regular expression)."""
 

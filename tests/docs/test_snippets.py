@@ -20,7 +20,11 @@ from suite.experiments.study import load_study
 from tests.docs import rules
 from tests.docs.collector import Piece, collect, pieces
 
-BLOCKS = [piece for piece in collect() if piece.kind not in ("command", "span")]
+BLOCKS = [
+    piece
+    for piece in collect()
+    if piece.kind not in ("command", "span") and piece.page != rules.IN_SECTIONS
+]
 
 
 def place_of(piece: Piece) -> str:

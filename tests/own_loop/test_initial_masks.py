@@ -135,6 +135,16 @@ def test_a_pickle_is_not_opened(sparse, layers, zipped, tmp_path):
         read_masks(path, layers)
 
 
+def test_a_header_whose_length_starts_like_a_pickle_is_read(sparse, layers, tmp_path):
+    masks, path = sparse[1].masks(), tmp_path / "masks.safetensors"
+    for length in range(256):  # the header grows in steps of 8 bytes
+        save_file(masks, path, metadata={"padding": "x" * length})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert same(read_masks(path, layers), masks)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"name,mask\n0,1\n", b"\0" * 100])
 def test_a_file_of_another_kind_is_refused(layers, content, tmp_path):
     (tmp_path / "masks.safetensors").write_bytes(content)
