@@ -54,7 +54,7 @@ def main() -> None:
     per_epoch = len(train_x) // BATCH
     steps = EPOCHS * per_epoch
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    sparsifier = sparsify(
+    handle = sparsify(
         model, optimizer, "rigl", sparsity=0.95, steps=steps, update_every=20, dense_layers=["head"]
     )
 
@@ -69,9 +69,9 @@ def main() -> None:
         if (epoch + 1) % 10 == 0:
             print(f"epoch {epoch + 1}: test accuracy {accuracy(model, test_x, test_y):.3f}")
 
-    for name, mask in sparsifier.masks().items():
+    for name, mask in handle.masks().items():
         print(f"{name}: {int(mask.sum())} of {mask.numel()} weights are active")
-    print(f"sparsity {sparsifier.sparsity:.4f}")
+    print(f"sparsity {handle.sparsity:.4f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from suite.core.discovery import load
 from suite.core.errors import InvalidInput, SparsityWarning
 from suite.experiments import registry
 from suite.own_loop.examples import to_examples
-from suite.own_loop.handle import Attachment, Handle
+from suite.own_loop.handle import Attachment, Handle, is_whole
 from suite.own_loop.initial_masks import read_masks
 from suite.own_loop.optimizers import check_updates, usable_optimizers
 from suite.sparsity.modules import unwrap
@@ -176,19 +176,15 @@ def _check_numbers(sparsity: Any, steps: Any, seed: Any, steps_per_epoch: Any) -
     """Check that these are numbers of the right kind."""
     if isinstance(sparsity, bool) or not isinstance(sparsity, Real) or not 0 <= float(sparsity) < 1:
         raise InvalidInput(f"sparsity={sparsity!r} is not usable: give a number in [0, 1)")
-    if not _is_whole(steps) or steps < 1:
+    if not is_whole(steps) or steps < 1:
         raise InvalidInput(f"steps={steps!r} is not usable: give the number of optimizer steps")
-    if not _is_whole(seed):
+    if not is_whole(seed):
         raise InvalidInput(f"seed={seed!r} is not usable: give a whole number")
-    if steps_per_epoch is not None and (not _is_whole(steps_per_epoch) or steps_per_epoch < 0):
+    if steps_per_epoch is not None and (not is_whole(steps_per_epoch) or steps_per_epoch < 0):
         raise InvalidInput(
             f"steps_per_epoch={steps_per_epoch!r} is not usable: give the number of optimizer "
             "steps in an epoch"
         )
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:

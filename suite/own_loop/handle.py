@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from suite.own_loop.snapshot import Snapshot
 from suite.own_loop.watch import WeightWatch
 from suite.sparsity.layers import count_zeros, nonzero_outside_mask
 from suite.sparsity.modules import unwrap
-from suite.sparsity.prunable import Coverage, Prunable, find_prunable
+from suite.sparsity.prunable import Coverage, find_prunable
 from suite.sparsity.rounds import TrainingProgress
 from suite.sparsity.scoring import Examples, averaged
 from suite.sparsity.sparsifier import Sparsifier
@@ -95,7 +96,7 @@ class Handle:
         self._averages: list[Average] = []
         self._is_attached = False
         found = find_prunable(unwrap(to.model), to.coverage)
-        _check_trained(found, to.optimizers)
+        _check_trained({one.name: one.parameter for one in found}, to.optimizers)
         self._snapshot: Snapshot | None = Snapshot(found, to.optimizers)
         self._steps = OptimizerSteps(to.optimizers, self)
         self._watch = WeightWatch(to.storage)
@@ -294,11 +295,10 @@ class Handle:
         self._require_attached("use")
         optimizers = usable_optimizers(optimizer)
         execution = self.sparsifier.execution
-        found = [store.prunable for store in execution.masked_weights()]
-        parameters = [layer.parameter for layer in self.sparsifier.layers]
-        _check_trained(found, optimizers)
+        held = {w.name: w.parameter for w in self.sparsifier.layers if w.trained}
+        _check_trained(held, optimizers)
         for one in optimizers:
-            check_updates(one, parameters)
+            check_updates(one, held.values())
             if execution.csr_weights() and not keeps_zeros(one):
                 raise InvalidInput(
                     f"use: execution=csr is tested with SGD, Adam and AdamW, not "
@@ -327,16 +327,16 @@ class Handle:
         old = self.sparsifier
         if old.rounds > 1:
             raise InvalidInput(f"extend: {self.method} trains in rounds, which cannot be extended")
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        if not is_whole(steps) or steps < 0:
             raise InvalidInput(f"extend(steps={steps!r}): give how many steps to add, 0 or more")
-        target = old.plan.sparsity if sparsity is None else sparsity
-        if not isinstance(target, int | float) or not old.plan.sparsity <= target < 1:
+        target: Any = old.plan.sparsity if sparsity is None else sparsity
+        if not isinstance(target, Real) or not old.plan.sparsity <= target < 1:
             raise InvalidInput(
                 f"extend(sparsity={sparsity!r}): give a number from the present target, "
                 f"{old.plan.sparsity:g}, up to below 1"
             )
         self._check_weights(read=True)
-        plan = replace(old.plan, steps=old.plan.steps + steps, sparsity=float(target))
+        plan = replace(old.plan, steps=old.plan.steps + int(steps), sparsity=float(target))
         self.sparsifier = old.continue_as(plan, vars(old.options), self.step)
         self._cost.masks_changed()
         self._prepare_step()
@@ -574,14 +574,19 @@ def _inverse_scale(scaler: torch.amp.GradScaler) -> Tensor | None:
     return None if scale is None else scale.double().reciprocal().float()
 
 
+def is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number, of Python or NumPy."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def _check_trained(
-    prunable: Sequence[Prunable], optimizers: Sequence[torch.optim.Optimizer]
+    weights: Mapping[str, nn.Parameter], optimizers: Sequence[torch.optim.Optimizer]
 ) -> None:
     trained = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
-    for found in prunable:
-        if id(found.parameter) not in trained:
+    for name, parameter in weights.items():
+        if id(parameter) not in trained:
             raise InvalidInput(
-                f"layer '{found.name}': its weight is not among the optimizer's parameters; give "
+                f"layer '{name}': its weight is not among the optimizer's parameters; give "
                 "the optimizer that trains it (all of them in a list), freeze it with "
                 "requires_grad_(False), or leave it out with exclude="
             )

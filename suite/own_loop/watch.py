@@ -111,7 +111,7 @@ class WeightWatch:
         where = now[0] if now else "they are 0 again now"
         raise InvalidInput(
             f"between steps {first} and {last} weights outside the method's masks were not 0 "
-            f"({where}), written through weight.data for instance: {WAY_OUT}"
+            f"({where}), written through weight.data or weight.grad.data for instance: {WAY_OUT}"
         )
 
     def forget(self) -> None:

@@ -41,6 +41,7 @@ DATASETS = (
 GPT = Task(
     "tinyshakespeare/gpt_small",
     "Karpathy, nanoGPT, config/train_shakespeare_char.py",
+    revision=2,
     title="Small GPT on Tiny Shakespeare",
     dataset="tinyshakespeare",
     model="tasks.models.transformer:gpt",
