@@ -330,7 +330,7 @@ class Handle:
         if not is_whole(steps) or steps < 0:
             raise InvalidInput(f"extend(steps={steps!r}): give how many steps to add, 0 or more")
         target: Any = old.plan.sparsity if sparsity is None else sparsity
-        if not isinstance(target, Real) or not old.plan.sparsity <= target < 1:
+        if not isinstance(target, Real) or not old.plan.sparsity <= float(target) < 1:
             raise InvalidInput(
                 f"extend(sparsity={sparsity!r}): give a number from the present target, "
                 f"{old.plan.sparsity:g}, up to below 1"
