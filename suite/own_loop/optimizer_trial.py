@@ -1,4 +1,4 @@
-"""What an optimizer's steps do to masked weights, found by running it on small stand-ins.
+"""Why masks cannot be kept under an optimizer, found by running it on small stand-ins.
 
 The optimizer itself is not touched: a second one of its class, with the same hyperparameters,
 steps a few times on small parameters with masked gradients.
@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
@@ -35,23 +34,8 @@ and stored in 8 bits from 4,096 elements on.
 _PLAIN = (Number, str, bytes, torch.dtype, torch.device, torch.Generator)
 
 
-@dataclass(frozen=True)
-class Observed:
-    """What steps on stand-ins have shown.
-
-    Attributes:
-        moved: whether weights or state outside the mask, all 0 with gradients of 0, were not 0
-            after a step.
-        problem: why no mask can be kept under this optimizer, as the end of a sentence that starts
-            with its name; empty if none was found.
-    """
-
-    moved: bool = False
-    problem: str = ""
-
-
 class _Refused(Exception):
-    """A trial ends here: its argument is the `Observed.problem`."""
+    """A trial ends here: its argument is the problem that `try_steps` returns."""
 
 
 def state_problem(state: Mapping[str, Any], weight: Tensor) -> str:
@@ -89,25 +73,28 @@ def _holds_numbers(value: Any) -> bool:
     return False
 
 
-def try_steps(optimizer: torch.optim.Optimizer, chosen: Collection[int]) -> Observed | None:
-    """Return what steps of such an optimizer do to masked weights; None if it cannot be tried.
+def try_steps(optimizer: torch.optim.Optimizer, chosen: Collection[int]) -> str:
+    """Return why masks cannot be kept under such an optimizer, found by steps on stand-ins.
 
     Args:
         optimizer: is only read.
         chosen: ``id`` of the parameters of it that a mask may be applied to.
+
+    Returns:
+        the end of a sentence that starts with the optimizer's name; empty if no problem was found,
+        or if it cannot be tried.
     """
     devices = {p.device for group in optimizer.param_groups for p in group["params"]}
     # What runs here is the optimizer's own code on parameters it was not made for: whatever it
     # raises, nothing is known.
     with contextlib.suppress(Exception), _undisturbed(devices):
         stand_in = _stand_in(optimizer, chosen)
-        if stand_in is None:
-            return Observed()
-        try:
-            return Observed(moved=_run(stand_in))
-        except _Refused as refused:
-            return Observed(problem=str(refused))
-    return None
+        if stand_in is not None:
+            try:
+                _run(stand_in)
+            except _Refused as refused:
+                return str(refused)
+    return ""
 
 
 # ------------------------------------------------------------------ the second optimizer
@@ -144,15 +131,12 @@ def _shapes(parameters: Sequence[Tensor]) -> list[tuple[tuple[int, ...], Tensor]
 
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a group's options; a learning rate of 0 (warm-up) becomes a usual one."""
-    options = {
+    """Return a copy of a group's options."""
+    return {
         name: copy.deepcopy(value)
         for name, value in group.items()
         if name not in ("params", "param_names")
     }
-    if isinstance(rate := options.get("lr"), float | int | Tensor) and float(rate) == 0:
-        options["lr"] = rate + 1e-3
-    return options
 
 
 def _arguments(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -172,10 +156,11 @@ def _arguments(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 # ------------------------------------------------------------------ its steps
 
 
-def _run(optimizer: torch.optim.Optimizer) -> bool:
-    """Step with masked gradients; return whether anything outside the masks moved.
+def _run(optimizer: torch.optim.Optimizer) -> None:
+    """Step with masked gradients; weights and state are masked after each step, as in training.
 
-    After each step weights and state are masked again, as they will be in training.
+    Raises:
+        _Refused: masks cannot be kept.
     """
     if callable(train := getattr(optimizer, "train", None)):  # schedule-free's
         train()
@@ -191,7 +176,6 @@ def _run(optimizer: torch.optim.Optimizer) -> bool:
         _mask_state(optimizer, weight, masks[-1])
     hooked: list[int] = []
     optimizer.register_step_pre_hook(lambda *_: hooked.append(1))
-    moved = False
     for step in range(STEPS):
         for weight, noise, mask in zip(weights, noises, masks, strict=True):
             weight.grad = noise.roll(step + 1) * mask
@@ -199,13 +183,12 @@ def _run(optimizer: torch.optim.Optimizer) -> bool:
         if len(hooked) > step + 1:
             raise _Refused("calls its hooks several times a step (its step calls super().step)")
         for weight, mask in zip(weights, masks, strict=True):
-            moved |= _outside(weight.data, mask)
+            _check_finite(weight.data, mask)
             if problem := state_problem(optimizer.state.get(weight, {}), weight):
                 raise _Refused(problem)
             weight.data.mul_(mask)
-            moved |= _mask_state(optimizer, weight, mask)
+            _mask_state(optimizer, weight, mask)
     _step_with_closure(optimizer)
-    return moved
 
 
 def _step(optimizer: torch.optim.Optimizer) -> None:
@@ -243,30 +226,31 @@ def _step_with_closure(optimizer: torch.optim.Optimizer) -> bool:
 
 
 @torch.no_grad()
-def _mask_state(optimizer: torch.optim.Optimizer, weight: Tensor, mask: Tensor) -> bool:
-    """Mask the state of a weight; return whether any of it was not 0 outside the mask."""
-    moved = False
+def _mask_state(optimizer: torch.optim.Optimizer, weight: Tensor, mask: Tensor) -> None:
+    """Mask the state of a weight.
+
+    Raises:
+        _Refused: a mask cannot be applied to it.
+    """
     for key, value in optimizer.state.get(weight, {}).items():
         if isinstance(value, Tensor) and value.shape == weight.shape:
-            moved |= _outside(value, mask)
+            _check_finite(value, mask)
             try:
                 value.mul_(mask)
             except (RuntimeError, TypeError, NotImplementedError) as error:
                 kind = type(value).__name__
                 raise _Refused(f"keeps state '{key}' in a {kind}, which has no mul_") from error
-    return moved
 
 
-def _outside(values: Tensor, mask: Tensor) -> bool:
-    """Return whether values outside a mask are not 0.
+def _check_finite(values: Tensor, mask: Tensor) -> None:
+    """Check that multiplying by the mask makes the values outside it 0.
 
     Raises:
-        _Refused: they are NaN or infinite, which no mask makes 0 again.
+        _Refused: they are NaN or infinite, though those inside are finite.
     """
     outside = values[~mask]
     if not bool(outside.isfinite().all()) and bool(values[mask].isfinite().all()):
         raise _Refused("makes NaN of weights of 0 whose gradients are 0 (give it an eps > 0)")
-    return bool(outside.any())
 
 
 # ------------------------------------------------------------------ without a trace

@@ -1,6 +1,5 @@
-"""Which optimizers a method can be attached to, and what their steps do to pruned weights."""
+"""Which optimizers a method can be attached to."""
 
-import enum
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,26 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
-from suite.own_loop.optimizer_trial import Observed, state_problem, try_steps
-from suite.sparsity.storage.masked import keeps_zeros
+from suite.own_loop.optimizer_trial import state_problem, try_steps
 
 WORKING = (
     "use SGD, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta, Adagrad, RMSprop, Rprop, Lion, Muon or "
     "a schedule-free one"
 )
-
-
-class Update(enum.Enum):
-    """What an optimizer's step does to a weight of 0 whose gradient and state are 0."""
-
-    KEEPS_ZEROS = "keeps zeros"
-    """It stays 0: masking the gradient is enough. Tested for these very classes."""
-
-    ELEMENTWISE = "elementwise"
-    """It stayed 0 in a trial; to be safe, weights are masked again after each step."""
-
-    MIXING = "mixing"
-    """Other weights may move it (Muon): weights and state are masked after each step."""
 
 
 # ------------------------------------------------------------------ which object is the optimizer
@@ -205,25 +190,25 @@ def _check_distinct(optimizers: Sequence[torch.optim.Optimizer]) -> None:
                     )
 
 
-# ------------------------------------------------------------------ what its steps do
+# ------------------------------------------------------------------ whether masks can be kept
 
 
 def check_updates(
     optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor] | None = None
-) -> Update:
-    """Return what an optimizer's steps do to pruned weights, found by a trial on stand-ins.
+) -> None:
+    """Check that pruned weights can be kept at 0 under an optimizer, by a trial on stand-ins.
 
     Neither the optimizer, nor hooks, nor random states are touched. An optimizer that cannot be
-    tried, and keeps no state yet that shows more, counts as `Update.MIXING`; `check_state` after
-    its first step tells the rest.
+    tried is judged by the state that it has; `check_state` after its first step tells the rest.
 
     Args:
         optimizer: a bare one (see `usable_optimizers`).
         parameters: those of it that masks will be applied to; its matrices and kernels if left out.
 
     Raises:
-        InvalidInput: masks cannot be kept under this optimizer: its state mixes weights, it wants
-            gradients that are sparse tensors, or it calls a closure several times.
+        InvalidInput: they cannot: its state mixes weights or is encoded, it wants gradients that
+            are sparse tensors or differentiates them, makes NaN of zeros, calls its hooks several
+            times a step, or does not step without a closure or calls it several times.
     """
     if isinstance(optimizer, torch.optim.SparseAdam):
         raise _unusable(optimizer, "takes sparse gradients only, those of an embedding")
@@ -233,18 +218,8 @@ def check_updates(
     else:
         masked = [p for p in parameters if id(p) in own]
     check_state(optimizer, masked)
-    observed = try_steps(optimizer, {id(p) for p in masked})
-    if observed is not None and observed.problem:
-        raise _unusable(optimizer, observed.problem)
-    return _classify(optimizer, observed)
-
-
-def _classify(optimizer: torch.optim.Optimizer, observed: Observed | None) -> Update:
-    if keeps_zeros(optimizer):
-        return Update.KEEPS_ZEROS
-    if observed is None or observed.moved:
-        return Update.MIXING
-    return Update.ELEMENTWISE
+    if problem := try_steps(optimizer, {id(p) for p in masked}):
+        raise _unusable(optimizer, problem)
 
 
 def check_state(optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from suite.core.errors import InvalidInput
-from suite.own_loop.optimizers import Update, check_updates, usable_optimizers
+from suite.own_loop.optimizers import usable_optimizers
 from tests.own_loop.libraries import accelerated, library
 from tests.support.helpers import OPTIMIZERS, conv_net
 
@@ -27,10 +27,6 @@ def test_several_optimizers_come_back_in_the_order_given():
     assert usable_optimizers(muon) == (muon,)
     assert usable_optimizers([muon, adamw]) == (muon, adamw)
     assert usable_optimizers((adamw, muon)) == (adamw, muon)
-    assert [check_updates(optimizer) for optimizer in (muon, adamw)] == [
-        Update.MIXING,
-        Update.KEEPS_ZEROS,
-    ]
 
 
 def test_accelerates_wrapper_is_unwrapped():

@@ -16,7 +16,7 @@ KEEPS_ZEROS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 """Optimizers for which a zero weight with zero state and zero gradient stays zero.
 
 Tested one by one, with momentum, Nesterov and weight decay. Under any other optimizer, weights
-are masked again after each step.
+and state are masked again after each step.
 """
 
 
