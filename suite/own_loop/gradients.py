@@ -1,6 +1,5 @@
 """Masked gradients in a loop of one's own, from the backward pass on."""
 
-import contextlib
 import functools
 import operator
 from collections.abc import Sequence
@@ -14,8 +13,6 @@ from torch.utils.hooks import RemovableHandle
 
 from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight
-
-_NOTHING = contextlib.nullcontext()
 
 
 class GradientMasking:
@@ -67,7 +64,10 @@ class GradientMasking:
     def _on_gradient(self, weight: MaskedWeight, parameter: torch.Tensor) -> None:
         """Mask a gradient that a backward pass has just added to."""
         if not self._waits:
-            with torch.no_grad() if torch.is_grad_enabled() else _NOTHING:
+            if not torch.is_grad_enabled():
+                self._mask(weight)
+                return
+            with torch.no_grad():  # backward(create_graph=True)
                 self._mask(weight)
             return
         running = torch._C._current_graph_task_id()
@@ -86,7 +86,7 @@ class GradientMasking:
     def _mask(self, weight: MaskedWeight) -> None:
         if self._reads_dense:
             weight.add_backward_pass()
-        weight.mask_gradient(before_update=self._updates)
+        weight.mask_new_gradient(before_update=self._updates)
 
     def _waits_for_average(self) -> bool:
         """Return whether gradients are still to be averaged over processes before they are read."""

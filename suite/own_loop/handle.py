@@ -92,6 +92,7 @@ class Handle:
         self._example = None if to.examples is None else to.examples.first(2)
         self._progress = TrainingProgress()
         self._in_rounds = False
+        self._updates = self._reads_dense = False
         self._curves = Curves()
         self._averages: list[Average] = []
         self._is_attached = False
@@ -430,10 +431,10 @@ class Handle:
     def _prepare_step(self) -> None:
         """Prepare for the next step's backward pass; what the weights are now is right."""
         step, sparsifier = self.step + 1, self.sparsifier
+        self._updates = sparsifier.is_update(step)
+        self._reads_dense = sparsifier.wants_dense_gradient(step)
         sparsifier.before_step(step)
-        self._masking.prepare(
-            reads_dense=sparsifier.wants_dense_gradient(step), updates=sparsifier.is_update(step)
-        )
+        self._masking.prepare(reads_dense=self._reads_dense, updates=self._updates)
         self._watch.record()
 
     def begin_step(self) -> None:
@@ -444,7 +445,7 @@ class Handle:
                 f"this method trains in {sparsifier.rounds} rounds of {self.steps} steps: put the "
                 "training into `for _ in handle.rounds():`"
             )
-        updates, reads_dense = sparsifier.is_update(step), sparsifier.wants_dense_gradient(step)
+        updates, reads_dense = self._updates, self._reads_dense
         self._check_weights(step, read=updates or step == self.steps)
         self._mask_loaded_state()
         self._snapshot = None

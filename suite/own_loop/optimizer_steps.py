@@ -144,4 +144,4 @@ class OptimizerSteps:
         self._listener.end_step()
 
     def _has_stepped(self, optimizer: torch.optim.Optimizer) -> bool:
-        return any(one is optimizer for one in self._stepped)
+        return id(optimizer) in map(id, self._stepped)

@@ -260,7 +260,6 @@ class Sparsifier:
         self.read_gradients(step)
         return self.update_connectivity(step)
 
-    @torch.no_grad()
     def read_gradients(self, step: int) -> None:
         """Observe the gradients and mask them; call it with unscaled gradients, before clipping.
 
@@ -268,13 +267,14 @@ class Sparsifier:
             InvalidInput: weights were loaded since that are not as sparse as the masks.
         """
         self.execution.check_loaded()
-        self.observe(step)
+        if type(self).observe is not Sparsifier.observe:
+            with torch.no_grad():
+                self.observe(step)
         is_update = self.is_update(step)
         if is_update and self.wants_dense_gradient(step):
             self.execution.keep_dense_gradients()
         self.execution.mask_gradients(before_update=is_update)
 
-    @torch.no_grad()
     def update_connectivity(self, step: int) -> bool:
         """Update connectivity where due; call it before the optimizer step.
 
@@ -284,7 +284,7 @@ class Sparsifier:
             TrialFailed: weights or gradients that are not finite cannot be ranked.
         """
         if self.is_update(step):
-            with name_nonfinite_layer(self.layers, step):
+            with torch.no_grad(), name_nonfinite_layer(self.layers, step):
                 self.update(step)
             self.execution.drop_dense_gradients()
             self.execution.switch_storage(self._is_finished)

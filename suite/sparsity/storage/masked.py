@@ -169,6 +169,16 @@ class MaskedWeight:
             gradient.mul_(self.multiplier)
             self._gradient.note_masked(gradient)
 
+    def mask_new_gradient(self, *, before_update: bool = False) -> None:
+        """Do as `mask_gradient`, for a gradient that a backward pass has just added to."""
+        gradient = self.parameter.grad
+        if gradient is None or (
+            self.active == self.size and (before_update or self.frozen is None)
+        ):
+            return
+        gradient.mul_(self.multiplier)
+        self._gradient.note_masked(gradient)
+
     def note_masked(self, gradient: Tensor) -> None:
         """Note that `gradient`, this weight's as it is now, is masked."""
         self._gradient.note_masked(gradient)
