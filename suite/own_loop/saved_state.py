@@ -24,6 +24,9 @@ def check_handle_state(state: Any, method: str) -> None:
     for name in ("step", "round"):
         if type(state[name]) is not int or state[name] < 0:
             raise InvalidInput(f"the saved state has {name}={state[name]!r}, no count: {what}")
+    stepped = state.get("stepped", [])
+    if not isinstance(stepped, list) or not all(type(place) is int for place in stepped):
+        raise InvalidInput(f"the saved state has stepped={stepped!r}, no list of places: {what}")
     names = ("rewind", "sparsifier", "curves", "cost")
     parts = {name: state[name] for name in names if name in state}
     inner = state["sparsifier"] if isinstance(state["sparsifier"], Mapping) else {}

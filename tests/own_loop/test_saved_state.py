@@ -152,6 +152,7 @@ def test_a_step_that_one_of_two_optimizers_has_taken_is_finished_after_resuming(
         {"step": -1},
         {"round": "0"},
         {"rewind": None},
+        {"stepped": 1},
         {"sparsifier": []},
         {"sparsifier": {"configuration": {}}},
         {"cost": 3},
