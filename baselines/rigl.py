@@ -1,6 +1,5 @@
 """RigL: dynamic sparse training with growth by gradient."""
 
-import torch
 from torch import Tensor
 
 from suite.core.declarations import Hyperparameter, Method, Search
@@ -51,7 +50,12 @@ class RigL(DropGrow):
         """Return whether the update replaces the optimizer step."""
         return bool(self.options.replace_step) and self.is_update(step)
 
+    def can_update(self, layer: PrunableWeight) -> bool:
+        """Return whether the layer contributed to the loss: without a gradient nothing can grow."""
+        return super().can_update(layer) and layer.dense_gradient is not None
+
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |∇|, or zeros if the layer did not contribute to the loss."""
+        """Return |∇|."""
         gradient = layer.dense_gradient
-        return torch.zeros_like(layer.values) if gradient is None else gradient.abs()
+        assert gradient is not None
+        return gradient.abs()

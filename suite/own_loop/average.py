@@ -152,6 +152,11 @@ class Average:
         Raises:
             InvalidInput: it is of another decay, model or masks; nothing is changed.
         """
+        if not isinstance(state, Mapping):
+            raise InvalidInput(
+                f"the state of an average is no {type(state).__name__}: give what "
+                "average.state_dict() returned"
+            )
         if not {"decay", "updates", "tensors"} <= state.keys():
             raise InvalidInput(
                 f"a state with {', '.join(map(str, state)) or 'nothing'} is not that of an "

@@ -36,3 +36,9 @@ def active_grad_scaler() -> torch.amp.GradScaler | None:
             return scaler
         frame = frame.f_back
     return None
+
+
+def inverse_scale(scaler: torch.amp.GradScaler) -> torch.Tensor | None:
+    """Return 1 / the loss scale, as the scaler computes it; None before its first use."""
+    scale: torch.Tensor | None = scaler._scale
+    return None if scale is None else scale.double().reciprocal().float()

@@ -14,11 +14,12 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.own_loop.average import Average
 from suite.own_loop.cost import Cost, Flops
-from suite.own_loop.grad_scaler import active_grad_scaler
+from suite.own_loop.grad_scaler import active_grad_scaler, inverse_scale
 from suite.own_loop.gradients import GradientMasking
 from suite.own_loop.model_changes import ModelChanges
 from suite.own_loop.optimizer_steps import OptimizerSteps
-from suite.own_loop.optimizers import check_state, check_updates, usable_optimizers
+from suite.own_loop.optimizers import check_state, check_trained, check_updates, usable_optimizers
+from suite.own_loop.saved_state import check_handle_state
 from suite.own_loop.snapshot import Snapshot
 from suite.own_loop.watch import WeightWatch
 from suite.sparsity.layers import count_zeros, nonzero_outside_mask
@@ -96,8 +97,9 @@ class Handle:
         self._curves = Curves()
         self._averages: list[Average] = []
         self._is_attached = False
+        self._prepared = 0
         found = find_prunable(unwrap(to.model), to.coverage)
-        _check_trained({one.name: one.parameter for one in found}, to.optimizers)
+        check_trained({one.name: one.parameter for one in found}, to.optimizers)
         self._snapshot: Snapshot | None = Snapshot(found, to.optimizers)
         self._steps = OptimizerSteps(to.optimizers, self)
         self._watch = WeightWatch(to.storage)
@@ -245,16 +247,21 @@ class Handle:
 
     # ------------------------------------------------------------------ what a loop calls
 
-    def validated(self, score: float) -> None:
+    def validated(self, score: Any) -> None:
         """Give the method a validation score in points (per cent of accuracy); higher is better.
 
         Under data-parallel training every replica calls it, and the mean counts.
 
         Raises:
-            InvalidInput: weights outside the masks are not 0.
+            InvalidInput: it is not a number, or weights outside the masks are not 0.
         """
+        is_scalar = isinstance(score, Tensor) and score.numel() == 1
+        if isinstance(score, bool) or not (is_scalar or isinstance(score, Real)):
+            raise InvalidInput(
+                f"validated: {type(score).__name__} is not usable: give the score as a number"
+            )
         self._check_weights(read=True)
-        mean = averaged({"score": torch.tensor(score, dtype=torch.float64)})["score"]
+        mean = averaged({"score": torch.tensor(float(score), dtype=torch.float64)})["score"]
         self.sparsifier.after_validation(self.step, float(mean))
 
     def rounds(self) -> Iterator[int]:
@@ -297,7 +304,7 @@ class Handle:
         optimizers = usable_optimizers(optimizer)
         execution = self.sparsifier.execution
         held = {w.name: w.parameter for w in self.sparsifier.layers if w.trained}
-        _check_trained(held, optimizers)
+        check_trained(held, optimizers)
         for one in optimizers:
             check_updates(one, held.values())
             if execution.csr_weights() and not keeps_zeros(one):
@@ -305,6 +312,7 @@ class Handle:
                     f"use: execution=csr is tested with SGD, Adam and AdamW, not "
                     f"{type(one).__name__}; use one of those, or execution=masked"
                 )
+        self._steps.finish()
         self._steps.remove()
         self.sparsifier.restart(optimizers)
         self._steps = OptimizerSteps(optimizers, self)
@@ -358,6 +366,7 @@ class Handle:
             "method": self.method,
             "step": self._progress.step,
             "round": self._progress.round,
+            "stepped": self._steps.stepped,
             "rewind": self._progress.rewind_weights,
             "sparsifier": self.sparsifier.state_dict(),
             "curves": self._curves.state_dict(),
@@ -375,7 +384,7 @@ class Handle:
         self._load(state)
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        _check_state(state, self.method)
+        check_handle_state(state, self.method)
         self.sparsifier.check_state_dict(state["sparsifier"])
         if self._snapshot is not None:
             self._restore_what_attaching_changed(self._snapshot)
@@ -387,16 +396,15 @@ class Handle:
             self._cost.load_state_dict(state["cost"])
         if "curves" in state:
             self._curves.load_state_dict(state["curves"])
-        self._steps.restart()
+        self._steps.restart(state.get("stepped", ()))
         self._prepare_step()
 
     def _restore_what_attaching_changed(self, snapshot: Snapshot) -> None:
         """Undo what attaching did to weights and state that were not loaded since."""
-        written = {weight.name for weight in self._watch.written()}
         execution = self.sparsifier.execution
         for weight in execution.masked_weights():
             state = not self._steps.was_loaded(weight.optimizer)
-            snapshot.restore(weight, values=weight.name not in written, state=state)
+            snapshot.restore(weight, values=snapshot.is_as_attached(weight), state=state)
         for sparse in execution.csr_weights():
             state = not self._steps.was_loaded(sparse.optimizer)
             snapshot.restore(sparse, values=not sparse.is_loaded, state=state)
@@ -436,6 +444,7 @@ class Handle:
         sparsifier.before_step(step)
         self._masking.prepare(reads_dense=self._reads_dense, updates=self._updates)
         self._watch.record()
+        self._prepared = step
 
     def begin_step(self) -> None:
         """Read the gradients of the next step, and update connectivity where due."""
@@ -446,7 +455,7 @@ class Handle:
                 "training into `for _ in handle.rounds():`"
             )
         updates, reads_dense = self._updates, self._reads_dense
-        self._check_weights(step, read=updates or step == self.steps)
+        self._check_weights(step, read=updates or self._is_read(step))
         self._mask_loaded_state()
         self._snapshot = None
         if reads_dense:
@@ -458,6 +467,11 @@ class Handle:
         if updates:
             self._cost.masks_changed()
 
+    def continue_step(self) -> None:
+        """Check and mask what may have been written since another optimizer has stepped."""
+        self._watch.check()
+        self.sparsifier.execution.mask_gradients()
+
     def _check_weights(self, step: int | None = None, *, read: bool = False) -> None:
         """Check that what the masks say is what the model holds; see `WeightWatch`."""
         self._watch.check()
@@ -467,6 +481,10 @@ class Handle:
             self._watch.sample(step)
         if read:
             self._watch.read()
+
+    def _is_read(self, step: int) -> bool:
+        """Return whether samples are read at `step`: the last one, and some of those beyond it."""
+        return step >= self.steps and (step - self.steps) % SAMPLE_EVERY == 0
 
     def _mask_loaded_state(self) -> None:
         """Mask optimizer state that was loaded since: outside the masks it has no meaning."""
@@ -486,7 +504,7 @@ class Handle:
                 f"and may skip one of them: {self.method} cannot read dense gradients then; use "
                 "bfloat16 autocast, which needs no scaler"
             )
-        inverse = None if scaler is None else _inverse_scale(scaler)
+        inverse = None if scaler is None else inverse_scale(scaler)
         self.sparsifier.execution.keep_dense_gradients(inverse)
 
     def optimizer_stepped(self, optimizer: torch.optim.Optimizer) -> None:
@@ -494,17 +512,20 @@ class Handle:
         if self.step == 1:
             check_state(optimizer, [layer.parameter for layer in self.sparsifier.layers])
         self.sparsifier.after_step(self.step)
-        if len(self._steps.optimizers) > 1:
-            self._watch.record()
-
-    def end_step(self) -> None:
-        """Check the result after the last step; prepare for the next one."""
         if self.step == self.steps:
             self._check_end()
+        # Not only when all have stepped: if the others leave this step out, nothing tells that the
+        # next backward pass belongs to the next one. Only once: that pass may be over when they do.
+        if self._prepared == self.step + 1:
+            self._watch.record()
+        else:
+            self._prepare_step()
+
+    def end_step(self) -> None:
+        """Note that the step is over; called late where an optimizer leaves it out."""
         self._progress.advance_to(self.step, self.sparsifier, self.model)
         for average in self._averages:
             average.update()
-        self._prepare_step()
 
     def _check_end(self) -> None:
         sparsifier = self.sparsifier
@@ -569,40 +590,6 @@ def _refuse_unknown_optimizer(
 register_optimizer_step_pre_hook(_refuse_unknown_optimizer)
 
 
-def _inverse_scale(scaler: torch.amp.GradScaler) -> Tensor | None:
-    """Return 1 / the loss scale, as the scaler computes it; None before its first use."""
-    scale: Tensor | None = scaler._scale
-    return None if scale is None else scale.double().reciprocal().float()
-
-
 def is_whole(value: Any) -> bool:
     """Return whether a value is a whole number, of Python or NumPy."""
     return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _check_trained(
-    weights: Mapping[str, nn.Parameter], optimizers: Sequence[torch.optim.Optimizer]
-) -> None:
-    trained = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
-    for name, parameter in weights.items():
-        if id(parameter) not in trained:
-            raise InvalidInput(
-                f"layer '{name}': its weight is not among the optimizer's parameters; give "
-                "the optimizer that trains it (all of them in a list), freeze it with "
-                "requires_grad_(False), or leave it out with exclude="
-            )
-
-
-def _check_state(state: Any, method: str) -> None:
-    needed = {"step", "round", "rewind", "sparsifier"}
-    if not isinstance(state, Mapping) or not needed <= set(state):
-        missing = needed - set(state) if isinstance(state, Mapping) else needed
-        raise InvalidInput(
-            f"this is not the state of a handle (it lacks {', '.join(sorted(missing))}): give what "
-            "handle.state_dict() returned"
-        )
-    if state.get("method", method) != method:
-        raise InvalidInput(
-            f"the saved state is of {state['method']}, this handle is of {method}: resume with the "
-            "method it was saved under"
-        )

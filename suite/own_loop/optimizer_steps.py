@@ -8,6 +8,7 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from suite.core.errors import InvalidInput
+from suite.own_loop.state_initialization import initializes_state
 
 HookResult = tuple[tuple[Any, ...], dict[str, Any]] | None
 
@@ -17,6 +18,9 @@ class StepListener(Protocol):
 
     def begin_step(self) -> None:
         """Gradients are final, and no optimizer has stepped yet."""
+
+    def continue_step(self) -> None:
+        """Another of the optimizers is about to step in a step that has begun."""
 
     def optimizer_stepped(self, optimizer: torch.optim.Optimizer) -> None:
         """One of the optimizers has stepped."""
@@ -42,6 +46,7 @@ class OptimizerSteps:
         self._stepped: list[torch.optim.Optimizer] = []
         self._loaded: set[int] = set()
         self._pending: set[int] = set()
+        self._initialized: set[int] = set()
         self._hooks: list[RemovableHandle] = []
         for optimizer in self.optimizers:
             self._hooks += [
@@ -55,9 +60,19 @@ class OptimizerSteps:
         while self._hooks:
             self._hooks.pop().remove()
 
-    def restart(self) -> None:
-        """Let the next step of any optimizer begin a training step."""
-        self._stepped.clear()
+    def finish(self) -> None:
+        """End a step that not all optimizers have taken."""
+        if self._stepped:
+            self._end()
+
+    @property
+    def stepped(self) -> list[int]:
+        """The optimizers, by their places, that have taken a step which others have not yet."""
+        return [i for i, one in enumerate(self.optimizers) if self._has_stepped(one)]
+
+    def restart(self, stepped: Sequence[int] = ()) -> None:
+        """Continue where the optimizers `stepped` have taken a step, or between two steps."""
+        self._stepped = [self.optimizers[i] for i in stepped if i < len(self.optimizers)]
 
     def was_loaded(self, optimizer: torch.optim.Optimizer) -> bool:
         """Return whether the optimizer's state was loaded since `forget_loaded`."""
@@ -83,6 +98,9 @@ class OptimizerSteps:
                 f"a fused {type(optimizer).__name__} unscales gradients, and skips steps, "
                 "inside its step, where a hook sees neither; build it with fused=False"
             )
+        if not optimizer.state and initializes_state():
+            self._initialized.add(id(optimizer))
+            return None
         self._pending.add(id(optimizer))
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if closure is None:
@@ -120,13 +138,18 @@ class OptimizerSteps:
     def _begin(self, optimizer: torch.optim.Optimizer) -> None:
         if self._has_stepped(optimizer):
             self._end()
-        if not self._stepped:
+        if self._stepped:
+            self._listener.continue_step()
+        else:
             self._listener.begin_step()
         self._stepped.append(optimizer)
 
     def _after(
         self, optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
+        if id(optimizer) in self._initialized:
+            self._initialized.discard(id(optimizer))
+            return
         if id(optimizer) not in self._pending:
             raise InvalidInput(
                 f"{type(optimizer).__name__}.step calls the step of its base class, so that every "

@@ -1,7 +1,7 @@
 """Which optimizers a method can be attached to."""
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -239,3 +239,21 @@ def _unusable(optimizer: torch.optim.Optimizer, problem: str) -> InvalidInput:
     return InvalidInput(
         f"{type(optimizer).__name__} {problem}, so pruned weights cannot be kept at 0: {WORKING}"
     )
+
+
+def check_trained(
+    weights: Mapping[str, nn.Parameter], optimizers: Sequence[torch.optim.Optimizer]
+) -> None:
+    """Check that each of these weights, by layer name, is trained by one of the optimizers.
+
+    Raises:
+        InvalidInput: one is not.
+    """
+    trained = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+    for name, parameter in weights.items():
+        if id(parameter) not in trained:
+            raise InvalidInput(
+                f"layer '{name}': its weight is not among the optimizer's parameters; give "
+                "the optimizer that trains it (all of them in a list), freeze it with "
+                "requires_grad_(False), or leave it out with exclude="
+            )

@@ -66,8 +66,17 @@ class Snapshot:
         saved = self._saved[weight.name]
         if values:
             weight.restore_values(saved.values)
-        if state:
+        if state and (saved.state is not None or not weight.optimizer.state.get(weight.parameter)):
             weight.restore_state(_copied(saved.state))
+
+    @torch.no_grad()
+    def is_as_attached(self, weight: MaskedWeight) -> bool:
+        """Return whether a weight has the values that attaching has left.
+
+        Compared by value: writes through ``weight.data`` leave no other trace.
+        """
+        before = self._saved[weight.name].values.to(weight.parameter.dtype)
+        return torch.equal(weight.values, torch.where(weight.mask, before, 0))
 
 
 def _saved(found: Prunable, optimizers: Sequence[torch.optim.Optimizer]) -> _Saved:

@@ -60,13 +60,16 @@ class WeightWatch:
         """Check the weights that were written to.
 
         Raises:
-            InvalidInput: one is not 0 outside its mask, or its layer holds another parameter.
+            InvalidInput: one is not 0 outside its mask or was converted to another dtype or
+                device, or its layer holds another parameter.
         """
         for weight, parameter, _, _, holder, leaf in self._known:
             if holder.get(leaf) is not parameter:
                 raise _replaced(weight)
         if not (written := self.written()):
             return
+        for weight in written:
+            _check_not_converted(weight)
         if messages := nonzero_outside_mask(written):
             raise InvalidInput(
                 f"weights were loaded or written that are not as sparse as the method's masks "
@@ -126,3 +129,13 @@ def _replaced(weight: MaskedWeight) -> InvalidInput:
         "(load_state_dict(assign=True), an assignment): build the optimizer anew, detach the "
         "method, and call sparsify(…, state=handle.state_dict())"
     )
+
+
+def _check_not_converted(weight: MaskedWeight) -> None:
+    now, then = weight.parameter, weight.multiplier
+    if now.dtype != then.dtype or now.device != then.device:
+        raise InvalidInput(
+            f"layer '{weight.name}' was {then.dtype} on {then.device} when it was sparsified and "
+            f"is {now.dtype} on {now.device} now: move and convert the model before sparsify, or "
+            "detach the method, and call sparsify(…, state=handle.state_dict())"
+        )

@@ -78,7 +78,7 @@ class DropGrow(Sparsifier, ABC):
     def update(self, step: int) -> None:
         """Replace a fraction of every layer's active weights."""
         for layer in self.layers:
-            if layer.active in (0, layer.size) or not layer.trained:
+            if layer.active in (0, layer.size) or not self.can_update(layer):
                 continue
             kept = self.drop_mask(layer, step)
             dropped = layer.active - count_true(kept)
@@ -88,6 +88,10 @@ class DropGrow(Sparsifier, ABC):
             mask = self.grow_mask(layer, kept, self.grow_scores(layer, step), dropped)
             through = None if self.regrown_keeps_value else kept
             self.set_mask(layer, mask, step, through=through)
+
+    def can_update(self, layer: PrunableWeight) -> bool:
+        """Return whether there is what a layer's scores need: it is not frozen, for instance."""
+        return layer.trained
 
     def grow_mask(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, number: int) -> Tensor:
         """Return the mask after growing: `kept` and the `number` highest scores outside it.

@@ -323,7 +323,8 @@ class Sparsifier:
         Raises:
             InvalidInput: it was saved under other settings or for other layers.
         """
-        saved, own = state["configuration"], self._configuration()
+        saved, own = dict(state["configuration"]), self._configuration()
+        saved.setdefault("steps_per_epoch", own.get("steps_per_epoch"))  # older states lack it
         for name in {**own, **saved}:  # the method first
             if saved.get(name) != own.get(name):
                 raise InvalidInput(
@@ -353,6 +354,8 @@ class Sparsifier:
 
     def _configuration(self) -> dict[str, Any]:
         plan = {"sparsity": self.plan.sparsity, "steps": self.plan.steps, "seed": self.plan.seed}
+        if "epoch" in vars(self.options).values():  # updates once an epoch
+            plan["steps_per_epoch"] = self.plan.steps_per_epoch
         return {"method": type(self).__name__} | plan | vars(self.options)
 
     # ------------------------------------------------------------------ target counts

@@ -340,3 +340,10 @@ def test_an_update_reads_nothing_back_from_the_device(monkeypatch):
         monkeypatch.setattr(torch.Tensor, name, refuse)
     average.update()
     assert average.updates == 3
+
+
+@pytest.mark.parametrize("state", [None, 3, "state", [1]])
+def test_what_is_no_state_of_an_average_is_refused(state):
+    average = Average(nn.Linear(2, 2), [])
+    with pytest.raises(InvalidInput, match=r"give what average\.state_dict\(\) returned"):
+        average.load_state_dict(state)

@@ -217,3 +217,109 @@ def test_a_copy_of_a_model_has_no_hooks_of_its_method():
     x, y = batch_of(digits(), 1, 32)
     F.cross_entropy(copied(x), y).backward()
     assert bool(copied[6].weight.grad[~handle.masks()["6"]].any())
+
+
+def grown(train):
+    """Return a model that `train(model, optimizer, step)` has trained under RigL."""
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    embedded("rigl", model, optimizer, steps=41)
+    for step in range(1, 42):
+        train(model, optimizer, step)
+    return model
+
+
+def backward(model, step, weight=1.0):
+    x, y = batch_of(digits(), step, 32)
+    (F.cross_entropy(model(x), y) * weight).backward()
+
+
+def plain(model, optimizer, step):
+    optimizer.zero_grad()
+    backward(model, step)
+    optimizer.step()
+
+
+def test_a_second_loss_that_reaches_some_layers_only_leaves_the_others_gradients_dense():
+    def with_a_second_loss(model, optimizer, step):
+        optimizer.zero_grad()
+        backward(model, step)
+        (model[8].bias.sum() * 0 + model[8].weight.sum() * 0).backward()
+        optimizer.step()
+
+    assert_same(grown(plain), grown(with_a_second_loss))
+
+
+def test_a_checkpoint_that_runs_its_own_backward_pass_changes_nothing():
+    def with_a_checkpoint(model, optimizer, step):
+        x, y = batch_of(digits(), step, 32)
+        optimizer.zero_grad()
+        hidden = torch.utils.checkpoint.checkpoint(model[3:7], model[:3](x), use_reentrant=True)
+        F.cross_entropy(model[7:](hidden), y).backward()
+        optimizer.step()
+
+    assert_same(grown(plain), grown(with_a_checkpoint))
+
+
+def test_connections_grow_by_dense_gradients_where_others_were_put_in_their_place():
+    def in_place(model, optimizer, step):
+        optimizer.zero_grad()
+        backward(model, step)
+        for parameter in model.parameters():
+            parameter.grad.div_(2)
+        optimizer.step()
+
+    def replaced(model, optimizer, step):
+        optimizer.zero_grad()
+        backward(model, step)
+        for parameter in model.parameters():
+            parameter.grad = parameter.grad / 2
+        optimizer.step()
+
+    assert_same(grown(in_place), grown(replaced))
+
+
+def test_gradients_assigned_by_hand_after_a_pass_are_the_ones_that_are_read():
+    def assigned(model, optimizer, step):
+        x, y = batch_of(digits(), step, 32)
+        optimizer.zero_grad()
+        (model(x) ** 2).mean().backward()
+        model(x)  # the statistics of BatchNorm are those of one more pass
+        parameters = list(model.parameters())
+        found = torch.autograd.grad(F.cross_entropy(model(x), y), parameters)
+        for parameter, gradient in zip(parameters, found, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+    def backwards(model, optimizer, step):
+        x, _ = batch_of(digits(), step, 32)
+        with torch.no_grad():
+            model(x)
+            model(x)
+        plain(model, optimizer, step)
+
+    assert_same(grown(assigned), grown(backwards))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_method_reads_dense_gradients_where_optimizers_step_at_different_rates(first):
+    model = conv_net()
+    optimizers = [OPTIMIZERS["sgd"](model[:5]), OPTIMIZERS["sgd"](model[5:])]
+    handle = embedded("rigl", model, optimizers, steps=41)
+    sparsifier, read = handle.sparsifier, {}
+    update = sparsifier.update
+
+    def noting(step):
+        outside = [layer.dense_gradient[~layer.mask] for layer in sparsifier.layers]
+        read[step] = all(bool(part.any()) for part in outside if len(part))
+        update(step)
+
+    sparsifier.update = noting
+    for step in range(1, 42):
+        model.zero_grad()
+        backward(model, step)
+        for number in (first, 1 - first):
+            if number == 0 or step % 2 == 0:
+                optimizers[number].step()
+    assert read == {10: True, 20: True}
+    assert handle.step == 41

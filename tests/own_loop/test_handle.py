@@ -379,3 +379,90 @@ def test_a_method_of_ones_own_is_found_by_the_environment_s_plugins(tmp_path, mo
     assert handle.sparsity == 0.8
     monkeypatch.undo()
     registry.use_plugins([])
+
+
+@pytest.mark.parametrize("score", ["94", None, [94.0], True])
+def test_a_score_that_is_no_number_is_refused(score):
+    model = conv_net()
+    handle = sparsify(model, OPTIMIZERS["sgd"](model), "set", sparsity=0.9, steps=9, update_every=3)
+    with pytest.raises(InvalidInput, match="give the score as a number"):
+        handle.validated(score)
+
+
+def test_a_model_that_is_converted_after_it_was_sparsified_is_refused_at_its_next_step():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsify(model, optimizer, "snfs", sparsity=0.9, steps=9, update_every=3)
+    model.double()
+    x, y = batch_of(digits(), 1, 32)
+    F.cross_entropy(model(x.double()), y).backward()
+    with pytest.raises(InvalidInput, match="move and convert the model before sparsify"):
+        optimizer.step()
+
+
+@pytest.mark.filterwarnings("ignore:layer '1' was frozen")
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+def test_a_layer_that_was_frozen_under_either_execution_stays_frozen(execution):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = sparsify(
+        model, optimizer, "rigl", sparsity=0.9, steps=40, update_every=5, execution=execution
+    )
+    for step in range(1, 41):
+        if step == 12:
+            model[1].requires_grad_(False)
+            before = model.state_dict()["1.weight"].clone()
+        x, y = batch_of(digits(), step, 32)
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    handle.detach()
+    assert torch.equal(model[1].weight, before)
+    assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]
+
+
+def test_weights_written_between_two_optimizers_of_a_step_are_refused_at_once():
+    model = conv_net()
+    front, rest = OPTIMIZERS["sgd"](model[:5]), OPTIMIZERS["sgd"](model[5:])
+    sparsify(model, [front, rest], "static", sparsity=0.9, steps=9)
+    x, y = batch_of(digits(), 1, 32)
+    F.cross_entropy(model(x), y).backward()
+    front.step()
+    with torch.no_grad():
+        model[6].weight.fill_(1)
+    with pytest.raises(InvalidInput, match="not as sparse as the method's masks"):
+        rest.step()
+
+
+def test_noise_added_between_two_optimizers_of_a_step_leaves_pruned_weights_at_zero():
+    model = conv_net()
+    front, rest = OPTIMIZERS["sgd"](model[:5]), OPTIMIZERS["sgd"](model[5:])
+    handle = sparsify(model, [front, rest], "static", sparsity=0.9, steps=9)
+    for step in range(1, 10):
+        x, y = batch_of(digits(), step, 32)
+        for optimizer in (front, rest):
+            model.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            for parameter in model.parameters():
+                parameter.grad.add_(torch.ones_like(parameter))
+            optimizer.step()
+        for layer in handle.sparsifier.layers:
+            assert not layer.values[~layer.mask].any()
+
+
+def test_weights_written_through_data_after_the_planned_steps_are_noticed():
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsify(model, optimizer, "static", sparsity=0.9, steps=5)
+
+    def train(steps):
+        for step in steps:
+            x, y = batch_of(digits(), step, 32)
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    train(range(9))
+    model[6].weight.data.fill_(1)
+    with pytest.raises(InvalidInput, match="outside the method's masks were not 0"):
+        train(range(9, 80))

@@ -17,6 +17,9 @@ class Diary:
     def begin_step(self):
         self.entries.append("begin")
 
+    def continue_step(self):
+        self.entries.append("continue")
+
     def optimizer_stepped(self, optimizer):
         self.entries.append(type(optimizer).__name__)
 
@@ -38,7 +41,8 @@ def test_a_step_is_over_when_every_optimizer_has_stepped():
     for first, second in ((sgd, adam), (adam, sgd)):
         first.step()
         second.step()
-    assert entries == ["begin", "SGD", "Adam", "end", "begin", "Adam", "SGD", "end"]
+    first = ["begin", "SGD", "continue", "Adam", "end"]
+    assert entries == [*first, "begin", "Adam", "continue", "SGD", "end"]
 
 
 def test_an_optimizer_that_steps_again_begins_the_next_step():
@@ -46,14 +50,14 @@ def test_an_optimizer_that_steps_again_begins_the_next_step():
     sgd.step()
     sgd.step()
     adam.step()
-    assert entries == ["begin", "SGD", "end", "begin", "SGD", "Adam", "end"]
+    assert entries == ["begin", "SGD", "end", "begin", "SGD", "continue", "Adam", "end"]
 
 
 def test_with_a_closure_a_step_begins_when_the_closure_has_returned():
     sgd, adam, _, entries = pair()
     for closed in (sgd, adam):
         closed.step(lambda: entries.append("closure"))
-    assert entries == ["closure", "begin", "SGD", "closure", "Adam", "end"]
+    assert entries == ["closure", "begin", "SGD", "closure", "continue", "Adam", "end"]
 
 
 def test_a_closure_that_fails_begins_nothing():
@@ -110,3 +114,26 @@ def test_optimizers_are_left_alone_after_removal():
     sgd.step()
     adam.step()
     assert entries == []
+
+
+def test_the_step_that_initializes_the_state_of_an_optimizer_is_none_of_the_training():
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+    model = nn.Linear(3, 3)
+    adam, diary = torch.optim.Adam(model.parameters(), 0.1), Diary()
+    OptimizerSteps([adam], diary)
+    get_optimizer_state_dict(model, adam)
+    assert adam.state[model.weight]["step"] == 1
+    assert diary.entries == []
+    adam.step()
+    assert diary.entries == ["begin", "Adam", "end"]
+
+
+def test_a_step_that_some_optimizers_have_taken_goes_on_after_a_restart():
+    sgd, adam, steps, entries = pair()
+    sgd.step()
+    taken = steps.stepped
+    steps.restart(taken)
+    adam.step()
+    assert taken == [0]
+    assert entries == ["begin", "SGD", "continue", "Adam", "end"]

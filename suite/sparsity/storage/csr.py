@@ -308,7 +308,7 @@ class CsrWeight:
         if not self.module.passes.wanted:
             raise gradient_not_requested(self.name)
         gradient = self.parameter.grad
-        if gradient is None:
+        if gradient is None or not self.trained:
             return None
         passes = self.module.passes.contributing()
         if not passes:
@@ -401,10 +401,18 @@ class CsrWeight:
         self._frozen = (places, self.parameter.detach()[places]) if len(places) else None
 
     def mask_gradient(self) -> None:
-        """Zero the gradients of frozen weights; inactive ones are not stored."""
-        if self._frozen is not None and self.parameter.grad is not None:
+        """Zero the gradients of frozen weights, which stay what they are now.
+
+        Inactive ones are not stored.
+        """
+        if self._frozen is None:
+            return
+        places = self._frozen[0]
+        # As they are before this step: the model may have been loaded since they were frozen.
+        self._frozen = places, self.parameter.detach()[places]
+        if self.parameter.grad is not None:
             with torch.no_grad():
-                self.parameter.grad[self._frozen[0]] = 0
+                self.parameter.grad[places] = 0
 
     def restore_frozen(self) -> None:
         """Put frozen weights back to what they were: momentum and weight decay have moved them."""
@@ -444,7 +452,9 @@ class CsrWeight:
             return
         # Another shape needs a new parameter: while a graph of the last step exists, autograd
         # does not allow the old one to change its shape.
-        new = nn.Parameter(values)
+        # Whoever still holds the old one is not to take its gradient for the layer's.
+        old.grad = None
+        new = nn.Parameter(values, requires_grad=old.requires_grad)
         new.grad = gradient
         self.module.weight = new
         self.module.passes.prepare_backward(self.module.passes.wanted, new)

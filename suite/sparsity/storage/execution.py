@@ -20,6 +20,7 @@ from suite.sparsity.storage.column_linear import set_layout
 from suite.sparsity.storage.csr import DTYPES, CsrWeight
 from suite.sparsity.storage.masked import (
     MaskedWeight,
+    hold_frozen,
     keeps_zeros,
     mask_gradients,
     mask_moved,
@@ -244,8 +245,13 @@ class Execution:
         mask_moved(self.masked_weights())
 
     def mask_gradients(self, *, before_update: bool = False) -> None:
-        """Zero the gradients of inactive and frozen weights; see `masked.mask_gradients`."""
-        mask_gradients(self.masked_weights(), before_update=before_update)
+        """Zero the gradients of inactive and frozen weights; see `masked.mask_gradients`.
+
+        Called before the optimizer steps, with the weights that are frozen as they are to stay.
+        """
+        weights = self.masked_weights()
+        hold_frozen(weights)
+        mask_gradients(weights, before_update=before_update)
         for weight in self.csr_weights():
             weight.mask_gradient()
 

@@ -147,7 +147,7 @@ class MaskedWeight:
         Args:
             inverse_scale: a scalar that the kept gradient is multiplied by: 1 / the loss scale.
         """
-        self._gradient.keep(self.parameter.grad, inverse_scale)
+        self._gradient.keep(self.parameter.grad, self.mask, inverse_scale)
 
     def drop_dense_gradient(self) -> None:
         """Drop the dense gradient that was kept."""
@@ -297,7 +297,10 @@ class MaskedGradient:
         """Keep `gradient` after a backward pass; `mask` is 0 where earlier passes were masked."""
         if not self._requested:
             return
-        if self._kept is not None and self._written_since(gradient) == 1:
+        writes = self._written_since(gradient)
+        if self._kept is not None and writes == 0:
+            return  # the pass did not reach this weight
+        if self._kept is not None and writes == 1:
             # The one write is this pass. Of active weights, `gradient` holds autograd's own sum;
             # of the others it holds this pass alone.
             self._kept.add_(gradient)
@@ -305,14 +308,24 @@ class MaskedGradient:
         else:
             self._copy(gradient)
 
-    def keep(self, gradient: Tensor | None, inverse_scale: Tensor | None) -> None:
-        """Keep `gradient`, if it was requested and is not the one that is kept already."""
+    def keep(
+        self, gradient: Tensor | None, mask: Tensor, inverse_scale: Tensor | None = None
+    ) -> None:
+        """Keep `gradient`, if it was requested and is not the one that is kept already.
+
+        A gradient that was put in the place of the one that was kept, and is 0 outside `mask`, was
+        computed from it after it was masked (``p.grad = p.grad / 2``): what was kept then stays.
+        """
         if not self._requested:
             return
         if gradient is None:
             self._kept = None
-        elif self._kept is None or self._kept_of is None or self._kept_of() is not gradient:
+        elif self._kept is None or self._kept_of is None:
             self._copy(gradient)
+        elif self._kept_of() is not gradient:
+            is_new = torch.where(mask, 0, gradient).any()  # not read here: no synchronisation
+            self._kept = torch.where(is_new, gradient, self._kept)
+            self._kept_of = weakref.ref(gradient)
         if self._kept is not None and inverse_scale is not None:
             self._kept.mul_(inverse_scale)
 
@@ -322,7 +335,7 @@ class MaskedGradient:
 
     def _copy(self, gradient: Tensor) -> None:
         # Memory is used again: allocating it takes as long as the copy.
-        if self._buffer is None or self._buffer.shape != gradient.shape:
+        if self._buffer is None or not _is_alike(self._buffer, gradient):
             self._buffer = torch.empty_like(gradient)
         self._kept = self._buffer.copy_(gradient)
         self._kept_of = weakref.ref(gradient)
@@ -344,6 +357,11 @@ class MaskedGradient:
         if self._masked is None or self._masked[0]() is not gradient:
             return -1
         return gradient._version - self._masked[1]
+
+
+def _is_alike(one: Tensor, other: Tensor) -> bool:
+    same_type = one.dtype == other.dtype and one.device == other.device
+    return same_type and one.shape == other.shape
 
 
 def mask_gradients(weights: Sequence[MaskedWeight], *, before_update: bool = False) -> None:
@@ -378,6 +396,13 @@ def mask_moved(weights: Sequence[MaskedWeight]) -> None:
     if tensors:
         with torch.no_grad():
             torch._foreach_mul_(tensors, multipliers)
+
+
+def hold_frozen(weights: Sequence[MaskedWeight]) -> None:
+    """Take frozen weights as they are now, before a step: the model may have been loaded since."""
+    for weight in weights:
+        if weight.frozen is not None:
+            weight.frozen = weight.parameter.detach() * (weight.kept - weight.multiplier)
 
 
 def restore_frozen(weights: Sequence[MaskedWeight]) -> None:

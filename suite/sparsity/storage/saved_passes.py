@@ -42,7 +42,7 @@ class SavedPasses:
         if self._hook is not None:
             self._hook.remove()
         self._hook = None
-        if wanted:
+        if wanted and parameter.requires_grad:
             self._hook = parameter.register_post_accumulate_grad_hook(
                 lambda _: self._added.add(_task())
             )
