@@ -451,8 +451,8 @@ class CsrWeight:
             old.grad = gradient
             return
         # Another shape needs a new parameter: while a graph of the last step exists, autograd
-        # does not allow the old one to change its shape.
-        # Whoever still holds the old one is not to take its gradient for the layer's.
+        # does not allow the old one to change its shape. Whoever still holds the old one is not to
+        # take its gradient for the layer's.
         old.grad = None
         new = nn.Parameter(values, requires_grad=old.requires_grad)
         new.grad = gradient
