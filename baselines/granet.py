@@ -97,6 +97,7 @@ class GraNet(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does."""
+        self.keep_pruned()
         if step >= self.pruning.last:
             self.prune_smallest(1.0, step)
 
