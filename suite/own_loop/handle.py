@@ -123,7 +123,7 @@ class Handle:
             masks=to.masks,
             resume=to.state is not None,
         )
-        self._cost = Cost(sparsifier.layers)
+        self._cost = Cost(sparsifier.layers, to.coverage)
         for charge in charges:
             self._cost.charge(*charge)
         self._changes = ModelChanges(unwrap(to.model), sparsifier.layers, to.coverage.exclude)

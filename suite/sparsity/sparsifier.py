@@ -11,13 +11,7 @@ from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
-from suite.sparsity.distribution import (
-    Shapes,
-    custom_zeros,
-    global_zeros,
-    layer_zeros,
-    proportional,
-)
+from suite.sparsity.distribution import Shapes, at_least, custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.layers import PrunableWeight, check_mask, nonzero_outside_mask
 from suite.sparsity.masks import count_true, random_mask
 from suite.sparsity.modules import unwrap
@@ -112,8 +106,7 @@ class Sparsifier:
     def raise_sparsity(self, step: int) -> None:
         """Continue after `step` towards a target that was raised (`continue_as`).
 
-        A method that can do so overrides this, with `keep_pruned`; where no later update reaches
-        the target it prunes now.
+        A method that can do so overrides this, with `keep_pruned`; it prunes now if no update does.
 
         Raises:
             InvalidInput: the method cannot.
@@ -426,8 +419,7 @@ class Sparsifier:
     def sparsity_errors(self, frozen: Collection[str] = ()) -> str:
         """Return which masks miss their count and which weights outside them are not 0; or "".
 
-        Layers named in `frozen` were frozen for a part of training: they may miss their counts,
-        and the network its own if one count holds for all of it.
+        Layers `frozen` in a part of training may miss their counts, or the network its own.
         """
         return "; ".join(self._count_errors(frozen) + nonzero_outside_mask(self.layers))
 
@@ -580,8 +572,7 @@ class Sparsifier:
     def keep_pruned(self) -> None:
         """Let no layer end with fewer zeros than it has now: for `raise_sparsity`.
 
-        Given masks, or the rounding of another sparsity, may have more zeros in a layer than the
-        distribution gives it. It keeps those, and the other layers end with fewer for it.
+        Where given masks, or rounding, have more in a layer, the others end with fewer for it.
 
         Raises:
             InvalidInput: there are more zeros in all than the target.
@@ -593,12 +584,7 @@ class Sparsifier:
                 f"already, more than {self.target_total():,}: give a higher sparsity"
             )
         if not self.is_global:
-            targets = self.target_zeros()
-            final = {name: max(count, targets[name]) for name, count in have.items()}
-            room = {name: count - have[name] for name, count in final.items()}
-            less = proportional(room, sum(final.values()) - sum(targets.values()), room)
-            if any(less.values()):
-                self._given_zeros = {name: final[name] - less[name] for name in final}
+            self._given_zeros = at_least(have, self.target_zeros())
 
     def prune_smallest(self, fraction: float, step: int) -> None:
         """Prune the smallest |w| until `fraction` (0 to 1) of the target zeros is reached.
@@ -625,8 +611,7 @@ class Sparsifier:
             wanted = {name: int(fraction * count) for name, count in self.target_zeros().items()}
             zeros = {name: max(count, have[name]) for name, count in wanted.items()}
             return prune_layers(active, scores, zeros, self.pattern)
-        # A layer that was frozen midway is ranked like any other, though `set_mask` leaves it as it
-        # is: the others are then pruned as they would have been, and do not make up for it.
+        # Frozen layers are ranked too, though `set_mask` leaves them: others do not make up for it.
         names = [layer.name for layer in self.candidates]
         total = max(int(fraction * self.target_total()), sum(have[name] for name in names))
         return prune_together(active, scores, total, names)

@@ -147,3 +147,28 @@ def test_a_layer_that_is_thawed_before_an_update_reaches_its_count():
     train(model, optimizer, 35, STEPS)
     size = sum(layer.size for layer in handle.sparsifier.layers)
     assert sum(zeros(handle).values()) == math.floor(0.8 * size)
+
+
+@pytest.mark.parametrize("thawed_after", [27, 40, STEPS])
+@pytest.mark.parametrize("method", ["rigl", "resonance_coherent"])
+def test_a_layer_stored_sparse_may_be_frozen_and_thawed(method, thawed_after):
+    """Thawed just before a step whose dense gradients are read, too."""
+
+    def run(execution):
+        model = mlp()
+        optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
+        handle = attached(method, model, optimizer, execution=execution, update_every=7)
+        train(model, optimizer, 0, 16)
+        model[3].weight.requires_grad_(False)
+        before = handle.masks()["3"].clone()
+        with pytest.warns(SparsityWarning, match="was frozen"):
+            train(model, optimizer, 16, thawed_after)
+        assert torch.equal(handle.masks()["3"], before)
+        model[3].weight.requires_grad_(True)
+        train(model, optimizer, thawed_after, STEPS)
+        return handle
+
+    masked, sparse = run("masked"), run("csr")
+    assert sparse.sparsifier.execution.csr_weights()
+    for name, mask in masked.masks().items():
+        assert torch.equal(sparse.masks()[name], mask)

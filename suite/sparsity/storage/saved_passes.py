@@ -43,9 +43,14 @@ class SavedPasses:
             self._hook.remove()
         self._hook = None
         if wanted:
+            # A frozen parameter takes no hook, but keeps the one it has: it may train again before
+            # the next pass.
+            trained = parameter.requires_grad
+            parameter.requires_grad_(True)
             self._hook = parameter.register_post_accumulate_grad_hook(
                 lambda _: self._added.add(_task())
             )
+            parameter.requires_grad_(trained)
 
     def clear(self) -> None:
         """Drop all passes."""
