@@ -97,6 +97,7 @@ class GraNet(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does."""
+        self.keep_pruned()
         if step >= self.pruning.last:
             self.prune_smallest(1.0, step)
 
@@ -145,7 +146,8 @@ class GraNet(Sparsifier):
         self, sparsity: float, active: Mapping[str, Tensor], scores: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         if not self.is_global:
-            zeros = self.zeros_at(sparsity)
+            is_last = sparsity == self.plan.sparsity
+            zeros = self.target_zeros() if is_last else self.zeros_at(sparsity)
             # Rounding and capped layers may need fewer zeros than there are: pruning never regrows.
             have = {name: count_true(~mask) for name, mask in active.items()}
             return prune_layers(active, scores, {n: max(zeros[n], have[n]) for n in zeros})

@@ -126,6 +126,7 @@ class Magnitude(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does."""
+        self.keep_pruned()
         if step >= self.schedule.last:
             self.prune_smallest(1.0, step)
 
@@ -156,6 +157,7 @@ class OneShot(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does."""
+        self.keep_pruned()
         if step >= self.prune_step:
             self.prune_smallest(1.0, step)
 

@@ -98,8 +98,12 @@ class Snfs(DropGrow):
 
     def _allocate(self) -> None:
         self.momentum = {layer.name: torch.zeros_like(layer.values) for layer in self.layers}
+
+    @property
+    def sparse(self) -> list[PrunableWeight]:
+        """The layers that are not dense."""
         zeros = self.target_zeros()
-        self.sparse = [layer for layer in self.layers if zeros[layer.name] > 0]
+        return [layer for layer in self.layers if zeros[layer.name] > 0]
 
     def start_from(self, masks: Mapping[str, Tensor]) -> None:
         """Start from given masks; every weight's momentum starts at 0."""

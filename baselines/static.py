@@ -34,4 +34,5 @@ class Static(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune the smallest weights to the new counts, once."""
+        self.keep_pruned()
         self.prune_smallest(1.0, step)

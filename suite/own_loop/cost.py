@@ -11,6 +11,7 @@ from suite.core.errors import InvalidInput, first_line
 from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
+from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage
 
 UNITS = {1e15: "P", 1e12: "T", 1e9: "G", 1e6: "M", 1e3: "k"}
 
@@ -86,10 +87,14 @@ class Cost:
 
     Args:
         layers: the prunable weights of the model.
+        coverage: which weights those are.
     """
 
-    def __init__(self, layers: Sequence[PrunableWeight]) -> None:
+    def __init__(
+        self, layers: Sequence[PrunableWeight], coverage: Coverage = LINEAR_AND_CONV
+    ) -> None:
         self._layers = list(layers)
+        self._coverage = coverage
         self._sizes = {layer.name: layer.size for layer in self._layers}
         # By the numbers of active weights: methods that keep them constant need one entry.
         self._steps: dict[tuple[int, ...], _Steps] = {}
@@ -127,7 +132,7 @@ class Cost:
         Raises:
             InvalidInput: the model does not take the example.
         """
-        forward = _forward(model, self._layers, example)
+        forward = self._forward(model, example)
         training = 0.0
         for densities, counted in self._taken():
             sparse = forward.at(densities)
@@ -171,21 +176,20 @@ class Cost:
             pairs = zip(active, self._sizes.items(), strict=True)
             yield {name: count / size for count, (name, size) in pairs}, counted
 
-
-def _forward(model: nn.Module, layers: Sequence[PrunableWeight], example: Any) -> ForwardFlops:
-    """Return the dense forward operations of a model that is being trained."""
-    network = unwrap(model)
-    if any(network.get_parameter(layer.path).shape != layer.shape for layer in layers):
-        network = copy.deepcopy(network)  # its layers in CSR are copied as ordinary ones
-    try:
-        return measure_forward(network, example)
-    except InvalidInput:
-        raise
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise InvalidInput(
-            f"{type(network).__name__} does not take this example ({first_line(error)}): give a "
-            "batch of its inputs, as it is called with in training"
-        ) from error
+    def _forward(self, model: nn.Module, example: Any) -> ForwardFlops:
+        """Return the dense forward operations of a model that is being trained."""
+        network = unwrap(model)
+        if any(network.get_parameter(w.path).shape != w.shape for w in self._layers):
+            network = copy.deepcopy(network)  # its layers in CSR are copied as ordinary ones
+        try:
+            return measure_forward(network, example, self._coverage)
+        except InvalidInput:
+            raise
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise InvalidInput(
+                f"{type(network).__name__} does not take this example ({first_line(error)}): give "
+                "a batch of its inputs, as it is called with in training"
+            ) from error
 
 
 def _readable(operations: float) -> str:

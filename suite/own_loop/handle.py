@@ -127,7 +127,7 @@ class Handle:
             masks=to.masks,
             resume=to.state is not None,
         )
-        self._cost = Cost(sparsifier.layers)
+        self._cost = Cost(sparsifier.layers, to.coverage)
         for charge in charges:
             self._cost.charge(*charge)
         self._changes = ModelChanges(unwrap(to.model), sparsifier.layers, to.coverage.exclude)
@@ -371,6 +371,7 @@ class Handle:
             "sparsifier": self.sparsifier.state_dict(),
             "curves": self._curves.state_dict(),
             "cost": self._cost.state_dict(),
+            "frozen": sorted(self._changes.frozen),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -396,6 +397,7 @@ class Handle:
             self._cost.load_state_dict(state["cost"])
         if "curves" in state:
             self._curves.load_state_dict(state["curves"])
+        self._changes.note_frozen(state.get("frozen", ()))
         self._steps.restart(state.get("stepped", ()))
         self._prepare_step()
 
@@ -529,9 +531,8 @@ class Handle:
 
     def _check_end(self) -> None:
         sparsifier = self.sparsifier
-        is_last = self._progress.round + 1 == sparsifier.rounds
-        if is_last and all(layer.trained for layer in sparsifier.layers):
-            errors = sparsifier.sparsity_errors()
+        if self._progress.round + 1 == sparsifier.rounds:
+            errors = sparsifier.sparsity_errors(self._changes.frozen)
         else:
             errors = "; ".join(nonzero_outside_mask(sparsifier.layers))
         if errors:

@@ -1,7 +1,7 @@
 """Changes of a model since it was sparsified: layers replaced, frozen or thawed."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -17,6 +17,9 @@ class ModelChanges:
         model: unwrapped.
         layers: the method's.
         excluded: globs of weights that the user left out on purpose.
+
+    Attributes:
+        frozen: names of the layers that were found frozen at any time, also if trained again.
     """
 
     def __init__(
@@ -26,8 +29,12 @@ class ModelChanges:
         self._layers = layers
         self._excluded = tuple(excluded)
         self._known = self._trained_outside()
-        self._frozen: set[str] = set()
+        self.frozen: set[str] = set()
         self._seen: list[tuple[int, bool]] = []
+
+    def note_frozen(self, names: Iterable[str]) -> None:
+        """Note layers that were frozen in a part of training before this one."""
+        self.frozen.update(names)
 
     def check(self) -> None:
         """Warn of layers that were frozen, and of weights that are trained without the method.
@@ -48,8 +55,8 @@ class ModelChanges:
                     "sparsified any more: call handle.detach(), build the optimizer anew, and call "
                     "sparsify again"
                 )
-            if not layer.trained and layer.name not in self._frozen:
-                self._frozen.add(layer.name)
+            if not layer.trained and layer.name not in self.frozen:
+                self.frozen.add(layer.name)
                 _warn(
                     f"layer '{layer.name}' was frozen: it keeps its weights and its mask, and "
                     "other layers do not make up for it"

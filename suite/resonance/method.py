@@ -1,7 +1,7 @@
 """The resonance method: detection, threshold, connectivity and control joined into a Sparsifier."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -40,7 +40,8 @@ class Group:
         layers: the layers whose connections these are, in order.
         histories: one per layer.
         final_off: how many connections are off at the end; at no time are more off.
-        state: which connections are active, have a weight, and since when.
+        state: which connections are active, have a weight, and since when; decided for layers
+            that were frozen midway too, which do not follow it: others do not make up for them.
         controller: sets this group's amplitude.
     """
 
@@ -57,20 +58,11 @@ class Group:
         return torch.cat([layer.values.abs().flatten() for layer in self.layers])
 
     @property
-    def trained(self) -> bool:
-        """Whether all of these layers are being trained: none was frozen midway."""
-        return all(layer.trained for layer in self.layers)
-
-    def kept_where_frozen(self, new: State) -> State:
-        """Return `new`, with the present state of the layers that were frozen midway."""
-        kept = torch.cat(
-            [
-                torch.full((layer.size,), not layer.trained, device=layer.device)
-                for layer in self.layers
-            ]
-        )
-        parts = zip(astuple(self.state), astuple(new), strict=True)
-        return State(*(torch.where(kept, old, changed) for old, changed in parts))
+    def off(self) -> float:
+        """The fraction of connections that are inactive, those of frozen layers as they are."""
+        parts = zip(self.layers, self.split(self.state.active), strict=True)
+        active = sum(count_true(part) if layer.trained else layer.active for layer, part in parts)
+        return 1 - active / len(self.state.active)
 
     def split(self, values: Tensor) -> tuple[Tensor, ...]:
         """Return each layer's part of `values` [n], as views."""
@@ -166,6 +158,8 @@ class Resonance(Sparsifier):
         rows, gradients = [], []
         for group in self.groups:
             for layer, history in zip(group.layers, group.histories, strict=True):
+                if not layer.trained and history.recorded >= history.window:
+                    continue  # frozen midway: its frequencies stay what they were
                 row, gradient = history.next_row(), layer.dense_gradient
                 if gradient is None:
                     row.zero_()
@@ -267,7 +261,7 @@ class Resonance(Sparsifier):
         for series, value in (
             ("amplitude", amplitude),
             ("threshold", level),
-            ("off", 1 - count_true(group.state.active) / size),
+            ("off", group.off),
             ("target", self.path(step) * fraction),
             ("effective_target", target * fraction),
         ):
@@ -360,11 +354,11 @@ class Resonance(Sparsifier):
         ]
 
     def _connect(self, group: Group, state: State, step: int) -> None:
-        group.state = state if group.trained else group.kept_where_frozen(state)
+        group.state = state
         masks, frozen = group.split(state.mask), group.split(state.frozen)
         for layer, mask, held in zip(group.layers, masks, frozen, strict=True):
             self.set_mask(layer, mask.view(layer.shape), step)
-            if not self.disables:
+            if not self.disables and layer.trained:
                 layer.freeze_weights(held.view(layer.shape))
 
     # ------------------------------------------------------------------ state

@@ -194,6 +194,17 @@ def proportional(
     return counts
 
 
+def at_least(least: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
+    """Return `counts` raised to `least`, with the same sum: the other names get fewer for it.
+
+    The sum of `least` must not exceed that of `counts`.
+    """
+    raised = {name: max(count, least[name]) for name, count in counts.items()}
+    room = {name: count - least[name] for name, count in raised.items()}
+    less = proportional(room, sum(raised.values()) - sum(counts.values()), room)
+    return {name: count - less[name] for name, count in raised.items()}
+
+
 def _over_budget(sparsity: float, dense: Collection[str], distribution: str) -> str:
     return (
         f"sparsity {sparsity:g} cannot be met with distribution {distribution}: the dense layers "

@@ -2,7 +2,7 @@
 
 import fnmatch
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
-from suite.sparsity.distribution import Shapes, custom_zeros, global_zeros, layer_zeros
+from suite.sparsity.distribution import Shapes, at_least, custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.layers import PrunableWeight, check_mask, nonzero_outside_mask
 from suite.sparsity.masks import count_true, random_mask
 from suite.sparsity.modules import unwrap
@@ -93,24 +93,19 @@ class Sparsifier:
     def start_from(self, masks: Mapping[str, Tensor]) -> None:
         """Start from given masks, by layer name, in place of `start`.
 
-        A method that can do so overrides this, with `keep_counts_of` or `prune_on_from`.
-
-        Raises:
-            InvalidInput: the method cannot.
+        A method that can overrides this, with `keep_counts_of` or `prune_on_from`; InvalidInput
+        by default.
         """
         raise InvalidInput(
-            f"masks=: {type(self).__name__} chooses its first masks itself; static, set, rigl, "
-            "snfs, granet, magnitude and magnitude_one_shot can start from given ones"
+            f"masks=: {type(self).__name__} chooses its first masks itself; those that draw them "
+            "at random (static, set, rigl, …) or prune by magnitude can start from given ones"
         )
 
     def raise_sparsity(self, step: int) -> None:
         """Continue after `step` towards a target that was raised (`continue_as`).
 
-        A method that can do so overrides this; where no later update reaches the target it prunes
-        now.
-
-        Raises:
-            InvalidInput: the method cannot.
+        A method that can overrides this, with `keep_pruned`; it prunes now if no update will.
+        InvalidInput by default.
         """
         raise InvalidInput(
             f"extend(sparsity=…): {type(self).__name__} cannot raise its sparsity midway; static, "
@@ -240,7 +235,8 @@ class Sparsifier:
         new._resume()
         new.load_method_state(self.method_state())
         if plan.sparsity > self.plan.sparsity:
-            new.raise_sparsity(step)
+            with name_nonfinite_layer(self.layers, step):
+                new.raise_sparsity(step)
         return new
 
     def _resume(self) -> None:
@@ -335,7 +331,8 @@ class Sparsifier:
         if {name: mask.shape for name, mask in masks.items()} != self.shapes:
             raise InvalidInput(
                 "the saved masks belong to a model with other layers: they are of "
-                f"{', '.join(masks)}, this model has {', '.join(self.shapes)}"
+                f"{', '.join(masks)}, this model has {', '.join(self.shapes)}; a layer that was "
+                "frozen midway is frozen after sparsify"
             )
         self.execution.check_state(state.get("sparse", {}))
 
@@ -418,18 +415,26 @@ class Sparsifier:
             return sum(self._given_zeros.values())
         return global_zeros(shapes, self.plan.sparsity, dense=self.dense_names(shapes))
 
-    def sparsity_errors(self) -> str:
-        """Return which masks miss their count and which weights outside them are not 0; or ""."""
-        return "; ".join(self._count_errors() + nonzero_outside_mask(self.layers))
+    def sparsity_errors(self, frozen: Collection[str] = ()) -> str:
+        """Return which masks miss their count and which weights outside them are not 0; or "".
 
-    def _count_errors(self) -> list[str]:
-        wrong = self.off_target({layer.name: layer.size - layer.active for layer in self.layers})
+        Layers `frozen` in a part of training may miss their counts, or the network its own.
+        """
+        return "; ".join(self._count_errors(frozen) + nonzero_outside_mask(self.layers))
+
+    def _count_errors(self, frozen: Collection[str]) -> list[str]:
+        zeros = {layer.name: layer.size - layer.active for layer in self.layers}
+        if self.is_global:
+            return [] if frozen else self.off_target(zeros)
+        targets = self.target_zeros()
+        wrong = self.off_target(zeros | {name: targets[name] for name in frozen})
         if self.pattern is not None:
-            targets = self.target_zeros()
             wrong += [
                 f"{layer.name}: not {self.pattern} everywhere"
                 for layer in self.layers
-                if targets[layer.name] and not self.pattern.holds(layer.mask)
+                if layer.name not in frozen
+                and targets[layer.name]
+                and not self.pattern.holds(layer.mask)
             ]
         return wrong
 
@@ -550,18 +555,34 @@ class Sparsifier:
         Raises:
             InvalidInput: a layer, or the network, has more zeros than it may end with.
         """
-        zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
-        have, may = zeros, self.target_zeros() if not self.is_global else {}
+        have = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
+        may = {} if self.is_global else self.target_zeros()
         if self.is_global:
-            have, may = {"network": sum(zeros.values())}, {"network": self.target_total()}
-        for name, most in may.items():
-            if have[name] > most:
-                raise InvalidInput(
-                    f"masks=: '{name}' has {have[name]:,} zeros, more than the {most:,} that it "
-                    "ends with: give a higher sparsity, or another distribution"
-                )
+            have, may = {"network": sum(have.values())}, {"network": self.target_total()}
+        if over := [name for name, most in may.items() if have[name] > most]:
+            raise InvalidInput(
+                f"masks=: '{over[0]}' has {have[over[0]]:,} zeros, more than the "
+                f"{may[over[0]]:,} that it ends with: give a higher sparsity, or another distribution"
+            )
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name].to(layer.device))
+
+    def keep_pruned(self) -> None:
+        """Let no layer end with fewer zeros than it has now: for `raise_sparsity`.
+
+        Where given masks, or rounding, have more in a layer, the others end with fewer for it.
+
+        Raises:
+            InvalidInput: there are more zeros in all than the target.
+        """
+        have = {layer.name: layer.size - layer.active for layer in self.layers}
+        if sum(have.values()) > self.target_total():
+            raise InvalidInput(
+                f"extend(sparsity={self.plan.sparsity:g}): {sum(have.values()):,} weights are zero "
+                f"already, more than {self.target_total():,}: give a higher sparsity"
+            )
+        if not self.is_global:
+            self._given_zeros = at_least(have, self.target_zeros())
 
     def prune_smallest(self, fraction: float, step: int) -> None:
         """Prune the smallest |w| until `fraction` (0 to 1) of the target zeros is reached.
@@ -588,28 +609,10 @@ class Sparsifier:
             wanted = {name: int(fraction * count) for name, count in self.target_zeros().items()}
             zeros = {name: max(count, have[name]) for name, count in wanted.items()}
             return prune_layers(active, scores, zeros, self.pattern)
-        names = [layer.name for layer in self.candidates if layer.trained]
-        return prune_together(active, scores, self._zeros_among(names, have, fraction), names)
-
-    def _zeros_among(self, names: Sequence[str], have: Mapping[str, int], fraction: float) -> int:
-        """Return how many zeros the layers `names` are to have, at a fraction of the target.
-
-        Layers that were frozen midway are not among them. What those do not prune any more, the
-        others do not prune in their place: their part of all zeros stays what it is.
-        """
-        total = int(fraction * self.target_total())
-        zeros = sum(have[name] for name in names)
-        candidates = [layer.name for layer in self.candidates]
-        if len(names) < len(candidates):
-            sizes = {layer.name: layer.size for layer in self.layers}
-            everywhere = sum(have[name] for name in candidates)
-            part = (
-                zeros / everywhere
-                if everywhere
-                else sum(sizes[name] for name in names) / sum(sizes[name] for name in candidates)
-            )
-            total = min(int(part * total), sum(sizes[name] for name in names))
-        return max(total, zeros)
+        # Frozen layers are ranked too, though `set_mask` leaves them: others do not make up for it.
+        names = [layer.name for layer in self.candidates]
+        total = max(int(fraction * self.target_total()), sum(have[name] for name in names))
+        return prune_together(active, scores, total, names)
 
     @property
     def examples(self) -> Examples:

@@ -167,3 +167,26 @@ def test_a_step_touches_neither_weights_nor_masks():
     cost.step(dense_gradient=True)
     cost.step(dense_gradient=False)
     assert cost.steps == 4
+
+
+def test_layers_of_every_kind_and_those_of_include_are_counted():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+            self.lstm = nn.LSTM(8, 8, batch_first=True)
+            self.own = nn.Parameter(torch.randn(8, 8))
+
+        def forward(self, x):
+            mixed, _ = self.attention(x, x, x, need_weights=False)
+            return self.lstm(mixed @ self.own)[0]
+
+    model = Net()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    handle = sparsify(model, optimizer, "static", sparsity=0.75, steps=9, include=["own"])
+    flops = handle.flops(torch.randn(4, 5, 8))
+    of_weights = 5 * 2 * sum(layer.size for layer in handle.sparsifier.layers)
+    products = flops.inference_dense - of_weights  # of queries, keys and values
+    assert products == 2 * 2 * 5 * 5 * 8
+    active = 5 * 2 * sum(layer.active for layer in handle.sparsifier.layers)
+    assert flops.inference == pytest.approx(active + products)

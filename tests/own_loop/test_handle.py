@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 
 import pytest
 import torch
@@ -466,3 +467,59 @@ def test_weights_written_through_data_after_the_planned_steps_are_noticed():
     model[6].weight.data.fill_(1)
     with pytest.raises(InvalidInput, match="outside the method's masks were not 0"):
         train(range(9, 80))
+
+
+def dense_at_random(share):
+    """Return random masks by layer of `small_net`, of the same density in each."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"1": (48, 64), "3": (32, 48), "5": (10, 32)}
+    return {name: torch.rand(shape, generator=generator) < share for name, shape in shapes.items()}
+
+
+def small_net(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 32), nn.ReLU(), nn.Linear(32, 10)
+    )
+
+
+@pytest.mark.parametrize("at", [0, 30, 58])
+@pytest.mark.parametrize("method", ["static", "rigl", "set", "resonance_coherent"])
+def test_a_layer_keeps_zeros_that_a_raised_sparsity_would_not_give_it(method, at):
+    model = small_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    given = {"masks": dense_at_random(0.3), "sparsity": None}
+    handle = embedded(method, model, optimizer, steps=60, **given)
+    train(model, optimizer, 0, at)
+    before = {name: int((~mask).sum()) for name, mask in handle.masks().items()}
+    assert before["5"] > handle.sparsifier.zeros_at(0.72)["5"]
+    handle.extend(steps=20, sparsity=0.72)
+    train(model, optimizer, at, at + 2)
+    states = copy.deepcopy([part.state_dict() for part in (model, optimizer, handle)])
+    train(model, optimizer, at + 2, 80)
+    zeros = {name: int((~mask).sum()) for name, mask in handle.masks().items()}
+    assert all(zeros[name] >= count for name, count in before.items())
+    size = sum(layer.size for layer in handle.sparsifier.layers)
+    assert sum(zeros.values()) == math.floor(0.72 * size)
+
+    again = small_net(seed=1)
+    optimizer = OPTIMIZERS["sgd"](again)
+    embedded(method, again, optimizer, steps=80, sparsity=0.72, state=states[2])
+    again.load_state_dict(states[0])
+    optimizer.load_state_dict(states[1])
+    train(again, optimizer, at + 2, 80)
+    for mine, theirs in zip(again.parameters(), model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_sparsity_below_what_is_zero_already_is_refused_and_training_goes_on():
+    masks = dense_at_random(0.3)
+    given = sum(int((~m).sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())
+    model = small_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = embedded("rigl", model, optimizer, steps=60, sparsity=given - 0.004, masks=masks)
+    train(model, optimizer, 0, 30)
+    with pytest.raises(InvalidInput, match=r"weights are zero already, more than .*higher"):
+        handle.extend(sparsity=given - 0.003)
+    train(model, optimizer, 30, 60)
+    assert handle.sparsity == pytest.approx(given, abs=1e-9)

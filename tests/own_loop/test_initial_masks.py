@@ -1,5 +1,6 @@
 """Masks to start from are read from what a user has: tensors, files, states, zeros."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from suite.own_loop.export import export
 from suite.own_loop.initial_masks import read_masks
 from suite.sparsity.layers import PrunableWeight
 from suite.training.serialization import pack
-from tests.support.helpers import OPTIMIZERS, conv_net, trained, trial
+from tests.support.helpers import OPTIMIZERS, batch_of, conv_net, digits, trained, trial
 
 
 @pytest.fixture
@@ -157,3 +158,41 @@ def test_a_damaged_state_is_refused(sparse, layers, tmp_path):
     (tmp_path / "state").write_bytes(pack(sparse[1].state_dict()).replace(b'\\"dict', b'\\"pict'))
     with pytest.raises(InvalidInput, match="is not a safetensors file"):
         read_masks(tmp_path / "state", layers)
+
+
+@pytest.mark.parametrize("method", ["static", "set", "rigl", "snfs", "resonance_coherent"])
+def test_training_from_given_masks_goes_on_to_the_same_bits(method):
+    """In layers that the distribution would keep dense, too."""
+
+    def start(seed, **given):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))
+        optimizer = OPTIMIZERS["adamw"](model)
+        options = {"steps_per_epoch": 5} if method in ("set", "snfs") else {"update_every": 5}
+        options = {} if method == "static" else options
+        return model, optimizer, sparsify(model, optimizer, method, steps=40, **given, **options)
+
+    def train(model, optimizer, first, last):
+        for step in range(first, last):
+            x, y = batch_of(digits(), step, 32)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    generator = torch.Generator().manual_seed(0)
+    masks = {
+        name: torch.rand(shape, generator=generator) < 0.6
+        for name, shape in {"1": (48, 64), "3": (10, 48)}.items()
+    }
+    whole = start(0, masks=masks)
+    assert whole[2].sparsifier.zeros_at(whole[2].sparsity)["3"] == 0
+    train(*whole[:2], 0, 22)
+    states = copy.deepcopy([part.state_dict() for part in whole])
+    train(*whole[:2], 22, 40)
+
+    resumed = start(1, state=states[2])
+    resumed[0].load_state_dict(states[0])
+    resumed[1].load_state_dict(states[1])
+    train(*resumed[:2], 22, 40)
+    for mine, theirs in zip(resumed[0].parameters(), whole[0].parameters(), strict=True):
+        assert torch.equal(mine, theirs)

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.distribution import count_zeros, custom_zeros, global_zeros, layer_zeros
+from suite.sparsity.distribution import (
+    at_least,
+    count_zeros,
+    custom_zeros,
+    global_zeros,
+    layer_zeros,
+)
 from suite.sparsity.flops import ForwardFlops, measure_forward
 
 LENET = {"fc1": (300, 784), "fc2": (100, 300), "fc3": (10, 100)}
@@ -128,3 +134,10 @@ def test_dense_layers_that_alone_exceed_the_budget_are_refused_by_name(distribut
         layer_zeros(LENET, 0.9, distribution, dense=["fc1"])
     with pytest.raises(InvalidInput, match="fc1"):
         global_zeros(LENET, 0.9, dense=["fc1"])
+
+
+def test_counts_are_raised_to_a_minimum_at_the_same_sum():
+    counts = {"a": 10, "b": 20, "c": 30}
+    assert at_least({"a": 0, "b": 5, "c": 30}, counts) == counts
+    assert at_least({"a": 16, "b": 0, "c": 15}, counts) == {"a": 16, "b": 17, "c": 27}
+    assert at_least({"a": 0, "b": 20, "c": 40}, counts) == {"a": 0, "b": 20, "c": 40}
