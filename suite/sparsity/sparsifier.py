@@ -562,7 +562,7 @@ class Sparsifier:
         if over := [name for name, most in may.items() if have[name] > most]:
             raise InvalidInput(
                 f"masks=: '{over[0]}' has {have[over[0]]:,} zeros, more than the "
-                f"{may[over[0]]:,} that it ends with: give a higher sparsity, or another distribution"
+                f"{may[over[0]]:,} that it ends with: raise sparsity or change distribution"
             )
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name].to(layer.device))
