@@ -170,7 +170,9 @@ def _check_iterable(given: Any) -> None:
             "DataLoader"
         )
     readable = isinstance(given, Iterable) or hasattr(given, "__getitem__")
-    if not readable or isinstance(given, Tensor | np.ndarray | str | bytes | nn.Module):
+    if not readable or isinstance(
+        given, Tensor | np.ndarray | np.generic | str | bytes | nn.Module
+    ):
         raise InvalidInput(f"examples={_shortened(given)} cannot be used: {ACCEPTED}")
 
 

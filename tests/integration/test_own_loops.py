@@ -458,7 +458,7 @@ def test_17_examples_are_pairs_loaders_and_lists_of_batches(given):
 def test_17_anything_else_is_refused_in_one_line_that_says_what_is_accepted():
     model = mlp()
     x, y = data()
-    for examples in (5, x, (x[:12], y[:6]), (part for part in [(x, y)])):
+    for examples in (5, np.float32(0.5), x, (x[:12], y[:6]), (part for part in [(x, y)])):
         with pytest.raises(InvalidInput) as refusal:
             sparsify(model, sgd(model), "snip", sparsity=0.9, steps=9, examples=examples)
         assert "\n" not in str(refusal.value)
