@@ -70,7 +70,7 @@ class Handle:
     """A method at work in a custom training loop.
 
     It counts the optimizers' steps: with several optimizers a step is over when each has taken it.
-    Gradients are masked when a backward pass ends. The method reads dense ones: accumulated over
+    Gradients are masked as backward computes them. The method reads dense ones: accumulated over
     micro-batches, averaged over replicas, without the loss scale of a GradScaler, and before they
     are clipped. A step that a scaler skips is not counted.
 
