@@ -275,7 +275,12 @@ class Handle:
         self._in_rounds = True
         yield self._progress.round
         while self._progress.round + 1 < self.sparsifier.rounds:
+            layers = self.sparsifier.layers
+            frozen = [(w.parameter, w.parameter.detach().clone()) for w in layers if not w.trained]
             self._progress.next_round(self.sparsifier, self.model)
+            with torch.no_grad():
+                for parameter, values in frozen:  # a frozen layer is left alone
+                    parameter.copy_(values)
             for optimizer in self._steps.optimizers:
                 optimizer.state.clear()
             self.sparsifier.restart(self._steps.optimizers)

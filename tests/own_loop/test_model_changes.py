@@ -176,6 +176,21 @@ def test_a_layer_stored_sparse_may_be_frozen_and_thawed(method, thawed_after):
         assert torch.equal(sparse.masks()[name], mask)
 
 
+@pytest.mark.filterwarnings("ignore:layer '3' was frozen")
+def test_a_layer_that_is_frozen_midway_is_not_rewound():
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    handle = attached("lottery_ticket", model, optimizer, rate=0.6)
+    for number in handle.rounds():
+        train(model, optimizer, handle.step, STEPS)
+        if number == 0:
+            model[3].weight.requires_grad_(False)
+            weight, mask = model[3].weight.clone(), handle.masks()["3"].clone()
+    assert number == 2
+    assert torch.equal(model[3].weight, weight)
+    assert torch.equal(handle.masks()["3"], mask)
+
+
 def changes_of(model):
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     handle = sparsify(model, optimizer, "static", sparsity=0.5, steps=9)
