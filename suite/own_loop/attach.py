@@ -63,8 +63,9 @@ def attach(
     declared = registry.methods()[method]
     coverage = Coverage(ALL_MATRICES.kinds, include, exclude)
     prunable = find_prunable(unwrap(model), coverage)
-    held = [MaskedWeight(found, optimizers[0]) for found in prunable]
-    given = None if masks is None or state is not None else read_masks(masks, held)
+    given = None
+    if masks is not None and state is None:
+        given = read_masks(masks, [MaskedWeight(found, optimizers[0]) for found in prunable])
     target = _target(sparsity, given, state, declared.dense)
     _check_numbers(target, steps, seed, steps_per_epoch)
     plan = Plan(
@@ -85,9 +86,11 @@ def attach(
     _check_method(sparsifier, method)
     if state is None:
         _check_loaded_state(prunable, optimizers)
+    if state is None or execution == "masked":  # else there may be state of CSR values
         for one in optimizers:
             check_updates(one, [found.parameter for found in prunable])
-    zeros_before = 0.0 if given is not None or state is not None else _fraction_of_zeros(held)
+    is_new = masks is None and state is None
+    zeros_before = _fraction_of_zeros(prunable) if is_new else 0.0
     handle = Handle(
         method,
         sparsifier,
@@ -95,6 +98,7 @@ def attach(
             model=model,
             optimizers=optimizers,
             coverage=coverage,
+            prunable=prunable,
             examples=to_examples(examples, loss, plan.seed, model),
             storage=storage,
             masks=given,
@@ -133,9 +137,10 @@ def _surprises(
 
 
 @torch.no_grad()
-def _fraction_of_zeros(weights: Sequence[MaskedWeight]) -> float:
-    size = sum(weight.size for weight in weights)
-    return sum(int((weight.values == 0).sum()) for weight in weights) / size
+def _fraction_of_zeros(prunable: Sequence[Prunable]) -> float:
+    weights = [found.parameter for found in prunable]
+    zeros = sum(int((weight == 0).sum()) for weight in weights)
+    return zeros / sum(weight.numel() for weight in weights)
 
 
 def _check_model(model: Any) -> None:

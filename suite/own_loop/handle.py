@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.own_loop.average import Average
+from suite.own_loop.copied_handle import CopiedHandle
 from suite.own_loop.cost import Cost, Flops
 from suite.own_loop.grad_scaler import active_grad_scaler, inverse_scale
 from suite.own_loop.gradients import GradientMasking
@@ -24,7 +25,7 @@ from suite.own_loop.snapshot import Snapshot
 from suite.own_loop.watch import WeightWatch
 from suite.sparsity.layers import count_zeros, nonzero_outside_mask
 from suite.sparsity.modules import unwrap
-from suite.sparsity.prunable import Coverage, find_prunable
+from suite.sparsity.prunable import Coverage, Prunable
 from suite.sparsity.rounds import TrainingProgress
 from suite.sparsity.scoring import Examples, averaged
 from suite.sparsity.sparsifier import Sparsifier
@@ -51,6 +52,7 @@ class Attachment:
         model: as it is called, with its wrappers.
         optimizers: those that train it, unwrapped.
         coverage: which weights are prunable.
+        prunable: those weights.
         storage: how weights are stored.
         examples: for methods that score connections before training.
         masks: by layer name, to start from; None for the method's own.
@@ -60,6 +62,7 @@ class Attachment:
     model: nn.Module
     optimizers: tuple[torch.optim.Optimizer, ...]
     coverage: Coverage
+    prunable: Sequence[Prunable]
     storage: Execution
     examples: Examples | None = None
     masks: Mapping[str, Tensor] | None = None
@@ -89,7 +92,6 @@ class Handle:
         self.method = method
         self.sparsifier = sparsifier
         self.model = to.model
-        self._coverage = to.coverage
         self._example = None if to.examples is None else to.examples.first(2)
         self._progress = TrainingProgress()
         self._in_rounds = False
@@ -98,9 +100,8 @@ class Handle:
         self._averages: list[Average] = []
         self._is_attached = False
         self._prepared = 0
-        found = find_prunable(unwrap(to.model), to.coverage)
-        check_trained({one.name: one.parameter for one in found}, to.optimizers)
-        self._snapshot: Snapshot | None = Snapshot(found, to.optimizers)
+        check_trained({one.name: one.parameter for one in to.prunable}, to.optimizers)
+        self._snapshot: Snapshot | None = Snapshot(to.prunable, to.optimizers)
         self._steps = OptimizerSteps(to.optimizers, self)
         self._watch = WeightWatch(to.storage)
         self._masking = GradientMasking(to.storage, to.model)
@@ -561,25 +562,6 @@ class Handle:
                         f"sparsifies under another optimizer: call handle.use(optimizer) first, or "
                         "handle.detach() to train on without masks"
                     )
-
-
-class CopiedHandle:
-    """What a copied or unpickled handle is: it is not attached, and says so."""
-
-    def __init__(self, method: str) -> None:
-        self.method = method
-
-    def __repr__(self) -> str:
-        return f"copy of a handle of {self.method}: not attached to any model"
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise InvalidInput(
-            f"{name}: this is a copy of a handle of {self.method}, which is not attached to any "
-            "model: call sparsify on the copied model, with state=handle.state_dict() of the "
-            "original"
-        )
 
 
 _attached: "weakref.WeakSet[Handle]" = weakref.WeakSet()

@@ -1,9 +1,7 @@
 """The base class of every method: it decides which weights are connected while a model trains."""
 
-import fnmatch
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,24 +9,24 @@ from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
-from suite.sparsity.distribution import Shapes, at_least, custom_zeros, global_zeros, layer_zeros
-from suite.sparsity.layers import PrunableWeight, check_mask, nonzero_outside_mask
+from suite.sparsity.distribution import at_least
+from suite.sparsity.layers import PrunableWeight, check_mask
 from suite.sparsity.masks import count_true, random_mask
 from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
-from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Charge, Plan, Recorder
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, find_prunable
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
+from suite.sparsity.target_counts import TargetCounts
 
 MASKS_TOLERANCE = 0.005
 """Largest difference between a given sparsity and that of given masks."""
 
 
-class Sparsifier:
+class Sparsifier(TargetCounts):
     """Decides which weights of a model are connected while it trains.
 
     A method overrides a few of: `start`, `observe`, `is_update`, `update`,
@@ -53,15 +51,10 @@ class Sparsifier:
     rounding_bits: tuple[int, ...] = ()
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
-        self.plan = plan
-        self.options = SimpleNamespace(**options)
+        super().__init__(plan, options)
         self.execution = Execution()
         self._recorder: Recorder | None = None
         self._flops: Charge | None = None
-        self.layers: list[PrunableWeight] = []
-        self._input_dims: dict[str, int | None] = {}
-        self.pattern = checked_pattern(options, plan.sparsity)
-        self._given_zeros: dict[str, int] | None = None
         self._is_resuming = False
         self._model: nn.Module | None = None
         self._examples: Examples | None = None
@@ -354,128 +347,6 @@ class Sparsifier:
         if "epoch" in vars(self.options).values():  # updates once an epoch
             plan["steps_per_epoch"] = self.plan.steps_per_epoch
         return {"method": type(self).__name__} | plan | vars(self.options)
-
-    # ------------------------------------------------------------------ target counts
-
-    @property
-    def is_global(self) -> bool:
-        """Whether one exact count holds for the whole network instead of one per layer."""
-        return getattr(self.options, "distribution", "erk") == "global"
-
-    @property
-    def candidates(self) -> list[PrunableWeight]:
-        """The layers that may be pruned: all but those kept dense."""
-        dense = self.dense_names(self.shapes)
-        return [layer for layer in self.layers if layer.name not in dense]
-
-    @property
-    def shapes(self) -> Shapes:
-        """Shape of each prunable weight by layer name, in network order."""
-        return {layer.name: layer.shape for layer in self.layers}
-
-    def target_zeros(self, shapes: Shapes | None = None) -> dict[str, int]:
-        """Return how many weights of each layer are zero at the end (per-layer methods).
-
-        `shapes` are those of the attached model if left out.
-        """
-        if self._given_zeros is not None:
-            return dict(self._given_zeros)
-        return self.zeros_at(self.plan.sparsity, shapes)
-
-    def zeros_at(self, sparsity: float, shapes: Shapes | None = None) -> dict[str, int]:
-        """Return how many weights of each layer are zero at an overall sparsity."""
-        shapes = self.shapes if shapes is None else shapes
-        distribution = getattr(self.options, "distribution", "erk")
-        if distribution == "custom":
-            final = custom_zeros(shapes, self.plan.sparsity, self.options.layer_sparsity)
-            fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 1.0
-            return {name: int(fraction * count) for name, count in final.items()}
-        zeros = layer_zeros(
-            shapes,
-            sparsity,
-            "uniform" if self.pattern else distribution,
-            dense=self.dense_names(shapes),
-            uniform_dense=getattr(self.options, "uniform_dense", "first"),
-        )
-        if self.pattern is None:
-            return zeros
-        return {
-            name: self.pattern.zeros(name, shapes[name], self._input_dims.get(name, 1))
-            if count
-            else 0
-            for name, count in zeros.items()
-        }
-
-    def target_total(self, shapes: Shapes | None = None) -> int:
-        """Return how many weights of the network are zero at the end."""
-        if not self.is_global:
-            return sum(self.target_zeros(shapes).values())
-        shapes = self.shapes if shapes is None else shapes
-        if self._given_zeros is not None:
-            return sum(self._given_zeros.values())
-        return global_zeros(shapes, self.plan.sparsity, dense=self.dense_names(shapes))
-
-    def sparsity_errors(self, frozen: Collection[str] = ()) -> str:
-        """Return which masks miss their count and which weights outside them are not 0; or "".
-
-        Layers `frozen` in a part of training may miss their counts, or the network its own.
-        """
-        return "; ".join(self._count_errors(frozen) + nonzero_outside_mask(self.layers))
-
-    def _count_errors(self, frozen: Collection[str]) -> list[str]:
-        zeros = {layer.name: layer.size - layer.active for layer in self.layers}
-        if self.is_global:
-            return [] if frozen else self.off_target(zeros)
-        targets = self.target_zeros()
-        wrong = self.off_target(zeros | {name: targets[name] for name in frozen})
-        if self.pattern is not None:
-            wrong += [
-                f"{layer.name}: not {self.pattern} everywhere"
-                for layer in self.layers
-                if layer.name not in frozen
-                and targets[layer.name]
-                and not self.pattern.holds(layer.mask)
-            ]
-        return wrong
-
-    def off_target(
-        self, zeros: Mapping[str, int], shapes: Shapes | None = None, tolerance: int = 0
-    ) -> list[str]:
-        """Return which of the layers' numbers of `zeros`, or their sum, miss the final target.
-
-        `shapes` are those of the attached model if left out.
-        """
-        if self.is_global:
-            total, target = sum(zeros.values()), self.target_total(shapes)
-            missed = abs(total - target) > tolerance
-            return [f"{total} zeros in all, not {target}"] if missed else []
-        return [
-            f"{name}: {zeros[name]} zeros, not {target}"
-            for name, target in self.target_zeros(shapes).items()
-            if abs(zeros[name] - target) > tolerance
-        ]
-
-    def dense_names(self, shapes: Shapes) -> set[str]:
-        """Return the layers that are never pruned, by the option `dense_layers`.
-
-        Raises:
-            InvalidInput: a glob matches nothing (a typing error would otherwise go unnoticed).
-        """
-        matched: set[str] = set()
-        for glob in getattr(self.options, "dense_layers", ()):
-            hits = fnmatch.filter(shapes, glob)
-            if not hits:
-                raise InvalidInput(
-                    f"dense_layers: '{glob}' matches no layer; there are {', '.join(shapes)}"
-                )
-            matched.update(hits)
-        return matched
-
-    def _is_finished(self, layer: PrunableWeight) -> bool:
-        """Return whether a layer has as few connections as it will have at the end."""
-        if not self.is_global:
-            return layer.size - layer.active >= self.target_zeros()[layer.name]
-        return sum(w.size - w.active for w in self.layers) >= self.target_total()
 
     # ------------------------------------------------------------------ helpers for methods
 

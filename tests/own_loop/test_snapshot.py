@@ -113,3 +113,15 @@ def test_a_state_that_does_not_fit_changes_nothing():
                 state=state,
             )  # fmt: skip
         assert_equal(fresh.state_dict(), untouched)
+
+
+def test_an_optimizer_that_cannot_be_masked_is_refused_when_a_run_is_resumed_too():
+    model = conv_net()
+    given = {"sparsity": 0.9, "steps": 50, "update_every": 10}
+    state = sparsify(model, OPTIMIZERS["sgd"](model), "rigl", **given).state_dict()
+    fresh = conv_net()
+    before = copy.deepcopy(fresh.state_dict())
+    optimizer = torch.optim.Adafactor(fresh.parameters())
+    with pytest.raises(InvalidInput, match="Adafactor keeps state"):
+        sparsify(fresh, optimizer, "rigl", **given, state=state)
+    assert_equal(fresh.state_dict(), before)

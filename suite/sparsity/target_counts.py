@@ -1,0 +1,151 @@
+"""How many weights of each layer, or of the network, are zero at the end of a training."""
+
+import fnmatch
+from collections.abc import Collection, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from suite.core.errors import InvalidInput
+from suite.sparsity.distribution import Shapes, custom_zeros, global_zeros, layer_zeros
+from suite.sparsity.layers import PrunableWeight, nonzero_outside_mask
+from suite.sparsity.pattern import checked_pattern
+from suite.sparsity.plan import Plan
+
+
+class TargetCounts:
+    """The exact counts that a method ends with, from its options, and whether its masks meet them.
+
+    Attributes:
+        plan: the training.
+        options: the method's, by name.
+        pattern: N:M, if the options ask for one.
+        layers: the prunable weights in network order; empty before a model is there.
+    """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        self.plan = plan
+        self.options = SimpleNamespace(**options)
+        self.pattern = checked_pattern(options, plan.sparsity)
+        self.layers: list[PrunableWeight] = []
+        self._input_dims: dict[str, int | None] = {}
+        self._given_zeros: dict[str, int] | None = None
+
+    @property
+    def is_global(self) -> bool:
+        """Whether one exact count holds for the whole network instead of one per layer."""
+        return getattr(self.options, "distribution", "erk") == "global"
+
+    @property
+    def candidates(self) -> list[PrunableWeight]:
+        """The layers that may be pruned: all but those kept dense."""
+        dense = self.dense_names(self.shapes)
+        return [layer for layer in self.layers if layer.name not in dense]
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shape of each prunable weight by layer name, in network order."""
+        return {layer.name: layer.shape for layer in self.layers}
+
+    def target_zeros(self, shapes: Shapes | None = None) -> dict[str, int]:
+        """Return how many weights of each layer are zero at the end (per-layer methods).
+
+        `shapes` are those of the attached model if left out.
+        """
+        if self._given_zeros is not None:
+            return dict(self._given_zeros)
+        return self.zeros_at(self.plan.sparsity, shapes)
+
+    def zeros_at(self, sparsity: float, shapes: Shapes | None = None) -> dict[str, int]:
+        """Return how many weights of each layer are zero at an overall sparsity."""
+        shapes = self.shapes if shapes is None else shapes
+        distribution = getattr(self.options, "distribution", "erk")
+        if distribution == "custom":
+            final = custom_zeros(shapes, self.plan.sparsity, self.options.layer_sparsity)
+            fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 1.0
+            return {name: int(fraction * count) for name, count in final.items()}
+        zeros = layer_zeros(
+            shapes,
+            sparsity,
+            "uniform" if self.pattern else distribution,
+            dense=self.dense_names(shapes),
+            uniform_dense=getattr(self.options, "uniform_dense", "first"),
+        )
+        if self.pattern is None:
+            return zeros
+        return {
+            name: self.pattern.zeros(name, shapes[name], self._input_dims.get(name, 1))
+            if count
+            else 0
+            for name, count in zeros.items()
+        }
+
+    def target_total(self, shapes: Shapes | None = None) -> int:
+        """Return how many weights of the network are zero at the end."""
+        if not self.is_global:
+            return sum(self.target_zeros(shapes).values())
+        shapes = self.shapes if shapes is None else shapes
+        if self._given_zeros is not None:
+            return sum(self._given_zeros.values())
+        return global_zeros(shapes, self.plan.sparsity, dense=self.dense_names(shapes))
+
+    def sparsity_errors(self, frozen: Collection[str] = ()) -> str:
+        """Return which masks miss their count and which weights outside them are not 0; or "".
+
+        Layers `frozen` in a part of training may miss their counts, or the network its own.
+        """
+        return "; ".join(self._count_errors(frozen) + nonzero_outside_mask(self.layers))
+
+    def _count_errors(self, frozen: Collection[str]) -> list[str]:
+        zeros = {layer.name: layer.size - layer.active for layer in self.layers}
+        if self.is_global:
+            return [] if frozen else self.off_target(zeros)
+        targets = self.target_zeros()
+        wrong = self.off_target(zeros | {name: targets[name] for name in frozen})
+        if self.pattern is not None:
+            wrong += [
+                f"{layer.name}: not {self.pattern} everywhere"
+                for layer in self.layers
+                if layer.name not in frozen
+                and targets[layer.name]
+                and not self.pattern.holds(layer.mask)
+            ]
+        return wrong
+
+    def off_target(
+        self, zeros: Mapping[str, int], shapes: Shapes | None = None, tolerance: int = 0
+    ) -> list[str]:
+        """Return which of the layers' numbers of `zeros`, or their sum, miss the final target.
+
+        `shapes` are those of the attached model if left out.
+        """
+        if self.is_global:
+            total, target = sum(zeros.values()), self.target_total(shapes)
+            missed = abs(total - target) > tolerance
+            return [f"{total} zeros in all, not {target}"] if missed else []
+        return [
+            f"{name}: {zeros[name]} zeros, not {target}"
+            for name, target in self.target_zeros(shapes).items()
+            if abs(zeros[name] - target) > tolerance
+        ]
+
+    def dense_names(self, shapes: Shapes) -> set[str]:
+        """Return the layers that are never pruned, by the option `dense_layers`.
+
+        Raises:
+            InvalidInput: a glob matches nothing (a typing error would otherwise go unnoticed).
+        """
+        matched: set[str] = set()
+        for glob in getattr(self.options, "dense_layers", ()):
+            hits = fnmatch.filter(shapes, glob)
+            if not hits:
+                raise InvalidInput(
+                    f"dense_layers: '{glob}' matches no layer; there are {', '.join(shapes)}"
+                )
+            matched.update(hits)
+        return matched
+
+    def _is_finished(self, layer: PrunableWeight) -> bool:
+        """Return whether a layer has as few connections as it will have at the end."""
+        if not self.is_global:
+            return layer.size - layer.active >= self.target_zeros()[layer.name]
+        return sum(w.size - w.active for w in self.layers) >= self.target_total()
