@@ -57,9 +57,11 @@ class GradientMasking:
         self.remove()
         self._hooked = weights
         for weight in weights:
-            if weight.trained:
-                hook = functools.partial(self._on_gradient, weight)
-                self._hooks.append(weight.parameter.register_post_accumulate_grad_hook(hook))
+            hook, parameter = functools.partial(self._on_gradient, weight), weight.parameter
+            trained = parameter.requires_grad
+            parameter.requires_grad_(True)  # a frozen one takes no hook, and may be thawed later
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(hook))
+            parameter.requires_grad_(trained)
 
     def _on_gradient(self, weight: MaskedWeight, parameter: torch.Tensor) -> None:
         """Mask a gradient that a backward pass has just added to."""

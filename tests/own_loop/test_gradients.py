@@ -1,6 +1,7 @@
 """Both loops train alike: what is clipped, accumulated and scaled, and what a method reads."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite import sparsify
+from suite.own_loop.gradients import GradientMasking
 from suite.sparsity.storage.execution import Execution
 from tests.support.helpers import (
     FAST,
@@ -323,3 +325,18 @@ def test_a_method_reads_dense_gradients_where_optimizers_step_at_different_rates
                 optimizers[number].step()
     assert read == {10: True, 20: True}
     assert handle.step == 41
+
+
+def test_a_layer_that_was_frozen_when_its_hook_was_set_is_masked_once_it_is_thawed():
+    model = nn.Sequential(nn.Linear(8, 8))
+    execution = Execution()
+    sparsifier = make("static", replace(PLAN, sparsity=0.5))
+    sparsifier.attach(model, torch.optim.SGD(model.parameters(), 0.1), storage=execution)
+    weight, (layer,) = model[0].weight, sparsifier.layers
+    weight.requires_grad_(False)
+    GradientMasking(execution, model).prepare(reads_dense=False, updates=False)
+    assert not weight.requires_grad
+    weight.requires_grad_(True)
+    model(torch.ones(4, 8)).sum().backward()
+    assert bool(weight.grad[layer.mask].all())
+    assert not weight.grad[~layer.mask].any()
