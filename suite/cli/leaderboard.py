@@ -1,5 +1,6 @@
 """`resonance leaderboard`: build the site, serve it, check a submission."""
 
+import os
 import random
 import tempfile
 import threading
@@ -18,7 +19,8 @@ from suite.core.redact import redacted_line
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish_tables
+from suite.tracking.publish import publish_tables
+from suite.tracking.wandb import PROJECT, Mode, WandbConfig, allowed_mode
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -57,7 +59,9 @@ def build(
     from leaderboard.bundles.bundle_file import SHIPPED
     from leaderboard.site.build import build as build_site
 
-    settings = WandbConfig(mode=wandb, project=project, folder=str(out))
+    mode, note = allowed_mode(wandb)
+    entity = os.environ.get("WANDB_ENTITY") or None
+    settings = WandbConfig(mode=mode, project=project, entity=entity, folder=str(out))
     bundles = [*(bundle or ()), *(SHIPPED if shipped else ())]
     results = () if shipped else Store(store)
     built = build_site(results, out, markdown, WORKERS, bundles)
@@ -70,7 +74,9 @@ def build(
     for record in built.excluded:
         say(f"left out: {record.trial} ({record.key}): {record.reason}")
     say(f"Leaderboard: {built.page}")
-    if wandb is not Mode.OFF:
+    if note:
+        complain(note)
+    if mode is not Mode.OFF:
         try:
             say(f"W&B: {publish_tables(built.tables, settings)}")
         except (Exception, SystemExit) as error:

@@ -85,9 +85,10 @@ def run(
     plan = schedule([trial], results, overwrite)
     record = results.read(trial.key)
     if plan.to_run:
-        with tracker(results, wandb if first else Mode.OFF, wandb_project) as publish:
+        with tracker(results, wandb if first else Mode.OFF, wandb_project) as tracked:
+            tracked.started(trial.key)
             record = _run_trial(trial, results, checkpoint_every, show_progress=first)
-            publish(trial.key)
+            tracked.finished(trial.key)
     assert record is not None
     if json and first:
         print_json(record.model_dump())

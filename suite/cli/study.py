@@ -25,7 +25,8 @@ from suite.experiments.study import Study, load_study
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tracking.wandb import PROJECT, Mode
+from suite.tracking.tracker import Tracker
+from suite.tracking.wandb import PROJECT, JobType, Mode
 
 MAX_NOTES = 5
 """Notes shown after a study; the records hold all of them."""
@@ -56,8 +57,8 @@ def study(
         engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
     )
     chosen, results = load_study(name), Store(store)
-    with tracker(results, wandb, wandb_project, chosen.name) as publish:
-        result = show_and_run(chosen, results, overwrite, options, dry_run=dry_run, publish=publish)
+    with tracker(results, wandb, wandb_project, chosen.name, JobType.STUDY) as tracked:
+        result = show_and_run(chosen, results, overwrite, options, dry_run=dry_run, tracked=tracked)
     if result.failed:
         raise typer.Exit(1)
 
@@ -69,12 +70,12 @@ def show_and_run(
     options: EngineOptions,
     *,
     dry_run: bool = False,
-    publish: Callable[[str], None] = lambda key: None,
+    tracked: Tracker | None = None,
 ) -> StudyResult:
     """Show the plan of a study, run it with a progress display, and print how it ended.
 
-    With `dry_run` only the plan is shown. `publish` is called with the key of each trial that has
-    ended and is in the store. Raises as `run_study`.
+    With `dry_run` only the plan is shown. `tracked` is told of each trial that starts and ends.
+    Raises as `run_study`.
     """
     if dry_run:
         options.check()
@@ -82,7 +83,7 @@ def show_and_run(
         _print_plan(chosen, plan, store)
         failed = [] if plan.to_run else failed_before(plan, store)
         return StudyResult(chosen, plan, failed=failed)
-    with _Display(chosen, store, publish) as display:
+    with _Display(chosen, store, tracked) as display:
         result = run_study(chosen, store, options, overwrite, display)
     if result.plan.to_run:
         _print_result(result, store)
@@ -92,8 +93,8 @@ def show_and_run(
 class _Display(Silent):
     """Shows a study while it runs: its plan, a bar, and what fails."""
 
-    def __init__(self, study: Study, store: Store, publish: Callable[[str], None]) -> None:
-        self._study, self._store, self._publish = study, store, publish
+    def __init__(self, study: Study, store: Store, tracked: Tracker | None) -> None:
+        self._study, self._store, self._tracked = study, store, tracked
         self._open = ExitStack()
         self._advance: Callable[[], None] = lambda: None
 
@@ -110,10 +111,16 @@ class _Display(Silent):
             bar = progress_bar(self._study.name, len(plan.to_run))
             self._advance = self._open.enter_context(bar)
 
+    def started(self, trial: Trial) -> None:
+        """Publish the trial while it is trained."""
+        if self._tracked is not None:
+            self._tracked.started(trial.key)
+
     def finished(self, trial: Trial, record: Record) -> None:
         """Move the bar, publish the trial, and say if it failed."""
         self._advance()
-        self._publish(trial.key)
+        if self._tracked is not None:
+            self._tracked.finished(trial.key)
         if record.error is not None:
             complain(f"failed: {trial.describe()}: {record.error['message']}")
 
@@ -132,14 +139,22 @@ def _print_result(result: StudyResult, store: Store) -> None:
 
 
 def run_remaining(
-    chosen: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
+    chosen: Study,
+    store: Store,
+    options: EngineOptions,
+    *,
+    dry_run: bool,
+    json: bool,
+    tracked: Tracker | None = None,
 ) -> int:
     """Run the trials of a study that the store lacks, for a verb that then prints a result.
 
     With `json`, messages go to standard error. Return how many trials failed.
     """
     with redirect_stdout(sys.stderr) if json else nullcontext():
-        result = show_and_run(chosen, store, Overwrite.FAILED, options, dry_run=dry_run)
+        result = show_and_run(
+            chosen, store, Overwrite.FAILED, options, dry_run=dry_run, tracked=tracked
+        )
     return len(result.failed)
 
 

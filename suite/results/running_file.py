@@ -23,7 +23,6 @@ from suite.core.files import (
     atomic_write,
     is_running,
     process_start,
-    read_regular,
     remove_unfinished,
 )
 from suite.core.redact import redact_bytes
@@ -163,18 +162,50 @@ def sweep(root: Path) -> None:
         (root / FOLDER).rmdir()
 
 
-def read_from(path: Path, offset: int) -> tuple[list[Any], int]:
-    """Return the lines that were appended after `offset`, and the offset after them.
+class RunningFileReader:
+    """Follows the file of one attempt at a trial, also after it was removed or replaced."""
 
-    A last line that is half-written is left for the next call.
+    def __init__(self, path: Path) -> None:
+        """Open the file.
 
-    Raises:
-        OSError: the file cannot be read: it was removed, for instance.
-        ValueError: a line is not JSON.
-    """
-    content = read_regular(path, None)[offset:]
-    whole = content[: content.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+        Raises:
+            OSError: there is none, or it cannot be read.
+            ValueError: it does not begin with a heading.
+        """
+        self._path = path
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._file = open(descriptor, "rb")  # noqa: PTH123, SIM115 - a descriptor; see `close`
+        try:
+            self._about = os.fstat(descriptor)
+            self.heading = Heading.from_json(self._file.readline())
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> list[Any]:
+        """Return the lines that were appended since the last call.
+
+        A last line that is half-written is left for the next call.
+
+        Raises:
+            ValueError: a line is not JSON.
+        """
+        start = self._file.tell()
+        content = self._file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._file.seek(start + len(whole))
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def is_current(self) -> bool:
+        """Return whether the file is still in its place; if not, `read` returns what is left."""
+        try:
+            return os.path.samestat(self._about, os.lstat(self._path))
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _headings(root: Path) -> Iterator[tuple[Path, Heading | None, float]]:

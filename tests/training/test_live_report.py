@@ -7,7 +7,7 @@ import torch
 
 from suite.core.errors import Interrupted
 from suite.execution.runner import execute
-from suite.results.running_file import RunningFile, read_from, running_path
+from suite.results.running_file import RunningFile, RunningFileReader, running_path
 from suite.results.running_trials import RunningTrial, running_trials
 from suite.results.store import Store
 from suite.sparsity.rounds import TrainingProgress
@@ -28,7 +28,7 @@ def at_once(monkeypatch) -> None:
 
 
 def lines_of(root, trial) -> list:
-    return read_from(running_path(root, trial.key), 0)[0]
+    return RunningFileReader(running_path(root, trial.key)).read()
 
 
 def rows_in(lines) -> list:
@@ -41,11 +41,12 @@ def test_the_curves_are_those_of_the_outcome_and_the_steps_end_at_the_total(
 ):
     trial = short_trial(method)
     outcome = run_trial(trial, live=LiveReport(RunningFile(tmp_path, trial.key)))
-    heading, *lines = lines_of(tmp_path, trial)
+    lines = lines_of(tmp_path, trial)
+    heading = RunningFileReader(running_path(tmp_path, trial.key)).heading
     assert rows_in(lines) == outcome.curves.rows
     steps = [line["step"] for line in lines if "step" in line]
-    assert steps == list(range(heading["steps"] + 1))
-    assert heading["configuration"] == json.loads(json.dumps(trial.resolved()))
+    assert steps == list(range(heading.steps + 1))
+    assert heading.configuration == json.loads(json.dumps(trial.resolved()))
 
 
 @pytest.mark.parametrize("method", ["resonance", "lottery_ticket"])
@@ -62,7 +63,7 @@ def test_short_epochs_are_reported_together_and_the_last_at_once(tmp_path, monke
     monkeypatch.setattr(live_report, "EPOCH_SECONDS", 1e9)
     trial = short_trial("rigl")
     outcome = run_trial(trial, live=LiveReport(RunningFile(tmp_path, trial.key)))
-    _, *lines = lines_of(tmp_path, trial)
+    lines = lines_of(tmp_path, trial)
     assert [line["step"] for line in lines if "step" in line] == [0, outcome.curves.rows[-1][1]]
     assert rows_in(lines) == outcome.curves.rows
 
@@ -109,10 +110,8 @@ def test_the_steps_of_a_trainer_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(live_report, "EPOCH_SECONDS", 0.0)
     report.count(10)
     report.count(10)
-    assert [line["step"] for line in read_from(running_path(tmp_path, "0" * 16), 0)[0][1:]] == [
-        10,
-        20,
-    ]
+    lines = RunningFileReader(running_path(tmp_path, "0" * 16)).read()
+    assert [line["step"] for line in lines] == [10, 20]
 
 
 def test_a_failed_trial_leaves_no_file(tmp_path, monkeypatch):
