@@ -46,14 +46,13 @@ class LiveRun:
             self._log(self._reader)
             if current:
                 return
-            self._reader.close()
-            self._reader = None
+            self._close_reader()
 
     def complete(self) -> str | None:
         """End the run with what the record holds; None if it has to be written as a whole."""
         if self._reader is not None:
             self._log(self._reader)
-            self._reader.close()
+        self._close_reader()
         if self._run is None:
             return None
         found = stored_view(self._store, self._key)
@@ -69,9 +68,15 @@ class LiveRun:
     def abandon(self) -> None:
         """End the run as failed."""
         self.failed = True
+        self._close_reader()
         if self._run is not None:
             self._run.abandon()
             self._run = None
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _log(self, reader: RunningFileReader) -> None:
         waiting: list[Row] = []

@@ -53,11 +53,10 @@ def test_a_run_is_sent_once_whole_and_without_the_key(resonance, store, server: 
     assert config["hyperparameters"]["drop_fraction"] == TRIAL.resolved()["hyperparameters"][
         "drop_fraction"
     ]  # fmt: skip
-    losses = [
-        (row["step"], row["train_loss"])
-        for row in server.lines("wandb-history.jsonl")
-        if "train_loss" in row
-    ]
+    history = server.lines("wandb-history.jsonl")
+    assert [row["_step"] for row in history] == list(range(len(history)))
+    assert history[-1]["_runtime"] == store.read(TRIAL.key).timing["seconds"]
+    losses = [(row["step"], row["train_loss"]) for row in history if "train_loss" in row]
     assert losses == [(10, 0.1), (20, 0.05), (30, pytest.approx(1 / 30))]
     assert server.lines("wandb-summary.json")[-1]["test_accuracy"] == 0.9
     assert not any(SECRET in body for body in server.bodies)
