@@ -19,13 +19,7 @@ from suite.results.store import Store
 from suite.tuning.resume import resume_config, save_results
 from suite.tuning.sampling import BATCH, directions, propose, should_stop
 from suite.tuning.schema import KIND, Candidate, Dimension, Tuning, TuningConfig
-from suite.tuning.shared_study import (
-    RESULT_ATTR,
-    SharedStudy,
-    finished_trial,
-    open_storage,
-    report_lost_storage,
-)
+from suite.tuning.shared_study import RESULT_ATTR, SharedStudy, finished_trial
 from suite.tuning.space import (
     DEFAULT,
     Configuration,
@@ -34,6 +28,7 @@ from suite.tuning.space import (
     default_point,
     spaces_of,
 )
+from suite.tuning.storage import check_location, opened_storage
 
 POLL_SECONDS = 1.0
 MEASURED: dict[str, Callable[[Record], float]] = {
@@ -76,12 +71,12 @@ def tune(
     """
     spaces = spaces_of(settings.methods, settings.tasks, settings.tuned_recipe)
     options.check()
-    settings = resume_config(settings, spaces, store)
     location = storage or journal(store, settings.name)
+    check_location(location)
+    settings = resume_config(settings, spaces, store)
     searches = [Search(settings, name, spaces[name], store, options) for name in spaces]
     options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
-    opened = open_storage(location)
-    with report_lost_storage(location):
+    with opened_storage(location) as opened:
         for search in searches:
             search.open(opened)
         store.prepare()
