@@ -1,5 +1,6 @@
 """Which configuration to try next: a function of the earlier trials and the seed."""
 
+import re
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,8 +27,9 @@ MAX_NOVELTY_ATTEMPTS = 100
 
 POPULATION = 8
 
-RELATIVE = ":relative_params"
-"""Suffix of a system attribute in which some samplers store the values just proposed."""
+NOT_KEPT = re.compile(":relative_params|:optimizer")
+"""System attributes in which samplers store what follows from earlier trials: values just proposed,
+and CMA-ES its state, which it reads back as a pickle."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -109,7 +111,7 @@ def propose(
                 "this training: train longer (--recipe epochs=N)"
             )
         noted = study.trials[trial.number].system_attrs.items()
-        kept = {name: value for name, value in noted if RELATIVE not in name}
+        kept = {name: value for name, value in noted if not NOT_KEPT.search(name)}
         proposals.append(Proposal(chosen, kept, asked))
     return proposals
 
@@ -155,6 +157,10 @@ def _sampler(name: str, seed: int) -> Any:
             return samplers.GPSampler(seed=seed, warn_independent_sampling=False)
         if name == "nsgaii":
             return samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
+        if name == "cmaes":
+            return samplers.CmaEsSampler(
+                seed=seed, popsize=POPULATION, warn_independent_sampling=False
+            )
         if name == "qmc":
             return samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
         return samplers.RandomSampler(seed=seed)
@@ -216,6 +222,9 @@ def _study(
     trials are ignored.
     """
     study = optuna.create_study(directions=directions(settings), sampler=sampler)
+    if settings.sampler == "cmaes":
+        _replay(study, always_numeric(space), past)
+        return study
     for trial in past:
         state = trial.state
         if state == TrialState.FAIL and len(settings.objectives) == 1:
@@ -231,3 +240,36 @@ def _study(
             )
         )
     return study
+
+
+def always_numeric(space: Sequence[Dimension]) -> list[Dimension]:
+    """Return the dimensions that CMA-ES can model: numbers that apply in every configuration."""
+    return [d for d in space if not d.choices and d.when is None]
+
+
+def _replay(study: Any, space: Sequence[Dimension], past: Sequence[FinishedTrial]) -> None:
+    """Let CMA-ES go through the earlier trials again, batch by batch, in the dimensions of `space`.
+
+    Its state after a generation is stored by the trial that is proposed next, and only there.
+    """
+    names = [dimension.name for dimension in space]
+    for first in range(0, len(past), BATCH):
+        batch = past[first : first + BATCH]
+        asked = [study.ask() for _ in batch]
+        for one in asked:
+            _suggest(one, space)
+            study.tell(one, state=TrialState.FAIL)
+        for trial, one in zip(batch, asked, strict=True):
+            point = {name: trial.parameters[name] for name in names if name in trial.parameters}
+            if trial.state != TrialState.COMPLETE or len(point) < len(names):
+                continue  # it has no value, or is a default outside the range
+            noted = study.trials[one.number].system_attrs.items()
+            state = {name: value for name, value in noted if NOT_KEPT.search(name)}
+            study.add_trial(
+                frozen_trial(
+                    space,
+                    point,
+                    values=list(trial.values),
+                    system_attrs=state | dict(trial.attributes),
+                )
+            )

@@ -42,7 +42,7 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
     sparsities: tuple[float, ...] = Field(min_length=1)
     seeds: tuple[StrictInt, ...] = Field(min_length=1)
     budget: StrictInt = Field(ge=1, le=MAX_TRIALS)
-    sampler: Literal["tpe", "random", "qmc", "gp", "nsgaii"] = "tpe"
+    sampler: Literal["tpe", "cmaes", "gp", "random", "qmc", "nsgaii"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
     objectives: tuple[str, ...] = Field(default=("accuracy",), min_length=1)
     seed: StrictInt = Field(default=0, ge=0, lt=2**31)
