@@ -39,8 +39,10 @@ class FinishedTrial:
     """A finished trial, in the form that samplers and pruners need.
 
     Attributes:
+        curve: mean validation score after each seed or epoch, if trials are pruned.
         attributes: the sampler's own system attributes (a generation, for instance).
         asked: number of proposals that the sampler had made up to this one.
+        curves: validation scores after each epoch, by training (`trained.cell_of`).
     """
 
     state: TrialState
@@ -49,6 +51,7 @@ class FinishedTrial:
     curve: Sequence[float] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     asked: int = 0
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,37 +117,6 @@ def propose(
         kept = {name: value for name, value in noted if not NOT_KEPT.search(name)}
         proposals.append(Proposal(chosen, kept, asked))
     return proposals
-
-
-def should_stop(
-    pruner: str, past: Sequence[FinishedTrial], curve: Sequence[float], rungs: int
-) -> bool:
-    """Return whether to prune a trial after the last value in `curve` (higher is better).
-
-    It is compared with earlier batches only, so the order in which the trials of a batch finish
-    does not matter. The default is never pruned: no batch precedes its own.
-    """
-    if pruner == "none" or len(curve) >= rungs:
-        return False
-    decides: Any = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=rungs)
-    if pruner == "median":
-        decides = optuna.pruners.MedianPruner(n_startup_trials=BATCH)
-    study = optuna.create_study(direction="maximize", study_name=pruner, pruner=decides)
-    for trial in past:
-        replayed = study.ask()
-        _report(replayed, trial.curve)
-        state = TrialState.PRUNED if trial.state == TrialState.FAIL else trial.state
-        study.tell(replayed, trial.values or None, state=state)
-    return _report(study.ask(), curve)
-
-
-def _report(trial: Any, curve: Sequence[float]) -> bool:
-    """Report a trial's values one by one; return the pruner's decision after the last."""
-    answer = False
-    for rung, value in enumerate(curve, 1):
-        trial.report(value, rung)
-        answer = bool(trial.should_prune())
-    return answer
 
 
 def _sampler(name: str, seed: int) -> Any:

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -42,9 +43,14 @@ class SharedStudy:
     """
 
     def __init__(
-        self, storage: Any, name: str, directions: Sequence[str], settings: Mapping[str, Any]
+        self,
+        storage: Any,
+        name: str,
+        directions: Sequence[str],
+        settings: Mapping[str, Any],
+        metrics: Sequence[str],
     ) -> None:
-        """Open or create the study.
+        """Open or create the study; `metrics` name its objectives, for optuna-dashboard.
 
         Raises:
             InvalidInput: a study of that name exists with other settings.
@@ -57,8 +63,16 @@ class SharedStudy:
             self._study.set_user_attr("asked", dict(settings))
         # Read again: another process may have created it in the meantime.
         check_same_settings(f"study {name}", self._study.user_attrs["asked"], settings)
+        self._name_metrics(metrics)
         self._me = [socket.gethostname(), os.getpid(), uuid.uuid4().hex[:8]]
         self._seen: dict[int, tuple[tuple[Any, Any], float]] = {}
+
+    def _name_metrics(self, metrics: Sequence[str]) -> None:
+        if self._study.metric_names is not None:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.set_metric_names(list(metrics))
 
     def trials(self) -> dict[int, FrozenTrial]:
         """Return the trials that count, by number."""
@@ -115,8 +129,8 @@ class SharedStudy:
             return
         with contextlib.suppress(UpdateFinishedTrialError):
             single = len(self._study.directions) == 1
-            for rung, value in enumerate(curve if single else (), 1):
-                self._storage.set_trial_intermediate_value(trial._trial_id, rung, value)
+            for step, value in enumerate(curve if single else (), 1):
+                self._storage.set_trial_intermediate_value(trial._trial_id, step, value)
             self._storage.set_trial_user_attr(trial._trial_id, RESULT_ATTR, dict(result))
             self._storage.set_trial_state_values(
                 trial._trial_id, state, None if values is None else list(values)
@@ -179,15 +193,29 @@ class SharedStudy:
                     self._abandon(trial)
 
 
+def shares(trials: Mapping[int, FrozenTrial]) -> dict[int, float]:
+    """Return what finished trials cost, by number: the share of a whole trial's training.
+
+    Trials that an earlier version has pruned count as whole ones, as they did then.
+    """
+    return {
+        number: trial.user_attrs.get(RESULT_ATTR, {}).get("share", 1.0)
+        for number, trial in trials.items()
+        if trial.state.is_finished()
+    }
+
+
 def finished_trial(trial: FrozenTrial) -> FinishedTrial:
     """Return an Optuna trial in the form that samplers and pruners need."""
+    result = trial.user_attrs.get(RESULT_ATTR, {})
     return FinishedTrial(
         trial.state,
         trial.params,
         trial.values or (),
-        trial.user_attrs.get(RESULT_ATTR, {}).get("curve", ()),
+        result.get("curve", ()),
         trial.system_attrs,
         trial.user_attrs.get("asked", 0),
+        result.get("curves", {}),
     )
 
 
