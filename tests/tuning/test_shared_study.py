@@ -22,7 +22,8 @@ def path(tmp_path) -> str:
 
 
 def open_study(path: str, asked: object = "a") -> SharedStudy:
-    return SharedStudy(open_storage(path), "t/rigl", ["maximize"], {"space": asked})
+    settings = {"space": asked}
+    return SharedStudy(open_storage(path), "t/rigl", ["maximize"], settings, ["accuracy"])
 
 
 def test_a_trial_is_claimed_once(path):
