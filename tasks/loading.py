@@ -146,9 +146,7 @@ def _real(
 ) -> Data:
     """Return the splits of a dataset with real targets."""
     train_x, test_x = (normalise(x, dataset) for x in (arrays.train_x, arrays.test_x))
-    train_y, test_y = (
-        y.reshape(len(y), dataset.classes) for y in (arrays.train_y, arrays.test_y)
-    )
+    train_y, test_y = (y.reshape(len(y), dataset.classes) for y in (arrays.train_y, arrays.test_y))
     kept, held = random_split(dataset.train, held_out, dataset.name)
     scale = TargetScale.of(train_y[kept], dataset.name)
     if held_out:

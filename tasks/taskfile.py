@@ -103,9 +103,7 @@ def _metric(path: Path, given: object, dataset: Dataset) -> str:
     if given is None:
         return allowed[0]
     if given not in allowed:
-        raise InvalidInput(
-            f"task file {path}: metric={given!r}: give one of {', '.join(allowed)}"
-        )
+        raise InvalidInput(f"task file {path}: metric={given!r}: give one of {', '.join(allowed)}")
     return str(given)
 
 

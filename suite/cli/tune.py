@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suite.cli import run_options
-from suite.cli.compare import difference_texts
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
@@ -178,8 +177,11 @@ def _configuration(trial: Any) -> str:
 
 def _print_final(tuning: "Tuning", store: Store) -> None:
     """Print winner against default on the fresh seeds, whichever is better."""
-    from leaderboard.statistics.paired_comparisons import compare
+    from leaderboard.board_columns import NAMED_COLUMNS, Column
+    from leaderboard.score_text import difference_texts, heading, value_text
+    from leaderboard.statistics.paired_comparisons import compare, of_values
 
+    metrics: dict[str, Column] = {}
     columns = ["method", "task", "s", "zeros", "n", "tuned", "default"]
     columns += ["difference", "95 % interval", "verdict"]
     rows, failures = [], 0
@@ -194,19 +196,24 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         failures += lost + also_lost
         for cell in ours.keys() & theirs.keys():
             pair = (ours[cell], theirs[cell])
+            metric = NAMED_COLUMNS[f"test_{registry.tasks()[cell[0]].metric}"]
+            metrics[cell[0]] = metric
             tuned, default = (
-                {seed: record.metrics["test_accuracy"] for seed, record in records.items()}
+                {seed: metric.sign * record.score for seed, record in records.items()}
                 for records in pair
             )
             zeros = [_percent([record.sparsity for record in records.values()]) for records in pair]
             comparison = compare(tuned, default)
             row = [method, cell[0], f"{cell[1]:g}", " / ".join(zeros), str(comparison.n)]
-            row += [_percent(tuned.values()), _percent(default.values())]
-            row += [*difference_texts(comparison), comparison.verdict("tuned", "default")]
+            row += [value_text(metric, metric.sign * fmean(x.values())) for x in (tuned, default)]
+            row += difference_texts(metric, of_values(comparison, metric.sign).difference)
+            row.append(comparison.verdict("tuned", "default"))
             rows.append(row)
     if rows:
-        title = "Test accuracy in % on fresh seeds; zeros: realised sparsity in %, tuned / default"
-        print_table(title, columns, sorted(rows))
+        found = dict.fromkeys(map(heading, metrics.values()))
+        what = " or ".join(found)
+        title = f"{what[0].upper()}{what[1:]} on fresh seeds; zeros: realised sparsity in %, "
+        print_table(f"{title}tuned / default", columns, sorted(rows))
     if failures:
         say(f"{failures} of these trials failed: `resonance status` says why")
 

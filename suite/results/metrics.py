@@ -31,7 +31,6 @@ class Metric:
         return f"{value:.4g}"
 
 
-
 def _more(name: str, title: str, unit: Unit = "percent") -> Metric:
     return Metric(name, title, unit, "more")
 
