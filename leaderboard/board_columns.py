@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from suite.experiments import registry
 from suite.results.metrics import METRICS
 from suite.results.record import Record
 
@@ -110,7 +111,11 @@ COLUMNS = (
 NAMED_COLUMNS = {column.name: column for column in COLUMNS}
 
 
-def score_column(metric: str) -> Column | None:
-    """Return the column of a metric that a task ranks by; None if this version knows none."""
-    column = NAMED_COLUMNS.get(f"test_{metric}")
-    return column if column is not None and column.better else None
+def metric_of(task: str, recorded: str) -> Column:
+    """Return the column that a task ranks by: as its declaration says, if it is installed here.
+
+    Else as its records say; accuracy, if this version does not know their metric.
+    """
+    known = registry.tasks()
+    column = NAMED_COLUMNS.get(f"test_{known[task].metric if task in known else recorded}")
+    return column if column is not None and column.better else NAMED_COLUMNS[SCORE]

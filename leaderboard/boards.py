@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from leaderboard.board_columns import COLUMNS, NAMED_COLUMNS, SCORE, Column, score_column
+from leaderboard.board_columns import COLUMNS, NAMED_COLUMNS, SCORE, Column, metric_of
 from leaderboard.statistics.intervals import Interval, mean_interval
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show, task_digest
@@ -276,9 +276,7 @@ class Boards:
     def _metric_of(self, board: tuple[str, str], record: Record) -> Column:
         """Return what a board ranks by: as its task says, or, where it is unknown, its records."""
         if board not in self._metrics:
-            tasks, name = registry.tasks(), board[0]
-            metric = tasks[name].metric if name in tasks else record.metric
-            self._metrics[board] = score_column(metric) or NAMED_COLUMNS[SCORE]
+            self._metrics[board] = metric_of(board[0], record.metric)
         return self._metrics[board]
 
     def _place(self, record: Record) -> tuple[tuple[str, str], Entry]:

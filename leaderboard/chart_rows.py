@@ -9,8 +9,8 @@ The dense network takes no sparsity: it is a reference in charts of accuracy and
 compete.
 
 Charts of accuracy show the tasks that rank by it, `score` shows the others. Charts of fractions of
-the dense network's score need a metric that is itself a fraction (`Column.fraction`). Ratings, ranks
-and win rates only need to know which of two scores is better, and count all tasks.
+the dense network's score need a metric that is itself a fraction (`Column.fraction`). Ratings,
+ranks and win rates only need to know which of two scores is better, and count all tasks.
 """
 
 import math

@@ -34,7 +34,7 @@ EXACT = frozenset(f"test_{name}" for name in (
 
 
 OWN_METRIC = "score"
-"""Name of the column of what each task ranks by, on a page whose tasks rank by different metrics."""
+"""Name of the column of what each task ranks by, where tasks rank by different metrics."""
 
 
 def page_name(kind: str, label: str) -> str:

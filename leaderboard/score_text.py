@@ -1,4 +1,4 @@
-"""Values of a column as text, in the column's unit. `assets/format.js` writes them in the same way."""
+"""Values of a column as text, in the column's unit, as `assets/format.js` writes them."""
 
 from leaderboard.board_columns import Column
 from leaderboard.statistics.intervals import Interval

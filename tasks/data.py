@@ -109,8 +109,8 @@ class TargetScale:
         check_varies(values, name, "training")
         if not bool((std.isfinite() & (std > 0)).all()):
             raise InvalidInput(
-                f"dataset {name}: the targets' deviations, {std.tolist()}, cannot be computed with: "
-                "give the targets in another unit"
+                f"dataset {name}: the targets' deviations, {std.tolist()}, cannot be computed "
+                "with: give the targets in another unit"
             )
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 

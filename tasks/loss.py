@@ -1,7 +1,7 @@
 """The training loss: cross-entropy of labels and text, mean squared error of real targets.
 
-The last dimension of outputs holds a logit per class, or a prediction per real target; all dimensions
-before it (examples, positions in a text) count predictions.
+The last dimension of outputs holds a logit per class, or a prediction per real target; all
+dimensions before it (examples, positions in a text) count predictions.
 """
 
 import functools

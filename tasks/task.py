@@ -144,8 +144,8 @@ def check_metric(task: Task, dataset: Dataset) -> None:
         )
     if task.metric == "rmse" and dataset.classes > 1:
         raise InvalidInput(
-            f"task {task.name}: metric='rmse': dataset {dataset.name} has {dataset.classes} targets, "
-            "each in its own unit: give metric r2"
+            f"task {task.name}: metric='rmse': dataset {dataset.name} has {dataset.classes} "
+            "targets, each in its own unit: give metric r2"
         )
 
 

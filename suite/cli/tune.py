@@ -16,6 +16,7 @@ from suite.results.record import Record
 from suite.results.store import Store
 
 if TYPE_CHECKING:
+    from leaderboard.board_columns import Column
     from suite.tuning.schema import MethodResult, Tuning
 
 
@@ -177,8 +178,8 @@ def _configuration(trial: Any) -> str:
 
 def _print_final(tuning: "Tuning", store: Store) -> None:
     """Print winner against default on the fresh seeds, whichever is better."""
-    from leaderboard.board_columns import NAMED_COLUMNS, Column
-    from leaderboard.score_text import difference_texts, heading, value_text
+    from leaderboard.board_columns import metric_of
+    from leaderboard.score_text import difference_texts, heading
     from leaderboard.statistics.paired_comparisons import compare, of_values
 
     metrics: dict[str, Column] = {}
@@ -196,16 +197,20 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         failures += lost + also_lost
         for cell in ours.keys() & theirs.keys():
             pair = (ours[cell], theirs[cell])
-            metric = NAMED_COLUMNS[f"test_{registry.tasks()[cell[0]].metric}"]
+            metric = metric_of(cell[0], next(iter(ours[cell].values())).metric)
             metrics[cell[0]] = metric
             tuned, default = (
-                {seed: metric.sign * record.score for seed, record in records.items()}
+                {
+                    seed: metric.sign * record.metrics[metric.name]
+                    for seed, record in records.items()
+                    if metric.name in record.metrics
+                }
                 for records in pair
             )
             zeros = [_percent([record.sparsity for record in records.values()]) for records in pair]
             comparison = compare(tuned, default)
             row = [method, cell[0], f"{cell[1]:g}", " / ".join(zeros), str(comparison.n)]
-            row += [value_text(metric, metric.sign * fmean(x.values())) for x in (tuned, default)]
+            row += [_mean_text(metric, x.values()) for x in (tuned, default)]
             row += difference_texts(metric, of_values(comparison, metric.sign).difference)
             row.append(comparison.verdict("tuned", "default"))
             rows.append(row)
@@ -216,6 +221,12 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         print_table(f"{title}tuned / default", columns, sorted(rows))
     if failures:
         say(f"{failures} of these trials failed: `resonance status` says why")
+
+
+def _mean_text(metric: "Column", scores: Collection[float]) -> str:
+    from leaderboard.score_text import value_text
+
+    return value_text(metric, metric.sign * sum(scores) / len(scores)) if scores else ""
 
 
 def _results(
