@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def summary_frame(boards: list[Board]) -> "pl.DataFrame":
-    """Return one row per cell: the score with its interval, and the means of other columns."""
+    """Return one row per cell: the task's metric with its interval, and the means of all columns.
+
+    `ci_low` and `ci_high` are of the column that `metric` names.
+    """
     import polars as pl
 
     rows: list[dict[str, Any]] = []
@@ -29,7 +32,8 @@ def summary_frame(boards: list[Board]) -> "pl.DataFrame":
                         "tuned": entry.tuned,
                         "sparsity": sparsity,
                         "n": interval.n if interval else 0,
-                        SCORE: interval.mean if interval else None,
+                        SCORE: cell.mean(SCORE) if cell else None,
+                        "metric": board.metric.name,
                         "ci_low": interval.low if interval else None,
                         "ci_high": interval.high if interval else None,
                         **{

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.statistics.multiple_comparisons import holm
-from leaderboard.statistics.paired_comparisons import Comparison, compare, compare_over_tasks
+from leaderboard.statistics.paired_comparisons import (
+    Comparison,
+    compare,
+    compare_over_tasks,
+    of_values,
+)
 from leaderboard.statistics.pooled_scores import seed_means
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -20,6 +25,7 @@ class CellComparison:
 
     Attributes:
         task, sparsity: the cell.
+        metric: name of the column that the task ranks by, and that differences are of.
         comparison: on the seeds that both have.
         p: the p-value, Holm-corrected over the cells; None if there is none.
         verdict: the conclusion at the corrected p-value, in words.
@@ -27,6 +33,7 @@ class CellComparison:
 
     task: str
     sparsity: float
+    metric: str
     comparison: Comparison
     p: float | None
     verdict: str
@@ -39,7 +46,8 @@ class MethodComparison:
     Attributes:
         first, second: their labels.
         lines: one per cell that both have.
-        overall: over all tasks, weighted equally; None for a single cell.
+        overall: over all tasks, weighted equally; None for a single cell, and where tasks rank by
+            different metrics, whose differences have no common unit.
         verdict: of `overall`, in words.
     """
 
@@ -77,14 +85,19 @@ def compare_entries(
     comparisons = [compare(mine.by_seed, theirs.by_seed) for _, _, mine, theirs in cells]
     corrected = iter(holm([c.p for c in comparisons if c.p is not None]))
     lines = []
-    for (title, sparsity, _, _), comparison in zip(cells, comparisons, strict=True):
+    for (title, sparsity, mine, _), comparison in zip(cells, comparisons, strict=True):
         p = None if comparison.p is None else next(corrected)
         words = comparison.verdict(one.label, two.label, p=p)
-        lines.append(CellComparison(title, sparsity, comparison, p, words))
+        values = of_values(comparison, mine.metric.sign)
+        lines.append(CellComparison(title, sparsity, mine.metric.name, values, p, words))
     if len(cells) == 1:
         return MethodComparison(one.label, two.label, lines, None, lines[0].verdict)
+    if len(metrics := dict.fromkeys(mine.metric.title for _, _, mine, _ in cells)) > 1:
+        words = f"no comparison over all tasks: they rank by {' and '.join(metrics)}"
+        return MethodComparison(one.label, two.label, lines, None, words)
     overall = compare_over_tasks(*_by_task(cells))
     words = overall.verdict(one.label, two.label)
+    overall = of_values(overall, cells[0][2].metric.sign)
     return MethodComparison(one.label, two.label, lines, overall, words)
 
 

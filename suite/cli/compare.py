@@ -25,11 +25,14 @@ def compare(
     """Compare two methods on the seeds they share: difference, interval, p, effect size, verdict.
 
     Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
-    all of them together by a sign-flip test. Differences are in points of test accuracy. SETTINGS
-    are hyperparameters that differ from the defaults, as in `rigl:update_every=10`.
+    all of them together by a sign-flip test. Differences are of what the task ranks by: points of
+    test accuracy, or the metric's own unit. SETTINGS are hyperparameters that differ from the
+    defaults, as in `rigl:update_every=10`.
     """
+    from leaderboard.board_columns import NAMED_COLUMNS
     from leaderboard.boards import build_boards
     from leaderboard.method_comparison import compare_entries
+    from leaderboard.score_text import difference_words
     from suite.tuning.schema import load_tunings, tuned_runs
 
     results = Store(store)
@@ -41,12 +44,25 @@ def compare(
         return
     columns = ["task", "s", "n", "A − B", "95 % interval", "p (Holm)", "effect", "verdict"]
     rows = [
-        [line.task, f"{line.sparsity:g}", *_numbers(line.comparison, line.p), line.verdict]
+        [
+            line.task,
+            f"{line.sparsity:g}",
+            *_numbers(line.metric, line.comparison, line.p),
+            line.verdict,
+        ]
         for line in report.lines
     ]
+    metrics = list(dict.fromkeys(line.metric for line in report.lines))
     if report.overall is not None:
-        rows.append(["all", "", *_numbers(report.overall, report.overall.p), report.verdict])
+        (name,) = metrics
+        numbers = _numbers(name, report.overall, report.overall.p)
+        rows.append(["all", "", *numbers, report.verdict])
     print_table(f"A = {report.first}, B = {report.second}", columns, rows)
+    for name in metrics:
+        tasks = ", ".join(dict.fromkeys(x.task for x in report.lines if x.metric == name))
+        say(f"{tasks}: {difference_words(NAMED_COLUMNS[name])}")
+    if report.overall is None and len(metrics) > 1:
+        say(report.verdict)
     left = sum(line.comparison.unpaired for line in report.lines)
     if left:
         say(f"not used, because the other method lacks the seed: {left} trial{'s' * (left > 1)}")
@@ -54,18 +70,11 @@ def compare(
         say(f"left out: {one.key}: {one.reason}")
 
 
-def _numbers(comparison: "Comparison", p: float | None) -> list[str]:
+def _numbers(metric: str, comparison: "Comparison", p: float | None) -> list[str]:
+    from leaderboard.board_columns import NAMED_COLUMNS
+    from leaderboard.score_text import difference_texts
+
     p_value = "" if p is None else f"{p:.3g}"
     effect = "" if comparison.effect is None else f"{comparison.effect:.2f}"
-    return [str(comparison.n), *difference_texts(comparison), p_value, effect]
-
-
-def difference_texts(comparison: "Comparison") -> list[str]:
-    """Return a difference and its interval in points; empty where there is none."""
-    gap = comparison.difference
-    if gap is None:
-        return ["", ""]
-    mean = f"{100 * gap.mean:+.2f}"
-    if gap.low is None or gap.high is None:
-        return [mean, ""]
-    return [mean, f"{100 * gap.low:+.2f} … {100 * gap.high:+.2f}"]
+    differences = difference_texts(NAMED_COLUMNS[metric], comparison.difference)
+    return [str(comparison.n), *differences, p_value, effect]

@@ -57,6 +57,7 @@ def build(
     """Build the leaderboard: pages, tables and charts, from the records in a store."""
     from leaderboard.board_markdown import row_texts
     from leaderboard.bundles.bundle_file import SHIPPED
+    from leaderboard.score_text import heading
     from leaderboard.site.build import build as build_site
 
     mode, note = allowed_mode(wandb)
@@ -69,7 +70,7 @@ def build(
         say("")
         columns = ["method", *(f"s={sparsity:g}" for sparsity in board.sparsities)]
         rows = [[entry.label, *row_texts(board, entry, cells)] for entry, cells in board.rows]
-        print_table(f"{board.title}: test accuracy in %", columns, rows)
+        print_table(f"{board.title}: {heading(board.metric)}", columns, rows)
     say("")
     for record in built.excluded:
         say(f"left out: {record.trial} ({record.key}): {record.reason}")

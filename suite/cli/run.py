@@ -14,6 +14,7 @@ from suite.execution.distributed import execute_distributed, rank, world_size
 from suite.execution.plan import Overwrite, preflight, schedule
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
+from suite.results.metrics import KNOWN
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.tracking.wandb import PROJECT, Mode
@@ -139,12 +140,12 @@ def _run_trial(trial: Trial, store: Store, every: str, *, show_progress: bool) -
 
 
 def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) -> None:
-    accuracy = 100 * record.metrics[f"{trial.evaluate}_accuracy"]
+    scored = KNOWN[f"{trial.evaluate}_{record.metric}"]
     ratio = record.flops["inference"] / record.flops["inference_dense"]
     processes = f" on {trial.processes} processes" if trial.processes > 1 else ""
     known = " (done before; --overwrite always runs it again)" if again else ""
     say(f"{trial.describe()}{processes}{known}")
-    say(f"  {f'{trial.evaluate} accuracy':<17} {accuracy:.2f} %")
+    say(f"  {scored.title:<17} {scored.text(record.score)}")
     say(f"  sparsity          {record.sparsity:.4%} of {sum(x.size for x in record.layers):,}")
     say(f"  inference FLOPs   {ratio:.3f} × dense")
     say(f"  training FLOPs    {record.flops['training']:.3g}")

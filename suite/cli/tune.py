@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suite.cli import run_options
-from suite.cli.compare import difference_texts
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
@@ -17,6 +16,7 @@ from suite.results.record import Record
 from suite.results.store import Store
 
 if TYPE_CHECKING:
+    from leaderboard.board_columns import Column
     from suite.tuning.schema import MethodResult, Tuning
 
 
@@ -39,11 +39,12 @@ def tune(
         ),
     ] = "seed",
     objectives: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Comma-separated: accuracy, train_flops, inference_flops. Several: a Pareto front."
+            help="Comma-separated: a metric of the task (default: the one that it ranks by), "
+            "train_flops, inference_flops. Several: a Pareto front."
         ),
-    ] = "accuracy",
+    ] = None,
     recipe: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,7 +105,7 @@ def tune(
         sampler=sampler,
         pruner=pruner,
         prune_after=prune_after,
-        objectives=_words(objectives, "--objectives"),
+        objectives=None if objectives is None else _words(objectives, "--objectives"),
         seed=seed,
         recipe=fixed,
         tuned_recipe=tuned,
@@ -189,8 +190,11 @@ def _configuration(trial: Any) -> str:
 
 def _print_final(tuning: "Tuning", store: Store) -> None:
     """Print winner against default on the fresh seeds, whichever is better."""
-    from leaderboard.statistics.paired_comparisons import compare
+    from leaderboard.board_columns import metric_of
+    from leaderboard.score_text import difference_texts, heading
+    from leaderboard.statistics.paired_comparisons import compare, of_values
 
+    metrics: dict[str, Column] = {}
     columns = ["method", "task", "s", "zeros", "n", "tuned", "default"]
     columns += ["difference", "95 % interval", "verdict"]
     rows, failures = [], 0
@@ -205,21 +209,36 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         failures += lost + also_lost
         for cell in ours.keys() & theirs.keys():
             pair = (ours[cell], theirs[cell])
+            metric = metric_of(cell[0], next(iter(ours[cell].values())).metric)
+            metrics[cell[0]] = metric
             tuned, default = (
-                {seed: record.metrics["test_accuracy"] for seed, record in records.items()}
+                {
+                    seed: metric.sign * record.metrics[metric.name]
+                    for seed, record in records.items()
+                    if metric.name in record.metrics
+                }
                 for records in pair
             )
             zeros = [_percent([record.sparsity for record in records.values()]) for records in pair]
             comparison = compare(tuned, default)
             row = [method, cell[0], f"{cell[1]:g}", " / ".join(zeros), str(comparison.n)]
-            row += [_percent(tuned.values()), _percent(default.values())]
-            row += [*difference_texts(comparison), comparison.verdict("tuned", "default")]
+            row += [_mean_text(metric, x.values()) for x in (tuned, default)]
+            row += difference_texts(metric, of_values(comparison, metric.sign).difference)
+            row.append(comparison.verdict("tuned", "default"))
             rows.append(row)
     if rows:
-        title = "Test accuracy in % on fresh seeds; zeros: realised sparsity in %, tuned / default"
-        print_table(title, columns, sorted(rows))
+        found = dict.fromkeys(map(heading, metrics.values()))
+        what = " or ".join(found)
+        title = f"{what[0].upper()}{what[1:]} on fresh seeds; zeros: realised sparsity in %, "
+        print_table(f"{title}tuned / default", columns, sorted(rows))
     if failures:
         say(f"{failures} of these trials failed: `resonance status` says why")
+
+
+def _mean_text(metric: "Column", scores: Collection[float]) -> str:
+    from leaderboard.score_text import value_text
+
+    return value_text(metric, metric.sign * sum(scores) / len(scores)) if scores else ""
 
 
 def _results(

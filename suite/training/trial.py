@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from suite.core.discovery import load
-from suite.core.errors import TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
@@ -23,6 +24,7 @@ from suite.training.outcome import Outcome, make_outcome
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
+from tasks.data import RealSplit, Split
 from tasks.loading import load_arrays
 
 T = TypeVar("T")
@@ -83,6 +85,11 @@ def count_steps(trial: Trial) -> int | None:
 
 
 def _trainer(trial: Trial) -> Callable[..., Outcome]:
+    if trial.dataset_declaration.regression:
+        raise InvalidInput(
+            f"trainer {trial.trainer} trains on class labels, and the targets of "
+            f"{trial.task_declaration.dataset} are real numbers: leave the trainer out"
+        )
     declared = registry.trainers()[trial.trainer]
     return load(declared.implementation, declared.origin)
 
@@ -159,11 +166,18 @@ def _run(
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),
+            **_target_scale(data.train),
         },
+        metric=context.task.metric,
         tensors=_tensors(training),
         curves=training.curves,
         notes=notes,
     )
+
+
+def _target_scale(train: Split) -> dict[str, Any]:
+    """Return what real targets were standardised with, for the record: the model's unit."""
+    return {"targets": asdict(train.scale)} if isinstance(train, RealSplit) else {}
 
 
 def _tensors(training: Training) -> dict[str, Tensor]:

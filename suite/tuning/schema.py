@@ -11,11 +11,23 @@ from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.results.metadata_store import documents, load_document, save_document
 from suite.results.store import Store
+from tasks.task import METRICS
 
 KIND = "tuning"
 SCHEMA_VERSION = 3
-MAXIMISED = {"accuracy": True, "train_flops": False, "inference_flops": False}
+MAXIMISED = {
+    "accuracy": True,
+    "balanced_accuracy": True,
+    "macro_f1": True,
+    "r2": True,
+    "rmse": False,
+    "bits_per_character": False,
+    "train_flops": False,
+    "inference_flops": False,
+}
 """Each objective, and whether it is maximised."""
+PRUNED_BY = ("accuracy", "r2")
+"""Objectives that are known after every epoch, so that a pruner can stop trials by them."""
 
 SEEDS_FROM = 1000
 """First seed used while tuning, so that seeds 0, 1, … of reported results stay unseen."""
@@ -86,9 +98,12 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
         for field, what, valid in (
             ("tasks", "task", {task.name: task for task in registry.tasks()}),
             ("methods", "method", {method.name: method for method in registry.methods()}),
-            ("objectives", "objective", MAXIMISED),
         ):
-            _check_names(what, given.get(field, ("accuracy",)), valid)
+            _check_names(what, given.get(field, ()), valid)
+        if given.get("objectives") is None:
+            given["objectives"] = _usual_objectives(given["tasks"])
+        _check_names("objective", given["objectives"], MAXIMISED)
+        _check_objectives(given["objectives"], given["tasks"])
         check_once("sparsity", given.get("sparsities", ()))
         for field in ("sampler", "pruner", "prune_after"):
             if field in given:
@@ -110,10 +125,12 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
 
     def _check_search(self) -> None:
         """Refuse settings of sampler and pruner that contradict each other."""
-        if self.pruner != "none" and self.objectives != ("accuracy",):
+        if self.pruner != "none" and (
+            len(self.objectives) > 1 or self.objectives[0] not in PRUNED_BY
+        ):
             raise InvalidInput(
-                f"--pruner {self.pruner} stops trials by their accuracy: give --objectives "
-                "accuracy alone, or leave the pruner out"
+                f"--pruner {self.pruner} stops trials by their {' or '.join(PRUNED_BY)}: give "
+                "--objectives one of them alone, or leave the pruner out"
             )
         if self.pruner == "none" and self.prune_after == "epoch":
             raise InvalidInput(
@@ -351,6 +368,35 @@ def _read(store: Store, name: str, content: Any) -> Tuning:
             f"{store.location}/{KIND}/{name}.json is not a tuning that this version can read: "
             "delete it and run `resonance tune` again, which resumes from the finished trials"
         ) from error
+
+
+def _usual_objectives(tasks: Iterable[str]) -> tuple[str, ...]:
+    """Return the metric that all tasks rank by.
+
+    Raises:
+        InvalidInput: they rank by different ones.
+    """
+    metrics = {name: registry.tasks()[name].metric for name in tasks}
+    if len(set(metrics.values())) > 1:
+        words = ", ".join(f"{name} by {metric}" for name, metric in metrics.items())
+        raise InvalidInput(
+            f"the tasks rank by different metrics ({words}), which have no common mean: tune them "
+            "one by one"
+        )
+    return tuple(set(metrics.values()))
+
+
+def _check_objectives(objectives: Iterable[str], tasks: Iterable[str]) -> None:
+    """Check that every task has the metrics that are to be optimised."""
+    for name in tasks:
+        kind = registry.datasets()[registry.tasks()[name].dataset].kind
+        for objective in objectives:
+            others = objective not in {metric for names in METRICS.values() for metric in names}
+            if not others and objective not in METRICS[kind]:
+                raise InvalidInput(
+                    f"--objectives {objective}: task {name} has {', '.join(METRICS[kind])}: give "
+                    "one of them"
+                )
 
 
 def _one_of(model: type[BaseModel], field: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """`resonance tune`: search for each method, then test winner and default on fresh seeds."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -16,7 +16,7 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial, task_digest
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.training.epoch_bounds import SCORES, EpochBounds
+from suite.training.epoch_bounds import EpochBounds
 from suite.tuning.budget import counted_numbers, next_numbers
 from suite.tuning.pruning import PastCurve, epoch_bounds, should_stop
 from suite.tuning.resume import resume_config, save_results
@@ -38,14 +38,26 @@ POLL_SECONDS = 1.0
 MIN_CMAES = 2
 """Dimensions that CMA-ES needs; Optuna would draw all values at random with fewer."""
 
-MEASURED: dict[str, Callable[[Record], float]] = {
-    "accuracy": lambda record: next(
-        record.metrics[name] for name in SCORES if name in record.metrics
-    ),
-    "train_flops": lambda record: record.flops["training"],
-    "inference_flops": lambda record: record.flops["inference"],
-}
+FLOPS = {"train_flops": "training", "inference_flops": "inference"}
+"""Objective → its name among a record's FLOPs; the others are metrics of the validation split."""
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+def measured(record: Record, objective: str) -> float:
+    """Return the value of an objective that a trial of a search gave.
+
+    Raises:
+        InvalidInput: it was made by an earlier version, which did not measure it.
+    """
+    if objective in FLOPS:
+        return record.flops[FLOPS[objective]]
+    try:
+        return record.metrics[f"validation_{objective}"]
+    except KeyError:
+        raise InvalidInput(
+            f"trial {record.key} was made by an earlier version, which did not measure "
+            f"validation_{objective}: give --objectives accuracy, or another --store"
+        ) from None
 
 
 def journal(store: Store, name: str) -> str:
@@ -328,7 +340,7 @@ class Search:
             return False
         records = [record for key in job.keys if (record := self.store.read(key)) is not None]
         values = [
-            sum(MEASURED[name](record) for record in records) / len(records)
+            sum(measured(record, name) for record in records) / len(records)
             for name in self.settings.objectives
         ]
         if self.settings.pruner != "none":

@@ -34,8 +34,8 @@ def load_archive(dataset: Dataset) -> Arrays:
     return Arrays(*(_tensor(part, i % 2 == 1) for i, part in enumerate(parts)))
 
 
-def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """Return a dataset's arrays from an .npz file.
+def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
+    """Return a dataset's arrays from an .npz file; `real` targets need not be labels.
 
     Raises:
         InvalidInput: see `load_archive`.
@@ -57,12 +57,13 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
             f"{path} cannot be read as a NumPy archive of plain arrays (.npz): {reason}"
         ) from error
     for x, y in ((a, a.replace("x", "y")) for a in arrays if a.endswith("x")):
-        if len(arrays[x]) != len(arrays[y]) or arrays[y].ndim != 1:
+        dimensions = (1, 2) if real else (1,)
+        if arrays[y].ndim not in dimensions or len(arrays[x]) != len(arrays[y]):
             raise InvalidInput(
                 f"{path}: '{x}' has shape {arrays[x].shape} and '{y}' {arrays[y].shape}: give one "
-                "label per example"
+                f"{'target' if real else 'label'} per example"
             )
-        if not np.issubdtype(arrays[y].dtype, np.integer):
+        if not real and not np.issubdtype(arrays[y].dtype, np.integer):
             raise InvalidInput(f"{path}: '{y}' holds {arrays[y].dtype}: give whole numbers from 0")
     return arrays
 
