@@ -3,12 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from suite.core import own_packages
+
 if TYPE_CHECKING:
     import torch
 
     from suite.own_loop.handle import Handle
 
 __version__ = "0.1.0"
+
+own_packages.install()
 
 
 def sparsify(

@@ -8,10 +8,14 @@ import contextlib
 import os
 import re
 import socket
-from dataclasses import replace
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
+from suite.core.own_packages import ROOT
 from suite.execution.failures import TRANSIENT, AttemptResult, Lost, OutOfMemory, Transient
 from suite.execution.worker_handle import WorkerConfig, WorkerHandle
 from suite.experiments import registry
@@ -62,7 +66,7 @@ class RayEngine:
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise _no_cluster(address, error) from error
         self._threads, self._gpus, self._most = threads, gpus, most
-        self._task = ray.remote(_work).options(
+        self._task = ray.remote(task_function(str(ROOT), str(Path.cwd()))).options(
             num_cpus=threads,
             num_gpus=gpus,
             max_retries=retries,
@@ -84,7 +88,7 @@ class RayEngine:
 
     def submit(self, trial: Trial) -> None:
         """Submit a trial as a task."""
-        task = self._task.remote(trial.model_dump(), self._settings, registry.plugins())
+        task = self._task.remote(trial.model_dump(), asdict(self._settings), registry.plugins())
         self._running[task] = trial
 
     def wait(self, seconds: float) -> list[AttemptResult]:
@@ -151,8 +155,34 @@ _handles: dict[str, WorkerHandle] = {}
 """The worker of this Ray process, kept for its next task: Ray reuses processes."""
 
 
-def _work(trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> AttemptResult:
+def task_function(
+    root: str, folder: str
+) -> "Callable[[dict[str, Any], dict[str, Any], list[str]], AttemptResult]":
+    """Return what a Ray task runs: `run_task` of the packages in `root`, if the node has them.
+
+    Ray lets its processes search the driver's working `folder` first, which may hold a package of
+    the same name. So the function is a local one, which Ray sends as code and not as the name of a
+    module, and its arguments are of built-in types.
+    """
+
+    def task(
+        trial: dict[str, Any], settings: dict[str, Any], plugins: list[str]
+    ) -> "AttemptResult":
+        searched = list(sys.path)
+        sys.path[:] = [root, *(place for place in searched if place != folder)]
+        from suite.execution.ray import run_task
+
+        sys.path[:] = searched
+        return run_task(trial, settings, plugins)
+
+    return task
+
+
+def run_task(
+    trial: dict[str, Any], configuration: dict[str, Any], plugins: list[str]
+) -> AttemptResult:
     """Run a trial in this node's worker; raise a transient error as one that Ray retries."""
+    settings = WorkerConfig(**configuration)
     registry.use_plugins(plugins)
     handle = _handles.get("handle")
     if handle is None or handle.settings != settings:

@@ -1,6 +1,6 @@
 """The process that talks to wandb: reads trial keys, writes one line of JSON for each.
 
-``python -m suite.tracking STORE SETTINGS``, started by `suite.tracking.tracker`.
+Its arguments are STORE and SETTINGS; `suite.tracking.tracker` starts it.
 """
 
 import json
