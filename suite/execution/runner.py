@@ -58,8 +58,12 @@ def run(
     engine: Engine,
     finished: Callable[[Trial, Record], None],
     retries: int = RETRIES,
+    *,
+    started: Callable[[Trial], None] = lambda trial: None,
 ) -> Summary:
     """Run the trials on an engine; call `finished` for each as it ends.
+
+    `started` is called with each trial that is given to the engine, also when it is retried.
 
     A trial whose process died is retried from its last checkpoint, up to `retries` times, and then
     recorded as failed. The first Ctrl-C lets trials save and end; the second ends them at once.
@@ -81,6 +85,7 @@ def run(
                 waiting.clear()
                 engine.stop()
             while waiting and engine.free() > 0:
+                started(waiting[0])
                 engine.submit(waiting.popleft())
                 running += 1
             for ended in engine.wait(POLL_SECONDS) if running else ():
