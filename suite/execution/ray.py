@@ -17,7 +17,7 @@ from typing import Any
 from suite.core.errors import InvalidInput
 from suite.core.own_packages import ROOT
 from suite.execution.failures import TRANSIENT, AttemptResult, Lost, OutOfMemory, Transient
-from suite.execution.worker_handle import WorkerConfig, WorkerHandle
+from suite.execution.worker_handle import WorkerConfig
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import StoreUnusable
@@ -151,10 +151,6 @@ def _no_cluster(address: str | None, error: Exception) -> InvalidInput:
     )
 
 
-_handles: dict[str, WorkerHandle] = {}
-"""The worker of this Ray process, kept for its next task: Ray reuses processes."""
-
-
 def task_function(
     root: str, folder: str
 ) -> "Callable[[dict[str, Any], dict[str, Any], list[str]], AttemptResult]":
@@ -170,31 +166,9 @@ def task_function(
     ) -> "AttemptResult":
         searched = list(sys.path)
         sys.path[:] = [root, *(place for place in searched if place != folder)]
-        from suite.execution.ray import run_task
+        from suite.execution.ray_task import run_task
 
         sys.path[:] = searched
         return run_task(trial, settings, plugins)
 
     return task
-
-
-def run_task(
-    trial: dict[str, Any], configuration: dict[str, Any], plugins: list[str]
-) -> AttemptResult:
-    """Run a trial in this node's worker; raise a transient error as one that Ray retries."""
-    settings = WorkerConfig(**configuration)
-    registry.use_plugins(plugins)
-    handle = _handles.get("handle")
-    if handle is None or handle.settings != settings:
-        if handle is not None:
-            handle.close()
-        handle = _handles["handle"] = WorkerHandle(settings)
-    handle.submit(Trial.make(**trial))
-    try:
-        ended = handle.result()
-    except KeyboardInterrupt:  # ray.cancel
-        handle.stop()
-        ended = handle.result()
-    if isinstance(ended.error, Transient):
-        raise ConnectionError(str(ended.error))
-    return ended
