@@ -345,7 +345,7 @@ def _tuned(store: Store) -> dict[str, tuple[str, ...]]:
 def _warn(store: Store, damaged: Sequence[CorruptRecord]) -> None:
     if damaged:
         warnings.warn(
-            f"store {store.location}: {len(damaged)} records cannot be used and are left out "
-            f"({damaged[0].reason}): see `resonance store verify`",
+            f"store {store.location}: {len(damaged)} records cannot be used and are left out, "
+            f"first {damaged[0].reason}",
             stacklevel=3,
         )
