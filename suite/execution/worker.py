@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.core.errors import Interrupted, InvalidInput, TrialPruned
+from suite.core.own_packages import START_ENVIRONMENT
 from suite.execution.failures import Transient
 from suite.execution.plan import preflight
 from suite.experiments import registry
@@ -42,6 +43,8 @@ def main(
     asked: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    for name in START_ENVIRONMENT:  # set for the start alone
+        os.environ.pop(name, None)
     os.environ.update(environment)
     descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 2)

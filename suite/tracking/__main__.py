@@ -1,6 +1,6 @@
 """The process that talks to wandb, started by `suite.tracking.tracker`.
 
-``python -m suite.tracking STORE SETTINGS``. It reads a line of JSON for each trial that starts
+Its arguments are STORE and SETTINGS. It reads a line of JSON for each trial that starts
 (``{"started": key}``) or is in the store (``{"finished": key}``), and answers the latter with one.
 """
 

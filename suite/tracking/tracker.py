@@ -6,12 +6,12 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from dataclasses import asdict, dataclass, field
 from typing import IO
 
+from suite.core import own_packages
 from suite.results.store import Store
 from suite.tracking.wandb import Mode, WandbConfig
 
@@ -110,7 +110,7 @@ class Tracker:
                 self.published.errors.setdefault(key, reason)
 
     def _start(self) -> None:
-        words = [sys.executable, "-m", "suite.tracking", self._location]
+        words = [*own_packages.command("suite.tracking"), self._location]
         try:
             self._answers = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in _read
             self._process = subprocess.Popen(
