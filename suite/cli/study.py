@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from typing import Annotated
 
 import typer
@@ -19,7 +19,8 @@ from suite.execution.runner import run as run_trials
 from suite.experiments.study import Study, load_study
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
-from suite.results.store import Store
+from suite.results.store import Store, StoreUnusable
+from suite.results.stored_studies import remember
 from suite.tracking.wandb import PROJECT, Mode
 
 MAX_NOTES = 5
@@ -71,14 +72,19 @@ def run_study(
     `publish` is called with the key of each trial that has ended and is in the store.
     """
     options.check()
-    plan = schedule(chosen.trials(), store, overwrite)
+    trials = chosen.trials()
+    plan = schedule(trials, store, overwrite)
     _print_plan(chosen, plan, store)
     if not plan.to_run:
+        if not dry_run:
+            with suppress(StoreUnusable):  # a finished study may be in a store that is only read
+                remember(store, chosen, trials)
         return len(plan.failed)
     if dry_run:
         return 0
     options.preflight(plan.to_run)
     store.prepare()
+    remember(store, chosen, trials)
     engine = options.make(store, chosen.device, chosen.threads)
     notes: Counter[str] = Counter()
     with progress_bar(chosen.name, len(plan.to_run)) as advance:
