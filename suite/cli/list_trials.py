@@ -1,7 +1,7 @@
 """`resonance list trials`: which trials of a store are listed, in which order, as which rows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from suite.core.console import complain
@@ -9,7 +9,7 @@ from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.results.metrics import KNOWN, Metric
-from suite.results.running_trials import running_trials
+from suite.results.running_trials import RunningTrial, running_trials
 from suite.results.store import CorruptRecord, Store
 from suite.results.stored_studies import chosen_trials
 from suite.results.trial_summaries import TrialSummary, planned, trial_summaries
@@ -87,8 +87,17 @@ def listed_trials(
         raise InvalidInput(f"--sort {sort}: give one of {', '.join(COLUMNS)}")
     study = chosen_trials(store, chosen.study) if chosen.study is not None else None
     read, damaged = trial_summaries(store, study.keys if study else None)
-    trials = [*read, *map(_damaged, damaged)]
-    trials += _unfinished(store, {one.key for one in trials}, study.trials if study else None)
+    running = {one.key: one for one in running_trials(store)}
+    trials = [replace(o, status="running") if o.key in running else o for o in read]
+    trials += map(_damaged, damaged)
+    known = {one.key for one in trials}
+    if study is None:
+        others = [_running(one) for key, one in running.items() if key not in known]
+    else:
+        states = {key: "running" if key in running else "missing" for key in study.keys}
+        left = {key: state for key, state in states.items() if key not in known}
+        others = [planned(key, state, study.trials[key]) for key, state in left.items()]
+    trials += others
     if not trials:
         raise InvalidInput(
             f"store {store.location} holds no trials: name another with --store, or run one first, "
@@ -103,22 +112,8 @@ def _damaged(one: CorruptRecord) -> TrialSummary:
     return TrialSummary(one.key, "damaged", message=one.reason)
 
 
-def _unfinished(
-    store: Store, known: set[str], study: Mapping[str, Mapping[str, Any]] | None
-) -> list[TrialSummary]:
-    """Return the trials without a record: those of the study, and those that are running."""
-    running = {one.key: one for one in running_trials(store)}
-    if study is None:
-        return [
-            TrialSummary(key, "running", one.task, one.method, one.sparsity, one.seed)
-            for key, one in running.items()
-            if key not in known
-        ]
-    return [
-        planned(key, "running" if key in running else "missing", trial)
-        for key, trial in study.items()
-        if key not in known
-    ]
+def _running(one: RunningTrial) -> TrialSummary:
+    return TrialSummary(one.key, "running", one.task, one.method, one.sparsity, one.seed)
 
 
 def _sorted(trials: list[TrialSummary], column: str, *, reverse: bool) -> list[TrialSummary]:

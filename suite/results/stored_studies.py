@@ -33,8 +33,8 @@ class StoredStudy(BaseModel, frozen=True, extra="forbid"):
         study: its definition, as in YAML.
         trials: its trials by key, each with the settings that differ from the defaults.
         earlier: keys of trials that were in it before it was edited.
-        run_before: keys of trials of one that varies a method that were in the store before it: they
-            are not its levels only.
+        run_before: of a study that varies a method: keys of its trials that were in the store before
+            it, and so are not its levels only.
         shipped: whether the project ships this very study.
         updated: when it was first run like this: date and time in ISO format.
     """
@@ -94,7 +94,9 @@ def remember(store: Store, study: Study, trials: Sequence[Trial]) -> None:
         name=study.name,
         question=study.question,
         study=study.model_dump(mode="json", exclude_defaults=True),
-        trials={trial.key: trial.model_dump(mode="json", exclude_defaults=True) for trial in trials},
+        trials={
+            trial.key: trial.model_dump(mode="json", exclude_defaults=True) for trial in trials
+        },
         shipped=study.name in shipped_studies() and load_study(study.name) == study,
         updated=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
