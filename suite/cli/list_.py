@@ -60,7 +60,12 @@ def list_(
     """
     if kind not in COLUMNS:
         raise InvalidInput(unknown("kind", kind, COLUMNS, see="list --help"))
-    given = {"--study": study, "--task": task, "--method": method, "--status": status}
+    given: dict[str, object] = {
+        "--study": study,
+        "--task": task,
+        "--method": method,
+        "--status": status,
+    }
     given |= {"--sparsity": sparsity, "--seed": seed, "--sort": sort, "--reverse": reverse}
     extra = [option for option, value in (given | {"--limit": limit}).items() if value]
     if extra and kind != TRIALS:
@@ -99,9 +104,9 @@ def _studies(store: Store) -> list[list[str]]:
         one, before = load_study(name), remembered.get(name)
         ran = remembered.pop(name).updated if before is not None and before.shipped else ""
         rows.append([one.name, str(len(one.trials())), one.question, "shipped", _minute(ran)])
-    for one in remembered.values():
-        kind = "ablation" if one.varies else "study"
-        rows.append([one.name, str(len(one.trials)), one.question, kind, _minute(one.updated)])
+    for own in remembered.values():
+        kind = "ablation" if own.varies else "study"
+        rows.append([own.name, str(len(own.trials)), own.question, kind, _minute(own.updated)])
     return rows
 
 

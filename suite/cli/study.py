@@ -98,8 +98,8 @@ def run_study(
 
         summary = run_trials(plan.to_run, store, engine, finished, options.retries)
     say(f"{summary.done} finished, {len(summary.failed)} failed; results in {store.location}")
-    for note, trials in notes.most_common(MAX_NOTES):
-        say(f"  {trials} of them: {note}")
+    for note, count in notes.most_common(MAX_NOTES):
+        say(f"  {count} of them: {note}")
     if len(notes) > MAX_NOTES:
         say(f"  and {len(notes) - MAX_NOTES} other notes: `resonance inspect KEY` shows a trial's")
     if summary.failed:

@@ -15,12 +15,14 @@ def find_record(store: Store, name: str) -> Record:
             record is damaged.
     """
     if not name:
-        raise InvalidInput(f"a trial's key is missing: {LISTED} (its first characters will do)")
+        raise InvalidInput(f"no trial is given: name its key, or the first characters; {LISTED}")
     known = store.keys()
     keys = [key for key in known if key.startswith(name.lower())]
     where = f"in store {store.location}"
     if not keys:
-        raise InvalidInput(f"trial '{name:.60}': none {where} has a key that begins so; {LISTED}")
+        raise InvalidInput(
+            f"trial '{name:.60}': no trial {where} has a key that begins so; {LISTED}"
+        )
     if len(keys) > 1:
         some = ", ".join(keys[:3]) + (", …" if len(keys) > 3 else "")
         raise InvalidInput(

@@ -9,7 +9,7 @@ from suite.results.record import refuse_constant, to_json
 from suite.results.storage_backend import safe_name
 from suite.results.store import Store
 
-KINDS = {"study": "study", "tuning": "tune", "ablation": "ablate"}
+KINDS = {"tuning": "tune", "ablation": "ablate", "study": "study"}
 """Each kind, and the command that makes its documents."""
 
 SUFFIX = ".json"

@@ -33,8 +33,8 @@ class StoredStudy(BaseModel, frozen=True, extra="forbid"):
         study: its definition, as in YAML.
         trials: its trials by key, each with the settings that differ from the defaults.
         earlier: keys of trials that were in it before it was edited.
-        run_before: of a study that varies a method: keys of its trials that were in the store before
-            it, and so are not its levels only.
+        run_before: of a study that varies a method: keys of its trials that were in the store
+            before it, and so are not its levels only.
         shipped: whether the project ships this very study.
         updated: when it was first run like this: date and time in ISO format.
     """
@@ -126,15 +126,16 @@ def stored_study(store: Store, name: str) -> StoredStudy | None:
         InvalidInput: its document is damaged, or the name is not a plain one.
     """
     content = load_document(store, KIND, name)
-    return None if content is None else _read(store, name, content)
+    return None if content is None else read_study(store, name, content)
 
 
 def stored_studies(store: Store) -> list[StoredStudy]:
     """Return the studies that a store remembers, by name. Raises as `stored_study` does."""
-    return [_read(store, name, content) for name, content in documents(store, KIND).items()]
+    return [read_study(store, name, content) for name, content in documents(store, KIND).items()]
 
 
-def _read(store: Store, name: str, content: Any) -> StoredStudy:
+def read_study(store: Store, name: str, content: Any) -> StoredStudy:
+    """Return the study that a document holds. Raises as `stored_study` does."""
     version = content.get("schema_version") if isinstance(content, dict) else None
     where = f"{store.location}/{KIND}/{name}.json"
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -171,7 +172,7 @@ def chosen_trials(store: Store, name_or_file: str) -> ChosenTrials:
     """
     if name_or_file.endswith(FILES):
         return _current(load_study(name_or_file))
-    known = {name: kind for kind in reversed(KINDS) for name in _names(store, kind)}
+    known = {name: kind for kind in KINDS for name in _names(store, kind)}
     kind, shipped = known.get(name_or_file), shipped_studies()
     found = stored_study(store, name_or_file) if kind == KIND else None
     if name_or_file in shipped and (found is None or found.shipped):
@@ -222,7 +223,7 @@ def apart_from_studies(store: Store) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     levels: dict[str, set[str]] = {}
-    for kind in KINDS.keys() - {KIND}:
+    for kind in [kind for kind in KINDS if kind != KIND]:
         for name, content in documents(store, kind).items():
             keys = set(_keys_in(content))
             found |= dict.fromkeys(keys, f"{kind} {name}")
