@@ -199,13 +199,15 @@ class Excluded:
 class PlacedRecord(NamedTuple):
     """A record with its board (task, settings), its entry, and whether it counts.
 
-    `left_out` says why it does not count; empty if it does, and if it failed.
+    `left_out` says why it does not count; empty if it does, and if it failed. One that is not
+    `on_board` is not listed there either.
     """
 
     record: Record
     board: tuple[str, str]
     entry: Entry
     left_out: str
+    on_board: bool = True
 
 
 def build_boards(
@@ -240,12 +242,18 @@ class Boards:
         self._seeds_taken: set[tuple[int, int]] = set()
         self._digest = functools.cache(_digest)
 
-    def add(self, record: Record) -> PlacedRecord:
-        """Add a record to its board; return it with its place."""
+    def add(self, record: Record, apart: str = "") -> PlacedRecord:
+        """Add a record to its board; return it with its place.
+
+        One that belongs to something else than a study (`apart`, in words) is placed but not added.
+        """
         trial = record.trial
         board, entry = self._place(record)
         if not is_result(record):
-            return PlacedRecord(record, board, entry, UNTESTED)
+            return PlacedRecord(record, board, entry, UNTESTED, on_board=False)
+        if apart:
+            reason = f"it belongs to {apart} only, and boards are of studies"
+            return PlacedRecord(record, board, entry, reason, on_board=False)
         by_sparsity = self._cells[board].setdefault(entry, {})
         metric = self._metric_of(board, record)
         cell = by_sparsity.setdefault(trial["sparsity"], Cell(metric=metric))

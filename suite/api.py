@@ -22,6 +22,7 @@ from suite.experiments.study import Study, load_study
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
+from suite.results.stored_studies import chosen_trials
 
 if TYPE_CHECKING:
     import polars as pl
@@ -193,7 +194,7 @@ def run_study(
 def load_results(
     store: StoreLike | None = None,
     *,
-    study: str | Path | Study | None = None,
+    study: str | None = None,
     settings: Sequence[str] = (),
     everything: bool = False,
 ) -> "pl.DataFrame":
@@ -204,7 +205,7 @@ def load_results(
 
     Args:
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
-        study: only the trials of this study.
+        study: only the trials of this study, ablation or tuning, by its name or YAML file.
         settings: hyperparameters, recipe fields and other settings to add as columns, with the
             value that each trial had, default or not: ``["update_every", "epochs"]``.
         everything: also the trials that do not count; the column ``left_out`` says why.
@@ -227,7 +228,7 @@ def load_results(
             f"store {results.location} holds no trials: run some first, or name another store"
         )
     _warn(results, damaged)
-    keys = None if study is None else _study_keys(study)
+    keys = None if study is None else set(chosen_trials(results, study).keys)
     chosen = [record for record in found if keys is None or record.key in keys]
     frame, outdated = results_frame(chosen, _tuned(results), settings, everything=everything)
     if outdated:
@@ -245,7 +246,8 @@ def compare(
     *,
     task: str | None = None,
     sparsity: float | None = None,
-    study: str | Path | Study | None = None,
+    study: str | None = None,
+    include_ablations: bool = False,
     store: StoreLike | None = None,
 ) -> "MethodComparison":
     """Compare two methods on the seeds they share, as ``resonance compare`` does.
@@ -256,7 +258,8 @@ def compare(
             minus `reference`, as fractions.
         task: only this task.
         sparsity: only this sparsity.
-        study: only the trials of this study.
+        study: only the trials of this study, ablation or tuning, by its name or YAML file.
+        include_ablations: also the trials that belong to an ablation or a tuning only.
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
 
     Returns:
@@ -266,20 +269,20 @@ def compare(
     Raises:
         InvalidInput: one of them has no results, or they have no cell in common.
     """
-    from leaderboard.boards import build_boards
-    from leaderboard.method_comparison import compare_entries
+    from leaderboard.store_comparison import compare_in_store
 
     results = open_store(store)
-    found, damaged = results.read_all()
-    _warn(results, damaged)
-    keys = None if study is None else _study_keys(study)
-    chosen = [
-        record
-        for record in found
-        if (keys is None or record.key in keys) and sparsity in (None, record.trial["sparsity"])
-    ]
-    boards, _ = build_boards(chosen, _tuned(results))
-    return compare_entries(boards, method, reference, task)
+    found = compare_in_store(
+        results,
+        method,
+        reference,
+        task=task,
+        sparsities=() if sparsity is None else (sparsity,),
+        study=study,
+        include_ablations=include_ablations,
+    )
+    _warn(results, found.damaged)
+    return found.report
 
 
 # ------------------------------------------------------------------ arguments
@@ -329,11 +332,6 @@ def count(name: str, given: int | None, *, least: int) -> int | None:
     if given is not None and given < least:
         raise InvalidInput(f"{name}={given}: give at least {least}")
     return given
-
-
-def _study_keys(study: str | Path | Study) -> set[str]:
-    chosen = study if isinstance(study, Study) else load_study(str(study))
-    return {trial.key for trial in chosen.trials()}
 
 
 def _tuned(store: Store) -> dict[str, tuple[str, ...]]:

@@ -71,11 +71,13 @@ class BoardView:
 
 
 def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord]) -> list[BoardView]:
-    """Return the boards with their tables and the trials of all their `placed` records."""
+    """Return the boards with their tables and the trials of their `placed` records."""
     found = {
         (board.task, board.settings): BoardView(board, summary_table([board])) for board in boards
     }
-    for record, board_key, entry, left_out in placed:
+    for record, board_key, entry, left_out, on_board in placed:
+        if not on_board:
+            continue
         trials = found[board_key].trials.setdefault((entry, record.trial["sparsity"]), [])
         trials.append(_listed_trial(record, left_out, found[board_key].board.metric))
     return list(found.values())

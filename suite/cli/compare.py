@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.cli.options import (
+    DEFAULT_STORE,
+    AblationsOption,
+    JsonOption,
+    StoreOption,
+    StudyOption,
+)
 from suite.core.console import print_json, print_table, say
 from suite.results.store import Store
 
@@ -19,6 +25,12 @@ def compare(
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="The method to compare it with.")],
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    study: StudyOption = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option("--sparsity", "-s", help="Only at this sparsity (repeatable)."),
+    ] = None,
+    include_ablations: AblationsOption = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
@@ -27,18 +39,23 @@ def compare(
     Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
     all of them together by a sign-flip test. Differences are of what the task ranks by: points of
     test accuracy, or the metric's own unit. SETTINGS are hyperparameters that differ from the
-    defaults, as in `rigl:update_every=10`.
+    defaults, as in `rigl:update_every=10`. Trials that belong to an ablation or a tuning only
+    count with --include-ablations, --study NAME, or where METHOD:tuned is named.
     """
     from leaderboard.board_columns import NAMED_COLUMNS
-    from leaderboard.boards import build_boards
-    from leaderboard.method_comparison import compare_entries
     from leaderboard.score_text import difference_words
-    from suite.tuning.schema import load_tunings, tuned_runs
+    from leaderboard.store_comparison import compare_in_store
 
-    results = Store(store)
-    records, damaged = results.read_all()
-    boards, _ = build_boards(records, tuned_runs(load_tunings(results)))
-    report = compare_entries(boards, first, second, task)
+    found = compare_in_store(
+        Store(store),
+        first,
+        second,
+        task=task,
+        sparsities=sparsity or (),
+        study=study,
+        include_ablations=include_ablations,
+    )
+    report = found.report
     if json:
         print_json(asdict(report))
         return
@@ -66,7 +83,7 @@ def compare(
     left = sum(line.comparison.unpaired for line in report.lines)
     if left:
         say(f"not used, because the other method lacks the seed: {left} trial{'s' * (left > 1)}")
-    for one in damaged:
+    for one in found.damaged:
         say(f"left out: {one.key}: {one.reason}")
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +12,8 @@ from suite.execution.runner import Summary, run
 from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
-from suite.results.store import Store
+from suite.results.store import Store, StoreUnusable
+from suite.results.stored_studies import remember
 
 
 class Observer(Protocol):
@@ -92,13 +94,17 @@ def run_study(
     """
     options = options if options is not None else EngineOptions()
     options.check()
-    plan = plan_study(study, store, overwrite)
+    trials = study.trials()
+    plan = schedule(trials, store, overwrite)
     notes = _NoteCounter(observer if observer is not None else Silent())
     notes.planned(plan)
     if not plan.to_run:
+        with suppress(StoreUnusable):  # a finished study may be in a store that is only read
+            remember(store, study, trials)
         return StudyResult(study, plan, failed=failed_before(plan, store))
     options.preflight(plan.to_run)
     store.prepare()
+    remember(store, study, trials)
     summary = run_trials(plan.to_run, store, options, notes)
     failed = [*failed_before(plan, store), *summary.failed]
     return StudyResult(study, plan, summary.done, failed, dict(notes.count.most_common()))
