@@ -149,7 +149,7 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
 
 
 FORMATS: Mapping[str, tuple[Describe, tuple[str, ...]]] = {
-    "images": (images.describe, ("path", "size", "stream", "test")),
+    "images": (images.describe, images.FIELDS),
     "table": (table.describe, ("path", "test_path", "target", "ignore", "test")),
     "numpy": (npz.describe, ("path", "test")),
     "text": (text.describe, ("path", "test_path", "length", "test")),

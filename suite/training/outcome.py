@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -46,7 +47,7 @@ def make_outcome(
     layers: list[LayerRecord],
     flops: dict[str, float],
     timing: Mapping[str, float | str | None],
-    data: Mapping[str, int | str],
+    data: Mapping[str, Any],
     tensors: dict[str, Tensor],
     curves: Curves,
     notes: list[str],
