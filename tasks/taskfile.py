@@ -48,7 +48,8 @@ MODELS = {
     "vit": "tasks.models.transformer:vit",
     "gpt": "tasks.models.transformer:gpt",
 }
-"""Short names of the project's models; others are given as ``module:name`` or ``file.py:Name``."""
+"""Short names of the project's models; others are given as ``module:name``, ``file.py:Name`` or
+``timm:NAME``."""
 
 
 def read_task_file(path: Path) -> list[Declared]:
@@ -76,7 +77,7 @@ def read_task_file(path: Path) -> list[Declared]:
     if not isinstance(model, str) or not (model in MODELS or ":" in model):
         raise InvalidInput(
             f"task file {path}: model={model!r}: give one of {', '.join(MODELS)}, or "
-            "module:name, or file.py:Name"
+            "module:name, or file.py:Name, or timm:NAME"
         )
     blank = Task(name, "", title="", dataset="", model="")
     task = Task(

@@ -135,7 +135,7 @@ def survey_files(path: Path) -> Survey:
         found = remembered(states, lambda: asdict(survey(_unpacked(path), str(path))))
         return Survey(**{**found, "names": tuple(found["names"])})
     names = image_paths(path)
-    states = [[name, *_state(path / name)] for name in names]
+    states = [(name, _state(path / name)) for name in names]
     opened = ((name, (path / name).open("rb")) for name in names)
     found = remembered(states, lambda: {**asdict(survey(opened, str(path))), "names": []})
     return Survey(**{**found, "names": tuple(names)})

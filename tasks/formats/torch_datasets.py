@@ -25,7 +25,8 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
             module = str((path.parent / module).resolve())
         options[which] = f"{module}:{attribute}"
         datasets[which] = open_split(options[which])
-    first, labels, modes = None, [], set()
+    first: Any = None
+    labels, modes = [], set()
     for x, y in items(datasets["train"], f"dataset {name}: train"):
         first = x if first is None else first
         labels.append(y)
