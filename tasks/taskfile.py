@@ -19,7 +19,7 @@ from suite.core.declarations import Declared, unknown
 from suite.core.errors import InvalidInput
 from suite.core.layer_kinds import STANDARD_KINDS, checked_kinds
 from suite.core.yaml_reader import read_yaml
-from tasks.formats import images, npz, table, text, torch_datasets
+from tasks.formats import huggingface, images, npz, table, text, torch_datasets
 from tasks.formats.fields import Describe
 from tasks.recipe import RECIPE
 from tasks.task import Dataset, Task
@@ -135,9 +135,11 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
             raise InvalidInput(f"task file {path}: {_unknown('data field', field, fields)}")
     for field in ("path", "test_path"):
         if field in data:
-            data[field] = str((path.parent / str(data[field])).resolve())
-            if not Path(data[field]).exists():
-                raise InvalidInput(f"task file {path}: {field}: there is no {data[field]}")
+            place = (path.parent / str(data[field])).resolve()
+            if place.exists():
+                data[field] = str(place)
+            elif kind not in BY_NAME:
+                raise InvalidInput(f"task file {path}: {field}: there is no {place}")
     if "path" in fields and "path" not in data:
         raise InvalidInput(f"task file {path}: data: 'path' is missing")
     described = {"mean": (0.0,), "std": (1.0,), **describe(name, data, path)}
@@ -155,5 +157,9 @@ FORMATS: Mapping[str, tuple[Describe, tuple[str, ...]]] = {
     "numpy": (npz.describe, ("path", "test")),
     "text": (text.describe, ("path", "test_path", "length", "test")),
     "torch": (torch_datasets.describe, ("train", "test")),
+    "huggingface": (huggingface.describe, huggingface.FIELDS),
 }
 """Format → (function that describes the data, the fields that it accepts)."""
+
+BY_NAME = ("huggingface",)
+"""Formats whose `path` may be the name of something elsewhere."""

@@ -70,15 +70,20 @@ class Survey:
                 f"{where} have 8 bits or fewer: leave it out"
             )
         if self.unranged and range_ is None:
-            raise without_range(f"{where}/{self.unranged}", self.mode, self.low, self.high)
+            raise without_range(_full(where, self.unranged), self.mode, self.low, self.high)
         if self.transparent and background is None:
-            raise transparent(f"{where}/{self.transparent}")
+            raise transparent(_full(where, self.transparent))
         return Reading(
             channels=3 if self.colour else 1,
             deep=bool(self.deep),
             background=str(background or ""),
             range=None if range_ is None else checked_range(range_),
         )
+
+
+def _full(where: str, name: str) -> str:
+    """Return the name of an image for messages; names that say where they are stay as they are."""
+    return name if not where or name.startswith(where) else f"{where}/{name}"
 
 
 def survey(images: Iterable[tuple[str, BinaryIO]], where: str) -> Survey:
@@ -91,7 +96,7 @@ def survey(images: Iterable[tuple[str, BinaryIO]], where: str) -> Survey:
     first: dict[str, Any] = {}
     for name, file in images:
         with closing(file):
-            _look(file, name, f"{where}/{name}", first)
+            _look(file, name, _full(where, name), first)
         names.append(name)
     return Survey(tuple(names), **first)
 
@@ -131,7 +136,7 @@ def survey_files(path: Path) -> Survey:
         InvalidInput: see `survey`; or the path is no folder and no archive.
     """
     if not path.is_dir():
-        states = [_state(path)] if path.is_file() else []
+        states = file_states([path]) if path.is_file() else []
         found = remembered(states, lambda: asdict(survey(_unpacked(path), str(path))))
         return Survey(**{**found, "names": tuple(found["names"])})
     names = image_paths(path)
@@ -144,6 +149,11 @@ def survey_files(path: Path) -> Survey:
 def _unpacked(path: Path) -> Iterator[tuple[str, BinaryIO]]:
     for name, content in contents(path):
         yield name, io.BytesIO(content)
+
+
+def file_states(files: Iterable[Path]) -> list[list[int]]:
+    """Return what changes whenever the content of one of these files does."""
+    return [_state(file) for file in files]
 
 
 def _state(path: Path) -> list[int]:
