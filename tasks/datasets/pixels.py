@@ -198,6 +198,8 @@ def _scaled(image: Any, where: str, reading: Reading) -> Any:
 
     values = np.asarray(image).astype(np.float64)
     low, high = _range(image, values, where, reading)
+    if image.mode == "F":  # as the file holds them: 0.8 is a little more in single precision
+        low, high = float(np.float32(low)), float(np.float32(high))
     bad = ~((values >= low) & (values <= high))  # NaN as well
     if bad.any():
         raise InvalidInput(
