@@ -21,6 +21,7 @@ from tasks.data import (
     stratified,
     training_examples,
 )
+from tasks.labels import check_several, shown
 from tasks.task import Dataset
 
 
@@ -55,6 +56,7 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
         )
     _check_values(dataset, "training", arrays.train_x, arrays.train_y)
     _check_values(dataset, "test", arrays.test_x, arrays.test_y)
+    check_several(arrays.train_y.unique().tolist(), f"dataset {dataset.name}: training data")
     digest = checksum(arrays)
     if dataset.checksum and digest != dataset.checksum:
         raise InvalidInput(
@@ -69,6 +71,11 @@ def _check_values(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
         _check_targets(dataset, part, x, y)
     else:
         _check_labels(dataset, part, x, y)
+    if x.is_complex():
+        raise InvalidInput(
+            f"dataset {dataset.name}: the {part} inputs are complex numbers ({x.dtype}): give real "
+            "ones, e.g. real and imaginary parts as two channels"
+        )
     if x.is_floating_point() and not bool(x.isfinite().all()):
         row = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
         raise InvalidInput(
@@ -101,8 +108,9 @@ def _check_labels(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
         )
     if bool(((y < 0) | (y >= dataset.classes)).any()):
         raise InvalidInput(
-            f"dataset {dataset.name}: {part} labels lie in {int(y.min())} … {int(y.max())}, "
-            f"{dataset.classes} classes are declared (0 … {dataset.classes - 1})"
+            f"dataset {dataset.name}: {part} labels lie in {int(y.min())} … {int(y.max())} "
+            f"({shown(y.unique().tolist())}), {dataset.classes} classes are declared (0 … "
+            f"{dataset.classes - 1}): number the classes from 0 when loading"
         )
 
 

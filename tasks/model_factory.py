@@ -1,5 +1,6 @@
 """Builds a task's model from its declaration."""
 
+import functools
 import inspect
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from torch import nn
 
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
+from tasks.models import from_timm
 from tasks.recipe import Recipe
 from tasks.task import Dataset, Task
 
@@ -19,13 +21,13 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
     A task names a function or a class of modules that builds the model. It is called with the
     task's model_options, and with the dataset's `shape` and number of `classes` if it has
     parameters of these names. A task in a file may name another file in the same folder
-    (``my_net.py:Net``).
+    (``my_net.py:Net``); ``timm:NAME`` is a model of timm.
 
     Raises:
         InvalidInput: it cannot be imported, does not accept these options, does not return a
             module, or has no parameter `width` although `width` is not 1.
     """
-    factory = load(_reference(task), task.origin)
+    factory = _factory(task)
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError) as error:
@@ -60,6 +62,17 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
             f"task {task.name}: {task.model} builds a {type(model).__name__}, not a torch.nn.Module"
         )
     return model
+
+
+def libraries(task: Task) -> tuple[str, ...]:
+    """Return the libraries whose version decides what a task's model is, for the record."""
+    return ("timm",) if task.model.startswith(from_timm.PREFIX) else ()
+
+
+def _factory(task: Task) -> Any:
+    if task.model.startswith(from_timm.PREFIX):
+        return functools.partial(from_timm.create, task.model.removeprefix(from_timm.PREFIX))
+    return load(_reference(task), task.origin)
 
 
 def to_device(model: nn.Module, device: torch.device, recipe: Recipe) -> nn.Module:

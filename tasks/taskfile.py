@@ -19,7 +19,7 @@ from suite.core.declarations import Declared, unknown
 from suite.core.errors import InvalidInput
 from suite.core.layer_kinds import STANDARD_KINDS, checked_kinds
 from suite.core.yaml_reader import read_yaml
-from tasks.formats import images, npz, real_targets, table, text, torch_datasets
+from tasks.formats import huggingface, images, npz, real_targets, table, text, torch_datasets
 from tasks.formats.fields import Describe
 from tasks.recipe import RECIPE
 from tasks.task import METRICS, Dataset, Task, check_metric
@@ -49,7 +49,8 @@ MODELS = {
     "vit": "tasks.models.transformer:vit",
     "gpt": "tasks.models.transformer:gpt",
 }
-"""Short names of the project's models; others are given as ``module:name`` or ``file.py:Name``."""
+"""Short names of the project's models; others are given as ``module:name``, ``file.py:Name`` or
+``timm:NAME``."""
 
 
 def read_task_file(path: Path) -> list[Declared]:
@@ -77,7 +78,7 @@ def read_task_file(path: Path) -> list[Declared]:
     if not isinstance(model, str) or not (model in MODELS or ":" in model):
         raise InvalidInput(
             f"task file {path}: model={model!r}: give one of {', '.join(MODELS)}, or "
-            "module:name, or file.py:Name"
+            "module:name, or file.py:Name, or timm:NAME"
         )
     blank = Task(name, "", title="", dataset="", model="")
     task = Task(
@@ -145,9 +146,11 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
             raise InvalidInput(f"task file {path}: {_unknown('data field', field, fields)}")
     for field in ("path", "test_path"):
         if field in data:
-            data[field] = str((path.parent / str(data[field])).resolve())
-            if not Path(data[field]).exists():
-                raise InvalidInput(f"task file {path}: {field}: there is no {data[field]}")
+            place = (path.parent / str(data[field])).resolve()
+            if place.exists():
+                data[field] = str(place)
+            elif kind not in BY_NAME:
+                raise InvalidInput(f"task file {path}: {field}: there is no {place}")
     if "path" in fields and "path" not in data:
         raise InvalidInput(f"task file {path}: data: 'path' is missing")
     if _targets(path, data) == "real":
@@ -172,10 +175,14 @@ def _targets(path: Path, data: dict[str, Any]) -> str:
 
 
 FORMATS: Mapping[str, tuple[Describe, tuple[str, ...]]] = {
-    "images": (images.describe, ("path", "size", "stream", "test")),
+    "images": (images.describe, images.FIELDS),
     "table": (table.describe, ("path", "test_path", "target", "targets", "ignore", "test")),
     "numpy": (npz.describe, ("path", "targets", "test")),
     "text": (text.describe, ("path", "test_path", "length", "test")),
     "torch": (torch_datasets.describe, ("train", "test")),
+    "huggingface": (huggingface.describe, huggingface.FIELDS),
 }
 """Format → (function that describes the data, the fields that it accepts)."""
+
+BY_NAME = ("huggingface",)
+"""Formats whose `path` may be the name of something elsewhere."""

@@ -52,8 +52,8 @@ def _proc(file: str, name: str) -> str:
     return ""
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Return versions and hardware, for the record."""
+def environment(device: torch.device, libraries: Sequence[str] = ()) -> dict[str, Any]:
+    """Return versions and hardware, for the record; also the versions of more `libraries`."""
     head, dirty = commit()
     return {
         "suite": suite.__version__,
@@ -62,6 +62,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": version("torch"),
         "numpy": version("numpy"),
+        **{name: version(name) for name in libraries},
         "system": platform.system(),
         "processor": processor(),
         "cores": os.cpu_count(),

@@ -91,7 +91,7 @@ def check_model(model: nn.Module, example: Split, context: TrialContext) -> Forw
     try:
         outputs = predict(model, example)
         flops = measure_forward(model, example.x, coverage_of(context.task))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         raise InvalidInput(
             f"task {context.task.name}: the model does not take {context.dataset.name}'s inputs of "
             f"shape {context.dataset.shape}: {first_line(error)}"

@@ -14,6 +14,7 @@ from suite.experiments.trial_config import Trial
 from suite.results.record import ACCURACY, LayerRecord, Record, to_json
 from suite.training.curves import Curves
 from suite.training.environment import environment
+from tasks.model_factory import libraries
 
 KEEP_WEIGHTS_BELOW = 50 * 2**20
 
@@ -68,7 +69,7 @@ def make_outcome(
         layers=layers,
         flops=flops,
         timing=dict(timing),
-        environment=environment(torch.device(trial.device)),
+        environment=environment(torch.device(trial.device), libraries(trial.task_declaration)),
         data=dict(data),
         digests=digests(tensors),
         notes=notes,

@@ -24,6 +24,7 @@ from suite.training.outcome import Outcome, make_outcome
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
+from tasks import labels
 from tasks.data import RealSplit, Split
 from tasks.loading import load_arrays
 
@@ -136,6 +137,7 @@ def _run(
     measures = measure_final(training)
     forward, data = training.ledger.flops, training.data
     notes = [*sparsifier.notes(), *([storage] if storage else [])]
+    notes += labels.notes(context.dataset.labels)
     if not context.plan.validates:
         notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
@@ -167,6 +169,7 @@ def _run(
             "validation": len(data.validation),
             "test": len(data.test),
             **_target_scale(data.train),
+            **labels.for_record(context.dataset.labels),
         },
         metric=context.task.metric,
         tensors=_tensors(training),

@@ -27,6 +27,7 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
         "load": "tasks.datasets.table:load",
         "shape": (table.x.shape[1],),
         "classes": len(table.classes),
+        "labels": tuple(table.classes),
         "train": train,
         "test": test,
         "fingerprint": files_digest(data),

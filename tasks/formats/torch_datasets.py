@@ -10,7 +10,11 @@ from tasks.formats.fields import Described
 
 def describe(name: str, data: dict[str, Any], path: Path) -> Described:
     """Describe two torch datasets, `train` and `test`, as ``module:name`` or ``file.py:name``."""
-    from suite.core.discovery import load
+    import numpy as np
+
+    from tasks.datasets.pixels import COLOUR, DEEP, UNRANGED
+    from tasks.datasets.torch_items import items, open_split
+    from tasks.labels import distinct, renamed
 
     options, datasets = {}, {}
     for which in ("train", "test"):
@@ -20,19 +24,27 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
         if module.endswith(".py"):
             module = str((path.parent / module).resolve())
         options[which] = f"{module}:{attribute}"
-        loaded = load(options[which])
-        datasets[which] = loaded() if callable(loaded) else loaded
-    labels = [int(datasets["train"][number][1]) for number in range(len(datasets["train"]))]
-    first = datasets["train"][0][0]
-    bands = len(first.getbands()) if hasattr(first, "getbands") else 0
-    shape = (bands, first.height, first.width) if bands else tuple(first.shape)
+        datasets[which] = open_split(options[which])
+    first: Any = None
+    labels, modes = [], set()
+    for x, y in items(datasets["train"], f"dataset {name}: train"):
+        first = x if first is None else first
+        labels.append(y)
+        modes.add(getattr(x, "mode", "") if hasattr(x, "getbands") else "")
+    if hasattr(first, "getbands"):  # PIL images: decided over all of them
+        shape = (3 if modes & set(COLOUR) else 1, first.height, first.width)
+    else:
+        shape = tuple(np.shape(first))
+    deep = {"deep": True} if modes & {*DEEP, *UNRANGED} else {}
     content = f"{shape} {labels[:1000]} {len(labels)} {len(datasets['test'])}"
+    values = distinct(np.array(labels), f"dataset {name}: train")
     return {
-        "load": "tasks.datasets.arrays:load_torch",
+        "load": "tasks.datasets.torch_items:load",
         "shape": shape,
-        "classes": max(labels, default=0) + 1,
+        "classes": len(values),
+        "labels": renamed(values),
         "train": len(labels),
         "test": len(datasets["test"]),
         "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
-        "options": options,
+        "options": options | deep,
     }
