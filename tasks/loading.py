@@ -6,7 +6,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-from suite.core.discovery import load
+from suite.core.discovery import load, when_dropped
 from suite.core.errors import InvalidInput
 from tasks.data import Arrays, Data, Split, TextSplit, normalise, stratified, training_examples
 from tasks.task import Dataset
@@ -102,3 +102,7 @@ def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data
         test=make(test_x.to(device), arrays.test_y.to(device)),
         checksum=digest,
     )
+
+
+when_dropped(load_arrays.cache_clear)
+when_dropped(load_data.cache_clear)

@@ -1,7 +1,6 @@
 """Builds a task's model from its declaration."""
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ def make_model(task: Task, dataset: Dataset, width: float = 1.0) -> nn.Module:
         InvalidInput: it cannot be imported, does not accept these options, does not return a
             module, or has no parameter `width` although `width` is not 1.
     """
-    factory = load(_reference(task), task.origin)
+    factory = load(task.model_reference, task.origin)
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError) as error:
@@ -67,19 +66,3 @@ def to_device(model: nn.Module, device: torch.device, recipe: Recipe) -> nn.Modu
     if recipe.channels_last:
         return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device)
-
-
-def _reference(task: Task) -> str:
-    """Return the task's model reference, with a path relative to its file made absolute."""
-    module, _, name = task.model.rpartition(":")
-    if module.endswith(".py") and not Path(module).is_absolute():
-        return f"{Path(task.origin).parent / module}:{name}"
-    return task.model
-
-
-def own_files(task: Task, dataset: Dataset) -> list[Path]:
-    """Return the user's own files that hold code or declarations of a task, sorted."""
-    references = [_reference(task), *(v for v in dataset.options.values() if isinstance(v, str))]
-    named = [reference.rpartition(":")[0] for reference in references]
-    files = {Path(name) for name in (*named, task.origin, dataset.origin)}
-    return sorted(file for file in files if file.suffix in (".py", ".yaml", ".yml"))

@@ -93,18 +93,9 @@ def read_task_file(path: Path) -> list[Declared]:
         prunable=_kinds(path, content.get("prunable", STANDARD_KINDS)),
         metric="bits_per_character" if dataset.kind == "text" else "accuracy",
         revision=content.get("revision", 1),
-        fingerprint=_model_digest(path, model),
         origin=str(path.resolve()),
     )
     return [dataset, task]
-
-
-def _model_digest(path: Path, model: str) -> str:
-    """Return a digest of the file that defines the model; empty if a module does."""
-    file = path.parent / model.rpartition(":")[0]
-    if file.suffix != ".py" or not file.is_file():  # a missing one is reported when it is loaded
-        return ""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _mapping(path: Path, content: Mapping[str, Any], field: str) -> dict[str, Any]:

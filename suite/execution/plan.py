@@ -1,10 +1,12 @@
 """Decides which trials of a study run: what is done, what failed, what remains."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from suite.core.code_files import changed_files
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record, to_json
@@ -72,6 +74,24 @@ def _current(trial: Trial, record: Record) -> bool:
         for part in ("hyperparameters", "recipe")
         for name, value in now[part].items()
     )
+
+
+def planned(trial: Trial) -> dict[str, Any]:
+    """Return what another process compares, by `check_unchanged`, before it runs a trial."""
+    return {"key": trial.key, "code": dict(trial.code.digests)}
+
+
+def check_unchanged(trial: Trial, key: str, code: Mapping[str, str]) -> None:
+    """Check that a trial is here what it was where it was planned.
+
+    Raises:
+        InvalidInput: code or data of the user's have changed meanwhile.
+    """
+    if trial.key == key:
+        return
+    files = ", ".join(changed_files(code, trial.code.digests))
+    what = files or f"the declaration or the data of task {trial.task}"
+    raise InvalidInput(f"{what} changed after the trial was planned: run the same command again")
 
 
 def preflight(trials: Sequence[Trial]) -> None:

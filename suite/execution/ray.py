@@ -13,6 +13,7 @@ from typing import Any
 
 from suite.core.errors import InvalidInput
 from suite.execution.failures import TRANSIENT, AttemptResult, Lost, OutOfMemory, Transient
+from suite.execution.plan import planned
 from suite.execution.worker_handle import WorkerConfig, WorkerHandle
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
@@ -84,7 +85,9 @@ class RayEngine:
 
     def submit(self, trial: Trial) -> None:
         """Submit a trial as a task."""
-        task = self._task.remote(trial.model_dump(), self._settings, registry.plugins())
+        task = self._task.remote(
+            trial.model_dump(), self._settings, registry.plugins(), planned(trial)
+        )
         self._running[task] = trial
 
     def wait(self, seconds: float) -> list[AttemptResult]:
@@ -151,7 +154,9 @@ _handles: dict[str, WorkerHandle] = {}
 """The worker of this Ray process, kept for its next task: Ray reuses processes."""
 
 
-def _work(trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> AttemptResult:
+def _work(
+    trial: dict[str, Any], settings: WorkerConfig, plugins: list[str], as_planned: dict[str, Any]
+) -> AttemptResult:
     """Run a trial in this node's worker; raise a transient error as one that Ray retries."""
     registry.use_plugins(plugins)
     handle = _handles.get("handle")
@@ -159,7 +164,7 @@ def _work(trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> 
         if handle is not None:
             handle.close()
         handle = _handles["handle"] = WorkerHandle(settings)
-    handle.submit(Trial.make(**trial))
+    handle.submit(Trial.make(**trial), as_planned)
     try:
         ended = handle.result()
     except KeyboardInterrupt:  # ray.cancel

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from suite.core.errors import InvalidInput, TrialFailed
-from suite.execution import worker
+from suite.execution import plan, worker
 from suite.execution.failures import (
     AttemptResult,
     OutOfMemory,
@@ -83,8 +83,12 @@ class WorkerHandle:
         self._began = 0.0
         self._oom_kills = 0
 
-    def submit(self, trial: Trial) -> None:
-        """Send the worker a trial; it must have none."""
+    def submit(self, trial: Trial, planned: Mapping[str, Any] | None = None) -> None:
+        """Send the worker a trial; it must have none.
+
+        `planned` is `plan.planned` of the process that planned it, if that is another one: the
+        worker refuses the trial if its code or data have changed since.
+        """
         assert self.trial is None
         if self._process is None or not self._process.is_alive():
             self._discard()
@@ -96,6 +100,7 @@ class WorkerHandle:
             "store": self.settings.store,
             "every": self.settings.every,
             "function": self.settings.function,
+            "planned": dict(planned or plan.planned(trial)),
         }
         self._oom_kills = count_oom_kills()
         self._began = time.monotonic()

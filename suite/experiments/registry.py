@@ -7,25 +7,25 @@ module; a file given with ``--plugin`` or, to `sparsify` as well, in ``RESONANCE
 
 import functools
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.core.declarations import Declared, Method, Registry
-from suite.core.discovery import declares, read_declarations
+from suite.core.code_files import ENTRY_POINTS, importable_only
+from suite.core.discovery import declares, drop_changed, read_declarations
 from suite.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from suite.core.custom_trainer import Trainer
     from tasks.task import Dataset, Task
 
-ENTRY_POINTS = "resonance_bench"
-
 TASK_FILES = (".yaml", ".yml")
 """Suffixes of plug-ins that declare a task without Python."""
 
 _plugins: list[Path] = []
+_when_read_anew: list[Callable[[], object]] = []
 
 
 def use_plugins(paths: list[str]) -> None:
@@ -43,8 +43,31 @@ def use_plugins(paths: list[str]) -> None:
             )
         if path.resolve() not in _plugins:
             _plugins.append(path.resolve())
-    for registry in (methods, tasks, datasets, trainers):
+    refresh()
+
+
+def refresh() -> None:
+    """Read plug-ins, the code they import and task files' data anew from now on.
+
+    Until then this process sees them as they were when they were first used: an edit in the
+    middle of a study changes none of its trials.
+    """
+    drop_changed()
+    importable_only(plugin_folders())
+    for registry in (methods, tasks, datasets, trainers, _task_file):
         registry.cache_clear()
+    for act in _when_read_anew:
+        act()
+
+
+def when_read_anew(forget: Callable[[], object]) -> None:
+    """Call `forget` whenever plug-ins are read anew."""
+    _when_read_anew.append(forget)
+
+
+def plugin_folders() -> list[Path]:
+    """Return the folders of the plug-in files in use, in their order."""
+    return list(dict.fromkeys(path.parent for path in _plugins))
 
 
 def plugins() -> list[str]:

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from suite.core.discovery import load
 from suite.core.errors import TrialFailed
+from suite.core.loaded_code import noting, unseen
 from suite.experiments import registry
+from suite.experiments.own_code import own_origins
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
 from suite.sparsity.rounds import TrainingProgress
@@ -16,7 +18,7 @@ from suite.training.context import TrialContext, total_steps
 from suite.training.environment import Stopwatch
 from suite.training.final_metrics import measure_final
 from suite.training.loop import Training
-from suite.training.outcome import Outcome, make_outcome
+from suite.training.outcome import Outcome, make_outcome, with_unseen
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
@@ -41,12 +43,16 @@ def run_trial(
         TrialFailed: training diverged, or did not end at its exact sparsity.
         Interrupted: the checkpointer was asked to stop, and has taken a checkpoint.
     """
-    if trial.trainer:
-        return _trainer(trial)(trial, progress, checkpointer)
-    context = TrialContext.of(trial)
-    context.require_device()
-    with reproducible(context.device, trial.threads):
-        return _run(context, progress, checkpointer)
+    origins = own_origins(trial)
+    with noting(origins):
+        if trial.trainer:
+            outcome = _trainer(trial)(trial, progress, checkpointer)
+        else:
+            context = TrialContext.of(trial)
+            context.require_device()
+            with reproducible(context.device, trial.threads):
+                outcome = _run(context, progress, checkpointer)
+    return with_unseen(outcome, unseen(origins, trial.code))
 
 
 def check_trial(trial: Trial) -> None:
@@ -55,11 +61,12 @@ def check_trial(trial: Trial) -> None:
     Raises:
         InvalidInput: something given cannot be used: options, data, model, targets.
     """
-    if trial.trainer:
-        _trainer(trial)
-        load_arrays(trial.dataset_declaration)
-    else:
-        prepare(TrialContext.of(trial))
+    with noting(own_origins(trial)):
+        if trial.trainer:
+            _trainer(trial)
+            load_arrays(trial.dataset_declaration)
+        else:
+            prepare(TrialContext.of(trial))
 
 
 def count_steps(trial: Trial) -> int | None:
