@@ -1,4 +1,4 @@
-"""Which of the user's modules were really imported for a trial, beside those found in its syntax."""
+"""Which of the user's modules were really imported for a trial, beside those in its syntax."""
 
 import contextlib
 from collections.abc import Collection, Iterator

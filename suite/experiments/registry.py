@@ -12,8 +12,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.core.declarations import Declared, Method, Registry
 from suite.core.code_files import ENTRY_POINTS, importable_only
+from suite.core.declarations import Declared, Method, Registry
 from suite.core.discovery import declares, drop_changed, read_declarations
 from suite.core.errors import InvalidInput
 
