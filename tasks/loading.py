@@ -9,6 +9,7 @@ from torch import Tensor
 from suite.core.discovery import load, when_dropped
 from suite.core.errors import InvalidInput
 from tasks.data import Arrays, Data, Split, TextSplit, normalise, stratified, training_examples
+from tasks.labels import check_several, shown
 from tasks.task import Dataset
 
 
@@ -43,6 +44,7 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
         )
     _check_values(dataset, "training", arrays.train_x, arrays.train_y)
     _check_values(dataset, "test", arrays.test_x, arrays.test_y)
+    check_several(arrays.train_y.unique().tolist(), f"dataset {dataset.name}: training data")
     digest = checksum(arrays)
     if dataset.checksum and digest != dataset.checksum:
         raise InvalidInput(
@@ -61,8 +63,14 @@ def _check_values(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
         )
     if bool(((y < 0) | (y >= dataset.classes)).any()):
         raise InvalidInput(
-            f"dataset {dataset.name}: {part} labels lie in {int(y.min())} … {int(y.max())}, "
-            f"{dataset.classes} classes are declared (0 … {dataset.classes - 1})"
+            f"dataset {dataset.name}: {part} labels lie in {int(y.min())} … {int(y.max())} "
+            f"({shown(y.unique().tolist())}), {dataset.classes} classes are declared (0 … "
+            f"{dataset.classes - 1}): number the classes from 0 when loading"
+        )
+    if x.is_complex():
+        raise InvalidInput(
+            f"dataset {dataset.name}: the {part} inputs are complex numbers ({x.dtype}): give real "
+            "ones, e.g. real and imaginary parts as two channels"
         )
     if x.is_floating_point() and not bool(x.isfinite().all()):
         row = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])

@@ -20,7 +20,7 @@ from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from tasks.batches import Batch, BatchSource, Epoch, epoch_order
 from tasks.data import Data, Split, draw_pool, normalise, stratified, training_examples
-from tasks.datasets.images import open_image
+from tasks.datasets.pixels import Reading, as_array, open_image, readable
 from tasks.recipe import Recipe
 from tasks.task import Dataset
 
@@ -130,7 +130,8 @@ class Stream(Split):
         return StreamBatchSource(self, recipe, seed)
 
     def _loader(self, items: Any, smallest: float, flip: bool) -> DataLoader[Any]:
-        decoder = Decoder(self.paths, self.dataset.shape, smallest, flip)
+        shape, reading = self.dataset.shape, Reading.of(self.dataset.shape, self.dataset.options)
+        decoder = Decoder(self.paths, shape, smallest, flip, reading)
         workers = min(MAX_WORKERS, len(os.sched_getaffinity(0)), max(1, len(items)))
         return DataLoader(
             decoder,  # type: ignore[arg-type]
@@ -192,12 +193,16 @@ class StreamEpoch:
 
 @dataclass
 class Decoder:
-    """Reads, decodes, crops and scales an image in a worker: uint8 [channels, h, w]."""
+    """Reads, decodes, crops and scales an image in a worker: [channels, h, w].
+
+    uint8, or float32 in [0, 1] if the reading is deep.
+    """
 
     paths: list[Path]
     shape: tuple[int, ...]
     smallest: float
     flip: bool
+    reading: Reading
 
     def __getitem__(self, item: Item) -> Tensor:
         number, seed = item
@@ -206,15 +211,15 @@ class Decoder:
             content = path.read_bytes()
         except OSError as error:
             raise InvalidInput(f"image {path} cannot be read: {error}") from error
-        image = open_image(content, str(path)).convert("L" if self.shape[0] == 1 else "RGB")
+        image = open_image(content, str(path), self.reading.orient)
+        image = readable(image, str(path), self.reading)
         rng = np.random.default_rng(seed) if seed >= 0 else None
         box = _centre_box(image.size, self.shape)
         if rng is not None and self.smallest > 0:
             box = random_box(rng, image.size, self.smallest) or box
         # Bilinear, antialiased over the whole box.
         image = image.resize((self.shape[2], self.shape[1]), 2, box=box)
-        array = np.asarray(image, np.uint8)
-        array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+        array = as_array(image, self.reading)
         if rng is not None and self.flip and rng.random() < 0.5:
             array = array[:, :, ::-1]
         return torch.from_numpy(array.copy())

@@ -15,6 +15,8 @@ KINDS = ("labels", "text", "stream")
 METRICS = ("accuracy", "bits_per_character")
 REFERENCE = re.compile(r"(?:.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
 """``module:name`` or ``file.py:name``."""
+MAX_CLASSES = 100_000
+"""More classes than this are taken for a mistake: they would be as many outputs of the model."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Dataset(Declared):
             Dataset → `tasks.data.Arrays`, or → `tasks.stream.Files` for a stream.
         shape: of one example as the model receives it.
         classes: number of classes, or of characters.
+        labels: what the classes 0 … k − 1 are called in the data; empty if they are numbers from 0
+            there as well.
         train, test: number of examples.
         mean, std: per channel, of inputs scaled to [0, 1].
         kind: ``labels`` (in memory, one class per example), ``text`` (in memory, a character to
@@ -44,6 +48,7 @@ class Dataset(Declared):
     mean: tuple[float, ...] = field(kw_only=True)
     std: tuple[float, ...] = field(kw_only=True)
     kind: str = field(default="labels", kw_only=True)
+    labels: tuple[int | str, ...] = field(default=(), kw_only=True)
     checksum: str = field(default="", kw_only=True)
     fingerprint: str = field(default="", kw_only=True)
     licence: str = field(default="", kw_only=True)
@@ -52,6 +57,11 @@ class Dataset(Declared):
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise TypeError(f"dataset {self.name}: kind={self.kind!r} is none of {KINDS}")
+        if self.classes > MAX_CLASSES:
+            raise InvalidInput(
+                f"dataset {self.name}: classes={self.classes:,} is more than the {MAX_CLASSES:,} "
+                "that are trained: number the labels that occur from 0"
+            )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -48,7 +49,7 @@ def make_outcome(
     layers: list[LayerRecord],
     flops: dict[str, float],
     timing: Mapping[str, float | str | None],
-    data: Mapping[str, int | str],
+    data: Mapping[str, Any],
     tensors: dict[str, Tensor],
     curves: Curves,
     notes: list[str],

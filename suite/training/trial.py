@@ -22,6 +22,7 @@ from suite.training.outcome import Outcome, make_outcome, with_unseen
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
+from tasks import labels
 from tasks.loading import load_arrays
 
 Progress = Callable[[int], None]
@@ -101,6 +102,7 @@ def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer |
     measures = measure_final(training)
     forward, data = training.ledger.flops, training.data
     notes = [*sparsifier.notes(), *([storage] if storage else [])]
+    notes += labels.notes(context.dataset.labels)
     if not context.plan.validates:
         notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
@@ -131,6 +133,7 @@ def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer |
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),
+            **labels.for_record(context.dataset.labels),
         },
         tensors=_tensors(training),
         curves=training.curves,

@@ -15,7 +15,8 @@ DATASET = Dataset(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
     licence="research only, from image-net.org",
-    options={"files": ("imagenet", "ILSVRC2012")},
+    # The published results come from decoders that ignore EXIF data.
+    options={"files": ("imagenet", "ILSVRC2012"), "orient": False},
 )
 
 RIGL = {

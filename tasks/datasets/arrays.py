@@ -1,28 +1,44 @@
-"""Examples from a NumPy archive, or from any `torch.utils.data.Dataset`."""
+"""Examples from a NumPy archive."""
 
+import math
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from suite.core.discovery import load as load_reference
 from suite.core.errors import InvalidInput
 from tasks.data import Arrays
+from tasks.datasets.files import UNREADABLE, check_memory
 from tasks.datasets.folder import held_out
+from tasks.labels import encode
 from tasks.task import Dataset
+
+NUMBERS = "biuf"
+"""Kinds of NumPy's types that are real numbers: bool, int, unsigned, float."""
+KINDS = {
+    "c": "complex numbers",
+    "O": "objects (pickles)",
+    "S": "text",
+    "U": "text",
+    "M": "dates",
+    "m": "durations",
+    "V": "records",
+}
+DEFLATE_RATIO = 1040
+"""More than a member of a zip archive can unpack to, per byte (deflate reaches 1,032)."""
 
 
 def load_archive(dataset: Dataset) -> Arrays:
     """Return the arrays of an .npz file: x and y, or train_x, train_y, test_x, test_y.
 
-    Inputs are uint8 (meaning x/255) or numbers; labels are integers from 0. Without a test part, a
-    stratified one is drawn, fixed by the dataset's name.
+    Inputs are uint8 (meaning x/255) or other real numbers, which are taken as they are; labels are
+    integers, numbered in their order. Without a test part, a stratified one is drawn, fixed by the
+    dataset's name.
 
     Raises:
-        InvalidInput: it cannot be read, lacks an array, or contains objects (which are pickles).
+        InvalidInput: it cannot be read, lacks an array, or holds what are no numbers.
     """
     path = Path(dataset.options["path"])
     arrays = read_archive(path)
@@ -31,11 +47,19 @@ def load_archive(dataset: Dataset) -> Arrays:
     else:
         kept, held = held_out(arrays["y"], dataset.test, dataset.name)
         parts = [arrays[name][part] for part in (kept, held) for name in ("x", "y")]
-    return Arrays(*(_tensor(part, i % 2 == 1) for i, part in enumerate(parts)))
+    train_x, train_y, test_x, test_y = parts
+    return Arrays(
+        _inputs(train_x),
+        _numbered(dataset, train_y, "training"),
+        _inputs(test_x),
+        _numbered(dataset, test_y, "test"),
+    )
 
 
 def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """Return a dataset's arrays from an .npz file.
+    """Return a dataset's arrays from an .npz file; labels are int64.
+
+    Nothing is allocated before the arrays' headers have been compared with the file.
 
     Raises:
         InvalidInput: see `load_archive`.
@@ -48,8 +72,10 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
                 raise InvalidInput(
                     f"{path} has no array '{missing[0]}': give x and y, or {', '.join(names)}"
                 )
+            for name in wanted:
+                _check_header(path, file.zip, name)
             arrays = {name: file[name] for name in wanted}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, *UNREADABLE) as error:
         if isinstance(error, InvalidInput):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -57,58 +83,60 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
             f"{path} cannot be read as a NumPy archive of plain arrays (.npz): {reason}"
         ) from error
     for x, y in ((a, a.replace("x", "y")) for a in arrays if a.endswith("x")):
-        if len(arrays[x]) != len(arrays[y]) or arrays[y].ndim != 1:
+        if arrays[x].ndim < 2 or arrays[y].ndim != 1 or len(arrays[x]) != len(arrays[y]):
             raise InvalidInput(
-                f"{path}: '{x}' has shape {arrays[x].shape} and '{y}' {arrays[y].shape}: give one "
-                "label per example"
+                f"{path}: '{x}' has shape {arrays[x].shape} and '{y}' {arrays[y].shape}: give "
+                "inputs of shape [n, …] and one label per example"
             )
-        if not np.issubdtype(arrays[y].dtype, np.integer):
-            raise InvalidInput(f"{path}: '{y}' holds {arrays[y].dtype}: give whole numbers from 0")
+        arrays[y] = _whole_numbers(arrays[y], f"{path}: '{y}'")
     return arrays
 
 
-def _tensor(array: np.ndarray, labels: bool) -> Tensor:
-    if labels:
-        return torch.from_numpy(array.astype(np.int64))
+def _check_header(path: Path, archive: zipfile.ZipFile, name: str) -> None:
+    """Check what an array is and how large, before memory is allocated for it."""
+    member = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        begin = file.tell()
+    if dtype.kind not in NUMBERS:
+        raise InvalidInput(
+            f"{path}: '{name}' holds {KINDS.get(dtype.kind, str(dtype))} ({dtype}): give plain "
+            "arrays of real numbers"
+        )
+    size = math.prod(shape) * dtype.itemsize
+    packed = DEFLATE_RATIO * member.compress_size
+    if size != member.file_size - begin or size > packed or member.compress_size > _size(path):
+        raise InvalidInput(
+            f"{path}: '{name}' claims the shape {shape} of {dtype}, {size:,} bytes, and the file "
+            "does not hold them: write it again"
+        )
+    check_memory(size, f"{path}: '{name}' of shape {shape}", "give fewer examples")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _whole_numbers(labels: np.ndarray, where: str) -> np.ndarray:
+    """Return labels as int64."""
+    if labels.dtype.kind not in "biu":
+        raise InvalidInput(
+            f"{where} holds {labels.dtype}: give whole numbers for classes, or data 'targets: "
+            "real' for regression"
+        )
+    if labels.dtype.kind == "u" and len(labels) and int(labels.max()) > np.iinfo(np.int64).max:
+        raise InvalidInput(f"{where} holds {labels.max()}: give labels below 2**63")
+    return labels.astype(np.int64)
+
+
+def _inputs(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array.copy() if array.dtype == np.uint8 else array.astype(np.float32))
 
 
-def load_torch(dataset: Dataset) -> Arrays:
-    """Return the examples of two `torch.utils.data.Dataset`, read once into memory.
-
-    Options: `train` and `test`, each ``module:name`` of a dataset, or of a function or class
-    without arguments that returns one. Its items are (input, label), where the input is a tensor,
-    an array or a PIL image (uint8 means x/255).
-
-    Raises:
-        InvalidInput: it cannot be imported, has no items, or an item has another shape.
-    """
-    parts: list[Tensor] = []
-    for split in ("train", "test"):
-        loaded = load_reference(dataset.options[split], dataset.origin)
-        parts.extend(_read_all(dataset, split, loaded() if callable(loaded) else loaded))
-    return Arrays(*parts)
-
-
-def _read_all(dataset: Dataset, split: str, examples: Any) -> tuple[Tensor, Tensor]:
-    inputs, labels = [], []
-    for number in range(len(examples)):
-        x, y = examples[number]
-        tensor = x if isinstance(x, Tensor) else torch.from_numpy(_channels_first(x))
-        if tuple(tensor.shape) != dataset.shape:
-            raise InvalidInput(
-                f"dataset {dataset.name}: {split} item {number} has shape {tuple(tensor.shape)}, "
-                f"{dataset.shape} is declared"
-            )
-        inputs.append(tensor if tensor.dtype == torch.uint8 else tensor.float())
-        labels.append(int(y))
-    if not inputs:
-        raise InvalidInput(f"dataset {dataset.name}: {dataset.options[split]} has no items")
-    return torch.stack(inputs), torch.tensor(labels)
-
-
-def _channels_first(item: Any) -> np.ndarray:
-    array = np.array(item)
-    if hasattr(item, "getbands"):  # a PIL image
-        return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
-    return array
+def _numbered(dataset: Dataset, labels: np.ndarray, part: str) -> Tensor:
+    values = dataset.labels or tuple(range(dataset.classes))
+    return torch.from_numpy(encode(labels, values, f"dataset {dataset.name}: {part} data"))

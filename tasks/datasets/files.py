@@ -172,3 +172,17 @@ def _check_size(archive: Path, name: str, size: int) -> None:
             f"archive {archive}: '{name}' unpacks to {size:,} bytes, more than the "
             f"{MAX_MEMBER_BYTES:,} that are read: pack smaller files"
         )
+
+
+def check_memory(size: int, what: str, instead: str) -> None:
+    """Check that `size` bytes fit in this machine's memory.
+
+    Raises:
+        InvalidInput: they do not; `what` they are and what to do `instead` are in the message.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise InvalidInput(
+            f"{what} takes {size / 2**30:,.1f} GiB, and this machine has {memory / 2**30:,.1f}: "
+            f"{instead}"
+        )

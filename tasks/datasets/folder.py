@@ -12,17 +12,21 @@ from suite.core.files import atomic_file
 from suite.core.seeds import derive_seed
 from tasks.data import Arrays
 from tasks.datasets.files import cache_folder, locate, verify
-from tasks.datasets.images import by_split, check_empty_classes, contents, open_image, to_array
+from tasks.datasets.images import by_split, check_empty_classes, contents
+from tasks.datasets.pixels import Reading, open_image, to_array
 from tasks.task import Dataset
 
 PARTS = ("train_x", "train_y", "test_x", "test_y")
 
 
 def load(dataset: Dataset) -> Arrays:
-    """Return uint8 images [n, *shape] and int64 labels; classes are numbered in order of name.
+    """Return images [n, *shape] and int64 labels; classes are numbered in order of name.
+
+    Images are uint8, or float32 in [0, 1] where some have more than 8 bits (`Reading`).
 
     Options: `path` of the folder or archive, or `files`, names to look for in $RESONANCE_DATA and
-    the cache; `sha256` of an archive; `resize` if sizes differ; `cache` to store decoded images.
+    the cache; `sha256` of an archive; `resize` if sizes differ; `cache` to store decoded
+    images; those of `Reading`.
     Without folders ``train`` and ``test``, a stratified test split is drawn, fixed by the
     dataset's name.
 
@@ -52,12 +56,11 @@ def load(dataset: Dataset) -> Arrays:
 
 def _decode(dataset: Dataset, path: Path) -> Arrays:
     resize = bool(dataset.options.get("resize"))
-    images = {
-        name: to_array(
-            open_image(content, f"{path}/{name}"), f"{path}/{name}", dataset.shape, resize
-        )
-        for name, content in contents(path)
-    }
+    reading = Reading.of(dataset.shape, dataset.options)
+    images = {}
+    for name, content in contents(path):
+        image = open_image(content, where := f"{path}/{name}", reading.orient)
+        images[name] = to_array(image, where, dataset.shape, resize, reading)
     train, test = by_split(list(images), str(path))
     if len(train) != dataset.classes:
         raise InvalidInput(

@@ -1,12 +1,8 @@
 """Images in one folder per class, or in an archive of such folders."""
 
 import hashlib
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import numpy as np
 
 from suite.core.errors import InvalidInput
 from tasks.datasets.files import is_archive, members
@@ -15,25 +11,6 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".
 
 Listing = Mapping[str, list[str]]
 """Paths of images by class, both in the order of their names."""
-
-
-def open_image(content: bytes, where: str) -> Any:
-    """Return a PIL image, decoded.
-
-    Raises:
-        InvalidInput: it is damaged or not an image; the message names the file.
-    """
-    import PIL.Image
-
-    try:
-        image = PIL.Image.open(io.BytesIO(content))
-        image.load()
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InvalidInput(
-            f"image {where} cannot be read ({reason}): replace or delete it"
-        ) from error
-    return image
 
 
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -134,25 +111,6 @@ def check_empty_classes(folder: Path) -> None:
                     f"images {inside}: the class is empty: add images ({', '.join(SUFFIXES)}) or "
                     "delete the folder"
                 )
-
-
-def to_array(image: Any, where: str, shape: tuple[int, ...], resize: bool) -> np.ndarray:
-    """Return a PIL image as uint8 [channels, height, width].
-
-    Raises:
-        InvalidInput: it has another size, and `resize` is False.
-    """
-    channels, height, width = shape
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        if not resize:
-            raise InvalidInput(
-                f"image {where} is {image.width}×{image.height}, others are {width}×{height}: "
-                "give a 'size' to scale all of them to"
-            )
-        image = image.resize((width, height), 2)  # bilinear, antialiased where it shrinks
-    array = np.asarray(image, np.uint8)
-    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 def fingerprint(path: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.core.errors import InvalidInput
+from tasks.labels import check_classes, check_real, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,15 +84,25 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
         row = labels.is_null().to_list().index(True) + 1
         raise InvalidInput(f"table {path}: row {row} has no '{target}': fill it in or delete it")
     texts = [str(value) for value in labels.to_list()]
-    known = classes if classes is not None else _ordered(set(texts))
+    known = classes if classes is not None else _classes(path, labels, texts)
     numbers = {text: number for number, text in enumerate(known)}
     for row, text in enumerate(texts, start=1):
         if text not in numbers:
             raise InvalidInput(
-                f"table {path}: row {row} has the class '{text}', which is not in the "
-                "training table: remove the row, or add rows of the class"
+                f"table {path}: row {row} has the class '{text}', which is not in the training "
+                f"table (it has {shown(known)}): remove the row, or add rows of the class"
             )
     return Table(np.stack(columns, 1), np.array([numbers[text] for text in texts]), known)
+
+
+def _classes(path: Path, labels: "pl.Series", texts: list[str]) -> list[str]:
+    """Return the names of the classes in a training table's target, in order."""
+    where = f"table {path}: column '{labels.name}'"
+    if labels.dtype.is_float():
+        check_real(labels.unique().sort().to_list(), where)
+    known = _ordered(set(texts))
+    check_classes(known, len(texts), where)
+    return known
 
 
 def _frame(path: Path) -> "pl.DataFrame":

@@ -1,0 +1,37 @@
+"""What the formats of task files share."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from suite.core.errors import InvalidInput
+
+Described = dict[str, Any]
+"""Fields of `Dataset` that a format reads from the data."""
+
+Describe = Callable[[str, dict[str, Any], Path], Described]
+"""(name of the dataset, fields of ``data:``, path of the task file) → its description."""
+
+
+def fraction(data: Mapping[str, Any], path: Path) -> float:
+    """Return the share of the examples that is held out as the test split: `test`, or a fifth.
+
+    Raises:
+        InvalidInput: it is no fraction; the message names the task file.
+    """
+    fraction = data.get("test", 0.2)
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
+        raise InvalidInput(f"task file {path}: test={fraction!r}: give a fraction between 0 and 1")
+    return fraction
+
+
+def files_digest(data: Mapping[str, Any]) -> str:
+    """Return a digest of the files and of how they are read, but not of their location."""
+    digest = hashlib.sha256()
+    for key in sorted(data):
+        if key in ("path", "test_path"):
+            digest.update(Path(data[key]).read_bytes())
+        else:
+            digest.update(f"{key}={data[key]!r}".encode())
+    return digest.hexdigest()[:16]
