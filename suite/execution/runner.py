@@ -5,7 +5,7 @@ import threading
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
@@ -58,8 +58,12 @@ def run(
     engine: Engine,
     finished: Callable[[Trial, Record], None],
     retries: int = RETRIES,
+    *,
+    started: Callable[[Trial], None] = lambda trial: None,
 ) -> Summary:
     """Run the trials on an engine; call `finished` for each as it ends.
+
+    `started` is called with each trial that is given to the engine, also when it is retried.
 
     A trial whose process died is retried from its last checkpoint, up to `retries` times, and then
     recorded as failed. The first Ctrl-C lets trials save and end; the second ends them at once.
@@ -81,6 +85,7 @@ def run(
                 waiting.clear()
                 engine.stop()
             while waiting and engine.free() > 0:
+                started(waiting[0])
                 engine.submit(waiting.popleft())
                 running += 1
             for ended in engine.wait(POLL_SECONDS) if running else ():
@@ -140,24 +145,26 @@ def execute(
     """
     from suite.training.checkpoint import Checkpointer
     from suite.training.checkpoint_interval import CheckpointInterval
+    from suite.training.live_report import reporting
     from suite.training.trial import run_trial
 
     checkpoint = Checkpoints(store).for_trial(trial.key)
     checkpointer = Checkpointer(trial, checkpoint, CheckpointInterval.parse(every), stopping)
-    try:
-        outcome = run_trial(trial, progress, checkpointer)
-        record, files = outcome.record, outcome.files()
-    except StoreUnusable:
-        raise
-    except (Exception, SystemExit) as error:  # a faulty method ends its own trial only
-        if raise_transient and isinstance(error, TRANSIENT):
-            raise Transient(f"{type(error).__name__}: {error}") from error
-        record = failed(trial, error)
-        text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
-        files = _failure_files(trial, record, text)
-    if writes:
-        store.write(trial.key, files)
-        checkpoint.drop()
+    with reporting(store, trial) if writes else nullcontext() as live:
+        try:
+            outcome = run_trial(trial, progress, checkpointer, live)
+            record, files = outcome.record, outcome.files()
+        except StoreUnusable:
+            raise
+        except (Exception, SystemExit) as error:  # a faulty method ends its own trial only
+            if raise_transient and isinstance(error, TRANSIENT):
+                raise Transient(f"{type(error).__name__}: {error}") from error
+            record = failed(trial, error)
+            text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
+            files = _failure_files(trial, record, text)
+        if writes:
+            store.write(trial.key, files)
+            checkpoint.drop()
     return record
 
 

@@ -11,6 +11,7 @@ from suite.core.redact import redact_bytes
 from suite.results.local_store import LocalStore
 from suite.results.record import Record, checksum_files
 from suite.results.record_index import IndexRow, read_index
+from suite.results.running_file import sweep
 from suite.results.storage_backend import RECORD, StorageBackend, StoreUnusable, safe_key, safe_name
 
 __all__ = ["CorruptRecord", "Store", "StoreUnusable"]
@@ -87,6 +88,8 @@ class Store:
             StoreUnusable: it cannot be created or written to.
         """
         self.backend.prepare()
+        if self.local:
+            sweep(self.root)
 
     def write(self, key: str, files: Mapping[str, bytes]) -> None:
         """Write a trial's files, or replace older ones.

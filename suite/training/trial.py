@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext, total_steps
 from suite.training.environment import Stopwatch
 from suite.training.final_metrics import measure_final
+from suite.training.live_report import LiveReport
 from suite.training.loop import Training
 from suite.training.outcome import Outcome, make_outcome, with_unseen
 from suite.training.rounds import train_rounds
@@ -25,6 +27,7 @@ from suite.training.setup import prepare
 from tasks import labels
 from tasks.loading import load_arrays
 
+T = TypeVar("T")
 Progress = Callable[[int], None]
 """Called with the number of steps done since the last call."""
 
@@ -33,11 +36,12 @@ def run_trial(
     trial: Trial,
     progress: Progress = lambda steps: None,
     checkpointer: Checkpointer | None = None,
+    live: LiveReport | None = None,
 ) -> Outcome:
     """Train, evaluate once on the final weights, and return the outcome; stores nothing.
 
     With a `checkpointer`, training resumes from the last checkpoint and takes new ones. A trial
-    that names a trainer is passed to that trainer.
+    that names a trainer is passed to that trainer. Progress is reported to `live`.
 
     Raises:
         InvalidInput: something given cannot be used (found before training starts).
@@ -46,14 +50,22 @@ def run_trial(
     """
     origins = own_origins(trial)
     with noting(origins):
-        if trial.trainer:
-            outcome = _trainer(trial)(trial, progress, checkpointer)
-        else:
-            context = TrialContext.of(trial)
-            context.require_device()
-            with reproducible(context.device, trial.threads):
-                outcome = _run(context, progress, checkpointer)
+        outcome = _by_its_trainer(trial, progress, checkpointer, live)
     return with_unseen(outcome, unseen(origins, trial.code))
+
+
+def _by_its_trainer(
+    trial: Trial, progress: Progress, checkpointer: Checkpointer | None, live: LiveReport | None
+) -> Outcome:
+    context = TrialContext.of(trial)
+    if trial.trainer:
+        if live is not None:
+            live.begin(trial, context.plan.steps)
+            progress = _both(progress, live.count)
+        return _trainer(trial)(trial, progress, checkpointer)
+    context.require_device()
+    with reproducible(context.device, trial.threads):
+        return _run(context, progress, checkpointer, live)
 
 
 def check_trial(trial: Trial) -> None:
@@ -84,13 +96,33 @@ def _trainer(trial: Trial) -> Callable[..., Outcome]:
     return load(declared.implementation, declared.origin)
 
 
-def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer | None) -> Outcome:
+def _both(first: Callable[[T], None], second: Callable[[T], None]) -> Callable[[T], None]:
+    def call(value: T) -> None:
+        first(value)
+        second(value)
+
+    return call
+
+
+def _run(
+    context: TrialContext,
+    progress: Progress,
+    checkpointer: Checkpointer | None,
+    live: LiveReport | None,
+) -> Outcome:
     stopwatch = Stopwatch(context.device)
+    if live is not None:
+        live.begin(context.trial, total_steps(context.make_sparsifier()))
     training = prepare(context, progress)
-    start, on_step = TrainingProgress(), None
+    start = TrainingProgress()
+    on_step: Callable[[TrainingProgress], None] | None = None
     if checkpointer is not None:
         start = checkpointer.resume(training)
         on_step = functools.partial(checkpointer.after_step, training)
+    if live is not None:
+        live.resumed(training, start, checkpointer.elapsed if checkpointer else 0.0)
+        report = functools.partial(live.after_step, training)
+        on_step = _both(report, on_step) if on_step else report
     train_rounds(training, start, on_step)
     if training.processes:
         training.processes.assert_synchronized(training.model)
