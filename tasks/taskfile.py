@@ -10,7 +10,6 @@ Paths are relative to the file. Shape, classes and number of examples are read f
 so invalid data is reported before anything is trained.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,11 +123,11 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
         if field not in fields:
             raise InvalidInput(f"task file {path}: {_unknown('data field', field, fields)}")
     for field in ("path", "test_path"):
-        if field in data:
+        if field in data and kind != "torch":  # which may name several
             data[field] = str((path.parent / str(data[field])).resolve())
             if not Path(data[field]).exists():
                 raise InvalidInput(f"task file {path}: {field}: there is no {data[field]}")
-    if "path" in fields and "path" not in data:
+    if "path" in fields and "path" not in data and kind != "torch":
         raise InvalidInput(f"task file {path}: data: 'path' is missing")
     described = {"mean": (0.0,), "std": (1.0,), **describe(name, data, path)}
     for field in ("train", "test"):
@@ -144,6 +143,6 @@ FORMATS: Mapping[str, tuple[Describe, tuple[str, ...]]] = {
     "table": (table.describe, ("path", "test_path", "target", "ignore", "test")),
     "numpy": (npz.describe, ("path", "test")),
     "text": (text.describe, ("path", "test_path", "length", "test")),
-    "torch": (torch_datasets.describe, ("train", "test")),
+    "torch": (torch_datasets.describe, ("train", "test", "path")),
 }
 """Format → (function that describes the data, the fields that it accepts)."""

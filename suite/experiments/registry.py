@@ -8,11 +8,12 @@ module; a file given with ``--plugin`` or, to `sparsify` as well, in ``RESONANCE
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.core.code_files import ENTRY_POINTS, importable_only
+from suite.core.code_files import ENTRY_POINTS, importable_only, is_own_origin
 from suite.core.declarations import Declared, Method, Registry
 from suite.core.discovery import declares, drop_changed, read_declarations
 from suite.core.errors import InvalidInput
@@ -103,11 +104,25 @@ def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
     declarations: list[Any] = []
     for path, origin in _sources(packages):
         if path.suffix not in TASK_FILES:
-            declarations.extend(read_declarations(path, names, origin))
+            found = read_declarations(path, names, origin)
+            declarations.extend(_fingerprinted(found, path) if is_own_origin(origin) else found)
         elif "METHOD" not in names:
             declared = _task_file(path, path.stat().st_mtime_ns)
             declarations.extend(d for d in declared if type(d).__name__.upper() in names)
     return declarations
+
+
+def _fingerprinted(found: list[Any], path: Path) -> list[Any]:
+    """Return declarations in which a dataset of the user's own has a digest of its files."""
+    from tasks.content_digest import content_digest, option_paths
+    from tasks.task import Dataset
+
+    return [
+        replace(one, fingerprint=content_digest(option_paths(one.options, path.parent)))
+        if isinstance(one, Dataset) and not (one.fingerprint or one.checksum)
+        else one
+        for one in found
+    ]
 
 
 @functools.lru_cache
