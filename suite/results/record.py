@@ -1,5 +1,6 @@
 """The record of a trial; leaderboards and tables are made from records only."""
 
+import datetime
 import json
 import math
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationErro
 
 from suite.core.code_files import code_digest, is_own_origin
 from suite.core.errors import InvalidInput, TrialFailed
+from suite.experiments.own_code import method_code, task_code
 from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
 from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
 from suite.results.metrics import out_of_range
@@ -136,21 +138,29 @@ class RecordedTrial(BaseModel, extra="allow", allow_inf_nan=False):
 
 
 class RecordedMethod(BaseModel, extra="forbid"):
-    """What a method of the user's own says of itself, for where it is not installed."""
+    """What a method of the user's own says of itself, for where it is not installed.
+
+    `code` is the digest of its own code (and its trainer's), without the task's.
+    """
 
     title: Words
     family: Words
     source: Words
+    code: FileDigest | Literal[""] = ""
     dense: bool = False
     zeros: bool = True
 
 
 class RecordedTask(BaseModel, extra="forbid"):
-    """What a task of the user's own says of itself, for where it is not installed."""
+    """What a task of the user's own says of itself, for where it is not installed.
+
+    `code` is the digest of the own code of task, model and dataset; empty without any.
+    """
 
     title: Words
     source: Words
     metric: Words
+    code: FileDigest | Literal[""] = ""
 
 
 class Declarations(BaseModel, extra="forbid"):
@@ -169,12 +179,16 @@ class Declarations(BaseModel, extra="forbid"):
                 title=_line(method.title),
                 family=_line(method.family),
                 source=_line(method.source),
+                code=method_code(method.name, trial.trainer),
                 dense=method.dense,
                 zeros=method.zeros,
             )
         if is_own_origin(task.origin):
             found.task = RecordedTask(
-                title=_line(task.title), source=_line(task.source), metric=task.metric
+                title=_line(task.title),
+                source=_line(task.source),
+                metric=task.metric,
+                code=task_code(task.name),
             )
         return found if found.method or found.task else None
 
@@ -263,6 +277,15 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         """The trial in a few words."""
         trial = self.trial
         return f"{trial['task']} {trial['method']} s={trial['sparsity']:g} seed={trial['seed']}"
+
+    @property
+    def finished(self) -> float:
+        """When the trial ended, in seconds since 1970; 0 where the record does not say."""
+        try:
+            started = datetime.datetime.fromisoformat(str(self.timing["started"]))
+            return started.timestamp() + float(self.timing.get("seconds") or 0.0)
+        except (KeyError, ValueError, OverflowError):
+            return 0.0
 
     @property
     def settings_key(self) -> str:

@@ -25,6 +25,7 @@ from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
 from tasks import labels
+from tasks.content_digest import MAX_READ, SAMPLE, SAMPLED
 from tasks.loading import load_arrays
 
 T = TypeVar("T")
@@ -134,7 +135,13 @@ def _run(
     measures = measure_final(training)
     forward, data = training.ledger.flops, training.data
     notes = [*sparsifier.notes(), *([storage] if storage else [])]
-    notes += labels.notes(context.dataset.labels)
+    dataset = context.dataset
+    notes += labels.notes(dataset.labels)
+    if dataset.options.get(SAMPLED):
+        notes.append(
+            f"more than {MAX_READ:,} images: their names and sizes and the content of {SAMPLE:,} "
+            "identify the data"
+        )
     if not context.plan.validates:
         notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
@@ -165,7 +172,8 @@ def _run(
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),
-            **labels.for_record(context.dataset.labels),
+            **labels.for_record(dataset.labels),
+            **({"fingerprint": dataset.fingerprint} if dataset.fingerprint else {}),
         },
         tensors=_tensors(training),
         curves=training.curves,

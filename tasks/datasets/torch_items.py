@@ -99,6 +99,8 @@ def items_digest(splits: Mapping[str, Any], where: str) -> str:
 
 
 def _content(x: Any) -> bytes:
+    if hasattr(x, "getpalette") and x.getpalette() is not None:
+        x = x.convert("RGBA")
     array = x.detach().cpu() if isinstance(x, Tensor) else np.asarray(x)
     kind = f"{x.mode if hasattr(x, 'getbands') else ''} {array.dtype} {tuple(array.shape)} "
     if isinstance(array, Tensor):
