@@ -7,16 +7,24 @@ from typing import Any
 from suite.core.errors import InvalidInput
 from tasks.formats.fields import Described
 
+FIELDS = ("train", "test", "background", "range")
+
 
 def describe(name: str, data: dict[str, Any], path: Path) -> Described:
-    """Describe two torch datasets, `train` and `test`, as ``module:name`` or ``file.py:name``."""
+    """Describe two torch datasets.
+
+    Fields: `train` and `test`, as ``module:name`` or ``file.py:name``; of PIL images also
+    `background` of transparent pixels, and `range` of values that mean black and white.
+    """
     import numpy as np
 
     from tasks.datasets.pixels import COLOUR, DEEP, UNRANGED
+    from tasks.datasets.survey import Survey
     from tasks.datasets.torch_items import items, open_split
     from tasks.labels import distinct, renamed
 
-    options, datasets = {}, {}
+    options: dict[str, Any] = {}
+    datasets = {}
     for which in ("train", "test"):
         module, _, attribute = str(data.get(which, "")).rpartition(":")
         if not module or not attribute:
@@ -31,12 +39,18 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
         first = x if first is None else first
         labels.append(y)
         modes.add(getattr(x, "mode", "") if hasattr(x, "getbands") else "")
+    shape = tuple(np.shape(first))
     if hasattr(first, "getbands"):  # PIL images: decided over all of them
-        shape = (3 if modes & set(COLOUR) else 1, first.height, first.width)
-    else:
-        shape = tuple(np.shape(first))
-    deep = {"deep": True} if modes & {*DEEP, *UNRANGED} else {}
+        colour, deep = modes & set(COLOUR), modes & {*DEEP, *UNRANGED}
+        found = Survey((), first.width, first.height, " ".join(colour), " ".join(deep))
+        try:
+            reading = found.reading(data.get("background"), data.get("range"), options["train"])
+        except InvalidInput as error:
+            raise InvalidInput(f"task file {path}: {error}") from error
+        shape = (reading.channels, found.height, found.width)
+        options |= reading.options()
     content = f"{shape} {labels[:1000]} {len(labels)} {len(datasets['test'])}"
+    content += "".join(f" {options[key]}" for key in ("background", "range") if key in options)
     values = distinct(np.array(labels), f"dataset {name}: train")
     return {
         "load": "tasks.datasets.torch_items:load",
@@ -46,5 +60,5 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
         "train": len(labels),
         "test": len(datasets["test"]),
         "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
-        "options": options | deep,
+        "options": options,
     }
