@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import yaml
 
+from suite.experiments import registry
 from tests.tasks.samples import picture
 
 RECIPE = {"epochs": 6, "batch_size": 8, "learning_rate": 0.05, "validation": 0}
@@ -17,17 +18,16 @@ RECIPE = {"epochs": 6, "batch_size": 8, "learning_rate": 0.05, "validation": 0}
 class Task:
     """Runs the command on a task file."""
 
-    def __init__(self, resonance, place):
-        self.resonance, self.place, self.runs = resonance, place, 0
+    def __init__(self, resonance, place, monkeypatch):
+        self.resonance, self.place, self.monkeypatch = resonance, place, monkeypatch
 
     def _command(self, data):
-        content = {"model": "mlp", "data": data, "recipe": RECIPE}
+        content = {"name": "mine/mlp", "model": "mlp", "data": data, "recipe": RECIPE}
         content["model_options"] = {"hidden": [8]}
-        self.runs += 1  # a file of its own: the registry knows the tasks of the earlier one
-        content["name"] = f"mine{self.runs}/mlp"
-        name = f"mine{self.runs}.yaml"
-        (self.place / name).write_text(yaml.safe_dump(content))
-        return self.resonance(f"run --task-file {name} static -s 0.5 --json")
+        (self.place / "mine.yaml").write_text(yaml.safe_dump(content))
+        self.monkeypatch.setattr(registry, "_plugins", [])  # as in a process of its own
+        registry.use_plugins([])
+        return self.resonance("run --task-file mine.yaml static -s 0.5 --json")
 
     def record(self, **data):
         """Return the record of a trial on this data."""
@@ -45,7 +45,7 @@ class Task:
 @pytest.fixture
 def task(resonance, place, monkeypatch):
     monkeypatch.setenv("RESONANCE_CACHE", str(place / "cache"))
-    return Task(resonance, place)
+    return Task(resonance, place, monkeypatch)
 
 
 def stored(array, kind="PNG"):
