@@ -24,7 +24,8 @@ METHOD = Method(
             "examples_per_class",
             int,
             10,
-            "examples of each class in the batch that connections are scored on",
+            "examples of each class in the batch that connections are scored on; for real targets "
+            "the batch has ten times as many",
             low=1,
             unit="examples",
             source="Wang et al. 2020, §5.1: ten times the number of classes, balanced",
@@ -33,13 +34,16 @@ METHOD = Method(
             "temperature",
             float,
             200.0,
-            "divisor of the logits",
+            "divisor of the logits; not used for real targets",
             low=1.0,
             source="Wang et al. 2020, the authors' code: T = 200",
         ),
     ),
     cost="3 f_S per step, and once 12 f_D for the scoring batch",
 )
+
+REGRESSION_CLASSES = 10
+"""Where targets are real numbers, the batch is as large as that of so many classes."""
 
 
 class Grasp(Sparsifier):
@@ -48,7 +52,9 @@ class Grasp(Sparsifier):
     Removing weight i changes the squared norm of the gradient by about −2·θ_i·(Hg)_i, so removing
     the highest-scoring connections increases it. The loss is that of logits / T on a class-balanced
     batch, in training mode. The score keeps its sign (using |θ ⊙ Hg| is another method). Of a model
-    that computes its own loss, the cross-entropy of its logits / T is taken instead.
+    that computes its own loss, the cross-entropy of its logits / T is taken instead. Where targets
+    are real numbers, the batch is drawn at random, and outputs are not divided by T: predictions
+    have no temperature.
     """
 
     def resume(self) -> None:
@@ -82,11 +88,15 @@ class Grasp(Sparsifier):
                 f"model's outputs ({type(outputs).__name__}): leave loss out, which is then the "
                 "cross-entropy, or choose another method"
             )
-        x, y = self.examples.balanced(self.options.examples_per_class, logits.shape[1])
+        temperature, per_class = self.options.temperature, self.options.examples_per_class
+        if self.examples.real_targets:
+            temperature = 1.0
+            x, y = self.examples.batch(REGRESSION_CLASSES * per_class)
+        else:
+            x, y = self.examples.balanced(per_class, logits.shape[1])
 
         def loss() -> Tensor:
-            scaled = logits_of(probe.outputs(x)) / self.options.temperature
-            return self.examples.loss_of(scaled, y)
+            return self.examples.loss_of(logits_of(probe.outputs(x)) / temperature, y)
 
         with torch.enable_grad(), probe.twice_differentiable():
             with probe.random():

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from leaderboard.board_columns import Column
+from leaderboard.score_text import difference_texts, heading, interval_texts
 from leaderboard.statistics.ablation_effects import CellEffect, CorrectedComparison, DesignEffects
 from leaderboard.statistics.intervals import Interval
 
@@ -12,7 +14,7 @@ DIFFERENCE = ("n", "difference", "95 % interval", "p (Holm)", "verdict")
 
 
 def tables(effects: Sequence[DesignEffects]) -> list[TextTable]:
-    """Return the tables of all designs; accuracies and differences are in points."""
+    """Return the tables of all designs; means and differences are in the metric's unit."""
     return [
         table
         for one in effects
@@ -27,18 +29,23 @@ def tables(effects: Sequence[DesignEffects]) -> list[TextTable]:
 
 def main_effects(one: DesignEffects) -> TextTable:
     """Return the main effect of each level; factors varied one at a time share the base."""
-    columns = ["level", "accuracy", *DIFFERENCE]
+    columns = ["level", one.metric.title, *DIFFERENCE]
     if one.grid:
         rows = [
-            [f"{x.factor}={x.level}", points(x.mean), *difference(x.against_base)]
+            [
+                f"{x.factor}={x.level}",
+                mean_text(one.metric, x.mean),
+                *difference(one.metric, x.against_base),
+            ]
             for x in one.levels
         ]
         return f"{one.title}: levels, averaged over the other factors", columns, rows
-    rows = [["base", cell_text(one.cells[0]), *difference(None)]]
+    rows = [["base", cell_text(one.metric, one.cells[0]), *difference(one.metric, None)]]
     for x in one.levels:
         if x.against_base is not None:
             name = f"{x.factor}={x.level}, not {one.base[x.factor]}"
-            rows.append([name, points(x.mean), *difference(x.against_base)])
+            mean = mean_text(one.metric, x.mean)
+            rows.append([name, mean, *difference(one.metric, x.against_base)])
     return f"{one.title}: one factor at a time", columns, rows
 
 
@@ -49,18 +56,23 @@ def cell_means(one: DesignEffects) -> list[TextTable]:
     (down, rows), (across, columns) = one.factors.items()
     means = {(cell.levels[down], cell.levels[across]): cell for cell in one.cells}
     lines = [
-        [f"{down}={row}", *(cell_text(means[row, column]) for column in columns)] for row in rows
+        [f"{down}={row}", *(cell_text(one.metric, means[row, column]) for column in columns)]
+        for row in rows
     ]
     heads = [f"{across}={column}" for column in columns]
-    return [(f"{one.title}: accuracy in %", ["", *heads], lines)]
+    return [(f"{one.title}: {heading(one.metric)}", ["", *heads], lines)]
 
 
 def cells_against_base(one: DesignEffects) -> list[TextTable]:
     """Return every cell of a grid against the base; other designs have `main_effects` alone."""
     if not one.grid or len(one.factors) < 2:
         return []
-    rows = [[cell.label, cell_text(cell), *difference(cell.against_base)] for cell in one.cells]
-    return [(f"{one.title}: cells against the base", ["cell", "accuracy", *DIFFERENCE], rows)]
+    rows = [
+        [cell.label, cell_text(one.metric, cell), *difference(one.metric, cell.against_base)]
+        for cell in one.cells
+    ]
+    columns = ["cell", one.metric.title, *DIFFERENCE]
+    return [(f"{one.title}: cells against the base", columns, rows)]
 
 
 def interactions(one: DesignEffects) -> list[TextTable]:
@@ -68,47 +80,37 @@ def interactions(one: DesignEffects) -> list[TextTable]:
     if not one.interactions:
         return []
     rows = [
-        ["=".join(x.first), "=".join(x.second), *difference(x.effect)] for x in one.interactions
+        ["=".join(x.first), "=".join(x.second), *difference(one.metric, x.effect)]
+        for x in one.interactions
     ]
     title = f"{one.title}: interaction, (both − first) − (second − neither)"
     return [(title, ["first", "second", *DIFFERENCE], rows)]
 
 
-def points(found: Interval | None) -> str:
-    """Return a mean in per cent with half its interval."""
+def mean_text(metric: Column, found: Interval | None) -> str:
+    """Return a mean with half its interval, in the metric's unit."""
     if found is None:
         return "–"
-    half = "" if found.half is None else f" ± {100 * found.half:.2f}"
-    return f"{100 * found.mean:.2f}{half}"
+    mean, half = interval_texts(metric, found)
+    return f"{mean} ± {half}" if half else mean
 
 
-def cell_text(cell: CellEffect) -> str:
+def cell_text(metric: Column, cell: CellEffect) -> str:
     """Return a cell's mean, and how many trials are missing or failed."""
     gaps = [
         f"{count} {word}"
         for count, word in ((cell.missing, "not run"), (cell.failed, "failed"))
         if count
     ]
-    return points(cell.mean) + (f" ({', '.join(gaps)})" if gaps else "")
+    return mean_text(metric, cell.mean) + (f" ({', '.join(gaps)})" if gaps else "")
 
 
-def difference(found: CorrectedComparison | None) -> list[str]:
+def difference(metric: Column, found: CorrectedComparison | None) -> list[str]:
     """Return the columns `DIFFERENCE`; for the base itself only a verdict, "base"."""
     if found is None:
         return ["", "", "", "", "base"]
     interval = found.comparison.difference
     if interval is None:
         return ["0", "", "", "", found.verdict]
-    return [
-        str(interval.n),
-        f"{100 * interval.mean:+.2f}",
-        _range(interval),
-        "" if found.p is None else f"{found.p:.3g}",
-        found.verdict,
-    ]
-
-
-def _range(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return ""
-    return f"{100 * interval.low:+.2f} … {100 * interval.high:+.2f}"
+    p = "" if found.p is None else f"{found.p:.3g}"
+    return [str(interval.n), *difference_texts(metric, interval), p, found.verdict]

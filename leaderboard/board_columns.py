@@ -4,15 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from suite.experiments import registry
 from suite.results.metrics import METRICS
 from suite.results.record import Record
 
 Unit = Literal["percent", "ratio", "seconds", "bytes", "number"]
 
 SCORE = "test_accuracy"
-"""The column that methods are ranked by."""
+"""The column that methods are ranked by, unless their task declares another metric."""
 
 METRIC_COLUMNS = (
+    "test_balanced_accuracy",
+    "test_macro_f1",
+    "test_r2",
+    "test_rmse",
     "test_nll",
     "test_bits_per_character",
     "test_ece",
@@ -20,6 +25,8 @@ METRIC_COLUMNS = (
     "test_accuracy_fgsm_8_255",
     "test_accuracy_8bit",
     "test_accuracy_4bit",
+    "test_r2_8bit",
+    "test_r2_4bit",
     "mask_churn",
     "unconnected_units",
     "silent_units",
@@ -52,6 +59,16 @@ class Column:
     value: Callable[[Record], float | None]
     to_dense: bool = False
 
+    @property
+    def sign(self) -> int:
+        """1, or −1 where less is better: values times it are scores, of which more is better."""
+        return -1 if self.better == "less" else 1
+
+    @property
+    def fraction(self) -> bool:
+        """Whether its values are fractions of 1 of which more is better, as accuracies are."""
+        return self.unit == "percent" and self.better == "more"
+
 
 def _metric(name: str) -> Callable[[Record], float | None]:
     return lambda record: record.metrics.get(name)
@@ -70,11 +87,8 @@ def _metric_column(name: str) -> Column:
     unit: Unit = "percent" if metric.unit == "percent" else "number"
     if metric.unit == "bytes":
         unit = "bytes"
-    better: Literal["more", "less", ""] = "more" if "accuracy" in name else "less"
     group = "quality" if name.startswith("test_") else "network"
-    return Column(
-        name, metric.title, unit, "" if name == "mask_churn" else better, group, _metric(name)
-    )
+    return Column(name, metric.title, unit, metric.better, group, _metric(name))
 
 
 COLUMNS = (
@@ -93,3 +107,15 @@ COLUMNS = (
     *map(_metric_column, METRIC_COLUMNS),
 )  # fmt: skip
 """In the order of the column picker."""
+
+NAMED_COLUMNS = {column.name: column for column in COLUMNS}
+
+
+def metric_of(task: str, recorded: str) -> Column:
+    """Return the column that a task ranks by: as its declaration says, if it is installed here.
+
+    Else as its records say; accuracy, if this version does not know their metric.
+    """
+    known = registry.tasks()
+    column = NAMED_COLUMNS.get(f"test_{known[task].metric if task in known else recorded}")
+    return column if column is not None and column.better else NAMED_COLUMNS[SCORE]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from leaderboard.boards import Board, Cell, Entry
+from leaderboard.score_text import heading, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.core.errors import InvalidInput
 
@@ -16,7 +17,7 @@ MAX_UNFOLDED = 2
 
 
 def cell_text(cell: Cell | None, sparsity: float | None) -> str:
-    """Return a cell as text: mean ± half the interval in per cent, or why there is none.
+    """Return a cell as text: mean ± half the interval in the metric's unit, or why there is none.
 
     `sparsity` is the nominal one, None if it is not a fraction of zeros.
     """
@@ -25,9 +26,8 @@ def cell_text(cell: Cell | None, sparsity: float | None) -> str:
     interval = cell.interval
     if interval is None:
         return "failed" if cell.failures else "out of date"
-    text = f"{100 * interval.mean:.2f}"
-    if interval.half is not None:
-        text += f" ± {100 * interval.half:.2f}"
+    text, half = interval_texts(cell.metric, interval)
+    text += f" ± {half}" if half else ""
     if interval.n < MIN_SEEDS:
         text += f" (n = {interval.n})"
     if sparsity is not None and (zeros := cell.off_nominal(sparsity)) is not None:
@@ -44,9 +44,10 @@ def row_texts(board: Board, entry: Entry, cells: Sequence[Cell | None]) -> list[
 
 
 def board_markdown(board: Board) -> str:
-    """Return one board as a Markdown table of test accuracy in per cent."""
+    """Return one board as a Markdown table of what its task ranks by."""
     head = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
-    lines = [f"**{escape(board.title)}**: test accuracy in %, mean ± 95 % interval over seeds", ""]
+    what = heading(board.metric)
+    lines = [f"**{escape(board.title)}**: {what}, mean ± 95 % interval over seeds", ""]
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---" + "|---:" * len(board.sparsities) + "|")
     for entry, cells in board.rows:

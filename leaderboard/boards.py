@@ -2,13 +2,14 @@
 
 import functools
 import hashlib
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from leaderboard.board_columns import COLUMNS, SCORE
+from leaderboard.board_columns import COLUMNS, NAMED_COLUMNS, SCORE, Column, metric_of
 from leaderboard.statistics.intervals import Interval, mean_interval
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show, task_digest
@@ -94,20 +95,27 @@ class Cell:
         runs: finished trials of the current revisions.
         failures: messages of failed trials.
         outdated: why other trials do not count: their task or method has changed since.
+        metric: the column that the task ranks by.
     """
 
     runs: list[Run] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
+    metric: Column = NAMED_COLUMNS[SCORE]
 
     def column(self, name: str) -> list[float]:
         """Return a column's values over the runs that have it."""
         return [run.values[name] for run in self.runs if name in run.values]
 
     @property
+    def values(self) -> list[float]:
+        """The values of the metric, in the order of `seeds`."""
+        return [run.values[self.metric.name] for run in self.runs]
+
+    @property
     def scores(self) -> list[float]:
-        """The test accuracies, in the order of `seeds`."""
-        return [run.values[SCORE] for run in self.runs]
+        """The values of the metric, of which more is better: negated if less is."""
+        return [self.metric.sign * value for value in self.values]
 
     @property
     def seeds(self) -> list[int]:
@@ -116,13 +124,13 @@ class Cell:
 
     @property
     def by_seed(self) -> dict[int, float]:
-        """Seed → test accuracy."""
+        """Seed → score."""
         return dict(zip(self.seeds, self.scores, strict=True))
 
     @property
     def interval(self) -> Interval | None:
-        """Mean score (a fraction) with its confidence interval; None without a finished trial."""
-        return mean_interval(self.scores) if self.runs else None
+        """Mean of the metric with its confidence interval; None without a finished trial."""
+        return mean_interval(self.values) if self.runs else None
 
     def mean(self, name: str) -> float | None:
         """Return the mean of a column; None if no run has it."""
@@ -141,7 +149,7 @@ class Board:
     """One task, under one set of changes to its recipe: rows are entries, columns sparsities.
 
     `dense` holds the means of the dense network's trials by column, for ratios to dense; means of
-    0 are left out.
+    0 are left out. `metric` is the column that the task ranks by.
     """
 
     task: str
@@ -149,6 +157,7 @@ class Board:
     sparsities: list[float]
     rows: list[tuple[Entry, list[Cell | None]]]
     dense: dict[str, float]
+    metric: Column = NAMED_COLUMNS[SCORE]
 
     @property
     def title(self) -> str:
@@ -190,13 +199,15 @@ class Excluded:
 class PlacedRecord(NamedTuple):
     """A record with its board (task, settings), its entry, and whether it counts.
 
-    `left_out` says why it does not count; empty if it does, and if it failed.
+    `left_out` says why it does not count; empty if it does, and if it failed. One that is not
+    `on_board` is not listed there either.
     """
 
     record: Record
     board: tuple[str, str]
     entry: Entry
     left_out: str
+    on_board: bool = True
 
 
 def build_boards(
@@ -227,21 +238,32 @@ class Boards:
         self.excluded: list[Excluded] = []
         self._tuned = tuned or {}
         self._cells: dict[tuple[str, str], dict[Entry, dict[float, Cell]]] = defaultdict(dict)
+        self._metrics: dict[tuple[str, str], Column] = {}
         self._seeds_taken: set[tuple[int, int]] = set()
         self._digest = functools.cache(_digest)
 
-    def add(self, record: Record) -> PlacedRecord:
-        """Add a record to its board; return it with its place."""
+    def add(self, record: Record, apart: str = "") -> PlacedRecord:
+        """Add a record to its board; return it with its place.
+
+        One that belongs to something else than a study (`apart`, in words) is placed but not added.
+        """
         trial = record.trial
         board, entry = self._place(record)
         if not is_result(record):
-            return PlacedRecord(record, board, entry, UNTESTED)
+            return PlacedRecord(record, board, entry, UNTESTED, on_board=False)
+        if apart:
+            reason = f"it belongs to {apart} only, and boards are of studies"
+            return PlacedRecord(record, board, entry, reason, on_board=False)
         by_sparsity = self._cells[board].setdefault(entry, {})
-        cell = by_sparsity.setdefault(trial["sparsity"], Cell())
+        metric = self._metric_of(board, record)
+        cell = by_sparsity.setdefault(trial["sparsity"], Cell(metric=metric))
         if reason := _out_of_date(record, self._digest):
             cell.outdated.append(reason)
         elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
+        elif metric.name not in record.metrics:
+            reason = f"it has no {metric.name}, which the task ranks by: run it again"
+            cell.outdated.append(reason)
         elif (id(cell), trial["seed"]) in self._seeds_taken:
             reason = f"another trial of seed {trial['seed']} is already in its cell"
         else:
@@ -254,7 +276,16 @@ class Boards:
 
     def built(self) -> list[Board]:
         """Return the boards of the records added so far."""
-        return [_board(*key, entries) for key, entries in sorted(self._cells.items())]
+        return [
+            _board(*key, entries, self._metrics[key])
+            for key, entries in sorted(self._cells.items())
+        ]
+
+    def _metric_of(self, board: tuple[str, str], record: Record) -> Column:
+        """Return what a board ranks by: as its task says, or, where it is unknown, its records."""
+        if board not in self._metrics:
+            self._metrics[board] = metric_of(board[0], record.metric)
+        return self._metrics[board]
 
     def _place(self, record: Record) -> tuple[tuple[str, str], Entry]:
         trial, tuned = record.trial, self._tuned
@@ -266,9 +297,7 @@ class Boards:
 
 def is_result(record: Record) -> bool:
     """Return whether a record is a test result; trials of a tuner's search are not."""
-    return record.trial.get("evaluate", "test") == "test" and (
-        record.status == "failed" or SCORE in record.metrics
-    )
+    return record.trial.get("evaluate", "test") == "test"
 
 
 def _values(record: Record) -> dict[str, float]:
@@ -276,7 +305,9 @@ def _values(record: Record) -> dict[str, float]:
     return {name: value for name, value in found if value is not None}
 
 
-def _board(task: str, settings: str, entries: dict[Entry, dict[float, Cell]]) -> Board:
+def _board(
+    task: str, settings: str, entries: dict[Entry, dict[float, Cell]], metric: Column
+) -> Board:
     everywhere = {entry for entry in entries if entry.dense}
     sparse = {s for e, by in entries.items() if e not in everywhere for s in by}
     sparsities = sorted(sparse) or [0.0]
@@ -287,15 +318,17 @@ def _board(task: str, settings: str, entries: dict[Entry, dict[float, Cell]]) ->
         else:
             rows.append((entry, [by_sparsity.get(s) for s in sparsities]))
     rows.sort(key=lambda row: (row[0] not in everywhere, -_mean(row[1]), row[0].label))
-    reference = Cell([run for e in everywhere for c in entries[e].values() for run in c.runs])
+    reference = Cell(
+        metric=metric, runs=[run for e in everywhere for c in entries[e].values() for run in c.runs]
+    )
     means = ((column.name, reference.mean(column.name)) for column in COLUMNS)
-    return Board(task, settings, sparsities, rows, {n: m for n, m in means if m})
+    return Board(task, settings, sparsities, rows, {n: m for n, m in means if m}, metric)
 
 
 def _mean(cells: list[Cell | None]) -> float:
-    """Return the mean over a row's finished cells, to sort rows by; −1 without one."""
-    means = [mean for cell in cells if cell and (mean := cell.mean(SCORE)) is not None]
-    return statistics.fmean(means) if means else -1.0
+    """Return the mean score over a row's finished cells, to sort by; −∞ without one."""
+    means = [statistics.fmean(cell.scores) for cell in cells if cell and cell.runs]
+    return statistics.fmean(means) if means else -math.inf
 
 
 def _digest(task: str) -> str:

@@ -7,6 +7,10 @@ bootstrap draws depend on their order.
 The dense network takes no sparsity: it is a reference in charts of accuracy and cost, and competes
 (for ratings, ranks and win rates) only if a selection names it. Controls take a sparsity and
 compete.
+
+Charts of accuracy show the tasks that rank by it, `score` shows the others. Charts of fractions of
+the dense network's score need a metric that is itself a fraction (`Column.fraction`). Ratings,
+ranks and win rates only need to know which of two scores is better, and count all tasks.
 """
 
 import math
@@ -19,6 +23,7 @@ from typing import Any
 from leaderboard.board_columns import SCORE
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.page_data import rounded
+from leaderboard.score_text import direction, heading
 from leaderboard.statistics.aggregates import (
     average_ranks,
     interquartile_mean,
@@ -58,6 +63,10 @@ class Selection:
         """Return the boards of the chosen tasks."""
         return [board for board in boards if self.tasks is None or board.title in self.tasks]
 
+    def by_accuracy(self, boards: Sequence[Board], *, ranked: bool = True) -> list[Board]:
+        """Return the boards of the chosen tasks that are (not) ranked by accuracy."""
+        return [b for b in self.boards(boards) if (b.metric.name == SCORE) == ranked]
+
 
 ALL = Selection()
 
@@ -67,14 +76,27 @@ def accuracy(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
 
     Without an entry that has a sparsity there are no rows.
     """
-    rows = []
-    for board in selection.boards(boards):
-        for entry, sparsity, cell in _cells(board, selection):
-            rows.append(
-                _place(board, entry)
-                | {"sparsity": sparsity, "n": len(cell.runs)}
-                | _spread("accuracy", mean_interval(cell.scores))
-            )
+    return _against_sparsity(selection.by_accuracy(boards), selection, "accuracy")
+
+
+def score(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+    """Return task, metric, entry, family, sparsity, n, value, low, high, of the other metrics.
+
+    `metric` says in words what the task ranks by. Fractions are in per cent.
+    """
+    named = {board.title: f"{heading(board.metric)}, {direction(board.metric)}" for board in boards}
+    rows = _against_sparsity(selection.by_accuracy(boards, ranked=False), selection, "value")
+    return [{"metric": named[row["task"]], **row} for row in rows]
+
+
+def _against_sparsity(boards: Sequence[Board], selection: Selection, name: str) -> list[Row]:
+    rows = [
+        _place(board, entry)
+        | {"sparsity": sparsity, "n": len(cell.runs)}
+        | _spread(name, mean_interval(_shown(cell, name)))
+        for board in boards
+        for entry, sparsity, cell in _cells(board, selection)
+    ]
     return rows if any(row["sparsity"] is not None for row in rows) else []
 
 
@@ -85,7 +107,7 @@ def cost(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     good. Tasks without a dense network are left out: there is no cost to compare with.
     """
     rows = []
-    for board in selection.boards(boards):
+    for board in selection.by_accuracy(boards):
         dense = board.dense.get("training_flops")
         points: list[Row] = []
         for entry, sparsity, cell in _cells(board, selection):
@@ -216,7 +238,7 @@ def robustness(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]
     """Return task, entry, family, sparsity, measure, accuracy, robust (accuracy), n."""
     rows = []
     for name, measure in ROBUST.items():
-        for board in selection.boards(boards):
+        for board in selection.by_accuracy(boards):
             for entry, sparsity, cell in _cells(board, selection):
                 robust = _mean(cell, name)
                 if robust is not None:
@@ -233,7 +255,7 @@ def calibration(boards: Sequence[Board], selection: Selection = ALL) -> list[Row
     """Return task, entry, family, sparsity, measure, n, accuracy, value, low, high."""
     rows = []
     for name, measure in CALIBRATION.items():
-        for board in selection.boards(boards):
+        for board in selection.by_accuracy(boards):
             for entry, sparsity, cell in _cells(board, selection):
                 values = _values(cell, name)
                 if values:
@@ -248,6 +270,7 @@ def calibration(boards: Sequence[Board], selection: Selection = ALL) -> list[Row
 
 CHART_ROWS: Mapping[str, Callable[[Sequence[Board], Selection], list[Row]]] = {
     "accuracy": accuracy,
+    "score": score,
     "cost": cost,
     "rating": rating,
     "win_rate": win_rate,
@@ -258,6 +281,12 @@ CHART_ROWS: Mapping[str, Callable[[Sequence[Board], Selection], list[Row]]] = {
     "calibration": calibration,
 }
 """In the order of the page."""
+
+
+def _shown(cell: Cell, name: str) -> list[float]:
+    """Return a cell's values as a chart shows them."""
+    percent = cell.metric.unit == "percent" and name == "value"
+    return [100 * value for value in cell.values] if percent else cell.values
 
 
 def _cells(board: Board, selection: Selection) -> list[tuple[Entry, float | None, Cell]]:
@@ -306,7 +335,11 @@ def _runs(boards: Sequence[Board], selection: Selection) -> Runs:
 
 def _fractions_of_dense(boards: Sequence[Board], selection: Selection) -> Runs:
     """Return the runs with scores as fractions of the dense network's, on tasks that have one."""
-    dense = {board.title: board.dense[SCORE] for board in boards if SCORE in board.dense}
+    dense = {
+        board.title: board.dense[board.metric.name]
+        for board in selection.boards(boards)
+        if board.metric.fraction and board.metric.name in board.dense
+    }
     fractions = {
         label: {t: [x / dense[t] for x in scores] for t, scores in by.items() if dense.get(t)}
         for label, by in _runs(boards, selection).items()

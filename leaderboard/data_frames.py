@@ -1,18 +1,42 @@
 """Boards and records as data frames (Polars), for CSV files and notebooks."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.board_columns import COLUMNS, SCORE
-from leaderboard.boards import Board, overrides_text, settings_text
+from leaderboard.boards import Board, Boards, is_result, overrides_text, settings_text
+from suite.core.declarations import unknown
+from suite.core.errors import InvalidInput
+from suite.experiments.trial_config import show
 from suite.results.record import Record
 
 if TYPE_CHECKING:
     import polars as pl
 
 
+FIXED = {
+    "key": "str",
+    "status": "str",
+    "task": "str",
+    "method": "str",
+    "sparsity": "float",
+    "seed": "int",
+    "hyperparameters": "str",
+    "recipe": "str",
+    "realised_sparsity": "float",
+    "seconds": "float",
+    "error": "str",
+}
+"""Columns that every frame of trials has, and their types; measured numbers come in between."""
+LAST = 2
+"""How many of them come after the measured numbers."""
+
+
 def summary_frame(boards: list[Board]) -> "pl.DataFrame":
-    """Return one row per cell: the score with its interval, and the means of other columns."""
+    """Return one row per cell: the task's metric with its interval, and the means of all columns.
+
+    `ci_low` and `ci_high` are of the column that `metric` names.
+    """
     import polars as pl
 
     rows: list[dict[str, Any]] = []
@@ -29,7 +53,8 @@ def summary_frame(boards: list[Board]) -> "pl.DataFrame":
                         "tuned": entry.tuned,
                         "sparsity": sparsity,
                         "n": interval.n if interval else 0,
-                        SCORE: interval.mean if interval else None,
+                        SCORE: cell.mean(SCORE) if cell else None,
+                        "metric": board.metric.name,
                         "ci_low": interval.low if interval else None,
                         "ci_high": interval.high if interval else None,
                         **{
@@ -48,7 +73,70 @@ def trial_frame(records: Iterable[Record]) -> "pl.DataFrame":
     """Return one row per record."""
     import polars as pl
 
-    return pl.DataFrame([_trial_row(record) for record in records], infer_schema_length=None)
+    rows = [_trial_row(record) for record in records]
+    measured = dict.fromkeys(name for row in rows for name in row if name not in FIXED)
+    types = {"str": pl.String, "int": pl.Int64, "float": pl.Float64}
+    first, last = list(FIXED)[:-LAST], list(FIXED)[-LAST:]
+    schema = {name: types[FIXED.get(name, "float")] for name in (*first, *measured, *last)}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def results_frame(
+    records: Iterable[Record],
+    tuned: Mapping[str, Collection[str]],
+    settings: Sequence[str] = (),
+    *,
+    everything: bool = False,
+) -> tuple["pl.DataFrame", int]:
+    """Return one row per record that counts on a board, failed or finished, with `settings`.
+
+    With `everything` also the others; the column ``left_out`` says why they do not count. `tuned`
+    is as for `Boards`. Also return how many were left out as out of date.
+
+    Raises:
+        InvalidInput: none of the records has one of the `settings`.
+    """
+    import polars as pl
+
+    boards = Boards(tuned)
+    placed = [boards.add(record) for record in records]
+    shown = [one for one in placed if everything or not one.left_out]
+    frame = trial_frame(one.record for one in shown)
+    columns = [pl.Series("left_out", [one.left_out or None for one in shown], pl.String)]
+    values = [_settings(one.record) for one in placed]
+    for name in settings:
+        if name in frame.columns:
+            continue
+        if placed and not any(name in given for given in values):
+            names = sorted({name for given in values for name in given})
+            raise InvalidInput(unknown("setting", name, names, see="info METHOD"))
+        columns.append(_setting_column(name, [_settings(one.record).get(name) for one in shown]))
+    outdated = (
+        0 if everything else sum(bool(one.left_out) and is_result(one.record) for one in placed)
+    )
+    return frame.with_columns(columns), outdated
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """Return every setting of a trial with its value, by name."""
+    parts = ("hyperparameters", "recipe")
+    found = {name: value for name, value in record.trial.items() if name not in parts}
+    for part in parts:
+        found |= record.trial[part]
+        found |= record.configuration.get(part, {})
+    return found
+
+
+def _setting_column(name: str, values: list[Any]) -> "pl.Series":
+    """Return the values of a setting as one column: of numbers if all of them are, else text."""
+    import polars as pl
+
+    kinds = {type(value) for value in values if value is not None}
+    for allowed, kind in (({bool}, pl.Boolean), ({int}, pl.Int64), ({int, float}, pl.Float64)):
+        if kinds <= allowed:
+            return pl.Series(name, values, kind, strict=False)
+    texts = [None if value is None else show(value) for value in values]
+    return pl.Series(name, texts, pl.String)
 
 
 def _trial_row(record: Record) -> dict[str, Any]:

@@ -1,14 +1,20 @@
 """Two methods compared: in every cell that both have, and over all tasks together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.statistics.multiple_comparisons import holm
-from leaderboard.statistics.paired_comparisons import Comparison, compare, compare_over_tasks
+from leaderboard.statistics.paired_comparisons import (
+    Comparison,
+    compare,
+    compare_over_tasks,
+    of_values,
+)
 from leaderboard.statistics.pooled_scores import seed_means
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
+from suite.experiments import registry
 
 TUNED = "tuned"
 """Stands for the settings that a tuner found, in METHOD:tuned."""
@@ -20,6 +26,7 @@ class CellComparison:
 
     Attributes:
         task, sparsity: the cell.
+        metric: name of the column that the task ranks by, and that differences are of.
         comparison: on the seeds that both have.
         p: the p-value, Holm-corrected over the cells; None if there is none.
         verdict: the conclusion at the corrected p-value, in words.
@@ -27,6 +34,7 @@ class CellComparison:
 
     task: str
     sparsity: float
+    metric: str
     comparison: Comparison
     p: float | None
     verdict: str
@@ -39,7 +47,8 @@ class MethodComparison:
     Attributes:
         first, second: their labels.
         lines: one per cell that both have.
-        overall: over all tasks, weighted equally; None for a single cell.
+        overall: over all tasks, weighted equally; None for a single cell, and where tasks rank by
+            different metrics, whose differences have no common unit.
         verdict: of `overall`, in words.
     """
 
@@ -51,40 +60,55 @@ class MethodComparison:
 
 
 def compare_entries(
-    boards: Sequence[Board], first: str, second: str, task: str | None = None
+    boards: Sequence[Board],
+    first: str,
+    second: str,
+    task: str | None = None,
+    sparsities: Collection[float] = (),
 ) -> MethodComparison:
     """Compare two entries, named ``METHOD``, ``METHOD:SETTINGS`` or ``METHOD:tuned``.
 
+    Only on one `task` or at some `sparsities`, if given.
+
     Raises:
-        InvalidInput: an entry does not exist or is ambiguous, or they share no cell.
+        InvalidInput: an entry, the task or a sparsity does not exist, an entry is ambiguous, both
+            are the same one, or they share no cell.
     """
     chosen = [board for board in boards if task in (None, board.task)]
     if not chosen:
-        raise InvalidInput(
-            unknown("task", task or "", [board.task for board in boards], see="status")
-        )
+        tasks = list(dict.fromkeys(board.task for board in boards))
+        raise InvalidInput(unknown("task", task or "", tasks, see="list trials"))
+    _check_sparsities(chosen, sparsities)
     one, two = _find(chosen, first), _find(chosen, second)
+    if one == two:
+        raise InvalidInput(_same(chosen, one))
     cells = [
         (board.title, sparsity, mine, theirs)
         for board in chosen
         for sparsity, mine, theirs in _common(board, one, two)
+        if not sparsities or sparsity in sparsities
     ]
     if not cells:
         raise InvalidInput(
-            f"{one.label} and {two.label} have no task and sparsity in common: run both in one "
-            "study"
+            f"{one.label} and {two.label} have no task and sparsity in common{_where(sparsities)}: "
+            "run both in one study"
         )
     comparisons = [compare(mine.by_seed, theirs.by_seed) for _, _, mine, theirs in cells]
     corrected = iter(holm([c.p for c in comparisons if c.p is not None]))
     lines = []
-    for (title, sparsity, _, _), comparison in zip(cells, comparisons, strict=True):
+    for (title, sparsity, mine, _), comparison in zip(cells, comparisons, strict=True):
         p = None if comparison.p is None else next(corrected)
         words = comparison.verdict(one.label, two.label, p=p)
-        lines.append(CellComparison(title, sparsity, comparison, p, words))
+        values = of_values(comparison, mine.metric.sign)
+        lines.append(CellComparison(title, sparsity, mine.metric.name, values, p, words))
     if len(cells) == 1:
         return MethodComparison(one.label, two.label, lines, None, lines[0].verdict)
+    if len(metrics := dict.fromkeys(mine.metric.title for _, _, mine, _ in cells)) > 1:
+        words = f"no comparison over all tasks: they rank by {' and '.join(metrics)}"
+        return MethodComparison(one.label, two.label, lines, None, words)
     overall = compare_over_tasks(*_by_task(cells))
     words = overall.verdict(one.label, two.label)
+    overall = of_values(overall, cells[0][2].metric.sign)
     return MethodComparison(one.label, two.label, lines, overall, words)
 
 
@@ -122,8 +146,39 @@ def _find(boards: Sequence[Board], text: str) -> Entry:
         return chosen[0]
     if same:
         names = ", ".join(dict.fromkeys(_name(entry) for entry in same))
-        raise InvalidInput(f"'{text}' is not in the store: give one of {names}")
-    raise InvalidInput(unknown("method", text, sorted({e.method for e in entries}), see="status"))
+        raise InvalidInput(f"'{text}' is not among these trials: give one of {names}")
+    present = sorted({entry.method for entry in entries})
+    if method in registry.methods():
+        raise InvalidInput(
+            f"method '{method}' has no trial among these: there are {', '.join(present)} "
+            f"(`resonance list trials`); run {method} first, or name another"
+        )
+    declared = [one.name for one in registry.methods() if one.name not in present]
+    raise InvalidInput(unknown("method", method, [*present, *declared], see="list trials"))
+
+
+def _same(boards: Sequence[Board], one: Entry) -> str:
+    """Return why an entry is not compared with itself, and what else there is."""
+    entries = {entry for board in boards for entry, _ in board.rows} - {one}
+    own = sorted(_name(entry) for entry in entries if entry.method == one.method)
+    others = own or sorted({entry.method for entry in entries})
+    hint = f"give another for B: {', '.join(others)}" if others else "run another method first"
+    return f"A and B are both {_name(one)}: a method is not compared with itself; {hint}"
+
+
+def _check_sparsities(boards: Sequence[Board], given: Collection[float]) -> None:
+    known = sorted({sparsity for board in boards for sparsity in board.sparsities})
+    for sparsity in given:
+        if sparsity not in known:
+            nearest = sorted(sorted(known, key=lambda s: abs(s - sparsity))[:3])
+            raise InvalidInput(
+                f"sparsity {sparsity:g} is not among these trials: nearest are "
+                f"{', '.join(f'{s:g}' for s in nearest)}"
+            )
+
+
+def _where(sparsities: Collection[float]) -> str:
+    return f" at {', '.join(f'{s:g}' for s in sparsities)}" if sparsities else ""
 
 
 def _name(entry: Entry) -> str:

@@ -4,10 +4,11 @@ The page recomputes everything from single trials, so that choosing competitors 
 as in Python. The content is::
 
     version      of the suite
-    score        name of the column that methods are ranked by
-    columns      name, title, unit, better, group, to_dense
-    tasks        name, settings, title, page, dense (means of the dense trials by column),
-                 sparsities
+    score        name of the column that methods are ranked by; where tasks rank by different
+                 metrics, that of a further column, which holds each trial's own
+    columns      name, title, unit, better, group, to_dense; of those that have a value
+    tasks        name, settings, title, page, score (name of the column that it ranks by),
+                 dense (means of the dense trials by column), sparsities
     entries      method, settings, tuned, title, label, family, dense, zeros, page
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
                  (null for dense), seed, page, and values: one list per column, null where missing
@@ -25,7 +26,15 @@ from leaderboard.boards import Board, Cell, Entry, Excluded
 from suite import __version__
 
 DIGITS = 7
-"""Significant digits of values; scores, which are fractions of counts, keep all digits."""
+"""Significant digits of values."""
+EXACT = frozenset(f"test_{name}" for name in (
+    "accuracy", "balanced_accuracy", "macro_f1", "r2", "rmse", "bits_per_character"
+))  # fmt: skip
+"""Columns that keep all digits: methods are ranked by them."""
+
+
+OWN_METRIC = "score"
+"""Name of the column of what each task ranks by, where tasks rank by different metrics."""
 
 
 def page_name(kind: str, label: str) -> str:
@@ -40,7 +49,8 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
     entries = list(dict.fromkeys(entry for board in boards for entry, _ in board.rows))
     places = {entry: place for place, entry in enumerate(entries)}
     trials: dict[str, list[Any]] = {n: [] for n in ("key", "task", "entry", "sparsity", "seed")}
-    values: dict[str, list[float | None]] = {column.name: [] for column in COLUMNS}
+    columns, score = _columns(boards)
+    values: dict[str, list[float | None]] = {name: [] for name in columns}
     marks = []
     for number, board in enumerate(boards):
         for entry, sparsity, cell in _cells(board):
@@ -49,7 +59,8 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 for name, value in zip(trials, row, strict=True):
                     trials[name].append(value)
                 for name, column in values.items():
-                    column.append(rounded(name, run.values.get(name)))
+                    read = board.metric.name if name == OWN_METRIC else name
+                    column.append(rounded(read, run.values.get(read)))
             if cell.failures or cell.outdated:
                 marks.append(
                     {
@@ -62,20 +73,15 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 )
     return {
         "version": __version__,
-        "score": SCORE,
-        "columns": [
-            {
-                name: getattr(column, name)
-                for name in ("name", "title", "unit", "better", "group", "to_dense")
-            }
-            for column in COLUMNS
-        ],
+        "score": score,
+        "columns": list(columns.values()),
         "tasks": [
             {
                 "name": board.task,
                 "settings": board.settings,
                 "title": board.title,
                 "page": page_name("tasks", board.title),
+                "score": board.metric.name,
                 "dense": board.dense,
                 "sparsities": board.sparsities,
             }
@@ -104,6 +110,27 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
     }
 
 
+def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
+    """Return the columns by name, those with a value, and the name of the one to rank by."""
+    measured = {
+        name for b in boards for _, _, cell in _cells(b) for run in cell.runs for name in run.values
+    }
+    found = {
+        column.name: {
+            name: getattr(column, name)
+            for name in ("name", "title", "unit", "better", "group", "to_dense")
+        }
+        for column in COLUMNS
+        if column.name in measured or column.name == SCORE
+    }
+    metrics = {board.metric.name for board in boards}
+    if len(metrics) < 2:
+        return found, metrics.pop() if metrics else SCORE
+    own = {"name": OWN_METRIC, "title": "what each task ranks by", "unit": "number",
+           "better": "more", "group": "quality", "to_dense": False}  # fmt: skip
+    return {OWN_METRIC: own, **found}, OWN_METRIC
+
+
 def _cells(board: Board) -> list[tuple[Entry, float | None, Cell]]:
     """Return a board's cells; the one of a dense entry, which is in every column, once."""
     found: list[tuple[Entry, float | None, Cell]] = []
@@ -118,4 +145,4 @@ def _cells(board: Board) -> list[tuple[Entry, float | None, Cell]]:
 
 def rounded(name: str, value: float | None) -> float | None:
     """Return a value of a column as the page holds it, rounded to `DIGITS`."""
-    return value if value is None or name == SCORE else float(f"{value:.{DIGITS}g}")
+    return value if value is None or name in EXACT else float(f"{value:.{DIGITS}g}")

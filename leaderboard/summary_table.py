@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.page_data import page_name
+from leaderboard.score_text import heading, interval_texts
 from leaderboard.statistics.multiple_comparisons import rank_intervals
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 
@@ -32,12 +33,13 @@ class SummaryCell:
     """One cell of the table, as text.
 
     Attributes:
-        mean: in per cent; empty without a finished trial.
-        half: half the 95 % interval, in per cent; empty if there is none.
+        mean: of the task's metric, in its unit; empty without a finished trial.
+        half: half the 95 % interval; empty if there is none.
         rank: the possible ranks; empty if nothing is claimed.
         cost: training FLOPs as a multiple of the dense network's.
         best: whether no other is shown to be better and at least half are shown to be worse.
-        highest: whether it has the highest mean of those with enough seeds, which is not a claim.
+        top: "highest", or "lowest" where less is better, if it has the best mean of those with
+            enough seeds, which is not a claim; else empty.
     """
 
     mean: str
@@ -45,7 +47,7 @@ class SummaryCell:
     rank: str
     cost: str
     best: bool
-    highest: bool
+    top: str
     marks: list[Mark]
 
 
@@ -60,9 +62,9 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class SummaryTable:
-    """The table: `heads` hold title, page and sparsities of each task."""
+    """The table: `heads` hold title, page, sparsities and metric of each task."""
 
-    heads: list[tuple[str, str, list[float]]]
+    heads: list[tuple[str, str, list[float], str]]
     rows: list[SummaryRow]
 
 
@@ -82,7 +84,9 @@ def summary_table(boards: Sequence[Board]) -> SummaryTable:
     means = [_means(cells) for cells in columns]
     better = {row.entry: _fraction_better(row.entry, means) for row in rows}
     rows.sort(key=lambda row: (not row.entry.dense, better[row.entry]))  # stable: board order
-    heads = [(b.title, page_name("tasks", b.title), b.sparsities) for b in boards]
+    heads = [
+        (b.title, page_name("tasks", b.title), b.sparsities, heading(b.metric)) for b in boards
+    ]
     return SummaryTable(heads, rows)
 
 
@@ -155,24 +159,27 @@ def _shown(
     warnings = marks(cell, board.sparsities[place] if entry.zeros else None)
     interval = cell.interval if cell else None
     if cell is None or interval is None:
-        return SummaryCell("", "", "", "", False, False, warnings)
-    half = "" if interval.half is None else f"{100 * interval.half:.2f}"
+        return SummaryCell("", "", "", "", False, "", warnings)
+    mean, half = interval_texts(board.metric, interval)
     rank = ""
     if interval.n >= MIN_SEEDS and entry in ranks:
         best, worst = ranks[entry]
         rank = f"{best}" if best == worst else f"{best}–{worst}"
     flops = board.column(cell, "training_flops")
     cost = "" if flops is None else f"{flops:.{3 if flops < 0.0995 else 2}f}×"
-    highest = rank != "" and interval.mean == top
+    word = "lowest" if board.metric.better == "less" else "highest"
+    highest = word if rank != "" and board.metric.sign * interval.mean == top else ""
     best_of = is_best(entry, interval.n, ranks)
-    return SummaryCell(f"{100 * interval.mean:.2f}", half, rank, cost, best_of, highest, warnings)
+    return SummaryCell(mean, half, rank, cost, best_of, highest, warnings)
 
 
 def _means(cells: dict[Entry, Cell], min_seeds: int = 1) -> dict[Entry, float]:
-    """Return the means of competing entries with at least `min_seeds` seeds."""
-    found = ((e, cell.interval) for e, cell in cells.items() if not e.dense)
+    """Return the mean scores of competing entries with at least `min_seeds` seeds."""
+    found = ((e, cell.interval, cell.metric) for e, cell in cells.items() if not e.dense)
     return {
-        entry: interval.mean for entry, interval in found if interval and interval.n >= min_seeds
+        entry: metric.sign * interval.mean
+        for entry, interval, metric in found
+        if interval and interval.n >= min_seeds
     }
 
 

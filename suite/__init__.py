@@ -3,12 +3,57 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from suite.core import own_packages
+
 if TYPE_CHECKING:
     import torch
 
+    from suite.api import (
+        InvalidInput,
+        Record,
+        Store,
+        Study,
+        StudyResult,
+        Trial,
+        TrialFailed,
+        compare,
+        load_results,
+        run,
+        run_study,
+    )
     from suite.own_loop.handle import Handle
 
+__all__ = [
+    "InvalidInput",
+    "Record",
+    "Store",
+    "Study",
+    "StudyResult",
+    "Trial",
+    "TrialFailed",
+    "compare",
+    "load_results",
+    "run",
+    "run_study",
+    "sparsify",
+]
+
 __version__ = "0.1.0"
+
+own_packages.install()
+
+if not TYPE_CHECKING:  # a type checker sees the names above, and no others
+
+    def __getattr__(name: str) -> Any:
+        """Import the functions of `suite.api` when they are first used: they need more modules."""
+        if name not in __all__:
+            raise AttributeError(f"module 'suite' has no attribute '{name}'")
+        from suite import api
+
+        return getattr(api, name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
 
 def sparsify(

@@ -1,7 +1,7 @@
 """A loaded dataset: arrays as stored, and normalised splits as a model receives them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ class Arrays:
     """A dataset as stored: inputs [n, *shape] (uint8 means x/255) and labels int64 [n].
 
     A text's inputs are consecutive windows of character indices, int64 [n, length]; its labels are
-    the next characters, of the same shape.
+    the next characters, of the same shape. Real targets are floating-point [n], or [n, targets],
+    in their own unit.
     """
 
     train_x: Tensor
@@ -36,7 +37,7 @@ class Split:
 
     Attributes:
         x: normalised inputs, float32 [n, *shape]; characters, int64 [n, length], of a text.
-        y: labels, int64 [n]; [n, length] of a text.
+        y: labels, int64 [n]; [n, length] of a text; standardised targets, float32 [n, targets].
     """
 
     x: Tensor
@@ -62,7 +63,7 @@ class Split:
     def pool(self, count: int, seed: int) -> "Split":
         """Return `count` examples drawn without replacement (all, if there are fewer)."""
         chosen = draw_pool(len(self), count, seed).to(self.device)
-        return Split(self.x[chosen], self.y[chosen])
+        return replace(self, x=self.x[chosen], y=self.y[chosen])
 
     def batch_source(self, recipe: Recipe, seed: int) -> BatchSource:
         """Return the source of training batches.
@@ -87,6 +88,46 @@ class TextSplit(Split):
 
 
 @dataclass(frozen=True)
+class TargetScale:
+    """What real targets were standardised with: mean and deviation of the training examples.
+
+    Validation examples are not among them. One number per target, in the target's own unit.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, targets: Tensor, name: str) -> "TargetScale":
+        """Return the scale of training targets, [n, targets].
+
+        Raises:
+            InvalidInput: a target has the same value everywhere.
+        """
+        values = targets.double()
+        std, mean = torch.std_mean(values, dim=0, correction=0)
+        check_varies(values, name, "training")
+        if not bool((std.isfinite() & (std > 0)).all()):
+            raise InvalidInput(
+                f"dataset {name}: the targets' deviations, {std.tolist()}, cannot be computed "
+                "with: give the targets in another unit"
+            )
+        return cls(tuple(mean.tolist()), tuple(std.tolist()))
+
+    def standardise(self, targets: Tensor) -> Tensor:
+        """Return (target − mean) / std, float32 [n, targets]."""
+        mean, std = (torch.tensor(v, dtype=torch.float64) for v in (self.mean, self.std))
+        return ((targets.double() - mean) / std).float()
+
+
+@dataclass(frozen=True)
+class RealSplit(Split):
+    """Examples with real targets, which are standardised; `scale` undoes that."""
+
+    scale: TargetScale
+
+
+@dataclass(frozen=True)
 class Data:
     """The three splits of a trial. `validation` is empty with the recipe field validation=0."""
 
@@ -94,6 +135,21 @@ class Data:
     validation: Split
     test: Split
     checksum: str
+
+
+def check_varies(targets: Tensor, name: str, part: str) -> None:
+    """Check that no target, a column of [n, targets], is the same number in all examples.
+
+    Raises:
+        InvalidInput: one is; R², the share of its variance that is explained, would be undefined.
+    """
+    for column, values in enumerate(targets.T, start=1):
+        if bool((values == values[0]).all()):
+            what = f"target {column}" if targets.shape[1] > 1 else "the target"
+            raise InvalidInput(
+                f"dataset {name}: {what} is {float(values[0]):g} in all {len(values)} {part} "
+                "examples: there is nothing to predict; give a target that varies"
+            )
 
 
 def draw_pool(examples: int, count: int, seed: int) -> Tensor:
@@ -115,6 +171,13 @@ def normalise(x: Tensor, dataset: Dataset) -> Tensor:
     shape = (-1, *[1] * (len(dataset.shape) - 1))
     mean, std = (torch.tensor(v, device=x.device).view(shape) for v in (dataset.mean, dataset.std))
     return (values - mean) / std
+
+
+def random_split(count: int, held_out: int, name: str) -> tuple[Tensor, Tensor]:
+    """Return the indices kept and held out for validation, drawn at random, in ascending order."""
+    generator = torch.Generator().manual_seed(derive_seed(name, "validation"))
+    order = torch.randperm(count, generator=generator)
+    return order[held_out:].sort().values, order[:held_out].sort().values
 
 
 def stratified(labels: Tensor, held_out: int, name: str) -> tuple[Tensor, Tensor]:

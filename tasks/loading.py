@@ -8,7 +8,19 @@ from torch import Tensor
 
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
-from tasks.data import Arrays, Data, Split, TextSplit, normalise, stratified, training_examples
+from tasks.data import (
+    Arrays,
+    Data,
+    RealSplit,
+    Split,
+    TargetScale,
+    TextSplit,
+    check_varies,
+    normalise,
+    random_split,
+    stratified,
+    training_examples,
+)
 from tasks.labels import check_several, shown
 from tasks.task import Dataset
 
@@ -55,18 +67,10 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
 
 
 def _check_values(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
-    expected = x.shape if dataset.kind == "text" else x.shape[:1]
-    if y.dtype != torch.int64 or y.shape != expected:
-        raise InvalidInput(
-            f"dataset {dataset.name}: {len(x)} {part} inputs need as many int64 labels, found "
-            f"{y.dtype} of shape {tuple(y.shape)}"
-        )
-    if bool(((y < 0) | (y >= dataset.classes)).any()):
-        raise InvalidInput(
-            f"dataset {dataset.name}: {part} labels lie in {int(y.min())} … {int(y.max())} "
-            f"({shown(y.unique().tolist())}), {dataset.classes} classes are declared (0 … "
-            f"{dataset.classes - 1}): number the classes from 0 when loading"
-        )
+    if dataset.regression:
+        _check_targets(dataset, part, x, y)
+    else:
+        _check_labels(dataset, part, x, y)
     if x.is_complex():
         raise InvalidInput(
             f"dataset {dataset.name}: the {part} inputs are complex numbers ({x.dtype}): give real "
@@ -80,12 +84,43 @@ def _check_values(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
         )
 
 
+def _check_targets(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
+    shapes = [(len(x), dataset.classes), *([(len(x),)] if dataset.classes == 1 else [])]
+    if not y.is_floating_point() or tuple(y.shape) not in shapes:
+        raise InvalidInput(
+            f"dataset {dataset.name}: {len(x)} {part} inputs need floating-point targets of shape "
+            f"{shapes[0]}, found {y.dtype} of shape {tuple(y.shape)}"
+        )
+    if not bool(y.isfinite().all()):
+        row = int((~y.isfinite()).reshape(len(y), -1).any(1).nonzero()[0])
+        raise InvalidInput(
+            f"dataset {dataset.name}: the target of {part} example {row} is a NaN or an infinity: "
+            "give finite numbers"
+        )
+
+
+def _check_labels(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
+    expected = x.shape if dataset.kind == "text" else x.shape[:1]
+    if y.dtype != torch.int64 or y.shape != expected:
+        raise InvalidInput(
+            f"dataset {dataset.name}: {len(x)} {part} inputs need as many int64 labels, found "
+            f"{y.dtype} of shape {tuple(y.shape)}"
+        )
+    if bool(((y < 0) | (y >= dataset.classes)).any()):
+        raise InvalidInput(
+            f"dataset {dataset.name}: {part} labels lie in {int(y.min())} … {int(y.max())} "
+            f"({shown(y.unique().tolist())}), {dataset.classes} classes are declared (0 … "
+            f"{dataset.classes - 1}): number the classes from 0 when loading"
+        )
+
+
 @functools.lru_cache(maxsize=2)
 def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data:
     """Return the normalised splits on the device.
 
-    The validation split depends on the dataset, not on the trial's seed: stratified by class, or
-    the end of a text.
+    The validation split depends on the dataset, not on the trial's seed: stratified by class, the
+    end of a text, or drawn at random where targets are real. Real targets are standardised by mean
+    and deviation of the training examples that are not held out.
 
     Raises:
         InvalidInput: the data cannot be found or read, or does not match its declaration.
@@ -96,6 +131,8 @@ def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data
         return open_stream(dataset, validation, device)
     arrays, digest = load_arrays(dataset)
     examples = training_examples(dataset, validation)
+    if dataset.regression:
+        return _real(dataset, arrays, digest, dataset.train - examples, device)
     train_x, test_x = (normalise(x, dataset) for x in (arrays.train_x, arrays.test_x))
     if dataset.kind == "text":
         make: type[Split] = TextSplit
@@ -108,5 +145,28 @@ def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data
         train=make(train_x[kept].to(device), arrays.train_y[kept].to(device)),
         validation=make(train_x[held].to(device), arrays.train_y[held].to(device)),
         test=make(test_x.to(device), arrays.test_y.to(device)),
+        checksum=digest,
+    )
+
+
+def _real(
+    dataset: Dataset, arrays: Arrays, digest: str, held_out: int, device: torch.device
+) -> Data:
+    """Return the splits of a dataset with real targets."""
+    train_x, test_x = (normalise(x, dataset) for x in (arrays.train_x, arrays.test_x))
+    train_y, test_y = (y.reshape(len(y), dataset.classes) for y in (arrays.train_y, arrays.test_y))
+    kept, held = random_split(dataset.train, held_out, dataset.name)
+    scale = TargetScale.of(train_y[kept], dataset.name)
+    if held_out:
+        check_varies(train_y[held], dataset.name, "validation")
+    check_varies(test_y, dataset.name, "test")
+
+    def split(x: Tensor, y: Tensor) -> RealSplit:
+        return RealSplit(x.to(device), scale.standardise(y).to(device), scale)
+
+    return Data(
+        train=split(train_x[kept], train_y[kept]),
+        validation=split(train_x[held], train_y[held]),
+        test=split(test_x, test_y),
         checksum=digest,
     )

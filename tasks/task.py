@@ -9,8 +9,15 @@ from suite.core.errors import InvalidInput
 from suite.core.layer_kinds import STANDARD_KINDS, checked_kinds
 from tasks.recipe import RECIPE, Recipe, parse_milestones
 
-KINDS = ("labels", "text", "stream")
-METRICS = ("accuracy", "bits_per_character")
+KINDS = ("labels", "real", "text", "stream")
+CLASSIFICATION = ("accuracy", "balanced_accuracy", "macro_f1")
+METRICS: Mapping[str, tuple[str, ...]] = {
+    "labels": CLASSIFICATION,
+    "stream": CLASSIFICATION,
+    "text": ("bits_per_character", "accuracy"),
+    "real": ("r2", "rmse"),
+}
+"""The metrics that a task may rank by, by its dataset's kind; the first is usual."""
 MAX_CLASSES = 100_000
 """More classes than this are taken for a mistake: they would be as many outputs of the model."""
 
@@ -23,13 +30,14 @@ class Dataset(Declared):
         load: ``module:function`` (or ``:function`` in the declaring file) of a function
             Dataset → `tasks.data.Arrays`, or → `tasks.stream.Files` for a stream.
         shape: of one example as the model receives it.
-        classes: number of classes, or of characters.
+        classes: number of classes, of characters, or of real targets: of the model's outputs.
         labels: what the classes 0 … k − 1 are called in the data; empty if they are numbers from 0
             there as well.
         train, test: number of examples.
         mean, std: per channel, of inputs scaled to [0, 1].
-        kind: ``labels`` (in memory, one class per example), ``text`` (in memory, a character to
-            predict at each position) or ``stream`` (image files read during training).
+        kind: ``labels`` (in memory, one class per example), ``real`` (in memory, one or more real
+            numbers per example: regression), ``text`` (in memory, a character to predict at each
+            position) or ``stream`` (image files read during training).
         checksum: SHA-256 of the arrays (`tasks.loading.checksum`), empty if not fixed.
         fingerprint: digest of a user's own files; other data gives another trial.
         options: what the loader needs (file names, for instance).
@@ -59,6 +67,11 @@ class Dataset(Declared):
                 "that are trained: number the labels that occur from 0"
             )
 
+    @property
+    def regression(self) -> bool:
+        """Whether the targets are real numbers."""
+        return self.kind == "real"
+
 
 @dataclass(frozen=True)
 class Task(Declared, Configurable):
@@ -69,7 +82,7 @@ class Task(Declared, Configurable):
         model: ``module:name`` of what builds the model (`tasks.model_factory.make_model`).
         recipe: what differs from the defaults of `RECIPE`. Every field can be overridden in a
             trial.
-        metric: what the leaderboard ranks by: accuracy, or bits_per_character.
+        metric: what the leaderboard ranks by, one of `METRICS` for the dataset's kind.
         prunable: the kinds of layers whose weights may be pruned, of `KINDS`.
         compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
             true connectivity is known; empty where it is not. Names of metrics consist of
@@ -94,8 +107,10 @@ class Task(Declared, Configurable):
         for name in sorted(self.recipe.keys() - known.keys()):
             see = "info digits/mlp"
             raise InvalidInput(unknown(self.setting, name, known, of=self.name, see=see))
-        if self.metric not in METRICS:
-            raise TypeError(f"task {self.name}: metric={self.metric!r} is none of {METRICS}")
+        known_metrics = {name for names in METRICS.values() for name in names}
+        if self.metric not in known_metrics:
+            allowed = ", ".join(sorted(known_metrics))
+            raise TypeError(f"task {self.name}: metric={self.metric!r} is none of {allowed}")
         object.__setattr__(self, "prunable", checked_kinds(self.prunable))
         fields = tuple(
             replace(f, default=self.recipe[f.name]) if f.name in self.recipe else f for f in RECIPE
@@ -122,6 +137,26 @@ class Task(Declared, Configurable):
     def resolve_recipe(self, options: Mapping[str, object]) -> Recipe:
         """Return the recipe with `options` in place of the defaults; raises as `check`."""
         return Recipe.of(self.resolve(options))
+
+
+def check_metric(task: Task, dataset: Dataset) -> None:
+    """Check that a task ranks by a metric that its dataset's targets have.
+
+    Raises:
+        InvalidInput: accuracy of real numbers, say.
+    """
+    allowed = METRICS[dataset.kind]
+    if task.metric not in allowed:
+        what = {"real": "real targets", "text": "text"}.get(dataset.kind, "classes as targets")
+        raise InvalidInput(
+            f"task {task.name}: metric={task.metric!r}: dataset {dataset.name} has {what}: give "
+            f"metric one of {', '.join(allowed)}"
+        )
+    if task.metric == "rmse" and dataset.classes > 1:
+        raise InvalidInput(
+            f"task {task.name}: metric='rmse': dataset {dataset.name} has {dataset.classes} "
+            "targets, each in its own unit: give metric r2"
+        )
 
 
 def variant(task: Task, suffix: str, title: str, **changes: Any) -> Task:

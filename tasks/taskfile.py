@@ -19,10 +19,10 @@ from suite.core.declarations import Declared, unknown
 from suite.core.errors import InvalidInput
 from suite.core.layer_kinds import STANDARD_KINDS, checked_kinds
 from suite.core.yaml_reader import read_yaml
-from tasks.formats import huggingface, images, npz, table, text, torch_datasets
+from tasks.formats import huggingface, images, npz, real_targets, table, text, torch_datasets
 from tasks.formats.fields import Describe
 from tasks.recipe import RECIPE
-from tasks.task import Dataset, Task
+from tasks.task import METRICS, Dataset, Task, check_metric
 
 FIELDS = (
     "name",
@@ -34,6 +34,7 @@ FIELDS = (
     "source",
     "revision",
     "prunable",
+    "metric",
 )
 
 MODELS = {
@@ -89,12 +90,22 @@ def read_task_file(path: Path) -> list[Declared]:
         model_options=_mapping(path, content, "model_options"),
         recipe=blank.check(recipe),
         prunable=_kinds(path, content.get("prunable", STANDARD_KINDS)),
-        metric="bits_per_character" if dataset.kind == "text" else "accuracy",
+        metric=_metric(path, content.get("metric"), dataset),
         revision=content.get("revision", 1),
         fingerprint=_model_digest(path, model),
         origin=str(path.resolve()),
     )
+    check_metric(task, dataset)
     return [dataset, task]
+
+
+def _metric(path: Path, given: object, dataset: Dataset) -> str:
+    allowed = METRICS[dataset.kind]
+    if given is None:
+        return allowed[0]
+    if given not in allowed:
+        raise InvalidInput(f"task file {path}: metric={given!r}: give one of {', '.join(allowed)}")
+    return str(given)
 
 
 def _model_digest(path: Path, model: str) -> str:
@@ -142,6 +153,8 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
                 raise InvalidInput(f"task file {path}: {field}: there is no {place}")
     if "path" in fields and "path" not in data:
         raise InvalidInput(f"task file {path}: data: 'path' is missing")
+    if _targets(path, data) == "real":
+        describe = real_targets.DESCRIBE[kind]
     described = {"mean": (0.0,), "std": (1.0,), **describe(name, data, path)}
     for field in ("train", "test"):
         if described[field] < 1:
@@ -151,10 +164,20 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
     )
 
 
+def _targets(path: Path, data: dict[str, Any]) -> str:
+    """Return what the targets are; the default is taken out, so that it may be left out."""
+    targets = data.get("targets", "classes")
+    if targets not in ("classes", "real"):
+        raise InvalidInput(f"task file {path}: targets={targets!r}: give classes or real")
+    if targets == "classes":
+        data.pop("targets", None)
+    return str(targets)
+
+
 FORMATS: Mapping[str, tuple[Describe, tuple[str, ...]]] = {
     "images": (images.describe, images.FIELDS),
-    "table": (table.describe, ("path", "test_path", "target", "ignore", "test")),
-    "numpy": (npz.describe, ("path", "test")),
+    "table": (table.describe, ("path", "test_path", "target", "targets", "ignore", "test")),
+    "numpy": (npz.describe, ("path", "targets", "test")),
     "text": (text.describe, ("path", "test_path", "length", "test")),
     "torch": (torch_datasets.describe, torch_datasets.FIELDS),
     "huggingface": (huggingface.describe, huggingface.FIELDS),

@@ -69,7 +69,8 @@ document.addEventListener("DOMContentLoaded", () => {
     byId("nothing").hidden = count > 0;
   }
 
-  function unitInWords({ title, unit, better }) {
+  function unitInWords({ name: column, title, unit, better }) {
+    if (column === "score") return "What each task ranks by, as the head of its columns says";
     const name = title[0].toUpperCase() + title.slice(1);
     const words = { percent: " in %", ratio: " as a multiple of the dense network's" }[unit] ?? "";
     const way = { more: "higher is better", less: "lower is better" }[better];
@@ -169,7 +170,9 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 
-  byId("charts").replaceChildren(...resonanceCharts.names.map((name) => {
+  const others = model.tasks.some(({ score }) => score !== "test_accuracy");
+  const chartNames = resonanceCharts.names.filter((name) => name !== "score" || others);
+  byId("charts").replaceChildren(...chartNames.map((name) => {
     const figure = element("figure", { "data-chart": name });
     near.observe(figure);
     return figure;

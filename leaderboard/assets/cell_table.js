@@ -20,7 +20,10 @@ const resonanceTable = (() => {
 
   /** The order of a board: tasks, then sparsities, then the score. Computed once for a page. */
   function boardOrder(model) {
-    const score = (cell) => model.meanOf(cell, model.data.score) ?? -Infinity;
+    const score = (cell) => {
+      const mean = model.meanOf(cell, model.data.score);
+      return mean === null ? -Infinity : model.signOf(cell.task, model.data.score) * mean;
+    };
     const sparsity = (cell) => cell.sparsity ?? -1;
     return [...model.cells].sort((a, b) =>
       a.task - b.task || sparsity(a) - sparsity(b) || score(b) - score(a) || a.entry - b.entry);
@@ -189,7 +192,7 @@ const resonanceTable = (() => {
 
     function valueOf(cell, name) {
       const found = model.intervalOf(cell, name);
-      const [mean, half] = resonanceFormat.interval(model.columns.get(name).unit, found);
+      const [mean, half] = resonanceFormat.interval(model.columnOf(cell.task, name).unit, found);
       if (!mean) return element("td", { class: "soft" }, "–");
       const rank = resonanceFormat.rank(model.rankOf(cell, name));
       const fewer = found.n < cell.runs.length ? `n=${found.n}` : "";
@@ -207,7 +210,7 @@ const resonanceTable = (() => {
         return element("tr", {},
           element("th", { scope: "row" }, `${model.trials.seed[trial]}`),
           columns.map((values, c) => element("td", {},
-            resonanceFormat.value(model.columns.get(view.columns[c]).unit, values[i]) || "–")),
+            resonanceFormat.value(model.columnOf(cell.task, view.columns[c]).unit, values[i]) || "–")),
           element("td", {},
             element("a", { href: `trials/${encodeURIComponent(key)}.html` },
               element("code", {}, key))));

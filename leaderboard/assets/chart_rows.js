@@ -24,27 +24,52 @@ const resonanceChartRows = (() => {
   const competes = ({ entries }, entry) =>
     (entries === null ? !entry.dense : entries.includes(entry.label));
 
+  /** Whether values of a metric are fractions of 1 of which more is better. */
+  const isFraction = ({ unit, better }) => unit === "percent" && better === "more";
+
   const boardsOf = (data, { tasks }) =>
     resonancePooledScores.boards(data).filter(({ title }) => tasks === null || tasks.includes(title));
 
-  function accuracy(data, selection) {
-    const rows = boardsOf(data, selection).flatMap((board) =>
+  const byAccuracy = (data, selection, ranked = true) =>
+    boardsOf(data, selection).filter(({ metric }) => (metric.name === "test_accuracy") === ranked);
+
+  const accuracy = (data, selection) =>
+    againstSparsity(data, byAccuracy(data, selection), selection, "accuracy");
+
+  function score(data, selection) {
+    const boards = byAccuracy(data, selection, false);
+    const named = new Map(boards.map(({ title, metric }) => [title, inWords(metric)]));
+    return againstSparsity(data, boards, selection, "value").map((row) =>
+      ({ metric: named.get(row.task), ...row }));
+  }
+
+  /** A metric with its unit and its direction, as `heading` and `direction` of score_text.py. */
+  const inWords = ({ title, unit, better }) =>
+    `${title}${unit === "percent" ? " in %" : ""}, ${
+      better === "less" ? "lower" : "higher"} is better`;
+
+  function againstSparsity(data, boards, selection, name) {
+    const rows = boards.flatMap((board) =>
       cellsOf(board, selection).map(([entry, sparsity, cell]) => ({
         ...placeOf(board, entry), sparsity, n: cell.runs.length,
-        ...spread("accuracy", meanInterval(valuesOf(data, cell, data.score))),
+        ...spread(name, meanInterval(shown(valuesOf(data, cell, board.metric.name), board, name))),
       })));
     return rows.some(({ sparsity }) => sparsity !== null) ? rows : [];
   }
 
+  /** Values as a chart shows them: of `score` in per cent. */
+  const shown = (values, { metric }, name) =>
+    (metric.unit === "percent" && name === "value" ? values.map((x) => 100 * x) : values);
+
   function cost(data, selection) {
-    return boardsOf(data, selection).flatMap((board) => {
+    return byAccuracy(data, selection).flatMap((board) => {
       const dense = board.dense.training_flops ?? null, here = [];
       for (const [entry, sparsity, cell] of cellsOf(board, selection)) {
         const flops = meanOf(data, cell, "training_flops");
         if (dense === null || flops === null) continue;
         here.push({
           ...placeOf(board, entry), sparsity, cost: flops / dense,
-          accuracy: meanOf(data, cell, data.score), n: cell.runs.length,
+          accuracy: meanOf(data, cell, board.metric.name), n: cell.runs.length,
         });
       }
       const front = new Set(paretoFront(here.map((row) => row.cost), here.map((row) => row.accuracy)));
@@ -130,7 +155,8 @@ const resonanceChartRows = (() => {
   function robustness(data, selection) {
     return ROBUST.flatMap(([name, measure]) => measured(data, selection, name).map(
       ({ board, entry, sparsity, cell, values }) => ({
-        ...placeOf(board, entry), sparsity, measure, accuracy: meanOf(data, cell, data.score),
+        ...placeOf(board, entry), sparsity, measure,
+        accuracy: meanOf(data, cell, board.metric.name),
         robust: mean(values), n: values.length,
       })));
   }
@@ -139,13 +165,14 @@ const resonanceChartRows = (() => {
     return CALIBRATION.flatMap(([name, measure]) => measured(data, selection, name).map(
       ({ board, entry, sparsity, cell, values }) => ({
         ...placeOf(board, entry), sparsity, measure, n: values.length,
-        accuracy: meanOf(data, cell, data.score), ...spread("value", meanInterval(values)),
+        accuracy: meanOf(data, cell, board.metric.name),
+        ...spread("value", meanInterval(values)),
       })));
   }
 
   /** The cells in which a column was measured. */
   function measured(data, selection, name) {
-    return boardsOf(data, selection).flatMap((board) =>
+    return byAccuracy(data, selection).flatMap((board) =>
       cellsOf(board, selection).flatMap(([entry, sparsity, cell]) => {
         const values = valuesOf(data, cell, name);
         return values.length ? [{ board, entry, sparsity, cell, values }] : [];
@@ -199,8 +226,8 @@ const resonanceChartRows = (() => {
   }
 
   function sharesOfDense(data, selection) {
-    const dense = new Map(resonancePooledScores.boards(data).map((board) =>
-      [board.title, board.dense[data.score]]));
+    const dense = new Map(boardsOf(data, selection).filter(({ metric }) => isFraction(metric)).map((board) =>
+      [board.title, board.dense[board.metric.name]]));
     const shares = over(runsOf(data, selection), (tasks) =>
       new Map([...tasks].filter(([task]) => dense.get(task)).map(([task, scores]) =>
         [task, scores.map((score) => score / dense.get(task))])));
@@ -227,6 +254,6 @@ const resonanceChartRows = (() => {
   }
 
   return {
-    accuracy, cost, rating, win_rate: winRate, ranks, profile, iqm, robustness, calibration,
+    accuracy, score, cost, rating, win_rate: winRate, ranks, profile, iqm, robustness, calibration,
   };
 })();

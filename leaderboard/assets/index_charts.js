@@ -168,6 +168,8 @@ const resonanceCharts = (() => {
 
   const SUMMARIES = {
     accuracy: (found) => `${scope(found)}${bests(found, "accuracy", percent)}`,
+    score: (found) => `${scope(found)} ${[...distinct(found, "task")].map((task) =>
+      `${task}: ${found.find((row) => row.task === task).metric}.`).join(" ")}`,
     cost: (found) => `${scope(found)} ${[...distinct(found, "task")].map((task) => {
       const front = found.filter((row) => row.task === task && row.front);
       return `Pareto front on ${task}: ${[...distinct(front, "entry")].join(", ")}.`;
@@ -205,7 +207,8 @@ const resonanceCharts = (() => {
     cost: "training FLOPs of the dense network on the same task",
     robustness: "accuracies on corrupted or adversarial images",
     calibration: "calibration of the trials",
-    accuracy: "a finished trial",
+    accuracy: "a finished trial of a task that is ranked by accuracy",
+    score: "a finished trial of a task that is ranked by another metric than accuracy",
   };
 
   const nothing = (name) => `Nothing to show: this chart needs ${

@@ -37,6 +37,13 @@ const resonanceModel = (() => {
     const find = (task, entry, sparsity) =>
       byPlace.get(`${task} ${entry} ${entries[entry].dense ? null : sparsity}`) ?? null;
 
+    /** The column that is shown for a task: of what each task ranks by, the task's own. */
+    const columnOf = (task, name) =>
+      columns.get(name === "score" ? tasks[task].score : name);
+
+    /** 1, or −1 where less is better. */
+    const signOf = (task, name) => (columnOf(task, name).better === "less" ? -1 : 1);
+
     /** The divisor of a column's values; NaN if there is none. */
     function unitOf(cell, name) {
       if (!columns.get(name).to_dense) return 1;
@@ -76,7 +83,7 @@ const resonanceModel = (() => {
 
     /** Map entry → Map seed → value, more being better, of those that compete. */
     function scoresAt(task, sparsity, name) {
-      const sign = { more: 1, less: -1 }[columns.get(name).better], among = new Map();
+      const sign = { more: 1, less: -1 }[columnOf(task, name).better], among = new Map();
       if (!sign) return among;
       entries.forEach((entry, place) => {
         const cell = entry.dense || !competes(place) ? null : find(task, place, sparsity);
@@ -114,7 +121,7 @@ const resonanceModel = (() => {
 
     /** The best mean at a sparsity of a task, of those with enough seeds. */
     const topAt = (task, sparsity, name) => remember(tops, `${task} ${sparsity} ${name}`, () => {
-      const sign = columns.get(name).better === "less" ? -1 : 1;
+      const sign = signOf(task, name);
       const means = [...ranksAt(task, sparsity, name).keys()]
         .map((entry) => find(task, entry, sparsity))
         .filter((cell) => present(cell, name).length >= minSeeds)
@@ -132,7 +139,7 @@ const resonanceModel = (() => {
 
     return {
       data, tasks, entries, trials, columns, minSeeds, cells, find, values, meanOf, intervalOf,
-      compete, competes, rankOf, isBest, isTop,
+      columnOf, signOf, compete, competes, rankOf, isBest, isTop,
       marks: (cell) => marks(cell, minSeeds, zerosOf(cell), tolerance),
       has: (name) => trials.values[name].some((x) => x !== null),
     };

@@ -1,8 +1,9 @@
 /* Scores pooled over sparsities, as leaderboard/statistics/pooled_scores.py: `resonancePooledScores`.
  *
  * Boards are rebuilt from the content of the page (see leaderboard/page_data.py): a board is {title,
- * dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}: indices into the list of
- * trials, and scores by seed. Without a finished trial a cell is null.
+ * metric, dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}: indices into the list
+ * of trials, and scores by seed, of which more is better: values of the metric, a column, that are
+ * negated if less is. Without a finished trial a cell is null.
  */
 "use strict";
 
@@ -16,17 +17,19 @@ const resonancePooledScores = (() => {
     return made.get(data);
   }
 
-  function makeBoards({ tasks, entries, trials, score }) {
+  function makeBoards({ tasks, columns, entries, trials }) {
+    const metrics = tasks.map(({ score }) => columns.find(({ name }) => name === score));
     const cells = tasks.map(() => entries.map(() => new Map()));
     trials.key.forEach((_, i) => {
       const bySparsity = cells[trials.task[i]][trials.entry[i]], sparsity = trials.sparsity[i];
       if (!bySparsity.has(sparsity)) bySparsity.set(sparsity, { runs: [], scores: new Map() });
       const cell = bySparsity.get(sparsity);
       cell.runs.push(i);
-      cell.scores.set(trials.seed[i], trials.values[score][i]);
+      const { name, better } = metrics[trials.task[i]];
+      cell.scores.set(trials.seed[i], (better === "less" ? -1 : 1) * trials.values[name][i]);
     });
     return tasks.map(({ title, dense, sparsities }, task) => ({
-      title, dense, sparsities,
+      title, metric: metrics[task], dense, sparsities,
       rows: entries.map((entry, place) => [entry, sparsities.map((sparsity) =>
         cells[task][place].get(entry.dense ? null : sparsity) ?? null)]),
     }));

@@ -15,8 +15,8 @@ const resonanceSummaryTable = (() => {
   /** Mean fraction of others with a better mean; 2 for an entry without a value. */
   function fractionsBetter(model, view, shown, entries) {
     const fractions = new Map(entries.map((entry) => [entry, []]));
-    const sign = model.columns.get(view.metric).better === "less" ? -1 : 1;
     for (const [task, sparsity] of shown) {
+      const sign = model.signOf(task, view.metric);
       const means = new Map();
       for (const entry of entries) {
         const cell = model.find(task, entry, sparsity);
@@ -43,8 +43,12 @@ const resonanceSummaryTable = (() => {
     return entries.sort((a, b) => dense(a) - dense(b) || better.get(a) - better.get(b));
   }
 
+  /** A column's title with its unit, as `heading` of leaderboard/score_text.py. */
+  const headingOf = ({ title, unit }) => `${title}${unit === "percent" ? " in %" : ""}`;
+
   function cellOf(model, view, cell) {
-    const { metric } = view, column = model.columns.get(metric);
+    const { metric } = view;
+    const column = cell ? model.columnOf(cell.task, metric) : model.columns.get(metric);
     const [mean, half] = resonanceFormat.interval(column.unit, cell && model.intervalOf(cell, metric));
     const best = mean !== "" && model.isBest(cell, metric);
     const rank = mean ? resonanceFormat.rank(model.rankOf(cell, metric)) : "";
@@ -80,7 +84,9 @@ const resonanceSummaryTable = (() => {
     const first = element("th", { scope: "col", rowspan: 2 }, "Method");
     const heads = [...tasks].map(([task, span]) =>
       element("th", { scope: "colgroup", colspan: span, class: "first" },
-        element("a", { href: model.tasks[task].page, class: "name" }, model.tasks[task].title)));
+        element("a", { href: model.tasks[task].page, class: "name" }, model.tasks[task].title),
+        ...(view.metric === "score"
+          ? [" ", element("small", {}, headingOf(model.columnOf(task, view.metric)))] : [])));
     const sparsities = shown.map(([task, sparsity], i) =>
       element("th", { scope: "col", class: i === 0 || shown[i - 1][0] !== task ? "first" : null },
         `sparsity ${sparsity}`));

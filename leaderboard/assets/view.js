@@ -7,7 +7,7 @@
 "use strict";
 
 const resonanceView = (() => {
-  const DEFAULT_COLUMNS = ["test_accuracy", "training_flops", "inference_flops", "seconds_per_step"];
+  const DEFAULT_COLUMNS = ["training_flops", "inference_flops", "seconds_per_step"];
   const LISTS = { task: "tasks", sparsity: "sparsities", entry: "entries" };
   const WORDS = ["search", "family", "settings", "budget"];
   const NONE = "-";
@@ -17,7 +17,7 @@ const resonanceView = (() => {
     tasks: null,
     sparsities: null,
     entries: null,
-    columns: DEFAULT_COLUMNS.filter((name) => model.has(name)),
+    columns: [model.data.score, ...DEFAULT_COLUMNS].filter((name) => model.has(name)),
     sort: null,
     search: "",
     family: "",

@@ -1,15 +1,17 @@
 """Charts of an ablation: differences to the base, main effects, heat map, interaction.
 
-Accuracies are in per cent, differences in points; bars are 95 % intervals over seeds. A chart holds
-its rows.
+Values are of what the task ranks by: accuracies in per cent and their differences in points, others
+in their own unit. Bars are 95 % intervals over seeds. A chart holds its rows.
 """
 
 from typing import Any
 
 import altair as alt
 
+from leaderboard.board_columns import Column
 from leaderboard.charts.board_charts import ChartText
 from leaderboard.charts.board_specifications import ROWS
+from leaderboard.score_text import heading
 from leaderboard.statistics.ablation_effects import DesignEffects
 from leaderboard.statistics.intervals import Interval
 
@@ -22,20 +24,20 @@ LEVELS = ["#2a7fc4", "#d55e00", "#0a9170", "#b07c00", "#b8629b", "#6a6ad0", "#7d
 ABLATION_CHART_TEXTS = {
     "differences": ChartText(
         "Difference to the base",
-        "Accuracy at a level minus accuracy at the base's, in points, paired on seeds, with 95 % "
+        "The score at a level minus the score at the base's, paired on seeds, with 95 % "
         "intervals (not corrected for their number).",
     ),
     "main_effects": ChartText(
         "Main effects",
-        "Mean accuracy at each level, averaged over the levels of other factors that were varied "
+        "Mean score at each level, averaged over the levels of other factors that were varied "
         "together; 95 % intervals over seeds. The ring marks the base.",
     ),
     "heat": ChartText(
-        "Two factors at once", "Mean accuracy of each combination. The box marks the base."
+        "Two factors at once", "Mean score of each combination. The box marks the base."
     ),
     "interaction": ChartText(
         "Interaction",
-        "Mean accuracy over the levels of one factor, a line for each level of the other: parallel "
+        "Mean score over the levels of one factor, a line for each level of the other: parallel "
         "lines mean no interaction.",
     ),
 }
@@ -52,7 +54,7 @@ def charts(one: DesignEffects) -> dict[str, Any]:
     found = {}
     for name, rows in chart_rows(one).items():
         if rows:
-            found[name] = made[name](rows).properties(
+            found[name] = made[name](rows, one.metric).properties(
                 datasets={ROWS: rows},
                 title=ABLATION_CHART_TEXTS[name].title,
                 description=ABLATION_CHART_TEXTS[name].text,
@@ -71,15 +73,20 @@ def chart_rows(one: DesignEffects) -> dict[str, list[Row]]:
     }
 
 
-def _interval(found: Interval, lowest: float, highest: float) -> Row:
-    """Return mean, low and high in per cent, within bounds; without an interval all three equal."""
+def _interval(metric: Column, found: Interval, lowest: float) -> Row:
+    """Return mean, low and high; without an interval all three are equal.
+
+    Fractions are in per cent, and their interval ends at `lowest` and at 1.
+    """
     low, high = (found.mean if x is None else x for x in (found.low, found.high))
-    return {
-        "mean": 100 * found.mean,
-        "low": 100 * max(low, lowest),
-        "high": 100 * min(high, highest),
-        "n": found.n,
-    }
+    factor = 1
+    if metric.unit == "percent":
+        factor, low, high = 100, max(low, lowest), min(high, 1)
+    return {"mean": factor * found.mean, "low": factor * low, "high": factor * high, "n": found.n}
+
+
+def _difference_title(metric: Column) -> str:
+    return "difference in points" if metric.unit == "percent" else f"difference in {metric.title}"
 
 
 def _difference_rows(one: DesignEffects) -> list[Row]:
@@ -91,7 +98,7 @@ def _difference_rows(one: DesignEffects) -> list[Row]:
                     "factor": x.factor,
                     "level": f"{x.factor}={x.level}",
                     "order": order,
-                    **_interval(x.against_base.comparison.difference, -1, 1),
+                    **_interval(one.metric, x.against_base.comparison.difference, -1),
                     "verdict": x.against_base.verdict,
                 }
             )
@@ -106,7 +113,7 @@ def _level_rows(one: DesignEffects) -> list[Row]:
             "level": x.level,
             "order": order,
             "base": x.against_base is None,
-            **_interval(x.mean, 0, 1),
+            **_interval(one.metric, x.mean, 0),
         }
         for order, x in enumerate(one.levels)
         if x.mean is not None and len(one.factors[x.factor]) > 2
@@ -126,49 +133,54 @@ def _pair_rows(one: DesignEffects) -> list[Row]:
             "second_order": one.factors[x.second[0]].index(x.second[1]),
             "base": one.base[x.first[0]] == x.first[1] and one.base[x.second[0]] == x.second[1],
             "high_half": mean.mean > midpoint,
-            **_interval(mean, 0, 1),
+            **_interval(one.metric, mean, 0),
         }
         for x, mean in found
     ]
 
 
-def _tips(*fields: str) -> list[alt.Tooltip]:
+def _tips(metric: Column, *fields: str) -> list[alt.Tooltip]:
+    percent = metric.unit == "percent"
     return [
-        alt.Tooltip(f"{field}:Q", format=".2f")
+        alt.Tooltip(f"{field}:Q", format=".2f" if percent else ".4~r")
         if field in ("mean", "low", "high")
         else alt.Tooltip(f"{field}:N")
         for field in fields
     ]
 
 
+def _cell_format(metric: Column) -> str:
+    return ".1f" if metric.unit == "percent" else ".3~r"
+
+
 def _data() -> alt.NamedData:
     return alt.NamedData(ROWS)
 
 
-def _differences(rows: list[Row]) -> Any:
+def _differences(rows: list[Row], metric: Column) -> Any:
     y = alt.Y("level:N", sort=alt.SortField("order"), title=None, axis=alt.Axis(labelLimit=260))
     shared = alt.Chart().encode(y=y)
     return alt.layer(
         alt.Chart().mark_rule(style="reference").encode(x=alt.datum(0)),
         shared.mark_rule(style="interval", color=COLOUR).encode(
-            x=alt.X("low:Q", title="difference in points"), x2="high:Q"
+            x=alt.X("low:Q", title=_difference_title(metric)), x2="high:Q"
         ),
         shared.mark_point(filled=True, size=60, opacity=1, color=COLOUR).encode(
-            x="mean:Q", tooltip=_tips("level", "mean", "low", "high", "n", "verdict")
+            x="mean:Q", tooltip=_tips(metric, "level", "mean", "low", "high", "n", "verdict")
         ),
         data=_data(),
     ).properties(width=420, height=alt.Step(24))
 
 
-def _main_effects(rows: list[Row]) -> Any:
+def _main_effects(rows: list[Row], metric: Column) -> Any:
     x = alt.X("level:N", sort=alt.SortField("order"), title=None, axis=alt.Axis(labelAngle=0))
-    y = alt.Y("mean:Q", title="accuracy in %", scale=alt.Scale(zero=False))
+    y = alt.Y("mean:Q", title=heading(metric), scale=alt.Scale(zero=False))
     shared = alt.Chart().encode(x=x)
     layers = alt.layer(
         shared.mark_line(color=COLOUR, strokeWidth=1.6).encode(y=y),
         shared.mark_rule(style="interval", color=COLOUR).encode(y="low:Q", y2="high:Q"),
         shared.mark_point(filled=True, size=50, opacity=1, color=COLOUR).encode(
-            y=y, tooltip=_tips("factor", "level", "mean", "low", "high", "n")
+            y=y, tooltip=_tips(metric, "factor", "level", "mean", "low", "high", "n")
         ),
         shared.transform_filter("datum.base")
         .mark_point(size=170, opacity=1, color=COLOUR)
@@ -182,7 +194,7 @@ def _main_effects(rows: list[Row]) -> Any:
     )
 
 
-def _heat(rows: list[Row]) -> Any:
+def _heat(rows: list[Row], metric: Column) -> Any:
     x = alt.X(
         "second:N", sort=alt.SortField("second_order"), title=None, axis=alt.Axis(labelAngle=0)
     )
@@ -190,31 +202,31 @@ def _heat(rows: list[Row]) -> Any:
     shared = alt.Chart().encode(x=x, y=y)
     colour = alt.Color(
         "mean:Q",
-        title="accuracy in %",
+        title=heading(metric),
         scale=alt.Scale(range=HEAT, zero=False),
-        legend=alt.Legend(title="accuracy in %", orient="bottom", gradientLength=220),
+        legend=alt.Legend(title=heading(metric), orient="bottom", gradientLength=220),
     )
     layers = alt.layer(
         shared.mark_rect().encode(
-            color=colour, tooltip=_tips("first", "second", "mean", "low", "high", "n")
+            color=colour, tooltip=_tips(metric, "first", "second", "mean", "low", "high", "n")
         ),
         shared.transform_filter("datum.base").mark_rect(
             filled=False, stroke="#d55e00", strokeWidth=3
         ),
         shared.transform_filter("datum.high_half")
         .mark_text(color="white")
-        .encode(text=alt.Text("mean:Q", format=".1f")),
+        .encode(text=alt.Text("mean:Q", format=_cell_format(metric))),
         shared.transform_filter("!datum.high_half")
         .mark_text(color="#1c1c1c")
-        .encode(text=alt.Text("mean:Q", format=".1f")),
+        .encode(text=alt.Text("mean:Q", format=_cell_format(metric))),
         data=_data(),
     )
     return _by_pair(layers.properties(width=alt.Step(110), height=alt.Step(36)), rows)
 
 
-def _interaction(rows: list[Row]) -> Any:
+def _interaction(rows: list[Row], metric: Column) -> Any:
     x = alt.X("first:N", sort=alt.SortField("first_order"), title=None, axis=alt.Axis(labelAngle=0))
-    y = alt.Y("mean:Q", title="accuracy in %", scale=alt.Scale(zero=False))
+    y = alt.Y("mean:Q", title=heading(metric), scale=alt.Scale(zero=False))
     seconds = _in_order(sorted(rows, key=lambda row: row["second_order"]), "second")
     colour = alt.Color(
         "second:N",
@@ -229,7 +241,7 @@ def _interaction(rows: list[Row]) -> Any:
         shared.mark_line(strokeWidth=1.6).encode(y=y),
         shared.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"),
         shared.mark_point(filled=True, size=46, opacity=1).encode(
-            y=y, tooltip=_tips("first", "second", "mean", "low", "high", "n")
+            y=y, tooltip=_tips(metric, "first", "second", "mean", "low", "high", "n")
         ),
         data=_data(),
     )

@@ -27,6 +27,11 @@ CHART_TEXTS = {
         "Mean test accuracy over seeds with its 95 % interval; the axis is the error "
         "on a logarithmic scale. The dashed line is the dense network.",
     ),
+    "score": ChartText(
+        "Other metrics against sparsity",
+        "What tasks that are not ranked by accuracy are ranked by: mean over seeds with its 95 % "
+        "interval, in the metric's own unit. The dashed line is the dense network.",
+    ),
     "cost": ChartText(
         "Accuracy against training cost",
         "Mean test accuracy against training FLOPs, as a multiple of dense training. The line is "

@@ -84,6 +84,48 @@ def _accuracy(looks: dict[str, Style]) -> Any:
     )
 
 
+def _score(looks: dict[str, Style]) -> Any:
+    looks = {label: look for label, look in looks.items() if not look.dense}
+    encodings = encodings_of(looks)
+    x = alt.X(
+        "density:Q",
+        title="sparsity",
+        scale=alt.Scale(type="log", reverse=True, nice=False, padding=8),
+        axis=alt.Axis(labelExpr=SHARE_LABEL, values=[1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]),
+    )
+    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=x)
+    own = sparse.transform_filter("isValid(datum.family)")
+    dense = alt.Chart().transform_filter("!isValid(datum.sparsity)")
+    y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=5), scale=_spare())
+    layers = alt.layer(
+        dense.mark_rule(style="reference").encode(y=y),
+        sparse.transform_filter("!isValid(datum.family)")
+        .mark_line(style="background")
+        .encode(y=y, detail="entry:N"),
+        _ends(own.transform_filter(f"datum.n >= {MIN_SEEDS}"), "value")
+        .mark_area(opacity=0.16)
+        .encode(y="lower:Q", y2="upper:Q", color=encodings["color"]),
+        own.mark_line(strokeWidth=1.6).encode(
+            y=y, color=encodings["color"], strokeDash=encodings["strokeDash"]
+        ),
+        own.mark_point(filled=True, size=34, opacity=1).encode(
+            y=y,
+            color=encodings["color"],
+            shape=encodings["shape"],
+            tooltip=tooltips("entry", "sparsity", "metric", "value", "low", "high", "n"),
+        ),
+        data=_rows(),
+    )
+    return (
+        layers.transform_calculate(
+            density="1 - datum.sparsity", panel="datum.task + ': ' + datum.metric"
+        )
+        .properties(width=300, height=180)
+        .facet(facet=alt.Facet("panel:N", title=None), columns=2)
+        .resolve_scale(x="independent", y="independent")
+    )
+
+
 TASK_HEADER = alt.Header(
     labelExpr="split(datum.value, '/')",
     labelAngle=-90,
@@ -364,6 +406,7 @@ def _by_measure(layers: list[Any], title: str | None) -> Any:
 
 CHART_BUILDERS = {
     "accuracy": _accuracy,
+    "score": _score,
     "cost": _cost,
     "rating": _rating,
     "win_rate": _win_rate,

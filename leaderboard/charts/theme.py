@@ -190,4 +190,4 @@ def tooltips(*fields: str) -> list[Any]:
     ]
 
 
-TEXTS = ("task", "entry", "family", "row", "column", "measure")
+TEXTS = ("task", "metric", "entry", "family", "row", "column", "measure")

@@ -53,7 +53,7 @@ def trial_charts() -> tuple[TrialChart, ...]:
             "Learning",
             _LEARNING,
             _learning(),
-            "training loss and validation accuracy over training",
+            "training loss, and accuracy or R² on the validation split, over training",
         ),
         (
             "density",
@@ -140,7 +140,11 @@ def with_data(specification: dict[str, Any], rows: Iterable[Any], steps: int) ->
     return {**specification, "datasets": {DATA: list(rows)}, "params": params}
 
 
-_LEARNING = {"train_loss": "training loss", "validation_accuracy": "validation accuracy"}
+_LEARNING = {
+    "train_loss": "training loss",
+    "validation_accuracy": "validation accuracy",
+    "validation_r2": "validation R²",
+}
 _CONTROL = {"off": "off", "target": "target s*", "effective_target": "effective target"}
 _THRESHOLD = {"amplitude": "amplitude A", "threshold": "threshold T"}
 _CHURN = {"dropped": "dropped", "grown": "grown"}

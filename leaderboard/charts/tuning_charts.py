@@ -13,6 +13,11 @@ BLUE, ORANGE, GREY = "#2a6fb5", "#d9772b", "#8a8a8a"
 MAX_DIMENSIONS = 8
 TITLES = {
     "accuracy": "validation accuracy",
+    "balanced_accuracy": "validation balanced accuracy",
+    "macro_f1": "validation macro-F1",
+    "r2": "validation R²",
+    "rmse": "validation RMSE",
+    "bits_per_character": "validation bits per character",
     "train_flops": "training FLOPs",
     "inference_flops": "inference FLOPs",
 }

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from markupsafe import Markup
 
+from leaderboard.board_columns import NAMED_COLUMNS, SCORE, Column
 from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
 from leaderboard.bundles.bundle_file import Header
 from leaderboard.charts.board_charts import specifications
@@ -17,6 +18,7 @@ from leaderboard.pages.templating import (
     environment,
     source_hash,
 )
+from leaderboard.score_text import direction, heading
 from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import summary_table
@@ -54,12 +56,16 @@ def index_page(
     for name in pictures:
         content["charts"][name]["pdf"] = f"charts/{name}.pdf"
     table = summary_table(boards)
+    metrics = list({board.metric.name: board.metric for board in boards}.values())
     firsts = [sum(len(head[2]) for head in table.heads[:i]) for i in range(len(table.heads))]
     return (
         environment()
         .get_template("index.html")
         .render(
             summary_table=table,
+            mixed=len(metrics) > 1,
+            metric_shown=_metric_shown(metrics),
+            lowest=any(metric.better == "less" for metric in metrics),
             firsts=set(firsts),
             excluded=excluded,
             further=further,
@@ -74,6 +80,15 @@ def index_page(
             scripts=scripts,
         )
     )
+
+
+def _metric_shown(metrics: Sequence[Column]) -> str:
+    """Return what the first table shows, as `unitInWords` of `assets/app.js` says it."""
+    if len(metrics) > 1:
+        return "What each task ranks by, as the head of its columns says"
+    metric = metrics[0] if metrics else NAMED_COLUMNS[SCORE]
+    text = heading(metric)
+    return f"{text[0].upper()}{text[1:]}; {direction(metric)}"
 
 
 def _policy(scripts: Sequence[str]) -> str:

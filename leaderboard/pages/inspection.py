@@ -11,6 +11,7 @@ from leaderboard.pages.curve_data import CURVES_FILE, curves_json, read_curves
 from leaderboard.pages.trial_page import trial_page
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
+from suite.results.find_record import find_record
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_evaluation import load_evaluations
@@ -31,17 +32,12 @@ def find_trial(store: Store, name: str) -> Record:
     Raises:
         InvalidInput: there is none, there are several, or it failed.
     """
-    known = store.keys()
-    keys = [key for key in known if key.startswith(name)] if name else []
-    if len(keys) != 1:
-        found = f"{len(keys)} trials" if keys else "no trial"
+    record = find_record(store, name)
+    if record.status != "done":
         raise InvalidInput(
-            f"trial '{name}': {found} in {store.location} with a key that begins with it; "
-            "site/trials.csv of `resonance leaderboard build` lists the keys"
+            f"trial {record.key} failed and has no curves: `resonance show {record.key}` says why; "
+            "run it again"
         )
-    record = store.read(keys[0])
-    if record is None or record.status != "done":
-        raise InvalidInput(f"trial {keys[0]} failed and has no curves; run it again")
     return record
 
 

@@ -11,7 +11,7 @@ LATEX = {
     "–": "--", "—": "---", "…": r"\dots{}", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$",
     "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "ε": r"$\varepsilon$", "ν": r"$\nu$",
     "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$", "ζ": r"$\zeta$", "≤": r"$\le$",
-    "≥": r"$\ge$", "→": r"$\to$", "−": r"$-$",
+    "≥": r"$\ge$", "²": r"$^2$", "→": r"$\to$", "−": r"$-$",
 }  # fmt: skip
 """Characters with a meaning in LaTeX; brackets and stars have one at the start of a row."""
 

@@ -8,17 +8,19 @@ bold: no difference between them is shown.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from leaderboard.board_columns import Column
 from leaderboard.board_markdown import escape as escape_markdown
 from leaderboard.boards import Board
 from leaderboard.page_data import page_name
 from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.templating import environment
+from leaderboard.score_text import heading
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import SummaryCell, SummaryRow, SummaryTable
 from suite import __version__
 
-CAPTION = (
-    "test accuracy in %, mean ± half the 95 % interval over seeds. Bold: no other method is shown "
+EXPLANATION = (
+    "mean ± half the 95 % interval over seeds. Bold: no other method is shown "
     f"to be better and at least half are shown to be worse (paired t-tests with Holm's correction "
     f"over the table at 5 %, at least {MIN_SEEDS} seeds)."
 )
@@ -27,10 +29,11 @@ MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A board's table: title, address without an ending, LaTeX, Markdown, and rows."""
+    """A board's table: title, address without an ending, caption, LaTeX, Markdown, and rows."""
 
     title: str
     name: str
+    caption: str
     latex: str
     markdown: str
     summary_table: SummaryTable
@@ -43,11 +46,20 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
     return PaperTable(
         board.title,
         name,
+        caption(board.metric),
         latex_table(board, summary_table),
         markdown_table(board, summary_table),
         summary_table,
         board.sparsities,
     )
+
+
+def caption(metric: Column) -> str:
+    """Return the caption of a table: what it shows, in which unit."""
+    what = heading(metric)
+    if metric.better == "less":
+        what += " (lower is better)"
+    return f"{what}, {EXPLANATION}"
 
 
 def latex_table(board: Board, summary_table: SummaryTable) -> str:
@@ -64,7 +76,7 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
             "% \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{escape_latex(board.title)}: {escape_latex(CAPTION)}}}",
+            f"  \\caption{{{escape_latex(board.title)}: {escape_latex(caption(board.metric))}}}",
             f"  \\label{{{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * len(board.sparsities)}}}",
             "    \\toprule",
@@ -81,7 +93,7 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
 
 def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a Markdown table."""
-    lines = [f"**{escape_markdown(board.title)}**: {CAPTION}", ""]
+    lines = [f"**{escape_markdown(board.title)}**: {caption(board.metric)}", ""]
     heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
     for row in summary_table.rows:
@@ -92,6 +104,7 @@ def markdown_table(board: Board, summary_table: SummaryTable) -> str:
 
 def paper_page(tables: Sequence[PaperTable], charts: Mapping[str, tuple[str, str]]) -> str:
     """Return the page; `charts` are title and text of the pictures in ``charts/``, by name."""
+    captions = {table.caption for table in tables}
     return (
         environment()
         .get_template("paper.html")
@@ -102,7 +115,7 @@ def paper_page(tables: Sequence[PaperTable], charts: Mapping[str, tuple[str, str
             version=__version__,
             tables=tables,
             charts=charts,
-            caption=CAPTION,
+            caption=captions.pop() if len(captions) == 1 else EXPLANATION,
             note=note,
         )
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.board_columns import SCORE
+from leaderboard.board_columns import Column
 from leaderboard.boards import Board, Entry, PlacedRecord
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.charts.board_charts import CHART_TEXTS
@@ -14,6 +14,7 @@ from leaderboard.charts.board_specifications import specification
 from leaderboard.charts.theme import styles, themes
 from leaderboard.page_data import page_name
 from leaderboard.pages.templating import embedded_data, environment
+from leaderboard.score_text import heading, value_text
 from leaderboard.summary_table import SummaryTable, summary_table
 from suite import __version__
 from suite.core.declarations import Hyperparameter
@@ -21,13 +22,13 @@ from suite.experiments import registry
 from suite.experiments.trial_config import show
 from suite.results.record import Record
 
-SHOWN_CHARTS = ("accuracy", "cost")
+SHOWN_CHARTS = ("accuracy", "cost", "score")
 """Charts of a task's page."""
 
 
 @dataclass(frozen=True)
 class ListedTrial:
-    """A trial in a list of trials: its seed, its score in per cent, and why it does not count."""
+    """A trial in a list of trials: its seed, its value of the metric, why it does not count."""
 
     key: str
     seed: int
@@ -55,6 +56,11 @@ class BoardView:
         """Address of the task's page."""
         return page_name("tasks", self.board.title)
 
+    @property
+    def heading(self) -> str:
+        """What the task ranks by, with its unit."""
+        return heading(self.board.metric)
+
     def lines(self, entries: Sequence[Entry]) -> list[tuple[Entry, float, list[ListedTrial]]]:
         """Return entry, sparsity and trials, in the order of the table."""
         return [
@@ -65,21 +71,24 @@ class BoardView:
 
 
 def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord]) -> list[BoardView]:
-    """Return the boards with their tables and the trials of all their `placed` records."""
+    """Return the boards with their tables and the trials of their `placed` records."""
     found = {
         (board.task, board.settings): BoardView(board, summary_table([board])) for board in boards
     }
-    for record, board_key, entry, left_out in placed:
+    for record, board_key, entry, left_out, on_board in placed:
+        if not on_board:
+            continue
         trials = found[board_key].trials.setdefault((entry, record.trial["sparsity"]), [])
-        trials.append(_listed_trial(record, left_out))
+        trials.append(_listed_trial(record, left_out, found[board_key].board.metric))
     return list(found.values())
 
 
-def _listed_trial(record: Record, left_out: str) -> ListedTrial:
+def _listed_trial(record: Record, left_out: str, metric: Column) -> ListedTrial:
     if record.status == "failed":
         reason = (record.error or {}).get("message", "failed")
         return ListedTrial(record.key, record.trial["seed"], "failed", "failed", reason)
-    score = f"{100 * record.metrics[SCORE]:.2f}"
+    value = record.metrics.get(metric.name)
+    score = "–" if value is None else value_text(metric, value)
     state = "outdated" if left_out else ""
     return ListedTrial(record.key, record.trial["seed"], score, state, left_out)
 
@@ -97,6 +106,7 @@ def task_page(one: BoardView) -> str:
         task_facts=_task_facts(name),
         recipe=_recipe(name),
         one=one,
+        metric=_metric_shown([board.metric]),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(SHOWN_CHARTS, board),
@@ -113,6 +123,9 @@ def method_page(
         dict.fromkeys(e for one in boards for e, _ in one.board.rows if e.method == method)
     )
     tables = [(one, _rows(one.summary_table, method)) for one in boards]
+    metrics = list(
+        {one.board.metric.name: one.board.metric for one, rows in tables if rows}.values()
+    )
     own = {entry.label for entry in entries}
     return _render(
         "method.html",
@@ -124,9 +137,21 @@ def method_page(
         tables=[(one, rows) for one, rows in tables if rows],
         lines=[(one, one.lines(entries)) for one, rows in tables if rows],
         several=len(entries) > 1,
+        mixed=len(metrics) > 1,
+        metric=_metric_shown(metrics),
         tunings=tunings,
         chart_rows=_among_others([one.board for one, rows in tables if rows], own),
     )
+
+
+def _metric_shown(metrics: Sequence[Column]) -> str:
+    """Return what tables show, in words."""
+    if len(metrics) != 1:
+        return "What each task ranks by"
+    (metric,) = metrics
+    text = heading(metric)
+    lower = " (lower is better)" if metric.better == "less" else ""
+    return f"{text[0].upper()}{text[1:]}{lower}"
 
 
 def _rows(table: SummaryTable, method: str) -> list[Any]:
@@ -166,13 +191,13 @@ def _chart_rows(names: Sequence[str], board: Board) -> Markup:
 
 def _among_others(boards: Sequence[Board], own: set[str]) -> Markup:
     """Return the rows of a method's chart; other methods have no family and are drawn grey."""
-    rows = CHART_ROWS["accuracy"](boards, ALL)
-    if not any(row["entry"] in own and row["sparsity"] is not None for row in rows):
-        return Markup("")
-    shown = own | {row["entry"] for row in rows if row["sparsity"] is None}
-    return embedded_data(
-        {"accuracy": [row if row["entry"] in shown else row | {"family": None} for row in rows]}
-    )
+    found = {}
+    for name in ("accuracy", "score"):
+        rows = CHART_ROWS[name](boards, ALL)
+        if any(row["entry"] in own and row["sparsity"] is not None for row in rows):
+            shown = own | {row["entry"] for row in rows if row["sparsity"] is None}
+            found[name] = [row if row["entry"] in shown else row | {"family": None} for row in rows]
+    return embedded_data(found) if found else Markup("")
 
 
 def _task_facts(name: str) -> list[tuple[str, str]]:
@@ -184,7 +209,7 @@ def _task_facts(name: str) -> list[tuple[str, str]]:
         ("dataset", f"{dataset.title} ({dataset.name})"),
         ("examples", f"{dataset.train:,} for training, {dataset.test:,} for test"),
         ("input", "×".join(map(str, dataset.shape))),
-        ("classes", str(dataset.classes)),
+        ("targets" if dataset.regression else "classes", str(dataset.classes)),
         ("model", task.model),
         ("model's options", ", ".join(f"{n}={v}" for n, v in task.model_options.items())),
         ("ranked by", task.metric.replace("_", " ")),

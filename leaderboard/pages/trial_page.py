@@ -28,7 +28,17 @@ from suite.results.stored_evaluation import Evaluation
 CARD_METRICS = [
     metric
     for metric in METRICS
-    if metric.name in ("test_accuracy", "validation_accuracy", "test_nll", "test_ece")
+    if metric.name
+    in (
+        "test_accuracy",
+        "validation_accuracy",
+        "test_r2",
+        "test_rmse",
+        "validation_r2",
+        "test_bits_per_character",
+        "test_nll",
+        "test_ece",
+    )
 ]
 """Shown on cards at the top of the page."""
 NOT_MEASURED = "–"

@@ -14,6 +14,7 @@ from leaderboard.pages.curve_data import CURVES_FILE, curves_json
 from leaderboard.pages.trial_page import TrialLinks, trial_page
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
+from suite.core.own_packages import clean_start
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_evaluation import Evaluation
@@ -76,7 +77,8 @@ class TrialPages:
         if self._pool is None:
             _write(*work)
         else:
-            self._running.append(self._pool.submit(_write, *work))
+            with clean_start():  # processes start when there is work
+                self._running.append(self._pool.submit(_write, *work))
 
     def __enter__(self) -> Self:
         return self

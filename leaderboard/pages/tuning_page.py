@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from leaderboard.board_columns import SCORE
+from leaderboard.board_columns import Column, metric_of
 from leaderboard.charts.tuning_charts import TITLES, tuning_charts
 from leaderboard.pages.embedded_charts import embedded_charts
 from leaderboard.pages.templating import environment
-from leaderboard.statistics.paired_comparisons import compare
+from leaderboard.score_text import difference_texts, heading, value_text
+from leaderboard.statistics.paired_comparisons import compare, of_values
 from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import show
 from suite.results.record import Record
-from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning
+from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning, TuningConfig
 
 ReadRecord = Callable[[str], Record | None]
 TUNING_CHART_TEXTS = {
@@ -118,9 +119,9 @@ def _facts(tuning: Tuning) -> list[tuple[str, str]]:
         ("tasks", ", ".join(settings.tasks)),
         ("sparsities", ", ".join(f"{one:g}" for one in settings.sparsities)),
         ("objectives", ", ".join(TITLES[goal] for goal in settings.objectives)),
-        ("budget", f"{settings.budget} trials per method, the default among them"),
+        ("budget", f"{settings.budget} whole trials per method, the default among them"),
         ("sampler", f"{settings.sampler}, seed {settings.seed}"),
-        ("pruner", settings.pruner),
+        ("pruner", _pruner(settings)),
         ("tuned on seeds", ", ".join(map(str, settings.seeds))),
         ("tested on seeds", ", ".join(map(str, settings.final_seeds))),
         ("recipe", recipe),
@@ -130,9 +131,17 @@ def _facts(tuning: Tuning) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
+def _pruner(settings: TuningConfig) -> str:
+    if settings.pruner == "none":
+        return settings.pruner
+    return f"{settings.pruner}, after each {settings.prune_after}"
+
+
 def _section(method: str, found: MethodResult, read: ReadRecord, page: str) -> MethodSection:
     states = [trial.state for trial in found.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    if found.pruned:
+        counts += f"; training of {found.spent:.1f} whole trials"
     tested, note = _tested(found, read)
     return MethodSection(
         _title(method),
@@ -177,21 +186,19 @@ def _tested(found: MethodResult, read: ReadRecord) -> tuple[list[tuple[str, ...]
     ours, theirs = (_scores(keys, read) for keys in (found.final.winner, found.final.default))
     rows: list[tuple[str, ...]] = []
     for cell in sorted(ours.keys() & theirs.keys()):
-        comparison = compare(ours[cell], theirs[cell])
-        mean, low, high = (
-            (comparison.difference.mean, comparison.difference.low, comparison.difference.high)
-            if comparison.difference
-            else (None, None, None)
+        (metric, tuned), (_, default) = ours[cell], theirs[cell]
+        comparison = compare(tuned, default)
+        difference, interval = difference_texts(
+            metric, of_values(comparison, metric.sign).difference
         )
-        interval = "" if low is None or high is None else f"{100 * low:+.2f} … {100 * high:+.2f}"
         rows.append(
             (
-                cell[0],
+                f"{cell[0]}: {heading(metric)}",
                 f"{cell[1]:g}",
                 str(comparison.n),
-                _mean(ours[cell]),
-                _mean(theirs[cell]),
-                "" if mean is None else f"{100 * mean:+.2f}",
+                value_text(metric, metric.sign * fmean(tuned.values())),
+                value_text(metric, metric.sign * fmean(default.values())),
+                difference,
                 interval,
                 comparison.verdict("tuned", "default"),
             )
@@ -199,13 +206,21 @@ def _tested(found: MethodResult, read: ReadRecord) -> tuple[list[tuple[str, ...]
     return rows, "" if rows else "Winner and default share no tested seed."
 
 
-def _scores(keys: Iterable[str], read: ReadRecord) -> dict[tuple[str, float], dict[int, float]]:
-    """Return test accuracies by task and sparsity, and by seed; runs that failed have none."""
-    found: dict[tuple[str, float], dict[int, float]] = {}
+def _scores(
+    keys: Iterable[str], read: ReadRecord
+) -> dict[tuple[str, float], tuple[Column, dict[int, float]]]:
+    """Return, by task and sparsity, the task's metric and the scores by seed, more being better.
+
+    Runs that failed have none.
+    """
+    found: dict[tuple[str, float], tuple[Column, dict[int, float]]] = {}
     for record in map(read, keys):
-        if record is not None and record.status == "done" and SCORE in record.metrics:
+        if record is not None and record.status == "done":
             cell = (record.trial["task"], record.trial["sparsity"])
-            found.setdefault(cell, {})[record.trial["seed"]] = record.metrics[SCORE]
+            metric = metric_of(cell[0], record.metric)
+            if metric.name in record.metrics:
+                _, scores = found.setdefault(cell, (metric, {}))
+                scores[record.trial["seed"]] = metric.sign * record.metrics[metric.name]
     return found
 
 
@@ -229,7 +244,3 @@ def _number(value: float) -> str:
 
 def _share(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
-
-
-def _mean(scores: Mapping[int, float]) -> str:
-    return f"{100 * fmean(scores.values()):.2f}"

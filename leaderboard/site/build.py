@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.board_markdown import spliced, surroundings
-from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title, is_result
+from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title
 from leaderboard.bundles.bundle_file import Header
 from leaderboard.charts.board_charts import CHART_TEXTS, board_charts
 from leaderboard.charts.pictures import pictures
@@ -60,12 +60,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuiltSite:
-    """What `build` wrote; `tables` are the CSV files as data frames, by name."""
+    """What `build` wrote.
+
+    Attributes:
+        page: the main page.
+        boards: what it shows.
+        excluded: records that are on no board, and why.
+        tables: the CSV files as data frames, by name.
+        apart: how many trials are not on boards because they belong to an ablation or a tuning
+            only, by its kind and name.
+    """
 
     page: Path
     boards: list[Board]
     excluded: list[Excluded]
     tables: dict[str, "pl.DataFrame"]
+    apart: dict[str, int]
 
 
 def build(
@@ -74,8 +84,15 @@ def build(
     markdown: Path | None = None,
     workers: int = 1,
     bundles: Sequence[Path] = (),
+    *,
+    study: str | None = None,
+    include_ablations: bool = False,
 ) -> BuiltSite:
     """Write the site of a store's records, or of records alone, into `out`.
+
+    Boards, tables and CSV files are of studies: trials that belong to ablations or tunings only
+    have pages, but are on no board unless `include_ablations`. With `study`, only the trials of
+    that study (ablation, tuning) of the store are shown.
 
     `bundles` are files of records, or folders of such files, to show as well. Pages whose inputs
     have not changed are kept; pages of trials that no longer exist are removed; files that no build
@@ -84,11 +101,16 @@ def build(
     main module.
 
     Raises:
-        InvalidInput: there is no record, or a file cannot be written.
+        InvalidInput: there is no record, no such study, or a file cannot be written.
     """
-    content = Source(source, bundles)
+    content = Source(source, bundles, study, include_ablations=include_ablations)
     found = content.read()
     first = next(found, None)
+    if first is None and content.selection.study:
+        raise InvalidInput(
+            f"study {content.selection.study} has no trial in the store yet: run it first "
+            "(`resonance status STUDY` counts them)"
+        )
     if first is None:
         raise InvalidInput("the store holds no trials: run one first, `resonance study quickstart`")
     targets = [out / "leaderboard.md", *([markdown] if markdown is not None else [])]
@@ -116,14 +138,15 @@ def _write(
     folder.begin([_page(key) for key in content.trials()])
     with TrialPages(folder, content.location, workers) as pages:
         for one in found:
-            placed.append(collection.add(one.record))
+            aside = content.selection.apart.get(one.record.key, "")
+            placed.append(collection.add(one.record, aside))
             pages.add(_job(placed[-1], one, bool(content.location)))
             if one.sender is not None:
                 sent[one.sender] += 1
         boards, excluded = collection.built(), [*collection.excluded, *content.unreadable]
         records = {one.record.key: one.record for one in placed}
         _write_assets(folder)
-        views = board_views(boards, [one for one in placed if is_result(one.record)])
+        views = board_views(boards, placed)
         tables = _write_boards(folder, views, content.tunings)
         drawn = _write_paper(folder, boards, tables)
         further = _write_ablations(folder, content.ablations, records)
@@ -132,14 +155,18 @@ def _write(
         folder.write("index.html", page)
         texts = [spliced(boards, one) for one in around]
         folder.write("leaderboard.md", texts[0])
-        rows = trial_frame(one.record for one in placed)
+        own = [one.record for one in placed if content.selection.takes(one.record.key)]
+        rows = trial_frame(own)
         frames = {"leaderboard": summary_frame(boards), "trials": rows}
         for name, frame in frames.items():
             folder.write(f"{name}.csv", csv_text(frame))
     folder.finish()
     for path, text in zip(targets[1:], texts[1:], strict=True):
         atomic_write(path, text, sync=False)
-    return BuiltSite(folder.root / "index.html", boards, excluded, frames)
+    apart = Counter(content.selection.apart[key] for key in records.keys() - {r.key for r in own})
+    return BuiltSite(
+        folder.root / "index.html", boards, excluded, frames, dict(sorted(apart.items()))
+    )
 
 
 @cache
@@ -156,12 +183,12 @@ def _page(key: str) -> str:
 
 def _job(placed: PlacedRecord, found: SourceRecord, curves: bool) -> PageJob:
     """Return the job of writing a trial's page; `curves` says whether there may be curves."""
-    record, (task, settings), entry, left_out = placed
+    record, (task, settings), entry, left_out, on_board = placed
     title = board_title(task, settings)
     links = TrialLinks(
         title, page_name("tasks", title), entry.title, page_name("methods", entry.method), left_out
     )
-    if not is_result(record):
+    if not on_board:
         links = replace(links, task_page="", method_page="")
     made_from = inputs_digest(
         code_digest(),

@@ -1,11 +1,13 @@
 """The sources of a site: records of a store and of bundles, evaluations, tunings, ablations."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from leaderboard.boards import Excluded
 from leaderboard.bundles.bundle_file import Header, read_bundles
+from leaderboard.selection import Selection, select
 from suite.results.ablation_design import ablations
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
@@ -28,13 +30,21 @@ class Source:
         location: of the store; empty without a store.
         tunings, ablations: of the store.
         senders: who sent each bundle.
+        selection: which trials of the store are shown, and which of them on boards.
         unreadable: records that cannot be read, and why; complete once all records have been read.
 
     Raises:
         InvalidInput: a bundle or a document beside the trials is damaged.
     """
 
-    def __init__(self, source: Store | Iterable[Record], bundles: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        source: Store | Iterable[Record],
+        bundles: Sequence[Path] = (),
+        study: str | None = None,
+        *,
+        include_ablations: bool = False,
+    ) -> None:
         self._bundles, rejected = read_bundles(bundles)
         self.senders = [one.header for one in self._bundles]
         self.unreadable = [Excluded(one.where, "record", one.reason) for one in rejected]
@@ -44,6 +54,19 @@ class Source:
         self.tunings = load_tunings(store) if store else []
         self.ablations = ablations(store) if store else []
         self._evaluations = _evaluations(store) if store else {}
+        self.selection = Selection()
+        if store is not None:
+            chosen = select(store, study, include_ablations=include_ablations)
+            sent = {record.key for one in self._bundles for record in one.records}
+            apart = {key: what for key, what in chosen.apart.items() if key not in sent}
+            self.selection = replace(chosen, apart=apart)
+        if only := self.selection.study:
+            self.tunings = [one for one in self.tunings if one.settings.name == only]
+            self.ablations = [one for one in self.ablations if one.name == only]
+
+    def _chosen(self, key: str) -> bool:
+        """Return whether a trial of the store has a page."""
+        return self.selection.keys is None or key in self.selection.keys
 
     def trials(self) -> list[str]:
         """Return the keys of all trials, including those that cannot be read.
@@ -52,6 +75,7 @@ class Source:
             InvalidInput: the store is not a folder, or cannot be listed.
         """
         own = self._store.keys() if self._store else [record.key for record in self._given]
+        own = [key for key in own if self._chosen(key)]
         return [*own, *(record.key for one in self._bundles for record in one.records)]
 
     def read(self) -> Iterator[SourceRecord]:
@@ -74,6 +98,8 @@ class Source:
             yield from (SourceRecord(record, []) for record in self._given)
             return
         for one in self._store.scan():
+            if not self._chosen(one.key):
+                continue
             if isinstance(one, CorruptRecord):
                 self.unreadable.append(Excluded(one.key, "trial", one.reason))
             else:

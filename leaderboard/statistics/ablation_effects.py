@@ -1,18 +1,19 @@
 """Effects of an ablation: differences to the base, main effects, interactions.
 
-All comparisons are paired on seeds. The base has every varied factor at its default.
+All comparisons are paired on seeds. The base has every varied factor at its default. Means and
+differences are of what the task ranks by; verdicts know which direction is better.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from leaderboard.board_columns import SCORE
+from leaderboard.board_columns import Column, metric_of
 from leaderboard.statistics.intervals import Interval, mean_interval
 from leaderboard.statistics.multiple_comparisons import holm
-from leaderboard.statistics.paired_comparisons import ALPHA, Comparison, compare
+from leaderboard.statistics.paired_comparisons import ALPHA, Comparison, compare, of_values
 from suite.results.ablation_design import Ablation, Design, label
-from suite.results.record import Record
+from suite.results.record import ACCURACY, Record
 
 Scores = dict[int, float]
 Levels = Mapping[str, str]
@@ -111,9 +112,13 @@ class Interaction:
 
 @dataclass(frozen=True)
 class DesignEffects:
-    """The effects of one design; p-values are corrected within each list."""
+    """The effects of one design; p-values are corrected within each list.
+
+    `metric` is the column that its task ranks by.
+    """
 
     title: str
+    metric: Column
     factors: dict[str, tuple[str, ...]]
     base: dict[str, str]
     grid: bool
@@ -134,17 +139,19 @@ def _effects(design: Design, read: Callable[[str], Record | None]) -> DesignEffe
         _key(cell.levels): {seed: read(key) for seed, key in cell.trials.items()}
         for cell in design.cells
     }
-    scores = {key: _scores(found) for key, found in records.items()}
+    metric = _metric(design.task, records.values())
+    scores = {key: _scores(found, metric) for key, found in records.items()}
     return DesignEffects(
         title=design.title,
+        metric=metric,
         factors={factor.name: factor.levels for factor in design.factors},
         base=design.base,
         grid=design.grid,
         seeds=tuple(design.cells[0].trials),
-        cells=_cells(design, records, scores),
-        levels=_levels(design, scores),
+        cells=_cells(design, records, scores, metric.sign),
+        levels=_levels(design, scores, metric.sign),
         pairs=_pairs(design, scores),
-        interactions=_interactions(design, scores),
+        interactions=_interactions(design, scores, metric.sign),
     )
 
 
@@ -152,9 +159,16 @@ def _key(levels: Levels) -> Key:
     return frozenset(levels.items())
 
 
-def _scores(records: Mapping[int, Record | None]) -> Scores:
+def _metric(task: str, cells: Iterable[Mapping[int, Record | None]]) -> Column:
+    """Return the column that the task of these records ranks by."""
+    named = (r.metric for records in cells for r in records.values() if r is not None)
+    return metric_of(task, next(named, ACCURACY))
+
+
+def _scores(records: Mapping[int, Record | None], metric: Column) -> Scores:
+    """Return the values of the metric by seed."""
     done = {seed: r for seed, r in records.items() if r is not None and r.status == "done"}
-    return {seed: r.metrics[SCORE] for seed, r in done.items() if SCORE in r.metrics}
+    return {s: r.metrics[metric.name] for s, r in done.items() if metric.name in r.metrics}
 
 
 def _mean(scores: Scores) -> Interval | None:
@@ -167,11 +181,13 @@ def _corrected(comparisons: Sequence[Comparison]) -> list[float | None]:
     return [None if one.p is None else next(corrected) for one in comparisons]
 
 
-def _against_base(found: Sequence[tuple[str, Scores, Scores]]) -> list[CorrectedComparison]:
-    """Compare (label, scores, the base's scores) with the base."""
+def _against_base(
+    found: Sequence[tuple[str, Scores, Scores]], sign: int
+) -> list[CorrectedComparison]:
+    """Compare (label, values, the base's values) with the base; `sign` is −1 if less is better."""
     comparisons = [compare(scores, base) for _, scores, base in found]
     return [
-        CorrectedComparison(one, p, one.verdict(name, BASE, p=p))
+        CorrectedComparison(one, p, of_values(one, sign).verdict(name, BASE, p=p))
         for (name, _, _), one, p in zip(found, comparisons, _corrected(comparisons), strict=True)
     ]
 
@@ -180,10 +196,11 @@ def _cells(
     design: Design,
     records: Mapping[Key, Mapping[int, Record | None]],
     scores: Mapping[Key, Scores],
+    sign: int,
 ) -> list[CellEffect]:
     base, *others = design.cells
     compared = _against_base(
-        [(label(c.levels), scores[_key(c.levels)], scores[_key(base.levels)]) for c in others]
+        [(label(c.levels), scores[_key(c.levels)], scores[_key(base.levels)]) for c in others], sign
     )
     return [
         CellEffect(
@@ -226,7 +243,7 @@ def _average(scores: Mapping[Key, Scores], contexts: Sequence[Levels], levels: L
     return {seed: sum(cell[seed] for cell in cells) / len(cells) for seed in sorted(seeds)}
 
 
-def _levels(design: Design, scores: Mapping[Key, Scores]) -> list[MainEffect]:
+def _levels(design: Design, scores: Mapping[Key, Scores], sign: int) -> list[MainEffect]:
     means = {
         (factor.name, level): _average(scores, contexts, {factor.name: level})
         for factor in design.factors
@@ -236,7 +253,11 @@ def _levels(design: Design, scores: Mapping[Key, Scores]) -> list[MainEffect]:
     base = design.base
     others = [(name, level) for name, level in means if level != base[name]]
     compared = _against_base(
-        [(f"{name}={level}", means[name, level], means[name, base[name]]) for name, level in others]
+        [
+            (f"{name}={level}", means[name, level], means[name, base[name]])
+            for name, level in others
+        ],
+        sign,
     )
     against = dict(zip(others, compared, strict=True))
     return [
@@ -258,7 +279,7 @@ def _pairs(design: Design, scores: Mapping[Key, Scores]) -> list[PairMean]:
     ]
 
 
-def _interactions(design: Design, scores: Mapping[Key, Scores]) -> list[Interaction]:
+def _interactions(design: Design, scores: Mapping[Key, Scores], sign: int) -> list[Interaction]:
     found = []
     for one, other in itertools.combinations(design.factors, 2):
         contexts = _contexts(design, [one.name, other.name])
@@ -275,7 +296,11 @@ def _interactions(design: Design, scores: Mapping[Key, Scores]) -> list[Interact
     corrected = _corrected([comparison for *_, comparison in found])
     return [
         Interaction(
-            first, second, CorrectedComparison(comparison, p, _interaction_verdict(comparison, p))
+            first,
+            second,
+            CorrectedComparison(
+                comparison, p, _interaction_verdict(of_values(comparison, sign), p)
+            ),
         )
         for (first, second, comparison), p in zip(found, corrected, strict=True)
     ]

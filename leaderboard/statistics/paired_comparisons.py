@@ -6,7 +6,7 @@
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -71,6 +71,22 @@ class Comparison:
             return f"no difference shown at n = {self.n}"
         better, worse = (first, second) if self.difference.mean > 0 else (second, first)
         return f"{better} is better than {worse}"
+
+
+def of_values(comparison: Comparison, sign: int) -> Comparison:
+    """Return a comparison of scores as one of the values they stand for.
+
+    Scores are values times `sign`, −1 where less is better: differences are negated then.
+    """
+    gap, effect = comparison.difference, comparison.effect
+    if sign > 0 or gap is None:
+        return comparison
+    low, high = (None if end is None else 0.0 - end for end in (gap.high, gap.low))
+    return replace(
+        comparison,
+        difference=replace(gap, mean=0.0 - gap.mean, low=low, high=high),
+        effect=None if effect is None else 0.0 - effect,
+    )
 
 
 def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison:

@@ -11,6 +11,7 @@ from pydantic_core import to_jsonable_python
 from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, levels, settings
 from suite.cli.study import run_remaining
+from suite.cli.wandb import tracker
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -19,6 +20,8 @@ from suite.experiments import registry
 from suite.experiments.study import Study, load_study, shipped_studies
 from suite.results.ablation_design import Ablation, Setting, ablation_of, label, save
 from suite.results.store import Store
+from suite.tracking.tracker import Tracker
+from suite.tracking.wandb import PROJECT, JobType, Mode
 
 
 def ablate(
@@ -41,6 +44,8 @@ def ablate(
     workers: run_options.WorkersOption = None,
     engine: run_options.EngineOption = EngineName.LOCAL,
     address: run_options.AddressOption = None,
+    wandb: run_options.WandbOption = Mode.OFF,
+    wandb_project: run_options.ProjectOption = PROJECT,
     dry_run: run_options.DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -67,17 +72,29 @@ def ablate(
                 f"{extra}: study {name} sets this; leave the option out, or name a method"
             )
     options = EngineOptions(engine, workers, address)
-    _run(study, Store(store), options, dry_run=dry_run, json=json)
+    results = Store(store)
+    with tracker(results, wandb, wandb_project, study.name, JobType.ABLATION) as tracked:
+        failures = _run(study, results, options, dry_run=dry_run, json=json, tracked=tracked)
+    if failures:
+        raise typer.Exit(1)
 
 
-def _run(study: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool) -> None:
-    """Run an ablation, save its design in the store, and print the result."""
+def _run(
+    study: Study,
+    store: Store,
+    options: EngineOptions,
+    *,
+    dry_run: bool,
+    json: bool,
+    tracked: Tracker,
+) -> int:
+    """Run an ablation, save its design, print the result; return how many trials failed."""
     from leaderboard.statistics.ablation_effects import design_effects
 
     ablation = ablation_of(study)
     for note in twins(study, ablation):
         complain(f"note: {note}")
-    failures = run_remaining(study, store, options, dry_run=dry_run, json=json)
+    failures = run_remaining(study, store, options, dry_run=dry_run, json=json, tracked=tracked)
     if not dry_run:
         save(store, ablation)
     figures = design_effects(ablation, store.read)
@@ -91,8 +108,7 @@ def _run(study: Study, store: Store, options: EngineOptions, *, dry_run: bool, j
         for title, columns, rows in tables(figures):
             say("")
             print_table(title, columns, rows)
-    if failures:
-        raise typer.Exit(1)
+    return failures
 
 
 def _study(

@@ -24,7 +24,7 @@ from suite.experiments import registry
 
 VERBS = (
     "run", "study", "ablate", "reproduce", "tune", "status", "compare", "doctor", "evaluate",
-    "export", "submit", "list", "info", "inspect", "leaderboard", "store", "wandb",
+    "export", "submit", "list", "show", "info", "inspect", "leaderboard", "store", "wandb",
 )  # fmt: skip
 """In the order of `--help`."""
 FAILED, MISUSED, STOPPED = 1, 2, 130

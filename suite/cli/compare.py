@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.cli.options import (
+    DEFAULT_STORE,
+    AblationsOption,
+    JsonOption,
+    StoreOption,
+    StudyOption,
+)
 from suite.core.console import print_json, print_table, say
 from suite.results.store import Store
 
@@ -19,53 +25,73 @@ def compare(
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="The method to compare it with.")],
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    study: StudyOption = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option("--sparsity", "-s", help="Only at this sparsity (repeatable)."),
+    ] = None,
+    include_ablations: AblationsOption = False,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
     """Compare two methods on the seeds they share: difference, interval, p, effect size, verdict.
 
     Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
-    all of them together by a sign-flip test. Differences are in points of test accuracy. SETTINGS
-    are hyperparameters that differ from the defaults, as in `rigl:update_every=10`.
+    all of them together by a sign-flip test. Differences are of what the task ranks by: points of
+    test accuracy, or the metric's own unit. SETTINGS are hyperparameters that differ from the
+    defaults, as in `rigl:update_every=10`. Trials that belong to an ablation or a tuning only
+    count with --include-ablations, --study NAME, or where METHOD:tuned is named.
     """
-    from leaderboard.boards import build_boards
-    from leaderboard.method_comparison import compare_entries
-    from suite.tuning.schema import load_tunings, tuned_runs
+    from leaderboard.board_columns import NAMED_COLUMNS
+    from leaderboard.score_text import difference_words
+    from leaderboard.store_comparison import compare_in_store
 
-    results = Store(store)
-    records, damaged = results.read_all()
-    boards, _ = build_boards(records, tuned_runs(load_tunings(results)))
-    report = compare_entries(boards, first, second, task)
+    found = compare_in_store(
+        Store(store),
+        first,
+        second,
+        task=task,
+        sparsities=sparsity or (),
+        study=study,
+        include_ablations=include_ablations,
+    )
+    report = found.report
     if json:
         print_json(asdict(report))
         return
     columns = ["task", "s", "n", "A − B", "95 % interval", "p (Holm)", "effect", "verdict"]
     rows = [
-        [line.task, f"{line.sparsity:g}", *_numbers(line.comparison, line.p), line.verdict]
+        [
+            line.task,
+            f"{line.sparsity:g}",
+            *_numbers(line.metric, line.comparison, line.p),
+            line.verdict,
+        ]
         for line in report.lines
     ]
+    metrics = list(dict.fromkeys(line.metric for line in report.lines))
     if report.overall is not None:
-        rows.append(["all", "", *_numbers(report.overall, report.overall.p), report.verdict])
+        (name,) = metrics
+        numbers = _numbers(name, report.overall, report.overall.p)
+        rows.append(["all", "", *numbers, report.verdict])
     print_table(f"A = {report.first}, B = {report.second}", columns, rows)
+    for name in metrics:
+        tasks = ", ".join(dict.fromkeys(x.task for x in report.lines if x.metric == name))
+        say(f"{tasks}: {difference_words(NAMED_COLUMNS[name])}")
+    if report.overall is None and len(metrics) > 1:
+        say(report.verdict)
     left = sum(line.comparison.unpaired for line in report.lines)
     if left:
         say(f"not used, because the other method lacks the seed: {left} trial{'s' * (left > 1)}")
-    for one in damaged:
+    for one in found.damaged:
         say(f"left out: {one.key}: {one.reason}")
 
 
-def _numbers(comparison: "Comparison", p: float | None) -> list[str]:
+def _numbers(metric: str, comparison: "Comparison", p: float | None) -> list[str]:
+    from leaderboard.board_columns import NAMED_COLUMNS
+    from leaderboard.score_text import difference_texts
+
     p_value = "" if p is None else f"{p:.3g}"
     effect = "" if comparison.effect is None else f"{comparison.effect:.2f}"
-    return [str(comparison.n), *difference_texts(comparison), p_value, effect]
-
-
-def difference_texts(comparison: "Comparison") -> list[str]:
-    """Return a difference and its interval in points; empty where there is none."""
-    gap = comparison.difference
-    if gap is None:
-        return ["", ""]
-    mean = f"{100 * gap.mean:+.2f}"
-    if gap.low is None or gap.high is None:
-        return [mean, ""]
-    return [mean, f"{100 * gap.low:+.2f} … {100 * gap.high:+.2f}"]
+    differences = difference_texts(NAMED_COLUMNS[metric], comparison.difference)
+    return [str(comparison.n), *differences, p_value, effect]

@@ -13,9 +13,9 @@ from suite.results.stored_evaluation import save_evaluation
 
 def evaluate(
     trials: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="TRIAL…", help="Keys of trials, or their first characters."),
-    ],
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; by default where the trial ran.")
     ] = None,
@@ -34,7 +34,7 @@ def evaluate(
     from suite.training.stored_model import evaluate_stored
 
     results = Store(store)
-    records = [find_trial(results, name) for name in trials]
+    records = [find_trial(results, name) for name in trials or [""]]
     evaluations = []
     with progress_bar("evaluating", len(records)) as advance:
         for record in records:

@@ -11,7 +11,7 @@ from suite.results.store import Store
 
 
 def export(
-    trial: TrialArgument,
+    trial: TrialArgument = "",
     to: Annotated[
         Literal["safetensors", "onnx", "compact"],
         typer.Option(help="Weights and masks, ONNX, or a smaller network without dead units."),

@@ -53,7 +53,7 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         return {
             "name": chosen.name,
             "question": chosen.question,
-            "tasks": ", ".join(chosen.tasks),
+            "tasks": ", ".join(chosen.task_names),
             "methods": ", ".join(entry.name for entry in chosen.methods),
             "sparsities": ", ".join(f"{s:g}" for s in chosen.sparsities),
             "seeds": ", ".join(map(str, chosen.seeds)),

@@ -11,7 +11,7 @@ from suite.results.store import Store
 
 
 def inspect(
-    trial: TrialArgument,
+    trial: TrialArgument = "",
     store: StoreOption = DEFAULT_STORE,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to; site/trials/KEY by default.")

@@ -1,15 +1,23 @@
 """`resonance leaderboard`: build the site, serve it, check a submission."""
 
+import os
 import random
+import sys
 import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.cli.options import (
+    DEFAULT_STORE,
+    AblationsOption,
+    JsonOption,
+    StoreOption,
+    StudyOption,
+)
 from suite.cli.run_options import ProjectOption
 from suite.cli.submit import check_bundle, report
 from suite.core.console import complain, print_json, print_table, progress_bar, say
@@ -18,7 +26,12 @@ from suite.core.redact import redacted_line
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish_tables
+from suite.tracking.publish import publish_tables
+from suite.tracking.wandb import PROJECT, Mode, WandbConfig, allowed_mode
+
+if TYPE_CHECKING:
+    from leaderboard.boards import Cell
+    from leaderboard.site.build import BuiltSite
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -51,31 +64,91 @@ def build(
         Mode, typer.Option(envvar="RESONANCE_WANDB", help="Publish the tables to W&B as well.")
     ] = Mode.OFF,
     project: ProjectOption = PROJECT,
+    study: StudyOption = None,
+    include_ablations: AblationsOption = False,
+    json: JsonOption = False,
 ) -> None:
-    """Build the leaderboard: pages, tables and charts, from the records in a store."""
-    from leaderboard.board_markdown import row_texts
+    """Build the leaderboard: pages, tables and charts, from the records in a store.
+
+    Boards, tables and CSV files are of studies and single trials. Ablations and tunings have pages
+    of their own; their trials are on the boards with --include-ablations.
+    """
     from leaderboard.bundles.bundle_file import SHIPPED
     from leaderboard.site.build import build as build_site
 
-    settings = WandbConfig(mode=wandb, project=project, folder=str(out))
+    mode, note = allowed_mode(wandb)
+    entity = os.environ.get("WANDB_ENTITY") or None
+    settings = WandbConfig(mode=mode, project=project, entity=entity, folder=str(out))
     bundles = [*(bundle or ()), *(SHIPPED if shipped else ())]
+    if shipped and (study is not None or include_ablations):
+        raise InvalidInput("--shipped shows all shipped results: leave out --study and --include-…")
     results = () if shipped else Store(store)
-    built = build_site(results, out, markdown, WORKERS, bundles)
+    built = build_site(
+        results, out, markdown, WORKERS, bundles, study=study, include_ablations=include_ablations
+    )
+    if json:
+        print_json(_summary(built))
+    else:
+        _print_boards(built)
+    if note:
+        complain(note)
+    if mode is not Mode.OFF:
+        try:
+            place = publish_tables(built.tables, settings)
+        except (Exception, SystemExit) as error:
+            complain(f"the tables are not published: {redacted_line(error)}")
+            raise typer.Exit(1) from None
+        (complain if json else say)(f"W&B: {place}")
+
+
+def _print_boards(built: "BuiltSite") -> None:
+    from leaderboard.board_markdown import row_texts
+    from leaderboard.score_text import heading
+
     for board in built.boards:
         say("")
         columns = ["method", *(f"s={sparsity:g}" for sparsity in board.sparsities)]
         rows = [[entry.label, *row_texts(board, entry, cells)] for entry, cells in board.rows]
-        print_table(f"{board.title}: test accuracy in %", columns, rows)
+        print_table(f"{board.title}: {heading(board.metric)}", columns, rows)
     say("")
     for record in built.excluded:
         say(f"left out: {record.trial} ({record.key}): {record.reason}")
+    for what, trials in built.apart.items():
+        kind, _, name = what.partition(" ")
+        say(
+            f"not on the boards: {trials} trial{'s' * (trials > 1)} of {what}, whose page is "
+            f"{kind}s/{name}.html (--include-ablations shows them)"
+        )
     say(f"Leaderboard: {built.page}")
-    if wandb is not Mode.OFF:
-        try:
-            say(f"W&B: {publish_tables(built.tables, settings)}")
-        except (Exception, SystemExit) as error:
-            complain(f"the tables are not published: {redacted_line(error)}")
-            raise typer.Exit(1) from None
+
+
+def _summary(built: "BuiltSite") -> dict[str, Any]:
+    """Return what was built as JSON-ready data; intervals are fractions."""
+    boards = [
+        {
+            "task": board.task,
+            "metric": board.metric.name,
+            "settings": board.settings,
+            "entries": [
+                {"label": entry.label, "method": entry.method, "settings": entry.settings}
+                | {"tuned": entry.tuned, "cells": _cells(board.sparsities, cells)}
+                for entry, cells in board.rows
+            ],
+        }
+        for board in built.boards
+    ]
+    excluded = [asdict(one) for one in built.excluded]
+    return {"page": str(built.page), "boards": boards, "excluded": excluded, "apart": built.apart}
+
+
+def _cells(sparsities: list[float], cells: "list[Cell | None]") -> list[dict[str, Any]]:
+    found = []
+    for sparsity, cell in zip(sparsities, cells, strict=True):
+        interval = cell.interval if cell else None
+        counts = {"failed": len(cell.failures) if cell else 0}
+        counts |= {"outdated": len(cell.outdated) if cell else 0}
+        found.append({"sparsity": sparsity, "interval": interval and asdict(interval)} | counts)
+    return found
 
 
 @app.command()
@@ -83,6 +156,9 @@ def serve(
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = DEFAULT_OUT,
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free one.")] = 8000,
+    study: StudyOption = None,
+    include_ablations: AblationsOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Build the leaderboard and serve it to browsers on this machine, until Ctrl-C.
 
@@ -95,24 +171,35 @@ def serve(
     results = Store(store)
     server = Server(out, port)
     versions = results.backend.versions
+
+    def rebuild() -> None:
+        build_site(results, out, workers=WORKERS, study=study, include_ablations=include_ablations)
+
+    def rebuild_and_say() -> None:
+        rebuild()
+        tell("records have changed: built again")
+
+    tell = complain if json else say
     try:
         seen = versions()
-        build_site(results, out, workers=WORKERS)
+        rebuild()
     except BaseException:
         server.server_close()
         raise
 
     stop = threading.Event()
 
-    def rebuild() -> None:
-        build_site(results, out, workers=WORKERS)
-        say("records have changed: built again")
-
-    say(f"Leaderboard: {server.url} (Ctrl-C stops it)")
+    if json:
+        print_json({"url": server.url})
+        sys.stdout.flush()
+    else:
+        say(f"Leaderboard: {server.url} (Ctrl-C stops it)")
     try:
-        run_server(server, versions, rebuild, seen, stop, lambda error: complain(str(error)))
+        run_server(
+            server, versions, rebuild_and_say, seen, stop, lambda error: complain(str(error))
+        )
     except KeyboardInterrupt:
-        say("stopped")
+        tell("stopped")
 
 
 @app.command()

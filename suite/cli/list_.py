@@ -1,20 +1,25 @@
-"""`resonance list`: the names of all methods, tasks, datasets, studies, tables or trainers."""
+"""`resonance list`: the trials and studies of a store; all methods, tasks, datasets and others."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from suite.cli.options import JsonOption
-from suite.core.console import print_json, print_table
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions
+from suite.core.console import complain, print_json, print_table
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
+from suite.results.store import Store
 
+TRIALS = "trials"
+TRIAL_COLUMNS = ["key", "task", "method", "sparsity", "seed", "status", "metric", "seconds", "when"]
 COLUMNS = {
+    TRIALS: tuple(TRIAL_COLUMNS),
+    "studies": ("name", "trials", "question", "kind", "since"),
     "tasks": ("name", "title", "source"),
     "methods": ("name", "family", "summary", "source"),
     "datasets": ("name", "title", "examples", "classes", "source"),
-    "studies": ("name", "trials", "question"),
     "tables": ("name", "title", "study", "needs"),
     "trainers": ("name", "summary", "source"),
 }
@@ -23,16 +28,90 @@ COLUMNS = {
 
 def list_(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{', '.join(COLUMNS)}.")],
+    store: StoreOption = DEFAULT_STORE,
+    study: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Trials of this study, missing ones as well."),
+    ] = None,
+    task: TaskOptions = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="A method (repeatable).")
+    ] = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option("--status", help="done, failed, running, missing or damaged (repeatable)."),
+    ] = None,
+    sparsity: Annotated[
+        list[float] | None, typer.Option("--sparsity", "-s", help="A sparsity (repeatable).")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="A seed (repeatable).")] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Sort trials by this column; default: when."),
+    ] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Sort the other way round.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="List at most this many trials.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """List all methods, tasks, datasets, studies, tables or trainers."""
+    """List the trials of a store, or all studies, tasks, methods, datasets, tables or trainers.
+
+    The options other than --store and --json choose and sort trials. Values (metric, seconds, when)
+    are sorted from the largest, other columns from the first.
+    """
     if kind not in COLUMNS:
         raise InvalidInput(unknown("kind", kind, COLUMNS, see="list --help"))
-    columns, rows = list(COLUMNS[kind]), _rows(kind)
+    given: dict[str, object] = {
+        "--study": study,
+        "--task": task,
+        "--method": method,
+        "--status": status,
+    }
+    given |= {"--sparsity": sparsity, "--seed": seed, "--sort": sort, "--reverse": reverse}
+    extra = [option for option, value in (given | {"--limit": limit}).items() if value]
+    if extra and kind != TRIALS:
+        raise InvalidInput(f"{', '.join(extra)}: only for `resonance list {TRIALS}`; leave it out")
+    columns = list(COLUMNS[kind])
+    if kind == TRIALS:
+        from suite.cli.list_trials import TrialFilter, explain, listed_trials, table_rows
+
+        chosen = TrialFilter(
+            study, task or (), method or (), status or (), sparsity or (), seed or ()
+        )
+        found = listed_trials(Store(store), chosen, sort or "when", limit, reverse=reverse)
+        explain(found)
+        if json:
+            print_json([asdict(one) for one in found])
+            return
+        if not found:
+            complain("no trial matches: leave an option out")
+        rows = table_rows(found)
+    else:
+        rows = _studies(Store(store)) if kind == "studies" else _rows(kind)
     if json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         print_table("", columns, rows)
+
+
+def _studies(store: Store) -> list[list[str]]:
+    """Return the shipped studies, then those that the store remembers."""
+    from suite.experiments.study import load_study, shipped_studies
+    from suite.results.stored_studies import stored_studies
+
+    remembered = {one.name: one for one in stored_studies(store)}
+    rows = []
+    for name in shipped_studies():
+        one, before = load_study(name), remembered.get(name)
+        ran = remembered.pop(name).updated if before is not None and before.shipped else ""
+        rows.append([one.name, str(len(one.trials())), one.question, "shipped", _minute(ran)])
+    for own in remembered.values():
+        kind = "ablation" if own.varies else "study"
+        rows.append([own.name, str(len(own.trials)), own.question, kind, _minute(own.updated)])
+    return rows
+
+
+def _minute(time: str) -> str:
+    return time[:16].replace("T", " ")
 
 
 def _rows(kind: str) -> list[list[str]]:
@@ -42,11 +121,6 @@ def _rows(kind: str) -> list[list[str]]:
                 [d.name, d.title, f"{d.train}+{d.test}", str(d.classes), d.source]
                 for d in registry.datasets()
             ]
-        case "studies":
-            from suite.experiments.study import load_study, shipped_studies
-
-            studies = [load_study(name) for name in shipped_studies()]
-            return [[s.name, str(len(s.trials())), s.question] for s in studies]
         case "tables":
             from leaderboard.reproduction.published_results import table, tables
 

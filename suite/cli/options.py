@@ -20,7 +20,30 @@ StoreOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-TrialArgument = Annotated[str, typer.Argument(help="A trial's key, or its first characters.")]
+TrialArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRIAL",
+        show_default=False,
+        help="A trial's key, or its first characters (`resonance list trials` lists them).",
+    ),
+]
+"""With "" as its default: what is missing is answered by `find_record`."""
+StudyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--study",
+        metavar="NAME|FILE",
+        help="Only the trials of this study, ablation or tuning (`resonance list studies`).",
+    ),
+]
+AblationsOption = Annotated[
+    bool,
+    typer.Option(
+        "--include-ablations",
+        help="Also the trials that belong to ablations or tunings only.",
+    ),
+]
 TaskOptions = Annotated[list[str] | None, typer.Option("--task", help="A task (repeatable).")]
 
 

@@ -10,10 +10,12 @@ from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, settings
 from suite.cli.wandb import tracker
 from suite.core.console import print_json, progress_bar, say
 from suite.core.errors import InvalidInput, TrialFailed
-from suite.execution.distributed import execute_distributed, rank, world_size
-from suite.execution.plan import Overwrite, preflight, schedule
+from suite.execution.distributed import rank, world_size
+from suite.execution.plan import Overwrite, schedule
+from suite.execution.single_trial import default_sparsity, prepare, train
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
+from suite.results.metrics import KNOWN
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.tracking.wandb import PROJECT, Mode
@@ -63,12 +65,10 @@ def run(
         task, method = with_task_file(task_file, task, method)
     if method is None:
         raise InvalidInput(f"run {task}: a method is missing (`resonance list methods` shows all)")
-    dense = registry.methods()[method].dense
-    default = 0.0 if dense else run_options.DEFAULT_SPARSITY
     trial = Trial.make(
         task=task,
         method=method,
-        sparsity=default if sparsity is None else sparsity,
+        sparsity=default_sparsity(method) if sparsity is None else sparsity,
         seed=seed,
         hyperparameters=settings(set_, "--set"),
         recipe=settings(recipe, "--recipe"),
@@ -85,9 +85,10 @@ def run(
     plan = schedule([trial], results, overwrite)
     record = results.read(trial.key)
     if plan.to_run:
-        with tracker(results, wandb if first else Mode.OFF, wandb_project) as publish:
+        with tracker(results, wandb if first else Mode.OFF, wandb_project) as tracked:
+            tracked.started(trial.key)
             record = _run_trial(trial, results, checkpoint_every, show_progress=first)
-            publish(trial.key)
+            tracked.finished(trial.key)
     assert record is not None
     if json and first:
         print_json(record.model_dump())
@@ -120,30 +121,20 @@ def with_task_file(path: Path, task: str, method: str | None) -> tuple[str, str 
 
 
 def _run_trial(trial: Trial, store: Store, every: str, *, show_progress: bool) -> Record:
-    from suite.execution.checkpoints import Checkpoints
-    from suite.execution.runner import execute, stop_signals
-    from suite.training.checkpoint_interval import CheckpointInterval
     from suite.training.trial import count_steps
 
-    CheckpointInterval.parse(every)
-    if trial.processes == 1:
-        preflight([trial])
-        store.prepare()
-        Checkpoints(store).sweep()
+    prepare(trial, store, every)
     with progress_bar(trial.describe(), count_steps(trial), show=show_progress) as advance:
-        if trial.processes > 1:
-            return execute_distributed(trial, store, advance, every)
-        with stop_signals() as stopping:
-            return execute(trial, store, advance, every, stopping)
+        return train(trial, store, every, advance)
 
 
 def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) -> None:
-    accuracy = 100 * record.metrics[f"{trial.evaluate}_accuracy"]
+    scored = KNOWN[f"{trial.evaluate}_{record.metric}"]
     ratio = record.flops["inference"] / record.flops["inference_dense"]
     processes = f" on {trial.processes} processes" if trial.processes > 1 else ""
     known = " (done before; --overwrite always runs it again)" if again else ""
     say(f"{trial.describe()}{processes}{known}")
-    say(f"  {f'{trial.evaluate} accuracy':<17} {accuracy:.2f} %")
+    say(f"  {scored.title:<17} {scored.text(record.score)}")
     say(f"  sparsity          {record.sparsity:.4%} of {sum(x.size for x in record.layers):,}")
     say(f"  inference FLOPs   {ratio:.3f} × dense")
     say(f"  training FLOPs    {record.flops['training']:.3g}")

@@ -6,11 +6,12 @@ import typer
 
 from suite.execution.engines import EngineName
 from suite.execution.plan import Overwrite
+from suite.execution.single_trial import DEFAULT_SPARSITY as DEFAULT_SPARSITY
 from suite.tracking.wandb import Mode
 
 # ------------------------------------------------------------------ what a trial is
 
-DEFAULT_SPARSITY = 0.9
+
 SparsitiesOption = Annotated[
     list[float] | None,
     typer.Option("--sparsity", "-s", help="Fraction of zeros in [0, 1), repeatable; default 0.9."),

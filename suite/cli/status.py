@@ -10,9 +10,9 @@ import typer
 
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import live, print_json, say
-from suite.experiments.study import load_study
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
+from suite.results.stored_studies import study_keys
 
 MAX_SHOWN = 20
 """Failures that `--watch` lists; the rest are counted."""
@@ -66,7 +66,7 @@ def study_status(store: Store, study: str | None, keys: list[str] | None) -> Stu
     if keys is None:
         records, damaged = store.read_all()
     else:
-        records = [r for key in keys if (r := store.read(key)) is not None]
+        records = list(store.read_many(keys).values())
     failures = [r for r in records if r.error is not None]
     what = f"study {study}" if study else f"store {store.location}"
     missing = None if keys is None else len(keys) - len(records)
@@ -75,7 +75,8 @@ def study_status(store: Store, study: str | None, keys: list[str] | None) -> Stu
 
 def status(
     name: Annotated[
-        str | None, typer.Argument(metavar="[STUDY]", help="Only the trials of this study.")
+        str | None,
+        typer.Argument(metavar="[STUDY]", help="Only the trials of this study: its name or file."),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     watch: Annotated[
@@ -88,7 +89,7 @@ def status(
 ) -> None:
     """Show what the store holds, or how far a study has got, and what failed."""
     results = Store(store)
-    keys = [trial.key for trial in load_study(name).trials()] if name is not None else None
+    keys = study_keys(results, name) if name is not None else None
     if watch:
         _watch(results, name, keys, every, json=json)
         return

@@ -1,9 +1,8 @@
 """`resonance study`: show the plan of a study, run the remaining trials, report the outcome."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from typing import Annotated
 
 import typer
@@ -13,14 +12,21 @@ from suite.cli.options import DEFAULT_STORE, StoreOption
 from suite.cli.wandb import tracker
 from suite.core.console import complain, progress_bar, say
 from suite.execution.engines import EngineName, EngineOptions
-from suite.execution.plan import Overwrite, Schedule, schedule
+from suite.execution.plan import Overwrite, Schedule
+from suite.execution.run_study import (
+    Silent,
+    StudyResult,
+    failed_before,
+    plan_study,
+    run_study,
+)
 from suite.execution.runner import RETRIES
-from suite.execution.runner import run as run_trials
 from suite.experiments.study import Study, load_study
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.tracking.wandb import PROJECT, Mode
+from suite.tracking.tracker import Tracker
+from suite.tracking.wandb import PROJECT, JobType, Mode
 
 MAX_NOTES = 5
 """Notes shown after a study; the records hold all of them."""
@@ -51,65 +57,105 @@ def study(
         engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
     )
     chosen, results = load_study(name), Store(store)
-    with tracker(results, wandb, wandb_project, chosen.name) as publish:
-        failures = run_study(chosen, results, overwrite, options, dry_run=dry_run, publish=publish)
-    if failures:
+    with tracker(results, wandb, wandb_project, chosen.name, JobType.STUDY) as tracked:
+        result = show_and_run(chosen, results, overwrite, options, dry_run=dry_run, tracked=tracked)
+    if result.failed:
         raise typer.Exit(1)
 
 
-def run_study(
+def show_and_run(
     chosen: Study,
     store: Store,
     overwrite: Overwrite,
     options: EngineOptions,
     *,
-    dry_run: bool,
-    publish: Callable[[str], None] = lambda key: None,
-) -> int:
-    """Run a study and return how many of its trials failed.
+    dry_run: bool = False,
+    tracked: Tracker | None = None,
+) -> StudyResult:
+    """Show the plan of a study, run it with a progress display, and print how it ended.
 
-    `publish` is called with the key of each trial that has ended and is in the store.
+    With `dry_run` only the plan is shown. `tracked` is told of each trial that starts and ends.
+    Raises as `run_study`.
     """
-    options.check()
-    plan = schedule(chosen.trials(), store, overwrite)
-    _print_plan(chosen, plan, store)
-    if not plan.to_run:
-        return len(plan.failed)
     if dry_run:
-        return 0
-    options.preflight(plan.to_run)
-    store.prepare()
-    engine = options.make(store, chosen.device, chosen.threads)
-    notes: Counter[str] = Counter()
-    with progress_bar(chosen.name, len(plan.to_run)) as advance:
+        options.check()
+        plan = plan_study(chosen, store, overwrite)
+        _print_plan(chosen, plan, store)
+        failed = [] if plan.to_run else failed_before(plan, store)
+        return StudyResult(chosen, plan, failed=failed)
+    with _Display(chosen, store, tracked) as display:
+        result = run_study(chosen, store, options, overwrite, display)
+    if result.plan.to_run:
+        _print_result(result, store)
+    return result
 
-        def finished(trial: Trial, record: Record) -> None:
-            advance()
-            publish(trial.key)
-            notes.update(set(record.notes))
-            if record.error is not None:
-                complain(f"failed: {trial.describe()}: {record.error['message']}")
 
-        summary = run_trials(plan.to_run, store, engine, finished, options.retries)
-    say(f"{summary.done} finished, {len(summary.failed)} failed; results in {store.location}")
-    for note, trials in notes.most_common(MAX_NOTES):
+class _Display(Silent):
+    """Shows a study while it runs: its plan, a bar, and what fails."""
+
+    def __init__(self, study: Study, store: Store, tracked: Tracker | None) -> None:
+        self._study, self._store, self._tracked = study, store, tracked
+        self._open = ExitStack()
+        self._advance: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> "_Display":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def planned(self, plan: Schedule) -> None:
+        """Print the plan, and show a bar if anything will run."""
+        _print_plan(self._study, plan, self._store)
+        if plan.to_run:
+            bar = progress_bar(self._study.name, len(plan.to_run))
+            self._advance = self._open.enter_context(bar)
+
+    def started(self, trial: Trial) -> None:
+        """Publish the trial while it is trained."""
+        if self._tracked is not None:
+            self._tracked.started(trial.key)
+
+    def finished(self, trial: Trial, record: Record) -> None:
+        """Move the bar, publish the trial, and say if it failed."""
+        self._advance()
+        if self._tracked is not None:
+            self._tracked.finished(trial.key)
+        if record.error is not None:
+            complain(f"failed: {trial.describe()}: {record.error['message']}")
+
+
+def _print_result(result: StudyResult, store: Store) -> None:
+    ran = {trial.key for trial in result.plan.to_run}
+    failed = sum(trial.key in ran for trial, _ in result.failed)
+    say(f"{result.done} finished, {failed} failed; results in {store.location}")
+    for note, trials in list(result.notes.items())[:MAX_NOTES]:
         say(f"  {trials} of them: {note}")
-    if len(notes) > MAX_NOTES:
-        say(f"  and {len(notes) - MAX_NOTES} other notes: `resonance inspect KEY` shows a trial's")
-    if summary.failed:
+    if len(result.notes) > MAX_NOTES:
+        others = len(result.notes) - MAX_NOTES
+        say(f"  and {others} other notes: `resonance inspect KEY` shows a trial's")
+    if failed:
         say("What failed and why: `resonance status`")
-    return len(summary.failed)
 
 
 def run_remaining(
-    chosen: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
+    chosen: Study,
+    store: Store,
+    options: EngineOptions,
+    *,
+    dry_run: bool,
+    json: bool,
+    tracked: Tracker | None = None,
 ) -> int:
     """Run the trials of a study that the store lacks, for a verb that then prints a result.
 
     With `json`, messages go to standard error. Return how many trials failed.
     """
     with redirect_stdout(sys.stderr) if json else nullcontext():
-        return run_study(chosen, store, Overwrite.FAILED, options, dry_run=dry_run)
+        result = show_and_run(
+            chosen, store, Overwrite.FAILED, options, dry_run=dry_run, tracked=tracked
+        )
+    return len(result.failed)
 
 
 def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:

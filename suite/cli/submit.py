@@ -1,23 +1,31 @@
 """`resonance submit`: checked records in one file, to send to the leaderboard."""
 
 import datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from suite import __version__
-from suite.cli.options import DEFAULT_STORE, StoreOption, TaskOptions
-from suite.core.console import complain, progress_bar, say
+from suite.cli.options import (
+    DEFAULT_STORE,
+    AblationsOption,
+    JsonOption,
+    StoreOption,
+    StudyOption,
+    TaskOptions,
+)
+from suite.core.console import complain, print_json, progress_bar, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
-from suite.experiments.study import load_study
 from suite.results.record import Record
 from suite.results.store import Store
 
 if TYPE_CHECKING:
     from leaderboard.bundles.bundle_file import Bundle
     from leaderboard.bundles.submission_checks import SubmissionIssue
+    from leaderboard.selection import Selection
 
 FOLDER = "leaderboard/submissions/"
 
@@ -26,33 +34,49 @@ def submit(
     out: Annotated[Path, typer.Option(help="File to write; its name ends in .jsonl.gz.")],
     name: Annotated[str, typer.Option(help="Who submits them: a person or a group.")],
     store: StoreOption = DEFAULT_STORE,
-    study: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Only the trials of this study.")
-    ] = None,
+    study: StudyOption = None,
+    include_ablations: AblationsOption = False,
     task: TaskOptions = None,
     method: Annotated[
         list[str] | None, typer.Option("--method", help="A method (repeatable).")
     ] = None,
     note: Annotated[str, typer.Option(help="What readers should know.")] = "",
     link: Annotated[str, typer.Option(help="Link to a paper or code: https://…")] = "",
+    json: JsonOption = False,
 ) -> None:
     """Write records to one file to send, after the checks of `leaderboard check`."""
     from leaderboard.bundles.bundle_file import SUFFIX, Bundle, Header, write_bundle
+    from leaderboard.selection import select
 
     if not out.name.endswith(SUFFIX):
         raise InvalidInput(f"--out {out}: give it a name that ends in {SUFFIX}")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     header = Header.make(name=name, note=note, link=link, suite=__version__, created=now)
-    records, damaged = Store(store).read_all()
+    results = Store(store)
+    chosen = select(results, study, include_ablations=include_ablations)
+    every, damaged = results.read_all()
     for trial in damaged:
         complain(f"left out: {trial.key}: {trial.reason}")
-    records = _of_study(_chosen(_chosen(records, "task", task), "method", method), study)
+    of_task = _chosen(_chosen(every, "task", task), "method", method)
+    records = [record for record in of_task if chosen.takes(record.key)]
+    _explain(results, chosen, [record.key for record in of_task], every)
     if not records:
-        raise InvalidInput(f"store {store} has no such trial: see `resonance status`")
-    if report(check_bundle(Bundle(header, records, []))):
+        raise InvalidInput(f"store {store} has no such trial: see `resonance list trials`")
+    issues = check_bundle(Bundle(header, records, []))
+    wrong = any(issue.severity == "error" for issue in issues)
+    if not wrong:
+        write_bundle(records, header, out)
+    if json:
+        findings = [asdict(issue) for issue in issues]
+        written = {"file": None if wrong else str(out), "bytes": 0 if wrong else out.stat().st_size}
+        print_json(written | {"records": len(records), "findings": findings})
+    else:
+        report(issues)
+    if wrong:
         complain("nothing was written: correct the errors, or leave these trials out")
         raise typer.Exit(1)
-    write_bundle(records, header, out)
+    if json:
+        return
     say(f"{out}: {len(records)} records, {out.stat().st_size:,} bytes")
     say(f"To send it: open a pull request that adds it under {FOLDER} (docs/submitting.md)")
 
@@ -61,18 +85,24 @@ def _chosen(records: list[Record], field: str, names: list[str] | None) -> list[
     known = {record.trial[field] for record in records}
     for name in names or []:
         if name not in known:
-            raise InvalidInput(unknown(field, name, sorted(known), see="status"))
+            raise InvalidInput(unknown(field, name, sorted(known), see="list trials"))
     return [record for record in records if not names or record.trial[field] in names]
 
 
-def _of_study(records: list[Record], study: str | None) -> list[Record]:
-    if study is None:
-        return records
-    keys = {trial.key for trial in load_study(study).trials()}
-    chosen = [record for record in records if record.key in keys]
-    if len(chosen) < len(keys):
-        complain(f"warning: {len(keys) - len(chosen)} of {len(keys)} trials of {study} are missing")
-    return chosen
+def _explain(store: Store, chosen: "Selection", keys: list[str], records: list[Record]) -> None:
+    """Say on standard error which trials one might expect are not sent."""
+    if apart := sum(key in chosen.apart for key in keys):
+        complain(
+            f"left out: {apart} trials that belong to ablations or tunings only "
+            "(--include-ablations takes them in)"
+        )
+    if chosen.keys is not None:
+        missing = len(chosen.keys - {record.key for record in records})
+        if missing:
+            complain(
+                f"warning: {missing} of {len(chosen.keys)} trials of {chosen.study} are missing in "
+                f"store {store.location}"
+            )
 
 
 def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from suite.cli import run_options
-from suite.cli.compare import difference_texts
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
@@ -17,6 +16,7 @@ from suite.results.record import Record
 from suite.results.store import Store
 
 if TYPE_CHECKING:
+    from leaderboard.board_columns import Column
     from suite.tuning.schema import MethodResult, Tuning
 
 
@@ -24,21 +24,27 @@ def tune(
     methods: Annotated[list[str], typer.Argument(metavar="METHOD…", help="Methods to tune.")],
     task: TaskOptions = None,
     budget: Annotated[
-        int, typer.Option(help="Configurations tried per method, including the default.")
+        int, typer.Option(help="Whole configurations trained per method, including the default.")
     ] = 50,
     sparsity: run_options.SparsitiesOption = None,
     seeds: Annotated[int, typer.Option(help="Trials per configuration, task and sparsity.")] = 2,
-    sampler: Annotated[str, typer.Option(help="tpe, random, qmc, gp or nsgaii.")] = "tpe",
+    sampler: Annotated[str, typer.Option(help="tpe, cmaes, gp, random, qmc or nsgaii.")] = "tpe",
     pruner: Annotated[
-        str,
-        typer.Option(help="none, median or hyperband: abandon a configuration between its seeds."),
+        str, typer.Option(help="none, median or hyperband: abandon poor configurations early.")
     ] = "none",
-    objectives: Annotated[
+    prune_after: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: accuracy, train_flops, inference_flops. Several: a Pareto front."
+            help="When the pruner decides: after each seed of a configuration, or each epoch."
         ),
-    ] = "accuracy",
+    ] = "seed",
+    objectives: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated: a metric of the task (default: the one that it ranks by), "
+            "train_flops, inference_flops. Several: a Pareto front."
+        ),
+    ] = None,
     recipe: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,7 +61,7 @@ def tune(
         typer.Option(
             envvar="RESONANCE_STORAGE",
             metavar="FILE|URL",
-            help="Journal file, or a postgresql://… URL that several processes share.",
+            help="Journal file, sqlite:///FILE for one process, or postgresql://….",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
@@ -98,7 +104,8 @@ def tune(
         budget=budget,
         sampler=sampler,
         pruner=pruner,
-        objectives=_words(objectives, "--objectives"),
+        prune_after=prune_after,
+        objectives=None if objectives is None else _words(objectives, "--objectives"),
         seed=seed,
         recipe=fixed,
         tuned_recipe=tuned,
@@ -149,6 +156,11 @@ def _print_method(tuning: "Tuning", method: str, result: "MethodResult") -> None
     states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
     say(f"{method}: {len(result.trials)} trials ({counts}), on validation data only")
+    if tuning.settings.pruner != "none" and result.spent is not None:
+        say(
+            f"  {result.pruned} of {result.tried} pruned early; training spent: that of "
+            f"{result.spent:.1f} whole trials, of a budget of {tuning.settings.budget}"
+        )
     if result.best is None:
         say("  no trial was completed: `resonance status` shows what failed and why")
         return
@@ -178,8 +190,11 @@ def _configuration(trial: Any) -> str:
 
 def _print_final(tuning: "Tuning", store: Store) -> None:
     """Print winner against default on the fresh seeds, whichever is better."""
-    from leaderboard.statistics.paired_comparisons import compare
+    from leaderboard.board_columns import metric_of
+    from leaderboard.score_text import difference_texts, heading
+    from leaderboard.statistics.paired_comparisons import compare, of_values
 
+    metrics: dict[str, Column] = {}
     columns = ["method", "task", "s", "zeros", "n", "tuned", "default"]
     columns += ["difference", "95 % interval", "verdict"]
     rows, failures = [], 0
@@ -194,21 +209,36 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         failures += lost + also_lost
         for cell in ours.keys() & theirs.keys():
             pair = (ours[cell], theirs[cell])
+            metric = metric_of(cell[0], next(iter(ours[cell].values())).metric)
+            metrics[cell[0]] = metric
             tuned, default = (
-                {seed: record.metrics["test_accuracy"] for seed, record in records.items()}
+                {
+                    seed: metric.sign * record.metrics[metric.name]
+                    for seed, record in records.items()
+                    if metric.name in record.metrics
+                }
                 for records in pair
             )
             zeros = [_percent([record.sparsity for record in records.values()]) for records in pair]
             comparison = compare(tuned, default)
             row = [method, cell[0], f"{cell[1]:g}", " / ".join(zeros), str(comparison.n)]
-            row += [_percent(tuned.values()), _percent(default.values())]
-            row += [*difference_texts(comparison), comparison.verdict("tuned", "default")]
+            row += [_mean_text(metric, x.values()) for x in (tuned, default)]
+            row += difference_texts(metric, of_values(comparison, metric.sign).difference)
+            row.append(comparison.verdict("tuned", "default"))
             rows.append(row)
     if rows:
-        title = "Test accuracy in % on fresh seeds; zeros: realised sparsity in %, tuned / default"
-        print_table(title, columns, sorted(rows))
+        found = dict.fromkeys(map(heading, metrics.values()))
+        what = " or ".join(found)
+        title = f"{what[0].upper()}{what[1:]} on fresh seeds; zeros: realised sparsity in %, "
+        print_table(f"{title}tuned / default", columns, sorted(rows))
     if failures:
         say(f"{failures} of these trials failed: `resonance status` says why")
+
+
+def _mean_text(metric: "Column", scores: Collection[float]) -> str:
+    from leaderboard.score_text import value_text
+
+    return value_text(metric, metric.sign * sum(scores) / len(scores)) if scores else ""
 
 
 def _results(

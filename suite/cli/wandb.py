@@ -1,19 +1,22 @@
 """`resonance wandb`, and how other verbs publish trials to Weights & Biases while they run."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
-from suite.cli.options import DEFAULT_STORE, StoreOption
-from suite.core.console import complain, progress_bar, say
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from suite.core.console import complain, print_json, progress_bar, say
 from suite.core.errors import InvalidInput
 from suite.core.redact import redacted_line
 from suite.experiments.study import load_study
+from suite.results.ablation_design import ablations
 from suite.results.store import Store
+from suite.tracking.publish import publish
 from suite.tracking.tracker import Tracker
-from suite.tracking.wandb import PROJECT, Mode, WandbConfig, publish
+from suite.tracking.wandb import PROJECT, JobType, Mode, WandbConfig, allowed_mode
 
 MAX_CONSECUTIVE_FAILURES = 3
 """After this many failures in a row publishing stops: the cause is not a single trial."""
@@ -28,15 +31,32 @@ def wandb() -> None:
 
 @contextmanager
 def tracker(
-    store: Store, mode: Mode, project: str, group: str | None = None
-) -> Iterator[Callable[[str], None]]:
-    """Yield the function that publishes a stored trial; report at the end what was published.
+    store: Store,
+    mode: Mode,
+    project: str,
+    group: str | None = None,
+    job_type: JobType = JobType.TRIAL,
+) -> Iterator[Tracker]:
+    """Yield what is told of each trial that starts and ends; report at the end what was published.
 
     The report goes to standard error, because the results are on standard output.
+
+    Raises:
+        InvalidInput: the project, or one of W&B's variables, is not usable.
     """
-    settings = WandbConfig.for_store(store, mode=mode, project=project, group=group)
+    mode, note = allowed_mode(mode)
+    if note:
+        complain(note)
+    settings = WandbConfig.for_store(
+        store,
+        mode=mode,
+        project=project,
+        entity=os.environ.get("WANDB_ENTITY") or None,
+        group=group,
+        job_type=job_type,
+    )
     with Tracker(store, settings) as tracked:
-        yield tracked.add
+        yield tracked
     for line in tracked.published.lines(settings):
         complain(line)
 
@@ -47,7 +67,11 @@ def push(
         list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys of trials; all by default.")
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="Publish only the trials of this study, grouped by its name.")
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Publish only the trials of this study, or ablation in the store, as one group.",
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     offline: Annotated[
@@ -62,53 +86,90 @@ def push(
     artifacts: Annotated[
         bool, typer.Option("--artifacts", help="Upload weights and masks as well.")
     ] = False,
+    json: JsonOption = False,
 ) -> None:
     """Publish the trials in a store; what W&B already has is left alone."""
     results = Store(store)
+    mode, note = allowed_mode(Mode.OFFLINE if offline else Mode.ONLINE)
+    if mode is Mode.OFF:
+        raise InvalidInput(
+            "WANDB_MODE=disabled: nothing may be published; unset it, or set it to offline"
+        )
+    if note:
+        complain("W&B: WANDB_MODE=offline, so runs are written, and not sent")
+    group, job_type, wanted = _group(results, study)
     settings = WandbConfig.for_store(
         results,
-        mode=Mode.OFFLINE if offline else Mode.ONLINE,
+        mode=mode,
         project=project,
-        entity=entity,
-        group=study,
+        entity=entity or None,
+        group=group,
+        job_type=job_type,
         artifacts=artifacts,
     )
-    chosen = _chosen(results, keys or [], study)
-    errors: list[str] = []
+    chosen = _chosen(results, keys or [], wanted)
+    places: dict[str, str] = {}
+    errors: dict[str, str] = {}
     failed_in_a_row = 0
-    with progress_bar("wandb push", len(chosen)) as advance:
+    with progress_bar("wandb push", len(chosen), show=not json) as advance:
         for key in chosen:
             try:
-                publish(results, key, settings)
+                places[key] = publish(results, key, settings)
                 failed_in_a_row = 0
             except (Exception, SystemExit) as error:
-                errors.append(f"{key}: {redacted_line(error)}")
-                complain(f"not published: {errors[-1]}")
+                errors[key] = redacted_line(error)
+                complain(f"not published: {key}: {errors[key]}")
                 failed_in_a_row += 1
             advance()
             if failed_in_a_row == MAX_CONSECUTIVE_FAILURES:
                 break
-    if failed_in_a_row == MAX_CONSECUTIVE_FAILURES:
+    if json:
+        print_json(
+            {
+                "mode": mode.value,
+                "project": project,
+                "entity": settings.entity,
+                "group": group,
+                "published": places,
+                "errors": errors,
+                "not_tried": [key for key in chosen if key not in places.keys() | errors.keys()],
+            }
+        )
+    elif failed_in_a_row == MAX_CONSECUTIVE_FAILURES:
         say(
             f"stopped: {failed_in_a_row} trials in a row were refused; `resonance doctor` checks "
             "the connection, then run the same command again"
         )
     else:
-        where = f"under {settings.folder}/wandb" if offline else f"in project {project}"
+        where = f"in project {project}"
+        if mode is Mode.OFFLINE:
+            where = f"under {settings.folder}/wandb"
         say(f"{len(chosen) - len(errors)} of {len(chosen)} trials are published {where}")
     if errors:
         raise typer.Exit(1)
 
 
-def _chosen(store: Store, keys: list[str], study: str | None) -> list[str]:
+def _group(store: Store, name: str | None) -> tuple[str | None, JobType, set[str] | None]:
+    """Return the name of a study or of an ablation in the store, what it is, and its keys."""
+    if name is None:
+        return None, JobType.TRIAL, None
+    for ablation in ablations(store):
+        if ablation.name == name:
+            cells = [cell for design in ablation.designs for cell in design.cells]
+            keys = {key for cell in cells for key in cell.trials.values()}
+            return name, JobType.ABLATION, keys
+    study = load_study(name)
+    return study.name, JobType.STUDY, {trial.key for trial in study.trials()}
+
+
+def _chosen(store: Store, keys: list[str], wanted: set[str] | None) -> list[str]:
     known = store.keys()
-    wanted = [t.key for t in load_study(study).trials()] if study is not None else known
     if missing := sorted(set(keys) - set(known)):
         raise InvalidInput(
             f"trial {missing[0]!r:.60} is not in store {store.location}: site/trials.csv of "
             "`resonance leaderboard build` lists the keys"
         )
-    chosen = [key for key in known if key in set(wanted) and (not keys or key in keys)]
+    chosen = [k for k in known if (wanted is None or k in wanted) and (not keys or k in keys)]
     if not chosen:
         raise InvalidInput(f"store {store.location} holds no such trial: run one first")
     return chosen

@@ -94,3 +94,13 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def process_start(pid: int) -> str:
+    """Return when this machine started a process, in a form to compare; empty if unknown.
+
+    Linux gives process numbers out again, in a container soon: number and start name a process.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""

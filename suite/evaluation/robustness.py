@@ -53,6 +53,8 @@ def pixel_space(dataset: Dataset, split: Split) -> Pixels | str:
     Of a stream, only the first batch is checked.
     """
     shape = dataset.shape
+    if dataset.regression:
+        return "the targets are real numbers, not classes"
     if dataset.kind == "text" or len(shape) != 3 or shape[0] not in (1, 3):
         return f"inputs of shape {shape} are not images of 1 or 3 channels"
     if min(shape[1:]) < MIN_SIDE:

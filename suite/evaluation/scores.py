@@ -1,8 +1,9 @@
-"""Scores of a model on a split: accuracy, NLL, calibration, accuracy with rounded weights."""
+"""Scores of a model on a split, also with rounded weights: of labels, of text, of real targets."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +12,165 @@ from torch.nn import functional as F
 from suite.sparsity.layers import by_output
 from suite.sparsity.modules import evaluation_mode
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, covered_weights
-from tasks.data import Split
+from tasks.data import RealSplit, Split, TextSplit
 from tasks.loss import flat
 
 EVALUATION_BATCH = 1000
 CALIBRATION_BINS = 15
 
 
+class Scores(Protocol):
+    """What predictions are worth: for labels, text or real targets."""
+
+    @property
+    def loss(self) -> float:
+        """The mean loss, without label smoothing; not finite where training diverged."""
+
+    @property
+    def fraction(self) -> float:
+        """Accuracy or R²: what methods with feedback are given; 1 is perfect."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What a record of the test split holds, by name without the split."""
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """What a record of the validation split holds, by name without the split."""
+
+    @property
+    def curves(self) -> dict[str, float]:
+        """What is recorded after every epoch, by name without the split."""
+
+
 @dataclass(frozen=True)
-class Scores:
-    """Accuracy (fraction), NLL (nats per example) and expected calibration error (15 bins)."""
+class LabelScores:
+    """Accuracy (fraction), NLL (nats per example), expected calibration error (15 bins).
+
+    Attributes:
+        balanced_accuracy: mean, over the classes that occur, of the fraction found.
+        macro_f1: mean F1 over the classes that occur or were predicted; 0 for one never right.
+    """
+
+    accuracy: float
+    nll: float
+    ece: float
+    balanced_accuracy: float
+    macro_f1: float
+
+    @property
+    def loss(self) -> float:
+        """The negative log-likelihood."""
+        return self.nll
+
+    @property
+    def fraction(self) -> float:
+        """The accuracy."""
+        return self.accuracy
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All of them."""
+        return {
+            "accuracy": self.accuracy,
+            "nll": self.nll,
+            "ece": self.ece,
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
+        }
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """The metrics that a task may rank by."""
+        names = ("accuracy", "balanced_accuracy", "macro_f1")
+        return {name: self.metrics[name] for name in names}
+
+    @property
+    def curves(self) -> dict[str, float]:
+        """Accuracy and NLL."""
+        return {"accuracy": self.accuracy, "nll": self.nll}
+
+
+@dataclass(frozen=True)
+class TextScores:
+    """Accuracy (fraction), NLL (nats per character), expected calibration error (15 bins)."""
 
     accuracy: float
     nll: float
     ece: float
 
+    @property
+    def loss(self) -> float:
+        """The negative log-likelihood."""
+        return self.nll
+
+    @property
+    def fraction(self) -> float:
+        """The accuracy."""
+        return self.accuracy
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All of them, and the bits per character."""
+        bits = self.nll / math.log(2)
+        own = {"accuracy": self.accuracy, "nll": self.nll, "ece": self.ece}
+        return own | {"bits_per_character": bits}
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """The metrics that a task may rank by."""
+        return {name: self.metrics[name] for name in ("accuracy", "bits_per_character")}
+
+    @property
+    def curves(self) -> dict[str, float]:
+        """Accuracy and NLL."""
+        return {"accuracy": self.accuracy, "nll": self.nll}
+
+
+@dataclass(frozen=True)
+class RealScores:
+    """Scores of predicted real numbers.
+
+    Attributes:
+        r2: coefficient of determination, 1 − Σ(y − ŷ)² / Σ(y − ȳ)² with ȳ the split's own mean;
+            of several targets the mean.
+        rmse: root of the mean squared error in the target's unit; None of several targets, which
+            need not have the same.
+        mse: mean squared error of the standardised targets, the loss.
+    """
+
+    r2: float
+    rmse: float | None
+    mse: float
+
+    @property
+    def loss(self) -> float:
+        """The mean squared error of the standardised targets."""
+        return self.mse
+
+    @property
+    def fraction(self) -> float:
+        """R², the fraction of the variance that is explained; below 0 if worse than the mean."""
+        return self.r2
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """R², and the RMSE of a single target."""
+        return {"r2": self.r2} | ({} if self.rmse is None else {"rmse": self.rmse})
+
+    @property
+    def validation(self) -> dict[str, float]:
+        """The metrics that a task may rank by."""
+        return self.metrics
+
+    @property
+    def curves(self) -> dict[str, float]:
+        """R² and the loss."""
+        return {"r2": self.r2, "mse": self.mse}
+
 
 def predict(model: nn.Module, split: Split) -> Tensor:
-    """Return the logits [n, …, classes] in evaluation mode; modes are restored afterwards."""
+    """Return the outputs [n, …, classes] in evaluation mode; modes are restored afterwards."""
     with evaluation_mode(model), torch.no_grad():
         # Clone: a model may work in place, and all trials share the data.
         return torch.cat([model(x.clone()) for x, _ in split.batches(EVALUATION_BATCH)])
@@ -36,14 +178,43 @@ def predict(model: nn.Module, split: Split) -> Tensor:
 
 def evaluate(model: nn.Module, split: Split) -> Scores:
     """Return the scores of `model` on `split`."""
-    logits, targets = flat(predict(model, split), split.y)
+    outputs = predict(model, split)
+    if isinstance(split, RealSplit):
+        return real_scores(outputs, split)
+    logits, targets = flat(outputs, split.y)
     confidence, guess = logits.softmax(-1).max(-1)
     correct = guess == targets
-    return Scores(
-        accuracy=float(correct.double().mean()),
-        nll=float(F.cross_entropy(logits.double(), targets)),
-        ece=calibration_error(confidence.double(), correct.double()),
+    accuracy = float(correct.double().mean())
+    nll = float(F.cross_entropy(logits.double(), targets))
+    ece = calibration_error(confidence.double(), correct.double())
+    if isinstance(split, TextSplit):
+        return TextScores(accuracy, nll, ece)
+    return LabelScores(accuracy, nll, ece, *class_scores(guess, targets, logits.shape[-1]))
+
+
+def class_scores(guess: Tensor, targets: Tensor, classes: int) -> tuple[float, float]:
+    """Return balanced accuracy and macro-F1 of predicted classes, both int64 [n].
+
+    From exact counts, by the definitions of scikit-learn: the mean of a class's recall over the
+    classes that occur, and of its F1 over those that occur or were predicted.
+    """
+    occurring, predicted, right = (
+        torch.bincount(labels, minlength=classes).double()
+        for labels in (targets, guess, targets[guess == targets])
     )
+    occurs, seen = occurring > 0, occurring + predicted > 0
+    recall = right[occurs] / occurring[occurs]
+    f1 = 2 * right[seen] / (occurring[seen] + predicted[seen])
+    return float(recall.mean()), float(f1.mean())
+
+
+def real_scores(outputs: Tensor, split: RealSplit) -> RealScores:
+    """Return the scores of predicted standardised targets, [n, targets]."""
+    targets = split.y.double()
+    squared = (outputs.double() - targets).square().mean(0)
+    variance = (targets - targets.mean(0)).square().mean(0)
+    rmse = split.scale.std[0] * math.sqrt(float(squared[0])) if len(squared) == 1 else None
+    return RealScores(float((1 - squared / variance).mean()), rmse, float(squared.mean()))
 
 
 def first_non_finite(model: nn.Module, x: Tensor) -> str:
@@ -80,7 +251,7 @@ def calibration_error(confidence: Tensor, correct: Tensor) -> float:
 def rounded_accuracy(
     model: nn.Module, split: Split, bits: Sequence[int], coverage: Coverage = LINEAR_AND_CONV
 ) -> dict[int, float]:
-    """Return the accuracy with the prunable weights rounded to each number of bits.
+    """Return accuracy, or R², with the prunable weights rounded to each number of bits.
 
     Symmetric, per output channel: w → Δ·round(w/Δ), Δ = max|w| / (2^(b−1) − 1), with at least one
     level on either side of zero. The weights are restored afterwards.
@@ -99,8 +270,11 @@ def rounded_accuracy(
                 largest = values.abs().amax(tuple(range(2, values.ndim)), keepdim=True)
                 step = largest.clamp_min(torch.finfo(original.dtype).tiny) / levels
                 by_output(module, weight).copy_((values / step).round() * step)
-            logits = predict(model, split)
-            accuracy[number] = float((logits.argmax(-1) == split.y).double().mean())
+            outputs = predict(model, split)
+            if isinstance(split, RealSplit):
+                accuracy[number] = real_scores(outputs, split).r2
+            else:
+                accuracy[number] = float((outputs.argmax(-1) == split.y).double().mean())
         for weight, (_, original) in weights.items():
             weight.copy_(original)
     return accuracy

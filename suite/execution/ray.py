@@ -8,12 +8,16 @@ import contextlib
 import os
 import re
 import socket
-from dataclasses import replace
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
+from suite.core.own_packages import ROOT
 from suite.execution.failures import TRANSIENT, AttemptResult, Lost, OutOfMemory, Transient
-from suite.execution.worker_handle import WorkerConfig, WorkerHandle
+from suite.execution.worker_handle import WorkerConfig
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import StoreUnusable
@@ -62,7 +66,7 @@ class RayEngine:
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise _no_cluster(address, error) from error
         self._threads, self._gpus, self._most = threads, gpus, most
-        self._task = ray.remote(_work).options(
+        self._task = ray.remote(task_function(str(ROOT), str(Path.cwd()))).options(
             num_cpus=threads,
             num_gpus=gpus,
             max_retries=retries,
@@ -84,7 +88,7 @@ class RayEngine:
 
     def submit(self, trial: Trial) -> None:
         """Submit a trial as a task."""
-        task = self._task.remote(trial.model_dump(), self._settings, registry.plugins())
+        task = self._task.remote(trial.model_dump(), asdict(self._settings), registry.plugins())
         self._running[task] = trial
 
     def wait(self, seconds: float) -> list[AttemptResult]:
@@ -147,24 +151,24 @@ def _no_cluster(address: str | None, error: Exception) -> InvalidInput:
     )
 
 
-_handles: dict[str, WorkerHandle] = {}
-"""The worker of this Ray process, kept for its next task: Ray reuses processes."""
+def task_function(
+    root: str, folder: str
+) -> "Callable[[dict[str, Any], dict[str, Any], list[str]], AttemptResult]":
+    """Return what a Ray task runs: `run_task` of the packages in `root`, if the node has them.
 
+    Ray lets its processes search the driver's working `folder` first, which may hold a package of
+    the same name. So the function is a local one, which Ray sends as code and not as the name of a
+    module, and its arguments are of built-in types.
+    """
 
-def _work(trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> AttemptResult:
-    """Run a trial in this node's worker; raise a transient error as one that Ray retries."""
-    registry.use_plugins(plugins)
-    handle = _handles.get("handle")
-    if handle is None or handle.settings != settings:
-        if handle is not None:
-            handle.close()
-        handle = _handles["handle"] = WorkerHandle(settings)
-    handle.submit(Trial.make(**trial))
-    try:
-        ended = handle.result()
-    except KeyboardInterrupt:  # ray.cancel
-        handle.stop()
-        ended = handle.result()
-    if isinstance(ended.error, Transient):
-        raise ConnectionError(str(ended.error))
-    return ended
+    def task(
+        trial: dict[str, Any], settings: dict[str, Any], plugins: list[str]
+    ) -> "AttemptResult":
+        searched = list(sys.path)
+        sys.path[:] = [root, *(place for place in searched if place != folder)]
+        from suite.execution.ray_task import run_task
+
+        sys.path[:] = searched
+        return run_task(trial, settings, plugins)
+
+    return task

@@ -8,11 +8,14 @@ the result of a trial is read from the store.
 
 import contextlib
 import os
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
+from suite.core.own_packages import start_options
 from suite.execution.failures import AttemptResult, Crashed, Lost
 from suite.execution.runner import write_failure
 from suite.execution.worker_handle import WorkerConfig, WorkerHandle, wait_for
@@ -102,8 +105,14 @@ class SlurmEngine:
             ) from error
         FOLDER.mkdir(parents=True, exist_ok=True)
         FOLDER.chmod(0o700)
+        python = shlex.join([sys.executable, "-u", *start_options()])
         try:
-            self._executor = submitit.AutoExecutor(FOLDER / "%j", cluster=cluster or "slurm")
+            self._executor = submitit.AutoExecutor(
+                FOLDER / "%j",
+                cluster=cluster or "slurm",
+                slurm_python=python,
+                local_python=python,
+            )
         except RuntimeError as error:
             raise InvalidInput(
                 "--engine slurm: there is no Slurm here (no sbatch): run it on a login node"

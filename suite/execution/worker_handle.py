@@ -4,19 +4,18 @@ import contextlib
 import json
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.own_packages import clean_start, replaced
 from suite.execution import worker
 from suite.execution.failures import (
     AttemptResult,
@@ -30,8 +29,6 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import StoreUnusable
-
-T = TypeVar("T")
 
 PRELOAD = [
     "suite.execution.worker",
@@ -60,6 +57,7 @@ class WorkerConfig:
         timeout: seconds an attempt may take.
         memory: bytes of memory an attempt may use.
         environment: variables of the worker process (which GPU it sees).
+        bounds: of the trials that end early if their scores are too low, by key, as JSON.
         function: ``module:function`` that runs a trial, as `runner.execute` does.
     """
 
@@ -68,6 +66,7 @@ class WorkerConfig:
     timeout: float | None = None
     memory: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    bounds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     function: str = worker.EXECUTE
 
 
@@ -96,6 +95,7 @@ class WorkerHandle:
             "store": self.settings.store,
             "every": self.settings.every,
             "function": self.settings.function,
+            "bounds": self.settings.bounds.get(trial.key),
         }
         self._oom_kills = count_oom_kills()
         self._began = time.monotonic()
@@ -190,8 +190,7 @@ class WorkerHandle:
             args=(theirs, str(self._errors), registry.plugins(), variables),
             daemon=True,
         )
-        # Keeps multiprocessing from running the caller's script again in each worker.
-        with _replaced(sys.modules, {"__main__": ModuleType("__main__")}):
+        with clean_start():
             self._process.start()
         theirs.close()
 
@@ -203,6 +202,8 @@ class WorkerHandle:
         if "stopped" in reply:
             self._discard()  # it knows that it was asked to stop, and would stop again
             return AttemptResult(trial, stopped=True)
+        if "pruned" in reply:
+            return AttemptResult(trial, pruned=tuple(reply["pruned"]))
         if "refused" in reply:
             return AttemptResult(trial, error=TrialFailed(reply["refused"]))
         if "transient" in reply:
@@ -278,22 +279,10 @@ def warm_up() -> None:
     # Thread counts are read when a library is imported; each trial sets torch's. A process that
     # has initialised CUDA cannot be forked from, so devices are looked up through NVML instead.
     changes = dict.fromkeys(THREADS, "1") | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-    with _replaced(os.environ, changes):
+    with replaced(os.environ, changes), clean_start():
         forkserver.ensure_running()
 
 
 def _context() -> Any:
     methods = multiprocessing.get_all_start_methods()
     return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-
-
-@contextlib.contextmanager
-def _replaced(items: MutableMapping[str, T], changes: Mapping[str, T]) -> Iterator[None]:
-    before = {name: items[name] for name in changes if name in items}
-    items.update(changes)
-    try:
-        yield
-    finally:
-        items.update(before)
-        for name in changes.keys() - before.keys():
-            items.pop(name, None)

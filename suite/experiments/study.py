@@ -1,17 +1,24 @@
 """A study: a set of trials with a question, from YAML. Imports no torch."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StrictFloat, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    StrictFloat,
+    StrictInt,
+    model_serializer,
+    model_validator,
+)
 
-from suite.core.declarations import Value, unknown
+from suite.core.declarations import Value, check_once, unknown
 from suite.core.errors import InvalidInput
-from suite.core.yaml_reader import read_yaml
 from suite.experiments import registry
 from suite.experiments.factors import Factor, combinations, factors_of
+from suite.experiments.study_file import read_study_file
 from suite.experiments.trial_config import Trial, validated
 
 MAX_SEEDS = 1000
@@ -19,9 +26,43 @@ STUDIES = Path(__file__).with_name("studies")
 """The folder of the studies that are part of the project."""
 
 
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bfloat16"]
+Threads = Annotated[StrictInt, Field(ge=1, le=1024)]
+Execution = Literal["masked", "csr", "auto"]
+
+
+class TaskEntry(BaseModel, frozen=True, extra="forbid"):
+    """A task in a study, with what differs there from the study: recipe fields, device, ….
+
+    One that is only a name is written as that name.
+    """
+
+    name: str
+    recipe: dict[str, Any] = {}
+    device: Device | None = None
+    precision: Precision | None = None
+    threads: Threads | None = None
+    execution: Execution | None = None
+
+    @model_serializer
+    def _short(self) -> Any:
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        given = {n: getattr(self, n) for n in defaults if getattr(self, n) != defaults[n]}
+        return self.name if given.keys() == {"name"} else given
+
+
+class TaskSettings(BaseModel, frozen=True, extra="forbid"):
+    """What a method sets on one task only: hyperparameters and recipe fields."""
+
+    set: dict[str, Any] = {}
+    recipe: dict[str, Any] = {}
+
+
 class MethodEntry(BaseModel, frozen=True, extra="forbid"):
     """A method in a study, with its hyperparameters (`set`) and recipe fields there.
 
+    `tasks` sets more on single tasks (task → settings), `only` lists the tasks that it is run on.
     `vary` makes it an ablation: hyperparameter → levels. One factor is varied at a time while the
     others keep their defaults, or, with `grid`, all combinations are run.
     """
@@ -29,8 +70,22 @@ class MethodEntry(BaseModel, frozen=True, extra="forbid"):
     name: str
     set: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
+    tasks: dict[str, TaskSettings] = {}
+    only: tuple[str, ...] | None = None
     vary: dict[str, tuple[Any, ...]] = {}
     grid: bool = False
+
+    def runs_on(self, task: str) -> bool:
+        """Return whether the method is run on a task of the study."""
+        return self.only is None or task in self.only
+
+    def on(self, task: str) -> "MethodEntry":
+        """Return the entry with what it sets on a task, which overrides what it sets on all."""
+        own = self.tasks.get(task)
+        if own is None:
+            return self
+        more = {"set": self.set | own.set, "recipe": self.recipe | own.recipe, "tasks": {}}
+        return self.model_copy(update=more)
 
     def factors(self) -> tuple[Factor, ...]:
         """Return the factors of `vary`.
@@ -53,23 +108,25 @@ class Study(BaseModel, frozen=True, extra="forbid"):
     """A set of trials with a question: every task × seed × sparsity × method.
 
     A method that takes no sparsity is run once per task and seed, one with levels to `vary` once
-    for each variant. `controls_left_out` gives the reason for a missing control method. `trainer`
-    names a published protocol that replaces the training loop. `execution` is how weights are
-    stored. `plugins` are files with additional methods and tasks, as for ``--plugin``, with paths
-    relative to the study's file.
+    for each variant. A recipe field is that of the method's entry for the task, else of the
+    method's entry, of the task's entry, of the study, of the task's declaration.
+    `controls_left_out` gives the reason for a missing control method. `trainer` names a published
+    protocol that replaces the training loop. `execution` is how weights are stored. `plugins` are
+    files with additional methods and tasks, as for ``--plugin``, with paths relative to the
+    study's file.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     question: str
-    tasks: tuple[str, ...]
+    tasks: tuple[TaskEntry, ...]
     methods: tuple[MethodEntry, ...]
     sparsities: tuple[StrictFloat, ...] = ()
     seeds: tuple[StrictInt, ...]
     recipe: dict[str, Any] = {}
-    device: Literal["cpu", "cuda"] = "cpu"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    threads: StrictInt = Field(default=1, ge=1, le=1024)
-    execution: Literal["masked", "csr", "auto"] = "masked"
+    device: Device = "cpu"
+    precision: Precision = "float32"
+    threads: Threads = 1
+    execution: Execution = "masked"
     trainer: str = ""
     controls_left_out: str = ""
     plugins: tuple[str, ...] = ()
@@ -86,10 +143,11 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         for field in ("tasks", "methods"):
             if isinstance(given.get(field), str):
                 raise InvalidInput(f"{field}={given[field]}: give a list, e.g. [{given[field]}]")
-        if isinstance(given.get("methods"), list):
-            given["methods"] = [
-                {"name": entry} if isinstance(entry, str) else entry for entry in given["methods"]
-            ]
+        for field in ("tasks", "methods"):
+            if isinstance(given.get(field), list | tuple):
+                given[field] = [
+                    {"name": entry} if isinstance(entry, str) else entry for entry in given[field]
+                ]
         if isinstance(given.get("seeds"), int) and not isinstance(given["seeds"], bool):
             if given["seeds"] > MAX_SEEDS:
                 raise InvalidInput(f"seeds={given['seeds']}: give at most {MAX_SEEDS}")
@@ -102,33 +160,112 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         what = f"study {given.get('name', '')}".strip()
         return validated(cls, given, what, "list studies")
 
-    def trials(self) -> list[Trial]:
-        """Return the trials without duplicates, in a fixed order (all methods of a cell together).
+    @model_validator(mode="after")
+    def _once(self) -> "Study":
+        for what, given in (("sparsity", self.sparsities), ("seed", self.seeds)):
+            if len(set(given)) < len(given):
+                check_once(what, given)
+        names = self.task_names
+        for entry in self.methods:
+            if entry.only is not None:
+                check_once(f"methods: {entry.name}: only: task", entry.only)
+                if not entry.only:
+                    raise InvalidInput(f"methods: {entry.name}: only: give at least one task")
+            for task in (*entry.tasks, *(entry.only or ())):
+                if task not in names:
+                    raise InvalidInput(
+                        f"methods: {entry.name}: '{task}' is not a task of the study: add it to "
+                        f"'tasks', or give one of {', '.join(names)}"
+                    )
+            if unused := [task for task in entry.tasks if not entry.runs_on(task)]:
+                raise InvalidInput(
+                    f"methods: {entry.name}: '{unused[0]}' has settings and is not listed under "
+                    "'only': add it there, or leave its settings out"
+                )
+        return self
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of the tasks."""
+        return tuple(dict.fromkeys(task.name for task in self.tasks))
+
+    def count(self) -> int:
+        """Return the number of trials without making all; what two ablations share counts twice.
 
         Raises:
-            InvalidInput: there are none, or one is invalid.
+            InvalidInput: one of the kinds is invalid.
+        """
+        return sum(count for _, count in self.kinds())
+
+    def kinds(self) -> Iterator[tuple[Trial, int]]:
+        """Yield one trial of each task and method entry, with the number of its trials.
+
+        Raises:
+            InvalidInput: one is invalid.
+        """
+        for task in self.tasks:
+            for entry in self._entries(task):
+                variants = entry.variants()
+                sparsities = self._sparsities(entry)
+                count = len(self.seeds) * len(sparsities) * len(variants)
+                if count:
+                    example = self.trial(task, entry, sparsities[0], self.seeds[0], variants[0])
+                    yield example, count
+
+    def trials(self) -> list[Trial]:
+        """Return the trials, in a fixed order (all methods of a cell together).
+
+        Variants of two ablations may share trials, such as the base; these are returned once.
+
+        Raises:
+            InvalidInput: there are none, one is invalid, or an entry repeats another.
         """
         unique: dict[str, Trial] = {}
-        variants = [(entry, varied) for entry in self.methods for varied in entry.variants()]
-        cells = itertools.product(self.tasks, self.seeds, self.sparsities or (None,), variants)
-        for task, seed, sparsity, (entry, varied) in cells:
-            trial = self.trial(task, entry, sparsity, seed, varied)
-            unique.setdefault(trial.key, trial)
+        cells: dict[frozenset[str], int] = {}
+        for place, task in enumerate(self.tasks):
+            entries = [(entry, entry.variants()) for entry in self._entries(task)]
+            for seed, sparsity in itertools.product(self.seeds, self.sparsities or (None,)):
+                for entry, variants in entries:
+                    if sparsity not in self._sparsities(entry):
+                        continue
+                    made = [self.trial(task, entry, sparsity, seed, varied) for varied in variants]
+                    cell = {trial.key: trial for trial in made}
+                    if (seed, sparsity) == (self.seeds[0], self._sparsities(entry)[0]):
+                        keys = frozenset(cell)
+                        if keys in cells:
+                            raise _listed_twice(task, entry, same_task=cells[keys] == place)
+                        cells[keys] = place
+                    for key, trial in cell.items():
+                        unique.setdefault(key, trial)
         if not unique:
             raise InvalidInput(
                 f"study {self.name} is empty: give at least one task, one method and one seed"
             )
         return list(unique.values())
 
+    def _entries(self, task: TaskEntry) -> list[MethodEntry]:
+        entries = [entry.on(task.name) for entry in self.methods if entry.runs_on(task.name)]
+        if self.methods and not entries:
+            raise InvalidInput(
+                f"study {self.name}: no method is run on {task.name}: leave it out of 'tasks', or "
+                "add it to the 'only' of a method"
+            )
+        return entries
+
+    def _sparsities(self, entry: MethodEntry) -> tuple[float | None, ...]:
+        """Return the sparsities that a method is run at; a dense method ignores them."""
+        listed = self.sparsities or (None,)
+        return listed[:1] if registry.methods()[entry.name].dense else listed
+
     def trial(
         self,
-        task: str,
+        task: TaskEntry,
         entry: MethodEntry,
         sparsity: float | None,
         seed: int,
         varied: Mapping[str, Value],
     ) -> Trial:
-        """Return the trial of one variant of a method.
+        """Return the trial of one variant of a method's entry on a task.
 
         Raises:
             InvalidInput: it is invalid, or has no sparsity.
@@ -139,19 +276,41 @@ class Study(BaseModel, frozen=True, extra="forbid"):
                 f"study {self.name}: {entry.name} needs a sparsity; list some under 'sparsities'"
             )
         return Trial.make(
-            task=task,
+            task=task.name,
             method=entry.name,
             sparsity=0.0 if dense or sparsity is None else sparsity,
             seed=seed,
             hyperparameters={**entry.set, **varied},
-            recipe=self.recipe | entry.recipe,
-            **self.model_dump(include={"device", "precision", "threads", "execution", "trainer"}),
+            recipe=self.recipe | task.recipe | entry.recipe,
+            device=self.device if task.device is None else task.device,
+            precision=self.precision if task.precision is None else task.precision,
+            threads=self.threads if task.threads is None else task.threads,
+            execution=self.execution if task.execution is None else task.execution,
+            trainer=self.trainer,
         )
 
     def missing_controls(self) -> list[str]:
-        """Return the names of the control methods that are not in the study."""
-        named = {entry.name for entry in self.methods}
-        return [m.name for m in registry.methods() if m.control and m.name not in named]
+        """Return the control methods that are not in the study, or ``NAME on TASK, …``."""
+        missing = []
+        for method in registry.methods():
+            named = [entry for entry in self.methods if entry.name == method.name]
+            lacking = [t for t in self.task_names if not any(e.runs_on(t) for e in named)]
+            if method.control and not named:
+                missing.append(method.name)
+            elif method.control and lacking:
+                missing.append(f"{method.name} on {', '.join(lacking)}")
+        return missing
+
+
+def _listed_twice(task: TaskEntry, entry: MethodEntry, *, same_task: bool) -> InvalidInput:
+    if same_task:
+        return InvalidInput(
+            f"methods: {entry.name} is listed twice with the same settings on {task.name}: leave "
+            "one out"
+        )
+    return InvalidInput(
+        f"tasks: {task.name} is listed twice with the same settings for {entry.name}: leave one out"
+    )
 
 
 def shipped_studies() -> list[str]:
@@ -163,15 +322,15 @@ def load_study(name_or_file: str) -> Study:
     """Return a shipped study by name, or one from a YAML file.
 
     Raises:
-        InvalidInput: no such study or file, not YAML, or not a valid study.
+        InvalidInput: no such study or file, not YAML, not a valid study, or files that include
+            each other in a circle.
     """
     shipped = name_or_file in shipped_studies()
     path = STUDIES / f"{name_or_file}.yaml" if shipped else Path(name_or_file)
     if path.suffix not in (".yaml", ".yml"):
         message = unknown("study", name_or_file, shipped_studies(), see="list studies")
         raise InvalidInput(f"{message}; a study of your own is a file that ends in .yaml")
-    fields = "tasks, methods, sparsities, seeds, plugins"
-    study = Study.make(**read_yaml(path, f"study {name_or_file}", fields))
+    study = Study.make(**read_study_file(path, f"study {name_or_file}"))
     if study.plugins:
         registry.use_plugins([str(path.parent / plugin) for plugin in study.plugins])
     return study

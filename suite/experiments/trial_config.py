@@ -181,6 +181,8 @@ def task_digest(task: "Task", dataset: "Dataset", recipe: Mapping[str, Any] | No
         [dataset.shape, dataset.classes, dataset.train, dataset.test],
         [dataset.mean, dataset.std, dataset.checksum],
     ]
+    if dataset.regression:
+        content.append(["targets", "real"])
     content += [[own] for own in (dataset.fingerprint, task.fingerprint) if own]
     if task.prunable != STANDARD_KINDS:
         content.append(["prunable", *task.prunable])

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validat
 
 from suite.core.declarations import check_once
 from suite.core.errors import InvalidInput
-from suite.experiments.study import MethodEntry, Study
+from suite.experiments.study import MethodEntry, Study, TaskEntry
 from suite.experiments.trial_config import show
 from suite.results.metadata_store import documents, save_document
 from suite.results.store import Store
@@ -108,17 +108,16 @@ def ablation_of(study: Study) -> Ablation:
     """Return the designs of a study.
 
     Raises:
-        InvalidInput: it varies nothing, names a task or a sparsity twice (which would give two
-            designs of the same trials), or is not a valid study.
+        InvalidInput: it varies nothing, names a task twice (which would give two designs of
+            the same name), or is not a valid study.
     """
-    check_once("task", study.tasks)
-    check_once("sparsity", study.sparsities)
+    check_once("task", [task.name for task in study.tasks])
     designs = tuple(
-        _design(study, task, entry, sparsity)
+        _design(study, task, entry.on(task.name), sparsity)
         for task in study.tasks
         for sparsity in study.sparsities or (None,)
         for entry in study.methods
-        if entry.vary
+        if entry.vary and entry.runs_on(task.name)
     )
     if not designs:
         raise InvalidInput(
@@ -129,15 +128,15 @@ def ablation_of(study: Study) -> Ablation:
     return Ablation(name=study.name, question=study.question, study=definition, designs=designs)
 
 
-def _design(study: Study, task: str, entry: MethodEntry, sparsity: float | None) -> Design:
+def _design(study: Study, task: TaskEntry, entry: MethodEntry, sparsity: float | None) -> Design:
     cells = []
     for varied in entry.variants():
         trials = [study.trial(task, entry, sparsity, seed, varied) for seed in study.seeds]
         levels = {name: show(level) for name, level in varied.items()}
         cells.append(Setting(levels=levels, trials={t.seed: t.key for t in trials}))
-    fixed = entry.set | study.recipe | entry.recipe
+    fixed = entry.set | study.recipe | task.recipe | entry.recipe
     return Design(
-        task=task,
+        task=task.name,
         method=entry.name,
         sparsity=trials[0].sparsity,
         fixed={name: show(value) for name, value in fixed.items()},

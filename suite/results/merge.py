@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from suite.core.errors import InvalidInput
+from suite.results import stored_studies
 from suite.results.metadata_store import KINDS, documents, save_document
 from suite.results.record import Record
 from suite.results.storage_backend import NAME, RECORD
 from suite.results.store import Store
 from suite.results.stored_evaluation import load_evaluations, save_evaluation
+from suite.results.stored_studies import read_study
 from suite.results.verify import StoreIssue, check
 
 
@@ -24,7 +27,7 @@ class MergeReport:
         differing: those of `kept` whose final weights are not equal bit for bit.
         refused: broken in the source, with what is wrong.
         evaluations: trials of the target whose evaluations were added.
-        documents: tunings and ablations that were added, as ``kind/name``.
+        documents: studies, tunings and ablations that were added, as ``kind/name``.
         kept_documents: those that the target has with other content, which stays.
     """
 
@@ -106,8 +109,22 @@ def _merge_documents(source: Store, target: Store, kind: str, done: MergeReport)
         if name not in theirs:
             save_document(target, kind, name, content)
             done.documents.append(f"{kind}/{name}")
+        elif kind == stored_studies.KIND:
+            _merge_study(target, name, theirs[name], content, done)
         elif theirs[name] != content:
             done.kept_documents.append(f"{kind}/{name}")
+
+
+def _merge_study(target: Store, name: str, ours: Any, theirs: Any, done: MergeReport) -> None:
+    """Keep the newer version of a study, with the trials of the other as its earlier ones."""
+    both = [read_study(target, name, content) for content in (ours, theirs)]
+    older, newer = sorted(both, key=lambda one: one.updated)
+    merged = newer.follows(older).model_dump(mode="json")
+    if older.study == newer.study and older.trials == newer.trials:
+        merged["updated"] = ours["updated"]
+    if merged != ours:
+        save_document(target, stored_studies.KIND, name, merged)
+        done.documents.append(f"{stored_studies.KIND}/{name}")
 
 
 def trial_files(store: Store, key: str, record: Record) -> dict[str, bytes]:

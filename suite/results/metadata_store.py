@@ -1,4 +1,4 @@
-"""Small JSON documents beside a store's trials: the results of tunings and ablations."""
+"""Small JSON documents beside a store's trials: studies, and the results of tunings, ablations."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from suite.results.record import refuse_constant, to_json
 from suite.results.storage_backend import safe_name
 from suite.results.store import Store
 
-KINDS = {"tuning": "tune", "ablation": "ablate"}
+KINDS = {"tuning": "tune", "ablation": "ablate", "study": "study"}
 """Each kind, and the command that makes its documents."""
 
 SUFFIX = ".json"

@@ -2,15 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["percent", "bytes", "seconds", "number"]
+"""How a value is shown; percent is a fraction of 1. A number has no unit, or its task's own."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: its name in records, its title, and its unit (percent, bytes, seconds, number)."""
+    """A metric: its name in records, its title, its unit, and which direction is better.
+
+    `better` is empty where neither direction is.
+    """
 
     name: str
     title: str
-    unit: str = "percent"
+    unit: Unit = "percent"
+    better: Literal["more", "less", ""] = "less"
 
     def text(self, value: float) -> str:
         """Return a value as text."""
@@ -23,26 +31,42 @@ class Metric:
         return f"{value:.4g}"
 
 
+def _more(name: str, title: str, unit: Unit = "percent") -> Metric:
+    return Metric(name, title, unit, "more")
+
+
 METRICS = (
-    Metric("test_accuracy", "test accuracy"),
+    _more("test_accuracy", "test accuracy"),
+    _more("test_balanced_accuracy", "test balanced accuracy"),
+    _more("test_macro_f1", "test macro-F1"),
+    _more("test_r2", "test R²", "number"),
+    Metric("test_rmse", "test RMSE (in the target's unit)", "number"),
     Metric("test_nll", "test NLL (nats)", "number"),
     Metric("test_bits_per_character", "test bits per character", "number"),
     Metric("test_ece", "calibration error (ECE, 15 bins)"),
-    Metric("validation_accuracy", "validation accuracy"),
+    _more("validation_accuracy", "validation accuracy"),
+    _more("validation_balanced_accuracy", "validation balanced accuracy"),
+    _more("validation_macro_f1", "validation macro-F1"),
+    _more("validation_r2", "validation R²", "number"),
+    Metric("validation_rmse", "validation RMSE (in the target's unit)", "number"),
+    Metric("validation_bits_per_character", "validation bits per character", "number"),
     Metric("train_loss", "training loss, last epoch", "number"),
-    Metric("test_accuracy_8bit", "test accuracy, weights at 8 bits"),
-    Metric("test_accuracy_4bit", "test accuracy, weights at 4 bits"),
-    Metric("test_accuracy_2bit", "test accuracy, weights at 2 bits"),
-    Metric("test_accuracy_corrupted", "test accuracy, mean over our 30 corruptions"),
-    Metric("test_accuracy_corrupted_noise", "… noise"),
-    Metric("test_accuracy_corrupted_blur", "… blur"),
-    Metric("test_accuracy_corrupted_brightness", "… brightness"),
-    Metric("test_accuracy_corrupted_contrast", "… contrast"),
-    Metric("test_accuracy_corrupted_translation", "… translation"),
-    Metric("test_accuracy_corrupted_jpeg", "… JPEG (simulated)"),
-    Metric("test_accuracy_fgsm_8_255", "test accuracy under FGSM, ε = 8/255"),
-    Metric("test_accuracy_pgd10_8_255", "test accuracy under PGD-10, ε = 8/255"),
-    Metric("mask_churn", "active weights dropped per update, mean"),
+    _more("test_accuracy_8bit", "test accuracy, weights at 8 bits"),
+    _more("test_accuracy_4bit", "test accuracy, weights at 4 bits"),
+    _more("test_accuracy_2bit", "test accuracy, weights at 2 bits"),
+    _more("test_r2_8bit", "test R², weights at 8 bits", "number"),
+    _more("test_r2_4bit", "test R², weights at 4 bits", "number"),
+    _more("test_r2_2bit", "test R², weights at 2 bits", "number"),
+    _more("test_accuracy_corrupted", "test accuracy, mean over our 30 corruptions"),
+    _more("test_accuracy_corrupted_noise", "… noise"),
+    _more("test_accuracy_corrupted_blur", "… blur"),
+    _more("test_accuracy_corrupted_brightness", "… brightness"),
+    _more("test_accuracy_corrupted_contrast", "… contrast"),
+    _more("test_accuracy_corrupted_translation", "… translation"),
+    _more("test_accuracy_corrupted_jpeg", "… JPEG (simulated)"),
+    _more("test_accuracy_fgsm_8_255", "test accuracy under FGSM, ε = 8/255"),
+    _more("test_accuracy_pgd10_8_255", "test accuracy under PGD-10, ε = 8/255"),
+    Metric("mask_churn", "active weights dropped per update, mean", better=""),
     Metric("unconnected_units", "units without an active incoming weight"),
     Metric("silent_units", "units that are always 0 after their ReLU"),
     Metric("collapsed_layers", "layers without an active weight", "number"),
@@ -63,7 +87,8 @@ METRICS = (
 
 KNOWN = {metric.name: metric for metric in METRICS}
 FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
-AT_LEAST_ZERO = KNOWN.keys() - {"train_loss"}  # a task's own loss may be below
+R2 = frozenset(name for name in KNOWN if "_r2" in name)
+AT_LEAST_ZERO = KNOWN.keys() - {"train_loss"} - R2  # a task's own loss may be below
 MIN_FRACTION = 1e-9
 """A fraction of examples, units or weights is 0 or at least this, so ratios stay finite."""
 
@@ -75,6 +100,8 @@ def out_of_range(name: str, value: float) -> str:
             return f"{name} is {value:g}, not in [0, 1]"
         if 0 < value < MIN_FRACTION:
             return f"{name} is {value:g}: a fraction of what can be counted is 0 or at least 1e-9"
+    elif name in R2 and value > 1:
+        return f"{name} is {value:g}, more than 1"
     elif name in AT_LEAST_ZERO and value < 0:
         return f"{name} is {value:g}, less than 0"
     return ""

@@ -29,6 +29,9 @@ MAX_METRICS = 200
 MAX_NUMBER = 1e100
 """No measured number comes near it, and sums and squares of smaller ones are finite."""
 
+ACCURACY = "accuracy"
+"""The metric of a record that names none, as all did in the past."""
+
 Damage = Literal["truncated", "altered", "foreign", "newer", "outdated"]
 
 
@@ -123,6 +126,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
 
     Attributes:
         configuration: every setting with its value, and the revisions (`Trial.resolved`).
+        metric: what its task ranks by, without the name of the split.
         metrics: by name; accuracies as fractions of 1.
         absent: metrics that were not measured, and why.
         layers: the prunable weights.
@@ -141,6 +145,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     status: Literal["done", "failed"]
     trial: dict[str, Any]
     configuration: dict[str, Any]
+    metric: Name = Field(default=ACCURACY, exclude_if=lambda name: name == ACCURACY)
     metrics: dict[Name, Number] = Field(default={}, max_length=MAX_METRICS)
     absent: dict[Text, Text] = {}
     layers: list[LayerRecord] = []
@@ -158,7 +163,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         """Refuse a record that no trial writes: readers rely on these fields."""
         missing = TRIAL_FIELDS - self.trial.keys()
         if self.status == "done":
-            missing |= {f"{self.trial.get('evaluate', 'test')}_accuracy"} - self.metrics.keys()
+            missing |= {f"{self.trial.get('evaluate', 'test')}_{self.metric}"} - self.metrics.keys()
             missing |= FLOPS - self.flops.keys()
         if missing:
             raise ValueError(f"the record lacks {', '.join(sorted(missing))}")
@@ -187,6 +192,11 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         """The trial in a few words."""
         trial = self.trial
         return f"{trial['task']} {trial['method']} s={trial['sparsity']:g} seed={trial['seed']}"
+
+    @property
+    def score(self) -> float:
+        """What its task ranks by, on the split that was evaluated; of a finished trial."""
+        return self.metrics[f"{self.trial.get('evaluate', 'test')}_{self.metric}"]
 
     @property
     def settings_key(self) -> str:
@@ -332,6 +342,7 @@ def failed(trial: Trial, error: BaseException) -> Record:
         status="failed",
         trial=trial.model_dump(),
         configuration=trial.resolved(),
+        metric=trial.task_declaration.metric,
         error={"type": type(error).__name__, "message": message[:MAX_CHARACTERS]},
     )
 

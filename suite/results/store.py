@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from suite.core.redact import redact_bytes
 from suite.results.local_store import LocalStore
 from suite.results.record import Record, checksum_files
 from suite.results.record_index import IndexRow, read_index
+from suite.results.running_file import sweep
 from suite.results.storage_backend import RECORD, StorageBackend, StoreUnusable, safe_key, safe_name
 
 __all__ = ["CorruptRecord", "Store", "StoreUnusable"]
@@ -87,6 +88,8 @@ class Store:
             StoreUnusable: it cannot be created or written to.
         """
         self.backend.prepare()
+        if self.local:
+            sweep(self.root)
 
     def write(self, key: str, files: Mapping[str, bytes]) -> None:
         """Write a trial's files, or replace older ones.
@@ -118,6 +121,24 @@ class Store:
         except FileNotFoundError:
             return None
         return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
+
+    def read_many(self, keys: Sequence[str]) -> dict[str, Record]:
+        """Return the records of those trials that have one, by key: `read` for many at once.
+
+        Raises:
+            InvalidInput: one is damaged.
+        """
+        records: dict[str, Record] = {}
+        for start in range(0, len(keys), BATCH_SIZE):
+            chunk = [safe_key(key) for key in keys[start : start + BATCH_SIZE]]
+            contents = self.contents(chunk)
+            with gc_paused():
+                found = [self._record(key, contents[key]) for key in chunk if key in contents]
+            for one in found:
+                if isinstance(one, CorruptRecord):
+                    raise one.error
+                records[one.key] = one
+        return records
 
     def load(self, key: str, name: str) -> bytes:
         """Return one of a trial's files.
@@ -181,13 +202,13 @@ class Store:
             contents: dict[str, IndexRow | bytes | InvalidInput] = {
                 k: row for k in chunk if (row := index.get(k)) and row.is_current(versions[k])
             }
-            contents |= self._contents([key for key in chunk if key not in contents])
-            with _gc_paused():
+            contents |= self.contents([key for key in chunk if key not in contents])
+            with gc_paused():
                 records = [self._record(key, contents[key]) for key in chunk if key in contents]
             yield from records
 
-    def _contents(self, keys: list[str]) -> dict[str, bytes | InvalidInput]:
-        """Return the records' files, all at once; one by one if one of them cannot be read."""
+    def contents(self, keys: list[str]) -> dict[str, bytes | InvalidInput]:
+        """Return the files of the records that exist, unchecked, or why one cannot be read."""
         contents: dict[str, bytes | InvalidInput] = {}
         with contextlib.suppress(InvalidInput):
             contents.update(self.backend.load_records(keys))
@@ -211,7 +232,7 @@ class Store:
 
 
 @contextlib.contextmanager
-def _gc_paused() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Pause the cyclic garbage collector, which takes half the time of making many records."""
     was_on = gc.isenabled()
     gc.disable()

@@ -31,6 +31,7 @@ class Examples:
         seed: of the trial; it decides which examples a batch holds.
         device: where batches are needed; that of the inputs if left out.
         loss_takes_logits: `loss` accepts a tensor of logits, whatever the model returns.
+        real_targets: the targets are real numbers to predict, without classes.
 
     Raises:
         InvalidInput: tensors of different lengths, or of none.
@@ -45,6 +46,7 @@ class Examples:
         *,
         device: torch.device | None = None,
         loss_takes_logits: bool = False,
+        real_targets: bool = False,
     ) -> None:
         lengths = [len(t) if t.ndim else 0 for t in (*tensors_of(x), *tensors_of(y))]
         if not tensors_of(x) or min(lengths) == 0 or len(set(lengths)) > 1:
@@ -54,6 +56,7 @@ class Examples:
             )
         self.x, self.y, self.loss = x, y, loss
         self.loss_takes_logits = loss_takes_logits
+        self.real_targets = real_targets
         self._device = device or tensors_of(x)[0].device
         generator = torch.Generator().manual_seed(derive_seed(seed, "scoring"))
         self._order = torch.randperm(lengths[0], generator=generator)

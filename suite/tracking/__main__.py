@@ -1,32 +1,51 @@
-"""The process that talks to wandb: reads trial keys, writes one line of JSON for each.
+"""The process that talks to wandb, started by `suite.tracking.tracker`.
 
-``python -m suite.tracking STORE SETTINGS``, started by `suite.tracking.tracker`.
+Its arguments are STORE and SETTINGS. It reads a line of JSON for each trial that starts
+(``{"started": key}``) or is in the store (``{"finished": key}``), and answers the latter with one.
 """
 
 import json
 import os
+import select
 import sys
+from typing import Any
 
 from suite.core.redact import redacted_line
 from suite.results.store import Store
-from suite.tracking.wandb import Mode, WandbConfig, publish
+from suite.tracking.live import LiveRuns
+from suite.tracking.wandb import WandbConfig
+
+POLL_SECONDS = 0.5
+"""How often the files of running trials are read."""
 
 
 def main(location: str, given: str) -> None:
-    """Publish the trials whose keys are on standard input, one per line."""
+    """Follow trials until standard input ends, and publish those that have ended."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discard what wandb prints
-    content = json.loads(given)
-    settings = WandbConfig(**content | {"mode": Mode(content["mode"])})
-    store = Store(location)
-    for line in sys.stdin:
-        key = line.strip()
-        answer = {"key": key}
-        try:
-            answer["where"] = publish(store, key, settings)
-        except (Exception, SystemExit) as error:
-            answer["error"] = redacted_line(error)[:300]
-        answers.write(json.dumps(answer) + "\n")
+    runs = LiveRuns(Store(location), WandbConfig.from_json(json.loads(given)))
+    waiting, ended = b"", False
+    while not ended:
+        if select.select([0], [], [], POLL_SECONDS)[0]:
+            new = os.read(0, 2**16)
+            ended = not new
+            *lines, waiting = (waiting + new).split(b"\n")
+            for line in lines:
+                _take(runs, json.loads(line), answers)
+        runs.poll()
+    runs.close()
+
+
+def _take(runs: LiveRuns, message: dict[str, str], answers: Any) -> None:
+    if "started" in message:
+        runs.start(message["started"])
+        return
+    answer = {"key": message["finished"]}
+    try:
+        answer["where"] = runs.finish(message["finished"])
+    except (Exception, SystemExit) as error:
+        answer["error"] = redacted_line(error)[:300]
+    answers.write(json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Publish trials while a study runs. Errors in publishing neither stop nor fail a trial."""
+"""Publish trials while they run. Errors in publishing neither stop nor fail a trial."""
 
 import contextlib
 import json
@@ -6,12 +6,12 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from dataclasses import asdict, dataclass, field
 from typing import IO
 
+from suite.core import own_packages
 from suite.results.store import Store
 from suite.tracking.wandb import Mode, WandbConfig
 
@@ -46,10 +46,11 @@ class Published:
 
 
 class Tracker:
-    """Publishes trials in a separate process, as soon as each is in the store.
+    """Publishes trials in a separate process, from when each starts until it is in the store.
 
-    Nothing here raises or waits, except leaving the context, which waits for at most `patience`
-    seconds.
+    That process reads what a running trial writes into the store (`suite.results.running_file`), so
+    training waits for nothing. Nothing here raises or waits, except leaving the context, which
+    waits for at most `patience` seconds.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Tracker:
         self.published = Published()
         self.patience = patience
         self._location = store.location
+        self._begun = False
         self._keys: list[str] = []
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
@@ -68,18 +70,27 @@ class Tracker:
     def __enter__(self) -> "Tracker":
         return self
 
-    def add(self, key: str) -> None:
-        """Queue a stored trial for publishing."""
+    def started(self, key: str) -> None:
+        """Follow a trial that is about to be trained; it is the same run if it is retried."""
+        self._send("started", key)
+
+    def finished(self, key: str) -> None:
+        """Publish a trial that is in the store, or complete the run that followed it."""
+        if self.settings.mode is not Mode.OFF:
+            self._keys.append(key)
+        self._send("finished", key)
+
+    def _send(self, what: str, key: str) -> None:
         if self.settings.mode is Mode.OFF:
             return
-        if not self._keys:
+        if not self._begun:
+            self._begun = True
             self._start()
-        self._keys.append(key)
-        self._queue.put(key)
+        self._queue.put(json.dumps({what: key}))
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         """Wait until the queue is published, up to `patience`; after an error, do not wait."""
-        if not self._keys:
+        if not self._begun:
             return
         self._queue.put(None)
         reason = self._reason
@@ -99,7 +110,7 @@ class Tracker:
                 self.published.errors.setdefault(key, reason)
 
     def _start(self) -> None:
-        words = [sys.executable, "-m", "suite.tracking", self._location]
+        words = [*own_packages.command("suite.tracking"), self._location]
         try:
             self._answers = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in _read
             self._process = subprocess.Popen(
@@ -116,13 +127,13 @@ class Tracker:
         threading.Thread(target=self._feed, daemon=True).start()
 
     def _feed(self) -> None:
-        """Write keys to the process from a thread: a full pipe must not block the study."""
+        """Write to the process from a thread: a full pipe must not block the study."""
         assert self._process is not None
         assert self._process.stdin is not None
         pipe = self._process.stdin
         with contextlib.suppress(OSError, ValueError):
-            while (key := self._queue.get()) is not None:
-                pipe.write(f"{key}\n")
+            while (line := self._queue.get()) is not None:
+                pipe.write(f"{line}\n")
                 pipe.flush()
         with contextlib.suppress(OSError, ValueError):
             pipe.close()  # also after a failed write, whose buffer would be flushed again

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +35,7 @@ class View:
     @property
     def tags(self) -> list[str]:
         """Tags to filter runs by."""
-        trial, status = self.record.trial, self.record.status
-        tags = [trial["task"], trial["method"], f"s={trial['sparsity']:g}", status]
-        return [str(tag)[:MAX_TAG_LENGTH] for tag in tags]
+        return [*tags_of(self.record.trial), self.record.status]
 
     def config(self) -> dict[str, Any]:
         """Return all settings, and the environment in which the trial ran."""
@@ -80,6 +78,12 @@ class View:
 
         charts = filled_charts(self.curves)
         return {name: png(chart) for name, chart in charts.items() if name != "learning"}
+
+
+def tags_of(trial: Mapping[str, Any]) -> list[str]:
+    """Return the tags of a trial with these settings, finished or not."""
+    tags = [trial["task"], trial["method"], f"s={trial['sparsity']:g}"]
+    return [str(tag)[:MAX_TAG_LENGTH] for tag in tags]
 
 
 def view(store: Store, key: str) -> View | None:

@@ -12,8 +12,9 @@ from suite.experiments.trial_config import Trial
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from tasks.data import training_examples
+from tasks.loss import check_recipe
 from tasks.recipe import Recipe
-from tasks.task import Dataset, Task
+from tasks.task import Dataset, Task, check_metric
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,13 @@ class TrialContext:
         """Resolve a trial; loads no data.
 
         Raises:
-            InvalidInput: the training data is smaller than a batch.
+            InvalidInput: the training data is smaller than a batch, or its targets do not fit the
+                task's metric or the recipe.
         """
         task, dataset = trial.task_declaration, trial.dataset_declaration
         recipe = task.resolve_recipe(trial.recipe)
+        check_metric(task, dataset)
+        check_recipe(task.name, dataset, recipe)
         examples = training_examples(dataset, recipe.validation)
         steps_per_epoch = examples // recipe.batch_size
         if steps_per_epoch == 0:

@@ -9,7 +9,7 @@ from suite.evaluation.scores import Scores, evaluate, first_non_finite, rounded_
 from suite.training.loop import Training
 from suite.training.network import coverage_of
 from tasks.data import Split
-from tasks.loss import METRICS
+from tasks.task import Dataset
 
 ROUNDING_BITS = (8, 4)
 
@@ -26,7 +26,7 @@ def measure_final(training: Training) -> Measurements:
     metrics = _test_metrics(training) if testing else {}
     if len(training.data.validation):
         scores = _scores(training, training.data.validation, "validation")
-        metrics["validation_accuracy"] = scores.accuracy
+        metrics |= {f"validation_{name}": value for name, value in scores.validation.items()}
     metrics["train_loss"] = training.curves.last("train_loss")
     sizes = {layer.name: layer.size for layer in training.sparsifier.layers}
     if (churn := training.curves.churn(sizes)) is not None:
@@ -43,30 +43,45 @@ def measure_final(training: Training) -> Measurements:
     )
     for kind, accuracy in extra.corruption.items():
         training.curves.add(training.steps, f"corruption_{kind}", accuracy)
-    return Measurements(metrics | extra.metrics, extra.absent, extra.layers, extra.corruption)
+    absent = not_applicable(training.context.dataset) | extra.absent
+    return Measurements(metrics | extra.metrics, absent, extra.layers, extra.corruption)
 
 
 def _test_metrics(training: Training) -> dict[str, float]:
     model, data, task = training.model, training.data, training.context.task
     test = _scores(training, data.test, "test")
-    metrics = {"test_accuracy": test.accuracy, "test_nll": test.nll, "test_ece": test.ece}
+    metrics = {f"test_{name}": value for name, value in test.metrics.items()}
     bits = sorted({*ROUNDING_BITS, *training.sparsifier.rounding_bits}, reverse=True)
     rounded = rounded_accuracy(model, data.test, bits, coverage_of(task))
-    metrics |= {f"test_accuracy_{number}bit": value for number, value in rounded.items()}
-    metrics[f"test_{task.metric}"] = METRICS[task.metric](test.accuracy, test.nll)
+    name = "test_r2" if training.context.dataset.regression else "test_accuracy"
+    metrics |= {f"{name}_{number}bit": value for number, value in rounded.items()}
     if task.compare:
         masks = {layer.name: layer.mask for layer in training.sparsifier.layers}
         metrics |= load(task.compare, task.origin)(training.context.dataset, masks)
     return metrics
 
 
+def not_applicable(dataset: Dataset) -> dict[str, str]:
+    """Return why a task's test results lack a metric that others have, by metric."""
+    if dataset.regression:
+        reason = "not applicable: the targets are real numbers, not classes"
+        absent = dict.fromkeys(("test_nll", "test_ece"), reason)
+        if dataset.classes > 1:
+            absent["test_rmse"] = f"{dataset.classes} targets, each in its own unit"
+        return absent
+    if dataset.kind == "text":
+        reason = "not measured for text"
+        return dict.fromkeys(("test_balanced_accuracy", "test_macro_f1"), reason)
+    return {}
+
+
 def _scores(training: Training, split: Split, name: str) -> Scores:
     scores = evaluate(training.model, split)
-    if not math.isfinite(scores.nll):
+    if not math.isfinite(scores.loss):
         seed = training.context.trial.seed
         layer = first_non_finite(training.model, split.pool(1, seed).x)
         raise TrialFailed(
-            f"the trained network's {name} loss is {scores.nll}, first in layer '{layer}': "
+            f"the trained network's {name} loss is {scores.loss}, first in layer '{layer}': "
             "training diverged at its end"
         )
     return scores

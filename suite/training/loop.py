@@ -15,11 +15,12 @@ from suite.sparsity.nonfinite import ADVICE
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
-from suite.training.optimization import LearningRate, training_loss
+from suite.training.optimization import LearningRate
 from suite.training.parallel import Processes
 from suite.training.seeding import seed_step
 from tasks.batches import Batch, Epoch
 from tasks.data import Data
+from tasks.loss import training_loss
 
 CHECK_EVERY_ON_GPU = 50
 """Steps between two checks of the loss on a GPU, where a check waits for the device."""
@@ -128,7 +129,7 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     t.sparsifier.before_step(step)
     x, y = t.processes.shard(batch) if t.processes else batch
     with torch.autocast(t.device.type, torch.bfloat16, enabled=trial.precision == "bfloat16"):
-        loss = training_loss(recipe)(t.network(x), y)
+        loss = training_loss(t.context.dataset, recipe)(t.network(x), y)
     mean_loss = t.processes.mean(loss) if t.processes else loss
     if t.device.type == "cpu" and not math.isfinite(value := mean_loss.item()):
         raise _diverged(t, step, value, x)
@@ -170,9 +171,9 @@ def _end_of_epoch(t: Training, step: int, losses: Tensor, began: float, taken: i
         t.processes.broadcast_buffers(t.model)
     if len(t.data.validation):
         scores = evaluate(t.model, t.data.validation)
-        t.curves.add(step, "validation_accuracy", scores.accuracy)
-        t.curves.add(step, "validation_nll", scores.nll)
-        t.sparsifier.after_validation(step, 100 * scores.accuracy)
+        for name, value in scores.curves.items():
+            t.curves.add(step, f"validation_{name}", value)
+        t.sparsifier.after_validation(step, 100 * scores.fraction)
     weights = t.sparsifier.layers
     zeros = sum(weight.size - weight.active for weight in weights)
     t.curves.add(step, "sparsity", zeros / sum(weight.size for weight in weights))

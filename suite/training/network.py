@@ -85,7 +85,8 @@ def check_model(model: nn.Module, example: Split, context: TrialContext) -> Forw
     """Send one example through the model; return its FLOPs.
 
     Raises:
-        InvalidInput: it does not take the dataset's inputs, or does not give one output per class.
+        InvalidInput: it does not take the dataset's inputs, or does not give one output per class
+            or real target.
     """
     try:
         outputs = predict(model, example)
@@ -100,7 +101,9 @@ def check_model(model: nn.Module, example: Split, context: TrialContext) -> Forw
 
 
 def check_outputs(task: Task, dataset: Dataset, model: nn.Module, outputs: Tensor) -> None:
-    """Check the model's outputs for one example: a logit per class, at every position of a text.
+    """Check the model's outputs for one example: one per class or real target.
+
+    Of a text, a logit per character at every position.
 
     Raises:
         InvalidInput: the shape is another one; the message names the layer that gives it.
@@ -111,7 +114,8 @@ def check_outputs(task: Task, dataset: Dataset, model: nn.Module, outputs: Tenso
         return
     leaves = [name for name, m in model.named_modules() if next(m.children(), None) is None]
     last = f" (its last layer is '{leaves[-1]}')" if leaves and leaves[-1] else ""
+    what = "real targets" if dataset.regression else "classes"
     raise InvalidInput(
         f"task {task.name}: the model gives outputs of shape {tuple(outputs.shape[1:])}{last}, "
-        f"dataset {dataset.name} has {dataset.classes} classes: give {expected[1:]}"
+        f"dataset {dataset.name} has {dataset.classes} {what}: give {expected[1:]}"
     )

@@ -1,15 +1,12 @@
-"""The loss, the optimizer and the learning rate that a recipe describes."""
+"""The optimizer and the learning rate that a recipe describes."""
 
-import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tasks.loss import cross_entropy
 from tasks.recipe import Recipe
 
 
@@ -75,8 +72,3 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, momentum=momentum, nesterov=nesterov, **common)
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return adam(parameters, betas=(0.9, recipe.beta2), **common)
-
-
-def training_loss(recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the training loss: (logits, labels) → scalar."""
-    return functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from suite.evaluation.measure import Measurements
 from suite.experiments.trial_config import Trial
-from suite.results.record import LayerRecord, Record, to_json
+from suite.results.record import ACCURACY, LayerRecord, Record, to_json
 from suite.training.curves import Curves
 from suite.training.environment import environment
 from tasks.model_factory import libraries
@@ -52,13 +52,18 @@ def make_outcome(
     tensors: dict[str, Tensor],
     curves: Curves,
     notes: list[str],
+    metric: str = ACCURACY,
 ) -> Outcome:
-    """Assemble the record of a finished trial, of the training loop or of a trainer."""
+    """Assemble the record of a finished trial, of the training loop or of a trainer.
+
+    `metric` is what the task ranks by; a trainer that measures accuracy alone leaves it out.
+    """
     record = Record(
         key=trial.key,
         status="done",
         trial=trial.model_dump(),
         configuration=trial.resolved(),
+        metric=metric,
         metrics=measures.metrics,
         absent=measures.absent,
         layers=layers,

@@ -11,10 +11,11 @@ from suite.training.context import TrialContext
 from suite.training.curves import Curves
 from suite.training.loop import Training
 from suite.training.network import check_model, count_parameters, coverage_of, make_model
-from suite.training.optimization import learning_rate, make_optimizer, training_loss
+from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
 from tasks.data import Split
 from tasks.loading import load_data
+from tasks.loss import training_loss
 from tasks.model_factory import to_device
 
 SCORING_POOL = 2048
@@ -77,7 +78,8 @@ def prepare(
 def _scoring_examples(context: TrialContext, train: Split) -> Examples:
     seed = context.trial.seed
     pool = train.pool(SCORING_POOL, seed) if train.streamed else train
-    return Examples(pool.x, pool.y, training_loss(context.recipe), seed)
+    loss = training_loss(context.dataset, context.recipe)
+    return Examples(pool.x, pool.y, loss, seed, real_targets=context.dataset.regression)
 
 
 def _only_masked(context: TrialContext) -> str:

@@ -2,11 +2,13 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from suite.core.discovery import load
-from suite.core.errors import TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
@@ -14,15 +16,19 @@ from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext, total_steps
 from suite.training.environment import Stopwatch
+from suite.training.epoch_bounds import EpochBounds
 from suite.training.final_metrics import measure_final
+from suite.training.live_report import LiveReport
 from suite.training.loop import Training
 from suite.training.outcome import Outcome, make_outcome
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
 from tasks import labels
+from tasks.data import RealSplit, Split
 from tasks.loading import load_arrays
 
+T = TypeVar("T")
 Progress = Callable[[int], None]
 """Called with the number of steps done since the last call."""
 
@@ -31,23 +37,30 @@ def run_trial(
     trial: Trial,
     progress: Progress = lambda steps: None,
     checkpointer: Checkpointer | None = None,
+    live: LiveReport | None = None,
+    bounds: EpochBounds | None = None,
 ) -> Outcome:
     """Train, evaluate once on the final weights, and return the outcome; stores nothing.
 
     With a `checkpointer`, training resumes from the last checkpoint and takes new ones. A trial
-    that names a trainer is passed to that trainer.
+    that names a trainer is passed to that trainer, without `bounds`. Progress is reported to
+    `live`.
 
     Raises:
         InvalidInput: something given cannot be used (found before training starts).
         TrialFailed: training diverged, or did not end at its exact sparsity.
         Interrupted: the checkpointer was asked to stop, and has taken a checkpoint.
+        TrialPruned: a validation score is below its bound.
     """
-    if trial.trainer:
-        return _trainer(trial)(trial, progress, checkpointer)
     context = TrialContext.of(trial)
+    if trial.trainer:
+        if live is not None:
+            live.begin(trial, context.plan.steps)
+            progress = _both(progress, live.count)
+        return _trainer(trial)(trial, progress, checkpointer)
     context.require_device()
     with reproducible(context.device, trial.threads):
-        return _run(context, progress, checkpointer)
+        return _run(context, progress, checkpointer, live, bounds)
 
 
 def check_trial(trial: Trial) -> None:
@@ -73,17 +86,46 @@ def count_steps(trial: Trial) -> int | None:
 
 
 def _trainer(trial: Trial) -> Callable[..., Outcome]:
+    if trial.dataset_declaration.regression:
+        raise InvalidInput(
+            f"trainer {trial.trainer} trains on class labels, and the targets of "
+            f"{trial.task_declaration.dataset} are real numbers: leave the trainer out"
+        )
     declared = registry.trainers()[trial.trainer]
     return load(declared.implementation, declared.origin)
 
 
-def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer | None) -> Outcome:
+def _both(first: Callable[[T], None], second: Callable[[T], None]) -> Callable[[T], None]:
+    def call(value: T) -> None:
+        first(value)
+        second(value)
+
+    return call
+
+
+def _run(
+    context: TrialContext,
+    progress: Progress,
+    checkpointer: Checkpointer | None,
+    live: LiveReport | None,
+    bounds: EpochBounds | None,
+) -> Outcome:
     stopwatch = Stopwatch(context.device)
+    if live is not None:
+        live.begin(context.trial, total_steps(context.make_sparsifier()))
     training = prepare(context, progress)
-    start, on_step = TrainingProgress(), None
+    start = TrainingProgress()
+    on_step: Callable[[TrainingProgress], None] | None = None
     if checkpointer is not None:
         start = checkpointer.resume(training)
         on_step = functools.partial(checkpointer.after_step, training)
+    if live is not None:
+        live.resumed(training, start, checkpointer.elapsed if checkpointer else 0.0)
+        report = functools.partial(live.after_step, training)
+        on_step = _both(report, on_step) if on_step else report
+    if bounds is not None:
+        watch = bounds.watch(training)
+        on_step = _both(watch, on_step) if on_step else watch
     train_rounds(training, start, on_step)
     if training.processes:
         training.processes.assert_synchronized(training.model)
@@ -126,12 +168,19 @@ def _run(context: TrialContext, progress: Progress, checkpointer: Checkpointer |
             "train": len(data.train),
             "validation": len(data.validation),
             "test": len(data.test),
+            **_target_scale(data.train),
             **labels.for_record(context.dataset.labels),
         },
+        metric=context.task.metric,
         tensors=_tensors(training),
         curves=training.curves,
         notes=notes,
     )
+
+
+def _target_scale(train: Split) -> dict[str, Any]:
+    """Return what real targets were standardised with, for the record: the model's unit."""
+    return {"targets": asdict(train.scale)} if isinstance(train, RealSplit) else {}
 
 
 def _tensors(training: Training) -> dict[str, Tensor]:

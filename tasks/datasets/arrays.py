@@ -56,8 +56,8 @@ def load_archive(dataset: Dataset) -> Arrays:
     )
 
 
-def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """Return a dataset's arrays from an .npz file; labels are int64.
+def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
+    """Return a dataset's arrays from an .npz file; labels are int64, `real` targets as they are.
 
     Nothing is allocated before the arrays' headers have been compared with the file.
 
@@ -83,12 +83,18 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
             f"{path} cannot be read as a NumPy archive of plain arrays (.npz): {reason}"
         ) from error
     for x, y in ((a, a.replace("x", "y")) for a in arrays if a.endswith("x")):
-        if arrays[x].ndim < 2 or arrays[y].ndim != 1 or len(arrays[x]) != len(arrays[y]):
+        dimensions = (1, 2) if real else (1,)
+        if (
+            arrays[x].ndim < 2
+            or arrays[y].ndim not in dimensions
+            or len(arrays[x]) != len(arrays[y])
+        ):
             raise InvalidInput(
                 f"{path}: '{x}' has shape {arrays[x].shape} and '{y}' {arrays[y].shape}: give "
-                "inputs of shape [n, …] and one label per example"
+                f"inputs of shape [n, …] and one {'target' if real else 'label'} per example"
             )
-        arrays[y] = _whole_numbers(arrays[y], f"{path}: '{y}'")
+        if not real:
+            arrays[y] = _whole_numbers(arrays[y], f"{path}: '{y}'")
     return arrays
 
 

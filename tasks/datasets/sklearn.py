@@ -50,6 +50,16 @@ def load_wine(dataset: Dataset) -> Arrays:
     return _standardised(dataset, *wines(return_X_y=True))
 
 
+def load_diabetes(dataset: Dataset) -> Arrays:
+    """Return 442 patients described by 10 numbers, standardised.
+
+    The target, a real number, is the progression of their diabetes after a year (25 to 346).
+    """
+    from sklearn.datasets import load_diabetes as patients
+
+    return _standardised(dataset, *patients(return_X_y=True, scaled=False))
+
+
 def load_covtype(dataset: Dataset) -> Arrays:
     """Return 581,012 patches of forest described by 54 numbers, standardised; seven covers.
 
@@ -70,14 +80,18 @@ def load_covtype(dataset: Dataset) -> Arrays:
 
 
 def _standardised(dataset: Dataset, x: Any, y: Any) -> Arrays:
-    """Return a fixed stratified split, standardised by the training part's mean and deviation."""
+    """Return a fixed split, standardised by the training part's mean and deviation.
+
+    It is stratified, unless targets are real. They keep their unit.
+    """
     from sklearn.model_selection import train_test_split
 
+    kind = torch.float64 if dataset.regression else torch.int64
     train_x, test_x, train_y, test_y = train_test_split(
         x,
         y,
         test_size=dataset.test,
-        stratify=y,
+        stratify=None if dataset.regression else y,
         random_state=derive_seed(dataset.name, "test") % 2**32,
     )
     mean, deviation = train_x.mean(0), train_x.std(0)
@@ -86,7 +100,7 @@ def _standardised(dataset: Dataset, x: Any, y: Any) -> Arrays:
     train_x, test_x = (((part - mean) / deviation).round(4) for part in (train_x, test_x))
     return Arrays(
         torch.from_numpy(train_x).float(),
-        torch.from_numpy(train_y).long(),
+        torch.from_numpy(train_y).to(kind),
         torch.from_numpy(test_x).float(),
-        torch.from_numpy(test_y).long(),
+        torch.from_numpy(test_y).to(kind),
     )

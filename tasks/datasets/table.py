@@ -68,7 +68,7 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
     """
     import numpy as np
 
-    frame = _frame(path)
+    frame = read_frame(path)
     target, ignored = options["target"], list(options.get("ignore", ()))
     for name in (target, *ignored):
         if name not in frame.columns:
@@ -78,7 +78,7 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
     features = [name for name in frame.columns if name not in (target, *ignored)]
     if frame.height == 0 or not features:
         raise InvalidInput(f"table {path}: there are no rows, or no columns beside '{target}'")
-    columns = [_numbers(path, frame[name]) for name in features]
+    columns = [column_numbers(path, frame[name], "all but the target") for name in features]
     labels = frame[target]
     if labels.null_count():
         row = labels.is_null().to_list().index(True) + 1
@@ -105,7 +105,12 @@ def _classes(path: Path, labels: "pl.Series", texts: list[str]) -> list[str]:
     return known
 
 
-def _frame(path: Path) -> "pl.DataFrame":
+def read_frame(path: Path) -> "pl.DataFrame":
+    """Return the table in a file.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
     import polars as pl
 
     try:
@@ -120,20 +125,25 @@ def _frame(path: Path) -> "pl.DataFrame":
     raise InvalidInput(f"table {path}: give a file that ends in .csv, .tsv or .parquet")
 
 
-def _numbers(path: Path, column: "pl.Series") -> "np.ndarray":
+def column_numbers(path: Path, column: "pl.Series", what: str) -> "np.ndarray":
+    """Return a column's numbers, float64 [n]; `what` are the columns that must hold them.
+
+    Raises:
+        InvalidInput: one is missing, is none, or is not finite.
+    """
     import numpy as np
     import polars as pl
 
     numeric = column.dtype.is_numeric() or column.dtype == pl.Boolean
-    numbers = column.cast(pl.Float64, strict=False)
-    bad = numbers.is_null() | ~numbers.is_finite().fill_null(False)
+    found = column.cast(pl.Float64, strict=False)
+    bad = found.is_null() | ~found.is_finite().fill_null(False)
     if not numeric or bad.any():
         row = bad.to_list().index(True) if bad.any() else 0
         raise InvalidInput(
-            f"table {path}: column '{column.name}' has {column[row]!r} in row {row + 1}: all but "
-            "the target must be finite numbers (encode it, fill it in, or list it under 'ignore')"
+            f"table {path}: column '{column.name}' has {column[row]!r} in row {row + 1}: {what} "
+            "must be finite numbers (encode it, fill it in, or list it under 'ignore')"
         )
-    return numbers.to_numpy().astype(np.float64)
+    return found.to_numpy().astype(np.float64)
 
 
 def _ordered(texts: set[str]) -> list[str]:

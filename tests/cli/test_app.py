@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from suite.cli import study as study_verb
-from suite.execution import engines
+from suite.execution import engines, run_study
 from suite.execution.plan import preflight
 from suite.execution.runner import Inline
 from suite.execution.worker_handle import WorkerConfig
@@ -160,7 +159,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(resonance, place):
 def test_a_study_that_is_done_runs_nothing(resonance, place, store, monkeypatch):
     for trial in load_study("quickstart").trials():
         store.write(trial.key, {"record.json": done(trial).to_json()})
-    monkeypatch.setattr(study_verb, "run_trials", None)
+    monkeypatch.setattr(run_study, "run_trials", None)
     result = resonance("study quickstart")
     assert result.code == 0
     assert "75 done · 0 to run" in result.out

@@ -64,3 +64,19 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path):
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
     )
     assert "all tasks:" in written
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_notebook_of_the_python_api_trains_and_compares(tmp_path, monkeypatch):
+    monkeypatch.delenv("RESONANCE_STORE", raising=False)
+    for name in ("tasks", "baselines"):  # of the user's own, beside the notebook
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not ours')")
+    notebook = nbformat.read(EXAMPLES / "python_api.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+    written = "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
+    assert "0 done before, 18 finished, 0 failed" in written
+    assert "digits/mlp (batch_size=8, epochs=2) s=0.98" in written
+    assert "unknown method 'rigll': did you mean rigl?" in written

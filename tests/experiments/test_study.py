@@ -50,17 +50,198 @@ def test_a_study_s_recipe_device_and_threads_reach_every_trial():
         assert (trial.device, trial.threads) == ("cuda", 2)
 
 
-def test_what_is_listed_twice_runs_once():
-    once = Study.make(**STUDY).trials()
-    twice = Study.make(**STUDY | {"sparsities": [0.8, 0.80, 0.9], "seeds": [0, 1, 2, 1]}).trials()
-    assert {t.key for t in twice} == {t.key for t in once}
-    assert len(twice) == len(once)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tasks": ["digits/mlp", "digits/mlp"]}, "tasks: digits/mlp is listed twice"),
+        (
+            {"tasks": ["digits/mlp", {"name": "digits/mlp", "device": "cpu"}]},
+            "tasks: digits/mlp is listed twice with the same settings for dense: leave one out",
+        ),
+        ({"sparsities": [0.8, 0.80, 0.9]}, "sparsity 0.8 is given twice: give it once"),
+        ({"seeds": [0, 1, 2, 1]}, "seed 1 is given twice: give it once"),
+        (
+            {"methods": ["static", "rigl", "static"]},
+            "methods: static is listed twice with the same settings on digits/mlp: leave one out",
+        ),
+        # 100 is the default
+        ({"methods": ["rigl", {"name": "rigl", "set": {"update_every": 100}}]}, "methods: rigl is"),
+        (
+            {"methods": [{"name": "rigl", "vary": {"update_every": [50, 20]}}] * 2},
+            "methods: rigl is listed twice",
+        ),
+    ],
+)
+def test_what_is_listed_twice_is_refused_by_name(change, words):
+    assert study_refusal(**change).startswith(words)
+
+
+def test_ablations_of_one_method_share_their_base():
+    vary = [
+        {"name": "rigl", "vary": vary} for vary in ({"update_every": [50]}, {"update_end": [0.5]})
+    ]
+    trials = Study.make(**STUDY | {"methods": ["rigl", *vary], "sparsities": [0.9]}).trials()
+    assert len(trials) == 3 * (1 + 1 + 1)
 
 
 def test_one_method_under_two_settings_is_two_entries():
     methods = [{"name": "rigl"}, {"name": "rigl", "set": {"update_every": 10}}]
     trials = Study.make(**STUDY | {"methods": methods, "sparsities": [0.9], "seeds": 1}).trials()
     assert len({trial.key for trial in trials}) == 2
+
+
+# ---------------------------------------------------------------- per task
+
+
+def test_a_recipe_field_is_that_of_the_nearest_entry():
+    study = Study.make(
+        name="near",
+        question="?",
+        tasks=["digits/mlp", {"name": "mnist/lenet_300_100", "recipe": {"epochs": 3}}],
+        methods=[
+            "dense",
+            {"name": "snip", "recipe": {"epochs": 4}},
+            {
+                "name": "rigl",
+                "set": {"update_every": 50, "distribution": "uniform"},
+                "recipe": {"epochs": 4, "weight_decay": 0.1},
+                "tasks": {
+                    "mnist/lenet_300_100": {"set": {"update_every": 9}, "recipe": {"epochs": 5}}
+                },
+            },
+        ],
+        sparsities=[0.9],
+        seeds=1,
+        recipe={"epochs": 2, "learning_rate": 0.03},
+    )
+    found = {(t.task, t.method): t for t in study.trials()}
+    epochs = {cell: t.recipe["epochs"] for cell, t in found.items()}
+    assert epochs == {
+        ("digits/mlp", "dense"): 2,  # of the study
+        ("mnist/lenet_300_100", "dense"): 3,  # of the task
+        ("digits/mlp", "snip"): 4,  # of the method
+        ("mnist/lenet_300_100", "snip"): 4,
+        ("digits/mlp", "rigl"): 4,
+        ("mnist/lenet_300_100", "rigl"): 5,  # of the method on the task
+    }
+    assert all(t.recipe["learning_rate"] == 0.03 for t in found.values())
+    one, other = found["digits/mlp", "rigl"], found["mnist/lenet_300_100", "rigl"]
+    assert one.recipe["weight_decay"] == other.recipe["weight_decay"] == 0.1
+    assert one.hyperparameters == {"update_every": 50, "distribution": "uniform"}
+    assert other.hyperparameters == {"update_every": 9, "distribution": "uniform"}
+
+
+def test_a_task_has_its_own_device_precision_threads_and_execution():
+    own = {"device": "cuda", "precision": "bfloat16", "threads": 3}
+    tasks = [{"name": "digits/mlp", "execution": "csr"}, {"name": "mnist/lenet_300_100", **own}]
+    study = Study.make(**STUDY | {"tasks": tasks, "methods": ["rigl"], "threads": 2})
+    settings = {(t.task, t.device, t.precision, t.threads, t.execution) for t in study.trials()}
+    assert settings == {
+        ("digits/mlp", "cpu", "float32", 2, "csr"),
+        ("mnist/lenet_300_100", "cuda", "bfloat16", 3, "masked"),
+    }
+
+
+def test_one_task_under_two_recipes_is_two_entries():
+    tasks = ["digits/mlp", {"name": "digits/mlp", "recipe": {"epochs": 1}}]
+    study = Study.make(**STUDY | {"tasks": tasks})
+    assert len(study.trials()) == study.count() == 2 * (3 + 3 * 2 * 2)
+
+
+def test_a_method_is_run_only_on_the_tasks_it_lists():
+    methods = ["dense", {"name": "rigl", "only": ["digits/mlp"]}, "static"]
+    tasks = ["digits/mlp", "mnist/lenet_300_100"]
+    study = Study.make(**STUDY | {"methods": methods, "tasks": tasks})
+    assert {t.task for t in study.trials() if t.method == "rigl"} == {"digits/mlp"}
+    assert {t.task for t in study.trials() if t.method == "static"} == set(tasks)
+    controls = [{"name": "static", "only": ["digits/mlp"]}, "dense"]
+    missing = Study.make(**STUDY | {"methods": controls, "tasks": tasks}).missing_controls()
+    assert "static on mnist/lenet_300_100" in missing
+    assert "dense" not in " ".join(missing).split()
+
+
+def test_a_study_is_counted_without_making_its_trials():
+    methods = [
+        "dense",
+        {"name": "rigl", "vary": {"update_every": [50, 20], "update_end": [0.5]}, "grid": True},
+        {"name": "static", "only": ["digits/mlp"]},
+    ]
+    tasks = ["digits/mlp", "mnist/lenet_300_100"]
+    study = Study.make(**STUDY | {"methods": methods, "tasks": tasks})
+    assert study.count() == len(study.trials())
+    counts = {(t.task, t.method): count for t, count in study.kinds()}
+    assert counts["digits/mlp", "rigl"] == 3 * 2 * 6
+    assert counts["mnist/lenet_300_100", "dense"] == 3
+    endless = study.model_copy(update={"seeds": range(10**9)})
+    assert endless.count() > 10**10
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tasks": [{"recipe": {"epochs": 5}}]}, ["tasks.0.name"]),
+        ({"tasks": [{"name": "digits/mlp", "recip": {}}]}, ["tasks.0.recip"]),
+        ({"tasks": [{"name": "digits/mlp", "recipe": {"epoch": 5}}]}, ["'epoch'", "epochs"]),
+        ({"tasks": [{"name": "digits/mlp", "device": "tpu"}]}, ["tasks.0.device='tpu'"]),
+        ({"tasks": [{"name": "digits/mpl"}]}, ["unknown task 'digits/mpl'", "digits/mlp"]),
+        (
+            {"methods": [{"name": "rigl", "tasks": {"digits/mpl": {"set": {}}}}]},
+            ["methods: rigl: 'digits/mpl' is not a task of the study", "digits/mlp"],
+        ),
+        (
+            {"methods": [{"name": "rigl", "only": ["digits/mpl"]}]},
+            ["methods: rigl: 'digits/mpl' is not a task of the study"],
+        ),
+        ({"methods": [{"name": "rigl", "only": []}]}, ["rigl: only: give at least one task"]),
+        (
+            {
+                "tasks": ["digits/mlp", "mnist/lenet_300_100"],
+                "methods": [{"name": "rigl", "only": ["digits/mlp"]}],
+            },
+            ["no method is run on mnist/lenet_300_100"],
+        ),
+        (
+            {
+                "tasks": ["digits/mlp", "mnist/lenet_300_100"],
+                "methods": [
+                    "dense",
+                    {
+                        "name": "rigl",
+                        "only": ["digits/mlp"],
+                        "tasks": {"mnist/lenet_300_100": {"recipe": {"epochs": 5}}},
+                    },
+                ],
+            },
+            ["rigl: 'mnist/lenet_300_100' has settings and is not listed under 'only'"],
+        ),
+        (
+            {
+                "methods": [
+                    {
+                        "name": "rigl",
+                        "vary": {"update_every": [50]},
+                        "tasks": {"digits/mlp": {"set": {"update_every": 9}}},
+                    }
+                ]
+            },
+            ["update_every is both set and varied"],
+        ),
+    ],
+)
+def test_what_cannot_be_set_for_a_task_is_refused_in_one_line(change, words):
+    message = study_refusal(**change)
+    for word in words:
+        assert word in message
+
+
+def test_a_task_that_is_only_a_name_is_written_as_one():
+    tasks = ["digits/mlp", {"name": "mnist/lenet_300_100", "recipe": {"epochs": 5}}]
+    study = Study.make(**STUDY | {"tasks": tasks})
+    assert study.model_dump(mode="json")["tasks"] == tasks
+    assert Study.make(**study.model_dump(mode="json")) == study
+
+
+# ---------------------------------------------------------------- files
 
 
 def test_quickstart_has_75_trials():

@@ -5,7 +5,8 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path, monkeypatch) -> None:
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_ENTITY"):
+    names = ("API_KEY", "BASE_URL", "PROJECT", "ENTITY", "MODE")
+    for name in (*(f"WANDB_{name}" for name in names), "RESONANCE_WANDB"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "wandb-data"))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from suite.cli.wandb import MAX_CONSECUTIVE_FAILURES
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.record import failed
 from suite.results.store import Store
+from suite.tracking.publish import publish, publish_tables
 from suite.tracking.tracker import Tracker
 from suite.tracking.view import MAX_PICTURE_SIDE, mask_pictures
-from suite.tracking.wandb import Mode, WandbConfig, publish, publish_tables
+from suite.tracking.wandb import JobType, Mode, WandbConfig
 from suite.training.trial import run_trial
 from tests.support.helpers import trial as short_trial
 from tests.support.sample_records import done, make_trial
@@ -54,9 +56,10 @@ def ran(tmp_path_factory) -> Store:
 def run(ran: Store) -> OfflineRun:
     """Publish the trial offline, with a key in the environment, and read the run back."""
     (key,) = ran.keys()
+    about = offline(ran, group="a-study", job_type=JobType.STUDY, artifacts=True)
     os.environ["WANDB_API_KEY"] = SECRET
     try:
-        folder = publish(ran, key, offline(ran, group="a-study", artifacts=True))
+        folder = publish(ran, key, about)
     finally:
         del os.environ["WANDB_API_KEY"]
         os.environ.pop("WANDB_DATA_DIR", None)
@@ -66,7 +69,7 @@ def run(ran: Store) -> OfflineRun:
 def test_an_offline_run_is_named_and_grouped_as_its_trial(ran, run):
     (key,) = ran.keys()
     about = run.about
-    assert (about.run_id, about.run_group, about.job_type) == (key, "a-study", "resonance")
+    assert (about.run_id, about.run_group, about.job_type) == (key, "a-study", "study")
     assert about.project == "resonance-bench"
     assert list(about.tags) == ["digits/mlp", "resonance", "s=0.9", "done"]
     assert run.exit_code == 0
@@ -100,12 +103,27 @@ def test_an_offline_run_holds_the_summary(ran, run):
     assert run.summary["flops/training"] == record.flops["training"]
 
 
+def test_a_runs_time_is_that_of_the_training(ran, run):
+    (record,) = ran.records()
+    seconds = record.timing["seconds"]
+    assert run.summary["_runtime"] == seconds
+    assert run.summary["_wandb"] == {"runtime": seconds}
+    clock = [row["_runtime"] for row in run.history]
+    assert clock == sorted(clock)
+    assert clock[-1] == seconds
+    assert 0 < clock[0] < seconds
+    started = datetime.fromisoformat(record.timing["started"]).timestamp()
+    times = [row["_timestamp"] for row in run.history if "train_loss" in row]
+    assert times[-1] == pytest.approx(started + seconds)
+    assert [row["_step"] for row in run.history] == list(range(len(run.history)))
+
+
 def test_an_offline_run_holds_pictures_of_masks_and_spectra_and_the_weights(ran, run):
     (key,) = ran.keys()
     last = run.history[-1]
     (folder,) = (ran.root / "wandb").glob(f"offline-run-*-{key}")
     for name in ("figures/spectra", "figures/frequency", "figures/churn", "masks/1", "masks/5"):
-        path = folder / "files" / last[f"{name}/path"]
+        path = folder / "files" / last[name]["path"]
         assert path.read_bytes().startswith(b"\x89PNG"), name
     assert run.artifacts == [f"trial-{key}"]
 
@@ -167,7 +185,7 @@ def track(store: Store, mode: Mode = Mode.OFFLINE, patience: float = 60.0) -> Tr
     with Tracker(store, WandbConfig.for_store(store, mode=mode), patience) as tracker:
         for key in list(store.keys()):
             began = time.perf_counter()
-            tracker.add(key)
+            tracker.finished(key)
             assert time.perf_counter() - began < 3.5  # less than any patience below
     assert files_of(store.trials) == before
     return tracker
@@ -233,7 +251,7 @@ def test_a_study_that_is_stopped_does_not_wait_for_wandb(full, monkeypatch, tmp_
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "fake"), str(root)]))
     began = time.perf_counter()
     tracker = Tracker(full, offline(full))
-    tracker.add(FIRST.key)
+    tracker.finished(FIRST.key)
     tracker.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert time.perf_counter() - began < 60
     assert tracker.published.errors == {FIRST.key: "stopped"}
@@ -241,7 +259,7 @@ def test_a_study_that_is_stopped_does_not_wait_for_wandb(full, monkeypatch, tmp_
 
 def test_off_starts_nothing(full):
     with Tracker(full, WandbConfig()) as tracker:
-        tracker.add(FIRST.key)
+        tracker.finished(FIRST.key)
     assert tracker._process is None
     assert tracker.published.lines(tracker.settings) == []
 

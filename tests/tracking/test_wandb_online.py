@@ -21,8 +21,8 @@ def server(monkeypatch):
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         # A user is told after half a minute that the server is away; here it is known to be there,
         # and a busy machine may take longer to start W&B's service.
-        monkeypatch.setattr("suite.tracking.wandb.START_SECONDS", 600.0)
-        monkeypatch.setattr("suite.tracking.wandb.FINISH_SECONDS", 600.0)
+        monkeypatch.setattr("suite.tracking.wandb_run.START_SECONDS", 600.0)
+        monkeypatch.setattr("suite.tracking.wandb_run.FINISH_SECONDS", 600.0)
         # W&B reads the server's address once in a process: an earlier test's address is forgotten.
         wandb.teardown()
         yield server
@@ -43,7 +43,7 @@ def test_a_run_is_sent_once_whole_and_without_the_key(resonance, store, server: 
     assert (result.code, result.err) == (0, ""), result.out
     assert {run["name"] for run in server.runs} == {TRIAL.key}
     created = server.runs[0]
-    assert (created["project"], created["jobType"]) == ("somewhere", "rigl")
+    assert (created["project"], created["jobType"]) == ("somewhere", "trial")
     assert "rigl" in created["tags"]
     config = {
         name: entry["value"]
@@ -53,11 +53,10 @@ def test_a_run_is_sent_once_whole_and_without_the_key(resonance, store, server: 
     assert config["hyperparameters"]["drop_fraction"] == TRIAL.resolved()["hyperparameters"][
         "drop_fraction"
     ]  # fmt: skip
-    losses = [
-        (row["step"], row["train_loss"])
-        for row in server.lines("wandb-history.jsonl")
-        if "train_loss" in row
-    ]
+    history = server.lines("wandb-history.jsonl")
+    assert [row["_step"] for row in history] == list(range(len(history)))
+    assert history[-1]["_runtime"] == store.read(TRIAL.key).timing["seconds"]
+    losses = [(row["step"], row["train_loss"]) for row in history if "train_loss" in row]
     assert losses == [(10, 0.1), (20, 0.05), (30, pytest.approx(1 / 30))]
     assert server.lines("wandb-summary.json")[-1]["test_accuracy"] == 0.9
     assert not any(SECRET in body for body in server.bodies)

@@ -1,0 +1,53 @@
+"""Values of a column as text, in the column's unit, as `assets/format.js` writes them."""
+
+from leaderboard.board_columns import Column
+from leaderboard.statistics.intervals import Interval
+
+
+def value_text(column: Column, value: float) -> str:
+    """Return a value without its unit, which `heading` names: per cent, or the number itself."""
+    factor, digits = _scale(column, value)
+    return f"{factor * value:.{digits}f}"
+
+
+def interval_texts(column: Column, interval: Interval) -> tuple[str, str]:
+    """Return the mean and half the interval; the half is empty if there is none."""
+    factor, digits = _scale(column, interval.mean)
+    half = "" if interval.half is None else f"{factor * interval.half:.{digits}f}"
+    return f"{factor * interval.mean:.{digits}f}", half
+
+
+def difference_texts(column: Column, difference: Interval | None) -> list[str]:
+    """Return a difference and its interval; empty where there is none. Of per cents: in points."""
+    if difference is None:
+        return ["", ""]
+    factor, digits = _scale(column, difference.mean)
+    mean = f"{factor * difference.mean:+.{digits}f}"
+    if difference.low is None or difference.high is None:
+        return [mean, ""]
+    low, high = (f"{factor * end:+.{digits}f}" for end in (difference.low, difference.high))
+    return [mean, f"{low} … {high}"]
+
+
+def heading(column: Column) -> str:
+    """Return a column's title with its unit."""
+    return f"{column.title} in %" if column.unit == "percent" else column.title
+
+
+def direction(column: Column) -> str:
+    """Return which direction is better, in words."""
+    return "lower is better" if column.better == "less" else "higher is better"
+
+
+def difference_words(column: Column) -> str:
+    """Return what a difference is of, and which direction is better, in words."""
+    unit = "points of " if column.unit == "percent" else ""
+    return f"differences in {unit}{column.title}; {direction(column)}"
+
+
+def _scale(column: Column, value: float) -> tuple[float, int]:
+    """Return the factor, and the decimals: of numbers for three significant digits."""
+    if column.unit == "percent":
+        return 100.0, 2
+    size = abs(value)
+    return 1.0, 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3

@@ -1,0 +1,42 @@
+"""Which trials of a store are on boards: those of studies, or of one study."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from suite.results.store import Store
+from suite.results.stored_studies import apart_from_studies, chosen_trials
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The trials of a store that boards, tables and bundles are made of.
+
+    Attributes:
+        study: the name of the only study that is shown; empty for all.
+        keys: of its trials; None for all.
+        apart: the trials that are left out, because they belong to ablations or tunings only, and
+            what each belongs to, in words.
+    """
+
+    study: str = ""
+    keys: frozenset[str] | None = None
+    apart: Mapping[str, str] = field(default_factory=dict)
+
+    def takes(self, key: str) -> bool:
+        """Return whether a trial is shown."""
+        return (self.keys is None or key in self.keys) and key not in self.apart
+
+
+def select(store: Store, study: str | None = None, *, include_ablations: bool = False) -> Selection:
+    """Return the trials that boards are made of.
+
+    With `study` (a name or file) those of one study, ablation or tuning; with `include_ablations`
+    also those that belong to ablations or tunings only.
+
+    Raises:
+        InvalidInput: there is no such study, or a document of the store is damaged.
+    """
+    if study is not None:
+        chosen = chosen_trials(store, study)
+        return Selection(chosen.name, frozenset(chosen.keys))
+    return Selection(apart={} if include_ablations else apart_from_studies(store))

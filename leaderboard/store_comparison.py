@@ -1,0 +1,70 @@
+"""Two methods of a store compared: the command's `compare` and the Python function of that name."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from leaderboard.boards import build_boards
+from leaderboard.method_comparison import TUNED, MethodComparison, compare_entries
+from leaderboard.selection import select
+from suite.core.errors import InvalidInput
+from suite.results.store import CorruptRecord, Store
+from suite.tuning.schema import load_tunings, tuned_runs
+
+
+@dataclass(frozen=True)
+class StoreComparison:
+    """The comparison, and the trials whose records cannot be read."""
+
+    report: MethodComparison
+    damaged: list[CorruptRecord]
+
+
+def compare_in_store(
+    store: Store,
+    first: str,
+    second: str,
+    *,
+    task: str | None = None,
+    sparsities: Collection[float] = (),
+    study: str | None = None,
+    include_ablations: bool = False,
+) -> StoreComparison:
+    """Compare two methods of a store, named as for `compare_entries`.
+
+    Trials that belong to an ablation or a tuning only count with `include_ablations`, as part of
+    the `study` (a name or file), or where ``METHOD:tuned`` is named.
+
+    Raises:
+        InvalidInput: as `compare_entries`; there is no such study; the store has no trial of it.
+    """
+    include_ablations |= any(name.partition(":")[2] == TUNED for name in (first, second))
+    chosen = select(store, study, include_ablations=include_ablations)
+    records, damaged = store.read_all()
+    shown = [record for record in records if chosen.takes(record.key)]
+    boards, _ = build_boards(shown, tuned_runs(load_tunings(store)))
+    if not boards:
+        raise InvalidInput(_nothing(store, chosen.study, len(records)))
+    try:
+        report = compare_entries(boards, first, second, task, sparsities)
+    except InvalidInput as error:
+        if apart := len(records) - len(shown) if chosen.apart else 0:
+            raise InvalidInput(
+                f"{error}; {apart} trials of ablations and tunings count with --include-ablations"
+            ) from None
+        raise
+    return StoreComparison(report, damaged)
+
+
+def _nothing(store: Store, study: str, records: int) -> str:
+    """Return why there is no board, in one line: what is missing and what to do."""
+    if study:
+        return f"study {study} has no finished trial in store {store.location}: run it first"
+    if records:
+        return (
+            f"store {store.location} holds only trials of ablations, tunings or searches: give "
+            "--include-ablations or --study NAME (`resonance list studies`)"
+        )
+    return (
+        f"store {store.location} holds no trials: name another with --store, or run a study first, "
+        "e.g. `resonance study quickstart`"
+    )

@@ -1,0 +1,163 @@
+"""Runs a study: plans it, runs what the store lacks, tells an observer, and prints nothing."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from suite.execution.engines import EngineOptions
+from suite.execution.plan import Overwrite, Schedule, schedule
+from suite.execution.runner import Summary, run
+from suite.experiments.study import Study
+from suite.experiments.trial_config import Trial
+from suite.results.record import Record
+from suite.results.store import Store, StoreUnusable
+from suite.results.stored_studies import remember
+
+
+class Observer(Protocol):
+    """Is told what happens while trials run; `Silent` is one that does nothing."""
+
+    def planned(self, plan: Schedule) -> None:
+        """Take note of what is done and what will run; nothing has run yet."""
+
+    def started(self, trial: Trial) -> None:
+        """Take note of a trial that is given to the engine, also when it is retried."""
+
+    def finished(self, trial: Trial, record: Record) -> None:
+        """Take note of a trial that is in the store, done or failed."""
+
+
+class Silent:
+    """An observer that does nothing; others override what they need."""
+
+    def planned(self, plan: Schedule) -> None:
+        """Do nothing."""
+
+    def started(self, trial: Trial) -> None:
+        """Do nothing."""
+
+    def finished(self, trial: Trial, record: Record) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """How a study ended.
+
+    Attributes:
+        study: the study.
+        plan: what was done before, and what was to run.
+        done: number of trials that finished in this run.
+        failed: the study's trials that have failed, now or before and not run again, with the
+            one-line message of each.
+        notes: note → number of trials of this run whose record holds it.
+    """
+
+    study: Study
+    plan: Schedule
+    done: int = 0
+    failed: Sequence[tuple[Trial, str]] = ()
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+def plan_study(study: Study, store: Store, overwrite: Overwrite = Overwrite.FAILED) -> Schedule:
+    """Return what `run_study` would run; nothing is written.
+
+    Raises:
+        InvalidInput: the study is empty, or one of its trials is invalid.
+    """
+    return schedule(study.trials(), store, overwrite)
+
+
+def run_study(
+    study: Study,
+    store: Store,
+    options: EngineOptions | None = None,
+    overwrite: Overwrite = Overwrite.FAILED,
+    observer: Observer | None = None,
+) -> StudyResult:
+    """Run the trials of a study that the store lacks; each ends as a record, done or failed.
+
+    Args:
+        study: what to run.
+        store: where results are, and are written.
+        options: of the engine; by default worker processes on this machine.
+        overwrite: which trials that have a record are run again.
+        observer: is told the plan, and each trial that starts and ends.
+
+    Raises:
+        InvalidInput: the study, or an option of the engine, cannot be used; nothing was run.
+        StoreUnusable: results cannot be written.
+        KeyboardInterrupt: it was stopped; what had finished is in the store.
+    """
+    options = options if options is not None else EngineOptions()
+    options.check()
+    trials = study.trials()
+    plan = schedule(trials, store, overwrite)
+    notes = _NoteCounter(observer if observer is not None else Silent())
+    notes.planned(plan)
+    if not plan.to_run:
+        with suppress(StoreUnusable):  # a finished study may be in a store that is only read
+            remember(store, study, trials)
+        return StudyResult(study, plan, failed=failed_before(plan, store))
+    options.preflight(plan.to_run)
+    store.prepare()
+    remember(store, study, trials)
+    summary = run_trials(plan.to_run, store, options, notes)
+    failed = [*failed_before(plan, store), *summary.failed]
+    return StudyResult(study, plan, summary.done, failed, dict(notes.count.most_common()))
+
+
+def run_trials(
+    trials: Sequence[Trial], store: Store, options: EngineOptions, observer: Observer
+) -> Summary:
+    """Run trials in a prepared store, those of the same device and thread count together.
+
+    Raises:
+        InvalidInput: the engine is not installed, or cannot be reached.
+        StoreUnusable: results cannot be written.
+        KeyboardInterrupt: it was stopped; what had finished is in the store.
+    """
+    groups: dict[tuple[str, int], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.device, trial.threads), []).append(trial)
+    done, failed = 0, list[tuple[Trial, str]]()
+    for (device, threads), group in groups.items():
+        engine = options.make(store, device, threads)
+        summary = run(
+            group,
+            store,
+            engine,
+            observer.finished,
+            options.retries,
+            started=observer.started,
+        )
+        done += summary.done
+        failed += summary.failed
+    return Summary(done, failed)
+
+
+def failed_before(plan: Schedule, store: Store) -> list[tuple[Trial, str]]:
+    """Return the trials that failed in an earlier run and are not run again, with the messages."""
+    again = {trial.key for trial in plan.to_run}
+    failed = []
+    for trial in plan.failed:
+        record = store.read(trial.key) if trial.key not in again else None
+        if record is not None and record.error is not None:
+            failed.append((trial, record.error["message"]))
+    return failed
+
+
+class _NoteCounter:
+    """Counts the notes of the trials that finish, and passes everything on to an observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.count: Counter[str] = Counter()
+        self.planned, self.started = observer.planned, observer.started
+        self._finished = observer.finished
+
+    def finished(self, trial: Trial, record: Record) -> None:
+        self.count.update(set(record.notes))
+        self._finished(trial, record)

@@ -1,0 +1,73 @@
+"""The YAML file of a study, with the files that it includes. Imports no torch."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from suite.core.errors import InvalidInput
+from suite.core.yaml_reader import read_yaml
+
+FIELDS = "tasks, methods, sparsities, seeds, plugins, include"
+OWN = ("name",)
+"""Not taken from an included file: two studies would have one name."""
+
+
+def read_study_file(path: Path, what: str) -> dict[str, Any]:
+    """Return the content of a study's file, with what it includes in place of `include`.
+
+    A field of the file replaces that of an included one, and that of a later included file one of
+    an earlier; only `recipe` is merged field by field, and `plugins` are joined. Paths of plug-ins
+    are relative to the file's folder in the result.
+
+    Raises:
+        InvalidInput: a file cannot be read or is no mapping, `include` is not a path or a list of
+            paths, or files include each other in a circle.
+    """
+    return _read(path, what, ())
+
+
+def _read(path: Path, what: str, above: tuple[Path, ...]) -> dict[str, Any]:
+    chain = (*above, path.resolve())
+    if path.resolve() in above:
+        circle = " → ".join(one.name for one in chain[above.index(path.resolve()) :])
+        raise InvalidInput(f"study files include each other in a circle: {circle}; remove one")
+    content = dict(read_yaml(path, what, FIELDS))
+    merged: dict[str, Any] = {}
+    for included in _paths(content.pop("include", ()), what):
+        file = path.parent / included
+        read = _read(file, f"study file {file} (included by {path.name})", chain)
+        merged = _merged(merged, _moved(read, included.parent))
+    return _merged({n: v for n, v in merged.items() if n not in OWN}, content)
+
+
+def _paths(given: Any, what: str) -> list[Path]:
+    listed = [given] if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
+        raise InvalidInput(f"{what}: include={given!r}: give the path of a study file, or a list")
+    for one in listed:
+        if not one.endswith((".yaml", ".yml")):
+            raise InvalidInput(f"{what}: include={one}: give a file that ends in .yaml")
+    return [Path(one) for one in listed]
+
+
+def _moved(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the content with the paths of its plug-ins relative to the including file."""
+    plugins = _list(content.get("plugins"))
+    moved = [os.path.normpath(folder / one) if isinstance(one, str) else one for one in plugins]
+    return {**content, "plugins": moved} if plugins else dict(content)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**below, **above}
+    recipes = [part["recipe"] for part in (below, above) if isinstance(part.get("recipe"), dict)]
+    if len(recipes) == 2:
+        merged["recipe"] = recipes[0] | recipes[1]
+    plugins = [_list(part.get("plugins")) for part in (below, above)]
+    if all(plugins):
+        merged["plugins"] = [*plugins[0], *(one for one in plugins[1] if one not in plugins[0])]
+    return merged
+
+
+def _list(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, list | tuple) else []

@@ -1,0 +1,225 @@
+"""The file that a trial writes while it trains: what it is, how far it is, its curves so far.
+
+``<store>/running/<key>.jsonl``, one JSON object a line, only appended to. The first line is the
+`Heading`; ``{"rows": [[round, step, series, layer, index, value], …]}`` adds to the curves, all
+rows of a step at once; ``{"step": …, "seconds": …, "loss": …}`` is the progress, and ends each
+write.
+The file is for those who watch. It is removed once the trial has a record, and nothing depends on
+it: what cannot be written is left out.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from suite.core.files import (
+    ONE_DAY_SECONDS,
+    atomic_write,
+    is_running,
+    process_start,
+    remove_unfinished,
+)
+from suite.core.redact import redact_bytes
+from suite.results.storage_backend import KEY
+
+FOLDER = "running"
+SUFFIX = ".jsonl"
+ATTEMPTS = 3
+"""To begin a file: another process may remove the folder in the same moment, as it is empty."""
+MAX_SILENT_SECONDS = 3600.0
+"""A file of another machine that is silent for longer is not listed: its process may have died."""
+
+Row = tuple[int, int, str, str, int, float]
+"""One value of the curves: round, step, series, layer, index, value."""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What a running trial is.
+
+    Attributes:
+        key, task, method, sparsity, seed: of the trial.
+        title: the trial in one line.
+        steps: optimizer steps of all rounds.
+        started: when this attempt was started, in seconds since 1970.
+        configuration: every setting with its value, and the revisions.
+        host, pid, process_started: the process that trains it.
+    """
+
+    key: str
+    task: str
+    method: str
+    sparsity: float
+    seed: int
+    title: str
+    steps: int
+    started: float
+    configuration: Mapping[str, Any]
+    host: str
+    pid: int
+    process_started: str
+
+    @classmethod
+    def from_json(cls, line: bytes) -> "Heading":
+        """Read the first line of a file.
+
+        Raises:
+            ValueError: it is none.
+        """
+        content = json.loads(line)
+        try:
+            return cls(**{field.name: content[field.name] for field in fields(cls)})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not the heading of a running trial: {error}") from error
+
+    def is_alive(self, silent_seconds: float) -> bool:
+        """Return whether the process is still there; on another machine, whether it writes."""
+        if self.host != socket.gethostname():
+            return silent_seconds < MAX_SILENT_SECONDS
+        return is_running(self.pid) and process_start(self.pid) == self.process_started
+
+
+class RunningFile:
+    """Writes the file of a trial that this process trains. Nothing here raises or waits."""
+
+    def __init__(self, root: Path, key: str) -> None:
+        """Prepare the file of trial `key` in the store's folder `root`; nothing is written yet."""
+        self.path = running_path(root, key)
+        self._begun = False
+        self._descriptor: int | None = None
+
+    def begin(self, **about: Any) -> None:
+        """Write the heading, in place of an earlier attempt's file; `about` is its first part."""
+        pid = os.getpid()
+        heading = Heading(
+            **about, host=socket.gethostname(), pid=pid, process_started=process_start(pid)
+        )
+        content = redact_bytes(_line(asdict(heading)))
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(OSError):
+                # Not forced to disk: after a power failure nobody needs it.
+                atomic_write(self.path, content, sync=False)
+                self._begun = True
+                self._descriptor = os.open(
+                    self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+                )
+                return
+
+    def add(self, step: int, seconds: float, loss: float | None, rows: Sequence[Row] = ()) -> None:
+        """Append new rows of the curves, and the progress: steps done, seconds, latest loss."""
+        if self._descriptor is None:
+            return
+        content = _line({"rows": rows}) if rows else b""
+        content += _line({"step": step, "seconds": round(seconds, 3), "loss": loss})
+        try:
+            whole = os.write(self._descriptor, content) == len(content)
+        except OSError:
+            whole = False
+        if not whole:  # the disk is full: a line after half a line could not be read
+            self._close()
+
+    def remove(self) -> None:
+        """Remove the file: the trial has ended."""
+        if self._begun:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
+                self.path.parent.rmdir()  # if it was the last
+        self._close()
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = None
+
+
+def running_path(root: Path, key: str) -> Path:
+    """Return the file of a running trial of the store in folder `root`."""
+    return root / FOLDER / f"{key}{SUFFIX}"
+
+
+def live_headings(root: Path) -> Iterator[tuple[Path, Heading]]:
+    """Yield the files of trials that are running, by key; files that cannot be read are passed."""
+    for path, heading, silent in _headings(root):
+        if heading is not None and heading.is_alive(silent):
+            yield path, heading
+
+
+def sweep(root: Path) -> None:
+    """Remove the files of processes that have ended; those of other machines after a day."""
+    for path, heading, silent in _headings(root):
+        here = heading is not None and heading.host == socket.gethostname()
+        if silent > ONE_DAY_SECONDS or (here and heading is not None and not heading.is_alive(0)):
+            with contextlib.suppress(OSError):
+                path.unlink()
+    with contextlib.suppress(OSError):
+        remove_unfinished(root / FOLDER)
+        (root / FOLDER).rmdir()
+
+
+class RunningFileReader:
+    """Follows the file of one attempt at a trial, also after it was removed or replaced."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            OSError: there is none, or it cannot be read.
+            ValueError: it does not begin with a heading.
+        """
+        self._path = path
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._file = open(descriptor, "rb")  # noqa: PTH123, SIM115 - a descriptor; see `close`
+        try:
+            self._about = os.fstat(descriptor)
+            self.heading = Heading.from_json(self._file.readline())
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> list[Any]:
+        """Return the lines that were appended since the last call.
+
+        A last line that is half-written is left for the next call.
+
+        Raises:
+            ValueError: a line is not JSON.
+        """
+        start = self._file.tell()
+        content = self._file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        self._file.seek(start + len(whole))
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def is_current(self) -> bool:
+        """Return whether the file is still in its place; if not, `read` returns what is left."""
+        try:
+            return os.path.samestat(self._about, os.lstat(self._path))
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _headings(root: Path) -> Iterator[tuple[Path, Heading | None, float]]:
+    """Yield each file, its heading (None if unreadable) and the seconds since it was written."""
+    with contextlib.suppress(OSError):
+        for path in sorted((root / FOLDER).iterdir()):
+            if path.suffix != SUFFIX or not KEY.fullmatch(path.stem) or path.is_symlink():
+                continue
+            heading = None
+            with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+                heading = Heading.from_json(file.readline())
+            with contextlib.suppress(OSError):
+                yield path, heading, time.time() - path.stat().st_mtime
+
+
+def _line(content: Mapping[str, Any] | Iterable[Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,238 @@
+"""The studies that a store remembers by name, and which trials belong to them. Imports no torch.
+
+A study, an ablation or a tuning leaves a document with the keys of its trials. So its trials are
+found again without the file that it was run from.
+"""
+
+import contextlib
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field, StrictInt, ValidationError
+
+from suite.core.declarations import unknown
+from suite.core.errors import InvalidInput
+from suite.experiments.study import Study, load_study, shipped_studies
+from suite.experiments.trial_config import Trial
+from suite.results import ablation_design
+from suite.results.metadata_store import KINDS, documents, load_document, save_document
+from suite.results.storage_backend import KEY
+from suite.results.store import Store
+
+KIND = "study"
+SCHEMA_VERSION = 1
+FILES = (".yaml", ".yml")
+
+
+class StoredStudy(BaseModel, frozen=True, extra="forbid"):
+    """A study as it was last run in a store.
+
+    Attributes:
+        study: its definition, as in YAML.
+        trials: its trials by key, each with the settings that differ from the defaults.
+        earlier: keys of trials that were in it before it was edited.
+        run_before: of a study that varies a method: keys of its trials that were in the store
+            before it, and so are not its levels only.
+        shipped: whether the project ships this very study.
+        updated: when it was first run like this: date and time in ISO format.
+    """
+
+    schema_version: StrictInt = SCHEMA_VERSION
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    question: str
+    study: dict[str, Any]
+    trials: dict[str, dict[str, Any]]
+    earlier: tuple[str, ...] = ()
+    run_before: tuple[str, ...] = ()
+    shipped: bool = False
+    updated: str = ""
+
+    @property
+    def varies(self) -> bool:
+        """Whether it varies a method, which makes it an ablation."""
+        methods = self.study.get("methods", ())
+        return any(isinstance(entry, dict) and entry.get("vary") for entry in methods)
+
+    def follows(self, other: "StoredStudy") -> "StoredStudy":
+        """Return this study with the trials of an older or other version of it as `earlier`."""
+        known = [*other.trials, *other.earlier, *self.earlier]
+        earlier = tuple(key for key in dict.fromkeys(known) if key not in self.trials)
+        before = tuple(sorted({*self.run_before, *other.run_before}))
+        return self.model_copy(update={"earlier": earlier, "run_before": before})
+
+
+@dataclass(frozen=True)
+class ChosenTrials:
+    """The trials of a study, an ablation or a tuning.
+
+    Attributes:
+        name: of the study.
+        trials: settings by key; empty where they are not known.
+    """
+
+    name: str
+    trials: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def keys(self) -> list[str]:
+        """The trials' keys."""
+        return list(self.trials)
+
+
+def remember(store: Store, study: Study, trials: Sequence[Trial]) -> None:
+    """Save a study, whose trials these are, in its store, so that `chosen_trials` finds them.
+
+    An older version of the same name is replaced; its trials are kept as `earlier`. The design of a
+    study that varies a method is saved as well. Nothing is written if nothing has changed.
+
+    Raises:
+        StoreUnusable: it cannot be written.
+    """
+    made = StoredStudy(
+        name=study.name,
+        question=study.question,
+        study=study.model_dump(mode="json", exclude_defaults=True),
+        trials={
+            trial.key: trial.model_dump(mode="json", exclude_defaults=True) for trial in trials
+        },
+        shipped=study.name in shipped_studies() and load_study(study.name) == study,
+        updated=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    before = None
+    with contextlib.suppress(InvalidInput):  # a damaged document is replaced
+        before = stored_study(store, study.name)
+    if before is not None:
+        made = made.follows(before)
+    elif made.varies:
+        own = set(store.keys()) & made.trials.keys() - apart_from_studies(store).keys()
+        made = made.model_copy(update={"run_before": tuple(sorted(own))})
+    if before is None or made.model_copy(update={"updated": before.updated}) != before:
+        save_document(store, KIND, study.name, made.model_dump(mode="json"))
+    if made.varies:
+        try:
+            design = ablation_design.ablation_of(study)
+        except InvalidInput:  # it names a task twice, which only `resonance ablate` refuses
+            return
+        if load_document(store, ablation_design.KIND, study.name) != design.model_dump(mode="json"):
+            ablation_design.save(store, design)
+
+
+def stored_study(store: Store, name: str) -> StoredStudy | None:
+    """Return the study of that name as the store remembers it; None if it does not.
+
+    Raises:
+        InvalidInput: its document is damaged, or the name is not a plain one.
+    """
+    content = load_document(store, KIND, name)
+    return None if content is None else read_study(store, name, content)
+
+
+def stored_studies(store: Store) -> list[StoredStudy]:
+    """Return the studies that a store remembers, by name. Raises as `stored_study` does."""
+    return [read_study(store, name, content) for name, content in documents(store, KIND).items()]
+
+
+def read_study(store: Store, name: str, content: Any) -> StoredStudy:
+    """Return the study that a document holds. Raises as `stored_study` does."""
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    where = f"{store.location}/{KIND}/{name}.json"
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise InvalidInput(
+            f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
+            "update resonance-bench"
+        )
+    try:
+        return StoredStudy.model_validate(content)
+    except ValidationError as error:
+        raise InvalidInput(
+            f"{where} is not a study that this version can read: delete it and run "
+            "`resonance study` again, which skips what is done"
+        ) from error
+
+
+# ------------------------------------------------------------------ which trials are meant
+
+
+def study_keys(store: Store, name_or_file: str) -> list[str]:
+    """Return the keys of the trials of a study, an ablation or a tuning. See `chosen_trials`."""
+    return chosen_trials(store, name_or_file).keys
+
+
+def chosen_trials(store: Store, name_or_file: str) -> ChosenTrials:
+    """Return the trials of a study, by its file, or by a name that is shipped or in the store.
+
+    A file and a shipped study mean the trials that they would run now. The name of another study
+    means those that it was last run with in this store; that of an ablation or a tuning, its trials
+    so far.
+
+    Raises:
+        InvalidInput: there is no such study or file, or its document is damaged.
+    """
+    if name_or_file.endswith(FILES):
+        return _current(load_study(name_or_file))
+    known = {name: kind for kind in KINDS for name in _names(store, kind)}
+    kind, shipped = known.get(name_or_file), shipped_studies()
+    found = stored_study(store, name_or_file) if kind == KIND else None
+    if name_or_file in shipped and (found is None or found.shipped):
+        return _current(load_study(name_or_file))
+    if found is not None:
+        return ChosenTrials(found.name, found.trials)
+    if kind is None:
+        names = dict.fromkeys([*known, *shipped])
+        message = unknown("study", name_or_file, names, see="list studies")
+        raise InvalidInput(
+            f"{message}; those run in store {store.location} are known by name, others are a file "
+            "that ends in .yaml"
+        )
+    content = load_document(store, kind, name_or_file)
+    return ChosenTrials(name_or_file, {key: {} for key in dict.fromkeys(_keys_in(content))})
+
+
+def _current(study: Study) -> ChosenTrials:
+    trials = {t.key: t.model_dump(mode="json", exclude_defaults=True) for t in study.trials()}
+    return ChosenTrials(study.name, trials)
+
+
+def _names(store: Store, kind: str) -> list[str]:
+    names = store.backend.shared_names(kind)
+    return [name.removesuffix(".json") for name in names if name.endswith(".json")]
+
+
+def _keys_in(content: Any) -> Iterator[str]:
+    """Yield all keys of trials in a document: its values that look like one."""
+    if isinstance(content, str) and KEY.fullmatch(content):
+        yield content
+    elif isinstance(content, dict):
+        for part in content.values():
+            yield from _keys_in(part)
+    elif isinstance(content, list):
+        for part in content:
+            yield from _keys_in(part)
+
+
+def apart_from_studies(store: Store) -> dict[str, str]:
+    """Return the trials that belong to ablations or tunings only, and to which one: its name.
+
+    A trial that is also in a study (other than as a level that the study varies), or that was run
+    on its own, is not among them.
+
+    Raises:
+        InvalidInput: a document is damaged.
+    """
+    found: dict[str, str] = {}
+    levels: dict[str, set[str]] = {}
+    for kind in [kind for kind in KINDS if kind != KIND]:
+        for name, content in documents(store, kind).items():
+            keys = set(_keys_in(content))
+            found |= dict.fromkeys(keys, f"{kind} {name}")
+            if kind == ablation_design.KIND:
+                levels[name] = keys
+    for study in stored_studies(store):
+        varied = levels.get(study.name, set()) if study.varies else set()
+        varied -= set(study.run_before)
+        for key in (*study.trials, *study.earlier):
+            if key not in varied:
+                found.pop(key, None)
+    return found

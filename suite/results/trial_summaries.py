@@ -1,0 +1,249 @@
+"""The trials of a store in a few values each, for lists: read without building whole records.
+
+A record is verified by its checksum when it is first read. Its summary is then remembered in the
+user's cache, by the record's time and size, so that a store of 10,000 trials is listed at once.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from suite.core.errors import InvalidInput
+from suite.core.files import atomic_write
+from suite.experiments.trial_config import Trial, show
+from suite.results.integrity import CHECKSUMMED_SINCE, is_intact
+from suite.results.metrics import METRICS, out_of_range
+from suite.results.old_names import has_old_names
+from suite.results.record import SCHEMA_VERSION, Record
+from suite.results.record_index import IndexRow, read_index
+from suite.results.storage_backend import RECORD
+from suite.results.store import CorruptRecord, Store, gc_paused
+
+CACHE = Path(".cache") / "resonance-bench" / "summaries"
+"""In the user's home: a file per store."""
+CACHE_VERSION = 1
+MIN_CACHED = 200
+"""Summaries are remembered once so many records had to be read anew."""
+NAMED = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
+OPTIONS = {name: f.default for name, f in Trial.model_fields.items() if name not in NAMED}
+"""The other options of a trial, with their defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSummary:
+    """A trial in a few values.
+
+    Attributes:
+        status: done or failed; of a trial without a record: missing or running; or damaged.
+        hyperparameters, recipe, options: what differs from the defaults.
+        metric: the name of the metric that `value` is of; empty without one.
+        seconds: how long it took.
+        started: date and time in ISO format; empty if that is not known.
+        message: why it failed, or is damaged.
+    """
+
+    key: str
+    status: str
+    task: str = ""
+    method: str = ""
+    sparsity: float | None = None
+    seed: int | None = None
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    metric: str = ""
+    value: float | None = None
+    seconds: float | None = None
+    started: str = ""
+    message: str = ""
+
+    @property
+    def settings(self) -> str:
+        """What differs from the defaults, as it is written on the command line."""
+        changed = {**self.hyperparameters, **self.recipe, **self.options}
+        return " ".join(f"{name}={show(value)}" for name, value in changed.items())
+
+
+_values = attrgetter(*(one.name for one in fields(TrialSummary)))
+
+
+def summary_of(content: Mapping[str, Any]) -> TrialSummary:
+    """Return the summary of a record, given as JSON.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    trial = content["trial"]
+    metric, value = "", None
+    if content["status"] == "done":
+        metric = main_metric(content["metrics"], trial.get("evaluate", "test"))
+        value = float(content["metrics"][metric])
+        if reason := out_of_range(metric, value):
+            raise ValueError(reason)
+    elif content["status"] != "failed":
+        raise ValueError("a record is done or failed")
+    timing = content.get("timing") or {}
+    seconds = timing.get("seconds")
+    return planned(
+        content["key"],
+        content["status"],
+        trial,
+        metric=metric,
+        value=value,
+        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        started=str(timing.get("started") or ""),
+        message=str((content.get("error") or {}).get("message", "")),
+    )
+
+
+def planned(key: str, status: str, trial: Mapping[str, Any], **more: Any) -> TrialSummary:
+    """Return the summary of a trial with these settings, as a record or a study holds them."""
+    return TrialSummary(
+        key,
+        status,
+        str(trial.get("task", "")),
+        str(trial.get("method", "")),
+        float(trial.get("sparsity", 0.0)),
+        int(trial.get("seed", 0)),
+        dict(trial.get("hyperparameters", {})),
+        dict(trial.get("recipe", {})),
+        {n: trial[n] for n, usual in OPTIONS.items() if trial.get(n, usual) != usual},
+        **more,
+    )
+
+
+def main_metric(metrics: Mapping[str, float], evaluated_on: str) -> str:
+    """Return the name of the metric to show of a finished trial: accuracy, if it was measured.
+
+    Raises:
+        ValueError: nothing was measured.
+    """
+    if (accuracy := f"{evaluated_on}_accuracy") in metrics:
+        return accuracy
+    for name in (*(metric.name for metric in METRICS), *sorted(metrics)):
+        if name in metrics:
+            return name
+    raise ValueError("the record holds no metric")
+
+
+def trial_summaries(
+    store: Store, keys: Collection[str] | None = None
+) -> tuple[list[TrialSummary], list[CorruptRecord]]:
+    """Return the trials of a store that have a record, and those whose records cannot be read.
+
+    With `keys`, only those of these trials.
+
+    Raises:
+        InvalidInput: the store is not a folder, or cannot be listed.
+    """
+    versions = store.backend.versions()
+    known = {} if len(versions) < MIN_CACHED else _read_cache(store)
+    wanted = versions if keys is None else [key for key in versions if key in set(keys)]
+    found: dict[str, TrialSummary] = {}
+    unread: list[str] = []
+    for key in wanted:
+        version, summary = known.get(key, ("", None))
+        if summary is not None and version == versions[key]:
+            found[key] = summary
+        else:
+            unread.append(key)
+    read, damaged = _read(store, unread, versions)
+    found |= read
+    if len(read) >= MIN_CACHED:
+        kept = {key: (versions[key], summary) for key, summary in found.items()}
+        others = {k: row for k, row in known.items() if row[0] == versions.get(k)}
+        _write_cache(store, others | kept)
+    return [found[key] for key in wanted if key in found], damaged
+
+
+def _read(
+    store: Store, keys: list[str], versions: Mapping[str, str]
+) -> tuple[dict[str, TrialSummary], list[CorruptRecord]]:
+    """Read records: from the index those that are current there, the others one by one."""
+    index = read_index(store.backend) if len(keys) >= MIN_CACHED else {}
+    found: dict[str, TrialSummary] = {}
+    damaged: list[CorruptRecord] = []
+    rest = []
+    with gc_paused():
+        for key in keys:
+            row = index.get(key)
+            if row is not None and (summary := _indexed(row, key, versions[key])) is not None:
+                found[key] = summary
+            else:
+                rest.append(key)
+        for key, content in store.contents(rest).items():
+            try:
+                if isinstance(content, InvalidInput):
+                    raise content
+                found[key] = _summarised(store, content, key)
+            except InvalidInput as error:
+                damaged.append(CorruptRecord(key, error))
+    return found, damaged
+
+
+def _indexed(row: IndexRow, key: str, version: str) -> TrialSummary | None:
+    """Return the summary of a row of the index, whose record was verified when it was indexed."""
+    if row.is_current(version):
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            content = from_json(row.text, allow_inf_nan=False)
+            if _expected(content, key):
+                return summary_of(content)
+    return None
+
+
+def _summarised(store: Store, data: bytes, key: str) -> TrialSummary:
+    """Return the summary of a record's file.
+
+    Raises:
+        InvalidInput: the record cannot be used.
+    """
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        content = from_json(data, allow_inf_nan=False)
+        if _expected(content, key) and is_intact(content):
+            return summary_of(content)
+    # Whatever is unusual about it (an old schema, damage), the full check says.
+    record = Record.from_json(data, f"{store.where(key)}/{RECORD}", key)
+    return summary_of(record.model_dump())
+
+
+def _expected(content: Mapping[str, Any], key: str) -> bool:
+    """Return whether a record is of this trial, of a schema with checksums, under current names."""
+    version = content["schema_version"]
+    return (
+        CHECKSUMMED_SINCE <= version <= SCHEMA_VERSION
+        and content["key"] == key
+        and not has_old_names(content["trial"])
+    )
+
+
+# ------------------------------------------------------------------ the user's cache
+
+
+def _cache_path(store: Store) -> Path:
+    """Return the file that remembers a store's summaries."""
+    where = str(store.root.resolve()) if store.local else store.location
+    return Path.home() / CACHE / f"{hashlib.sha256(where.encode()).hexdigest()[:32]}.json"
+
+
+def _read_cache(store: Store) -> dict[str, tuple[str, TrialSummary]]:
+    """Return version and summary by key; empty if nothing usable is remembered."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RuntimeError):
+        content = from_json(_cache_path(store).read_bytes())
+        if content["cache_version"] == CACHE_VERSION:
+            return {row[1]: (row[0], TrialSummary(*row[1:])) for row in content["rows"]}
+    return {}
+
+
+def _write_cache(store: Store, rows: Mapping[str, tuple[str, TrialSummary]]) -> None:
+    """Remember summaries; where that cannot be done, records are read again the next time."""
+    plain = [[version, *_values(summary)] for version, summary in rows.values()]
+    content = {"cache_version": CACHE_VERSION, "rows": plain}
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        atomic_write(_cache_path(store), json.dumps(content), sync=False)
