@@ -169,7 +169,7 @@ FORMATS: Mapping[str, tuple[Describe, tuple[str, ...]]] = {
     "table": (table.describe, ("path", "test_path", "target", "targets", "ignore", "test")),
     "numpy": (npz.describe, ("path", "targets", "test")),
     "text": (text.describe, ("path", "test_path", "length", "test")),
-    "torch": (torch_datasets.describe, ("train", "test", "path")),
+    "torch": (torch_datasets.describe, torch_datasets.FIELDS),
     "huggingface": (huggingface.describe, huggingface.FIELDS),
 }
 """Format → (function that describes the data, the fields that it accepts)."""

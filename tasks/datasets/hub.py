@@ -8,10 +8,11 @@ import hashlib
 import io
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -39,28 +40,38 @@ KEYWORDS = {
 """Words in the names of files and folders, and the split that they mean."""
 
 
-class Source(Protocol):
+@dataclass(frozen=True)
+class Source(ABC):
     """Splits of a dataset, which are tables with the same columns.
 
     Attributes:
         where: what it is, for messages.
-        splits: names of the splits.
         features: Hugging Face's description of the columns, by name; empty if there is none.
         files: what it is read from; their state tells whether it has changed.
+        by_split: what each split is read from, by its name.
     """
 
     where: str
-    splits: list[str]
     features: Mapping[str, Any]
     files: list[Path]
+    by_split: Mapping[str, Any]
 
+    @property
+    def splits(self) -> list[str]:
+        """Names of the splits."""
+        return list(self.by_split)
+
+    @abstractmethod
     def read(self, split: str, columns: Sequence[str]) -> "pl.DataFrame":
-        """Return columns of a split."""
-        ...
+        """Return columns of a split.
 
+        Raises:
+            InvalidInput: its files cannot be read.
+        """
+
+    @abstractmethod
     def schema(self) -> "Mapping[str, pl.DataType]":
         """Return the columns and their types."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -149,14 +160,7 @@ def open_source(path: str, config: str | None = None) -> Source:
     return _named(path, config)
 
 
-@dataclass(frozen=True)
-class _Parquet:
-    where: str
-    splits: list[str]
-    features: Mapping[str, Any]
-    files: list[Path]
-    by_split: Mapping[str, list[Path]]
-
+class _Parquet(Source):
     def read(self, split: str, columns: Sequence[str]) -> "pl.DataFrame":
         import polars as pl
 
@@ -207,7 +211,7 @@ def _parquet(folder: Path) -> Source:
                 f"{file} has other columns than {files[0].name}: give files of one dataset"
                 " (its 'config' is a folder inside)"
             )
-    return _Parquet(str(folder), list(by_split), info.get("features") or {}, files, by_split)
+    return _Parquet(str(folder), info.get("features") or {}, files, by_split)
 
 
 def _split_of(file: Path) -> str:
@@ -219,14 +223,7 @@ def _split_of(file: Path) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class _Library:
-    where: str
-    splits: list[str]
-    features: Mapping[str, Any]
-    files: list[Path]
-    by_split: Mapping[str, Any]
-
+class _Library(Source):
     def read(self, split: str, columns: Sequence[str]) -> "pl.DataFrame":
         import polars as pl
 
@@ -236,7 +233,7 @@ class _Library:
     def schema(self) -> "Mapping[str, pl.DataType]":
         first = self.by_split[self.splits[0]]
         some = first.select(range(min(1, len(first))))
-        source = _Library(self.where, self.splits[:1], {}, [], {self.splits[0]: some})
+        source = _Library(self.where, {}, [], {self.splits[0]: some})
         return source.read(self.splits[0], first.column_names).schema
 
 
@@ -303,7 +300,7 @@ def _of_library(found: Any, where: str) -> Source:
     if first is None or not hasattr(first, "features"):
         raise InvalidInput(f"{where} has no splits that can be read")
     files = [Path(part["filename"]) for split in by_split.values() for part in split.cache_files]
-    return _Library(where, list(by_split), first.features.to_dict(), files, by_split)
+    return _Library(where, first.features.to_dict(), files, by_split)
 
 
 # ------------------------------------------------------------------------------ columns

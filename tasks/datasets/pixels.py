@@ -12,7 +12,6 @@
 """
 
 import io
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -236,8 +235,8 @@ def as_array(image: Any, reading: Reading) -> np.ndarray:
     if not reading.deep and array.dtype != np.uint8:
         array = (array * 255).round().astype(np.uint8)
     if array.ndim == 2:
-        return np.ascontiguousarray(np.broadcast_to(array, (reading.channels, *array.shape)))
-    return np.ascontiguousarray(array.transpose(2, 0, 1))
+        return np.array(np.broadcast_to(array, (reading.channels, *array.shape)), order="C")
+    return np.array(array.transpose(2, 0, 1), order="C")
 
 
 def to_array(
@@ -270,7 +269,7 @@ def checked_range(given: object) -> tuple[float, float]:
     if (
         len(numbers) != 2
         or any(isinstance(x, bool) or not isinstance(x, int | float) for x in numbers)
-        or not all(abs(x) < 1e100 and math.isfinite(x) for x in numbers)
+        or not all(abs(x) < 1e38 for x in numbers)
         or not numbers[0] < numbers[1]
     ):
         raise InvalidInput(

@@ -140,10 +140,17 @@ def survey_files(path: Path) -> Survey:
         found = remembered(states, lambda: asdict(survey(_unpacked(path), str(path))))
         return Survey(**{**found, "names": tuple(found["names"])})
     names = image_paths(path)
-    states = [(name, _state(path / name)) for name in names]
-    opened = ((name, (path / name).open("rb")) for name in names)
-    found = remembered(states, lambda: {**asdict(survey(opened, str(path))), "names": []})
+    by_name: list[Any] = [(name, _state(path / name)) for name in names]
+    opened = ((name, _opened(path / name)) for name in names)
+    found = remembered(by_name, lambda: {**asdict(survey(opened, str(path))), "names": []})
     return Survey(**{**found, "names": tuple(names)})
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InvalidInput(f"image {path} cannot be read: {error}") from error
 
 
 def _unpacked(path: Path) -> Iterator[tuple[str, BinaryIO]]:

@@ -8,20 +8,26 @@ from suite.core.errors import InvalidInput
 from tasks.content_digest import content_digest
 from tasks.formats.fields import Described
 
+FIELDS = ("train", "test", "path", "background", "range")
+
 
 def describe(name: str, data: dict[str, Any], path: Path) -> Described:
-    """Describe two torch datasets, `train` and `test`, as ``module:name`` or ``file.py:name``.
+    """Describe two torch datasets.
 
-    `path` names the file or folder that they read, or a list of them: their content then stands for
-    the items, of which only the labels are read here.
+    Fields: `train` and `test`, as ``module:name`` or ``file.py:name``; `path`, the file or folder
+    that they read, or a list of them: their content then stands for the items, of which only the
+    labels are read here; of PIL images also `background` of transparent pixels, and `range` of
+    values that mean black and white.
     """
     import numpy as np
 
     from tasks.datasets.pixels import COLOUR, DEEP, UNRANGED
+    from tasks.datasets.survey import Survey
     from tasks.datasets.torch_items import items, items_digest, open_split
     from tasks.labels import distinct, renamed
 
-    options, datasets = {}, {}
+    options: dict[str, Any] = {}
+    datasets = {}
     for which in ("train", "test"):
         module, _, attribute = str(data.get(which, "")).rpartition(":")
         if not module or not attribute:
@@ -36,12 +42,18 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
         first = x if first is None else first
         labels.append(y)
         modes.add(getattr(x, "mode", "") if hasattr(x, "getbands") else "")
+    shape = tuple(np.shape(first))
     if hasattr(first, "getbands"):  # PIL images: decided over all of them
-        shape = (3 if modes & set(COLOUR) else 1, first.height, first.width)
-    else:
-        shape = tuple(np.shape(first))
-    deep = {"deep": True} if modes & {*DEEP, *UNRANGED} else {}
+        colour, deep = modes & set(COLOUR), modes & {*DEEP, *UNRANGED}
+        found = Survey((), first.width, first.height, " ".join(colour), " ".join(deep))
+        try:
+            reading = found.reading(data.get("background"), data.get("range"), options["train"])
+        except InvalidInput as error:
+            raise InvalidInput(f"task file {path}: {error}") from error
+        shape = (reading.channels, found.height, found.width)
+        options |= reading.options()
     content = f"{shape} {labels} {len(datasets['test'])} "
+    content += "".join(f" {options[key]}" for key in ("background", "range") if key in options)
     if "path" in data:
         content += content_digest(named_paths(data["path"], path))
     else:
@@ -55,7 +67,7 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
         "train": len(labels),
         "test": len(datasets["test"]),
         "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
-        "options": options | deep,
+        "options": options,
     }
 
 

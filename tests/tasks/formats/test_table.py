@@ -1,0 +1,57 @@
+"""The target column of a table: classes, and what looks like real numbers."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+
+def write(place, targets, name="data.csv"):
+    rows = len(targets)
+    x = np.random.default_rng(0).normal(size=rows).round(3)
+    frame = pl.DataFrame({"x": x, "y": targets})
+    frame.write_parquet(place / name) if name.endswith("parquet") else frame.write_csv(place / name)
+    return {"format": "table", "path": name, "target": "y"}
+
+
+REAL = [round(n / 7, 3) for n in range(40)]
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (REAL, "column 'y' holds 40 different real numbers (0.0, 0.143, 0.286, 0.429, 0.571, …)"),
+        (REAL, "give data 'targets: real' for regression"),
+        ([x for x in REAL for _ in range(4)], "40 different real numbers"),
+        (list(range(40)), "40 classes for 40 examples (0, 1, 2, 3, 4, …): these look like real"),
+        ([f"row {n}" for n in range(40)], "40 classes for 40 examples"),
+        ([3] * 40, "column 'y': one class only (3), so there is nothing to learn"),
+    ],
+)
+def test_targets_that_are_no_classes_are_refused_in_one_line(place, read, targets, words, name):
+    assert words in read.refusal(**write(place, targets, name))
+
+
+@pytest.mark.parametrize(
+    ("targets", "labels"),
+    [
+        ([0, 1000000] * 20, ("0", "1000000")),
+        ([-1, 10, 9, 10] * 10, ("-1", "9", "10")),
+        ([0.5, 1.5] * 20, ("0.5", "1.5")),
+        (["dog", "cat"] * 20, ("cat", "dog")),
+    ],
+)
+def test_classes_are_numbered_and_keep_their_names(place, read, targets, labels):
+    dataset, arrays = read(**write(place, targets))
+    assert dataset.labels == labels
+    assert dataset.classes == len(labels)
+    assert sorted(set(arrays.train_y.tolist())) == list(range(len(labels)))
+
+
+def test_a_class_of_the_test_table_that_training_lacks_is_refused_with_those_seen(place, read):
+    write(place, ["cat", "dog", "fox"] * 10, "test.csv")
+    data = write(place, ["cat", "dog"] * 20)
+    message = read.refusal(**data, test_path="test.csv")
+    assert "row 3 has the class 'fox', which is not in the training table (it has cat, dog)" in (
+        message
+    )
