@@ -340,7 +340,9 @@ class Boards:
 
 def is_result(record: Record) -> bool:
     """Return whether a record is a test result; trials of a tuner's search are not."""
-    return record.trial.get("evaluate", "test") == "test"
+    return record.trial.get("evaluate", "test") == "test" and (
+        record.status == "failed" or f"test_{record.metric}" in record.metrics
+    )
 
 
 def _values(record: Record) -> dict[str, float]:

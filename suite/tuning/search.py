@@ -1,7 +1,8 @@
 """`resonance tune`: search for each method, then test winner and default on fresh seeds."""
 
+import functools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -21,7 +22,7 @@ from suite.tuning.budget import counted_numbers, next_numbers
 from suite.tuning.pruning import PastCurve, epoch_bounds, should_stop
 from suite.tuning.resume import resume_config, save_results
 from suite.tuning.sampling import BATCH, FinishedTrial, always_numeric, directions, propose
-from suite.tuning.schema import KIND, Candidate, Dimension, Tuning, TuningConfig
+from suite.tuning.schema import KIND, MAXIMISED, Candidate, Dimension, Tuning, TuningConfig
 from suite.tuning.shared_study import RESULT_ATTR, SharedStudy, finished_trial, shares
 from suite.tuning.space import (
     DEFAULT,
@@ -38,19 +39,13 @@ POLL_SECONDS = 1.0
 MIN_CMAES = 2
 """Dimensions that CMA-ES needs; Optuna would draw all values at random with fewer."""
 
-FLOPS = {"train_flops": "training", "inference_flops": "inference"}
-"""Objective → its name among a record's FLOPs; the others are metrics of the validation split."""
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
-
-def measured(record: Record, objective: str) -> float:
-    """Return the value of an objective that a trial of a search gave.
+def _validated(objective: str, record: Record) -> float:
+    """Return a metric of the validation split.
 
     Raises:
-        InvalidInput: it was made by an earlier version, which did not measure it.
+        InvalidInput: the trial was made by an earlier version, which did not measure it.
     """
-    if objective in FLOPS:
-        return record.flops[FLOPS[objective]]
     try:
         return record.metrics[f"validation_{objective}"]
     except KeyError:
@@ -58,6 +53,16 @@ def measured(record: Record, objective: str) -> float:
             f"trial {record.key} was made by an earlier version, which did not measure "
             f"validation_{objective}: give --objectives accuracy, or another --store"
         ) from None
+
+
+MEASURED: dict[str, Callable[[Record], float]] = {
+    **{name: functools.partial(_validated, name) for name in MAXIMISED},
+    "train_flops": lambda record: record.flops["training"],
+    "inference_flops": lambda record: record.flops["inference"],
+}
+"""How each objective is read from a trial's record."""
+
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 def journal(store: Store, name: str) -> str:
@@ -340,7 +345,7 @@ class Search:
             return False
         records = [record for key in job.keys if (record := self.store.read(key)) is not None]
         values = [
-            sum(measured(record, name) for record in records) / len(records)
+            sum(MEASURED[name](record) for record in records) / len(records)
             for name in self.settings.objectives
         ]
         if self.settings.pruner != "none":
