@@ -1,5 +1,7 @@
 """`resonance run`: one trial, in this process or in those that torchrun has started."""
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +10,11 @@ import typer
 from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, settings
 from suite.cli.wandb import tracker
-from suite.core.console import print_json, progress_bar, say
+from suite.core.console import print_json, say
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution.distributed import execute_distributed, rank, world_size
-from suite.execution.plan import Overwrite, preflight, schedule
+from suite.execution.plan import Overwrite, Schedule, preflight, schedule
+from suite.execution.progress import shown
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
@@ -86,7 +89,8 @@ def run(
     record = results.read(trial.key)
     if plan.to_run:
         with tracker(results, wandb if first else Mode.OFF, wandb_project) as publish:
-            record = _run_trial(trial, results, checkpoint_every, show_progress=first)
+            with redirect_stdout(sys.stderr) if json else nullcontext():
+                record = _run_trial(trial, results, checkpoint_every, show_progress=first)
             publish(trial.key)
     assert record is not None
     if json and first:
@@ -123,18 +127,19 @@ def _run_trial(trial: Trial, store: Store, every: str, *, show_progress: bool) -
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.runner import execute, stop_signals
     from suite.training.checkpoint_interval import CheckpointInterval
-    from suite.training.trial import count_steps
 
     CheckpointInterval.parse(every)
     if trial.processes == 1:
         preflight([trial])
         store.prepare()
         Checkpoints(store).sweep()
-    with progress_bar(trial.describe(), count_steps(trial), show=show_progress) as advance:
+    with shown(trial.describe(), store, visible=show_progress) as display:
+        display.planned(Schedule([], [], [trial]))
+        display.started(trial)
         if trial.processes > 1:
-            return execute_distributed(trial, store, advance, every)
+            return execute_distributed(trial, store, every=every)
         with stop_signals() as stopping:
-            return execute(trial, store, advance, every, stopping)
+            return execute(trial, store, every=every, stopping=stopping)
 
 
 def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) -> None:

@@ -10,10 +10,12 @@ import typer
 from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, StoreOption
 from suite.cli.wandb import tracker
-from suite.core.console import complain, progress_bar, say
+from suite.core.console import complain, say
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.plan import Overwrite, Schedule
+from suite.execution.progress import shown
 from suite.execution.run_study import (
+    Observer,
     Silent,
     StudyResult,
     failed_before,
@@ -82,37 +84,41 @@ def show_and_run(
         _print_plan(chosen, plan, store)
         failed = [] if plan.to_run else failed_before(plan, store)
         return StudyResult(chosen, plan, failed=failed)
-    with _Display(chosen, store, publish) as display:
+    with _StudyDisplay(chosen, store, publish) as display:
         result = run_study(chosen, store, options, overwrite, display)
     if result.plan.to_run:
         _print_result(result, store)
     return result
 
 
-class _Display(Silent):
-    """Shows a study while it runs: its plan, a bar, and what fails."""
+class _StudyDisplay:
+    """Prints the plan, shows what runs, says what has failed and publishes what has ended."""
 
     def __init__(self, study: Study, store: Store, publish: Callable[[str], None]) -> None:
         self._study, self._store, self._publish = study, store, publish
         self._open = ExitStack()
-        self._advance: Callable[[], None] = lambda: None
+        self._display: Observer = Silent()
 
-    def __enter__(self) -> "_Display":
+    def __enter__(self) -> "_StudyDisplay":
         return self
 
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
     def planned(self, plan: Schedule) -> None:
-        """Print the plan, and show a bar if anything will run."""
+        """Print the plan, and show progress if anything will run."""
         _print_plan(self._study, plan, self._store)
         if plan.to_run:
-            bar = progress_bar(self._study.name, len(plan.to_run))
-            self._advance = self._open.enter_context(bar)
+            self._display = self._open.enter_context(shown(self._study.name, self._store))
+            self._display.planned(plan)
+
+    def started(self, trial: Trial) -> None:
+        """Show the trial."""
+        self._display.started(trial)
 
     def finished(self, trial: Trial, record: Record) -> None:
-        """Move the bar, publish the trial, and say if it failed."""
-        self._advance()
+        """Show the result, publish the trial, and say why it failed."""
+        self._display.finished(trial, record)
         self._publish(trial.key)
         if record.error is not None:
             complain(f"failed: {trial.describe()}: {record.error['message']}")
