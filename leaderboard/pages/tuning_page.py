@@ -14,7 +14,7 @@ from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import show
 from suite.results.record import Record
-from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning
+from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning, TuningConfig
 
 ReadRecord = Callable[[str], Record | None]
 TUNING_CHART_TEXTS = {
@@ -118,9 +118,9 @@ def _facts(tuning: Tuning) -> list[tuple[str, str]]:
         ("tasks", ", ".join(settings.tasks)),
         ("sparsities", ", ".join(f"{one:g}" for one in settings.sparsities)),
         ("objectives", ", ".join(TITLES[goal] for goal in settings.objectives)),
-        ("budget", f"{settings.budget} trials per method, the default among them"),
+        ("budget", f"{settings.budget} whole trials per method, the default among them"),
         ("sampler", f"{settings.sampler}, seed {settings.seed}"),
-        ("pruner", settings.pruner),
+        ("pruner", _pruner(settings)),
         ("tuned on seeds", ", ".join(map(str, settings.seeds))),
         ("tested on seeds", ", ".join(map(str, settings.final_seeds))),
         ("recipe", recipe),
@@ -130,9 +130,17 @@ def _facts(tuning: Tuning) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
+def _pruner(settings: TuningConfig) -> str:
+    if settings.pruner == "none":
+        return settings.pruner
+    return f"{settings.pruner}, after each {settings.prune_after}"
+
+
 def _section(method: str, found: MethodResult, read: ReadRecord, page: str) -> MethodSection:
     states = [trial.state for trial in found.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    if found.pruned:
+        counts += f"; training of {found.spent:.1f} whole trials"
     tested, note = _tested(found, read)
     return MethodSection(
         _title(method),

@@ -26,15 +26,20 @@ def tune(
     methods: Annotated[list[str], typer.Argument(metavar="METHOD…", help="Methods to tune.")],
     task: TaskOptions = None,
     budget: Annotated[
-        int, typer.Option(help="Configurations tried per method, including the default.")
+        int, typer.Option(help="Whole configurations trained per method, including the default.")
     ] = 50,
     sparsity: run_options.SparsitiesOption = None,
     seeds: Annotated[int, typer.Option(help="Trials per configuration, task and sparsity.")] = 2,
-    sampler: Annotated[str, typer.Option(help="tpe, random, qmc, gp or nsgaii.")] = "tpe",
+    sampler: Annotated[str, typer.Option(help="tpe, cmaes, gp, random, qmc or nsgaii.")] = "tpe",
     pruner: Annotated[
-        str,
-        typer.Option(help="none, median or hyperband: abandon a configuration between its seeds."),
+        str, typer.Option(help="none, median or hyperband: abandon poor configurations early.")
     ] = "none",
+    prune_after: Annotated[
+        str,
+        typer.Option(
+            help="When the pruner decides: after each seed of a configuration, or each epoch."
+        ),
+    ] = "seed",
     objectives: Annotated[
         str,
         typer.Option(
@@ -57,7 +62,7 @@ def tune(
         typer.Option(
             envvar="RESONANCE_STORAGE",
             metavar="FILE|URL",
-            help="Journal file, or a postgresql://… URL that several processes share.",
+            help="Journal file, sqlite:///FILE for one process, or postgresql://….",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
@@ -100,6 +105,7 @@ def tune(
         budget=budget,
         sampler=sampler,
         pruner=pruner,
+        prune_after=prune_after,
         objectives=_words(objectives, "--objectives"),
         seed=seed,
         recipe=fixed,
@@ -152,6 +158,11 @@ def _print_method(tuning: "Tuning", method: str, result: "MethodResult") -> None
     states = [trial.state for trial in result.trials]
     counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
     say(f"{method}: {len(result.trials)} trials ({counts}), on validation data only")
+    if tuning.settings.pruner != "none" and result.spent is not None:
+        say(
+            f"  {result.pruned} of {result.tried} pruned early; training spent: that of "
+            f"{result.spent:.1f} whole trials, of a budget of {tuning.settings.budget}"
+        )
     if result.best is None:
         say("  no trial was completed: `resonance status` shows what failed and why")
         return

@@ -1,5 +1,7 @@
 """The exceptions that the project raises on purpose, and the first line of any other."""
 
+from collections.abc import Sequence
+
 
 class InvalidInput(ValueError):
     """What a user gave cannot be used.
@@ -18,6 +20,18 @@ class TrialFailed(RuntimeError):
 
 class Interrupted(KeyboardInterrupt):
     """A trial was asked to stop, and has stopped where it can resume."""
+
+
+class TrialPruned(Interrupted):
+    """A trial has ended early, because its validation scores are below a bound.
+
+    Attributes:
+        scores: after each epoch up to then.
+    """
+
+    def __init__(self, scores: Sequence[float]) -> None:
+        super().__init__(f"pruned after {len(scores)} epochs")
+        self.scores = tuple(scores)
 
 
 class SparsityWarning(UserWarning):

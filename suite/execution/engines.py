@@ -1,11 +1,12 @@
 """From the command's options to the `Engine` that runs a study, and its limits."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suite.core.errors import InvalidInput
 from suite.execution.local import LocalEngine, default_workers, visible_gpus
@@ -14,6 +15,9 @@ from suite.execution.runner import RETRIES, Engine, Inline
 from suite.execution.worker_handle import WorkerConfig, WorkerHandle
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
+
+if TYPE_CHECKING:
+    from suite.training.epoch_bounds import EpochBounds
 
 
 class EngineName(StrEnum):
@@ -84,16 +88,25 @@ class EngineOptions:
         with closing(WorkerHandle(WorkerConfig(store=""))) as handle:
             handle.check(trials)
 
-    def make(self, store: Store, device: str, threads: int) -> Engine:
+    def make(
+        self,
+        store: Store,
+        device: str,
+        threads: int,
+        bounds: "Mapping[str, EpochBounds] | None" = None,
+    ) -> Engine:
         """Return the engine, ready for trials on `device` with `threads` CPU threads each.
+
+        A trial whose key is in `bounds` ends early if its scores are too low.
 
         Raises:
             InvalidInput: it is not installed, or cannot be reached.
         """
         if self.engine is EngineName.INLINE:
-            return Inline(store, self.every)
+            return Inline(store, self.every, bounds)
         memory = int(self.memory * 2**30) if self.memory is not None else None
-        settings = WorkerConfig(absolute(store), self.every, self.timeout, memory)
+        given = {key: asdict(one) for key, one in (bounds or {}).items()}
+        settings = WorkerConfig(absolute(store), self.every, self.timeout, memory, bounds=given)
         gpus = self.gpus if device == "cuda" else 0.0
         if self.engine is EngineName.RAY:
             from suite.execution.ray import RayEngine

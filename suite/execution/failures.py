@@ -49,6 +49,8 @@ class AttemptResult:
         error: why there is no record.
         details: last output of the process: a traceback, a native error.
         stopped: it was asked to stop, and its checkpoint is kept.
+        pruned: its validation scores after each epoch, if one was below its bound: then there is
+            neither a record nor an error.
     """
 
     trial: Trial
@@ -56,6 +58,7 @@ class AttemptResult:
     error: TrialFailed | None = None
     details: str = ""
     stopped: bool = False
+    pruned: tuple[float, ...] = ()
 
 
 def describe_exit(code: int, oom_kills: int) -> TrialFailed:

@@ -4,18 +4,21 @@ import signal
 import threading
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, TrialPruned
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.failures import RETRYABLE, TRANSIENT, AttemptResult, Transient
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record, failed, to_json
 from suite.results.store import Store, StoreUnusable
+
+if TYPE_CHECKING:
+    from suite.training.epoch_bounds import EpochBounds
 
 RETRIES = 2
 POLL_SECONDS = 0.2
@@ -23,10 +26,17 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Summary:
-    """How a study ended: the number of trials that finished and failed in this run."""
+    """How a study ended.
+
+    Attributes:
+        done: number of trials that finished in this run.
+        failed: those that failed, with the reason.
+        pruned: validation scores of those that ended below a bound, by key.
+    """
 
     done: int
     failed: list[tuple[Trial, str]]
+    pruned: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -76,6 +86,7 @@ def run(
     checkpoints.sweep()
     waiting, attempts = deque(trials), Counter[str]()
     failures: list[tuple[Trial, str]] = []
+    pruned: dict[str, tuple[float, ...]] = {}
     done = running = 0
     asked_before = False
     with closing(engine), stop_signals() as asked:
@@ -91,7 +102,9 @@ def run(
             for ended in engine.wait(POLL_SECONDS) if running else ():
                 running -= 1
                 trial, record = ended.trial, ended.record
-                if ended.stopped:
+                if ended.pruned:
+                    pruned[trial.key] = ended.pruned
+                if ended.stopped or ended.pruned:
                     continue
                 attempts[trial.key] += 1
                 if record is None:
@@ -109,7 +122,7 @@ def run(
     checkpoints.sweep()
     if asked_before:
         raise KeyboardInterrupt
-    return Summary(done, failures)
+    return Summary(done, failures, pruned)
 
 
 def write_failure(ended: AttemptResult, attempts: int, store: Store) -> Record:
@@ -131,6 +144,7 @@ def execute(
     *,
     writes: bool = True,
     raise_transient: bool = False,
+    bounds: "EpochBounds | None" = None,
 ) -> Record:
     """Run one trial in this process and write its folder; a failure is written as one.
 
@@ -141,6 +155,7 @@ def execute(
     Raises:
         StoreUnusable: the result or a checkpoint cannot be written.
         Interrupted: `stopping` returned True; a checkpoint was taken.
+        TrialPruned: a validation score is below its bound; neither record nor checkpoint is left.
         Transient: an error unrelated to the trial, if `raise_transient` is set.
     """
     from suite.training.checkpoint import Checkpointer
@@ -152,9 +167,12 @@ def execute(
     checkpointer = Checkpointer(trial, checkpoint, CheckpointInterval.parse(every), stopping)
     with reporting(store, trial) if writes else nullcontext() as live:
         try:
-            outcome = run_trial(trial, progress, checkpointer, live)
+            outcome = run_trial(trial, progress, checkpointer, live, bounds)
             record, files = outcome.record, outcome.files()
         except StoreUnusable:
+            raise
+        except TrialPruned:
+            checkpoint.drop()
             raise
         except (Exception, SystemExit) as error:  # a faulty method ends its own trial only
             if raise_transient and isinstance(error, TRANSIENT):
@@ -204,9 +222,15 @@ def stop_signals(*, interrupt: bool = True) -> Iterator[Callable[[], bool]]:
 class Inline:
     """Runs trials in this process, one after another: for debugging and small studies."""
 
-    def __init__(self, store: Store, every: str = "60s") -> None:
+    def __init__(
+        self,
+        store: Store,
+        every: str = "60s",
+        bounds: "Mapping[str, EpochBounds] | None" = None,
+    ) -> None:
         self.store = store
         self.every = every
+        self.bounds = bounds or {}
         self._waiting: deque[Trial] = deque()
         self._stopped = False
 
@@ -223,7 +247,12 @@ class Inline:
         trial = self._waiting.popleft()
         if self._stopped:
             return [AttemptResult(trial, stopped=True)]
-        return [AttemptResult(trial, record=execute(trial, self.store, every=self.every))]
+        bounds = self.bounds.get(trial.key)
+        try:
+            record = execute(trial, self.store, every=self.every, bounds=bounds)
+        except TrialPruned as end:
+            return [AttemptResult(trial, pruned=end.scores)]
+        return [AttemptResult(trial, record=record)]
 
     def stop(self) -> None:
         """Start no further trials."""

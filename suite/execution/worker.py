@@ -17,15 +17,18 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import parent_process
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from suite.core.errors import Interrupted, InvalidInput
+from suite.core.errors import Interrupted, InvalidInput, TrialPruned
 from suite.execution.failures import Transient
 from suite.execution.plan import preflight
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store, StoreUnusable
+
+if TYPE_CHECKING:
+    from suite.training.epoch_bounds import EpochBounds
 
 EXECUTE = "suite.execution.runner:execute"
 DUMP_TRACEBACK_SIGNAL = signal.SIGUSR1
@@ -70,7 +73,10 @@ def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
             every=job["every"],
             stopping=stopping,
             raise_transient=True,
+            bounds=parse_bounds(job["bounds"]),
         )
+    except TrialPruned as end:
+        return {"pruned": end.scores}
     except Interrupted:
         return {"stopped": True}
     except StoreUnusable as error:
@@ -80,6 +86,13 @@ def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
     except Transient as error:
         return {"transient": str(error), "details": traceback.format_exc()}
     return {"record": record.to_json().decode()}
+
+
+def parse_bounds(given: dict[str, Any] | None) -> "EpochBounds | None":
+    """Return the bounds of a job's trial; None if it has none."""
+    from suite.training.epoch_bounds import EpochBounds
+
+    return None if given is None else EpochBounds(tuple(given["lowest"]), given["best"])
 
 
 def _end_with_parent() -> None:

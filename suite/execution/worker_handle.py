@@ -60,6 +60,7 @@ class WorkerConfig:
         timeout: seconds an attempt may take.
         memory: bytes of memory an attempt may use.
         environment: variables of the worker process (which GPU it sees).
+        bounds: of the trials that end early if their scores are too low, by key, as JSON.
         function: ``module:function`` that runs a trial, as `runner.execute` does.
     """
 
@@ -68,6 +69,7 @@ class WorkerConfig:
     timeout: float | None = None
     memory: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    bounds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     function: str = worker.EXECUTE
 
 
@@ -96,6 +98,7 @@ class WorkerHandle:
             "store": self.settings.store,
             "every": self.settings.every,
             "function": self.settings.function,
+            "bounds": self.settings.bounds.get(trial.key),
         }
         self._oom_kills = count_oom_kills()
         self._began = time.monotonic()
@@ -203,6 +206,8 @@ class WorkerHandle:
         if "stopped" in reply:
             self._discard()  # it knows that it was asked to stop, and would stop again
             return AttemptResult(trial, stopped=True)
+        if "pruned" in reply:
+            return AttemptResult(trial, pruned=tuple(reply["pruned"]))
         if "refused" in reply:
             return AttemptResult(trial, error=TrialFailed(reply["refused"]))
         if "transient" in reply:

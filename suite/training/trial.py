@@ -15,6 +15,7 @@ from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext, total_steps
 from suite.training.environment import Stopwatch
+from suite.training.epoch_bounds import EpochBounds
 from suite.training.final_metrics import measure_final
 from suite.training.live_report import LiveReport
 from suite.training.loop import Training
@@ -34,16 +35,19 @@ def run_trial(
     progress: Progress = lambda steps: None,
     checkpointer: Checkpointer | None = None,
     live: LiveReport | None = None,
+    bounds: EpochBounds | None = None,
 ) -> Outcome:
     """Train, evaluate once on the final weights, and return the outcome; stores nothing.
 
     With a `checkpointer`, training resumes from the last checkpoint and takes new ones. A trial
-    that names a trainer is passed to that trainer. Progress is reported to `live`.
+    that names a trainer is passed to that trainer, without `bounds`. Progress is reported to
+    `live`.
 
     Raises:
         InvalidInput: something given cannot be used (found before training starts).
         TrialFailed: training diverged, or did not end at its exact sparsity.
         Interrupted: the checkpointer was asked to stop, and has taken a checkpoint.
+        TrialPruned: a validation score is below its bound.
     """
     context = TrialContext.of(trial)
     if trial.trainer:
@@ -53,7 +57,7 @@ def run_trial(
         return _trainer(trial)(trial, progress, checkpointer)
     context.require_device()
     with reproducible(context.device, trial.threads):
-        return _run(context, progress, checkpointer, live)
+        return _run(context, progress, checkpointer, live, bounds)
 
 
 def check_trial(trial: Trial) -> None:
@@ -96,6 +100,7 @@ def _run(
     progress: Progress,
     checkpointer: Checkpointer | None,
     live: LiveReport | None,
+    bounds: EpochBounds | None,
 ) -> Outcome:
     stopwatch = Stopwatch(context.device)
     if live is not None:
@@ -110,6 +115,9 @@ def _run(
         live.resumed(training, start, checkpointer.elapsed if checkpointer else 0.0)
         report = functools.partial(live.after_step, training)
         on_step = _both(report, on_step) if on_step else report
+    if bounds is not None:
+        watch = bounds.watch(training)
+        on_step = _both(watch, on_step) if on_step else watch
     train_rounds(training, start, on_step)
     if training.processes:
         training.processes.assert_synchronized(training.model)

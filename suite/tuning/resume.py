@@ -112,6 +112,9 @@ def _method_result(
         winner=select_winner(tried, settings.objectives),
         front=pareto_front(tried, settings.objectives),
         importance=importance(search.space, tried),
+        tried=len(tried),
+        pruned=sum(one.state == "pruned" for one in tried),
+        spent=round(sum(one.share for one in tried), 6),
         tested=stored.tested if stored else [],
     )
     ours, default = ([t.key for t in part] for part in search.final(result.best, final_seeds))

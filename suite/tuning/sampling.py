@@ -1,5 +1,6 @@
 """Which configuration to try next: a function of the earlier trials and the seed."""
 
+import re
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,8 +27,9 @@ MAX_NOVELTY_ATTEMPTS = 100
 
 POPULATION = 8
 
-RELATIVE = ":relative_params"
-"""Suffix of a system attribute in which some samplers store the values just proposed."""
+NOT_KEPT = re.compile(":relative_params|:optimizer")
+"""System attributes in which samplers store what follows from earlier trials: values just proposed,
+and CMA-ES its state, which it reads back as a pickle."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -37,8 +39,10 @@ class FinishedTrial:
     """A finished trial, in the form that samplers and pruners need.
 
     Attributes:
+        curve: mean validation score after each seed or epoch, if trials are pruned.
         attributes: the sampler's own system attributes (a generation, for instance).
         asked: number of proposals that the sampler had made up to this one.
+        curves: validation scores after each epoch, by training (`trained.cell_of`).
     """
 
     state: TrialState
@@ -47,6 +51,7 @@ class FinishedTrial:
     curve: Sequence[float] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
     asked: int = 0
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,40 +114,9 @@ def propose(
                 "this training: train longer (--recipe epochs=N)"
             )
         noted = study.trials[trial.number].system_attrs.items()
-        kept = {name: value for name, value in noted if RELATIVE not in name}
+        kept = {name: value for name, value in noted if not NOT_KEPT.search(name)}
         proposals.append(Proposal(chosen, kept, asked))
     return proposals
-
-
-def should_stop(
-    pruner: str, past: Sequence[FinishedTrial], curve: Sequence[float], rungs: int
-) -> bool:
-    """Return whether to prune a trial after the last value in `curve` (higher is better).
-
-    It is compared with earlier batches only, so the order in which the trials of a batch finish
-    does not matter. The default is never pruned: no batch precedes its own.
-    """
-    if pruner == "none" or len(curve) >= rungs:
-        return False
-    decides: Any = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=rungs)
-    if pruner == "median":
-        decides = optuna.pruners.MedianPruner(n_startup_trials=BATCH)
-    study = optuna.create_study(direction="maximize", study_name=pruner, pruner=decides)
-    for trial in past:
-        replayed = study.ask()
-        _report(replayed, trial.curve)
-        state = TrialState.PRUNED if trial.state == TrialState.FAIL else trial.state
-        study.tell(replayed, trial.values or None, state=state)
-    return _report(study.ask(), curve)
-
-
-def _report(trial: Any, curve: Sequence[float]) -> bool:
-    """Report a trial's values one by one; return the pruner's decision after the last."""
-    answer = False
-    for rung, value in enumerate(curve, 1):
-        trial.report(value, rung)
-        answer = bool(trial.should_prune())
-    return answer
 
 
 def _sampler(name: str, seed: int) -> Any:
@@ -155,6 +129,10 @@ def _sampler(name: str, seed: int) -> Any:
             return samplers.GPSampler(seed=seed, warn_independent_sampling=False)
         if name == "nsgaii":
             return samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
+        if name == "cmaes":
+            return samplers.CmaEsSampler(
+                seed=seed, popsize=POPULATION, warn_independent_sampling=False
+            )
         if name == "qmc":
             return samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
         return samplers.RandomSampler(seed=seed)
@@ -216,6 +194,9 @@ def _study(
     trials are ignored.
     """
     study = optuna.create_study(directions=directions(settings), sampler=sampler)
+    if settings.sampler == "cmaes":
+        _replay(study, always_numeric(space), past)
+        return study
     for trial in past:
         state = trial.state
         if state == TrialState.FAIL and len(settings.objectives) == 1:
@@ -231,3 +212,36 @@ def _study(
             )
         )
     return study
+
+
+def always_numeric(space: Sequence[Dimension]) -> list[Dimension]:
+    """Return the dimensions that CMA-ES can model: numbers that apply in every configuration."""
+    return [d for d in space if not d.choices and d.when is None]
+
+
+def _replay(study: Any, space: Sequence[Dimension], past: Sequence[FinishedTrial]) -> None:
+    """Let CMA-ES go through the earlier trials again, batch by batch, in the dimensions of `space`.
+
+    Its state after a generation is stored by the trial that is proposed next, and only there.
+    """
+    names = [dimension.name for dimension in space]
+    for first in range(0, len(past), BATCH):
+        batch = past[first : first + BATCH]
+        asked = [study.ask() for _ in batch]
+        for one in asked:
+            _suggest(one, space)
+            study.tell(one, state=TrialState.FAIL)
+        for trial, one in zip(batch, asked, strict=True):
+            point = {name: trial.parameters[name] for name in names if name in trial.parameters}
+            if trial.state != TrialState.COMPLETE or len(point) < len(names):
+                continue  # it has no value, or is a default outside the range
+            noted = study.trials[one.number].system_attrs.items()
+            state = {name: value for name, value in noted if NOT_KEPT.search(name)}
+            study.add_trial(
+                frozen_trial(
+                    space,
+                    point,
+                    values=list(trial.values),
+                    system_attrs=state | dict(trial.attributes),
+                )
+            )

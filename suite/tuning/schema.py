@@ -1,5 +1,6 @@
 """Pydantic models of a tuning: its configuration and its results. Imports no torch or Optuna."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -12,7 +13,7 @@ from suite.results.metadata_store import documents, load_document, save_document
 from suite.results.store import Store
 
 KIND = "tuning"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MAXIMISED = {"accuracy": True, "train_flops": False, "inference_flops": False}
 """Each objective, and whether it is maximised."""
 
@@ -23,12 +24,32 @@ MAX_TRIALS = 100_000
 MAX_SEEDS = 1000
 
 
+ALLOWED = {
+    "name": (
+        "--name",
+        "up to 100 characters of a-z, 0-9, '_', '.' and '-', the first one a letter or a digit",
+    ),
+    "budget": ("--budget", f"a whole number from 1 to {MAX_TRIALS}"),
+    "seeds": ("--seeds", f"1 to {MAX_SEEDS}"),
+    "final_seeds": ("--final-seeds", f"0 to {MAX_SEEDS}"),
+    "sparsities": ("--sparsity", "fractions of zeros in [0, 1)"),
+    "seed": ("--seed", f"a whole number from 0 to {2**31 - 1}"),
+    "device": ("--device", "cpu or cuda"),
+    "precision": ("--precision", "float32 or bfloat16"),
+    "threads": ("--threads", "a whole number from 1 to 1024"),
+}
+"""The option that sets each field, and what is allowed."""
+
+
 class TuningConfig(BaseModel, frozen=True, extra="forbid"):
     """The configuration of a tuning, the same for every method in it.
 
     Attributes:
         seeds: training seeds used while tuning.
         budget: number of configurations tried per method, including the default.
+        sampler: proposes configurations.
+        pruner: rule by which configurations are abandoned early.
+        prune_after: whether the pruner decides after each seed, or after each epoch of a training.
         objectives: names from `MAXIMISED`; the first one decides the winner.
         seed: seed of the sampler.
         recipe: recipe fields changed in all trials.
@@ -42,8 +63,9 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
     sparsities: tuple[float, ...] = Field(min_length=1)
     seeds: tuple[StrictInt, ...] = Field(min_length=1)
     budget: StrictInt = Field(ge=1, le=MAX_TRIALS)
-    sampler: Literal["tpe", "random", "qmc", "gp", "nsgaii"] = "tpe"
+    sampler: Literal["tpe", "cmaes", "gp", "random", "qmc", "nsgaii"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
+    prune_after: Literal["seed", "epoch"] = "seed"
     objectives: tuple[str, ...] = Field(default=("accuracy",), min_length=1)
     seed: StrictInt = Field(default=0, ge=0, lt=2**31)
     recipe: dict[str, Any] = {}
@@ -68,27 +90,46 @@ class TuningConfig(BaseModel, frozen=True, extra="forbid"):
         ):
             _check_names(what, given.get(field, ("accuracy",)), valid)
         check_once("sparsity", given.get("sparsities", ()))
-        for field in ("sampler", "pruner"):
-            allowed = get_args(cls.model_fields[field].annotation)
-            if (name := given.get(field, allowed[0])) not in allowed:
-                raise InvalidInput(f"--{field} {name}: give one of {', '.join(allowed)}")
+        for field in ("sampler", "pruner", "prune_after"):
+            if field in given:
+                given[field] = _one_of(cls, field, str(given[field]))
         try:
             made = cls.model_validate(given)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise InvalidInput(f"tuning: {place}={first['input']!r:.80}: {first['msg']}") from None
-        if made.pruner != "none" and made.objectives != ("accuracy",):
-            raise InvalidInput(
-                f"--pruner {made.pruner} stops trials by their accuracy: give --objectives "
-                "accuracy alone, or leave the pruner out"
-            )
+            field, value = str(first["loc"][0]), first["input"]
+            option, allowed = ALLOWED.get(field, (f"tuning: {field}", first["msg"]))
+            raise InvalidInput(f"{option} {value!s:.80}: give {allowed}") from None
+        made._check_search()
         if shared := set(made.seeds) & set(made.final_seeds):
             raise InvalidInput(
                 f"seeds {sorted(shared)} are used both for tuning and for the final test: "
                 "the winner needs fresh ones"
             )
         return made
+
+    def _check_search(self) -> None:
+        """Refuse settings of sampler and pruner that contradict each other."""
+        if self.pruner != "none" and self.objectives != ("accuracy",):
+            raise InvalidInput(
+                f"--pruner {self.pruner} stops trials by their accuracy: give --objectives "
+                "accuracy alone, or leave the pruner out"
+            )
+        if self.pruner == "none" and self.prune_after == "epoch":
+            raise InvalidInput(
+                "--prune-after epoch: no --pruner is given that would stop a trial; give median or "
+                "hyperband"
+            )
+        if self.pruner != "none" and self.prune_after == "seed" and len(self.seeds) == 1:
+            raise InvalidInput(
+                f"--pruner {self.pruner} with one seed per configuration prunes nothing: give "
+                "--prune-after epoch, or more --seeds"
+            )
+        if self.sampler == "cmaes" and len(self.objectives) > 1:
+            raise InvalidInput(
+                f"--sampler cmaes optimises one objective, not {', '.join(self.objectives)}: give "
+                "one, or --sampler nsgaii"
+            )
 
 
 class Dimension(BaseModel, frozen=True, extra="forbid"):
@@ -130,8 +171,9 @@ class Candidate(BaseModel, extra="forbid", allow_inf_nan=False):
         parameters: the sampler's choice, by dimension.
         hyperparameters, recipe: the settings they stand for; everything else has its default.
         values: one per objective; empty if the trial was pruned or failed.
-        curve: mean validation accuracy after each seed (only with a pruner).
-        keys: keys of its trials in the store.
+        curve: mean validation score after each seed or epoch (only with a pruner).
+        keys: keys of its trials in the store; a training that was stopped has none.
+        share: of a whole trial's training that it took.
         reason: why it failed.
     """
 
@@ -143,6 +185,7 @@ class Candidate(BaseModel, extra="forbid", allow_inf_nan=False):
     values: list[float] = []
     curve: list[float] = []
     keys: list[str] = []
+    share: float = 1.0
     reason: str = ""
 
 
@@ -178,6 +221,9 @@ class MethodResult(BaseModel, extra="forbid", allow_inf_nan=False):
         front: numbers of the trials on the Pareto front.
         importance: each dimension's share of the first objective's variance.
         final: None until this winner and the default have been run on fresh seeds.
+        tried, pruned: number of configurations in `trials`, and of those abandoned early.
+        spent: training taken by all of them, in whole trials; at most the budget. None for these
+            three in documents of earlier versions.
         tested: all winners ever run on fresh seeds, including those of smaller budgets; their runs
             remain entries of a tuned method.
     """
@@ -189,6 +235,9 @@ class MethodResult(BaseModel, extra="forbid", allow_inf_nan=False):
     front: list[StrictInt] = []
     importance: dict[str, float] = {}
     final: Final | None = None
+    tried: StrictInt | None = None
+    pruned: StrictInt | None = None
+    spent: float | None = None
     tested: list[PastWinner] = []
 
     @property
@@ -302,6 +351,18 @@ def _read(store: Store, name: str, content: Any) -> Tuning:
             f"{store.location}/{KIND}/{name}.json is not a tuning that this version can read: "
             "delete it and run `resonance tune` again, which resumes from the finished trials"
         ) from error
+
+
+def _one_of(model: type[BaseModel], field: str, name: str) -> str:
+    """Return the choice of a field that a name stands for, as users of Optuna may write it.
+
+    ``CMA-ES``, ``TPESampler`` and ``MedianPruner`` are ``cmaes``, ``tpe`` and ``median``.
+    """
+    choices = get_args(model.model_fields[field].annotation)
+    plain = re.sub(r"[-_ ]|(sampler|pruner)$", "", name.lower())
+    if plain not in choices:
+        raise InvalidInput(unknown(field.replace("_", "-"), name, choices, see="tune --help"))
+    return plain
 
 
 def _check_names(what: str, given: Sequence[str], valid: Mapping[str, object]) -> None:

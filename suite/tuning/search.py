@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from suite.core.console import progress_bar
 from suite.core.errors import InvalidInput
-from suite.execution.engines import EngineOptions
+from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.local import default_workers
 from suite.execution.plan import Overwrite, schedule
 from suite.execution.runner import run
@@ -16,16 +16,13 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial, task_digest
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.training.epoch_bounds import SCORES, EpochBounds
+from suite.tuning.budget import counted_numbers, next_numbers
+from suite.tuning.pruning import PastCurve, epoch_bounds, should_stop
 from suite.tuning.resume import resume_config, save_results
-from suite.tuning.sampling import BATCH, directions, propose, should_stop
+from suite.tuning.sampling import BATCH, FinishedTrial, always_numeric, directions, propose
 from suite.tuning.schema import KIND, Candidate, Dimension, Tuning, TuningConfig
-from suite.tuning.shared_study import (
-    RESULT_ATTR,
-    SharedStudy,
-    finished_trial,
-    open_storage,
-    report_lost_storage,
-)
+from suite.tuning.shared_study import RESULT_ATTR, SharedStudy, finished_trial, shares
 from suite.tuning.space import (
     DEFAULT,
     Configuration,
@@ -34,10 +31,17 @@ from suite.tuning.space import (
     default_point,
     spaces_of,
 )
+from suite.tuning.storage import check_location, opened_storage
+from suite.tuning.trained import Trained, agreed_bounds, cell_of, count_epochs, epoch_scores
 
 POLL_SECONDS = 1.0
+MIN_CMAES = 2
+"""Dimensions that CMA-ES needs; Optuna would draw all values at random with fewer."""
+
 MEASURED: dict[str, Callable[[Record], float]] = {
-    "accuracy": lambda record: record.metrics["validation_accuracy"],
+    "accuracy": lambda record: next(
+        record.metrics[name] for name in SCORES if name in record.metrics
+    ),
     "train_flops": lambda record: record.flops["training"],
     "inference_flops": lambda record: record.flops["inference"],
 }
@@ -76,12 +80,14 @@ def tune(
     """
     spaces = spaces_of(settings.methods, settings.tasks, settings.tuned_recipe)
     options.check()
-    settings = resume_config(settings, spaces, store)
     location = storage or journal(store, settings.name)
+    check_location(location)
+    settings = resume_config(settings, spaces, store)
     searches = [Search(settings, name, spaces[name], store, options) for name in spaces]
+    for one in searches:
+        one.check()
     options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
-    opened = open_storage(location)
-    with report_lost_storage(location):
+    with opened_storage(location) as opened:
         for search in searches:
             search.open(opened)
         store.prepare()
@@ -119,11 +125,16 @@ class Search:
     def open(self, storage: Any) -> None:
         """Open or create the shared study. Raises as `SharedStudy` does."""
         name = f"{self.settings.name}/{self.method}"
-        self.study = SharedStudy(storage, name, directions(self.settings), self._identity())
+        metrics = self.settings.objectives
+        self.study = SharedStudy(
+            storage, name, directions(self.settings), self._identity(), metrics
+        )
 
     def _identity(self) -> dict[str, Any]:
         """Return everything that determines which trials are proposed and what their values are."""
         content = self.settings.model_dump(mode="json", exclude={"name", "budget", "final_seeds"})
+        if self.settings.prune_after == "seed":
+            del content["prune_after"]  # studies of earlier versions have no such setting
         content |= {f"space of {d.name}": str(d) for d in self.space}
         for task in self.tasks:
             dataset = registry.datasets()[task.dataset]
@@ -134,26 +145,52 @@ class Search:
             ]
         return content | {"revision": self.declared.revision}
 
+    def check(self) -> None:
+        """Check that sampler and pruner fit the search space, the training and the engine.
+
+        Raises:
+            InvalidInput: one does not.
+        """
+        settings = self.settings
+        if settings.sampler == "cmaes" and len(known := always_numeric(self.space)) < MIN_CMAES:
+            names = ", ".join(dimension.name for dimension in known) or "none"
+            raise InvalidInput(
+                f"--sampler cmaes needs {MIN_CMAES} numbers to tune that apply in every "
+                f"configuration, and method {self.method} has {names}: add fields with --recipe "
+                "(learning_rate, weight_decay), or give another sampler"
+            )
+        if settings.prune_after != "epoch":
+            return
+        if self.options.engine is EngineName.SLURM:
+            raise InvalidInput(
+                "--prune-after epoch: a Slurm job returns nothing but the record of a finished "
+                "trial; give --prune-after seed, or another engine"
+            )
+        for trial in self._trials(DEFAULT, settings.seeds[:1], "validation"):
+            if (epochs := count_epochs(trial)) < 2:
+                raise InvalidInput(
+                    f"--prune-after epoch: task {trial.task} trains for {epochs} epoch, after "
+                    "which nothing is left to stop: give --recipe epochs=N"
+                )
+
     # ------------------------------------------------------------------ searching
 
     def run(self) -> None:
         """Try configurations batch by batch until the budget is used up."""
         budget, limit = self.settings.budget, self._claim_limit()
         with progress_bar(f"{self.settings.name}: {self.method}", budget) as advance:
-            shown = 0
+            shown = 0.0
             while True:
                 trials = self.study.trials()
-                unfinished = [
-                    n for n in range(budget) if n not in trials or not trials[n].state.is_finished()
-                ]
-                done = budget - len(unfinished)
+                cost = shares(trials)
+                done = sum(cost[number] for number in counted_numbers(cost, budget))
                 advance(done - shown)
                 shown = done
-                if not unfinished:
+                numbers = next_numbers(cost, budget)
+                if not numbers:
                     return
-                first = unfinished[0] // BATCH * BATCH
+                first = numbers[0] // BATCH * BATCH
                 batch = range(first, first + BATCH)
-                numbers = [n for n in batch if n < budget]
                 missing = [n for n in numbers if n not in trials]
                 if missing:
                     proposals = dict(zip(batch, self._propose(trials, first), strict=True))
@@ -228,45 +265,95 @@ class Search:
         """Run claimed configurations rung by rung, prune, and report their results."""
         trials = self.study.trials()
         before = [finished_trial(trials[n]) for n in range(first)]
-        jobs = {n: self.rungs(self._configuration(n, trials[n])) for n in numbers}
-        curves: dict[int, list[float]] = {n: [] for n in numbers}
+        jobs = {n: Trained(self.rungs(self._configuration(n, trials[n]))) for n in numbers}
         with self.study.heartbeat(numbers):
-            for rung in range(len(jobs[numbers[0]])):
-                wanted = [trial for rungs in jobs.values() for trial in rungs[rung]]
-                _run(wanted, self.store, self.options, self.settings)
+            for rung in range(len(jobs[numbers[0]].rungs)):
+                bounds = {n: self._bounds(n, job.rungs[rung], before) for n, job in jobs.items()}
+                wanted = [trial for job in jobs.values() for trial in job.rungs[rung]]
+                given = agreed_bounds(bounds.values())
+                ended = _run(wanted, self.store, self.options, self.settings, bounds=given)
                 jobs = {
-                    n: rungs
-                    for n, rungs in jobs.items()
-                    if self._continues(n, rungs, rung, before, curves[n])
+                    n: job
+                    for n, job in jobs.items()
+                    if self._continues(n, job, rung, before, bounds[n], ended)
                 }
 
+    def _bounds(
+        self, number: int, trials: Sequence[Trial], before: Sequence[FinishedTrial]
+    ) -> dict[str, EpochBounds]:
+        """Return the bounds of a configuration's trainings, by key; the default has none."""
+        if number == 0 or self.settings.prune_after != "epoch":
+            return {}
+        found = {}
+        for trial in trials:
+            past = [
+                PastCurve(n, one.state == TrialState.COMPLETE, one.curves[cell_of(trial)])
+                for n, one in enumerate(before)
+                if cell_of(trial) in one.curves
+            ]
+            epochs = count_epochs(trial)
+            found[trial.key] = epoch_bounds(self.settings.pruner, number, past, epochs)
+        return found
+
     def _continues(
-        self, number: int, rungs: list[list[Trial]], rung: int, before: Any, curve: list[float]
+        self,
+        number: int,
+        job: Trained,
+        rung: int,
+        before: Sequence[FinishedTrial],
+        bounds: Mapping[str, EpochBounds],
+        ended: Mapping[str, tuple[float, ...]],
     ) -> bool:
-        """Return whether a configuration goes to the next rung; if not, report its result."""
-        trained = [trial for part in rungs[: rung + 1] for trial in part]
-        result: dict[str, Any] = {"keys": [trial.key for trial in trained], "curve": curve}
-        records = [self.store.read(trial.key) for trial in trained]
-        for trial, record in zip(trained, records, strict=True):
+        """Return whether a configuration goes to the next rung; if not, report its result.
+
+        `ended` are the scores of the trainings that ended below a bound, by key.
+        """
+        pruned = False
+        job.keys += [trial.key for trial in job.rungs[rung] if trial.key not in ended]
+        for trial in job.rungs[rung]:
+            record = self.store.read(trial.key)
+            if trial.key in ended:
+                job.curves[cell_of(trial)], pruned = ended[trial.key], True
+                continue
             if record is None or record.error is not None:
                 why = "no record" if record is None else (record.error or {}).get("message", "")
-                result["reason"] = f"{trial.describe()}: {why}"
-                self.study.tell(number, TrialState.FAIL, None, curve, result)
+                self._tell(number, TrialState.FAIL, job, reason=f"{trial.describe()}: {why}")
                 return False
-        finished = [record for record in records if record is not None]
+            if self.settings.prune_after == "epoch":
+                scores = epoch_scores(self.store, record)
+                limit = bounds[trial.key].ends_after(scores[:-1]) if bounds else None
+                job.curves[cell_of(trial)], pruned = scores[:limit], pruned or limit is not None
+        if pruned:
+            self._tell(number, TrialState.PRUNED, job, share=job.share(rung))
+            return False
+        records = [record for key in job.keys if (record := self.store.read(key)) is not None]
         values = [
-            sum(MEASURED[name](record) for record in finished) / len(finished)
+            sum(MEASURED[name](record) for record in records) / len(records)
             for name in self.settings.objectives
         ]
         if self.settings.pruner != "none":
-            curve.append(values[0])
-        if rung + 1 == len(rungs):
-            self.study.tell(number, TrialState.COMPLETE, values, curve, result)
+            job.means.append(values[0])
+        if rung + 1 == len(job.rungs):
+            self._tell(number, TrialState.COMPLETE, job, values)
             return False
-        if number and should_stop(self.settings.pruner, before, curve, len(rungs)):
-            self.study.tell(number, TrialState.PRUNED, None, curve, result)
+        between_seeds = self.settings.prune_after == "seed" and number > 0
+        if between_seeds and should_stop(self.settings.pruner, before, job.means, len(job.rungs)):
+            self._tell(number, TrialState.PRUNED, job, share=job.share(rung))
             return False
         return True
+
+    def _tell(
+        self,
+        number: int,
+        state: TrialState,
+        job: Trained,
+        values: Sequence[float] | None = None,
+        **more: Any,
+    ) -> None:
+        """Report the result of a configuration."""
+        curve = job.mean_curve() if self.settings.prune_after == "epoch" else job.means
+        result = {"keys": job.keys, "curve": curve, "curves": job.curves, **more}
+        self.study.tell(number, state, values, curve, result)
 
     def _configuration(self, number: int, trial: FrozenTrial) -> Configuration:
         """Return a trial's settings; number 0 is always the default."""
@@ -279,11 +366,12 @@ class Search:
         trials = self.study.trials()
         return [
             self._candidate(number, trials[number])
-            for number in range(self.settings.budget)
-            if number in trials and trials[number].state.is_finished()
+            for number in counted_numbers(shares(trials), self.settings.budget)
         ]
 
     def _candidate(self, number: int, trial: FrozenTrial) -> Candidate:
+        told = dict(trial.user_attrs.get(RESULT_ATTR, {}))
+        told.pop("curves", None)  # those of completed trainings are beside their records
         return Candidate.model_validate(
             {
                 "number": number,
@@ -291,7 +379,7 @@ class Search:
                 "parameters": trial.params,
                 "values": trial.values or [],
                 **self._configuration(number, trial),
-                **trial.user_attrs.get(RESULT_ATTR, {}),
+                **told,
             }
         )
 
@@ -312,12 +400,18 @@ def _run(
     options: EngineOptions,
     settings: TuningConfig,
     shown: str = "",
-) -> None:
-    """Run those trials that have no finished record yet."""
+    bounds: Mapping[str, EpochBounds] | None = None,
+) -> dict[str, tuple[float, ...]]:
+    """Run those trials that have no finished record yet.
+
+    Return the scores of those that ended below their bounds, by key.
+    """
     unique = list({trial.key: trial for trial in trials}.values())
     plan = schedule(unique, store, Overwrite.FAILED)
     if not plan.to_run:
-        return
-    engine = options.make(store, settings.device, settings.threads)
+        return {}
+    engine = options.make(store, settings.device, settings.threads, bounds)
     with progress_bar(shown, len(plan.to_run) if shown else None) as advance:
-        run(plan.to_run, store, engine, lambda trial, record: advance(), options.retries)
+        return run(
+            plan.to_run, store, engine, lambda trial, record: advance(), options.retries
+        ).pruned

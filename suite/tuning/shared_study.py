@@ -6,25 +6,20 @@ marked as abandoned by any other process and can be claimed again.
 """
 
 import contextlib
-import json
-import logging
 import os
-import re
 import socket
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from suite.core.errors import InvalidInput
 from suite.core.files import is_running
-from suite.core.redact import redact, redact_address
 from suite.tuning.sampling import FinishedTrial, Proposal, frozen_trial
 from suite.tuning.schema import Dimension, check_same_settings
 
@@ -32,110 +27,12 @@ HEARTBEAT_SECONDS = 10.0
 GRACE_SECONDS = 60.0
 """A claim is abandoned after this long without a heartbeat, or if its process is known dead."""
 
-CONNECT_SECONDS = 10
-CREATE_ATTEMPTS = 5
-RACE = re.compile("already exists|duplicate key|DuplicateTable")
-"""Two processes that create a database's tables at the same time can collide once."""
-
 NUMBER_ATTR = "number"
 WORKER_ATTR = "worker"
 HEARTBEAT_ATTR = "beat"
 ABANDONED_ATTR = "lost"
 RESULT_ATTR = "told"
 """User attributes of Optuna's trials; the strings are stored, so they must not change."""
-
-
-class StorageLost(InvalidInput):
-    """The connection to a study's database was lost during the search."""
-
-
-def open_storage(location: str) -> Any:
-    """Return an Optuna storage: a database given by URL, or a journal file.
-
-    Raises:
-        InvalidInput: it cannot be reached or opened.
-    """
-    if "://" not in location:
-        return _open_journal(Path(location).resolve())
-    url = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", location)
-    arguments = {"connect_timeout": CONNECT_SECONDS} if url.startswith("postgresql") else {}
-    kwargs = {"connect_args": arguments, "pool_pre_ping": True}
-    for attempt in range(CREATE_ATTEMPTS):
-        try:
-            return optuna.storages.RDBStorage(url, engine_kwargs=kwargs)
-        except Exception as error:
-            if attempt + 1 < CREATE_ATTEMPTS and RACE.search(str(error)):
-                time.sleep(0.5)
-                continue
-            raise InvalidInput(
-                f"--storage {redact(location)} cannot be opened ({_line(error, location)}): check "
-                "its address, the server and your permissions, or leave --storage out for a file"
-            ) from error
-    raise AssertionError
-
-
-@contextlib.contextmanager
-def report_lost_storage(location: str) -> Iterator[None]:
-    """Turn database errors inside the context into one line.
-
-    Raises:
-        StorageLost: the connection was lost.
-    """
-    from sqlalchemy.exc import SQLAlchemyError
-
-    # The pool logs every connection that it cannot return; one message is enough.
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
-    try:
-        yield
-    except (StorageInternalError, SQLAlchemyError) as error:
-        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        raise StorageLost(
-            f"--storage {redact(location)} was lost ({_line(cause, location)}); finished trials "
-            "are kept: check the server, then run the same command to resume"
-        ) from error
-
-
-def _line(error: Exception, location: str) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    first = " ".join((lines or [type(error).__name__])[0].split())
-    return redact_address(first, location)[:300]
-
-
-def _open_journal(path: Path) -> Any:
-    """Open a journal by its absolute path, because Optuna's lock file is named after the path."""
-    from optuna.storages.journal import JournalFileBackend, JournalStorage
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        backend = JournalFileBackend(str(path))
-        _mend(path)
-        return JournalStorage(backend)
-    except (OSError, ValueError, KeyError, AssertionError) as error:
-        raise InvalidInput(
-            f"journal {path} cannot be used ({_line(error, str(path))}): check the disk, or name "
-            "another file with --storage"
-        ) from error
-
-
-def _mend(path: Path) -> None:
-    """Truncate an incomplete last line, left by a killed process: Optuna would stop reading there.
-
-    Raises ValueError if the last complete line is not JSON.
-    """
-    from optuna.storages.journal import JournalFileSymlinkLock
-
-    content = path.read_bytes()
-    if lines := content.split(b"\n")[:-1]:
-        json.loads(lines[-1])
-    if not content or content.endswith(b"\n"):
-        return
-    lock = JournalFileSymlinkLock(str(path))
-    lock.acquire()
-    try:
-        content = path.read_bytes()
-        os.truncate(path, content.rfind(b"\n") + 1)
-    finally:
-        lock.release()
 
 
 class SharedStudy:
@@ -146,9 +43,14 @@ class SharedStudy:
     """
 
     def __init__(
-        self, storage: Any, name: str, directions: Sequence[str], settings: Mapping[str, Any]
+        self,
+        storage: Any,
+        name: str,
+        directions: Sequence[str],
+        settings: Mapping[str, Any],
+        metrics: Sequence[str],
     ) -> None:
-        """Open or create the study.
+        """Open or create the study; `metrics` name its objectives, for optuna-dashboard.
 
         Raises:
             InvalidInput: a study of that name exists with other settings.
@@ -161,8 +63,16 @@ class SharedStudy:
             self._study.set_user_attr("asked", dict(settings))
         # Read again: another process may have created it in the meantime.
         check_same_settings(f"study {name}", self._study.user_attrs["asked"], settings)
+        self._name_metrics(metrics)
         self._me = [socket.gethostname(), os.getpid(), uuid.uuid4().hex[:8]]
         self._seen: dict[int, tuple[tuple[Any, Any], float]] = {}
+
+    def _name_metrics(self, metrics: Sequence[str]) -> None:
+        if self._study.metric_names is not None:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.set_metric_names(list(metrics))
 
     def trials(self) -> dict[int, FrozenTrial]:
         """Return the trials that count, by number."""
@@ -219,8 +129,8 @@ class SharedStudy:
             return
         with contextlib.suppress(UpdateFinishedTrialError):
             single = len(self._study.directions) == 1
-            for rung, value in enumerate(curve if single else (), 1):
-                self._storage.set_trial_intermediate_value(trial._trial_id, rung, value)
+            for step, value in enumerate(curve if single else (), 1):
+                self._storage.set_trial_intermediate_value(trial._trial_id, step, value)
             self._storage.set_trial_user_attr(trial._trial_id, RESULT_ATTR, dict(result))
             self._storage.set_trial_state_values(
                 trial._trial_id, state, None if values is None else list(values)
@@ -283,15 +193,29 @@ class SharedStudy:
                     self._abandon(trial)
 
 
+def shares(trials: Mapping[int, FrozenTrial]) -> dict[int, float]:
+    """Return what finished trials cost, by number: the share of a whole trial's training.
+
+    Trials that an earlier version has pruned count as whole ones, as they did then.
+    """
+    return {
+        number: trial.user_attrs.get(RESULT_ATTR, {}).get("share", 1.0)
+        for number, trial in trials.items()
+        if trial.state.is_finished()
+    }
+
+
 def finished_trial(trial: FrozenTrial) -> FinishedTrial:
     """Return an Optuna trial in the form that samplers and pruners need."""
+    result = trial.user_attrs.get(RESULT_ATTR, {})
     return FinishedTrial(
         trial.state,
         trial.params,
         trial.values or (),
-        trial.user_attrs.get(RESULT_ATTR, {}).get("curve", ()),
+        result.get("curve", ()),
         trial.system_attrs,
         trial.user_attrs.get("asked", 0),
+        result.get("curves", {}),
     )
 
 

@@ -7,14 +7,15 @@ from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineOptions
 from suite.results.store import Store
 from suite.training.context import TrialContext
-from suite.tuning.sampling import BATCH, FinishedTrial, should_stop
+from suite.tuning.sampling import FinishedTrial, propose
+from suite.tuning.schema import Dimension
 from suite.tuning.search import Search
 from suite.tuning.space import spaces_of
 from tests.support.sample_records import make_trial
 from tests.tuning.sample import pretend, settings
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsgaii"])
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random", "qmc", "nsgaii"])
 def test_the_same_seed_proposes_the_same_and_the_default_first(sampler):
     asked = settings(sampler=sampler)
     first, again = pretend(asked, 20), pretend(asked, 20)
@@ -70,13 +71,50 @@ def test_what_comes_to_the_same_is_proposed_anew():
     assert len(set(found)) == len(found)
 
 
-def test_only_what_was_known_before_the_batch_stops_a_trial():
-    past = [FinishedTrial(TrialState.COMPLETE, {}, [v], [v, v]) for v in (0.5, 0.6, 0.7, 0.8)]
-    assert len(past) == BATCH
-    assert should_stop("median", past, [0.1], 3)
-    assert any(should_stop("hyperband", past * times, [0.1], 9) for times in range(1, 6))
-    for pruner in ("median", "hyperband"):
-        assert not should_stop(pruner, past, [0.9], 3)
-        assert not should_stop(pruner, [], [0.1], 3)
-        assert not should_stop(pruner, past, [0.1, 0.1, 0.1], 3)
-    assert not should_stop("none", past, [0.1], 3)
+NUMBERS = [Dimension(name=name, parameter=name, low=-1, high=1) for name in "abc"]
+MIXED = [
+    *NUMBERS,
+    Dimension(name="kind", parameter="kind", choices=("x", "y")),
+    Dimension(name="d", parameter="d", low=0, high=1, when=("kind", "x")),
+]
+
+
+def cmaes_search(value, count: int, default) -> list[FinishedTrial]:
+    past: list[FinishedTrial] = []
+    while len(past) < count:
+        batch = propose(MIXED, settings(sampler="cmaes"), "rigl", past, default, repr)
+        past += [
+            FinishedTrial(
+                TrialState.COMPLETE, one.parameters, [value(one.parameters)], (), one.attributes
+            )
+            for one in batch
+        ]
+    return past
+
+
+BEST = {"a": 0.5, "b": -0.5, "c": 0.7}
+
+
+def bowl(chosen) -> float:
+    return -sum((chosen.get(name, 1.0) - best) ** 2 for name, best in BEST.items())
+
+
+@pytest.mark.parametrize("default", [{"a": 0.0}, {"a": 0.0, "b": 0.0, "c": 0.0, "kind": "y"}])
+def test_cmaes_learns_from_generation_to_generation_also_beside_other_dimensions(default):
+    trials = cmaes_search(bowl, 64, default)
+    means = [sum(t.values[0] for t in trials[n : n + 16]) / 16 for n in (0, 16, 48)]
+    assert means[0] < means[1] < means[2]
+    assert means[2] > 0.5 * means[0]
+    generations = [t.attributes.get("cma:generation") for t in trials]
+    assert generations == sorted(generations, key=lambda one: -1 if one is None else one)
+    assert generations[-1] >= 5
+    assert all(set(t.attributes) <= {"cma:generation"} for t in trials), "no pickle is stored"
+    later = trials[4:]
+    assert {t.parameters["kind"] for t in later} == {"x", "y"}
+    assert all(("d" in t.parameters) == (t.parameters["kind"] == "x") for t in later)
+
+
+def test_cmaes_that_has_fewer_than_two_numbers_to_model_is_refused():
+    with pytest.raises(InvalidInput, match="needs 2 numbers.*and method static has none"):
+        searching(settings("static", sampler="cmaes")).check()
+    searching(settings("rigl", sampler="cmaes")).check()

@@ -63,11 +63,20 @@ def test_a_document_of_a_newer_program_is_refused(store):
         ({"sparsities": [0.9, 0.8, 0.9]}, "sparsity 0.9 is given twice: give it once"),
         ({"methods": ["rigle"]}, "did you mean rigl"),
         ({"objectives": ["accuracies"]}, "did you mean accuracy"),
-        ({"sampler": "cma"}, "--sampler cma: give one of tpe, random, qmc, gp, nsgaii"),
-        ({"pruner": "asha"}, "--pruner asha: give one of none, median, hyperband"),
-        ({"budget": 0}, "budget=0"),
-        ({"seeds": []}, "seeds"),
-        ({"name": "../x"}, "name='../x'"),
+        ({"sampler": "cma"}, "unknown sampler 'cma': did you mean cmaes"),
+        ({"sampler": "grid"}, "unknown sampler 'grid': valid: tpe, cmaes, gp, random, qmc, nsgaii"),
+        ({"pruner": "asha"}, "unknown pruner 'asha': valid: none, median, hyperband"),
+        ({"prune_after": "epochs"}, "unknown prune-after 'epochs': did you mean epoch"),
+        ({"budget": 0}, "--budget 0: give a whole number from 1 to 100000"),
+        ({"seeds": []}, r"--seeds \(\)|--seeds \[\]"),
+        ({"seed": -1}, "--seed -1: give a whole number from 0 to 2147483647"),
+        ({"threads": 0}, "--threads 0: give a whole number from 1 to 1024"),
+        ({"device": "tpu"}, "--device tpu: give cpu or cuda"),
+        ({"precision": "half"}, "--precision half: give float32 or bfloat16"),
+        ({"name": "../x"}, r"--name \.\./x: give up to 100 characters"),
+        ({"pruner": "median"}, "--pruner median with one seed per configuration prunes nothing"),
+        ({"prune_after": "epoch"}, "--prune-after epoch: no --pruner is given"),
+        ({"sampler": "cmaes", "objectives": ["accuracy", "train_flops"]}, "one objective"),
         (
             {"final_seeds": [1000]},
             r"seeds \[1000\] are used both for tuning and for the final test",
@@ -79,6 +88,24 @@ def test_settings_that_cannot_be_used_are_refused_in_one_line(given, complaint):
     with pytest.raises(InvalidInput, match=complaint) as error:
         settings(**given)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("TPE", "tpe"),
+        ("CMA-ES", "cmaes"),
+        ("TPESampler", "tpe"),
+        ("nsga-ii", "nsgaii"),
+        ("GP", "gp"),
+    ],
+)
+def test_samplers_are_named_as_users_of_optuna_name_them(given, name):
+    assert settings(sampler=given).sampler == name
+
+
+def test_pruners_are_named_as_users_of_optuna_name_them():
+    assert settings(pruner="MedianPruner", prune_after="Epoch").pruner == "median"
 
 
 def test_every_kind_of_chart_is_drawn_from_the_document_alone():

@@ -1,13 +1,23 @@
 """Tunings that run: what they do, find, refuse and leave."""
 
+import contextlib
 import json
+import shutil
+import sys
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from leaderboard.boards import build_boards
+from suite.cli import app as cli
+from suite.execution.engines import EngineOptions
+from suite.execution.runner import Summary, execute
 from suite.results.store import Store
 from suite.tuning import search
 from suite.tuning.schema import load_tuning
+from suite.tuning.space import spaces_of
+from suite.tuning.storage import open_storage
 from tests.support.sample_records import done
 
 SHORT = "--task digits/mlp --recipe epochs=1 --engine inline --seeds 1"
@@ -72,6 +82,7 @@ def plain(resonance, place, monkeypatch):
         store.prepare()
         for trial in trials:
             store.write(trial.key, {"record.json": done(trial).to_json()})
+        return Summary(len(trials), [])
 
     monkeypatch.setitem(search.MEASURED, "accuracy", value)
     monkeypatch.setattr(search, "run", run)
@@ -204,7 +215,7 @@ def test_training_that_diverges_is_a_failed_trial_and_never_wins(resonance, plac
     [
         ("", "tasks: the list is empty"),
         ("--task digits/mlpp", "did you mean digits/mlp"),
-        ("--task digits/mlp --budget 0", "budget=0"),
+        ("--task digits/mlp --budget 0", "--budget 0: give a whole number from 1"),
         ("--task digits/mlp --seeds 0", "--seeds 0: give 1 to"),
         ("--task digits/mlp --objectives ,", "the list is empty"),
         ("--task digits/mlp --recipe epochs", "declares no search space"),
@@ -246,3 +257,137 @@ def test_a_search_space_that_has_changed_is_refused_and_the_study_untouched(
 def test_the_document_is_printed_for_programs(resonance, place):
     result = resonance(f"tune rigl {SHORT} --budget 1 --final-seeds 0 --name t --json")
     assert json.loads(result.out) == tuned(place, "t").model_dump(mode="json")
+
+
+EPOCHS = (
+    "tune static --task digits/mlp --recipe epochs=6 --recipe learning_rate --budget 7 "
+    "--pruner median --prune-after epoch --final-seeds 0 --name t"
+)
+
+
+@pytest.fixture(scope="module")
+def pruned_by_epoch(tmp_path_factory):
+    """Return the folder of a search with two seeds whose trials are pruned after epochs."""
+    folder = tmp_path_factory.mktemp("pruned")
+    words = f"{EPOCHS} --seeds 2 --engine inline --store {folder / 'results'}".split()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["resonance", *words])
+        with contextlib.suppress(SystemExit):
+            cli.main()
+    return folder
+
+
+def test_a_trial_is_stopped_during_its_training_and_costs_its_share(pruned_by_epoch):
+    one, store = tuned(pruned_by_epoch, "t").methods["static"], Store(pruned_by_epoch / "results")
+    assert [trial.state for trial in one.trials[:4]] == ["complete"] * 4
+    stopped = [trial for trial in one.trials if trial.state == "pruned"]
+    assert one.pruned == len(stopped) > 0
+    assert one.tried == len(one.trials) > 7
+    assert one.spent == pytest.approx(sum(trial.share for trial in one.trials))
+    assert 6 < one.spent <= 7
+    for trial in stopped:
+        trained = 6 * len(trial.keys) + len(trial.curve) * (len(trial.keys) == 0)
+        assert len(trial.keys) < 2
+        assert trial.share >= trained / 12
+        assert trial.values == []
+    assert all(trial.share == 1 for trial in one.trials if trial.state == "complete")
+    assert one.trials[one.winner].state == "complete"
+    assert sorted(store.keys()) == sorted({key for trial in one.trials for key in trial.keys})
+    assert not list((pruned_by_epoch / "results").rglob("*.safetensors.tmp"))
+
+
+def test_the_study_has_metric_names_and_values_after_each_epoch(pruned_by_epoch):
+    journal = str(pruned_by_epoch / "results" / "tuning" / "t.journal")
+    study = optuna.load_study(study_name="t/static", storage=open_storage(journal))
+    assert study.metric_names == ["accuracy"]
+    found = {trial.number: trial for trial in tuned(pruned_by_epoch, "t").methods["static"].trials}
+    shown = {trial.user_attrs["number"]: trial for trial in study.get_trials()}
+    for number, trial in found.items():
+        assert list(shown[number].intermediate_values.values()) == trial.curve
+        assert list(shown[number].intermediate_values) == list(range(1, len(trial.curve) + 1))
+    states = {trial.state for trial in shown.values()}
+    assert {TrialState.COMPLETE, TrialState.PRUNED} <= states
+
+
+def test_workers_and_a_stop_midway_change_nothing(resonance, place, pruned_by_epoch, monkeypatch):
+    line = f"{EPOCHS} --seeds 2 --workers 2"
+    ran = []
+    run = search.run
+
+    def stopped(trials, *rest):
+        ran.extend(trials)
+        if len(ran) > 12:
+            raise KeyboardInterrupt
+        return run(trials, *rest)
+
+    monkeypatch.setattr(search, "run", stopped)
+    assert resonance(line).code == 130
+    monkeypatch.setattr(search, "run", run)
+    assert resonance(line).code == 0
+    assert tuned(place, "t").methods == tuned(pruned_by_epoch, "t").methods
+
+
+def test_trainings_that_another_search_finished_are_judged_by_their_curves(
+    resonance, place, pruned_by_epoch
+):
+    shutil.copytree(pruned_by_epoch / "results" / "trials", place / "results" / "trials")
+    store = Store(place / "results")
+    (place / "results" / "tuning").mkdir()
+    found = tuned(pruned_by_epoch, "t").methods["static"]
+    stopped = next(trial for trial in found.trials if trial.state == "pruned" and not trial.keys)
+    config = tuned(pruned_by_epoch, "t").settings
+    space = spaces_of(["static"], config.tasks, config.tuned_recipe)["static"]
+    whole = search.Search(config, "static", space, store, EngineOptions())
+    chosen = {"hyperparameters": stopped.hyperparameters, "recipe": stopped.recipe}
+    for trial in whole.rungs(chosen)[0]:
+        execute(trial, store)
+    resonance(f"{EPOCHS} --seeds 2 --engine inline")
+    again = tuned(place, "t").methods["static"].trials[stopped.number]
+    assert again.model_copy(update={"keys": []}) == stopped
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("--recipe epochs=1 --pruner median --prune-after epoch", "trains for 1 epoch"),
+        ("--pruner median --prune-after epoch --engine slurm", "--prune-after epoch: a Slurm job"),
+        ("--pruner median --seeds 1", "prunes nothing"),
+        ("--sampler bayes", "unknown sampler 'bayes'"),
+        ("--sampler cmaes", "needs 2 numbers to tune"),
+    ],
+)
+def test_pruners_and_samplers_that_do_not_fit_are_refused(resonance, place, more, complaint):
+    result = resonance(f"tune static --recipe learning_rate --task digits/mlp {more}")
+    assert complaint in result.complaint
+    assert list(place.iterdir()) == []
+
+
+def test_a_study_of_an_earlier_version_is_resumed_and_its_pruned_trials_count_as_whole_ones(
+    resonance, place
+):
+    line = (
+        "tune static --task digits/mlp --recipe epochs=1 --recipe learning_rate --engine inline "
+        "--seeds 2 --budget 8 --pruner median --final-seeds 0 --name t"
+    )
+    resonance(line)
+    now = tuned(place, "t").methods["static"]
+    journal = place / "results" / "tuning" / "t.journal"
+    asked, names, lines = 0, 0, []
+    for text in journal.read_text().splitlines():
+        entry = json.loads(text)
+        if "study:metric_names" in entry.get("system_attr", {}):
+            names += 1
+            continue
+        entry.get("user_attr", {}).get("told", {}).pop("share", None)
+        asked += "asked" in entry.get("user_attr", {}) and "prune_after" not in text
+        lines.append(json.dumps(entry))
+    assert names == 1
+    assert asked > 0
+    assert now.pruned > 0
+    journal.write_text("\n".join(lines) + "\n")
+    (place / "results" / "tuning" / "t.json").unlink()
+    assert resonance(line).code == 0
+    then = tuned(place, "t").methods["static"]
+    assert then.tried == 8
+    assert then.spent == 8
+    assert [one.values for one in then.trials] == [one.values for one in now.trials[:8]]

@@ -11,7 +11,8 @@ import pytest
 
 from suite.results.store import Store
 from suite.tuning.schema import load_tuning
-from suite.tuning.shared_study import ABANDONED_ATTR, NUMBER_ATTR, WORKER_ATTR, open_storage
+from suite.tuning.shared_study import ABANDONED_ATTR, NUMBER_ATTR, WORKER_ATTR
+from suite.tuning.storage import open_storage
 from tests.support import forked
 from tests.tuning.postgres import PASSWORD, server
 

@@ -5,11 +5,11 @@ import pytest
 from optuna.trial import TrialState
 
 from suite.core.errors import InvalidInput
-from suite.core.redact import redact
 from suite.tuning import shared_study as module
 from suite.tuning.sampling import Proposal
 from suite.tuning.schema import Dimension
-from suite.tuning.shared_study import SharedStudy, open_storage
+from suite.tuning.shared_study import SharedStudy
+from suite.tuning.storage import open_storage
 
 SPACE = [Dimension(name="share", parameter="share", low=0, high=1)]
 BATCH = {n: Proposal({"share": n / 4}, {}, n) for n in range(4)}
@@ -22,7 +22,8 @@ def path(tmp_path) -> str:
 
 
 def open_study(path: str, asked: object = "a") -> SharedStudy:
-    return SharedStudy(open_storage(path), "t/rigl", ["maximize"], {"space": asked})
+    settings = {"space": asked}
+    return SharedStudy(open_storage(path), "t/rigl", ["maximize"], settings, ["accuracy"])
 
 
 def test_a_trial_is_claimed_once(path):
@@ -111,40 +112,3 @@ def test_a_line_that_a_killed_process_did_not_finish_is_cut_off(path, tmp_path):
     again = open_study(path)
     assert again.claim(range(4), 4) == [0, 1, 2, 3]
     assert len(optuna.load_study(study_name="t/rigl", storage=open_storage(path)).trials) == 4
-
-
-S3CRET = "sesame-open-1234"
-CRAFTED = "p@ssW0rd9/x:y"
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        f"postgresql://127.0.0.1:1/db?user=u&password={S3CRET}",
-        f"postgresql://u:{S3CRET}@127.0.0.1:1/db?sslpassword={S3CRET}",
-        f"postgresql://u:{CRAFTED}@127.0.0.1:1/db",
-        "postgresql://u:p%40ssW0rd9%2Fx%3Ay@127.0.0.1:1/db",
-        f"postgres:{CRAFTED}@127.0.0.1:1",
-    ],
-)
-def test_a_password_in_an_address_is_said_nowhere(address, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    texts = [redact(f"optuna-dashboard {address}")]
-    texts.append(module._line(OSError(f'cannot resolve "{address.partition("@")[2]}"'), address))
-    if "://" in address:
-        with pytest.raises(InvalidInput, match="cannot be opened") as error:
-            open_storage(address)
-        texts.append(str(error.value))
-    for text in texts:
-        assert not [part for part in (S3CRET, "ssW0rd9", "x:y", "x%3Ay") if part in text], text
-
-
-def test_what_is_no_password_stays_as_it_is():
-    for text in ("https://a.b/c?page=2#d", "postgresql://db.example.org:5432/x", "tokens=5", "a@b"):
-        assert redact(text) == text
-
-
-def test_what_is_no_journal_is_refused(tmp_path):
-    (tmp_path / "t.journal").write_text("a: b\n")
-    with pytest.raises(InvalidInput, match="journal .* cannot be used"):
-        open_storage(str(tmp_path / "t.journal"))
