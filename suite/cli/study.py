@@ -116,6 +116,10 @@ class _StudyDisplay:
         """Show the trial."""
         self._display.started(trial)
 
+    def dropped(self, trial: Trial) -> None:
+        """Show the trial no longer."""
+        self._display.dropped(trial)
+
     def finished(self, trial: Trial, record: Record) -> None:
         """Show the result, publish the trial, and say why it failed."""
         self._display.finished(trial, record)

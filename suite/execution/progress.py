@@ -80,7 +80,9 @@ class Progress:
     ) -> None:
         """Count nothing yet; `total` is the number of units other than trials."""
         self.total, self.unit = total, unit
-        self.done = self.failed = 0
+        self.done: float = 0
+        self.failed = 0
+        self._first: float | None = None
         self._store, self._clock = store, clock
         self._began = clock()
         self._waiting: dict[str, str] = {}
@@ -110,6 +112,11 @@ class Progress:
             self._running[trial.key] = (trial, self._clock())
             self._workers = len(self._running)
 
+    def dropped(self, trial: Trial) -> None:
+        """Forget a trial that has ended without a record."""
+        with self._lock:
+            self._running.pop(trial.key, None)
+
     def finished(self, trial: Trial, record: Record) -> None:
         """Count a trial that has ended, and learn from the time that it took."""
         with self._lock:
@@ -121,10 +128,17 @@ class Progress:
                 self._timings.add(trial, seconds)
                 self._overheads.append(max(0.0, self._clock() - began - seconds))
 
-    def advance(self, count: int = 1) -> None:
-        """Count that many more units as done."""
+    def advance(self, done: float) -> None:
+        """Take `done` as the number of units that are done; a pruned one may count in part."""
         with self._lock:
-            self.done += count
+            if self._first is None:
+                self._first = done
+            self.done = done
+
+    @property
+    def count(self) -> str:
+        """How many are done, of how many: ``3/75``."""
+        return f"{round(self.done, 1):g}/{self.total}"
 
     def running(self) -> list[Line]:
         """Return the running trials, in the order in which they were started."""
@@ -144,8 +158,9 @@ class Progress:
         with self._lock:
             if self.unit == "trials":
                 return self._trials_left(running)
+            done = self.done - (self._first or 0.0)  # in this run
             spent = self._clock() - self._began
-            return spent / self.done * (self.total - self.done) if self.done else None
+            return spent / done * (self.total - self.done) if done > 0 else None
 
     def _trials_left(self, running: Sequence[Line]) -> float | None:
         current = Timings()  # where no trial like it has finished, those that run are a guide
@@ -220,6 +235,10 @@ class Display:
         """Show a trial among those that run."""
         self.progress.started(trial)
 
+    def dropped(self, trial: Trial) -> None:
+        """Show a trial no longer."""
+        self.progress.dropped(trial)
+
     def finished(self, trial: Trial, record: Record) -> None:
         """Show that a trial has ended."""
         self.progress.finished(trial, record)
@@ -227,9 +246,9 @@ class Display:
             say(f"{self._count()} {trial.describe()}: {outcome(record)}")
         self.refresh()
 
-    def advance(self, count: int = 1) -> None:
-        """Count units other than trials as done, and show it."""
-        self.progress.advance(count)
+    def advance(self, done: float) -> None:
+        """Show that `done` units other than trials are done in all."""
+        self.progress.advance(done)
         self.refresh()
 
     def refresh(self) -> None:
@@ -241,7 +260,7 @@ class Display:
         running = progress.running()
         left = progress.seconds_left(running)
         if self._show is not None:
-            words = [f"{progress.done}/{progress.total} {progress.unit}", *_more(progress, left)]
+            words = [f"{progress.count} {progress.unit}", *_more(progress, left)]
             lines = [f"{line.title}  {line.state}" for line in running]
             self._show(self._what, progress.fraction(running), ", ".join(words), lines)
         if due:
@@ -251,7 +270,7 @@ class Display:
             say(f"{self._count()} {', '.join(words)}{only}")
 
     def _count(self) -> str:
-        return f"[{self.progress.done}/{self.progress.total}]"
+        return f"[{self.progress.count}]"
 
 
 def _more(progress: Progress, left: float | None) -> list[str]:

@@ -23,6 +23,9 @@ class Observer(Protocol):
     def started(self, trial: Trial) -> None:
         """Take note of a trial that is given to the engine, also when it is retried."""
 
+    def dropped(self, trial: Trial) -> None:
+        """Take note of a trial that ended without a record: stopped, pruned, or to be retried."""
+
     def finished(self, trial: Trial, record: Record) -> None:
         """Take note of a trial that is in the store, done or failed."""
 
@@ -34,6 +37,9 @@ class Silent:
         """Do nothing."""
 
     def started(self, trial: Trial) -> None:
+        """Do nothing."""
+
+    def dropped(self, trial: Trial) -> None:
         """Do nothing."""
 
     def finished(self, trial: Trial, record: Record) -> None:
@@ -127,6 +133,7 @@ def run_trials(
             observer.finished,
             options.retries,
             started=observer.started,
+            dropped=observer.dropped,
         )
         done += summary.done
         failed += summary.failed
@@ -150,7 +157,7 @@ class _NoteCounter:
     def __init__(self, observer: Observer) -> None:
         self.count: Counter[str] = Counter()
         self.planned, self.started = observer.planned, observer.started
-        self._finished = observer.finished
+        self.dropped, self._finished = observer.dropped, observer.finished
 
     def finished(self, trial: Trial, record: Record) -> None:
         self.count.update(set(record.notes))

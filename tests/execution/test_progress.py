@@ -130,9 +130,20 @@ def test_configurations_of_a_tuning_are_counted_one_by_one(store, clock):
     progress.started(RIGL[0])
     progress.finished(RIGL[0], took(RIGL[0], 1))
     assert (progress.done, progress.total) == (0, 10)
+    progress.advance(2)  # of an earlier run
     clock.now += 20
-    progress.advance(4)
-    assert left(progress) == pytest.approx(30)
+    progress.advance(4.5)
+    assert left(progress) == pytest.approx(5.5 * 20 / 2.5)
+    assert progress.count == "4.5/10"
+
+
+def test_a_trial_that_is_retried_or_pruned_no_longer_runs(store, clock):
+    progress = Progress(store, clock=clock)
+    progress.planned(plan(RIGL))
+    progress.started(RIGL[0])
+    progress.dropped(RIGL[0])
+    assert progress.running() == []
+    assert progress.count == "0/4"
 
 
 def test_a_failed_trial_teaches_nothing_about_time(store, clock):
