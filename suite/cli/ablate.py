@@ -10,11 +10,12 @@ from pydantic_core import to_jsonable_python
 
 from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, levels, settings
-from suite.cli.study import run_remaining
+from suite.cli.study import as_data, run_remaining
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.estimate import MAX_TRIALS, check_size
 from suite.experiments import registry
 from suite.experiments.study import Study, load_study, shipped_studies
 from suite.results.ablation_design import Ablation, Setting, ablation_of, label, save
@@ -41,6 +42,7 @@ def ablate(
     workers: run_options.WorkersOption = None,
     engine: run_options.EngineOption = EngineName.LOCAL,
     address: run_options.AddressOption = None,
+    max_trials: run_options.MaxTrialsOption = MAX_TRIALS,
     dry_run: run_options.DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -67,31 +69,41 @@ def ablate(
                 f"{extra}: study {name} sets this; leave the option out, or name a method"
             )
     options = EngineOptions(engine, workers, address)
-    _run(study, Store(store), options, dry_run=dry_run, json=json)
+    check_size(study, Store(store), options, max_trials)
+    _run(study, Store(store), options, max_trials, dry_run=dry_run, json=json)
 
 
-def _run(study: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool) -> None:
+def _run(
+    study: Study,
+    store: Store,
+    options: EngineOptions,
+    max_trials: int,
+    *,
+    dry_run: bool,
+    json: bool,
+) -> None:
     """Run an ablation, save its design in the store, and print the result."""
     from leaderboard.statistics.ablation_effects import design_effects
 
     ablation = ablation_of(study)
     for note in twins(study, ablation):
         complain(f"note: {note}")
-    failures = run_remaining(study, store, options, dry_run=dry_run, json=json)
+    result = run_remaining(study, store, options, dry_run=dry_run, json=json, max_trials=max_trials)
     if not dry_run:
         save(store, ablation)
     figures = design_effects(ablation, store.read)
     if json:
         # JSON has no infinite numbers; an effect size may be one.
         designs = to_jsonable_python(figures, inf_nan_mode="null")
-        print_json({"name": ablation.name, "designs": designs})
+        ended = as_data(result, store)
+        print_json({"name": ablation.name, **ended, "designs": designs})
     else:
         from leaderboard.ablation_tables import tables
 
         for title, columns, rows in tables(figures):
             say("")
             print_table(title, columns, rows)
-    if failures:
+    if result.failed:
         raise typer.Exit(1)
 
 

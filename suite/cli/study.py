@@ -3,15 +3,16 @@
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, redirect_stdout
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from suite.cli import run_options
-from suite.cli.options import DEFAULT_STORE, StoreOption
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.cli.wandb import tracker
-from suite.core.console import complain, say
+from suite.core.console import complain, print_json, say
 from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.estimate import MAX_TRIALS, estimate_trials, kinds_of
 from suite.execution.plan import Overwrite, Schedule
 from suite.execution.progress import shown
 from suite.execution.run_study import (
@@ -51,15 +52,35 @@ def study(
     checkpoint_every: run_options.CheckpointOption = "60s",
     wandb: run_options.WandbOption = Mode.OFF,
     wandb_project: run_options.ProjectOption = PROJECT,
+    max_trials: run_options.MaxTrialsOption = MAX_TRIALS,
     dry_run: run_options.DryRunOption = False,
+    json: JsonOption = False,
 ) -> None:
-    """Run a study: show the plan, skip what is done, run the rest."""
+    """Run a study: show the plan, skip what is done, run the rest.
+
+    With `--dry-run` only the plan is shown, and how long it will take: by the times of trials in
+    the store, or by a probe of at most ten seconds.
+    """
     options = EngineOptions(
         engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
     )
     chosen, results = load_study(name), Store(store)
-    with tracker(results, wandb, wandb_project, chosen.name) as publish:
-        result = show_and_run(chosen, results, overwrite, options, dry_run=dry_run, publish=publish)
+    with (
+        tracker(results, wandb, wandb_project, chosen.name) as publish,
+        redirect_stdout(sys.stderr) if json else nullcontext(),
+    ):
+        result = show_and_run(
+            chosen,
+            results,
+            overwrite,
+            options,
+            max_trials=max_trials,
+            dry_run=dry_run,
+            estimated=True,
+            publish=publish,
+        )
+    if json:
+        print_json(as_data(result, results))
     if result.failed:
         raise typer.Exit(1)
 
@@ -70,25 +91,48 @@ def show_and_run(
     overwrite: Overwrite,
     options: EngineOptions,
     *,
+    max_trials: int = MAX_TRIALS,
     dry_run: bool = False,
+    estimated: bool = False,
     publish: Callable[[str], None] = lambda key: None,
 ) -> StudyResult:
     """Show the plan of a study, run it with a progress display, and print how it ended.
 
-    With `dry_run` only the plan is shown. `publish` is called with the key of each trial that has
-    ended and is in the store. Raises as `run_study`.
+    With `dry_run` only the plan is shown, if `estimated` with how long it will take. `publish` is
+    called with the key of each trial that has ended and is in the store. Raises as `run_study`.
     """
     if dry_run:
-        options.check()
-        plan = plan_study(chosen, store, overwrite)
+        plan = plan_study(chosen, store, options, overwrite, max_trials)
         _print_plan(chosen, plan, store)
+        if plan.to_run and estimated:
+            takes = estimate_trials(kinds_of(plan.to_run), plan.done, store, options)
+            say(f"  {len(plan.to_run):,} to run: {takes}")
         failed = [] if plan.to_run else failed_before(plan, store)
         return StudyResult(chosen, plan, failed=failed)
     with _StudyDisplay(chosen, store, publish) as display:
-        result = run_study(chosen, store, options, overwrite, display)
+        result = run_study(chosen, store, options, overwrite, display, max_trials)
     if result.plan.to_run:
         _print_result(result, store)
     return result
+
+
+def as_data(result: StudyResult, store: Store) -> dict[str, Any]:
+    """Return how a study ended, for a program: counts, what failed and why, all keys."""
+    plan = result.plan
+    keys = dict.fromkeys(t.key for part in (plan.done, plan.failed, plan.to_run) for t in part)
+    return {
+        "study": result.study.name,
+        "store": store.location,
+        "done_before": len(plan.done),
+        "to_run": len(plan.to_run),
+        "finished": result.done,
+        "failed": [
+            {"key": trial.key, "trial": trial.describe(), "message": message}
+            for trial, message in result.failed
+        ],
+        "notes": dict(result.notes),
+        "keys": list(keys),
+    }
 
 
 class _StudyDisplay:
@@ -142,15 +186,22 @@ def _print_result(result: StudyResult, store: Store) -> None:
 
 
 def run_remaining(
-    chosen: Study, store: Store, options: EngineOptions, *, dry_run: bool, json: bool
-) -> int:
+    chosen: Study,
+    store: Store,
+    options: EngineOptions,
+    *,
+    dry_run: bool,
+    json: bool,
+    max_trials: int = MAX_TRIALS,
+) -> StudyResult:
     """Run the trials of a study that the store lacks, for a verb that then prints a result.
 
-    With `json`, messages go to standard error. Return how many trials failed.
+    With `json`, messages go to standard error.
     """
     with redirect_stdout(sys.stderr) if json else nullcontext():
-        result = show_and_run(chosen, store, Overwrite.FAILED, options, dry_run=dry_run)
-    return len(result.failed)
+        return show_and_run(
+            chosen, store, Overwrite.FAILED, options, max_trials=max_trials, dry_run=dry_run
+        )
 
 
 def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:

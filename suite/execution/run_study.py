@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from suite.execution.engines import EngineOptions
+from suite.execution.estimate import MAX_TRIALS, check_size
 from suite.execution.plan import Overwrite, Schedule, schedule
 from suite.execution.runner import Summary, run
 from suite.experiments.study import Study
@@ -66,12 +67,22 @@ class StudyResult:
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
-def plan_study(study: Study, store: Store, overwrite: Overwrite = Overwrite.FAILED) -> Schedule:
-    """Return what `run_study` would run; nothing is written.
+def plan_study(
+    study: Study,
+    store: Store,
+    options: EngineOptions | None = None,
+    overwrite: Overwrite = Overwrite.FAILED,
+    max_trials: int = MAX_TRIALS,
+) -> Schedule:
+    """Return what `run_study` would run with these arguments; nothing is written.
 
     Raises:
-        InvalidInput: the study is empty, or one of its trials is invalid.
+        InvalidInput: the study is empty or has too many trials, or one of them or an option of the
+            engine is invalid.
     """
+    options = options if options is not None else EngineOptions()
+    options.check()
+    check_size(study, store, options, max_trials)
     return schedule(study.trials(), store, overwrite)
 
 
@@ -81,6 +92,7 @@ def run_study(
     options: EngineOptions | None = None,
     overwrite: Overwrite = Overwrite.FAILED,
     observer: Observer | None = None,
+    max_trials: int = MAX_TRIALS,
 ) -> StudyResult:
     """Run the trials of a study that the store lacks; each ends as a record, done or failed.
 
@@ -90,6 +102,7 @@ def run_study(
         options: of the engine; by default worker processes on this machine.
         overwrite: which trials that have a record are run again.
         observer: is told the plan, and each trial that starts and ends.
+        max_trials: a study of more trials is refused.
 
     Raises:
         InvalidInput: the study, or an option of the engine, cannot be used; nothing was run.
@@ -97,8 +110,7 @@ def run_study(
         KeyboardInterrupt: it was stopped; what had finished is in the store.
     """
     options = options if options is not None else EngineOptions()
-    options.check()
-    plan = plan_study(study, store, overwrite)
+    plan = plan_study(study, store, options, overwrite, max_trials)
     notes = _NoteCounter(observer if observer is not None else Silent())
     notes.planned(plan)
     if not plan.to_run:
