@@ -1,7 +1,9 @@
 """`resonance tune`: a hyperparameter search with equal budgets, tested on fresh seeds."""
 
 import re
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -118,7 +120,8 @@ def tune(
     options = EngineOptions(
         engine, workers, address, timeout, memory, "60s", RETRIES, gpus_per_trial
     )
-    found = search(config, results, options, storage)
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        found = search(config, results, options, storage)
     if budget < found.settings.budget and not json:
         say(f"{config.name} was searched with --budget {found.settings.budget} before: using that")
     if json:

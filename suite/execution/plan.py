@@ -37,6 +37,13 @@ class Schedule:
     to_run: list[Trial]
     older: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def trials(self) -> list[Trial]:
+        """All of them, each once."""
+        return list(
+            {t.key: t for part in (self.done, self.failed, self.to_run) for t in part}.values()
+        )
+
     def __str__(self) -> str:
         words = [f"{len(self.done)} done", f"{len(self.to_run)} to run"]
         again = len({t.key for t in self.failed} & {t.key for t in self.to_run})

@@ -7,11 +7,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from suite.core.console import progress_bar
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.local import default_workers
 from suite.execution.plan import Overwrite, schedule
+from suite.execution.progress import Display, shown
 from suite.execution.runner import run
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, task_digest
@@ -117,7 +117,8 @@ def tune(
             for part in search.final(tuning.methods[search.method].best, settings.final_seeds)
             for trial in part
         ]
-        _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
+        with shown(f"{settings.name}: fresh seeds", store) as display:
+            _run(finals, store, options, settings, display)
         return save_results(settings, searches, store, settings.final_seeds)
 
 
@@ -195,14 +196,13 @@ class Search:
     def run(self) -> None:
         """Try configurations batch by batch until the budget is used up."""
         budget, limit = self.settings.budget, self._claim_limit()
-        with progress_bar(f"{self.settings.name}: {self.method}", budget) as advance:
-            shown = 0.0
+        title = f"{self.settings.name}: {self.method}"
+        with shown(title, self.store, budget, "configurations") as display:
             while True:
                 trials = self.study.trials()
                 cost = shares(trials)
                 done = sum(cost[number] for number in counted_numbers(cost, budget))
-                advance(done - shown)
-                shown = done
+                display.advance(done)
                 numbers = next_numbers(cost, budget)
                 if not numbers:
                     return
@@ -213,7 +213,7 @@ class Search:
                     proposals = dict(zip(batch, self._propose(trials, first), strict=True))
                     self.study.enqueue(self.space, {n: proposals[n] for n in missing})
                 if claimed := self.study.claim(numbers, limit):
-                    self._run_claimed(claimed, first)
+                    self._run_claimed(claimed, first, display)
                 elif not missing and not self.study.reclaim(numbers):
                     time.sleep(POLL_SECONDS)
 
@@ -278,7 +278,7 @@ class Search:
             for sparsity in self.sparsities
         ]
 
-    def _run_claimed(self, numbers: Sequence[int], first: int) -> None:
+    def _run_claimed(self, numbers: Sequence[int], first: int, display: Display) -> None:
         """Run claimed configurations rung by rung, prune, and report their results."""
         trials = self.study.trials()
         before = [finished_trial(trials[n]) for n in range(first)]
@@ -288,7 +288,7 @@ class Search:
                 bounds = {n: self._bounds(n, job.rungs[rung], before) for n, job in jobs.items()}
                 wanted = [trial for job in jobs.values() for trial in job.rungs[rung]]
                 given = agreed_bounds(bounds.values())
-                ended = _run(wanted, self.store, self.options, self.settings, bounds=given)
+                ended = _run(wanted, self.store, self.options, self.settings, display, given)
                 jobs = {
                     n: job
                     for n, job in jobs.items()
@@ -416,7 +416,7 @@ def _run(
     store: Store,
     options: EngineOptions,
     settings: TuningConfig,
-    shown: str = "",
+    display: Display,
     bounds: Mapping[str, EpochBounds] | None = None,
 ) -> dict[str, tuple[float, ...]]:
     """Run those trials that have no finished record yet.
@@ -428,7 +428,13 @@ def _run(
     if not plan.to_run:
         return {}
     engine = options.make(store, settings.device, settings.threads, bounds)
-    with progress_bar(shown, len(plan.to_run) if shown else None) as advance:
-        return run(
-            plan.to_run, store, engine, lambda trial, record: advance(), options.retries
-        ).pruned
+    display.planned(plan)
+    return run(
+        plan.to_run,
+        store,
+        engine,
+        display.finished,
+        options.retries,
+        started=display.started,
+        dropped=display.dropped,
+    ).pruned
