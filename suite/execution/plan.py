@@ -61,13 +61,20 @@ def schedule(trials: Sequence[Trial], store: Store, overwrite: Overwrite) -> Sch
     done: list[Trial] = []
     failed: list[Trial] = []
     to_run: list[Trial] = []
-    for trial in trials:
-        record: Record | None = store.read(trial.key)
+    keys = [trial.key for trial in trials]
+    records = store.read_many(keys)
+    resolved = Resolved()
+    for trial, key in zip(trials, keys, strict=True):
+        record = records.get(key)
         if record is not None and record.status == "failed":
             failed.append(trial)
             if overwrite is Overwrite.NEVER:
                 continue
-        elif record is not None and overwrite is not Overwrite.ALWAYS and _current(trial, record):
+        elif (
+            record is not None
+            and overwrite is not Overwrite.ALWAYS
+            and resolved.current(trial, record)
+        ):
             done.append(trial)
             continue
         to_run.append(trial)
@@ -136,17 +143,29 @@ def _what_changed(trial: Trial, record: Record) -> list[str]:
     return changed or ["its settings"]
 
 
-def _current(trial: Trial, record: Record) -> bool:
-    """Return whether a record was made with the values that its settings have now.
+class Resolved:
+    """The values that settings have now, resolved once for all trials that share them."""
 
-    A default that was edited without raising the method's revision leaves the key as it was.
-    """
-    now = json.loads(to_json(trial.resolved()))
-    return all(
-        record.configuration[part].get(name, value) == value
-        for part in ("hyperparameters", "recipe")
-        for name, value in now[part].items()
-    )
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def current(self, trial: Trial, record: Record) -> bool:
+        """Return whether a record was made with the values that its settings have now.
+
+        A default that was edited without raising the method's revision leaves the key as it was.
+        """
+        now = self._settings(trial)
+        return all(
+            record.configuration[part].get(name, value) == value
+            for part in ("hyperparameters", "recipe")
+            for name, value in now[part].items()
+        )
+
+    def _settings(self, trial: Trial) -> dict[str, Any]:
+        shared = repr(trial.model_dump(exclude={"seed", "sparsity"}))
+        if shared not in self._known:
+            self._known[shared] = json.loads(to_json(trial.resolved()))
+        return self._known[shared]
 
 
 def planned(trial: Trial) -> dict[str, Any]:
