@@ -21,7 +21,14 @@ from suite.training.epoch_bounds import EpochBounds
 from suite.tuning.budget import counted_numbers, next_numbers
 from suite.tuning.pruning import PastCurve, epoch_bounds, should_stop
 from suite.tuning.resume import resume_config, save_results
-from suite.tuning.sampling import BATCH, FinishedTrial, always_numeric, directions, propose
+from suite.tuning.sampling import (
+    BATCH,
+    REPEATED_ATTR,
+    FinishedTrial,
+    always_numeric,
+    directions,
+    propose,
+)
 from suite.tuning.schema import KIND, MAXIMISED, Candidate, Dimension, Tuning, TuningConfig
 from suite.tuning.shared_study import RESULT_ATTR, SharedStudy, finished_trial, shares
 from suite.tuning.space import (
@@ -282,7 +289,13 @@ class Search:
         """Run claimed configurations rung by rung, prune, and report their results."""
         trials = self.study.trials()
         before = [finished_trial(trials[n]) for n in range(first)]
-        jobs = {n: Trained(self.rungs(self._configuration(n, trials[n]))) for n in numbers}
+        jobs = {
+            n: Trained(
+                self.rungs(self._configuration(n, trials[n])),
+                repeated=REPEATED_ATTR in trials[n].system_attrs,
+            )
+            for n in numbers
+        }
         with self.study.heartbeat(numbers):
             for rung in range(len(jobs[numbers[0]].rungs)):
                 bounds = {n: self._bounds(n, job.rungs[rung], before) for n, job in jobs.items()}

@@ -311,6 +311,18 @@ def test_the_study_has_metric_names_and_values_after_each_epoch(pruned_by_epoch)
     assert {TrialState.COMPLETE, TrialState.PRUNED} <= states
 
 
+def test_a_budget_for_more_than_the_space_has_ends(resonance, place):
+    line = "tune static --task digits/mlp --recipe epochs=2 --engine inline --seeds 1 --budget 10"
+    resonance(f"{line} --pruner median --prune-after epoch --final-seeds 0 --name t")
+    one = tuned(place, "t").methods["static"]
+    assert {trial.hyperparameters.get("distribution", "erk") for trial in one.trials} == {
+        "er",
+        "erk",
+    }
+    assert 10 <= one.tried <= 11
+    assert one.spent > 9
+
+
 def test_workers_and_a_stop_midway_change_nothing(resonance, place, pruned_by_epoch, monkeypatch):
     line = f"{EPOCHS} --seeds 2 --workers 2"
     ran = []
