@@ -9,12 +9,14 @@ import typer
 from suite.cli import run_options
 from suite.cli.compare import difference_texts
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
+from suite.cli.wandb import tracker
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.runner import RETRIES
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.tracking.wandb import PROJECT, JobType, Mode
 
 if TYPE_CHECKING:
     from suite.tuning.schema import MethodResult, Tuning
@@ -77,6 +79,8 @@ def tune(
     timeout: run_options.TimeoutOption = None,
     memory: run_options.MemoryOption = None,
     gpus_per_trial: run_options.GpusOption = 1.0,
+    wandb: run_options.WandbOption = Mode.OFF,
+    wandb_project: run_options.ProjectOption = PROJECT,
     json: JsonOption = False,
 ) -> None:
     """Tune methods on validation data; then test each winner and its default on fresh seeds.
@@ -117,7 +121,8 @@ def tune(
     options = EngineOptions(
         engine, workers, address, timeout, memory, "60s", RETRIES, gpus_per_trial
     )
-    found = search(config, results, options, storage)
+    with tracker(results, wandb, wandb_project, config.name, JobType.TUNING) as tracked:
+        found = search(config, results, options, storage, tracked)
     if budget < found.settings.budget and not json:
         say(f"{config.name} was searched with --budget {found.settings.budget} before: using that")
     if json:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -62,11 +62,25 @@ def journal(store: Store, name: str) -> str:
     return str((store.root / KIND / f"{name}.journal").resolve())
 
 
+class TrialObserver(Protocol):
+    """Is told the keys of trials as they are trained."""
+
+    def started(self, key: str) -> None:
+        """Take note of a trial that is about to be trained."""
+
+    def finished(self, key: str) -> None:
+        """Take note of a trial that is in the store, done or failed."""
+
+    def pruned(self, key: str) -> None:
+        """Take note of a trial that was ended early, and is not in the store."""
+
+
 def tune(
     settings: TuningConfig,
     store: Store,
     options: EngineOptions,
     storage: str | None = None,
+    observer: TrialObserver | None = None,
 ) -> Tuning:
     """Search for every method, run winners and defaults on fresh seeds, and save the results.
 
@@ -83,7 +97,7 @@ def tune(
     location = storage or journal(store, settings.name)
     check_location(location)
     settings = resume_config(settings, spaces, store)
-    searches = [Search(settings, name, spaces[name], store, options) for name in spaces]
+    searches = [Search(settings, name, spaces[name], store, options, observer) for name in spaces]
     for one in searches:
         one.check()
     options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
@@ -100,7 +114,8 @@ def tune(
             for part in search.final(tuning.methods[search.method].best, settings.final_seeds)
             for trial in part
         ]
-        _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
+        shown = f"{settings.name}: fresh seeds"
+        _run(finals, store, options, settings, shown, observer=observer)
         return save_results(settings, searches, store, settings.final_seeds)
 
 
@@ -114,9 +129,10 @@ class Search:
         space: list[Dimension],
         store: Store,
         options: EngineOptions,
+        observer: TrialObserver | None = None,
     ) -> None:
         self.settings, self.method, self.space = settings, method, space
-        self.store, self.options = store, options
+        self.store, self.options, self.observer = store, options, observer
         self.declared = registry.methods()[method]
         self.tasks = [registry.tasks()[name] for name in settings.tasks]
         self.sparsities = (0.0,) if self.declared.dense else settings.sparsities
@@ -271,7 +287,14 @@ class Search:
                 bounds = {n: self._bounds(n, job.rungs[rung], before) for n, job in jobs.items()}
                 wanted = [trial for job in jobs.values() for trial in job.rungs[rung]]
                 given = agreed_bounds(bounds.values())
-                ended = _run(wanted, self.store, self.options, self.settings, bounds=given)
+                ended = _run(
+                    wanted,
+                    self.store,
+                    self.options,
+                    self.settings,
+                    bounds=given,
+                    observer=self.observer,
+                )
                 jobs = {
                     n: job
                     for n, job in jobs.items()
@@ -401,6 +424,7 @@ def _run(
     settings: TuningConfig,
     shown: str = "",
     bounds: Mapping[str, EpochBounds] | None = None,
+    observer: TrialObserver | None = None,
 ) -> dict[str, tuple[float, ...]]:
     """Run those trials that have no finished record yet.
 
@@ -412,6 +436,18 @@ def _run(
         return {}
     engine = options.make(store, settings.device, settings.threads, bounds)
     with progress_bar(shown, len(plan.to_run) if shown else None) as advance:
-        return run(
-            plan.to_run, store, engine, lambda trial, record: advance(), options.retries
-        ).pruned
+
+        def started(trial: Trial) -> None:
+            if observer is not None:
+                observer.started(trial.key)
+
+        def finished(trial: Trial, record: Record) -> None:
+            advance()
+            if observer is not None:
+                observer.finished(trial.key)
+
+        ended = run(plan.to_run, store, engine, finished, options.retries, started=started).pruned
+    if observer is not None:
+        for key in ended:
+            observer.pruned(key)
+    return ended
