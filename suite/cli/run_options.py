@@ -63,7 +63,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; ru
 
 WandbOption = Annotated[
     Mode,
-    typer.Option("--wandb", envvar="RESONANCE_WANDB", help="Publish each trial as it finishes."),
+    typer.Option("--wandb", envvar="RESONANCE_WANDB", help="Publish trials as they train."),
 ]
 ProjectOption = Annotated[
     str, typer.Option("--wandb-project", envvar="WANDB_PROJECT", help="W&B project to publish to.")

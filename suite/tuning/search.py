@@ -3,7 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -86,11 +86,25 @@ def journal(store: Store, name: str) -> str:
     return str((store.root / KIND / f"{name}.journal").resolve())
 
 
+class TrialObserver(Protocol):
+    """Is told the keys of trials as they are trained."""
+
+    def started(self, key: str) -> None:
+        """Take note of a trial that is about to be trained."""
+
+    def finished(self, key: str) -> None:
+        """Take note of a trial that is in the store, done or failed."""
+
+    def pruned(self, key: str) -> None:
+        """Take note of a trial that was ended early, and is not in the store."""
+
+
 def tune(
     settings: TuningConfig,
     store: Store,
     options: EngineOptions,
     storage: str | None = None,
+    observer: TrialObserver | None = None,
 ) -> Tuning:
     """Search for every method, run winners and defaults on fresh seeds, and save the results.
 
@@ -107,7 +121,7 @@ def tune(
     location = storage or journal(store, settings.name)
     check_location(location)
     settings = resume_config(settings, spaces, store)
-    searches = [Search(settings, name, spaces[name], store, options) for name in spaces]
+    searches = [Search(settings, name, spaces[name], store, options, observer) for name in spaces]
     for one in searches:
         one.check()
     options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
@@ -125,7 +139,7 @@ def tune(
             for trial in part
         ]
         with shown(f"{settings.name}: fresh seeds", store) as display:
-            _run(finals, store, options, settings, display)
+            _run(finals, store, options, settings, display, observer=observer)
         return save_results(settings, searches, store, settings.final_seeds)
 
 
@@ -139,9 +153,10 @@ class Search:
         space: list[Dimension],
         store: Store,
         options: EngineOptions,
+        observer: TrialObserver | None = None,
     ) -> None:
         self.settings, self.method, self.space = settings, method, space
-        self.store, self.options = store, options
+        self.store, self.options, self.observer = store, options, observer
         self.declared = registry.methods()[method]
         self.tasks = [registry.tasks()[name] for name in settings.tasks]
         self.sparsities = (0.0,) if self.declared.dense else settings.sparsities
@@ -301,7 +316,15 @@ class Search:
                 bounds = {n: self._bounds(n, job.rungs[rung], before) for n, job in jobs.items()}
                 wanted = [trial for job in jobs.values() for trial in job.rungs[rung]]
                 given = agreed_bounds(bounds.values())
-                ended = _run(wanted, self.store, self.options, self.settings, display, given)
+                ended = _run(
+                    wanted,
+                    self.store,
+                    self.options,
+                    self.settings,
+                    display,
+                    bounds=given,
+                    observer=self.observer,
+                )
                 jobs = {
                     n: job
                     for n, job in jobs.items()
@@ -431,6 +454,7 @@ def _run(
     settings: TuningConfig,
     display: Display,
     bounds: Mapping[str, EpochBounds] | None = None,
+    observer: TrialObserver | None = None,
 ) -> dict[str, tuple[float, ...]]:
     """Run those trials that have no finished record yet.
 
@@ -442,12 +466,27 @@ def _run(
         return {}
     engine = options.make(store, settings.device, settings.threads, bounds)
     display.planned(plan)
-    return run(
+
+    def started(trial: Trial) -> None:
+        display.started(trial)
+        if observer is not None:
+            observer.started(trial.key)
+
+    def finished(trial: Trial, record: Record) -> None:
+        display.finished(trial, record)
+        if observer is not None:
+            observer.finished(trial.key)
+
+    ended = run(
         plan.to_run,
         store,
         engine,
-        display.finished,
+        finished,
         options.retries,
-        started=display.started,
+        started=started,
         dropped=display.dropped,
     ).pruned
+    if observer is not None:
+        for key in ended:
+            observer.pruned(key)
+    return ended
