@@ -62,9 +62,9 @@ def summary_frame(boards: list[Board]) -> "pl.DataFrame":
                             for column in COLUMNS
                             if column.name != SCORE
                         },
+                        "older_code": entry.older,
                         "failed": len(cell.failures) if cell else 0,
                         "out_of_date": len(cell.outdated) if cell else 0,
-                        "older_code": entry.older,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -189,9 +189,9 @@ def make_importable(folder: Path) -> None:
 
 def importable_only(folders: Iterable[Path]) -> None:
     """Let what is in these folders be imported, and nothing of other plug-ins' folders."""
-    for folder in _folders:
-        if folder in sys.path:
-            sys.path.remove(folder)
+    for added in _folders:
+        if added in sys.path:
+            sys.path.remove(added)
     _folders.clear()
     for folder in folders:
         make_importable(folder)
@@ -427,7 +427,7 @@ def _search(name: str, entries: Iterable[str]) -> _Found | None:
     namespace: list[str] = []
     for entry in entries:
         importer = pkgutil.get_importer(entry or os.curdir)
-        spec = importer.find_spec(name) if hasattr(importer, "find_spec") else None
+        spec = importer.find_spec(name) if importer is not None else None
         if spec is None:
             continue
         inside = tuple(map(os.path.abspath, spec.submodule_search_locations or ()))
