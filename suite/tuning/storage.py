@@ -44,7 +44,7 @@ def check_location(location: str) -> None:
     if URL.match(location) and not (POSTGRESQL.match(location) or SQLITE.match(location)):
         raise InvalidInput(
             f"--storage {redact(location)}: give a journal file, sqlite:///FILE (for one "
-            "`resonance tune` at a time) or postgresql://USER@HOST/DATABASE"
+            "`resonance tune` at a time) or postgresql://HOST/DATABASE"
         )
 
 

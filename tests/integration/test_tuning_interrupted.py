@@ -61,5 +61,6 @@ def test_sqlite_stores_a_search_that_goes_on_with_several_workers(resonance, pla
 def test_a_storage_of_another_kind_is_refused_and_nothing_is_written(resonance, place, storage):
     result = resonance(f"{LINE} --storage {storage}")
     assert "give a journal file, sqlite:///FILE" in result.complaint
+    assert result.complaint.endswith("or postgresql://HOST/DATABASE")
     assert "sesame" not in result.err
     assert list(place.iterdir()) == []
