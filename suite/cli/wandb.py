@@ -105,8 +105,8 @@ def _chosen(store: Store, keys: list[str], study: str | None) -> list[str]:
     wanted = [t.key for t in load_study(study).trials()] if study is not None else known
     if missing := sorted(set(keys) - set(known)):
         raise InvalidInput(
-            f"trial {missing[0]!r:.60} is not in store {store.location}: site/trials.csv of "
-            "`resonance leaderboard build` lists the keys"
+            f"trial {missing[0]!r:.60} is not in store {store.location}: `resonance list trials` "
+            "lists the keys"
         )
     chosen = [key for key in known if key in set(wanted) and (not keys or key in keys)]
     if not chosen:
