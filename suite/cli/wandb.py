@@ -174,8 +174,8 @@ def _chosen(store: Store, keys: list[str], wanted: set[str] | None) -> list[str]
     known = store.keys()
     if missing := sorted(set(keys) - set(known)):
         raise InvalidInput(
-            f"trial {missing[0]!r:.60} is not in store {store.location}: site/trials.csv of "
-            "`resonance leaderboard build` lists the keys"
+            f"trial {missing[0]!r:.60} is not in store {store.location}: `resonance list trials` "
+            "lists the keys"
         )
     chosen = [k for k in known if (wanted is None or k in wanted) and (not keys or k in keys)]
     if not chosen:
