@@ -6,14 +6,15 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from leaderboard.board_columns import COLUMNS, NAMED_COLUMNS, SCORE, Column, metric_of
+from leaderboard.code_versions import CodeVersion, CodeVersions
 from leaderboard.statistics.intervals import Interval, mean_interval
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show, task_digest
-from suite.results.record import Record
+from suite.results.record import Record, RecordedMethod, RecordedTask
 
 IDENTIFYING_FIELDS = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
 """Fields that name a trial's cell and seed. Other options, if not default, make a new board."""
@@ -23,6 +24,7 @@ DEFAULT_OPTIONS = {
     if name not in IDENTIFYING_FIELDS
 }
 UNTESTED = "it was not tested (it belongs to a tuner's search), so it is not a result"
+NOT_INSTALLED = "not installed here"
 MAX_LABEL_SETTINGS = 160
 """Characters of settings in a label, which every row of a chart shows."""
 
@@ -31,45 +33,60 @@ MAX_LABEL_SETTINGS = 160
 class Entry:
     """A competitor: a method with the hyperparameters that differ from its defaults.
 
-    `tuned` marks values that a tuner found, run on fresh seeds, as opposed to values set by hand.
+    Attributes:
+        tuned: whether a tuner found the values and they were run on fresh seeds.
+        older: the first digits of the digest of the code, if that is the user's own and not the
+            newest; results of different code are never in one row.
+        about: what the records say of a method that is not installed.
     """
 
     method: str
     settings: str
     tuned: bool = False
+    older: str = ""
+    about: RecordedMethod | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:
         """A unique name: statistics are computed by label."""
         words = ["tuned"] if self.tuned else []
         words += [_shortened(self.settings)] if self.settings else []
-        return f"{self.title} ({': '.join(words)})" if words else self.title
+        label = f"{self.title} ({': '.join(words)})" if words else self.title
+        return f"{label} (older code {self.older})" if self.older else label
 
     @property
     def title(self) -> str:
-        """The method's title; name and family if it is not installed, as titles may coincide."""
+        """The method's title; with its name if it is not installed, as titles may coincide."""
         known = registry.methods()
         if self.method in known:
             return known[self.method].title
-        return f"{self.method} ({self.family})"
+        if self.about is not None:
+            return f"{self.about.title} ({self.method})"
+        return f"{self.method} ({NOT_INSTALLED})"
 
     @property
     def family(self) -> str:
         """The family of the method."""
         known = registry.methods()
-        return known[self.method].family if self.method in known else "not installed here"
+        if self.method in known:
+            return known[self.method].family
+        return self.about.family if self.about is not None else NOT_INSTALLED
 
     @property
     def dense(self) -> bool:
         """Whether it takes no sparsity and is a reference at every sparsity."""
         known = registry.methods()
-        return self.method in known and known[self.method].dense
+        if self.method in known:
+            return known[self.method].dense
+        return self.about is not None and self.about.dense
 
     @property
     def zeros(self) -> bool:
         """Whether its sparsity is a fraction of zeros; small dense networks have none."""
         known = registry.methods()
-        return not self.dense and (self.method not in known or known[self.method].zeros)
+        if self.method in known:
+            return not self.dense and known[self.method].zeros
+        return not self.dense and (self.about is None or self.about.zeros)
 
 
 @dataclass(frozen=True)
@@ -149,7 +166,8 @@ class Board:
     """One task, under one set of changes to its recipe: rows are entries, columns sparsities.
 
     `dense` holds the means of the dense network's trials by column, for ratios to dense; means of
-    0 are left out. `metric` is the column that the task ranks by.
+    0 are left out. `metric` is the column that the task ranks by; `about` is what the records say
+    of a task that is not installed.
     """
 
     task: str
@@ -158,6 +176,7 @@ class Board:
     rows: list[tuple[Entry, list[Cell | None]]]
     dense: dict[str, float]
     metric: Column = NAMED_COLUMNS[SCORE]
+    about: RecordedTask | None = None
 
     @property
     def title(self) -> str:
@@ -220,12 +239,16 @@ def build_boards(
     return boards.built(), boards.excluded
 
 
+_Place = tuple[Entry, CodeVersion]
+
+
 class Boards:
     """Groups records into boards, one at a time. A method without a sparsity is in every column.
 
     Records of an older revision of their task, dataset or method do not count; they are listed, and
     their cell is marked. Trials of a tuner's search were not tested and are not results. Nothing is
-    imputed: a cell without a finished trial is empty or lists its failures.
+    imputed: a cell without a finished trial is empty or lists its failures. Trials of different
+    code of the user's own are different entries; all but the newest are marked (`CodeVersions`).
 
     `tuned` maps the keys of trials whose settings a tuner found to the recipe fields that were
     tuned as well; those fields belong to the entry, not to the board.
@@ -237,13 +260,14 @@ class Boards:
     def __init__(self, tuned: Mapping[str, Collection[str]] | None = None) -> None:
         self.excluded: list[Excluded] = []
         self._tuned = tuned or {}
-        self._cells: dict[tuple[str, str], dict[Entry, dict[float, Cell]]] = defaultdict(dict)
+        self._cells: dict[tuple[str, str], dict[_Place, dict[float, Cell]]] = defaultdict(dict)
         self._metrics: dict[tuple[str, str], Column] = {}
+        self._versions = CodeVersions()
         self._seeds_taken: set[tuple[int, int]] = set()
         self._digest = functools.cache(_digest)
 
     def add(self, record: Record, apart: str = "") -> PlacedRecord:
-        """Add a record to its board; return it with its place.
+        """Add a record to its board; return it with its place, which `settled` completes.
 
         One that belongs to something else than a study (`apart`, in words) is placed but not added.
         """
@@ -254,10 +278,12 @@ class Boards:
         if apart:
             reason = f"it belongs to {apart} only, and boards are of studies"
             return PlacedRecord(record, board, entry, reason, on_board=False)
-        by_sparsity = self._cells[board].setdefault(entry, {})
+        reason = _out_of_date(record, self._digest)
+        version = self._versions.installed(record) if reason else self._versions.add(record)
+        by_sparsity = self._cells[board].setdefault((entry, version), {})
         metric = self._metric_of(board, record)
         cell = by_sparsity.setdefault(trial["sparsity"], Cell(metric=metric))
-        if reason := _out_of_date(record, self._digest):
+        if reason:
             cell.outdated.append(reason)
         elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
@@ -276,10 +302,26 @@ class Boards:
 
     def built(self) -> list[Board]:
         """Return the boards of the records added so far."""
-        return [
-            _board(*key, entries, self._metrics[key])
-            for key, entries in sorted(self._cells.items())
-        ]
+        boards = []
+        for board, places in sorted(self._cells.items()):
+            named = {self._named(*place): cells for place, cells in places.items()}
+            about = self._versions.task_facts(board[0])
+            boards.append(_board(*board, named, self._metrics[board], about))
+        return boards
+
+    def settled(self, placed: PlacedRecord) -> PlacedRecord:
+        """Return a place as `built` shows it: only then it is known which code is the newest."""
+        if not is_result(placed.record):
+            return placed
+        if placed.left_out and placed.left_out == _out_of_date(placed.record, self._digest):
+            version = self._versions.installed(placed.record)
+        else:
+            version = self._versions.of(placed.record)
+        return placed._replace(entry=self._named(placed.entry, version))
+
+    def _named(self, entry: Entry, version: CodeVersion) -> Entry:
+        older, about = self._versions.older(version), self._versions.method_facts(entry.method)
+        return replace(entry, older=older, about=about)
 
     def _metric_of(self, board: tuple[str, str], record: Record) -> Column:
         """Return what a board ranks by: as its task says, or, where it is unknown, its records."""
@@ -291,13 +333,16 @@ class Boards:
         trial, tuned = record.trial, self._tuned
         own = {n: v for n, v in trial["recipe"].items() if n in tuned.get(record.key, ())}
         settings = settings_text(trial["hyperparameters"] | own)
-        entry = Entry(trial["method"], settings, record.key in tuned)
+        about = record.declared.method if record.declared is not None else None
+        entry = Entry(trial["method"], settings, record.key in tuned, about=about)
         return (trial["task"], overrides_text(trial, set(own))), entry
 
 
 def is_result(record: Record) -> bool:
     """Return whether a record is a test result; trials of a tuner's search are not."""
-    return record.trial.get("evaluate", "test") == "test"
+    return record.trial.get("evaluate", "test") == "test" and (
+        record.status == "failed" or f"test_{record.metric}" in record.metrics
+    )
 
 
 def _values(record: Record) -> dict[str, float]:
@@ -306,7 +351,11 @@ def _values(record: Record) -> dict[str, float]:
 
 
 def _board(
-    task: str, settings: str, entries: dict[Entry, dict[float, Cell]], metric: Column
+    task: str,
+    settings: str,
+    entries: dict[Entry, dict[float, Cell]],
+    metric: Column,
+    about: RecordedTask | None,
 ) -> Board:
     everywhere = {entry for entry in entries if entry.dense}
     sparse = {s for e, by in entries.items() if e not in everywhere for s in by}
@@ -318,11 +367,13 @@ def _board(
         else:
             rows.append((entry, [by_sparsity.get(s) for s in sparsities]))
     rows.sort(key=lambda row: (row[0] not in everywhere, -_mean(row[1]), row[0].label))
+    newest = [entry for entry in everywhere if not entry.older]
     reference = Cell(
-        metric=metric, runs=[run for e in everywhere for c in entries[e].values() for run in c.runs]
+        metric=metric, runs=[run for e in newest for c in entries[e].values() for run in c.runs]
     )
     means = ((column.name, reference.mean(column.name)) for column in COLUMNS)
-    return Board(task, settings, sparsities, rows, {n: m for n, m in means if m}, metric)
+    found = {name: mean for name, mean in means if mean}
+    return Board(task, settings, sparsities, rows, found, metric, about)
 
 
 def _mean(cells: list[Cell | None]) -> float:

@@ -62,6 +62,7 @@ def summary_frame(boards: list[Board]) -> "pl.DataFrame":
                             for column in COLUMNS
                             if column.name != SCORE
                         },
+                        "older_code": entry.older,
                         "failed": len(cell.failures) if cell else 0,
                         "out_of_date": len(cell.outdated) if cell else 0,
                     }

@@ -135,13 +135,15 @@ def _common(board: Board, one: Entry, two: Entry) -> list[tuple[float, Cell, Cel
 
 
 def _find(boards: Sequence[Board], text: str) -> Entry:
-    """Return the entry named by METHOD, METHOD:SETTINGS or METHOD:tuned."""
-    method, _, settings = text.partition(":")
-    entries = {entry for board in boards for entry, _ in board.rows}
-    if Entry(method, settings) in entries:
-        return Entry(method, settings)
-    same = sorted((e for e in entries if e.method == method), key=lambda e: (e.tuned, e.settings))
-    chosen = [entry for entry in same if entry.tuned == (settings == TUNED)]
+    """Return the entry named by METHOD, METHOD:SETTINGS or METHOD:tuned; @DIGITS of older code."""
+    words, _, older = text.partition("@")
+    method, _, settings = words.partition(":")
+    entries = {entry: entry for board in boards for entry, _ in board.rows}
+    if (found := entries.get(Entry(method, settings, older=older))) is not None:
+        return found
+    same = [entry for entry in entries if entry.method == method]
+    same.sort(key=lambda entry: (bool(entry.older), entry.tuned, entry.settings))
+    chosen = [e for e in same if e.tuned == (settings == TUNED) and e.older == older]
     if len(chosen) == 1 and settings in ("", TUNED):
         return chosen[0]
     if same:
@@ -183,4 +185,6 @@ def _where(sparsities: Collection[float]) -> str:
 
 def _name(entry: Entry) -> str:
     settings = TUNED if entry.tuned else entry.settings
-    return f"'{entry.method}:{settings}'" if settings else entry.method
+    name = f"{entry.method}:{settings}" if settings else entry.method
+    name += f"@{entry.older}" if entry.older else ""
+    return f"'{name}'" if settings or entry.older else name

@@ -112,6 +112,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
 
 def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
     """Return the columns by name, those with a value, and the name of the one to rank by."""
+    metrics = {board.metric.name for board in boards}
     measured = {
         name for b in boards for _, _, cell in _cells(b) for run in cell.runs for name in run.values
     }
@@ -121,9 +122,8 @@ def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
             for name in ("name", "title", "unit", "better", "group", "to_dense")
         }
         for column in COLUMNS
-        if column.name in measured or column.name == SCORE
+        if column.name in measured or column.name in metrics or column.name == SCORE
     }
-    metrics = {board.metric.name for board in boards}
     if len(metrics) < 2:
         return found, metrics.pop() if metrics else SCORE
     own = {"name": OWN_METRIC, "title": "what each task ranks by", "unit": "number",

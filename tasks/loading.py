@@ -6,7 +6,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-from suite.core.discovery import load
+from suite.core.discovery import load, when_dropped
 from suite.core.errors import InvalidInput
 from tasks.data import (
     Arrays,
@@ -170,3 +170,7 @@ def _real(
         test=split(test_x, test_y),
         checksum=digest,
     )
+
+
+when_dropped(load_arrays.cache_clear)
+when_dropped(load_data.cache_clear)

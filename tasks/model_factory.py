@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -72,7 +71,7 @@ def libraries(task: Task) -> tuple[str, ...]:
 def _factory(task: Task) -> Any:
     if task.model.startswith(from_timm.PREFIX):
         return functools.partial(from_timm.create, task.model.removeprefix(from_timm.PREFIX))
-    return load(_reference(task), task.origin)
+    return load(task.model_reference, task.origin)
 
 
 def to_device(model: nn.Module, device: torch.device, recipe: Recipe) -> nn.Module:
@@ -80,19 +79,3 @@ def to_device(model: nn.Module, device: torch.device, recipe: Recipe) -> nn.Modu
     if recipe.channels_last:
         return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device)
-
-
-def _reference(task: Task) -> str:
-    """Return the task's model reference, with a path relative to its file made absolute."""
-    module, _, name = task.model.rpartition(":")
-    if module.endswith(".py") and not Path(module).is_absolute():
-        return f"{Path(task.origin).parent / module}:{name}"
-    return task.model
-
-
-def own_files(task: Task, dataset: Dataset) -> list[Path]:
-    """Return the user's own files that hold code or declarations of a task, sorted."""
-    references = [_reference(task), *(v for v in dataset.options.values() if isinstance(v, str))]
-    named = [reference.rpartition(":")[0] for reference in references]
-    files = {Path(name) for name in (*named, task.origin, dataset.origin)}
-    return sorted(file for file in files if file.suffix in (".py", ".yaml", ".yml"))

@@ -1,7 +1,9 @@
 """The declaration of a task: data + model + training recipe + metric, without torch."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from suite.core.declarations import Configurable, Declared, Hyperparameter, Value, unknown
@@ -18,6 +20,8 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "real": ("r2", "rmse"),
 }
 """The metrics that a task may rank by, by its dataset's kind; the first is usual."""
+REFERENCE = re.compile(r"(?:.+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
+"""``module:name`` or ``file.py:name``."""
 MAX_CLASSES = 100_000
 """More classes than this are taken for a mistake: they would be as many outputs of the model."""
 
@@ -87,7 +91,6 @@ class Task(Declared, Configurable):
         compare: ``module:function`` of a function (dataset, masks by layer) → metrics, where the
             true connectivity is known; empty where it is not. Names of metrics consist of
             lower-case letters, digits and ``_``.
-        fingerprint: digest of a user's own model file; an edited one gives another trial.
     """
 
     title: str = field(kw_only=True)
@@ -98,7 +101,6 @@ class Task(Declared, Configurable):
     metric: str = field(default="accuracy", kw_only=True)
     prunable: tuple[str, ...] = field(default=STANDARD_KINDS, kw_only=True)
     compare: str = field(default="", kw_only=True)
-    fingerprint: str = field(default="", kw_only=True)
     setting: ClassVar[str] = "recipe field"
     hyperparameters: tuple[Hyperparameter, ...] = field(init=False)
 
@@ -134,6 +136,11 @@ class Task(Declared, Configurable):
             parse_milestones(milestones)
         return checked
 
+    @property
+    def model_reference(self) -> str:
+        """What builds the model, ``module:name``; a file's path is absolute."""
+        return _absolute(self.model, self.origin)
+
     def resolve_recipe(self, options: Mapping[str, object]) -> Recipe:
         """Return the recipe with `options` in place of the defaults; raises as `check`."""
         return Recipe.of(self.resolve(options))
@@ -157,6 +164,28 @@ def check_metric(task: Task, dataset: Dataset) -> None:
             f"task {task.name}: metric='rmse': dataset {dataset.name} has {dataset.classes} "
             "targets, each in its own unit: give metric r2"
         )
+
+
+def code_origins(task: Task, dataset: Dataset) -> list[str]:
+    """Return the files and modules whose code a task and its dataset run, each once.
+
+    They declare them, build the model, compare masks, and load the data.
+    """
+    references = [task.model_reference, task.compare, _absolute(dataset.load, dataset.origin)]
+    for value in dataset.options.values():
+        if isinstance(value, str) and REFERENCE.fullmatch(value):
+            references.append(_absolute(value, dataset.origin))
+    modules = [reference.rpartition(":")[0] for reference in references]
+    origins = dict.fromkeys([task.origin, dataset.origin, *modules])
+    return [origin for origin in origins if origin and not origin.endswith((".yaml", ".yml"))]
+
+
+def _absolute(reference: str, origin: str) -> str:
+    """Return ``file.py:name`` with the file's path relative to `origin` made absolute."""
+    module, _, name = reference.rpartition(":")
+    if module.endswith(".py") and not Path(module).is_absolute():
+        return f"{Path(origin).parent / module}:{name}"
+    return reference
 
 
 def variant(task: Task, suffix: str, title: str, **changes: Any) -> Task:

@@ -10,7 +10,6 @@ Paths are relative to the file. Shape, classes and number of examples are read f
 so invalid data is reported before anything is trained.
 """
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,6 @@ def read_task_file(path: Path) -> list[Declared]:
         prunable=_kinds(path, content.get("prunable", STANDARD_KINDS)),
         metric=_metric(path, content.get("metric"), dataset),
         revision=content.get("revision", 1),
-        fingerprint=_model_digest(path, model),
         origin=str(path.resolve()),
     )
     check_metric(task, dataset)
@@ -106,14 +104,6 @@ def _metric(path: Path, given: object, dataset: Dataset) -> str:
     if given not in allowed:
         raise InvalidInput(f"task file {path}: metric={given!r}: give one of {', '.join(allowed)}")
     return str(given)
-
-
-def _model_digest(path: Path, model: str) -> str:
-    """Return a digest of the file that defines the model; empty if a module does."""
-    file = path.parent / model.rpartition(":")[0]
-    if file.suffix != ".py" or not file.is_file():  # a missing one is reported when it is loaded
-        return ""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _mapping(path: Path, content: Mapping[str, Any], field: str) -> dict[str, Any]:
@@ -145,13 +135,13 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
         if field not in fields:
             raise InvalidInput(f"task file {path}: {_unknown('data field', field, fields)}")
     for field in ("path", "test_path"):
-        if field in data:
+        if field in data and kind != "torch":  # which may name several
             place = (path.parent / str(data[field])).resolve()
             if place.exists():
                 data[field] = str(place)
             elif kind not in BY_NAME:
                 raise InvalidInput(f"task file {path}: {field}: there is no {place}")
-    if "path" in fields and "path" not in data:
+    if "path" in fields and "path" not in data and kind != "torch":
         raise InvalidInput(f"task file {path}: data: 'path' is missing")
     if _targets(path, data) == "real":
         describe = real_targets.DESCRIBE[kind]

@@ -26,7 +26,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-MARKED_BY_FIXTURE = {"chromium": "browser", "needs_ray": "ray", "installed": "wheel"}
+MARKED_BY_FIXTURE = {
+    "chromium": "browser",
+    "needs_ray": "ray",
+    "installed": "wheel",
+    "installation": "wheel",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

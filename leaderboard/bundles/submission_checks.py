@@ -9,8 +9,9 @@ from typing import Any, Literal
 from leaderboard.bundles.bundle_file import Bundle
 from leaderboard.bundles.record_checks import record_problems
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from suite.core.code_files import changed_files
 from suite.core.errors import InvalidInput
-from suite.experiments.trial_config import IDENTITY, Trial
+from suite.experiments.trial_config import CODE, IDENTITY, Trial
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.record import Record
 
@@ -84,13 +85,17 @@ def _check_configuration(record: Record) -> Iterable[tuple[Severity, str]]:
     except InvalidInput:
         return  # invalid settings or an unknown method; both are reported elsewhere
     expected = json.loads(json.dumps(trial.resolved()))
-    old = [name for name in IDENTITY if record.configuration.get(name) != expected[name]]
-    for name in old:
+    parts = (*IDENTITY, CODE)
+    old = [name for name in parts if record.configuration.get(name) != expected.get(name)]
+    if CODE in old:
+        files = ", ".join(changed_files(record.code, trial.code.digests))
+        yield "error", f"made by other code than is here ({files}): run it again"
+    for name in (name for name in old if name != CODE):
         what = f"out of date: {name} is {expected[name]} here, {record.configuration.get(name)!r}"
         yield "error", f"{what} in the record: run it again"
     if not old and trial.key != record.key:
         yield "error", f"its settings are not in canonical form (whose key is {trial.key})"
-    for part in (name for name in expected if name not in IDENTITY):
+    for part in (name for name in expected if name not in parts):
         if (recorded := record.configuration.get(part)) != expected[part]:
             yield "error", f"configuration of {part}: {_difference(recorded, expected[part])}"
 

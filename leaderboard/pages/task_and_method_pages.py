@@ -20,7 +20,7 @@ from suite import __version__
 from suite.core.declarations import Hyperparameter
 from suite.experiments import registry
 from suite.experiments.trial_config import show
-from suite.results.record import Record
+from suite.results.record import Record, RecordedMethod, RecordedTask
 
 SHOWN_CHARTS = ("accuracy", "cost", "score")
 """Charts of a task's page."""
@@ -102,8 +102,8 @@ def task_page(one: BoardView) -> str:
         "task.html",
         title=f"{board.title} · leaderboard",
         heading=board.title,
-        lead=known[name].title if name in known else "This task is not installed here.",
-        task_facts=_task_facts(name),
+        lead=known[name].title if name in known else _not_installed("task", board.about),
+        task_facts=_task_facts(name, board.about),
         recipe=_recipe(name),
         one=one,
         metric=_metric_shown([board.metric]),
@@ -122,6 +122,8 @@ def method_page(
     entries = list(
         dict.fromkeys(e for one in boards for e, _ in one.board.rows if e.method == method)
     )
+    about = next((entry.about for entry in entries if entry.about is not None), None)
+    heading = declared.title if declared else about.title if about is not None else method
     tables = [(one, _rows(one.summary_table, method)) for one in boards]
     metrics = list(
         {one.board.metric.name: one.board.metric for one, rows in tables if rows}.values()
@@ -129,10 +131,10 @@ def method_page(
     own = {entry.label for entry in entries}
     return _render(
         "method.html",
-        title=f"{declared.title if declared else method} · leaderboard",
-        heading=declared.title if declared else method,
-        lead=declared.summary if declared else "This method is not installed here.",
-        method_facts=_method_facts(declared),
+        title=f"{heading} · leaderboard",
+        heading=heading,
+        lead=declared.summary if declared else _not_installed("method", about),
+        method_facts=_method_facts(declared, method, about),
         settings=[_setting(p) for p in declared.hyperparameters] if declared else [],
         tables=[(one, rows) for one, rows in tables if rows],
         lines=[(one, one.lines(entries)) for one, rows in tables if rows],
@@ -200,9 +202,11 @@ def _among_others(boards: Sequence[Board], own: set[str]) -> Markup:
     return embedded_data(found) if found else Markup("")
 
 
-def _task_facts(name: str) -> list[tuple[str, str]]:
+def _task_facts(name: str, about: RecordedTask | None) -> list[tuple[str, str]]:
     if name not in registry.tasks():
-        return []
+        if about is None:
+            return []
+        return [("ranked by", about.metric.replace("_", " ")), ("source", about.source)]
     task = registry.tasks()[name]
     dataset = registry.datasets()[task.dataset]
     facts = [
@@ -229,9 +233,18 @@ def _recipe(name: str) -> list[tuple[str, str]]:
     ]
 
 
-def _method_facts(method: Any) -> list[tuple[str, str]]:
+def _not_installed(kind: str, about: RecordedMethod | RecordedTask | None) -> str:
+    here = f"This {kind} is not installed here"
+    return (
+        f"{about.title}. {here}: its records say this of it." if about is not None else f"{here}."
+    )
+
+
+def _method_facts(method: Any, name: str, about: RecordedMethod | None) -> list[tuple[str, str]]:
     if method is None:
-        return []
+        if about is None:
+            return []
+        return [("name", name), ("family", about.family), ("source", about.source)]
     facts = [
         ("name", method.name),
         ("family", method.family),

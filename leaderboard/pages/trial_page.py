@@ -148,6 +148,8 @@ def _facts(record: Record) -> list[str]:
     facts += [f"{name} = {_show(value)}" for name, value in trial["hyperparameters"].items()]
     if started := record.timing.get("started"):
         facts.append(str(started)[:19].replace("T", " ") + " UTC")
+    if code := record.configuration.get("code"):
+        facts.append(f"own code {code!s:.6}: {', '.join(sorted(record.code))}"[:200])
     if commit := record.environment.get("commit"):
         changed = " with changes" if record.environment.get("dirty") else ""
         facts.append(f"commit {str(commit)[:12]}{changed}")

@@ -144,6 +144,7 @@ def _write(
             if one.sender is not None:
                 sent[one.sender] += 1
         boards, excluded = collection.built(), [*collection.excluded, *content.unreadable]
+        placed = [collection.settled(one) for one in placed]
         records = {one.record.key: one.record for one in placed}
         _write_assets(folder)
         views = board_views(boards, placed)

@@ -10,12 +10,13 @@ from pydantic_core import to_jsonable_python
 
 from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, levels, settings
-from suite.cli.study import run_remaining
+from suite.cli.study import as_data, run_remaining
 from suite.cli.wandb import tracker
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.estimate import MAX_TRIALS, check_size
 from suite.experiments import registry
 from suite.experiments.study import Study, load_study, shipped_studies
 from suite.results.ablation_design import Ablation, Setting, ablation_of, label, save
@@ -44,6 +45,7 @@ def ablate(
     workers: run_options.WorkersOption = None,
     engine: run_options.EngineOption = EngineName.LOCAL,
     address: run_options.AddressOption = None,
+    max_trials: run_options.MaxTrialsOption = MAX_TRIALS,
     wandb: run_options.WandbOption = Mode.OFF,
     wandb_project: run_options.ProjectOption = PROJECT,
     dry_run: run_options.DryRunOption = False,
@@ -73,8 +75,17 @@ def ablate(
             )
     options = EngineOptions(engine, workers, address)
     results = Store(store)
+    check_size(study, results, options, max_trials)
     with tracker(results, wandb, wandb_project, study.name, JobType.ABLATION) as tracked:
-        failures = _run(study, results, options, dry_run=dry_run, json=json, tracked=tracked)
+        failures = _run(
+            study,
+            results,
+            options,
+            max_trials,
+            dry_run=dry_run,
+            json=json,
+            tracked=tracked,
+        )
     if failures:
         raise typer.Exit(1)
 
@@ -83,6 +94,7 @@ def _run(
     study: Study,
     store: Store,
     options: EngineOptions,
+    max_trials: int,
     *,
     dry_run: bool,
     json: bool,
@@ -94,21 +106,30 @@ def _run(
     ablation = ablation_of(study)
     for note in twins(study, ablation):
         complain(f"note: {note}")
-    failures = run_remaining(study, store, options, dry_run=dry_run, json=json, tracked=tracked)
+    result = run_remaining(
+        study,
+        store,
+        options,
+        max_trials=max_trials,
+        dry_run=dry_run,
+        json=json,
+        tracked=tracked,
+    )
     if not dry_run:
         save(store, ablation)
     figures = design_effects(ablation, store.read)
     if json:
         # JSON has no infinite numbers; an effect size may be one.
         designs = to_jsonable_python(figures, inf_nan_mode="null")
-        print_json({"name": ablation.name, "designs": designs})
+        ended = as_data(result, store)
+        print_json({"name": ablation.name, **ended, "designs": designs})
     else:
         from leaderboard.ablation_tables import tables
 
         for title, columns, rows in tables(figures):
             say("")
             print_table(title, columns, rows)
-    return failures
+    return len(result.failed)
 
 
 def _study(

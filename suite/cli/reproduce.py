@@ -57,7 +57,8 @@ def reproduce(
             from suite.cli.study import run_remaining
 
             options = EngineOptions(engine, workers, address)
-            failures = run_remaining(study, results, options, dry_run=dry_run, json=json)
+            ended = run_remaining(study, results, options, dry_run=dry_run, json=json)
+            failures = len(ended.failed)
         lines = table_lines(
             table,
             results,

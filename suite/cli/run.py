@@ -1,5 +1,7 @@
 """`resonance run`: one trial, in this process or in those that torchrun has started."""
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +10,11 @@ import typer
 from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, settings
 from suite.cli.wandb import tracker
-from suite.core.console import print_json, progress_bar, say
+from suite.core.console import print_json, say
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution.distributed import rank, world_size
-from suite.execution.plan import Overwrite, schedule
+from suite.execution.plan import Overwrite, Schedule, schedule
+from suite.execution.progress import shown
 from suite.execution.single_trial import default_sparsity, prepare, train
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
@@ -87,7 +90,8 @@ def run(
     if plan.to_run:
         with tracker(results, wandb if first else Mode.OFF, wandb_project) as tracked:
             tracked.started(trial.key)
-            record = _run_trial(trial, results, checkpoint_every, show_progress=first)
+            with redirect_stdout(sys.stderr) if json else nullcontext():
+                record = _run_trial(trial, results, checkpoint_every, show_progress=first)
             tracked.finished(trial.key)
     assert record is not None
     if json and first:
@@ -121,11 +125,11 @@ def with_task_file(path: Path, task: str, method: str | None) -> tuple[str, str 
 
 
 def _run_trial(trial: Trial, store: Store, every: str, *, show_progress: bool) -> Record:
-    from suite.training.trial import count_steps
-
     prepare(trial, store, every)
-    with progress_bar(trial.describe(), count_steps(trial), show=show_progress) as advance:
-        return train(trial, store, every, advance)
+    with shown(trial.describe(), store, visible=show_progress) as display:
+        display.planned(Schedule([], [], [trial]))
+        display.started(trial)
+        return train(trial, store, every)
 
 
 def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) -> None:

@@ -54,13 +54,16 @@ MemoryOption = Annotated[
     float | None, typer.Option(metavar="GIB", help="Memory limit for one attempt of a trial.")
 ]
 GpusOption = Annotated[float, typer.Option(help="Fraction of a GPU per trial, on device cuda.")]
+MaxTrialsOption = Annotated[
+    int, typer.Option(min=1, help="Refuse a study of more trials than this.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; run nothing.")]
 
 # ------------------------------------------------------------------ Weights & Biases
 
 WandbOption = Annotated[
     Mode,
-    typer.Option("--wandb", envvar="RESONANCE_WANDB", help="Publish each trial as it finishes."),
+    typer.Option("--wandb", envvar="RESONANCE_WANDB", help="Publish trials as they train."),
 ]
 ProjectOption = Annotated[
     str, typer.Option("--wandb-project", envvar="WANDB_PROJECT", help="W&B project to publish to.")

@@ -1,8 +1,8 @@
 """`resonance status`: what a store holds, how far a study has got, what failed."""
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import sleep
 from typing import Annotated, Any
 
@@ -10,6 +10,9 @@ import typer
 
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import live, print_json, say
+from suite.core.errors import InvalidInput
+from suite.execution.plan import older, older_text
+from suite.experiments.study import load_study
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
 from suite.results.stored_studies import study_keys
@@ -27,6 +30,7 @@ class StudyStatus:
     failures: list[Record]
     missing: int | None
     damaged: list[CorruptRecord] = field(default_factory=list)
+    older: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -40,6 +44,8 @@ class StudyStatus:
             + (f", {self.missing} to run" if self.missing is not None else "")
             + (f", {len(self.damaged)} damaged" if self.damaged else "")
         )
+        if self.older:
+            yield f"  {older_text(self.older)}"
         for record in self.failures[:most]:
             assert record.error is not None
             yield f"  {record.key} {record.title}: {record.error['message']}"
@@ -55,6 +61,7 @@ class StudyStatus:
             "done": self.done,
             "failed": len(self.failures),
             "missing": self.missing or 0,
+            "older": {key: list(changed) for key, changed in self.older.items()},
             "failures": [{"key": r.key, "trial": r.trial, "error": r.error} for r in self.failures],
             "damaged": [{"key": one.key, "reason": one.reason} for one in self.damaged],
         }
@@ -94,11 +101,23 @@ def status(
         _watch(results, name, keys, every, json=json)
         return
     now = study_status(results, name, keys)
+    if now.missing and name is not None:
+        now = replace(now, older=_older(results, name))
     if json:
         print_json(now.data(results.location))
         return
     for line in now.lines():
         say(line)
+
+
+def _older(store: Store, study: str) -> dict[str, list[str]]:
+    """Return the trials of a study that the store only has of older code or data, if any."""
+    try:
+        trials = load_study(study).trials()
+    except InvalidInput:  # the name of one whose file is not given
+        return {}
+    present = set(store.keys())
+    return older([trial for trial in trials if trial.key not in present], store)
 
 
 def _watch(

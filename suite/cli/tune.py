@@ -1,19 +1,23 @@
 """`resonance tune`: a hyperparameter search with equal budgets, tested on fresh seeds."""
 
 import re
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from suite.cli import run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
+from suite.cli.wandb import tracker
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.runner import RETRIES
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.tracking.wandb import PROJECT, JobType, Mode
 
 if TYPE_CHECKING:
     from leaderboard.board_columns import Column
@@ -78,6 +82,8 @@ def tune(
     timeout: run_options.TimeoutOption = None,
     memory: run_options.MemoryOption = None,
     gpus_per_trial: run_options.GpusOption = 1.0,
+    wandb: run_options.WandbOption = Mode.OFF,
+    wandb_project: run_options.ProjectOption = PROJECT,
     json: JsonOption = False,
 ) -> None:
     """Tune methods on validation data; then test each winner and its default on fresh seeds.
@@ -118,7 +124,11 @@ def tune(
     options = EngineOptions(
         engine, workers, address, timeout, memory, "60s", RETRIES, gpus_per_trial
     )
-    found = search(config, results, options, storage)
+    with (
+        tracker(results, wandb, wandb_project, config.name, JobType.TUNING) as tracked,
+        redirect_stdout(sys.stderr) if json else nullcontext(),
+    ):
+        found = search(config, results, options, storage, tracked)
     if budget < found.settings.budget and not json:
         say(f"{config.name} was searched with --budget {found.settings.budget} before: using that")
     if json:

@@ -17,6 +17,7 @@ from suite.results.store import Store
 from suite.tracking.publish import publish
 from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, JobType, Mode, WandbConfig, allowed_mode
+from suite.tuning.schema import load_tunings
 
 MAX_CONSECUTIVE_FAILURES = 3
 """After this many failures in a row publishing stops: the cause is not a single trial."""
@@ -70,7 +71,7 @@ def push(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Publish only the trials of this study, or ablation in the store, as one group.",
+            help="Publish only the trials of this study, ablation or tuning, as one group.",
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
@@ -150,7 +151,7 @@ def push(
 
 
 def _group(store: Store, name: str | None) -> tuple[str | None, JobType, set[str] | None]:
-    """Return the name of a study or of an ablation in the store, what it is, and its keys."""
+    """Return the name of a study, ablation or tuning, which of them it is, and its keys."""
     if name is None:
         return None, JobType.TRIAL, None
     for ablation in ablations(store):
@@ -158,6 +159,13 @@ def _group(store: Store, name: str | None) -> tuple[str | None, JobType, set[str
             cells = [cell for design in ablation.designs for cell in design.cells]
             keys = {key for cell in cells for key in cell.trials.values()}
             return name, JobType.ABLATION, keys
+    for tuning in load_tunings(store):
+        if tuning.settings.name == name:
+            results = tuning.methods.values()
+            keys = {key for one in results for trial in one.trials for key in trial.keys}
+            finals = [one.final for one in results if one.final is not None]
+            keys |= {key for final in finals for key in (*final.winner, *final.default)}
+            return name, JobType.TUNING, keys
     study = load_study(name)
     return study.name, JobType.STUDY, {trial.key for trial in study.trials()}
 

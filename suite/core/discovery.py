@@ -6,24 +6,23 @@ torch is listed in milliseconds. `load` imports what a declaration names, when i
 """
 
 import ast
+import hashlib
 import importlib
 import importlib.util
 import sys
-import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from suite.core.code_files import forget, loaded_files, make_importable
 from suite.core.declarations import Declared
 from suite.core.errors import InvalidInput
+from suite.core.source_tree import parse
 
 KINDS = {"METHOD", "METHODS", "TASK", "TASKS", "DATASET", "DATASETS", "TRAINER", "TRAINERS"}
 """The names to which a file assigns its declarations."""
-_parsing = threading.Lock()
-"""Held while a file is parsed: Python 3.11 counts the depth of a tree in all threads together, so
-two threads that parse at once may both fail (python/cpython#106905)."""
 
 
 def declares(path: Path) -> bool:
@@ -84,8 +83,7 @@ def docstring(path: Path, name: str) -> str:
 
 
 def _parse(path: Path) -> ast.Module:
-    with _parsing:
-        return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return parse(path.read_text(encoding="utf-8"), str(path))
 
 
 def _definitions(tree: ast.Module) -> dict[str, ast.stmt]:
@@ -137,18 +135,46 @@ def load(reference: str, origin: str = "") -> Any:
 
 
 _loaded_files: dict[str, ModuleType] = {}
+_when_dropped: list[Callable[[], object]] = []
 
 
 def import_origin(origin: str) -> ModuleType:
     """Import a module by name, or a file by its path (once per process)."""
     if not origin.endswith(".py"):
         return importlib.import_module(origin)
+    path = Path(origin)
+    make_importable(path.absolute().parent)
     if origin not in _loaded_files:
-        spec = importlib.util.spec_from_file_location(f"plugin_{Path(origin).stem}", origin)
+        place = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]
+        name = f"plugin_{path.stem}_{place}"  # another folder may hold a file of this name
+        spec = importlib.util.spec_from_file_location(name, origin)
         if spec is None or spec.loader is None:
             raise ImportError(f"no module at {origin}")
         module = importlib.util.module_from_spec(spec)
-        sys.modules[module.__name__] = module  # dataclasses look up their module there
-        spec.loader.exec_module(module)
+        sys.modules[name] = module  # dataclasses look up their module there
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            sys.modules.pop(name, None)
+            raise
         _loaded_files[origin] = module
     return _loaded_files[origin]
+
+
+def when_dropped(forget: Callable[[], object]) -> None:
+    """Call `forget` whenever code that was loaded has changed and is dropped."""
+    _when_dropped.append(forget)
+
+
+def drop_changed() -> None:
+    """Read the user's code anew from now on; where any has changed, import all of it again."""
+    importlib.invalidate_caches()
+    files = forget()
+    if not files:
+        return
+    _loaded_files.clear()
+    for name, path in loaded_files().items():
+        if path in files:
+            sys.modules.pop(name, None)
+    for act in _when_dropped:
+        act()

@@ -1,12 +1,14 @@
 """Decides which trials of a study run: what is done, what failed, what remains."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+from suite.core.code_files import changed_files, is_own_origin
 from suite.core.errors import InvalidInput
-from suite.experiments.trial_config import Trial
+from suite.experiments.trial_config import CODE, Trial
 from suite.results.record import Record, to_json
 from suite.results.store import Store
 
@@ -27,11 +29,20 @@ class Schedule:
         done: finished before; skipped.
         failed: failed before; skipped unless they are also in `to_run`.
         to_run: run now, in this order.
+        older: which of `to_run` the store has of other code or data, by key: what has changed.
     """
 
     done: list[Trial]
     failed: list[Trial]
     to_run: list[Trial]
+    older: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All of them, each once."""
+        return list(
+            {t.key: t for part in (self.done, self.failed, self.to_run) for t in part}.values()
+        )
 
     def __str__(self) -> str:
         words = [f"{len(self.done)} done", f"{len(self.to_run)} to run"]
@@ -40,6 +51,8 @@ class Schedule:
             words.append(
                 f"{len(self.failed)} failed before" + (f", {again} again" if again else "")
             )
+        if self.older:
+            words.append(older_text(self.older))
         return " · ".join(words)
 
 
@@ -48,30 +61,129 @@ def schedule(trials: Sequence[Trial], store: Store, overwrite: Overwrite) -> Sch
     done: list[Trial] = []
     failed: list[Trial] = []
     to_run: list[Trial] = []
-    for trial in trials:
-        record: Record | None = store.read(trial.key)
+    keys = [trial.key for trial in trials]
+    records = store.read_many(keys)
+    resolved = Resolved()
+    for trial, key in zip(trials, keys, strict=True):
+        record = records.get(key)
         if record is not None and record.status == "failed":
             failed.append(trial)
             if overwrite is Overwrite.NEVER:
                 continue
-        elif record is not None and overwrite is not Overwrite.ALWAYS and _current(trial, record):
+        elif (
+            record is not None
+            and overwrite is not Overwrite.ALWAYS
+            and resolved.current(trial, record)
+        ):
             done.append(trial)
             continue
         to_run.append(trial)
-    return Schedule(done, failed, to_run)
+    known = {trial.key for trial in failed}
+    return Schedule(done, failed, to_run, older([t for t in to_run if t.key not in known], store))
 
 
-def _current(trial: Trial, record: Record) -> bool:
-    """Return whether a record was made with the values that its settings have now.
+MAX_NAMED = 3
+"""Changed files that one line names."""
 
-    A default that was edited without raising the method's revision leaves the key as it was.
+
+def older_text(older: Mapping[str, Sequence[str]]) -> str:
+    """Return in words how many trials the store has of older code or data, and what changed."""
+    changed = list(dict.fromkeys(name for names in older.values() for name in names))
+    shown = ", ".join(changed[:MAX_NAMED])
+    if len(changed) > MAX_NAMED:
+        shown += f" and {len(changed) - MAX_NAMED} more"
+    return f"{len(older)} of older code or data ({shown} changed): run again"
+
+
+def older(trials: Sequence[Trial], store: Store) -> dict[str, list[str]]:
+    """Return the trials that a store has of other code or data of the user's own, by key.
+
+    The values name the files that differ, or the data. Where there are several such results, they
+    are compared with the newest. A store is only searched for trials that are not of the suite
+    alone, and damaged records count as none.
     """
-    now = json.loads(to_json(trial.resolved()))
-    return all(
-        record.configuration[part].get(name, value) == value
-        for part in ("hyperparameters", "recipe")
-        for name, value in now[part].items()
-    )
+    own = {_settings(trial.model_dump()): trial for trial in trials if _is_own(trial)}
+    if not own:
+        return {}
+    newest: dict[str, Record] = {}
+    for record in store.scan():
+        if not isinstance(record, Record):
+            continue
+        trial = own.get(_settings(record.trial))
+        if trial is None or trial.key == record.key:
+            continue
+        if (last := newest.get(trial.key)) is None or record.finished > last.finished:
+            newest[trial.key] = record
+    by_key = {trial.key: trial for trial in own.values()}
+    return {t.key: _what_changed(t, newest[k]) for k, t in by_key.items() if k in newest}
+
+
+def _is_own(trial: Trial) -> bool:
+    origins = (trial.task_declaration.origin, trial.dataset_declaration.origin)
+    return bool(trial.code.digests) or any(map(is_own_origin, origins))
+
+
+def _settings(trial: Mapping[str, Any]) -> str:
+    return json.dumps(trial, sort_keys=True, default=str)
+
+
+def _what_changed(trial: Trial, record: Record) -> list[str]:
+    """Return what differs between a trial now and its older result, in words."""
+    now, before = trial.resolved(), record.configuration
+    if now.get(CODE) != before.get(CODE):
+        if not record.code:
+            return [f"its code was not recorded ({', '.join(sorted(trial.code.digests))})"]
+        return changed_files(record.code, trial.code.digests)
+    fingerprint = trial.dataset_declaration.fingerprint
+    if fingerprint and record.data.get("fingerprint", fingerprint) != fingerprint:
+        return [f"data of {trial.task}"]
+    names = {"task_digest": f"declaration of {trial.task}"}
+    kinds = ("task_revision", "dataset_revision", "method_revision", "task_digest")
+    changed = [names.get(n, n.replace("_", " ")) for n in kinds if now[n] != before.get(n)]
+    return changed or ["its settings"]
+
+
+class Resolved:
+    """The values that settings have now, resolved once for all trials that share them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def current(self, trial: Trial, record: Record) -> bool:
+        """Return whether a record was made with the values that its settings have now.
+
+        A default that was edited without raising the method's revision leaves the key as it was.
+        """
+        now = self._settings(trial)
+        return all(
+            record.configuration[part].get(name, value) == value
+            for part in ("hyperparameters", "recipe")
+            for name, value in now[part].items()
+        )
+
+    def _settings(self, trial: Trial) -> dict[str, Any]:
+        shared = repr(trial.model_dump(exclude={"seed", "sparsity"}))
+        if shared not in self._known:
+            self._known[shared] = json.loads(to_json(trial.resolved()))
+        return self._known[shared]
+
+
+def planned(trial: Trial) -> dict[str, Any]:
+    """Return what another process compares, by `check_unchanged`, before it runs a trial."""
+    return {"key": trial.key, "code": dict(trial.code.digests)}
+
+
+def check_unchanged(trial: Trial, key: str, code: Mapping[str, str]) -> None:
+    """Check that a trial is here what it was where it was planned.
+
+    Raises:
+        InvalidInput: code or data of the user's have changed meanwhile.
+    """
+    if trial.key == key:
+        return
+    files = ", ".join(changed_files(code, trial.code.digests))
+    what = files or f"the declaration or the data of task {trial.task}"
+    raise InvalidInput(f"{what} changed after the trial was planned: run the same command again")
 
 
 def preflight(trials: Sequence[Trial]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from suite.core.errors import InvalidInput
 from suite.core.own_packages import ROOT
 from suite.execution.failures import TRANSIENT, AttemptResult, Lost, OutOfMemory, Transient
+from suite.execution.plan import planned
 from suite.execution.worker_handle import WorkerConfig
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
@@ -88,7 +89,8 @@ class RayEngine:
 
     def submit(self, trial: Trial) -> None:
         """Submit a trial as a task."""
-        task = self._task.remote(trial.model_dump(), asdict(self._settings), registry.plugins())
+        settings = asdict(self._settings)
+        task = self._task.remote(trial.model_dump(), settings, registry.plugins(), planned(trial))
         self._running[task] = trial
 
     def wait(self, seconds: float) -> list[AttemptResult]:
@@ -153,7 +155,7 @@ def _no_cluster(address: str | None, error: Exception) -> InvalidInput:
 
 def task_function(
     root: str, folder: str
-) -> "Callable[[dict[str, Any], dict[str, Any], list[str]], AttemptResult]":
+) -> "Callable[[dict[str, Any], dict[str, Any], list[str], dict[str, Any]], AttemptResult]":
     """Return what a Ray task runs: `run_task` of the packages in `root`, if the node has them.
 
     Ray lets its processes search the driver's working `folder` first, which may hold a package of
@@ -162,13 +164,16 @@ def task_function(
     """
 
     def task(
-        trial: dict[str, Any], settings: dict[str, Any], plugins: list[str]
+        trial: dict[str, Any],
+        settings: dict[str, Any],
+        plugins: list[str],
+        as_planned: dict[str, Any],
     ) -> "AttemptResult":
         searched = list(sys.path)
         sys.path[:] = [root, *(place for place in searched if place != folder)]
         from suite.execution.ray_task import run_task
 
         sys.path[:] = searched
-        return run_task(trial, settings, plugins)
+        return run_task(trial, settings, plugins, as_planned)
 
     return task

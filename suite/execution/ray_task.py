@@ -12,7 +12,10 @@ _handles: dict[str, WorkerHandle] = {}
 
 
 def run_task(
-    trial: dict[str, Any], configuration: dict[str, Any], plugins: list[str]
+    trial: dict[str, Any],
+    configuration: dict[str, Any],
+    plugins: list[str],
+    as_planned: dict[str, Any],
 ) -> AttemptResult:
     """Run a trial in this node's worker; raise a transient error as one that Ray retries."""
     settings = WorkerConfig(**configuration)
@@ -22,7 +25,7 @@ def run_task(
         if handle is not None:
             handle.close()
         handle = _handles["handle"] = WorkerHandle(settings)
-    handle.submit(Trial.make(**trial))
+    handle.submit(Trial.make(**trial), as_planned)
     try:
         ended = handle.result()
     except KeyboardInterrupt:  # ray.cancel

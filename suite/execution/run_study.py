@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from suite.execution.engines import EngineOptions
+from suite.execution.estimate import MAX_TRIALS, check_size
 from suite.execution.plan import Overwrite, Schedule, schedule
 from suite.execution.runner import Summary, run
 from suite.experiments.study import Study
@@ -25,6 +26,9 @@ class Observer(Protocol):
     def started(self, trial: Trial) -> None:
         """Take note of a trial that is given to the engine, also when it is retried."""
 
+    def dropped(self, trial: Trial) -> None:
+        """Take note of a trial that ended without a record: stopped, pruned, or to be retried."""
+
     def finished(self, trial: Trial, record: Record) -> None:
         """Take note of a trial that is in the store, done or failed."""
 
@@ -36,6 +40,9 @@ class Silent:
         """Do nothing."""
 
     def started(self, trial: Trial) -> None:
+        """Do nothing."""
+
+    def dropped(self, trial: Trial) -> None:
         """Do nothing."""
 
     def finished(self, trial: Trial, record: Record) -> None:
@@ -62,12 +69,22 @@ class StudyResult:
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
-def plan_study(study: Study, store: Store, overwrite: Overwrite = Overwrite.FAILED) -> Schedule:
-    """Return what `run_study` would run; nothing is written.
+def plan_study(
+    study: Study,
+    store: Store,
+    options: EngineOptions | None = None,
+    overwrite: Overwrite = Overwrite.FAILED,
+    max_trials: int = MAX_TRIALS,
+) -> Schedule:
+    """Return what `run_study` would run with these arguments; nothing is written.
 
     Raises:
-        InvalidInput: the study is empty, or one of its trials is invalid.
+        InvalidInput: the study is empty or has too many trials, or one of them or an option of the
+            engine is invalid.
     """
+    options = options if options is not None else EngineOptions()
+    options.check()
+    check_size(study, store, options, max_trials)
     return schedule(study.trials(), store, overwrite)
 
 
@@ -77,6 +94,7 @@ def run_study(
     options: EngineOptions | None = None,
     overwrite: Overwrite = Overwrite.FAILED,
     observer: Observer | None = None,
+    max_trials: int = MAX_TRIALS,
 ) -> StudyResult:
     """Run the trials of a study that the store lacks; each ends as a record, done or failed.
 
@@ -86,6 +104,7 @@ def run_study(
         options: of the engine; by default worker processes on this machine.
         overwrite: which trials that have a record are run again.
         observer: is told the plan, and each trial that starts and ends.
+        max_trials: a study of more trials is refused.
 
     Raises:
         InvalidInput: the study, or an option of the engine, cannot be used; nothing was run.
@@ -93,18 +112,16 @@ def run_study(
         KeyboardInterrupt: it was stopped; what had finished is in the store.
     """
     options = options if options is not None else EngineOptions()
-    options.check()
-    trials = study.trials()
-    plan = schedule(trials, store, overwrite)
+    plan = plan_study(study, store, options, overwrite, max_trials)
     notes = _NoteCounter(observer if observer is not None else Silent())
     notes.planned(plan)
     if not plan.to_run:
         with suppress(StoreUnusable):  # a finished study may be in a store that is only read
-            remember(store, study, trials)
+            remember(store, study, plan.trials)
         return StudyResult(study, plan, failed=failed_before(plan, store))
     options.preflight(plan.to_run)
     store.prepare()
-    remember(store, study, trials)
+    remember(store, study, plan.trials)
     summary = run_trials(plan.to_run, store, options, notes)
     failed = [*failed_before(plan, store), *summary.failed]
     return StudyResult(study, plan, summary.done, failed, dict(notes.count.most_common()))
@@ -133,6 +150,7 @@ def run_trials(
             observer.finished,
             options.retries,
             started=observer.started,
+            dropped=observer.dropped,
         )
         done += summary.done
         failed += summary.failed
@@ -156,7 +174,7 @@ class _NoteCounter:
     def __init__(self, observer: Observer) -> None:
         self.count: Counter[str] = Counter()
         self.planned, self.started = observer.planned, observer.started
-        self._finished = observer.finished
+        self.dropped, self._finished = observer.dropped, observer.finished
 
     def finished(self, trial: Trial, record: Record) -> None:
         self.count.update(set(record.notes))

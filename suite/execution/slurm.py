@@ -17,6 +17,7 @@ from typing import Any
 from suite.core.errors import InvalidInput
 from suite.core.own_packages import start_options
 from suite.execution.failures import AttemptResult, Crashed, Lost
+from suite.execution.plan import planned
 from suite.execution.runner import write_failure
 from suite.execution.worker_handle import WorkerConfig, WorkerHandle, wait_for
 from suite.experiments import registry
@@ -54,14 +55,21 @@ def parse_options(text: str) -> dict[str, Any]:
 class SlurmJob:
     """A job: one trial in a worker process of the node."""
 
-    def __init__(self, trial: dict[str, Any], settings: WorkerConfig, plugins: list[str]) -> None:
+    def __init__(
+        self,
+        trial: dict[str, Any],
+        settings: WorkerConfig,
+        plugins: list[str],
+        as_planned: dict[str, Any],
+    ) -> None:
         self.trial, self.settings, self.plugins = trial, settings, plugins
+        self.planned = as_planned
 
     def __call__(self) -> None:
         """Run the trial; its result is in the store."""
         registry.use_plugins(self.plugins)
         self.handle = WorkerHandle(self.settings)
-        self.handle.submit(Trial.make(**self.trial))
+        self.handle.submit(Trial.make(**self.trial), self.planned)
         ended = self.handle.result()
         self.handle.close()
         if ended.error is not None:
@@ -77,7 +85,9 @@ class SlurmJob:
             while self.handle.poll() is None and time.monotonic() < until:
                 wait_for([self.handle], 0.2)
             self.handle.close()
-        return submitit.helpers.DelayedSubmission(SlurmJob(self.trial, self.settings, self.plugins))
+        return submitit.helpers.DelayedSubmission(
+            SlurmJob(self.trial, self.settings, self.plugins, self.planned)
+        )
 
 
 class SlurmEngine:
@@ -133,7 +143,7 @@ class SlurmEngine:
     def submit(self, trial: Trial) -> None:
         """Submit a trial as a job."""
         plugins = [os.path.abspath(path) for path in registry.plugins()]  # noqa: PTH100
-        job = SlurmJob(trial.model_dump(), self._settings, plugins)
+        job = SlurmJob(trial.model_dump(), self._settings, plugins, planned(trial))
         self._running[trial.key] = (trial, self._executor.submit(job))
 
     def wait(self, seconds: float) -> list[AttemptResult]:

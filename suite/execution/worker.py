@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from suite.core.errors import Interrupted, InvalidInput, TrialPruned
 from suite.core.own_packages import START_ENVIRONMENT
 from suite.execution.failures import Transient
-from suite.execution.plan import preflight
+from suite.execution.plan import check_unchanged, preflight
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
@@ -70,8 +70,11 @@ def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
             preflight([Trial.make(**trial) for trial in job["check"]])
             return {"checked": True}
         function: Callable[..., Record] = pkgutil.resolve_name(job["function"])
+        trial = Trial.make(**job["trial"])
+        if "planned" in job:
+            check_unchanged(trial, **job["planned"])
         record = function(
-            Trial.make(**job["trial"]),
+            trial,
             Store(job["store"]),
             every=job["every"],
             stopping=stopping,

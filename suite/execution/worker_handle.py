@@ -16,7 +16,7 @@ from typing import Any
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.core.own_packages import clean_start, replaced
-from suite.execution import worker
+from suite.execution import plan, worker
 from suite.execution.failures import (
     AttemptResult,
     OutOfMemory,
@@ -82,8 +82,12 @@ class WorkerHandle:
         self._began = 0.0
         self._oom_kills = 0
 
-    def submit(self, trial: Trial) -> None:
-        """Send the worker a trial; it must have none."""
+    def submit(self, trial: Trial, planned: Mapping[str, Any] | None = None) -> None:
+        """Send the worker a trial; it must have none.
+
+        `planned` is `plan.planned` of the process that planned it, if that is another one: the
+        worker refuses the trial if its code or data have changed since.
+        """
         assert self.trial is None
         if self._process is None or not self._process.is_alive():
             self._discard()
@@ -96,6 +100,7 @@ class WorkerHandle:
             "every": self.settings.every,
             "function": self.settings.function,
             "bounds": self.settings.bounds.get(trial.key),
+            "planned": dict(planned or plan.planned(trial)),
         }
         self._oom_kills = count_oom_kills()
         self._began = time.monotonic()

@@ -7,25 +7,26 @@ module; a file given with ``--plugin`` or, to `sparsify` as well, in ``RESONANCE
 
 import functools
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suite.core.code_files import ENTRY_POINTS, importable_only, is_own_origin
 from suite.core.declarations import Declared, Method, Registry
-from suite.core.discovery import declares, read_declarations
+from suite.core.discovery import declares, drop_changed, read_declarations
 from suite.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from suite.core.custom_trainer import Trainer
     from tasks.task import Dataset, Task
 
-ENTRY_POINTS = "resonance_bench"
-
 TASK_FILES = (".yaml", ".yml")
 """Suffixes of plug-ins that declare a task without Python."""
 
 _plugins: list[Path] = []
+_when_read_anew: list[Callable[[], object]] = []
 
 
 def use_plugins(paths: list[str]) -> None:
@@ -43,8 +44,31 @@ def use_plugins(paths: list[str]) -> None:
             )
         if path.resolve() not in _plugins:
             _plugins.append(path.resolve())
-    for registry in (methods, tasks, datasets, trainers):
+    refresh()
+
+
+def refresh() -> None:
+    """Read plug-ins, the code they import and task files' data anew from now on.
+
+    Until then this process sees them as they were when they were first used: an edit in the
+    middle of a study changes none of its trials.
+    """
+    drop_changed()
+    importable_only(plugin_folders())
+    for registry in (methods, tasks, datasets, trainers, _task_file):
         registry.cache_clear()
+    for act in _when_read_anew:
+        act()
+
+
+def when_read_anew(forget: Callable[[], object]) -> None:
+    """Call `forget` whenever plug-ins are read anew."""
+    _when_read_anew.append(forget)
+
+
+def plugin_folders() -> list[Path]:
+    """Return the folders of the plug-in files in use, in their order."""
+    return list(dict.fromkeys(path.parent for path in _plugins))
 
 
 def plugins() -> list[str]:
@@ -80,11 +104,25 @@ def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
     declarations: list[Any] = []
     for path, origin in _sources(packages):
         if path.suffix not in TASK_FILES:
-            declarations.extend(read_declarations(path, names, origin))
+            found = read_declarations(path, names, origin)
+            declarations.extend(_fingerprinted(found, path) if is_own_origin(origin) else found)
         elif "METHOD" not in names:
             declared = _task_file(path, path.stat().st_mtime_ns)
             declarations.extend(d for d in declared if type(d).__name__.upper() in names)
     return declarations
+
+
+def _fingerprinted(found: list[Any], path: Path) -> list[Any]:
+    """Return declarations in which a dataset of the user's own has a digest of its files."""
+    from tasks.content_digest import content_digest, option_paths
+    from tasks.task import Dataset
+
+    return [
+        replace(one, fingerprint=content_digest(option_paths(one.options, path.parent)))
+        if isinstance(one, Dataset) and not (one.fingerprint or one.checksum)
+        else one
+        for one in found
+    ]
 
 
 @functools.lru_cache

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
 
+from suite.core.code_files import OwnCode
 from suite.core.declarations import Method, Value, unknown
 from suite.core.errors import InvalidInput
 from suite.core.layer_kinds import STANDARD_KINDS
 from suite.experiments import registry
+from suite.experiments.own_code import code_of
 
 if TYPE_CHECKING:
     from tasks.task import Dataset, Task
@@ -22,6 +24,8 @@ IDENTITY = ("task_revision", "dataset_revision", "method_revision", "task_digest
 """What a key covers in addition to the settings."""
 TRAINER = "trainer_revision"
 """What it also covers if the trial names a trainer."""
+CODE = "code"
+"""What it also covers if the trial runs code of the user's own (`OwnCode.digest`)."""
 MAX_SEED = 2**31
 
 
@@ -117,17 +121,25 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
 
         A hash of the settings that differ from their defaults (so that adding an option
         changes no key), of what the result depends on in the machine (device, precision, threads),
-        of the revisions of task, dataset and method, and of what the task's declaration says (so
-        that an edited task, or a different one of the same name, gives another key).
+        of the revisions of task, dataset and method, of what the task's declaration says (so
+        that an edited task, or a different one of the same name, gives another key), and of the
+        code that is not the suite's own.
         """
         return key_of(self.model_dump(), self._identity())
+
+    @property
+    def code(self) -> OwnCode:
+        """The user's own files that it runs, with their digests; none for the suite's own code."""
+        return code_of(self)
 
     def _identity(self) -> dict[str, int | str]:
         task, dataset = self.task_declaration, self.dataset_declaration
         trainers = registry.trainers()
         trainer = {TRAINER: trainers[self.trainer].revision} if self.trainer else {}
+        code = self.code.digest
         return {
             **trainer,
+            **({CODE: code} if code else {}),
             "task_revision": task.revision,
             "dataset_revision": dataset.revision,
             "method_revision": self.method_declaration.revision,
@@ -161,11 +173,12 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
 
 
 def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
-    """Return the key of a trial with these settings, revisions and digest of its task.
+    """Return the key of a trial with these settings, revisions, and digests of its task and code.
 
     The only function that computes it, both for writing and for checking records.
     """
     names = (*IDENTITY, TRAINER) if trial.get("trainer") else IDENTITY
+    names = (*names, CODE) if CODE in identity else names
     content = {**trial, **{name: identity[name] for name in names}}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -183,7 +196,7 @@ def task_digest(task: "Task", dataset: "Dataset", recipe: Mapping[str, Any] | No
     ]
     if dataset.regression:
         content.append(["targets", "real"])
-    content += [[own] for own in (dataset.fingerprint, task.fingerprint) if own]
+    content += [[dataset.fingerprint]] if dataset.fingerprint else []
     if task.prunable != STANDARD_KINDS:
         content.append(["prunable", *task.prunable])
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]

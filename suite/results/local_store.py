@@ -127,16 +127,20 @@ class LocalStore:
         """Return the names of the trials' folders."""
         if self.root.exists() and not self.root.is_dir():
             raise self._not_a_folder()
-        with (
-            contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            os.scandir(self.trials) as entries,
-        ):
-            return sorted(
-                entry.name
-                for entry in entries
-                if KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-            )
-        return []
+        try:
+            with os.scandir(self.trials) as entries:
+                return sorted(
+                    entry.name
+                    for entry in entries
+                    if KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise InvalidInput(
+                f"store {self.root} cannot be read ({error.strerror or error}): check your "
+                "permissions, or choose another folder with --store"
+            ) from error
 
     def versions(self) -> dict[str, str]:
         """Return time of writing and size of each record."""

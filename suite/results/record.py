@@ -1,5 +1,6 @@
 """The record of a trial; leaderboards and tables are made from records only."""
 
+import datetime
 import json
 import math
 from collections.abc import Mapping
@@ -7,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, model_validator
 
+from suite.core.code_files import code_digest, is_own_origin
 from suite.core.errors import InvalidInput, TrialFailed
-from suite.experiments.trial_config import MAX_SEED, Trial, key_of
+from suite.experiments.own_code import method_code, task_code
+from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
 from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
@@ -26,6 +29,10 @@ MAX_CHARACTERS, MAX_LEVELS, MAX_DIMENSIONS = 4000, 6, 8
 """This program writes no longer text, deeper nesting or more dimensions, and no page shows them."""
 
 MAX_METRICS = 200
+MAX_CODE = 5000
+"""Files of the user's own code that a record may name."""
+MAX_WORDS = 300
+"""Characters of a title or a source."""
 MAX_NUMBER = 1e100
 """No measured number comes near it, and sums and squares of smaller ones are finite."""
 
@@ -56,7 +63,19 @@ def _setting(value: Any) -> Any:
     return _number(value) if isinstance(value, int | float) else value
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a text has characters that cannot be shown")
+    return text
+
+
+def _is_empty(value: Any) -> bool:
+    return not value
+
+
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+Words = Annotated[str, Field(max_length=MAX_WORDS), AfterValidator(_printable)]
+FileDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 Number = Annotated[float, AfterValidator(_number)]
 Operations = Annotated[float, AfterValidator(_operations)]
 """FLOPs. A fraction of one operation is refused: costs are ratios, which would be unbounded."""
@@ -121,6 +140,68 @@ class RecordedTrial(BaseModel, extra="allow", allow_inf_nan=False):
     threads: StrictInt
 
 
+class RecordedMethod(BaseModel, extra="forbid"):
+    """What a method of the user's own says of itself, for where it is not installed.
+
+    `code` is the digest of its own code (and its trainer's), without the task's.
+    """
+
+    title: Words
+    family: Words
+    source: Words
+    code: FileDigest | Literal[""] = ""
+    dense: bool = False
+    zeros: bool = True
+
+
+class RecordedTask(BaseModel, extra="forbid"):
+    """What a task of the user's own says of itself, for where it is not installed.
+
+    `code` is the digest of the own code of task, model and dataset; empty without any.
+    """
+
+    title: Words
+    source: Words
+    metric: Words
+    code: FileDigest | Literal[""] = ""
+
+
+class Declarations(BaseModel, extra="forbid"):
+    """The method and the task of a trial; None for those of the suite, which are always known."""
+
+    method: RecordedMethod | None = None
+    task: RecordedTask | None = None
+
+    @classmethod
+    def of(cls, trial: Trial) -> "Declarations | None":
+        """Return those of a trial that are not the suite's own; None if both are."""
+        method, task = trial.method_declaration, trial.task_declaration
+        found = cls()
+        if is_own_origin(method.origin):
+            found.method = RecordedMethod(
+                title=_line(method.title),
+                family=_line(method.family),
+                source=_line(method.source),
+                code=method_code(method.name, trial.trainer),
+                dense=method.dense,
+                zeros=method.zeros,
+            )
+        if is_own_origin(task.origin):
+            found.task = RecordedTask(
+                title=_line(task.title),
+                source=_line(task.source),
+                metric=task.metric,
+                code=task_code(task.name),
+            )
+        return found if found.method or found.task else None
+
+
+def _line(text: str) -> str:
+    """Return a text as one short line of characters that can be shown."""
+    line = " ".join(text.split())[:MAX_WORDS]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
 class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     """The result of a trial. All times are in `timing`; the rest repeats exactly.
 
@@ -134,6 +215,10 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         timing: seconds, and when; peak memory in bytes.
         environment: versions and hardware.
         data: dataset checksum and sizes of the splits.
+        code: digest of each file of the user's own code, by name; `configuration` has one digest of
+            them all, which is part of the key.
+        unseen: modules of the user's own that were imported as well; the key does not cover them.
+        declared: what the user's own method and task say of themselves.
         digests: SHA-256 of the final weights and masks.
         notes: what a reader must know (that there is no validation split, for instance).
         error: type and one-line message of a failure.
@@ -153,6 +238,9 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     timing: dict[Text, Number | Text | None] = {}
     environment: dict[str, Any] = {}
     data: dict[str, Any] = {}
+    code: dict[Text, FileDigest] = Field(default={}, max_length=MAX_CODE, exclude_if=_is_empty)
+    unseen: list[Text] = Field(default=[], max_length=MAX_CODE, exclude_if=_is_empty)
+    declared: Declarations | None = Field(default=None, exclude_if=_is_empty)
     digests: dict[Text, Text] = {}
     notes: list[Text] = []
     error: dict[Text, Text] | None = None
@@ -173,8 +261,10 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
             if reason := out_of_range(name, value):
                 raise ValueError(reason)
         RecordedTrial.model_validate(self.trial)
-        for name in ("trial", "configuration", "environment", "data"):
+        for name in ("trial", "configuration", "environment", "data", "code", "unseen"):
             _check_plain(getattr(self, name), name)
+        if self.code and code_digest(self.code) != self.configuration.get(CODE):
+            raise ValueError("the digests of its code are not those of its key")
         return self
 
     @property
@@ -197,6 +287,15 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     def score(self) -> float:
         """What its task ranks by, on the split that was evaluated; of a finished trial."""
         return self.metrics[f"{self.trial.get('evaluate', 'test')}_{self.metric}"]
+
+    @property
+    def finished(self) -> float:
+        """When the trial ended, in seconds since 1970; 0 where the record does not say."""
+        try:
+            started = datetime.datetime.fromisoformat(str(self.timing["started"]))
+            return started.timestamp() + float(self.timing.get("seconds") or 0.0)
+        except (KeyError, ValueError, OverflowError):
+            return 0.0
 
     @property
     def settings_key(self) -> str:
@@ -343,6 +442,8 @@ def failed(trial: Trial, error: BaseException) -> Record:
         trial=trial.model_dump(),
         configuration=trial.resolved(),
         metric=trial.task_declaration.metric,
+        code=dict(trial.code.digests),
+        declared=Declarations.of(trial),
         error={"type": type(error).__name__, "message": message[:MAX_CHARACTERS]},
     )
 

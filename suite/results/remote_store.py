@@ -68,7 +68,7 @@ class RemoteStore:
         """Check that the address can be written to."""
         probe = f"{self._root}/.probe-{uuid.uuid4().hex}"
         self._put(probe, b"resonance")
-        with self._translated("written to", StoreUnusable):
+        with self._writing():
             self._fs.rm_file(probe)
 
     def write(self, key: str, files: Mapping[str, bytes], digest: str) -> None:
@@ -80,13 +80,13 @@ class RemoteStore:
 
     def remove(self, key: str) -> None:
         """Remove a trial's record, then its other files."""
-        with self._translated("written to", StoreUnusable):
+        with self._writing():
             self._fs.rm_file(f"{self._trials}/{key}/{RECORD}")
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm(f"{self._trials}/{key}", recursive=True)
 
     def _put(self, path: str, content: bytes) -> None:
-        with self._translated("written to", StoreUnusable):
+        with self._writing():
             if self._puts_atomically:
                 self._fs.pipe_file(path, content)
                 return
@@ -214,7 +214,7 @@ class RemoteStore:
 
     def remove_shared(self, name: str) -> None:
         """Remove a file beside the trials, if it is there."""
-        with self._translated("written to", StoreUnusable), contextlib.suppress(FileNotFoundError):
+        with self._writing(), contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(f"{self._root}/{name}")
 
     def sweep_shared(self, folder: str) -> None:
@@ -231,6 +231,23 @@ class RemoteStore:
     def where(self, key: str) -> str:
         """Return the URL of a trial's record's folder."""
         return f"{self.location}/trials/{key}"
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn exceptions into one line, also those of file systems that can only be read."""
+        with self._translated("written to", StoreUnusable):
+            try:
+                yield
+            except NotImplementedError as error:
+                raise StoreUnusable(
+                    f"store {self.location} can only be read: its protocol does not write; choose "
+                    "another with --store"
+                ) from error
+            except FileNotFoundError as error:  # no such bucket, for instance
+                raise StoreUnusable(
+                    f"store {self.location} cannot be written to: there is no such place "
+                    f"({redacted_line(error):.300}); create it, or choose another with --store"
+                ) from error
 
     @contextlib.contextmanager
     def _translated(self, what: str, complaint: type[InvalidInput]) -> Iterator[None]:

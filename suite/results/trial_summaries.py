@@ -234,16 +234,21 @@ def _cache_path(store: Store) -> Path:
 
 def _read_cache(store: Store) -> dict[str, tuple[str, TrialSummary]]:
     """Return version and summary by key; empty if nothing usable is remembered."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RuntimeError):
-        content = from_json(_cache_path(store).read_bytes())
-        if content["cache_version"] == CACHE_VERSION:
-            return {row[1]: (row[0], TrialSummary(*row[1:])) for row in content["rows"]}
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        digest, _, content = _cache_path(store).read_bytes().partition(b"\n")
+        if digest == _digest(content):
+            return {row[1]: (row[0], TrialSummary(*row[1:])) for row in from_json(content)}
     return {}
 
 
 def _write_cache(store: Store, rows: Mapping[str, tuple[str, TrialSummary]]) -> None:
     """Remember summaries; where that cannot be done, records are read again the next time."""
     plain = [[version, *_values(summary)] for version, summary in rows.values()]
-    content = {"cache_version": CACHE_VERSION, "rows": plain}
     with contextlib.suppress(OSError, ValueError, RuntimeError):
-        atomic_write(_cache_path(store), json.dumps(content), sync=False)
+        content = json.dumps(plain).encode()
+        atomic_write(_cache_path(store), _digest(content) + b"\n" + content, sync=False)
+
+
+def _digest(content: bytes) -> bytes:
+    """Return what the first line of the file must be: another version or damage gives another."""
+    return f"{CACHE_VERSION} {hashlib.sha256(content).hexdigest()}".encode()

@@ -1,7 +1,8 @@
 """The process that talks to wandb, started by `suite.tracking.tracker`.
 
 Its arguments are STORE and SETTINGS. It reads a line of JSON for each trial that starts
-(``{"started": key}``) or is in the store (``{"finished": key}``), and answers the latter with one.
+(``{"started": key}``), is in the store (``{"finished": key}``) or was ended early by a tuning
+(``{"pruned": key}``), and answers the last two with one.
 """
 
 import json
@@ -40,9 +41,13 @@ def _take(runs: LiveRuns, message: dict[str, str], answers: Any) -> None:
     if "started" in message:
         runs.start(message["started"])
         return
-    answer = {"key": message["finished"]}
+    ((what, key),) = message.items()
+    answer = {"key": key}
     try:
-        answer["where"] = runs.finish(message["finished"])
+        where = runs.finish(key) if what == "finished" else runs.prune(key)
+        if where is None:
+            return
+        answer["where"] = where
     except (Exception, SystemExit) as error:
         answer["error"] = redacted_line(error)[:300]
     answers.write(json.dumps(answer) + "\n")

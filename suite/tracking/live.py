@@ -65,6 +65,13 @@ class LiveRun:
         mark_published(self._store, found, self._settings, where)
         return where
 
+    def prune(self) -> str | None:
+        """End the run of a trial that was ended early and has no record; None if it has no run."""
+        if self._reader is not None:
+            self._log(self._reader)
+        self._close_reader()
+        return self._run.end_early("pruned") if self._run is not None else None
+
     def abandon(self) -> None:
         """End the run as failed."""
         self.failed = True
@@ -141,6 +148,21 @@ class LiveRuns:
             except (Exception, SystemExit):
                 run.abandon()
         return publish(self._store, key, self._settings)
+
+    def prune(self, key: str) -> str | None:
+        """End the run of a trial that a tuning has ended early; None if it had no run yet.
+
+        Raises:
+            Exception: any that wandb raises.
+        """
+        run = self._open.pop(key, None)
+        if run is None or run.failed:
+            return None
+        try:
+            return run.prune()
+        except BaseException:
+            run.abandon()
+            raise
 
     def close(self) -> None:
         """End the runs of trials that did not end: `resonance wandb push` replaces them later."""

@@ -80,6 +80,10 @@ class Tracker:
             self._keys.append(key)
         self._send("finished", key)
 
+    def pruned(self, key: str) -> None:
+        """End the run of a trial that a tuning has ended early, and which has no record."""
+        self._send("pruned", key)
+
     def _send(self, what: str, key: str) -> None:
         if self.settings.mode is Mode.OFF:
             return

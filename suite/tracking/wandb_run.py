@@ -64,7 +64,7 @@ class WandbRun:
         )
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")
-        self._rows = 0
+        self._rows, self._seconds = 0, 0.0
         self._series = {"step"}
         self._last: dict[str, float] = {}
 
@@ -93,7 +93,7 @@ class WandbRun:
         else:
             # `run.log` replaces _runtime, and wandb has no setting for when a run began.
             publish(_history_record(self.run, {**values, **clock}, self._rows))
-        self._rows += 1
+        self._rows, self._seconds = self._rows + 1, seconds
 
     def complete(self, store: Store, found: View) -> str:
         """Add what only the record has (summary, configuration, pictures, files); end the run.
@@ -117,6 +117,15 @@ class WandbRun:
         if self._settings.artifacts:
             self.run.log_artifact(self._artifact(store, found))
         return self.finish(int(record.status == "failed"))
+
+    def end_early(self, status: str) -> str:
+        """End the run of a trial that ended without a record, for a reason that is no failure."""
+        self.run.tags = (*(self.run.tags or ()), status)
+        for name, value in {**self._last, "status": status}.items():
+            self.run.summary[name] = value
+        self.run.summary["_runtime"] = self._seconds
+        self.run.summary["_wandb"] = {"runtime": self._seconds}
+        return self.finish()
 
     def log_tables(self, tables: Mapping[str, Any]) -> None:
         """Add tables (polars frames), and the numbers of their rows to the summary."""

@@ -22,7 +22,6 @@ from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint_interval import CheckpointInterval
 from suite.training.loop import Training
 from suite.training.serialization import pack, unpack
-from tasks.model_factory import own_files
 
 FORMAT = "2"
 
@@ -167,12 +166,7 @@ def code_digest(trial: Trial) -> str:
 
     Checkpoints are only used by the same code, so that no result comes from two versions of it.
     """
-    digest = hashlib.sha256(_own_code().encode())
-    method = trial.method_declaration.origin
-    for path in (Path(method), *own_files(trial.task_declaration, trial.dataset_declaration)):
-        if path.is_file():  # others are modules of the project or of an installed package
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return hashlib.sha256(f"{_own_code()} {trial.code.digest}".encode()).hexdigest()
 
 
 @functools.cache

@@ -1,8 +1,8 @@
 """The outcome of a trial: its record and the files beside it."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,12 +11,14 @@ from torch import Tensor
 
 from suite.evaluation.measure import Measurements
 from suite.experiments.trial_config import Trial
-from suite.results.record import ACCURACY, LayerRecord, Record, to_json
+from suite.results.record import ACCURACY, Declarations, LayerRecord, Record, to_json
 from suite.training.curves import Curves
 from suite.training.environment import environment
 from tasks.model_factory import libraries
 
 KEEP_WEIGHTS_BELOW = 50 * 2**20
+MAX_SHOWN = 3
+"""Modules that a note names; the record has all of them."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,25 @@ def make_outcome(
         timing=dict(timing),
         environment=environment(torch.device(trial.device), libraries(trial.task_declaration)),
         data=dict(data),
+        code=dict(trial.code.digests),
+        declared=Declarations.of(trial),
         digests=digests(tensors),
         notes=notes,
     )
     return Outcome(trial, record, curves, tensors)
+
+
+def with_unseen(outcome: Outcome, modules: Sequence[str]) -> Outcome:
+    """Return an outcome whose record names modules that were imported at run time, if any were."""
+    if not modules:
+        return outcome
+    shown = ", ".join(modules[:MAX_SHOWN]) + (", …" if len(modules) > MAX_SHOWN else "")
+    note = (
+        f"imported at run time: {shown}; results do not notice when it changes: import it with an "
+        "import statement"
+    )
+    changes = {"unseen": list(modules), "notes": [*outcome.record.notes, note]}
+    return replace(outcome, record=outcome.record.model_copy(update=changes))
 
 
 def digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:

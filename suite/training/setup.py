@@ -13,6 +13,7 @@ from suite.training.loop import Training
 from suite.training.network import check_model, count_parameters, coverage_of, make_model
 from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
+from tasks.augmentation import augmentation
 from tasks.data import Split
 from tasks.loading import load_data
 from tasks.loss import training_loss
@@ -38,6 +39,8 @@ def prepare(
         raise InvalidInput(
             "evaluate=validation: validation=0 leaves no validation split; give a fraction above 0"
         )
+    if context.dataset.kind != "stream":
+        augmentation(recipe, context.dataset.shape)  # raises if it does not fit the inputs
     data = load_data(context.dataset, recipe.validation, context.device)
     example = data.train.pool(1, trial.seed)
     width = sparsifier.width(functools.partial(count_parameters, context))

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.loaded_code import noting, unseen
 from suite.experiments import registry
+from suite.experiments.own_code import own_origins
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
 from suite.sparsity.rounds import TrainingProgress
@@ -20,11 +22,12 @@ from suite.training.epoch_bounds import EpochBounds
 from suite.training.final_metrics import measure_final
 from suite.training.live_report import LiveReport
 from suite.training.loop import Training
-from suite.training.outcome import Outcome, make_outcome
+from suite.training.outcome import Outcome, make_outcome, with_unseen
 from suite.training.rounds import train_rounds
 from suite.training.seeding import reproducible
 from suite.training.setup import prepare
 from tasks import labels
+from tasks.content_digest import MAX_READ, SAMPLE, SAMPLED
 from tasks.data import RealSplit, Split
 from tasks.loading import load_arrays
 
@@ -52,6 +55,19 @@ def run_trial(
         Interrupted: the checkpointer was asked to stop, and has taken a checkpoint.
         TrialPruned: a validation score is below its bound.
     """
+    origins = own_origins(trial)
+    with noting(origins):
+        outcome = _by_its_trainer(trial, progress, checkpointer, live, bounds)
+    return with_unseen(outcome, unseen(origins, trial.code))
+
+
+def _by_its_trainer(
+    trial: Trial,
+    progress: Progress,
+    checkpointer: Checkpointer | None,
+    live: LiveReport | None,
+    bounds: EpochBounds | None,
+) -> Outcome:
     context = TrialContext.of(trial)
     if trial.trainer:
         if live is not None:
@@ -69,11 +85,12 @@ def check_trial(trial: Trial) -> None:
     Raises:
         InvalidInput: something given cannot be used: options, data, model, targets.
     """
-    if trial.trainer:
-        _trainer(trial)
-        load_arrays(trial.dataset_declaration)
-    else:
-        prepare(TrialContext.of(trial))
+    with noting(own_origins(trial)):
+        if trial.trainer:
+            _trainer(trial)
+            load_arrays(trial.dataset_declaration)
+        else:
+            prepare(TrialContext.of(trial))
 
 
 def count_steps(trial: Trial) -> int | None:
@@ -137,7 +154,13 @@ def _run(
     measures = measure_final(training)
     forward, data = training.ledger.flops, training.data
     notes = [*sparsifier.notes(), *([storage] if storage else [])]
-    notes += labels.notes(context.dataset.labels)
+    dataset = context.dataset
+    notes += labels.notes(dataset.labels)
+    if dataset.options.get(SAMPLED):
+        notes.append(
+            f"more than {MAX_READ:,} images: their names and sizes and the content of {SAMPLE:,} "
+            "identify the data"
+        )
     if not context.plan.validates:
         notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
@@ -169,7 +192,8 @@ def _run(
             "validation": len(data.validation),
             "test": len(data.test),
             **_target_scale(data.train),
-            **labels.for_record(context.dataset.labels),
+            **labels.for_record(dataset.labels),
+            **({"fingerprint": dataset.fingerprint} if dataset.fingerprint else {}),
         },
         metric=context.task.metric,
         tensors=_tensors(training),

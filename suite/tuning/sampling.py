@@ -27,6 +27,9 @@ MAX_NOVELTY_ATTEMPTS = 100
 
 POPULATION = 8
 
+REPEATED_ATTR = "resonance:repeated"
+"""System attribute of a proposal whose configuration was tried before; the string is stored."""
+
 NOT_KEPT = re.compile(":relative_params|:optimizer")
 """System attributes in which samplers store what follows from earlier trials: values just proposed,
 and CMA-ES its state, which it reads back as a pickle."""
@@ -115,6 +118,8 @@ def propose(
             )
         noted = study.trials[trial.number].system_attrs.items()
         kept = {name: value for name, value in noted if not NOT_KEPT.search(name)}
+        if again is not None and trial is again[0]:
+            kept[REPEATED_ATTR] = True
         proposals.append(Proposal(chosen, kept, asked))
     return proposals
 

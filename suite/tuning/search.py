@@ -1,16 +1,17 @@
 """`resonance tune`: search for each method, then test winner and default on fresh seeds."""
 
+import functools
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
-from suite.core.console import progress_bar
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.local import default_workers
 from suite.execution.plan import Overwrite, schedule
+from suite.execution.progress import Display, shown
 from suite.execution.runner import run
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, task_digest
@@ -20,8 +21,15 @@ from suite.training.epoch_bounds import EpochBounds
 from suite.tuning.budget import counted_numbers, next_numbers
 from suite.tuning.pruning import PastCurve, epoch_bounds, should_stop
 from suite.tuning.resume import resume_config, save_results
-from suite.tuning.sampling import BATCH, FinishedTrial, always_numeric, directions, propose
-from suite.tuning.schema import KIND, Candidate, Dimension, Tuning, TuningConfig
+from suite.tuning.sampling import (
+    BATCH,
+    REPEATED_ATTR,
+    FinishedTrial,
+    always_numeric,
+    directions,
+    propose,
+)
+from suite.tuning.schema import KIND, MAXIMISED, Candidate, Dimension, Tuning, TuningConfig
 from suite.tuning.shared_study import RESULT_ATTR, SharedStudy, finished_trial, shares
 from suite.tuning.space import (
     DEFAULT,
@@ -38,19 +46,13 @@ POLL_SECONDS = 1.0
 MIN_CMAES = 2
 """Dimensions that CMA-ES needs; Optuna would draw all values at random with fewer."""
 
-FLOPS = {"train_flops": "training", "inference_flops": "inference"}
-"""Objective → its name among a record's FLOPs; the others are metrics of the validation split."""
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
-
-def measured(record: Record, objective: str) -> float:
-    """Return the value of an objective that a trial of a search gave.
+def _validated(objective: str, record: Record) -> float:
+    """Return a metric of the validation split.
 
     Raises:
-        InvalidInput: it was made by an earlier version, which did not measure it.
+        InvalidInput: the trial was made by an earlier version, which did not measure it.
     """
-    if objective in FLOPS:
-        return record.flops[FLOPS[objective]]
     try:
         return record.metrics[f"validation_{objective}"]
     except KeyError:
@@ -58,6 +60,16 @@ def measured(record: Record, objective: str) -> float:
             f"trial {record.key} was made by an earlier version, which did not measure "
             f"validation_{objective}: give --objectives accuracy, or another --store"
         ) from None
+
+
+MEASURED: dict[str, Callable[[Record], float]] = {
+    **{name: functools.partial(_validated, name) for name in MAXIMISED},
+    "train_flops": lambda record: record.flops["training"],
+    "inference_flops": lambda record: record.flops["inference"],
+}
+"""How each objective is read from a trial's record."""
+
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 def journal(store: Store, name: str) -> str:
@@ -74,11 +86,25 @@ def journal(store: Store, name: str) -> str:
     return str((store.root / KIND / f"{name}.journal").resolve())
 
 
+class TrialObserver(Protocol):
+    """Is told the keys of trials as they are trained."""
+
+    def started(self, key: str) -> None:
+        """Take note of a trial that is about to be trained."""
+
+    def finished(self, key: str) -> None:
+        """Take note of a trial that is in the store, done or failed."""
+
+    def pruned(self, key: str) -> None:
+        """Take note of a trial that was ended early, and is not in the store."""
+
+
 def tune(
     settings: TuningConfig,
     store: Store,
     options: EngineOptions,
     storage: str | None = None,
+    observer: TrialObserver | None = None,
 ) -> Tuning:
     """Search for every method, run winners and defaults on fresh seeds, and save the results.
 
@@ -95,7 +121,7 @@ def tune(
     location = storage or journal(store, settings.name)
     check_location(location)
     settings = resume_config(settings, spaces, store)
-    searches = [Search(settings, name, spaces[name], store, options) for name in spaces]
+    searches = [Search(settings, name, spaces[name], store, options, observer) for name in spaces]
     for one in searches:
         one.check()
     options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
@@ -112,7 +138,8 @@ def tune(
             for part in search.final(tuning.methods[search.method].best, settings.final_seeds)
             for trial in part
         ]
-        _run(finals, store, options, settings, f"{settings.name}: fresh seeds")
+        with shown(f"{settings.name}: fresh seeds", store) as display:
+            _run(finals, store, options, settings, display, observer=observer)
         return save_results(settings, searches, store, settings.final_seeds)
 
 
@@ -126,9 +153,10 @@ class Search:
         space: list[Dimension],
         store: Store,
         options: EngineOptions,
+        observer: TrialObserver | None = None,
     ) -> None:
         self.settings, self.method, self.space = settings, method, space
-        self.store, self.options = store, options
+        self.store, self.options, self.observer = store, options, observer
         self.declared = registry.methods()[method]
         self.tasks = [registry.tasks()[name] for name in settings.tasks]
         self.sparsities = (0.0,) if self.declared.dense else settings.sparsities
@@ -190,14 +218,13 @@ class Search:
     def run(self) -> None:
         """Try configurations batch by batch until the budget is used up."""
         budget, limit = self.settings.budget, self._claim_limit()
-        with progress_bar(f"{self.settings.name}: {self.method}", budget) as advance:
-            shown = 0.0
+        title = f"{self.settings.name}: {self.method}"
+        with shown(title, self.store, budget, "configurations") as display:
             while True:
                 trials = self.study.trials()
                 cost = shares(trials)
                 done = sum(cost[number] for number in counted_numbers(cost, budget))
-                advance(done - shown)
-                shown = done
+                display.advance(done)
                 numbers = next_numbers(cost, budget)
                 if not numbers:
                     return
@@ -208,7 +235,7 @@ class Search:
                     proposals = dict(zip(batch, self._propose(trials, first), strict=True))
                     self.study.enqueue(self.space, {n: proposals[n] for n in missing})
                 if claimed := self.study.claim(numbers, limit):
-                    self._run_claimed(claimed, first)
+                    self._run_claimed(claimed, first, display)
                 elif not missing and not self.study.reclaim(numbers):
                     time.sleep(POLL_SECONDS)
 
@@ -273,17 +300,31 @@ class Search:
             for sparsity in self.sparsities
         ]
 
-    def _run_claimed(self, numbers: Sequence[int], first: int) -> None:
+    def _run_claimed(self, numbers: Sequence[int], first: int, display: Display) -> None:
         """Run claimed configurations rung by rung, prune, and report their results."""
         trials = self.study.trials()
         before = [finished_trial(trials[n]) for n in range(first)]
-        jobs = {n: Trained(self.rungs(self._configuration(n, trials[n]))) for n in numbers}
+        jobs = {
+            n: Trained(
+                self.rungs(self._configuration(n, trials[n])),
+                repeated=REPEATED_ATTR in trials[n].system_attrs,
+            )
+            for n in numbers
+        }
         with self.study.heartbeat(numbers):
             for rung in range(len(jobs[numbers[0]].rungs)):
                 bounds = {n: self._bounds(n, job.rungs[rung], before) for n, job in jobs.items()}
                 wanted = [trial for job in jobs.values() for trial in job.rungs[rung]]
                 given = agreed_bounds(bounds.values())
-                ended = _run(wanted, self.store, self.options, self.settings, bounds=given)
+                ended = _run(
+                    wanted,
+                    self.store,
+                    self.options,
+                    self.settings,
+                    display,
+                    bounds=given,
+                    observer=self.observer,
+                )
                 jobs = {
                     n: job
                     for n, job in jobs.items()
@@ -340,7 +381,7 @@ class Search:
             return False
         records = [record for key in job.keys if (record := self.store.read(key)) is not None]
         values = [
-            sum(measured(record, name) for record in records) / len(records)
+            sum(MEASURED[name](record) for record in records) / len(records)
             for name in self.settings.objectives
         ]
         if self.settings.pruner != "none":
@@ -411,8 +452,9 @@ def _run(
     store: Store,
     options: EngineOptions,
     settings: TuningConfig,
-    shown: str = "",
+    display: Display,
     bounds: Mapping[str, EpochBounds] | None = None,
+    observer: TrialObserver | None = None,
 ) -> dict[str, tuple[float, ...]]:
     """Run those trials that have no finished record yet.
 
@@ -423,7 +465,28 @@ def _run(
     if not plan.to_run:
         return {}
     engine = options.make(store, settings.device, settings.threads, bounds)
-    with progress_bar(shown, len(plan.to_run) if shown else None) as advance:
-        return run(
-            plan.to_run, store, engine, lambda trial, record: advance(), options.retries
-        ).pruned
+    display.planned(plan)
+
+    def started(trial: Trial) -> None:
+        display.started(trial)
+        if observer is not None:
+            observer.started(trial.key)
+
+    def finished(trial: Trial, record: Record) -> None:
+        display.finished(trial, record)
+        if observer is not None:
+            observer.finished(trial.key)
+
+    ended = run(
+        plan.to_run,
+        store,
+        engine,
+        finished,
+        options.retries,
+        started=started,
+        dropped=display.dropped,
+    ).pruned
+    if observer is not None:
+        for key in ended:
+            observer.pruned(key)
+    return ended

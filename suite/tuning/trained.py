@@ -25,12 +25,15 @@ class Trained:
         curves: validation scores after each epoch, by cell (`cell_of`); only if trials are pruned
             after epochs.
         keys: of the trainings that have a record.
+        repeated: whether an earlier trial had the same configuration. It costs as a whole one:
+            in a small space the budget would otherwise pay for ever more repetitions.
     """
 
     rungs: list[list[Trial]]
     means: list[float] = field(default_factory=list)
     curves: dict[str, Sequence[float]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
+    repeated: bool = False
 
     def mean_curve(self) -> list[float]:
         """Return the mean score after each epoch, over the trainings that have reached it."""
@@ -42,6 +45,8 @@ class Trained:
 
     def share(self, rung: int) -> float:
         """Return the fraction of the configuration's epochs that were trained up to a rung."""
+        if self.repeated:
+            return 1.0
         whole = sum(count_epochs(trial) for trials in self.rungs for trial in trials)
         trained = 0
         for trial in (trial for trials in self.rungs[: rung + 1] for trial in trials):

@@ -34,15 +34,24 @@ UNREADABLE = (
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloads and decoded data: $RESONANCE_CACHE, or one in ~/.cache."""
-    given = os.environ.get("RESONANCE_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "resonance-bench"
+    """Return the folder of downloads and decoded data: $RESONANCE_CACHE, or the user's cache.
+
+    That is $XDG_CACHE_HOME, by default ~/.cache, and in it ``resonance-bench``.
+    """
+    if given := os.environ.get("RESONANCE_CACHE"):
+        return Path(given)
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(caches) if Path(caches).is_absolute() else _home_cache()) / "resonance-bench"
+
+
+def _home_cache() -> Path:
+    return Path.home() / ".cache"
 
 
 def locate(*names: str) -> Path | None:
     """Return the first of these files or folders in $RESONANCE_DATA or the cache."""
     places = [Path(data)] if (data := os.environ.get("RESONANCE_DATA")) else []
-    places.append(cache_folder())
+    places += [cache_folder(), _home_cache() / "resonance-bench"]
     candidates = (place / name for place in places for name in names)
     return next((path for path in candidates if path.exists()), None)
 

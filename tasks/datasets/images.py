@@ -1,10 +1,10 @@
 """Images in one folder per class, or in an archive of such folders."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from suite.core.errors import InvalidInput
+from tasks.content_digest import DIGITS, file_digest, tree_digest
 from tasks.datasets.files import is_archive, members
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -114,11 +114,6 @@ def check_empty_classes(folder: Path) -> None:
 
 
 def fingerprint(path: Path) -> str:
-    """Return a digest of names and sizes under a folder, or of an archive's bytes."""
-    digest = hashlib.sha256()
-    if path.is_dir():
-        for name in image_paths(path):
-            digest.update(f"{name}\0{(path / name).stat().st_size}\0".encode())
-        return digest.hexdigest()[:16]
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    """Return a digest of the images under a folder (`tree_digest`), or of an archive's bytes."""
+    digest = tree_digest(path, image_paths(path)) if path.is_dir() else file_digest(path)
+    return digest[:DIGITS]

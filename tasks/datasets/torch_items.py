@@ -1,6 +1,7 @@
 """Examples of any `torch.utils.data.Dataset`, read once into memory."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ from torch import Tensor
 
 from suite.core.discovery import load as load_reference
 from suite.core.errors import InvalidInput, first_line
+from tasks.content_digest import DIGITS
 from tasks.data import Arrays
 from tasks.datasets.pixels import Reading, as_array, readable
 from tasks.labels import encode
 from tasks.task import Dataset
+
+READ_TWICE = 16
+"""Items of a split that are read twice, to notice random ones."""
 
 
 def load(dataset: Dataset) -> Arrays:
@@ -71,6 +76,36 @@ def items(examples: Any, where: str) -> Iterator[tuple[Any, int]]:
                 f"{where} item {number} is a {type(item).__name__}: give pairs (input, label)"
             )
         yield item[0], _label(item[1], f"{where} item {number}")
+
+
+def items_digest(splits: Mapping[str, Any], where: str) -> str:
+    """Return a digest of every item of every split: input, kind of input, and label.
+
+    Raises:
+        InvalidInput: as `items`; or an item is another one when it is read again.
+    """
+    digest = hashlib.sha256()
+    for split, examples in splits.items():
+        place = f"{where}: {split}"
+        for number, (x, y) in enumerate(items(examples, place)):
+            content = _content(x)
+            if number < READ_TWICE and content != _content(examples[number][0]):
+                raise InvalidInput(
+                    f"{place} item {number} is another one each time it is read: leave random "
+                    "transforms out (the recipe has flip and crop), or name what is read, path:"
+                )
+            digest.update(content + f" {y}\n".encode())
+    return digest.hexdigest()[:DIGITS]
+
+
+def _content(x: Any) -> bytes:
+    if hasattr(x, "getpalette") and x.getpalette() is not None:
+        x = x.convert("RGBA")
+    array = x.detach().cpu() if isinstance(x, Tensor) else np.asarray(x)
+    kind = f"{x.mode if hasattr(x, 'getbands') else ''} {array.dtype} {tuple(array.shape)} "
+    if isinstance(array, Tensor):
+        array = array.contiguous().flatten().view(torch.uint8).numpy()
+    return kind.encode() + array.tobytes()
 
 
 def _label(given: Any, where: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
+from tasks.content_digest import file_digest
 
 Described = dict[str, Any]
 """Fields of `Dataset` that a format reads from the data."""
@@ -31,7 +32,7 @@ def files_digest(data: Mapping[str, Any]) -> str:
     digest = hashlib.sha256()
     for key in sorted(data):
         if key in ("path", "test_path"):
-            digest.update(Path(data[key]).read_bytes())
+            digest.update(f"{key}={file_digest(Path(data[key]))}".encode())
         else:
             digest.update(f"{key}={data[key]!r}".encode())
     return digest.hexdigest()[:16]

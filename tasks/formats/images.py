@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.core.errors import InvalidInput
+from tasks.content_digest import SAMPLED, is_sampled
 from tasks.formats.fields import Described, fraction
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
         "options": {
             "path": str(where),
             "resize": data.get("size") is not None,
+            **({SAMPLED: True} if where.is_dir() and is_sampled(len(found.names)) else {}),
             **reading.options(),
         },
     }

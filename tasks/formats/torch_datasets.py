@@ -5,22 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
+from tasks.content_digest import content_digest
 from tasks.formats.fields import Described
 
-FIELDS = ("train", "test", "background", "range")
+FIELDS = ("train", "test", "path", "background", "range")
 
 
 def describe(name: str, data: dict[str, Any], path: Path) -> Described:
     """Describe two torch datasets.
 
-    Fields: `train` and `test`, as ``module:name`` or ``file.py:name``; of PIL images also
-    `background` of transparent pixels, and `range` of values that mean black and white.
+    Fields: `train` and `test`, as ``module:name`` or ``file.py:name``; `path`, the file or folder
+    that they read, or a list of them: their content then stands for the items, of which only the
+    labels are read here; of PIL images also `background` of transparent pixels, and `range` of
+    values that mean black and white.
     """
     import numpy as np
 
     from tasks.datasets.pixels import COLOUR, DEEP, UNRANGED
     from tasks.datasets.survey import Survey
-    from tasks.datasets.torch_items import items, open_split
+    from tasks.datasets.torch_items import items, items_digest, open_split
     from tasks.labels import distinct, renamed
 
     options: dict[str, Any] = {}
@@ -49,8 +52,12 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
             raise InvalidInput(f"task file {path}: {error}") from error
         shape = (reading.channels, found.height, found.width)
         options |= reading.options()
-    content = f"{shape} {labels[:1000]} {len(labels)} {len(datasets['test'])}"
+    content = f"{shape} {labels} {len(datasets['test'])} "
     content += "".join(f" {options[key]}" for key in ("background", "range") if key in options)
+    if "path" in data:
+        content += content_digest(named_paths(data["path"], path))
+    else:
+        content += items_digest(datasets, f"dataset {name}")
     values = distinct(np.array(labels), f"dataset {name}: train")
     return {
         "load": "tasks.datasets.torch_items:load",
@@ -62,3 +69,22 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
         "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
         "options": options,
     }
+
+
+def named_paths(given: object, task_file: Path) -> list[Path]:
+    """Return the files and folders that the field `path` names, relative to the task file.
+
+    Raises:
+        InvalidInput: it is no text or list of texts, or one does not exist.
+    """
+    names = given if isinstance(given, list) else [given]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise InvalidInput(
+            f"task file {task_file}: path={given!r:.80}: give what the datasets read: a file, a "
+            "folder or a list of them"
+        )
+    paths = [(task_file.parent / name).resolve() for name in names]
+    for path in paths:
+        if not path.exists():
+            raise InvalidInput(f"task file {task_file}: path: there is no {path}")
+    return paths

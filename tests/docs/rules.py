@@ -76,6 +76,9 @@ SHORTENED = [
 PRINTS = [
     Rule(r"list methods", "resonance_shuffled", "the project's own control"),
     Rule(r"list tasks", "digits/mlp", "a task"),
+    Rule(r"list trials", "digits/mlp", "the finished trials"),
+    Rule(r"list studies", "quickstart", "a shipped study"),
+    Rule(r"show", "test accuracy", "a trial's metric"),
     Rule(r"list tables", "rigl-imagenet-flops", "a table"),
     Rule(r"info rigl", "update_every", "a hyperparameter"),
     Rule(r"info resonance", "accuracy_depth", "a hyperparameter"),

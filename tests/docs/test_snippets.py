@@ -61,8 +61,7 @@ SCRIPT_PRINTS = {
     "sparsify(": r"0\.900 of the weights are zero, accuracy (0\.9|1\.0)",
     "write_bundle(": r"",
     "run_study(": r"test accuracy 0\.\d+, key [0-9a-f]{16}\n9 finished, 0 failed\n"
-    r"(?s:.*)rigl(?s:.*)"
-    r"digits/mlp.* 0\.9 ",
+    r"(?s:.*)rigl(?s:.*)digits/mlp.* 0\.9 ",
 }
 """What a block prints, by what it uses."""
 

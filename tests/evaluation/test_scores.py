@@ -1,6 +1,7 @@
 """Accuracy, loss, calibration, and accuracy at few bits."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from suite.evaluation.scores import calibration_error, evaluate, rounded_accuracy
 from suite.sparsity.prunable import ALL_MATRICES
-from tasks.data import Split
+from tasks.data import RealSplit, Split, TargetScale, TextSplit
 
 
 def test_scores_are_those_of_the_definition():
@@ -71,3 +72,67 @@ def test_rounding_leaves_weights_without_elements_alone():
     model.empty.weight = nn.Parameter(torch.empty(3, 0))
     split = Split(torch.ones(1, 2), torch.zeros(1, dtype=torch.long))
     assert set(rounded_accuracy(model, split, [8])) == {8}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_balanced_accuracy_and_macro_f1_are_those_of_scikit_learn(seed):
+    from sklearn.metrics import balanced_accuracy_score, f1_score
+
+    draw = torch.Generator().manual_seed(seed)
+    # Class 4 never occurs, class 5 is never predicted, class 6 neither: rare classes count alike.
+    targets = torch.tensor([0, 0, 0, 0, 1, 2, 3, 5])[torch.randint(8, (60,), generator=draw)]
+    guess = torch.tensor([0, 0, 1, 2, 3, 4])[torch.randint(6, (60,), generator=draw)]
+    logits = nn.functional.one_hot(guess, 7).float()
+    scores = evaluate(nn.Identity(), Split(logits, targets))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns about predicted classes that are none
+        balanced = balanced_accuracy_score(targets, guess)
+    macro = f1_score(targets, guess, average="macro", zero_division=0)
+    assert scores.metrics["balanced_accuracy"] == pytest.approx(balanced, abs=1e-12)
+    assert scores.metrics["macro_f1"] == pytest.approx(macro, abs=1e-12)
+
+
+def test_always_the_same_class_is_worth_little_on_imbalanced_data():
+    targets = torch.tensor([0] * 98 + [1, 1])
+    logits = torch.tensor([[1.0, 0.0]]).repeat(100, 1)
+    scores = evaluate(nn.Identity(), Split(logits, targets)).metrics
+    assert scores["accuracy"] == pytest.approx(0.98)
+    assert scores["balanced_accuracy"] == pytest.approx(0.5)
+    assert scores["macro_f1"] == pytest.approx(2 * 98 / 198 / 2)
+
+
+def test_text_has_bits_and_no_metrics_of_classes():
+    logits, targets = torch.zeros(2, 3, 4), torch.zeros(2, 3, dtype=torch.long)
+    scores = evaluate(nn.Identity(), TextSplit(logits, targets))
+    assert scores.metrics["bits_per_character"] == pytest.approx(2)
+    assert not {"balanced_accuracy", "macro_f1"} & {*scores.metrics, *scores.validation}
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+def test_r2_and_rmse_are_those_of_scikit_learn_in_the_unit_of_the_target(targets):
+    from sklearn.metrics import r2_score, root_mean_squared_error
+
+    torch.manual_seed(0)
+    true = torch.randn(40, targets, dtype=torch.float64) * 30 + 100
+    scale = TargetScale.of(true[:20], "mine")
+    outputs = scale.standardise(true) + 0.5 * torch.randn(40, targets)
+    scores = evaluate(nn.Identity(), RealSplit(outputs, scale.standardise(true), scale))
+    predicted = outputs.double() * torch.tensor(scale.std) + torch.tensor(scale.mean)
+    assert scores.metrics["r2"] == pytest.approx(r2_score(true, predicted), rel=1e-5)
+    if targets == 1:
+        expected = root_mean_squared_error(true, predicted)
+        assert scores.metrics["rmse"] == pytest.approx(expected, rel=1e-5)
+    else:
+        assert "rmse" not in scores.metrics  # each in its own unit
+    assert scores.loss == pytest.approx(float((outputs - scale.standardise(true)).square().mean()))
+
+
+def test_rounding_weights_of_a_regression_gives_r2():
+    torch.manual_seed(0)
+    x = torch.randn(50, 4)
+    model = nn.Linear(4, 1)
+    with torch.no_grad():
+        y = model(x)
+    split = RealSplit(x, y, TargetScale((0.0,), (1.0,)))
+    rounded = rounded_accuracy(model, split, [8, 2])
+    assert rounded[2] < rounded[8] < evaluate(model, split).metrics["r2"] == pytest.approx(1)

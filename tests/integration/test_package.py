@@ -11,31 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-BUILD = "import sys; from setuptools import build_meta as b; getattr(b, sys.argv[1])(sys.argv[2])"
-
-
-def build(tree: Path, what: str, out: Path) -> Path:
-    """Build an 'sdist' or a 'wheel' of `tree` with the backend that pyproject.toml names."""
-    command = [sys.executable, "-c", BUILD, f"build_{what}", str(out)]
-    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (built,) = out.glob("*.tar.gz" if what == "sdist" else "*.whl")
-    return built
+from tests.integration.conftest import ROOT, build, copy_of_tree
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """Return the folder into which the wheel, built from the sdist alone, was installed."""
     place = tmp_path_factory.mktemp("package")
-    tree = place / "tree"  # building leaves traces in the tree it builds
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tree / name)
+    tree = copy_of_tree(place / "tree")
     shutil.unpack_archive(build(tree, "sdist", place), place / "sdist", filter="data")
     (unpacked,) = (place / "sdist").iterdir()
     with zipfile.ZipFile(build(unpacked, "wheel", place)) as wheel:

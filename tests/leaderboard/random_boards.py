@@ -3,12 +3,19 @@
 import random
 from collections.abc import Sequence
 
+from leaderboard.board_columns import NAMED_COLUMNS, SCORE, Column
 from leaderboard.boards import Board, Cell, Entry, Run
 
 METHODS = ("dense", "small_dense", "granet", "grasp", "lottery_ticket", "magnitude",
            "magnitude_one_shot", "rigl", "set", "snfs", "snip", "static", "synflow", "resonance",
            "resonance_shuffled", "resonance_coherent", "resonance_weighted")  # fmt: skip
 TASKS = ("digits/mlp", "mnist/lenet_5", "cifar10/resnet_20", "fashion_mnist/lenet_300_100", "a/b")
+OF_SCORE = {
+    "test_r2": lambda score: 2 * score - 1.4,
+    "test_rmse": lambda score: 300 * (1 - score),
+    "test_balanced_accuracy": lambda score: score**2,
+}
+"""Values of other metrics, better where the accuracy would be."""
 
 
 def random_boards(
@@ -19,24 +26,32 @@ def random_boards(
     sparsities: Sequence[float] = (0.8, 0.9, 0.95, 0.98),
     seeds: int = 5,
     missing: float = 0.0,
+    metrics: Sequence[str] = (SCORE,),
 ) -> list[Board]:
-    """Return boards; a share `missing` of the trials was not run. Accuracies are counts."""
+    """Return boards; a share `missing` of the trials was not run. Accuracies are counts.
+
+    The tasks rank by `metrics`, names of columns, in turn.
+    """
     draw = random.Random(seed)
     skill = {method: draw.gauss(0, 1) for method in methods}
     boards = []
-    for task in tasks:
+    for number_of_task, task in enumerate(tasks):
+        metric = NAMED_COLUMNS[metrics[number_of_task % len(metrics)]]
         images, difficulty = draw.choice((360, 10_000)), draw.uniform(0.02, 0.3)
 
         def cell(method: str, sparsity: float, start: str = task, hard: float = difficulty,
-                 tested: int = images) -> Cell:  # fmt: skip
+                 tested: int = images, by: Column = metric) -> Cell:  # fmt: skip
             error = hard * (1 + (1 - sparsity) ** -0.5 / 8) * 1.2 ** -skill[method]
             runs = []
             for number in range(seeds):
                 if draw.random() >= missing:
                     score = round((1 - error * draw.uniform(0.9, 1.1)) * tested) / tested
                     key = f"{start} {method} {sparsity} {number}"
-                    runs.append(Run(key, number, _values(draw, score, sparsity, missing)))
-            return Cell(runs)
+                    values = _values(draw, score, sparsity, missing)
+                    if by.name != SCORE:
+                        values[by.name] = OF_SCORE[by.name](values.pop(SCORE))
+                    runs.append(Run(key, number, values))
+            return Cell(runs, metric=by)
 
         rows: list[tuple[Entry, list[Cell | None]]] = []
         dense: dict[str, float] = {}
@@ -50,7 +65,7 @@ def random_boards(
             else:
                 rows.append((entry, [cell(method, sparsity) for sparsity in sparsities]))
         draw.shuffle(rows)
-        boards.append(Board(task, "", list(sparsities), rows, dense))
+        boards.append(Board(task, "", list(sparsities), rows, dense, metric))
     return boards
 
 

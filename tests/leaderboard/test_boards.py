@@ -262,10 +262,11 @@ def test_the_csv_of_cells_has_one_row_per_cell():
     records = seeds("static", [0.90, 0.92]) + seeds("dense", [0.95])
     boards, _ = build_boards([*records, bad])
     frame = pl.read_csv(io.StringIO(summary_frame(boards).write_csv()))
-    assert frame.columns[:10] == [
+    assert frame.columns[:11] == [
         "task", "recipe", "method", "hyperparameters", "tuned", "sparsity", "n", "test_accuracy",
-        "ci_low", "ci_high",
+        "metric", "ci_low", "ci_high",
     ]  # fmt: skip
+    assert set(frame["metric"]) == {"test_accuracy"}
     assert frame.columns[-2:] == ["failed", "out_of_date"]
     cells = {(r["method"], r["sparsity"]): r for r in frame.iter_rows(named=True)}
     assert set(cells) == {(m, s) for m in ("dense", "static", "rigl") for s in (0.8, 0.9)}

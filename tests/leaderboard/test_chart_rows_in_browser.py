@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from leaderboard.board_columns import SCORE
 from leaderboard.chart_rows import ALL, CHART_ROWS, Selection
 from leaderboard.charts.board_charts import CHART_TEXTS, specifications
 from leaderboard.charts.vega_bundle import bundle
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.browser
 
 SCRIPTS = ("numerics.js", "statistics.js", "aggregates.js", "pooled_scores.js", "chart_rows.js",
            "dom.js", "index_charts.js")  # fmt: skip
+MIXED = ("test_accuracy", "test_r2", "test_rmse", "test_balanced_accuracy")
 SOME = ["RigL", "SET", "Static random", "Resonance"]
 
 
@@ -59,6 +61,9 @@ def differences(expected: list[dict], found: list[dict]) -> list[Any]:
         ({"seeds": 12, "tasks": TASKS[:2], "methods": METHODS[:6]}, ALL),
         ({"seeds": 1, "tasks": TASKS[:1]}, ALL),
         ({"methods": METHODS[1:5]}, ALL),
+        ({"metrics": MIXED}, ALL),
+        ({"metrics": MIXED, "missing": 0.1}, Selection(entries=SOME, tasks=TASKS[1:4])),
+        ({"metrics": MIXED[1:]}, ALL),
         ({}, Selection(entries=["SET"])),
         ({}, Selection(entries=[], tasks=[], sparsities=[])),
     ],
@@ -99,8 +104,10 @@ def test_choosing_competitors_recomputes_everything_in_less_than_a_second(page):
 
 @pytest.fixture(scope="module")
 def charts(chromium) -> Iterator[Any]:
-    """Return a page on which charts of two tasks can be drawn, and what it complained about."""
-    boards = random_boards(3, tasks=TASKS[:2], sparsities=(0.9, 0.98))
+    """Return a page on which charts of four tasks can be drawn, and what it complained about."""
+    boards = random_boards(
+        3, tasks=TASKS[:4], sparsities=(0.9, 0.98), metrics=(SCORE, SCORE, "test_r2", "test_rmse")
+    )
     opened = chromium.new_page(viewport={"width": 1100, "height": 900})
     said: list[str] = []
     opened.on("console", lambda message: said.append(message.text))

@@ -12,6 +12,8 @@ from suite.experiments import registry
 from tests.leaderboard.pdfs import assert_pdf
 from tests.leaderboard.random_boards import TASKS, random_boards
 
+BY_ACCURACY = [name for name in CHART_ROWS if name != "score"]
+"""The charts of boards that all rank by accuracy."""
 BOARDS = random_boards(1, tasks=TASKS[:2], sparsities=(0.9, 0.98))
 
 
@@ -32,7 +34,8 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_there_is_a_chart_of_every_figure_with_its_rows(charts):
-    assert list(charts) == list(CHART_ROWS) == list(CHART_TEXTS)
+    assert list(CHART_ROWS) == list(CHART_TEXTS)
+    assert list(charts) == BY_ACCURACY
     for name, chart in charts.items():
         assert chart["datasets"] == {"rows": CHART_ROWS[name](BOARDS, ALL)}
 
@@ -74,7 +77,7 @@ def test_pictures_are_the_same_each_time(charts):
     assert len(again["pdf"]) == len(found["pdf"])
 
 
-@pytest.mark.parametrize("name", list(CHART_ROWS))
+@pytest.mark.parametrize("name", BY_ACCURACY)
 def test_a_picture_shows_every_competitor(charts, name):
     import vl_convert
 

@@ -31,7 +31,7 @@ def table(records: list[Record]) -> SummaryTable:
 
 def test_the_table_has_every_competitor_at_every_sparsity_of_every_task():
     shown = table(planted())
-    assert [(title, sparsities) for title, _, sparsities in shown.heads] == [
+    assert [(title, sparsities) for title, _, sparsities, _ in shown.heads] == [
         (task, list(SPARSITIES)) for task in TASKS
     ]
     assert {row.entry.method for row in shown.rows} == {"dense", *SCORES}
@@ -80,7 +80,7 @@ def test_the_highest_mean_is_said_of_those_with_enough_seeds_and_is_no_claim():
         for seed in range(5 if method != "snip" else 3)
     ]
     cells = {row.entry.method: row.cells[0] for row in table(alike).rows}
-    assert [method for method, cell in cells.items() if cell.highest] == ["set"]
+    assert [method for method, cell in cells.items() if cell.top] == ["set"]
     assert [method for method, cell in cells.items() if cell.best] == []
     assert cells["set"].rank == "1–3"
 

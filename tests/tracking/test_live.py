@@ -198,6 +198,22 @@ def test_a_failed_trial_is_a_failed_run_with_its_curves_so_far(store, runs):
     assert run.summary["status"] == "failed"
 
 
+def test_a_trial_that_was_pruned_is_a_finished_run_without_a_record(store, runs):
+    trial = short_trial("rigl", recipe={"epochs": 2})
+    runs.start(trial.key)
+    file = RunningFile(store.root, trial.key)
+    live_report.LiveReport(file).begin(trial, 80)
+    file.add(40, 0.5, 0.7, [(0, 40, "train_loss", "", 0, 0.7)])
+    runs.poll()
+    file.remove()
+    run = read_run(Path(runs.prune(trial.key)))
+    assert run.exit_code == 0
+    assert run.curve("train_loss") == [(40, 0.7)]
+    assert run.summary["status"] == "pruned"
+    assert run.summary["_runtime"] == 0.5
+    assert runs.prune(trial.key) is None
+
+
 def test_only_so_many_runs_are_open_at_once(store, runs, monkeypatch):
     monkeypatch.setattr(live, "MAX_OPEN", 1)
     first, second = (short_trial("static", seed=seed, recipe={"epochs": 1}) for seed in (0, 1))

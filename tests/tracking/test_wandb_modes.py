@@ -151,6 +151,18 @@ def test_an_ablation_is_a_group_live_and_pushed(resonance, place):
     assert set(groups_in(place)) == found
 
 
+def test_a_tuning_is_a_group_live_and_pushed(resonance, place):
+    line = "tune set --task digits/mlp --budget 2 --seeds 1 --final-seeds 1 --recipe epochs=1"
+    result = resonance(f"{line} --name mine --engine inline --wandb offline")
+    assert result.code == 0, result.err
+    trials = Store("results").keys()
+    assert len(trials) >= 3
+    assert groups_in(place) == [("mine", "tuning")] * len(trials)
+    result = resonance("wandb push --offline --study mine --json")
+    assert sorted(json.loads(result.out)["published"]) == trials
+    assert groups_in(place) == [("mine", "tuning")] * len(trials)
+
+
 def test_what_cannot_be_pushed_is_listed_as_json(resonance, store):
     for seed in range(4):
         trial = make_trial(seed=seed)

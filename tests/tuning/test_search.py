@@ -62,7 +62,9 @@ def test_a_repeated_search_finds_the_same_and_a_larger_budget_goes_on(
     ran = []
     run = search.run
     monkeypatch.setattr(
-        search, "run", lambda trials, *rest: ran.extend(trials) or run(trials, *rest)
+        search,
+        "run",
+        lambda trials, *rest, **more: ran.extend(trials) or run(trials, *rest, **more),
     )
     resonance(f"{line} --budget 6 --store parts")
     assert len({trial.key for trial in ran}) == 3
@@ -78,7 +80,7 @@ def plain(resonance, place, monkeypatch):
     def value(record):
         return record.trial["hyperparameters"].get("drop_fraction", 0.0)
 
-    def run(trials, store, *rest):
+    def run(trials, store, *rest, **more):
         store.prepare()
         for trial in trials:
             store.write(trial.key, {"record.json": done(trial).to_json()})
@@ -309,16 +311,28 @@ def test_the_study_has_metric_names_and_values_after_each_epoch(pruned_by_epoch)
     assert {TrialState.COMPLETE, TrialState.PRUNED} <= states
 
 
+def test_a_budget_for_more_than_the_space_has_ends(resonance, place):
+    line = "tune static --task digits/mlp --recipe epochs=2 --engine inline --seeds 1 --budget 10"
+    resonance(f"{line} --pruner median --prune-after epoch --final-seeds 0 --name t")
+    one = tuned(place, "t").methods["static"]
+    assert {trial.hyperparameters.get("distribution", "erk") for trial in one.trials} == {
+        "er",
+        "erk",
+    }
+    assert 10 <= one.tried <= 11
+    assert one.spent > 9
+
+
 def test_workers_and_a_stop_midway_change_nothing(resonance, place, pruned_by_epoch, monkeypatch):
     line = f"{EPOCHS} --seeds 2 --workers 2"
     ran = []
     run = search.run
 
-    def stopped(trials, *rest):
+    def stopped(trials, *rest, **more):
         ran.extend(trials)
         if len(ran) > 12:
             raise KeyboardInterrupt
-        return run(trials, *rest)
+        return run(trials, *rest, **more)
 
     monkeypatch.setattr(search, "run", stopped)
     assert resonance(line).code == 130

@@ -1,0 +1,97 @@
+"""The package as users have it: built, and installed in an environment of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BUILD = "import sys; from setuptools import build_meta as b; getattr(b, sys.argv[1])(sys.argv[2])"
+MADE_OF = ("PYTHON", "RESONANCE_", "WANDB_", "VIRTUAL_ENV")
+"""How variables begin that would lead a command elsewhere."""
+
+
+def build(tree: Path, what: str, out: Path) -> Path:
+    """Build an 'sdist', a 'wheel' or an 'editable' with the backend that pyproject.toml names."""
+    command = [sys.executable, "-c", BUILD, f"build_{what}", str(out)]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (built,) = out.glob("*.tar.gz" if what == "sdist" else "*.whl")
+    return built
+
+
+def copy_of_tree(place: Path) -> Path:
+    """Return a copy of what git knows of the project: building leaves traces in the tree."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, place / name)
+    return place
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An environment that holds the package; its dependencies come from the tests' own."""
+
+    folder: Path
+    site: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    def run(
+        self, words: list[str | Path], cwd: Path, more: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a program of it in a folder, without what this environment says about Python."""
+        environment = {n: v for n, v in os.environ.items() if not n.startswith(MADE_OF)}
+        return subprocess.run(
+            [str(self.folder / "bin" / words[0]), *map(str, words[1:])],
+            cwd=cwd,
+            env=environment | {"OMP_NUM_THREADS": "1"} | (more or {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def install(wheel: Path, folder: Path) -> Installation:
+    """Install a wheel, and nothing else, in a new environment."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install",
+         "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", str(wheel)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = folder / "lib" / version / "site-packages"
+    # A folder on such a line is searched last, and its own .pth files (an editable installation of
+    # this very project, for instance) are not read.
+    (site / "outer.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return Installation(folder, site)
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory) -> Callable[[str], Installation]:
+    """Return a function that installs the package as a 'wheel' or as an 'editable', once each."""
+    made: dict[str, Installation] = {}
+
+    def make(how: str) -> Installation:
+        if how not in made:
+            place = tmp_path_factory.mktemp(how)
+            tree = copy_of_tree(place / "tree")
+            made[how] = install(build(tree, how, place), place / "environment")
+        return made[how]
+
+    return make
