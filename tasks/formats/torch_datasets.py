@@ -83,7 +83,7 @@ def named_paths(given: object, task_file: Path) -> list[Path]:
             f"task file {task_file}: path={given!r:.80}: give what the datasets read: a file, a "
             "folder or a list of them"
         )
-    paths = [(task_file.parent / name).resolve() for name in names]
+    paths = [(task_file.parent / str(name)).resolve() for name in names]
     for path in paths:
         if not path.exists():
             raise InvalidInput(f"task file {task_file}: path: there is no {path}")

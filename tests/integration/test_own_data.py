@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from suite.experiments import registry
-from tests.tasks.samples import picture
+from tests.tasks.samples import hub_folder, picture
 
 RECIPE = {"epochs": 6, "batch_size": 8, "learning_rate": 0.05, "validation": 0}
 
@@ -171,9 +171,6 @@ def test_real_targets_are_told_apart_from_classes(task, place, targets, words):
 
 
 def test_parquet_files_of_hugging_face_train(task, place):
-    rows = [{"bytes": picture(40 + 160 * (n % 2) + n), "path": None} for n in range(40)]
-    (place / "hub").mkdir()
-    frame = pl.DataFrame({"image": rows, "label": [n % 2 for n in range(40)]})
-    frame.write_parquet(place / "hub/train.parquet")
+    hub_folder(place / "hub")
     record = task.record(format="huggingface", path="hub")
     assert record["metrics"]["test_accuracy"] == 1.0

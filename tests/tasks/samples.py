@@ -103,6 +103,16 @@ def testing():
 """
 
 
+def hub_folder(folder: Path) -> None:
+    """Write 40 images, dark and bright in turn, as Hugging Face stores them."""
+    import polars as pl
+
+    folder.mkdir()
+    rows = [{"bytes": picture(40 + 160 * (n % 2) + n), "path": None} for n in range(40)]
+    frame = pl.DataFrame({"image": rows, "label": [n % 2 for n in range(40)]})
+    frame.write_parquet(folder / "train.parquet")
+
+
 def own_data(folder: Path) -> None:
     """Write every kind of data that the task files of docs/extending.md name."""
     iris_csv(folder / "iris.csv")
@@ -112,3 +122,4 @@ def own_data(folder: Path) -> None:
     np.savez(folder / "numbers.npz", x=x, y=(x[:, 0] + x[:, 1] > 0).astype(int))
     (folder / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
     (folder / "my_data.py").write_text(SHAPES)
+    hub_folder(folder / "signs")

@@ -118,3 +118,11 @@ def test_a_task_file_with_a_model_that_cannot_be_used_is_refused(
     (place / "marks.yaml").write_text(TASK.replace("timm:test_resnet", model))
     assert words in resonance(f"run --task-file marks.yaml {method} -s 0.5").complaint
     assert not (place / "results").exists()
+
+
+def test_without_the_extra_the_command_names_it(resonance, place, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    np.savez(place / "marks.npz", x=np.zeros((40, 1, 32, 32)), y=np.arange(40) % 2)
+    (place / "marks.yaml").write_text(TASK)
+    message = resonance("run --task-file marks.yaml rigl -s 0.5").complaint
+    assert "pip install 'resonance-bench[timm]'" in message
