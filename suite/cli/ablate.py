@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import to_jsonable_python
 
-from suite.cli import run_options
+from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, levels, settings
 from suite.cli.study import as_data, run_remaining
 from suite.core.console import complain, print_json, print_table, say
@@ -24,7 +24,12 @@ from suite.results.store import Store
 
 def ablate(
     name: Annotated[
-        str, typer.Argument(metavar="METHOD|STUDY", help="A method, or a study that varies one.")
+        str,
+        typer.Argument(
+            metavar="METHOD|STUDY",
+            help="A method, or a study that varies one.",
+            autocompletion=completion.methods_and_studies,
+        ),
     ],
     task: TaskOptions = None,
     sparsity: run_options.SparsitiesOption = None,
