@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import to_jsonable_python
 
-from suite.cli import run_options
+from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, levels, settings
-from suite.cli.study import run_remaining
+from suite.cli.study import as_data, run_remaining
 from suite.cli.wandb import tracker
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.estimate import MAX_TRIALS, check_size
 from suite.experiments import registry
 from suite.experiments.study import Study, load_study, shipped_studies
 from suite.results.ablation_design import Ablation, Setting, ablation_of, label, save
@@ -26,7 +27,12 @@ from suite.tracking.wandb import PROJECT, JobType, Mode
 
 def ablate(
     name: Annotated[
-        str, typer.Argument(metavar="METHOD|STUDY", help="A method, or a study that varies one.")
+        str,
+        typer.Argument(
+            metavar="METHOD|STUDY",
+            help="A method, or a study that varies one.",
+            autocompletion=completion.methods_and_studies,
+        ),
     ],
     task: TaskOptions = None,
     sparsity: run_options.SparsitiesOption = None,
@@ -44,6 +50,7 @@ def ablate(
     workers: run_options.WorkersOption = None,
     engine: run_options.EngineOption = EngineName.LOCAL,
     address: run_options.AddressOption = None,
+    max_trials: run_options.MaxTrialsOption = MAX_TRIALS,
     wandb: run_options.WandbOption = Mode.OFF,
     wandb_project: run_options.ProjectOption = PROJECT,
     dry_run: run_options.DryRunOption = False,
@@ -73,9 +80,10 @@ def ablate(
             )
     options = EngineOptions(engine, workers, address)
     results = Store(store)
+    check_size(study, results, options, max_trials)
     with tracker(results, wandb, wandb_project, study.name, JobType.ABLATION) as tracked:
-        failures = _run(study, results, options, dry_run=dry_run, json=json, tracked=tracked)
-    if failures:
+        failed = _run(study, results, options, max_trials, tracked, dry_run=dry_run, json=json)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -83,10 +91,11 @@ def _run(
     study: Study,
     store: Store,
     options: EngineOptions,
+    max_trials: int,
+    tracked: Tracker,
     *,
     dry_run: bool,
     json: bool,
-    tracked: Tracker,
 ) -> int:
     """Run an ablation, save its design, print the result; return how many trials failed."""
     from leaderboard.statistics.ablation_effects import design_effects
@@ -94,21 +103,24 @@ def _run(
     ablation = ablation_of(study)
     for note in twins(study, ablation):
         complain(f"note: {note}")
-    failures = run_remaining(study, store, options, dry_run=dry_run, json=json, tracked=tracked)
+    result = run_remaining(
+        study, store, options, dry_run=dry_run, json=json, max_trials=max_trials, tracked=tracked
+    )
     if not dry_run:
         save(store, ablation)
     figures = design_effects(ablation, store.read)
     if json:
         # JSON has no infinite numbers; an effect size may be one.
         designs = to_jsonable_python(figures, inf_nan_mode="null")
-        print_json({"name": ablation.name, "designs": designs})
+        ended = as_data(result, store)
+        print_json({"name": ablation.name, **ended, "designs": designs})
     else:
         from leaderboard.ablation_tables import tables
 
         for title, columns, rows in tables(figures):
             say("")
             print_table(title, columns, rows)
-    return failures
+    return len(result.failed)
 
 
 def _study(

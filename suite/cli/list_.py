@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.cli.options import JsonOption
 from suite.core.console import print_json, print_table
 from suite.core.declarations import unknown
@@ -22,7 +23,12 @@ COLUMNS = {
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{', '.join(COLUMNS)}.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND", help=f"{', '.join(COLUMNS)}.", autocompletion=completion.kinds
+        ),
+    ],
     json: JsonOption = False,
 ) -> None:
     """List all methods, tasks, datasets, studies, tables or trainers."""

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.core.errors import InvalidInput
 
 DEFAULT_STORE = "results"
@@ -21,7 +22,10 @@ StoreOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 TrialArgument = Annotated[str, typer.Argument(help="A trial's key, or its first characters.")]
-TaskOptions = Annotated[list[str] | None, typer.Option("--task", help="A task (repeatable).")]
+TaskOptions = Annotated[
+    list[str] | None,
+    typer.Option("--task", help="A task (repeatable).", autocompletion=completion.tasks),
+]
 
 
 def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:

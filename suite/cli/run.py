@@ -1,17 +1,20 @@
 """`resonance run`: one trial, in this process or in those that torchrun has started."""
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from suite.cli import run_options
+from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, settings
 from suite.cli.wandb import tracker
-from suite.core.console import print_json, progress_bar, say
+from suite.core.console import print_json, say
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution.distributed import execute_distributed, rank, world_size
-from suite.execution.plan import Overwrite, preflight, schedule
+from suite.execution.plan import Overwrite, Schedule, preflight, schedule
+from suite.execution.progress import shown
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
@@ -20,9 +23,19 @@ from suite.tracking.wandb import PROJECT, Mode
 
 
 def run(
-    task: Annotated[str, typer.Argument(help="A task, e.g. digits/mlp (`resonance list tasks`).")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="A task, e.g. digits/mlp (`resonance list tasks`).",
+            autocompletion=completion.tasks,
+        ),
+    ],
     method: Annotated[
-        str | None, typer.Argument(help="A method, e.g. rigl (`resonance list methods`).")
+        str | None,
+        typer.Argument(
+            help="A method, e.g. rigl (`resonance list methods`).",
+            autocompletion=completion.methods,
+        ),
     ] = None,
     task_file: Annotated[
         Path | None,
@@ -87,7 +100,8 @@ def run(
     if plan.to_run:
         with tracker(results, wandb if first else Mode.OFF, wandb_project) as tracked:
             tracked.started(trial.key)
-            record = _run_trial(trial, results, checkpoint_every, show_progress=first)
+            with redirect_stdout(sys.stderr) if json else nullcontext():
+                record = _run_trial(trial, results, checkpoint_every, show_progress=first)
             tracked.finished(trial.key)
     assert record is not None
     if json and first:
@@ -124,18 +138,19 @@ def _run_trial(trial: Trial, store: Store, every: str, *, show_progress: bool) -
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.runner import execute, stop_signals
     from suite.training.checkpoint_interval import CheckpointInterval
-    from suite.training.trial import count_steps
 
     CheckpointInterval.parse(every)
     if trial.processes == 1:
         preflight([trial])
         store.prepare()
         Checkpoints(store).sweep()
-    with progress_bar(trial.describe(), count_steps(trial), show=show_progress) as advance:
+    with shown(trial.describe(), store, visible=show_progress) as display:
+        display.planned(Schedule([], [], [trial]))
+        display.started(trial)
         if trial.processes > 1:
-            return execute_distributed(trial, store, advance, every)
+            return execute_distributed(trial, store, every=every)
         with stop_signals() as stopping:
-            return execute(trial, store, advance, every, stopping)
+            return execute(trial, store, every=every, stopping=stopping)
 
 
 def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) -> None:

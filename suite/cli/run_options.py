@@ -53,6 +53,9 @@ MemoryOption = Annotated[
     float | None, typer.Option(metavar="GIB", help="Memory limit for one attempt of a trial.")
 ]
 GpusOption = Annotated[float, typer.Option(help="Fraction of a GPU per trial, on device cuda.")]
+MaxTrialsOption = Annotated[
+    int, typer.Option(min=1, help="Refuse a study of more trials than this.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; run nothing.")]
 
 # ------------------------------------------------------------------ Weights & Biases

@@ -1,19 +1,21 @@
 """`resonance study`: show the plan of a study, run the remaining trials, report the outcome."""
 
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, redirect_stdout
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from suite.cli import run_options
-from suite.cli.options import DEFAULT_STORE, StoreOption
+from suite.cli import completion, run_options
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.cli.wandb import tracker
-from suite.core.console import complain, progress_bar, say
+from suite.core.console import complain, print_json, say
 from suite.execution.engines import EngineName, EngineOptions
+from suite.execution.estimate import MAX_TRIALS, estimate_trials, kinds_of
 from suite.execution.plan import Overwrite, Schedule
+from suite.execution.progress import shown
 from suite.execution.run_study import (
+    Observer,
     Silent,
     StudyResult,
     failed_before,
@@ -34,7 +36,12 @@ MAX_NOTES = 5
 
 def study(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="A shipped study, or a YAML file.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A shipped study, or a YAML file.",
+            autocompletion=completion.studies,
+        ),
     ],
     store: StoreOption = DEFAULT_STORE,
     workers: run_options.WorkersOption = None,
@@ -50,15 +57,35 @@ def study(
     checkpoint_every: run_options.CheckpointOption = "60s",
     wandb: run_options.WandbOption = Mode.OFF,
     wandb_project: run_options.ProjectOption = PROJECT,
+    max_trials: run_options.MaxTrialsOption = MAX_TRIALS,
     dry_run: run_options.DryRunOption = False,
+    json: JsonOption = False,
 ) -> None:
-    """Run a study: show the plan, skip what is done, run the rest."""
+    """Run a study: show the plan, skip what is done, run the rest.
+
+    With `--dry-run` only the plan is shown, and how long it will take: by the times of trials in
+    the store, or by a probe of at most ten seconds.
+    """
     options = EngineOptions(
         engine, workers, address, timeout, memory, checkpoint_every, retries, gpus_per_trial
     )
     chosen, results = load_study(name), Store(store)
-    with tracker(results, wandb, wandb_project, chosen.name, JobType.STUDY) as tracked:
-        result = show_and_run(chosen, results, overwrite, options, dry_run=dry_run, tracked=tracked)
+    with (
+        tracker(results, wandb, wandb_project, chosen.name, JobType.STUDY) as tracked,
+        redirect_stdout(sys.stderr) if json else nullcontext(),
+    ):
+        result = show_and_run(
+            chosen,
+            results,
+            overwrite,
+            options,
+            max_trials=max_trials,
+            dry_run=dry_run,
+            estimated=True,
+            tracked=tracked,
+        )
+    if json:
+        print_json(as_data(result, results))
     if result.failed:
         raise typer.Exit(1)
 
@@ -69,56 +96,84 @@ def show_and_run(
     overwrite: Overwrite,
     options: EngineOptions,
     *,
+    max_trials: int = MAX_TRIALS,
     dry_run: bool = False,
+    estimated: bool = False,
     tracked: Tracker | None = None,
 ) -> StudyResult:
     """Show the plan of a study, run it with a progress display, and print how it ended.
 
-    With `dry_run` only the plan is shown. `tracked` is told of each trial that starts and ends.
-    Raises as `run_study`.
+    With `dry_run` only the plan is shown, if `estimated` with how long it will take. `tracked` is
+    told of each trial that starts and ends. Raises as `run_study`.
     """
     if dry_run:
-        options.check()
-        plan = plan_study(chosen, store, overwrite)
+        plan = plan_study(chosen, store, options, overwrite, max_trials)
         _print_plan(chosen, plan, store)
+        if plan.to_run and estimated:
+            takes = estimate_trials(kinds_of(plan.to_run), plan.done, store, options)
+            say(f"  {len(plan.to_run):,} to run: {takes}")
         failed = [] if plan.to_run else failed_before(plan, store)
         return StudyResult(chosen, plan, failed=failed)
-    with _Display(chosen, store, tracked) as display:
-        result = run_study(chosen, store, options, overwrite, display)
+    with _StudyDisplay(chosen, store, tracked) as display:
+        result = run_study(chosen, store, options, overwrite, display, max_trials)
     if result.plan.to_run:
         _print_result(result, store)
     return result
 
 
-class _Display(Silent):
-    """Shows a study while it runs: its plan, a bar, and what fails."""
+def as_data(result: StudyResult, store: Store) -> dict[str, Any]:
+    """Return how a study ended, for a program: counts, what failed and why, all keys."""
+    plan = result.plan
+    keys = dict.fromkeys(t.key for part in (plan.done, plan.failed, plan.to_run) for t in part)
+    return {
+        "study": result.study.name,
+        "store": store.location,
+        "done_before": len(plan.done),
+        "to_run": len(plan.to_run),
+        "finished": result.done,
+        "failed": [
+            {"key": trial.key, "trial": trial.describe(), "message": message}
+            for trial, message in result.failed
+        ],
+        "notes": dict(result.notes),
+        "keys": list(keys),
+    }
+
+
+class _StudyDisplay:
+    """Prints the plan, shows what runs, says what has failed and publishes what has ended."""
 
     def __init__(self, study: Study, store: Store, tracked: Tracker | None) -> None:
         self._study, self._store, self._tracked = study, store, tracked
         self._open = ExitStack()
-        self._advance: Callable[[], None] = lambda: None
+        self._display: Observer = Silent()
 
-    def __enter__(self) -> "_Display":
+    def __enter__(self) -> "_StudyDisplay":
         return self
 
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
     def planned(self, plan: Schedule) -> None:
-        """Print the plan, and show a bar if anything will run."""
+        """Print the plan, and show progress if anything will run."""
         _print_plan(self._study, plan, self._store)
         if plan.to_run:
-            bar = progress_bar(self._study.name, len(plan.to_run))
-            self._advance = self._open.enter_context(bar)
+            self._display = self._open.enter_context(shown(self._study.name, self._store))
+            self._display.planned(plan)
 
     def started(self, trial: Trial) -> None:
-        """Publish the trial while it is trained."""
+        """Show the trial, and publish it while it is trained."""
+        self._display.started(trial)
         if self._tracked is not None:
             self._tracked.started(trial.key)
 
+    def dropped(self, trial: Trial) -> None:
+        """Show the trial no longer."""
+        self._display.dropped(trial)
+
     def finished(self, trial: Trial, record: Record) -> None:
-        """Move the bar, publish the trial, and say if it failed."""
-        self._advance()
+        """Show the result, publish the trial, and say why it failed."""
+        self._display.finished(trial, record)
         if self._tracked is not None:
             self._tracked.finished(trial.key)
         if record.error is not None:
@@ -145,17 +200,23 @@ def run_remaining(
     *,
     dry_run: bool,
     json: bool,
+    max_trials: int = MAX_TRIALS,
     tracked: Tracker | None = None,
-) -> int:
+) -> StudyResult:
     """Run the trials of a study that the store lacks, for a verb that then prints a result.
 
-    With `json`, messages go to standard error. Return how many trials failed.
+    With `json`, messages go to standard error.
     """
     with redirect_stdout(sys.stderr) if json else nullcontext():
-        result = show_and_run(
-            chosen, store, Overwrite.FAILED, options, dry_run=dry_run, tracked=tracked
+        return show_and_run(
+            chosen,
+            store,
+            Overwrite.FAILED,
+            options,
+            max_trials=max_trials,
+            dry_run=dry_run,
+            tracked=tracked,
         )
-    return len(result.failed)
 
 
 def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:

@@ -1,12 +1,14 @@
 """`resonance tune`: a hyperparameter search with equal budgets, tested on fresh seeds."""
 
 import re
+import sys
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suite.cli import run_options
+from suite.cli import completion, run_options
 from suite.cli.compare import difference_texts
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
 from suite.cli.wandb import tracker
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def tune(
-    methods: Annotated[list[str], typer.Argument(metavar="METHOD…", help="Methods to tune.")],
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="METHOD…", help="Methods to tune.", autocompletion=completion.methods
+        ),
+    ],
     task: TaskOptions = None,
     budget: Annotated[
         int, typer.Option(help="Whole configurations trained per method, including the default.")
@@ -121,7 +128,10 @@ def tune(
     options = EngineOptions(
         engine, workers, address, timeout, memory, "60s", RETRIES, gpus_per_trial
     )
-    with tracker(results, wandb, wandb_project, config.name, JobType.TUNING) as tracked:
+    with (
+        tracker(results, wandb, wandb_project, config.name, JobType.TUNING) as tracked,
+        redirect_stdout(sys.stderr) if json else nullcontext(),
+    ):
         found = search(config, results, options, storage, tracked)
     if budget < found.settings.budget and not json:
         say(f"{config.name} was searched with --budget {found.settings.budget} before: using that")

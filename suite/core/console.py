@@ -7,7 +7,7 @@ first use.
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from suite.core.redact import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+BAR_WIDTH = 30
 
 
 @functools.cache
@@ -91,6 +93,45 @@ def live() -> Iterator[Callable[[Any], None]]:
             in_place.update(Text(content), refresh=True)
 
     with in_place or nullcontext():
+        yield show
+
+
+@contextmanager
+def in_place() -> Iterator[Callable[[str, float, str, Sequence[str]], None] | None]:
+    """Show a bar with lines below it on standard error, in place; yield None without a terminal.
+
+    Yield the function that shows a title, the fraction that is done, a text beside the bar, and
+    the lines; those that do not fit on the screen are counted.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Group
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _console(stderr=True)
+    view = Live(
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+    def show(title: str, fraction: float, beside: str, lines: Sequence[str]) -> None:
+        room = max(1, console.height - 3)
+        shown = list(lines[:room])
+        if len(lines) > room:
+            shown[-1] = f"and {len(lines) - room + 1} more"
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(Text(redact(title)), ProgressBar(1.0, fraction, width=BAR_WIDTH), Text(beside))
+        texts = [Text(f"  {redact(x)}", no_wrap=True, overflow="ellipsis") for x in shown]
+        view.update(Group(bar, *texts), refresh=True)
+
+    with view:
         yield show
 
 

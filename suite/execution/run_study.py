@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from suite.execution.engines import EngineOptions
+from suite.execution.estimate import MAX_TRIALS, check_size
 from suite.execution.plan import Overwrite, Schedule, schedule
 from suite.execution.runner import Summary, run
 from suite.experiments.study import Study
@@ -23,6 +24,9 @@ class Observer(Protocol):
     def started(self, trial: Trial) -> None:
         """Take note of a trial that is given to the engine, also when it is retried."""
 
+    def dropped(self, trial: Trial) -> None:
+        """Take note of a trial that ended without a record: stopped, pruned, or to be retried."""
+
     def finished(self, trial: Trial, record: Record) -> None:
         """Take note of a trial that is in the store, done or failed."""
 
@@ -34,6 +38,9 @@ class Silent:
         """Do nothing."""
 
     def started(self, trial: Trial) -> None:
+        """Do nothing."""
+
+    def dropped(self, trial: Trial) -> None:
         """Do nothing."""
 
     def finished(self, trial: Trial, record: Record) -> None:
@@ -60,12 +67,22 @@ class StudyResult:
     notes: Mapping[str, int] = field(default_factory=dict)
 
 
-def plan_study(study: Study, store: Store, overwrite: Overwrite = Overwrite.FAILED) -> Schedule:
-    """Return what `run_study` would run; nothing is written.
+def plan_study(
+    study: Study,
+    store: Store,
+    options: EngineOptions | None = None,
+    overwrite: Overwrite = Overwrite.FAILED,
+    max_trials: int = MAX_TRIALS,
+) -> Schedule:
+    """Return what `run_study` would run with these arguments; nothing is written.
 
     Raises:
-        InvalidInput: the study is empty, or one of its trials is invalid.
+        InvalidInput: the study is empty or has too many trials, or one of them or an option of the
+            engine is invalid.
     """
+    options = options if options is not None else EngineOptions()
+    options.check()
+    check_size(study, store, options, max_trials)
     return schedule(study.trials(), store, overwrite)
 
 
@@ -75,6 +92,7 @@ def run_study(
     options: EngineOptions | None = None,
     overwrite: Overwrite = Overwrite.FAILED,
     observer: Observer | None = None,
+    max_trials: int = MAX_TRIALS,
 ) -> StudyResult:
     """Run the trials of a study that the store lacks; each ends as a record, done or failed.
 
@@ -84,6 +102,7 @@ def run_study(
         options: of the engine; by default worker processes on this machine.
         overwrite: which trials that have a record are run again.
         observer: is told the plan, and each trial that starts and ends.
+        max_trials: a study of more trials is refused.
 
     Raises:
         InvalidInput: the study, or an option of the engine, cannot be used; nothing was run.
@@ -91,8 +110,7 @@ def run_study(
         KeyboardInterrupt: it was stopped; what had finished is in the store.
     """
     options = options if options is not None else EngineOptions()
-    options.check()
-    plan = plan_study(study, store, overwrite)
+    plan = plan_study(study, store, options, overwrite, max_trials)
     notes = _NoteCounter(observer if observer is not None else Silent())
     notes.planned(plan)
     if not plan.to_run:
@@ -127,6 +145,7 @@ def run_trials(
             observer.finished,
             options.retries,
             started=observer.started,
+            dropped=observer.dropped,
         )
         done += summary.done
         failed += summary.failed
@@ -150,7 +169,7 @@ class _NoteCounter:
     def __init__(self, observer: Observer) -> None:
         self.count: Counter[str] = Counter()
         self.planned, self.started = observer.planned, observer.started
-        self._finished = observer.finished
+        self.dropped, self._finished = observer.dropped, observer.finished
 
     def finished(self, trial: Trial, record: Record) -> None:
         self.count.update(set(record.notes))

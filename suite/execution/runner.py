@@ -70,10 +70,12 @@ def run(
     retries: int = RETRIES,
     *,
     started: Callable[[Trial], None] = lambda trial: None,
+    dropped: Callable[[Trial], None] = lambda trial: None,
 ) -> Summary:
     """Run the trials on an engine; call `finished` for each as it ends.
 
-    `started` is called with each trial that is given to the engine, also when it is retried.
+    `started` is called with each trial that is given to the engine, also when it is retried, and
+    `dropped` with each that has ended without a record: stopped, pruned, or to be retried.
 
     A trial whose process died is retried from its last checkpoint, up to `retries` times, and then
     recorded as failed. The first Ctrl-C lets trials save and end; the second ends them at once.
@@ -105,6 +107,7 @@ def run(
                 if ended.pruned:
                     pruned[trial.key] = ended.pruned
                 if ended.stopped or ended.pruned:
+                    dropped(trial)
                     continue
                 attempts[trial.key] += 1
                 if record is None:
@@ -112,6 +115,7 @@ def run(
                         continue
                     if isinstance(ended.error, RETRYABLE) and attempts[trial.key] <= retries:
                         waiting.append(trial)
+                        dropped(trial)
                         continue
                     record = write_failure(ended, attempts[trial.key], store)
                 if record.error is not None:

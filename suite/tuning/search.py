@@ -6,11 +6,11 @@ from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
-from suite.core.console import progress_bar
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.local import default_workers
 from suite.execution.plan import Overwrite, schedule
+from suite.execution.progress import Display, shown
 from suite.execution.runner import run
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, task_digest
@@ -114,8 +114,8 @@ def tune(
             for part in search.final(tuning.methods[search.method].best, settings.final_seeds)
             for trial in part
         ]
-        shown = f"{settings.name}: fresh seeds"
-        _run(finals, store, options, settings, shown, observer=observer)
+        with shown(f"{settings.name}: fresh seeds", store) as display:
+            _run(finals, store, options, settings, display, observer=observer)
         return save_results(settings, searches, store, settings.final_seeds)
 
 
@@ -194,14 +194,13 @@ class Search:
     def run(self) -> None:
         """Try configurations batch by batch until the budget is used up."""
         budget, limit = self.settings.budget, self._claim_limit()
-        with progress_bar(f"{self.settings.name}: {self.method}", budget) as advance:
-            shown = 0.0
+        title = f"{self.settings.name}: {self.method}"
+        with shown(title, self.store, budget, "configurations") as display:
             while True:
                 trials = self.study.trials()
                 cost = shares(trials)
                 done = sum(cost[number] for number in counted_numbers(cost, budget))
-                advance(done - shown)
-                shown = done
+                display.advance(done)
                 numbers = next_numbers(cost, budget)
                 if not numbers:
                     return
@@ -212,7 +211,7 @@ class Search:
                     proposals = dict(zip(batch, self._propose(trials, first), strict=True))
                     self.study.enqueue(self.space, {n: proposals[n] for n in missing})
                 if claimed := self.study.claim(numbers, limit):
-                    self._run_claimed(claimed, first)
+                    self._run_claimed(claimed, first, display)
                 elif not missing and not self.study.reclaim(numbers):
                     time.sleep(POLL_SECONDS)
 
@@ -277,7 +276,7 @@ class Search:
             for sparsity in self.sparsities
         ]
 
-    def _run_claimed(self, numbers: Sequence[int], first: int) -> None:
+    def _run_claimed(self, numbers: Sequence[int], first: int, display: Display) -> None:
         """Run claimed configurations rung by rung, prune, and report their results."""
         trials = self.study.trials()
         before = [finished_trial(trials[n]) for n in range(first)]
@@ -292,8 +291,9 @@ class Search:
                     self.store,
                     self.options,
                     self.settings,
-                    bounds=given,
-                    observer=self.observer,
+                    display,
+                    given,
+                    self.observer,
                 )
                 jobs = {
                     n: job
@@ -422,7 +422,7 @@ def _run(
     store: Store,
     options: EngineOptions,
     settings: TuningConfig,
-    shown: str = "",
+    display: Display,
     bounds: Mapping[str, EpochBounds] | None = None,
     observer: TrialObserver | None = None,
 ) -> dict[str, tuple[float, ...]]:
@@ -435,18 +435,27 @@ def _run(
     if not plan.to_run:
         return {}
     engine = options.make(store, settings.device, settings.threads, bounds)
-    with progress_bar(shown, len(plan.to_run) if shown else None) as advance:
+    display.planned(plan)
 
-        def started(trial: Trial) -> None:
-            if observer is not None:
-                observer.started(trial.key)
+    def started(trial: Trial) -> None:
+        display.started(trial)
+        if observer is not None:
+            observer.started(trial.key)
 
-        def finished(trial: Trial, record: Record) -> None:
-            advance()
-            if observer is not None:
-                observer.finished(trial.key)
+    def finished(trial: Trial, record: Record) -> None:
+        display.finished(trial, record)
+        if observer is not None:
+            observer.finished(trial.key)
 
-        ended = run(plan.to_run, store, engine, finished, options.retries, started=started).pruned
+    ended = run(
+        plan.to_run,
+        store,
+        engine,
+        finished,
+        options.retries,
+        started=started,
+        dropped=display.dropped,
+    ).pruned
     if observer is not None:
         for key in ended:
             observer.pruned(key)

@@ -62,7 +62,9 @@ def test_a_repeated_search_finds_the_same_and_a_larger_budget_goes_on(
     ran = []
     run = search.run
     monkeypatch.setattr(
-        search, "run", lambda trials, *rest: ran.extend(trials) or run(trials, *rest)
+        search,
+        "run",
+        lambda trials, *rest, **more: ran.extend(trials) or run(trials, *rest, **more),
     )
     resonance(f"{line} --budget 6 --store parts")
     assert len({trial.key for trial in ran}) == 3
@@ -78,7 +80,7 @@ def plain(resonance, place, monkeypatch):
     def value(record):
         return record.trial["hyperparameters"].get("drop_fraction", 0.0)
 
-    def run(trials, store, *rest):
+    def run(trials, store, *rest, **more):
         store.prepare()
         for trial in trials:
             store.write(trial.key, {"record.json": done(trial).to_json()})
@@ -314,11 +316,11 @@ def test_workers_and_a_stop_midway_change_nothing(resonance, place, pruned_by_ep
     ran = []
     run = search.run
 
-    def stopped(trials, *rest):
+    def stopped(trials, *rest, **more):
         ran.extend(trials)
         if len(ran) > 12:
             raise KeyboardInterrupt
-        return run(trials, *rest)
+        return run(trials, *rest, **more)
 
     monkeypatch.setattr(search, "run", stopped)
     assert resonance(line).code == 130
