@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 import torch
 
+from suite.execution import estimate
 from suite.experiments import registry
 from suite.results.store import Store
 from tests.support.cli_runner import Command
@@ -72,6 +73,7 @@ def place(tmp_path, monkeypatch):
 def resonance(place, monkeypatch, capsys):
     """Return the command, run in `place`; plug-ins it uses are forgotten afterwards."""
     monkeypatch.setattr(registry, "_plugins", [])
+    monkeypatch.setattr(estimate, "PROBE_SECONDS", 0.0)  # it starts a worker, which takes seconds
     yield Command(monkeypatch, capsys)
     monkeypatch.undo()
     registry.use_plugins([])

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import to_jsonable_python
 
-from suite.cli import run_options
+from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, levels, settings
 from suite.cli.study import as_data, run_remaining
 from suite.cli.wandb import tracker
@@ -27,7 +27,12 @@ from suite.tracking.wandb import PROJECT, JobType, Mode
 
 def ablate(
     name: Annotated[
-        str, typer.Argument(metavar="METHOD|STUDY", help="A method, or a study that varies one.")
+        str,
+        typer.Argument(
+            metavar="METHOD|STUDY",
+            help="A method, or a study that varies one.",
+            autocompletion=completion.methods_and_studies,
+        ),
     ],
     task: TaskOptions = None,
     sparsity: run_options.SparsitiesOption = None,
@@ -77,16 +82,8 @@ def ablate(
     results = Store(store)
     check_size(study, results, options, max_trials)
     with tracker(results, wandb, wandb_project, study.name, JobType.ABLATION) as tracked:
-        failures = _run(
-            study,
-            results,
-            options,
-            max_trials,
-            dry_run=dry_run,
-            json=json,
-            tracked=tracked,
-        )
-    if failures:
+        failed = _run(study, results, options, max_trials, tracked, dry_run=dry_run, json=json)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -95,10 +92,10 @@ def _run(
     store: Store,
     options: EngineOptions,
     max_trials: int,
+    tracked: Tracker,
     *,
     dry_run: bool,
     json: bool,
-    tracked: Tracker,
 ) -> int:
     """Run an ablation, save its design, print the result; return how many trials failed."""
     from leaderboard.statistics.ablation_effects import design_effects
@@ -107,13 +104,7 @@ def _run(
     for note in twins(study, ablation):
         complain(f"note: {note}")
     result = run_remaining(
-        study,
-        store,
-        options,
-        max_trials=max_trials,
-        dry_run=dry_run,
-        json=json,
-        tracked=tracked,
+        study, store, options, dry_run=dry_run, json=json, max_trials=max_trials, tracked=tracked
     )
     if not dry_run:
         save(store, ablation)

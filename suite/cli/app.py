@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from suite import __version__
 from suite.core.console import complain, say
@@ -43,14 +43,23 @@ class _Verbs(TyperGroup):
         """Return the command of a verb; None if there is no such verb."""
         return _load(cmd_name) if cmd_name in VERBS else None
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Return the verbs or options that a word may become, without importing any verb."""
+        verbs = {verb: TyperCommand(verb, help=_summary(verb)) for verb in VERBS}
+        return TyperGroup(name=self.name, commands=verbs, params=self.params).shell_complete(
+            ctx, incomplete
+        )
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each verb with the first line of its docstring, read from its file."""
-        rows = []
-        for verb in VERBS:
-            text = docstring(Path(__file__).with_name(f"{_module(verb)}.py"), _module(verb))
-            rows.append((verb, text.partition("\n")[0]))
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(verb, _summary(verb)) for verb in VERBS])
+
+
+def _summary(verb: str) -> str:
+    """Return the first line of a verb's docstring, read from its file."""
+    text = docstring(Path(__file__).with_name(f"{_module(verb)}.py"), _module(verb))
+    return text.partition("\n")[0]
 
 
 @functools.cache
@@ -76,7 +85,6 @@ app = typer.Typer(
     cls=_Verbs,
     help="Benchmark neural-network sparsity: the resonance method against published baselines.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

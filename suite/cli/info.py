@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.cli import completion
 from suite.cli.options import JsonOption
 from suite.core.console import print_json, print_table, say
 from suite.core.declarations import Hyperparameter, unknown
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def info(
-    name: Annotated[str, typer.Argument(help="A method, a task, a dataset or a study.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A method, a task, a dataset or a study.", autocompletion=completion.all_names
+        ),
+    ],
     json: JsonOption = False,
 ) -> None:
     """Describe a method, task, dataset or study: what it is, its source, and its settings."""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions
 from suite.core.console import complain, print_json, print_table
 from suite.core.declarations import unknown
@@ -24,10 +25,14 @@ COLUMNS = {
     "trainers": ("name", "summary", "source"),
 }
 """What is listed of each kind."""
+KINDS = completion.completer(lambda: dict.fromkeys(COLUMNS, ""))
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"{', '.join(COLUMNS)}.")],
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help=f"{', '.join(COLUMNS)}.", autocompletion=KINDS),
+    ],
     store: StoreOption = DEFAULT_STORE,
     study: Annotated[
         str | None,

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.core.errors import InvalidInput
 
 DEFAULT_STORE = "results"
@@ -35,6 +36,7 @@ StudyOption = Annotated[
         "--study",
         metavar="NAME|FILE",
         help="Only the trials of this study, ablation or tuning (`resonance list studies`).",
+        autocompletion=completion.studies,
     ),
 ]
 AblationsOption = Annotated[
@@ -44,7 +46,10 @@ AblationsOption = Annotated[
         help="Also the trials that belong to ablations or tunings only.",
     ),
 ]
-TaskOptions = Annotated[list[str] | None, typer.Option("--task", help="A task (repeatable).")]
+TaskOptions = Annotated[
+    list[str] | None,
+    typer.Option("--task", help="A task (repeatable).", autocompletion=completion.tasks),
+]
 
 
 def settings(given: Sequence[str] | None, option: str) -> dict[str, object]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.cli.run_options import AddressOption, DryRunOption, EngineOption, WorkersOption
 from suite.core.console import print_json, print_table, say
@@ -15,7 +16,12 @@ from suite.results.store import Store
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="TABLE", help="See `resonance list tables`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE", help="See `resonance list tables`.", autocompletion=completion.tables
+        ),
+    ],
     published_only: Annotated[
         bool, typer.Option("--published-only", help="Show what was published; run nothing.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from suite.cli import run_options
+from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, settings
 from suite.cli.wandb import tracker
 from suite.core.console import print_json, say
@@ -25,9 +25,19 @@ from suite.tracking.wandb import PROJECT, Mode
 
 
 def run(
-    task: Annotated[str, typer.Argument(help="A task, e.g. digits/mlp (`resonance list tasks`).")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="A task, e.g. digits/mlp (`resonance list tasks`).",
+            autocompletion=completion.tasks,
+        ),
+    ],
     method: Annotated[
-        str | None, typer.Argument(help="A method, e.g. rigl (`resonance list methods`).")
+        str | None,
+        typer.Argument(
+            help="A method, e.g. rigl (`resonance list methods`).",
+            autocompletion=completion.methods,
+        ),
     ] = None,
     task_file: Annotated[
         Path | None,

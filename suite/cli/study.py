@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from suite.cli import run_options
+from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.cli.wandb import tracker
 from suite.core.console import complain, print_json, say
@@ -36,7 +36,12 @@ MAX_NOTES = 5
 
 def study(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="A shipped study, or a YAML file.")
+        str,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A shipped study, or a YAML file.",
+            autocompletion=completion.studies,
+        ),
     ],
     store: StoreOption = DEFAULT_STORE,
     workers: run_options.WorkersOption = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suite.cli import run_options
+from suite.cli import completion, run_options
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TaskOptions, settings
 from suite.cli.wandb import tracker
 from suite.core.console import print_json, print_table, say
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 def tune(
-    methods: Annotated[list[str], typer.Argument(metavar="METHOD…", help="Methods to tune.")],
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="METHOD…", help="Methods to tune.", autocompletion=completion.methods
+        ),
+    ],
     task: TaskOptions = None,
     budget: Annotated[
         int, typer.Option(help="Whole configurations trained per method, including the default.")

@@ -322,8 +322,8 @@ class Search:
                     self.options,
                     self.settings,
                     display,
-                    bounds=given,
-                    observer=self.observer,
+                    given,
+                    self.observer,
                 )
                 jobs = {
                     n: job

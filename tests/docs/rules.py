@@ -89,6 +89,7 @@ PRINTS = [
     Rule(r"study \S+\.yaml", "done · 0 to run", "its trials are in the store"),
     Rule(r"study ", "0 done · ", "the plan"),
     Rule(r"status quickstart", "75 to run", "none has run here"),
+    Rule(r"wandb push", "are published", "how many runs there are"),
     Rule(r"leaderboard build", "Leaderboard: site", "where the page is"),
     Rule(r"leaderboard check", "4 records", "what was looked at"),
     Rule(r"compare rigl set", "cannot decide at n = 2", "the verdict on two seeds"),
