@@ -20,14 +20,13 @@ COLUMNS = {
     "trainers": ("name", "summary", "source"),
 }
 """What is listed of each kind."""
+KINDS = completion.completer(lambda: dict.fromkeys(COLUMNS, ""))
 
 
 def list_(
     kind: Annotated[
         str,
-        typer.Argument(
-            metavar="KIND", help=f"{', '.join(COLUMNS)}.", autocompletion=completion.kinds
-        ),
+        typer.Argument(metavar="KIND", help=f"{', '.join(COLUMNS)}.", autocompletion=KINDS),
     ],
     json: JsonOption = False,
 ) -> None:
