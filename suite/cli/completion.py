@@ -9,7 +9,7 @@ Completions = list[tuple[str, str]]
 """Values and what is shown beside each."""
 
 
-def _completer(
+def completer(
     names: Callable[[], Mapping[str, str]],
 ) -> Callable[[typer.Context, str], Completions]:
     """Return a function that completes names; a mistake of a plug-in completes nothing."""
@@ -56,12 +56,6 @@ def _tables() -> dict[str, str]:
     return dict.fromkeys(tables(), "")
 
 
-def _kinds() -> dict[str, str]:
-    from suite.cli.list_ import COLUMNS
-
-    return dict.fromkeys(COLUMNS, "")
-
-
 def _all_names() -> dict[str, str]:
     from suite.experiments import registry
 
@@ -69,10 +63,9 @@ def _all_names() -> dict[str, str]:
     return _methods() | _tasks() | data | _studies()
 
 
-tasks = _completer(_tasks)
-methods = _completer(_methods)
-studies = _completer(_studies)
-methods_and_studies = _completer(lambda: _methods() | _studies())
-tables = _completer(_tables)
-kinds = _completer(_kinds)
-all_names = _completer(_all_names)
+tasks = completer(_tasks)
+methods = completer(_methods)
+studies = completer(_studies)
+methods_and_studies = completer(lambda: _methods() | _studies())
+tables = completer(_tables)
+all_names = completer(_all_names)
