@@ -99,9 +99,8 @@ def _score(looks: dict[str, Style]) -> Any:
     y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=5), scale=_spare())
     layers = alt.layer(
         dense.mark_rule(style="reference").encode(y=y),
-        sparse.transform_filter("!isValid(datum.family)")
-        .mark_line(style="background")
-        .encode(y=y, detail="entry:N"),
+        # All lines, since Vega warns about a layer without rows; coloured ones cover theirs.
+        sparse.mark_line(style="background").encode(y=y, detail="entry:N"),
         _ends(own.transform_filter(f"datum.n >= {MIN_SEEDS}"), "value")
         .mark_area(opacity=0.16)
         .encode(y="lower:Q", y2="upper:Q", color=encodings["color"]),
@@ -118,10 +117,10 @@ def _score(looks: dict[str, Style]) -> Any:
     )
     return (
         layers.transform_calculate(
-            density="1 - datum.sparsity", panel="datum.task + ': ' + datum.metric"
+            density="1 - datum.sparsity", scored="datum.task + ': ' + datum.metric"
         )
         .properties(width=300, height=180)
-        .facet(facet=alt.Facet("panel:N", title=None), columns=2)
+        .facet(facet=alt.Facet("scored:N", title=None), columns=2)
         .resolve_scale(x="independent", y="independent")
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from suite.cli.info import (
     describe_examples,
     describe_input,
+    describe_output,
     describe_settings,
     model_size,
     parameter_facts,
@@ -18,6 +19,7 @@ from suite.core.declarations import Hyperparameter, Method
 from suite.core.discovery import docstring
 from suite.experiments import registry
 from tasks.recipe import RECIPE
+from tasks.task import Dataset
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -95,10 +97,15 @@ overridden (`--recipe name=value`). `@short` is a recipe for a quick try.
 """
 
 
+def _outputs(dataset: Dataset) -> str:
+    """Return the number of outputs; what they are, if not classes or characters."""
+    return describe_output(dataset) if dataset.regression else str(dataset.classes)
+
+
 def tasks() -> str:
     """Return docs/tasks.md: every dataset, task and recipe field."""
     datasets = [
-        [f"`{d.name}`", d.title, describe_input(d), str(d.classes), describe_examples(d), d.source]
+        [f"`{d.name}`", d.title, describe_input(d), _outputs(d), describe_examples(d), d.source]
         for d in registry.datasets()
     ]
     declared = []

@@ -100,8 +100,7 @@ def task_facts(task: "Task") -> dict[str, str]:
         "dataset": f"{dataset.name}: {dataset.title}",
         "examples": describe_examples(dataset),
         "input": describe_input(dataset),
-        "output": f"{dataset.classes} "
-        + ("characters at every place" if dataset.kind == "text" else "classes"),
+        "output": describe_output(dataset),
         "model": task.model,
         "options": describe_settings(task.model_options),
         **model_size(task, dataset),
@@ -119,6 +118,14 @@ def describe_examples(dataset: "Dataset") -> str:
     what = {"text": "windows of text", "stream": "images, streamed from files"}
     kind = what.get(dataset.kind, "in memory")
     return f"{dataset.train:,} for training, {dataset.test:,} for test ({kind})"
+
+
+def describe_output(dataset: "Dataset") -> str:
+    """Return what a model predicts."""
+    if dataset.regression:
+        return f"{dataset.classes} real target{'s' * (dataset.classes > 1)}"
+    at_every_place = "characters at every place"
+    return f"{dataset.classes} {at_every_place if dataset.kind == 'text' else 'classes'}"
 
 
 def describe_input(dataset: "Dataset") -> str:
