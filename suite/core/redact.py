@@ -47,14 +47,21 @@ def redact_address(text: str, address: str) -> str:
     An address without a password has no secret.
     """
     logins = [match[0][:-1] for match in USERINFO.finditer(address)]
-    passwords = [login.partition(":")[2] for login in logins if ":" in login]
-    passwords += [login for login in logins if not (":" in login or WORD.fullmatch(login))]
+    passwords = [_password(login) for login in logins]
     passwords += [match[0].partition("=")[2] for match in PARAMETER.finditer(address)]
     whole = {unquote(one) for one in passwords} | set(passwords)
     parts = {part for one in whole for part in _parts(one) if len(part) >= MIN_PART}
     for secret in sorted((whole | parts) - {""}, key=len, reverse=True):
         text = _without(text, secret)
     return redact(text)
+
+
+def _password(login: str) -> str:
+    """Return the secret part of a login; what cannot be a user's name may be all password."""
+    user, colon, password = login.partition(":")
+    if re.search(r"[@/?#]", user):
+        return login
+    return password if colon or WORD.fullmatch(login) else login
 
 
 def _without(text: str, secret: str) -> str:
