@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from suite.cli.options import DEFAULT_STORE, StoreOption, TrialArgument
-from suite.core.console import say
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TrialArgument
+from suite.core.console import print_json, say
 from suite.results.store import Store
 
 
@@ -20,6 +20,7 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="File to write; KEY.safetensors or similar by default.")
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Write a finished trial's network to a file, and check that it gives the same outputs.
 
@@ -34,6 +35,17 @@ def export(
     ending = {"onnx": ".onnx", "compact": ".compact.safetensors"}.get(to, ".safetensors")
     written = write(results, record, Format(to), out or Path(f"{record.key}{ending}"))
     before, after = written.parameters
+    if json:
+        print_json(
+            {
+                "key": record.key,
+                "path": str(written.path),
+                "parameters": after,
+                "parameters_before": before,
+                "error": written.error,
+            }
+        )
+        return
     say(f"{written.path}: {after:,} parameters")
     if to == "compact":
         say(f"  {before - after:,} of {before:,} were those of dead units")

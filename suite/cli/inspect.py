@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from suite.cli.options import DEFAULT_STORE, StoreOption, TrialArgument
-from suite.core.console import say
+from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TrialArgument
+from suite.core.console import print_json, say
 from suite.results.store import Store
 
 
@@ -16,6 +16,7 @@ def inspect(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write to; site/trials/KEY by default.")
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Write a page about one trial, with pictures of what happened while it trained."""
     from leaderboard.pages.inspection import find_trial
@@ -24,5 +25,9 @@ def inspect(
     results = Store(store)
     folder = out or Path("site") / "trials" / find_trial(results, trial).key
     written = write_page(results, trial, folder)
+    if json:
+        pictures = [str(path) for path in written.pictures]
+        print_json({"page": str(written.page), "pictures": pictures})
+        return
     say(f"Page: {written.page}")
     say(f"Pictures: {', '.join(path.name for path in written.pictures)}")

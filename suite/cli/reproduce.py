@@ -14,6 +14,8 @@ from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.results.store import Store
 
+DEFAULT_FOLDER = Path("tables")
+
 
 def reproduce(
     name: Annotated[
@@ -30,8 +32,12 @@ def reproduce(
     ] = False,
     store: StoreOption = DEFAULT_STORE,
     out: Annotated[
-        Path, typer.Option(help="Folder to write the table to, as Markdown, LaTeX and HTML.")
-    ] = Path("tables"),
+        Path | None,
+        typer.Option(
+            help="Folder to write the table to, as Markdown, LaTeX and HTML; `tables` by default, "
+            "with --published-only and --dry-run none."
+        ),
+    ] = None,
     workers: WorkersOption = None,
     engine: EngineOption = EngineName.LOCAL,
     address: AddressOption = None,
@@ -41,7 +47,7 @@ def reproduce(
     """Reproduce a published table: run its study, and show both side by side.
 
     Trials in the store are not rerun (`resonance study` has more options for running). With
-    `--dry-run` the table is compared with what the store has.
+    `--dry-run` the table is compared with what the store has, and nothing is written.
     """
     from leaderboard.pages.reproduction_tables import cells, columns, make_folder, rule, write
     from leaderboard.reproduction.published_results import table as find_table
@@ -50,7 +56,11 @@ def reproduce(
     if shipped and (published_only or dry_run):
         raise InvalidInput("--shipped runs nothing: leave out --published-only and --dry-run")
     table = find_table(name)
-    make_folder(out)
+    if dry_run and out is not None:
+        raise InvalidInput(f"--out {out}: --dry-run writes nothing; leave one of them out")
+    folder = out if out or published_only or dry_run else DEFAULT_FOLDER
+    if folder is not None:
+        make_folder(folder)
     study = table.load_study()
     failures = 0
     if published_only:
@@ -70,7 +80,7 @@ def reproduce(
             results,
             lambda what, s: inference_ratio(what.task, s, what.distribution, what.dense),
         )
-    written = write(table, lines, out)
+    written = write(table, lines, folder) if folder is not None else []
     if json:
         derived = ("mean", "std", "difference", "within")
         print_json([asdict(x) | {name: getattr(x, name) for name in derived} for x in lines])
@@ -79,6 +89,7 @@ def reproduce(
         say(f"{rule(table)}. {table.note}".strip())
         if table.needs:
             say(f"running it needs {table.needs}")
-        say(f"Table: {', '.join(map(str, written))}")
+        if written:
+            say(f"Table: {', '.join(map(str, written))}")
     if failures:
         raise typer.Exit(1)

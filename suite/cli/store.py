@@ -76,7 +76,7 @@ def merge(
 
 
 @app.command()
-def compact(store: StoreOption = DEFAULT_STORE) -> None:
+def compact(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
     """Write all records into one Parquet file, which is faster to read."""
     from suite.results.record_index import write_index
 
@@ -84,9 +84,12 @@ def compact(store: StoreOption = DEFAULT_STORE) -> None:
     if not results.keys():
         raise InvalidInput(f"store {store} holds no trials: nothing to compact")
     done = write_index(results.backend)
-    for reason in done.refused:
-        say(f"left out: {reason}")
-    say(f"{done.records} records in one file; {done.removed} leftovers removed")
+    if json:
+        print_json({"store": results.location, **asdict(done)})
+    else:
+        for reason in done.refused:
+            say(f"left out: {reason}")
+        say(f"{done.records} records in one file; {done.removed} leftovers removed")
     if done.refused:
         raise typer.Exit(1)
 

@@ -42,21 +42,37 @@ def redacted_line(error: BaseException) -> str:
 def redact_address(text: str, address: str) -> str:
     """Return `text`, a message about a database's address, without the passwords in the address.
 
-    Parsers split a password that is not escaped in different ways, so its parts are removed too.
+    Parsers split a password that is not escaped in different ways, so its parts are removed too. A
+    password that looks like a word is removed where it stands by itself, not within other words.
+    An address without a password has no secret.
     """
     logins = [match[0][:-1] for match in USERINFO.finditer(address)]
-    logins += [login.partition(":")[2] for login in logins]
-    logins += [match[0].partition("=")[2] for match in PARAMETER.finditer(address)]
-    whole = {unquote(one) for one in logins} | set(logins)
+    passwords = [_password(login) for login in logins]
+    passwords += [match[0].partition("=")[2] for match in PARAMETER.finditer(address)]
+    whole = {unquote(one) for one in passwords} | set(passwords)
     parts = {part for one in whole for part in _parts(one) if len(part) >= MIN_PART}
     for secret in sorted((whole | parts) - {""}, key=len, reverse=True):
-        text = text.replace(secret, MARK)
+        text = _without(text, secret)
     return redact(text)
 
 
-def _parts(login: str) -> Iterator[str]:
+def _password(login: str) -> str:
+    """Return the secret part of a login; what cannot be a user's name may be all password."""
+    user, colon, password = login.partition(":")
+    if re.search(r"[@/?#]", user):
+        return login
+    return password if colon or WORD.fullmatch(login) else login
+
+
+def _without(text: str, secret: str) -> str:
+    if not WORD.fullmatch(secret):
+        return text.replace(secret, MARK)
+    return re.sub(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", MARK, text)
+
+
+def _parts(password: str) -> Iterator[str]:
     """Yield every substring between two of the characters that separate parts of an address."""
-    words = re.split(r"([@/:?#])", login)
+    words = re.split(r"([@/:?#])", password)
     for first in range(0, len(words), 2):
         for last in range(first, len(words), 2):
             yield "".join(words[first : last + 1])

@@ -26,13 +26,14 @@ from suite.training.stored_model import load_stored
 EXAMPLES = 64
 
 
-def export(store: Store, record: Record, to: Format, path: Path) -> Exported:
+def export(store: Store, record: Record, to: Format, path: str | Path) -> Exported:
     """Write a finished trial's network to a file, after checking that its outputs agree.
 
     Raises:
         InvalidInput: there are no weights, the format does not support the network, or the file
             cannot be written.
     """
+    path = Path(path)
     if record.status != "done":
         raise InvalidInput(f"trial {record.key} has failed: there is no network to export")
     training, tensors = load_stored(store, record)
@@ -47,7 +48,7 @@ def export(store: Store, record: Record, to: Format, path: Path) -> Exported:
     return write_onnx(training.model, path, example)
 
 
-def load_exported(path: Path) -> nn.Module:
+def load_exported(path: str | Path) -> nn.Module:
     """Return the network from a file that `export` wrote as safetensors or compact.
 
     Only tensors and text are read; the network is built from the task's declaration, and returned
@@ -56,6 +57,7 @@ def load_exported(path: Path) -> nn.Module:
     Raises:
         InvalidInput: it is not such a file, or its task is unknown.
     """
+    path = Path(path)
     _, about = read_exported(path)
     if "trial" not in about:
         raise InvalidInput(

@@ -142,14 +142,14 @@ def load_network(path: str | Path, model: nn.Module) -> nn.Module:
     return fitted.eval()
 
 
-def read_exported(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_exported(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return (tensors, metadata) of a file exported as safetensors or compact.
 
     Raises:
         InvalidInput: it is not such a file.
     """
     try:
-        content = path.read_bytes()
+        content = Path(path).read_bytes()
         size = int.from_bytes(content[:8], "little")
         if size > MAX_HEADER_BYTES:
             raise ValueError("its header is too long")

@@ -96,6 +96,7 @@ PRINTS = [
     Rule(r"inspect", "Page: site/trials/", "where the page is"),
     Rule(r"tune ", "All trials: optuna-dashboard", "the end of a finished search"),
     Rule(r"ablate ", "difference", "the table of effects"),
+    Rule(r"reproduce .*--(dry-run|published-only)", "published", "the table; no file is written"),
     Rule(r"reproduce ", "Table: tables/", "where the table is"),
     Rule(r"evaluate", "latency, compressed rows, batch of 128", "what trials do not measure"),
     Rule(r"export", "{key}.", "the file"),

@@ -47,7 +47,7 @@ def test_a_compact_network_is_smaller_and_computes_the_same(kept, tmp_path):
     written = export(store, record, Format.COMPACT, tmp_path / "net.safetensors")
     before, after = written.parameters
     assert after < 0.8 * before
-    smaller = load_exported(written.path)
+    smaller = load_exported(str(written.path))
     assert sum(p.numel() for p in smaller.parameters()) == after
     torch.testing.assert_close(outputs(smaller, x), outputs(model, x), rtol=1e-4, atol=1e-4)
     # What is left is connected, on both sides of every layer between input and output.

@@ -64,7 +64,7 @@ def resonance(request, installation, folder) -> Callable[..., str]:
     def run(line: str, **more: str) -> str:
         done = installed.run(["resonance", *line.split()], folder, more)
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return done.stdout + done.stderr
 
     return run
 

@@ -251,8 +251,20 @@ def test_the_command_shows_and_writes_what_was_published(resonance, place):
     assert shown.code == 0
     assert "77.17" in shown.out
     assert "ImageNet and GPUs" in shown.out
-    assert (place / "tables" / "rigl-imagenet.tex").is_file()
+    assert list(place.iterdir()) == []
+    shown = resonance("reproduce rigl-imagenet --published-only --out mine")
+    assert "Table: mine/rigl-imagenet.md" in shown.out
+    assert (place / "mine" / "rigl-imagenet.tex").is_file()
     assert not (place / "results").exists()
+
+
+def test_a_dry_run_writes_nothing(resonance, place):
+    assert resonance("reproduce lth-mnist --dry-run").code == 0
+    assert list(place.iterdir()) == []
+    assert (
+        "--dry-run writes nothing" in resonance("reproduce lth-mnist --dry-run --out x").complaint
+    )
+    assert list(place.iterdir()) == []
 
 
 def test_the_command_compares_with_what_the_store_has(resonance, store, place):
