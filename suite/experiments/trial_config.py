@@ -13,7 +13,7 @@ from suite.core.declarations import Method, Value, unknown
 from suite.core.errors import InvalidInput
 from suite.core.layer_kinds import STANDARD_KINDS
 from suite.experiments import registry
-from suite.experiments.own_code import code_of
+from suite.experiments.own_code import code_of, own_origins
 
 if TYPE_CHECKING:
     from tasks.task import Dataset, Task
@@ -130,7 +130,12 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
     @property
     def code(self) -> OwnCode:
         """The user's own files that it runs, with their digests; none for the suite's own code."""
-        return code_of(self)
+        return code_of(self.task, self.method, self.trainer)
+
+    @property
+    def own_origins(self) -> tuple[str, ...]:
+        """The files and modules that declare and implement it, of those not the suite's own."""
+        return own_origins(self.task, self.method, self.trainer)
 
     def _identity(self) -> dict[str, int | str]:
         task, dataset = self.task_declaration, self.dataset_declaration
