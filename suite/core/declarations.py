@@ -237,7 +237,7 @@ class Registry(Generic[D]):
             self._by_name[declaration.name] = declaration
 
     def __getitem__(self, name: str) -> D:
-        if name not in self._by_name:
+        if not isinstance(name, str) or name not in self._by_name:
             see = f"list {self.kind}s"
             raise InvalidInput(unknown(self.kind, name, self._by_name, see=see, declared=True))
         return self._by_name[name]
@@ -272,7 +272,7 @@ def unknown(
     it suggests the nearest valid names. `declared` names can also come from a file or package of
     the user's, and the message says how.
     """
-    name = " ".join(name.split())
+    name = " ".join(str(name).split())
     whose = f" of {of}" if of else ""
     if isinstance(valid, Mapping):
         for new, declaration in valid.items():

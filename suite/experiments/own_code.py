@@ -1,28 +1,24 @@
 """The user's own code that a trial runs: of its method, trainer, task, model and dataset."""
 
 import functools
-from typing import TYPE_CHECKING
 
 from suite.core.code_files import OwnCode, is_own_origin, own_code
 from suite.core.declarations import Declared
 from suite.experiments import registry
 
-if TYPE_CHECKING:
-    from suite.experiments.trial_config import Trial
 
-
-def code_of(trial: "Trial") -> OwnCode:
+def code_of(task: str, method: str, trainer: str) -> OwnCode:
     """Return the user's own files that a trial runs, as they were when plug-ins were last read.
 
     Raises:
         InvalidInput: one cannot be read.
     """
-    return _code_of(trial.task, trial.method, trial.trainer)
+    return _own_code(own_origins(task, method, trainer))
 
 
-def own_origins(trial: "Trial") -> list[str]:
+def own_origins(task: str, method: str, trainer: str) -> tuple[str, ...]:
     """Return the files and modules that a trial runs and that are not this project's."""
-    return [*_method_origins(trial.method, trial.trainer), *_task_origins(trial.task)]
+    return (*_method_origins(method, trainer), *_task_origins(task))
 
 
 def method_code(method: str, trainer: str = "") -> str:
@@ -33,11 +29,6 @@ def method_code(method: str, trainer: str = "") -> str:
 def task_code(task: str) -> str:
     """Return the digest of the user's own code of a task and its dataset; empty without any."""
     return _own_code(_task_origins(task)).digest
-
-
-@functools.cache
-def _code_of(task: str, method: str, trainer: str) -> OwnCode:
-    return _own_code((*_method_origins(method, trainer), *_task_origins(task)))
 
 
 @functools.cache
@@ -68,5 +59,5 @@ def _module(declared: Declared) -> str:
     return str(getattr(declared, "implementation", "")).rpartition(":")[0]
 
 
-for cached in (_code_of, _own_code, _method_origins, _task_origins):
+for cached in (_own_code, _method_origins, _task_origins):
     registry.when_read_anew(cached.cache_clear)

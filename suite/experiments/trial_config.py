@@ -13,7 +13,7 @@ from suite.core.declarations import Method, Value, unknown
 from suite.core.errors import InvalidInput
 from suite.core.layer_kinds import STANDARD_KINDS
 from suite.experiments import registry
-from suite.experiments.own_code import code_of
+from suite.experiments.own_code import code_of, own_origins
 
 if TYPE_CHECKING:
     from tasks.task import Dataset, Task
@@ -130,7 +130,12 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
     @property
     def code(self) -> OwnCode:
         """The user's own files that it runs, with their digests; none for the suite's own code."""
-        return code_of(self)
+        return code_of(self.task, self.method, self.trainer)
+
+    @property
+    def own_origins(self) -> tuple[str, ...]:
+        """The files and modules that declare and implement it, of those not the suite's own."""
+        return own_origins(self.task, self.method, self.trainer)
 
     def _identity(self) -> dict[str, int | str]:
         task, dataset = self.task_declaration, self.dataset_declaration
@@ -229,5 +234,28 @@ def validated(model: type[M], given: Mapping[str, Any], what: str, see: str) -> 
         elif first["type"] == "missing":
             message = f"{what}: '{place}' is missing"
         else:
-            message = f"{what}: {place}={first['input']!r}: {first['msg']}"
+            message = f"{what}: {place}={first['input']!r:.80} is not usable: {_allowed(first)}"
         raise InvalidInput(message) from None
+
+
+KINDS = {
+    "int": "an integer", "float": "a number", "bool": "true or false", "string": "a text",
+    "list": "a list", "tuple": "a list", "dict": "a mapping of names",
+}  # fmt: skip
+
+
+def _allowed(error: Any) -> str:
+    """Return in words what pydantic would have accepted."""
+    about, kind = error.get("ctx", {}), error["type"]
+    bounds = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
+    for name, words in bounds.items():
+        if name in about:
+            return f"give {words.format(about[name])}"
+    if kind == "literal_error":
+        return f"give {str(about['expected']).replace(chr(39), '')}"
+    for name, words in (("min_length", "at least {}"), ("max_length", "at most {}")):
+        if name in about:
+            return f"give {words.format(about[name])} of them"
+    if kind.partition("_")[0] in KINDS and kind.endswith(("_type", "_parsing", "_from_float")):
+        return f"give {KINDS[kind.partition('_')[0]]}"
+    return str(error["msg"]).splitlines()[0].removeprefix("Value error, ")

@@ -17,6 +17,9 @@ from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CosineDecay, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
 
+OPTIONS = ("update_every", "drop_fraction", "update_end")
+"""The options that a method of this kind must declare."""
+
 
 class DropGrow(Sparsifier, ABC):
     """Starts from a random mask; at each update drops some active weights and grows as many.
@@ -33,6 +36,11 @@ class DropGrow(Sparsifier, ABC):
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
+        if missing := [name for name in OPTIONS if name not in options]:
+            raise InvalidInput(
+                f"{type(self).__name__} has no option {', '.join(missing)}: declare UPDATE_EVERY, "
+                "DROP_FRACTION and UPDATE_END among its hyperparameters"
+            )
         every = self.options.update_every
         if every == "epoch":
             every = plan.steps_per_epoch

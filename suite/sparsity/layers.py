@@ -116,10 +116,10 @@ def check_mask(weight: PrunableWeight, mask: Tensor) -> None:
     """Check that `mask` fits this weight.
 
     Raises:
-        ValueError: it is not boolean, or has another shape.
+        InvalidInput: it is not boolean, or has another shape.
     """
     if mask.dtype != torch.bool or mask.shape != weight.shape:
-        raise ValueError(
+        raise InvalidInput(
             f"{weight.name}: a mask is boolean of shape {tuple(weight.shape)}, "
             f"not {mask.dtype} of {tuple(mask.shape)}"
         )

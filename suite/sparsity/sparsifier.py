@@ -340,7 +340,13 @@ class Sparsifier(TargetCounts):
         self.execution.load(masks, state.get("sparse", {}))
         given = state.get("given_zeros")
         self._given_zeros = None if given is None else dict(given)
-        self.load_method_state(state["extra"])
+        try:
+            self.load_method_state(state["extra"])
+        except KeyError as error:
+            raise InvalidInput(
+                f"the saved state of {type(self).__name__} has no {error}: method_state must "
+                "return all that load_method_state reads"
+            ) from error
 
     def _configuration(self) -> dict[str, Any]:
         plan = {"sparsity": self.plan.sparsity, "steps": self.plan.steps, "seed": self.plan.seed}
@@ -377,7 +383,7 @@ class Sparsifier(TargetCounts):
         that was frozen midway keeps its mask.
 
         Raises:
-            ValueError: a mask is not boolean, or not of the layer's shape.
+            InvalidInput: a mask is not boolean, or not of the layer's shape.
         """
         for given in (mask,) if through is None else (mask, through):
             check_mask(layer, given)

@@ -16,6 +16,11 @@ from tasks.loss import check_recipe
 from tasks.recipe import Recipe
 from tasks.task import Dataset, Task, check_metric
 
+DECIDING = (
+    "start", "update", "end_round", "before_step", "after_step", "after_validation", "observe",
+)  # fmt: skip
+"""What a method overrides of `Sparsifier` to choose masks: at least one of them."""
+
 
 @dataclass(frozen=True)
 class TrialContext:
@@ -87,6 +92,17 @@ class TrialContext:
             raise InvalidInput(
                 f"method {method.name}: {method.implementation} in {method.origin} is not a "
                 "Sparsifier"
+            )
+        if missing := sorted(getattr(implementation, "__abstractmethods__", ())):
+            raise InvalidInput(
+                f"method {method.name}: {method.implementation} lacks {', '.join(missing)}: define "
+                "what its base class leaves open"
+            )
+        own = (getattr(implementation, n) is not getattr(Sparsifier, n) for n in DECIDING)
+        if self.plan.sparsity > 0 and method.zeros and not any(own):
+            raise InvalidInput(
+                f"method {method.name}: {method.implementation} defines none of "
+                f"{', '.join(DECIDING)}: it would never prune"
             )
         return implementation(self.plan, self.options)
 

@@ -11,7 +11,6 @@ from suite.core.discovery import load
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.core.loaded_code import noting, unseen
 from suite.experiments import registry
-from suite.experiments.own_code import own_origins
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
 from suite.sparsity.rounds import TrainingProgress
@@ -55,7 +54,7 @@ def run_trial(
         Interrupted: the checkpointer was asked to stop, and has taken a checkpoint.
         TrialPruned: a validation score is below its bound.
     """
-    origins = own_origins(trial)
+    origins = trial.own_origins
     with noting(origins):
         outcome = _by_its_trainer(trial, progress, checkpointer, live, bounds)
     return with_unseen(outcome, unseen(origins, trial.code))
@@ -85,7 +84,7 @@ def check_trial(trial: Trial) -> None:
     Raises:
         InvalidInput: something given cannot be used: options, data, model, targets.
     """
-    with noting(own_origins(trial)):
+    with noting(trial.own_origins):
         if trial.trainer:
             _trainer(trial)
             load_arrays(trial.dataset_declaration)

@@ -77,7 +77,7 @@ def named_paths(given: object, task_file: Path) -> list[Path]:
     Raises:
         InvalidInput: it is no text or list of texts, or one does not exist.
     """
-    names = given if isinstance(given, list) else [given]
+    names: list[Any] = given if isinstance(given, list) else [given]
     if not names or not all(isinstance(name, str) for name in names):
         raise InvalidInput(
             f"task file {task_file}: path={given!r:.80}: give what the datasets read: a file, a "
