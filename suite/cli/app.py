@@ -45,7 +45,7 @@ class _Verbs(TyperGroup):
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         """Return the verbs or options that a word may become, without importing any verb."""
-        verbs = {verb: TyperCommand(verb, help=_summary(verb)) for verb in VERBS}
+        verbs: dict[str, Any] = {verb: TyperCommand(verb, help=_summary(verb)) for verb in VERBS}
         return TyperGroup(name=self.name, commands=verbs, params=self.params).shell_complete(
             ctx, incomplete
         )
