@@ -19,9 +19,9 @@ from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.experiments.trial_config import Trial, show
 from suite.results.integrity import CHECKSUMMED_SINCE, is_intact
-from suite.results.metrics import METRICS, out_of_range
+from suite.results.metrics import out_of_range
 from suite.results.old_names import has_old_names
-from suite.results.record import SCHEMA_VERSION, Record
+from suite.results.record import ACCURACY, SCHEMA_VERSION, Record
 from suite.results.record_index import IndexRow, read_index
 from suite.results.storage_backend import RECORD
 from suite.results.store import CorruptRecord, Store, gc_paused
@@ -83,7 +83,7 @@ def summary_of(content: Mapping[str, Any]) -> TrialSummary:
     trial = content["trial"]
     metric, value = "", None
     if content["status"] == "done":
-        metric = main_metric(content["metrics"], trial.get("evaluate", "test"))
+        metric = f"{trial.get('evaluate', 'test')}_{content.get('metric', ACCURACY)}"
         value = float(content["metrics"][metric])
         if reason := out_of_range(metric, value):
             raise ValueError(reason)
@@ -117,20 +117,6 @@ def planned(key: str, status: str, trial: Mapping[str, Any], **more: Any) -> Tri
         {n: trial[n] for n, usual in OPTIONS.items() if trial.get(n, usual) != usual},
         **more,
     )
-
-
-def main_metric(metrics: Mapping[str, float], evaluated_on: str) -> str:
-    """Return the name of the metric to show of a finished trial: accuracy, if it was measured.
-
-    Raises:
-        ValueError: nothing was measured.
-    """
-    if (accuracy := f"{evaluated_on}_accuracy") in metrics:
-        return accuracy
-    for name in (*(metric.name for metric in METRICS), *sorted(metrics)):
-        if name in metrics:
-            return name
-    raise ValueError("the record holds no metric")
 
 
 def trial_summaries(

@@ -8,7 +8,7 @@ from suite.results import trial_summaries as module
 from suite.results.record import Record, failed
 from suite.results.record_index import write_index
 from suite.results.store import Store
-from suite.results.trial_summaries import TrialSummary, main_metric, summary_of, trial_summaries
+from suite.results.trial_summaries import TrialSummary, summary_of, trial_summaries
 from tests.support.sample_records import done, make_trial
 
 COUNT = module.MIN_CACHED + 5
@@ -75,11 +75,18 @@ def test_a_search_shows_its_validation_accuracy_and_a_failure_its_reason(store):
     assert by_key[broken.key].message == "loss is nan"
 
 
-def test_without_an_accuracy_the_first_known_metric_is_shown():
-    assert main_metric({"own": 1.0, "test_nll": 2.0}, "test") == "test_nll"
-    assert main_metric({"own": 1.0}, "test") == "own"
-    with pytest.raises(ValueError, match="no metric"):
-        main_metric({}, "test")
+def test_the_metric_is_the_one_that_the_task_ranks_by():
+    content = {
+        "key": "0" * 16,
+        "status": "done",
+        "metric": "r2",
+        "metrics": {"test_rmse": 3.0, "test_r2": 0.5},
+        "trial": {},
+    }
+    found = summary_of(content)
+    assert (found.metric, found.value) == ("test_r2", 0.5)
+    with pytest.raises(KeyError):
+        summary_of(content | {"metrics": {"test_rmse": 3.0}})
 
 
 @pytest.mark.parametrize("indexed", [False, True])
