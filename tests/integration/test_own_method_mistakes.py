@@ -2,7 +2,7 @@
 
 import pytest
 
-METHOD = '''
+METHOD = """
 from suite.core.declarations import Method
 from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_EVERY
 from suite.sparsity.drop_grow import DropGrow
@@ -16,7 +16,7 @@ METHOD = Method(
 
 class Forgetful({base}):
     {body}
-'''
+"""
 
 
 @pytest.mark.parametrize(
