@@ -1,0 +1,46 @@
+"""What an author of a method may forget is said in one line, before anything is trained."""
+
+import pytest
+
+METHOD = """
+from suite.core.declarations import Method
+from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_EVERY
+from suite.sparsity.drop_grow import DropGrow
+from suite.sparsity.sparsifier import Sparsifier
+
+METHOD = Method(
+    "forgetful", "me", title="Forgetful", summary="forgets", implementation="Forgetful",
+    family="sparse to sparse", hyperparameters=({options}),
+)
+
+
+class Forgetful({base}):
+    {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("base", "options", "body", "said"),
+    [
+        ("Sparsifier", "*LAYERWISE,", "rounds = 1", "it would never prune"),
+        ("DropGrow", "*LAYERWISE, UPDATE_EVERY", "regrown = 1", "lacks grow_scores"),
+        (
+            "DropGrow",
+            "*LAYERWISE, UPDATE_EVERY, DROP_FRACTION",
+            "def grow_scores(self, layer, step): return layer.values",
+            "has no option update_end",
+        ),
+        (
+            "Sparsifier",
+            "*LAYERWISE,",
+            "def start(self):\n        for layer in self.layers:\n"
+            "            self.set_mask(layer, layer.values)",
+            "a mask is boolean",
+        ),
+    ],
+)
+def test_what_a_method_lacks_is_refused_in_one_line(resonance, place, base, options, body, said):
+    (place / "own.py").write_text(METHOD.format(base=base, options=options, body=body))
+    refused = resonance("--plugin own.py run digits/mlp forgetful --recipe epochs=1")
+    assert said in refused.complaint
+    assert not (place / "results").exists()
