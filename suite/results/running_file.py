@@ -182,6 +182,12 @@ class RunningFileReader:
             self.close()
             raise
 
+    def __enter__(self) -> "RunningFileReader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def read(self) -> list[Any]:
         """Return the lines that were appended since the last call.
 

@@ -208,7 +208,7 @@ def test_an_edited_study_of_the_same_name_replaces_what_is_remembered(resonance,
     assert set(new) < set(old)
     # What it no longer names was run for a study, and stays on boards.
     built = read(resonance("leaderboard build --json"))
-    counts = [e["cells"][0]["test_accuracy"]["n"] for e in built["boards"][0]["entries"]]
+    counts = [e["cells"][0]["interval"]["n"] for e in built["boards"][0]["entries"]]
     assert counts == [2, 2]
 
 

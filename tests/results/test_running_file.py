@@ -58,10 +58,11 @@ def test_the_file_says_what_is_trained_by_whom_and_then_what_is_appended(tmp_pat
     ((path, heading),) = live_headings(tmp_path)
     assert (heading.key, heading.steps, heading.host) == (KEY, 100, socket.gethostname())
     assert (heading.pid, heading.process_started) == (os.getpid(), process_start(os.getpid()))
-    assert RunningFileReader(path).read() == [
-        {"rows": [[0, 10, "train_loss", "", 0, 1.5]]},
-        {"step": 10, "seconds": 0.5, "loss": 1.5},
-    ]
+    with RunningFileReader(path) as reader:
+        assert reader.read() == [
+            {"rows": [[0, 10, "train_loss", "", 0, 1.5]]},
+            {"step": 10, "seconds": 0.5, "loss": 1.5},
+        ]
     file.remove()
     assert list(tmp_path.iterdir()) == []
 
@@ -72,27 +73,27 @@ def test_a_half_written_last_line_is_left_for_the_next_reading(tmp_path):
     path = running_path(tmp_path, KEY)
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    reader = RunningFileReader(path)
-    assert reader.read() == []
-    with path.open("ab") as appended:
-        appended.write(whole[-5:])
-    assert reader.read() == [{"step": 1, "seconds": 0.1, "loss": None}]
-    assert reader.read() == []
+    with RunningFileReader(path) as reader:
+        assert reader.read() == []
+        with path.open("ab") as appended:
+            appended.write(whole[-5:])
+        assert reader.read() == [{"step": 1, "seconds": 0.1, "loss": None}]
+        assert reader.read() == []
 
 
 def test_a_reader_keeps_to_its_attempt_also_when_the_file_is_replaced_or_removed(tmp_path):
     first = begun(tmp_path)
-    reader = RunningFileReader(first.path)
-    first.add(1, 0.1, None)
-    assert reader.is_current()
-    second = begun(tmp_path)
-    second.add(7, 0.7, None)
-    assert not reader.is_current()
-    assert reader.read() == [{"step": 1, "seconds": 0.1, "loss": None}]
-    other = RunningFileReader(second.path)
-    second.remove()
-    assert not other.is_current()
-    assert other.read() == [{"step": 7, "seconds": 0.7, "loss": None}]
+    with RunningFileReader(first.path) as reader:
+        first.add(1, 0.1, None)
+        assert reader.is_current()
+        second = begun(tmp_path)
+        second.add(7, 0.7, None)
+        assert not reader.is_current()
+        assert reader.read() == [{"step": 1, "seconds": 0.1, "loss": None}]
+    with RunningFileReader(second.path) as other:
+        second.remove()
+        assert not other.is_current()
+        assert other.read() == [{"step": 7, "seconds": 0.7, "loss": None}]
 
 
 @pytest.mark.parametrize("at", ["running", f"running/{KEY}.jsonl"])

@@ -28,7 +28,8 @@ def at_once(monkeypatch) -> None:
 
 
 def lines_of(root, trial) -> list:
-    return RunningFileReader(running_path(root, trial.key)).read()
+    with RunningFileReader(running_path(root, trial.key)) as reader:
+        return reader.read()
 
 
 def rows_in(lines) -> list:
@@ -42,7 +43,8 @@ def test_the_curves_are_those_of_the_outcome_and_the_steps_end_at_the_total(
     trial = short_trial(method)
     outcome = run_trial(trial, live=LiveReport(RunningFile(tmp_path, trial.key)))
     lines = lines_of(tmp_path, trial)
-    heading = RunningFileReader(running_path(tmp_path, trial.key)).heading
+    with RunningFileReader(running_path(tmp_path, trial.key)) as reader:
+        heading = reader.heading
     assert rows_in(lines) == outcome.curves.rows
     steps = [line["step"] for line in lines if "step" in line]
     assert steps == list(range(heading.steps + 1))
@@ -110,7 +112,8 @@ def test_the_steps_of_a_trainer_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(live_report, "EPOCH_SECONDS", 0.0)
     report.count(10)
     report.count(10)
-    lines = RunningFileReader(running_path(tmp_path, "0" * 16)).read()
+    with RunningFileReader(running_path(tmp_path, "0" * 16)) as reader:
+        lines = reader.read()
     assert [line["step"] for line in lines] == [10, 20]
 
 

@@ -51,10 +51,10 @@ def test_several_targets_and_a_given_test_part_are_kept_as_they_are(place):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": X, "y": Y.astype(complex)}, "'y' holds complex128: give real numbers"),
-        ({"x": X.astype(complex), "y": Y}, "'x' holds complex128: give real numbers"),
+        ({"x": X, "y": Y.astype(complex)}, "'y' holds complex numbers"),
+        ({"x": X.astype(complex), "y": Y}, "'x' holds complex numbers"),
         ({"x": X, "y": Y[:9]}, "one target per example"),
-        ({"x": X, "y": np.array(["a"] * 50)}, "give real numbers"),
+        ({"x": X, "y": np.array(["a"] * 50)}, "holds text"),
         ({"x": X, "y": np.zeros((50, 2, 2))}, "one target per example"),
         (
             {"train_x": X, "train_y": Y, "test_x": X, "test_y": np.stack([Y, Y], 1)},
