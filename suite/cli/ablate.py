@@ -110,8 +110,9 @@ def _run(
         save(store, ablation)
     figures = design_effects(ablation, store.read)
     if json:
+        content = [{**vars(one), "metric": one.metric.name} for one in figures]
         # JSON has no infinite numbers; an effect size may be one.
-        designs = to_jsonable_python(figures, inf_nan_mode="null")
+        designs = to_jsonable_python(content, inf_nan_mode="null")
         ended = as_data(result, store)
         print_json({"name": ablation.name, **ended, "designs": designs})
     else:
