@@ -207,7 +207,8 @@ def test_what_programs_leave_beside_images_is_left_out(task, place):
         for path in sorted((place / "photos").rglob("*.png")):
             archive.write(path, path.relative_to(place / "photos"))
         archive.writestr("__MACOSX/a/._0.png", b"Mac OS X")
-    assert task.record(format="images", path="photos.zip")["data"] == first["data"]
+    again = task.record(format="images", path="photos.zip")
+    assert again["data"]["checksum"] == first["data"]["checksum"]
 
 
 def test_whether_images_are_streamed_is_not_guessed(task, place):
