@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from leaderboard.boards import Board, Cell, Entry
-from leaderboard.score_text import heading, interval_texts
+from leaderboard.score_text import direction, heading, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.core.errors import InvalidInput
 
@@ -47,7 +47,8 @@ def board_markdown(board: Board) -> str:
     """Return one board as a Markdown table of what its task ranks by."""
     head = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     what = heading(board.metric)
-    lines = [f"**{escape(board.title)}**: {what}, mean ± 95 % interval over seeds", ""]
+    lower = f", {direction(board.metric)}" if board.metric.better == "less" else ""
+    lines = [f"**{escape(board.title)}**: {what}{lower}, mean ± 95 % interval over seeds", ""]
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---" + "|---:" * len(board.sparsities) + "|")
     for entry, cells in board.rows:

@@ -54,9 +54,15 @@ def load_arrays(dataset: Dataset) -> tuple[Arrays, str]:
             f"{expected[0]} and {expected[1]} are declared; "
             "replace the files, or correct the declaration"
         )
+    if (arrays.train_x.dtype == torch.uint8) != (arrays.test_x.dtype == torch.uint8):
+        raise InvalidInput(
+            f"dataset {dataset.name}: the training inputs are {arrays.train_x.dtype}, those for "
+            f"test {arrays.test_x.dtype}, and only uint8 is divided by 255: give both the same type"
+        )
     _check_values(dataset, "training", arrays.train_x, arrays.train_y)
     _check_values(dataset, "test", arrays.test_x, arrays.test_y)
-    check_several(arrays.train_y.unique().tolist(), f"dataset {dataset.name}: training data")
+    if not dataset.regression:
+        check_several(arrays.train_y.unique().tolist(), f"dataset {dataset.name}: training data")
     digest = checksum(arrays)
     if dataset.checksum and digest != dataset.checksum:
         raise InvalidInput(

@@ -3,8 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from pydantic_core import to_jsonable_python
@@ -24,9 +23,6 @@ from suite.results.ablation_design import Ablation, Setting, ablation_of, label,
 from suite.results.store import Store
 from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, JobType, Mode
-
-if TYPE_CHECKING:
-    from leaderboard.statistics.ablation_effects import DesignEffects
 
 
 def ablate(
@@ -114,8 +110,11 @@ def _run(
         save(store, ablation)
     figures = design_effects(ablation, store.read)
     if json:
-        designs = [_design_data(one) for one in figures]
-        print_json({"name": ablation.name, **as_data(result, store), "designs": designs})
+        content = [{**vars(one), "metric": one.metric.name} for one in figures]
+        # JSON has no infinite numbers; an effect size may be one.
+        designs = to_jsonable_python(content, inf_nan_mode="null")
+        ended = as_data(result, store)
+        print_json({"name": ablation.name, **ended, "designs": designs})
     else:
         from leaderboard.ablation_tables import tables
 
@@ -123,16 +122,6 @@ def _run(
             say("")
             print_table(title, columns, rows)
     return len(result.failed)
-
-
-def _design_data(figures: "DesignEffects") -> dict[str, Any]:
-    """Return the figures of a design as JSON-ready data, with its metric by name.
-
-    JSON has no infinite numbers, and an effect size may be one: it is null.
-    """
-    content = {field.name: getattr(figures, field.name) for field in fields(figures)}
-    content["metric"] = figures.metric.name
-    return dict(to_jsonable_python(content, inf_nan_mode="null"))
 
 
 def _study(

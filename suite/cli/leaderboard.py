@@ -103,13 +103,16 @@ def build(
 
 def _print_boards(built: "BuiltSite") -> None:
     from leaderboard.board_markdown import row_texts
-    from leaderboard.score_text import heading
+    from leaderboard.score_text import direction, heading
 
     for board in built.boards:
         say("")
         columns = ["method", *(f"s={sparsity:g}" for sparsity in board.sparsities)]
         rows = [[entry.label, *row_texts(board, entry, cells)] for entry, cells in board.rows]
-        print_table(f"{board.title}: {heading(board.metric)}", columns, rows)
+        what = heading(board.metric)
+        if board.metric.better == "less":
+            what += f", {direction(board.metric)}"
+        print_table(f"{board.title}: {what}", columns, rows)
     say("")
     for record in built.excluded:
         say(f"left out: {record.trial} ({record.key}): {record.reason}")

@@ -121,11 +121,10 @@ def with_task_file(path: Path, task: str, method: str | None) -> tuple[str, str 
     Raises:
         InvalidInput: the file cannot be used, or it does not declare exactly one task.
     """
-    before = {t.name for t in registry.tasks()}
     registry.use_plugins([str(path)])
     if method is not None:
         return task, method
-    declared = [t.name for t in registry.tasks() if t.name not in before]
+    declared = [t.name for t in registry.tasks() if t.origin == str(path.resolve())]
     if len(declared) != 1:
         raise InvalidInput(
             f"task file {path} declares {len(declared)} tasks ({', '.join(declared) or 'none'}): "

@@ -16,6 +16,7 @@ from suite.core.console import in_place, say
 from suite.execution.plan import Schedule
 from suite.execution.timings import Timings, finish_time, in_words, kind_of
 from suite.experiments.trial_config import Trial
+from suite.results.metrics import KNOWN
 from suite.results.record import Record
 from suite.results.running_trials import RunningTrial, running_trials
 from suite.results.store import Store
@@ -281,15 +282,15 @@ def _more(progress: Progress, left: float | None) -> list[str]:
 
 
 def outcome(record: Record) -> str:
-    """Return how a trial ended, in a few words: its accuracy and seconds."""
+    """Return how a trial ended, in a few words: what its task ranks by, and seconds."""
     seconds = record.timing.get("seconds")
     took = f", {seconds:.1f} s" if isinstance(seconds, float | int) else ""
     if record.error is not None:
         return f"failed{took}"
     split = record.trial.get("evaluate", "test")
-    accuracy = record.metrics.get(f"{split}_accuracy")
-    if accuracy is not None:
-        return f"{split} accuracy {100 * accuracy:.2f} %{took}"
+    scored = KNOWN.get(f"{split}_{record.metric}")
+    if scored is not None and scored.name in record.metrics:
+        return f"{scored.title} {scored.text(record.score)}{took}"
     name, value = next(iter(record.metrics.items()), ("done", 0.0))
     return f"{name.replace('_', ' ')} {value:.4g}{took}"
 

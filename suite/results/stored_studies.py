@@ -212,6 +212,12 @@ def _keys_in(content: Any) -> Iterator[str]:
             yield from _keys_in(part)
 
 
+def _run_before(content: Any) -> set[str]:
+    """Return the keys of a tuning's trials that were in the store before it."""
+    noted = content.get("run_before") if isinstance(content, dict) else None
+    return {key for key, was in noted.items() if was} if isinstance(noted, dict) else set()
+
+
 def apart_from_studies(store: Store) -> dict[str, str]:
     """Return the trials that belong to ablations or tunings only, and to which one: its name.
 
@@ -223,16 +229,16 @@ def apart_from_studies(store: Store) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     levels: dict[str, set[str]] = {}
+    not_apart: set[str] = set()
     for kind in [kind for kind in KINDS if kind != KIND]:
         for name, content in documents(store, kind).items():
             keys = set(_keys_in(content))
             found |= dict.fromkeys(keys, f"{kind} {name}")
+            not_apart |= _run_before(content)
             if kind == ablation_design.KIND:
                 levels[name] = keys
     for study in stored_studies(store):
         varied = levels.get(study.name, set()) if study.varies else set()
         varied -= set(study.run_before)
-        for key in (*study.trials, *study.earlier):
-            if key not in varied:
-                found.pop(key, None)
-    return found
+        not_apart |= {*study.trials, *study.earlier} - varied
+    return {key: name for key, name in found.items() if key not in not_apart}

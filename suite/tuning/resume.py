@@ -8,6 +8,7 @@ from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
+from suite.results.stored_studies import apart_from_studies
 from suite.tuning import schema
 from suite.tuning.selection import importance, pareto_front, select_winner
 
@@ -90,9 +91,30 @@ def save_results(
             search.method: _method_result(settings, search, before.get(search.method), final_seeds)
             for search in searches
         },
+        run_before=stored.run_before if stored else {},
     )
     schema.save_tuning(store, tuning)
     return tuning
+
+
+def note_run_before(tuning: schema.Tuning, keys: Sequence[str], store: Store) -> None:
+    """Note in a saved tuning which of these tested runs were in the store before it.
+
+    What was noted of a run stays, so a search that was interrupted, or that several processes
+    share, does not take its own runs for earlier ones.
+
+    Raises:
+        InvalidInput: a document of the store is damaged.
+        StoreUnusable: the store cannot be written to.
+    """
+    # Listed before the notes are read: another process notes its runs before it trains them.
+    there = set(store.keys()) & set(keys)
+    stored = schema.load_tuning(store, tuning.settings.name) or tuning
+    new = set(keys) - stored.run_before.keys()
+    if new:
+        before = there - apart_from_studies(store).keys()
+        noted = stored.run_before | {key: key in before for key in sorted(new)}
+        schema.save_tuning(store, stored.model_copy(update={"run_before": noted}))
 
 
 def _method_result(

@@ -14,7 +14,7 @@ from suite.results.store import Store
 from tasks.task import METRICS
 
 KIND = "tuning"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MAXIMISED = {
     "accuracy": True,
     "balanced_accuracy": True,
@@ -264,12 +264,18 @@ class MethodResult(BaseModel, extra="forbid", allow_inf_nan=False):
 
 
 class Tuning(BaseModel, extra="forbid"):
-    """A tuning: its configuration and the results of each method."""
+    """A tuning: its configuration and the results of each method.
+
+    Attributes:
+        run_before: by key of each tested run, whether it was in the store before, on its own or in
+            a study, so that it is not the tuning's only. Empty in documents of earlier versions.
+    """
 
     schema_version: StrictInt = SCHEMA_VERSION
     settings: TuningConfig
     versions: dict[str, str] = {}
     methods: dict[str, MethodResult]
+    run_before: dict[str, bool] = {}
 
     @model_validator(mode="after")
     def _final_is_tested(self) -> "Tuning":

@@ -20,7 +20,7 @@ from suite.results.store import Store
 from suite.training.epoch_bounds import EpochBounds
 from suite.tuning.budget import counted_numbers, next_numbers
 from suite.tuning.pruning import PastCurve, epoch_bounds, should_stop
-from suite.tuning.resume import resume_config, save_results
+from suite.tuning.resume import note_run_before, resume_config, save_results
 from suite.tuning.sampling import (
     BATCH,
     REPEATED_ATTR,
@@ -138,6 +138,7 @@ def tune(
             for part in search.final(tuning.methods[search.method].best, settings.final_seeds)
             for trial in part
         ]
+        note_run_before(tuning, [trial.key for trial in finals], store)
         with shown(f"{settings.name}: fresh seeds", store) as display:
             _run(finals, store, options, settings, display, observer=observer)
         return save_results(settings, searches, store, settings.final_seeds)

@@ -66,6 +66,8 @@ def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
     """
     names = ("train_x", "train_y", "test_x", "test_y")
     try:
+        if not zipfile.is_zipfile(path):  # a single array, or a pickle
+            raise ValueError("it is not an archive, as numpy.savez writes it")
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             wanted = names if "train_x" in file.files else ("x", "y")
             if missing := [name for name in wanted if name not in file.files]:
@@ -86,6 +88,7 @@ def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
         dimensions = (1, 2) if real else (1,)
         if (
             arrays[x].ndim < 2
+            or 0 in arrays[x].shape[1:]
             or arrays[y].ndim not in dimensions
             or len(arrays[x]) != len(arrays[y])
         ):
@@ -140,7 +143,10 @@ def _whole_numbers(labels: np.ndarray, where: str) -> np.ndarray:
 
 
 def _inputs(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(array.copy() if array.dtype == np.uint8 else array.astype(np.float32))
+    if array.dtype == np.uint8:
+        return torch.from_numpy(array.copy())
+    with np.errstate(over="ignore"):  # an infinity, which `tasks.loading` refuses
+        return torch.from_numpy(array.astype(np.float32))
 
 
 def _numbered(dataset: Dataset, labels: np.ndarray, part: str) -> Tensor:

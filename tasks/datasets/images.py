@@ -1,7 +1,7 @@
 """Images in one folder per class, or in an archive of such folders."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from suite.core.errors import InvalidInput
 from tasks.content_digest import DIGITS, file_digest, tree_digest
@@ -24,12 +24,17 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
             yield name, (path / name).read_bytes()
     elif path.is_file() and is_archive(path):
         for name, content in members(path):
-            if name.lower().endswith(SUFFIXES):
+            if name.lower().endswith(SUFFIXES) and not _hidden(PurePosixPath(name)):
                 yield name, content
     else:
         raise InvalidInput(
             f"images {path}: there is no such folder or archive (.tar, .tar.gz, .tar.xz, .zip)"
         )
+
+
+def _hidden(path: PurePath) -> bool:
+    """Return whether a relative path is of what programs leave beside images: .git, __MACOSX."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def image_paths(folder: Path) -> list[str]:
@@ -41,7 +46,8 @@ def image_paths(folder: Path) -> list[str]:
     root = folder.resolve()
     names = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or path.is_dir():
+        hidden = _hidden(path.relative_to(folder))
+        if path.suffix.lower() not in SUFFIXES or hidden or path.is_dir():
             continue
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             raise InvalidInput(
@@ -106,7 +112,8 @@ def check_empty_classes(folder: Path) -> None:
     splits = [folder / s for s in ("train", "test", "val") if (folder / s).is_dir()]
     for split in splits if (folder / "train").is_dir() else [folder]:
         for inside in sorted(split.iterdir()):
-            if inside.is_dir() and not image_paths(inside):
+            hidden = _hidden(PurePath(inside.name))
+            if inside.is_dir() and not hidden and not image_paths(inside):
                 raise InvalidInput(
                     f"images {inside}: the class is empty: add images ({', '.join(SUFFIXES)}) or "
                     "delete the folder"

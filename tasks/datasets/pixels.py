@@ -81,6 +81,11 @@ def open_header(file: BinaryIO, where: str) -> Any:
             frames = getattr(image, "n_frames", 1)
     except PIL.Image.DecompressionBombError as error:
         raise _too_large(where) from error
+    except PIL.UnidentifiedImageError as error:  # whose own message is of an object in memory
+        wanted = ", ".join(FORMATS)
+        raise InvalidInput(
+            f"image {where} cannot be read (it is empty, or none of {wanted}): replace or delete it"
+        ) from error
     except Exception as error:  # a damaged file makes a decoder raise anything
         raise _unreadable(where, error) from error
     if image.width * image.height > MAX_PIXELS:

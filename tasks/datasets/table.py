@@ -80,6 +80,8 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
         raise InvalidInput(f"table {path}: there are no rows, or no columns beside '{target}'")
     columns = [column_numbers(path, frame[name], "all but the target") for name in features]
     labels = frame[target]
+    if labels.dtype.is_float():
+        labels = labels.fill_nan(None)
     if labels.null_count():
         row = labels.is_null().to_list().index(True) + 1
         raise InvalidInput(f"table {path}: row {row} has no '{target}': fill it in or delete it")
@@ -135,6 +137,11 @@ def column_numbers(path: Path, column: "pl.Series", what: str) -> "np.ndarray":
     import polars as pl
 
     numeric = column.dtype.is_numeric() or column.dtype == pl.Boolean
+    if not numeric and column.dtype != pl.String:  # lists, bytes, categories: no cast reads them
+        raise InvalidInput(
+            f"table {path}: column '{column.name}' holds {column.dtype}: {what} must be finite "
+            "numbers (encode it, or list it under 'ignore')"
+        )
     found = column.cast(pl.Float64, strict=False)
     bad = found.is_null() | ~found.is_finite().fill_null(False)
     if not numeric or bad.any():

@@ -35,7 +35,9 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
     check_several(list(train), f"images {where}")
     count = sum(map(len, train.values()))
     shape, reading = shape_and_reading(found, data, path, str(where))
-    stream = bool(data.get("stream", False))
+    stream = data.get("stream", False)
+    if not isinstance(stream, bool):
+        raise InvalidInput(f"task file {path}: stream={stream!r:.80}: give true or false")
     if stream and (test is None or data.get("size") is None):
         raise InvalidInput(
             f"task file {path}: streamed images need folders 'train' and 'test', and a 'size'"

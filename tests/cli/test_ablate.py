@@ -42,6 +42,7 @@ def test_an_ablation_runs_keeps_its_design_and_is_not_run_again(resonance, store
     assert set(store.keys()) == {k for c in kept.designs[0].cells for k in c.trials.values()}
     again = resonance(f"{SMALL} --json")
     (design,) = json.loads(again.out)["designs"]
+    assert design["metric"] == "test_accuracy"
     assert "4 done · 0 to run" in again.err
     assert [cell["mean"]["n"] for cell in design["cells"]] == [2, 2]
     assert [level["level"] for level in design["levels"]] == ["8", "32"]

@@ -244,6 +244,14 @@ def test_what_is_not_to_be_seen_is_not_shown(store, capsys):
 # ---------------------------------------------------------------- results
 
 
+def test_a_result_is_what_its_task_ranks_by():
+    record = took(make_trial(), 1)
+    ranked = record.model_copy(
+        update={"metric": "rmse", "metrics": record.metrics | {"test_rmse": 1.25}}
+    )
+    assert outcome(ranked).startswith("test RMSE (in the target's unit) 1.25")
+
+
 def test_a_result_is_the_accuracy_of_the_split_that_it_is_evaluated_on():
     validation = make_trial("rigl", evaluate="validation")
     assert outcome(took(validation, 1)) == "validation accuracy 95.83 %, 1.0 s"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 
 import numpy as np
 import PIL.Image
@@ -153,6 +154,76 @@ def test_a_loader_of_ones_own_is_checked_as_well(resonance, place, changed, word
     given = {"x": "torch.ones(20, 3)", "y": "torch.arange(20) % 2", "classes": 2} | changed
     (place / "mine.py").write_text(PLUGIN.format(**given))
     assert words in resonance("run --task-file mine.py static -s 0.5").complaint
+
+
+def test_one_array_is_not_an_archive(task, place):
+    np.save(place / "x.npy", np.ones((4, 2)))
+    message = task.complaint(format="numpy", path="x.npy")
+    assert "it is not an archive, as numpy.savez writes it" in message
+
+
+@pytest.mark.parametrize("width", [0, 3])
+def test_inputs_without_features_or_of_two_types_are_refused(task, place, width):
+    labels, inputs = np.arange(40) % 2, np.ones((40, width))
+    parts = {"train_x": inputs.astype(np.uint8), "test_x": inputs}
+    np.savez(place / "a.npz", **parts, train_y=labels, test_y=labels)
+    words = "only uint8 is divided by 255" if width else "has shape (40, 0)"
+    assert words in task.complaint(format="numpy", path="a.npz")
+
+
+def test_numbers_beyond_single_precision_are_refused_in_one_line(task, place):
+    np.savez(place / "a.npz", x=np.full((40, 2), 1e300), y=np.arange(40) % 2)
+    assert "holds a NaN or an infinity" in task.complaint(format="numpy", path="a.npz")
+
+
+def test_a_column_of_lists_and_a_label_that_is_nan_are_refused(task, place):
+    labels = [float(n % 2) for n in range(40)]
+    pl.DataFrame({"x": [[1.0]] * 40, "kind": labels}).write_parquet(place / "a.parquet")
+    message = task.complaint(format="table", path="a.parquet", target="kind")
+    assert "column 'x' holds List(Float64)" in message
+    labels[3:5] = [float("nan")] * 2
+    pl.DataFrame({"x": range(40), "kind": labels}).write_parquet(place / "a.parquet")
+    message = task.complaint(format="table", path="a.parquet", target="kind")
+    assert "row 4 has no 'kind'" in message
+
+
+def test_a_constant_real_target_is_not_called_a_class(task, place):
+    pl.DataFrame({"x": range(40), "y": [3.5] * 40}).write_csv(place / "a.csv")
+    message = task.complaint(format="table", path="a.csv", target="y", targets="real")
+    assert "class" not in message
+    assert "target" in message
+
+
+def test_what_programs_leave_beside_images_is_left_out(task, place):
+    for name in "ab":
+        (place / "photos" / name).mkdir(parents=True)
+        for n in range(10):
+            (place / "photos" / name / f"{n}.png").write_bytes(stored(np.full((4, 4), n, "uint8")))
+    first = task.record(format="images", path="photos")
+    (place / "photos" / ".git").mkdir()
+    (place / "photos" / "a" / "._0.png").write_bytes(b"Mac OS X")
+    assert task.record(format="images", path="photos")["key"] == first["key"]
+    with zipfile.ZipFile(place / "photos.zip", "w") as archive:
+        for path in sorted((place / "photos").rglob("*.png")):
+            archive.write(path, path.relative_to(place / "photos"))
+        archive.writestr("__MACOSX/a/._0.png", b"Mac OS X")
+    again = task.record(format="images", path="photos.zip")
+    assert again["data"]["checksum"] == first["data"]["checksum"]
+
+
+def test_whether_images_are_streamed_is_not_guessed(task, place):
+    for name in "ab":
+        (place / "photos" / name).mkdir(parents=True)
+        (place / "photos" / name / "0.png").write_bytes(stored(np.zeros((4, 4), "uint8")))
+    message = task.complaint(format="images", path="photos", stream="false")
+    assert "stream='false': give true or false" in message
+
+
+def test_a_task_file_can_be_given_twice_in_one_process(task, resonance, place):
+    (place / "one.csv").write_text("x,kind\n" + "".join(f"{n},{n % 2}\n" for n in range(40)))
+    first = task.record(format="table", path="one.csv", target="kind")
+    again = resonance("run --task-file mine.yaml static -s 0.5 --json")
+    assert json.loads(again.out)["key"] == first["key"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from leaderboard.boards import build_boards
 from suite.cli import app as cli
 from suite.execution.engines import EngineOptions
 from suite.execution.runner import Summary, execute
+from suite.experiments.trial_config import Trial
 from suite.results.store import Store
+from suite.results.stored_studies import apart_from_studies
 from suite.tuning import search
 from suite.tuning.schema import load_tuning
 from suite.tuning.space import spaces_of
@@ -116,6 +118,40 @@ def test_runs_that_were_tested_stay_tuned_whatever_is_asked_next(plain, place):
     assert "was searched with --budget 12 before: using that" in result.out
 
 
+def test_a_run_from_before_a_tuning_that_tests_it_too_is_not_the_tunings_only(plain, place):
+    store = Store(place / "results")
+    by_hand = Trial.make(
+        task="digits/mlp", method="rigl", sparsity=0.9, seed=0, recipe={"epochs": 1}
+    )
+    store.prepare()
+    store.write(by_hand.key, {"record.json": done(by_hand).to_json()})
+    for budget in (2, 2, 12):
+        plain(f"--budget {budget} --final-seeds 2")
+        result = tuned(place, "t").methods["rigl"]
+        assert by_hand.key in result.final.default
+        apart = apart_from_studies(store)
+        assert by_hand.key not in apart
+        assert {*result.final.default, *result.final.winner} - {by_hand.key} <= apart.keys()
+
+
+def test_a_tested_run_of_an_interrupted_tuning_stays_the_tunings(plain, place, monkeypatch):
+    run = search.run
+
+    def killed(trials, *rest, **more):
+        tests = [trial for trial in trials if trial.evaluate == "test"]
+        run(trials[:1], *rest, **more)
+        if tests:
+            raise KeyboardInterrupt
+        return Summary(len(trials), [])
+
+    monkeypatch.setattr(search, "run", killed)
+    assert plain("--budget 1 --final-seeds 2").code == 130
+    monkeypatch.setattr(search, "run", run)
+    assert plain("--budget 1 --final-seeds 2").code == 0
+    tested = tuned(place, "t").methods["rigl"].final.default
+    assert set(tested) <= apart_from_studies(Store(place / "results")).keys()
+
+
 def test_the_last_table_shows_the_realised_sparsity_of_winner_and_default(plain):
     result = plain("--budget 2 --final-seeds 2")
     head, row = (
@@ -128,7 +164,7 @@ def test_a_kill_before_the_tested_runs_leaves_what_was_tested(plain, place, monk
     plain("--budget 2 --final-seeds 2")
     before = tuned(place, "t")
 
-    def killed(*rest):
+    def killed(*rest, **more):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(search, "_run", killed)
