@@ -12,12 +12,15 @@ declaration, so nothing is stated twice and none of them needs torch.
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 from suite.core.errors import InvalidInput
 
+METHOD_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
+"""As in submissions: no markup, no space, no path out of a folder."""
 Value = int | float | bool | str | tuple[str, ...]
 TYPES = {
     int: "an integer",
@@ -217,6 +220,20 @@ class Method(Declared, Configurable):
     zeros: bool = True
     control: bool = False
     cost: str = ""
+
+    def __post_init__(self) -> None:
+        if not METHOD_NAME.fullmatch(self.name):
+            raise InvalidInput(
+                f"method name {self.name!r} is not usable: give letters, digits and _, "
+                "with single . / @ + - between them"
+            )
+        given = self.hyperparameters
+        is_several = isinstance(given, list | tuple)
+        if not is_several or not all(isinstance(one, Hyperparameter) for one in given):
+            raise InvalidInput(
+                f"method {self.name}: hyperparameters is a {type(given).__name__}: give a tuple of "
+                "Hyperparameter(…), of one: (Hyperparameter(…),)"
+            )
 
 
 D = TypeVar("D", bound=Declared)

@@ -58,6 +58,8 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
         exec(compile(module, str(path), "exec"), namespace)
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from error
+    except TypeError as error:
+        raise InvalidInput(f"the declaration in {path} cannot be evaluated: {error}") from error
     except Exception as error:
         raise InvalidInput(
             f"the declaration in {path} cannot be evaluated ({error}): it may use what the file "

@@ -116,8 +116,13 @@ def check_mask(weight: PrunableWeight, mask: Tensor) -> None:
     """Check that `mask` fits this weight.
 
     Raises:
-        InvalidInput: it is not boolean, or has another shape.
+        InvalidInput: it is no tensor, is not boolean, or has another shape.
     """
+    if not isinstance(mask, Tensor):
+        raise InvalidInput(
+            f"{weight.name}: a mask is a boolean tensor of shape {tuple(weight.shape)}, "
+            f"not {type(mask).__name__}"
+        )
     if mask.dtype != torch.bool or mask.shape != weight.shape:
         raise InvalidInput(
             f"{weight.name}: a mask is boolean of shape {tuple(weight.shape)}, "

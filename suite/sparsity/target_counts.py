@@ -12,6 +12,13 @@ from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Plan
 
 
+class Options(SimpleNamespace):
+    """A method's options by name; one that it does not declare is an AttributeError saying so."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the method declares no hyperparameter '{name}'")
+
+
 class TargetCounts:
     """The exact counts that a method ends with, from its options, and whether its masks meet them.
 
@@ -24,7 +31,7 @@ class TargetCounts:
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         self.plan = plan
-        self.options = SimpleNamespace(**options)
+        self.options = Options(**options)
         self.pattern = checked_pattern(options, plan.sparsity)
         self.layers: list[PrunableWeight] = []
         self._input_dims: dict[str, int | None] = {}

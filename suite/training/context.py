@@ -99,6 +99,13 @@ class TrialContext:
                 f"method {method.name}: {method.implementation} lacks {', '.join(missing)}: define "
                 "what its base class leaves open"
             )
+        due, update = (getattr(implementation, n) for n in ("is_update", "update"))
+        if (due is Sparsifier.is_update) != (update is Sparsifier.update):
+            absent = "is_update" if due is Sparsifier.is_update else "update"
+            raise InvalidInput(
+                f"method {method.name}: {method.implementation} lacks {absent}: define both "
+                "is_update and update, or neither"
+            )
         own = (getattr(implementation, n) is not getattr(Sparsifier, n) for n in DECIDING)
         if self.plan.sparsity > 0 and method.zeros and not any(own):
             raise InvalidInput(

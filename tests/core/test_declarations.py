@@ -6,6 +6,7 @@ from suite.core.declarations import (
     Configurable,
     Declared,
     Hyperparameter,
+    Method,
     Registry,
     Search,
     unknown,
@@ -201,3 +202,9 @@ def test_one_name_declared_twice_is_refused_with_both_places():
         Registry("method", [here, there])
     with pytest.raises(InvalidInput, match=r"'rigl' is declared twice, in a\.rigl and in a\.rigl"):
         Registry("method", [here, here])
+
+
+@pytest.mark.parametrize("name", ["two words", "../up", "<b>", ""])
+def test_a_method_has_a_name_that_a_submission_may_have(name):
+    with pytest.raises(InvalidInput, match="method name .* is not usable"):
+        Method(name, "me", title="A", summary="a", implementation="A", family="reference")

@@ -89,6 +89,12 @@ def test_a_declaration_may_not_use_a_class_of_its_file(tmp_path):
         read_declarations(write(tmp_path, text), ("METHOD",), "here")
 
 
+def test_a_wrong_argument_is_named_without_a_hint_about_classes(tmp_path):
+    text = "from suite.core.declarations import Method\nMETHOD = Method('a', 'me', titel='A')\n"
+    with pytest.raises(InvalidInput, match="unexpected keyword argument 'titel'$"):
+        read_declarations(write(tmp_path, text), ("METHOD",), "here")
+
+
 def test_a_declaration_with_a_bad_default_is_reported_as_such(tmp_path):
     text = (
         "from suite.core.declarations import Hyperparameter\n"

@@ -23,6 +23,10 @@ class Forgetful({base}):
     ("base", "options", "body", "said"),
     [
         ("Sparsifier", "*LAYERWISE,", "rounds = 1", "it would never prune"),
+        ("Sparsifier", "*LAYERWISE,", "def is_update(self, step): return True", "lacks update:"),
+        ("Sparsifier", "*LAYERWISE,", "def update(self, step): pass", "lacks is_update:"),
+        ("Sparsifier", "LAYERWISE[0]", "rounds = 1", "hyperparameters is a Hyperparameter"),
+        ("Sparsifier", "'x'", "rounds = 1", "hyperparameters is a str"),
         ("DropGrow", "*LAYERWISE, UPDATE_EVERY", "regrown = 1", "lacks grow_scores"),
         (
             "DropGrow",

@@ -218,6 +218,18 @@ def test_a_mask_of_a_wrong_shape_is_refused_by_the_layers_name(through):
         sparsifier.set_mask(layer, **given)
 
 
+def test_what_is_no_tensor_is_refused_as_a_mask():
+    _, _, sparsifier = attached("static")
+    with pytest.raises(ValueError, match=r"6: a mask is a boolean tensor .*, not NoneType"):
+        sparsifier.set_mask(sparsifier.layers[2], None)
+
+
+def test_an_undeclared_option_is_named():
+    _, _, sparsifier = attached("static")
+    with pytest.raises(AttributeError, match="declares no hyperparameter 'window'"):
+        _ = sparsifier.options.window
+
+
 def test_a_state_of_other_settings_is_refused():
     _, _, sparsifier = attached("rigl")
     state = sparsifier.state_dict()
