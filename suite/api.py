@@ -194,7 +194,7 @@ def run_study(
 def load_results(
     store: StoreLike | None = None,
     *,
-    study: str | None = None,
+    study: str | Path | Study | None = None,
     settings: Sequence[str] = (),
     everything: bool = False,
 ) -> "pl.DataFrame":
@@ -205,7 +205,7 @@ def load_results(
 
     Args:
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
-        study: only the trials of this study, ablation or tuning, by its name or YAML file.
+        study: only the trials of this study, ablation or tuning: its name or YAML file, or a `Study`.
         settings: hyperparameters, recipe fields and other settings to add as columns, with the
             value that each trial had, default or not: ``["update_every", "epochs"]``.
         everything: also the trials that do not count; the column ``left_out`` says why.
@@ -246,7 +246,7 @@ def compare(
     *,
     task: str | None = None,
     sparsity: float | None = None,
-    study: str | None = None,
+    study: str | Path | Study | None = None,
     include_ablations: bool = False,
     store: StoreLike | None = None,
 ) -> "MethodComparison":
@@ -258,7 +258,7 @@ def compare(
             minus `reference`, as fractions.
         task: only this task.
         sparsity: only this sparsity.
-        study: only the trials of this study, ablation or tuning, by its name or YAML file.
+        study: only the trials of this study, ablation or tuning: its name or YAML file, or a `Study`.
         include_ablations: also the trials that belong to an ablation or a tuning only.
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
 

@@ -247,7 +247,10 @@ def test_only_the_trials_of_a_study(place):
     run("digits/mlp", "dense", recipe=QUICK)
     run_study(study(), engine="inline")
     assert load_results().height == 5
-    assert set(load_results(study=study())["method"]) == {"static", "set"}
+    for chosen in (study(), "s"):
+        assert set(load_results(study=chosen)["method"]) == {"static", "set"}
+        (line,) = compare("set", "static", study=chosen).lines
+        assert line.comparison.n == 2
 
 
 def test_a_tuners_trials_and_other_revisions_are_left_out(place):
