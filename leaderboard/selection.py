@@ -34,8 +34,8 @@ def select(
 ) -> Selection:
     """Return the trials that boards are made of.
 
-    With `study` (a name, a file or itself) those of one study, ablation or tuning; with `include_ablations`
-    also those that belong to ablations or tunings only.
+    With `study` (a name, a file or itself) those of one study, ablation or tuning; with
+    `include_ablations` also those that belong to ablations or tunings only.
 
     Raises:
         InvalidInput: there is no such study, or a document of the store is damaged.

@@ -205,7 +205,8 @@ def load_results(
 
     Args:
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
-        study: only the trials of this study, ablation or tuning: its name or YAML file, or a `Study`.
+        study: only the trials of this study, ablation or tuning: its name, its YAML file, or a
+            `Study`.
         settings: hyperparameters, recipe fields and other settings to add as columns, with the
             value that each trial had, default or not: ``["update_every", "epochs"]``.
         everything: also the trials that do not count; the column ``left_out`` says why.
@@ -258,7 +259,8 @@ def compare(
             minus `reference`, as fractions.
         task: only this task.
         sparsity: only this sparsity.
-        study: only the trials of this study, ablation or tuning: its name or YAML file, or a `Study`.
+        study: only the trials of this study, ablation or tuning: its name, its YAML file, or a
+            `Study`.
         include_ablations: also the trials that belong to an ablation or a tuning only.
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
 

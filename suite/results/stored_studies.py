@@ -164,9 +164,9 @@ def study_keys(store: Store, name_or_file: str) -> list[str]:
 def chosen_trials(store: Store, given: str | Path | Study) -> ChosenTrials:
     """Return the trials of a study: itself, its file, or a name that is shipped or in the store.
 
-    A `Study`, a file and a shipped study mean the trials that they would run now. The name of another study
-    means those that it was last run with in this store; that of an ablation or a tuning, its trials
-    so far.
+    A `Study`, a file and a shipped study mean the trials that they would run now. The name of
+    another study means those that it was last run with in this store; that of an ablation or a
+    tuning, its trials so far.
 
     Raises:
         InvalidInput: there is no such study or file, or its document is damaged.
