@@ -104,8 +104,8 @@ def run(
         method=method,
         sparsity=default_sparsity(method) if sparsity is None else sparsity,
         seed=seed,
-        hyperparameters=dict(hyperparameters or {}),
-        recipe=dict(recipe or {}),
+        hyperparameters=by_name("hyperparameters", hyperparameters),
+        recipe=by_name("recipe", recipe),
         device=device,
         precision=precision,
         threads=threads,
@@ -195,7 +195,7 @@ def load_results(
     store: StoreLike | None = None,
     *,
     study: str | Path | Study | None = None,
-    settings: Sequence[str] = (),
+    settings: str | Sequence[str] = (),
     everything: bool = False,
 ) -> "pl.DataFrame":
     """Return the results of a store as a Polars frame; ``.to_pandas()`` makes it a pandas one.
@@ -222,6 +222,7 @@ def load_results(
     """
     from leaderboard.data_frames import results_frame
 
+    use_plugins(())  # which code is the newest
     results = open_store(store)
     found, damaged = results.read_all()
     if not found and not damaged:
@@ -231,7 +232,8 @@ def load_results(
     _warn(results, damaged)
     keys = None if study is None else set(chosen_trials(results, study).keys)
     chosen = [record for record in found if keys is None or record.key in keys]
-    frame, outdated = results_frame(chosen, _tuned(results), settings, everything=everything)
+    columns = [settings] if isinstance(settings, str) else settings
+    frame, outdated = results_frame(chosen, _tuned(results), columns, everything=everything)
     if outdated:
         warnings.warn(
             f"store {results.location}: {outdated} trials of older code or an older revision are "
@@ -273,6 +275,7 @@ def compare(
     """
     from leaderboard.store_comparison import compare_in_store
 
+    use_plugins(())  # which code is the newest
     results = open_store(store)
     found = compare_in_store(
         results,
@@ -334,6 +337,17 @@ def count(name: str, given: int | None, *, least: int) -> int | None:
     if given is not None and given < least:
         raise InvalidInput(f"{name}={given}: give at least {least}")
     return given
+
+
+def by_name(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return values by name; none if None.
+
+    Raises:
+        InvalidInput: it is something else.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidInput(f"{name}={given!r:.60}: give a dictionary, values by name")
+    return dict(given or {})
 
 
 def _tuned(store: Store) -> dict[str, tuple[str, ...]]:
