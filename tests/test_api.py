@@ -145,6 +145,9 @@ def test_a_study_runs_what_is_missing(place, faulty):
         def started(self, trial):
             pass
 
+        def dropped(self, trial):
+            pass
+
         def finished(self, trial, record):
             seen.append(trial.key)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import complain, print_json, progress_bar, say
 from suite.core.errors import InvalidInput
@@ -72,6 +73,7 @@ def push(
         typer.Option(
             metavar="NAME|FILE",
             help="Publish only the trials of this study, ablation or tuning, as one group.",
+            autocompletion=completion.studies,
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
