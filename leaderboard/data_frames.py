@@ -4,7 +4,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.board_columns import COLUMNS, SCORE
-from leaderboard.boards import Board, Boards, is_result, overrides_text, settings_text
+from leaderboard.boards import (
+    Board,
+    Boards,
+    PlacedRecord,
+    is_result,
+    overrides_text,
+    settings_text,
+)
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import show
@@ -91,8 +98,9 @@ def results_frame(
 ) -> tuple["pl.DataFrame", int]:
     """Return one row per record that counts on a board, failed or finished, with `settings`.
 
-    With `everything` also the others; the column ``left_out`` says why they do not count. `tuned`
-    is as for `Boards`. Also return how many were left out as out of date.
+    With `everything` also the others; the column ``left_out`` says why they do not count: those of
+    older code of the user's own as well, which boards show apart. `tuned` is as for `Boards`. Also
+    return how many were left out as out of date.
 
     Raises:
         InvalidInput: none of the records has one of the `settings`.
@@ -100,7 +108,8 @@ def results_frame(
     import polars as pl
 
     boards = Boards(tuned)
-    placed = [boards.add(record) for record in records]
+    added = [boards.add(record) for record in records]
+    placed = [_without_older(boards.settled(one)) for one in added]
     shown = [one for one in placed if everything or not one.left_out]
     frame = trial_frame(one.record for one in shown)
     columns = [pl.Series("left_out", [one.left_out or None for one in shown], pl.String)]
@@ -116,6 +125,13 @@ def results_frame(
         0 if everything else sum(bool(one.left_out) and is_result(one.record) for one in placed)
     )
     return frame.with_columns(columns), outdated
+
+
+def _without_older(placed: PlacedRecord) -> PlacedRecord:
+    """Return a settled place that is left out if a newer version of the code exists."""
+    if placed.left_out or not placed.entry.older:
+        return placed
+    return placed._replace(left_out=f"its code is older ({placed.entry.older}): run it again")
 
 
 def _settings(record: Record) -> dict[str, Any]:

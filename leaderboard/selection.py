@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from suite.experiments.study import Study
 from suite.results.store import Store
 from suite.results.stored_studies import apart_from_studies, chosen_trials
 
@@ -27,11 +29,13 @@ class Selection:
         return (self.keys is None or key in self.keys) and key not in self.apart
 
 
-def select(store: Store, study: str | None = None, *, include_ablations: bool = False) -> Selection:
+def select(
+    store: Store, study: str | Path | Study | None = None, *, include_ablations: bool = False
+) -> Selection:
     """Return the trials that boards are made of.
 
-    With `study` (a name or file) those of one study, ablation or tuning; with `include_ablations`
-    also those that belong to ablations or tunings only.
+    With `study` (a name, a file or itself) those of one study, ablation or tuning; with
+    `include_ablations` also those that belong to ablations or tunings only.
 
     Raises:
         InvalidInput: there is no such study, or a document of the store is damaged.

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from leaderboard.boards import build_boards
 from leaderboard.method_comparison import TUNED, MethodComparison, compare_entries
 from leaderboard.selection import select
 from suite.core.errors import InvalidInput
+from suite.experiments.study import Study
 from suite.results.store import CorruptRecord, Store
 from suite.tuning.schema import load_tunings, tuned_runs
 
@@ -26,13 +28,13 @@ def compare_in_store(
     *,
     task: str | None = None,
     sparsities: Collection[float] = (),
-    study: str | None = None,
+    study: str | Path | Study | None = None,
     include_ablations: bool = False,
 ) -> StoreComparison:
     """Compare two methods of a store, named as for `compare_entries`.
 
     Trials that belong to an ablation or a tuning only count with `include_ablations`, as part of
-    the `study` (a name or file), or where ``METHOD:tuned`` is named.
+    the `study` (a name, a file or itself), or where ``METHOD:tuned`` is named.
 
     Raises:
         InvalidInput: as `compare_entries`; there is no such study; the store has no trial of it.

@@ -104,8 +104,8 @@ def run(
         method=method,
         sparsity=default_sparsity(method) if sparsity is None else sparsity,
         seed=seed,
-        hyperparameters=dict(hyperparameters or {}),
-        recipe=dict(recipe or {}),
+        hyperparameters=by_name("hyperparameters", hyperparameters),
+        recipe=by_name("recipe", recipe),
         device=device,
         precision=precision,
         threads=threads,
@@ -194,8 +194,8 @@ def run_study(
 def load_results(
     store: StoreLike | None = None,
     *,
-    study: str | None = None,
-    settings: Sequence[str] = (),
+    study: str | Path | Study | None = None,
+    settings: str | Sequence[str] = (),
     everything: bool = False,
 ) -> "pl.DataFrame":
     """Return the results of a store as a Polars frame; ``.to_pandas()`` makes it a pandas one.
@@ -205,7 +205,8 @@ def load_results(
 
     Args:
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
-        study: only the trials of this study, ablation or tuning, by its name or YAML file.
+        study: only the trials of this study, ablation or tuning: its name, its YAML file, or a
+            `Study`.
         settings: hyperparameters, recipe fields and other settings to add as columns, with the
             value that each trial had, default or not: ``["update_every", "epochs"]``.
         everything: also the trials that do not count; the column ``left_out`` says why.
@@ -221,6 +222,7 @@ def load_results(
     """
     from leaderboard.data_frames import results_frame
 
+    use_plugins(())  # which code is the newest
     results = open_store(store)
     found, damaged = results.read_all()
     if not found and not damaged:
@@ -230,7 +232,8 @@ def load_results(
     _warn(results, damaged)
     keys = None if study is None else set(chosen_trials(results, study).keys)
     chosen = [record for record in found if keys is None or record.key in keys]
-    frame, outdated = results_frame(chosen, _tuned(results), settings, everything=everything)
+    columns = [settings] if isinstance(settings, str) else settings
+    frame, outdated = results_frame(chosen, _tuned(results), columns, everything=everything)
     if outdated:
         warnings.warn(
             f"store {results.location}: {outdated} trials of older code or an older revision are "
@@ -246,7 +249,7 @@ def compare(
     *,
     task: str | None = None,
     sparsity: float | None = None,
-    study: str | None = None,
+    study: str | Path | Study | None = None,
     include_ablations: bool = False,
     store: StoreLike | None = None,
 ) -> "MethodComparison":
@@ -258,7 +261,8 @@ def compare(
             minus `reference`, as fractions.
         task: only this task.
         sparsity: only this sparsity.
-        study: only the trials of this study, ablation or tuning, by its name or YAML file.
+        study: only the trials of this study, ablation or tuning: its name, its YAML file, or a
+            `Study`.
         include_ablations: also the trials that belong to an ablation or a tuning only.
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
 
@@ -271,6 +275,7 @@ def compare(
     """
     from leaderboard.store_comparison import compare_in_store
 
+    use_plugins(())  # which code is the newest
     results = open_store(store)
     found = compare_in_store(
         results,
@@ -332,6 +337,17 @@ def count(name: str, given: int | None, *, least: int) -> int | None:
     if given is not None and given < least:
         raise InvalidInput(f"{name}={given}: give at least {least}")
     return given
+
+
+def by_name(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return values by name; none if None.
+
+    Raises:
+        InvalidInput: it is something else.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidInput(f"{name}={given!r:.60}: give a dictionary, values by name")
+    return dict(given or {})
 
 
 def _tuned(store: Store) -> dict[str, tuple[str, ...]]:

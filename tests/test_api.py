@@ -145,6 +145,9 @@ def test_a_study_runs_what_is_missing(place, faulty):
         def started(self, trial):
             pass
 
+        def dropped(self, trial):
+            pass
+
         def finished(self, trial, record):
             seen.append(trial.key)
 
@@ -247,10 +250,53 @@ def test_only_the_trials_of_a_study(place):
     run("digits/mlp", "dense", recipe=QUICK)
     run_study(study(), engine="inline")
     assert load_results().height == 5
-    assert set(load_results(study=study())["method"]) == {"static", "set"}
+    for chosen in (study(), "s"):
+        assert set(load_results(study=chosen)["method"]) == {"static", "set"}
+        (line,) = compare("set", "static", study=chosen).lines
+        assert line.comparison.n == 2
 
 
-def test_a_tuners_trials_and_other_revisions_are_left_out(place):
+METHOD = """
+from suite.core.declarations import Method
+from suite.core.hyperparameters import LAYERWISE
+from suite.sparsity.sparsifier import Sparsifier
+METHOD = Method("mine", "here", title="Mine", summary="is random", implementation="Mine",
+                family="fixed mask", hyperparameters=LAYERWISE)
+class Mine(Sparsifier):
+    def start(self):
+        self.draw_masks()
+        self.report(0, "version", {version})
+"""
+
+
+def test_results_of_code_that_was_edited_since_are_left_out(place):
+    file, records = place / "mine.py", []
+    for version in (1, 2):
+        file.write_text(METHOD.replace("{version}", str(version)))
+        records.append(run("digits/mlp", "mine", recipe=QUICK, plugins=[file]))
+    older, newest = (record.key for record in records)
+    with pytest.warns(UserWarning, match="1 trials of older code"):
+        assert load_results()["key"].to_list() == [newest]
+    reasons = dict(load_results(everything=True).select("key", "left_out").iter_rows())
+    assert reasons[newest] is None
+    assert reasons[older].startswith("its code is older (")
+    file.write_text(METHOD.replace("{version}", "3"))
+    with pytest.warns(UserWarning, match="2 trials of older code"):
+        assert load_results().height == 0
+
+
+def test_one_setting_is_written_without_a_list(place):
+    run("digits/mlp", "static", recipe=QUICK)
+    assert load_results(settings="epochs")["epochs"].to_list() == [1]
+
+
+@pytest.mark.parametrize("name", ["recipe", "hyperparameters"])
+def test_settings_that_are_no_dictionary_are_refused(place, name):
+    with pytest.raises(InvalidInput, match=rf"{name}=\['epochs'\]: give a dictionary"):
+        run("digits/mlp", "static", **{name: ["epochs"]})
+
+
+def test_a_tuners_trials_and_other_revisions_are_left_out(place, monkeypatch):
     run("digits/mlp", "static", recipe=QUICK, evaluate="validation")
     run("digits/mlp", "static", recipe=QUICK)
     assert load_results().height == 1
@@ -259,11 +305,13 @@ def test_a_tuners_trials_and_other_revisions_are_left_out(place):
         "", "it was not tested (it belongs to a tuner's search), so it is not a result",
     ]  # fmt: skip
     declared = registry.methods()["static"]
+    monkeypatch.setattr(registry, "refresh", lambda: None)  # it would read the declaration anew
     object.__setattr__(declared, "revision", 99)  # as if the method had changed since
     try:
         with pytest.warns(UserWarning, match="1 trials of older code"):
             assert load_results().height == 0
     finally:
+        monkeypatch.undo()
         registry.use_plugins([])
 
 

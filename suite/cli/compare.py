@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.cli.options import (
     DEFAULT_STORE,
     AblationsOption,
@@ -21,10 +22,24 @@ if TYPE_CHECKING:
 
 def compare(
     first: Annotated[
-        str, typer.Argument(metavar="A", help="A method, METHOD:SETTINGS or METHOD:tuned.")
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A method, METHOD:SETTINGS or METHOD:tuned.",
+            autocompletion=completion.methods,
+        ),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="The method to compare it with.")],
-    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    second: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="The method to compare it with.",
+            autocompletion=completion.methods,
+        ),
+    ],
+    task: Annotated[
+        str | None, typer.Option(help="Only this task.", autocompletion=completion.tasks)
+    ] = None,
     study: StudyOption = None,
     sparsity: Annotated[
         list[float] | None,

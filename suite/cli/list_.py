@@ -36,11 +36,16 @@ def list_(
     store: StoreOption = DEFAULT_STORE,
     study: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="Trials of this study, missing ones as well."),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Trials of this study, missing ones as well.",
+            autocompletion=completion.studies,
+        ),
     ] = None,
     task: TaskOptions = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="A method (repeatable).")
+        list[str] | None,
+        typer.Option("--method", help="A method (repeatable).", autocompletion=completion.methods),
     ] = None,
     status: Annotated[
         list[str] | None,

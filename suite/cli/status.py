@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from suite.cli import completion
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import live, print_json, say
 from suite.core.errors import InvalidInput
@@ -83,7 +84,11 @@ def study_status(store: Store, study: str | None, keys: list[str] | None) -> Stu
 def status(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[STUDY]", help="Only the trials of this study: its name or file."),
+        typer.Argument(
+            metavar="[STUDY]",
+            help="Only the trials of this study: its name or file.",
+            autocompletion=completion.studies,
+        ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     watch: Annotated[

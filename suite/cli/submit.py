@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from suite import __version__
+from suite.cli import completion
 from suite.cli.options import (
     DEFAULT_STORE,
     AblationsOption,
@@ -38,7 +39,8 @@ def submit(
     include_ablations: AblationsOption = False,
     task: TaskOptions = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="A method (repeatable).")
+        list[str] | None,
+        typer.Option("--method", help="A method (repeatable).", autocompletion=completion.methods),
     ] = None,
     note: Annotated[str, typer.Option(help="What readers should know.")] = "",
     link: Annotated[str, typer.Option(help="Link to a paper or code: https://…")] = "",

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from suite.cli import completion
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from suite.core.console import complain, print_json, progress_bar, say
 from suite.core.errors import InvalidInput
 from suite.core.redact import redacted_line
-from suite.experiments.study import load_study
 from suite.results.ablation_design import ablations
 from suite.results.store import Store
+from suite.results.stored_studies import chosen_trials
 from suite.tracking.publish import publish
 from suite.tracking.tracker import Tracker
 from suite.tracking.wandb import PROJECT, JobType, Mode, WandbConfig, allowed_mode
@@ -72,6 +73,7 @@ def push(
         typer.Option(
             metavar="NAME|FILE",
             help="Publish only the trials of this study, ablation or tuning, as one group.",
+            autocompletion=completion.studies,
         ),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
@@ -166,8 +168,8 @@ def _group(store: Store, name: str | None) -> tuple[str | None, JobType, set[str
             finals = [one.final for one in results if one.final is not None]
             keys |= {key for final in finals for key in (*final.winner, *final.default)}
             return name, JobType.TUNING, keys
-    study = load_study(name)
-    return study.name, JobType.STUDY, {trial.key for trial in study.trials()}
+    chosen = chosen_trials(store, name)
+    return chosen.name, JobType.STUDY, set(chosen.keys)
 
 
 def _chosen(store: Store, keys: list[str], wanted: set[str] | None) -> list[str]:

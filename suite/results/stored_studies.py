@@ -8,6 +8,7 @@ import contextlib
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, StrictInt, ValidationError
@@ -160,16 +161,19 @@ def study_keys(store: Store, name_or_file: str) -> list[str]:
     return chosen_trials(store, name_or_file).keys
 
 
-def chosen_trials(store: Store, name_or_file: str) -> ChosenTrials:
-    """Return the trials of a study, by its file, or by a name that is shipped or in the store.
+def chosen_trials(store: Store, given: str | Path | Study) -> ChosenTrials:
+    """Return the trials of a study: itself, its file, or a name that is shipped or in the store.
 
-    A file and a shipped study mean the trials that they would run now. The name of another study
-    means those that it was last run with in this store; that of an ablation or a tuning, its trials
-    so far.
+    A `Study`, a file and a shipped study mean the trials that they would run now. The name of
+    another study means those that it was last run with in this store; that of an ablation or a
+    tuning, its trials so far.
 
     Raises:
         InvalidInput: there is no such study or file, or its document is damaged.
     """
+    if isinstance(given, Study):
+        return _current(given)
+    name_or_file = str(given)
     if name_or_file.endswith(FILES):
         return _current(load_study(name_or_file))
     known = {name: kind for kind in KINDS for name in _names(store, kind)}

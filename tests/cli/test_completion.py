@@ -43,6 +43,13 @@ def bash(resonance, monkeypatch) -> Callable[[str], list[str]]:
         ("resonance list stu", ["studies"]),
         ("resonance info fashion_a", ["fashion_anchors"]),
         ("resonance reproduce gmp", ["gmp-resnet50"]),
+        ("resonance compare rigl snf", ["snfs"]),
+        ("resonance compare --task digits/m", ["digits/mlp"]),
+        ("resonance status quick", ["quickstart"]),
+        ("resonance wandb push --study quick", ["quickstart"]),
+        ("resonance list trials --method snf", ["snfs"]),
+        ("resonance list trials --study quick", ["quickstart"]),
+        ("resonance submit --method snf", ["snfs"]),
         ("resonance run nosuch", []),
     ],
 )

@@ -84,9 +84,13 @@ def make(piece: Piece, _) -> None:
 
 
 def pip(piece: Piece, _) -> None:
-    """Look whether what is installed is a folder of ours, or an extra that is declared."""
-    install, what = piece.words[1:]
+    """Look whether it is a folder of ours, a declared extra, or packages of known versions."""
+    install, what, *more = piece.words[1:]
     assert install == "install"
+    if more:
+        known = (ROOT / "constraints.txt").read_text()
+        assert all(f"\n{package}==" in known for package in (what, *more)), piece.place
+        return
     extra = re.fullmatch(r"resonance-bench\[(\w+)\]", what)
     folder = ROOT if extra else ROOT / what
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
@@ -145,7 +149,10 @@ def run_elsewhere(piece: Piece) -> None:
 
 PROGRAMS = {
     "resonance": run_resonance,
+    "compare": name_verb,
     "leaderboard": name_verb,
+    "reproduce": name_verb,
+    "study": name_verb,
     "store": name_verb,
     "wandb": wandb,
     "make": make,

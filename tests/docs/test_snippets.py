@@ -107,7 +107,7 @@ def task_file(piece: Piece, place: Path, resonance, _) -> None:
 def run_task(piece: Piece, file: str | None, resonance) -> None:
     ran = resonance(f"run --task-file {file} rigl -s 0.5 --recipe epochs=1 --set update_every=5")
     assert ran.code == 0, f"{piece.place}: {ran.err}"
-    assert "test accuracy" in ran.out
+    assert re.search(r"^  test \w+", ran.out, re.MULTILINE), piece.place
 
 
 def study(piece: Piece, place: Path, resonance, _) -> None:

@@ -117,8 +117,9 @@ def test_offline_turns_online_into_offline(resonance, place, monkeypatch):
 def test_a_study_is_one_group_by_its_name_live_and_pushed(resonance, place, study_file):
     assert resonance("study w.yaml --engine inline --wandb offline").code == 0
     assert groups_in(place) == [("small", "study")] * 2
-    assert resonance("wandb push --offline --study w.yaml").code == 0
-    assert groups_in(place) == [("small", "study")] * 2
+    for chosen in ("w.yaml", "small"):  # the store remembers it by name
+        assert resonance(f"wandb push --offline --study {chosen}").code == 0
+        assert groups_in(place) == [("small", "study")] * 2
 
 
 def test_a_push_of_a_study_file_groups_by_the_name_in_it(resonance, place, study_file):
