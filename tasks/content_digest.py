@@ -77,14 +77,15 @@ def option_paths(options: Mapping[str, Any], folder: Path) -> list[Path]:
     """Return the files and folders that a dataset's options name, in their order.
 
     They are paths, or strings that look like one (with a separator or a suffix), and exist: seen
-    from the working folder, or from `folder`, where the dataset is declared.
+    from the working folder or from `folder`, where the dataset is declared. Which of the two a
+    loader reads is its own affair, so where both exist, both count.
     """
     found: list[Path] = []
     for value in options.values():
         for one in value if isinstance(value, list | tuple) else (value,):
             if isinstance(one, os.PathLike) or (isinstance(one, str) and _is_like_a_path(one)):
                 with suppress(OSError, ValueError):  # a name that no file can have
-                    found += [p for p in (Path(one), folder / one) if p.exists()][:1]
+                    found += [p for p in dict.fromkeys((Path(one), folder / one)) if p.exists()]
     return found
 
 

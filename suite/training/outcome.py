@@ -88,7 +88,7 @@ def with_unseen(outcome: Outcome, modules: Sequence[str]) -> Outcome:
     shown = ", ".join(modules[:MAX_SHOWN]) + (", …" if len(modules) > MAX_SHOWN else "")
     note = (
         f"imported at run time: {shown}; results do not notice when it changes: import it with an "
-        "import statement"
+        "import statement, from beside the plug-in or PYTHONPATH"
     )
     changes = {"unseen": list(modules), "notes": [*outcome.record.notes, note]}
     return replace(outcome, record=outcome.record.model_copy(update=changes))

@@ -69,6 +69,8 @@ def by_split(names: list[str], where: str) -> tuple[Listing, Listing | None]:
     if not names:
         raise InvalidInput(f"images {where}: there are none; put them into one folder per class")
     first = {PurePosixPath(name).parts[0] for name in names}
+    if len(first) == 1 and "train" not in first:
+        _refuse_wrapper(names, where)
     if "train" not in first:
         return _by_class(names, where), None
     tests = sorted(first - {"train"})
@@ -89,6 +91,17 @@ def by_split(names: list[str], where: str) -> tuple[Listing, Listing | None]:
                 "the same class folders"
             )
     return train, test
+
+
+def _refuse_wrapper(names: list[str], where: str) -> None:
+    """Refuse a single folder that holds several: these may be the classes, or parts of one."""
+    wrapper = PurePosixPath(names[0]).parts[0]
+    inner = sorted({PurePosixPath(name).parts[1] for name in names if name.count("/") > 1})
+    if len(inner) > 1:
+        raise InvalidInput(
+            f"images {where}: everything is in the folder '{wrapper}', which would be the only "
+            f"class: if {', '.join(inner[:3])}, … are the classes, give them without '{wrapper}'"
+        )
 
 
 def _by_class(names: list[str], where: str, depth: int = 0) -> Listing:

@@ -27,6 +27,25 @@ def fraction(data: Mapping[str, Any], path: Path) -> float:
     return fraction
 
 
+def check_ignored(data: Mapping[str, Any], path: Path) -> None:
+    """Check that `ignore` is a list of columns, and none of them the target.
+
+    Raises:
+        InvalidInput: it is not; the message names the task file.
+    """
+    ignored = data.get("ignore", [])
+    if not isinstance(ignored, list) or not all(isinstance(name, str) for name in ignored):
+        raise InvalidInput(
+            f"task file {path}: ignore={ignored!r:.80}: give a list of columns, e.g. [id, name]"
+        )
+    target = data.get("target")
+    targets = target if isinstance(target, list) else [target]
+    if both := [name for name in ignored if name in targets]:
+        raise InvalidInput(
+            f"task file {path}: column '{both[0]}' is the target and is ignored: give it once"
+        )
+
+
 def files_digest(data: Mapping[str, Any]) -> str:
     """Return a digest of the files and of how they are read, but not of their location."""
     digest = hashlib.sha256()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from tasks.formats.fields import Describe, Described, files_digest, fraction
+from tasks.formats.fields import Describe, Described, check_ignored, files_digest, fraction
 
 
 def _table(name: str, data: dict[str, Any], path: Path) -> Described:
@@ -20,6 +20,7 @@ def _table(name: str, data: dict[str, Any], path: Path) -> Described:
         )
     if len(set(targets)) < len(targets):
         raise InvalidInput(f"task file {path}: data: target={given!r}: give each column once")
+    check_ignored(data, path)
     options: dict[str, Any] = {
         key: data[key] for key in ("path", "test_path", "ignore") if key in data
     }

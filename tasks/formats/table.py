@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from tasks.formats.fields import Described, files_digest, fraction
+from tasks.formats.fields import Described, check_ignored, files_digest, fraction
 
 
 def describe(name: str, data: dict[str, Any], path: Path) -> Described:
@@ -13,6 +13,7 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
 
     if not isinstance(data.get("target"), str):
         raise InvalidInput(f"task file {path}: data: 'target' must name the column to predict")
+    check_ignored(data, path)
     options: dict[str, Any] = {
         key: data[key] for key in ("path", "test_path", "target", "ignore") if key in data
     }

@@ -124,5 +124,5 @@ def test_options_that_name_files_are_found(tmp_path, monkeypatch):
         "six": ["missing.csv", str(beside)], "seven": "x\0.csv",
     }  # fmt: skip
     assert option_paths(options, beside) == [
-        Path("a.csv"), beside / "b.csv", Path("plain"), beside,
+        Path("a.csv"), beside / "a.csv", beside / "b.csv", Path("plain"), beside,
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import torch
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from tasks.datasets import folder
+from tasks.datasets.images import by_split
 from tests.tasks.samples import image_folder, tar
 
 
@@ -50,3 +51,10 @@ def test_a_cache_that_cannot_be_written_is_done_without(place, monkeypatch):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     dataset = replace(declared, classes=2, options={**declared.options, "sha256": digest})
     assert len(folder.load(dataset).train_x) == 12
+
+
+def test_a_folder_around_the_classes_is_not_taken_for_a_class():
+    names = ["pets/cat/1.png", "pets/dog/1.png"]
+    with pytest.raises(InvalidInput, match="if cat, dog, … are the classes, give them without"):
+        by_split(names, "pets.zip")
+    assert by_split(["cat/1.png", "dog/a/1.png"], "pets.zip")[0].keys() == {"cat", "dog"}

@@ -55,3 +55,15 @@ def test_a_class_of_the_test_table_that_training_lacks_is_refused_with_those_see
     assert "row 3 has the class 'fox', which is not in the training table (it has cat, dog)" in (
         message
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"ignore": "xy"}, "ignore='xy': give a list of columns, e.g. [id, name]"),
+        ({"ignore": ["y"]}, "column 'y' is the target and is ignored: give it once"),
+        ({"ignore": ["y"], "targets": "real"}, "column 'y' is the target and is ignored"),
+    ],
+)
+def test_ignored_columns_are_a_list_without_the_target(place, read, more, words):
+    assert words in read.refusal(**write(place, [0, 1] * 20), **more)
