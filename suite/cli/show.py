@@ -6,6 +6,7 @@ from typing import Any
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TrialArgument
 from suite.core.console import print_json, print_table, say
 from suite.core.errors import InvalidInput
+from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.experiments.trial_config import show as value_text
 from suite.results import metrics
@@ -90,6 +91,9 @@ def facts(record: Record, store: Store) -> list[tuple[str, str]]:
 
 def command(record: Record) -> str:
     """Return the command that runs a trial again, or why there is none here."""
+    for kind, known in (("task", registry.tasks()), ("method", registry.methods())):
+        if (name := record.trial[kind]) not in known:
+            return f"not here: {kind} {name} is not known: give its file with --plugin"
     try:
         return Trial.make(**record.trial).command()
     except InvalidInput as error:

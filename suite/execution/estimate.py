@@ -49,8 +49,6 @@ class Estimate:
         if self.seconds is None:
             return f"how long they take is not known ({self.source})"
         words = in_words(self.seconds)
-        if self.seconds < 3600:
-            words = f"{self.seconds / 3600:.2g} h ({words})"
         return f"about {words} with {self.workers} worker{'s' * (self.workers != 1)}, {self.source}"
 
 

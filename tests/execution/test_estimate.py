@@ -56,11 +56,11 @@ def test_trials_that_differ_in_the_seed_are_one_kind():
     ("seconds", "words"),
     [
         (None, "how long they take is not known (x)"),
-        (1500.0, "about 0.42 h (25 min) with 2 workers, x"),
+        (1500.0, "about 25 min with 2 workers, x"),
         (12_240.0, "about 3.4 h with 2 workers, x"),
     ],
 )
-def test_an_estimate_is_said_in_hours(seconds, words):
+def test_an_estimate_is_said_in_words(seconds, words):
     assert str(Estimate(seconds, 2, "x")) == words
 
 
@@ -94,7 +94,7 @@ def test_too_many_trials_are_refused_with_their_number_and_hours(store):
     with pytest.raises(InvalidInput) as refused:
         check_size(study, store, TWO, 3999)
     assert str(refused.value) == (
-        "study huge has 4,000 trials, more than --max-trials 3,999 (about 0.83 h (50 min) with 2 "
+        "study huge has 4,000 trials, more than --max-trials 3,999 (about 50 min with 2 "
         "workers, by trials in the store): list fewer tasks, methods, sparsities or seeds, or "
         "raise --max-trials"
     )
