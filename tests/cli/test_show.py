@@ -49,4 +49,4 @@ def test_a_trial_of_a_method_that_is_not_installed_is_shown_too(resonance, store
     strange = record.model_copy(update={"trial": record.trial | {"method": "elsewhere"}})
     put(store, strange)
     again = lines_of(resonance("show", record.key))["again"]
-    assert again.startswith("not here: method elsewhere is not known 'elsewhere'")
+    assert again.startswith("not here: method elsewhere is not known")
