@@ -80,7 +80,8 @@ class Raises(Good):
 
 
 class Misses(Sparsifier):
-    pass
+    def start(self):
+        pass
 
 
 class Segfaults(Raises):
@@ -130,6 +131,9 @@ class Slow(Good):
     def is_update(self, step):
         time.sleep(0.05)
         return False
+
+    def update(self, step):
+        raise AssertionError("no step is an update")
 """
 
 

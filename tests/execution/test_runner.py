@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from suite.evaluation.scores import Scores
+from suite.evaluation.scores import LabelScores
 from suite.execution.plan import Overwrite, schedule
 from suite.execution.runner import execute
 from suite.results.store import StoreUnusable
@@ -66,7 +66,7 @@ def test_a_method_that_ends_off_its_sparsity_has_failed(trial, store):
 def test_a_record_that_json_cannot_hold_is_a_failure_of_its_trial(trial, store, monkeypatch):
     import suite.training.final_metrics as training
 
-    scores = Scores(accuracy=0.5, nll=float("nan"), ece=0.0)
+    scores = LabelScores(0.5, float("nan"), 0.0, balanced_accuracy=0.5, macro_f1=0.5)
     monkeypatch.setattr(training, "evaluate", lambda model, split: scores)
     record = execute(trial("good"), store)
     assert record.status == "failed"
