@@ -76,7 +76,7 @@ def test_the_lower_error_is_first_ranks_first_and_wins(by_rmse):
     assert (other.mean, other.top, other.best) == ("62.5", "", False)
     scores = pooled_scores(boards).means()
     assert scores["RigL"]["diabetes/mlp"] > scores["SET"]["diabetes/mlp"]
-    assert "test RMSE (in the target's unit), mean" in board_markdown(board)
+    assert "(in the target's unit), lower is better, mean" in board_markdown(board)
     paper = paper_table(board, table)
     assert "(lower is better)" in paper.latex
     assert "accuracy" not in paper.latex + paper.markdown

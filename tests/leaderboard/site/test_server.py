@@ -181,7 +181,7 @@ def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):
             super().__init__(*arguments)
             servers.append(self)
 
-    def build(store, out, workers):
+    def build(store, out, workers, **chosen):
         out.mkdir()
         (out / "index.html").write_text(PAGE)
 
@@ -193,7 +193,7 @@ def test_the_command_serves_until_ctrl_c(resonance, place, store, monkeypatch):
 
     monkeypatch.setattr(module, "Server", Seen)
     monkeypatch.setattr("leaderboard.site.build.build", build)
-    visitor = threading.Thread(target=visit)
+    visitor = threading.Thread(target=visit, daemon=True)
     visitor.start()
     result = resonance("leaderboard serve --port 0 --out board")
     visitor.join()
