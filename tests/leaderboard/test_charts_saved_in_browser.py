@@ -67,7 +67,10 @@ def test_paper_shows_charts_in_dark_ink_within_the_page(visit):
         "[...document.querySelectorAll('[data-chart=win_rate] svg text')]"
         ".some((one) => one.getAttribute('fill') === '#1c1c1c')"
     )
-    assert "#e8e8e8" not in colours(page, "#charts")
+    page.wait_for_function(  # charts are drawn again one after the other
+        "[...document.querySelectorAll('#charts svg text')]"
+        ".every((one) => one.getAttribute('fill') !== '#e8e8e8')"
+    )
     for picture in page.locator("#charts .picture:visible").all():
         assert picture.evaluate("(one) => getComputedStyle(one).overflowX") == "visible"
     beyond = "Math.max(...[...document.querySelectorAll('svg, table')].map((one) => one.getBoundingClientRect().right))"  # noqa: E501

@@ -130,10 +130,11 @@ def test_a_database_that_is_lost_ends_the_search_in_one_line(tmp_path):
         if process is not None and process.poll() is None:
             process.kill()
             process.wait()
-    (line,) = log.read_text().splitlines()
+    *progress, line = log.read_text().splitlines()
     assert line.startswith("error: --storage postgresql://")
     assert "run the same command to resume" in line
-    assert PASSWORD not in line
+    assert all(one.startswith("[") or " done, " in one for one in progress), progress
+    assert PASSWORD not in log.read_text()
 
 
 def test_a_database_that_cannot_be_reached_is_refused_without_its_password(resonance):
