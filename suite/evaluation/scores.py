@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
@@ -44,19 +44,12 @@ class Scores(Protocol):
 
 
 @dataclass(frozen=True)
-class LabelScores:
-    """Accuracy (fraction), NLL (nats per example), expected calibration error (15 bins).
-
-    Attributes:
-        balanced_accuracy: mean, over the classes that occur, of the fraction found.
-        macro_f1: mean F1 over the classes that occur or were predicted; 0 for one never right.
-    """
+class ClassScores:
+    """Accuracy (fraction), NLL (nats per prediction), expected calibration error (15 bins)."""
 
     accuracy: float
     nll: float
     ece: float
-    balanced_accuracy: float
-    macro_f1: float
 
     @property
     def loss(self) -> float:
@@ -67,23 +60,6 @@ class LabelScores:
     def fraction(self) -> float:
         """The accuracy."""
         return self.accuracy
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """All of them."""
-        return {
-            "accuracy": self.accuracy,
-            "nll": self.nll,
-            "ece": self.ece,
-            "balanced_accuracy": self.balanced_accuracy,
-            "macro_f1": self.macro_f1,
-        }
-
-    @property
-    def validation(self) -> dict[str, float]:
-        """The metrics that a task may rank by."""
-        names = ("accuracy", "balanced_accuracy", "macro_f1")
-        return {name: self.metrics[name] for name in names}
 
     @property
     def curves(self) -> dict[str, float]:
@@ -92,39 +68,42 @@ class LabelScores:
 
 
 @dataclass(frozen=True)
-class TextScores:
-    """Accuracy (fraction), NLL (nats per character), expected calibration error (15 bins)."""
+class LabelScores(ClassScores):
+    """Scores of predicted classes, one per example.
 
-    accuracy: float
-    nll: float
-    ece: float
+    Attributes:
+        balanced_accuracy: mean, over the classes that occur, of the fraction found.
+        macro_f1: mean F1 over the classes that occur or were predicted; 0 for one never right.
+    """
+
+    balanced_accuracy: float
+    macro_f1: float
 
     @property
-    def loss(self) -> float:
-        """The negative log-likelihood."""
-        return self.nll
+    def metrics(self) -> dict[str, float]:
+        """All of them."""
+        return asdict(self)
 
     @property
-    def fraction(self) -> float:
-        """The accuracy."""
-        return self.accuracy
+    def validation(self) -> dict[str, float]:
+        """The metrics that a task may rank by."""
+        names = ("accuracy", "balanced_accuracy", "macro_f1")
+        return {name: self.metrics[name] for name in names}
+
+
+@dataclass(frozen=True)
+class TextScores(ClassScores):
+    """Scores of predicted characters, one per position of a text."""
 
     @property
     def metrics(self) -> dict[str, float]:
         """All of them, and the bits per character."""
-        bits = self.nll / math.log(2)
-        own = {"accuracy": self.accuracy, "nll": self.nll, "ece": self.ece}
-        return own | {"bits_per_character": bits}
+        return asdict(self) | {"bits_per_character": self.nll / math.log(2)}
 
     @property
     def validation(self) -> dict[str, float]:
         """The metrics that a task may rank by."""
         return {name: self.metrics[name] for name in ("accuracy", "bits_per_character")}
-
-    @property
-    def curves(self) -> dict[str, float]:
-        """Accuracy and NLL."""
-        return {"accuracy": self.accuracy, "nll": self.nll}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from suite.core.source_digest import normalized, source_digest
+from tests.conftest import require
 
 ROOT = Path(__file__).parents[2]
 SOURCE = '''# comment
@@ -68,8 +69,8 @@ def test_digests_are_those_that_stores_hold(source, digest):
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_other_versions_of_python_agree(version, tmp_path):
     python = _python(version)
-    if python is None:
-        pytest.skip(f"there is no Python {version} here")
+    require(f"python{version}", python is not None, f"install Python {version}")
+    assert python is not None
     (tmp_path / "source.py").write_text(SOURCE, encoding="utf-8")
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
