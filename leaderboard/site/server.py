@@ -5,15 +5,18 @@ import contextlib
 import errno
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from functools import lru_cache, partial
 from html.parser import HTMLParser
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import BinaryIO
 
+from leaderboard.site.bounded_server import EXHAUSTED, IDLE_SECONDS, BoundedServer
 from suite.core.errors import InvalidInput
+from suite.core.redact import redacted_line
 
 ADDRESS = "127.0.0.1"
 POLL_SECONDS = 2.0
@@ -26,15 +29,17 @@ HEADERS = {
 }
 
 
-class Server(ThreadingHTTPServer):
+class Server(BoundedServer):
     """Serves on the loopback address only; `allowed` are the accepted values of Host."""
 
-    daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(
+        self, folder: Path, port: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         try:
-            super().__init__((ADDRESS, port), partial(Handler, directory=str(folder.resolve())))
+            handler = partial(Handler, directory=str(folder.resolve()))
+            super().__init__((ADDRESS, port), handler, clock=clock)
         except OverflowError as error:
             raise InvalidInput(f"--port {port}: give one from 0 to 65535") from error
         except OSError as error:
@@ -55,17 +60,25 @@ class Handler(SimpleHTTPRequestHandler):
     """Serves the files of one folder; symbolic links to outside of it are not followed."""
 
     server: Server
+    timeout = IDLE_SECONDS
 
     def send_head(self) -> BinaryIO | None:
         """Send the headers of the requested file; return the open file, or None."""
+        self.server.request_complete(self.connection)
         if (
             self.headers.get("Host") not in self.server.allowed
         ):  # DNS rebinding: another site's name
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
             return None
-        if self._file() is None:
+        if (file := self._file()) is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
+        try:
+            file.open("rb").close()
+        except OSError as error:  # the parent's method would say that there is no such file
+            if error.errno in EXHAUSTED:
+                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
+                return None
         return super().send_head()
 
     def end_headers(self) -> None:
@@ -172,12 +185,22 @@ def serve(
                     seen = now
                     build()
                     reported = ""
+            except (OSError, RuntimeError) as error:  # no file can be opened, no process started
+                seen = None  # so it is built again later, whether or not records change
+                line = f"the site was not built again: {redacted_line(error)}"
+                reported = _report_once(InvalidInput(line), reported, failed)
             except InvalidInput as error:
-                if str(error) != reported:
-                    reported = str(error)
-                    failed(error)
+                reported = _report_once(error, reported, failed)
     finally:
         if answering.is_alive():  # else Ctrl-C came first, and there is nothing to wait for
             server.shutdown()
             answering.join()
         server.server_close()
+
+
+def _report_once(
+    error: InvalidInput, reported: str, failed: Callable[[InvalidInput], object]
+) -> str:
+    if str(error) != reported:
+        failed(error)
+    return str(error)
