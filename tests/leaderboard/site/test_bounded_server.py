@@ -34,7 +34,8 @@ def clock():
 @pytest.fixture
 def server(tmp_path, clock):
     (tmp_path / "index.html").write_text("<!doctype html>page")
-    (tmp_path / "large.csv").write_bytes(bytes(64 * 2**20))
+    (tmp_path / "large.csv").touch()
+    os.truncate(tmp_path / "large.csv", 64 * 2**20)
     server = Server(tmp_path, 0, clock=clock)
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
