@@ -6,14 +6,13 @@ record is read, and must be the file that the record's checksums name.
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from suite.results.correct_bits import CORRECT_BITS, MAX_BYTES, bits_problem
+from suite.results.correct_bits import CORRECT_BITS, load_correct_bits, stored_problem
 from suite.results.record import Record
 from suite.results.store import Store
 
@@ -42,7 +41,7 @@ class Predictions(dict[str, bytes]):
         Raises:
             InvalidInput: they are not those of the record, or more than a bundle may have.
         """
-        if reason := _problem(record, bits):
+        if reason := stored_problem(record, bits):
             raise InvalidInput(f"trial {record.key}: {reason}")
         if self._size + len(bits) > MAX_SHIPPED:
             raise InvalidInput(
@@ -86,14 +85,8 @@ def stored_predictions(store: Store, records: Iterable[Record]) -> Predictions:
     """
     found = Predictions()
     for record in records:
-        if record.integrity is None or CORRECT_BITS not in record.integrity.files:
-            continue
-        try:
-            found.add(record, store.load(record.key, CORRECT_BITS))
-        except FileNotFoundError as error:
-            raise InvalidInput(
-                f"trial {record.key}: {CORRECT_BITS} is missing (`resonance store verify`)"
-            ) from error
+        if (bits := load_correct_bits(store, record)) is not None:
+            found.add(record, bits)
     if not found:
         raise InvalidInput(
             f"none of these trials has {CORRECT_BITS}, the predictions of its test examples: run "
@@ -109,18 +102,3 @@ def rerun_words(record: Record, shipped: bytes, again: bytes | None) -> str:
         return f"the rerun has no predictions of the same {total:,} test examples"
     count = (int.from_bytes(shipped) ^ int.from_bytes(again)).bit_count()
     return f"{count:,} of {total:,} predictions on test examples differ in being right"
-
-
-def _problem(record: Record, bits: bytes) -> str:
-    """Return why bits are not the predictions that a record was stored with; empty if they are."""
-    files: Mapping[str, Any] = record.integrity.files if record.integrity is not None else {}
-    stored, counts = files.get(CORRECT_BITS), record.counts.get("test")
-    if stored is None or counts is None:
-        return f"it has {CORRECT_BITS}, and the record names no such file or counts none"
-    if len(bits) > MAX_BYTES:
-        return f"{CORRECT_BITS} has more than {MAX_BYTES:,} bytes"
-    if problem := bits_problem(bits, counts):
-        return problem
-    if hashlib.sha256(bits).hexdigest() != stored.sha256:
-        return f"{CORRECT_BITS} is not the file that the record was stored with"
-    return ""

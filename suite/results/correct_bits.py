@@ -4,7 +4,12 @@ The order is that of the test split, of text that of its characters; the first i
 of the first byte (`numpy.packbits`), and the last byte is filled with zeros.
 """
 
+import hashlib
+
+from suite.core.errors import InvalidInput
 from suite.results.counts import Counts
+from suite.results.record import Record
+from suite.results.store import Store
 
 CORRECT_BITS = "correct.bits"
 MAX_BYTES = 2**19
@@ -50,3 +55,37 @@ def differing(first: bytes, second: bytes, total: int) -> int:
         if len(bits) != size_of(total):
             raise ValueError(f"{len(bits)} bytes are not {total} predictions")
     return sum(discordant(first, second))
+
+
+def stored_problem(record: Record, bits: bytes) -> str:
+    """Return why bits are not what a record was stored with, in one line; empty if they are."""
+    stored = record.integrity.files.get(CORRECT_BITS) if record.integrity is not None else None
+    counts = record.counts.get("test")
+    if stored is None or counts is None:
+        return f"it has {CORRECT_BITS}, and the record names no such file or counts nothing"
+    if len(bits) > MAX_BYTES:
+        return f"{CORRECT_BITS} has more than {MAX_BYTES:,} bytes"
+    if problem := bits_problem(bits, counts):
+        return problem
+    if hashlib.sha256(bits).hexdigest() != stored.sha256:
+        return f"{CORRECT_BITS} is not the file that the record was stored with"
+    return ""
+
+
+def load_correct_bits(store: Store, record: Record) -> bytes | None:
+    """Return a trial's predictions; None if it was stored without.
+
+    Raises:
+        InvalidInput: the file is missing, or is not the one that was stored.
+    """
+    if record.integrity is None or CORRECT_BITS not in record.integrity.files:
+        return None
+    problem = f"{CORRECT_BITS} is missing"
+    try:
+        bits = store.backend.load(record.key, CORRECT_BITS, record.checksum)
+        problem = stored_problem(record, bits)
+    except FileNotFoundError:
+        bits = b""
+    if problem:
+        raise InvalidInput(f"trial {record.key}: {problem}: see `resonance store verify`")
+    return bits

@@ -267,7 +267,6 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         for name, value in self.metrics.items():
             if reason := out_of_range(name, value):
                 raise ValueError(reason)
-        check_counts(self.counts, self.metrics, self.data)
         RecordedTrial.model_validate(self.trial)
         for name in ("trial", "configuration", "environment", "data", "code", "unseen"):
             _check_plain(getattr(self, name), name)
@@ -340,7 +339,8 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
 
         Raises:
             Unreadable: it is not JSON, not a record, that of another trial, does not match its
-                checksum or has lost it, was written by a newer schema or under old names.
+                checksum or has lost it, contradicts itself, was written by a newer schema or
+                under old names.
         """
         try:
             content = json.loads(data, parse_constant=refuse_constant)
@@ -365,6 +365,13 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
                 "the trial again; `resonance store verify` looks for others",
                 "altered",
             )
+        try:
+            check_counts(record.counts, record.metrics, record.data)
+        except ValueError as error:
+            raise Unreadable(
+                f"{where} contradicts itself ({error}): delete its folder and run the trial again",
+                "foreign",
+            ) from error
         if key is not None and record.key != key:
             raise Unreadable(
                 f"{where} is the record of another trial, {record.key}: delete its "

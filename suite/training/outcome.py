@@ -12,7 +12,7 @@ from torch import Tensor
 from suite.evaluation.measure import Measurements
 from suite.experiments.trial_config import Trial
 from suite.results.correct_bits import CORRECT_BITS, MAX_BYTES, bits_problem
-from suite.results.counts import confusion_problem
+from suite.results.counts import check_counts, confusion_problem
 from suite.results.record import ACCURACY, Declarations, LayerRecord, Record, to_json
 from suite.training.curves import Curves
 from suite.training.environment import environment
@@ -73,6 +73,7 @@ def make_outcome(
     Raises:
         ValueError: the measures contradict each other.
     """
+    check_counts(measures.counts, measures.metrics, data)
     bits, test = measures.correct_bits, measures.counts.get("test")
     problem = confusion_problem(measures.counts, measures.metrics)
     if not problem and bits:
