@@ -42,6 +42,8 @@ CARD_METRICS = [
 ]
 """Shown on cards at the top of the page."""
 NOT_MEASURED = "–"
+MAX_CLASSES_SHOWN = 20
+"""With more, no page has the confusion matrix."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def trial_page(
         curves=Markup(curves.replace("<", "\\u003c")),
         no_curves=no_curves,
         layers=Markup("".join(map(_layer, record.layers))),
+        confusion=_confusion(record),
         tables=[_table(name, tuple(found)) for name, found in _tables(record, evaluations)],
     )
 
@@ -177,8 +180,13 @@ def _command(record: Record) -> str:
 def _cards(record: Record) -> list[tuple[str, str, str]]:
     if record.status != "done":
         return []
+    right = {f"{split}_accuracy": counts.words for split, counts in record.counts.items()}
     cards = [
-        (metric.title.split(" (")[0], metric.text(record.metrics[metric.name]), "")
+        (
+            metric.title.split(" (")[0],
+            metric.text(record.metrics[metric.name]),
+            right.get(metric.name, ""),
+        )
         for metric in CARD_METRICS
         if metric.name in record.metrics
     ]
@@ -209,6 +217,21 @@ def _layer(layer: LayerRecord) -> str:
         f'<td class="bar"><span style="width: {100 * density:.1f}%"></span></td>'
         f"{''.join(f'<td>{v}</td>' for v in after)}</tr>\n"
     )
+
+
+def _confusion(record: Record) -> Markup:
+    """Return the rows of the test split's confusion matrix; `trial.html` has the rest.
+
+    Empty without one, with many classes, and for one that is not possible (a record of others).
+    """
+    counts = record.counts.get("test")
+    if counts is None or len(counts.confusion) > MAX_CLASSES_SHOWN or counts.problem:
+        return Markup("")
+    rows = (
+        f'<tr><th scope="row">{true}</th>{"".join(f"<td>{count:,}</td>" for count in row)}</tr>\n'
+        for true, row in enumerate(counts.matrix())
+    )
+    return Markup("".join(rows))  # integers only
 
 
 def _tables(

@@ -5,7 +5,6 @@ record that holds both can be checked exactly.
 """
 
 import functools
-import itertools
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,6 +62,11 @@ class Counts(BaseModel, frozen=True, extra="forbid"):
         return cls(correct=correct, total=total, confusion=tuple(map(" ".join, rows)))
 
     @property
+    def words(self) -> str:
+        """How many are right, as "978 of 1,000"."""
+        return f"{self.correct:,} of {self.total:,}"
+
+    @property
     def problem(self) -> str:
         """Why these counts are not possible, in one line; empty if they are."""
         if self.correct > self.total:
@@ -76,19 +80,19 @@ class Counts(BaseModel, frozen=True, extra="forbid"):
                     f"row {true} of the confusion matrix is {row!r:.40}: give CLASS:COUNT, "
                     "separated by single spaces"
                 )
-            cells = _cells(row)
-            predicted = [label for label, _ in cells]
-            if any(a >= b for a, b in itertools.pairwise(predicted)):
+            predicted, counts = _cells(row)
+            if not all(map(operator.lt, predicted, predicted[1:])):
                 return f"row {true} of the confusion matrix does not name its classes in order"
             if predicted and predicted[-1] >= len(self.confusion):
                 return (
                     f"row {true} of the confusion matrix has class {predicted[-1]} of "
                     f"{len(self.confusion)}"
                 )
-            if not all(count for _, count in cells):
+            if 0 in counts:
                 return f"row {true} of the confusion matrix has a count of 0: leave it out"
-            total += sum(count for _, count in cells)
-            correct += dict(cells).get(true, 0)
+            total += sum(counts)
+            if true in predicted:
+                correct += counts[predicted.index(true)]
         if total != self.total:
             return f"the confusion matrix has {total} predictions, not {self.total}"
         if correct != self.correct:
@@ -99,7 +103,7 @@ class Counts(BaseModel, frozen=True, extra="forbid"):
         """Return the confusion matrix by true and predicted class; empty if there is none."""
         matrix = [[0] * len(self.confusion) for _ in self.confusion]
         for true, row in enumerate(self.confusion):
-            for predicted, count in _cells(row):
+            for predicted, count in zip(*_cells(row), strict=True):
                 matrix[true][predicted] = count
         return matrix
 
@@ -116,10 +120,12 @@ class ClassTotals(NamedTuple):
         """Return the sums of a confusion matrix's rows and columns, and its diagonal."""
         occurring, predicted, right = ([0] * len(counts.confusion) for _ in range(3))
         for true, row in enumerate(counts.confusion):
-            for label, count in _cells(row):
-                occurring[true] += count
+            labels, counted = _cells(row)
+            occurring[true] = sum(counted)
+            for label, count in zip(labels, counted, strict=True):
                 predicted[label] += count
-                right[true] += count if label == true else 0
+            if true in labels:
+                right[true] = counted[labels.index(true)]
         return cls(occurring, predicted, right)
 
     @property
@@ -195,10 +201,10 @@ def confusion_problem(counts: Mapping[CountedSplit, Counts], metrics: Mapping[st
     return ""
 
 
-def _cells(row: str) -> list[tuple[int, int]]:
-    """Return a row's (predicted class, count)."""
+def _cells(row: str) -> tuple[list[int], list[int]]:
+    """Return a row's predicted classes and their counts."""
     numbers = list(map(int, row.replace(":", " ").split()))
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
+    return numbers[::2], numbers[1::2]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -212,17 +218,20 @@ def _ordered_sum(values: Sequence[float]) -> float:
     in blocks of 16; up to 4,095 numbers), by which the metrics of older records were computed.
     """
     whole = len(values) // _LANES * _LANES
-    lanes = []
-    for lane in range(_LANES):
-        column = values[lane:whole:_LANES]
-        end = len(column) // 16 * 16
-        blocks = [_add(column[start : start + 16]) for start in range(0, end, 16)]
-        lanes.append(_add(column[end:]) + _add(blocks))
+    lanes = [_blocks(values[lane:whole:_LANES]) for lane in range(_LANES)]
     vectors = len(values) // _WIDTH * _WIDTH
     for place in range(whole, vectors):
         lanes[place % _WIDTH] += values[place]
     ends = [_add(lanes[place::_WIDTH]) for place in range(_WIDTH)]
     return _add([_add(values[vectors:]), *ends])
+
+
+def _blocks(values: Sequence[float]) -> float:
+    if not values:
+        return 0.0
+    end = len(values) // 16 * 16
+    blocks = [_add(values[start : start + 16]) for start in range(0, end, 16)]
+    return _add(values[end:]) + _add(blocks)
 
 
 def _add(values: Iterable[float]) -> float:
