@@ -220,18 +220,22 @@ def _layer(layer: LayerRecord) -> str:
 
 
 def _confusion(record: Record) -> Markup:
-    """Return the rows of the test split's confusion matrix; `trial.html` has the rest.
+    """Return head and body of the table of the test split's confusion matrix.
 
     Empty without one, with many classes, and for one that is not possible (a record of others).
     """
     counts = record.counts.get("test")
-    if counts is None or len(counts.confusion) > MAX_CLASSES_SHOWN or counts.problem:
+    if counts is None or not 0 < len(counts.confusion) <= MAX_CLASSES_SHOWN or counts.problem:
         return Markup("")
+    head = "".join(f'<th scope="col">{label}</th>' for label in range(len(counts.confusion)))
     rows = (
-        f'<tr><th scope="row">{true}</th>{"".join(f"<td>{count:,}</td>" for count in row)}</tr>\n'
+        f'<tr><th scope="row">{true}</th><td>{"</td><td>".join(map(str, row))}</td></tr>\n'
         for true, row in enumerate(counts.matrix())
     )
-    return Markup("".join(rows))  # integers only
+    return Markup(  # integers only
+        f'<thead><tr><th scope="col">true ↓ predicted →</th>{head}</tr></thead>\n'
+        f"<tbody>\n{''.join(rows)}</tbody>"
+    )
 
 
 def _tables(
