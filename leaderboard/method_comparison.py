@@ -30,6 +30,7 @@ class CellComparison:
         comparison: on the seeds that both have.
         p: the p-value, Holm-corrected over the cells; None if there is none.
         verdict: the conclusion at the corrected p-value, in words.
+        trials: the keys of the two trials, by seed.
     """
 
     task: str
@@ -38,6 +39,7 @@ class CellComparison:
     comparison: Comparison
     p: float | None
     verdict: str
+    trials: dict[int, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,12 @@ def compare_entries(
     comparisons = [compare(mine.by_seed, theirs.by_seed) for _, _, mine, theirs in cells]
     corrected = iter(holm([c.p for c in comparisons if c.p is not None]))
     lines = []
-    for (title, sparsity, mine, _), comparison in zip(cells, comparisons, strict=True):
+    for (title, sparsity, mine, theirs), comparison in zip(cells, comparisons, strict=True):
         p = None if comparison.p is None else next(corrected)
         words = comparison.verdict(one.label, two.label, p=p)
         values = of_values(comparison, mine.metric.sign)
-        lines.append(CellComparison(title, sparsity, mine.metric.name, values, p, words))
+        name, trials = mine.metric.name, _trials(mine, theirs)
+        lines.append(CellComparison(title, sparsity, name, values, p, words, trials))
     if len(cells) == 1:
         return MethodComparison(one.label, two.label, lines, None, lines[0].verdict)
     if len(metrics := dict.fromkeys(mine.metric.title for _, _, mine, _ in cells)) > 1:
@@ -110,6 +113,12 @@ def compare_entries(
     words = overall.verdict(one.label, two.label)
     overall = of_values(overall, cells[0][2].metric.sign)
     return MethodComparison(one.label, two.label, lines, overall, words)
+
+
+def _trials(one: Cell, two: Cell) -> dict[int, tuple[str, str]]:
+    """Return the keys of two cells' trials by the seeds they share, in ascending order."""
+    mine, theirs = ({run.seed: run.key for run in cell.runs} for cell in (one, two))
+    return {seed: (mine[seed], theirs[seed]) for seed in sorted(mine.keys() & theirs.keys())}
 
 
 def _by_task(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from leaderboard.boards import build_boards
 from leaderboard.method_comparison import TUNED, MethodComparison, compare_entries
+from leaderboard.prediction_comparison import PredictionComparison, compare_predictions
 from leaderboard.selection import select
 from suite.core.errors import InvalidInput
 from suite.experiments.study import Study
@@ -15,10 +16,11 @@ from suite.tuning.schema import load_tunings, tuned_runs
 
 @dataclass(frozen=True)
 class StoreComparison:
-    """The comparison, and the trials whose records cannot be read."""
+    """The comparison; trials with damaged files; pairs compared by test example."""
 
     report: MethodComparison
     damaged: list[CorruptRecord]
+    predictions: list[PredictionComparison]
 
 
 def compare_in_store(
@@ -54,7 +56,9 @@ def compare_in_store(
                 f"{error}; {apart} trials of ablations and tunings count with --include-ablations"
             ) from None
         raise
-    return StoreComparison(report, damaged)
+    by_key = {record.key: record for record in shown}
+    predictions, without = compare_predictions(store, report.lines, by_key)
+    return StoreComparison(report, [*damaged, *without], predictions)
 
 
 def _nothing(store: Store, study: str, records: int) -> str:

@@ -10,12 +10,13 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
+from leaderboard.bundles.predictions import NO_PREDICTIONS, Predictions, take_out, with_predictions
 from leaderboard.bundles.record_checks import record_problems
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
@@ -27,7 +28,8 @@ from suite.results.record import SCHEMA_VERSION, Record
 SUFFIX = ".jsonl.gz"
 SHIPPED = tuple(Path(__file__).parents[1] / name for name in ("results", "submissions"))
 """Folders of the project's own results, and of submissions."""
-BUNDLE_VERSION = 1
+BUNDLE_VERSION = 2
+"""1: records only. 2: some have predictions; a bundle without any is still written as 1."""
 MAX_PACKED = 64 * 2**20
 MAX_UNPACKED = 512 * 2**20
 MAX_LINE = 2**20
@@ -56,7 +58,7 @@ class Header(BaseModel, frozen=True, extra="forbid"):
     """
 
     format: Literal["resonance-bench records"] = "resonance-bench records"
-    schema_version: int = Field(default=BUNDLE_VERSION, ge=1, strict=True)
+    schema_version: int = Field(default=1, ge=1, strict=True)
     name: SingleLine = Field(min_length=1, max_length=100)
     note: SingleLine = Field(default="", max_length=2000)
     link: str = Field(default="", max_length=500, pattern=r"^(https?://[!#-;=?-~]+)?$")
@@ -86,15 +88,23 @@ class Rejected(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """The content of a file: its header, usable records, and rejected lines."""
+    """The content of a file: its header, usable records, rejected lines, predictions by key."""
 
     header: Header
     records: list[Record]
     rejected: list[Rejected]
+    predictions: Mapping[str, bytes] = NO_PREDICTIONS
 
 
-def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
+def write_bundle(
+    records: Iterable[Record],
+    header: Header,
+    path: Path,
+    predictions: Mapping[str, bytes] = NO_PREDICTIONS,
+) -> None:
     """Write records to one file, with secrets of this machine redacted.
+
+    `predictions` are those of some of the trials, by key (`stored_predictions`).
 
     Raises:
         InvalidInput: two records of one trial, or the file cannot be written.
@@ -104,9 +114,13 @@ def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
         if by_key.setdefault(record.key, record) is not record:
             raise InvalidInput(f"trial {record.key} has two records: give one per trial")
     redacted = {name: redact(v) if isinstance(v, str) else v for name, v in header}
+    redacted["schema_version"] = BUNDLE_VERSION if predictions else 1
     lines = [
         _line(redacted),
-        *(_line(_checksummed(record)) for _, record in sorted(by_key.items())),
+        *(
+            _line(with_predictions(_checksummed(record), predictions.get(key)))
+            for key, record in sorted(by_key.items())
+        ),
     ]
     try:
         atomic_write(path, gzip.compress(b"".join(lines), 9, mtime=0))
@@ -145,6 +159,7 @@ def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
     header = _header(path, first)
     records: dict[str, Record] = {}
     rejected: list[Rejected] = []
+    predictions = Predictions()
     for number, line in enumerate(lines, 2):
         where = f"line {number}"
         if number > MAX_RECORDS + 1 or len(rejected) == MAX_REJECTED:
@@ -156,6 +171,7 @@ def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
             rejected.append(line)
             continue
         try:
+            line, shipped = take_out(line)
             record = Record.from_json(line, where, old_names=old_names)
             if reason := _unshowable(record):
                 raise InvalidInput(reason)
@@ -163,12 +179,14 @@ def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
                 raise InvalidInput(f"a second record of trial {record.key}")
             if not has_old_names(record.trial) and (reason := next(record_problems(record), "")):
                 raise InvalidInput(f"trial {record.key}: {reason}")
+            if shipped is not None:
+                predictions.add_text(record, shipped)
         except InvalidInput as error:
             reason = str(error).split(": delete its folder")[0].removeprefix(f"{where} ")
             rejected.append(Rejected(where, reason))
         else:
             records[record.key] = record
-    return Bundle(header, list(records.values()), rejected)
+    return Bundle(header, list(records.values()), rejected, predictions)
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Bundle], list[Rejected]]:

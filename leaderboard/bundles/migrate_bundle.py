@@ -19,6 +19,7 @@ def migrate_bundle(path: Path, *, dry_run: bool = False) -> MigrationReport:
     for line in bundle.rejected:
         raise InvalidInput(f"{path} cannot be migrated: {line.where}: {line.reason}")
     records: dict[str, Record] = {}
+    predictions: dict[str, bytes] = {}
     keys = {record.key for record in bundle.records}
     for record in bundle.records:
         new = record
@@ -36,6 +37,8 @@ def migrate_bundle(path: Path, *, dry_run: bool = False) -> MigrationReport:
         else:
             report.current += 1
         records[new.key] = new
+        if record.key in bundle.predictions:
+            predictions[new.key] = bundle.predictions[record.key]
     if not dry_run and (report.moved or report.rewritten):
-        write_bundle(records.values(), bundle.header, path)
+        write_bundle(records.values(), bundle.header, path, predictions)
     return report

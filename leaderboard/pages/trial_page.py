@@ -42,6 +42,8 @@ CARD_METRICS = [
 ]
 """Shown on cards at the top of the page."""
 NOT_MEASURED = "–"
+MAX_CLASSES_SHOWN = 20
+"""With more, no page has the confusion matrix."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def trial_page(
         curves=Markup(curves.replace("<", "\\u003c")),
         no_curves=no_curves,
         layers=Markup("".join(map(_layer, record.layers))),
+        confusion=_confusion(record),
         tables=[_table(name, tuple(found)) for name, found in _tables(record, evaluations)],
     )
 
@@ -177,8 +180,13 @@ def _command(record: Record) -> str:
 def _cards(record: Record) -> list[tuple[str, str, str]]:
     if record.status != "done":
         return []
+    right = {f"{split}_accuracy": counts.words for split, counts in record.counts.items()}
     cards = [
-        (metric.title.split(" (")[0], metric.text(record.metrics[metric.name]), "")
+        (
+            metric.title.split(" (")[0],
+            metric.text(record.metrics[metric.name]),
+            right.get(metric.name, ""),
+        )
         for metric in CARD_METRICS
         if metric.name in record.metrics
     ]
@@ -208,6 +216,25 @@ def _layer(layer: LayerRecord) -> str:
         f'<tr><th scope="row">{escape(layer.name)}</th>{"".join(f"<td>{v}</td>" for v in before)}'
         f'<td class="bar"><span style="width: {100 * density:.1f}%"></span></td>'
         f"{''.join(f'<td>{v}</td>' for v in after)}</tr>\n"
+    )
+
+
+def _confusion(record: Record) -> Markup:
+    """Return head and body of the table of the test split's confusion matrix.
+
+    Empty without one, with many classes, and for one that is not possible (a record of others).
+    """
+    counts = record.counts.get("test")
+    if counts is None or not 0 < len(counts.confusion) <= MAX_CLASSES_SHOWN or counts.problem:
+        return Markup("")
+    head = "".join(f'<th scope="col">{label}</th>' for label in range(len(counts.confusion)))
+    rows = (
+        f'<tr><th scope="row">{true}</th><td>{"</td><td>".join(map(str, row))}</td></tr>\n'
+        for true, row in enumerate(counts.matrix())
+    )
+    return Markup(  # integers only
+        f'<thead><tr><th scope="col">true ↓ predicted →</th>{head}</tr></thead>\n'
+        f"<tbody>\n{''.join(rows)}</tbody>"
     )
 
 

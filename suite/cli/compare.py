@@ -17,7 +17,11 @@ from suite.core.console import print_json, print_table, say
 from suite.results.store import Store
 
 if TYPE_CHECKING:
+    from leaderboard.prediction_comparison import PredictionComparison
     from leaderboard.statistics.paired_comparisons import Comparison
+
+MAX_PAIRS = 30
+"""Pairs of trials with a line of their own."""
 
 
 def compare(
@@ -53,9 +57,11 @@ def compare(
 
     Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
     all of them together by a sign-flip test. Differences are of what the task ranks by: points of
-    test accuracy, or the metric's own unit. SETTINGS are hyperparameters that differ from the
-    defaults, as in `rigl:update_every=10`. Trials that belong to an ablation or a tuning only
-    count with --include-ablations, --study NAME, or where METHOD:tuned is named.
+    test accuracy, or the metric's own unit. Two trials of one seed are also compared on every test
+    example, by McNemar's exact test, where their predictions are stored. SETTINGS are
+    hyperparameters that differ from the defaults, as in `rigl:update_every=10`. Trials that belong
+    to an ablation or a tuning only count with --include-ablations, --study NAME, or where
+    METHOD:tuned is named.
     """
     from leaderboard.board_columns import NAMED_COLUMNS
     from leaderboard.score_text import difference_words
@@ -72,7 +78,7 @@ def compare(
     )
     report = found.report
     if json:
-        print_json(asdict(report))
+        print_json(asdict(report) | {"predictions": [asdict(one) for one in found.predictions]})
         return
     columns = ["task", "s", "n", "A − B", "95 % interval", "p (Holm)", "effect", "verdict"]
     rows = [
@@ -98,8 +104,29 @@ def compare(
     left = sum(line.comparison.unpaired for line in report.lines)
     if left:
         say(f"not used, because the other method lacks the seed: {left} trial{'s' * (left > 1)}")
+    if found.predictions:
+        _print_predictions(found.predictions)
     for one in found.damaged:
         say(f"left out: {one.key}: {one.reason}")
+
+
+def _print_predictions(pairs: list["PredictionComparison"]) -> None:
+    """Print a line for each pair of trials that was compared on every test example."""
+    columns = ["task", "s", "seed", "test predictions", "only A right", "only B right", "p"]
+    rows = [
+        [
+            one.task,
+            f"{one.sparsity:g}",
+            str(one.seed),
+            *(f"{count:,}" for count in (one.total, one.first_only, one.second_only)),
+            f"{one.p:.3g}",
+        ]
+        for one in pairs[:MAX_PAIRS]
+    ]
+    print_table("On the same test examples (McNemar's exact test)", columns, rows)
+    if len(pairs) > MAX_PAIRS:
+        say(f"{len(pairs) - MAX_PAIRS} more pairs of trials: --json has all")
+    say("one p for each pair of trials, not corrected: seeds share the test examples")
 
 
 def _numbers(metric: str, comparison: "Comparison", p: float | None) -> list[str]:

@@ -17,7 +17,7 @@ from suite.results.stored_evaluation import load_evaluations
 
 SHOWN = frozenset(
     {"schema_version", "key", "status", "trial", "configuration", "metrics", "absent", "layers"}
-    | {"flops", "timing", "environment", "digests", "notes", "error"}
+    | {"counts", "flops", "timing", "environment", "digests", "notes", "error"}
 )
 """The record's fields that have lines of their own; what else it holds is shown as it is."""
 
@@ -63,6 +63,7 @@ def facts(record: Record, store: Store) -> list[tuple[str, str]]:
     if record.layers:
         weights = sum(layer.size for layer in record.layers)
         found.append(("realised sparsity", f"{100 * record.sparsity:.4f} % of {weights:,} weights"))
+    found += [(f"{split} predictions", f"{c.words} right") for split, c in record.counts.items()]
     found += metrics.rows(record.metrics, record.absent)
     flops = record.flops
     if {"inference", "inference_dense", "training"} <= flops.keys():

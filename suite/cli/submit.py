@@ -44,10 +44,17 @@ def submit(
     ] = None,
     note: Annotated[str, typer.Option(help="What readers should know.")] = "",
     link: Annotated[str, typer.Option(help="Link to a paper or code: https://…")] = "",
+    predictions: Annotated[
+        bool,
+        typer.Option(
+            "--predictions", help="Send which test examples each trial has right, one bit each."
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Write records to one file to send, after the checks of `leaderboard check`."""
     from leaderboard.bundles.bundle_file import SUFFIX, Bundle, Header, write_bundle
+    from leaderboard.bundles.predictions import Predictions, stored_predictions
     from leaderboard.selection import select
 
     if not out.name.endswith(SUFFIX):
@@ -64,10 +71,11 @@ def submit(
     _explain(results, chosen, [record.key for record in of_task], every)
     if not records:
         raise InvalidInput(f"store {store} has no such trial: see `resonance list trials`")
-    issues = check_bundle(Bundle(header, records, []))
+    shipped = stored_predictions(results, records) if predictions else Predictions()
+    issues = check_bundle(Bundle(header, records, [], shipped))
     wrong = any(issue.severity == "error" for issue in issues)
     if not wrong:
-        write_bundle(records, header, out)
+        write_bundle(records, header, out, shipped)
     if json:
         findings = [asdict(issue) for issue in issues]
         written = {"file": None if wrong else str(out), "bytes": 0 if wrong else out.stat().st_size}

@@ -12,13 +12,17 @@ from suite.core.code_files import code_digest, is_own_origin
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.own_code import method_code, task_code
 from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
+from suite.results.counts import CountedSplit, Counts, check_counts
 from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.storage_backend import RECORD
 
-SCHEMA_VERSION = 2
-"""1: records without checksums, which are read as they are. 2: the store adds them (`seal`)."""
+SCHEMA_VERSION = 3
+"""1: records without checksums, which are read as they are. 2: the store adds them (`seal`).
+
+3: predictions are counted.
+"""
 
 TRIAL_FIELDS = frozenset(n for n, f in Trial.model_fields.items() if f.exclude_if is None)
 """The fields every trial has; an option that was added later is left out at its default."""
@@ -210,6 +214,8 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         metric: what its task ranks by, without the name of the split.
         metrics: by name; accuracies as fractions of 1.
         absent: metrics that were not measured, and why.
+        counts: right and all predictions and the confusion matrix, by split. Only quick checks are
+            made on reading; `confusion_problem` makes the others.
         layers: the prunable weights.
         flops: forward operations per example (dense, sparse) and all of training.
         timing: seconds, and when; peak memory in bytes.
@@ -233,6 +239,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     metric: Name = Field(default=ACCURACY, exclude_if=lambda name: name == ACCURACY)
     metrics: dict[Name, Number] = Field(default={}, max_length=MAX_METRICS)
     absent: dict[Text, Text] = {}
+    counts: dict[CountedSplit, Counts] = Field(default={}, exclude_if=_is_empty)
     layers: list[LayerRecord] = []
     flops: dict[Name, Operations] = Field(default={}, max_length=MAX_METRICS)
     timing: dict[Text, Number | Text | None] = {}
@@ -332,7 +339,8 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
 
         Raises:
             Unreadable: it is not JSON, not a record, that of another trial, does not match its
-                checksum or has lost it, was written by a newer schema or under old names.
+                checksum or has lost it, contradicts itself, was written by a newer schema or
+                under old names.
         """
         try:
             content = json.loads(data, parse_constant=refuse_constant)
@@ -357,6 +365,13 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
                 "the trial again; `resonance store verify` looks for others",
                 "altered",
             )
+        try:
+            check_counts(record.counts, record.metrics, record.data)
+        except ValueError as error:
+            raise Unreadable(
+                f"{where} contradicts itself ({error}): delete its folder and run the trial again",
+                "foreign",
+            ) from error
         if key is not None and record.key != key:
             raise Unreadable(
                 f"{where} is the record of another trial, {record.key}: delete its "

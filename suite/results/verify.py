@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from suite.core.errors import InvalidInput
+from suite.results.counts import confusion_problem
 from suite.results.record import Damage, Record, Unreadable
 from suite.results.record_index import INDEX, read_index
 from suite.results.storage_backend import RECORD, StorageBackend
@@ -100,6 +101,8 @@ def check(
     if (expected := record.settings_key) != key:
         what = f"the settings in {RECORD} are those of trial {expected}"
         return record, [StoreIssue("foreign", where, what)]
+    if problem := confusion_problem(record.counts, record.metrics):
+        return record, [StoreIssue("foreign", where, f"{RECORD} contradicts itself ({problem})")]
     if record.integrity is None:
         return record, [StoreIssue("unverifiable", where, f"{RECORD} has no checksums")]
     return record, list(_check_files(backend, key, record))

@@ -1,4 +1,5 @@
 from suite.core.errors import TrialFailed
+from suite.results.counts import Counts
 from suite.results.record import failed
 from suite.results.stored_evaluation import Evaluation, save_evaluation
 from tests.support.sample_records import done, make_trial
@@ -50,3 +51,12 @@ def test_a_trial_of_a_method_that_is_not_installed_is_shown_too(resonance, store
     put(store, strange)
     again = lines_of(resonance("show", record.key))["again"]
     assert again.startswith("not here: method elsewhere is not known")
+
+
+def test_right_predictions_are_shown_as_counts(resonance, store):
+    counts = {"test": Counts(correct=900, total=1000, confusion=("0:900 1:100",))}
+    record = done(make_trial(), 0.9).model_copy(update={"counts": counts})
+    store.write(record.key, {"record.json": record.to_json()})
+    shown = resonance("show", record.key).out
+    assert "900 of 1,000 right" in shown
+    assert "0:900" not in shown

@@ -3,11 +3,14 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from suite.evaluation.scores import calibration_error, evaluate, rounded_accuracy
+from suite.results.correct_bits import bits_problem
+from suite.results.counts import Counts, check_counts, confusion_problem
 from suite.sparsity.prunable import ALL_MATRICES
 from tasks.data import RealSplit, Split, TargetScale, TextSplit
 
@@ -99,6 +102,52 @@ def test_always_the_same_class_is_worth_little_on_imbalanced_data():
     assert scores["accuracy"] == pytest.approx(0.98)
     assert scores["balanced_accuracy"] == pytest.approx(0.5)
     assert scores["macro_f1"] == pytest.approx(2 * 98 / 198 / 2)
+
+
+def test_predictions_are_counted_and_metrics_follow_from_the_counts():
+    draw = torch.Generator().manual_seed(0)
+    targets = torch.randint(0, 3, (1003,), generator=draw)  # class 3 never occurs
+    logits = torch.randn(1003, 4, generator=draw)
+    guess = logits.argmax(-1)
+    scores = evaluate(nn.Identity(), Split(logits, targets))
+    counts = scores.counts
+    expected = [[int(((targets == i) & (guess == j)).sum()) for j in range(4)] for i in range(4)]
+    assert counts.matrix() == expected
+    named = {f"test_{name}": value for name, value in scores.metrics.items()}
+    assert confusion_problem({"test": counts}, named) == ""
+    check_counts({"test": counts}, named, {"test": 1003})
+    assert scores.accuracy == float((guess == targets).double().mean())
+    right = np.unpackbits(np.frombuffer(scores.correct_bits, np.uint8))[:1003]
+    assert right.tolist() == (guess == targets).int().tolist()
+    assert bits_problem(scores.correct_bits, counts) == ""
+
+
+def test_above_a_thousand_classes_there_is_no_matrix_but_the_same_metrics():
+    draw = torch.Generator().manual_seed(0)
+    targets = torch.randint(0, 1000, (3000,), generator=draw)
+    guess = torch.where(torch.rand(3000, generator=draw) < 0.5, targets, targets.flip(0))
+    few, many = (
+        evaluate(nn.Identity(), Split(nn.functional.one_hot(guess, n).float(), targets))
+        for n in (1000, 1001)
+    )
+    assert len(few.counts.confusion) == 1000
+    assert many.counts == Counts(correct=few.counts.correct, total=3000)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert few.metrics[name] == many.metrics[name]
+
+
+def test_characters_of_a_text_are_counted_each():
+    logits = nn.functional.one_hot(torch.tensor([[0, 1, 2], [0, 0, 0]]), 4).float()
+    scores = evaluate(nn.Identity(), TextSplit(logits, torch.tensor([[0, 1, 0], [1, 0, 1]])))
+    assert scores.counts == Counts(correct=3, total=6)
+    assert scores.correct_bits == bytes([0b11001000])
+
+
+def test_real_targets_are_not_counted():
+    y = torch.tensor([[0.0], [1.0]])
+    scores = evaluate(nn.Identity(), RealSplit(y, y, TargetScale((0.0,), (1.0,))))
+    assert scores.counts is None
+    assert scores.correct_bits == b""
 
 
 def test_text_has_bits_and_no_metrics_of_classes():

@@ -8,11 +8,13 @@ import pytest
 from leaderboard.pages.inspection import find_trial, inspect
 from leaderboard.pages.trial_page import trial_page
 from suite.core.errors import InvalidInput
+from suite.results.counts import Counts
 from suite.results.store import Store
 from suite.training.trial import run_trial
 from tests.leaderboard.browsing import saved
 from tests.leaderboard.pdfs import assert_pdf
 from tests.support.helpers import trial
+from tests.support.sample_records import done, make_trial
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +140,17 @@ def test_every_chart_can_be_saved_and_is_drawn_for_paper(store, tmp_path, chromi
         ".every((one) => one.getAttribute('fill') !== '#e8e8e8')"
     )
     page.close()
+
+
+def test_a_page_counts_predictions_and_shows_the_matrix_of_a_few_classes():
+    def page(counts: Counts) -> str:
+        return trial_page(done(make_trial()).model_copy(update={"counts": {"test": counts}}), "")
+
+    few = page(Counts(correct=9, total=10, confusion=("0:4 1:1", "1:5")))
+    assert "9 of 10" in few
+    assert '<tr><th scope="row">0</th><td>4</td><td>1</td></tr>' in few
+    assert '<tr><th scope="row">1</th><td>0</td><td>5</td></tr>' in few
+    many = Counts.of_cells([(n, n, 1) for n in range(21)], 21)
+    impossible = Counts(correct=9, total=10, confusion=("<b>", "1:5"))
+    for counts in (many, impossible, Counts(correct=9, total=10)):
+        assert "Confusion matrix" not in page(counts)

@@ -4,8 +4,9 @@ import math
 import pytest
 
 from suite.core.errors import InvalidInput, TrialFailed
+from suite.results.counts import Counts
 from suite.results.metrics import out_of_range
-from suite.results.record import SCHEMA_VERSION, Record, failed
+from suite.results.record import SCHEMA_VERSION, Record, Unreadable, checksum_files, failed
 from tests.support.sample_records import done, make_trial
 
 
@@ -162,3 +163,14 @@ def test_a_failure_without_a_message_still_has_its_type():
 def test_a_failure_that_nobody_meant_begins_with_its_type():
     record = failed(make_trial(), KeyError("w"))
     assert record.error == {"type": "KeyError", "message": "KeyError: 'w'"}
+
+
+def test_a_sealed_record_that_contradicts_its_counts_is_refused():
+    record = done(make_trial()).model_copy(update={"counts": {"test": Counts(correct=1, total=2)}})
+    sealed, _ = checksum_files({"record.json": record.to_json()})
+    with pytest.raises(Unreadable, match=r"contradicts itself \(test_accuracy is 0.9, and 1 of 2"):
+        Record.from_json(sealed["record.json"], "here")
+
+
+def test_records_without_counts_have_no_such_field():
+    assert "counts" not in json.loads(done(make_trial()).to_json())

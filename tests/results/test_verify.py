@@ -6,10 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from suite.results.counts import Counts
 from suite.results.record_index import INDEX, write_index
 from suite.results.store import Store
 from suite.results.verify import verify
 from tests.results.damage import (
+    FIRST,
     KEY,
     better_record,
     cut_curves,
@@ -23,8 +25,10 @@ from tests.results.damage import (
     other_json,
     other_settings,
     other_trial,
+    put,
     remove_checksums,
 )
+from tests.support.sample_records import done
 
 
 def test_a_store_as_it_was_left_is_whole(full):
@@ -114,3 +118,12 @@ def test_what_verify_says_to_do_mends_the_store(resonance, place):
     store.folder(key).rmdir()
     assert resonance(run).code == 0
     assert resonance("store verify").code == 0
+
+
+def test_a_sealed_record_whose_metrics_do_not_follow_from_its_counts_is_named(store):
+    counts = Counts(correct=1, total=2, confusion=("0:1", "0:1"))
+    record = done(FIRST, 0.5)
+    metrics = record.metrics | {"test_macro_f1": 0.5}
+    put(store, FIRST, record.model_copy(update={"counts": {"test": counts}, "metrics": metrics}))
+    (found,) = verify(store).broken
+    assert "contradicts itself (test_macro_f1 is 0.5, and 0.33" in found.what

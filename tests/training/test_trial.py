@@ -8,11 +8,16 @@ from safetensors.torch import load
 
 import suite.training.rounds
 from suite.core.errors import InvalidInput, TrialFailed
+from suite.evaluation.measure import Measurements
 from suite.experiments import registry
+from suite.results.counts import Counts, confusion_problem
+from suite.results.record import Record
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training import loop
 from suite.training.context import TrialContext
+from suite.training.curves import Curves
 from suite.training.network import make_model
+from suite.training.outcome import make_outcome
 from suite.training.setup import prepare
 from suite.training.trial import run_trial
 from tests.support.helpers import SPARSE_METHODS, first_quick, trained, trial
@@ -98,7 +103,41 @@ def test_what_is_evaluated_is_what_is_kept():
     from tasks.loading import load_data
 
     data = load_data(registry.datasets()["digits"], 0.1, torch.device("cpu"))
-    assert evaluate(model, data.test).accuracy == outcome.record.metrics["test_accuracy"]
+    scores = evaluate(model, data.test)
+    assert scores.accuracy == outcome.record.metrics["test_accuracy"]
+    assert scores.counts == outcome.record.counts["test"]
+    assert scores.correct_bits == files["correct.bits"]
+    read = Record.from_json(files["record.json"], "here", stored=False)
+    assert read.counts == outcome.record.counts
+    assert confusion_problem(read.counts, read.metrics) == ""
+    assert {split: counts.total for split, counts in read.counts.items()} == {
+        split: read.data[split] for split in ("test", "validation")
+    }
+
+
+def test_a_search_counts_validation_only_and_leaves_no_test_predictions():
+    outcome = run_trial(trial("static", evaluate="validation", recipe={"epochs": 1}))
+    assert set(outcome.record.counts) == {"validation"}
+    assert "correct.bits" not in outcome.files()
+
+
+@pytest.mark.parametrize(
+    ("bits", "metrics", "problem"),
+    [
+        (b"\x80", {"test_accuracy": 0.5, "test_macro_f1": 0.9}, "test_macro_f1 is 0.9, and 0.33"),
+        (b"\xc0", {"test_accuracy": 0.5}, "correct.bits has 2 right predictions, not 1"),
+        (b"\x80", {"test_accuracy": 0.4}, "1 of 2 predictions are right"),
+    ],
+)
+def test_a_trainer_that_contradicts_its_own_counts_is_refused(bits, metrics, problem):
+    counts = Counts(correct=1, total=2, confusion=("0:1", "0:1"))
+    measures = Measurements(metrics, counts={"test": counts}, correct_bits=bits)
+    with pytest.raises(ValueError, match=problem):
+        make_outcome(
+            trial("static"), measures=measures,
+            flops={"inference_dense": 2.0, "inference": 1.0, "training": 6.0}, layers=[],
+            timing={}, data={"test": 2}, tensors={}, curves=Curves(), notes=[],
+        )  # fmt: skip
 
 
 def test_curves_hold_losses_validation_and_churn():

@@ -34,7 +34,7 @@ def test_a_bundle_is_read_as_it_was_written_and_the_same_bytes_again(tmp_path):
     write_bundle(records, HEADER, first)
     write_bundle(reversed(records), HEADER, second)
     assert first.read_bytes() == second.read_bytes()
-    header, read, rejected = read_bundle(first)
+    header, read, rejected, _ = read_bundle(first)
     assert header == HEADER
     assert [r.key for r in read] == sorted(r.key for r in records)
     assert {r.key: r.integrity for r in read} == {r.key: r.integrity for r in records}
@@ -298,7 +298,7 @@ def test_a_trial_that_is_run_again_ends_bit_by_bit_alike(resonance, sent):
 
 
 def test_a_figure_that_was_made_up_is_found_by_running_again(resonance, sent):
-    better = forged(sent, metrics=sent.metrics | {"test_accuracy": 0.999})
+    better = forged(sent, metrics=sent.metrics | {"test_accuracy": 0.999}, counts={})
     write_bundle([better], HEADER, Path("better.jsonl.gz"))
     assert resonance("leaderboard check better.jsonl.gz").code == 0
     result = resonance("leaderboard check better.jsonl.gz --rerun", sent.key[:6], "--json")
