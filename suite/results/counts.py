@@ -1,0 +1,230 @@
+"""Counted predictions: how many of a split are right, the confusion matrix, what follows from it.
+
+Metrics that are fractions of predictions follow from these integers and from nothing else, so a
+record that holds both can be checked exactly.
+"""
+
+import functools
+import itertools
+import operator
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, Field, StrictInt, StrictStr
+
+MAX_CLASSES = 1000
+"""With more classes a record has no confusion matrix."""
+MAX_COUNT = 2**53
+"""Larger integers are not exact as floating-point numbers, and no split has as many examples."""
+MAX_ROW = MAX_CLASSES * len(f"{MAX_CLASSES - 1}:{MAX_COUNT} ")
+"""Characters of the longest row; longer texts are refused before they are parsed."""
+
+CountedSplit = Literal["test", "validation"]
+Count = Annotated[StrictInt, Field(le=MAX_COUNT)]
+Row = Annotated[StrictStr, Field(max_length=MAX_ROW)]
+
+_NUMBER = r"(?:0|[1-9][0-9]{0,15})"
+_ROW = re.compile(rf"(?:{_NUMBER}:{_NUMBER}(?: {_NUMBER}:{_NUMBER})*)?")
+_LANES, _WIDTH = 16, 4
+
+
+class Counts(BaseModel, frozen=True, extra="forbid"):
+    """The predictions of a split, counted.
+
+    Types and sizes are checked when it is made; `problem` checks the rest, which takes longer.
+
+    Attributes:
+        correct: predictions that are right.
+        total: all of them: examples; of text, predicted characters.
+        confusion: a row for each true class, empty for text and above 1,000 classes. A row holds
+            the counts that are not 0 by predicted class, in ascending order, as "0:978 3:2"; a
+            class that does not occur has an empty row.
+    """
+
+    correct: Annotated[Count, Field(ge=0)]
+    total: Annotated[Count, Field(ge=1)]
+    confusion: Annotated[tuple[Row, ...], Field(max_length=MAX_CLASSES)] = Field(
+        default=(), exclude_if=operator.not_
+    )
+
+    @classmethod
+    def of_cells(cls, cells: Iterable[tuple[int, int, int]], classes: int) -> "Counts":
+        """Return the counts of a confusion matrix from its cells that are not 0.
+
+        `cells` are (true class, predicted class, count), ordered by class.
+        """
+        rows: list[list[str]] = [[] for _ in range(classes)]
+        correct = total = 0
+        for true, predicted, count in cells:
+            rows[true].append(f"{predicted}:{count}")
+            total += count
+            correct += count if true == predicted else 0
+        return cls(correct=correct, total=total, confusion=tuple(map(" ".join, rows)))
+
+    @property
+    def problem(self) -> str:
+        """Why these counts are not possible, in one line; empty if they are."""
+        if self.correct > self.total:
+            return f"{self.correct} of {self.total} predictions cannot be right"
+        if not self.confusion:
+            return ""
+        correct = total = 0
+        for true, row in enumerate(self.confusion):
+            if _ROW.fullmatch(row) is None:
+                return (
+                    f"row {true} of the confusion matrix is {row!r:.40}: give CLASS:COUNT, "
+                    "separated by single spaces"
+                )
+            cells = _cells(row)
+            predicted = [label for label, _ in cells]
+            if any(a >= b for a, b in itertools.pairwise(predicted)):
+                return f"row {true} of the confusion matrix does not name its classes in order"
+            if predicted and predicted[-1] >= len(self.confusion):
+                return (
+                    f"row {true} of the confusion matrix has class {predicted[-1]} of "
+                    f"{len(self.confusion)}"
+                )
+            if not all(count for _, count in cells):
+                return f"row {true} of the confusion matrix has a count of 0: leave it out"
+            total += sum(count for _, count in cells)
+            correct += dict(cells).get(true, 0)
+        if total != self.total:
+            return f"the confusion matrix has {total} predictions, not {self.total}"
+        if correct != self.correct:
+            return f"the confusion matrix has {correct} right predictions, not {self.correct}"
+        return ""
+
+    def matrix(self) -> list[list[int]]:
+        """Return the confusion matrix by true and predicted class; empty if there is none."""
+        matrix = [[0] * len(self.confusion) for _ in self.confusion]
+        for true, row in enumerate(self.confusion):
+            for predicted, count in _cells(row):
+                matrix[true][predicted] = count
+        return matrix
+
+
+class ClassTotals(NamedTuple):
+    """By class: how many examples it has, how often it is predicted, and how often rightly."""
+
+    occurring: Sequence[int]
+    predicted: Sequence[int]
+    right: Sequence[int]
+
+    @classmethod
+    def of(cls, counts: Counts) -> "ClassTotals":
+        """Return the sums of a confusion matrix's rows and columns, and its diagonal."""
+        occurring, predicted, right = ([0] * len(counts.confusion) for _ in range(3))
+        for true, row in enumerate(counts.confusion):
+            for label, count in _cells(row):
+                occurring[true] += count
+                predicted[label] += count
+                right[true] += count if label == true else 0
+        return cls(occurring, predicted, right)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean, over the classes that occur, of the fraction found; as scikit-learn defines it."""
+        occurring, _, right = self
+        return _mean([r / n for r, n in zip(right, occurring, strict=True) if n])
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 over the classes that occur or were predicted; 0 for one never right."""
+        return _mean([2 * r / (n + p) for n, p, r in zip(*self, strict=True) if n + p])
+
+
+def accuracy(counts: Counts) -> float:
+    """Return the fraction of right predictions."""
+    return counts.correct / counts.total
+
+
+def balanced_accuracy(counts: Counts) -> float:
+    """Return the balanced accuracy that follows from a confusion matrix without a `problem`."""
+    return ClassTotals.of(counts).balanced_accuracy
+
+
+def macro_f1(counts: Counts) -> float:
+    """Return the macro-F1 that follows from a confusion matrix without a `problem`."""
+    return ClassTotals.of(counts).macro_f1
+
+
+def check_counts(
+    counts: Mapping[CountedSplit, Counts], metrics: Mapping[str, float], data: Mapping[str, Any]
+) -> None:
+    """Check a record's counts against its metrics and the sizes of its splits: what is quick.
+
+    Raises:
+        ValueError: a split has another number of examples, or its accuracy is another.
+    """
+    for split, counted in counts.items():
+        if counted.correct > counted.total:
+            raise ValueError(f"counts.{split}: {counted.problem}")
+        if (size := data.get(split)) is not None:
+            # A text's examples are windows of as many predictions each.
+            text = f"{split}_bits_per_character" in metrics
+            fits = type(size) is int and size > 0
+            if not fits or (counted.total % size if text else counted.total != size):
+                raise ValueError(
+                    f"counts.{split} has {counted.total} predictions, and data.{split} {size!r:.40}"
+                    + (" windows of text" if text else " examples")
+                )
+        name = f"{split}_accuracy"
+        if name in metrics and metrics[name] != accuracy(counted):
+            raise ValueError(
+                f"{name} is {metrics[name]!r}, and {counted.correct} of {counted.total} "
+                f"predictions are right: {accuracy(counted)!r}"
+            )
+
+
+def confusion_problem(counts: Mapping[CountedSplit, Counts], metrics: Mapping[str, float]) -> str:
+    """Return why a record's confusion matrices are not possible, in one line; empty if they are.
+
+    Balanced accuracy and macro-F1 must follow from them to the last bit.
+    """
+    for split, counted in counts.items():
+        if problem := counted.problem:
+            return f"counts.{split}: {problem}"
+        if not counted.confusion:
+            continue
+        totals = ClassTotals.of(counted)
+        for kind in ("balanced_accuracy", "macro_f1"):
+            name, follows = f"{split}_{kind}", getattr(totals, kind)
+            if name in metrics and metrics[name] != follows:
+                return f"{name} is {metrics[name]!r}, and {follows!r} by its confusion matrix"
+    return ""
+
+
+def _cells(row: str) -> list[tuple[int, int]]:
+    """Return a row's (predicted class, count)."""
+    numbers = list(map(int, row.replace(":", " ").split()))
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return _ordered_sum(values) / len(values)
+
+
+def _ordered_sum(values: Sequence[float]) -> float:
+    """Return the sum, added in a fixed order, which decides the last bits.
+
+    It is the order of torch's sum of float64 on a CPU (four vectors of four numbers side by side,
+    in blocks of 16; up to 4,095 numbers), by which the metrics of older records were computed.
+    """
+    whole = len(values) // _LANES * _LANES
+    lanes = []
+    for lane in range(_LANES):
+        column = values[lane:whole:_LANES]
+        end = len(column) // 16 * 16
+        blocks = [_add(column[start : start + 16]) for start in range(0, end, 16)]
+        lanes.append(_add(column[end:]) + _add(blocks))
+    vectors = len(values) // _WIDTH * _WIDTH
+    for place in range(whole, vectors):
+        lanes[place % _WIDTH] += values[place]
+    ends = [_add(lanes[place::_WIDTH]) for place in range(_WIDTH)]
+    return _add([_add(values[vectors:]), *ends])
+
+
+def _add(values: Iterable[float]) -> float:
+    """Add from left to right; Python's own `sum` compensates for rounding from 3.12 on."""
+    return functools.reduce(operator.add, values, 0.0)
