@@ -15,6 +15,7 @@ from suite.evaluation import robustness
 from suite.evaluation.corruptions import KINDS, SEVERITIES
 from suite.evaluation.dead_units import SAMPLE_SIZE, dead_units
 from suite.evaluation.model_size import disk_size
+from suite.results.counts import CountedSplit, Counts
 from tasks.data import Split
 from tasks.task import Dataset
 
@@ -38,12 +39,16 @@ class Measurements:
         absent: why a metric is missing, by metric name.
         layers: fields of each prunable layer's record, by layer name.
         corruption: accuracies by kind, one per severity.
+        counts: predictions counted, by split; none of real targets.
+        correct_bits: which test examples are predicted rightly, one bit each; empty if not known.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
     corruption: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[CountedSplit, Counts] = field(default_factory=dict)
+    correct_bits: bytes = b""
 
 
 def measure(

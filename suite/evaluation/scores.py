@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from suite.results.counts import MAX_CLASSES, ClassTotals, Counts, accuracy
 from suite.sparsity.layers import by_output
 from suite.sparsity.modules import evaluation_mode
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, covered_weights
@@ -42,14 +45,43 @@ class Scores(Protocol):
     def curves(self) -> dict[str, float]:
         """What is recorded after every epoch, by name without the split."""
 
+    @property
+    def counts(self) -> Counts | None:
+        """How many predictions are right, from which the metrics follow; None of real targets."""
 
-@dataclass(frozen=True)
+    @property
+    def correct_bits(self) -> bytes:
+        """Which predictions are right: a bit each, by `numpy.packbits`; empty of real targets."""
+
+
+@dataclass(frozen=True, eq=False)
 class ClassScores:
-    """Accuracy (fraction), NLL (nats per prediction), expected calibration error (15 bins)."""
+    """Scores of predicted classes.
 
-    accuracy: float
+    Attributes:
+        right: which predictions are right, bool [n].
+        nll: negative log-likelihood, in nats per prediction.
+        ece: expected calibration error (15 bins).
+    """
+
+    right: Tensor
     nll: float
     ece: float
+
+    @cached_property
+    def counts(self) -> Counts:
+        """How many predictions are right."""
+        return Counts(correct=int(self.right.sum()), total=len(self.right))
+
+    @property
+    def correct_bits(self) -> bytes:
+        """Which predictions are right."""
+        return np.packbits(self.right.cpu().numpy()).tobytes()
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of right predictions."""
+        return accuracy(self.counts)
 
     @property
     def loss(self) -> float:
@@ -62,48 +94,65 @@ class ClassScores:
         return self.accuracy
 
     @property
+    def metrics(self) -> dict[str, float]:
+        """Accuracy, NLL and calibration error."""
+        return {"accuracy": self.accuracy, "nll": self.nll, "ece": self.ece}
+
+    @property
     def curves(self) -> dict[str, float]:
         """Accuracy and NLL."""
         return {"accuracy": self.accuracy, "nll": self.nll}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelScores(ClassScores):
     """Scores of predicted classes, one per example.
 
     Attributes:
-        balanced_accuracy: mean, over the classes that occur, of the fraction found.
-        macro_f1: mean F1 over the classes that occur or were predicted; 0 for one never right.
+        totals: by class.
+        confusion: int64 [true class, predicted class]; None above 1,000 classes.
     """
 
-    balanced_accuracy: float
-    macro_f1: float
+    totals: ClassTotals
+    confusion: Tensor | None = None
+
+    @cached_property
+    def counts(self) -> Counts:
+        """How many predictions are right, and the confusion matrix."""
+        if self.confusion is None:
+            return super().counts
+        return counted(self.confusion)
 
     @property
     def metrics(self) -> dict[str, float]:
         """All of them."""
-        return asdict(self)
+        return {
+            **super().metrics,
+            "balanced_accuracy": self.totals.balanced_accuracy,
+            "macro_f1": self.totals.macro_f1,
+        }
 
     @property
     def validation(self) -> dict[str, float]:
         """The metrics that a task may rank by."""
-        names = ("accuracy", "balanced_accuracy", "macro_f1")
-        return {name: self.metrics[name] for name in names}
+        metrics = self.metrics
+        return {name: metrics[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TextScores(ClassScores):
     """Scores of predicted characters, one per position of a text."""
 
     @property
     def metrics(self) -> dict[str, float]:
         """All of them, and the bits per character."""
-        return asdict(self) | {"bits_per_character": self.nll / math.log(2)}
+        return {**super().metrics, "bits_per_character": self.nll / math.log(2)}
 
     @property
     def validation(self) -> dict[str, float]:
         """The metrics that a task may rank by."""
-        return {name: self.metrics[name] for name in ("accuracy", "bits_per_character")}
+        metrics = self.metrics
+        return {name: metrics[name] for name in ("accuracy", "bits_per_character")}
 
 
 @dataclass(frozen=True)
@@ -147,6 +196,16 @@ class RealScores:
         """R² and the loss."""
         return {"r2": self.r2, "mse": self.mse}
 
+    @property
+    def counts(self) -> None:
+        """None: nothing is counted."""
+        return None
+
+    @property
+    def correct_bits(self) -> bytes:
+        """Empty: no prediction is right or wrong."""
+        return b""
+
 
 def predict(model: nn.Module, split: Split) -> Tensor:
     """Return the outputs [n, …, classes] in evaluation mode; modes are restored afterwards."""
@@ -162,29 +221,34 @@ def evaluate(model: nn.Module, split: Split) -> Scores:
         return real_scores(outputs, split)
     logits, targets = flat(outputs, split.y)
     confidence, guess = logits.softmax(-1).max(-1)
-    correct = guess == targets
-    accuracy = float(correct.double().mean())
+    right = guess == targets
     nll = float(F.cross_entropy(logits.double(), targets))
-    ece = calibration_error(confidence.double(), correct.double())
+    ece = calibration_error(confidence.double(), right.double())
     if isinstance(split, TextSplit):
-        return TextScores(accuracy, nll, ece)
-    return LabelScores(accuracy, nll, ece, *class_scores(guess, targets, logits.shape[-1]))
+        return TextScores(right, nll, ece)
+    return LabelScores(right, nll, ece, *class_counts(guess, targets, logits.shape[-1]))
 
 
-def class_scores(guess: Tensor, targets: Tensor, classes: int) -> tuple[float, float]:
-    """Return balanced accuracy and macro-F1 of predicted classes, both int64 [n].
+def class_counts(guess: Tensor, targets: Tensor, classes: int) -> tuple[ClassTotals, Tensor | None]:
+    """Return what predicted classes, int64 [n], are by class, and the confusion matrix.
 
-    From exact counts, by the definitions of scikit-learn: the mean of a class's recall over the
-    classes that occur, and of its F1 over those that occur or were predicted.
+    The matrix, int64 [true class, predicted class], is None above 1,000 classes.
     """
-    occurring, predicted, right = (
-        torch.bincount(labels, minlength=classes).double()
-        for labels in (targets, guess, targets[guess == targets])
-    )
-    occurs, seen = occurring > 0, occurring + predicted > 0
-    recall = right[occurs] / occurring[occurs]
-    f1 = 2 * right[seen] / (occurring[seen] + predicted[seen])
-    return float(recall.mean()), float(f1.mean())
+    if classes <= MAX_CLASSES:
+        cells = torch.bincount(targets * classes + guess, minlength=classes**2)
+        confusion = cells.view(classes, classes)
+        sums = (confusion.sum(1), confusion.sum(0), confusion.diagonal())
+        return ClassTotals(*(each.tolist() for each in sums)), confusion
+    labels = (targets, guess, targets[guess == targets])
+    sums = tuple(torch.bincount(each, minlength=classes) for each in labels)
+    return ClassTotals(*(each.tolist() for each in sums)), None
+
+
+def counted(confusion: Tensor) -> Counts:
+    """Return the counts of a confusion matrix, int64 [true class, predicted class]."""
+    true, predicted = confusion.nonzero(as_tuple=True)
+    cells = torch.stack([true, predicted, confusion[true, predicted]], 1).tolist()
+    return Counts.of_cells(cells, len(confusion))
 
 
 def real_scores(outputs: Tensor, split: RealSplit) -> RealScores:
@@ -240,7 +304,7 @@ def rounded_accuracy(
         for weight in covered_weights(model, coverage)
         if weight.parameter is not None and weight.parameter.numel()
     }
-    accuracy = {}
+    accuracies = {}
     with torch.no_grad():
         for number in bits:
             levels = max(1, 2 ** (number - 1) - 1)
@@ -251,9 +315,10 @@ def rounded_accuracy(
                 by_output(module, weight).copy_((values / step).round() * step)
             outputs = predict(model, split)
             if isinstance(split, RealSplit):
-                accuracy[number] = real_scores(outputs, split).r2
+                accuracies[number] = real_scores(outputs, split).r2
             else:
-                accuracy[number] = float((outputs.argmax(-1) == split.y).double().mean())
+                right = outputs.argmax(-1) == split.y
+                accuracies[number] = int(right.sum()) / right.numel()
         for weight, (_, original) in weights.items():
             weight.copy_(original)
-    return accuracy
+    return accuracies

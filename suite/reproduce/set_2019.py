@@ -19,6 +19,7 @@ from torch import Tensor
 from suite.core.custom_trainer import Trainer
 from suite.core.errors import Interrupted
 from suite.evaluation.measure import Measurements
+from suite.evaluation.scores import class_counts, counted
 from suite.experiments.trial_config import Trial
 from suite.reproduce.set_2019_network import (
     DenseLayer,
@@ -29,6 +30,7 @@ from suite.reproduce.set_2019_network import (
     Random,
     SparseLayer,
 )
+from suite.results.counts import Counts
 from suite.results.record import LayerRecord
 from suite.training.checkpoint import Checkpointer
 from suite.training.curves import Curves
@@ -74,6 +76,15 @@ class Examples:
         right = outputs.argmax(0) == self.y.argmax(0)
         return float(np.mean((outputs - self.y) ** 2)), float(right.mean())
 
+    def count(self, network: Network) -> tuple[Counts, bytes]:
+        """Return the counted predictions, and which are right, packed to bits."""
+        guess, true = (
+            torch.from_numpy(each.argmax(0)) for each in (network.outputs(self.x), self.y)
+        )
+        _, confusion = class_counts(guess, true, len(self.y))
+        assert confusion is not None  # ten classes
+        return counted(confusion), np.packbits((guess == true).numpy()).tobytes()
+
 
 def train(
     trial: Trial,
@@ -117,13 +128,16 @@ def train(
                 for layer in network.layers:
                     layer.evolve(options["drop_fraction"], random)
             progress(steps)
+        counts, bits = held_out.count(network)
     layers = _layer_records(network)
     dense = sum(layer.flops for layer in layers)
     connected = sum(2.0 * (layer.size - layer.zeros) for layer in layers)
     names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
     return make_outcome(
         trial,
-        measures=Measurements({name: curves.last(name) for name in names}),
+        measures=Measurements(
+            {name: curves.last(name) for name in names}, counts={"test": counts}, correct_bits=bits
+        ),
         layers=layers,
         flops={
             "inference_dense": dense,

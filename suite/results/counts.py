@@ -49,7 +49,7 @@ class Counts(BaseModel, frozen=True, extra="forbid"):
     )
 
     @classmethod
-    def of_cells(cls, cells: Iterable[tuple[int, int, int]], classes: int) -> "Counts":
+    def of_cells(cls, cells: Iterable[Sequence[int]], classes: int) -> "Counts":
         """Return the counts of a confusion matrix from its cells that are not 0.
 
         `cells` are (true class, predicted class, count), ordered by class.

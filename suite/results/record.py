@@ -12,13 +12,17 @@ from suite.core.code_files import code_digest, is_own_origin
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.own_code import method_code, task_code
 from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
+from suite.results.counts import CountedSplit, Counts, check_counts
 from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.storage_backend import RECORD
 
-SCHEMA_VERSION = 2
-"""1: records without checksums, which are read as they are. 2: the store adds them (`seal`)."""
+SCHEMA_VERSION = 3
+"""1: records without checksums, which are read as they are. 2: the store adds them (`seal`).
+
+3: predictions are counted.
+"""
 
 TRIAL_FIELDS = frozenset(n for n, f in Trial.model_fields.items() if f.exclude_if is None)
 """The fields every trial has; an option that was added later is left out at its default."""
@@ -210,6 +214,8 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         metric: what its task ranks by, without the name of the split.
         metrics: by name; accuracies as fractions of 1.
         absent: metrics that were not measured, and why.
+        counts: right and all predictions and the confusion matrix, by split. Only quick checks are
+            made on reading; `confusion_problem` makes the others.
         layers: the prunable weights.
         flops: forward operations per example (dense, sparse) and all of training.
         timing: seconds, and when; peak memory in bytes.
@@ -233,6 +239,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     metric: Name = Field(default=ACCURACY, exclude_if=lambda name: name == ACCURACY)
     metrics: dict[Name, Number] = Field(default={}, max_length=MAX_METRICS)
     absent: dict[Text, Text] = {}
+    counts: dict[CountedSplit, Counts] = Field(default={}, exclude_if=_is_empty)
     layers: list[LayerRecord] = []
     flops: dict[Name, Operations] = Field(default={}, max_length=MAX_METRICS)
     timing: dict[Text, Number | Text | None] = {}
@@ -260,6 +267,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         for name, value in self.metrics.items():
             if reason := out_of_range(name, value):
                 raise ValueError(reason)
+        check_counts(self.counts, self.metrics, self.data)
         RecordedTrial.model_validate(self.trial)
         for name in ("trial", "configuration", "environment", "data", "code", "unseen"):
             _check_plain(getattr(self, name), name)

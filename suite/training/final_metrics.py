@@ -1,11 +1,13 @@
 """The metrics of a trial: measured once, on the final weights."""
 
 import math
+from dataclasses import replace
 
 from suite.core.discovery import load
 from suite.core.errors import TrialFailed
 from suite.evaluation.measure import TRAINING_PASSES, Measurements, measure
 from suite.evaluation.scores import Scores, evaluate, first_non_finite, rounded_accuracy
+from suite.results.counts import CountedSplit
 from suite.training.loop import Training
 from suite.training.network import coverage_of
 from tasks.data import Split
@@ -22,17 +24,20 @@ def measure_final(training: Training) -> Measurements:
     Raises:
         TrialFailed: the loss on a split is not finite.
     """
+    found = Measurements()
     testing = training.context.trial.evaluate == "test"
-    metrics = _test_metrics(training) if testing else {}
+    if testing:
+        _add_test(found, training)
     if len(training.data.validation):
         scores = _scores(training, training.data.validation, "validation")
-        metrics |= {f"validation_{name}": value for name, value in scores.validation.items()}
-    metrics["train_loss"] = training.curves.last("train_loss")
+        _count(found, scores, "validation")
+        found.metrics |= {f"validation_{name}": value for name, value in scores.validation.items()}
+    found.metrics["train_loss"] = training.curves.last("train_loss")
     sizes = {layer.name: layer.size for layer in training.sparsifier.layers}
     if (churn := training.curves.churn(sizes)) is not None:
-        metrics["mask_churn"] = churn
+        found.metrics["mask_churn"] = churn
     if not testing:
-        return Measurements(metrics, layers={name: {} for name in sizes})
+        return replace(found, layers={name: {} for name in sizes})
     extra = measure(
         training.model,
         {layer.name: layer.mask for layer in training.sparsifier.layers},
@@ -43,22 +48,34 @@ def measure_final(training: Training) -> Measurements:
     )
     for kind, accuracy in extra.corruption.items():
         training.curves.add(training.steps, f"corruption_{kind}", accuracy)
-    absent = not_applicable(training.context.dataset) | extra.absent
-    return Measurements(metrics | extra.metrics, absent, extra.layers, extra.corruption)
+    return replace(
+        extra,
+        metrics=found.metrics | extra.metrics,
+        absent=not_applicable(training.context.dataset) | extra.absent,
+        counts=found.counts,
+        correct_bits=found.correct_bits,
+    )
 
 
-def _test_metrics(training: Training) -> dict[str, float]:
+def _add_test(found: Measurements, training: Training) -> None:
+    """Add what is measured on the test split."""
     model, data, task = training.model, training.data, training.context.task
     test = _scores(training, data.test, "test")
-    metrics = {f"test_{name}": value for name, value in test.metrics.items()}
+    _count(found, test, "test")
+    found.correct_bits = test.correct_bits
+    found.metrics |= {f"test_{name}": value for name, value in test.metrics.items()}
     bits = sorted({*ROUNDING_BITS, *training.sparsifier.rounding_bits}, reverse=True)
     rounded = rounded_accuracy(model, data.test, bits, coverage_of(task))
     name = "test_r2" if training.context.dataset.regression else "test_accuracy"
-    metrics |= {f"{name}_{number}bit": value for number, value in rounded.items()}
+    found.metrics |= {f"{name}_{number}bit": value for number, value in rounded.items()}
     if task.compare:
         masks = {layer.name: layer.mask for layer in training.sparsifier.layers}
-        metrics |= load(task.compare, task.origin)(training.context.dataset, masks)
-    return metrics
+        found.metrics |= load(task.compare, task.origin)(training.context.dataset, masks)
+
+
+def _count(found: Measurements, scores: Scores, split: CountedSplit) -> None:
+    if scores.counts is not None:
+        found.counts[split] = scores.counts
 
 
 def not_applicable(dataset: Dataset) -> dict[str, str]:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from suite.evaluation.measure import Measurements
 from suite.experiments.trial_config import Trial
+from suite.results.correct_bits import CORRECT_BITS, MAX_BYTES, bits_problem
+from suite.results.counts import confusion_problem
 from suite.results.record import ACCURACY, Declarations, LayerRecord, Record, to_json
 from suite.training.curves import Curves
 from suite.training.environment import environment
@@ -23,12 +25,16 @@ MAX_SHOWN = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished trial: its record, its curves, its weights and masks."""
+    """A finished trial: its record, its curves, its weights and masks.
+
+    `correct_bits` says which test examples it predicts rightly; empty if that is not known.
+    """
 
     trial: Trial
     record: Record
     curves: Curves
     tensors: dict[str, Tensor]
+    correct_bits: bytes = b""
 
     def files(self) -> dict[str, bytes]:
         """Return the files of the trial's folder by name."""
@@ -37,6 +43,8 @@ class Outcome:
             "record.json": self.record.to_json(),
             "curves.parquet": self.curves.to_parquet(),
         }
+        if 0 < len(self.correct_bits) <= MAX_BYTES:
+            files[CORRECT_BITS] = self.correct_bits
         size = sum(tensor.nbytes for tensor in self.tensors.values())
         if size <= KEEP_WEIGHTS_BELOW and self.trial.evaluate == "test":
             files["model.safetensors"] = save(self.tensors, {"trial": self.trial.key})
@@ -58,8 +66,19 @@ def make_outcome(
 ) -> Outcome:
     """Assemble the record of a finished trial, of the training loop or of a trainer.
 
-    `metric` is what the task ranks by; a trainer that measures accuracy alone leaves it out.
+    `metric` is what the task ranks by; a trainer that measures accuracy alone leaves it out. A
+    trainer that does not count its predictions leaves out `counts` and `correct_bits` of
+    `measures`.
+
+    Raises:
+        ValueError: the measures contradict each other.
     """
+    bits, test = measures.correct_bits, measures.counts.get("test")
+    problem = confusion_problem(measures.counts, measures.metrics)
+    if not problem and bits:
+        problem = bits_problem(bits, test) if test else f"{CORRECT_BITS} without counts"
+    if problem:
+        raise ValueError(problem)
     record = Record(
         key=trial.key,
         status="done",
@@ -68,6 +87,7 @@ def make_outcome(
         metric=metric,
         metrics=measures.metrics,
         absent=measures.absent,
+        counts=measures.counts,
         layers=layers,
         flops=flops,
         timing=dict(timing),
@@ -78,7 +98,7 @@ def make_outcome(
         digests=digests(tensors),
         notes=notes,
     )
-    return Outcome(trial, record, curves, tensors)
+    return Outcome(trial, record, curves, tensors, bits)
 
 
 def with_unseen(outcome: Outcome, modules: Sequence[str]) -> Outcome:

@@ -1,12 +1,15 @@
 import json
+import math
 import os
 import shutil
 
 import pytest
+import torch
 
 from suite.evaluation.scores import LabelScores
 from suite.execution.plan import Overwrite, schedule
 from suite.execution.runner import execute
+from suite.results.counts import ClassTotals
 from suite.results.store import StoreUnusable
 
 
@@ -18,7 +21,7 @@ def test_a_finished_trial_leaves_its_configuration_record_curves_and_weights(tri
     assert record.sparsity == 0.5
     folder = store.folder(good.key)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "curves.parquet", "model.safetensors", "record.json", "trial.json",
+        "correct.bits", "curves.parquet", "model.safetensors", "record.json", "trial.json",
     ]  # fmt: skip
     assert json.loads((folder / "trial.json").read_text())["recipe"]["batch_size"] == 8
     read = store.read(good.key)
@@ -66,7 +69,7 @@ def test_a_method_that_ends_off_its_sparsity_has_failed(trial, store):
 def test_a_record_that_json_cannot_hold_is_a_failure_of_its_trial(trial, store, monkeypatch):
     import suite.training.final_metrics as training
 
-    scores = LabelScores(0.5, float("nan"), 0.0, balanced_accuracy=0.5, macro_f1=0.5)
+    scores = LabelScores(torch.tensor([True, False]), math.nan, 0.0, ClassTotals([2], [2], [1]))
     monkeypatch.setattr(training, "evaluate", lambda model, split: scores)
     record = execute(trial("good"), store)
     assert record.status == "failed"

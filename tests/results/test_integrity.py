@@ -89,7 +89,7 @@ def test_an_old_record_that_is_stored_again_is_of_the_schema_that_has_checksums(
     content = json.loads(done(TRIAL).to_json()) | {"schema_version": 1}
     files, digest = checksum_files({"record.json": json.dumps(content).encode()})
     record = Record.from_json(files["record.json"], "here")
-    assert record.schema_version == SCHEMA_VERSION == 2
+    assert record.schema_version == SCHEMA_VERSION == 3
     assert record.integrity is not None
     assert record.integrity.digest == digest
 

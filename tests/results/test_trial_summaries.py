@@ -5,7 +5,7 @@ import pytest
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results import trial_summaries as module
-from suite.results.record import Record, failed
+from suite.results.record import SCHEMA_VERSION, Record, failed
 from suite.results.record_index import write_index
 from suite.results.store import Store
 from suite.results.trial_summaries import TrialSummary, summary_of, trial_summaries
@@ -156,7 +156,7 @@ def test_another_store_at_the_same_place_is_read_anew(many, tmp_path, monkeypatc
         lambda text: text[:200],
         lambda text: text.replace('"test_accuracy": 0.9', '"test_accuracy": 0.99'),
         lambda text: json.dumps({n: v for n, v in json.loads(text).items() if n != "seal"}),
-        lambda text: text.replace('"schema_version": 2', '"schema_version": 99'),
+        lambda text: text.replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99'),
         lambda text: "[]",
         lambda text: "{}",
     ],
