@@ -16,15 +16,10 @@ from suite.experiments.trial_config import task_digest
 from suite.results.counts import MAX_CLASSES, confusion_problem
 from suite.results.metrics import contradictions, passes
 from suite.results.record import LayerRecord, Record
-from suite.results.record_check import Check
+from suite.results.record_check import COUNTED, DATA, LAYERS, POSSIBLE, Check
 
 if TYPE_CHECKING:
     from tasks.task import Dataset
-
-DATA = "data as declared"
-POSSIBLE = "metrics possible together"
-COUNTED = "metrics are counts: accuracy = k/n"
-LAYERS = "metrics of layers: units, storage"
 
 TOLERANCE = 1e-4
 """How far a fraction times its number of predictions may be from a whole number."""

@@ -4,6 +4,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+READABLE = "lines that are records"
+KEY = "checksum, key, settings"
+CONFIGURATION = "configuration and revisions"
+DATA = "data as declared"
+COUNTED = "metrics are counts: accuracy = k/n"
+POSSIBLE = "metrics possible together"
+TOTAL = "zeros in all"
+ZEROS = "zeros of every layer"
+LAYERS = "units and sizes follow from layers"
+INFERENCE = "inference FLOPs"
+TRAINING = "training FLOPs"
+WEIGHTS = "weights of its own"
+SEEDS = "seeds paired with other methods"
+RERUN = "run again here"
+ORDER = (
+    READABLE, KEY, CONFIGURATION, DATA, COUNTED, POSSIBLE, TOTAL, ZEROS, LAYERS, INFERENCE,
+    TRAINING, WEIGHTS, SEEDS, RERUN,
+)  # fmt: skip
+"""What is compared, in the order of the table."""
+
 
 @dataclass(frozen=True)
 class Check:

@@ -7,7 +7,7 @@ from suite.core.code_files import is_own_origin
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
-from suite.results.record_check import Check, Recomputed
+from suite.results.record_check import INFERENCE, TRAINING, ZEROS, Check, Recomputed
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import Finished, training_cost
@@ -21,10 +21,6 @@ TOLERANCE = 1e-6
 MOST_SCORING = 1000
 """Where a method does not declare what it charges for scoring, more than this many times the cost
 of dense training is taken for a mistake."""
-
-ZEROS = "zeros of every layer"
-INFERENCE = "inference FLOPs"
-TRAINING = "training FLOPs"
 
 
 def recompute(record: Record) -> Recomputed:
