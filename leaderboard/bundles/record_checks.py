@@ -77,6 +77,8 @@ def _total(record: Record, trial: Trial | None) -> Check:
         return Check(TOTAL, skipped="its sparsity is none of weights")
     options = method.resolve(trial.hyperparameters)
     distribution, pattern = options.get("distribution"), options.get("pattern", "none")
+    if options.get("redistribution", "none") != "none" and distribution == "uniform":
+        return Check(TOTAL, skipped="layers that are dense are not known: weights move between all")
     by_layer = distribution == "uniform" or pattern != "none"
     layers = [layer for layer in record.layers if layer.zeros or not by_layer]
     size, zeros = sum(layer.size for layer in layers), sum(layer.zeros for layer in layers)

@@ -24,7 +24,7 @@ from tests.leaderboard.sample_bundles import (
     paired,
     sample,
 )
-from tests.support.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial, with_counts
 
 # ---------------------------------------------------------------- the file
 
@@ -46,7 +46,8 @@ def test_a_bundle_is_read_as_it_was_written_and_the_same_bytes_again(tmp_path):
 def test_a_record_in_a_bundle_has_the_checksums_that_it_has_in_the_store(tmp_path):
     store, trial = Store(tmp_path / "results"), make_trial()
     store.prepare()
-    store.write(trial.key, {"record.json": done(trial).to_json(), "curves.parquet": b"PAR1"})
+    record = with_counts(done(trial))
+    store.write(trial.key, {"record.json": record.to_json(), "curves.parquet": b"PAR1"})
     write_bundle(store.records(), HEADER, tmp_path / "a.jsonl.gz")
     (record,) = read_bundle(tmp_path / "a.jsonl.gz").records
     assert record.integrity == next(store.records()).integrity
@@ -311,7 +312,7 @@ def test_a_figure_that_was_made_up_is_found_by_running_again(resonance, sent):
     assert result.code == 1
     found = [f for f in json.loads(result.out)["findings"] if f["severity"] == "error"]
     assert "on a machine of the same kind" in found[0]["what"]
-    assert found[1]["what"].startswith("test_nll 0.")
+    assert found[1]["what"].startswith("test_nll ")
 
 
 def test_other_versions_excuse_a_difference():
