@@ -9,12 +9,13 @@ from torch import Tensor
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import GLOBALLY, UPDATE_EVERY
-from suite.sparsity.distribution import layer_zeros
+from suite.sparsity.distribution import Shapes, layer_zeros
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
 from suite.sparsity.schedule import CosineDecay, CubicRamp, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "granet",
@@ -89,7 +90,7 @@ class GraNet(Sparsifier):
     def start(self) -> None:
         """Draw a random mask at the initial sparsity."""
         if self.initial > 0:
-            self.draw_masks(self._initial_zeros())
+            self.draw_masks(self._initial_zeros(self.shapes))
 
     def start_from(self, masks: Mapping[str, Tensor]) -> None:
         """Start from given masks."""
@@ -101,12 +102,30 @@ class GraNet(Sparsifier):
         if step >= self.pruning.last:
             self.prune_smallest(1.0, step)
 
-    def _initial_zeros(self) -> Mapping[str, int]:
+    def _initial_zeros(self, shapes: Shapes) -> Mapping[str, int]:
+        if self.initial == 0:
+            return dict.fromkeys(shapes, 0)
         if not self.is_global:
-            return self.zeros_at(self.initial)
-        shapes = {layer.name: layer.shape for layer in self.layers}
-        dense = {layer.name for layer in self.layers} - {layer.name for layer in self.candidates}
-        return layer_zeros(shapes, self.initial, "erk", dense=dense)
+            return self.zeros_at(self.initial, shapes)
+        return layer_zeros(shapes, self.initial, "erk", dense=self.dense_names(shapes))
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return the zeros along the ramp; regenerating weights does not change their number."""
+        first = have = self._initial_zeros(finished.shapes)
+        yield 0, Zeros.exactly(first)
+        for step in filter(self.pruning.is_update, range(1, self.pruning.last)):
+            sparsity = self.ramp(step)
+            if self.is_global:
+                # Pruned over the whole network; no layer gets fewer zeros than it had.
+                fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 0.0
+                total = int(fraction * sum(finished.zeros.values()))
+                total = max(total, sum(first.values()))
+                yield step, Zeros.in_all(total, first, finished.zeros)
+            else:
+                zeros = self.zeros_at(sparsity, finished.shapes)
+                have = {name: max(zeros[name], count) for name, count in have.items()}
+                yield step, Zeros.exactly(have)
+        yield self.pruning.last, Zeros.exactly(finished.zeros)
 
     def is_update(self, step: int) -> bool:
         """Return whether weights are pruned or regenerated at `step`."""

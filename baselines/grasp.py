@@ -10,6 +10,7 @@ from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.inputs import logits_of, tensors_of
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Cost, Course, Finished, unchanging
 
 METHOD = Method(
     "grasp",
@@ -69,6 +70,19 @@ class Grasp(Sparsifier):
         self.charge(12.0 * count, dict.fromkeys(masks, 1.0))
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name])
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return that the masks do not change after they were chosen."""
+        return unchanging(finished)
+
+    def scoring_cost(self, finished: Finished) -> Cost:
+        """Return the cost of the scoring batch; of a rare class it may hold fewer examples."""
+        per_class, classes = self.options.examples_per_class, finished.classes
+        least, most = classes, per_class * classes
+        if finished.regression:
+            least = most = REGRESSION_CLASSES * per_class
+        least, most = min(least, finished.pool), min(most, finished.pool)
+        return Cost(least, most).times(12.0 * finished.flops.dense)
 
     def _scores(self) -> tuple[Mapping[str, Tensor], int]:
         """Return θ ⊙ Hg, of which the lowest are removed, and the size of the batch."""

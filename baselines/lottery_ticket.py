@@ -11,6 +11,7 @@ from suite.sparsity.distribution import Shapes, slower_output_zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "lottery_ticket",
@@ -117,6 +118,20 @@ class LotteryTicket(Sparsifier):
             self.prune_smallest(fraction, self.plan.steps)
         if self.options.control == "random_mask" and number == self.rounds - 2:
             self.draw_masks({layer.name: layer.size - layer.active for layer in self.layers})
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return the zeros that the prunings of earlier rounds left."""
+        start = self.rewind_step if number else 0
+        if number == self.rounds - 1:
+            yield start, Zeros.exactly(finished.zeros)
+        elif number == 0:
+            yield start, Zeros.none(finished.zeros)
+        elif self.options.distribution == "original":
+            sparsity = self.sparsity_after(number - 1)
+            yield start, Zeros.exactly(self.zeros_at(sparsity, finished.shapes))
+        else:
+            fraction = self.sparsity_after(number - 1) / self.plan.sparsity
+            yield start, self.zeros_when_pruned(fraction, finished.zeros)
 
     def reinitializes(self, number: int) -> bool:
         """Return whether this is the last round, under ``control=reinit``."""

@@ -19,6 +19,7 @@ from suite.core.hyperparameters import (
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CubicRamp, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Course, Finished, Zeros
 
 MAGNITUDE = Method(
     "magnitude",
@@ -144,6 +145,12 @@ class Magnitude(Sparsifier):
         """Prune to the ramp's sparsity."""
         self.prune_smallest(self.ramp(step), step)
 
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return the zeros along the ramp."""
+        yield 0, Zeros.none(finished.zeros)
+        for step in filter(self.is_update, range(1, self.plan.steps + 1)):
+            yield step, self.zeros_when_pruned(self.ramp(step), finished.zeros)
+
 
 class OneShot(Sparsifier):
     """Keep the largest |w| of the trained network, once; train the rest to the end.
@@ -177,3 +184,8 @@ class OneShot(Sparsifier):
     def update(self, step: int) -> None:
         """Prune to the target."""
         self.prune_smallest(1.0, step)
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return no zeros before the pruning, and the final ones after it."""
+        yield 0, Zeros.none(finished.zeros)
+        yield self.prune_step, Zeros.exactly(finished.zeros)

@@ -6,6 +6,7 @@ from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, PATTERN, UPDATE_END, UPDATE_EVERY
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.training_cost import Course, Finished, unchanging
 
 METHOD = Method(
     "rigl",
@@ -59,3 +60,7 @@ class RigL(DropGrow):
         gradient = layer.dense_gradient
         assert gradient is not None
         return gradient.abs()
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return that as many weights are grown as were dropped."""
+        return unchanging(finished)

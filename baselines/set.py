@@ -11,6 +11,7 @@ from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active
+from suite.sparsity.training_cost import Course, Finished, unchanging
 
 METHOD = Method(
     "set",
@@ -90,3 +91,7 @@ class Set(DropGrow):
         """Return random scores: growth is uniform over the inactive weights."""
         generator = self.generator(layer, "grow", step)
         return torch.rand(layer.shape, generator=generator, device=layer.device)
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return that as many weights are grown as were dropped."""
+        return unchanging(finished)

@@ -6,6 +6,7 @@ from suite.core.declarations import Method
 from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Course, Finished, unchanging
 
 METHOD = Method(
     "small_dense",
@@ -49,3 +50,7 @@ class SmallDense(Sparsifier):
     def target_zeros(self, shapes: Shapes | None = None) -> dict[str, int]:
         """Return no zeros."""
         return dict.fromkeys(self.shapes if shapes is None else shapes, 0)
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return that every layer is dense."""
+        return unchanging(finished)

@@ -1,5 +1,6 @@
 """Sparse momentum: Sparse Networks from Scratch (SNFS)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true
 from suite.sparsity.plan import Plan
+from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "snfs",
@@ -143,6 +145,21 @@ class Snfs(DropGrow):
                 counts[layer.name],
             )
             self.set_mask(layer, mask, step)
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return the same number in all; weights move between layers until the last update."""
+        if not self.is_global:
+            yield 0, Zeros.exactly(finished.zeros)
+            return
+        first = self.target_zeros(finished.shapes)
+        most = {n: math.prod(s) if first[n] else 0 for n, s in finished.shapes.items()}
+        moving = Zeros.in_all(sum(first.values()), dict.fromkeys(first, 0), most)
+        updates = [step for step in range(1, self.plan.steps + 1) if self.is_update(step)]
+        yield 0, Zeros.exactly(first)
+        for step in updates[:-1]:
+            yield step, moving
+        if updates:
+            yield updates[-1], Zeros.exactly(finished.zeros)
 
     def _mean_momentum(self, layer: PrunableWeight) -> float:
         if layer.active == 0:

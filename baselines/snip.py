@@ -10,6 +10,7 @@ from suite.core.declarations import Hyperparameter, Method
 from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.inputs import Tensors, tensors_of
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Cost, Course, Finished, unchanging
 
 METHOD = Method(
     "snip",
@@ -54,6 +55,16 @@ class Snip(Sparsifier):
         self.charge(3.0 * len(tensors_of(x)[0]), dict.fromkeys(masks, 1.0))
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name])
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return that the masks do not change after they were chosen."""
+        return unchanging(finished)
+
+    def scoring_cost(self, finished: Finished) -> Cost:
+        """Return the cost of the scoring batch."""
+        count = min(self.options.batch_size, finished.pool)
+        cost = 3.0 * count * finished.flops.dense
+        return Cost(cost, cost)
 
     def _sensitivity(self, x: Tensors, y: Tensors | None) -> Mapping[str, Tensor]:
         probe = self.probe()

@@ -1,5 +1,6 @@
 """SynFlow: pruning before training without data, conserving synaptic flow."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -10,6 +11,7 @@ from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.inputs import Tensors, logits_of, map_tensors, tensors_of
 from suite.sparsity.masks import count_true
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Cost, Course, Finished, Zeros, unchanging
 
 METHOD = Method(
     "synflow",
@@ -69,8 +71,7 @@ class SynFlow(Sparsifier):
         active = {layer.name: layer.mask for layer in self.layers}
         total = sum(mask.numel() for mask in active.values())
         density = 1 - self.target_total() / total
-        rounds = self.options.iterations
-        for number in range(1, rounds + 1):
+        for number in range(1, self.options.iterations + 1):
             masks = active
             self.charge(3.0, {n: count_true(m) / m.numel() for n, m in masks.items()})
             with torch.enable_grad(), probe.recurrent():
@@ -78,14 +79,33 @@ class SynFlow(Sparsifier):
             scores: dict[str, Tensor] = {
                 name: (weight.detach() * flow[name]).abs() for name, weight in probe.weights.items()
             }
-            # The last round reaches the target exactly; its fraction is set to 1 below.
-            fraction = (1 - density ** (number / rounds)) / (1 - density) if density < 1 else 1.0
-            active = self.pruned(masks, scores, 1.0 if number == rounds else fraction)
+            active = self.pruned(masks, scores, self._fraction(number, density))
             with torch.no_grad():
                 for name, weight in probe.weights.items():
                     weight.mul_(active[name])
         for layer in self.layers:
             self.set_mask(layer, active[layer.name])
+
+    def _fraction(self, number: int, density: float) -> float:
+        """Return the fraction of all zeros that are there after round `number`; 1 at the end."""
+        rounds = self.options.iterations
+        if number == rounds or density >= 1:
+            return 1.0
+        return float((1 - density ** (number / rounds)) / (1 - density))
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return that the masks do not change after they were chosen."""
+        return unchanging(finished)
+
+    def scoring_cost(self, finished: Finished) -> Cost:
+        """Return the cost of all rounds of scoring, each of one example."""
+        sizes = sum(math.prod(shape) for shape in finished.shapes.values())
+        density = 1 - sum(finished.zeros.values()) / sizes
+        cost = finished.forward(Zeros.none(finished.zeros))
+        for number in range(1, self.options.iterations):
+            fraction = self._fraction(number, density)
+            cost += finished.forward(self.zeros_when_pruned(fraction, finished.zeros))
+        return cost.times(3.0)
 
 
 def _ones(example: Tensors) -> Tensors:

@@ -160,7 +160,7 @@ def draw_pool(examples: int, count: int, seed: int) -> Tensor:
 
 def training_examples(dataset: Dataset, validation: float) -> int:
     """Return the number of training examples, without loading data."""
-    return dataset.train - round(dataset.train * validation)
+    return dataset.training_examples(validation)
 
 
 def normalise(x: Tensor, dataset: Dataset) -> Tensor:

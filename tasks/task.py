@@ -76,6 +76,10 @@ class Dataset(Declared):
         """Whether the targets are real numbers."""
         return self.kind == "real"
 
+    def training_examples(self, validation: float) -> int:
+        """Return how many training examples are left when a fraction is held out."""
+        return self.train - round(self.train * validation)
+
 
 @dataclass(frozen=True)
 class Task(Declared, Configurable):

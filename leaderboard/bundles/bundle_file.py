@@ -21,9 +21,9 @@ from leaderboard.bundles.record_checks import record_problems
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
 from suite.core.redact import redact, redact_bytes
-from suite.results.integrity import with_integrity
+from suite.results.integrity import CHECKSUMMED_SINCE, with_integrity
 from suite.results.old_names import has_old_names
-from suite.results.record import SCHEMA_VERSION, Record
+from suite.results.record import Record
 
 SUFFIX = ".jsonl.gz"
 SHIPPED = tuple(Path(__file__).parents[1] / name for name in ("results", "submissions"))
@@ -138,16 +138,17 @@ def _line(content: Any) -> bytes:
 def _checksummed(record: Record) -> dict[str, Any]:
     """Return a record with its checksum, which is unchanged if nothing was redacted."""
     content = json.loads(redact_bytes(record.to_json()))
-    content["schema_version"] = max(SCHEMA_VERSION, content["schema_version"])
+    content["schema_version"] = max(CHECKSUMMED_SINCE, content["schema_version"])
     return with_integrity(
         content, record.integrity.model_dump()["files"] if record.integrity else {}
     )
 
 
-def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
+def read_bundle(path: Path, *, old_names: bool = False, possible: bool = True) -> Bundle:
     """Read a bundle; lines that cannot be used are in `rejected`.
 
-    Records that use old names of methods or recipe fields are rejected, unless `old_names`.
+    Records that use old names of methods or recipe fields are rejected, unless `old_names`; those
+    that are not possible (`record_problems`) too, unless they are read to be checked (`possible`).
 
     Raises:
         InvalidInput: the file cannot be read, or is not a bundle.
@@ -177,7 +178,8 @@ def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
                 raise InvalidInput(reason)
             if record.key in records:
                 raise InvalidInput(f"a second record of trial {record.key}")
-            if not has_old_names(record.trial) and (reason := next(record_problems(record), "")):
+            checked = possible and not has_old_names(record.trial)
+            if checked and (reason := next(record_problems(record), "")):
                 raise InvalidInput(f"trial {record.key}: {reason}")
             if shipped is not None:
                 predictions.add_text(record, shipped)

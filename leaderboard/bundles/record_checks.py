@@ -1,6 +1,6 @@
 """Checks that a record from others must pass before it is shown: cheap, without torch.
 
-`resonance leaderboard check` applies the same checks, and also recomputes the zeros of every layer
+`resonance leaderboard check` makes the same checks, and also recomputes the zeros of every layer
 and the FLOPs from the model.
 """
 
@@ -8,26 +8,51 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 
+from leaderboard.bundles.possible_values import possible_values
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
+from suite.results.record_check import (
+    COUNTED,
+    DATA,
+    KEY,
+    LAYERS,
+    POSSIBLE,
+    TOTAL,
+    Check,
+    problems_of,
+)
 
 
 def record_problems(record: Record) -> Iterator[str]:
     """Yield the problems of a record; its value ranges were checked when it was read."""
-    if record.integrity is None:
-        yield "it has no checksums"
+    yield from problems_of(record_checks(record))
+
+
+def record_checks(record: Record) -> Iterator[Check]:
+    """Yield what each check of a record found."""
+    trial, problems = _trial(record)
+    yield Check(KEY, tuple(problems))
+    if record.status == "failed":
+        for name in (TOTAL, DATA, POSSIBLE, COUNTED, LAYERS):
+            yield Check(name, skipped="the trial failed")
+        return
+    yield _total(record, trial)
+    yield from possible_values(record)
+
+
+def _trial(record: Record) -> tuple[Trial | None, list[str]]:
+    """Return a record's trial, None where it is not known here, and what is wrong with its key."""
+    problems = ["it has no checksums"] if record.integrity is None else []
     if (key := record.settings_key) != record.key:
-        yield f"its key is not the hash of its configuration ({key or 'none'})"
+        problems.append(f"its key is not the hash of its configuration ({key or 'none'})")
     try:
-        trial = Trial.make(**record.trial)
+        return Trial.make(**record.trial), problems
     except InvalidInput as error:
         if _is_known(record):  # otherwise its settings cannot be checked
-            yield f"its settings are not valid: {error}"
-        return
-    if record.status == "done":
-        yield from _off_target(record, trial)
+            problems.append(f"its settings are not valid: {error}")
+        return None, problems
 
 
 def _is_known(record: Record) -> bool:
@@ -35,18 +60,25 @@ def _is_known(record: Record) -> bool:
     return task in registry.tasks() and method in registry.methods()
 
 
-def _off_target(record: Record, trial: Trial) -> Iterator[str]:
-    """Yield a problem if the zeros miss the target sparsity by more than one weight per layer.
+def _total(record: Record, trial: Trial | None) -> Check:
+    """Compare the zeros with the target sparsity, which they may miss by one per layer.
 
     Layers that `uniform` or a pattern leaves dense do not count. Under `custom`, the sparsities of
     layers may miss that of the network by a thousandth of the weights.
     """
+    if trial is None:
+        return Check(TOTAL, skipped="its method or task is not known here")
     method = trial.method_declaration
-    older = record.configuration.get("method_revision") != method.revision
-    if trial.trainer or not method.zeros or older:
-        return
+    if trial.trainer:
+        return Check(TOTAL, skipped="a trainer of its own: the number of zeros may be random")
+    if record.configuration.get("method_revision") != method.revision:
+        return Check(TOTAL, skipped="another revision of the method")
+    if not method.zeros:
+        return Check(TOTAL, skipped="its sparsity is none of weights")
     options = method.resolve(trial.hyperparameters)
     distribution, pattern = options.get("distribution"), options.get("pattern", "none")
+    if options.get("redistribution", "none") != "none" and distribution == "uniform":
+        return Check(TOTAL, skipped="layers that are dense are not known: weights move between all")
     by_layer = distribution == "uniform" or pattern != "none"
     layers = [layer for layer in record.layers if layer.zeros or not by_layer]
     size, zeros = sum(layer.size for layer in layers), sum(layer.zeros for layer in layers)
@@ -54,4 +86,5 @@ def _off_target(record: Record, trial: Trial) -> Iterator[str]:
     slack = len(layers) + (size // 1000 if distribution == "custom" else 0)
     if abs(zeros - target) > slack or (trial.sparsity and not layers):
         words = f"not {target:,} (sparsity {trial.sparsity:g})"
-        yield f"{zeros:,} zeros among {size:,} weights, {words}"
+        return Check(TOTAL, (f"{zeros:,} zeros among {size:,} weights, {words}",))
+    return Check(TOTAL)

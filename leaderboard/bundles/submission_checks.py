@@ -2,61 +2,69 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from leaderboard.bundles.bundle_file import Bundle
-from leaderboard.bundles.record_checks import record_problems
+from leaderboard.bundles.check_report import CheckReport, Severity, SubmissionIssue
+from leaderboard.bundles.record_checks import record_checks
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.core.code_files import changed_files
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import CODE, IDENTITY, Trial
+from suite.results.correct_bits import differing
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.record import Record
+from suite.results.record_check import (
+    CONFIGURATION,
+    INFERENCE,
+    READABLE,
+    SEEDS,
+    TRAINING,
+    WEIGHTS,
+    ZEROS,
+    Check,
+    Recomputed,
+    problems_of,
+)
 
-Severity = Literal["error", "warning", "note"]
-Recompute = Callable[[Record], tuple[int, list[str]]]
-"""Returns a trial's number of optimizer steps, and the wrong values of its record.
+Recompute = Callable[[Record], Recomputed]
+"""Returns a trial's number of optimizer steps, and the checks that need its network.
 
 Raises InvalidInput if the task or the method is unknown here.
 """
 
+UNKNOWN = "its task or method is not known here"
 SAME_MACHINE = ("suite", "torch", "numpy", "python", "system", "processor", "gpu")
 """Parts of the environment that may change the bits of a trial's result."""
 
 
-@dataclass(frozen=True)
-class SubmissionIssue:
-    """One issue: its severity, the trial or part of the file, and a description."""
-
-    severity: Severity
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        text = f"{self.severity}: {self.where}: {self.what}"
-        return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
-def check_bundle(bundle: Bundle, recompute: Recompute) -> list[SubmissionIssue]:
-    """Return all issues, the most severe first."""
+def check_bundle(bundle: Bundle, recompute: Recompute) -> CheckReport:
+    """Return all issues, the most severe first, and what was compared."""
     issues = [SubmissionIssue("error", r.where, r.reason) for r in bundle.rejected]
+    found = [Check(READABLE, (reason,)) for _, reason in bundle.rejected]
+    found += [Check(READABLE) for _ in bundle.records]
     if not bundle.records:
         issues.append(SubmissionIssue("error", "file", "it holds no record that can be used"))
     steps: dict[str, int] = {}
     for record in bundle.records:
-        issues += [SubmissionIssue(how, _name(record), what) for how, what in _check_record(record)]
+        checks = [*record_checks(record), _check_configuration(record)]
         try:
-            steps[record.key], wrong = recompute(record)
+            steps[record.key], recomputed = recompute(record)
+            checks += recomputed
         except InvalidInput as error:
             what = f"its settings, zeros and FLOPs cannot be checked here: {error}"
             issues.append(SubmissionIssue("warning", _name(record), what))
-        else:
-            issues += [SubmissionIssue("error", _name(record), what) for what in wrong]
-    issues += _check_together(bundle.records, steps)
-    order = ("error", "warning", "note")
-    return sorted(issues, key=lambda issue: order.index(issue.severity))
+            checks += [Check(name, skipped=UNKNOWN) for name in (ZEROS, INFERENCE, TRAINING)]
+        found += checks
+        problems = problems_of(checks)
+        issues += [SubmissionIssue("error", _name(record), what) for what in problems]
+        if record.status == "failed":
+            error = record.error or {}
+            what = f"it failed: {error.get('message') or error.get('type', '')}"
+            issues.append(SubmissionIssue("note", _name(record), what))
+    together, checks = _check_together(bundle.records, steps)
+    return CheckReport.of(issues + together, found + checks)
 
 
 def _name(record: Record) -> str:
@@ -66,38 +74,32 @@ def _name(record: Record) -> str:
 # ------------------------------------------------------------------ one record
 
 
-def _check_record(record: Record) -> Iterable[tuple[Severity, str]]:
-    for problem in record_problems(record):
-        yield "error", problem
-    yield from _check_configuration(record)
-    if record.status == "failed":
-        error = record.error or {}
-        yield "note", f"it failed: {error.get('message') or error.get('type', '')}"
-
-
-def _check_configuration(record: Record) -> Iterable[tuple[Severity, str]]:
+def _check_configuration(record: Record) -> Check:
     """Compare with the configuration that the declarations here give the same trial."""
     if has_old_names(record.configuration):
-        yield "error", f"it {ADVICE}"
-        return
+        return Check(CONFIGURATION, (f"it {ADVICE}",))
     try:
         trial = Trial.make(**record.trial)
-    except InvalidInput:
-        return  # invalid settings or an unknown method; both are reported elsewhere
+    except InvalidInput:  # invalid settings or an unknown method; both are reported elsewhere
+        return Check(CONFIGURATION, skipped=UNKNOWN)
+    return Check(CONFIGURATION, tuple(_differences(record, trial)))
+
+
+def _differences(record: Record, trial: Trial) -> Iterator[str]:
     expected = json.loads(json.dumps(trial.resolved()))
     parts = (*IDENTITY, CODE)
     old = [name for name in parts if record.configuration.get(name) != expected.get(name)]
     if CODE in old:
         files = ", ".join(changed_files(record.code, trial.code.digests))
-        yield "error", f"made by other code than is here ({files}): run it again"
+        yield f"made by other code than is here ({files}): run it again"
     for name in (name for name in old if name != CODE):
         what = f"out of date: {name} is {expected[name]} here, {record.configuration.get(name)!r}"
-        yield "error", f"{what} in the record: run it again"
+        yield f"{what} in the record: run it again"
     if not old and trial.key != record.key:
-        yield "error", f"its settings are not in canonical form (whose key is {trial.key})"
+        yield f"its settings are not in canonical form (whose key is {trial.key})"
     for part in (name for name in expected if name not in parts):
         if (recorded := record.configuration.get(part)) != expected[part]:
-            yield "error", f"configuration of {part}: {_difference(recorded, expected[part])}"
+            yield f"configuration of {part}: {_difference(recorded, expected[part])}"
 
 
 def _difference(recorded: Any, expected: Any) -> str:
@@ -112,30 +114,47 @@ def _difference(recorded: Any, expected: Any) -> str:
 
 def _check_together(
     records: Sequence[Record], steps: Mapping[str, int]
-) -> Iterable[SubmissionIssue]:
+) -> tuple[list[SubmissionIssue], list[Check]]:
     """Compare the methods of each task: seeds, recipe, steps; and look for copied weights."""
     tasks: dict[str, dict[str, dict[str, list[Record]]]] = defaultdict(lambda: defaultdict(dict))
     weights: dict[str, Record] = {}
+    issues: list[SubmissionIssue] = []
+    checks: list[Check] = []
     dirty = [record.key for record in records if record.environment.get("dirty")]
     if dirty:
         what = "made by code with changes that were not committed"
-        yield SubmissionIssue("warning", f"{len(dirty)} records, {dirty[0]} the first", what)
+        issues.append(
+            SubmissionIssue("warning", f"{len(dirty)} records, {dirty[0]} the first", what)
+        )
     for record in records:
         trial = record.trial
         board = _words(trial["recipe"])
         entry = f"{trial['method']} {_words(trial['hyperparameters'])} s={trial['sparsity']:g}"
         entry = " ".join(entry.split())
         tasks[trial["task"]][board].setdefault(entry, []).append(record)
-        twin = weights.setdefault(record.digests.get("model", record.key), record)
-        if twin.trial["seed"] != trial["seed"]:
-            yield SubmissionIssue("error", _name(record), f"its weights are those of {_name(twin)}")
+        if "model" not in record.digests:
+            checks.append(Check(WEIGHTS, skipped="no digest of its weights"))
+            continue
+        twin = weights.setdefault(record.digests["model"], record)
+        copied = twin.trial["seed"] != trial["seed"]
+        what = f"its weights are those of {_name(twin)}"
+        checks.append(Check(WEIGHTS, (what,) if copied else ()))
+        if copied:
+            issues.append(SubmissionIssue("error", _name(record), what))
     for task, boards in tasks.items():
         if len(boards) > 1:
             words = "; ".join(board or "the task's own" for board in boards)
-            yield SubmissionIssue("warning", task, f"several recipes, not to be compared: {words}")
+            what = f"several recipes, not to be compared: {words}"
+            issues.append(SubmissionIssue("warning", task, what))
         for entries in boards.values():
-            yield from _check_seeds(task, entries)
-            yield from _check_steps(task, entries, steps)
+            of_seeds = list(_check_seeds(task, entries))
+            issues += [*of_seeds, *_check_steps(task, entries, steps)]
+            wrong = {issue.where: issue.what for issue in of_seeds if issue.severity == "error"}
+            for entry, found in entries.items():
+                problems = (wrong[where],) if (where := f"{task} {entry}") in wrong else ()
+                alone = "" if len(entries) > 1 else "no other method of its task and recipe"
+                checks += [Check(SEEDS, problems, skipped=alone) for _ in found]
+    return issues, checks
 
 
 def _check_seeds(task: str, entries: Mapping[str, list[Record]]) -> Iterable[SubmissionIssue]:
@@ -180,8 +199,13 @@ def _numbers(seeds: Iterable[int]) -> str:
 # ------------------------------------------------------------------ reruns
 
 
-def compare_rerun(record: Record, again: Record) -> list[SubmissionIssue]:
-    """Compare a record with a rerun of its trial: metrics, FLOPs, weights."""
+def compare_rerun(
+    record: Record, again: Record, correct: tuple[bytes, bytes] | None = None
+) -> list[SubmissionIssue]:
+    """Compare a record with a rerun of its trial: metrics, FLOPs, weights.
+
+    `correct` are the files ``correct.bits`` of both: with them also example by example.
+    """
     where = _name(record)
     if record.status != again.status:
         message = (again.error or {}).get("message", "")
@@ -190,10 +214,12 @@ def compare_rerun(record: Record, again: Record) -> list[SubmissionIssue]:
     recorded = {**record.metrics, **record.flops, **record.digests}
     rerun = {**again.metrics, **again.flops, **again.digests}
     different = [name for name in recorded if name in rerun and recorded[name] != rerun[name]]
-    if not different:
-        return [
-            SubmissionIssue("note", where, "run again here: equal, metrics and weights bit by bit")
-        ]
+    examples = _examples(record, again, correct)
+    if not different and not examples:
+        what = "run again here: equal, metrics and weights bit by bit"
+        if correct is not None:
+            what += ", and every test prediction"
+        return [SubmissionIssue("note", where, what)]
     machine = [
         f"{name} {record.environment.get(name)!r:.60}, here {again.environment.get(name)!r:.60}"
         for name in SAME_MACHINE
@@ -209,4 +235,18 @@ def compare_rerun(record: Record, again: Record) -> list[SubmissionIssue]:
         else:
             what = f"digest of {name} {old!s:.12}…, here {new!s:.12}…"
         issues.append(SubmissionIssue(severity, where, what))
+    if examples:
+        issues.append(SubmissionIssue(severity, where, examples))
     return issues
+
+
+def _examples(record: Record, again: Record, correct: tuple[bytes, bytes] | None) -> str:
+    """Return how many test predictions are right in one run only; empty if none is."""
+    if correct is None or not {"test"} <= record.counts.keys() & again.counts.keys():
+        return ""
+    total = record.counts["test"].total
+    try:
+        number = differing(*correct, total)
+    except ValueError as error:
+        return f"its test predictions cannot be compared: {error}"
+    return f"{number:,} of {total:,} test predictions are right in one run only" if number else ""

@@ -219,34 +219,27 @@ def check(
 ) -> None:
     """Check a submission: hashes, exact zeros, FLOPs, seeds, budget, revisions, metrics.
 
-    It prints one line per issue, and the exit code is 1 if any is an error.
+    It prints what was compared and one line per issue; the exit code is 1 if any is an error.
     """
     from leaderboard.bundles.bundle_file import read_bundle
     from leaderboard.bundles.submission_checks import compare_rerun
 
-    bundle = read_bundle(file)
+    bundle = read_bundle(file, possible=False)
     record = None if rerun is None else _one_of(bundle.records, rerun, seed)
-    issues = check_bundle(bundle)
+    checked = check_bundle(bundle)
     if record is not None:
-        issues += compare_rerun(record, _rerun(record))
+        checked = checked.with_rerun(compare_rerun(record, _rerun(record)), len(bundle.records))
     if json:
-        print_json(
-            {
-                "file": str(file),
-                "header": bundle.header.model_dump(),
-                "records": len(bundle.records),
-                "findings": [asdict(issue) for issue in issues],
-            }
-        )
-        wrong = any(issue.severity == "error" for issue in issues)
+        about = {"file": str(file), "header": bundle.header.model_dump()}
+        print_json(about | {"records": len(bundle.records)} | checked.to_json())
     else:
         say(f"{file}: {len(bundle.records)} records of {bundle.header.name}")
-        wrong = report(issues)
-        if not wrong:
-            warnings = sum(issue.severity == "warning" for issue in issues)
+        report(checked)
+        if not checked.has_errors:
+            warnings = sum(issue.severity == "warning" for issue in checked.issues)
             counted = f"{warnings} warning{'s' * (warnings > 1)}"
             say(f"no error; {counted}" if warnings else "nothing is wrong")
-    if wrong:
+    if checked.has_errors:
         raise typer.Exit(1)
 
 

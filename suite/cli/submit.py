@@ -1,7 +1,6 @@
 """`resonance submit`: checked records in one file, to send to the leaderboard."""
 
 import datetime
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,15 +16,16 @@ from suite.cli.options import (
     StudyOption,
     TaskOptions,
 )
-from suite.core.console import complain, print_json, progress_bar, say
+from suite.core.console import complain, print_json, print_table, progress_bar, say
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.results.record import Record
+from suite.results.record_check import Recomputed
 from suite.results.store import Store
 
 if TYPE_CHECKING:
     from leaderboard.bundles.bundle_file import Bundle
-    from leaderboard.bundles.submission_checks import SubmissionIssue
+    from leaderboard.bundles.check_report import CheckReport
     from leaderboard.selection import Selection
 
 FOLDER = "leaderboard/submissions/"
@@ -72,16 +72,15 @@ def submit(
     if not records:
         raise InvalidInput(f"store {store} has no such trial: see `resonance list trials`")
     shipped = stored_predictions(results, records) if predictions else Predictions()
-    issues = check_bundle(Bundle(header, records, [], shipped))
-    wrong = any(issue.severity == "error" for issue in issues)
+    checked = check_bundle(Bundle(header, records, [], shipped))
+    wrong = checked.has_errors
     if not wrong:
         write_bundle(records, header, out, shipped)
     if json:
-        findings = [asdict(issue) for issue in issues]
         written = {"file": None if wrong else str(out), "bytes": 0 if wrong else out.stat().st_size}
-        print_json(written | {"records": len(records), "findings": findings})
+        print_json(written | {"records": len(records)} | checked.to_json())
     else:
-        report(issues)
+        report(checked)
     if wrong:
         complain("nothing was written: correct the errors, or leave these trials out")
         raise typer.Exit(1)
@@ -115,22 +114,29 @@ def _explain(store: Store, chosen: "Selection", keys: list[str], records: list[R
             )
 
 
-def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:
+def check_bundle(bundle: "Bundle") -> "CheckReport":
     """Check a bundle; zeros and FLOPs are recomputed from the configurations."""
     from leaderboard.bundles.submission_checks import check_bundle
     from suite.training.verify_record import recompute
 
     with progress_bar("check", len(bundle.records)) as advance:
 
-        def one(record: Record) -> tuple[int, list[str]]:
+        def one(record: Record) -> Recomputed:
             advance()
             return recompute(record)
 
         return check_bundle(bundle, one)
 
 
-def report(issues: list["SubmissionIssue"]) -> bool:
-    """Print one line per issue; return whether any is an error."""
-    for issue in issues:
+def report(checked: "CheckReport") -> None:
+    """Print what was compared, and one line per issue; equal issues of several trials are one."""
+    print_table(
+        "compared",
+        ["what", "records", "passed", "wrong", "not checked"],
+        [
+            [row.check, str(row.records), row.passed_text, str(row.wrong), row.skipped_text]
+            for row in checked.compared
+        ],
+    )
+    for issue in checked.grouped():
         say(str(issue))
-    return any(issue.severity == "error" for issue in issues)

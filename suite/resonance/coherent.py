@@ -11,6 +11,7 @@ from suite.resonance.detector import permutation_within
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.plan import Plan
+from suite.sparsity.training_cost import Course, Finished, unchanging
 
 
 class Coherent(DropGrow):
@@ -96,6 +97,10 @@ class Coherent(DropGrow):
                 torch._foreach_zero_(list(sums.values()))
             else:
                 sums.update({layer.name: torch.zeros_like(layer.values) for layer in self.layers})
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return that as many weights are grown as were dropped."""
+        return unchanging(finished)
 
     def method_state(self) -> dict[str, Any]:
         """Return the sums."""

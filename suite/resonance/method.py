@@ -1,5 +1,6 @@
 """The resonance method: detection, threshold, connectivity and control joined into a Sparsifier."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from suite.sparsity.masks import count_at_most, count_true
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CubicRamp
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Course, Finished, Zeros
 
 BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
@@ -203,6 +205,20 @@ class Resonance(Sparsifier):
     def after_validation(self, step: int, score: float) -> None:
         """Lower the effective target while the score falls."""
         self.feedback.update(score)
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return none before the first decision, then at most the final ones until the freeze."""
+        final, none = finished.zeros, dict.fromkeys(finished.zeros, 0)
+        most: Mapping[str, int] = final
+        total = None
+        if self.is_global:
+            dense = self.dense_names(finished.shapes)
+            sizes = {name: math.prod(shape) for name, shape in finished.shapes.items()}
+            most = {name: 0 if name in dense else size for name, size in sizes.items()}
+            total = (0, sum(final.values()))
+        yield 0, Zeros.exactly(none)
+        yield self.schedule.first, Zeros(none, most, total)
+        yield self.schedule.freeze, Zeros.exactly(final)
 
     # ------------------------------------------------------------------ one decision
 

@@ -1,6 +1,8 @@
 """The metrics of a trial: names, titles, units, bounds."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,6 +107,78 @@ def out_of_range(name: str, value: float) -> str:
     elif name in AT_LEAST_ZERO and value < 0:
         return f"{name} is {value:g}, less than 0"
     return ""
+
+
+SEVERITIES = 5
+"""Of each kind of corruption; a mean over them is a fraction of so many passes over the split."""
+CORRUPTED = "test_accuracy_corrupted"
+CORRUPTIONS = tuple(name for name in KNOWN if name.startswith(f"{CORRUPTED}_"))
+PREDICTED = re.compile(r"(test|validation)_accuracy(?:_[0-9]+bit|_fgsm_8_255|_pgd10_8_255)?")
+WRONG_NLL = math.log(2)
+"""The least NLL of a wrong prediction: another class is at least as probable as the right one."""
+ROUNDING = 0.99
+"""Factor on bounds of the NLL, for probabilities that were rounded before they were compared."""
+
+
+def passes(name: str) -> tuple[str, int] | None:
+    """Return what a metric is a fraction of: a split's predictions, and in how many passes over it.
+
+    None for a metric that is no such fraction: the mean over classes, say.
+    """
+    if found := PREDICTED.fullmatch(name):
+        return found[1], 1
+    if name == CORRUPTED:
+        return "test", SEVERITIES * len(CORRUPTIONS)
+    return ("test", SEVERITIES) if name in CORRUPTIONS else None
+
+
+def contradictions(values: Mapping[str, float], classes: int | None = None) -> Iterator[str]:
+    """Yield where metrics cannot be true together, of a network that the suite evaluated.
+
+    `classes` is the number of classes or characters, if it is known.
+    """
+    for split in ("test", "validation"):
+        yield from _of_split(split, {n: values.get(f"{split}_{n}") for n in TOGETHER}, classes)
+    if CORRUPTED in values and all(name in values for name in CORRUPTIONS):
+        mean = sum(values[name] for name in CORRUPTIONS) / len(CORRUPTIONS)
+        if not math.isclose(values[CORRUPTED], mean, rel_tol=1e-9):
+            yield f"{CORRUPTED} is {values[CORRUPTED]:.6g}, the mean over its kinds is {mean:.6g}"
+
+
+TOGETHER = (
+    "accuracy", "balanced_accuracy", "macro_f1", "nll", "bits_per_character", "r2", "rmse",
+)  # fmt: skip
+
+
+def _of_split(split: str, of: Mapping[str, float | None], classes: int | None) -> Iterator[str]:
+    accuracy, nll, bits, r2, rmse = (
+        of[name] for name in ("accuracy", "nll", "bits_per_character", "r2", "rmse")
+    )
+    if accuracy is not None:
+        for name in ("balanced_accuracy", "macro_f1"):
+            value = of[name]
+            for extreme, meaning in ((1.0, "every"), (0.0, "no")):
+                if value is not None and (value == extreme) != (accuracy == extreme):
+                    yield (
+                        f"{split}_{name} is {value:.6g} and {split}_accuracy {accuracy:.6g}: both "
+                        f"are {extreme:g} if {meaning} prediction is right, or neither"
+                    )
+        if nll is not None and nll < ROUNDING * (1 - accuracy) * WRONG_NLL:
+            yield (
+                f"{split}_nll is {nll:.6g}: {1 - accuracy:.6g} wrong predictions cost at least "
+                f"{(1 - accuracy) * WRONG_NLL:.6g}"
+            )
+        if nll is not None and classes and accuracy == 1 and nll * ROUNDING > math.log(classes):
+            yield (
+                f"{split}_nll is {nll:.6g}: with every prediction right it is at most "
+                f"{math.log(classes):.6g}, that of {classes} equal probabilities"
+            )
+    if None not in (nll, bits) and not math.isclose(nll, bits * WRONG_NLL, rel_tol=1e-9):
+        yield f"{split}_bits_per_character is {bits:.6g}, {split}_nll gives {nll / WRONG_NLL:.6g}"
+    if None not in (r2, rmse) and (r2 == 1) != (rmse == 0):
+        yield f"{split}_r2 is {r2:.6g} and {split}_rmse {rmse:.6g}: R² is 1 where the error is 0"
+    if r2 is not None and accuracy is not None:
+        yield f"{split}_r2 and {split}_accuracy: targets are real numbers or classes, not both"
 
 
 def rows(values: Mapping[str, float], absent: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -13,7 +13,13 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.own_code import method_code, task_code
 from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
 from suite.results.counts import CountedSplit, Counts, check_counts
-from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
+from suite.results.integrity import (
+    CHECKSUMMED_SINCE,
+    FileChecksum,
+    Integrity,
+    is_intact,
+    with_integrity,
+)
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.storage_backend import RECORD
@@ -429,7 +435,7 @@ def checksum_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
     content = json.loads(files[RECORD])
     if not isinstance(content, dict):
         raise ValueError(f"{RECORD} is not a JSON object")
-    content["schema_version"] = max(SCHEMA_VERSION, content.get("schema_version", 0))
+    content["schema_version"] = max(CHECKSUMMED_SINCE, content.get("schema_version", 0))
     sums = {
         name: FileChecksum.of(files[name]).model_dump() for name in sorted(files.keys() - {RECORD})
     }

@@ -21,6 +21,7 @@ from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
 from suite.sparsity.target_counts import TargetCounts
+from suite.sparsity.training_cost import Cost, Course, Finished, Zeros
 
 MASKS_TOLERANCE = 0.005
 """Largest difference between a given sparsity and that of given masks."""
@@ -142,6 +143,18 @@ class Sparsifier(TargetCounts):
         Options that are not in it take effect as given.
         """
         return {}
+
+    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+        """Return which zeros the masks may have during round `number` (from 0) of a training.
+
+        Called without a model, to check what a record says of training FLOPs. A class that changes
+        when or how much is pruned declares it again: it is not inherited (`declares_cost`).
+        """
+        raise NotImplementedError
+
+    def scoring_cost(self, finished: Finished) -> Cost:
+        """Return what the method charges beside its steps (`charge`), in FLOPs."""
+        return Cost(0.0, 0.0)
 
     # ------------------------------------------------------------------ what a training loop calls
 
@@ -288,6 +301,11 @@ class Sparsifier(TargetCounts):
     def notes(self) -> list[str]:
         """Return notes for the record on how the method was scheduled in this training."""
         return []
+
+    @property
+    def declares_cost(self) -> bool:
+        """Whether the class itself says what zeros its masks may have (`zeros_in_training`)."""
+        return "zeros_in_training" in vars(type(self))
 
     def is_idle(self) -> bool:
         """Return whether this method updates connectivity, but at no step of this training."""
@@ -490,6 +508,13 @@ class Sparsifier(TargetCounts):
         names = [layer.name for layer in self.candidates]
         total = max(int(fraction * self.target_total()), sum(have[name] for name in names))
         return prune_together(active, scores, total, names)
+
+    def zeros_when_pruned(self, fraction: float, zeros: Mapping[str, int]) -> Zeros:
+        """Return what `pruned` leaves of masks that end with these `zeros`: for their course."""
+        if self.is_global and fraction < 1:
+            none = dict.fromkeys(zeros, 0)
+            return Zeros.in_all(int(fraction * sum(zeros.values())), none, zeros)
+        return Zeros.exactly({name: int(fraction * count) for name, count in zeros.items()})
 
     @property
     def examples(self) -> Examples:

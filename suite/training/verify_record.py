@@ -2,24 +2,25 @@
 
 import functools
 import math
-from typing import NamedTuple
 
+from suite.core.code_files import is_own_origin
+from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
+from suite.results.record_check import INFERENCE, TRAINING, ZEROS, Check, Recomputed
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import Finished, training_cost
 from suite.training.context import TrialContext, total_steps
-from suite.training.network import count_parameters, network_of
+from suite.training.network import Network, count_parameters, network_of
+from suite.training.setup import SCORING_POOL
+from tasks.data import training_examples
 
 TOLERANCE = 1e-6
 """Relative difference of FLOPs that a different order of summation may make."""
-
-
-class Recomputed(NamedTuple):
-    """Optimizer steps of a trial (all rounds), and the errors found in its record."""
-
-    steps: int
-    problems: list[str]
+MOST_SCORING = 1000
+"""Where a method does not declare what it charges for scoring, more than this many times the cost
+of dense training is taken for a mistake."""
 
 
 def recompute(record: Record) -> Recomputed:
@@ -33,29 +34,35 @@ def recompute(record: Record) -> Recomputed:
     sparsifier = context.make_sparsifier()
     steps = total_steps(sparsifier)
     if record.status == "failed":
-        return Recomputed(steps, [])
+        names = (ZEROS, INFERENCE, TRAINING)
+        return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in names))
     width = sparsifier.width(functools.partial(count_parameters, context))
     network, whole = network_of(trial.task, width), network_of(trial.task)
     shapes = {layer.name: layer.shape for layer in record.layers}
     if shapes != network.shapes or len(shapes) != len(record.layers):
         differing = [name for name, _ in shapes.items() ^ network.shapes.items()] or list(shapes)
         problem = f"the layers are not those of {trial.task}: see layer {min(differing)}"
-        return Recomputed(steps, [problem])
-    problems = [
-        # A trainer draws connections as in its publication, where their number is not exact.
-        *([] if trial.trainer else _off_target(record, sparsifier)),
-        *_off_forward(record, network.forward, whole.forward),
-        *_off_training(record, sparsifier, steps * context.recipe.batch_size),
-    ]
-    return Recomputed(steps, problems)
+        others = (Check(name, skipped="other layers") for name in (INFERENCE, TRAINING))
+        return Recomputed(steps, (Check(ZEROS, (problem,)), *others))
+    return Recomputed(
+        steps,
+        (
+            _zeros(record, sparsifier, trial),
+            Check(INFERENCE, tuple(_off_forward(record, network.forward, whole.forward))),
+            _training(record, sparsifier, context, network),
+        ),
+    )
 
 
-def _off_target(record: Record, sparsifier: Sparsifier) -> list[str]:
-    """Return where zeros are off their target by more than one weight: per layer, or in total."""
+def _zeros(record: Record, sparsifier: Sparsifier, trial: Trial) -> Check:
+    """Compare zeros with their target, which they may miss by one: per layer, or in total."""
+    if trial.trainer:  # it draws connections as in its publication
+        return Check(ZEROS, skipped="a trainer of its own: the number of zeros may be random")
     shapes = {layer.name: layer.shape for layer in record.layers}
     zeros = {layer.name: layer.zeros for layer in record.layers}
     errors = sparsifier.off_target(zeros, shapes, tolerance=1)
-    return errors if sparsifier.is_global else [f"layer {error}" for error in errors]
+    wrong = errors if sparsifier.is_global else [f"layer {error}" for error in errors]
+    return Check(ZEROS, tuple(wrong), how="in all" if sparsifier.is_global else "by layer")
 
 
 def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> list[str]:
@@ -71,16 +78,39 @@ def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> 
     ]
 
 
-def _off_training(record: Record, sparsifier: Sparsifier, examples: int) -> list[str]:
-    """Return an error if the training FLOPs are too few; without zeros they are known exactly.
-
-    If each layer has its own target, no step has fewer connections than the last one.
-    """
-    least = 3 * record.flops["inference"] * examples
+def _training(
+    record: Record, sparsifier: Sparsifier, context: TrialContext, network: Network
+) -> Check:
+    """Compare training FLOPs with what the method's schedule allows."""
+    trial, dataset = context.trial, context.dataset
+    if record.configuration.get("method_revision") != context.method.revision:
+        return Check(TRAINING, skipped="another revision of the method")
+    if trial.trainer and is_own_origin(registry.trainers()[trial.trainer].origin):
+        return Check(TRAINING, skipped="a trainer of the user's own")
+    examples = training_examples(dataset, context.recipe.validation)
+    finished = Finished(
+        zeros={layer.name: layer.zeros for layer in record.layers},
+        shapes=network.shapes,
+        flops=network.forward,
+        batch_size=context.recipe.batch_size,
+        pool=min(examples, SCORING_POOL) if dataset.kind == "stream" else examples,
+        classes=dataset.classes,
+        regression=dataset.regression,
+    )
+    cost = training_cost(sparsifier, finished)
     recorded = record.flops["training"]
-    if not any(layer.zeros for layer in record.layers):
-        if not math.isclose(recorded, least, rel_tol=TOLERANCE):
-            return [f"training: {recorded:g} FLOPs, not {least:g}"]
-    elif not sparsifier.is_global and recorded < least * (1 - TOLERANCE):
-        return [f"training: {recorded:g} FLOPs, fewer than the final masks take: {least:g}"]
-    return []
+    most = cost.most if sparsifier.declares_cost else MOST_SCORING * cost.most
+    if cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
+        if not sparsifier.declares_cost:
+            how = "above the least (the method declares no zeros_in_training)"
+        else:
+            how = "exact" if cost.is_exact else "within bounds"
+        return Check(TRAINING, how=how)
+    few = recorded < cost.least
+    if cost.is_exact:
+        words = f"not {cost.least:g}"
+    elif few:
+        words = f"fewer than its masks can have taken: {cost.least:g}"
+    else:
+        words = f"more than its masks can have taken: {most:g}"
+    return Check(TRAINING, (f"training: {recorded:g} FLOPs, {words}",))

@@ -8,7 +8,8 @@ from leaderboard.bundles.bundle_file import Bundle, Header
 from leaderboard.bundles.submission_checks import SubmissionIssue, check_bundle
 from suite.results.integrity import with_integrity
 from suite.results.record import Record
-from tests.support.sample_records import done, make_trial
+from suite.results.record_check import Check, Recomputed
+from tests.support.sample_records import done, make_trial, with_counts
 
 HEADER = Header.make(name="A group", note="ours", link="https://example.org/x")
 
@@ -19,7 +20,7 @@ def content(record: Record, **changes: object) -> dict[str, object]:
 
 
 def sample(method: str = "static", seed: int = 0, **given: object) -> Record:
-    record = done(make_trial(method, seed=seed, **given))
+    record = with_counts(done(make_trial(method, seed=seed, **given)))
     record.digests["model"] = f"{seed}{method}"
     return Record.from_json(json.dumps(content(record)).encode(), "here")
 
@@ -39,7 +40,8 @@ def packed(path: Path, *lines: object, header: object = None) -> Path:
 def issues(
     *records: Record, problems: tuple[str, ...] = (), steps: int = 10
 ) -> list[SubmissionIssue]:
-    return check_bundle(Bundle(HEADER, list(records), []), lambda record: (steps, list(problems)))
+    found = Recomputed(steps, (Check("zeros", problems),))
+    return list(check_bundle(Bundle(HEADER, list(records), []), lambda record: found).issues)
 
 
 def errors(*records: Record) -> list[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from suite.core.errors import InvalidInput
-from suite.results.record import SCHEMA_VERSION, Record, Unreadable, checksum_files
+from suite.results.integrity import CHECKSUMMED_SINCE
+from suite.results.record import Record, Unreadable, checksum_files
 from suite.results.store import Store
 from tests.support.sample_records import done, make_trial
 
@@ -89,7 +90,7 @@ def test_an_old_record_that_is_stored_again_is_of_the_schema_that_has_checksums(
     content = json.loads(done(TRIAL).to_json()) | {"schema_version": 1}
     files, digest = checksum_files({"record.json": json.dumps(content).encode()})
     record = Record.from_json(files["record.json"], "here")
-    assert record.schema_version == SCHEMA_VERSION == 3
+    assert record.schema_version == CHECKSUMMED_SINCE == 2
     assert record.integrity is not None
     assert record.integrity.digest == digest
 

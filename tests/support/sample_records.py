@@ -3,6 +3,7 @@
 from typing import Any
 
 from suite.experiments.trial_config import Trial
+from suite.results.counts import Counts
 from suite.results.record import LayerRecord, Record
 
 
@@ -28,10 +29,33 @@ def done(trial: Trial, accuracy: float = 0.9, training: float = 100.0) -> Record
         flops={"inference_dense": 2000.0, "inference": 200.0, "training": training},
         timing={"started": "2025-01-01T00:00:00+00:00", "seconds": 1.5, "peak_memory_bytes": None},
         environment={"torch": "2.11"},
-        data={"checksum": "abc", "train": 1293},
+        data=data_of(trial),
         digests={"model": "0" * 64},
         notes=["trained on all training data"],
     )
+
+
+def data_of(trial: Trial) -> dict[str, Any]:
+    """Return what a record says of its data, as the trial's dataset is declared."""
+    dataset = trial.dataset_declaration
+    train = dataset.training_examples(
+        trial.task_declaration.resolve_recipe(trial.recipe).validation
+    )
+    return {
+        "checksum": dataset.checksum or "0123456789abcdef" * 4,
+        "train": train,
+        "validation": dataset.train - train,
+        "test": dataset.test,
+    }
+
+
+def with_counts(record: Record, classes: int = 10) -> Record:
+    """Return a record with the counts that its accuracy implies."""
+    split = record.trial.get("evaluate", "test")
+    total = record.data[split]
+    right = round(record.metrics[f"{split}_accuracy"] * total)
+    cells = [cell for cell in ((0, 0, right), (0, 1, total - right)) if cell[2]]
+    return record.model_copy(update={"counts": {split: Counts.of_cells(cells, classes)}})
 
 
 def done_real(trial: Trial, r2: float = 0.4, rmse: float = 50.0) -> Record:

@@ -24,8 +24,14 @@ def test_an_honest_record_of_every_method_has_no_problem(method):
 @pytest.mark.parametrize(
     ("method", "factor", "says"),
     [
-        ("static", 0.999, "training: .* FLOPs, fewer than the final masks take"),
-        ("rigl", 0.5, "training: .* FLOPs, fewer than the final masks take"),
+        ("static", 0.9, "training: .* FLOPs, not"),
+        ("static", 1.1, "training: .* FLOPs, not"),
+        ("rigl", 0.999, "training: .* FLOPs, not"),
+        ("lottery_ticket", 0.999, "training: .* FLOPs, not"),
+        ("snip", 0.999, "training: .* FLOPs, not"),
+        ("resonance", 0.5, "training: .* FLOPs, fewer than its masks can have taken"),
+        ("resonance", 5, "training: .* FLOPs, more than its masks can have taken"),
+        ("grasp", 1e90, "training: .* FLOPs, more than its masks can have taken"),
         ("dense", 1.001, "training: .* FLOPs, not"),
         ("dense", 0.999, "training: .* FLOPs, not"),
     ],

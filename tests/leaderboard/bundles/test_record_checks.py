@@ -8,6 +8,7 @@ from leaderboard.bundles import bundle_file
 from leaderboard.bundles.bundle_file import read_bundle
 from leaderboard.bundles.submission_checks import check_bundle
 from suite.experiments.trial_config import key_of
+from suite.results.record_check import Recomputed
 from tests.leaderboard.sample_bundles import content, errors, forged, packed, sample
 
 UNSOUND = {
@@ -37,7 +38,7 @@ def test_what_check_calls_an_error_in_a_record_is_not_read_from_a_bundle(tmp_pat
     assert [record.trial["seed"] for record in bundle.records] == [0]
     assert [where for where, _ in bundle.rejected] == ["line 2"]
     assert reason in bundle.rejected[0].reason
-    found = check_bundle(bundle, lambda record: (1, []))
+    found = check_bundle(bundle, lambda record: Recomputed(1)).issues
     assert [f.where for f in found if f.severity == "error"] == ["line 2"]
 
 
