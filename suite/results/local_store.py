@@ -26,6 +26,7 @@ from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnu
 from suite.results.storage_errors import one_line
 
 MAX_ATTEMPTS = 1000
+OTHER_STORE = ", or choose another folder with --store"
 MOVED_AWAY = re.compile(r"\.old-([0-9a-f]{16})-.+")
 
 
@@ -271,20 +272,16 @@ class LocalStore:
         except FileNotFoundError:
             raise
         except OSError as error:
-            where = path or f"store {self.root}"
-            raise InvalidInput(
-                f"{one_line(error, where, 'read')}, or choose another folder with --store"
-            ) from error
+            where, otherwise = (path, "") if path else (f"store {self.root}", OTHER_STORE)
+            raise InvalidInput(one_line(error, where, "read") + otherwise) from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise StoreUnusable(
-                f"{one_line(error, f'store {self.root}', 'written')}, or choose another folder "
-                "with --store"
-            ) from error
+            message = one_line(error, f"store {self.root}", "written")
+            raise StoreUnusable(message + OTHER_STORE) from error
 
 
 def _entries(folder: Path) -> Iterator[Path]:
