@@ -55,6 +55,7 @@ bench: setup
 
 soak: setup
 	@$(BIN)/python -m tests.execution.soak
+	@$(BIN)/python -m tests.execution.soak_containers
 
 docs: $(VENV)/.ready
 	@$(BIN)/python -m suite.cli.docs_pages
