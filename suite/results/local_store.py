@@ -19,7 +19,7 @@ from suite.core.files import (
     read_regular,
     remove_unfinished,
 )
-from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
+from suite.results.storage_backend import KEY, MAX_BYTES, RECORD, StoreUnusable
 
 MAX_ATTEMPTS = 1000
 TEMPORARY = re.compile(r"\.(new|old)-([0-9a-f]{16})-(.+)-(\d+)-[0-9a-f]{8}")
@@ -163,9 +163,9 @@ class LocalStore:
         """Remove the folders that killed processes left; return how many."""
         return self._sweep()
 
-    def load_shared(self, name: str) -> bytes:
+    def load_shared(self, name: str, max_bytes: int | None = None) -> bytes:
         """Return a file beside the trials."""
-        return read_regular(self.root / name, None)
+        return read_regular(self.root / name, max_bytes)
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials atomically."""
@@ -184,12 +184,19 @@ class LocalStore:
             (self.root / folder).rmdir()
 
     def shared_names(self, folder: str) -> list[str]:
-        """Return the names of the plain files in a folder beside the trials."""
-        return [
-            path.name
-            for path in _entries(self.root / folder)
-            if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
-        ]
+        """Return the names of all that is in a folder beside the trials, plain files or not."""
+        path = self.root / folder
+        try:
+            return sorted(entry.name for entry in path.iterdir())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            if self.root.exists() and not self.root.is_dir():
+                raise self._not_a_folder() from error
+            raise InvalidInput(
+                f"{path} cannot be listed ({error.strerror or error}): check your permissions, or "
+                "move it out of the store if it is no folder"
+            ) from error
 
     def where(self, key: str) -> str:
         """Return a trial's folder."""

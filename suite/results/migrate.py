@@ -13,15 +13,21 @@ from typing import Any
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, key_of, task_digest
+from suite.results.document_checks import checked_documents
 from suite.results.integrity import FileChecksum
 from suite.results.merge import trial_files
-from suite.results.metadata_store import KINDS, documents, save_document
+from suite.results.metadata_store import KINDS, document_names, save_document
 from suite.results.old_names import METHODS, OLD_RECIPE, RECIPE, has_old_names, rename
 from suite.results.record import Record, to_json
 from suite.results.storage_backend import RECORD
 from suite.results.store import Store
-from suite.results.stored_evaluation import read_evaluations, remove_evaluation, save_evaluation
-from suite.results.verify import StoreIssue, check
+from suite.results.store_issue import StoreIssue
+from suite.results.stored_evaluation import (
+    read_evaluations,
+    remove_evaluation,
+    save_evaluation,
+)
+from suite.results.verify import check
 
 SETTINGS = "trial.json"
 
@@ -36,7 +42,7 @@ class MigrationReport:
         current: how many trials needed nothing.
         documents: tunings and ablations that were rewritten, as ``kind/name``.
         conflicts: trials whose new key holds another result, old key → new key; both stay.
-        refused: trials that were left alone, and why.
+        refused: trials and documents that were left alone, and why.
     """
 
     moved: dict[str, str] = field(default_factory=dict)
@@ -61,9 +67,9 @@ def migrate(
 
     Raises:
         StoreUnusable: the store cannot be written.
-        InvalidInput: it cannot be listed, holds nothing, or a document in it is damaged.
+        InvalidInput: it cannot be listed, or holds nothing.
     """
-    if not store.keys() and not any(documents(store, kind) for kind in KINDS):
+    if not store.keys() and not _has_documents(store):
         raise InvalidInput(f"store {store.location} holds no results: nothing to migrate")
     if not dry_run:
         store.prepare()
@@ -180,7 +186,7 @@ def _migrate_trial(
         return
     assert record is not None
     try:
-        evaluations = read_evaluations(store, key)
+        evaluations, damaged = read_evaluations(store, key)
         files = _migrated_files(trial_files(store, key, record), migrate_record(record))
     except (ValueError, FileNotFoundError) as error:  # ValueError: no JSON, or InvalidInput
         report.refused.append(StoreIssue("unreadable", store.where(key), str(error)))
@@ -190,6 +196,9 @@ def _migrate_trial(
         if not dry_run:
             store.write(key, files)
         return
+    report.refused += [
+        StoreIssue("unreadable", f"{store.location}/{one.path}", one.reason) for one in damaged
+    ]
     moved_before = RECORD in store.names(new_key)
     if moved_before and not _holds(store, new_key, files):
         report.conflicts[key] = new_key
@@ -199,7 +208,7 @@ def _migrate_trial(
         return
     if not moved_before:
         store.write(new_key, files)
-    known = {evaluation.device for evaluation in read_evaluations(store, new_key)}
+    known = {evaluation.device for evaluation in read_evaluations(store, new_key)[0]}
     for evaluation in evaluations:
         if evaluation.device not in known:
             save_evaluation(store, evaluation.model_copy(update={"key": new_key}))
@@ -235,15 +244,33 @@ def _migrate_documents(
     kinds = {f"{old}.kind": f"{new}.kind" for old, new in RECIPE.items()}  # a tuning's dimensions
     words = {**METHODS, **RECIPE, **kinds, **keys}
     for kind in KINDS:
-        for name, content in documents(store, kind).items():
+        try:
+            checked = list(checked_documents(store, kind))
+        except InvalidInput as error:  # the folder cannot be listed
+            where = f"{store.location}/{kind}"
+            report.refused.append(StoreIssue("unreadable", where, str(error)))
+            continue
+        for one in checked:
+            if one.document is None:
+                report.refused += one.issues
+                continue
+            content = one.document.content
             new = _reworded(content, words)
             for part in (new, new.get("study"), new.get("settings")):
                 if isinstance(part, dict) and "name" in part:
-                    part["name"] = name  # a document's name is kept, even if it is an old name
+                    part["name"] = one.name  # a document's name is kept, even if it is an old name
             if new != content:
-                report.documents.append(f"{kind}/{name}")
+                report.documents.append(f"{kind}/{one.name}")
                 if not dry_run:
-                    save_document(store, kind, name, new)
+                    save_document(store, kind, one.name, new)
+
+
+def _has_documents(store: Store) -> bool:
+    """Return whether there are documents that may name a trial, readable or not."""
+    try:
+        return any(document_names(store, kind) for kind in KINDS)
+    except InvalidInput:
+        return True
 
 
 def _reworded(content: Any, words: Mapping[str, str]) -> Any:
