@@ -83,7 +83,7 @@ class Document:
 def save_document(store: Store, kind: str, name: str, content: Mapping[str, Any]) -> None:
     """Store `content` under a name, sealed, or replace an older document of that name.
 
-    It gets the current schema version. Keys and passwords of this machine, and logins in URLs, are
+    It gets the current schema version, unless it states a newer one. Keys and passwords of this machine, and logins in URLs, are
     redacted.
 
     Raises:
@@ -92,8 +92,8 @@ def save_document(store: Store, kind: str, name: str, content: Mapping[str, Any]
         ValueError: `content` cannot be written as JSON (a NaN, for instance).
     """
     path = document_path(kind, name)
-    current = {"schema_version": FORMATS[kind].schema_version}
-    text = redact(redact_bytes(to_json({**content, **current})).decode())
+    version = max(FORMATS[kind].schema_version, content.get("schema_version", 0))
+    text = redact(redact_bytes(to_json({**content, "schema_version": version})).decode())
     sealed = to_json(with_integrity(_parsed(text.encode()), {}))
     if len(sealed) > MAX_BYTES:
         raise InvalidInput(

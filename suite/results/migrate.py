@@ -6,17 +6,23 @@ is finished by the next one, and one that is run again changes nothing.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, key_of, task_digest
-from suite.results.document_checks import checked_documents
 from suite.results.integrity import FileChecksum
 from suite.results.merge import trial_files
-from suite.results.metadata_store import KINDS, document_names, save_document
+from suite.results.metadata_store import (
+    KINDS,
+    DamagedDocument,
+    as_it_is,
+    document_names,
+    documents,
+    save_document,
+)
 from suite.results.old_names import METHODS, OLD_RECIPE, RECIPE, has_old_names, rename
 from suite.results.record import Record, to_json
 from suite.results.storage_backend import RECORD
@@ -196,9 +202,7 @@ def _migrate_trial(
         if not dry_run:
             store.write(key, files)
         return
-    report.refused += [
-        StoreIssue("unreadable", f"{store.location}/{one.path}", one.reason) for one in damaged
-    ]
+    report.refused += _document_issues(store, damaged)
     moved_before = RECORD in store.names(new_key)
     if moved_before and not _holds(store, new_key, files):
         report.conflicts[key] = new_key
@@ -244,25 +248,21 @@ def _migrate_documents(
     kinds = {f"{old}.kind": f"{new}.kind" for old, new in RECIPE.items()}  # a tuning's dimensions
     words = {**METHODS, **RECIPE, **kinds, **keys}
     for kind in KINDS:
-        try:
-            checked = list(checked_documents(store, kind))
-        except InvalidInput as error:  # the folder cannot be listed
-            where = f"{store.location}/{kind}"
-            report.refused.append(StoreIssue("unreadable", where, str(error)))
-            continue
-        for one in checked:
-            if one.document is None:
-                report.refused += one.issues
-                continue
-            content = one.document.content
+        contents, damaged = documents(store, kind, as_it_is)
+        report.refused += _document_issues(store, damaged)
+        for name, content in contents.items():
             new = _reworded(content, words)
             for part in (new, new.get("study"), new.get("settings")):
                 if isinstance(part, dict) and "name" in part:
-                    part["name"] = one.name  # a document's name is kept, even if it is an old name
+                    part["name"] = name  # a document's name is kept, even if it is an old name
             if new != content:
-                report.documents.append(f"{kind}/{one.name}")
+                report.documents.append(f"{kind}/{name}")
                 if not dry_run:
-                    save_document(store, kind, one.name, new)
+                    save_document(store, kind, name, new)
+
+
+def _document_issues(store: Store, damaged: Iterable[DamagedDocument]) -> list[StoreIssue]:
+    return [StoreIssue("unreadable", f"{store.location}/{one.path}", one.reason) for one in damaged]
 
 
 def _has_documents(store: Store) -> bool:

@@ -99,7 +99,7 @@ def remember(store: Store, study: Study, trials: Sequence[Trial]) -> list[Damage
 
     An older version of the same name is replaced; its trials are kept as `earlier`. The design of a
     study that varies a method is saved as well. Nothing is written if nothing has changed. A
-    damaged document of this name is replaced; those of other names that it had to read are returned.
+    damaged document of this name is replaced; those of other names that it read are returned.
 
     Raises:
         Unreadable: a newer version of this program has written it.
