@@ -5,23 +5,21 @@ checks it. Documents from before there were seals are read as they are; a newer 
 counts as altered.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from suite.core.bounded_json import DOCUMENT, InvalidJson, parse
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact, redact_bytes
 from suite.results.integrity import with_integrity
-from suite.results.record import Damage, Unreadable, refuse_constant, to_json
+from suite.results.record import Damage, Unreadable, to_json
 from suite.results.storage_backend import NAME, safe_name
 from suite.results.store import Store
 
 SUFFIX = ".json"
-MAX_BYTES = 64 * 2**20
-"""A larger document was not written by this program and is not read into memory."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +92,10 @@ def save_document(store: Store, kind: str, name: str, content: Mapping[str, Any]
     path = document_path(kind, name)
     version = max(FORMATS[kind].schema_version, content.get("schema_version", 0))
     text = redact(redact_bytes(to_json({**content, "schema_version": version})).decode())
-    sealed = to_json(with_integrity(_parsed(text.encode()), {}))
-    if len(sealed) > MAX_BYTES:
-        raise InvalidInput(
-            f"{path} would have {len(sealed):,} bytes, and {MAX_BYTES:,} are allowed: give it less"
-        )
+    try:
+        sealed = to_json(with_integrity(parse(text), {}))
+    except InvalidJson as error:
+        raise InvalidInput(f"{path} could not be read again ({error}): give it less") from error
     store.backend.save_shared(path, sealed)
 
 
@@ -121,16 +118,17 @@ def read_document(store: Store, kind: str, name: str) -> Document | None:
     """
     path = document_path(kind, name)
     try:
-        data = store.backend.load_shared(path, MAX_BYTES)
+        data = store.backend.load_shared(path, DOCUMENT.size)
     except FileNotFoundError:
         return None
-    except (OSError, InvalidInput) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InvalidInput(_complaint(store, kind, name, reason)) from error
+    except InvalidInput as error:
+        where = _where(store, kind, name)
+        named = str(error).startswith(where)  # a file system under a URL names the store
+        raise error if named else InvalidInput(f"{where} cannot be read: {error}") from error
     try:
-        content = _parsed(data)
-    except (ValueError, RecursionError) as error:
-        raise unusable(store, kind, name, type(error).__name__, "truncated") from error
+        content = parse(data)
+    except InvalidJson as error:
+        raise unusable(store, kind, name, str(error), "truncated") from error
     return _checked(store, kind, name, content)
 
 
@@ -265,7 +263,3 @@ def _complaint(store: Store, kind: str, name: str, reason: str) -> str:
 
 def _where(store: Store, kind: str, name: str) -> str:
     return f"{store.location}/{document_path(kind, name)}"
-
-
-def _parsed(data: bytes) -> Any:
-    return json.loads(data, parse_constant=refuse_constant)

@@ -217,6 +217,18 @@ class RemoteStore:
         with self._writing(), contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(f"{self._root}/{name}")
 
+    def silent_seconds(self, name: str) -> float:
+        """Return how long ago a file beside the trials was written; 0 if times are not reported.
+
+        By this machine's clock: object stores refuse requests of machines whose clock is wrong.
+        """
+        with self._translated("read", InvalidInput), contextlib.suppress(NotImplementedError):
+            age = datetime.datetime.now(datetime.UTC) - _aware(
+                self._fs.modified(f"{self._root}/{name}")
+            )
+            return age.total_seconds()
+        return 0.0
+
     def sweep_shared(self, folder: str) -> None:
         """Remove files that were half-written more than a day ago, where files are renamed."""
         for path in self._listed(f"{self._root}/{folder}"):

@@ -77,6 +77,12 @@ class StorageBackend(Protocol):
     def remove_shared(self, name: str) -> None:
         """Remove a file that concerns the whole store, if it is there."""
 
+    def silent_seconds(self, name: str) -> float:
+        """Return how long ago a shared file was last written, by the storage's own clock.
+
+        0 where the storage does not report times.
+        """
+
     def sweep_shared(self, folder: str) -> None:
         """Remove the half-written files of killed processes from a folder beside the trials."""
 
