@@ -81,8 +81,8 @@ class Document:
 def save_document(store: Store, kind: str, name: str, content: Mapping[str, Any]) -> None:
     """Store `content` under a name, sealed, or replace an older document of that name.
 
-    It gets the current schema version, unless it states a newer one. Keys and passwords of this machine, and logins in URLs, are
-    redacted.
+    It gets the current schema version, unless it states a newer one. Keys and passwords of this
+    machine, and logins in URLs, are redacted.
 
     Raises:
         InvalidInput: the name is not a plain file name, or the kind is not one of `FORMATS`.
@@ -122,9 +122,9 @@ def read_document(store: Store, kind: str, name: str) -> Document | None:
     except FileNotFoundError:
         return None
     except InvalidInput as error:
-        where = _where(store, kind, name)
-        named = str(error).startswith(where)  # a file system under a URL names the store
-        raise error if named else InvalidInput(f"{where} cannot be read: {error}") from error
+        if str(error).startswith(where := _where(store, kind, name)):
+            raise
+        raise InvalidInput(f"{where} cannot be read: {error}") from error  # it names the store
     try:
         content = parse(data)
     except InvalidJson as error:
@@ -154,11 +154,11 @@ def _checked(store: Store, kind: str, name: str, content: Any) -> Document:
 
 
 def documents(
-    store: Store, kind: str, parse: Callable[[Store, str, dict[str, Any]], Parsed]
+    store: Store, kind: str, read: Callable[[Store, str, dict[str, Any]], Parsed]
 ) -> tuple[dict[str, Parsed], list[DamagedDocument]]:
     """Return the documents of a kind by name, in the order of names, and those that are damaged.
 
-    `parse` makes something of a store, a document's name and its content; it may raise
+    `read` makes something of a store, a document's name and its content; it may raise
     `InvalidInput`. `as_it_is` returns the content.
     """
     found: dict[str, Parsed] = {}
@@ -171,7 +171,7 @@ def documents(
         try:
             content = load_document(store, kind, name)
             if content is not None:
-                found[name] = parse(store, name, content)
+                found[name] = read(store, name, content)
         except InvalidInput as error:
             damaged.append(DamagedDocument(document_path(kind, name), error))
     return found, damaged
