@@ -122,7 +122,8 @@ def push(
             except (Exception, SystemExit) as error:
                 errors[key] = redacted_line(error)
                 complain(f"not published: {key}: {errors[key]}")
-                failed_in_a_row += 1
+                _, damaged = results.read_each([key])
+                failed_in_a_row += not damaged  # a damaged record says nothing of the connection
             advance()
             if failed_in_a_row == MAX_CONSECUTIVE_FAILURES:
                 break
