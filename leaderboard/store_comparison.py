@@ -10,16 +10,18 @@ from leaderboard.prediction_comparison import PredictionComparison, compare_pred
 from leaderboard.selection import select
 from suite.core.errors import InvalidInput
 from suite.experiments.study import Study
+from suite.results.metadata_store import DamagedDocument, each_once
 from suite.results.store import CorruptRecord, Store
 from suite.tuning.schema import load_tunings, tuned_runs
 
 
 @dataclass(frozen=True)
 class StoreComparison:
-    """The comparison; trials with damaged files; pairs compared by test example."""
+    """The comparison; the trials and documents that cannot be read; pairs by test example."""
 
     report: MethodComparison
     damaged: list[CorruptRecord]
+    documents: list[DamagedDocument]
     predictions: list[PredictionComparison]
 
 
@@ -45,7 +47,8 @@ def compare_in_store(
     chosen = select(store, study, include_ablations=include_ablations)
     records, damaged = store.read_all()
     shown = [record for record in records if chosen.takes(record.key)]
-    boards, _ = build_boards(shown, tuned_runs(load_tunings(store)))
+    tunings, unread = load_tunings(store)
+    boards, _ = build_boards(shown, tuned_runs(tunings))
     if not boards:
         raise InvalidInput(_nothing(store, chosen.study, len(records)))
     try:
@@ -58,7 +61,8 @@ def compare_in_store(
         raise
     by_key = {record.key: record for record in shown}
     predictions, without = compare_predictions(store, report.lines, by_key)
-    return StoreComparison(report, [*damaged, *without], predictions)
+    documents = each_once([*chosen.damaged, *unread])
+    return StoreComparison(report, [*damaged, *without], documents, predictions)
 
 
 def _nothing(store: Store, study: str, records: int) -> str:

@@ -160,12 +160,22 @@ def read_regular(path: str | Path, max_bytes: int | None) -> bytes:
     return _read_once(path, max_bytes)
 
 
-def _read_once(path: str | Path, max_bytes: int | None) -> bytes:
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading; refuse a link, and a pipe, which may block.
+
+    Raises:
+        OSError: it is something else, or cannot be opened.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "it is not a plain file")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a plain file")
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, not a path
+
+
+def _read_once(path: str | Path, max_bytes: int | None) -> bytes:
+    with open_regular(path) as file:
+        about = os.fstat(file.fileno())
         if max_bytes is not None and about.st_size > max_bytes:
             raise OSError(errno.EFBIG, f"it is larger than the {max_bytes} bytes allowed")
         return file.read()

@@ -22,7 +22,7 @@ from suite.core.files import (
     write_synced,
 )
 from suite.core.leases import file_system_time, is_abandoned, last_written, temporary_name
-from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
+from suite.results.storage_backend import KEY, MAX_BYTES, RECORD, StoreUnusable
 from suite.results.storage_errors import one_line
 
 MAX_ATTEMPTS = 1000
@@ -185,10 +185,10 @@ class LocalStore:
         with self._writing():
             return self._sweep(file_system_time(self.trials)) if self.trials.exists() else 0
 
-    def load_shared(self, name: str) -> bytes:
+    def load_shared(self, name: str, max_bytes: int | None = None) -> bytes:
         """Return a file beside the trials."""
         with self._reading(self.root / name):
-            return read_regular(self.root / name, None)
+            return read_regular(self.root / name, max_bytes)
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials atomically."""
@@ -213,13 +213,17 @@ class LocalStore:
             (self.root / folder).rmdir()
 
     def shared_names(self, folder: str) -> list[str]:
-        """Return the names of the plain files in a folder beside the trials."""
-        with self._reading(self.root / folder):
-            return [
-                path.name
-                for path in _entries(self.root / folder)
-                if NAME.fullmatch(path.name) and path.is_file() and not path.is_symlink()
-            ]
+        """Return the names of all that is in a folder beside the trials, plain files or not."""
+        path = self.root / folder
+        with self._reading(path):
+            try:
+                return sorted(entry.name for entry in path.iterdir())
+            except FileNotFoundError:
+                return []
+            except NotADirectoryError as error:
+                if self.root.exists() and not self.root.is_dir():
+                    raise self._not_a_folder() from error
+                raise InvalidInput(f"{path} is not a folder: move it out of the store") from error
 
     def where(self, key: str) -> str:
         """Return a trial's folder."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact, redacted_line
-from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
+from suite.results.storage_backend import KEY, MAX_BYTES, RECORD, StoreUnusable
 
 ATOMIC_PROTOCOLS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
 """Protocols whose objects become visible whole, when their upload ends."""
@@ -204,9 +204,9 @@ class RemoteStore:
                 return True
         return False
 
-    def load_shared(self, name: str) -> bytes:
+    def load_shared(self, name: str, max_bytes: int | None = None) -> bytes:
         """Return a file beside the trials."""
-        return self._get(f"{self._root}/{name}", None)
+        return self._get(f"{self._root}/{name}", max_bytes)
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials."""
@@ -236,9 +236,8 @@ class RemoteStore:
                 self._remove_if_old(path)
 
     def shared_names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder beside the trials."""
-        names = map(_last, self._listed(f"{self._root}/{folder}"))
-        return sorted(name for name in names if NAME.fullmatch(name))
+        """Return the names of all that is in a folder beside the trials."""
+        return sorted(map(_last, self._listed(f"{self._root}/{folder}")))
 
     def where(self, key: str) -> str:
         """Return the URL of a trial's record's folder."""

@@ -13,11 +13,14 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from suite.core.files import atomic_write, remove_unfinished
+from pydantic import TypeAdapter
+
+from suite.core.bounded_json import LINE
+from suite.core.files import atomic_write, open_regular, remove_unfinished
 from suite.core.leases import Owner, file_system_time
 from suite.core.redact import redact_bytes
 from suite.results.storage_backend import KEY
@@ -66,11 +69,7 @@ class Heading:
         Raises:
             ValueError: it is none.
         """
-        content = json.loads(line)
-        try:
-            return cls(**{field.name: content[field.name] for field in fields(cls)})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not the heading of a running trial: {error}") from error
+        return TypeAdapter(cls).validate_json(line, strict=True)
 
     def is_alive(self, silent_seconds: float) -> bool:
         """Return whether the process is still there; of another machine, whether it writes."""
@@ -170,11 +169,10 @@ class RunningFileReader:
             ValueError: it does not begin with a heading.
         """
         self._path = path
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._file = open(descriptor, "rb")  # noqa: PTH123, SIM115 - a descriptor; see `close`
+        self._file = open_regular(path)
         try:
-            self._about = os.fstat(descriptor)
-            self.heading = Heading.from_json(self._file.readline())
+            self._about = os.fstat(self._file.fileno())
+            self.heading = Heading.from_json(self._file.readline(LINE.size))
         except BaseException:
             self.close()
             raise
@@ -218,8 +216,8 @@ def _headings(root: Path) -> Iterator[tuple[Path, Heading | None, float]]:
             if path.suffix != SUFFIX or not KEY.fullmatch(path.stem) or path.is_symlink():
                 continue
             heading = None
-            with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
-                heading = Heading.from_json(file.readline())
+            with contextlib.suppress(OSError, ValueError), open_regular(path) as file:
+                heading = Heading.from_json(file.readline(LINE.size))
             with contextlib.suppress(OSError):
                 yield path, heading, path.stat().st_mtime
 

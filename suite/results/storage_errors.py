@@ -20,6 +20,8 @@ ADVICE = {
     errno.ENOTDIR: "a file is in the place of a folder: move it away",
     errno.EEXIST: "a file is in the place of a folder: move it away",
     errno.EISDIR: "a folder is in the place of a file: move it away",
+    errno.EINVAL: "only a plain file can be in this place: move it away",
+    errno.EFBIG: "no file of this kind is that large: move it away",
     errno.EBUSY: "other processes use it: run it again later",
 }
 """What to do about each error, by its number."""
