@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, Strict
 
 from suite.results.storage_backend import NAME
 
@@ -20,7 +20,7 @@ CHECKSUMMED_SINCE = 2
 class FileChecksum(BaseModel, frozen=True, extra="forbid"):
     """Size in bytes and SHA-256 of a file that belongs to a record."""
 
-    size: int
+    size: Annotated[int, Strict(), Field(ge=0, lt=2**60)]
     sha256: str = Field(pattern=DIGEST)
 
     @classmethod
