@@ -10,7 +10,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -20,6 +20,7 @@ from leaderboard.bundles.record_checks import record_problems
 from suite.core.bounded_json import LINE, InvalidJson, count_values, parse
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
+from suite.core.limited_process import LimitExceeded
 from suite.core.redact import redact, redact_bytes
 from suite.results.integrity import with_integrity
 from suite.results.old_names import has_old_names
@@ -198,13 +199,15 @@ def _naming_trial(reason: str, line: bytes) -> str:
     return reason if not key or key in reason else f"trial {key}: {reason}"
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Bundle], list[Rejected]]:
+def read_folder(
+    folder: Path, read: Callable[[Path], Bundle] = read_bundle
+) -> tuple[dict[str, Bundle], list[Rejected]]:
     """Return the bundles in a folder by file name, and everything that was rejected."""
     bundles: dict[str, Bundle] = {}
     rejected: list[Rejected] = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            bundle = read_bundle(path)
+            bundle = read(path)
         except InvalidInput as error:
             rejected.append(Rejected(path.name, str(error)))
             continue
@@ -213,10 +216,13 @@ def read_folder(folder: Path) -> tuple[dict[str, Bundle], list[Rejected]]:
     return bundles, rejected
 
 
-def read_bundles(paths: Iterable[Path]) -> tuple[list[Bundle], list[Rejected]]:
+def read_bundles(
+    paths: Iterable[Path], read: Callable[[Path], Bundle] = read_bundle
+) -> tuple[list[Bundle], list[Rejected]]:
     """Return the bundles of files and folders, and everything that was rejected, with file names.
 
-    A trial in several bundles is kept in the first.
+    A trial in several bundles is kept in the first. `read` reads a file; one that exceeds a limit
+    is rejected as a whole.
 
     Raises:
         InvalidInput: a file that was named cannot be read.
@@ -226,10 +232,14 @@ def read_bundles(paths: Iterable[Path]) -> tuple[list[Bundle], list[Rejected]]:
     keys: set[str] = set()
     for path in paths:
         if path.is_dir():
-            bundles, bad = read_folder(path)
+            bundles, bad = read_folder(path, read)
             rejected += bad
         else:
-            bundles = {path.name: read_bundle(path)}
+            try:
+                bundles = {path.name: read(path)}
+            except LimitExceeded as error:
+                rejected.append(Rejected(path.name, str(error)))
+                continue
             rejected += _named(path, bundles[path.name])
         for bundle in bundles.values():
             new = [record for record in bundle.records if record.key not in keys]

@@ -123,7 +123,9 @@ class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
     """
 
     name: Text
-    shape: tuple[Annotated[int, Strict(), Field(ge=1, lt=2**40)], ...] = Field(max_length=MAX_DIMENSIONS)
+    shape: tuple[Annotated[int, Strict(), Field(ge=1, lt=2**40)], ...] = Field(
+        max_length=MAX_DIMENSIONS
+    )
     zeros: Count
     flops: Operations
     units: Count | None = None
