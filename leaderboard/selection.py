@@ -1,10 +1,11 @@
 """Which trials of a store are on boards: those of studies, or of one study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.experiments.study import Study
+from suite.results.metadata_store import DamagedDocument
 from suite.results.store import Store
 from suite.results.stored_studies import apart_from_studies, chosen_trials
 
@@ -18,11 +19,13 @@ class Selection:
         keys: of its trials; None for all.
         apart: the trials that are left out, because they belong to ablations or tunings only, and
             what each belongs to, in words.
+        damaged: documents of the store that cannot be read, so that their trials are not known.
     """
 
     study: str = ""
     keys: frozenset[str] | None = None
     apart: Mapping[str, str] = field(default_factory=dict)
+    damaged: Sequence[DamagedDocument] = ()
 
     def takes(self, key: str) -> bool:
         """Return whether a trial is shown."""
@@ -38,9 +41,12 @@ def select(
     `include_ablations` also those that belong to ablations or tunings only.
 
     Raises:
-        InvalidInput: there is no such study, or a document of the store is damaged.
+        InvalidInput: there is no such study, or its document is damaged.
     """
     if study is not None:
         chosen = chosen_trials(store, study)
         return Selection(chosen.name, frozenset(chosen.keys))
-    return Selection(apart={} if include_ablations else apart_from_studies(store))
+    if include_ablations:
+        return Selection()
+    apart, damaged = apart_from_studies(store)
+    return Selection(apart=apart, damaged=damaged)

@@ -9,16 +9,18 @@ from leaderboard.method_comparison import TUNED, MethodComparison, compare_entri
 from leaderboard.selection import select
 from suite.core.errors import InvalidInput
 from suite.experiments.study import Study
+from suite.results.metadata_store import DamagedDocument, each_once
 from suite.results.store import CorruptRecord, Store
 from suite.tuning.schema import load_tunings, tuned_runs
 
 
 @dataclass(frozen=True)
 class StoreComparison:
-    """The comparison, and the trials whose records cannot be read."""
+    """The comparison, and the records and documents that cannot be read."""
 
     report: MethodComparison
     damaged: list[CorruptRecord]
+    documents: list[DamagedDocument]
 
 
 def compare_in_store(
@@ -43,7 +45,8 @@ def compare_in_store(
     chosen = select(store, study, include_ablations=include_ablations)
     records, damaged = store.read_all()
     shown = [record for record in records if chosen.takes(record.key)]
-    boards, _ = build_boards(shown, tuned_runs(load_tunings(store)))
+    tunings, unread = load_tunings(store)
+    boards, _ = build_boards(shown, tuned_runs(tunings))
     if not boards:
         raise InvalidInput(_nothing(store, chosen.study, len(records)))
     try:
@@ -54,7 +57,7 @@ def compare_in_store(
                 f"{error}; {apart} trials of ablations and tunings count with --include-ablations"
             ) from None
         raise
-    return StoreComparison(report, damaged)
+    return StoreComparison(report, damaged, each_once([*chosen.damaged, *unread]))
 
 
 def _nothing(store: Store, study: str, records: int) -> str:

@@ -20,6 +20,7 @@ from suite.execution.single_trial import default_sparsity, prepare, train
 from suite.experiments import registry
 from suite.experiments.study import Study, load_study
 from suite.experiments.trial_config import Trial
+from suite.results.metadata_store import DamagedDocument
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
 from suite.results.stored_studies import chosen_trials
@@ -115,9 +116,10 @@ def run(
     )
     results = open_store(store)
     plan = schedule([trial], results, choice(Overwrite, "overwrite", overwrite))
-    record = results.read(trial.key)
     if plan.to_run:
-        record = _trained(trial, results, checkpoint_every)
+        record: Record | None = _trained(trial, results, checkpoint_every)
+    else:
+        record = results.read(trial.key)
     assert record is not None
     if record.error is not None:
         where = results.where(trial.key)
@@ -221,6 +223,7 @@ def load_results(
         InvalidInput: there is no such store or study, or no trial has one of the `settings`.
     """
     from leaderboard.data_frames import results_frame
+    from suite.tuning.schema import load_tunings, tuned_runs
 
     use_plugins(())  # which code is the newest
     results = open_store(store)
@@ -229,11 +232,13 @@ def load_results(
         raise InvalidInput(
             f"store {results.location} holds no trials: run some first, or name another store"
         )
-    _warn(results, damaged)
+    _warn(results, "records", damaged)
     keys = None if study is None else set(chosen_trials(results, study).keys)
     chosen = [record for record in found if keys is None or record.key in keys]
     columns = [settings] if isinstance(settings, str) else settings
-    frame, outdated = results_frame(chosen, _tuned(results), columns, everything=everything)
+    tunings, unread = load_tunings(results)
+    _warn(results, "documents", unread)
+    frame, outdated = results_frame(chosen, tuned_runs(tunings), columns, everything=everything)
     if outdated:
         warnings.warn(
             f"store {results.location}: {outdated} trials of older code or an older revision are "
@@ -286,7 +291,8 @@ def compare(
         study=study,
         include_ablations=include_ablations,
     )
-    _warn(results, found.damaged)
+    _warn(results, "records", found.damaged)
+    _warn(results, "documents", found.documents)
     return found.report
 
 
@@ -350,16 +356,12 @@ def by_name(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(given or {})
 
 
-def _tuned(store: Store) -> dict[str, tuple[str, ...]]:
-    from suite.tuning.schema import load_tunings, tuned_runs
-
-    return tuned_runs(load_tunings(store))
-
-
-def _warn(store: Store, damaged: Sequence[CorruptRecord]) -> None:
+def _warn(
+    store: Store, what: str, damaged: Sequence[CorruptRecord] | Sequence[DamagedDocument]
+) -> None:
     if damaged:
         warnings.warn(
-            f"store {store.location}: {len(damaged)} records cannot be used and are left out, "
+            f"store {store.location}: {len(damaged)} {what} cannot be used and are left out, "
             f"first {damaged[0].reason}",
             stacklevel=3,
         )

@@ -6,7 +6,7 @@ from leaderboard.bundles.bundle_file import read_bundle, write_bundle
 from suite.core.errors import InvalidInput
 from suite.results.migrate import MigrationReport, migrate_record
 from suite.results.record import Record
-from suite.results.verify import StoreIssue
+from suite.results.store_issue import StoreIssue
 
 
 def migrate_bundle(path: Path, *, dry_run: bool = False) -> MigrationReport:

@@ -12,6 +12,7 @@ from leaderboard.pages.trial_page import trial_page
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.results.find_record import find_record
+from suite.results.metadata_store import DamagedDocument
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_evaluation import load_evaluations
@@ -19,11 +20,15 @@ from suite.results.stored_evaluation import load_evaluations
 
 @dataclass(frozen=True)
 class InspectionFiles:
-    """The files that `inspect` wrote: the page, and each chart as PNG and as PDF."""
+    """The files that `inspect` wrote: the page, and each chart as PNG and as PDF.
+
+    `damaged` are evaluations of the trial that cannot be read, and are not on the page.
+    """
 
     page: Path
     pictures: list[Path]
     pdfs: list[Path]
+    damaged: list[DamagedDocument]
 
 
 def find_trial(store: Store, name: str) -> Record:
@@ -49,7 +54,7 @@ def inspect(store: Store, name: str, out: Path) -> InspectionFiles:
     """
     record = find_trial(store, name)
     content, curves = _curves(store, record)
-    later = load_evaluations(store, record)
+    later, damaged = load_evaluations(store, record)
     charts = filled_charts(curves)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -63,9 +68,8 @@ def inspect(store: Store, name: str, out: Path) -> InspectionFiles:
         raise InvalidInput(
             f"{out} cannot be written ({error.strerror}): choose another --out"
         ) from error
-    return InspectionFiles(
-        page, [out / f"{name}.png" for name in charts], [out / f"{name}.pdf" for name in charts]
-    )
+    pngs, pdfs = ([out / f"{name}.{ending}" for name in charts] for ending in ("png", "pdf"))
+    return InspectionFiles(page, pngs, pdfs, damaged)
 
 
 def _curves(store: Store, record: Record) -> tuple[bytes, pl.DataFrame]:

@@ -9,11 +9,12 @@ from leaderboard.boards import Excluded
 from leaderboard.bundles.bundle_file import Header, read_bundles
 from leaderboard.bundles.limited_reading import read_bundle
 from leaderboard.selection import Selection, select
-from suite.results.ablation_design import ablations
+from suite.results.ablation_design import Ablation, ablations
+from suite.results.metadata_store import EVALUATIONS, documents, each_once
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
-from suite.results.stored_evaluation import Evaluation, present, read_evaluations
-from suite.tuning.schema import load_tunings
+from suite.results.stored_evaluation import Evaluation, parse_evaluation, present
+from suite.tuning.schema import Tuning, load_tunings
 
 
 class SourceRecord(NamedTuple):
@@ -35,7 +36,7 @@ class Source:
         unreadable: records that cannot be read, and why; complete once all records have been read.
 
     Raises:
-        InvalidInput: a bundle or a document beside the trials is damaged.
+        InvalidInput: there is no such study, or its document is damaged.
     """
 
     def __init__(
@@ -52,18 +53,29 @@ class Source:
         store = source if isinstance(source, Store) else None
         self._store, self._given = store, [] if isinstance(source, Store) else [*source]
         self.location = store.location if store else ""
-        self.tunings = load_tunings(store) if store else []
-        self.ablations = ablations(store) if store else []
-        self._evaluations = _evaluations(store) if store else {}
+        self.tunings: list[Tuning] = []
+        self.ablations: list[Ablation] = []
+        self._evaluations: dict[str, list[Evaluation]] = {}
         self.selection = Selection()
         if store is not None:
             chosen = select(store, study, include_ablations=include_ablations)
             sent = {record.key for one in self._bundles for record in one.records}
             apart = {key: what for key, what in chosen.apart.items() if key not in sent}
             self.selection = replace(chosen, apart=apart)
+            self._read_documents(store)
         if only := self.selection.study:
             self.tunings = [one for one in self.tunings if one.settings.name == only]
             self.ablations = [one for one in self.ablations if one.name == only]
+
+    def _read_documents(self, store: Store) -> None:
+        """Read what is stored beside the trials, before any page is written."""
+        self.tunings, tunings = load_tunings(store)
+        self.ablations, designs = ablations(store)
+        evaluations, measured = documents(store, EVALUATIONS, parse_evaluation)
+        for one in evaluations.values():
+            self._evaluations.setdefault(one.key, []).append(one)
+        damaged = each_once([*self.selection.damaged, *tunings, *designs, *measured])
+        self.unreadable += [Excluded(one.path, "document", one.reason) for one in damaged]
 
     def _chosen(self, key: str) -> bool:
         """Return whether a trial of the store has a page."""
@@ -105,9 +117,3 @@ class Source:
                 self.unreadable.append(Excluded(one.key, "trial", one.reason))
             else:
                 yield SourceRecord(one, present(self._evaluations.get(one.key, ()), one))
-
-
-def _evaluations(store: Store) -> dict[str, list[Evaluation]]:
-    """Return the evaluations of the store's trials, read before any page is written."""
-    measured = {name[:16] for name in store.backend.shared_names("evaluations")}
-    return {key: read_evaluations(store, key) for key in measured.intersection(store.keys())}

@@ -108,7 +108,8 @@ def _run(
     )
     if not dry_run:
         save(store, ablation)
-    figures = design_effects(ablation, store.read)
+    records, _ = store.read_each([trial.key for trial in result.plan.trials])  # damage is named
+    figures = design_effects(ablation, {record.key: record for record in records}.get)
     if json:
         content = [{**vars(one), "metric": one.metric.name} for one in figures]
         # JSON has no infinite numbers; an effect size may be one.

@@ -13,7 +13,7 @@ from suite.cli.options import (
     StoreOption,
     StudyOption,
 )
-from suite.core.console import print_json, print_table, say
+from suite.core.console import complain, print_json, print_table, say
 from suite.results.store import Store
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ def compare(
         include_ablations=include_ablations,
     )
     report = found.report
+    for unread in found.documents:
+        complain(f"left out: {unread.reason}")
     if json:
+        for one in found.damaged:
+            complain(f"left out: {one.key}: {one.reason}")
         print_json(asdict(report))
         return
     columns = ["task", "s", "n", "A − B", "95 % interval", "p (Holm)", "effect", "verdict"]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TrialArgument
-from suite.core.console import print_json, say
+from suite.core.console import complain, print_json, say
 from suite.results.store import Store
 
 
@@ -25,6 +25,8 @@ def inspect(
     results = Store(store)
     folder = out or Path("site") / "trials" / find_trial(results, trial).key
     written = write_page(results, trial, folder)
+    for one in written.damaged:
+        complain(f"left out: {one.reason}")
     if json:
         pictures = [str(path) for path in written.pictures]
         print_json({"page": str(written.page), "pictures": pictures})

@@ -108,7 +108,10 @@ def _studies(store: Store) -> list[list[str]]:
     from suite.experiments.study import load_study, shipped_studies
     from suite.results.stored_studies import stored_studies
 
-    remembered = {one.name: one for one in stored_studies(store)}
+    studies, damaged = stored_studies(store)
+    for broken in damaged:
+        complain(f"left out: {broken.reason}")
+    remembered = {one.name: one for one in studies}
     rows = []
     for name in shipped_studies():
         one, before = load_study(name), remembered.get(name)

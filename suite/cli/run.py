@@ -96,7 +96,7 @@ def run(
     first = rank() == 0  # the process that prints and publishes
     results = Store(store)
     plan = schedule([trial], results, overwrite)
-    record = results.read(trial.key)
+    record = None if plan.to_run else results.read(trial.key)
     if plan.to_run:
         with tracker(results, wandb if first else Mode.OFF, wandb_project) as tracked:
             tracked.started(trial.key)

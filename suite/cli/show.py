@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TrialArgument
-from suite.core.console import print_json, print_table, say
+from suite.core.console import complain, print_json, print_table, say
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
@@ -43,7 +43,10 @@ def show(
         say("")
         print_table("", ["layer", "shape", "weights", "zeros", "sparsity", "dead units"],
                     layer_rows(record))  # fmt: skip
-    for one in load_evaluations(results, record):
+    evaluations, damaged = load_evaluations(results, record)
+    for broken in damaged:
+        complain(f"left out: {broken.reason}")
+    for one in evaluations:
         say("")
         title = f"measured later on {one.device}, {one.threads} threads"
         values = metrics.rows(one.metrics | one.latency, one.absent)

@@ -74,10 +74,10 @@ def study_status(store: Store, study: str | None, keys: list[str] | None) -> Stu
     if keys is None:
         records, damaged = store.read_all()
     else:
-        records = list(store.read_many(keys).values())
+        records, damaged = store.read_each(keys)
     failures = [r for r in records if r.error is not None]
     what = f"study {study}" if study else f"store {store.location}"
-    missing = None if keys is None else len(keys) - len(records)
+    missing = None if keys is None else len(keys) - len(records) - len(damaged)
     return StudyStatus(what, len(records) - len(failures), failures, missing, damaged)
 
 

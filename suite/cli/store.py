@@ -21,7 +21,11 @@ def store() -> None:
 
 @app.command()
 def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """Find records that are truncated, altered or out of place, and say what to do about each."""
+    """Find what is truncated, altered or out of place, and say what to do about each.
+
+    Records with the files beside them, studies, tunings, ablations and evaluations are compared
+    with their checksums. Ends with exit code 1 if anything is broken.
+    """
     from suite.results.verify import verify as verify_store
 
     results = Store(store)
@@ -30,11 +34,14 @@ def verify(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None
     if json:
         findings = [asdict(f) | {"broken": f.broken, "remedy": f.remedy} for f in report.findings]
         counts = {"checked": report.checked, "sound": report.sound}
+        counts |= {"documents": report.documents, "sound_documents": report.sound_documents}
         print_json({"store": results.location, **counts, "findings": findings})
     else:
         for finding in report.findings:
             say(f"{finding.kind}: {finding.where}: {finding.what}; {finding.remedy}")
-        say(f"store {results.location}: {report.sound} of {report.checked} trials are intact")
+        trials = f"{report.sound} of {report.checked} trials"
+        others = f", {report.sound_documents} of {report.documents} documents"
+        say(f"store {results.location}: {trials}{others if report.documents else ''} are intact")
     if report.broken:
         raise typer.Exit(1)
 
@@ -45,7 +52,12 @@ def merge(
     target: Annotated[str, typer.Argument(metavar="B", help="The store to add to.")],
     json: JsonOption = False,
 ) -> None:
-    """Add the trials of store A to store B; trials that B has finished stay as they are."""
+    """Add the trials of store A to store B; trials that B has finished stay as they are.
+
+    Studies, tunings, ablations and evaluations are added too: of a study that both have, the newer
+    version stays, of the others B's. What is broken in A is left out, and the exit code is 1; what
+    is broken in B is replaced by what A has.
+    """
     from suite.results.merge import merge as merge_stores
 
     first, second = Store(source), Store(target)
@@ -69,6 +81,8 @@ def merge(
         )
         for name in done.kept_documents:
             say(f"kept: {target} has another {name}")
+        for name in done.replaced_documents:
+            say(f"replaced: {name} was broken in {target}")
         if done.evaluations or done.documents:
             say(f"{len(done.evaluations)} evaluations and {len(done.documents)} documents added")
     if done.refused:
@@ -77,19 +91,23 @@ def merge(
 
 @app.command()
 def compact(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """Write all records into one Parquet file, which is faster to read."""
-    from suite.results.record_index import write_index
+    """Write all records into one Parquet file, which is faster to read, and remove leftovers.
+
+    Studies, tunings, ablations and evaluations of earlier versions are given a checksum. What
+    cannot be read is left out and named, and the exit code is 1.
+    """
+    from suite.results.compact import compact as compact_store
 
     results = Store(store)
-    if not results.keys():
-        raise InvalidInput(f"store {store} holds no trials: nothing to compact")
-    done = write_index(results.backend)
+    done = compact_store(results)
     if json:
         print_json({"store": results.location, **asdict(done)})
     else:
         for reason in done.refused:
             say(f"left out: {reason}")
         say(f"{done.records} records in one file; {done.removed} leftovers removed")
+        if done.sealed:
+            say(f"{len(done.sealed)} documents were given a checksum: {', '.join(done.sealed)}")
     if done.refused:
         raise typer.Exit(1)
 

@@ -116,6 +116,8 @@ def show_and_run(
         return StudyResult(chosen, plan, failed=failed)
     with _StudyDisplay(chosen, store, tracked) as display:
         result = run_study(chosen, store, options, overwrite, display, max_trials)
+    for one in result.damaged:
+        complain(f"left out: {one.reason}")
     if result.plan.to_run:
         _print_result(result, store)
     return result
@@ -221,6 +223,8 @@ def run_remaining(
 def _print_plan(chosen: Study, plan: Schedule, store: Store) -> None:
     say(f"Study {chosen.name}: {chosen.question}")
     say(f"  {plan} · store {store.location}")
+    for trial, reason in plan.damaged:
+        complain(f"left out: {trial.key}: {reason}")
     missing = chosen.missing_controls()
     if missing:
         reason = f": {chosen.controls_left_out}" if chosen.controls_left_out else ""

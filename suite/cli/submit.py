@@ -61,6 +61,8 @@ def submit(
     every, damaged = results.read_all()
     for trial in damaged:
         complain(f"left out: {trial.key}: {trial.reason}")
+    for document in chosen.damaged:
+        complain(f"left out: {document.reason}")
     of_task = _chosen(_chosen(every, "task", task), "method", method)
     records = [record for record in of_task if chosen.takes(record.key)]
     _explain(results, chosen, [record.key for record in of_task], every)

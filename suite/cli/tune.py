@@ -260,7 +260,7 @@ def _results(
     store: Store, keys: Sequence[str]
 ) -> tuple[dict[tuple[str, float], dict[int, Record]], int]:
     """Return the records by (task, sparsity) and seed, and how many trials failed or lack one."""
-    done = [r for r in map(store.read, keys) if r is not None and r.status == "done"]
+    done = [record for record in store.read_each(keys)[0] if record.status == "done"]
     by_cell: dict[tuple[str, float], dict[int, Record]] = {}
     for record in done:
         cell = (record.trial["task"], record.trial["sparsity"])

@@ -122,7 +122,8 @@ def push(
             except (Exception, SystemExit) as error:
                 errors[key] = redacted_line(error)
                 complain(f"not published: {key}: {errors[key]}")
-                failed_in_a_row += 1
+                _, damaged = results.read_each([key])
+                failed_in_a_row += not damaged  # a damaged record says nothing of the connection
             advance()
             if failed_in_a_row == MAX_CONSECUTIVE_FAILURES:
                 break
@@ -156,18 +157,22 @@ def _group(store: Store, name: str | None) -> tuple[str | None, JobType, set[str
     """Return the name of a study, ablation or tuning, which of them it is, and its keys."""
     if name is None:
         return None, JobType.TRIAL, None
-    for ablation in ablations(store):
+    designs, unread = ablations(store)
+    for ablation in designs:
         if ablation.name == name:
             cells = [cell for design in ablation.designs for cell in design.cells]
             keys = {key for cell in cells for key in cell.trials.values()}
             return name, JobType.ABLATION, keys
-    for tuning in load_tunings(store):
+    tunings, damaged = load_tunings(store)
+    for tuning in tunings:
         if tuning.settings.name == name:
             results = tuning.methods.values()
             keys = {key for one in results for trial in one.trials for key in trial.keys}
             finals = [one.final for one in results if one.final is not None]
             keys |= {key for final in finals for key in (*final.winner, *final.default)}
             return name, JobType.TUNING, keys
+    for one in unread + damaged:
+        complain(f"left out: {one.reason}")
     chosen = chosen_trials(store, name)
     return chosen.name, JobType.STUDY, set(chosen.keys)
 

@@ -30,19 +30,21 @@ class Schedule:
         failed: failed before; skipped unless they are also in `to_run`.
         to_run: run now, in this order.
         older: which of `to_run` the store has of other code or data, by key: what has changed.
+        damaged: their records cannot be read, and why; skipped, since a record may be repaired.
     """
 
     done: list[Trial]
     failed: list[Trial]
     to_run: list[Trial]
     older: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    damaged: Sequence[tuple[Trial, str]] = ()
 
     @property
     def trials(self) -> list[Trial]:
         """All of them, each once."""
-        return list(
-            {t.key: t for part in (self.done, self.failed, self.to_run) for t in part}.values()
-        )
+        damaged = [trial for trial, _ in self.damaged]
+        parts = (self.done, self.failed, self.to_run, damaged)
+        return list({trial.key: trial for part in parts for trial in part}.values())
 
     def __str__(self) -> str:
         words = [f"{len(self.done)} done", f"{len(self.to_run)} to run"]
@@ -51,21 +53,29 @@ class Schedule:
             words.append(
                 f"{len(self.failed)} failed before" + (f", {again} again" if again else "")
             )
+        if self.damaged:
+            words.append(f"{len(self.damaged)} damaged")
         if self.older:
             words.append(older_text(self.older))
         return " · ".join(words)
 
 
 def schedule(trials: Sequence[Trial], store: Store, overwrite: Overwrite) -> Schedule:
-    """Return which trials are done, have failed before, or are to run."""
+    """Return which trials are done, have failed before, are damaged, or are to run."""
     done: list[Trial] = []
     failed: list[Trial] = []
     to_run: list[Trial] = []
     keys = [trial.key for trial in trials]
-    records = store.read_many(keys)
+    found, unread = store.read_each(keys)
+    records = {record.key: record for record in found}
+    reasons = {one.key: one.reason for one in unread}
+    damaged: list[tuple[Trial, str]] = []
     resolved = Resolved()
     for trial, key in zip(trials, keys, strict=True):
         record = records.get(key)
+        if key in reasons and overwrite is not Overwrite.ALWAYS:
+            damaged.append((trial, reasons[key]))
+            continue
         if record is not None and record.status == "failed":
             failed.append(trial)
             if overwrite is Overwrite.NEVER:
@@ -79,7 +89,8 @@ def schedule(trials: Sequence[Trial], store: Store, overwrite: Overwrite) -> Sch
             continue
         to_run.append(trial)
     known = {trial.key for trial in failed}
-    return Schedule(done, failed, to_run, older([t for t in to_run if t.key not in known], store))
+    changed = older([t for t in to_run if t.key not in known], store)
+    return Schedule(done, failed, to_run, changed, damaged)
 
 
 MAX_NAMED = 3

@@ -12,6 +12,7 @@ from suite.execution.plan import Overwrite, Schedule, schedule
 from suite.execution.runner import Summary, run
 from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
+from suite.results.metadata_store import DamagedDocument
 from suite.results.record import Record
 from suite.results.store import Store, StoreUnusable
 from suite.results.stored_studies import remember
@@ -57,9 +58,10 @@ class StudyResult:
         study: the study.
         plan: what was done before, and what was to run.
         done: number of trials that finished in this run.
-        failed: the study's trials that have failed, now or before and not run again, with the
-            one-line message of each.
+        failed: the study's trials that have failed, now or before and not run again, or whose
+            record is damaged, with the one-line message of each.
         notes: note → number of trials of this run whose record holds it.
+        damaged: documents of the store that could not be read to remember the study.
     """
 
     study: Study
@@ -67,6 +69,7 @@ class StudyResult:
     done: int = 0
     failed: Sequence[tuple[Trial, str]] = ()
     notes: Mapping[str, int] = field(default_factory=dict)
+    damaged: Sequence[DamagedDocument] = ()
 
 
 def plan_study(
@@ -116,15 +119,16 @@ def run_study(
     notes = _NoteCounter(observer if observer is not None else Silent())
     notes.planned(plan)
     if not plan.to_run:
+        damaged: Sequence[DamagedDocument] = ()
         with suppress(StoreUnusable):  # a finished study may be in a store that is only read
-            remember(store, study, plan.trials)
-        return StudyResult(study, plan, failed=failed_before(plan, store))
+            damaged = remember(store, study, plan.trials)
+        return StudyResult(study, plan, failed=failed_before(plan, store), damaged=damaged)
     options.preflight(plan.to_run)
     store.prepare()
-    remember(store, study, plan.trials)
+    damaged = remember(store, study, plan.trials)
     summary = run_trials(plan.to_run, store, options, notes)
     failed = [*failed_before(plan, store), *summary.failed]
-    return StudyResult(study, plan, summary.done, failed, dict(notes.count.most_common()))
+    return StudyResult(study, plan, summary.done, failed, dict(notes.count.most_common()), damaged)
 
 
 def run_trials(
@@ -158,9 +162,12 @@ def run_trials(
 
 
 def failed_before(plan: Schedule, store: Store) -> list[tuple[Trial, str]]:
-    """Return the trials that failed in an earlier run and are not run again, with the messages."""
+    """Return the trials that failed in an earlier run, or are damaged, and are not run again.
+
+    Each comes with its message.
+    """
     again = {trial.key for trial in plan.to_run}
-    failed = []
+    failed = list(plan.damaged)
     for trial in plan.failed:
         record = store.read(trial.key) if trial.key not in again else None
         if record is not None and record.error is not None:

@@ -169,7 +169,7 @@ def execute(
 
     checkpoint = Checkpoints(store).for_trial(trial.key)
     checkpointer = Checkpointer(trial, checkpoint, CheckpointInterval.parse(every), stopping)
-    with reporting(store, trial) if writes else nullcontext() as live:
+    with reporting(store, trial) if writes else nullcontext() as live, checkpoint:
         try:
             outcome = run_trial(trial, progress, checkpointer, live, bounds)
             record, files = outcome.record, outcome.files()

@@ -7,17 +7,24 @@ revision it had.
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, StrictInt, model_validator
 
 from suite.core.declarations import check_once
 from suite.core.errors import InvalidInput
 from suite.experiments.study import MethodEntry, Study, TaskEntry
 from suite.experiments.trial_config import show
-from suite.results.metadata_store import documents, save_document
+from suite.results.metadata_store import (
+    FORMATS,
+    DamagedDocument,
+    check_name,
+    documents,
+    save_document,
+    validated,
+)
 from suite.results.store import Store
 
 KIND = "ablation"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = FORMATS[KIND].schema_version
 
 
 def label(levels: Mapping[str, str]) -> str:
@@ -159,22 +166,18 @@ def save(store: Store, ablation: Ablation) -> None:
     save_document(store, KIND, ablation.name, ablation.model_dump(mode="json"))
 
 
-def ablations(store: Store) -> list[Ablation]:
-    """Return the ablations in a store, by name.
+def ablations(store: Store) -> tuple[list[Ablation], list[DamagedDocument]]:
+    """Return the ablations in a store, by name, and those that are damaged."""
+    found, damaged = documents(store, KIND, parse_ablation)
+    return list(found.values()), damaged
+
+
+def parse_ablation(store: Store, name: str, content: dict[str, Any]) -> Ablation:
+    """Return the ablation that a document holds.
 
     Raises:
-        InvalidInput: one is damaged.
+        Unreadable: it is none, or one of another name.
     """
-    return [_read(name, content) for name, content in documents(store, KIND).items()]
-
-
-def _read(name: str, content: Any) -> Ablation:
-    try:
-        return Ablation.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidInput(
-            f"ablation {name} of the store is damaged ({place}: {first['msg']}): run `resonance "
-            "ablate` again"
-        ) from None
+    found = validated(Ablation, store, KIND, name, content)
+    check_name(store, KIND, name, found.name)
+    return found

@@ -6,13 +6,20 @@ from typing import Any
 
 from suite.core.errors import InvalidInput
 from suite.results import stored_studies
-from suite.results.metadata_store import KINDS, documents, save_document
+from suite.results.document_checks import (
+    CheckedDocument,
+    check_document,
+    checked_documents,
+    document_issue,
+)
+from suite.results.metadata_store import EVALUATIONS, KINDS, save_document
 from suite.results.record import Record
-from suite.results.storage_backend import NAME, RECORD
+from suite.results.storage_backend import NAME, RECORD, StoreUnusable
 from suite.results.store import Store
-from suite.results.stored_evaluation import load_evaluations, save_evaluation
+from suite.results.store_issue import StoreIssue
+from suite.results.stored_evaluation import DEVICES, evaluation_name
 from suite.results.stored_studies import read_study
-from suite.results.verify import StoreIssue, check
+from suite.results.verify import check
 
 
 @dataclass
@@ -25,9 +32,10 @@ class MergeReport:
         same: the target has the same record.
         kept: the target has a different record of the trial, which stays.
         differing: those of `kept` whose final weights are not equal bit for bit.
-        refused: broken in the source, with what is wrong.
+        refused: trials and documents that are broken in the source, with what is wrong.
         evaluations: trials of the target whose evaluations were added.
-        documents: studies, tunings and ablations that were added, as ``kind/name``.
+        documents: studies, tunings and ablations that were added or merged, as ``kind/name``.
+        replaced_documents: documents that were broken in the target, as ``kind/name``.
         kept_documents: those that the target has with other content, which stays.
     """
 
@@ -39,6 +47,7 @@ class MergeReport:
     refused: list[StoreIssue] = field(default_factory=list)
     evaluations: list[str] = field(default_factory=list)
     documents: list[str] = field(default_factory=list)
+    replaced_documents: list[str] = field(default_factory=list)
     kept_documents: list[str] = field(default_factory=list)
 
 
@@ -47,7 +56,9 @@ def merge(
 ) -> MergeReport:
     """Add the results of `source` to `target`; no finished trial is replaced, nothing is removed.
 
-    A second merge changes nothing.
+    Of a study that both have, the newer version stays, with the other's trials as earlier ones; of
+    tunings, ablations and evaluations, the target's. What is broken in the source is left out; what
+    is broken in the target is replaced, if the source has it. A second merge changes nothing.
 
     Raises:
         StoreUnusable: `target` cannot be written.
@@ -72,6 +83,9 @@ def _merge_one(source: Store, target: Store, key: str, done: MergeReport) -> Non
     if ours is None:  # a folder without a record: not finished
         return
     theirs, findings = check(target.backend, key)
+    if any(finding.kind == "newer" for finding in findings):  # by a newer program
+        done.kept.append(key)
+        return
     damaged = any(finding.broken for finding in findings)
     if theirs is not None and not damaged:
         if theirs.fingerprint == ours.fingerprint:
@@ -92,37 +106,93 @@ def _merge_one(source: Store, target: Store, key: str, done: MergeReport) -> Non
 
 
 def _merge_evaluations(source: Store, target: Store, key: str, done: MergeReport) -> None:
-    """Copy evaluations of the weights that the target has, for devices it has none of."""
-    record = target.read(key)
+    """Add the evaluations of the weights that the target has."""
+    record, _ = check(target.backend, key)
     if record is None or record.status != "done":
         return
-    known = {evaluation.device for evaluation in load_evaluations(target, record)}
-    for evaluation in load_evaluations(source, record):
-        if evaluation.device not in known:
-            save_evaluation(target, evaluation)
-            done.evaluations.append(key)
+    model = record.digests.get("model")
+    for device in DEVICES:
+        name = evaluation_name(key, device)
+        theirs = check_document(source, EVALUATIONS, name)
+        if theirs.document is None:
+            done.refused += theirs.issues
+        elif theirs.document.content["model"] == model:
+            _merge_evaluation(target, name, model, theirs.document.content, done)
+
+
+def _merge_evaluation(
+    target: Store, name: str, model: str | None, content: dict[str, Any], done: MergeReport
+) -> None:
+    ours = check_document(target, EVALUATIONS, name)
+    if ours.document is None and ours.issues:
+        _replace(target, ours, content, done)
+    elif ours.document is None or ours.document.content["model"] != model:
+        save_document(target, EVALUATIONS, name, content)
+        done.evaluations.append(content["key"])
+    elif not _equal(ours.document.content, content):
+        done.kept_documents.append(f"{EVALUATIONS}/{name}")
 
 
 def _merge_documents(source: Store, target: Store, kind: str, done: MergeReport) -> None:
-    theirs = documents(target, kind)
-    for name, content in documents(source, kind).items():
-        if name not in theirs:
-            save_document(target, kind, name, content)
-            done.documents.append(f"{kind}/{name}")
-        elif kind == stored_studies.KIND:
-            _merge_study(target, name, theirs[name], content, done)
-        elif theirs[name] != content:
-            done.kept_documents.append(f"{kind}/{name}")
+    try:
+        for theirs in checked_documents(source, kind):
+            if theirs.document is None:
+                done.refused += theirs.issues
+            else:
+                _merge_document(target, kind, theirs.name, theirs.document.content, done)
+    except StoreUnusable:
+        raise
+    except InvalidInput as error:  # the folder cannot be listed
+        done.refused.append(StoreIssue("unreadable", f"{source.location}/{kind}", str(error)))
 
 
-def _merge_study(target: Store, name: str, ours: Any, theirs: Any, done: MergeReport) -> None:
+def _merge_document(
+    target: Store, kind: str, name: str, content: dict[str, Any], done: MergeReport
+) -> None:
+    ours = check_document(target, kind, name)
+    if ours.document is None and ours.issues:
+        _replace(target, ours, content, done)
+    elif ours.document is None:
+        save_document(target, kind, name, content)
+        done.documents.append(f"{kind}/{name}")
+    elif kind == stored_studies.KIND:
+        _merge_study(target, name, ours.document.content, content, done)
+    elif not _equal(ours.document.content, content):
+        done.kept_documents.append(f"{kind}/{name}")
+
+
+def _replace(
+    target: Store, broken: CheckedDocument, content: dict[str, Any], done: MergeReport
+) -> None:
+    """Write a sound document in place of a broken one; one of a newer program stays."""
+    path = f"{broken.kind}/{broken.name}"
+    if any(issue.kind == "newer" for issue in broken.issues):
+        done.kept_documents.append(path)
+        return
+    try:
+        save_document(target, broken.kind, broken.name, content)
+    except StoreUnusable as error:  # a folder of that name, for instance
+        done.refused.append(document_issue(target, broken.kind, broken.name, "unreadable", error))
+    else:
+        done.replaced_documents.append(path)
+
+
+def _equal(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Return whether two documents say the same; an older one may have an older schema version."""
+    version = {"schema_version": 0}
+    return {**ours, **version} == {**theirs, **version}
+
+
+def _merge_study(
+    target: Store, name: str, ours: dict[str, Any], theirs: dict[str, Any], done: MergeReport
+) -> None:
     """Keep the newer version of a study, with the trials of the other as its earlier ones."""
     both = [read_study(target, name, content) for content in (ours, theirs)]
     older, newer = sorted(both, key=lambda one: one.updated)
     merged = newer.follows(older).model_dump(mode="json")
     if older.study == newer.study and older.trials == newer.trials:
         merged["updated"] = ours["updated"]
-    if merged != ours:
+    if not _equal(merged, ours):
         save_document(target, stored_studies.KIND, name, merged)
         done.documents.append(f"{stored_studies.KIND}/{name}")
 

@@ -6,7 +6,7 @@ is finished by the next one, and one that is run again changes nothing.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,13 +15,25 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial, key_of, task_digest
 from suite.results.integrity import FileChecksum
 from suite.results.merge import trial_files
-from suite.results.metadata_store import KINDS, documents, save_document
+from suite.results.metadata_store import (
+    KINDS,
+    DamagedDocument,
+    as_it_is,
+    document_names,
+    documents,
+    save_document,
+)
 from suite.results.old_names import METHODS, OLD_RECIPE, RECIPE, has_old_names, rename
 from suite.results.record import Record, to_json
 from suite.results.storage_backend import RECORD
 from suite.results.store import Store
-from suite.results.stored_evaluation import read_evaluations, remove_evaluation, save_evaluation
-from suite.results.verify import StoreIssue, check
+from suite.results.store_issue import StoreIssue
+from suite.results.stored_evaluation import (
+    read_evaluations,
+    remove_evaluation,
+    save_evaluation,
+)
+from suite.results.verify import check
 
 SETTINGS = "trial.json"
 
@@ -36,7 +48,7 @@ class MigrationReport:
         current: how many trials needed nothing.
         documents: tunings and ablations that were rewritten, as ``kind/name``.
         conflicts: trials whose new key holds another result, old key → new key; both stay.
-        refused: trials that were left alone, and why.
+        refused: trials and documents that were left alone, and why.
     """
 
     moved: dict[str, str] = field(default_factory=dict)
@@ -61,9 +73,9 @@ def migrate(
 
     Raises:
         StoreUnusable: the store cannot be written.
-        InvalidInput: it cannot be listed, holds nothing, or a document in it is damaged.
+        InvalidInput: it cannot be listed, or holds nothing.
     """
-    if not store.keys() and not any(documents(store, kind) for kind in KINDS):
+    if not store.keys() and not _has_documents(store):
         raise InvalidInput(f"store {store.location} holds no results: nothing to migrate")
     if not dry_run:
         store.prepare()
@@ -180,7 +192,7 @@ def _migrate_trial(
         return
     assert record is not None
     try:
-        evaluations = read_evaluations(store, key)
+        evaluations, damaged = read_evaluations(store, key)
         files = _migrated_files(trial_files(store, key, record), migrate_record(record))
     except (ValueError, FileNotFoundError) as error:  # ValueError: no JSON, or InvalidInput
         report.refused.append(StoreIssue("unreadable", store.where(key), str(error)))
@@ -190,6 +202,7 @@ def _migrate_trial(
         if not dry_run:
             store.write(key, files)
         return
+    report.refused += _document_issues(store, damaged)
     moved_before = RECORD in store.names(new_key)
     if moved_before and not _holds(store, new_key, files):
         report.conflicts[key] = new_key
@@ -199,7 +212,7 @@ def _migrate_trial(
         return
     if not moved_before:
         store.write(new_key, files)
-    known = {evaluation.device for evaluation in read_evaluations(store, new_key)}
+    known = {evaluation.device for evaluation in read_evaluations(store, new_key)[0]}
     for evaluation in evaluations:
         if evaluation.device not in known:
             save_evaluation(store, evaluation.model_copy(update={"key": new_key}))
@@ -235,7 +248,9 @@ def _migrate_documents(
     kinds = {f"{old}.kind": f"{new}.kind" for old, new in RECIPE.items()}  # a tuning's dimensions
     words = {**METHODS, **RECIPE, **kinds, **keys}
     for kind in KINDS:
-        for name, content in documents(store, kind).items():
+        contents, damaged = documents(store, kind, as_it_is)
+        report.refused += _document_issues(store, damaged)
+        for name, content in contents.items():
             new = _reworded(content, words)
             for part in (new, new.get("study"), new.get("settings")):
                 if isinstance(part, dict) and "name" in part:
@@ -244,6 +259,18 @@ def _migrate_documents(
                 report.documents.append(f"{kind}/{name}")
                 if not dry_run:
                     save_document(store, kind, name, new)
+
+
+def _document_issues(store: Store, damaged: Iterable[DamagedDocument]) -> list[StoreIssue]:
+    return [StoreIssue("unreadable", f"{store.location}/{one.path}", one.reason) for one in damaged]
+
+
+def _has_documents(store: Store) -> bool:
+    """Return whether there are documents that may name a trial, readable or not."""
+    try:
+        return any(document_names(store, kind) for kind in KINDS)
+    except InvalidInput:
+        return True
 
 
 def _reworded(content: Any, words: Mapping[str, str]) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from suite.core.errors import InvalidInput
 from suite.results.old_names import has_old_names
 from suite.results.record import SCHEMA_VERSION, Record
-from suite.results.storage_backend import RECORD, StorageBackend
+from suite.results.storage_backend import RECORD, StorageBackend, load_each
 
 INDEX = "records.parquet"
 COLUMNS = ("key", "version", "sha256", "record")
@@ -82,8 +82,10 @@ def write_index(backend: StorageBackend) -> IndexReport:
     rows: list[tuple[str, ...]] = []
     refused: list[str] = []
     digests: dict[str, str | None] = {}
-    for key, content in backend.load_records(list(versions)):
+    for key, content in load_each(backend, list(versions)):
         try:
+            if isinstance(content, InvalidInput):
+                raise content
             record = Record.from_json(content, f"{backend.where(key)}/{RECORD}", key)
         except InvalidInput as error:
             refused.append(str(error))

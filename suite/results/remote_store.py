@@ -18,7 +18,7 @@ from typing import Any
 
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact, redacted_line
-from suite.results.storage_backend import KEY, MAX_BYTES, NAME, RECORD, StoreUnusable
+from suite.results.storage_backend import KEY, MAX_BYTES, RECORD, StoreUnusable
 
 ATOMIC_PROTOCOLS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
 """Protocols whose objects become visible whole, when their upload ends."""
@@ -204,9 +204,9 @@ class RemoteStore:
                 return True
         return False
 
-    def load_shared(self, name: str) -> bytes:
+    def load_shared(self, name: str, max_bytes: int | None = None) -> bytes:
         """Return a file beside the trials."""
-        return self._get(f"{self._root}/{name}", None)
+        return self._get(f"{self._root}/{name}", max_bytes)
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file beside the trials."""
@@ -217,6 +217,18 @@ class RemoteStore:
         with self._writing(), contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(f"{self._root}/{name}")
 
+    def silent_seconds(self, name: str) -> float:
+        """Return how long ago a file beside the trials was written; 0 if times are not reported.
+
+        By this machine's clock: object stores refuse requests of machines whose clock is wrong.
+        """
+        with self._translated("read", InvalidInput), contextlib.suppress(NotImplementedError):
+            age = datetime.datetime.now(datetime.UTC) - _aware(
+                self._fs.modified(f"{self._root}/{name}")
+            )
+            return age.total_seconds()
+        return 0.0
+
     def sweep_shared(self, folder: str) -> None:
         """Remove files that were half-written more than a day ago, where files are renamed."""
         for path in self._listed(f"{self._root}/{folder}"):
@@ -224,9 +236,8 @@ class RemoteStore:
                 self._remove_if_old(path)
 
     def shared_names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder beside the trials."""
-        names = map(_last, self._listed(f"{self._root}/{folder}"))
-        return sorted(name for name in names if NAME.fullmatch(name))
+        """Return the names of all that is in a folder beside the trials."""
+        return sorted(map(_last, self._listed(f"{self._root}/{folder}")))
 
     def where(self, key: str) -> str:
         """Return the URL of a trial's record's folder."""

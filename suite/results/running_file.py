@@ -11,20 +11,17 @@ it: what cannot be written is left out.
 import contextlib
 import json
 import os
-import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from suite.core.files import (
-    ONE_DAY_SECONDS,
-    atomic_write,
-    is_running,
-    process_start,
-    remove_unfinished,
-)
+from pydantic import TypeAdapter
+
+from suite.core.bounded_json import LINE
+from suite.core.files import atomic_write, open_regular, remove_unfinished
+from suite.core.leases import Owner, file_system_time
 from suite.core.redact import redact_bytes
 from suite.results.storage_backend import KEY
 
@@ -33,7 +30,9 @@ SUFFIX = ".jsonl"
 ATTEMPTS = 3
 """To begin a file: another process may remove the folder in the same moment, as it is empty."""
 MAX_SILENT_SECONDS = 3600.0
-"""A file of another machine that is silent for longer is not listed: its process may have died."""
+"""A file of another machine or container that is silent for longer is not listed."""
+ONE_DAY_SECONDS = 24 * 3600.0
+"""One that is silent for longer is removed: an epoch may take hours."""
 
 Row = tuple[int, int, str, str, int, float]
 """One value of the curves: round, step, series, layer, index, value."""
@@ -49,7 +48,7 @@ class Heading:
         steps: optimizer steps of all rounds.
         started: when this attempt was started, in seconds since 1970.
         configuration: every setting with its value, and the revisions.
-        host, pid, process_started: the process that trains it.
+        owner: label of the process that trains it; see `suite.core.leases.Owner`.
     """
 
     key: str
@@ -61,9 +60,7 @@ class Heading:
     steps: int
     started: float
     configuration: Mapping[str, Any]
-    host: str
-    pid: int
-    process_started: str
+    owner: str
 
     @classmethod
     def from_json(cls, line: bytes) -> "Heading":
@@ -72,17 +69,17 @@ class Heading:
         Raises:
             ValueError: it is none.
         """
-        content = json.loads(line)
-        try:
-            return cls(**{field.name: content[field.name] for field in fields(cls)})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not the heading of a running trial: {error}") from error
+        return TypeAdapter(cls).validate_json(line, strict=True)
 
     def is_alive(self, silent_seconds: float) -> bool:
-        """Return whether the process is still there; on another machine, whether it writes."""
-        if self.host != socket.gethostname():
-            return silent_seconds < MAX_SILENT_SECONDS
-        return is_running(self.pid) and process_start(self.pid) == self.process_started
+        """Return whether the process is still there; of another machine, whether it writes."""
+        known = self.process_is_there()
+        return silent_seconds < MAX_SILENT_SECONDS if known is None else known
+
+    def process_is_there(self) -> bool | None:
+        """Return whether the process is still there; None if that is not known for sure."""
+        owner = Owner.parse(self.owner)
+        return owner.is_alive() if owner else None
 
 
 class RunningFile:
@@ -91,24 +88,21 @@ class RunningFile:
     def __init__(self, root: Path, key: str) -> None:
         """Prepare the file of trial `key` in the store's folder `root`; nothing is written yet."""
         self.path = running_path(root, key)
-        self._begun = False
+        self._about: os.stat_result | None = None
         self._descriptor: int | None = None
 
     def begin(self, **about: Any) -> None:
         """Write the heading, in place of an earlier attempt's file; `about` is its first part."""
-        pid = os.getpid()
-        heading = Heading(
-            **about, host=socket.gethostname(), pid=pid, process_started=process_start(pid)
-        )
+        heading = Heading(**about, owner=Owner.current().label())
         content = redact_bytes(_line(asdict(heading)))
         for _ in range(ATTEMPTS):
             with contextlib.suppress(OSError):
                 # Not forced to disk: after a power failure nobody needs it.
                 atomic_write(self.path, content, sync=False)
-                self._begun = True
                 self._descriptor = os.open(
                     self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
                 )
+                self._about = os.fstat(self._descriptor)
                 return
 
     def add(self, step: int, seconds: float, loss: float | None, rows: Sequence[Row] = ()) -> None:
@@ -125,10 +119,11 @@ class RunningFile:
             self._close()
 
     def remove(self) -> None:
-        """Remove the file: the trial has ended."""
-        if self._begun:
+        """Remove the file: the trial has ended. That of another process which trains it stays."""
+        if self._about is not None:
             with contextlib.suppress(OSError):
-                self.path.unlink(missing_ok=True)
+                if os.path.samestat(self._about, self.path.lstat()):
+                    self.path.unlink()
                 self.path.parent.rmdir()  # if it was the last
         self._close()
 
@@ -145,18 +140,19 @@ def running_path(root: Path, key: str) -> Path:
 
 def live_headings(root: Path) -> Iterator[tuple[Path, Heading]]:
     """Yield the files of trials that are running, by key; files that cannot be read are passed."""
-    for path, heading, silent in _headings(root):
-        if heading is not None and heading.is_alive(silent):
+    for path, heading, written in _headings(root):
+        if heading is not None and heading.is_alive(time.time() - written):
             yield path, heading
 
 
 def sweep(root: Path) -> None:
     """Remove the files of processes that have ended; those of other machines after a day."""
-    for path, heading, silent in _headings(root):
-        here = heading is not None and heading.host == socket.gethostname()
-        if silent > ONE_DAY_SECONDS or (here and heading is not None and not heading.is_alive(0)):
-            with contextlib.suppress(OSError):
-                path.unlink()
+    with contextlib.suppress(OSError):
+        now = file_system_time(root / FOLDER)
+        for path, heading, written in _headings(root):
+            there = heading.process_is_there() if heading else None
+            if now - written > ONE_DAY_SECONDS if there is None else not there:
+                path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         remove_unfinished(root / FOLDER)
         (root / FOLDER).rmdir()
@@ -173,11 +169,10 @@ class RunningFileReader:
             ValueError: it does not begin with a heading.
         """
         self._path = path
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._file = open(descriptor, "rb")  # noqa: PTH123, SIM115 - a descriptor; see `close`
+        self._file = open_regular(path)
         try:
-            self._about = os.fstat(descriptor)
-            self.heading = Heading.from_json(self._file.readline())
+            self._about = os.fstat(self._file.fileno())
+            self.heading = Heading.from_json(self._file.readline(LINE.size))
         except BaseException:
             self.close()
             raise
@@ -215,16 +210,16 @@ class RunningFileReader:
 
 
 def _headings(root: Path) -> Iterator[tuple[Path, Heading | None, float]]:
-    """Yield each file, its heading (None if unreadable) and the seconds since it was written."""
+    """Yield each file, its heading (None if unreadable) and when it was last written to."""
     with contextlib.suppress(OSError):
         for path in sorted((root / FOLDER).iterdir()):
             if path.suffix != SUFFIX or not KEY.fullmatch(path.stem) or path.is_symlink():
                 continue
             heading = None
-            with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
-                heading = Heading.from_json(file.readline())
+            with contextlib.suppress(OSError, ValueError), open_regular(path) as file:
+                heading = Heading.from_json(file.readline(LINE.size))
             with contextlib.suppress(OSError):
-                yield path, heading, time.time() - path.stat().st_mtime
+                yield path, heading, path.stat().st_mtime
 
 
 def _line(content: Mapping[str, Any] | Iterable[Any]) -> bytes:

@@ -1,15 +1,27 @@
 """The trials that are being trained now, in a store that is a folder."""
 
 import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pydantic import BaseModel
+
+from suite.core.bounded_json import LINE, parse
+from suite.core.files import open_regular
 from suite.results.running_file import live_headings
 from suite.results.store import Store
 
 TAIL_BYTES = 4096
+MAX_TAIL_BYTES = 16 * 2**20
+"""Where to look for the progress: a line of curves before it may be longer than the first."""
+
+
+class Progress(BaseModel, strict=True):
+    """How far a trial is: the line that ends each write to its file."""
+
+    step: int = 0
+    loss: float | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,26 +64,26 @@ def running_trials(store: Store) -> list[RunningTrial]:
                 about.method,
                 about.sparsity,
                 about.seed,
-                step=progress.get("step", 0),
+                step=progress.step,
                 steps=about.steps,
-                loss=progress.get("loss"),
-                seconds=progress.get("seconds", 0.0),
+                loss=progress.loss,
+                seconds=progress.seconds,
             )
         )
     return found
 
 
-def _last_progress(path: Path) -> dict[str, Any]:
-    """Return the last whole line of progress; empty if there is none yet.
+def _last_progress(path: Path) -> Progress:
+    """Return the last whole line of progress; that of the beginning if there is none yet.
 
     Progress ends each write, so the end of the file has it, unless a write is in progress.
     """
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError), open_regular(path) as file:
         size = file.seek(0, 2)
-        for start in (max(0, size - TAIL_BYTES), 0):
-            file.seek(start)
-            for line in reversed(file.read(size - start).split(b"\n")[:-1]):
+        for length in (TAIL_BYTES, MAX_TAIL_BYTES):
+            file.seek(max(0, size - length))
+            for line in reversed(file.read(length).split(b"\n")[:-1]):
                 if line.startswith(b'{"step":'):
                     with contextlib.suppress(ValueError):
-                        return json.loads(line)
-    return {}
+                        return Progress.model_validate(parse(line, LINE))
+    return Progress()

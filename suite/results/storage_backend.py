@@ -1,7 +1,7 @@
 """The interface to a store's files, which the local and the remote store implement."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from suite.core.errors import InvalidInput
@@ -11,6 +11,10 @@ KEY = re.compile(r"[0-9a-f]{16}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 MAX_BYTES = 64 * 2**20
 """A larger record was not written by this program and is not read into memory."""
+
+
+BATCH_SIZE = 2500
+"""Records that are in memory at the same time, as files."""
 
 
 class StoreUnusable(InvalidInput):
@@ -64,8 +68,8 @@ class StorageBackend(Protocol):
     def remove_leftovers(self, digests: Mapping[str, str | None]) -> int:
         """Remove the leftovers that no reader or writer can need any more; return how many."""
 
-    def load_shared(self, name: str) -> bytes:
-        """Return a file that concerns the whole store."""
+    def load_shared(self, name: str, max_bytes: int | None = None) -> bytes:
+        """Return a file that concerns the whole store; a larger one is refused unread."""
 
     def save_shared(self, name: str, content: bytes) -> None:
         """Write a file that concerns the whole store, atomically."""
@@ -73,14 +77,38 @@ class StorageBackend(Protocol):
     def remove_shared(self, name: str) -> None:
         """Remove a file that concerns the whole store, if it is there."""
 
+    def silent_seconds(self, name: str) -> float:
+        """Return how long ago a shared file was last written, by the storage's own clock.
+
+        0 where the storage does not report times.
+        """
+
     def sweep_shared(self, folder: str) -> None:
         """Remove the half-written files of killed processes from a folder beside the trials."""
 
     def shared_names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder beside the trials, in order."""
+        """Return the names of all that is in a folder beside the trials, in order."""
 
     def where(self, key: str) -> str:
         """Return the address of a trial's files, for people to read."""
+
+
+def load_each(
+    backend: StorageBackend, keys: Sequence[str]
+) -> Iterator[tuple[str, bytes | InvalidInput]]:
+    """Yield the records of these trials that are there, unchecked, or why one cannot be read."""
+    for start in range(0, len(keys), BATCH_SIZE):
+        batch = list(keys[start : start + BATCH_SIZE])
+        contents: dict[str, bytes | InvalidInput] = {}
+        try:
+            contents.update(backend.load_records(batch))
+        except InvalidInput:
+            for key in batch:
+                try:
+                    contents.update(backend.load_records([key]))
+                except InvalidInput as error:
+                    contents[key] = error
+        yield from contents.items()
 
 
 def safe_key(key: str) -> str:

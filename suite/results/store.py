@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,18 @@ from suite.results.local_store import LocalStore
 from suite.results.record import Record, checksum_files
 from suite.results.record_index import IndexRow, read_index
 from suite.results.running_file import sweep
-from suite.results.storage_backend import RECORD, StorageBackend, StoreUnusable, safe_key, safe_name
+from suite.results.storage_backend import (
+    BATCH_SIZE,
+    RECORD,
+    StorageBackend,
+    StoreUnusable,
+    load_each,
+    safe_key,
+    safe_name,
+)
 
 __all__ = ["CorruptRecord", "Store", "StoreUnusable"]
 
-BATCH_SIZE = 2500
 TEXT = (".json", ".txt", ".yaml", ".log")
 
 
@@ -128,17 +135,20 @@ class Store:
         Raises:
             InvalidInput: one is damaged.
         """
-        records: dict[str, Record] = {}
+        records, damaged = self.read_each(keys)
+        if damaged:
+            raise damaged[0].error
+        return {record.key: record for record in records}
+
+    def read_each(self, keys: Sequence[str]) -> tuple[list[Record], list[CorruptRecord]]:
+        """Return the records of those trials that have one, and those that cannot be read."""
+        found: list[Record | CorruptRecord] = []
         for start in range(0, len(keys), BATCH_SIZE):
             chunk = [safe_key(key) for key in keys[start : start + BATCH_SIZE]]
             contents = self.contents(chunk)
             with gc_paused():
-                found = [self._record(key, contents[key]) for key in chunk if key in contents]
-            for one in found:
-                if isinstance(one, CorruptRecord):
-                    raise one.error
-                records[one.key] = one
-        return records
+                found += [self._record(key, contents[key]) for key in chunk if key in contents]
+        return _sorted_out(found)
 
     def load(self, key: str, name: str) -> bytes:
         """Return one of a trial's files.
@@ -185,9 +195,7 @@ class Store:
 
         Raises as `keys` does.
         """
-        scanned = list(self.scan())
-        records = [one for one in scanned if isinstance(one, Record)]
-        return records, [one for one in scanned if isinstance(one, CorruptRecord)]
+        return _sorted_out(self.scan())
 
     def scan(self) -> Iterator[Record | CorruptRecord]:
         """Yield every record as `records` does, and a `CorruptRecord` for one that cannot be read.
@@ -209,16 +217,7 @@ class Store:
 
     def contents(self, keys: list[str]) -> dict[str, bytes | InvalidInput]:
         """Return the files of the records that exist, unchecked, or why one cannot be read."""
-        contents: dict[str, bytes | InvalidInput] = {}
-        with contextlib.suppress(InvalidInput):
-            contents.update(self.backend.load_records(keys))
-            return contents
-        for key in keys:
-            try:
-                contents.update(self.backend.load_records([key]))
-            except InvalidInput as error:
-                contents[key] = error
-        return contents
+        return dict(load_each(self.backend, keys))
 
     def _record(self, key: str, content: IndexRow | bytes | InvalidInput) -> Record | CorruptRecord:
         try:
@@ -229,6 +228,15 @@ class Store:
             return Record.from_json(content, f"{self.where(key)}/{RECORD}", key)
         except InvalidInput as error:
             return CorruptRecord(key, error)
+
+
+def _sorted_out(
+    scanned: Iterable[Record | CorruptRecord],
+) -> tuple[list[Record], list[CorruptRecord]]:
+    """Return the records, and those that cannot be read."""
+    found = list(scanned)
+    records = [one for one in found if isinstance(one, Record)]
+    return records, [one for one in found if isinstance(one, CorruptRecord)]
 
 
 @contextlib.contextmanager

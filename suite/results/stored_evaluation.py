@@ -1,16 +1,25 @@
 """Measurements of a trial's stored weights, made after the trial; stored beside the record."""
 
-import contextlib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, StrictInt, ValidationError
+from pydantic import BaseModel, StrictInt
 
 from suite.core.errors import InvalidInput
-from suite.results.record import Record, to_json
+from suite.results.metadata_store import (
+    EVALUATIONS,
+    FORMATS,
+    DamagedDocument,
+    check_name,
+    document_path,
+    load_document,
+    save_document,
+    validated,
+)
+from suite.results.record import Record
 from suite.results.store import Store
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = FORMATS[EVALUATIONS].schema_version
 DEVICES: tuple[Literal["cpu", "cuda"], ...] = ("cpu", "cuda")
 
 
@@ -27,7 +36,7 @@ class Evaluation(BaseModel, extra="forbid", allow_inf_nan=False):
         environment: versions and hardware.
     """
 
-    schema_version: StrictInt = Field(default=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    schema_version: StrictInt = SCHEMA_VERSION
     key: str
     model: str
     device: Literal["cpu", "cuda"]
@@ -38,6 +47,11 @@ class Evaluation(BaseModel, extra="forbid", allow_inf_nan=False):
     timing: dict[str, float | str]
     environment: dict[str, Any]
 
+    @property
+    def document(self) -> str:
+        """The name of its document: the trial and the device, of which each has one."""
+        return evaluation_name(self.key, self.device)
+
 
 def save_evaluation(store: Store, evaluation: Evaluation) -> None:
     """Store an evaluation, or replace an older one on the same kind of device.
@@ -45,8 +59,7 @@ def save_evaluation(store: Store, evaluation: Evaluation) -> None:
     Raises:
         StoreUnusable: it cannot be written.
     """
-    name = _name(evaluation.key, evaluation.device)
-    store.backend.save_shared(name, to_json(evaluation.model_dump()))
+    save_document(store, EVALUATIONS, evaluation.document, evaluation.model_dump(mode="json"))
 
 
 def remove_evaluation(store: Store, evaluation: Evaluation) -> None:
@@ -55,12 +68,15 @@ def remove_evaluation(store: Store, evaluation: Evaluation) -> None:
     Raises:
         StoreUnusable: it cannot be removed.
     """
-    store.backend.remove_shared(_name(evaluation.key, evaluation.device))
+    store.backend.remove_shared(document_path(EVALUATIONS, evaluation.document))
 
 
-def load_evaluations(store: Store, record: Record) -> list[Evaluation]:
-    """Return the evaluations of a trial's current weights; raises as `read_evaluations`."""
-    return present(read_evaluations(store, record.key), record)
+def load_evaluations(
+    store: Store, record: Record
+) -> tuple[list[Evaluation], list[DamagedDocument]]:
+    """Return the evaluations of a trial's current weights, and those that are damaged."""
+    found, damaged = read_evaluations(store, record.key)
+    return present(found, record), damaged
 
 
 def present(evaluations: Iterable[Evaluation], record: Record) -> list[Evaluation]:
@@ -69,26 +85,31 @@ def present(evaluations: Iterable[Evaluation], record: Record) -> list[Evaluatio
     return [one for one in evaluations if (one.key, one.model) == current]
 
 
-def read_evaluations(store: Store, key: str) -> list[Evaluation]:
-    """Return the evaluations of a trial, whichever weights they measured.
+def read_evaluations(store: Store, key: str) -> tuple[list[Evaluation], list[DamagedDocument]]:
+    """Return a trial's evaluations, whichever weights they measured, and those that are damaged."""
+    evaluations, damaged = [], []
+    for device in DEVICES:
+        name = evaluation_name(key, device)
+        try:
+            content = load_document(store, EVALUATIONS, name)
+            if content is not None:
+                evaluations.append(parse_evaluation(store, name, content))
+        except InvalidInput as error:
+            damaged.append(DamagedDocument(document_path(EVALUATIONS, name), error))
+    return evaluations, damaged
+
+
+def parse_evaluation(store: Store, name: str, content: dict[str, Any]) -> Evaluation:
+    """Return the evaluation that a document holds.
 
     Raises:
-        InvalidInput: one is damaged, or written by a newer program.
+        Unreadable: it is none, or that of another trial or device.
     """
-    evaluations = []
-    for device in DEVICES:
-        name = _name(key, device)
-        with contextlib.suppress(FileNotFoundError):
-            content = store.backend.load_shared(name)
-            try:
-                evaluations.append(Evaluation.model_validate_json(content))
-            except ValidationError as error:
-                raise InvalidInput(
-                    f"{store.location}/{name} is not an evaluation that this program can read: "
-                    "delete it and run `resonance evaluate` again"
-                ) from error
-    return evaluations
+    found = validated(Evaluation, store, EVALUATIONS, name, content)
+    check_name(store, EVALUATIONS, name, found.document)
+    return found
 
 
-def _name(key: str, device: str) -> str:
-    return f"evaluations/{key}-{device}.json"
+def evaluation_name(key: str, device: str) -> str:
+    """Return the name of the document of a trial's evaluation on a kind of device."""
+    return f"{key}-{device}"

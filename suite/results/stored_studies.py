@@ -11,19 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, StrictInt, ValidationError
+from pydantic import BaseModel, Field, StrictInt
 
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.experiments.study import Study, load_study, shipped_studies
 from suite.experiments.trial_config import Trial
 from suite.results import ablation_design
-from suite.results.metadata_store import KINDS, documents, load_document, save_document
+from suite.results.metadata_store import (
+    FORMATS,
+    KINDS,
+    DamagedDocument,
+    as_it_is,
+    check_name,
+    document_names,
+    documents,
+    load_document,
+    save_document,
+    validated,
+)
+from suite.results.record import Unreadable
 from suite.results.storage_backend import KEY
 from suite.results.store import Store
 
 KIND = "study"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = FORMATS[KIND].schema_version
 FILES = (".yaml", ".yml")
 
 
@@ -82,13 +94,15 @@ class ChosenTrials:
         return list(self.trials)
 
 
-def remember(store: Store, study: Study, trials: Sequence[Trial]) -> None:
+def remember(store: Store, study: Study, trials: Sequence[Trial]) -> list[DamagedDocument]:
     """Save a study, whose trials these are, in its store, so that `chosen_trials` finds them.
 
     An older version of the same name is replaced; its trials are kept as `earlier`. The design of a
-    study that varies a method is saved as well. Nothing is written if nothing has changed.
+    study that varies a method is saved as well. Nothing is written if nothing has changed. A
+    damaged document of this name is replaced; those of other names that it read are returned.
 
     Raises:
+        Unreadable: a newer version of this program has written it.
         StoreUnusable: it cannot be written.
     """
     made = StoredStudy(
@@ -101,13 +115,16 @@ def remember(store: Store, study: Study, trials: Sequence[Trial]) -> None:
         shipped=study.name in shipped_studies() and load_study(study.name) == study,
         updated=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+    damaged: list[DamagedDocument] = []
     before = None
-    with contextlib.suppress(InvalidInput):  # a damaged document is replaced
-        before = stored_study(store, study.name)
+    if (content := _replaceable(store, KIND, study.name)) is not None:
+        with contextlib.suppress(InvalidInput):
+            before = read_study(store, study.name, content)
     if before is not None:
         made = made.follows(before)
     elif made.varies:
-        own = set(store.keys()) & made.trials.keys() - apart_from_studies(store).keys()
+        apart, damaged = apart_from_studies(store)
+        own = set(store.keys()) & made.trials.keys() - apart.keys()
         made = made.model_copy(update={"run_before": tuple(sorted(own))})
     if before is None or made.model_copy(update={"updated": before.updated}) != before:
         save_document(store, KIND, study.name, made.model_dump(mode="json"))
@@ -115,9 +132,29 @@ def remember(store: Store, study: Study, trials: Sequence[Trial]) -> None:
         try:
             design = ablation_design.ablation_of(study)
         except InvalidInput:  # it names a task twice, which only `resonance ablate` refuses
-            return
-        if load_document(store, ablation_design.KIND, study.name) != design.model_dump(mode="json"):
+            return damaged
+        stored = _replaceable(store, ablation_design.KIND, study.name)
+        if stored != design.model_dump(mode="json"):
             ablation_design.save(store, design)
+    return damaged
+
+
+def _replaceable(store: Store, kind: str, name: str) -> dict[str, Any] | None:
+    """Return the content of a document that is about to be replaced; None if there is none.
+
+    One that is damaged counts as none: what replaces it mends it.
+
+    Raises:
+        Unreadable: a newer version of this program has written it.
+    """
+    try:
+        return load_document(store, kind, name)
+    except Unreadable as error:
+        if error.kind == "newer":
+            raise
+    except InvalidInput:
+        pass
+    return None
 
 
 def stored_study(store: Store, name: str) -> StoredStudy | None:
@@ -130,27 +167,21 @@ def stored_study(store: Store, name: str) -> StoredStudy | None:
     return None if content is None else read_study(store, name, content)
 
 
-def stored_studies(store: Store) -> list[StoredStudy]:
-    """Return the studies that a store remembers, by name. Raises as `stored_study` does."""
-    return [read_study(store, name, content) for name, content in documents(store, KIND).items()]
+def stored_studies(store: Store) -> tuple[list[StoredStudy], list[DamagedDocument]]:
+    """Return the studies that a store remembers, by name, and those that are damaged."""
+    found, damaged = documents(store, KIND, read_study)
+    return list(found.values()), damaged
 
 
-def read_study(store: Store, name: str, content: Any) -> StoredStudy:
-    """Return the study that a document holds. Raises as `stored_study` does."""
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    where = f"{store.location}/{KIND}/{name}.json"
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise InvalidInput(
-            f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
-            "update resonance-bench"
-        )
-    try:
-        return StoredStudy.model_validate(content)
-    except ValidationError as error:
-        raise InvalidInput(
-            f"{where} is not a study that this version can read: delete it and run "
-            "`resonance study` again, which skips what is done"
-        ) from error
+def read_study(store: Store, name: str, content: dict[str, Any]) -> StoredStudy:
+    """Return the study that a document holds.
+
+    Raises:
+        Unreadable: it is none, or one of another name.
+    """
+    found = validated(StoredStudy, store, KIND, name, content)
+    check_name(store, KIND, name, found.name)
+    return found
 
 
 # ------------------------------------------------------------------ which trials are meant
@@ -176,32 +207,35 @@ def chosen_trials(store: Store, given: str | Path | Study) -> ChosenTrials:
     name_or_file = str(given)
     if name_or_file.endswith(FILES):
         return _current(load_study(name_or_file))
-    known = {name: kind for kind in KINDS for name in _names(store, kind)}
-    kind, shipped = known.get(name_or_file), shipped_studies()
-    found = stored_study(store, name_or_file) if kind == KIND else None
+    known: dict[str, str] = {}
+    unlisted: InvalidInput | None = None
+    for kind in KINDS:
+        try:
+            known |= dict.fromkeys(document_names(store, kind), kind)
+        except InvalidInput as error:
+            unlisted = error
+    found_kind, shipped = known.get(name_or_file), shipped_studies()
+    found = stored_study(store, name_or_file) if found_kind == KIND else None
     if name_or_file in shipped and (found is None or found.shipped):
         return _current(load_study(name_or_file))
     if found is not None:
         return ChosenTrials(found.name, found.trials)
-    if kind is None:
+    if found_kind is None:
+        if unlisted is not None:
+            raise unlisted
         names = dict.fromkeys([*known, *shipped])
         message = unknown("study", name_or_file, names, see="list studies")
         raise InvalidInput(
             f"{message}; those run in store {store.location} are known by name, others are a file "
             "that ends in .yaml"
         )
-    content = load_document(store, kind, name_or_file)
+    content = load_document(store, found_kind, name_or_file)
     return ChosenTrials(name_or_file, {key: {} for key in dict.fromkeys(_keys_in(content))})
 
 
 def _current(study: Study) -> ChosenTrials:
     trials = {t.key: t.model_dump(mode="json", exclude_defaults=True) for t in study.trials()}
     return ChosenTrials(study.name, trials)
-
-
-def _names(store: Store, kind: str) -> list[str]:
-    names = store.backend.shared_names(kind)
-    return [name.removesuffix(".json") for name in names if name.endswith(".json")]
 
 
 def _keys_in(content: Any) -> Iterator[str]:
@@ -222,27 +256,29 @@ def _run_before(content: Any) -> set[str]:
     return {key for key, was in noted.items() if was} if isinstance(noted, dict) else set()
 
 
-def apart_from_studies(store: Store) -> dict[str, str]:
+def apart_from_studies(store: Store) -> tuple[dict[str, str], list[DamagedDocument]]:
     """Return the trials that belong to ablations or tunings only, and to which one: its name.
 
     A trial that is also in a study (other than as a level that the study varies), or that was run
-    on its own, is not among them.
-
-    Raises:
-        InvalidInput: a document is damaged.
+    on its own, is not among them. Documents that are damaged count as none, and are returned too.
     """
     found: dict[str, str] = {}
     levels: dict[str, set[str]] = {}
     not_apart: set[str] = set()
+    damaged: list[DamagedDocument] = []
     for kind in [kind for kind in KINDS if kind != KIND]:
-        for name, content in documents(store, kind).items():
+        contents, broken = documents(store, kind, as_it_is)
+        damaged += broken
+        for name, content in contents.items():
             keys = set(_keys_in(content))
             found |= dict.fromkeys(keys, f"{kind} {name}")
             not_apart |= _run_before(content)
             if kind == ablation_design.KIND:
                 levels[name] = keys
-    for study in stored_studies(store):
+    studies, broken = stored_studies(store)
+    for study in studies:
         varied = levels.get(study.name, set()) if study.varies else set()
         varied -= set(study.run_before)
         not_apart |= {*study.trials, *study.earlier} - varied
-    return {key: name for key, name in found.items() if key not in not_apart}
+    apart = {key: name for key, name in found.items() if key not in not_apart}
+    return apart, damaged + broken

@@ -1,58 +1,32 @@
 """Verifying a store: what is truncated, altered or foreign, and what to do about it."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from suite.core.errors import InvalidInput
-from suite.results.record import Damage, Record, Unreadable
+from suite.results.document_checks import checked_documents, orphan_issues, stray_files
+from suite.results.metadata_store import FORMATS
+from suite.results.record import Record, Unreadable
 from suite.results.record_index import INDEX, read_index
-from suite.results.storage_backend import RECORD, StorageBackend
+from suite.results.storage_backend import RECORD, StorageBackend, load_each
 from suite.results.store import Store
+from suite.results.store_issue import Kind, StoreIssue
 
-Kind = Damage | Literal["unreadable", "missing", "unverifiable", "leftover"]
-REMEDY: dict[Kind, str] = {
-    "truncated": "delete {where} and run its study again",
-    "altered": "delete {where} and run its study again, or copy it again from the original store",
-    "foreign": "move it out of the store",
-    "newer": "update resonance-bench",
-    "outdated": "run `resonance store migrate`",
-    "unreadable": "check the permissions and the disk, then verify again",
-    "missing": "delete {where} and run its study again",
-    "unverifiable": "nothing: it is from before records had checksums and is read as it is",
-    "leftover": "nothing while its process runs, else delete it or run `resonance store compact`",
-}
-
-
-@dataclass(frozen=True)
-class StoreIssue:
-    """Something that is not as the store wrote it.
-
-    `broken` trials are not served as results; other issues are only reported.
-    """
-
-    kind: Kind
-    where: str
-    what: str
-
-    @property
-    def broken(self) -> bool:
-        """Whether the trial must be deleted or replaced."""
-        return self.kind not in ("unverifiable", "leftover")
-
-    @property
-    def remedy(self) -> str:
-        """What to do."""
-        return REMEDY[self.kind].format(where=self.where)
+REMAKE_INDEX = "run `resonance store compact` again"
 
 
 @dataclass
 class VerifyReport:
-    """The result of `verify`: how many trials were checked, and how many are sound."""
+    """The result of `verify`: how many trials and documents were checked, and how many are sound.
+
+    Documents are studies, tunings, ablations and evaluations.
+    """
 
     checked: int = 0
     sound: int = 0
+    documents: int = 0
+    sound_documents: int = 0
     findings: list[StoreIssue] = field(default_factory=list)
 
     @property
@@ -62,14 +36,16 @@ class VerifyReport:
 
 
 def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) -> VerifyReport:
-    """Check every trial of a store against its checksums: the record, and each file beside it."""
+    """Check a store against its checksums: each record with its files, and each document."""
     backend, report = store.backend, VerifyReport()
     digests: dict[str, str | None] = {}
+    models: dict[str, str | None] = {}
     for key in store.keys():  # noqa: SIM118 - a store is not a dict
         record, findings = check(backend, key)
         report.checked += 1
         report.sound += not any(finding.broken for finding in findings)
         report.findings += findings
+        models[key] = None if record is None else record.digests.get("model")
         if record is not None:
             digests[key] = record.checksum
         progress(1)
@@ -77,8 +53,24 @@ def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) 
         leftover = "/." in path or digests.keys() & set(path.split("/"))
         kind: Kind = "leftover" if leftover else "foreign"
         report.findings.append(StoreIssue(kind, path, "not part of any trial"))
+    for kind_of_document in FORMATS:
+        _verify_documents(store, kind_of_document, models, report)
     report.findings += _check_index(backend)
     return report
+
+
+def _verify_documents(
+    store: Store, kind: str, models: Mapping[str, str | None], report: VerifyReport
+) -> None:
+    try:
+        for checked in checked_documents(store, kind):
+            issues = [*checked.issues, *orphan_issues(store, checked, models)]
+            report.documents += 1
+            report.sound_documents += not any(issue.broken for issue in issues)
+            report.findings += issues
+        report.findings += stray_files(store, kind)
+    except InvalidInput as error:
+        report.findings.append(StoreIssue("unreadable", f"{store.location}/{kind}", str(error)))
 
 
 def check(
@@ -128,14 +120,18 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
 
 def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:
     """Find rows of the index that claim to be current and differ from the record."""
+    where = f"{backend.location}/{INDEX}"
     if not (index := read_index(backend)):
+        if INDEX in backend.shared_names(""):
+            what = "no row of it can be read, so records are read one by one"
+            yield StoreIssue("truncated", where, what, REMAKE_INDEX)
         return
     versions = backend.versions()
     current = [key for key, row in index.items() if versions.get(key) == row.version]
-    for key, content in backend.load_records(current):
-        if content.decode(errors="replace") != index[key].text:
+    for key, content in load_each(backend, current):
+        if isinstance(content, bytes) and content.decode(errors="replace") != index[key].text:
             what = f"its row of trial {key} differs from that trial's record"
-            yield StoreIssue("altered", f"{backend.location}/{INDEX}", what)
+            yield StoreIssue("altered", where, what, REMAKE_INDEX)
 
 
 def _first(error: InvalidInput) -> str:

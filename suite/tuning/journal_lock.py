@@ -150,6 +150,7 @@ def _holder(descriptor: int) -> str:
     with contextlib.suppress(OSError):
         for line in Path("/proc/locks").read_text().splitlines():
             words = line.split()
-            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
+            # Of a process in another container, the number is 0.
+            if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode) and words[4] > "0":
                 return f"process {words[4]}"
-    return "another process"
+    return "another process, of this machine or of one that shares the folder"

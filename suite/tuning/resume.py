@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
+from suite.results.metadata_store import DamagedDocument
 from suite.results.store import Store
 from suite.results.stored_studies import apart_from_studies
 from suite.tuning import schema
@@ -97,24 +98,30 @@ def save_results(
     return tuning
 
 
-def note_run_before(tuning: schema.Tuning, keys: Sequence[str], store: Store) -> None:
+def note_run_before(
+    tuning: schema.Tuning, keys: Sequence[str], store: Store
+) -> list[DamagedDocument]:
     """Note in a saved tuning which of these tested runs were in the store before it.
 
     What was noted of a run stays, so a search that was interrupted, or that several processes
-    share, does not take its own runs for earlier ones.
+    share, does not take its own runs for earlier ones. Documents that cannot be read, whose trials
+    are not known, are returned.
 
     Raises:
-        InvalidInput: a document of the store is damaged.
+        InvalidInput: the tuning's own document is damaged.
         StoreUnusable: the store cannot be written to.
     """
     # Listed before the notes are read: another process notes its runs before it trains them.
     there = set(store.keys()) & set(keys)
     stored = schema.load_tuning(store, tuning.settings.name) or tuning
     new = set(keys) - stored.run_before.keys()
+    damaged: list[DamagedDocument] = []
     if new:
-        before = there - apart_from_studies(store).keys()
+        apart, damaged = apart_from_studies(store)
+        before = there - apart.keys()
         noted = stored.run_before | {key: key in before for key in sorted(new)}
         schema.save_tuning(store, stored.model_copy(update={"run_before": noted}))
+    return damaged
 
 
 def _method_result(

@@ -9,12 +9,20 @@ from pydantic import BaseModel, Field, StrictInt, ValidationError, model_validat
 from suite.core.declarations import check_once, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from suite.results.metadata_store import documents, load_document, save_document
+from suite.results.metadata_store import (
+    FORMATS,
+    DamagedDocument,
+    check_name,
+    documents,
+    load_document,
+    save_document,
+    validated,
+)
 from suite.results.store import Store
 from tasks.task import METRICS
 
 KIND = "tuning"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = FORMATS[KIND].schema_version
 MAXIMISED = {
     "accuracy": True,
     "balanced_accuracy": True,
@@ -347,12 +355,13 @@ def load_tuning(store: Store, name: str) -> Tuning | None:
         InvalidInput: the file is damaged, or was written by a newer version.
     """
     content = load_document(store, KIND, name)
-    return None if content is None else _read(store, name, content)
+    return None if content is None else parse_tuning(store, name, content)
 
 
-def load_tunings(store: Store) -> list[Tuning]:
-    """Return all tunings in a store, sorted by name. Raises as `load_tuning` does."""
-    return [_read(store, name, content) for name, content in documents(store, KIND).items()]
+def load_tunings(store: Store) -> tuple[list[Tuning], list[DamagedDocument]]:
+    """Return the tunings in a store, sorted by name, and those that are damaged."""
+    found, damaged = documents(store, KIND, parse_tuning)
+    return list(found.values()), damaged
 
 
 def tuned_runs(tunings: Iterable[Tuning]) -> dict[str, tuple[str, ...]]:
@@ -360,20 +369,15 @@ def tuned_runs(tunings: Iterable[Tuning]) -> dict[str, tuple[str, ...]]:
     return {key: fields for one in tunings for key, fields in one.tuned_keys().items()}
 
 
-def _read(store: Store, name: str, content: Any) -> Tuning:
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise InvalidInput(
-            f"{store.location}/{KIND}/{name}.json has schema version {version}, this program reads "
-            f"up to {SCHEMA_VERSION}: update resonance-bench"
-        )
-    try:
-        return Tuning.model_validate(content)
-    except ValidationError as error:
-        raise InvalidInput(
-            f"{store.location}/{KIND}/{name}.json is not a tuning that this version can read: "
-            "delete it and run `resonance tune` again, which resumes from the finished trials"
-        ) from error
+def parse_tuning(store: Store, name: str, content: dict[str, Any]) -> Tuning:
+    """Return the tuning that a document holds.
+
+    Raises:
+        Unreadable: it is none, or one of another name.
+    """
+    found = validated(Tuning, store, KIND, name, content)
+    check_name(store, KIND, name, found.settings.name)
+    return found
 
 
 def _usual_objectives(tasks: Iterable[str]) -> tuple[str, ...]:

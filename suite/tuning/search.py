@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
+from suite.core.console import complain
 from suite.core.errors import InvalidInput
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.local import default_workers
@@ -138,7 +139,8 @@ def tune(
             for part in search.final(tuning.methods[search.method].best, settings.final_seeds)
             for trial in part
         ]
-        note_run_before(tuning, [trial.key for trial in finals], store)
+        for unread in note_run_before(tuning, [trial.key for trial in finals], store):
+            complain(f"left out: {unread.reason}")
         with shown(f"{settings.name}: fresh seeds", store) as display:
             _run(finals, store, options, settings, display, observer=observer)
         return save_results(settings, searches, store, settings.final_seeds)
@@ -365,12 +367,12 @@ class Search:
         pruned = False
         job.keys += [trial.key for trial in job.rungs[rung] if trial.key not in ended]
         for trial in job.rungs[rung]:
-            record = self.store.read(trial.key)
+            record, why = _read(self.store, trial.key)
             if trial.key in ended:
                 job.curves[cell_of(trial)], pruned = ended[trial.key], True
                 continue
             if record is None or record.error is not None:
-                why = "no record" if record is None else (record.error or {}).get("message", "")
+                why = why if record is None else (record.error or {}).get("message", "")
                 self._tell(number, TrialState.FAIL, job, reason=f"{trial.describe()}: {why}")
                 return False
             if self.settings.prune_after == "epoch":
@@ -463,6 +465,8 @@ def _run(
     """
     unique = list({trial.key: trial for trial in trials}.values())
     plan = schedule(unique, store, Overwrite.FAILED)
+    for trial, reason in plan.damaged:
+        complain(f"left out: {trial.key}: {reason}")
     if not plan.to_run:
         return {}
     engine = options.make(store, settings.device, settings.threads, bounds)
@@ -491,3 +495,11 @@ def _run(
         for key in ended:
             observer.pruned(key)
     return ended
+
+
+def _read(store: Store, key: str) -> tuple[Record | None, str]:
+    """Return a trial's record; None and why if it has none that can be used."""
+    try:
+        return store.read(key), "no record"
+    except InvalidInput as error:
+        return None, str(error)

@@ -6,11 +6,8 @@ marked as abandoned by any other process and can be claimed again.
 """
 
 import contextlib
-import os
-import socket
 import threading
 import time
-import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,13 +16,13 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from suite.core.files import is_running
+from suite.core.leases import Owner
 from suite.tuning.sampling import FinishedTrial, Proposal, frozen_trial
 from suite.tuning.schema import Dimension, check_same_settings
 
 HEARTBEAT_SECONDS = 10.0
 GRACE_SECONDS = 60.0
-"""A claim is abandoned after this long without a heartbeat, or if its process is known dead."""
+"""A claim is abandoned after this long without a heartbeat, or if its process is certainly gone."""
 
 NUMBER_ATTR = "number"
 WORKER_ATTR = "worker"
@@ -64,7 +61,7 @@ class SharedStudy:
         # Read again: another process may have created it in the meantime.
         check_same_settings(f"study {name}", self._study.user_attrs["asked"], settings)
         self._name_metrics(metrics)
-        self._me = [socket.gethostname(), os.getpid(), uuid.uuid4().hex[:8]]
+        self._me = Owner.current().label()
         self._seen: dict[int, tuple[tuple[Any, Any], float]] = {}
 
     def _name_metrics(self, metrics: Sequence[str]) -> None:
@@ -151,8 +148,8 @@ class SharedStudy:
         worker = trial.user_attrs.get(WORKER_ATTR)
         if worker == self._me:
             return False
-        local = worker is not None and worker[0] == self._me[0]
-        if local and (worker[1] == self._me[1] or not is_running(worker[1])):
+        owner = Owner.parse(worker) if isinstance(worker, str) else None
+        if owner is not None and owner.is_alive() is False:
             return True
         sign, now = (worker, trial.user_attrs.get(HEARTBEAT_ATTR)), time.monotonic()
         before, since = self._seen.get(trial._trial_id, (None, now))

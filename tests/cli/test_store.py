@@ -26,7 +26,9 @@ def refuse(*arguments: object, **options: object) -> None:
 
 def test_what_compact_did_is_told_as_json(resonance, filled):
     told = json.loads(resonance("store compact --json").out)
-    assert told == {"store": "results", "records": 2, "refused": [], "removed": 0}
+    assert told == {
+        "store": "results", "records": 2, "sealed": [], "refused": [], "removed": 0
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", ["compact", "migrate"])

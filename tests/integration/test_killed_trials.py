@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from suite.core.leases import Owner
 from suite.results.store import Store
 from tests.support import forked
 
@@ -23,10 +23,11 @@ LINE = (
 
 def test_a_run_clears_what_a_killed_one_left_half_written(resonance, place):
     (folder := place / "results" / "checkpoints").mkdir(parents=True)
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+    code = "from suite.core.leases import Owner; print(Owner.current().label())"
+    gone = subprocess.run([sys.executable, "-c", code],
                           capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
-    for pid in (gone, os.getpid()):
-        (folder / f".new-{socket.gethostname()}-{pid}-0123abcd").write_bytes(b"half")
+    for label in (gone, Owner.current().label()):
+        (folder / f".new-{label}").write_bytes(b"half")
     assert resonance("run digits/mlp static --recipe epochs=1").code == 0
     (left,) = folder.glob(".new-*")
     assert f"-{os.getpid()}-" in left.name  # another's, still being written

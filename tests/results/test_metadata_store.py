@@ -1,16 +1,31 @@
 """JSON documents beside the trials: of tunings and ablations."""
 
+import re
+
 import pytest
 
 from suite.core.errors import InvalidInput
 from suite.results.merge import merge
-from suite.results.metadata_store import documents, load_document, save_document
+from suite.results.metadata_store import as_it_is, documents, load_document, save_document
+from suite.results.record import Unreadable
 from suite.results.store import Store
 from suite.results.stored_evaluation import Evaluation, load_evaluations, save_evaluation
 from suite.results.verify import verify
 from tests.support.sample_records import done, make_trial
 
-CONTENT = {"winner": {"rigl": {"update_every": 20}}, "values": [0.1, 0.25]}
+CONTENT = {"winner": {"rigl": {"update_every": 20}}, "values": [0.1, 0.25], "schema_version": 5}
+
+
+def tuning(name: str, **more) -> dict:
+    """Return the content of the least that is a tuning."""
+    return {"schema_version": 5, "settings": {"name": name}, "methods": {}, **more}
+
+
+def contents(store: Store, kind: str) -> dict:
+    """Return the documents of a kind, none of which is damaged."""
+    found, damaged = documents(store, kind, as_it_is)
+    assert damaged == []
+    return found
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -23,16 +38,16 @@ def either(request, tmp_path) -> Store:
 def test_a_document_is_read_as_it_was_saved_and_the_last_one_stands(either):
     save_document(either, "tuning", "a", {"old": 1})
     save_document(either, "tuning", "a", CONTENT)
-    save_document(either, "tuning", "b", [1])
+    save_document(either, "tuning", "b", {"old": 2})
     save_document(either, "ablation", "a", {})
     assert load_document(either, "tuning", "a") == CONTENT
-    assert documents(either, "tuning") == {"a": CONTENT, "b": [1]}
-    assert documents(either, "ablation") == {"a": {}}
+    assert contents(either, "tuning") == {"a": CONTENT, "b": {"old": 2, "schema_version": 5}}
+    assert contents(either, "ablation") == {"a": {"schema_version": 2}}
     assert either.keys() == []
 
 
 def test_where_there_are_none_nothing_is_found(either):
-    assert documents(either, "tuning") == {}
+    assert contents(either, "tuning") == {}
     assert load_document(either, "tuning", "a") is None
 
 
@@ -61,7 +76,7 @@ def test_an_unknown_kind_is_refused(store):
 def test_a_number_that_json_has_no_word_for_is_not_written(store):
     with pytest.raises(ValueError, match="not JSON compliant"):
         save_document(store, "tuning", "a", {"value": float("nan")})
-    assert documents(store, "tuning") == {}
+    assert contents(store, "tuning") == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"a": NaN}', b"\xff"])
@@ -69,15 +84,21 @@ def test_a_damaged_document_is_named(store, content):
     save_document(store, "tuning", "a", {})
     path = store.root / "tuning" / "a.json"
     path.write_bytes(content)
-    with pytest.raises(InvalidInput, match=r"tuning/a\.json .*delete it and run `resonance tune`"):
-        documents(store, "tuning")
+    save_document(store, "tuning", "b", {})
+    found, (damaged,) = documents(store, "tuning", as_it_is)
+    assert list(found) == ["b"]
+    assert re.search(r"tuning/a\.json .*delete it and run `resonance tune`", damaged.reason)
+    with pytest.raises(Unreadable, match=r"tuning/a\.json"):
+        load_document(store, "tuning", "a")
 
 
 def test_a_link_is_no_document(store, tmp_path):
     save_document(store, "tuning", "a", {})
     (tmp_path / "elsewhere.json").write_text("{}")
     (store.root / "tuning" / "b.json").symlink_to(tmp_path / "elsewhere.json")
-    assert list(documents(store, "tuning")) == ["a"]
+    found, (damaged,) = documents(store, "tuning", as_it_is)
+    assert list(found) == ["a"]
+    assert damaged.path == "tuning/b.json"
 
 
 def evaluation_of(record, device: str = "cpu") -> Evaluation:
@@ -95,7 +116,7 @@ def test_evaluations_are_merged_whichever_record_of_the_same_weights_stays(store
     save_evaluation(store, evaluation_of(slower))
     found = merge(store, other)
     assert (found.kept, found.evaluations) == ([trial.key], [trial.key])
-    assert load_evaluations(other, other.read(trial.key)) == [evaluation_of(slower)]
+    assert load_evaluations(other, other.read(trial.key)) == ([evaluation_of(slower)], [])
     assert merge(store, other).evaluations == []
 
 
@@ -104,13 +125,13 @@ def test_merge_takes_documents_and_evaluations_along(store, tmp_path):
     store.write(trial.key, {"record.json": done(trial).to_json()})
     record = store.read(trial.key)
     save_evaluation(store, evaluation_of(record))
-    save_document(store, "tuning", "ours", CONTENT)
-    save_document(store, "tuning", "both", {"by": "source"})
-    save_document(other, "tuning", "both", {"by": "target"})
+    save_document(store, "tuning", "ours", tuning("ours"))
+    save_document(store, "tuning", "both", tuning("both", by="source"))
+    save_document(other, "tuning", "both", tuning("both", by="target"))
     found = merge(store, other)
     assert (found.documents, found.kept_documents) == (["tuning/ours"], ["tuning/both"])
-    assert load_document(other, "tuning", "ours") == CONTENT
-    assert load_document(other, "tuning", "both") == {"by": "target"}
+    assert load_document(other, "tuning", "ours") == tuning("ours")
+    assert load_document(other, "tuning", "both") == tuning("both", by="target")
     assert load_evaluations(other, record) == load_evaluations(store, record)
     assert merge(store, other).documents == []
     assert verify(other).findings == []

@@ -169,7 +169,7 @@ def test_a_migration_that_is_killed_loses_nothing_and_is_finished_by_the_next(
     migrate(old)
     assert content(old) == expected(old)
     new = old.read(RENAMED.key)
-    assert load_evaluations(old, new) == [evaluation.model_copy(update={"key": RENAMED.key})]
+    assert load_evaluations(old, new)[0] == [evaluation.model_copy(update={"key": RENAMED.key})]
     assert old.backend.shared_names("evaluations") == [f"{RENAMED.key}-cpu.json"]
 
 

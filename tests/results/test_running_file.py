@@ -1,15 +1,15 @@
 """The file of a trial that is being trained: written by one process, read by others."""
 
+import dataclasses
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
-from suite.core.files import process_start
+from suite.core.leases import Owner
 from suite.results.running_file import (
     MAX_SILENT_SECONDS,
     RunningFile,
@@ -56,8 +56,8 @@ def test_the_file_says_what_is_trained_by_whom_and_then_what_is_appended(tmp_pat
     file = begun(tmp_path)
     file.add(10, 0.5, 1.5, [(0, 10, "train_loss", "", 0, 1.5)])
     ((path, heading),) = live_headings(tmp_path)
-    assert (heading.key, heading.steps, heading.host) == (KEY, 100, socket.gethostname())
-    assert (heading.pid, heading.process_started) == (os.getpid(), process_start(os.getpid()))
+    assert (heading.key, heading.steps) == (KEY, 100)
+    assert Owner.parse(heading.owner) == Owner.current()
     with RunningFileReader(path) as reader:
         assert reader.read() == [
             {"rows": [[0, 10, "train_loss", "", 0, 1.5]]},
@@ -132,10 +132,8 @@ def test_a_secret_in_the_settings_is_not_written(tmp_path, monkeypatch):
 @pytest.mark.parametrize("what", ["ended", "number given to another process"])
 def test_a_file_of_a_dead_process_is_not_listed_and_is_swept(tmp_path, what):
     begun(tmp_path)
-    if what == "ended":
-        edit_heading(tmp_path, pid=ended_process())
-    else:
-        edit_heading(tmp_path, process_started="1")
+    change = {"pid": ended_process()} if what == "ended" else {"started": "1"}
+    edit_heading(tmp_path, owner=dataclasses.replace(Owner.current(), **change).label())
     assert list(live_headings(tmp_path)) == []
     Store(tmp_path).prepare()
     assert not (tmp_path / "running").exists()
@@ -143,7 +141,7 @@ def test_a_file_of_a_dead_process_is_not_listed_and_is_swept(tmp_path, what):
 
 def test_a_file_of_another_machine_counts_while_it_is_written_and_is_swept_after_a_day(tmp_path):
     begun(tmp_path)
-    edit_heading(tmp_path, host="elsewhere", pid=ended_process())
+    edit_heading(tmp_path, owner=Owner("0a1b2c3d4e5f", ended_process(), "1").label())
     path = running_path(tmp_path, KEY)
     assert len(list(live_headings(tmp_path))) == 1
     for seconds, remains in ((MAX_SILENT_SECONDS, True), (86_401, False)):
@@ -151,6 +149,14 @@ def test_a_file_of_another_machine_counts_while_it_is_written_and_is_swept_after
         assert list(live_headings(tmp_path)) == []
         sweep(tmp_path)
         assert path.exists() == remains
+
+
+def test_the_file_of_another_process_that_trains_the_trial_is_not_removed(tmp_path):
+    first, second = begun(tmp_path), begun(tmp_path)
+    first.remove()
+    assert len(list(live_headings(tmp_path))) == 1
+    second.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_of_a_running_trial_is_not_swept(tmp_path):

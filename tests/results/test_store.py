@@ -1,15 +1,20 @@
+import dataclasses
 import errno
 import os
-import socket
+import re
+import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import suite.results.store as store_module
 from suite.core.errors import InvalidInput
+from suite.core.leases import MIN_AGE_SECONDS, Owner
 from suite.results.record import checksum_files
 from suite.results.store import Store, StoreUnusable
 from tests.support.sample_records import done, make_trial
@@ -41,17 +46,35 @@ def everything(store: Store) -> list[str]:
     return sorted(path.name for path in store.trials.iterdir())
 
 
-def dead_pid() -> int:
+ELSEWHERE = Owner("0a1b2c3d4e5f", 7, "1234")
+"""A process of another machine, of another container, or from before this machine was booted."""
+
+
+def dead() -> Owner:
     process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     process.wait()
-    return process.pid
+    return dataclasses.replace(Owner.current(), pid=process.pid)
 
 
-def leftover(store: Store, kind: str, pid: int, note: str, host: str = "") -> Path:
-    folder = store.trials / f".{kind}-{KEY}-{host or socket.gethostname()}-{pid}-abcd1234"
+def reused() -> Owner:
+    """Return a process that has ended, whose number another one has now."""
+    return dataclasses.replace(Owner.current(), started="1")
+
+
+def living() -> Owner:
+    return Owner.current()
+
+
+def leftover(
+    store: Store, kind: str, owner: Owner, note: str, age: float = 0, written: float = 0
+) -> Path:
+    """Make what a killed process leaves; it was last written to `age` seconds ago."""
+    folder = store.trials / f".{kind}-{KEY}-{owner.label()}"
     folder.mkdir(parents=True)
     for name, content in checksum_files(files(note))[0].items():
         (folder / name).write_bytes(content)
+        os.utime(folder / name, (time.time() - max(age, written),) * 2)
+    os.utime(folder, (time.time() - age,) * 2)
     return folder
 
 
@@ -167,66 +190,219 @@ def test_a_folder_without_a_record_is_no_result(store):
 
 def test_what_is_being_written_is_not_a_key(store):
     store.write(KEY, files("done"))
-    leftover(store, "new", os.getpid(), "half")
+    leftover(store, "new", living(), "half")
     assert store.keys() == [KEY]
     assert [record.notes for record in store.records()] == [["done"]]
 
 
-def test_what_a_killed_process_left_half_written_is_cleared(store):
-    leftover(store, "new", dead_pid(), "half")
+@pytest.mark.parametrize("owner", [dead, reused])
+def test_what_a_killed_process_left_half_written_is_cleared_at_once(store, owner):
+    leftover(store, "new", owner(), "half")
     store.prepare()
     assert everything(store) == []
 
 
 def test_what_a_killed_process_had_moved_away_is_put_back(store):
-    leftover(store, "old", dead_pid(), "older")
-    leftover(store, "new", dead_pid(), "half")
+    leftover(store, "old", dead(), "older")
+    leftover(store, "new", dead(), "half")
     store.prepare()
     assert everything(store) == [KEY]
     assert notes(store) == ["older"]
 
 
+def test_of_several_that_were_moved_away_the_newest_is_put_back(store):
+    for note, seconds in (("second", 50), ("newest", 40), ("oldest", 60)):
+        leftover(store, "old", dead(), note, written=seconds)
+    store.prepare()
+    assert everything(store) == [KEY]
+    assert notes(store) == ["newest"]
+
+
+def test_nothing_is_put_back_while_a_living_process_replaces_the_trial(store):
+    moved = [
+        leftover(store, "old", living(), "newest", written=40),
+        leftover(store, "old", dead(), "older", written=50),
+    ]
+    store.prepare()
+    assert everything(store) == sorted(path.name for path in moved)
+
+
 def test_what_was_moved_away_and_replaced_is_cleared(store):
     store.write(KEY, files("newer"))
-    leftover(store, "old", dead_pid(), "older")
+    leftover(store, "old", dead(), "older")
     store.prepare()
     assert everything(store) == [KEY]
     assert notes(store) == ["newer"]
 
 
+def test_what_was_moved_away_is_kept_where_no_record_has_taken_its_place(store):
+    (store.folder(KEY) / "half a copy").mkdir(parents=True)
+    folder = leftover(store, "old", dead(), "older")
+    store.prepare()
+    assert everything(store) == sorted([folder.name, KEY])
+
+
 @pytest.mark.parametrize("kind", ["new", "old"])
-def test_what_a_living_process_is_writing_is_left_alone(store, kind):
-    folder = leftover(store, kind, os.getppid(), "in work")
+@pytest.mark.parametrize(
+    ("owner", "age", "stays"),
+    [
+        (living(), 30 * 86_400, True),
+        (ELSEWHERE, MIN_AGE_SECONDS - 60, True),
+        (ELSEWHERE, MIN_AGE_SECONDS + 60, False),
+    ],
+)
+def test_what_may_be_in_work_is_left_alone(store, kind, owner, age, stays):
+    folder = leftover(store, kind, owner, "in work", age)
+    store.prepare()
+    left = [folder.name] if stays else [KEY] if kind == "old" else []
+    assert everything(store) == left
+
+
+def test_a_folder_counts_as_written_to_while_one_of_its_files_is(store):
+    folder = leftover(store, "new", ELSEWHERE, "in work", MIN_AGE_SECONDS + 60)
+    os.utime(folder / "record.json")
     store.prepare()
     assert everything(store) == [folder.name]
 
 
-@pytest.mark.parametrize("kind", ["new", "old"])
-def test_what_another_machine_is_writing_is_left_alone(store, kind):
-    folder = leftover(store, kind, dead_pid(), "in work", host="another-host-7")
+@pytest.mark.parametrize("ahead", [-1, 1])
+def test_a_clock_that_is_wrong_by_days_expires_nothing(store, monkeypatch, ahead):
+    folder = leftover(store, "new", ELSEWHERE, "in work", MIN_AGE_SECONDS - 60)
+    old = leftover(store, "new", ELSEWHERE, "abandoned", MIN_AGE_SECONDS + 60)
+    wrong = time.time() + ahead * 3 * 86_400
+    monkeypatch.setattr(time, "time", lambda: wrong)
     store.prepare()
     assert everything(store) == [folder.name]
+    assert not old.exists()
 
 
-def test_leftovers_are_told_apart_on_a_machine_with_dashes_in_its_name(store, monkeypatch):
-    monkeypatch.setattr(socket, "gethostname", lambda: "my-host-2")
-    leftover(store, "new", dead_pid(), "half", host="my-host-2")
+@pytest.mark.parametrize("name", [f".new-{KEY}-host-7-abcd1234", ".new-host-7-abcd1234"])
+def test_what_earlier_versions_left_is_cleared_by_its_age(store, name):
+    folder = store.trials / name
+    folder.mkdir()
+    store.prepare()
+    assert folder.exists()
+    os.utime(folder, (time.time() - MIN_AGE_SECONDS - 60,) * 2)
     store.prepare()
     assert everything(store) == []
+
+
+def test_a_trial_is_moved_away_with_a_new_age_so_that_others_leave_it_alone(store, monkeypatch):
+    store.write(KEY, files("old"))
+    os.utime(store.folder(KEY), (0, 0))
+    ages: list[float] = []
+    rename = Path.rename
+
+    def look(self: Path, target: Path) -> Path:
+        moved = rename(self, target)
+        if target.name.startswith(".old-"):
+            ages.append(time.time() - target.stat().st_mtime)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", look)
+    store.write(KEY, files("new"))
+    assert len(ages) == 1
+    assert ages[0] < 60
+
+
+def test_a_writer_whose_folder_was_taken_for_abandoned_writes_again(store, monkeypatch):
+    fsync, swept = os.fsync, []
+
+    def sweep_once(descriptor: int) -> None:
+        fsync(descriptor)
+        if not swept:
+            (folder,) = store.trials.glob(".new-*")
+            swept.append(folder.rename(folder.with_name(".new-away")))
+
+    monkeypatch.setattr(os, "fsync", sweep_once)
+    store.write(KEY, files("new", companions=2))
+    assert notes(store) == ["new"]
+    assert everything(store) == [".new-away", KEY]
+    assert len(list(store.folder(KEY).iterdir())) == 3
+
+
+# ---------------------------------------------------------------- durability
+
+
+def test_files_and_folder_are_on_the_disk_before_a_record_is_visible_and_its_name_is_then(
+    tmp_path, monkeypatch
+):
+    """The order is what counts: after a power failure there is all of a trial or none of it."""
+    done: list[str] = []
+    fsync, rename, mkdir = os.fsync, Path.rename, Path.mkdir
+
+    def name(path: str | Path) -> str:
+        relative = os.path.relpath(path, tmp_path)
+        return re.sub(rf"\.(new|old)-{KEY}-[^/]*", r"\1", relative)
+
+    def record_fsync(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(f"fsync {name(Path(f'/proc/self/fd/{descriptor}').readlink())}")
+
+    def record_rename(self: Path, target: Path) -> Path:
+        done.append(f"rename {name(self)} {name(target)}")
+        return rename(self, target)
+
+    def record_mkdir(self: Path, *given: Any, **options: Any) -> None:
+        mkdir(self, *given, **options)
+        done.append(f"mkdir {name(self)}")
+
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "rename", record_rename)
+    monkeypatch.setattr(Path, "mkdir", record_mkdir)
+    store = Store(tmp_path / "a" / "results")
+    store.write(KEY, files("first", companions=1))
+    folders = ["a", "a/results", "a/results/trials"]
+    made = [f"{step}" for f in folders for step in (f"mkdir {f}", f"fsync {Path(f).parent}")]
+    trials = "a/results/trials"
+    written = [f"mkdir {trials}/new"]
+    written += [f"fsync {trials}/new/{file}" for file in ("0.txt", "record.json", "")]
+    written = [step.removesuffix("/") for step in written]
+    placed = [f"rename {trials}/new {trials}/{KEY}"]
+    assert done == [*made, *written, *placed, f"fsync {trials}"]
+
+    done.clear()
+    store.write(KEY, files("second", companions=1))
+    moved = [f"rename {trials}/{KEY} {trials}/old"]
+    removed = [f"rename {trials}/old {trials}/new"]
+    assert done == [*written, *placed, *moved, *placed, f"fsync {trials}", *removed]
+
+    done.clear()
+    store.backend.save_shared("study/one.json", b"{}")
+    synced = [step for step in done if step.startswith("fsync")]
+    assert synced[0] == "fsync a/results"
+    assert synced[1].startswith("fsync a/results/study/.new-")
+    assert synced[2:] == ["fsync a/results/study"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_folders_is_used_as_it_is(store, monkeypatch, number):
+    fsync = os.fsync
+
+    def no_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", no_folders)
+    store.write(KEY, files("new"))
+    assert notes(store) == ["new"]
 
 
 # ---------------------------------------------------------------- several at once
 
 
 def test_a_trial_that_is_being_written_is_not_seen(store, monkeypatch):
-    seen: list[object] = []
+    seen: list[Any] = []
 
     def look(descriptor: int) -> None:
         seen.append((store.keys(), store.read(KEY), list(store.records())))
 
     monkeypatch.setattr(os, "fsync", look)
     store.write(KEY, files("new", companions=3))
-    assert seen == [([], None, [])] * 4
+    before = [([], None, [])] * 5  # four files and their folder
+    assert seen[:-1] == before
+    assert seen[-1][0] == [KEY]
 
 
 def test_a_trial_that_is_being_rewritten_is_seen_as_it_was(store, monkeypatch):
@@ -234,7 +410,7 @@ def test_a_trial_that_is_being_rewritten_is_seen_as_it_was(store, monkeypatch):
     seen: list[object] = []
     monkeypatch.setattr(os, "fsync", lambda _: seen.append((store.keys(), notes(store))))
     store.write(KEY, files("new", companions=1))
-    assert seen == [([KEY], ["old"])] * 2
+    assert seen == [([KEY], ["old"])] * 3 + [([KEY], ["new"])]
 
 
 def test_readers_find_all_files_of_every_trial_they_find_while_others_are_written(store):

@@ -57,19 +57,21 @@ def test_an_evaluation_changes_neither_record_nor_key(kept, outcomes):
 
 def test_only_evaluations_of_the_present_weights_are_read(kept, outcomes):
     record = kept.read(outcomes["rigl"].trial.key)
-    assert load_evaluations(kept, record) == []
+    assert load_evaluations(kept, record) == ([], [])
     evaluation = evaluate_stored(kept, record)
     save_evaluation(kept, evaluation)
-    assert load_evaluations(kept, record) == [evaluation]
+    assert load_evaluations(kept, record) == ([evaluation], [])
     other = record.model_copy(update={"digests": {"model": "0" * 64}})
-    assert load_evaluations(kept, other) == []
+    assert load_evaluations(kept, other) == ([], [])
 
 
 def test_a_damaged_evaluation_names_its_file(kept, outcomes):
     record = kept.read(outcomes["rigl"].trial.key)
     kept.backend.save_shared(f"evaluations/{record.key}-cpu.json", b"{}")
-    with pytest.raises(InvalidInput, match=rf"{record.key}-cpu.json.*delete it"):
-        load_evaluations(kept, record)
+    found, (damaged,) = load_evaluations(kept, record)
+    assert found == []
+    assert damaged.path == f"evaluations/{record.key}-cpu.json"
+    assert "delete it and run `resonance evaluate` again" in damaged.reason
 
 
 def test_weights_that_are_missing_damaged_or_others_are_refused(kept, outcomes):
@@ -108,7 +110,7 @@ def test_the_command_measures_prints_and_keeps(resonance, kept, outcomes):
     assert result.out.count("test accuracy under PGD-10") == 2
     assert "2:4 sparsity is measured on GPUs" in result.out
     printed = json.loads(resonance("evaluate --json", keys[0][:8]).out)
-    (kept_one,) = load_evaluations(kept, kept.read(keys[0]))
+    (kept_one,), _ = load_evaluations(kept, kept.read(keys[0]))
     assert printed == [json.loads(kept_one.model_dump_json())]
 
 

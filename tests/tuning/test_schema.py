@@ -15,7 +15,7 @@ from tests.tuning.sample import settings, tuning
 def test_a_document_is_read_as_it_was_saved(store):
     save_tuning(store, tuning())
     assert load_tuning(store, "t") == tuning()
-    assert load_tunings(store) == [tuning()]
+    assert load_tunings(store) == ([tuning()], [])
     assert load_tuning(store, "other") is None
 
 
@@ -41,11 +41,14 @@ def test_a_document_of_schema_1_is_read_with_its_winner_among_the_tested(store):
     assert load_tuning(store, "t").tuned_keys() == {"a" * 16: ()}
 
 
-@pytest.mark.parametrize("content", [{}, [], {"schema_version": 1, "settings": {}}])
+@pytest.mark.parametrize("content", [{}, {"methods": 1}, {"schema_version": 1, "settings": {}}])
 def test_what_is_no_tuning_is_refused(store, content):
     save_document(store, "tuning", "t", content)
-    with pytest.raises(InvalidInput, match=r"tuning/t\.json is not a tuning"):
-        load_tunings(store)
+    found, (refused,) = load_tunings(store)
+    assert found == []
+    assert "tuning/t.json is not a readable document" in refused.reason
+    with pytest.raises(InvalidInput, match="run `resonance tune` again"):
+        load_tuning(store, "t")
 
 
 def test_a_document_of_a_newer_program_is_refused(store):

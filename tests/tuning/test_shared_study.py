@@ -1,10 +1,13 @@
 """Which trial of a search is whose, and what happens to those of the dead."""
 
+import dataclasses
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from suite.core.errors import InvalidInput
+from suite.core.leases import Owner
 from suite.tuning import shared_study as module
 from suite.tuning.sampling import Proposal
 from suite.tuning.schema import Dimension
@@ -13,7 +16,8 @@ from suite.tuning.storage import open_storage
 
 SPACE = [Dimension(name="share", parameter="share", low=0, high=1)]
 BATCH = {n: Proposal({"share": n / 4}, {}, n) for n in range(4)}
-DEAD = 2**22 + 1  # above the largest process id of Linux
+DEAD = dataclasses.replace(Owner.current(), pid=2**22 + 1)  # above the largest of Linux
+REUSED = dataclasses.replace(Owner.current(), started="1")
 
 
 @pytest.fixture
@@ -54,9 +58,10 @@ def test_what_was_told_is_there_for_others(path):
     assert trial.intermediate_values == {1: 0.4, 2: 0.5}
 
 
-def test_a_dead_process_gives_up_its_claim_at_once(path):
+@pytest.mark.parametrize("owner", [lambda: DEAD, lambda: REUSED])
+def test_a_dead_process_gives_up_its_claim_at_once(path, owner):
     one, two = open_study(path), open_study(path)
-    one._me = [one._me[0], DEAD, "gone"]
+    one._me = owner().label()
     one.enqueue(SPACE, BATCH)
     one.claim([0, 1], 2)
     assert two.reclaim(range(4)) == [0, 1]
@@ -68,11 +73,14 @@ def test_a_dead_process_gives_up_its_claim_at_once(path):
     assert two.trials()[0].values == [0.9]
 
 
-def test_a_process_elsewhere_is_given_up_only_when_its_heart_stops(path, monkeypatch):
+@pytest.mark.parametrize(
+    "worker", [Owner("0a1b2c3d4e5f", 1, "7").label(), ["an earlier version's", 1, "x"]]
+)
+def test_a_process_elsewhere_is_given_up_only_when_its_heart_stops(path, monkeypatch, worker):
     clock = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     one, two = open_study(path), open_study(path)
-    one._me = ["another machine", 1, "x"]
+    one._me = worker
     one.enqueue(SPACE, BATCH)
     one.claim([0], 1)
     for beat in range(5):
