@@ -25,7 +25,7 @@ from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
 from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
-from suite.results.storage_backend import RECORD
+from suite.results.storage_backend import MAX_BYTES, RECORD
 
 SCHEMA_VERSION = 2
 """1: records without checksums, which are read as they are. 2: the store adds them (`seal`)."""
@@ -41,7 +41,7 @@ MAX_CHARACTERS, MAX_LEVELS, MAX_DIMENSIONS = 4000, 6, 8
 MAX_METRICS = 200
 MAX_LAYERS = 5000
 """Prunable weights of one network; the largest known ones have several hundred."""
-LIMITS = Limits(size=8 * 2**20, values=80_000, depth=32, text=100_000)
+LIMITS = Limits(size=MAX_BYTES, values=80_000, depth=32, text=100_000)
 """Of a record's JSON: one of `MAX_LAYERS` layers has about 70,000 values in 1.5 MB."""
 MAX_CODE = 5000
 """Files of the user's own code that a record may name."""
