@@ -93,12 +93,3 @@ def stored_predictions(store: Store, records: Iterable[Record]) -> Predictions:
             "them again with this version, or leave --predictions out"
         )
     return found
-
-
-def rerun_words(record: Record, shipped: bytes, again: bytes | None) -> str:
-    """Return how many of a record's predictions a rerun of its trial makes otherwise, in words."""
-    total = record.counts["test"].total
-    if again is None or len(again) != len(shipped):
-        return f"the rerun has no predictions of the same {total:,} test examples"
-    count = (int.from_bytes(shipped) ^ int.from_bytes(again)).bit_count()
-    return f"{count:,} of {total:,} predictions on test examples differ in being right"

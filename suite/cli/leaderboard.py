@@ -1,7 +1,6 @@
 """`resonance leaderboard`: build the site, serve it, check a submission."""
 
 import os
-import random
 import sys
 import tempfile
 import threading
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.cli.check_process import check_file
 from suite.cli.options import (
     DEFAULT_STORE,
     AblationsOption,
@@ -19,11 +19,13 @@ from suite.cli.options import (
     StudyOption,
 )
 from suite.cli.run_options import ProjectOption
-from suite.cli.submit import check_bundle, report
+from suite.cli.submit import report
 from suite.core.console import complain, print_json, print_table, progress_bar, say
 from suite.core.errors import InvalidInput
+from suite.core.limited_process import LimitExceeded
 from suite.core.redact import redacted_line
 from suite.experiments.trial_config import Trial
+from suite.results.correct_bits import load_correct_bits
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.tracking.publish import publish_tables
@@ -221,19 +223,23 @@ def check(
 
     It prints what was compared and one line per issue; the exit code is 1 if any is an error.
     """
-    from leaderboard.bundles.bundle_file import read_bundle
     from leaderboard.bundles.submission_checks import compare_rerun
 
-    bundle = read_bundle(file, possible=False)
-    record = None if rerun is None else _one_of(bundle.records, rerun, seed)
-    checked = check_bundle(bundle)
-    if record is not None:
-        checked = checked.with_rerun(compare_rerun(record, _rerun(record)), len(bundle.records))
+    try:
+        found = check_file(file, rerun, seed)
+    except LimitExceeded as error:
+        complain(str(error))
+        raise typer.Exit(1) from None
+    checked = found.report
+    if found.chosen is not None:
+        again, correct = _rerun(found.chosen)
+        pair = None if found.correct is None or correct is None else (found.correct, correct)
+        checked = checked.with_rerun(compare_rerun(found.chosen, again, pair), found.records)
     if json:
-        about = {"file": str(file), "header": bundle.header.model_dump()}
-        print_json(about | {"records": len(bundle.records)} | checked.to_json())
+        about = {"file": str(file), "header": found.header.model_dump()}
+        print_json(about | {"records": found.records} | checked.to_json())
     else:
-        say(f"{file}: {len(bundle.records)} records of {bundle.header.name}")
+        say(f"{file}: {found.records} records of {found.header.name}")
         report(checked)
         if not checked.has_errors:
             warnings = sum(issue.severity == "warning" for issue in checked.issues)
@@ -243,24 +249,11 @@ def check(
         raise typer.Exit(1)
 
 
-def _one_of(records: list[Record], key: str, seed: int) -> Record:
-    """Return the record whose key begins with `key`; for `any`, one picked by the seed."""
-    if key == "any":
-        done = [r for r in records if r.status == "done"]
-        matching = [random.Random(seed).choice(done)] if done else []
-    else:
-        matching = [r for r in records if key and r.key.startswith(key)]
-    if len(matching) != 1:
-        raise InvalidInput(
-            f"--rerun {key}: {len(matching)} trials of the file have such a key; give the whole "
-            "key of one, or any"
-        )
-    Trial.make(**matching[0].trial)
-    return matching[0]
+def _rerun(record: Record) -> tuple[Record, bytes | None]:
+    """Run a record's trial by the usual runner, into a store that is removed afterwards.
 
-
-def _rerun(record: Record) -> Record:
-    """Run a record's trial by the usual runner, into a store that is removed afterwards."""
+    Return its record, and which test examples it has right (None if it has no such file).
+    """
     from suite.execution.plan import preflight
     from suite.execution.runner import execute
     from suite.training.trial import count_steps
@@ -273,4 +266,7 @@ def _rerun(record: Record) -> Record:
     ):
         store = Store(folder)
         store.prepare()
-        return execute(trial, store, advance, "off")
+        execute(trial, store, advance, "off")
+        again = store.read(trial.key)
+        assert again is not None
+        return again, load_correct_bits(store, again)

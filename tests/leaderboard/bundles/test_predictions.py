@@ -11,7 +11,8 @@ import pytest
 from leaderboard.bundles import predictions as module
 from leaderboard.bundles.bundle_file import read_bundle, write_bundle
 from leaderboard.bundles.migrate_bundle import migrate_bundle
-from leaderboard.bundles.predictions import rerun_words, stored_predictions, take_out
+from leaderboard.bundles.predictions import stored_predictions, take_out
+from leaderboard.bundles.submission_checks import compare_rerun
 from suite.core.errors import InvalidInput
 from suite.results.counts import Counts
 from suite.results.record import Record
@@ -166,8 +167,7 @@ def test_a_rerun_is_compared_by_example(store):
     record = counted(store)
     bits = store.load(record.key, "correct.bits")
     other = bytes([bits[0] ^ 0b11000000]) + bits[1:]
-    assert rerun_words(record, bits, bits).startswith("0 of 1,003 predictions")
-    assert rerun_words(record, bits, other).startswith("2 of 1,003 predictions")
-    assert rerun_words(record, bits, None) == (
-        "the rerun has no predictions of the same 1,003 test examples"
-    )
+    (equal,) = compare_rerun(record, record, (bits, bits))
+    assert equal.what.endswith("bit by bit, and every test prediction")
+    words = [issue.what for issue in compare_rerun(record, record, (bits, other))]
+    assert "2 of 1,003 test predictions are right in one run only" in words
