@@ -38,8 +38,10 @@ from suite.core.declarations import Method
 from suite.sparsity.sparsifier import Sparsifier
 from tasks.data import Arrays
 from tasks.task import Dataset, Task
-def m(n, i): return Method(n, "x", title=n, summary=n, implementation=i, family="t")
-METHODS = (m("exits", "Exits"), m("ctor", "Ctor"), m("notsp", "NotS"))
+METHODS = tuple(
+    Method(n, "x", title=n, summary=n, implementation=i, family="t")
+    for n, i in (("exits", "Exits"), ("ctor", "Ctor"), ("notsp", "NotS"))
+)
 DATASET = Dataset("own", "x", title="o", load="load_own", shape=(1, 2, 2), classes=2, train=16,
                   test=4, mean=(0.,), std=(1.,))
 TASK = Task("own/mlp", "x", title="o", dataset="own", model="tasks.models.mlp:mlp",
