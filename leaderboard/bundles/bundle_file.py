@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from leaderboard.bundles.record_checks import record_problems
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
-from suite.core.redact import redact, redact_bytes
+from suite.core.redact import redact_bytes, redact_data
 from suite.results.integrity import with_integrity
 from suite.results.old_names import has_old_names
 from suite.results.record import SCHEMA_VERSION, Record
@@ -103,9 +103,8 @@ def write_bundle(records: Iterable[Record], header: Header, path: Path) -> None:
     for record in records:
         if by_key.setdefault(record.key, record) is not record:
             raise InvalidInput(f"trial {record.key} has two records: give one per trial")
-    redacted = {name: redact(v) if isinstance(v, str) else v for name, v in header}
     lines = [
-        _line(redacted),
+        _line(redact_data(dict(header))),
         *(_line(_checksummed(record)) for _, record in sorted(by_key.items())),
     ]
     try:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from suite.core.redact import redact, redact_bytes
+from suite.core.redact import redact_bytes
 from suite.results.record import refuse_constant, to_json
 from suite.results.storage_backend import safe_name
 from suite.results.store import Store
@@ -25,8 +25,7 @@ def save_document(store: Store, kind: str, name: str, content: Any) -> None:
         StoreUnusable: it cannot be written.
         ValueError: `content` cannot be written as JSON (a NaN, for instance).
     """
-    text = redact(redact_bytes(to_json(content)).decode())
-    store.backend.save_shared(_path(kind, name), text.encode())
+    store.backend.save_shared(_path(kind, name), redact_bytes(to_json(content)))
 
 
 def load_document(store: Store, kind: str, name: str) -> Any:
