@@ -79,8 +79,8 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?)?(?:Z|[+
 PLAIN = re.compile(r"(?:[a-z]+|[A-Z]+|[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*)s?")
 LONGEST_PLAIN = 20
 """A word with more letters is none."""
-LONGEST_WORD = 15
-"""A secret with more characters is not taken for a word of a text, even if it looks like one."""
+WORD = re.compile(r"[\w./@+-]{1,15}")
+"""A secret that may be a word or a name of a text, if it is plain; a longer one is not."""
 NUMBER = re.compile(r"\d+|0[xX][0-9a-fA-F]{1,8}|\d+(?:\.\d+)?[eE]?")
 NUMBERED = re.compile(r"[A-Za-z]{1,12}\d{1,4}[a-z]?|\d{1,4}[A-Za-z]{1,8}")
 """A word with a number: ``utf8``, ``node042``, ``4x``."""
@@ -113,7 +113,7 @@ def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[Secret, ...]:
     values = {value for name, value in environment for value in _of_variable(name, value)}
     values |= {one for one in _netrc(dict(environment).get("NETRC")) if len(one) >= SHORTEST_NAMED}
     found = {
-        Secret(value, word=len(value) <= LONGEST_WORD and is_plain(value))
+        Secret(value, word=bool(WORD.fullmatch(value)) and is_plain(value))
         for value in values
         if value.lower() not in NEVER
     }
