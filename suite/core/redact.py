@@ -166,7 +166,9 @@ def _encoded(text: str) -> set[str]:
     found |= {decimal, decimal.replace("&quot;", "&#34;")}
     found |= {repr(text)[1:-1], repr(_bytes(text))[2:-1]}
     for _ in range(2):
-        found |= {json.dumps(one, ensure_ascii=ascii)[1:-1] for one in found for ascii in (0, 1)}
+        found |= {
+            json.dumps(one, ensure_ascii=ascii)[1:-1] for one in found for ascii in (False, True)
+        }
     return found
 
 
