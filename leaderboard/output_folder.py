@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from suite.core.files import atomic_write
+from suite.core.redact import redact_file
 
 MANIFEST = ".manifest.json"
 
@@ -61,6 +62,8 @@ class SiteFolder:
         made_from = made_from or inputs_digest(content)
         if not self.current(name, made_from):
             # Not forced to disk: a site can be built again.
+            if isinstance(content, str):
+                content = redact_file(content)
             atomic_write(self.root / name, content, sync=False)
             self.wrote(name, made_from)
 

@@ -22,7 +22,7 @@ from suite.core.bounded_json import LINE, InvalidJson, count_values, parse
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
 from suite.core.limited_process import LimitExceeded
-from suite.core.redact import redact, redact_bytes
+from suite.core.redact import redact_bytes, redact_data
 from suite.results.integrity import CHECKSUMMED_SINCE, with_integrity
 from suite.results.old_names import has_old_names
 from suite.results.record import Record
@@ -120,8 +120,7 @@ def write_bundle(
     for record in records:
         if by_key.setdefault(record.key, record) is not record:
             raise InvalidInput(f"trial {record.key} has two records: give one per trial")
-    redacted = {name: redact(v) if isinstance(v, str) else v for name, v in header}
-    redacted["schema_version"] = BUNDLE_VERSION if predictions else 1
+    redacted = redact_data(dict(header)) | {"schema_version": BUNDLE_VERSION if predictions else 1}
     lines = [
         _line(redacted),
         *(

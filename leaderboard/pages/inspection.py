@@ -11,6 +11,7 @@ from leaderboard.pages.curve_data import curves_json
 from leaderboard.pages.trial_page import trial_page
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
+from suite.core.redact import redact_file
 from suite.results.find_record import find_record
 from suite.results.metadata_store import DamagedDocument
 from suite.results.record import Record
@@ -60,7 +61,8 @@ def inspect(store: Store, name: str, out: Path) -> InspectionFiles:
     try:
         out.mkdir(parents=True, exist_ok=True)
         page = out / "index.html"
-        atomic_write(page, trial_page(record, curves_json({"": content})[""], later))
+        text = trial_page(record, curves_json({"": content})[""], later)
+        atomic_write(page, redact_file(text))
         for name, chart in charts.items():
             files = pictures(chart)
             for ending in ("png", "pdf"):

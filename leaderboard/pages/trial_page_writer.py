@@ -15,6 +15,7 @@ from leaderboard.pages.trial_page import TrialLinks, trial_page
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.own_packages import clean_start
+from suite.core.redact import redact_file
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_curves import CURVES_FILE
@@ -109,7 +110,7 @@ def _write(root: Path, store: str, jobs: Sequence[PageJob]) -> None:
         page = trial_page(
             job.record, curves.get(key, ""), job.evaluations, job.links, reason, job.sender
         )
-        atomic_write(root / job.name, page, sync=False)
+        atomic_write(root / job.name, redact_file(page), sync=False)
 
 
 def _contents(store: str, jobs: Sequence[PageJob]) -> dict[str, bytes]:

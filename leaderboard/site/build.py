@@ -49,6 +49,7 @@ from leaderboard.statistics.ablation_effects import design_effects
 from suite import __version__
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
+from suite.core.redact import redact_file
 from suite.results.ablation_design import Ablation
 from suite.results.record import Record
 from suite.results.store import Store
@@ -163,7 +164,7 @@ def _write(
             folder.write(f"{name}.csv", csv_text(frame))
     folder.finish()
     for path, text in zip(targets[1:], texts[1:], strict=True):
-        atomic_write(path, text, sync=False)
+        atomic_write(path, redact_file(text), sync=False)
     apart = Counter(content.selection.apart[key] for key in records.keys() - {r.key for r in own})
     return BuiltSite(
         folder.root / "index.html", boards, excluded, frames, dict(sorted(apart.items()))

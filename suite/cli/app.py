@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from suite import __version__
-from suite.core.console import complain, say
+from suite.core.console import complain, hide_secrets_in_tracebacks, say
 from suite.core.discovery import docstring
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution.distributed import world_size
@@ -124,6 +124,7 @@ def options(
 
 def main() -> None:
     """Run the command and exit with its code."""
+    hide_secrets_in_tracebacks()
     try:
         sys.exit(_run())
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe

@@ -298,6 +298,11 @@ class _Found(NamedTuple):
     inside: tuple[str, ...]
 
 
+def find_module(name: str, origin: str) -> _Found | None:
+    """Return where a module is that a file or module `origin` imports; nothing is imported."""
+    return _Walk(origin, ())._find(name)
+
+
 class _Module(NamedTuple):
     name: str
     path: str

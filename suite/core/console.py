@@ -7,11 +7,14 @@ first use.
 import functools
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from suite.core.redact import redact
+from suite.core.errors import printable
+from suite.core.redact import redact, redact_json, redact_value
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,11 +32,14 @@ def _console(*, stderr: bool = False) -> "Console":
 
 def print_json(content: Any) -> None:
     """Print data for a program, on standard output."""
-    sys.stdout.write(redact(json.dumps(content, indent=2, ensure_ascii=False, default=list)) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, default=list)
+    sys.stdout.write(redact_json(text) + "\n")
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; tab-separated if standard output is not a terminal."""
+    title = redact_value(title)
+    columns, *rows = [[redact_value(cell) for cell in row] for row in [columns, *rows]]
     if not sys.stdout.isatty():
         if title:
             sys.stdout.write(f"{title}\n")
@@ -51,6 +57,16 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     _console().print(table)
 
 
+def hide_secrets_in_tracebacks() -> None:
+    """Redact the traceback of an error that nothing has handled."""
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        text = "".join(traceback.format_exception(kind, error, trace))
+        sys.stderr.write(redact(printable(text)))
+
+    sys.excepthook = show
+
+
 def say(text: str) -> None:
     """Print a line for a person, on standard output."""
     _print_line(_console(), text)
@@ -64,7 +80,7 @@ def complain(text: str) -> None:
 def _print_line(console: "Console", text: str) -> None:
     from rich.markup import escape
 
-    console.print(escape(redact(text)), soft_wrap=True)
+    console.print(escape(redact(printable(text))), soft_wrap=True)
 
 
 @contextmanager
@@ -84,13 +100,14 @@ def live() -> Iterator[Callable[[Any], None]]:
             return
         shown[:] = [content]
         if not isinstance(content, str):
-            sys.stdout.write(json.dumps(content, ensure_ascii=False, default=list) + "\n")
+            text = json.dumps(content, ensure_ascii=False, default=list)
+            sys.stdout.write(redact_json(text) + "\n")
             sys.stdout.flush()
         elif in_place is None:
             say(content)
             sys.stdout.flush()
         else:
-            in_place.update(Text(content), refresh=True)
+            in_place.update(Text(redact(content)), refresh=True)
 
     with in_place or nullcontext():
         yield show
@@ -127,7 +144,9 @@ def in_place() -> Iterator[Callable[[str, float, str, Sequence[str]], None] | No
         if len(lines) > room:
             shown[-1] = f"and {len(lines) - room + 1} more"
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(Text(redact(title)), ProgressBar(1.0, fraction, width=BAR_WIDTH), Text(beside))
+        bar.add_row(
+            Text(redact(title)), ProgressBar(1.0, fraction, width=BAR_WIDTH), Text(redact(beside))
+        )
         texts = [Text(f"  {redact(x)}", no_wrap=True, overflow="ellipsis") for x in shown]
         view.update(Group(bar, *texts), refresh=True)
 
@@ -155,4 +174,4 @@ def progress_bar(
         disable=not (show and sys.stderr.isatty()),
         transient=True,
     ) as shown:
-        yield functools.partial(shown.advance, shown.add_task(escape(what), total=total))
+        yield functools.partial(shown.advance, shown.add_task(escape(redact(what)), total=total))

@@ -1,7 +1,7 @@
 """Reading declarations from files without running the files, and loading what they name.
 
 `read_declarations` evaluates the assignment to ``METHOD``, ``TASK`` and similar names at the top
-level of a file, and what it uses, without running the rest of the file: a method whose class needs
+level of a file from its syntax tree: no code of the file is run, and a method whose class needs
 torch is listed in milliseconds. `load` imports what a declaration names, when it is needed.
 """
 
@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,8 @@ from typing import Any
 from suite.core.code_files import forget, loaded_files, make_importable
 from suite.core.declarations import Declared
 from suite.core.errors import InvalidInput
-from suite.core.source_tree import parse
+from suite.core.source_bindings import bindings
+from suite.core.static_values import Reader, read_source
 
 KINDS = {"METHOD", "METHODS", "TASK", "TASKS", "DATASET", "DATASETS", "TRAINER", "TRAINERS"}
 """The names to which a file assigns its declarations."""
@@ -28,46 +29,28 @@ KINDS = {"METHOD", "METHODS", "TASK", "TASKS", "DATASET", "DATASETS", "TRAINER",
 def declares(path: Path) -> bool:
     """Return whether a Python file assigns one of `KINDS` at its top level; True if unreadable."""
     try:
-        return bool(KINDS & _definitions(_parse(path)).keys())
-    except (OSError, SyntaxError, UnicodeDecodeError):
+        return bool(KINDS & bindings(read_source(path)).bound.keys())
+    except InvalidInput:
         return True  # reading the declarations reports what is wrong
 
 
 def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any]:
-    """Evaluate the assignments to `names` at the top level of a Python file, and nothing else.
+    """Evaluate the assignments to `names` at the top level of a Python file; run nothing of it.
 
-    Only the top-level imports, assignments and functions that the declarations use are run, so a
-    file whose class needs torch is read without importing torch. Each value may be one
-    declaration or a tuple of them; `origin` is noted in every one.
+    `suite.core.static_values` says what a declaration may use. A file whose class needs torch is
+    read without importing torch. Each value may be one declaration or a tuple of them; `origin` is
+    noted in every one.
 
     Raises:
-        InvalidInput: the file cannot be parsed, or a declaration cannot be evaluated (it can use
-            top-level imports, assignments and functions of the file, but not its classes).
+        InvalidInput: the file cannot be parsed, or a declaration cannot be evaluated.
     """
-    try:
-        tree = _parse(path)
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read as Python: {error}") from error
-    definitions = _definitions(tree)
-    wanted = [name for name in names if name in definitions]
-    needed: list[ast.stmt] = []
-    _collect(wanted, definitions, needed)
-    module = ast.Module(sorted(needed, key=lambda node: node.lineno), [])
-    namespace: dict[str, Any] = {"__name__": origin, "__file__": str(path)}
-    try:
-        exec(compile(module, str(path), "exec"), namespace)
-    except InvalidInput as error:
-        raise InvalidInput(f"{path}: {error}") from error
-    except TypeError as error:
-        raise InvalidInput(f"the declaration in {path} cannot be evaluated: {error}") from error
-    except Exception as error:
-        raise InvalidInput(
-            f"the declaration in {path} cannot be evaluated ({error}): it may use what the file "
-            "imports, assigns or defines as a function at its top level, but none of its classes"
-        ) from error
+    reader = Reader()
+    module = "" if origin.endswith(".py") else origin
+    bound = reader.binds(path, module).bound
+    wanted = [name for name in names if name in bound]
     declarations: list[Any] = []
     for name in wanted:
-        value = namespace[name]
+        value = reader.value(path, name, module)
         declarations.extend(value if isinstance(value, tuple | list) else (value,))
     for declaration in declarations:
         if not isinstance(declaration, Declared):
@@ -80,41 +63,10 @@ def read_declarations(path: Path, names: Sequence[str], origin: str) -> list[Any
 
 def docstring(path: Path, name: str) -> str:
     """Return the docstring of a class or function at the top level of a Python file."""
-    definitions = (n for n in _parse(path).body if isinstance(n, ast.ClassDef | ast.FunctionDef))
+    definitions = (
+        n for n in read_source(path).body if isinstance(n, ast.ClassDef | ast.FunctionDef)
+    )
     return next(ast.get_docstring(node) or "" for node in definitions if node.name == name)
-
-
-def _parse(path: Path) -> ast.Module:
-    return parse(path.read_text(encoding="utf-8"), str(path))
-
-
-def _definitions(tree: ast.Module) -> dict[str, ast.stmt]:
-    """Map each name bound by a top-level import, assignment or function to its last statement."""
-    bound: dict[str, ast.stmt] = {}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            bound[node.name] = node
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                bound[(alias.asname or alias.name).split(".")[0]] = node
-        elif isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    bound[target.id] = node
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            bound[node.target.id] = node
-    return bound
-
-
-def _collect(names: Iterable[str], bound: Mapping[str, ast.stmt], into: list[ast.stmt]) -> None:
-    """Add the statements that bind `names`, and those they use, each once."""
-    for name in names:
-        node = bound.get(name)
-        if node is None or node in into:
-            continue
-        into.append(node)
-        used = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
-        _collect(used, bound, into)
 
 
 def load(reference: str, origin: str = "") -> Any:

@@ -2,20 +2,31 @@
 
 from collections.abc import Sequence
 
+from suite.core.redact import redact
+
+MAX_MESSAGE = 100_000
+"""Longer messages are cut in the middle."""
+
 
 class InvalidInput(ValueError):
     """What a user gave cannot be used.
 
     The message is one line: the value, what is allowed, what to do. The command line prints it
-    without a traceback and exits with code 2.
+    without a traceback and exits with code 2. Secrets of this machine are not shown.
     """
+
+    def __str__(self) -> str:
+        return redact(super().__str__())
 
 
 class TrialFailed(RuntimeError):
     """A trial that had started cannot be finished (its loss is NaN, for instance).
 
-    The study records the failure and continues.
+    The study records the failure and continues. Secrets of this machine are not shown.
     """
+
+    def __str__(self) -> str:
+        return redact(super().__str__())
 
 
 class Interrupted(KeyboardInterrupt):
@@ -40,4 +51,24 @@ class SparsityWarning(UserWarning):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an exception's message; its type's name if it has none."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (message_of(error).splitlines() or [type(error).__name__])[0]
+
+
+def message_of(error: BaseException) -> str:
+    """Return an exception's message, which may be anything, as text that can be written."""
+    try:
+        text = str(error)
+    except Exception as failed:  # its own __str__ is wrong
+        text = f"its message cannot be shown: {type(failed).__name__}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Return `text` so that every file and terminal takes it: without halves of surrogate pairs.
+
+    Of a very long one the beginning and the end are kept.
+    """
+    if len(text) > MAX_MESSAGE:
+        half = MAX_MESSAGE // 2
+        text = f"{text[:half]} […] {text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode()

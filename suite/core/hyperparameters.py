@@ -106,3 +106,15 @@ UPDATE_END = Hyperparameter(
 
 LAYERWISE = (DISTRIBUTION, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)
 GLOBALLY = (GLOBAL_FIRST, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)
+
+
+def with_defaults(
+    parameters: tuple[Hyperparameter, ...], **defaults: str | float | bool
+) -> tuple[Hyperparameter, ...]:
+    """Return `parameters` with other defaults, which are excluded from search spaces."""
+    return tuple(
+        replace(p, default=defaults[p.name], search=Search(choices=(defaults[p.name],)))
+        if p.name in defaults
+        else p
+        for p in parameters
+    )

@@ -1,42 +1,207 @@
-"""Removes secrets from what is written: records, tracebacks, messages."""
+"""Removes secrets from what is written: records, tracebacks, messages, pages.
 
+`suite.core.secrets` says which values are secrets. They are removed as they are and in the usual
+encodings. There is a function for each kind of text: `redact` for messages, `redact_value` for a
+single value such as a table's cell, `redact_json` for JSON, whose numbers and names stay as they
+are, and `redact_file` for the content of a text file.
+"""
+
+import base64
 import functools
+import html
 import json
-import netrc
-import os
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
-SECRET_NAME = re.compile(r"API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|ACCESS_KEY|PRIVATE_KEY", re.I)
-# A password may contain an unescaped @ or /, so this matches up to the last @ before a space.
-USERINFO = re.compile(
-    r"(?:(?<=://)(?:[^\s/?#:'\"]*:[^\s'\"]*|[^\s/?#'\"]+)"
-    r"|(?:(?<=\bpostgres:)|(?<=\bpostgresql:))(?!//)[^\s'\"]+)@"
-)
-PARAMETER = re.compile(
-    r"((?:[?&][\w.-]*(?:token|secret|signature|api_?key|access_?key|private_?key)"
-    r"|(?<![\w.-])(?:ssl)?(?:password|passwd|pwd))[\w.-]*=)[^&\s'\"#]+",
-    re.I,
-)
-"""A password in the query of a URL, or in the connection string of a database."""
+from suite.core.secrets import PARAMETER, USERINFO, Secret, secrets
+
 WORD = re.compile(r".{0,7}|[^0-9]{0,15}", re.S)
-"""Values not treated as secrets, because records contain such words: ``false``, ``resonance``."""
+"""Passwords of an address that are removed only where they stand by themselves."""
 MARK = "[secret]"
 MIN_PART = 3
-"""A part of a password is redacted if it has at least this many characters."""
+"""A part of a password in an address is redacted if it has at least this many characters."""
+MIN_LINE = 16
+"""A line of a secret of several lines is one by itself if it has at least this many characters."""
+ANYWHERE = 8
+"""A secret with this many characters is removed within words as well."""
+MIN_CODE = 6
+"""The fewest characters of Base64 that are recognised within a longer text."""
+BEFORE = (
+    r"(?:(?<![^\W_])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4}))"
+)
+"""What stands before a word: no letter or digit, unless it ends an escaped character."""
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A secret in one encoding: where it is found, and the pattern that is replaced."""
+
+    text: str
+    pattern: re.Pattern[str]
+    word: bool
 
 
 def redact(text: str) -> str:
-    """Return `text` without secrets: in environment variables and ~/.netrc, and logins in URLs."""
-    for secret in secrets():
-        text = text.replace(secret, MARK)
-    return PARAMETER.sub(rf"\1{MARK}", USERINFO.sub(f"{MARK}@", text))
+    """Return a message without secrets: of environment variables and ~/.netrc, logins in URLs."""
+    return _without_logins(_replaced(text, words=True))
+
+
+def redact_value(text: str) -> str:
+    """Return a value, such as a cell or a title, without secrets.
+
+    A secret that could be a word stays in a value without spaces, which may be a name.
+    """
+    return _without_logins(_replaced(text, words=any(map(str.isspace, text))))
+
+
+def redact_json(text: str) -> str:
+    """Return JSON without secrets in its strings; it stays the JSON of the same structure.
+
+    Secrets that could be words or numbers stay in strings without spaces and in names.
+    """
+    if not any(form.text in text for form in _forms()) and not _may_have_logins(text):
+        return text
+    return STRING.sub(lambda match: _redacted_string(match[0], plain=text.isascii()), text)
+
+
+def _redacted_string(literal: str, *, plain: bool) -> str:
+    try:
+        value = json.loads(literal, strict=False)
+    except ValueError:  # no JSON after all
+        return f'"{redact_value(literal[1:-1])}"'
+    clean = redact_value(value)
+    return literal if clean == value else json.dumps(clean, ensure_ascii=plain)
+
+
+def redact_data(content: Any) -> Any:
+    """Return nested dictionaries, lists and tuples with their texts redacted, as by `redact_value`.
+
+    Names stay, and so does everything that is no text.
+    """
+    if isinstance(content, str):
+        return redact_value(content)
+    if isinstance(content, dict):
+        return {name: redact_data(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [redact_data(one) for one in content]
+    return tuple(map(redact_data, content)) if isinstance(content, tuple) else content
+
+
+def redact_file(content: str) -> str:
+    """Return a page or another file to publish without secrets; what could be a word stays."""
+    return _replaced(content, words=False)
+
+
+def redact_bytes(content: bytes) -> bytes:
+    """Return the content of a text file, JSON or not, without secrets."""
+    text = content.decode("utf-8", "surrogateescape")
+    clean = redact_json(text) if text[:1] in ("{", "[") else redact(text)
+    return content if clean == text else clean.encode("utf-8", "surrogateescape")
 
 
 def redacted_line(error: BaseException) -> str:
     """Return an exception's message in one line without secrets; its type's name if it has none."""
     return redact(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _may_have_logins(text: str) -> bool:
+    """Return whether a text may have a login in a URL; quick, because most texts have none."""
+    if "@" in text and ("://" in text or "postgres" in text):
+        return True
+    return "=" in text and PARAMETER.search(text) is not None
+
+
+def _without_logins(text: str) -> str:
+    if not _may_have_logins(text):
+        return text
+    return PARAMETER.sub(rf"\1{MARK}", USERINFO.sub(f"{MARK}@", text))
+
+
+def _replaced(text: str, *, words: bool) -> str:
+    for form in _forms():
+        if form.text in text and (words or not form.word):
+            text = form.pattern.sub(MARK, text)
+    return text
+
+
+# ------------------------------------------------------------------ encodings
+
+
+def _forms() -> tuple[_Form, ...]:
+    return _forms_of(secrets())
+
+
+@functools.lru_cache(maxsize=8)
+def _forms_of(known: tuple[Secret, ...]) -> tuple[_Form, ...]:
+    """Return every secret in every encoding, longest first."""
+    found: dict[str, _Form] = {}
+    for secret in known:
+        for text in _lines(secret.value):
+            for form in _encoded(text):
+                by_itself = len(secret.value) < ANYWHERE or secret.word
+                found.setdefault(form, _Form(form, _pattern(form, by_itself), secret.word))
+            for code in _codes(text):
+                found.setdefault(code, _Form(code, _within_code(code), word=False))
+            whole = base64.b64encode(_bytes(text)).decode().rstrip("=")
+            found.setdefault(whole, _Form(whole, _pattern(whole, by_itself=True), word=False))
+    return tuple(sorted(found.values(), key=lambda form: len(form.text), reverse=True))
+
+
+def _lines(value: str) -> set[str]:
+    """Return a value, as one line as well, and those of its lines that are long enough."""
+    lines = {line.strip() for line in value.splitlines()}
+    return {value, " ".join(value.split())} | {one for one in lines if len(one) >= MIN_LINE}
+
+
+def _encoded(text: str) -> set[str]:
+    """Return a text escaped for URLs, HTML, Python and JSON, and JSON within JSON."""
+    quoted = {quote(text), quote(text, safe=""), quote_plus(text)}
+    found = {text, html.escape(text), html.escape(text, quote=False), *quoted}
+    found |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), one) for one in quoted}
+    decimal = html.escape(text).replace("&#x27;", "&#39;")
+    found |= {decimal, decimal.replace("&quot;", "&#34;")}
+    found |= {repr(text)[1:-1], repr(_bytes(text))[2:-1]}
+    for _ in range(2):
+        found |= {
+            json.dumps(one, ensure_ascii=ascii)[1:-1] for one in found for ascii in (False, True)
+        }
+    return found
+
+
+def _codes(text: str) -> Iterator[str]:
+    """Yield a text in hexadecimal and in Base64, also as a part of a longer text in Base64."""
+    content = _bytes(text)
+    yield from (content.hex(), content.hex().upper())
+    for offset in range(3):
+        code = base64.b64encode(b"\0" * offset + content).decode().rstrip("=")
+        first = (offset * 8 + 5) // 6  # the first character that depends on the text alone
+        last = (offset + len(content)) * 8 // 6
+        inner = code[first:last]
+        if len(inner) >= MIN_CODE:
+            yield from {inner, inner.replace("+", "-").replace("/", "_")}
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _pattern(text: str, by_itself: bool) -> re.Pattern[str]:
+    """Return the pattern of a text; one that stands by itself has no letter or digit beside it."""
+    before = BEFORE if by_itself and text[:1].isalnum() else ""
+    after = r"(?![^\W_])" if by_itself and text[-1:].isalnum() else ""
+    return re.compile(before + re.escape(text) + after)
+
+
+def _within_code(text: str) -> re.Pattern[str]:
+    """Return the pattern of a code with the characters beside it, which hold some of its bits."""
+    return re.compile(rf"[A-Za-z0-9+/_-]?{re.escape(text)}[A-Za-z0-9+/_-]?={{0,2}}")
+
+
+# ------------------------------------------------------------------ addresses
 
 
 def redact_address(text: str, address: str) -> str:
@@ -76,27 +241,3 @@ def _parts(password: str) -> Iterator[str]:
     for first in range(0, len(words), 2):
         for last in range(first, len(words), 2):
             yield "".join(words[first : last + 1])
-
-
-def redact_bytes(content: bytes) -> bytes:
-    """Return a file's content without the secrets of this machine."""
-    for secret in secrets():
-        content = content.replace(secret.encode(), MARK.encode())
-        content = content.replace(json.dumps(secret)[1:-1].encode(), MARK.encode())
-    return content
-
-
-def secrets() -> list[str]:
-    """Return the values that must not be written, longest first."""
-    values = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
-    values |= _netrc(os.environ.get("NETRC"))
-    return sorted((s for s in values if not WORD.fullmatch(s)), key=len, reverse=True)
-
-
-@functools.lru_cache(maxsize=4)
-def _netrc(path: str | None) -> frozenset[str]:
-    try:
-        hosts = netrc.netrc(path).hosts
-    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
-        return frozenset()
-    return frozenset(password for _, _, password in hosts.values() if password)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from suite.core.errors import InvalidInput, TrialPruned
+from suite.core.errors import InvalidInput, TrialPruned, message_of, printable
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.failures import RETRYABLE, TRANSIENT, AttemptResult, Transient
 from suite.experiments.trial_config import Trial
@@ -180,9 +180,9 @@ def execute(
             raise
         except (Exception, SystemExit) as error:  # a faulty method ends its own trial only
             if raise_transient and isinstance(error, TRANSIENT):
-                raise Transient(f"{type(error).__name__}: {error}") from error
+                raise Transient(f"{type(error).__name__}: {message_of(error)}") from error
             record = failed(trial, error)
-            text = str(error) if isinstance(error, InvalidInput) else traceback.format_exc()
+            text = message_of(error) if isinstance(error, InvalidInput) else traceback.format_exc()
             files = _failure_files(trial, record, text)
         if writes:
             store.write(trial.key, files)
@@ -194,7 +194,7 @@ def _failure_files(trial: Trial, record: Record, text: str) -> dict[str, bytes]:
     return {
         "trial.json": to_json(trial.resolved()),
         "record.json": record.to_json(),
-        "error.txt": f"{text}\n".encode(),
+        "error.txt": f"{printable(text)}\n".encode(),
     }
 
 

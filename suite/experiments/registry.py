@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.core.code_files import ENTRY_POINTS, importable_only, is_own_origin
+from suite.core.code_files import ENTRY_POINTS, find_module, importable_only, is_own_origin
 from suite.core.declarations import Declared, Method, Registry
 from suite.core.discovery import declares, drop_changed, read_declarations
 from suite.core.errors import InvalidInput
@@ -141,8 +141,8 @@ def _sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
             for path in sorted(Path(folder).glob("*.py")):
                 yield path, f"{package}.{path.stem}"
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
-        spec = importlib.util.find_spec(entry.module)
-        if spec is not None and spec.origin is not None:
-            yield Path(spec.origin), entry.module
+        module = find_module(entry.module, entry.module)
+        if module is not None and module.path is not None:
+            yield Path(module.path), entry.module
     for path in _plugins:
         yield path, str(path)

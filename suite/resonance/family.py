@@ -274,18 +274,6 @@ COHERENT_HYPERPARAMETERS = (
 )
 
 
-def with_defaults(
-    parameters: tuple[Hyperparameter, ...], **defaults: str | float | bool
-) -> tuple[Hyperparameter, ...]:
-    """Return `parameters` with other defaults, which are excluded from search spaces."""
-    return tuple(
-        replace(p, default=defaults[p.name], search=Search(choices=(defaults[p.name],)))
-        if p.name in defaults
-        else p
-        for p in parameters
-    )
-
-
 RESONANCE = Method(
     "resonance",
     "this project",
@@ -317,7 +305,7 @@ METHODS = (
         name="resonance_pseudocode",
         title="Resonance, pseudocode",
         summary="resonance as in its pseudocode: weights below the threshold are first frozen",
-        hyperparameters=with_defaults(HYPERPARAMETERS, cooling="freeze"),
+        hyperparameters=shared.with_defaults(HYPERPARAMETERS, cooling="freeze"),
         cost="as resonance",
     ),
     replace(
@@ -325,7 +313,7 @@ METHODS = (
         name="resonance_weighted",
         title="Resonance, weighted",
         summary="freezes by the rank of frequency times magnitude",
-        hyperparameters=with_defaults(HYPERPARAMETERS, cooling="freeze", score="weighted"),
+        hyperparameters=shared.with_defaults(HYPERPARAMETERS, cooling="freeze", score="weighted"),
         cost="as resonance",
     ),
     replace(
@@ -334,7 +322,7 @@ METHODS = (
         title="Resonance, shuffled",
         summary="control: resonance with the frequencies permuted among connections",
         formerly="resonance_null",
-        hyperparameters=with_defaults(HYPERPARAMETERS, shuffle="fixed"),
+        hyperparameters=shared.with_defaults(HYPERPARAMETERS, shuffle="fixed"),
         control=True,
         cost="as resonance",
     ),
@@ -344,7 +332,7 @@ METHODS = (
         name="rigl_mean_gradient",
         title="RigL, mean gradient",
         summary="control of coherent: grows by the mean gradient of a period alone",
-        hyperparameters=with_defaults(
+        hyperparameters=shared.with_defaults(
             COHERENT_HYPERPARAMETERS, drop_power=0.0, coherence_power=0.0
         ),
         cost="as resonance_coherent",

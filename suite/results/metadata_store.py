@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from suite.core.bounded_json import DOCUMENT, InvalidJson, parse
 from suite.core.errors import InvalidInput
-from suite.core.redact import redact, redact_bytes
+from suite.core.redact import redact_bytes
 from suite.results.integrity import with_integrity
 from suite.results.record import Damage, Unreadable, to_json
 from suite.results.storage_backend import NAME, safe_name
@@ -91,7 +91,7 @@ def save_document(store: Store, kind: str, name: str, content: Mapping[str, Any]
     """
     path = document_path(kind, name)
     version = max(FORMATS[kind].schema_version, content.get("schema_version", 0))
-    text = redact(redact_bytes(to_json({**content, "schema_version": version})).decode())
+    text = redact_bytes(to_json({**content, "schema_version": version}))
     try:
         sealed = to_json(with_integrity(parse(text), {}))
     except InvalidJson as error:

@@ -19,7 +19,7 @@ from pydantic import (
 
 from suite.core.bounded_json import InvalidJson, Limits, parse
 from suite.core.code_files import code_digest, is_own_origin
-from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, TrialFailed, message_of
 from suite.experiments.own_code import method_code, task_code
 from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
 from suite.results.counts import CountedSplit, Counts, check_counts
@@ -475,7 +475,7 @@ def failed(trial: Trial, error: BaseException) -> Record:
     The message of an unexpected error may say little (a KeyError gives its key), so its type comes
     first.
     """
-    message = (str(error).splitlines() or [""])[0]
+    message = (message_of(error).splitlines() or [""])[0]
     if not isinstance(error, InvalidInput | TrialFailed):
         message = f"{type(error).__name__}: {message}".removesuffix(": ")
     return Record(
@@ -492,4 +492,5 @@ def failed(trial: Trial, error: BaseException) -> Record:
 
 def to_json(content: Any) -> bytes:
     """Return `content` as readable JSON bytes; a NaN or an infinity raises ValueError."""
-    return (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode("utf-8", "replace")  # half of a surrogate pair cannot be written

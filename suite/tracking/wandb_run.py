@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from suite.core.redact import redact_data
 from suite.results.store import Store
 from suite.tracking.view import ARTIFACT_FILES, View
 from suite.tracking.wandb import Mode, WandbConfig
@@ -60,7 +61,7 @@ class WandbRun:
             dir=str(self._folder),
             reinit="create_new",
             settings=_quiet_settings(wandb, own_summary=own_summary),
-            **about,
+            **redact_data(about),
         )
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")
@@ -103,13 +104,13 @@ class WandbRun:
         """
         record = found.record
         seconds = record.timing.get("seconds")
-        self.run.config.update(found.config(), allow_val_change=True)
-        self.run.tags = tuple(found.tags)
+        self.run.config.update(redact_data(found.config()), allow_val_change=True)
+        self.run.tags = redact_data(tuple(found.tags))
         figures = self._pictures(found)
         if figures:
             last = float(seconds) if isinstance(seconds, int | float) else 0.0
             self.log(figures, last, time.time())
-        for name, value in {**self._last, **found.summary()}.items():
+        for name, value in redact_data({**self._last, **found.summary()}).items():
             self.run.summary[name] = value
         if isinstance(seconds, int | float):
             self.run.summary["_runtime"] = seconds
@@ -132,7 +133,7 @@ class WandbRun:
         self.run.log(
             {
                 name: self._wandb.Table(
-                    columns=table.columns, data=table.rows(), allow_mixed_types=True
+                    columns=table.columns, data=redact_data(table.rows()), allow_mixed_types=True
                 )
                 for name, table in tables.items()
             }

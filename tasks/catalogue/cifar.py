@@ -139,23 +139,23 @@ MODELS = {
 """Model → (its builder, options, recipe, source, title)."""
 
 
-def _tasks() -> list[Task]:
-    """Return every model on every dataset, each also with a short recipe."""
-    found: list[Task] = []
-    for dataset in DATASETS:
-        for name, (builder, options, recipe, source, title) in MODELS.items():
-            task = Task(
-                f"{dataset.name}/{name}",
-                source,
-                title=f"{title} on {dataset.title}",
-                dataset=dataset.name,
-                model=f"tasks.models.{builder}",
-                model_options=options,
-                recipe=recipe,
-            )
-            quick = {"epochs": 2, "schedule": "cosine", "milestones": ()}
-            found += [task, variant(task, "short", "a short recipe", recipe=quick)]
-    return found
+FULL = tuple(
+    Task(
+        f"{dataset.name}/{name}",
+        source,
+        title=f"{title} on {dataset.title}",
+        dataset=dataset.name,
+        model=f"tasks.models.{builder}",
+        model_options=options,
+        recipe=recipe,
+    )
+    for dataset in DATASETS
+    for name, (builder, options, recipe, source, title) in MODELS.items()
+)
+"""Every model on every dataset."""
 
+SHORT = {"epochs": 2, "schedule": "cosine", "milestones": ()}
 
-TASKS = tuple(_tasks())
+TASKS = tuple(
+    one for task in FULL for one in (task, variant(task, "short", "a short recipe", recipe=SHORT))
+)

@@ -1,8 +1,26 @@
 """Secrets are removed from messages, and words that only look like them stay."""
 
+import base64
+import html
+import json
+import re
+from urllib.parse import quote, quote_plus
+
 import pytest
 
-from suite.core.redact import redact_address
+from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.redact import (
+    redact,
+    redact_address,
+    redact_bytes,
+    redact_data,
+    redact_file,
+    redact_json,
+    redact_value,
+)
+
+LONG = "s3cr3t&\"väl'ue\\+/ 9"
+PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASCBKcwggSjAgEAAoIB\n-----END KEY-----"
 
 NO_DRIVER = "Can't load plugin: DB access module of mysql"
 
@@ -56,3 +74,137 @@ def test_a_password_and_its_parts_are_removed(address, told):
 def test_the_name_of_the_user_stays():
     told = 'password authentication failed for user "postgres"'
     assert redact_address(told, "postgresql://postgres:hidden99@h/db") == told
+
+
+# ---------------------------------------------------------------- values of variables
+
+
+@pytest.mark.parametrize("secret", [LONG, "hunter2", "x9-y"])
+def test_a_secret_is_removed_in_every_usual_encoding(monkeypatch, secret):
+    monkeypatch.setenv("DB_PASSWORD", secret)
+    content = secret.encode()
+    encodings = [
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(json.dumps(secret))[3:-3],
+        repr(secret)[1:-1],
+        repr(content)[2:-1],
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        re.sub("%..", lambda found: found[0].lower(), quote(secret, safe="")),
+        html.escape(secret),
+        html.escape(secret, quote=False),
+        html.escape(secret).replace("&#x27;", "&#39;"),
+        content.hex(),
+        content.hex().upper(),
+        base64.b64encode(content).decode(),
+        base64.b64encode(content).decode().rstrip("="),
+        base64.urlsafe_b64encode(content).decode(),
+    ]
+    for encoded in encodings:
+        for text in (f"no {encoded} here", f"'{encoded}'", f"a:{encoded}@b", f"\n{encoded}\n"):
+            assert encoded not in redact(text), text
+            assert encoded not in redact_bytes(text.encode()).decode()
+    assert redact("nothing of it") == "nothing of it"
+
+
+@pytest.mark.parametrize("user", ["", "u", "me", "you", "some"])
+def test_a_secret_within_a_longer_text_in_base64_is_removed(monkeypatch, user):
+    monkeypatch.setenv("DB_PASSWORD", LONG)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        whole = encode(f"{user}:{LONG}:more".encode()).decode()
+        shown = redact(f"Authorization: Basic {whole}")
+        assert "[secret]" in shown
+        left = shown.replace("Authorization: Basic ", "").split("[secret]")
+        assert sum(map(len, left)) < len(whole) - len(LONG)
+
+
+def test_every_line_of_a_secret_of_several_lines_is_removed(monkeypatch):
+    monkeypatch.setenv("MY_SETTING", PEM)
+    shown = redact(
+        f"{PEM}; {json.dumps(PEM)}; {' '.join(PEM.split())}; line EFAASCBKcwggSjAgEAAoIB"
+    )
+    for line in PEM.splitlines()[1:3]:
+        assert line not in shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=hunter2",
+        "\\nhunter2",
+        "%3Ahunter2%40",
+        "'hunter2'",
+        "(hunter2)",
+        "_hunter2_",
+        "a\nhunter2",
+    ],
+)
+def test_a_short_secret_is_removed_where_it_stands_by_itself(monkeypatch, text):
+    monkeypatch.setenv("DB_PASSWORD", "hunter2")
+    assert "hunter2" not in redact(text)
+    assert redact("hunter22 shunter2") == "hunter22 shunter2"
+
+
+# ---------------------------------------------------------------- what stays
+
+
+@pytest.mark.parametrize("word", ["resonance", "digits/mlp", "digits", "0.9", "1000", "accuracy"])
+def test_no_variable_damages_a_record_a_table_or_a_page(monkeypatch, word):
+    content = {
+        "accuracy": 0.9,
+        "steps": 1000,
+        "trial": {"task": "digits/mlp", "method": "resonance", "sparsity": "0.9"},
+        "error": {"message": "all is well"},
+    }
+    text = json.dumps(content, indent=2)
+    for name in ("MY_SETTING", "DB_PASSWORD"):
+        monkeypatch.setenv(name, word)
+        assert redact_json(text) == text
+        assert redact_bytes(text.encode()) == text.encode()
+        assert redact_data(content) == content
+        page = "<td>digits/mlp</td><td>0.9</td> 1000 steps, accuracy of resonance"
+        assert redact_file(page) == page
+        for cell in ("digits/mlp", "resonance", "0.9", "1000", "accuracy"):
+            assert redact_value(cell) == cell
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MY_SETTING", word)
+    assert redact(f"{word} of digits/mlp: 0.9") == f"{word} of digits/mlp: 0.9"
+
+
+def test_a_password_that_is_a_word_is_removed_from_messages(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "tiger")
+    assert redact("login with tiger refused") == "login with [secret] refused"
+    text = json.dumps({"tiger": "tiger", "message": "login with\ntiger refused", "tigers": 1})
+    assert json.loads(redact_json(text)) == {
+        "tiger": "tiger",
+        "message": "login with\n[secret] refused",
+        "tigers": 1,
+    }
+
+
+def test_a_secret_of_digits_leaves_the_numbers_of_json(monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", "12345678901234567890")
+    text = '{"steps": 12345678901234567890, "told": "12345678901234567890"}'
+    assert redact_json(text) == '{"steps": 12345678901234567890, "told": "[secret]"}'
+
+
+def test_messages_of_refusals_and_failures_have_no_secret(monkeypatch):
+    monkeypatch.setenv("GH_PAT", "x9-yz")
+    for error in (InvalidInput("no access with x9-yz"), TrialFailed("no access with x9-yz")):
+        assert str(error) == f"{error}" == "no access with [secret]"
+
+
+def test_what_is_redacted_stays_so(monkeypatch):
+    monkeypatch.setenv("GH_PAT", "x9-yz")
+    monkeypatch.setenv("DB_PASSWORD", "secret")
+    once = redact("a x9-yz b secret https://me:pw@h/x?token=abc")
+    assert once == redact(once) == "a [secret] b secret https://[secret]@h/x?token=[secret]"
+
+
+def test_a_variable_that_is_set_later_counts(monkeypatch):
+    assert redact("x9-yz") == "x9-yz"
+    monkeypatch.setenv("GH_PAT", "x9-yz")
+    assert redact("x9-yz") == "[secret]"

@@ -39,24 +39,22 @@ TASKS = tuple(
 )
 
 
-def method(name, implementation, **more):
-    return Method(
-        name, "this test", title=name, summary=name, implementation=implementation,
-        family="test", **more,
+METHODS = tuple(
+    Method(
+        name, "this test", title=name, summary=name, implementation=implementation, family="test",
     )
-
-
-METHODS = (
-    method("good", "Good"),
-    method("raises", "Raises"),
-    method("misses", "Misses"),
-    method("segfaults", "Segfaults"),
-    method("exits", "Exits"),
-    method("allocates", "Allocates"),
-    method("hangs", "Hangs"),
-    method("dies_once", "DiesOnce"),
-    method("disconnects_once", "DisconnectsOnce"),
-    method("slow", "Slow"),
+    for name, implementation in (
+        ("good", "Good"),
+        ("raises", "Raises"),
+        ("misses", "Misses"),
+        ("segfaults", "Segfaults"),
+        ("exits", "Exits"),
+        ("allocates", "Allocates"),
+        ("hangs", "Hangs"),
+        ("dies_once", "DiesOnce"),
+        ("disconnects_once", "DisconnectsOnce"),
+        ("slow", "Slow"),
+    )
 )
 
 

@@ -187,5 +187,5 @@ def test_a_bad_declaration_names_its_file(tmp_path):
         'METHOD = Hyperparameter("share", float, 2.0, "a share", low=0.0, high=1.0)\n'
     )
     registry.use_plugins([str(plugin)])
-    with pytest.raises(InvalidInput, match=r"bad\.py: .*share=2\.0"):
+    with pytest.raises(InvalidInput, match=r"bad\.py:2: .*share=2\.0"):
         registry.methods()

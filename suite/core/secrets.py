@@ -1,0 +1,189 @@
+"""Which values of this machine are secrets: by the names of variables, and by what they look like.
+
+A variable whose name says so (``DB_PASSWORD``) holds a secret of 4 characters or more. A variable
+with another name holds one if the name is not a usual one (`USUAL`) and the value has 12 characters
+or more and is no path, number, URL without a login, or plain words. Passwords in URLs and in
+``~/.netrc`` are secrets as well.
+"""
+
+import functools
+import netrc
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+SHORTEST_NAMED = 4
+"""A value of a variable whose name says that it is a secret has at least this many characters."""
+SHORTEST_OTHER = 12
+"""A value of another variable that is taken for a secret has at least this many."""
+
+SECRET_WORDS = frozenset(
+    {
+        "APIKEY", "AUTH", "COOKIE", "COOKIES", "CREDENTIAL", "CREDENTIALS", "CREDS", "DSN", "JWT",
+        "KEY", "KEYS", "PASS", "PASSPHRASE", "PASSWD", "PASSWORD", "PASSWORDS", "PAT", "PSWD",
+        "PW", "PWD", "SECRET", "SECRETS", "SESSION", "SESSIONID", "SSHPASS", "TOKEN",
+    }
+)  # fmt: skip
+"""Words that make a variable's name that of a secret; ``_`` and ``-`` separate words."""
+SECRET_ENDINGS = ("APIKEY", "CREDENTIALS", "PASSPHRASE", "PASSWD", "PASSWORD", "SECRET", "TOKEN")
+"""Endings of words that do so as well: ``PGPASSWORD``."""
+PLACE = ("_FILE", "_PATH", "_DIR", "_SOCK")
+"""A name with such an ending says where a secret is, which is none."""
+USUAL = frozenset(
+    {
+        "_", "BROWSER", "COLORTERM", "COLUMNS", "DEBUGINFOD_URLS", "DESKTOP_SESSION", "DISPLAY",
+        "EDITOR", "GDMSESSION", "GREP_COLORS", "HISTCONTROL", "HOME", "HOST", "HOSTNAME",
+        "HOSTTYPE", "INFOPATH", "INVOCATION_ID", "JOURNAL_STREAM", "LANG", "LANGUAGE", "LESS",
+        "LESSCLOSE", "LESSOPEN", "LINES", "LOGNAME", "LSCOLORS", "LS_COLORS", "MACHTYPE", "MAIL",
+        "MANPATH", "OLDPWD", "OSTYPE", "PAGER", "PATH", "PROMPT", "PROMPT_COMMAND", "PS1", "PS2",
+        "PWD", "SESSION_MANAGER", "SHELL", "SHLVL", "TEMP", "TERM", "TERMCAP", "TMP", "TMPDIR",
+        "TMUX", "TMUX_PANE", "TZ", "USER", "USERNAME", "VISUAL", "WINDOWID",
+    }
+)  # fmt: skip
+"""Names of variables that hold no secret, whatever they hold."""
+USUAL_SESSION = ("DBUS_", "GNOME_", "ITERM_", "KDE_", "TERM_", "XDG_")
+"""Variables of a desktop or a terminal, also those with SESSION in their name."""
+USUAL_START = (
+    "CONDA_", "CUBLAS_", "CUDA_", "CUDNN_", "GOMP_", "GPU_", "GTK_", "JOBLIB_", "KMP_", "LC_",
+    "LD_", "MKL_", "MODULE", "NCCL_", "NUMEXPR_", "NVIDIA_", "OMP_", "OPENBLAS_", "PBS_", "PIP_",
+    "PYENV_", "PYTEST_", "PYTHON", "PYTORCH_", "QT_", "RAY_", "RESONANCE_", "ROCM_", "ROCR_",
+    "SLURM", "SSH_", "TF_", "TORCH", "UV_", "VIRTUAL_ENV", "VSCODE_", "WSL",
+)  # fmt: skip
+"""Starts of names that hold none, unless a word in them says that they do."""
+NEVER = frozenset(
+    {
+        "always", "auto", "default", "disabled", "enabled", "false", "never", "none", "null",
+        "secret", "true",
+    }
+)  # fmt: skip
+"""Values that are settings, whatever their variable is called."""
+
+# A password may contain an unescaped @ or /, so this matches up to the last @ before a space.
+USERINFO = re.compile(
+    r"(?:(?<=://)(?:[^\s/?#:'\"]*:[^\s'\"]*|[^\s/?#'\"]+)"
+    r"|(?:(?<=\bpostgres:)|(?<=\bpostgresql:))(?!//)[^\s'\"]+)@"
+)
+"""A login in a URL, with the @ after it."""
+PARAMETER = re.compile(
+    r"((?:[?&][\w.-]*(?:token|secret|signature|api_?key|access_?key|private_?key)"
+    r"|(?<![\w.-])(?:ssl)?(?:password|passwd|pwd))[\w.-]*=)[^&\s'\"#]+",
+    re.I,
+)
+"""A password in the query of a URL, or in the connection string of a database."""
+
+URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.I)
+PATH = re.compile(r"(?:~|\.{1,2})?/\S*|[A-Za-z]:\\.*|\.{1,2}")
+DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?")
+PLAIN = re.compile(r"(?:[a-z]+|[A-Z]+|[A-Z]?[a-z]{2,}(?:[A-Z][a-z]{2,})*)s?")
+LONGEST_PLAIN = 20
+"""A word with more letters is none."""
+WORD = re.compile(r"[\w./@+-]{1,15}")
+"""A secret that may be a word or a name of a text, if it is plain; a longer one is not."""
+NUMBER = re.compile(r"\d+|0[xX][0-9a-fA-F]{1,8}|\d+(?:\.\d+)?[eE]?")
+NUMBERED = re.compile(r"[A-Za-z]{1,12}\d{1,4}[a-z]?|\d{1,4}[A-Za-z]{1,8}")
+"""A word with a number: ``utf8``, ``node042``, ``4x``."""
+MOST_NUMBERED = 2
+"""More such words are no text."""
+BETWEEN = re.compile(r"[\s/\\._\-:;,=+@%(){}\[\]\"'|#&~<>*]+")
+"""What separates words."""
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that must not be written.
+
+    Attributes:
+        word: whether it could also be a word or a number of a text: it is then taken out where it
+            stands by itself in a message, and stays in names.
+    """
+
+    value: str
+    word: bool
+
+
+def secrets() -> tuple[Secret, ...]:
+    """Return the secrets of this machine, longest first."""
+    return _secrets(tuple(os.environ.items()))
+
+
+@functools.lru_cache(maxsize=8)
+def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[Secret, ...]:
+    values = {value for name, value in environment for value in _of_variable(name, value)}
+    values |= {one for one in _netrc(dict(environment).get("NETRC")) if len(one) >= SHORTEST_NAMED}
+    found = {
+        Secret(value, word=bool(WORD.fullmatch(value)) and is_plain(value))
+        for value in values
+        if value.lower() not in NEVER
+    }
+    return tuple(sorted(found, key=lambda one: (-len(one.value), one.value)))
+
+
+def _of_variable(name: str, value: str) -> Iterator[str]:
+    yield from (password for password in _passwords(value) if len(password) >= SHORTEST_NAMED)
+    stripped = value.strip()
+    if is_secret_name(name):
+        if len(stripped) >= SHORTEST_NAMED:
+            yield stripped
+    elif len(stripped) >= SHORTEST_OTHER and not is_usual_name(name) and not is_plain(stripped):
+        yield stripped
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable's name says that its value is a secret."""
+    name = name.upper()
+    if name in USUAL or name.startswith(USUAL_SESSION) or name.endswith(PLACE):
+        return False
+    words = re.split(r"[_.-]+", name)
+    return any(word in SECRET_WORDS or word.endswith(SECRET_ENDINGS) for word in words)
+
+
+def is_usual_name(name: str) -> bool:
+    """Return whether a variable has a usual name: its value is no secret."""
+    name = name.upper()
+    return name in USUAL or name.startswith(USUAL_SESSION + USUAL_START)
+
+
+def is_plain(value: str) -> bool:
+    """Return whether a value is a path, a number, a URL without a login, words, or several."""
+    if URL.fullmatch(value):
+        return not USERINFO.search(value) and not PARAMETER.search(value)
+    if DATE.fullmatch(value):
+        return True
+    numbered = 0
+    for part in re.split(r"[\s,;]+|:(?!//|\\)", value):
+        if PATH.fullmatch(part) or (URL.fullmatch(part) and is_plain(part)):
+            continue
+        for word in filter(None, BETWEEN.split(part)):
+            if NUMBER.fullmatch(word):
+                continue
+            if PLAIN.fullmatch(word) and len(word) <= LONGEST_PLAIN:
+                continue
+            numbered += 1
+            if not NUMBERED.fullmatch(word) or numbered > MOST_NUMBERED:
+                return False
+    return True
+
+
+def _passwords(value: str) -> Iterator[str]:
+    """Yield the passwords in the URLs of a value, as they are there and unescaped."""
+    if "://" not in value and "=" not in value and ":" not in value:
+        return
+    for match in USERINFO.finditer(value):
+        user, colon, password = match[0][:-1].partition(":")
+        secret = password if colon else user
+        if colon or not is_plain(user):
+            yield from {secret, unquote(secret)}
+    for match in PARAMETER.finditer(value):
+        secret = match[0].rpartition("=")[2]
+        yield from {secret, unquote(secret)}
+
+
+@functools.lru_cache(maxsize=4)
+def _netrc(path: str | None) -> frozenset[str]:
+    try:
+        hosts = netrc.netrc(path).hosts
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
+        return frozenset()
+    return frozenset(password for _, _, password in hosts.values() if password)
