@@ -93,7 +93,7 @@ def start(
     new_session: bool = False,
     text: bool = False,
     env: Mapping[str, str] | None = None,
-    call: str = "suite.cli.app:main",
+    call: str = "suite.__main__:main",
 ) -> ForkedCommand:
     """Start ``resonance WORDS`` in a folder, with this process's environment and `env`.
 
