@@ -1,11 +1,12 @@
 """How this process is asked to stop, and that it then does: signals and a time limit.
 
-A program calls `install` first, `begin` when its imports are done, and `leave` last. In between, the
-first signal raises KeyboardInterrupt in the main thread or, within `cooperating`, makes `asked()`
-return True. A thread sees to it that the process ends `LIMIT_SECONDS` later whatever the main thread
-does, and at once at a second Ctrl-C or SIGTERM, at SIGQUIT, and at any signal before `begin` and
-after `leave`. Where even that thread cannot run, because native code keeps the interpreter's lock,
-the system ends the process by its alarm. docs/running.md has the table of signals.
+A program calls `install` first, `begin` when its imports are done, and `leave` last. In between,
+the first signal raises KeyboardInterrupt in the main thread or, within `cooperating`, makes
+`asked()` return True. A thread sees to it that the process ends `LIMIT_SECONDS` later whatever the
+main thread does, and at once at a second Ctrl-C or SIGTERM, at SIGQUIT, and at any signal before
+`begin` and after `leave`. Where even that thread cannot run, because native code keeps the
+interpreter's lock, the system ends the process by its alarm. docs/running.md has the table of
+signals.
 
 A library does not handle signals of the program that uses it: without `install`, `cooperating`
 handles Ctrl-C and SIGTERM while it is open, and nothing else happens here.
@@ -133,8 +134,8 @@ def exit_code() -> int:
 def cooperating(*, patient: bool = False) -> Iterator[Callable[[], bool]]:
     """While this is open, the first signal makes the yielded function return True.
 
-    If `patient`, a second signal does nothing: torchrun sends one after the other. In a library, the
-    second one raises KeyboardInterrupt; outside the main thread, where no signal arrives, the
+    If `patient`, a second signal does nothing: torchrun sends one after the other. In a library,
+    the second one raises KeyboardInterrupt; outside the main thread, where no signal arrives, the
     function returns False.
     """
     if _state.phase is _Phase.LIBRARY:
@@ -175,17 +176,20 @@ def _library_signals(patient: bool) -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
-def blocked() -> Iterator[Callable[[], None]]:
+def blocked() -> Iterator[Callable[[], object]]:
     """While this is open, processes are started that no signal but SIGKILL ends.
 
-    For helper processes, which end with their parent and which a terminal would otherwise interrupt.
-    Those that handle signals themselves call `unblock`. Yield a function that blocks them again, for
-    after a call that unblocks them.
+    For helper processes, which end with their parent and which a terminal would otherwise
+    interrupt. Those that handle signals themselves call `unblock`. Yield a function that blocks
+    them again, for after a call that unblocks them.
     """
-    numbers = {*STOPPING, *AT_ONCE}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def block() -> set[int | signal.Signals]:
+        return signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPPING, *AT_ONCE})
+
+    before = block()
     try:
-        yield lambda: signal.pthread_sigmask(signal.SIG_BLOCK, numbers) and None
+        yield block
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -22,6 +22,8 @@ from suite.core.errors import InvalidInput
 from suite.core.files import ONE_DAY_SECONDS
 
 PREFIX = "resonance-"
+OLD_PREFIX = "resonance-worker-"
+"""Of the files that earlier versions made, without a lock."""
 LOCK = "lock"
 HELD = b"held\n"
 """Written once the lock is held: a lock file without it belongs to a process that is starting."""
@@ -102,9 +104,9 @@ def sweep(place: Path) -> None:
 
 def _sweep(path: Path) -> None:
     about = path.lstat()
-    if about.st_uid != os.getuid():
-        return
-    if stat.S_ISDIR(about.st_mode):
+    mine = about.st_uid == os.getuid()
+    old = time.time() - about.st_mtime > ONE_DAY_SECONDS
+    if mine and stat.S_ISDIR(about.st_mode):
         descriptor = os.open(path / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,9 +114,8 @@ def _sweep(path: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
         finally:
             os.close(descriptor)
-    elif path.name.startswith(f"{PREFIX}worker-") and stat.S_ISREG(about.st_mode):
-        if time.time() - about.st_mtime > ONE_DAY_SECONDS:
-            path.unlink()
+    elif mine and old and stat.S_ISREG(about.st_mode) and path.name.startswith(OLD_PREFIX):
+        path.unlink()
 
 
 def _make() -> _Own:

@@ -28,7 +28,7 @@ AHEAD = 2
 """Tasks submitted per task that the cluster can run at once, so that nodes never wait."""
 CONNECT_SECONDS = 5.0
 LONGEST_FOLDER = 40
-"""Longest path of Ray's files: the system allows 107 characters for sockets, whose names are long."""
+"""Longest path of Ray's files: sockets, whose names are long, may have 107 characters."""
 PASSED_ON = ("RESONANCE_DATA",)
 """Environment variables of this process that are passed on to every node."""
 
