@@ -31,7 +31,7 @@ AT_ONCE = (signal.SIGQUIT,)
 """Signals that end the process at once."""
 WORKERS_IGNORE = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 """Signals that a terminal sends to all processes of a command: the parent handles them."""
-GRACE_SECONDS = 6.0
+GRACE_SECONDS = 5.0
 """Seconds in which trials may take a checkpoint."""
 LIMIT_SECONDS = 8.5
 """Seconds from the first signal to the end of the process."""
@@ -222,7 +222,8 @@ def _watch(descriptor: int) -> None:
             if number == signal.SIGHUP:
                 _leave_terminal()
             again = deadline is not None and number in REPEATABLE and not _state.patient
-            if again or number in AT_ONCE or _state.phase is not _Phase.RUNNING:
+            known = deadline is None and number == _state.first  # the main thread was faster
+            if again or number in AT_ONCE or (_state.phase is not _Phase.RUNNING and not known):
                 _end(_state.first or number)
             if deadline is None:
                 _state.first = _state.first or number
