@@ -4,9 +4,9 @@ A program calls `install` first, `begin` when its imports are done, and `leave` 
 the first signal raises KeyboardInterrupt in the main thread or, within `cooperating`, makes
 `asked()` return True. A thread sees to it that the process ends `LIMIT_SECONDS` later whatever the
 main thread does, and at once at a second Ctrl-C or SIGTERM, at SIGQUIT, and at any signal before
-`begin` and after `leave`. Where even that thread cannot run, because native code keeps the
-interpreter's lock, the system ends the process by its alarm. docs/running.md has the table of
-signals.
+`begin` and after `leave`. If that thread cannot run any more, because native code keeps the
+interpreter's lock, the system ends the process by its alarm. (If it could not run when the signal
+came, the signal waits for that code.) docs/running.md has the table of signals.
 
 A library does not handle signals of the program that uses it: without `install`, `cooperating`
 handles Ctrl-C and SIGTERM while it is open, and nothing else happens here.

@@ -24,8 +24,9 @@ def wait():
     time.sleep(60)
 def held():
     ready()
-    import ctypes
-    ctypes.PyDLL(None).sleep(60)  # native code that keeps the interpreter's lock
+    while not signal.getitimer(signal.ITIMER_REAL)[0]:
+        time.sleep(0.001)
+    sum(range(10**12))  # native code that keeps the interpreter's lock
 """
 RAISED = """
 stopping.begin()
