@@ -12,10 +12,12 @@ from leaderboard.bundles.bundle_file import Header
 from leaderboard.output_folder import SiteFolder
 from leaderboard.pages.curve_data import curves_json
 from leaderboard.pages.trial_page import TrialLinks, trial_page
+from suite.core.child_process import follow_parent_without_saving
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.own_packages import clean_start
 from suite.core.redact import redact_file
+from suite.core.stopping import blocked
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_curves import CURVES_FILE
@@ -70,7 +72,9 @@ class TrialPages:
         if len(self._pending) == BATCH_SIZE:
             if self._workers > 1 and self._pool is None:
                 context = multiprocessing.get_context("spawn")  # polars has threads, so no fork
-                self._pool = ProcessPoolExecutor(self._workers, context)
+                self._pool = ProcessPoolExecutor(
+                    self._workers, context, initializer=follow_parent_without_saving
+                )
             self._submit()
 
     def _submit(self) -> None:
@@ -79,7 +83,7 @@ class TrialPages:
         if self._pool is None:
             _write(*work)
         else:
-            with clean_start():  # processes start when there is work
+            with clean_start(), blocked():  # processes start when there is work
                 self._running.append(self._pool.submit(_write, *work))
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ have subcommands. A verb's module is imported when the verb is called, so that
 `resonance --help` and `resonance list` start fast.
 """
 
+import contextlib
 import functools
 import importlib
 import os
@@ -16,9 +17,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from suite import __version__
+from suite.core import stopping
 from suite.core.console import complain, hide_secrets_in_tracebacks, say
 from suite.core.discovery import docstring
-from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.errors import Interrupted, InvalidInput, TrialFailed, first_line
 from suite.execution.distributed import world_size
 from suite.experiments import registry
 
@@ -27,10 +29,17 @@ VERBS = (
     "export", "submit", "list", "show", "info", "inspect", "leaderboard", "store", "wandb",
 )  # fmt: skip
 """In the order of `--help`."""
-FAILED, MISUSED, STOPPED = 1, 2, 130
-"""Exit codes: a trial failed or a check found an error; the command cannot be run; Ctrl-C."""
+FAILED, MISUSED = 1, 2
+"""Exit codes: a trial failed or a check found an error; the command cannot be run. A command that
+was stopped exits with 128 and the number of the signal: 130 after Ctrl-C."""
+TYPER_STOPPED = 130
+"""What typer returns if it was stopped before a verb."""
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """The class that typer raises for a wrong command line; typer does not export it."""
+
+
+class _Stopped(Exception):
+    """A verb was stopped; the message is what is not as usual. Typer passes it on."""
 
 
 class _Verbs(TyperGroup):
@@ -38,6 +47,14 @@ class _Verbs(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings | {"commands": dict.fromkeys(VERBS)})
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; raise KeyboardInterrupt as an exception that keeps its message."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            usual = isinstance(error, Interrupted)  # it took a checkpoint
+            raise _Stopped("" if usual else str(error)) from error
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command of a verb; None if there is no such verb."""
@@ -136,22 +153,37 @@ def _run() -> int:
     """Run the command; return its exit code. Errors that a user can fix are one line."""
     try:
         code: int = app(standalone_mode=False) or 0
+    except _Stopped as error:
+        return _stopped(str(error))
+    except KeyboardInterrupt:
+        return _stopped()
     except UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
         whole_help = "\n" in message  # no verb was given
         complain(message if whole_help else f"error: {message} (see `--help`)")
         return MISUSED
     except InvalidInput as error:
+        if stopping.asked():
+            return _stopped(str(error))
         complain(f"error: {error}")
         return MISUSED
     except TrialFailed as error:
         complain(f"failed: {error}")
         return FAILED
-    except KeyboardInterrupt:
-        code = STOPPED
-    if code == STOPPED:  # also what typer returns for Ctrl-C
-        complain("stopped; finished trials are stored: run the same command again to resume")
-    return code
+    except Exception as error:
+        if not stopping.asked():
+            raise
+        return _stopped(first_line(error))  # an import was interrupted, or the terminal is gone
+    return _stopped() if code == TYPER_STOPPED else code
+
+
+def _stopped(problem: str = "") -> int:
+    """Say that the command was stopped, and what went wrong then; return its exit code."""
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        if problem:
+            complain(f"while stopping: {problem}")
+        complain(stopping.RESUMABLE)
+    return stopping.exit_code()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from suite.cli.options import (
 )
 from suite.cli.run_options import ProjectOption
 from suite.cli.submit import report
+from suite.core import temporary
 from suite.core.console import complain, print_json, print_table, progress_bar, say
 from suite.core.errors import InvalidInput
 from suite.core.limited_process import LimitExceeded
@@ -261,7 +262,7 @@ def _rerun(record: Record) -> tuple[Record, bytes | None]:
     trial = Trial.make(**record.trial)
     preflight([trial])
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir=temporary.folder()) as folder,
         progress_bar(trial.describe(), count_steps(trial)) as advance,
     ):
         store = Store(folder)

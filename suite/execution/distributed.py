@@ -48,13 +48,14 @@ def execute_distributed(
         StoreUnusable: the result or a checkpoint cannot be written.
         Interrupted: a process was asked to stop; a checkpoint was saved.
     """
+    from suite.core.stopping import cooperating
     from suite.execution.checkpoints import Checkpoints
     from suite.execution.plan import preflight
-    from suite.execution.runner import execute, stop_signals
+    from suite.execution.runner import execute
     from suite.training.parallel import process_group
 
     with (
-        stop_signals(interrupt=False) as asked,
+        cooperating(patient=True) as asked,
         process_group(_device(trial), asked) as processes,
     ):
         preflight([trial])

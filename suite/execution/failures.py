@@ -49,6 +49,8 @@ class AttemptResult:
         error: why there is no record.
         details: last output of the process: a traceback, a native error.
         stopped: it was asked to stop, and its checkpoint is kept.
+        unsaved: why it could not take a checkpoint when it was asked to stop; then the previous
+            one is kept.
         pruned: its validation scores after each epoch, if one was below its bound: then there is
             neither a record nor an error.
     """
@@ -58,6 +60,7 @@ class AttemptResult:
     error: TrialFailed | None = None
     details: str = ""
     stopped: bool = False
+    unsaved: str = ""
     pruned: tuple[float, ...] = ()
 
 

@@ -1,12 +1,13 @@
 """The local engine: worker processes on this machine."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from suite.core.errors import InvalidInput
 from suite.execution.failures import AttemptResult
-from suite.execution.worker_handle import WorkerConfig, WorkerHandle, wait_for
+from suite.execution.worker_handle import JOIN_SECONDS, WorkerConfig, WorkerHandle, wait_for
 from suite.experiments.trial_config import Trial
 
 
@@ -54,9 +55,12 @@ class LocalEngine:
             handle.stop()
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers: together, so that idle ones do not wait for each other."""
         for handle in self.handles:
-            handle.close()
+            handle.begin_close()
+        end = time.monotonic() + JOIN_SECONDS
+        for handle in self.handles:
+            handle.close(max(0.0, end - time.monotonic()))
 
 
 def gpu_shares(gpus: Sequence[str], per_trial: float) -> list[str]:

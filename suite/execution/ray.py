@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from suite.core import stopping, temporary
 from suite.core.errors import InvalidInput
 from suite.core.own_packages import ROOT
 from suite.execution.failures import TRANSIENT, AttemptResult, Lost, OutOfMemory, Transient
@@ -26,6 +27,8 @@ from suite.results.store import StoreUnusable
 AHEAD = 2
 """Tasks submitted per task that the cluster can run at once, so that nodes never wait."""
 CONNECT_SECONDS = 5.0
+LONGEST_FOLDER = 40
+"""Longest path of Ray's files: sockets, whose names are long, may have 107 characters."""
 PASSED_ON = ("RESONANCE_DATA",)
 """Environment variables of this process that are passed on to every node."""
 
@@ -57,15 +60,12 @@ class RayEngine:
         self._ray: Any = ray
         _check_address(address)
         self._owns = not ray.is_initialized()
+        own: dict[str, Any] = {} if address else {"include_dashboard": False} | _own_folder()
         try:
-            ray.init(
-                address=address,
-                ignore_reinit_error=True,
-                log_to_driver=False,
-                include_dashboard=None if address else False,
-            )
+            ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, **own)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise _no_cluster(address, error) from error
+        stopping.take_over()  # Ray handles SIGTERM itself
         self._threads, self._gpus, self._most = threads, gpus, most
         self._task = ray.remote(task_function(str(ROOT), str(Path.cwd()))).options(
             num_cpus=threads,
@@ -132,6 +132,12 @@ class RayEngine:
         except self._ray.exceptions.RayError as error:
             message = f"Ray lost the task: {type(error).__name__}: {str(error).splitlines()[0]}"
             return AttemptResult(trial, error=Lost(message))
+
+
+def _own_folder() -> dict[str, Any]:
+    """Return the setting that puts a cluster's files where they are removed when the study ends."""
+    folder = temporary.folder() / "ray"
+    return {"_temp_dir": str(folder)} if len(str(folder)) <= LONGEST_FOLDER else {}
 
 
 def _check_address(address: str | None) -> None:

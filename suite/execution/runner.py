@@ -1,18 +1,17 @@
 """Runs trials: each ends as a folder in the store, done or failed, and the study continues."""
 
-import signal
-import threading
+import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from suite.core.errors import InvalidInput, TrialPruned, message_of, printable
+from suite.core import stopping as process
+from suite.core.errors import Interrupted, InvalidInput, TrialPruned, message_of, printable
 from suite.execution.checkpoints import Checkpoints
-from suite.execution.failures import RETRYABLE, TRANSIENT, AttemptResult, Transient
+from suite.execution.failures import RETRYABLE, TRANSIENT, AttemptResult, Killed, Transient
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record, failed, to_json
 from suite.results.store import Store, StoreUnusable
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 RETRIES = 2
 POLL_SECONDS = 0.2
+PREVIOUS = "the checkpoint from before is kept"
+STOPPED_FROM_OUTSIDE = "the worker process was ended from outside (SIGTERM)"
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,13 @@ def run(
     `dropped` with each that has ended without a record: stopped, pruned, or to be retried.
 
     A trial whose process died is retried from its last checkpoint, up to `retries` times, and then
-    recorded as failed. The first Ctrl-C lets trials save and end; the second ends them at once.
+    recorded as failed. The first Ctrl-C lets trials save and end, for `GRACE_SECONDS`; the second
+    ends them at once.
 
     Raises:
         StoreUnusable: results cannot be written.
-        KeyboardInterrupt: it was stopped; what had finished is in the store.
+        KeyboardInterrupt: it was stopped; what had finished is in the store. The message says
+            which trials could not take a checkpoint, if any.
     """
     checkpoints = Checkpoints(store)
     checkpoints.sweep()
@@ -90,20 +93,28 @@ def run(
     failures: list[tuple[Trial, str]] = []
     pruned: dict[str, tuple[float, ...]] = {}
     done = running = 0
-    asked_before = False
-    with closing(engine), stop_signals() as asked:
+    limit: float | None = None
+    unsaved: list[str] = []
+    with closing(engine), process.cooperating() as asked:
         while running or waiting:
-            if asked() and not asked_before:
-                asked_before = True
+            if asked() and limit is None:
+                limit = time.monotonic() + process.GRACE_SECONDS
                 waiting.clear()
                 engine.stop()
+            if limit is not None and time.monotonic() > limit:
+                unsaved.append(f"trials that did not answer: {running}; {PREVIOUS}")
+                break
             while waiting and engine.free() > 0:
                 started(waiting[0])
                 engine.submit(waiting.popleft())
                 running += 1
             for ended in engine.wait(POLL_SECONDS) if running else ():
                 running -= 1
+                if ended.stopped and limit is None and not asked():
+                    ended = AttemptResult(ended.trial, error=Killed(STOPPED_FROM_OUTSIDE))
                 trial, record = ended.trial, ended.record
+                if ended.unsaved:
+                    unsaved.append(f"{trial.describe()}: {ended.unsaved}; {PREVIOUS}")
                 if ended.pruned:
                     pruned[trial.key] = ended.pruned
                 if ended.stopped or ended.pruned:
@@ -111,7 +122,7 @@ def run(
                     continue
                 attempts[trial.key] += 1
                 if record is None:
-                    if asked_before:
+                    if asked():
                         continue
                     if isinstance(ended.error, RETRYABLE) and attempts[trial.key] <= retries:
                         waiting.append(trial)
@@ -123,9 +134,10 @@ def run(
                 else:
                     done += 1
                 finished(trial, record)
+        stopped = limit is not None or asked()
     checkpoints.sweep()
-    if asked_before:
-        raise KeyboardInterrupt
+    if stopped:
+        raise KeyboardInterrupt("; ".join(unsaved))
     return Summary(done, failures, pruned)
 
 
@@ -198,31 +210,6 @@ def _failure_files(trial: Trial, record: Record, text: str) -> dict[str, bytes]:
     }
 
 
-@contextmanager
-def stop_signals(*, interrupt: bool = True) -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C (or SIGTERM) make `asked()` return True; the second interrupts.
-
-    Without `interrupt` the second does nothing: torchrun sends one signal after the other.
-    Outside the main thread, where no signal arrives, `asked()` is always False.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    received: list[int] = []
-
-    def receive(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if interrupt and len(received) > 1:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 class Inline:
     """Runs trials in this process, one after another: for debugging and small studies."""
 
@@ -247,15 +234,23 @@ class Inline:
         self._waiting.append(trial)
 
     def wait(self, seconds: float) -> list[AttemptResult]:
-        """Run the waiting trial to its end; `seconds` has no effect. Ctrl-C is handled by `run`."""
+        """Run the waiting trial until it ends or is asked to stop; `seconds` has no effect."""
         trial = self._waiting.popleft()
         if self._stopped:
             return [AttemptResult(trial, stopped=True)]
         bounds = self.bounds.get(trial.key)
         try:
-            record = execute(trial, self.store, every=self.every, bounds=bounds)
+            record = execute(
+                trial, self.store, every=self.every, stopping=process.asked, bounds=bounds
+            )
         except TrialPruned as end:
             return [AttemptResult(trial, pruned=end.scores)]
+        except Interrupted:
+            return [AttemptResult(trial, stopped=True)]
+        except StoreUnusable as error:
+            if not process.asked():
+                raise
+            return [AttemptResult(trial, stopped=True, unsaved=str(error))]
         return [AttemptResult(trial, record=record)]
 
     def stop(self) -> None:

@@ -50,9 +50,10 @@ def train(
         StoreUnusable: the result or a checkpoint cannot be written.
         Interrupted: Ctrl-C; a checkpoint was saved.
     """
-    from suite.execution.runner import execute, stop_signals
+    from suite.core.stopping import cooperating
+    from suite.execution.runner import execute
 
     if trial.processes > 1:
         return execute_distributed(trial, store, progress, every)
-    with stop_signals() as stopping:
+    with cooperating() as stopping:
         return execute(trial, store, progress, every, stopping)

@@ -11,14 +11,14 @@ import json
 import os
 import pkgutil
 import signal
-import threading
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suite.core import stopping
+from suite.core.child_process import follow_parent
 from suite.core.errors import Interrupted, InvalidInput, TrialPruned
 from suite.core.own_packages import START_ENVIRONMENT
 from suite.execution.failures import Transient
@@ -41,8 +41,8 @@ def main(
 ) -> None:
     """Work until the other end of `connection` is closed."""
     asked: list[int] = []
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    follow_parent()
     for name in START_ENVIRONMENT:  # set for the start alone
         os.environ.pop(name, None)
     os.environ.update(environment)
@@ -50,7 +50,7 @@ def main(
     os.dup2(descriptor, 2)
     faulthandler.enable(2)
     faulthandler.register(DUMP_TRACEBACK_SIGNAL, 2, all_threads=False)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    stopping.unblock()
     with contextlib.suppress(OSError):  # out of memory, the kernel kills this, not the parent
         Path("/proc/self/oom_score_adj").write_text("500")
     registry.use_plugins(plugins)
@@ -63,7 +63,7 @@ def main(
         connection.send_bytes(json.dumps(_do(job, lambda: bool(asked))).encode())
 
 
-def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
+def _do(job: dict[str, Any], asked: Callable[[], bool]) -> dict[str, Any]:
     """Run a job; return the reply."""
     try:
         if "check" in job:
@@ -77,7 +77,7 @@ def _do(job: dict[str, Any], stopping: Callable[[], bool]) -> dict[str, Any]:
             trial,
             Store(job["store"]),
             every=job["every"],
-            stopping=stopping,
+            stopping=asked,
             raise_transient=True,
             bounds=parse_bounds(job["bounds"]),
         )
@@ -99,11 +99,3 @@ def parse_bounds(given: dict[str, Any] | None) -> "EpochBounds | None":
     from suite.training.epoch_bounds import EpochBounds
 
     return None if given is None else EpochBounds(tuple(given["lowest"]), given["best"])
-
-
-def _end_with_parent() -> None:
-    """Exit at once when the parent has died: nothing is left to report to."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

@@ -4,16 +4,18 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from suite.core import stopping, temporary
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.core.own_packages import clean_start, replaced
 from suite.execution import plan, worker
@@ -44,7 +46,8 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS
 MAX_DETAILS = 20_000
 POLL_SECONDS = 0.2
 DUMP_SECONDS = 0.5
-JOIN_SECONDS = 5.0
+JOIN_SECONDS = 2.0
+"""For an idle worker to end on its own, and for a process that has closed its end to be gone."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class WorkerHandle:
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._errors = Path()
+        self._checking = self._asked = False
         self._began = 0.0
         self._oom_kills = 0
 
@@ -93,7 +97,7 @@ class WorkerHandle:
             self._discard()
             self._start()
         assert self._connection is not None
-        self.trial = trial
+        self.trial, self._asked = trial, False
         job = {
             "trial": trial.model_dump(),
             "store": self.settings.store,
@@ -120,12 +124,14 @@ class WorkerHandle:
             self._start()
         assert self._connection is not None
         job = {"check": [trial.model_dump() for trial in trials]}
+        self._checking = True  # until it has answered, `close` kills it
         try:
             self._connection.send_bytes(json.dumps(job).encode())
             reply = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
             self._discard()
             return
+        self._checking = False
         if "refused" in reply:
             raise InvalidInput(reply["refused"])
 
@@ -172,19 +178,29 @@ class WorkerHandle:
     def stop(self) -> None:
         """Ask the trial to take a checkpoint and end."""
         if self._process is not None and self.trial is not None:
+            self._asked = True
             self._process.terminate()
 
-    def close(self) -> None:
-        """End the worker: killed in the middle of a trial, otherwise on its own."""
-        if self._process is not None and self.trial is not None:
-            self._process.kill()
-        self._discard()
+    def begin_close(self) -> None:
+        """Let the worker end: it is killed in the middle of a trial or check, else told to end."""
+        if self._process is not None and (self.trial is not None or self._checking):
+            self._kill()
+        if self._connection is not None:
+            self._connection.close()
+
+    def close(self, seconds: float = JOIN_SECONDS) -> None:
+        """End the worker, as `begin_close` does; wait for it, an idle one for up to `seconds`."""
+        self.begin_close()
+        self._discard(seconds)
 
     def _start(self) -> None:
-        descriptor, name = tempfile.mkstemp(prefix="resonance-worker-")
+        warm_up()
+        try:
+            descriptor, name = tempfile.mkstemp(prefix="worker-", dir=temporary.folder())
+        except OSError as error:
+            raise temporary.unusable(error) from error
         os.close(descriptor)
         self._errors = Path(name)
-        warm_up()
         # The environment as it is now, not as the server process found it.
         inherited = {name: value for name, value in os.environ.items() if name not in THREADS}
         variables = inherited | dict(self.settings.environment)
@@ -195,13 +211,16 @@ class WorkerHandle:
             args=(theirs, str(self._errors), registry.plugins(), variables),
             daemon=True,
         )
-        with clean_start():
+        with clean_start(), stopping.blocked():
             self._process.start()
         theirs.close()
 
     def _reply(self, reply: dict[str, Any]) -> AttemptResult:
         assert self.trial is not None
         trial, self.trial = self.trial, None
+        if "unusable" in reply and self._asked:
+            self._discard()
+            return AttemptResult(trial, stopped=True, unsaved=reply["unusable"])
         if "unusable" in reply:
             raise StoreUnusable(reply["unusable"])
         if "stopped" in reply:
@@ -221,8 +240,7 @@ class WorkerHandle:
 
     def _died(self, error: Any) -> AttemptResult:
         assert self.trial is not None
-        assert self._process is not None
-        self._process.kill()
+        self._kill()
         trial, self.trial = self.trial, None
         details = ""
         with contextlib.suppress(OSError):
@@ -243,16 +261,22 @@ class WorkerHandle:
             time.sleep(0.01)
         time.sleep(0.02)
 
-    def _discard(self) -> None:
+    def _kill(self) -> None:
+        """Kill the worker, if it was started."""
+        if self._process is not None and self._process.pid is not None:
+            self._process.kill()
+
+    def _discard(self, seconds: float = JOIN_SECONDS) -> None:
         if self._connection is not None:
             self._connection.close()
-        if self._process is not None:
-            self._process.join(JOIN_SECONDS)
+        if self._process is not None and self._process.pid is not None:
+            self._process.join(seconds)
             if self._process.is_alive():
                 self._process.kill()
                 self._process.join()
             self._process.close()
         self._process = self._connection = None
+        self._checking = False
         if self._errors.name:
             self._errors.unlink(missing_ok=True)
             self._errors = Path()
@@ -284,8 +308,21 @@ def warm_up() -> None:
     # Thread counts are read when a library is imported; each trial sets torch's. A process that
     # has initialised CUDA cannot be forked from, so devices are looked up through NVML instead.
     changes = dict.fromkeys(THREADS, "1") | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-    with replaced(os.environ, changes), clean_start():
+    with temporary.as_default():  # the server's socket is there
+        util.get_temp_dir()
+    with replaced(os.environ, changes), clean_start(), stopping.blocked() as block_again:
+        resource_tracker.ensure_running()  # unblocks some signals
+        block_again()
         forkserver.ensure_running()
+    stopping.at_end(_end_server)
+
+
+def _end_server() -> None:
+    """Kill the server process, which may still be importing; the system kills its workers."""
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if server is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
 
 
 def _context() -> Any:

@@ -8,6 +8,7 @@ Its arguments are STORE and SETTINGS. It reads a line of JSON for each trial tha
 import json
 import os
 import select
+import signal
 import sys
 from typing import Any
 
@@ -18,10 +19,16 @@ from suite.tracking.wandb import WandbConfig
 
 POLL_SECONDS = 0.5
 """How often the files of running trials are read."""
+LAST_SECONDS = 180
+"""For what is still to be published; above `tracker.MAX_WAIT_SECONDS`."""
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that are for the command: it ends this process."""
 
 
 def main(location: str, given: str) -> None:
     """Follow trials until standard input ends, and publish those that have ended."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # discard what wandb prints
     runs = LiveRuns(Store(location), WandbConfig.from_json(json.loads(given)))
@@ -34,6 +41,7 @@ def main(location: str, given: str) -> None:
             for line in lines:
                 _take(runs, json.loads(line), answers)
         runs.poll()
+    signal.alarm(LAST_SECONDS)  # the parent, which would end this process, may have been killed
     runs.close()
 
 

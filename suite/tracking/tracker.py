@@ -11,7 +11,8 @@ import threading
 from dataclasses import asdict, dataclass, field
 from typing import IO
 
-from suite.core import own_packages
+from suite.core import own_packages, stopping, temporary
+from suite.core.errors import InvalidInput
 from suite.results.store import Store
 from suite.tracking.wandb import Mode, WandbConfig
 
@@ -105,8 +106,7 @@ class Tracker:
                 reason = f"no answer in {self.patience:g} s" if kind is None else "stopped"
             except KeyboardInterrupt:
                 reason = "stopped"
-            with contextlib.suppress(OSError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # its children too
+            self._kill()
             self._process.wait()
         self._read()
         for key in self._keys:
@@ -115,20 +115,28 @@ class Tracker:
 
     def _start(self) -> None:
         words = [*own_packages.command("suite.tracking"), self._location]
+        stopping.at_end(self._kill)
         try:
             self._answers = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in _read
             self._process = subprocess.Popen(
                 [*words, json.dumps(asdict(self.settings))],
+                env=os.environ | {"TMPDIR": str(temporary.folder())},
                 stdin=subprocess.PIPE,
                 stdout=self._answers,
                 stderr=subprocess.DEVNULL,
                 text=True,
                 start_new_session=True,  # Ctrl-C is handled by the study
             )
-        except OSError as error:
+        except (OSError, InvalidInput) as error:
             self._reason = str(error)
             return
         threading.Thread(target=self._feed, daemon=True).start()
+
+    def _kill(self) -> None:
+        """Kill the process and its children."""
+        if self._process is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _feed(self) -> None:
         """Write to the process from a thread: a full pipe must not block the study."""

@@ -108,7 +108,7 @@ def test_a_single_trial_stops_and_goes_on_too(slow):
     until(lambda: Checkpoints(store).keys())
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=SECONDS)
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert store.keys() == []
     again = command(slow, *line)
     assert "test accuracy" in again.communicate(timeout=SECONDS)[0]

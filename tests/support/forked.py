@@ -93,7 +93,7 @@ def start(
     new_session: bool = False,
     text: bool = False,
     env: Mapping[str, str] | None = None,
-    call: str = "suite.cli.app:main",
+    call: str = "suite.__main__:main",
 ) -> ForkedCommand:
     """Start ``resonance WORDS`` in a folder, with this process's environment and `env`.
 
@@ -208,7 +208,7 @@ def _become(job: dict[str, Any], out: int, err: int) -> None:
     """Become the command: its folder, environment, descriptors and arguments."""
     if job["session"]:
         os.setsid()
-    for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

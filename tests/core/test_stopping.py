@@ -1,0 +1,176 @@
+"""What a signal does to a program, in each of its phases: small real processes, without torch."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from suite.core import stopping
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 60.0
+START = """
+import signal, sys, time
+from suite.core import stopping
+stopping.install()
+def ready():
+    print("ready", flush=True)
+def wait():
+    ready()
+    time.sleep(60)
+def held():
+    ready()
+    while not signal.getitimer(signal.ITIMER_REAL)[0]:
+        time.sleep(0.001)
+    sum(range(10**12))  # native code that keeps the interpreter's lock
+"""
+RAISED = """
+stopping.begin()
+try:
+    wait()
+except KeyboardInterrupt:
+    sys.exit(stopping.exit_code())
+"""
+NOTICED = """
+stopping.begin()
+with stopping.cooperating() as asked:
+    ready()
+    while not asked():
+        time.sleep(0.001)
+sys.exit(stopping.exit_code())
+"""
+DEAF = """
+stopping.begin()
+with stopping.cooperating(patient=False) as asked:
+    ready()
+    while not asked():
+        time.sleep(0.001)
+    if TELL:
+        print("asked", flush=True)
+    time.sleep(60)
+"""
+PATIENT = DEAF.replace("False", "True")
+QUICK = "stopping.LIMIT_SECONDS = 0.2\n"
+LEFT = "stopping.begin()\nstopping.at_end(lambda: print('cleaned', flush=True))\n"
+
+CASES = {
+    "loading": ("wait()", ["INT"], 130, stopping.NOT_BEGUN),
+    "raised": (RAISED, ["INT"], 130, ""),
+    "terminated": (RAISED, ["TERM"], 143, ""),
+    "terminal closed": (RAISED, ["HUP"], 129, ""),
+    "ahead of a time limit": (RAISED, ["USR1"], 138, ""),
+    "noticed": (NOTICED, ["TERM"], 143, ""),
+    "quit": (DEAF, ["QUIT"], 131, stopping.HARD),
+    "twice": (DEAF, ["INT", "INT"], 130, stopping.HARD),
+    "terminated, then interrupted": (DEAF, ["TERM", "INT"], 143, stopping.HARD),
+    "not answered": (QUICK + DEAF, ["INT"], 130, stopping.HARD),
+    "closed twice, not answered": (QUICK + DEAF, ["HUP", "HUP"], 129, stopping.HARD),
+    "torchrun": (QUICK + PATIENT, ["INT", "TERM"], 130, stopping.HARD),
+    "native code": (
+        "stopping.ALARM_SECONDS = stopping.LAST_SECONDS = 0.5\nstopping.begin()\n"
+        "with stopping.cooperating(): held()",
+        ["INT"], -signal.SIGALRM, None,
+    ),
+    "leaving": ("stopping.begin()\nstopping.leave()\nwait()", ["TERM"], 143, "stopped"),
+    "ended at once": (LEFT + "wait()", ["QUIT"], 131, stopping.HARD),
+}  # fmt: skip
+
+
+def start(code: str, **more) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", START + code],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_signal_ends_a_program_as_documented_in_every_phase(case):
+    code, signals, expected, line = CASES[case]
+    process = start(code.replace("TELL", str(len(signals) > 1)))
+    *earlier, last = (getattr(signal, f"SIG{name}") for name in signals)
+    for number in earlier:
+        process.send_signal(number)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "asked\n"  # two that are pending are but one
+    process.send_signal(last)
+    out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == expected, err
+    if line is not None:
+        assert err.strip() == line
+    assert out == ("cleaned\n" if case == "ended at once" else "")
+
+
+def test_what_was_started_to_survive_its_terminal_does():
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    process = start(RAISED, preexec_fn=ignore)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=SECONDS)
+    assert process.returncode == 143
+
+
+def test_a_signal_of_a_forked_child_is_its_own():
+    code = (
+        "import os\nstopping.begin()\nchild = os.fork()\n"
+        "if not child:\n    signal.signal(signal.SIGTERM, lambda *_: os._exit(7)); wait()\n"
+        "time.sleep(0.2)\nos.kill(child, signal.SIGTERM)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) + stopping.asked())"
+    )
+    process = start(code)
+    process.communicate(timeout=SECONDS)
+    assert process.returncode == 7
+
+
+def test_in_a_library_the_first_signal_is_noticed_and_the_second_interrupts():
+    before = signal.getsignal(signal.SIGINT)
+    with stopping.cooperating() as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+        with stopping.cooperating() as inner:
+            assert inner()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert not asked()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_nothing_is_handled():
+    seen = []
+
+    def work() -> None:
+        with stopping.cooperating() as asked:
+            seen.append((asked(), signal.getsignal(signal.SIGTERM)))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]
+
+
+def test_a_process_started_while_signals_are_blocked_survives_them():
+    code = "import time; print('ready', flush=True); time.sleep(60)"
+    with stopping.blocked():
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for number in (*stopping.STOPPING, *stopping.AT_ONCE):
+            process.send_signal(number)
+        assert process.poll() is None
+        process.kill()
+        process.wait(SECONDS)
+    assert process.returncode == -signal.SIGKILL
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
