@@ -69,13 +69,16 @@ def remove_unfinished(folder: Path) -> None:
                 path.unlink()
 
 
-def read_regular(path: str | Path, max_bytes: int | None) -> bytes:
+def read_regular(path: str | Path, max_bytes: int | None, *, follow: bool = False) -> bytes:
     """Read a regular file; refuse a link, which may lead elsewhere, and a pipe, which may block.
+
+    `follow` links for a file that a user names himself.
 
     Raises:
         OSError: it is something else, is larger than `max_bytes`, or cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    links = 0 if follow else os.O_NOFOLLOW
+    descriptor = os.open(path, os.O_RDONLY | links | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
