@@ -13,7 +13,7 @@ declaration, so nothing is stated twice and none of them needs torch.
 import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
@@ -21,6 +21,8 @@ from suite.core.errors import InvalidInput
 
 METHOD_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
 """As in submissions: no markup, no space, no path out of a folder."""
+MAX_SHOWN = 80
+"""Characters of a name or value that a message shows; so many are compared with valid names."""
 Value = int | float | bool | str | tuple[str, ...]
 TYPES = {
     int: "an integer",
@@ -102,7 +104,7 @@ class Hyperparameter:
             return value
         canonical = self._convert(value)
         if canonical is None or not self._within(canonical):
-            raise InvalidInput(f"{self.name}={value!r} is not usable: give {self.allowed()}")
+            raise InvalidInput(f"{self.name}={value!r:.500} is not usable: give {self.allowed()}")
         return canonical
 
     def _convert(self, value: object) -> Value | None:
@@ -269,15 +271,17 @@ class Registry(Generic[D]):
         return len(self._by_name)
 
 
-def check_once(what: str, given: Sequence[object]) -> None:
+def check_once(what: str, given: Sequence[Hashable]) -> None:
     """Check that a list has no duplicates.
 
     Raises:
         InvalidInput: it has one.
     """
-    for place, one in enumerate(given):
-        if one in given[:place]:
-            raise InvalidInput(f"{what} {one} is given twice: give it once")
+    seen = set()
+    for one in given:
+        if one in seen:
+            raise InvalidInput(f"{what} {one!s:.80} is given twice: give it once")
+        seen.add(one)
 
 
 def unknown(
@@ -289,7 +293,8 @@ def unknown(
     it suggests the nearest valid names. `declared` names can also come from a file or package of
     the user's, and the message says how.
     """
-    name = " ".join(str(name).split())
+    name = " ".join(str(name)[: 2 * MAX_SHOWN].split())
+    name = name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}…"
     whose = f" of {of}" if of else ""
     if isinstance(valid, Mapping):
         for new, declaration in valid.items():

@@ -143,38 +143,41 @@ def remove_if_abandoned(path: Path, now: float) -> None:
             path.unlink()
 
 
-def read_regular(path: str | Path, max_bytes: int | None) -> bytes:
+def read_regular(path: str | Path, max_bytes: int | None, *, follow: bool = False) -> bytes:
     """Read a regular file; refuse a link, which may lead elsewhere, and a pipe, which may block.
 
-    A network file system may say once that an open file is stale, as it was replaced; it is then
-    opened again.
+    `follow` links for a file that a user names himself. A network file system may say once that an
+    open file is stale, as it was replaced; it is then opened again.
 
     Raises:
         OSError: it is something else, is larger than `max_bytes`, or cannot be read.
     """
     try:
-        return _read_once(path, max_bytes)
+        return _read_once(path, max_bytes, follow=follow)
     except OSError as error:
         if error.errno != errno.ESTALE:
             raise
-    return _read_once(path, max_bytes)
+    return _read_once(path, max_bytes, follow=follow)
 
 
-def open_regular(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading; refuse a link, and a pipe, which may block.
+def open_regular(path: str | Path, *, follow: bool = False) -> BinaryIO:
+    """Open a regular file for reading; refuse a pipe, which may block, and a link.
+
+    `follow` links for a file that a user names himself.
 
     Raises:
         OSError: it is something else, or cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    links = 0 if follow else os.O_NOFOLLOW
+    descriptor = os.open(path, os.O_RDONLY | links | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is not a plain file")
     return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, not a path
 
 
-def _read_once(path: str | Path, max_bytes: int | None) -> bytes:
-    with open_regular(path) as file:
+def _read_once(path: str | Path, max_bytes: int | None, *, follow: bool) -> bytes:
+    with open_regular(path, follow=follow) as file:
         about = os.fstat(file.fileno())
         if max_bytes is not None and about.st_size > max_bytes:
             raise OSError(errno.EFBIG, f"it is larger than the {max_bytes} bytes allowed")

@@ -71,6 +71,23 @@ def _factor(parameter: Hyperparameter, given: Sequence[Any]) -> Factor:
     return Factor(name, tuple(ordered), base)
 
 
+def count_combinations(factors: Sequence[Factor], *, grid: bool) -> int:
+    """Return how many settings `combinations` would return.
+
+    Raises:
+        InvalidInput: as `combinations`.
+    """
+    if not grid:
+        return 1 + sum(len(factor.levels) - 1 for factor in factors)
+    count = math.prod(len(factor.levels) for factor in factors)
+    if count > MAX_COMBINATIONS:
+        raise InvalidInput(
+            f"the grid has {count} combinations, more than {MAX_COMBINATIONS}: give fewer levels, "
+            "or vary one at a time"
+        )
+    return count
+
+
 def combinations(factors: Sequence[Factor], *, grid: bool) -> list[dict[str, Value]]:
     """Return the settings to run, the base first: one factor at a time, or the full grid.
 
@@ -83,12 +100,7 @@ def combinations(factors: Sequence[Factor], *, grid: bool) -> list[dict[str, Val
     if not grid:
         others = [base | {f.name: level} for f in factors for level in f.levels if level != f.base]
         return [base, *others]
-    count = math.prod(len(factor.levels) for factor in factors)
-    if count > MAX_COMBINATIONS:
-        raise InvalidInput(
-            f"the grid has {count} combinations, more than {MAX_COMBINATIONS}: give fewer levels, "
-            "or vary one at a time"
-        )
+    count_combinations(factors, grid=grid)
     names = [factor.name for factor in factors]
     every = itertools.product(*(factor.levels for factor in factors))
     cells = [dict(zip(names, levels, strict=True)) for levels in every]

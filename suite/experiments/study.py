@@ -17,11 +17,13 @@ from pydantic import (
 from suite.core.declarations import Value, check_once, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from suite.experiments.factors import Factor, combinations, factors_of
+from suite.experiments.factors import Factor, combinations, count_combinations, factors_of
 from suite.experiments.study_file import read_study_file
 from suite.experiments.trial_config import Trial, validated
 
 MAX_SEEDS = 1000
+MAX_TRIALS = 100_000
+"""Most trials of a study; `--max-trials` sets a lower limit for what is run."""
 STUDIES = Path(__file__).with_name("studies")
 """The folder of the studies that are part of the project."""
 
@@ -95,6 +97,14 @@ class MethodEntry(BaseModel, frozen=True, extra="forbid"):
         """
         return factors_of(registry.methods()[self.name], self.set, self.vary)
 
+    def variant_count(self) -> int:
+        """Return the number of variants, without making them; raises as `variants`."""
+        return count_combinations(self.factors(), grid=self.grid)
+
+    def base(self) -> dict[str, Value]:
+        """Return the first of `variants`; raises as `factors`."""
+        return {factor.name: factor.base for factor in self.factors()}
+
     def variants(self) -> list[dict[str, Value]]:
         """Return the settings of each variant, in addition to `set`; the base comes first.
 
@@ -116,7 +126,7 @@ class Study(BaseModel, frozen=True, extra="forbid"):
     study's file.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=200)
     question: str
     tasks: tuple[TaskEntry, ...]
     methods: tuple[MethodEntry, ...]
@@ -148,16 +158,19 @@ class Study(BaseModel, frozen=True, extra="forbid"):
                 given[field] = [
                     {"name": entry} if isinstance(entry, str) else entry for entry in given[field]
                 ]
-        if isinstance(given.get("seeds"), int) and not isinstance(given["seeds"], bool):
-            if given["seeds"] > MAX_SEEDS:
-                raise InvalidInput(f"seeds={given['seeds']}: give at most {MAX_SEEDS}")
-            given["seeds"] = list(range(given["seeds"]))
+        seeds = given.get("seeds")
+        if isinstance(seeds, list | tuple) and len(seeds) > MAX_SEEDS:
+            raise InvalidInput(f"seeds: {len(seeds)} are listed: give at most {MAX_SEEDS}")
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
+            if seeds > MAX_SEEDS:
+                raise InvalidInput(f"seeds={seeds}: give at most {MAX_SEEDS}")
+            given["seeds"] = list(range(seeds))
         return given
 
     @classmethod
     def make(cls, /, **given: Any) -> "Study":
         """Return a validated study; raises `InvalidInput` with a one-line message."""
-        what = f"study {given.get('name', '')}".strip()
+        what = f"study {given.get('name', '')!s:.80}".strip()
         return validated(cls, given, what, "list studies")
 
     @model_validator(mode="after")
@@ -201,16 +214,14 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         """Yield one trial of each task and method entry, with the number of its trials.
 
         Raises:
-            InvalidInput: one is invalid.
+            InvalidInput: one is invalid, or there are more than `MAX_TRIALS` of them.
         """
+        self._check_size(len(self.tasks) * len(self.methods))
         for task in self.tasks:
             for entry in self._entries(task):
-                variants = entry.variants()
-                sparsities = self._sparsities(entry)
-                count = len(self.seeds) * len(sparsities) * len(variants)
-                if count:
-                    example = self.trial(task, entry, sparsities[0], self.seeds[0], variants[0])
-                    yield example, count
+                if count := self._count(entry):
+                    sparsity, base = self._sparsities(entry)[0], entry.base()
+                    yield self.trial(task, entry, sparsity, self.seeds[0], base), count
 
     def trials(self) -> list[Trial]:
         """Return the trials, in a fixed order (all methods of a cell together).
@@ -218,8 +229,10 @@ class Study(BaseModel, frozen=True, extra="forbid"):
         Variants of two ablations may share trials, such as the base; these are returned once.
 
         Raises:
-            InvalidInput: there are none, one is invalid, or an entry repeats another.
+            InvalidInput: there are none or more than `MAX_TRIALS`, one is invalid, or an entry
+                repeats another.
         """
+        self._check_size(self.count())
         unique: dict[str, Trial] = {}
         cells: dict[frozenset[str], int] = {}
         for place, task in enumerate(self.tasks):
@@ -242,6 +255,17 @@ class Study(BaseModel, frozen=True, extra="forbid"):
                 f"study {self.name} is empty: give at least one task, one method and one seed"
             )
         return list(unique.values())
+
+    def _check_size(self, count: int) -> None:
+        if count > MAX_TRIALS:
+            raise InvalidInput(
+                f"study {self.name} has {count:,} trials, more than the {MAX_TRIALS:,} of a study: "
+                "list fewer tasks, methods, sparsities, seeds or levels, or make several studies"
+            )
+
+    def _count(self, entry: MethodEntry) -> int:
+        """Return the number of trials of a method's entry on a task."""
+        return len(self.seeds) * len(self._sparsities(entry)) * entry.variant_count()
 
     def _entries(self, task: TaskEntry) -> list[MethodEntry]:
         entries = [entry.on(task.name) for entry in self.methods if entry.runs_on(task.name)]

@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
+from suite.core.named_paths import real_path
 from suite.core.yaml_reader import read_yaml
 
 FIELDS = "tasks, methods, sparsities, seeds, plugins, include"
+MAX_FILES = 100
+"""Most files that one study is made of; one that is included twice counts twice."""
+MAX_CHAIN = 20
+"""Most files that include one another in a row."""
 OWN = ("name",)
 """Not taken from an included file: two studies would have one name."""
 
@@ -22,21 +27,29 @@ def read_study_file(path: Path, what: str) -> dict[str, Any]:
 
     Raises:
         InvalidInput: a file cannot be read or is no mapping, `include` is not a path or a list of
-            paths, or files include each other in a circle.
+            paths, files include each other in a circle, or there are too many.
     """
-    return _read(path, what, ())
+    return _read(path, what, (), [])
 
 
-def _read(path: Path, what: str, above: tuple[Path, ...]) -> dict[str, Any]:
-    chain = (*above, path.resolve())
-    if path.resolve() in above:
-        circle = " → ".join(one.name for one in chain[above.index(path.resolve()) :])
+def _read(path: Path, what: str, above: tuple[Path, ...], so_far: list[Path]) -> dict[str, Any]:
+    """Return the content of a file; `so_far` collects what has been read."""
+    real = real_path(path)
+    chain = (*above, real)
+    if real in above:
+        circle = " → ".join(one.name for one in chain[above.index(real) :])
         raise InvalidInput(f"study files include each other in a circle: {circle}; remove one")
+    so_far.append(real)
+    if len(chain) > MAX_CHAIN or len(so_far) > MAX_FILES:
+        raise InvalidInput(
+            f"{what}: a study is made of at most {MAX_FILES} files, and at most {MAX_CHAIN} "
+            "include each other in a row: include fewer"
+        )
     content = dict(read_yaml(path, what, FIELDS))
     merged: dict[str, Any] = {}
     for included in _paths(content.pop("include", ()), what):
         file = path.parent / included
-        read = _read(file, f"study file {file} (included by {path.name})", chain)
+        read = _read(file, f"study file {file} (included by {path.name})", chain, so_far)
         merged = _merged(merged, _moved(read, included.parent))
     return _merged({n: v for n, v in merged.items() if n not in OWN}, content)
 
@@ -44,10 +57,12 @@ def _read(path: Path, what: str, above: tuple[Path, ...]) -> dict[str, Any]:
 def _paths(given: Any, what: str) -> list[Path]:
     listed = [given] if isinstance(given, str) else given
     if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
-        raise InvalidInput(f"{what}: include={given!r}: give the path of a study file, or a list")
+        raise InvalidInput(
+            f"{what}: include={given!r:.80}: give the path of a study file, or a list"
+        )
     for one in listed:
         if not one.endswith((".yaml", ".yml")):
-            raise InvalidInput(f"{what}: include={one}: give a file that ends in .yaml")
+            raise InvalidInput(f"{what}: include={one:.80}: give a file that ends in .yaml")
     return [Path(one) for one in listed]
 
 

@@ -228,7 +228,7 @@ def validated(model: type[M], given: Mapping[str, Any], what: str, see: str) -> 
         cause = first.get("ctx", {}).get("error")
         if isinstance(cause, InvalidInput):
             raise cause from None
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(f"{part!s:.80}" for part in first["loc"])
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             message = unknown("field", place, model.model_fields, of=what, see=see)
         elif first["type"] == "missing":
@@ -244,6 +244,9 @@ KINDS = {
 }  # fmt: skip
 
 
+_COUNTED = {"string_too_long": "characters", "string_too_short": "characters"}
+
+
 def _allowed(error: Any) -> str:
     """Return in words what pydantic would have accepted."""
     about, kind = error.get("ctx", {}), error["type"]
@@ -255,7 +258,7 @@ def _allowed(error: Any) -> str:
         return f"give {str(about['expected']).replace(chr(39), '')}"
     for name, words in (("min_length", "at least {}"), ("max_length", "at most {}")):
         if name in about:
-            return f"give {words.format(about[name])} of them"
+            return f"give {words.format(about[name])} {_COUNTED.get(kind, 'of them')}"
     if kind.partition("_")[0] in KINDS and kind.endswith(("_type", "_parsing", "_from_float")):
         return f"give {KINDS[kind.partition('_')[0]]}"
     return str(error["msg"]).splitlines()[0].removeprefix("Value error, ")

@@ -321,12 +321,11 @@ def test_what_is_not_yaml_is_refused_in_one_line_that_says_where(tmp_path, text)
     with pytest.raises(InvalidInput) as refused:
         load_study(str(path))
     message = str(refused.value)
-    assert "is not valid YAML" in message
     assert "line 1, column" in message
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "quickstart", "{1: 2}"])
+@pytest.mark.parametrize("text", ["", "[1, 2]", "quickstart"])
 def test_yaml_that_is_no_mapping_is_no_study(tmp_path, text):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
@@ -377,3 +376,28 @@ def test_a_study_names_its_plugins_from_its_own_folder(tmp_path, monkeypatch):
         load_study(str(file))
     monkeypatch.undo()
     registry.use_plugins([])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": list(range(200_000))}, "seeds: 200000 are listed: give at most 1000"),
+        (
+            {"sparsities": [n / 20_000 for n in range(20_000)], "seeds": 1000, "methods": ["set"]},
+            "study small has 20,000,000 trials, more than the 100,000 of a study",
+        ),
+        (
+            {"tasks": ["digits/mlp"] * 5000, "methods": ["set"] * 5000},
+            "has 25,000,000 trials, more than the 100,000",
+        ),
+        ({"name": "x" * 300}, "give at most 200 characters"),
+        ({"tasks": ["x" * 10_000]}, "unknown task 'xxx"),
+        ({"x" * 10_000: 1}, "unknown field 'xxx"),
+        ({"methods": [{"name": "set", "x" * 10_000: 1}]}, "methods.0.xxx"),
+    ],
+)
+def test_what_is_too_much_is_refused_before_it_is_made(change, words):
+    with pytest.raises(InvalidInput) as refused:
+        Study.make(**STUDY | change).trials()
+    assert words in str(refused.value)
+    assert len(str(refused.value)) < 600

@@ -114,3 +114,18 @@ def test_what_cannot_be_included_is_refused(tmp_path, write, refusal, include, w
     (tmp_path / "list.yaml").write_text("[1, 2]")
     write("mine.yaml", include=include)
     assert words in refusal("mine.yaml")
+
+
+def test_too_many_files_are_refused_whether_in_a_row_or_side_by_side(write, refusal):
+    write("end.yaml", **BASE)
+    for number in range(30):
+        write(f"row{number}.yaml", include=f"row{number + 1}.yaml" if number < 29 else "end.yaml")
+        below = f"twice{number + 1}.yaml" if number < 15 else "end.yaml"
+        write(f"twice{number}.yaml", include=[below, below])
+    for name in ("row0.yaml", "twice0.yaml"):
+        assert "at most 100 files, and at most 20 include each other in a row" in refusal(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_path_that_no_file_can_have_is_refused(write, refusal, name):
+    assert "cannot be read" in refusal(f"{name}.yaml")
