@@ -19,7 +19,6 @@ from pathlib import Path
 
 from suite.core import stopping
 from suite.core.errors import InvalidInput
-from suite.core.files import ONE_DAY_SECONDS
 
 PREFIX = "resonance-"
 OLD_PREFIX = "resonance-worker-"
@@ -27,6 +26,7 @@ OLD_PREFIX = "resonance-worker-"
 LOCK = "lock"
 HELD = b"held\n"
 """Written once the lock is held: a lock file without it belongs to a process that is starting."""
+ONE_DAY_SECONDS = 24 * 3600.0
 LONGEST_FOLDER = 60
 """Longest path for sockets: the system allows 107 characters, for their names too."""
 
