@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from suite.core.errors import InvalidInput
-from suite.results.correct_bits import CORRECT_BITS, load_correct_bits, stored_problem
+from suite.results.correct_bits import CORRECT_BITS, differing, load_correct_bits, stored_problem
 from suite.results.record import Record
 from suite.results.store import Store
 
@@ -100,5 +100,5 @@ def rerun_words(record: Record, shipped: bytes, again: bytes | None) -> str:
     total = record.counts["test"].total
     if again is None or len(again) != len(shipped):
         return f"the rerun has no predictions of the same {total:,} test examples"
-    count = (int.from_bytes(shipped) ^ int.from_bytes(again)).bit_count()
+    count = differing(shipped, again, total)
     return f"{count:,} of {total:,} predictions on test examples differ in being right"

@@ -222,13 +222,18 @@ def check(
     It prints one line per issue, and the exit code is 1 if any is an error.
     """
     from leaderboard.bundles.bundle_file import read_bundle
-    from leaderboard.bundles.submission_checks import compare_rerun
+    from leaderboard.bundles.predictions import rerun_words
+    from leaderboard.bundles.submission_checks import SubmissionIssue, compare_rerun
 
     bundle = read_bundle(file)
     record = None if rerun is None else _one_of(bundle.records, rerun, seed)
     issues = check_bundle(bundle)
     if record is not None:
-        issues += compare_rerun(record, _rerun(record))
+        again, bits = _rerun(record)
+        issues += compare_rerun(record, again)
+        if (shipped := bundle.predictions.get(record.key)) is not None:
+            words = rerun_words(record, shipped, bits)
+            issues.append(SubmissionIssue("note", f"{record.key} ({record.title})", words))
     if json:
         print_json(
             {
@@ -266,10 +271,14 @@ def _one_of(records: list[Record], key: str, seed: int) -> Record:
     return matching[0]
 
 
-def _rerun(record: Record) -> Record:
-    """Run a record's trial by the usual runner, into a store that is removed afterwards."""
+def _rerun(record: Record) -> tuple[Record, bytes | None]:
+    """Run a record's trial by the usual runner, into a store that is removed afterwards.
+
+    Returns the new record, and which test examples it has right if that is stored.
+    """
     from suite.execution.plan import preflight
     from suite.execution.runner import execute
+    from suite.results.correct_bits import load_correct_bits
     from suite.training.trial import count_steps
 
     trial = Trial.make(**record.trial)
@@ -280,4 +289,6 @@ def _rerun(record: Record) -> Record:
     ):
         store = Store(folder)
         store.prepare()
-        return execute(trial, store, advance, "off")
+        again = execute(trial, store, advance, "off")
+        stored = store.read(trial.key)
+        return again, load_correct_bits(store, stored) if stored is not None else None
