@@ -237,10 +237,10 @@ def class_counts(guess: Tensor, targets: Tensor, classes: int) -> tuple[ClassTot
     if classes <= MAX_CLASSES:
         cells = torch.bincount(targets * classes + guess, minlength=classes**2)
         confusion = cells.view(classes, classes)
-        sums = (confusion.sum(1), confusion.sum(0), confusion.diagonal())
+        sums = [confusion.sum(1), confusion.sum(0), confusion.diagonal()]
         return ClassTotals(*(each.tolist() for each in sums)), confusion
     labels = (targets, guess, targets[guess == targets])
-    sums = tuple(torch.bincount(each, minlength=classes) for each in labels)
+    sums = [torch.bincount(each, minlength=classes) for each in labels]
     return ClassTotals(*(each.tolist() for each in sums)), None
 
 

@@ -304,6 +304,14 @@ def test_a_trial_that_is_run_again_ends_bit_by_bit_alike(resonance, sent):
     assert "run again here: equal" in result.out
 
 
+def test_a_rerun_is_compared_on_every_example_if_predictions_were_sent(resonance, sent):
+    assert resonance("submit --name me --out with.jsonl.gz --predictions").code == 0
+    assert read_bundle(Path("with.jsonl.gz")).predictions.keys() == {sent.key}
+    result = resonance("leaderboard check with.jsonl.gz --rerun any")
+    assert result.code == 0
+    assert "0 of 360 predictions on test examples differ in being right" in result.out
+
+
 def test_a_figure_that_was_made_up_is_found_by_running_again(resonance, sent):
     better = forged(sent, metrics=sent.metrics | {"test_nll": 0.99 * sent.metrics["test_nll"]})
     write_bundle([better], HEADER, Path("better.jsonl.gz"))
