@@ -86,7 +86,8 @@ IMPOSSIBLE = {
         lambda r: changed(r, test_macro_f1=0.0), POSSIBLE, "no prediction is right"),
     "an NLL of 0": (lambda r: changed(r, test_nll=0.0), POSSIBLE, "wrong predictions cost"),
     "a mean of corruptions": (
-        lambda r: changed(r, **dict.fromkeys(CORRUPTIONS, 0.5), **{CORRUPTED: 0.25}), POSSIBLE, "the mean over its kinds"),
+        lambda r: changed(r, **dict.fromkeys(CORRUPTIONS, 0.5), **{CORRUPTED: 0.25}),
+        POSSIBLE, "the mean over its kinds"),
     "validation without a split": (
         lambda r: {**before(r), "data": r.data | {"validation": 0}}, DATA, "validation is 0, 144"),
     "unconnected units": (
