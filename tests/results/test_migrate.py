@@ -46,7 +46,7 @@ def old_record(trial: Trial, **changes: Any) -> Record:
     said = old_settings(trial.model_dump(mode="json"))
     configuration = old_settings(trial.resolved(), task_digest(task, dataset, recipe))
     configuration |= changes
-    return done(trial, 0.5).model_copy(
+    return done(trial, 1.0).model_copy(
         update={
             "key": key_of(said, configuration), "trial": said, "configuration": configuration,
             "schema_version": 2,
@@ -63,7 +63,7 @@ def old_files(trial: Trial, **changes: Any) -> dict[str, bytes]:
 
 def new_files(trial: Trial) -> dict[str, bytes]:
     files = old_files(trial) | {"trial.json": to_json(trial.resolved())}
-    record = done(trial, 0.5).model_copy(update={"schema_version": 2})
+    record = done(trial, 1.0).model_copy(update={"schema_version": 2})
     return files | {"record.json": record.to_json()}
 
 
