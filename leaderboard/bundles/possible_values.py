@@ -7,7 +7,7 @@ possible passes.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from suite.core.code_files import is_own_origin
 from suite.core.errors import InvalidInput
@@ -17,9 +17,6 @@ from suite.results.counts import MAX_CLASSES, confusion_problem
 from suite.results.metrics import contradictions, passes
 from suite.results.record import LayerRecord, Record
 from suite.results.record_check import COUNTED, DATA, LAYERS, POSSIBLE, Check
-
-if TYPE_CHECKING:
-    from tasks.task import Dataset
 
 TOLERANCE = 1e-4
 """How far a fraction times its number of predictions may be from a whole number."""
@@ -36,13 +33,13 @@ class Declared:
     """What is declared here for a record's task; `unknown` says why nothing is.
 
     Attributes:
-        dataset: of the task.
+        dataset: of the task, a `tasks.task.Dataset`.
         validation: the fraction held out; None if the recipe is not that of the task.
         own_trainer: whether a trainer of the user's own measured it.
         unknown: why the dataset cannot be compared.
     """
 
-    dataset: "Dataset | None"
+    dataset: Any
     validation: float | None
     own_trainer: bool
     unknown: str = ""

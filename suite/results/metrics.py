@@ -173,9 +173,9 @@ def _of_split(split: str, of: Mapping[str, float | None], classes: int | None) -
                 f"{split}_nll is {nll:.6g}: with every prediction right it is at most "
                 f"{math.log(classes):.6g}, that of {classes} equal probabilities"
             )
-    if None not in (nll, bits) and not math.isclose(nll, bits * WRONG_NLL, rel_tol=1e-9):
+    if nll is not None and bits is not None and not math.isclose(nll / WRONG_NLL, bits):
         yield f"{split}_bits_per_character is {bits:.6g}, {split}_nll gives {nll / WRONG_NLL:.6g}"
-    if None not in (r2, rmse) and (r2 == 1) != (rmse == 0):
+    if r2 is not None and rmse is not None and (r2 == 1) != (rmse == 0):
         yield f"{split}_r2 is {r2:.6g} and {split}_rmse {rmse:.6g}: R² is 1 where the error is 0"
     if r2 is not None and accuracy is not None:
         yield f"{split}_r2 and {split}_accuracy: targets are real numbers or classes, not both"

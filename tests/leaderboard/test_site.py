@@ -22,7 +22,7 @@ from suite.results.store import Store
 from suite.results.stored_curves import schema
 from suite.tuning.schema import save_tuning
 from tests.leaderboard.sample_bundles import packed
-from tests.support.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial, with_counts
 from tests.tuning.sample import tuning
 
 HOSTILE = "<script>alert('x')</script>\"&../../x"
@@ -267,7 +267,7 @@ def test_a_tuning_of_the_store_has_a_page_that_the_main_page_and_its_method_lead
 
 
 def test_who_sent_a_record_is_said_on_its_page_and_on_the_main_page(tmp_path):
-    own, sent = done(make_trial(seed=0)), done(make_trial(seed=1))
+    own, sent = (with_counts(done(make_trial(seed=seed))) for seed in (0, 1))
     header = Header.make(name="A <b>group", note=HOSTILE, link="https://example.org/x?a=1&b=2")
     write_bundle([own, sent], header, tmp_path / "a.jsonl.gz")
     store = fill(Store(tmp_path / "store"), own)
@@ -286,7 +286,7 @@ def test_who_sent_a_record_is_said_on_its_page_and_on_the_main_page(tmp_path):
 
 
 def test_a_site_of_bundles_alone_says_why_it_has_no_curves(tmp_path):
-    record = done(make_trial())
+    record = with_counts(done(make_trial()))
     write_bundle([record], Header.make(name="A group"), tmp_path / "a.jsonl.gz")
     build([], tmp_path / "out", bundles=[tmp_path / "a.jsonl.gz"])
     page = (tmp_path / "out/trials" / f"{record.key}.html").read_text()

@@ -46,9 +46,10 @@ def old_record(trial: Trial, **changes: Any) -> Record:
     said = old_settings(trial.model_dump(mode="json"))
     configuration = old_settings(trial.resolved(), task_digest(task, dataset, recipe))
     configuration |= changes
-    return done(trial).model_copy(
+    return done(trial, 1.0).model_copy(
         update={
             "key": key_of(said, configuration), "trial": said, "configuration": configuration,
+            "schema_version": 2,
         }
     )  # fmt: skip
 
@@ -62,7 +63,8 @@ def old_files(trial: Trial, **changes: Any) -> dict[str, bytes]:
 
 def new_files(trial: Trial) -> dict[str, bytes]:
     files = old_files(trial) | {"trial.json": to_json(trial.resolved())}
-    return files | {"record.json": done(trial).to_json()}
+    record = done(trial, 1.0).model_copy(update={"schema_version": 2})
+    return files | {"record.json": record.to_json()}
 
 
 def put_old(store: Store, trial: Trial, **changes: Any) -> str:

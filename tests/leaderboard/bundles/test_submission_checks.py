@@ -8,11 +8,27 @@ from pathlib import Path
 import pytest
 
 from leaderboard.bundles import bundle_file
-from leaderboard.bundles.bundle_file import Bundle, Header, read_bundle, read_folder, write_bundle
+from leaderboard.bundles.bundle_file import (
+    Bundle,
+    Header,
+    Rejected,
+    read_bundle,
+    read_folder,
+    write_bundle,
+)
+from leaderboard.bundles.check_report import CheckReport, Compared, SubmissionIssue
 from leaderboard.bundles.submission_checks import check_bundle, compare_rerun
 from suite.core.errors import InvalidInput
 from suite.results.record import Record
-from suite.results.record_check import Recomputed
+from suite.results.record_check import (
+    COUNTED,
+    DATA,
+    READABLE,
+    RERUN,
+    TRAINING,
+    Check,
+    Recomputed,
+)
 from suite.results.store import Store
 from tests.leaderboard.sample_bundles import (
     HEADER,
@@ -265,6 +281,53 @@ def test_weights_copied_to_another_seed_are_an_error():
     records = paired("static")
     copied = forged(records[1], digests=records[0].digests)
     assert len(errors(*records[:1], copied, *records[2:])) == 1
+
+
+# ---------------------------------------------------------------- what was compared
+
+
+def test_a_report_says_what_was_compared_and_crosses_a_process_as_json():
+    records = [*paired("static", "rigl"), sample("dense")]
+    wrong = forged(records[0], data=records[0].data | {"checksum": "0" * 64})
+    unusable = Rejected("line 9", "no record")
+
+    def recomputed(record: Record) -> Recomputed:
+        if record.trial["method"] == "dense":
+            raise InvalidInput("unknown method " + "x" * 400)
+        return Recomputed(10, (Check(TRAINING, how="exact"),))
+
+    bundle = Bundle(HEADER, [wrong, *records[1:]], [unusable])
+    report = check_bundle(bundle, recomputed)
+    rows = {row.check: row for row in report.compared}
+    assert (rows[READABLE].passed, rows[READABLE].wrong) == ({"": 11}, 1)
+    assert (rows[DATA].passed, rows[DATA].wrong) == ({"with checksum": 10}, 1)
+    assert rows[COUNTED].passed == {"with counts": 11}
+    assert rows[TRAINING].passed == {"exact": 10}
+    assert list(rows[TRAINING].skipped.values()) == [1]
+    assert rows[RERUN].skipped == {"not asked for (--rerun)": 11}
+    assert CheckReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+    signed = report.with_row(Compared("signature", {"by a known signer": 11}))
+    assert [row.check for row in signed.compared] == [*rows, "signature"]
+
+
+def test_issues_that_say_the_same_are_one_line_with_their_number():
+    long = "cannot be checked here: " + "x" * 400
+    report = CheckReport.of([SubmissionIssue("warning", str(n), long) for n in range(120)], [])
+    (line,) = report.grouped()
+    assert str(line) == f"warning: 0 and 119 more: {long}"
+    assert len(report.to_json()["findings"]) == 120
+
+
+def test_a_rerun_is_compared_example_by_example():
+    record = sample()
+    bits = bytes([255] * 40 + [240] + [0] * 4)
+    (same,) = compare_rerun(record, record, (bits, bits))
+    assert same.severity == "note"
+    assert "every test prediction" in same.what
+    found = compare_rerun(record, record, (bits, bytes([127, *bits[1:]])))
+    assert [issue.severity for issue in found] == ["error", "error"]
+    assert "1 of 360 test predictions are right in one run only" in found[1].what
+    assert "cannot be compared" in compare_rerun(record, record, (bits, b""))[1].what
 
 
 # ---------------------------------------------------------------- recomputing and running again
