@@ -10,15 +10,17 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
 from leaderboard.bundles.record_checks import record_problems
+from suite.core.bounded_json import LINE, InvalidJson, count_values, parse
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
+from suite.core.limited_process import LimitExceeded
 from suite.core.redact import redact, redact_bytes
 from suite.results.integrity import with_integrity
 from suite.results.old_names import has_old_names
@@ -29,13 +31,18 @@ SHIPPED = tuple(Path(__file__).parents[1] / name for name in ("results", "submis
 """Folders of the project's own results, and of submissions."""
 BUNDLE_VERSION = 1
 MAX_PACKED = 64 * 2**20
-MAX_UNPACKED = 512 * 2**20
+MAX_UNPACKED = 128 * 2**20
 MAX_LINE = 2**20
 """Largest size in bytes of a file, of all its lines, and of one line (a record of a hundred layers
 has 20 kB)."""
 MAX_RECORDS = 20_000
 MAX_REJECTED = 100
 """Most records, and most rejected lines, read from one file: many small lines are slow."""
+MAX_VALUES = 2_000_000
+MAX_LAYERS = 100_000
+"""Most values of JSON (numbers, texts, lists, objects) and layers of networks in one file: in
+memory a value takes a hundred bytes and a layer a thousand."""
+KEY_FIELD = re.compile(rb'"key":\s*"([0-9a-f]{16})"')
 MAX_SETTINGS = 2000
 """Largest number of characters of a trial's hyperparameters and recipe, which every table shows."""
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
@@ -145,18 +152,19 @@ def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
     header = _header(path, first)
     records: dict[str, Record] = {}
     rejected: list[Rejected] = []
+    values = layers = 0
     for number, line in enumerate(lines, 2):
         where = f"line {number}"
-        if number > MAX_RECORDS + 1 or len(rejected) == MAX_REJECTED:
-            few = len(rejected) < MAX_REJECTED
-            limit = f"{MAX_RECORDS:,} lines" if few else f"{MAX_REJECTED} that cannot be used"
-            rejected.append(Rejected(where, f"the rest is not read: {limit} are before it"))
+        values += count_values(line) if isinstance(line, bytes) else 0
+        if limit := _limit(number, len(rejected), values, layers):
+            rejected.append(Rejected(where, f"the rest is not read: {limit}"))
             break
         if isinstance(line, Rejected):
             rejected.append(line)
             continue
         try:
             record = Record.from_json(line, where, old_names=old_names)
+            layers += len(record.layers)
             if reason := _unshowable(record):
                 raise InvalidInput(reason)
             if record.key in records:
@@ -165,19 +173,41 @@ def read_bundle(path: Path, *, old_names: bool = False) -> Bundle:
                 raise InvalidInput(f"trial {record.key}: {reason}")
         except InvalidInput as error:
             reason = str(error).split(": delete its folder")[0].removeprefix(f"{where} ")
-            rejected.append(Rejected(where, reason))
+            rejected.append(Rejected(where, _naming_trial(reason, line)))
         else:
             records[record.key] = record
     return Bundle(header, list(records.values()), rejected)
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Bundle], list[Rejected]]:
+def _limit(number: int, rejected: int, values: int, layers: int) -> str:
+    """Return which limit on a whole file a line exceeds; empty if it is within all of them."""
+    if number > MAX_RECORDS + 1:
+        return f"{MAX_RECORDS:,} lines are before it"
+    if rejected == MAX_REJECTED:
+        return f"{MAX_REJECTED} that cannot be used are before it"
+    if values > MAX_VALUES:
+        return f"with this line it holds more than {MAX_VALUES:,} values; send several files"
+    if layers > MAX_LAYERS:
+        return f"the records before it have more than {MAX_LAYERS:,} layers; send several files"
+    return ""
+
+
+def _naming_trial(reason: str, line: bytes) -> str:
+    """Return a reason with the key that a rejected line says it is of, if it does."""
+    found = KEY_FIELD.search(line)
+    key = found[1].decode() if found else ""
+    return reason if not key or key in reason else f"trial {key}: {reason}"
+
+
+def read_folder(
+    folder: Path, read: Callable[[Path], Bundle] = read_bundle
+) -> tuple[dict[str, Bundle], list[Rejected]]:
     """Return the bundles in a folder by file name, and everything that was rejected."""
     bundles: dict[str, Bundle] = {}
     rejected: list[Rejected] = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
-            bundle = read_bundle(path)
+            bundle = read(path)
         except InvalidInput as error:
             rejected.append(Rejected(path.name, str(error)))
             continue
@@ -186,10 +216,13 @@ def read_folder(folder: Path) -> tuple[dict[str, Bundle], list[Rejected]]:
     return bundles, rejected
 
 
-def read_bundles(paths: Iterable[Path]) -> tuple[list[Bundle], list[Rejected]]:
+def read_bundles(
+    paths: Iterable[Path], read: Callable[[Path], Bundle] = read_bundle
+) -> tuple[list[Bundle], list[Rejected]]:
     """Return the bundles of files and folders, and everything that was rejected, with file names.
 
-    A trial in several bundles is kept in the first.
+    A trial in several bundles is kept in the first. `read` reads a file; one that exceeds a limit
+    is rejected as a whole.
 
     Raises:
         InvalidInput: a file that was named cannot be read.
@@ -199,10 +232,14 @@ def read_bundles(paths: Iterable[Path]) -> tuple[list[Bundle], list[Rejected]]:
     keys: set[str] = set()
     for path in paths:
         if path.is_dir():
-            bundles, bad = read_folder(path)
+            bundles, bad = read_folder(path, read)
             rejected += bad
         else:
-            bundles = {path.name: read_bundle(path)}
+            try:
+                bundles = {path.name: read(path)}
+            except LimitExceeded as error:
+                rejected.append(Rejected(path.name, str(error)))
+                continue
             rejected += _named(path, bundles[path.name])
         for bundle in bundles.values():
             new = [record for record in bundle.records if record.key not in keys]
@@ -223,9 +260,9 @@ def _named(path: Path, bundle: Bundle) -> list[Rejected]:
 
 def _header(path: Path, line: bytes) -> Header:
     try:
-        content = json.loads(line)
+        content = parse(line, LINE)
         version = content["schema_version"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (InvalidJson, TypeError, KeyError) as error:
         raise InvalidInput(f"{path} is not a submission: its first line is not a header") from error
     if isinstance(version, int) and version > BUNDLE_VERSION:
         raise InvalidInput(

@@ -8,7 +8,6 @@ writing it took half of the time of a page.
 """
 
 import base64
-import io
 import json
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -16,27 +15,13 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-SCHEMA = {
-    "round": pl.Int32, "step": pl.Int64, "series": pl.String, "layer": pl.String,
-    "index": pl.Int32, "value": pl.Float64,
-}  # fmt: skip
-"""Columns of a trial's ``curves.parquet``."""
-CURVES_FILE = "curves.parquet"
-
-
-def read_curves(content: bytes) -> pl.DataFrame:
-    """Return a trial's curves.
-
-    Raises:
-        ValueError: it is not a Parquet file with these columns.
-    """
-    return _read([content])[0]
+from suite.results.stored_curves import read_all_curves, read_curves
 
 
 def curves_json(contents: Mapping[str, bytes]) -> dict[str, str]:
     """Return the curves of trials, given as Parquet files by key; damaged files are left out."""
     try:
-        frames = dict(zip(contents, _read(list(contents.values())), strict=True))
+        frames = dict(zip(contents, read_all_curves(list(contents.values())), strict=True))
     except ValueError:
         frames = {}
         for key, content in contents.items():
@@ -48,15 +33,6 @@ def curves_json(contents: Mapping[str, bytes]) -> dict[str, str]:
         return {}
     lengths = [len(frame) for frame in frames.values()]
     return dict(zip(frames, _packed(pl.concat(frames.values()), lengths), strict=True))
-
-
-def _read(contents: list[bytes]) -> list[pl.DataFrame]:
-    columns = [pl.col(name).cast(kind) for name, kind in SCHEMA.items()]
-    try:
-        frames = pl.collect_all([pl.scan_parquet(io.BytesIO(content)) for content in contents])
-        return [f if dict(f.schema) == SCHEMA else f.select(columns) for f in frames]
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ValueError(" ".join(str(error).split())[:200]) from error
 
 
 def _packed(frame: pl.DataFrame, lengths: list[int]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import polars as pl
 
 from leaderboard.charts.pictures import pictures
 from leaderboard.charts.trial_charts import filled_charts
-from leaderboard.pages.curve_data import CURVES_FILE, curves_json, read_curves
+from leaderboard.pages.curve_data import curves_json
 from leaderboard.pages.trial_page import trial_page
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
@@ -15,6 +15,7 @@ from suite.results.find_record import find_record
 from suite.results.metadata_store import DamagedDocument
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.results.stored_curves import CURVES_FILE, read_curves
 from suite.results.stored_evaluation import load_evaluations
 
 

@@ -10,13 +10,14 @@ from typing import Self
 
 from leaderboard.bundles.bundle_file import Header
 from leaderboard.output_folder import SiteFolder
-from leaderboard.pages.curve_data import CURVES_FILE, curves_json
+from leaderboard.pages.curve_data import curves_json
 from leaderboard.pages.trial_page import TrialLinks, trial_page
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.own_packages import clean_start
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.results.stored_curves import CURVES_FILE
 from suite.results.stored_evaluation import Evaluation
 
 BATCH_SIZE = 200
@@ -113,9 +114,9 @@ def _write(root: Path, store: str, jobs: Sequence[PageJob]) -> None:
 
 def _contents(store: str, jobs: Sequence[PageJob]) -> dict[str, bytes]:
     """Return the curve files that exist, by key; the store has none for records of bundles."""
-    backend = Store(store).backend
+    results = Store(store)
     found = {}
     for job in (job for job in jobs if job.sender is None):
         with contextlib.suppress(FileNotFoundError, InvalidInput):
-            found[job.record.key] = backend.load(job.record.key, CURVES_FILE, job.record.checksum)
+            found[job.record.key] = results.load_of(job.record, CURVES_FILE)
     return found

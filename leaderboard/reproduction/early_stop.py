@@ -3,11 +3,11 @@
 Some papers publish these relations in place of an accuracy. They are computed from trials' curves.
 """
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from suite.core.errors import InvalidInput
+from suite.results.stored_curves import read_curves
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def early_stop(curves: bytes) -> EarlyStop:
     """
     import polars as pl
 
-    frame = pl.read_parquet(io.BytesIO(curves)).filter(pl.col("round") == pl.col("round").max())
+    frame = read_curves(curves).filter(pl.col("round") == pl.col("round").max())
     found = {
         name: dict(frame.filter(pl.col("series") == name).select("step", "value").iter_rows())
         for name in ("validation_nll", "validation_accuracy")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from leaderboard.boards import Excluded
 from leaderboard.bundles.bundle_file import Header, read_bundles
+from leaderboard.bundles.limited_reading import read_bundle
 from leaderboard.selection import Selection, select
 from suite.results.ablation_design import Ablation, ablations
 from suite.results.metadata_store import EVALUATIONS, documents, each_once
@@ -46,7 +47,7 @@ class Source:
         *,
         include_ablations: bool = False,
     ) -> None:
-        self._bundles, rejected = read_bundles(bundles)
+        self._bundles, rejected = read_bundles(bundles, read_bundle)
         self.senders = [one.header for one in self._bundles]
         self.unreadable = [Excluded(one.where, "record", one.reason) for one in rejected]
         store = source if isinstance(source, Store) else None

@@ -1,7 +1,6 @@
 """`resonance leaderboard`: build the site, serve it, check a submission."""
 
 import os
-import random
 import sys
 import tempfile
 import threading
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from suite.cli.check_process import check_file
 from suite.cli.options import (
     DEFAULT_STORE,
     AblationsOption,
@@ -19,9 +19,10 @@ from suite.cli.options import (
     StudyOption,
 )
 from suite.cli.run_options import ProjectOption
-from suite.cli.submit import check_bundle, report
+from suite.cli.submit import report
 from suite.core.console import complain, print_json, print_table, progress_bar, say
 from suite.core.errors import InvalidInput
+from suite.core.limited_process import LimitExceeded
 from suite.core.redact import redacted_line
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
@@ -221,26 +222,28 @@ def check(
 
     It prints one line per issue, and the exit code is 1 if any is an error.
     """
-    from leaderboard.bundles.bundle_file import read_bundle
     from leaderboard.bundles.submission_checks import compare_rerun
 
-    bundle = read_bundle(file)
-    record = None if rerun is None else _one_of(bundle.records, rerun, seed)
-    issues = check_bundle(bundle)
-    if record is not None:
-        issues += compare_rerun(record, _rerun(record))
+    try:
+        checked = check_file(file, rerun, seed)
+    except LimitExceeded as error:
+        complain(str(error))
+        raise typer.Exit(1) from None
+    issues = checked.issues
+    if checked.chosen is not None:
+        issues += compare_rerun(checked.chosen, _rerun(checked.chosen))
     if json:
         print_json(
             {
                 "file": str(file),
-                "header": bundle.header.model_dump(),
-                "records": len(bundle.records),
+                "header": checked.header.model_dump(),
+                "records": checked.records,
                 "findings": [asdict(issue) for issue in issues],
             }
         )
         wrong = any(issue.severity == "error" for issue in issues)
     else:
-        say(f"{file}: {len(bundle.records)} records of {bundle.header.name}")
+        say(f"{file}: {checked.records} records of {checked.header.name}")
         wrong = report(issues)
         if not wrong:
             warnings = sum(issue.severity == "warning" for issue in issues)
@@ -248,22 +251,6 @@ def check(
             say(f"no error; {counted}" if warnings else "nothing is wrong")
     if wrong:
         raise typer.Exit(1)
-
-
-def _one_of(records: list[Record], key: str, seed: int) -> Record:
-    """Return the record whose key begins with `key`; for `any`, one picked by the seed."""
-    if key == "any":
-        done = [r for r in records if r.status == "done"]
-        matching = [random.Random(seed).choice(done)] if done else []
-    else:
-        matching = [r for r in records if key and r.key.startswith(key)]
-    if len(matching) != 1:
-        raise InvalidInput(
-            f"--rerun {key}: {len(matching)} trials of the file have such a key; give the whole "
-            "key of one, or any"
-        )
-    Trial.make(**matching[0].trial)
-    return matching[0]
 
 
 def _rerun(record: Record) -> Record:

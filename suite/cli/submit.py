@@ -1,6 +1,8 @@
 """`resonance submit`: checked records in one file, to send to the leaderboard."""
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +27,7 @@ from suite.results.store import Store
 
 if TYPE_CHECKING:
     from leaderboard.bundles.bundle_file import Bundle
-    from leaderboard.bundles.submission_checks import SubmissionIssue
+    from leaderboard.bundles.submission_checks import Recompute, SubmissionIssue
     from leaderboard.selection import Selection
 
 FOLDER = "leaderboard/submissions/"
@@ -112,15 +114,26 @@ def _explain(store: Store, chosen: "Selection", keys: list[str], records: list[R
 def check_bundle(bundle: "Bundle") -> list["SubmissionIssue"]:
     """Check a bundle; zeros and FLOPs are recomputed from the configurations."""
     from leaderboard.bundles.submission_checks import check_bundle
+
+    with recomputing(len(bundle.records)) as recompute:
+        return check_bundle(bundle, recompute)
+
+
+@contextlib.contextmanager
+def recomputing(records: int) -> "Iterator[Recompute]":
+    """Yield the function that recomputes a record, with a progress bar; torch only if needed."""
+    if not records:
+        yield lambda record: (0, [])
+        return
     from suite.training.verify_record import recompute
 
-    with progress_bar("check", len(bundle.records)) as advance:
+    with progress_bar("check", records) as advance:
 
         def one(record: Record) -> tuple[int, list[str]]:
             advance()
             return recompute(record)
 
-        return check_bundle(bundle, one)
+        yield one
 
 
 def report(issues: list["SubmissionIssue"]) -> bool:

@@ -86,14 +86,15 @@ def parse(data: bytes | str, limits: Limits = DOCUMENT, *, for_model: bool = Fal
     return content
 
 
-def _limit_values(data: bytes, limit: int) -> None:
-    """Refuse a text of more values than the limit: one stands after each comma and bracket."""
-    if _count(data) > limit and (count := _count(STRING.sub(b"", data))) > limit:
-        raise InvalidJson(f"it holds {count:,} values, more than {limit:,}")
-
-
-def _count(data: bytes) -> int:
+def count_values(data: bytes) -> int:
+    """Return at most how many values a JSON text holds: one stands after each comma and bracket."""
     return data.count(b",") + data.count(b"[") + data.count(b"{") + 1
+
+
+def _limit_values(data: bytes, limit: int) -> None:
+    # Commas in texts are not counted the second time.
+    if count_values(data) > limit and (count := count_values(STRING.sub(b"", data))) > limit:
+        raise InvalidJson(f"it holds {count:,} values, more than {limit:,}")
 
 
 def _limit_content(content: Any, limits: Limits) -> None:

@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, Strict
 
-from suite.results.storage_backend import NAME
+from suite.results.storage_backend import MAX_FILE, NAME
 
 DIGEST = r"^[0-9a-f]{64}$"
 CHECKSUMMED_SINCE = 2
@@ -20,7 +20,7 @@ CHECKSUMMED_SINCE = 2
 class FileChecksum(BaseModel, frozen=True, extra="forbid"):
     """Size in bytes and SHA-256 of a file that belongs to a record."""
 
-    size: int
+    size: Annotated[int, Strict(), Field(ge=0, lt=2**60)]
     sha256: str = Field(pattern=DIGEST)
 
     @classmethod
@@ -37,6 +37,10 @@ class Integrity(BaseModel, frozen=True, extra="forbid"):
 
     digest: str = Field(pattern=DIGEST)
     files: dict[Annotated[str, Field(pattern=f"^{NAME.pattern}$")], FileChecksum] = {}
+
+    def size_of(self, name: str) -> int:
+        """Return how many bytes a file may have: as many as it was stored with."""
+        return min(self.files[name].size, MAX_FILE) if name in self.files else MAX_FILE
 
 
 def with_integrity(content: dict[str, Any], sums: Mapping[str, Any]) -> dict[str, Any]:

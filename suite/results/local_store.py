@@ -7,14 +7,16 @@ import re
 import shutil
 import stat
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from suite.core.errors import InvalidInput
 from suite.core.files import (
     again_if_gone,
     atomic_write,
     make_folder,
+    open_regular,
     read_regular,
     remove_if_abandoned,
     remove_unfinished,
@@ -22,8 +24,17 @@ from suite.core.files import (
     write_synced,
 )
 from suite.core.leases import file_system_time, is_abandoned, last_written, temporary_name
-from suite.results.storage_backend import KEY, MAX_BYTES, RECORD, StoreUnusable
+from suite.results.storage_backend import (
+    KEY,
+    MAX_BYTES,
+    MAX_FILE,
+    RECORD,
+    StoreUnusable,
+    checksum_of,
+)
 from suite.results.storage_errors import one_line
+
+T = TypeVar("T")
 
 MAX_ATTEMPTS = 1000
 MOVED_AWAY = re.compile(r"\.old-([0-9a-f]{16})-.+")
@@ -106,8 +117,22 @@ class LocalStore:
         folder.rename(temporary)
         shutil.rmtree(temporary)
 
-    def load(self, key: str, name: str, digest: str | None) -> bytes:
+    def load(self, key: str, name: str, digest: str | None, max_bytes: int = MAX_FILE) -> bytes:
         """Return a file of a trial; in a copied remote store it is in a subfolder (`digest`)."""
+        limit = MAX_BYTES if name == RECORD else max_bytes
+        return self._read(key, name, digest, lambda path: read_regular(path, limit))
+
+    def checksum(self, key: str, name: str, digest: str | None, size: int) -> tuple[int, str]:
+        """Return size and SHA-256 of a file of a trial, read in blocks if it has that size."""
+
+        def read(path: str) -> tuple[int, str]:
+            with open_regular(path) as file:
+                found = os.fstat(file.fileno()).st_size
+                return found, checksum_of(file) if found == size <= MAX_FILE else ""
+
+        return self._read(key, name, digest, read)
+
+    def _read(self, key: str, name: str, digest: str | None, read: Callable[[str], T]) -> T:
         folder = f"{self._prefix}{key}"  # no Path objects: fast for 10,000 records
         paths = [f"{folder}/{name}", *([f"{folder}/{digest}/{name}"] if digest else [])]
         try:
@@ -117,7 +142,7 @@ class LocalStore:
                 )
             for path in paths:
                 with contextlib.suppress(FileNotFoundError):
-                    return read_regular(path, MAX_BYTES if name == RECORD else None)
+                    return read(path)
         except FileNotFoundError:
             pass
         except NotADirectoryError as error:

@@ -6,8 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    Strict,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
+from suite.core.bounded_json import InvalidJson, Limits, parse
 from suite.core.code_files import code_digest, is_own_origin
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments.own_code import method_code, task_code
@@ -15,7 +25,7 @@ from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
 from suite.results.integrity import FileChecksum, Integrity, is_intact, with_integrity
 from suite.results.metrics import out_of_range
 from suite.results.old_names import ADVICE, has_old_names
-from suite.results.storage_backend import RECORD
+from suite.results.storage_backend import MAX_BYTES, RECORD
 
 SCHEMA_VERSION = 2
 """1: records without checksums, which are read as they are. 2: the store adds them (`seal`)."""
@@ -29,6 +39,10 @@ MAX_CHARACTERS, MAX_LEVELS, MAX_DIMENSIONS = 4000, 6, 8
 """This program writes no longer text, deeper nesting or more dimensions, and no page shows them."""
 
 MAX_METRICS = 200
+MAX_LAYERS = 5000
+"""Prunable weights of one network; the largest known ones have several hundred."""
+LIMITS = Limits(size=MAX_BYTES, values=80_000, depth=32, text=100_000)
+"""Of a record's JSON: one of `MAX_LAYERS` layers has about 70,000 values in 1.5 MB."""
 MAX_CODE = 5000
 """Files of the user's own code that a record may name."""
 MAX_WORDS = 300
@@ -38,6 +52,9 @@ MAX_NUMBER = 1e100
 
 ACCURACY = "accuracy"
 """The metric of a record that names none, as all did in the past."""
+
+COLLECTIONS, NUMBERS = (dict, list, tuple), (int, float)
+MAX_PLAIN = 2.0**1000
 
 Damage = Literal["truncated", "altered", "foreign", "newer", "outdated"]
 
@@ -76,8 +93,10 @@ def _is_empty(value: Any) -> bool:
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 Words = Annotated[str, Field(max_length=MAX_WORDS), AfterValidator(_printable)]
 FileDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-Number = Annotated[float, AfterValidator(_number)]
-Operations = Annotated[float, AfterValidator(_operations)]
+Count = Annotated[int, Strict(), Field(ge=0, lt=2**60)]
+Number = Annotated[float, Strict(), AfterValidator(_number)]
+"""An integer will do; true, false and texts that look like numbers will not."""
+Operations = Annotated[float, Strict(), AfterValidator(_operations)]
 """FLOPs. A fraction of one operation is refused: costs are ratios, which would be unbounded."""
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,100}$")]
 """The name of a measured quantity, which becomes the name of a column."""
@@ -104,12 +123,14 @@ class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
     """
 
     name: Text
-    shape: tuple[Annotated[int, Field(ge=1, lt=2**40)], ...] = Field(max_length=MAX_DIMENSIONS)
-    zeros: int = Field(ge=0)
+    shape: tuple[Annotated[int, Strict(), Field(ge=1, lt=2**40)], ...] = Field(
+        max_length=MAX_DIMENSIONS
+    )
+    zeros: Count
     flops: Operations
-    units: int | None = None
-    unconnected_units: int | None = None
-    silent_units: int | None = None
+    units: Count | None = None
+    unconnected_units: Count | None = None
+    silent_units: Count | None = None
     storage: Literal["dense", "bitmap", "csr"] | None = None
 
     @model_validator(mode="after")
@@ -150,8 +171,8 @@ class RecordedMethod(BaseModel, extra="forbid"):
     family: Words
     source: Words
     code: FileDigest | Literal[""] = ""
-    dense: bool = False
-    zeros: bool = True
+    dense: StrictBool = False
+    zeros: StrictBool = True
 
 
 class RecordedTask(BaseModel, extra="forbid"):
@@ -225,25 +246,25 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         integrity: the checksums it was stored with (`seal` in the file); not part of its content.
     """
 
-    schema_version: StrictInt = SCHEMA_VERSION
+    schema_version: StrictInt = Field(default=SCHEMA_VERSION, ge=1)
     key: str = Field(pattern=r"^[0-9a-f]{16}$")  # it names folders
     status: Literal["done", "failed"]
     trial: dict[str, Any]
     configuration: dict[str, Any]
     metric: Name = Field(default=ACCURACY, exclude_if=lambda name: name == ACCURACY)
     metrics: dict[Name, Number] = Field(default={}, max_length=MAX_METRICS)
-    absent: dict[Text, Text] = {}
-    layers: list[LayerRecord] = []
+    absent: dict[Text, Text] = Field(default={}, max_length=MAX_METRICS)
+    layers: list[LayerRecord] = Field(default=[], max_length=MAX_LAYERS)
     flops: dict[Name, Operations] = Field(default={}, max_length=MAX_METRICS)
-    timing: dict[Text, Number | Text | None] = {}
+    timing: dict[Text, Number | Text | None] = Field(default={}, max_length=MAX_METRICS)
     environment: dict[str, Any] = {}
     data: dict[str, Any] = {}
     code: dict[Text, FileDigest] = Field(default={}, max_length=MAX_CODE, exclude_if=_is_empty)
     unseen: list[Text] = Field(default=[], max_length=MAX_CODE, exclude_if=_is_empty)
     declared: Declarations | None = Field(default=None, exclude_if=_is_empty)
-    digests: dict[Text, Text] = {}
-    notes: list[Text] = []
-    error: dict[Text, Text] | None = None
+    digests: dict[Text, Text] = Field(default={}, max_length=MAX_METRICS)
+    notes: list[Text] = Field(default=[], max_length=MAX_METRICS)
+    error: dict[Text, Text] | None = Field(default=None, max_length=MAX_METRICS)
     integrity: Integrity | None = Field(default=None, alias="seal", exclude=True)
 
     @model_validator(mode="after")
@@ -335,8 +356,8 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
                 checksum or has lost it, was written by a newer schema or under old names.
         """
         try:
-            content = json.loads(data, parse_constant=refuse_constant)
-        except (ValueError, RecursionError) as error:
+            content = parse(data, LIMITS, for_model=True)
+        except InvalidJson as error:
             raise _no_record(where, error, "truncated") from error
         version = content.get("schema_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -375,14 +396,14 @@ def _check_plain(content: Any, what: str, levels: int = MAX_LEVELS) -> None:
             raise ValueError(f"{what} holds a text of {len(content)} characters")
         if not content.isprintable():  # nor half a surrogate pair: no chart could be drawn
             raise ValueError(f"{what} holds a text with characters that cannot be shown")
-    elif isinstance(content, dict | list | tuple):
+    elif isinstance(content, COLLECTIONS):
         if not levels:
             raise ValueError(f"{what} is nested more than {MAX_LEVELS} levels deep")
         for part in content:
             _check_plain(part, what, levels - 1)
         for part in content.values() if isinstance(content, dict) else ():
             _check_plain(part, what, levels - 1)
-    elif isinstance(content, int | float) and not abs(content) < 2.0**1000:
+    elif isinstance(content, NUMBERS) and not abs(content) < MAX_PLAIN:
         raise ValueError(f"{what} holds a number that cannot be used")
 
 
@@ -393,7 +414,7 @@ def _reason(error: Exception) -> str:
         place = ".".join(map(str, first["loc"]))
         message = first["msg"].splitlines()[0].removeprefix("Value error, ")
         return f"{place!r:.80}: {message:.200}" if place else f"{message:.200}"
-    return type(error).__name__
+    return f"{error!s:.200}" if isinstance(error, InvalidJson) else type(error).__name__
 
 
 def _no_record(where: str, error: Exception, kind: Damage) -> Unreadable:

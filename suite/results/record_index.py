@@ -9,6 +9,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 
+from suite.core import bounded_parquet
 from suite.core.errors import InvalidInput
 from suite.results.old_names import has_old_names
 from suite.results.record import SCHEMA_VERSION, Record
@@ -16,6 +17,11 @@ from suite.results.storage_backend import RECORD, StorageBackend, load_each
 
 INDEX = "records.parquet"
 COLUMNS = ("key", "version", "sha256", "record")
+MAX_PACKED = 128 * 2**20
+LIMITS = bounded_parquet.Limits(rows=1_000_000, size=256 * 2**20)
+"""Of the index: what it leaves out is read record by record."""
+SHORT = 1000
+"""Bytes of a row beside the record's text, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +53,19 @@ class IndexRow:
 def read_index(backend: StorageBackend) -> dict[str, IndexRow]:
     """Return the rows of the index by key, in order; an empty dict if it cannot be used."""
     try:
-        content = backend.load_shared(INDEX)
+        content = backend.load_shared(INDEX, MAX_PACKED)
     except (OSError, InvalidInput):
         return {}
     import polars as pl
 
     try:
+        bounded_parquet.check(content, LIMITS)
         frame = pl.read_parquet(io.BytesIO(content), columns=list(COLUMNS))
-        columns = [frame[name].cast(pl.String).to_list() for name in COLUMNS]
+        texts = [frame[name].cast(pl.String) for name in COLUMNS]
+        # One text may stand in many rows: in the file and here once, in the lists many times.
+        if sum(int(column.str.len_bytes().sum()) for column in texts) > LIMITS.size:
+            return {}
+        columns = [column.to_list() for column in texts]
     except (pl.exceptions.PolarsError, OSError, ValueError):
         return {}
     rows = zip(*columns, strict=True)
@@ -82,6 +93,7 @@ def write_index(backend: StorageBackend) -> IndexReport:
     rows: list[tuple[str, ...]] = []
     refused: list[str] = []
     digests: dict[str, str | None] = {}
+    size = 0
     for key, content in load_each(backend, list(versions)):
         try:
             if isinstance(content, InvalidInput):
@@ -91,7 +103,9 @@ def write_index(backend: StorageBackend) -> IndexReport:
             refused.append(str(error))
             continue
         digests[key] = record.checksum
-        rows.append((key, versions[key], _digest(content), content.decode()))
+        size += len(content) + SHORT
+        if size <= LIMITS.size:
+            rows.append((key, versions[key], _digest(content), content.decode()))
     frame = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
     buffer = io.BytesIO()
     frame.sort("key").write_parquet(buffer)

@@ -13,12 +13,21 @@ import errno
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact, redacted_line
-from suite.results.storage_backend import KEY, MAX_BYTES, RECORD, StoreUnusable
+from suite.results.storage_backend import (
+    KEY,
+    MAX_BYTES,
+    MAX_FILE,
+    RECORD,
+    StoreUnusable,
+    checksum_of,
+)
+
+T = TypeVar("T")
 
 ATOMIC_PROTOCOLS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"}
 """Protocols whose objects become visible whole, when their upload ends."""
@@ -100,14 +109,31 @@ class RemoteStore:
                     self._fs.rm_file(temporary)
                 raise
 
-    def load(self, key: str, name: str, digest: str | None) -> bytes:
+    def load(self, key: str, name: str, digest: str | None, max_bytes: int = MAX_FILE) -> bytes:
         """Return a file of a trial; in a copied local store it is beside the record."""
+        limit = MAX_BYTES if name == RECORD else max_bytes
+        return self._read(key, name, digest, lambda path: self._get(path, limit))
+
+    def checksum(self, key: str, name: str, digest: str | None, size: int) -> tuple[int, str]:
+        """Return size and SHA-256 of a file of a trial, read in blocks if it has that size."""
+
+        def read(path: str) -> tuple[int, str]:
+            with self._translated("read", InvalidInput):
+                found = int(self._fs.size(path))
+                if not found == size <= MAX_FILE:
+                    return found, ""
+                with self._fs.open(path, "rb") as file:
+                    return found, checksum_of(file)
+
+        return self._read(key, name, digest, read)
+
+    def _read(self, key: str, name: str, digest: str | None, read: Callable[[str], T]) -> T:
         paths = [f"{self._trials}/{key}/{name}"]
         if digest and name != RECORD:
             paths.insert(0, f"{self._trials}/{key}/{digest}/{name}")
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
-                return self._get(path, MAX_BYTES if name == RECORD else None)
+                return read(path)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), paths[0])
 
     def _get(self, path: str, max_bytes: int | None) -> bytes:

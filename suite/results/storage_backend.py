@@ -1,17 +1,20 @@
 """The interface to a store's files, which the local and the remote store implement."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from suite.core.errors import InvalidInput
 
 RECORD = "record.json"
 KEY = re.compile(r"[0-9a-f]{16}")
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 8 * 2**20
 """A larger record was not written by this program and is not read into memory."""
-
+MAX_FILE = 2**30
+"""Nor was a larger file beside a record: weights are kept up to 50 MB."""
+BLOCK = 2**20
 
 BATCH_SIZE = 2500
 """Records that are in memory at the same time, as files."""
@@ -44,8 +47,14 @@ class StorageBackend(Protocol):
     def remove(self, key: str) -> None:
         """Remove a trial; a reader sees all of it or nothing."""
 
-    def load(self, key: str, name: str, digest: str | None) -> bytes:
-        """Return the content of a trial's file."""
+    def load(self, key: str, name: str, digest: str | None, max_bytes: int = MAX_FILE) -> bytes:
+        """Return the content of a trial's file; a larger one than `max_bytes` is not read."""
+
+    def checksum(self, key: str, name: str, digest: str | None, size: int) -> tuple[int, str]:
+        """Return size and SHA-256 of a trial's file, which is read in blocks.
+
+        One that has not the size that it should have is not read, and its SHA-256 is empty.
+        """
 
     def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the records of these trials that are there, in the order of `keys`."""
@@ -109,6 +118,14 @@ def load_each(
                 except InvalidInput as error:
                     contents[key] = error
         yield from contents.items()
+
+
+def checksum_of(file: BinaryIO) -> str:
+    """Return the SHA-256 of what is left to read of a file, without holding it in memory."""
+    digest = hashlib.sha256()
+    while block := file.read(BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def safe_key(key: str) -> str:

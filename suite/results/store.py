@@ -14,6 +14,7 @@ from suite.results.record_index import IndexRow, read_index
 from suite.results.running_file import sweep
 from suite.results.storage_backend import (
     BATCH_SIZE,
+    MAX_FILE,
     RECORD,
     StorageBackend,
     StoreUnusable,
@@ -161,11 +162,19 @@ class Store:
         for last in (False, True):
             record = self.read(key)
             try:
-                return self.backend.load(key, name, record.checksum if record else None)
+                return self.load_of(record, name) if record else self.backend.load(key, name, None)
             except FileNotFoundError:
                 if last:  # the first time, the trial may have been replaced in between
                     raise
         raise AssertionError
+
+    def load_of(self, record: Record, name: str) -> bytes:
+        """Return a file of a trial whose record has been read; one larger than stored is not read.
+
+        Raises as `load` does.
+        """
+        limit = record.integrity.size_of(name) if record.integrity else MAX_FILE
+        return self.backend.load(record.key, name, record.checksum, limit)
 
     def names(self, key: str) -> list[str]:
         """Return the names of what is in a trial's own folder, including its record."""

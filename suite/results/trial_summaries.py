@@ -15,13 +15,14 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from suite.core.bounded_json import parse
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.experiments.trial_config import Trial, show
 from suite.results.integrity import CHECKSUMMED_SINCE, is_intact
 from suite.results.metrics import out_of_range
 from suite.results.old_names import has_old_names
-from suite.results.record import ACCURACY, SCHEMA_VERSION, Record
+from suite.results.record import ACCURACY, LIMITS, SCHEMA_VERSION, Record
 from suite.results.record_index import IndexRow, read_index
 from suite.results.storage_backend import RECORD
 from suite.results.store import CorruptRecord, Store, gc_paused
@@ -31,6 +32,8 @@ CACHE = Path(".cache") / "resonance-bench" / "summaries"
 CACHE_VERSION = 1
 MIN_CACHED = 200
 """Summaries are remembered once so many records had to be read anew."""
+UNUSUAL = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What `summary_of` and the checks before it raise for content that is not a sound record."""
 NAMED = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
 OPTIONS = {name: f.default for name, f in Trial.model_fields.items() if name not in NAMED}
 """The other options of a trial, with their defaults."""
@@ -84,7 +87,7 @@ def summary_of(content: Mapping[str, Any]) -> TrialSummary:
     metric, value = "", None
     if content["status"] == "done":
         metric = f"{trial.get('evaluate', 'test')}_{content.get('metric', ACCURACY)}"
-        value = float(content["metrics"][metric])
+        value = _number(content["metrics"][metric])
         if reason := out_of_range(metric, value):
             raise ValueError(reason)
     elif content["status"] != "failed":
@@ -101,6 +104,13 @@ def summary_of(content: Mapping[str, Any]) -> TrialSummary:
         started=str(timing.get("started") or ""),
         message=str((content.get("error") or {}).get("message", "")),
     )
+
+
+def _number(value: Any) -> float:
+    """Return a number of a record; true, false and texts are none."""
+    if type(value) not in (float, int):
+        raise TypeError("a metric is a number")
+    return float(value)
 
 
 def planned(key: str, status: str, trial: Mapping[str, Any], **more: Any) -> TrialSummary:
@@ -177,7 +187,7 @@ def _read(
 def _indexed(row: IndexRow, key: str, version: str) -> TrialSummary | None:
     """Return the summary of a row of the index, whose record was verified when it was indexed."""
     if row.is_current(version):
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        with contextlib.suppress(*UNUSUAL):
             content = from_json(row.text, allow_inf_nan=False)
             if _expected(content, key):
                 return summary_of(content)
@@ -190,8 +200,8 @@ def _summarised(store: Store, data: bytes, key: str) -> TrialSummary:
     Raises:
         InvalidInput: the record cannot be used.
     """
-    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-        content = from_json(data, allow_inf_nan=False)
+    with contextlib.suppress(*UNUSUAL):
+        content = parse(data, LIMITS, for_model=True)
         if _expected(content, key) and is_intact(content):
             return summary_of(content)
     # Whatever is unusual about it (an old schema, damage), the full check says.
@@ -203,7 +213,8 @@ def _expected(content: Mapping[str, Any], key: str) -> bool:
     """Return whether a record is of this trial, of a schema with checksums, under current names."""
     version = content["schema_version"]
     return (
-        CHECKSUMMED_SINCE <= version <= SCHEMA_VERSION
+        type(version) is int
+        and CHECKSUMMED_SINCE <= version <= SCHEMA_VERSION
         and content["key"] == key
         and not has_old_names(content["trial"])
     )

@@ -1,6 +1,5 @@
 """Verifying a store: what is truncated, altered or foreign, and what to do about it."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,7 +8,7 @@ from suite.results.document_checks import checked_documents, orphan_issues, stra
 from suite.results.metadata_store import FORMATS
 from suite.results.record import Record, Unreadable
 from suite.results.record_index import INDEX, read_index
-from suite.results.storage_backend import RECORD, StorageBackend, load_each
+from suite.results.storage_backend import MAX_FILE, RECORD, StorageBackend, load_each
 from suite.results.store import Store
 from suite.results.store_issue import Kind, StoreIssue
 
@@ -102,17 +101,22 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
     where, integrity = backend.where(key), record.integrity
     for name, stored in integrity.files.items():
         try:
-            content = backend.load(key, name, integrity.digest)
+            size, sha256 = backend.checksum(key, name, integrity.digest, stored.size)
         except FileNotFoundError:
             yield StoreIssue("missing", where, f"{name} does not exist")
             continue
         except InvalidInput as error:
             yield StoreIssue("unreadable", where, _first(error))
             continue
-        if len(content) < stored.size:
-            what = f"{name} has {len(content)} of {stored.size} bytes"
+        if size < stored.size:
+            what = f"{name} has {size} of {stored.size} bytes"
             yield StoreIssue("truncated", where, what)
-        elif hashlib.sha256(content).hexdigest() != stored.sha256:
+        elif size > stored.size:
+            yield StoreIssue("altered", where, f"{name} has {size} bytes, not {stored.size}")
+        elif size > MAX_FILE:
+            what = f"{name} has {size} bytes, more than any file of a trial"
+            yield StoreIssue("altered", where, what)
+        elif sha256 != stored.sha256:
             yield StoreIssue("altered", where, f"{name} is not the file that was stored")
     for name in set(backend.names(key, integrity.digest)) - set(integrity.files) - {RECORD}:
         yield StoreIssue("foreign", f"{where}/{name}", "not a file of this trial")

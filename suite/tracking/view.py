@@ -1,6 +1,5 @@
 """A trial in the form that tracking services show, from its folder in the store alone."""
 
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.results.stored_curves import CURVES_FILE, read_curves
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,11 +98,9 @@ def view(store: Store, key: str) -> View | None:
 
 
 def _curves(store: Store, key: str) -> "pl.DataFrame | None":
-    import polars as pl
-
     try:
-        return pl.read_parquet(io.BytesIO(store.load(key, "curves.parquet")))
-    except (OSError, ValueError, pl.exceptions.PolarsError):
+        return read_curves(store.load(key, CURVES_FILE))
+    except (OSError, ValueError):
         return None
 
 

@@ -1,6 +1,5 @@
 """What a configuration's trainings have come to so far, and what they cost."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -9,10 +8,9 @@ from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
 from suite.results.store import Store
+from suite.results.stored_curves import CURVES_FILE, read_curves
 from suite.training.context import TrialContext
 from suite.training.epoch_bounds import SCORES, EpochBounds
-
-CURVES_FILE = "curves.parquet"
 
 
 @dataclass
@@ -90,7 +88,7 @@ def epoch_scores(store: Store, record: Record) -> list[float]:
     import polars as pl
 
     try:
-        curves = pl.read_parquet(io.BytesIO(store.load(record.key, CURVES_FILE)))
+        curves = read_curves(store.load(record.key, CURVES_FILE))
         rows = curves.filter(pl.col("series").is_in(SCORES) & (pl.col("layer") == ""))
         scores: list[float] = rows.sort("round", "step")["value"].to_list()
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:

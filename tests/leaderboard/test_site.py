@@ -13,12 +13,13 @@ import pytest
 
 from leaderboard.bundles.bundle_file import Header, write_bundle
 from leaderboard.output_folder import MANIFEST, SiteFolder
-from leaderboard.pages.curve_data import SCHEMA, curves_json
+from leaderboard.pages.curve_data import curves_json
 from leaderboard.site.build import build
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.integrity import with_integrity
 from suite.results.record import Record, failed
 from suite.results.store import Store
+from suite.results.stored_curves import schema
 from suite.tuning.schema import save_tuning
 from tests.leaderboard.sample_bundles import packed
 from tests.support.sample_records import done, make_trial
@@ -31,7 +32,7 @@ def curves(rows: list[tuple]) -> bytes:
     import io
 
     buffer = io.BytesIO()
-    pl.DataFrame(rows, schema=SCHEMA, orient="row").write_parquet(buffer)
+    pl.DataFrame(rows, schema=schema(), orient="row").write_parquet(buffer)
     return buffer.getvalue()
 
 

@@ -162,3 +162,50 @@ def test_a_failure_without_a_message_still_has_its_type():
 def test_a_failure_that_nobody_meant_begins_with_its_type():
     record = failed(make_trial(), KeyError("w"))
     assert record.error == {"type": "KeyError", "message": "KeyError: 'w'"}
+
+
+def changed(place, value):
+    content = json.loads(done(make_trial()).to_json())
+    *way, name = place
+    at = content
+    for step in way:
+        at = at[step]
+    at[name] = value
+    return json.dumps(content).encode()
+
+
+STRICT = {
+    "a metric": ("metrics", "test_accuracy"),
+    "an operation count": ("flops", "training"),
+    "a time": ("timing", "seconds"),
+    "zeros": ("layers", 0, "zeros"),
+    "a shape": ("layers", 0, "shape", 0),
+    "operations of a layer": ("layers", 0, "flops"),
+    "a seed": ("trial", "seed"),
+    "a schema version": ("schema_version",),
+}
+
+
+@pytest.mark.parametrize("what", [name for name in STRICT if name != "a time"])
+@pytest.mark.parametrize("value", [True, "0.5", [1], None])
+def test_a_number_is_a_number(what, value):
+    with pytest.raises(InvalidInput, match="is not a record"):
+        Record.from_json(changed(STRICT[what], value), "here", stored=False)
+
+
+def test_an_integer_is_a_number_where_fractions_are_allowed():
+    for what in ("a metric", "an operation count", "a time", "operations of a layer"):
+        Record.from_json(changed(STRICT[what], 1), "here", stored=False)
+
+
+@pytest.mark.parametrize("version", [-1, 0, True, 2.0, 10**30])
+def test_a_schema_version_that_never_was_is_refused(version):
+    with pytest.raises(InvalidInput, match="schema"):
+        Record.from_json(changed(STRICT["a schema version"], version), "here", stored=False)
+
+
+def test_a_value_that_is_given_twice_is_refused():
+    data = done(make_trial()).to_json()
+    twice = data.replace(b'"status": "done"', b'"status": "failed", "status": "done"')
+    with pytest.raises(InvalidInput, match="'status' is given twice"):
+        Record.from_json(twice, "here", stored=False)

@@ -8,7 +8,9 @@ from leaderboard.bundles import bundle_file
 from leaderboard.bundles.bundle_file import read_bundle
 from leaderboard.bundles.submission_checks import check_bundle
 from suite.experiments.trial_config import key_of
+from suite.results.record import failed
 from tests.leaderboard.sample_bundles import content, errors, forged, packed, sample
+from tests.support.sample_records import make_trial
 
 UNSOUND = {
     "no checksums": (
@@ -88,3 +90,42 @@ def test_settings_longer_than_a_table_could_show_are_rejected(tmp_path):
     record = content(sample(), trial=trial, key=key_of(trial, sample().configuration))
     (rejected,) = read_bundle(packed(tmp_path / "a.jsonl.gz", record)).rejected
     assert "characters: more than 2,000 are not shown" in rejected.reason
+
+
+EMPTY_LAYER = {"name": "", "shape": [], "zeros": 0, "flops": 0}
+
+
+def with_empty_layers(layers, seed):
+    record = failed(make_trial(seed=seed), ValueError("x"))
+    return content(record, layers=[EMPTY_LAYER] * layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "reason"), [(12_000, "at most 5000"), (22_000, "more than 80,000")]
+)
+def test_a_record_of_too_many_layers_is_rejected_by_its_key(tmp_path, layers, reason):
+    many = with_empty_layers(layers, seed=1)
+    line = json.dumps(many, separators=(",", ":"))
+    bundle = read_bundle(packed(tmp_path / "a.jsonl.gz", line, content(sample())))
+    assert len(bundle.records) == 1
+    ((where, said),) = bundle.rejected
+    assert where == "line 2"
+    assert said.startswith(f"trial {many['key']}: ")
+    assert reason in said
+
+
+def test_the_values_of_all_records_of_a_bundle_together_are_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle_file, "MAX_VALUES", 5000)
+    lines = [content(sample()), *[with_empty_layers(300, seed) for seed in range(1, 6)]]
+    bundle = read_bundle(packed(tmp_path / "a.jsonl.gz", *lines))
+    assert len(bundle.records) == 3
+    assert [r.where for r in bundle.rejected] == ["line 5"]
+    assert "more than 5,000 values" in bundle.rejected[0].reason
+
+
+def test_the_layers_of_all_records_of_a_bundle_together_are_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle_file, "MAX_LAYERS", 500)
+    lines = [with_empty_layers(300, seed) for seed in range(4)]
+    bundle = read_bundle(packed(tmp_path / "a.jsonl.gz", *lines))
+    assert len(bundle.records) == 2
+    assert "more than 500 layers" in bundle.rejected[0].reason

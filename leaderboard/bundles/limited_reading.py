@@ -1,0 +1,61 @@
+"""Reading a stranger's bundle in a process with limits on memory and time."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from leaderboard.bundles.bundle_file import MAX_UNPACKED, SHIPPED, Bundle, Header, Rejected
+from leaderboard.bundles.bundle_file import read_bundle as read_directly
+from suite.core.limited_process import Allowance, answer, ask, memory_limit
+from suite.experiments import registry
+from suite.results.record import Record
+
+MEMORY = 512 * 2**20
+SECONDS = 120
+ALLOWANCE = Allowance(seconds=SECONDS, answer=MAX_UNPACKED)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle as `bundle_file.read_bundle` does, in another process if it is not shipped.
+
+    Raises:
+        LimitExceeded: it takes too much memory or time.
+        InvalidInput: the file cannot be read, or is not a bundle.
+    """
+    if path.resolve().parent in SHIPPED:
+        return read_directly(path)
+    request = {
+        "file": os.path.abspath(path),  # noqa: PTH100 - links are refused, so not resolved
+        "plugins": registry.plugins(),
+        "memory": MEMORY,
+    }
+    head, *lines = ask(__name__, request, ALLOWANCE, f"reading {path}").splitlines()
+    about = json.loads(head)
+    return Bundle(
+        Header.make(**about["header"]),
+        [Record.model_validate_json(line) for line in lines],
+        [Rejected(*one) for one in about["rejected"]],
+    )
+
+
+def _read(request: dict[str, Any]) -> bytes:
+    """Return a bundle: a line of JSON with its header and what was rejected, a line per record."""
+    registry.use_plugins(request["plugins"])
+    with memory_limit(request["memory"]):
+        bundle = read_directly(Path(request["file"]))
+        about = {"header": bundle.header.model_dump(), "rejected": bundle.rejected}
+        return b"".join(
+            json.dumps(content).encode() + b"\n"
+            for content in [about, *map(_whole, bundle.records)]
+        )
+
+
+def _whole(record: Record) -> dict[str, Any]:
+    """Return a record's content with its checksums, as it was read."""
+    sealed = record.integrity.model_dump() if record.integrity else None
+    return record.model_dump(mode="json") | ({"seal": sealed} if sealed else {})
+
+
+if __name__ == "__main__":
+    answer(_read)
