@@ -49,4 +49,4 @@ def select(
     if include_ablations:
         return Selection()
     apart, damaged = apart_from_studies(store)
-    return Selection(apart=apart, damaged=damaged)
+    return Selection(apart=apart, damaged=tuple(damaged))

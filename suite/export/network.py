@@ -1,7 +1,6 @@
 """A network as a file: weights and masks, ONNX, or a compact network without dead units."""
 
 import copy
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from suite.core.bounded_safetensors import metadata
 from suite.core.errors import InvalidInput, first_line
 from suite.core.files import atomic_write
 from suite.export.compact import TENSORS, compact, set_tensors
@@ -19,7 +19,6 @@ from suite.export.compact import TENSORS, compact, set_tensors
 MASK = "mask/"
 """What the name of a mask in a file starts with; a layer's name follows."""
 
-MAX_HEADER_BYTES = 100 * 2**20
 MAX_RELATIVE_ERROR = 1e-4
 """Largest allowed difference between the outputs of exported and original network."""
 
@@ -150,10 +149,7 @@ def read_exported(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         content = Path(path).read_bytes()
-        size = int.from_bytes(content[:8], "little")
-        if size > MAX_HEADER_BYTES:
-            raise ValueError("its header is too long")
-        about: dict[str, str] = json.loads(content[8 : 8 + size])["__metadata__"]
+        about = metadata(content)
         if "format" not in about:
             raise ValueError("its metadata is not that of an exported network")
         return load(content), about

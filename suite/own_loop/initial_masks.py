@@ -1,5 +1,6 @@
 """Given masks to start from: of another run, of a file, or the zeros that the weights have."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from suite.core.bounded_safetensors import metadata_of_file
 from suite.core.errors import InvalidInput
 from suite.export.network import MASK
 from suite.sparsity.layers import PrunableWeight
@@ -50,7 +52,11 @@ def read_masks(given: Any, layers: Sequence[PrunableWeight]) -> dict[str, Tensor
     if isinstance(given, str) and given == NONZERO:
         masks = {layer.name: layer.values != 0 for layer in layers}
         return _with_zeros(masks, "the weights have no zeros")
-    found = _of_file(Path(given)) if isinstance(given, str | os.PathLike) else _of_mapping(given)
+    if isinstance(given, str | os.PathLike):
+        largest = max((math.prod(layer.shape) for layer in layers), default=0)
+        found = _of_file(Path(given), largest)
+    else:
+        found = _of_mapping(given)
     return _with_zeros(_checked(found, layers), "they have no zeros")
 
 
@@ -75,8 +81,11 @@ def _of_mapping(given: Any) -> Mapping[str, Any]:
     return named or given
 
 
-def _of_file(path: Path) -> Mapping[str, Any]:
-    """Return the masks by layer name of a safetensors file; nothing else of it is read."""
+def _of_file(path: Path, largest: int) -> Mapping[str, Any]:
+    """Return the masks by layer name of a safetensors file; nothing else of it is read.
+
+    `largest` is the number of weights of the largest layer.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(9)
@@ -86,11 +95,19 @@ def _of_file(path: Path) -> Mapping[str, Any]:
                 f"masks: {path} is a pickle (torch.save), which could execute code and is not "
                 "read: load it yourself and give the masks as a dict, or save them with safetensors"
             )
+        with path.open("rb") as file:
+            about = metadata_of_file(file, path.stat().st_size)
+        if STATE in about:
+            return _of_mapping(unpack(path.read_bytes())[0])
         with safe_open(path, framework="pt") as opened:
-            if STATE in (opened.metadata() or {}):
-                return _of_mapping(unpack(path.read_bytes())[0])
             names = list(opened.keys())
             wanted = [name for name in names if name.startswith(MASK)] or names
+            for name in wanted:
+                if math.prod(shape := opened.get_slice(name).get_shape()) > largest:
+                    raise InvalidInput(
+                        f"masks: '{name}' of {path} has shape {tuple(shape)}, larger than any "
+                        "layer: give the masks of this model"
+                    )
             return _of_mapping({name: opened.get_tensor(name) for name in wanted})
     except InvalidInput:  # a ValueError too
         raise

@@ -45,7 +45,7 @@ def read_all_curves(contents: Sequence[bytes]) -> "list[pl.DataFrame]":
         bounded_parquet.check(content, LIMITS)
     columns = [pl.col(name).cast(kind) for name, kind in schema().items()]
     try:
-        scans = [pl.scan_parquet(io.BytesIO(content)).select(schema()) for content in contents]
+        scans = [pl.scan_parquet(io.BytesIO(content)).select(*schema()) for content in contents]
         frames = pl.collect_all(scans)
         return [f if dict(f.schema) == schema() else f.select(columns) for f in frames]
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from suite.core.bounded_safetensors import metadata
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_curves import CURVES_FILE, read_curves
@@ -121,6 +122,7 @@ def mask_pictures(content: bytes) -> "Iterator[tuple[str, np.ndarray]]":
     import numpy as np
     from safetensors import deserialize
 
+    metadata(content)
     for name, about in deserialize(content):  # type: ignore[no-untyped-call]
         if not name.startswith("mask/") or about["dtype"] != "BOOL" or not about["shape"]:
             continue

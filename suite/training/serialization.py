@@ -10,7 +10,12 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
+from suite.core.bounded_json import Limits, parse
+from suite.core.bounded_safetensors import metadata
+
 STATE = "state"
+LIMITS = Limits(size=32 * 2**20, values=4_000_000, depth=200, text=1_000_000)
+"""Of the JSON that says how a state is built; a level of a dict is three there."""
 
 
 def pack(state: Any, about: dict[str, str] | None = None) -> bytes:
@@ -31,10 +36,9 @@ def unpack(content: bytes) -> tuple[Any, dict[str, str]]:
         ValueError: it is not such a file: cut short, altered, or of another kind.
     """
     try:
-        size = int.from_bytes(content[:8], "little")
-        about = json.loads(content[8 : 8 + size])["__metadata__"]
-        tensors = load(content)
-        return _restore(json.loads(about.pop(STATE)), tensors), about
+        about = metadata(content)
+        structure = parse(about.pop(STATE), LIMITS)
+        return _restore(structure, load(content)), about
     except Exception as error:  # safetensors raises its own exception and several of Python's
         raise ValueError(f"not a saved state: {type(error).__name__}: {error}") from error
 

@@ -7,6 +7,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
+from suite.core.bounded_safetensors import InvalidTensors, metadata
 from suite.core.errors import InvalidInput
 from suite.evaluation.latency import BATCHES, measure_latency
 from suite.evaluation.measure import measure
@@ -80,13 +81,15 @@ def _trial(record: Record) -> Trial:
 def _weights(store: Store, record: Record) -> dict[str, torch.Tensor]:
     """Return the stored tensors, if they are those that the record was made from."""
     try:
-        tensors = load(store.load(record.key, WEIGHTS))
+        content = store.load(record.key, WEIGHTS)
+        metadata(content)
+        tensors = load(content)
     except FileNotFoundError as error:
         raise InvalidInput(
             f"trial {record.key} kept no weights ({WEIGHTS} is not there; over 50 MB they are not "
             "kept): choose another trial"
         ) from error
-    except SafetensorError as error:
+    except (SafetensorError, InvalidTensors) as error:
         raise InvalidInput(f"trial {record.key}: {WEIGHTS} is damaged; run it again") from error
     if digests(tensors) != record.digests:
         raise InvalidInput(

@@ -1,5 +1,6 @@
 """Parquet files that unpack to gigabytes, or are not sound, are refused before they are read."""
 
+import bisect
 import io
 import random
 
@@ -30,7 +31,8 @@ def test_a_file_within_the_limits_passes_and_one_byte_less_is_too_little(compres
     content = packed(FRAME, compression=compression, row_group_size=1000)
     check(content, LIMITS)
     check(packed(FRAME.clear()), LIMITS)
-    size = next(size for size in range(2500, 2**20) if passes(content, Limits(2500, size)))
+    sizes = range(100_000)
+    size = bisect.bisect(sizes, 0, key=lambda size: passes(content, Limits(2500, size)))
     assert 2500 < size < 100_000
     assert not passes(content, Limits(2499, size))
 
@@ -64,12 +66,12 @@ def test_a_small_file_that_unpacks_to_much_is_refused(what):
 def test_a_damaged_file_is_refused_or_read_and_raises_nothing_else():
     content = packed(FRAME)
     draw = random.Random(0)
-    for _ in range(1000):
+    for _ in range(300):
         altered = bytearray(content)
         for _ in range(draw.randint(1, 4)):
             altered[draw.randrange(len(content) - 400, len(content))] = draw.randrange(256)
         passes(bytes(altered), LIMITS)
-    for length in range(0, len(content), 7):
+    for length in range(0, len(content), 50):
         assert not passes(content[:length], LIMITS)
     for other in (b"", b"PAR1", b"PAR1" * 4, b"PAR1" + b"\xff" * 4 + b"PAR1", b"x" * 100):
         assert not passes(other, LIMITS)

@@ -82,8 +82,12 @@ def test_a_plan_without_failures_does_not_speak_of_them(store):
 def test_a_damaged_record_is_not_taken_for_a_missing_one(used):
     used.folder(NEW.key).mkdir()
     (used.folder(NEW.key) / "record.json").write_bytes(b"{")
-    with pytest.raises(InvalidInput, match="delete its folder"):
-        schedule([NEW], used, Overwrite.FAILED)
+    plan = schedule([NEW], used, Overwrite.FAILED)
+    ((trial, reason),) = plan.damaged
+    assert (trial, plan.to_run, plan.trials) == (NEW, [], [NEW])
+    assert "delete its folder" in reason
+    assert str(plan) == "0 done · 0 to run · 1 damaged"
+    assert schedule([NEW], used, Overwrite.ALWAYS).to_run == [NEW]
 
 
 # ---------------------------------------------------------------- preflight

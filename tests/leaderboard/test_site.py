@@ -137,13 +137,14 @@ def test_curves_that_are_damaged_are_said_to_be_and_spoil_no_others(tmp_path):
     )
 
 
-def test_a_damaged_evaluation_is_refused_before_anything_is_written(tmp_path):
+def test_a_damaged_evaluation_is_in_the_list_of_what_is_left_out(tmp_path):
     records = [done(make_trial(seed=seed)) for seed in range(3)]
     store = fill(Store(tmp_path / "store"), *records)
     store.backend.save_shared(f"evaluations/{records[2].key}-cpu.json", b"{")
-    with pytest.raises(InvalidInput, match="is not an evaluation that this program can read"):
-        build(store, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    (left_out,) = build(store, tmp_path / "out").excluded
+    assert left_out.key == f"evaluations/{records[2].key}-cpu.json"
+    assert "run `resonance evaluate` again" in left_out.reason
+    assert f"{records[2].key}-cpu.json" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_numbers_that_json_cannot_say_are_missing_values():

@@ -1,12 +1,14 @@
 """`resonance store compact`: all records in one file, from which they are read fast."""
 
+import io
 import os
+import tracemalloc
 
 import polars as pl
 import pytest
 
 from suite.core.errors import InvalidInput
-from suite.results.record_index import INDEX, write_index
+from suite.results.record_index import COLUMNS, INDEX, read_index, write_index
 from suite.results.store import Store
 from tests.results.damage import KEY, SECOND, THIRD, better_record, cut_record, put
 from tests.support.sample_records import done, make_trial
@@ -85,3 +87,26 @@ def test_the_command_compacts_and_says_what_it_left_out(resonance, full):
     assert result.code == 1
     assert "left out" in result.out
     assert "2 records in one file" in result.out
+
+
+def bomb(rows, text):
+    """Return an index of a few kilobytes, in which one text stands in every row."""
+    columns = {name: [text] * rows for name in COLUMNS}
+    buffer = io.BytesIO()
+    pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"), [(2000, "x" * 300_000), (1, "\0" * 300_000_000), (1_500_000, None)]
+)
+def test_an_index_that_unpacks_to_gigabytes_is_not_used(store, rows, text):
+    content = bomb(rows, text)
+    assert len(content) < 100_000
+    (store.root / INDEX).write_bytes(content)
+    tracemalloc.start()
+    try:
+        assert read_index(store.backend) == {}
+        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()

@@ -1,12 +1,16 @@
 """`resonance store verify`: what is damaged is found, with what to do."""
 
 import json
+import os
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from suite.core.errors import InvalidInput
 from suite.results.counts import Counts
+from suite.results.integrity import with_integrity
+from suite.results.record import SCHEMA_VERSION
 from suite.results.record_index import INDEX, write_index
 from suite.results.store import Store
 from suite.results.verify import verify
@@ -28,7 +32,7 @@ from tests.results.damage import (
     put,
     remove_checksums,
 )
-from tests.support.sample_records import done
+from tests.support.sample_records import done, make_trial
 
 
 def test_a_store_as_it_was_left_is_whole(full):
@@ -127,3 +131,39 @@ def test_a_sealed_record_whose_metrics_do_not_follow_from_its_counts_is_named(st
     put(store, FIRST, record.model_copy(update={"counts": {"test": counts}, "metrics": metrics}))
     (found,) = verify(store).broken
     assert "contradicts itself (test_macro_f1 is 0.5, and 0.33" in found.what
+
+
+def test_a_file_of_another_size_is_found_without_reading_it(store, monkeypatch):
+    """A sparse file of 32 GiB takes no room on the disk, and would take all memory."""
+    key = done(make_trial()).key
+    store.write(key, {"record.json": done(make_trial()).to_json(), "model.safetensors": b"weights"})
+    os.truncate(store.folder(key) / "model.safetensors", 32 * 2**30)
+    monkeypatch.setattr("suite.results.local_store.checksum_of", lambda file: pytest.fail("read"))
+    (issue,) = verify(store).findings
+    assert issue.kind == "altered"
+    assert issue.what == f"model.safetensors has {32 * 2**30} bytes, not 7"
+    with pytest.raises(InvalidInput, match="larger than the 7 bytes allowed"):
+        store.load(key, "model.safetensors")
+
+
+def test_a_seal_that_allows_a_file_of_32_gib_does_not_have_it_read(store):
+    key = done(make_trial()).key
+    content = json.loads(done(make_trial()).to_json())
+    store.write(key, {"record.json": done(make_trial()).to_json(), "model.safetensors": b"weights"})
+    sums = {"model.safetensors": {"size": 32 * 2**30, "sha256": "0" * 64}}
+    content["schema_version"] = SCHEMA_VERSION
+    sealed = with_integrity(content, sums)
+    (store.folder(key) / "record.json").write_text(json.dumps(sealed))
+    os.truncate(store.folder(key) / "model.safetensors", 32 * 2**30)
+    assert [issue.kind for issue in verify(store).findings] == ["altered"]
+    with pytest.raises(InvalidInput, match="bytes allowed"):
+        store.load(key, "model.safetensors")
+
+
+def test_a_sparse_index_of_16_gib_is_not_read(store):
+    record = done(make_trial())
+    store.write(record.key, {"record.json": record.to_json()})
+    (store.root / "records.parquet").write_bytes(b"PAR1")
+    os.truncate(store.root / "records.parquet", 16 * 2**30)
+    assert [one.key for one in store.records()] == [record.key]
+    assert [issue.kind for issue in verify(store).findings] == ["truncated"]
