@@ -37,7 +37,7 @@ from suite.core.source_tree import parse
 MAX_BYTES = 1_000_000
 """Largest file that is read for a declaration."""
 MAX_STEPS = 100_000
-"""A declaration is refused if its evaluation takes more steps; the largest here takes 12,000."""
+"""A declaration is refused if its evaluation takes more steps; the largest here takes 15,000."""
 MAX_SIZE = 100_000
 """Largest number of values in a value, those inside of it included."""
 MAX_DEPTH = 100
