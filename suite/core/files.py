@@ -91,7 +91,7 @@ def make_folder(folder: Path, *, sync: bool = True) -> None:
     Raises:
         OSError: one cannot be created.
     """
-    if folder.is_dir():
+    if folder.is_dir() or folder == folder.parent:  # the latter if the working folder was removed
         return
     make_folder(folder.parent, sync=sync)
     folder.mkdir(exist_ok=True)

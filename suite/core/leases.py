@@ -25,6 +25,8 @@ from pathlib import Path
 MIN_AGE_SECONDS = 15 * 60.0
 """What another machine or container has not written to for so long is taken for abandoned."""
 HEARTBEAT_SECONDS = 60.0
+HANGING_SECONDS = 3.0
+"""A heartbeat that takes longer waits for a file server that does not answer."""
 
 _LABEL = re.compile(r"([0-9a-f]{12})-(\d+)-(\d*)-[0-9a-f]{8}")
 _UNKNOWN = "0" * 12
@@ -133,9 +135,9 @@ class Heartbeat:
                 self._beat()
 
     def stop(self) -> None:
-        """End the thread; the function is not called again."""
+        """End the thread: the function is not called again. One that hangs is not waited for."""
         self._ended.set()
-        self._thread.join()
+        self._thread.join(HANGING_SECONDS)
 
 
 def _place(pid: int) -> str:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from suite.execution.checkpoints import Checkpoints
 from suite.execution.engines import EngineOptions
 from suite.execution.estimate import MAX_TRIALS, check_size
 from suite.execution.plan import Overwrite, Schedule, schedule
@@ -122,6 +123,8 @@ def run_study(
         damaged: Sequence[DamagedDocument] = ()
         with suppress(StoreUnusable):  # a finished study may be in a store that is only read
             damaged = remember(store, study, plan.trials)
+            store.prepare()
+            Checkpoints(store).sweep()  # the last process may have been killed at the very end
         return StudyResult(study, plan, failed=failed_before(plan, store), damaged=damaged)
     options.preflight(plan.to_run)
     store.prepare()

@@ -282,7 +282,7 @@ class LocalStore:
         """
         target = self.trials / key
         folders = sorted(folders, key=_record_time, reverse=True)
-        abandoned = [f for f in folders if is_abandoned(f.name, lambda f=f: now - last_written(f))]
+        abandoned = [f for f in folders if _is_abandoned(f, now)]
         if folders[0] in abandoned and _record_time(folders[0]) and _placed(folders[0], target):
             sync_folder(self.trials)
             abandoned.remove(folders[0])
@@ -334,3 +334,7 @@ def _record_time(folder: Path) -> float:
     with contextlib.suppress(OSError):
         return (folder / RECORD).lstat().st_mtime
     return 0.0
+
+
+def _is_abandoned(folder: Path, now: float) -> bool:
+    return is_abandoned(folder.name, lambda: now - last_written(folder))

@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
 from suite.core.errors import InvalidInput
+from suite.core.leases import Owner
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.plan import Overwrite
 from suite.execution.run_study import Silent, plan_study, run_study
@@ -60,6 +63,18 @@ def test_what_failed_before_and_is_not_run_again_is_a_failure_of_the_study(study
     assert again.done == 0
     assert again.failed == first.failed
     assert len(run_study(study, store, INLINE, Overwrite.FAILED).failed) == 1
+
+
+def test_a_finished_study_clears_what_a_killed_process_left(study, store):
+    key = study.trials()[0].key
+    run_study(study, store, INLINE)
+    dead = dataclasses.replace(Owner.current(), pid=2**22 + 1).label()
+    store.backend.save_shared(f"checkpoints/{key}.safetensors", b"state")
+    store.backend.save_shared(f"checkpoints/{key}-{dead}.lease", b"held")
+    (store.trials / f".new-{key}-{dead}").mkdir()
+    run_study(study, store, INLINE, Overwrite.NEVER)
+    assert not (store.root / "checkpoints").exists()
+    assert store.keys() == sorted(path.name for path in store.trials.iterdir())
 
 
 def test_trials_of_other_thread_counts_have_an_engine_of_their_own(study, store, monkeypatch):
