@@ -81,11 +81,11 @@ class Pauses(Sparsifier):
     def start(self):
         self.draw_masks()
         os.fsync = fsync
-        multiprocessing.util.Finalize(None, pause, args=("ending",), exitpriority=1)
 
     def is_update(self, step):
         if step == 1:
             pause("step")
+            multiprocessing.util.Finalize(None, pause, args=("ending",), exitpriority=1)
         return False
 
     def update(self, step):
