@@ -5,8 +5,10 @@ import ctypes
 import os
 import signal
 import threading
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.process import parent_process
+from typing import Any
 
 from suite.core import stopping
 
@@ -25,7 +27,20 @@ def follow_parent() -> None:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):  # only Linux has it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _let_server_end()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _let_server_end() -> None:
+    """Close this process's end of the pipe that keeps the fork server running.
+
+    The server then ends with the parent, and the system ends this process, even if it is suspended.
+    """
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    descriptor = getattr(server, "_forkserver_alive_fd", None)
+    if descriptor is not None:
+        os.close(descriptor)
+        server._forkserver_alive_fd = None
 
 
 def _end_with_parent() -> None:

@@ -4,7 +4,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -136,6 +136,9 @@ def run(
                 finished(trial, record)
         stopped = limit is not None or asked()
     checkpoints.sweep()
+    if max(attempts.values(), default=0) > 1:  # a worker died, perhaps while it wrote
+        with suppress(StoreUnusable):
+            store.prepare()
     if stopped:
         raise KeyboardInterrupt("; ".join(unsaved))
     return Summary(done, failures, pruned)

@@ -81,11 +81,11 @@ class Pauses(Sparsifier):
     def start(self):
         self.draw_masks()
         os.fsync = fsync
-        multiprocessing.util.Finalize(None, pause, args=("ending",), exitpriority=1)
 
     def is_update(self, step):
         if step == 1:
             pause("step")
+            multiprocessing.util.Finalize(None, pause, args=("ending",), exitpriority=1)
         return False
 
     def update(self, step):
@@ -155,6 +155,11 @@ def _stop_then_interrupt(running: Running) -> None:
     running.signal(signal.SIGINT)
 
 
+def _stop_then_kill(running: Running) -> None:
+    running.to_worker(signal.SIGSTOP)
+    running.signal(signal.SIGKILL)
+
+
 def _fill_then_interrupt(running: Running) -> None:
     running.fill_disk()
     running.signal(signal.SIGINT)
@@ -171,6 +176,7 @@ EVENTS = (
     Event("STOP, INT", _stop_then_interrupt, 130),
     Event("KILL worker", lambda it: it.to_worker(signal.SIGKILL), 0, SECONDS),
     Event("KILL parent", lambda it: it.signal(signal.SIGKILL), -9, 10.0, False),
+    Event("STOP, KILL parent", _stop_then_kill, -9, 10.0, False),
     Event("full disk", lambda it: it.fill_disk(), 2, SECONDS),
     Event("full disk, INT", _fill_then_interrupt, 130),
 )
@@ -238,7 +244,7 @@ def run_case(event: Event, moment: str, whole: Store, folder: Path) -> Ended:
         seconds = time.monotonic() - began
         (folder / "disk" / "ballast").unlink(missing_ok=True)
         wrong = list(_wrong(event, moment, command.returncode, seconds, err))
-        wrong += [] if event.name == "KILL parent" else _temporary(folder)
+        wrong += [] if event.code == -signal.SIGKILL else _temporary(folder)
         store = run_whole(folder)
         wrong += differences(whole, store) + Checkpoints(store).keys() + _temporary(folder)
         wrong += [str(path) for path in store.root.rglob(".*")]
@@ -306,7 +312,7 @@ def run_matrix(folder: Path) -> bool:
     """Run every case, and print the table; return whether all ended as documented."""
     whole = run_whole(folder / "whole")
     disk = can_mount()
-    print(f"{'event':<16}" + "".join(f"{moment:<14}" for moment in MOMENTS))
+    print(f"{'event':<20}" + "".join(f"{moment:<14}" for moment in MOMENTS))
     all_well = True
     for event in EVENTS:
         cells, notes = [], []
@@ -320,7 +326,7 @@ def run_matrix(folder: Path) -> bool:
             shutil.rmtree(place)
             cells.append(f"{ended.code} {ended.seconds:.1f} s" + " !" * bool(ended.wrong))
             notes += [f"  ! {moment}: {what}" for what in ended.wrong]
-        print(f"{event.name:<16}" + "".join(f"{cell:<14}" for cell in cells), flush=True)
+        print(f"{event.name:<20}" + "".join(f"{cell:<14}" for cell in cells), flush=True)
         print("\n".join(notes) + "\n" * bool(notes), end="", flush=True)
         all_well = all_well and not notes
     return all_well

@@ -11,6 +11,8 @@ import pytest
 from suite.execution.checkpoints import Checkpoints
 from suite.experiments.study import load_study
 from suite.results.store import Store
+from tests.conftest import require
+from tests.execution import stop_matrix
 from tests.execution.soak import differences, kill_and_restart, run_whole
 from tests.support.forked import ForkedCommand, start
 
@@ -124,3 +126,26 @@ def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(tmp_path):
     assert killed.resumed > 0
     assert differences(whole, killed.store) == []
     assert killed.leftovers() == []
+
+
+SELECTION = (
+    ("INT", "loading"), ("TERM", "step"), ("HUP", "record"), ("USR1", "ending"),
+    ("QUIT", "checkpoint"), ("STOP, INT", "step"), ("STOP, KILL parent", "step"),
+    ("KILL worker", "record"), ("full disk, INT", "checkpoint"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Store:
+    """Return the store of the matrix's study, run without an event."""
+    return stop_matrix.run_whole(tmp_path_factory.mktemp("undisturbed") / "whole")
+
+
+@pytest.mark.parametrize(("name", "moment"), SELECTION)
+def test_a_study_ends_as_documented_whatever_ends_it_and_when(name, moment, undisturbed, tmp_path):
+    """A selection; `make soak` with ``--matrix`` runs all."""
+    if name in stop_matrix.FULL_DISK:
+        require("mount", stop_matrix.can_mount(), "run as root, to mount a small disk")
+    (event,) = (event for event in stop_matrix.EVENTS if event.name == name)
+    ended = stop_matrix.run_case(event, moment, undisturbed, tmp_path / "case")
+    assert ended.wrong == ()
