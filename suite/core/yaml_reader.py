@@ -20,7 +20,7 @@ from suite.core.files import read_regular
 
 MAX_BYTES = 500_000
 """Largest file that is read, in bytes."""
-MAX_VALUES = 20_000
+MAX_VALUES = 10_000
 """Most values of a file, keys among them; an alias counts as what it stands for."""
 MAX_DEPTH = 50
 """Most lists and mappings inside of each other."""
