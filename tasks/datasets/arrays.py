@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, first_line
 from tasks.data import Arrays
 from tasks.datasets.files import UNREADABLE, check_file, check_memory
 from tasks.datasets.folder import held_out
@@ -110,11 +110,14 @@ def _checked_size(path: Path, archive: zipfile.ZipFile, name: str) -> int:
     member = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
     with archive.open(member) as packed:
         file = io.BytesIO(packed.read(MAX_HEADER))  # which may claim to be of any length
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    except Exception as error:  # NumPy evaluates it as a literal of Python
+        raise ValueError(f"the header of '{name}' cannot be read: {first_line(error)}") from error
     begin = file.tell()
     if dtype.kind not in NUMBERS:
         raise InvalidInput(
