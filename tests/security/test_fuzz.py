@@ -58,7 +58,7 @@ def test_a_traceback_a_hang_too_much_memory_and_a_crash_are_found(monkeypatch):
     assert (tally.attempts, tally.accepted, tally.refused) == (6, 1, 1)
     assert sorted(saved) == sorted(("planted", *finding) for finding in tally.findings)
     whats = dict(tally.findings)
-    assert whats[1].startswith("KeyError: 'planted' (test_smoke.py")
+    assert whats[1].startswith("KeyError: 'planted' (test_fuzz.py")
     for number, words in ((2, "it took 60 MB"), (3, "had not ended after"), (4, "exit code 7")):
         assert words in whats[number]
     assert "(input 1)" in "\n".join(runner.summary(tallies))
