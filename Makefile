@@ -7,7 +7,7 @@ PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -
 EXTRAS ?= dev
 comma := ,
 
-.PHONY: setup quickstart test test-fast lint bench soak docs clean
+.PHONY: setup quickstart test test-fast lint bench soak fuzz docs clean
 
 # One stamp file for the package, and one for each extra, which is installed in addition.
 setup: $(VENV)/.ready $(patsubst %,$(VENV)/.ready-%,$(subst $(comma), ,$(EXTRAS)))
@@ -56,6 +56,10 @@ bench: setup
 soak: setup
 	@$(BIN)/python -m tests.execution.soak
 	@$(BIN)/python -m tests.execution.soak_containers
+
+# A minute of it; `make fuzz ARGS="--seconds 3600 --seed 2"`.
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 docs: $(VENV)/.ready
 	@$(BIN)/python -m suite.cli.docs_pages

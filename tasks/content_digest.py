@@ -7,6 +7,7 @@ differs, or a file was written just before it was read, it is read again.
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -144,9 +145,12 @@ def _remembered(where: Path) -> dict[str, Any]:
 
 def _stat(path: Path) -> os.stat_result:
     try:
-        return path.stat()
+        about = path.stat()
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(about.st_mode):
+        raise InvalidInput(f"{path} cannot be read: it is not a plain file")
+    return about
 
 
 def _hash(path: Path) -> str:

@@ -20,6 +20,7 @@ from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from tasks.batches import Batch, BatchSource, Epoch, epoch_order
 from tasks.data import Data, Split, draw_pool, normalise, stratified, training_examples
+from tasks.datasets.images import image_bytes
 from tasks.datasets.pixels import Reading, as_array, open_image, readable
 from tasks.recipe import Recipe
 from tasks.task import Dataset
@@ -207,11 +208,7 @@ class Decoder:
     def __getitem__(self, item: Item) -> Tensor:
         number, seed = item
         path = self.paths[number]
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InvalidInput(f"image {path} cannot be read: {error}") from error
-        image = open_image(content, str(path), self.reading.orient)
+        image = open_image(image_bytes(path), str(path), self.reading.orient)
         image = readable(image, str(path), self.reading)
         rng = np.random.default_rng(seed) if seed >= 0 else None
         box = _centre_box(image.size, self.shape)

@@ -17,6 +17,7 @@ from typing import Any
 from suite.core.declarations import Declared, unknown
 from suite.core.errors import InvalidInput
 from suite.core.layer_kinds import STANDARD_KINDS, checked_kinds
+from suite.core.named_paths import exists, odd_kind, real_path
 from suite.core.yaml_reader import read_yaml
 from tasks.formats import huggingface, images, npz, real_targets, table, text, torch_datasets
 from tasks.formats.fields import Describe
@@ -67,7 +68,7 @@ def read_task_file(path: Path) -> list[Declared]:
             raise InvalidInput(f"task file {path}: {_unknown('field', field, FIELDS)}")
     name = content["name"]
     if not isinstance(name, str) or name.count("/") != 1 or not all(name.split("/")):
-        raise InvalidInput(f"task file {path}: name={name!r}: give DATA/MODEL, e.g. iris/mlp")
+        raise InvalidInput(f"task file {path}: name={name!r:.80}: give DATA/MODEL, e.g. iris/mlp")
     dataset = _dataset(path, name.split("/")[0], _mapping(path, content, "data"))
     recipe = _mapping(path, content, "recipe")
     for field in recipe:
@@ -76,7 +77,7 @@ def read_task_file(path: Path) -> list[Declared]:
     model = content["model"]
     if not isinstance(model, str) or not (model in MODELS or ":" in model):
         raise InvalidInput(
-            f"task file {path}: model={model!r}: give one of {', '.join(MODELS)}, or "
+            f"task file {path}: model={model!r:.80}: give one of {', '.join(MODELS)}, or "
             "module:name, or file.py:Name, or timm:NAME"
         )
     blank = Task(name, "", title="", dataset="", model="")
@@ -90,11 +91,17 @@ def read_task_file(path: Path) -> list[Declared]:
         recipe=blank.check(recipe),
         prunable=_kinds(path, content.get("prunable", STANDARD_KINDS)),
         metric=_metric(path, content.get("metric"), dataset),
-        revision=content.get("revision", 1),
+        revision=_revision(path, content.get("revision", 1)),
         origin=str(path.resolve()),
     )
     check_metric(task, dataset)
     return [dataset, task]
+
+
+def _revision(path: Path, given: object) -> int:
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise InvalidInput(f"task file {path}: revision={given!r:.80}: give a whole number")
+    return given
 
 
 def _metric(path: Path, given: object, dataset: Dataset) -> str:
@@ -102,14 +109,16 @@ def _metric(path: Path, given: object, dataset: Dataset) -> str:
     if given is None:
         return allowed[0]
     if given not in allowed:
-        raise InvalidInput(f"task file {path}: metric={given!r}: give one of {', '.join(allowed)}")
+        raise InvalidInput(
+            f"task file {path}: metric={given!r:.80}: give one of {', '.join(allowed)}"
+        )
     return str(given)
 
 
 def _mapping(path: Path, content: Mapping[str, Any], field: str) -> dict[str, Any]:
     value = content.get(field) or {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise InvalidInput(f"task file {path}: {field}={value!r} must be a mapping of names")
+        raise InvalidInput(f"task file {path}: {field}={value!r:.80} must be a mapping of names")
     return dict(value)
 
 
@@ -126,9 +135,9 @@ def _unknown(kind: str, name: object, valid: Any) -> str:
 
 def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
     kind = data.pop("format", None)
-    if kind not in FORMATS:
+    if not isinstance(kind, str) or kind not in FORMATS:
         raise InvalidInput(
-            f"task file {path}: data format={kind!r}: give one of {', '.join(FORMATS)}"
+            f"task file {path}: data format={kind!r:.80}: give one of {', '.join(FORMATS)}"
         )
     describe, fields = FORMATS[kind]
     for field in data:
@@ -136,11 +145,17 @@ def _dataset(path: Path, name: str, data: dict[str, Any]) -> Dataset:
             raise InvalidInput(f"task file {path}: {_unknown('data field', field, fields)}")
     for field in ("path", "test_path"):
         if field in data and kind != "torch":  # which may name several
-            place = (path.parent / str(data[field])).resolve()
-            if place.exists():
+            if not isinstance(data[field], str) or not data[field]:
+                raise InvalidInput(f"task file {path}: {field}={data[field]!r:.80}: give a path")
+            place = real_path(path.parent / data[field])
+            if found := odd_kind(place):
+                raise InvalidInput(
+                    f"task file {path}: {field}: {place} is {found}: give a file or a folder"
+                )
+            if exists(place):
                 data[field] = str(place)
             elif kind not in BY_NAME:
-                raise InvalidInput(f"task file {path}: {field}: there is no {place}")
+                raise InvalidInput(f"task file {path}: {field}: there is no {place!s:.300}")
     if "path" in fields and "path" not in data and kind != "torch":
         raise InvalidInput(f"task file {path}: data: 'path' is missing")
     if _targets(path, data) == "real":
@@ -158,7 +173,7 @@ def _targets(path: Path, data: dict[str, Any]) -> str:
     """Return what the targets are; the default is taken out, so that it may be left out."""
     targets = data.get("targets", "classes")
     if targets not in ("classes", "real"):
-        raise InvalidInput(f"task file {path}: targets={targets!r}: give classes or real")
+        raise InvalidInput(f"task file {path}: targets={targets!r:.80}: give classes or real")
     if targets == "classes":
         data.pop("targets", None)
     return str(targets)

@@ -20,7 +20,7 @@ from suite.core.files import read_regular
 
 MAX_BYTES = 500_000
 """Largest file that is read, in bytes."""
-MAX_VALUES = 20_000
+MAX_VALUES = 10_000
 """Most values of a file, keys among them; an alias counts as what it stands for."""
 MAX_DEPTH = 50
 """Most lists and mappings inside of each other."""
@@ -70,8 +70,10 @@ def _text(file: Traversable, what: str) -> str:
         InvalidInput: it cannot be read, is too large, or is no text in UTF-8.
     """
     try:
-        is_path = isinstance(file, Path)  # else part of an installed package that is a zip file
-        raw = read_regular(file, MAX_BYTES, follow=True) if is_path else file.read_bytes()
+        if isinstance(file, Path):
+            raw = read_regular(file, MAX_BYTES, follow=True)
+        else:  # part of an installed package that is a zip file
+            raw = file.read_bytes()
     except OSError as error:
         raise InvalidInput(f"{what} cannot be read: {error.strerror}") from error
     except ValueError as error:  # a name that no file can have
@@ -114,7 +116,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node:
         """Return the next node; an alias counts as many values as what it stands for."""
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         before, is_alias = self._count, isinstance(event, yaml.AliasEvent)
         self._depth += 1
         if self._depth > MAX_DEPTH:
@@ -122,7 +124,8 @@ class _Loader(yaml.SafeLoader):
                 f"more than {MAX_DEPTH} lists and mappings are inside of each other: nest less",
                 event.start_mark,
             )
-        node: yaml.Node = super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        assert node is not None  # of a document that has begun
         self._depth -= 1
         if is_alias and node not in self._sizes:
             raise _Refused(f"*{event.anchor} stands for what it is part of", event.start_mark)
@@ -139,7 +142,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         """Return the node of a single value."""
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         node: yaml.ScalarNode = super().compose_scalar_node(anchor)
         if problem := _misread(node, plain=event.implicit[0]):
             raise _Refused(problem, node.start_mark)

@@ -17,6 +17,7 @@ from suite.core.code_files import ENTRY_POINTS, find_module, importable_only, is
 from suite.core.declarations import Declared, Method, Registry
 from suite.core.discovery import declares, drop_changed, read_declarations
 from suite.core.errors import InvalidInput
+from suite.core.named_paths import is_file
 
 if TYPE_CHECKING:
     from suite.core.custom_trainer import Trainer
@@ -36,8 +37,8 @@ def use_plugins(paths: list[str]) -> None:
         InvalidInput: a file does not exist, or declares nothing.
     """
     for path in map(Path, paths):
-        if not path.is_file():
-            raise InvalidInput(f"plugin {path}: there is no such file")
+        if not is_file(path):
+            raise InvalidInput(f"plugin {path!s:.300}: there is no such file")
         if path.suffix not in TASK_FILES and not declares(path):
             raise InvalidInput(
                 f"plugin {path} declares nothing: assign METHOD, TASK or DATASET at its top level"

@@ -1,5 +1,6 @@
 """Examples from a NumPy archive."""
 
+import io
 import math
 import zipfile
 from pathlib import Path
@@ -8,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, first_line
 from tasks.data import Arrays
-from tasks.datasets.files import UNREADABLE, check_memory
+from tasks.datasets.files import UNREADABLE, check_file, check_memory
 from tasks.datasets.folder import held_out
 from tasks.labels import encode
 from tasks.task import Dataset
@@ -26,6 +27,8 @@ KINDS = {
     "m": "durations",
     "V": "records",
 }
+MAX_HEADER = 16_384
+"""More than the header of an array has, in bytes; NumPy itself reads at most 10,000."""
 DEFLATE_RATIO = 1040
 """More than a member of a zip archive can unpack to, per byte (deflate reaches 1,032)."""
 
@@ -65,6 +68,7 @@ def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
         InvalidInput: see `load_archive`.
     """
     names = ("train_x", "train_y", "test_x", "test_y")
+    check_file(path, f"NumPy archive {path}")
     try:
         if not zipfile.is_zipfile(path):  # a single array, or a pickle
             raise ValueError("it is not an archive, as numpy.savez writes it")
@@ -74,10 +78,10 @@ def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
                 raise InvalidInput(
                     f"{path} has no array '{missing[0]}': give x and y, or {', '.join(names)}"
                 )
-            for name in wanted:
-                _check_header(path, file.zip, name)
+            size = sum(_checked_size(path, file.zip, name) for name in wanted)
+            check_memory(size, f"NumPy archive {path}", "give fewer examples")
             arrays = {name: file[name] for name in wanted}
-    except (OSError, ValueError, EOFError, AttributeError, *UNREADABLE) as error:
+    except (ValueError, AttributeError, OverflowError, *UNREADABLE) as error:
         if isinstance(error, InvalidInput):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -101,16 +105,20 @@ def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _check_header(path: Path, archive: zipfile.ZipFile, name: str) -> None:
-    """Check what an array is and how large, before memory is allocated for it."""
+def _checked_size(path: Path, archive: zipfile.ZipFile, name: str) -> int:
+    """Return an array's bytes; check what it is before memory is allocated for it."""
     member = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
-    with archive.open(member) as file:
+    with archive.open(member) as packed:
+        file = io.BytesIO(packed.read(MAX_HEADER))  # which may claim to be of any length
+    try:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         else:
             shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        begin = file.tell()
+    except Exception as error:  # NumPy evaluates it as a literal of Python
+        raise ValueError(f"the header of '{name}' cannot be read: {first_line(error)}") from error
+    begin = file.tell()
     if dtype.kind not in NUMBERS:
         raise InvalidInput(
             f"{path}: '{name}' holds {KINDS.get(dtype.kind, str(dtype))} ({dtype}): give plain "
@@ -124,6 +132,7 @@ def _check_header(path: Path, archive: zipfile.ZipFile, name: str) -> None:
             "does not hold them: write it again"
         )
     check_memory(size, f"{path}: '{name}' of shape {shape}", "give fewer examples")
+    return size
 
 
 def _size(path: Path) -> int:

@@ -6,10 +6,13 @@ Links, devices and paths outside the archive are rejected nevertheless.
 
 import hashlib
 import os
+import resource
+import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from suite.core.errors import InvalidInput
@@ -29,6 +32,7 @@ UNREADABLE = (
     zlib.error,
     RuntimeError,
     NotImplementedError,
+    MemoryError,
 )
 """What reading a damaged archive may raise."""
 
@@ -183,15 +187,46 @@ def _check_size(archive: Path, name: str, size: int) -> None:
         )
 
 
+def memory_bytes() -> int:
+    """Return the memory that a process may use: of the machine, its container and `ulimit -v`."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    if (allowed := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
+        limits.append(allowed)
+    with suppress(OSError, ValueError):  # no container, or "max"
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits)
+
+
 def check_memory(size: int, what: str, instead: str) -> None:
-    """Check that `size` bytes fit in this machine's memory.
+    """Check that `size` bytes fit in the memory that there is (`memory_bytes`).
 
     Raises:
         InvalidInput: they do not; `what` they are and what to do `instead` are in the message.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = memory_bytes()
     if size > memory:
         raise InvalidInput(
             f"{what} takes {size / 2**30:,.1f} GiB, and this machine has {memory / 2**30:,.1f}: "
             f"{instead}"
         )
+
+
+def check_file(path: Path, what: str, times: int = 1) -> int:
+    """Check that a path is a plain file that fits in memory; return its size in bytes.
+
+    `times` its size are needed at least to use it. Opening a pipe would wait for ever, and a
+    device has no end.
+
+    Raises:
+        InvalidInput: there is none, it is something else, or too large; `what` begins the message.
+    """
+    try:
+        about = path.stat()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"{what} cannot be read: {reason}") from error
+    if not stat.S_ISREG(about.st_mode):
+        kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a pipe, a socket or a device"
+        raise InvalidInput(f"{what} cannot be read: it is {kind}: give a plain file")
+    check_memory(times * about.st_size, what, "give fewer examples, or use a larger machine")
+    return about.st_size

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from suite.core.errors import InvalidInput, first_line
+from suite.core.named_paths import exists, is_file
+from tasks.datasets.files import check_file
+from tasks.datasets.images import image_bytes
 from tasks.labels import REGRESSION, encode
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 """The name of a dataset: mnist, or ylecun/mnist."""
+MAX_NAME = 200
 KEYWORDS = {
     "train": "train",
     "training": "train",
@@ -151,7 +155,7 @@ def open_source(path: str, config: str | None = None) -> Source:
         InvalidInput: there is none, it cannot be read, or the extra `datasets` is missing.
     """
     folder = Path(path)
-    if folder.is_absolute() and folder.exists():
+    if folder.is_absolute() and exists(folder):
         if not folder.is_dir():
             raise InvalidInput(f"{path} is a file: give the folder of its Parquet files")
         if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
@@ -166,7 +170,12 @@ class _Parquet(Source):
 
         try:
             return pl.read_parquet(self.by_split[split], columns=list(columns))
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except (
+            OSError,
+            MemoryError,
+            pl.exceptions.PolarsError,
+            pl.exceptions.PanicException,
+        ) as error:
             raise InvalidInput(f"{self.where} cannot be read: {first_line(error)}") from error
 
     def schema(self) -> "Mapping[str, pl.DataType]":
@@ -187,6 +196,7 @@ def _parquet(folder: Path) -> Source:
     root = folder.resolve()
     by_split: dict[str, list[Path]] = {}
     for file in files:
+        check_file(file, str(file))
         if not file.resolve().is_relative_to(root):
             raise InvalidInput(f"{file}: a link to outside of {folder}: copy the file into it")
         by_split.setdefault(_split_of(file.relative_to(folder)), []).append(file)
@@ -201,7 +211,14 @@ def _parquet(folder: Path) -> Source:
         schemas = [pl.read_parquet_schema(file) for file in files]
         metadata = pl.read_parquet_metadata(files[0]).get("huggingface", "{}")
         info = json.loads(metadata).get("info", {})
-    except (OSError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+    ) as error:
         raise InvalidInput(
             f"{folder}: Parquet files cannot be read: {first_line(error)}"
         ) from error
@@ -272,12 +289,12 @@ def _saved(folder: Path) -> Source:
 
 
 def _named(name: str, config: str | None) -> Source:
-    if not NAME.fullmatch(name):
+    if len(name) > MAX_NAME or not NAME.fullmatch(name):
         raise InvalidInput(
             f"path={name!r:.200}: there is no such folder, and it is not the name of a dataset "
             "(ylecun/mnist): give one of them"
         )
-    if Path(name).exists():
+    if exists(Path(name)):
         raise InvalidInput(
             f"path={name!r}: the working folder holds one of that name, which datasets would read "
             "instead: give its path relative to the task file, or go to another folder"
@@ -379,8 +396,8 @@ def images_of(column: "pl.Series", where: str) -> Iterator[tuple[str, BinaryIO]]
         )
     for row, (content, path) in enumerate(zip(contents, paths, strict=True)):
         name = f"{where} row {row}" + (f" ({Path(path).name})" if path else "")
-        if content is None and path and Path(path).is_absolute() and Path(path).is_file():
-            content = Path(path).read_bytes()
+        if content is None and path and Path(path).is_absolute() and is_file(Path(path)):
+            content = image_bytes(Path(path))
         if content is None:
             raise InvalidInput(f"{name} has no image in column '{column.name}': fill in or remove")
         yield name, io.BytesIO(content)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from suite.core.errors import InvalidInput
 from tasks.data import Arrays
+from tasks.datasets.files import check_file, check_memory
 from tasks.task import Dataset
 
 FILES = (
@@ -53,8 +54,11 @@ def read_idx(path: Path) -> Tensor:
     Raises:
         InvalidInput: it cannot be read, is not an IDX file of bytes, or has a wrong length.
     """
+    check_file(path, str(path))
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            begin = file.read(4 + 4 * 255)  # of which the header is a part
+            raw = begin + file.read(_size(begin) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InvalidInput(
             f"{path} cannot be read ({error}): delete it and fetch it again"
@@ -71,6 +75,15 @@ def read_idx(path: Path) -> Tensor:
         )
     values = np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
     return torch.from_numpy(values.copy())
+
+
+def _size(begin: bytes) -> int:
+    """Return the bytes that an IDX file's header claims; 0 if it is none."""
+    if len(begin) < 4 or begin[:3] != b"\x00\x00\x08" or len(begin) < 4 + 4 * begin[3]:
+        return 0
+    size = math.prod(np.frombuffer(begin[4 : 4 + 4 * begin[3]], dtype=">u4").tolist())
+    check_memory(size, "an IDX file", "fetch it again")
+    return size
 
 
 def _present(folder: Path, name: str) -> bool:

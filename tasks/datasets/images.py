@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 
 from suite.core.errors import InvalidInput
+from suite.core.files import read_regular
 from tasks.content_digest import DIGITS, file_digest, tree_digest
-from tasks.datasets.files import is_archive, members
+from tasks.datasets.files import MAX_MEMBER_BYTES, is_archive, members
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -21,7 +22,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     """
     if path.is_dir():
         for name in image_paths(path):
-            yield name, (path / name).read_bytes()
+            yield name, image_bytes(path / name)
     elif path.is_file() and is_archive(path):
         for name, content in members(path):
             if name.lower().endswith(SUFFIXES) and not _hidden(PurePosixPath(name)):
@@ -30,6 +31,18 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
         raise InvalidInput(
             f"images {path}: there is no such folder or archive (.tar, .tar.gz, .tar.xz, .zip)"
         )
+
+
+def image_bytes(path: Path) -> bytes:
+    """Return the content of an image file.
+
+    Raises:
+        InvalidInput: it cannot be read, or is larger than any image that is read.
+    """
+    try:
+        return read_regular(path, MAX_MEMBER_BYTES, follow=True)
+    except OSError as error:
+        raise InvalidInput(f"image {path} cannot be read: {error.strerror or error}") from error
 
 
 def _hidden(path: PurePath) -> bool:
@@ -49,6 +62,10 @@ def image_paths(folder: Path) -> list[str]:
         hidden = _hidden(path.relative_to(folder))
         if path.suffix.lower() not in SUFFIXES or hidden or path.is_dir():
             continue
+        if not path.is_file():
+            raise InvalidInput(
+                f"image {path} is a broken link, a pipe or a device: replace or delete it"
+            )
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             raise InvalidInput(
                 f"images {path}: a link to outside of {folder}: copy the file into it"

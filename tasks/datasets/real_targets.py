@@ -60,15 +60,13 @@ def read_table(path: Path, options: Mapping[str, Any]) -> Examples:
     """
     import numpy as np
 
-    from tasks.datasets.table import column_numbers, read_frame
+    from tasks.datasets.table import column_numbers, no_column, read_frame
 
     frame = read_frame(path)
     targets, ignored = list(options["target"]), list(options.get("ignore", ()))
     for name in (*targets, *ignored):
         if name not in frame.columns:
-            raise InvalidInput(
-                f"table {path} has no column '{name}': it has {', '.join(frame.columns)}"
-            )
+            raise no_column(path, frame, name)
     features = [name for name in frame.columns if name not in (*targets, *ignored)]
     if frame.height == 0 or not features:
         raise InvalidInput(f"table {path}: there are no rows, or no columns beside the target")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_file
-from tasks.datasets.files import cache_folder
+from tasks.datasets.files import MAX_MEMBER_BYTES, cache_folder
 from tasks.datasets.images import contents, image_paths
 from tasks.datasets.pixels import (
     BACKGROUNDS,
@@ -148,6 +148,8 @@ def survey_files(path: Path) -> Survey:
 
 def _opened(path: Path) -> BinaryIO:
     try:
+        if path.stat().st_size > MAX_MEMBER_BYTES:
+            raise InvalidInput(f"image {path} has more than {MAX_MEMBER_BYTES:,} bytes: replace it")
         return path.open("rb")
     except OSError as error:
         raise InvalidInput(f"image {path} cannot be read: {error}") from error

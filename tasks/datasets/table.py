@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, first_line
+from tasks.datasets.files import check_file, check_memory
 from tasks.labels import check_classes, check_real, shown
 
 if TYPE_CHECKING:
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
     from tasks.data import Arrays
     from tasks.task import Dataset
+
+
+MAX_COLUMNS = 100_000
+MAX_LINE = 2**24
+"""Longest line of a table, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,7 @@ def read_table(path: Path, options: Mapping[str, Any], classes: list[str] | None
     target, ignored = options["target"], list(options.get("ignore", ()))
     for name in (target, *ignored):
         if name not in frame.columns:
-            raise InvalidInput(
-                f"table {path} has no column '{name}': it has {', '.join(frame.columns)}"
-            )
+            raise no_column(path, frame, name)
     features = [name for name in frame.columns if name not in (target, *ignored)]
     if frame.height == 0 or not features:
         raise InvalidInput(f"table {path}: there are no rows, or no columns beside '{target}'")
@@ -111,20 +115,64 @@ def read_frame(path: Path) -> "pl.DataFrame":
     """Return the table in a file.
 
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: it cannot be read, is not a plain file, does not fit in memory, or has more
+            than `MAX_COLUMNS` columns or a line of more than `MAX_LINE` bytes.
     """
     import polars as pl
 
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".tsv", ".parquet"):
+        raise InvalidInput(f"table {path}: give a file that ends in .csv, .tsv or .parquet")
+    check_file(path, f"table {path}")
     try:
-        if path.suffix.lower() == ".parquet":
+        if kind == ".parquet":
+            _check_parquet(path)
             return pl.read_parquet(path)
-        if path.suffix.lower() in (".csv", ".tsv"):
-            separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            return pl.read_csv(path, separator=separator, infer_schema_length=None)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InvalidInput(f"table {path} cannot be read: {reason}") from error
-    raise InvalidInput(f"table {path}: give a file that ends in .csv, .tsv or .parquet")
+        separator = "\t" if kind == ".tsv" else ","
+        _check_lines(path, separator)
+        return pl.read_csv(path, separator=separator, infer_schema_length=None)
+    except (OSError, MemoryError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise InvalidInput(f"table {path} cannot be read: {first_line(error):.300}") from error
+
+
+def _check_parquet(path: Path) -> None:
+    """Check what a Parquet file claims to hold: a few bytes can stand for any number of rows."""
+    import polars as pl
+
+    columns = len(pl.read_parquet_schema(path))
+    rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+    _check_columns(path, columns)
+    what = f"table {path} of {rows:,} rows and {columns:,} columns"
+    check_memory(8 * rows * columns, what, "give fewer rows or columns, or use a larger machine")
+
+
+def _check_lines(path: Path, separator: str) -> None:
+    """Check the length of all lines, and the number of columns in the first."""
+    with path.open("rb") as file:
+        block = file.read(MAX_LINE)
+        first = block[: block.find(b"\n") + 1] or block
+        _check_columns(path, first.count(separator.encode()) + 1)
+        while len(block) == MAX_LINE:
+            if b"\n" not in block and b"\r" not in block:
+                raise InvalidInput(
+                    f"table {path}: a line is longer than the {MAX_LINE:,} bytes that are read: "
+                    "give one row per line"
+                )
+            block = file.read(MAX_LINE)
+
+
+def _check_columns(path: Path, columns: int) -> None:
+    if columns > MAX_COLUMNS:
+        raise InvalidInput(
+            f"table {path} has {columns:,} columns, more than the {MAX_COLUMNS:,} that are read: "
+            "give a NumPy archive (format: numpy), which holds any number"
+        )
+
+
+def no_column(path: Path, frame: "pl.DataFrame", name: str) -> InvalidInput:
+    """Return the refusal of a column that a table does not have."""
+    names = shown(frame.columns, most=30)
+    return InvalidInput(f"table {path} has no column '{name:.80}': it has {names}")
 
 
 def column_numbers(path: Path, column: "pl.Series", what: str) -> "np.ndarray":
@@ -147,8 +195,8 @@ def column_numbers(path: Path, column: "pl.Series", what: str) -> "np.ndarray":
     if not numeric or bad.any():
         row = bad.to_list().index(True) if bad.any() else 0
         raise InvalidInput(
-            f"table {path}: column '{column.name}' has {column[row]!r} in row {row + 1}: {what} "
-            "must be finite numbers (encode it, fill it in, or list it under 'ignore')"
+            f"table {path}: column '{column.name}' has {column[row]!r:.80} in row {row + 1}: "
+            f"{what} must be finite numbers (encode it, fill it in, or list it under 'ignore')"
         )
     return found.to_numpy().astype(np.float64)
 

@@ -12,8 +12,14 @@ import torch
 
 from suite.core.errors import InvalidInput
 from tasks.data import Arrays
-from tasks.datasets.files import locate
+from tasks.datasets.files import check_file, locate, memory_bytes
 from tasks.task import Dataset
+
+MEMORY_PER_BYTE = 4
+"""Memory that a text takes at least, in multiples of its size: of bytes, text and indices."""
+MAX_UNPACKED = 200
+"""Most that a gzipped text unpacks to, in multiples of its size; small ones may be more."""
+ALWAYS_UNPACKED = 2**26
 
 
 def load(dataset: Dataset) -> Arrays:
@@ -74,16 +80,28 @@ def read_bytes(path: Path) -> bytes:
     """Return a file's content, decompressed if its name ends in .gz.
 
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: it cannot be read, is not a plain file, or does not fit in memory.
     """
+    size = check_file(path, f"text {path}", MEMORY_PER_BYTE)
+    limit = min(memory_bytes() // MEMORY_PER_BYTE, max(ALWAYS_UNPACKED, MAX_UNPACKED * size))
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
+        if path.suffix != ".gz":
+            return path.read_bytes()
+        with gzip.open(path) as file:
+            raw = file.read(limit + 1)
+    except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise InvalidInput(f"{path} cannot be read: {error}") from error
+    if len(raw) > limit:
+        raise InvalidInput(
+            f"{path} unpacks to more than {limit:,} bytes, which no text of {size:,} bytes should: "
+            "give it without .gz"
+        )
+    return raw
 
 
 def _decode(path: Path, raw: bytes) -> str:
+    if b"\0" in raw[:4096]:
+        raise InvalidInput(f"{path} holds NUL characters, so it is no text: give a file of text")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -23,7 +23,9 @@ def fraction(data: Mapping[str, Any], path: Path) -> float:
     """
     fraction = data.get("test", 0.2)
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction < 1:
-        raise InvalidInput(f"task file {path}: test={fraction!r}: give a fraction between 0 and 1")
+        raise InvalidInput(
+            f"task file {path}: test={fraction!r:.80}: give a fraction between 0 and 1"
+        )
     return fraction
 
 

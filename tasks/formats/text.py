@@ -15,7 +15,9 @@ def describe(name: str, data: dict[str, Any], path: Path) -> Described:
     options["test_share"] = fraction({"test": 0.1, **data}, path)
     length = data.get("length", 256)
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise InvalidInput(f"task file {path}: length={length!r}: give the characters per window")
+        raise InvalidInput(
+            f"task file {path}: length={length!r:.80}: give the characters per window"
+        )
     train, test = split_text(name, options)
     return {
         "load": "tasks.datasets.text:load",

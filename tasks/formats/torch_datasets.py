@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.core.errors import InvalidInput
+from suite.core.named_paths import exists, real_path
 from tasks.content_digest import content_digest
 from tasks.formats.fields import Described
 
@@ -83,8 +84,8 @@ def named_paths(given: object, task_file: Path) -> list[Path]:
             f"task file {task_file}: path={given!r:.80}: give what the datasets read: a file, a "
             "folder or a list of them"
         )
-    paths = [(task_file.parent / str(name)).resolve() for name in names]
+    paths = [real_path(task_file.parent / str(name)) for name in names]
     for path in paths:
-        if not path.exists():
-            raise InvalidInput(f"task file {task_file}: path: there is no {path}")
+        if not exists(path):
+            raise InvalidInput(f"task file {task_file}: path: there is no {path!s:.300}")
     return paths

@@ -1,0 +1,1 @@
+"""A fuzzer: mutated bundles, records, YAML, checkpoints and stores (`make fuzz`)."""
