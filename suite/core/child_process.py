@@ -36,7 +36,7 @@ def _let_server_end() -> None:
 
     The server then ends with the parent, and the system ends this process, even if it is suspended.
     """
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
     descriptor = getattr(server, "_forkserver_alive_fd", None)
     if descriptor is not None:
         os.close(descriptor)
