@@ -18,6 +18,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from leaderboard.bundles.predictions import NO_PREDICTIONS, Predictions, take_out, with_predictions
 from leaderboard.bundles.record_checks import record_problems
+from leaderboard.bundles.signature import (
+    UNSIGNED,
+    InvalidSignature,
+    Signature,
+    sign,
+    signature_path,
+)
 from suite.core.bounded_json import LINE, InvalidJson, count_values, parse
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
@@ -94,13 +101,34 @@ class Rejected(NamedTuple):
     reason: str
 
 
+class Sender(NamedTuple):
+    """Who sent a file: what its header says, and what its signature proves."""
+
+    header: Header
+    signature: Signature = UNSIGNED
+
+    @property
+    def name(self) -> str:
+        """Their name, and whether they signed."""
+        return f"{self.header.name} ({self.signature})"
+
+
 class Bundle(NamedTuple):
-    """The content of a file: its header, usable records, rejected lines, predictions by key."""
+    """The content of a file: its header, usable records, rejected lines, predictions by key.
+
+    `signature` is `UNSIGNED` until somebody looks for one (`limited_reading`).
+    """
 
     header: Header
     records: list[Record]
     rejected: list[Rejected]
     predictions: Mapping[str, bytes] = NO_PREDICTIONS
+    signature: Signature = UNSIGNED
+
+    @property
+    def sender(self) -> Sender:
+        """Who sent the file."""
+        return Sender(self.header, self.signature)
 
 
 def write_bundle(
@@ -108,13 +136,15 @@ def write_bundle(
     header: Header,
     path: Path,
     predictions: Mapping[str, bytes] = NO_PREDICTIONS,
+    key: Path | None = None,
 ) -> None:
     """Write records to one file, with secrets of this machine redacted.
 
-    `predictions` are those of some of the trials, by key (`stored_predictions`).
+    `predictions` are those of some of the trials, by key (`stored_predictions`). With `key`, an SSH
+    key, the file's signature is written beside it; without, one of an older file is removed.
 
     Raises:
-        InvalidInput: two records of one trial, or the file cannot be written.
+        InvalidInput: two records of one trial, the file cannot be written, or `key` does not sign.
     """
     by_key: dict[str, Record] = {}
     for record in records:
@@ -124,12 +154,17 @@ def write_bundle(
     lines = [
         _line(redacted),
         *(
-            _line(with_predictions(_checksummed(record), predictions.get(key)))
-            for key, record in sorted(by_key.items())
+            _line(with_predictions(_checksummed(record), predictions.get(name)))
+            for name, record in sorted(by_key.items())
         ),
     ]
+    content = gzip.compress(b"".join(lines), 9, mtime=0)
+    signature = None if key is None else sign(content, key)
     try:
-        atomic_write(path, gzip.compress(b"".join(lines), 9, mtime=0))
+        signature_path(path).unlink(missing_ok=True)
+        atomic_write(path, content)
+        if signature is not None:
+            atomic_write(signature_path(path), signature)
     except OSError as error:
         raise InvalidInput(
             f"{path} cannot be written ({error.strerror}): choose another --out"
@@ -240,37 +275,44 @@ def read_bundles(
 ) -> tuple[list[Bundle], list[Rejected]]:
     """Return the bundles of files and folders, and everything that was rejected, with file names.
 
-    A trial in several bundles is kept in the first. `read` reads a file; one that exceeds a limit
-    is rejected as a whole.
+    `read` reads a file; one that exceeds a limit, or has been changed since it was signed, is
+    rejected as a whole.
 
     Raises:
         InvalidInput: a file that was named cannot be read.
     """
-    unique: list[Bundle] = []
+    found: list[Bundle] = []
     rejected: list[Rejected] = []
-    keys: set[str] = set()
     for path in paths:
         if path.is_dir():
             bundles, bad = read_folder(path, read)
+            found += bundles.values()
             rejected += bad
+            continue
+        try:
+            found.append(read(path))
+        except (LimitExceeded, InvalidSignature) as error:
+            rejected.append(Rejected(path.name, str(error)))
         else:
-            try:
-                bundles = {path.name: read(path)}
-            except LimitExceeded as error:
-                rejected.append(Rejected(path.name, str(error)))
-                continue
-            rejected += _named(path, bundles[path.name])
-        for bundle in bundles.values():
-            new = [record for record in bundle.records if record.key not in keys]
-            keys |= {record.key for record in new}
-            unique.append(bundle._replace(records=new))
-    return unique, rejected
+            rejected += _named(path, found[-1])
+    return found, rejected
+
+
+def each_once(bundles: Iterable[Bundle]) -> list[Bundle]:
+    """Return the bundles with each trial in the first that has it."""
+    unique: list[Bundle] = []
+    keys: set[str] = set()
+    for bundle in bundles:
+        new = [record for record in bundle.records if record.key not in keys]
+        keys |= {record.key for record in new}
+        unique.append(bundle._replace(records=new))
+    return unique
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:
-    """Return the records of `read_bundles`, and everything that was rejected."""
+    """Return the records of `read_bundles`, each trial's once, and everything that was rejected."""
     bundles, rejected = read_bundles(paths)
-    return [record for bundle in bundles for record in bundle.records], rejected
+    return [record for bundle in each_once(bundles) for record in bundle.records], rejected
 
 
 def _named(path: Path, bundle: Bundle) -> list[Rejected]:

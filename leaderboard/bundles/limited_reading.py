@@ -8,6 +8,7 @@ from typing import Any
 
 from leaderboard.bundles.bundle_file import MAX_UNPACKED, SHIPPED, Bundle, Header, Rejected
 from leaderboard.bundles.bundle_file import read_bundle as read_directly
+from leaderboard.bundles.signature import ALLOWED_SIGNERS, InvalidSignature, signature_of
 from suite.core.limited_process import Allowance, answer, ask, memory_limit
 from suite.experiments import registry
 from suite.results.record import Record
@@ -17,13 +18,23 @@ SECONDS = 120
 ALLOWANCE = Allowance(seconds=SECONDS, answer=MAX_UNPACKED)
 
 
-def read_bundle(path: Path) -> Bundle:
-    """Read a bundle as `bundle_file.read_bundle` does, in another process if it is not shipped.
+def read_bundle(path: Path, signers: Path = ALLOWED_SIGNERS) -> Bundle:
+    """Read a bundle and verify its signature, if it has one, by a file of allowed signers.
+
+    It is read as `bundle_file.read_bundle` does, in another process if it is not shipped.
 
     Raises:
         LimitExceeded: it takes too much memory or time.
+        InvalidSignature: it has a signature, which is not one of this file.
         InvalidInput: the file cannot be read, or is not a bundle.
     """
+    signature = signature_of(path, signers)
+    if signature.status == "invalid":
+        raise InvalidSignature(f"{path}: {signature}: ask its sender for it again")
+    return _read_unsigned(path)._replace(signature=signature)
+
+
+def _read_unsigned(path: Path) -> Bundle:
     if path.resolve().parent in SHIPPED:
         return read_directly(path)
     request = {

@@ -4,27 +4,26 @@ Whoever runs a submitted trial again submits a record of their own. Where it is 
 been reproduced, and the site says by whom.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from leaderboard.bundles.bundle_file import Sender
 from suite.results.record import Record
 
 
-@dataclass(frozen=True)
-class Rerun:
+class Rerun(NamedTuple):
     """Another record of a trial, by somebody else.
 
     Attributes:
-        by: who ran the trial again, in words.
+        by: who ran the trial again.
         differing: metrics, FLOPs and digests that are not the same; empty if all are equal.
     """
 
-    by: str
+    by: Sender
     differing: tuple[str, ...]
 
 
-def differing(record: Record, again: Record) -> tuple[str, ...]:
+def differing_values(record: Record, again: Record) -> tuple[str, ...]:
     """Return the metrics, FLOPs and digests whose values two records of a trial do not share.
 
     What only one of them has does not count; ``status`` if one failed and the other did not.
@@ -37,23 +36,17 @@ def differing(record: Record, again: Record) -> tuple[str, ...]:
 
 
 def reruns(
-    shown: Iterable[tuple[str, Record]], others: Iterable[tuple[str, Record]]
-) -> dict[str, list[Rerun]]:
-    """Return the reruns of the records that are shown, by key.
+    record: Record, author: Sender | None, others: Iterable[tuple[Sender, Record]]
+) -> tuple[Rerun, ...]:
+    """Return the reruns of a trial among other records of it, in the order of `others`.
 
-    Both are pairs of a name, who made the record, and the record; nobody reruns their own trial,
-    and a copy of a record (the same times, too) is no rerun.
+    `author` made the record; None is whoever has the store. Nobody reruns their own trial, and a
+    copy of a record, which has the same times too, is no rerun.
     """
-    by_key = {record.key: (name, record) for name, record in shown}
-    found: dict[str, list[Rerun]] = defaultdict(list)
-    seen: set[tuple[str, str]] = set()
-    for name, again in others:
-        if again.key not in by_key:
-            continue
-        author, record = by_key[again.key]
-        is_copy = bool(record.timing) and again.timing == record.timing
-        if name == author or is_copy or (name, again.key) in seen:
-            continue
-        seen.add((name, again.key))
-        found[again.key].append(Rerun(name, differing(record, again)))
-    return dict(found)
+    found: dict[str, Rerun] = {}
+    for sender, again in others:
+        own = author is not None and author.header.name == sender.header.name
+        copied = bool(record.timing) and again.timing == record.timing
+        if not own and not copied:
+            found.setdefault(sender.header.name, Rerun(sender, differing_values(record, again)))
+    return tuple(found.values())

@@ -27,7 +27,8 @@ ALLOWED_SIGNERS = Path(__file__).parents[1] / "submissions" / "allowed_signers"
 PROGRAM = "ssh-keygen"
 MAX_SIGNATURE = 16 * 2**10
 MAX_SIGNERS = 2**20
-"""Largest size in bytes of a signature, and of a file of allowed signers."""
+MAX_SIGNED = 64 * 2**20
+"""Largest size in bytes of a signature, of a file of allowed signers, and of a signed file."""
 VERIFY_SECONDS = 30.0
 FINGERPRINT = re.compile(r"with (\S+) key (SHA256:[A-Za-z0-9+/]{43})")
 
@@ -66,6 +67,10 @@ class Signature:
 
 
 UNSIGNED = Signature("unsigned")
+
+
+class InvalidSignature(InvalidInput):
+    """A file has a signature that is not one of the file."""
 
 
 def signature_path(file: Path) -> Path:
@@ -131,6 +136,21 @@ def verify(content: bytes, signature: bytes | None, signers: Path) -> Signature:
         except (OSError, subprocess.TimeoutExpired) as error:
             what = getattr(error, "strerror", None) or f"no answer in {VERIFY_SECONDS:g} s"
             return Signature("unchecked", reason=f"{PROGRAM}: {what}")
+
+
+def signature_of(file: Path, signers: Path = ALLOWED_SIGNERS) -> Signature:
+    """Return whose signature a file has beside it, by a file of allowed signers.
+
+    Raises:
+        InvalidInput: the file, its signature or the file of allowed signers cannot be read.
+    """
+    if (signature := read_signature(file)) is None:
+        return UNSIGNED
+    try:
+        content = read_regular(file, MAX_SIGNED)
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
+    return verify(content, signature, signers)
 
 
 def _verify(content: bytes, made: str, known: str) -> Signature:

@@ -8,6 +8,7 @@ from typing import Any
 from leaderboard.bundles.bundle_file import Bundle
 from leaderboard.bundles.check_report import CheckReport, Severity, SubmissionIssue
 from leaderboard.bundles.record_checks import record_checks
+from leaderboard.bundles.reruns import differing_values
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.core.code_files import changed_files
 from suite.core.errors import InvalidInput
@@ -213,7 +214,7 @@ def compare_rerun(
         return [SubmissionIssue("error", where, what)]
     recorded = {**record.metrics, **record.flops, **record.digests}
     rerun = {**again.metrics, **again.flops, **again.digests}
-    different = [name for name in recorded if name in rerun and recorded[name] != rerun[name]]
+    different = differing_values(record, again)
     examples = _examples(record, again, correct)
     if not different and not examples:
         what = "run again here: equal, metrics and weights bit by bit"

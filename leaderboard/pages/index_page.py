@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from leaderboard.board_columns import NAMED_COLUMNS, SCORE, Column
 from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
-from leaderboard.bundles.bundle_file import Header
+from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.board_charts import specifications
 from leaderboard.charts.vega_bundle import bundle
 from leaderboard.page_data import page_data
@@ -36,7 +36,7 @@ def index_page(
     boards: Sequence[Board],
     excluded: Sequence[Excluded],
     further: Sequence[tuple[str, str, str]] = (),
-    sent: Sequence[tuple[Header, int]] = (),
+    sent: Sequence[tuple[Sender, int]] = (),
     pictures: Collection[str] = (),
 ) -> str:
     """Return the page.

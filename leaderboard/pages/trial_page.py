@@ -8,7 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.bundles.bundle_file import Header
+from leaderboard.bundles.bundle_file import Sender
+from leaderboard.bundles.reruns import Rerun
 from leaderboard.charts.vega_bundle import classic_script
 from leaderboard.pages.templating import (
     CHART_SCRIPTS,
@@ -69,13 +70,15 @@ def trial_page(
     evaluations: Sequence[Evaluation] = (),
     links: TrialLinks | None = None,
     no_curves: str = "",
-    sender: Header | None = None,
+    sender: Sender | None = None,
+    reruns: Sequence[Rerun] = (),
 ) -> str:
     """Return the page; all text from the record is escaped.
 
     `curves` is JSON of `leaderboard.pages.curve_data`; if empty, `no_curves` may give the reason.
     Without `links` the page is a self-contained file, with style and scripts, and links to its
-    charts as PDF beside it. `sender` is who sent the record, if it came in a bundle.
+    charts as PDF beside it. `sender` is who sent the record, if it came in a bundle; `reruns` are by
+    who ran the trial again.
     """
     trial = record.trial
     return _template().render(
@@ -87,6 +90,7 @@ def trial_page(
         version=__version__,
         record=record,
         sender=sender,
+        reruns=reruns,
         facts=_facts(record),
         warnings=_warnings(record, links),
         command=_command(record),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from leaderboard.bundles.bundle_file import Header
+from leaderboard.bundles.bundle_file import Sender
+from leaderboard.bundles.reruns import Rerun
 from leaderboard.output_folder import SiteFolder
 from leaderboard.pages.curve_data import curves_json
 from leaderboard.pages.trial_page import TrialLinks, trial_page
@@ -34,7 +35,7 @@ DAMAGED = f"The curves of this trial cannot be read: {CURVES_FILE} is damaged."
 class PageJob:
     """A page to write: its address, a digest of its inputs, and the inputs.
 
-    `sender` is who sent the record, if it came in a bundle.
+    `sender` is who sent the record, if it came in a bundle; `reruns` who ran the trial again.
     """
 
     name: str
@@ -42,7 +43,8 @@ class PageJob:
     record: Record
     evaluations: Sequence[Evaluation]
     links: TrialLinks
-    sender: Header | None = None
+    sender: Sender | None = None
+    reruns: Sequence[Rerun] = ()
 
 
 class TrialPages:

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from leaderboard.board_markdown import spliced, surroundings
 from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title
-from leaderboard.bundles.bundle_file import Header
+from leaderboard.bundles.bundle_file import Sender
+from leaderboard.bundles.signature import ALLOWED_SIGNERS
 from leaderboard.charts.board_charts import CHART_TEXTS, board_charts
 from leaderboard.charts.pictures import pictures
 from leaderboard.charts.vega_bundle import VERSION, classic_script
@@ -88,6 +89,7 @@ def build(
     *,
     study: str | None = None,
     include_ablations: bool = False,
+    signers: Path = ALLOWED_SIGNERS,
 ) -> BuiltSite:
     """Write the site of a store's records, or of records alone, into `out`.
 
@@ -98,13 +100,16 @@ def build(
     `bundles` are files of records, or folders of such files, to show as well. Pages whose inputs
     have not changed are kept; pages of trials that no longer exist are removed; files that no build
     wrote are left alone. `markdown` is another file, in which the text between markers is replaced.
+    `signers` is the file of those whose signatures of bundles are known.
     With more than one worker, pages of trials are written in spawned processes, which import the
     main module.
 
     Raises:
         InvalidInput: there is no record, no such study, or a file cannot be written.
     """
-    content = Source(source, bundles, study, include_ablations=include_ablations)
+    content = Source(
+        source, bundles, study, include_ablations=include_ablations, signers=signers
+    )
     found = content.read()
     first = next(found, None)
     if first is None and content.selection.study:
@@ -135,7 +140,7 @@ def _write(
     """Write the site: pages of trials while records are still being read, then the others."""
     collection = Boards(tuned_runs(content.tunings))
     placed: list[PlacedRecord] = []
-    sent: Counter[Header] = Counter(dict.fromkeys(content.senders, 0))
+    sent: Counter[Sender] = Counter(dict.fromkeys(content.senders, 0))
     folder.begin([_page(key) for key in content.trials()])
     with TrialPages(folder, content.location, workers) as pages:
         for one in found:
@@ -196,11 +201,13 @@ def _job(placed: PlacedRecord, found: SourceRecord, curves: bool) -> PageJob:
         code_digest(),
         record.fingerprint,
         repr(links),
-        repr(found.sender),
+        repr((found.sender, found.reruns)),
         "curves" if curves else "",
         *(evaluation.model_dump_json() for evaluation in found.evaluations),
     )
-    return PageJob(_page(record.key), made_from, record, found.evaluations, links, found.sender)
+    return PageJob(
+        _page(record.key), made_from, record, found.evaluations, links, found.sender, found.reruns
+    )
 
 
 def _write_assets(folder: SiteFolder) -> None:

@@ -1,16 +1,21 @@
 """The sources of a site: records of a store and of bundles, evaluations, tunings, ablations."""
 
+import functools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from leaderboard.boards import Excluded
-from leaderboard.bundles.bundle_file import Header, read_bundles
+from leaderboard.bundles.bundle_file import Sender, each_once, read_bundles
 from leaderboard.bundles.limited_reading import read_bundle
+from leaderboard.bundles.reruns import Rerun, reruns
+from leaderboard.bundles.signature import ALLOWED_SIGNERS
 from leaderboard.selection import Selection, select
 from suite.results.ablation_design import Ablation, ablations
-from suite.results.metadata_store import EVALUATIONS, documents, each_once
+from suite.results import metadata_store
+from suite.results.metadata_store import EVALUATIONS, documents
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
 from suite.results.stored_evaluation import Evaluation, parse_evaluation, present
@@ -18,11 +23,14 @@ from suite.tuning.schema import Tuning, load_tunings
 
 
 class SourceRecord(NamedTuple):
-    """A record, later evaluations of its trial, and who sent it, if it came in a bundle."""
+    """A record, later evaluations of its trial, who sent it (None: the store's own), and who ran
+    the trial again.
+    """
 
     record: Record
     evaluations: list[Evaluation]
-    sender: Header | None = None
+    sender: Sender | None = None
+    reruns: tuple[Rerun, ...] = ()
 
 
 class Source:
@@ -46,9 +54,16 @@ class Source:
         study: str | None = None,
         *,
         include_ablations: bool = False,
+        signers: Path = ALLOWED_SIGNERS,
     ) -> None:
-        self._bundles, rejected = read_bundles(bundles, read_bundle)
-        self.senders = [one.header for one in self._bundles]
+        read = functools.partial(read_bundle, signers=signers)
+        every, rejected = read_bundles(bundles, read)
+        self._bundles = each_once(every)
+        self.senders = [one.sender for one in self._bundles]
+        self._sent: dict[str, list[tuple[Sender, Record]]] = defaultdict(list)
+        for bundle in every:
+            for record in bundle.records:
+                self._sent[record.key].append((bundle.sender, record))
         self.unreadable = [Excluded(one.where, "record", one.reason) for one in rejected]
         store = source if isinstance(source, Store) else None
         self._store, self._given = store, [] if isinstance(source, Store) else [*source]
@@ -59,8 +74,7 @@ class Source:
         self.selection = Selection()
         if store is not None:
             chosen = select(store, study, include_ablations=include_ablations)
-            sent = {record.key for one in self._bundles for record in one.records}
-            apart = {key: what for key, what in chosen.apart.items() if key not in sent}
+            apart = {key: what for key, what in chosen.apart.items() if key not in self._sent}
             self.selection = replace(chosen, apart=apart)
             self._read_documents(store)
         if only := self.selection.study:
@@ -74,7 +88,7 @@ class Source:
         evaluations, measured = documents(store, EVALUATIONS, parse_evaluation)
         for one in evaluations.values():
             self._evaluations.setdefault(one.key, []).append(one)
-        damaged = each_once([*self.selection.damaged, *tunings, *designs, *measured])
+        damaged = metadata_store.each_once([*self.selection.damaged, *tunings, *designs, *measured])
         self.unreadable += [Excluded(one.path, "document", one.reason) for one in damaged]
 
     def _chosen(self, key: str) -> bool:
@@ -102,9 +116,15 @@ class Source:
         own = set()
         for found in self._own():
             own.add(found.record.key)
-            yield found
+            yield self._with_reruns(found)
         for one in self._bundles:
-            yield from (SourceRecord(r, [], one.header) for r in one.records if r.key not in own)
+            for record in one.records:
+                if record.key not in own:
+                    yield self._with_reruns(SourceRecord(record, [], one.sender))
+
+    def _with_reruns(self, found: SourceRecord) -> SourceRecord:
+        others = self._sent.get(found.record.key, ())
+        return found._replace(reruns=reruns(found.record, found.sender, others))
 
     def _own(self) -> Iterator[SourceRecord]:
         if self._store is None:
