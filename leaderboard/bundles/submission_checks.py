@@ -61,8 +61,8 @@ def check_bundle(bundle: Bundle, recompute: Recompute) -> CheckReport:
         problems = problems_of(checks)
         issues += [SubmissionIssue("error", _name(record), what) for what in problems]
         if record.status == "failed":
-            error = record.error or {}
-            what = f"it failed: {error.get('message') or error.get('type', '')}"
+            failure = record.error or {}
+            what = f"it failed: {failure.get('message') or failure.get('type', '')}"
             issues.append(SubmissionIssue("note", _name(record), what))
     together, checks = _check_together(bundle.records, steps)
     return CheckReport.of(issues + together, found + checks)
