@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from leaderboard.bundles.signature import Signature
 from suite.results.record_check import ORDER, RERUN, Check
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+SIGNATURE = "signature of the file"
 NOT_ASKED = "not asked for (--rerun)"
 
 
@@ -145,6 +147,17 @@ class CheckReport:
             [SubmissionIssue(**issue) for issue in content["findings"]],
             [Compared(**row) for row in rows],
         )
+
+
+def signature_row(file: str, signature: Signature) -> tuple[Compared, list[SubmissionIssue]]:
+    """Return the row and the issue of a file's signature."""
+    words = str(signature)
+    if signature.status == "signed":
+        return Compared(SIGNATURE, passed={words: 1}), []
+    if signature.status == "invalid":
+        return Compared(SIGNATURE, wrong=1), [SubmissionIssue("error", file, words)]
+    issues = [SubmissionIssue("warning", file, words)] if signature.status != "unsigned" else []
+    return Compared(SIGNATURE, skipped={words: 1}), issues
 
 
 def _counts(words: Iterable[str]) -> dict[str, int]:

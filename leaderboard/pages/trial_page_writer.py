@@ -114,7 +114,13 @@ def _write(root: Path, store: str, jobs: Sequence[PageJob]) -> None:
         if job.sender is not None:
             reason = FROM_BUNDLE
         page = trial_page(
-            job.record, curves.get(key, ""), job.evaluations, job.links, reason, job.sender
+            job.record,
+            curves.get(key, ""),
+            job.evaluations,
+            job.links,
+            reason,
+            job.sender,
+            job.reruns,
         )
         atomic_write(root / job.name, redact_file(page), sync=False)
 

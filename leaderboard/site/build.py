@@ -107,9 +107,7 @@ def build(
     Raises:
         InvalidInput: there is no record, no such study, or a file cannot be written.
     """
-    content = Source(
-        source, bundles, study, include_ablations=include_ablations, signers=signers
-    )
+    content = Source(source, bundles, study, include_ablations=include_ablations, signers=signers)
     found = content.read()
     first = next(found, None)
     if first is None and content.selection.study:

@@ -13,8 +13,8 @@ from leaderboard.bundles.limited_reading import read_bundle
 from leaderboard.bundles.reruns import Rerun, reruns
 from leaderboard.bundles.signature import ALLOWED_SIGNERS
 from leaderboard.selection import Selection, select
-from suite.results.ablation_design import Ablation, ablations
 from suite.results import metadata_store
+from suite.results.ablation_design import Ablation, ablations
 from suite.results.metadata_store import EVALUATIONS, documents
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
@@ -23,8 +23,12 @@ from suite.tuning.schema import Tuning, load_tunings
 
 
 class SourceRecord(NamedTuple):
-    """A record, later evaluations of its trial, who sent it (None: the store's own), and who ran
-    the trial again.
+    """A record, and what is known of its trial.
+
+    Attributes:
+        evaluations: later ones.
+        sender: who sent it, if it came in a bundle.
+        reruns: by others who ran the trial again.
     """
 
     record: Record

@@ -15,11 +15,13 @@ from suite.cli.options import (
     DEFAULT_STORE,
     AblationsOption,
     JsonOption,
+    SignersOption,
+    SignOption,
     StoreOption,
     StudyOption,
 )
 from suite.cli.run_options import ProjectOption
-from suite.cli.submit import report
+from suite.cli.submit import new_header, report
 from suite.core import temporary
 from suite.core.console import complain, print_json, print_table, progress_bar, say
 from suite.core.errors import InvalidInput
@@ -34,6 +36,7 @@ from suite.tracking.wandb import PROJECT, Mode, WandbConfig, allowed_mode
 
 if TYPE_CHECKING:
     from leaderboard.boards import Cell
+    from leaderboard.bundles.bundle_file import Header
     from leaderboard.site.build import BuiltSite
 
 app = typer.Typer(no_args_is_help=True)
@@ -63,6 +66,7 @@ def build(
     shipped: Annotated[
         bool, typer.Option("--shipped", help="Show the shipped results in place of a store's.")
     ] = False,
+    signers: SignersOption = None,
     wandb: Annotated[
         Mode, typer.Option(envvar="RESONANCE_WANDB", help="Publish the tables to W&B as well.")
     ] = Mode.OFF,
@@ -77,6 +81,7 @@ def build(
     of their own; their trials are on the boards with --include-ablations.
     """
     from leaderboard.bundles.bundle_file import SHIPPED
+    from leaderboard.bundles.signature import ALLOWED_SIGNERS
     from leaderboard.site.build import build as build_site
 
     mode, note = allowed_mode(wandb)
@@ -87,7 +92,14 @@ def build(
         raise InvalidInput("--shipped shows all shipped results: leave out --study and --include-…")
     results = () if shipped else Store(store)
     built = build_site(
-        results, out, markdown, WORKERS, bundles, study=study, include_ablations=include_ablations
+        results,
+        out,
+        markdown,
+        WORKERS,
+        bundles,
+        study=study,
+        include_ablations=include_ablations,
+        signers=signers or ALLOWED_SIGNERS,
     )
     if json:
         print_json(_summary(built))
@@ -218,36 +230,72 @@ def check(
         typer.Option(metavar="KEY|any", help="Rerun this trial here, or any trial, and compare."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides which trial `--rerun any` picks.")] = 0,
+    signers: SignersOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File to write the rerun's record to, as a submission of your own."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Who ran the trial again, with --out.")] = "",
+    sign: SignOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check a submission: hashes, exact zeros, FLOPs, seeds, budget, revisions, metrics.
 
     It prints what was compared and one line per issue; the exit code is 1 if any is an error.
     """
+    from leaderboard.bundles.bundle_file import write_bundle
+    from leaderboard.bundles.check_report import signature_row
+    from leaderboard.bundles.signature import ALLOWED_SIGNERS, signature_of
     from leaderboard.bundles.submission_checks import compare_rerun
 
+    header = _rerun_header(out, name, sign, rerun)
     try:
         found = check_file(file, rerun, seed)
     except LimitExceeded as error:
         complain(str(error))
         raise typer.Exit(1) from None
-    checked = found.report
+    signature = signature_of(file, signers or ALLOWED_SIGNERS)
+    checked = found.report.with_row(*signature_row(str(file), signature))
     if found.chosen is not None:
         again, correct = _rerun(found.chosen)
         pair = None if found.correct is None or correct is None else (found.correct, correct)
         checked = checked.with_rerun(compare_rerun(found.chosen, again, pair), found.records)
+        if out is not None and header is not None:
+            bits = {} if correct is None else {again.key: correct}
+            write_bundle([again], header, out, bits, sign)
     if json:
         about = {"file": str(file), "header": found.header.model_dump()}
+        about |= {"signature": asdict(signature)}
         print_json(about | {"records": found.records} | checked.to_json())
     else:
-        say(f"{file}: {found.records} records of {found.header.name}")
+        say(f"{file}: {found.records} records of {found.header.name}, {signature}")
         report(checked)
         if not checked.has_errors:
             warnings = sum(issue.severity == "warning" for issue in checked.issues)
             counted = f"{warnings} warning{'s' * (warnings > 1)}"
             say(f"no error; {counted}" if warnings else "nothing is wrong")
+        if out is not None:
+            say(f"{out}: the record of the rerun, a submission by {name}")
     if checked.has_errors:
         raise typer.Exit(1)
+
+
+def _rerun_header(
+    out: Path | None, name: str, sign: Path | None, rerun: str | None
+) -> "Header | None":
+    """Return the header of the file that a rerun's record is written to; None without one."""
+    from leaderboard.bundles.bundle_file import SUFFIX
+
+    if out is None:
+        if name or sign:
+            raise InvalidInput("--name and --sign are of the file to write: give --out as well")
+        return None
+    if rerun is None or not name or not out.name.endswith(SUFFIX):
+        raise InvalidInput(
+            f"--out {out} is for the record of a rerun: give --rerun, --name, and a file name that "
+            f"ends in {SUFFIX}"
+        )
+    return new_header(name)
 
 
 def _rerun(record: Record) -> tuple[Record, bytes | None]:

@@ -6,6 +6,7 @@ verbs that run trials are in `suite.cli.run_options`.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -99,3 +100,20 @@ def read_value(text: str) -> object:
         with suppress(ValueError):
             return kind(text)
     return text
+
+
+SignersOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--signers",
+        help="File of allowed signers, as ssh-keygen reads it; the project's own if left out.",
+    ),
+]
+SignOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign",
+        metavar="KEY",
+        help="SSH key to sign the file with; FILE.sig is written beside it.",
+    ),
+]

@@ -14,6 +14,7 @@ from suite.cli.options import (
     DEFAULT_STORE,
     AblationsOption,
     JsonOption,
+    SignOption,
     StoreOption,
     StudyOption,
     TaskOptions,
@@ -26,7 +27,7 @@ from suite.results.record_check import Recomputed
 from suite.results.store import Store
 
 if TYPE_CHECKING:
-    from leaderboard.bundles.bundle_file import Bundle
+    from leaderboard.bundles.bundle_file import Bundle, Header
     from leaderboard.bundles.check_report import CheckReport
     from leaderboard.bundles.submission_checks import Recompute
     from leaderboard.selection import Selection
@@ -53,17 +54,17 @@ def submit(
             "--predictions", help="Send which test examples each trial has right, one bit each."
         ),
     ] = False,
+    sign: SignOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write records to one file to send, after the checks of `leaderboard check`."""
-    from leaderboard.bundles.bundle_file import SUFFIX, Bundle, Header, write_bundle
+    from leaderboard.bundles.bundle_file import SUFFIX, Bundle, write_bundle
     from leaderboard.bundles.predictions import Predictions, stored_predictions
     from leaderboard.selection import select
 
     if not out.name.endswith(SUFFIX):
         raise InvalidInput(f"--out {out}: give it a name that ends in {SUFFIX}")
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    header = Header.make(name=name, note=note, link=link, suite=__version__, created=now)
+    header = new_header(name, note, link)
     results = Store(store)
     chosen = select(results, study, include_ablations=include_ablations)
     every, damaged = results.read_all()
@@ -80,7 +81,7 @@ def submit(
     checked = check_bundle(Bundle(header, records, [], shipped))
     wrong = checked.has_errors
     if not wrong:
-        write_bundle(records, header, out, shipped)
+        write_bundle(records, header, out, shipped, sign)
     if json:
         written = {"file": None if wrong else str(out), "bytes": 0 if wrong else out.stat().st_size}
         print_json(written | {"records": len(records)} | checked.to_json())
@@ -92,7 +93,17 @@ def submit(
     if json:
         return
     say(f"{out}: {len(records)} records, {out.stat().st_size:,} bytes")
+    if sign is not None:
+        say(f"{out}.sig: its signature, to be sent with it")
     say(f"To send it: open a pull request that adds it under {FOLDER} (docs/submitting.md)")
+
+
+def new_header(name: str, note: str = "", link: str = "") -> "Header":
+    """Return the header of a file that is written now."""
+    from leaderboard.bundles.bundle_file import Header
+
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return Header.make(name=name, note=note, link=link, suite=__version__, created=now)
 
 
 def _chosen(records: list[Record], field: str, names: list[str] | None) -> list[Record]:
