@@ -77,7 +77,7 @@ def trial_page(
 
     `curves` is JSON of `leaderboard.pages.curve_data`; if empty, `no_curves` may give the reason.
     Without `links` the page is a self-contained file, with style and scripts, and links to its
-    charts as PDF beside it. `sender` is who sent the record, if it came in a bundle; `reruns` are by
+    charts as PDF beside it. `sender` is who sent the record, if it came in a bundle; `reruns` say
     who ran the trial again.
     """
     trial = record.trial

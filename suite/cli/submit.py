@@ -142,7 +142,7 @@ def check_bundle(bundle: "Bundle") -> "CheckReport":
 def recomputing(records: int) -> "Iterator[Recompute]":
     """Yield the function that recomputes a record, with a progress bar; torch only if needed."""
     if not records:
-        yield lambda record: Recomputed(0, [])
+        yield lambda record: Recomputed(0)
         return
     from suite.training.verify_record import recompute
 

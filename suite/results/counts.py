@@ -4,7 +4,7 @@ Metrics that are fractions of predictions follow from these integers and from no
 record that holds both can be checked exactly.
 """
 
-import functools
+import math
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,6 @@ Row = Annotated[StrictStr, Field(max_length=MAX_ROW)]
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,15})"
 _ROW = re.compile(rf"(?:{_NUMBER}:{_NUMBER}(?: {_NUMBER}:{_NUMBER})*)?")
-_LANES, _WIDTH = 16, 4
 
 
 class Counts(BaseModel, frozen=True, extra="forbid"):
@@ -208,32 +207,5 @@ def _cells(row: str) -> tuple[list[int], list[int]]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return _ordered_sum(values) / len(values)
-
-
-def _ordered_sum(values: Sequence[float]) -> float:
-    """Return the sum, added in a fixed order, which decides the last bits.
-
-    It is the order of torch's sum of float64 on a CPU (four vectors of four numbers side by side,
-    in blocks of 16; up to 4,095 numbers), by which the metrics of older records were computed.
-    """
-    whole = len(values) // _LANES * _LANES
-    lanes = [_blocks(values[lane:whole:_LANES]) for lane in range(_LANES)]
-    vectors = len(values) // _WIDTH * _WIDTH
-    for place in range(whole, vectors):
-        lanes[place % _WIDTH] += values[place]
-    ends = [_add(lanes[place::_WIDTH]) for place in range(_WIDTH)]
-    return _add([_add(values[vectors:]), *ends])
-
-
-def _blocks(values: Sequence[float]) -> float:
-    if not values:
-        return 0.0
-    end = len(values) // 16 * 16
-    blocks = [_add(values[start : start + 16]) for start in range(0, end, 16)]
-    return _add(values[end:]) + _add(blocks)
-
-
-def _add(values: Iterable[float]) -> float:
-    """Add from left to right; Python's own `sum` compensates for rounding from 3.12 on."""
-    return functools.reduce(operator.add, values, 0.0)
+    """Return the mean of a correctly rounded sum, which does not depend on the order of classes."""
+    return math.fsum(values) / len(values)

@@ -108,8 +108,8 @@ def read_archive(path: Path, *, real: bool = False) -> dict[str, np.ndarray]:
 def _checked_size(path: Path, archive: zipfile.ZipFile, name: str) -> int:
     """Return an array's bytes; check what it is before memory is allocated for it."""
     member = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
-    with archive.open(member) as packed:
-        file = io.BytesIO(packed.read(MAX_HEADER))  # which may claim to be of any length
+    with archive.open(member) as stored:
+        file = io.BytesIO(stored.read(MAX_HEADER))  # which may claim to be of any length
     try:
         version = np.lib.format.read_magic(file)
         if version == (1, 0):

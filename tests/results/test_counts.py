@@ -1,6 +1,5 @@
 """Counted predictions: what is possible, and the metrics that follow."""
 
-import random
 import warnings
 
 import pytest
@@ -8,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from suite.results import counts as module
 from suite.results.counts import (
     MAX_COUNT,
     ClassTotals,
@@ -63,25 +61,6 @@ def test_counts_hold_a_matrix_and_their_metrics_are_those_of_scikit_learn(matrix
     assert balanced_accuracy(counts) == pytest.approx(balanced, abs=1e-12)
     macro = f1_score(true, guess, average="macro", zero_division=0)
     assert macro_f1(counts) == pytest.approx(macro, abs=1e-12)
-
-
-def test_the_last_bits_are_those_of_older_records():
-    """These means were computed by torch 2.15 on a CPU with AVX2, as in records of schema 2."""
-    drawn = random.Random(0)
-    for classes, expected in KNOWN_MEANS.items():
-        values = [drawn.randint(0, 50) / drawn.randint(50, 90) for _ in range(classes)]
-        assert module._mean(values) == expected, classes
-
-
-KNOWN_MEANS = {
-    3: 0.24705141079410084,
-    10: 0.4304317538200596,
-    17: 0.3335831525520379,
-    37: 0.34913374695142085,
-    100: 0.3979694704218051,
-    300: 0.3668858841897629,
-    1000: 0.3679381026702436,
-}
 
 
 @pytest.mark.parametrize(
