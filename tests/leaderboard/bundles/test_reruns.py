@@ -2,7 +2,8 @@
 
 import pytest
 
-from leaderboard.bundles.reruns import Rerun, differing, reruns
+from leaderboard.bundles.bundle_file import Header, Sender
+from leaderboard.bundles.reruns import Rerun, differing_values, reruns
 from tests.support.sample_records import done, make_trial
 
 RECORD = done(make_trial())
@@ -23,15 +24,20 @@ def again(**changes):
     ({"status": "failed"}, ("status",)),
 ])  # fmt: skip
 def test_only_values_that_both_have_differ(changes, expected):
-    assert differing(RECORD, again(**changes)) == expected
+    assert differing_values(RECORD, again(**changes)) == expected
+
+
+def sender(name):
+    return Sender(Header.make(name=name))
 
 
 def test_somebody_else_who_ran_the_trial_has_rerun_it():
     off = again(digests={"model": "1" * 64})
-    found = reruns([("A", RECORD)], [("B", again()), ("C", off), ("C", off)])
-    assert found == {RECORD.key: [Rerun("B", ()), Rerun("C", ("model",))]}
+    others = [(sender("B"), again()), (sender("C"), off), (sender("C"), off)]
+    expected = (Rerun(sender("B"), ()), Rerun(sender("C"), ("model",)))
+    assert reruns(RECORD, sender("A"), others) == expected
+    assert reruns(RECORD, None, others) == expected
 
 
-def test_a_copy_ones_own_trial_and_another_trial_are_no_reruns():
-    other = done(make_trial(seed=1))
-    assert reruns([("A", RECORD)], [("B", RECORD), ("A", again()), ("B", other)]) == {}
+def test_a_copy_and_ones_own_trial_are_no_reruns():
+    assert reruns(RECORD, sender("A"), [(sender("B"), RECORD), (sender("A"), again())]) == ()
