@@ -70,7 +70,9 @@ def test_a_path_that_is_no_file_of_data_is_refused(tmp_path, data, words):
         assert words in refusal(read_task_file, path)
 
 
-@pytest.mark.parametrize("read", [read_frame, read_bytes, read_archive, read_idx], ids=str)
+@pytest.mark.parametrize(
+    "read", [read_frame, read_bytes, read_archive, read_idx], ids=lambda read: read.__name__
+)
 def test_every_reader_looks_at_a_file_before_it_opens_it(tmp_path, read):
     os.mkfifo(pipe := tmp_path / "x.csv")
     assert "a pipe, a socket or a device: give a plain file" in refusal(read, pipe)

@@ -74,7 +74,9 @@ def test_a_dead_process_gives_up_its_claim_at_once(path, owner):
 
 
 @pytest.mark.parametrize(
-    "worker", [Owner("0a1b2c3d4e5f", 1, "7").label(), ["an earlier version's", 1, "x"]]
+    "worker",
+    [Owner("0a1b2c3d4e5f", 1, "7").label(), ["an earlier version's", 1, "x"]],
+    ids=["another place", "an earlier version"],
 )
 def test_a_process_elsewhere_is_given_up_only_when_its_heart_stops(path, monkeypatch, worker):
     clock = [0.0]
