@@ -29,6 +29,13 @@ class Limits(NamedTuple):
     size: int
 
 
+def errors() -> tuple[type[BaseException], ...]:
+    """Return what polars raises for a damaged file; a panic of its own is no `Exception`."""
+    from polars.exceptions import PanicException, PolarsError
+
+    return (PolarsError, PanicException, OSError)
+
+
 def check(content: bytes, limits: Limits) -> None:
     """Check what a Parquet file unpacks to.
 

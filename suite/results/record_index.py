@@ -66,7 +66,7 @@ def read_index(backend: StorageBackend) -> dict[str, IndexRow]:
         if sum(int(column.str.len_bytes().sum()) for column in texts) > LIMITS.size:
             return {}
         columns = [column.to_list() for column in texts]
-    except (pl.exceptions.PolarsError, OSError, ValueError):
+    except (*bounded_parquet.errors(), ValueError):
         return {}
     rows = zip(*columns, strict=True)
     return {row[0]: IndexRow(*row[1:]) for row in rows if None not in row}

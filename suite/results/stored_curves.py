@@ -48,5 +48,5 @@ def read_all_curves(contents: Sequence[bytes]) -> "list[pl.DataFrame]":
         scans = [pl.scan_parquet(io.BytesIO(content)).select(*schema()) for content in contents]
         frames = pl.collect_all(scans)
         return [f if dict(f.schema) == schema() else f.select(columns) for f in frames]
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except bounded_parquet.errors() as error:
         raise ValueError(" ".join(str(error).split())[:200]) from error

@@ -7,7 +7,7 @@ import random
 import polars as pl
 import pytest
 
-from suite.core.bounded_parquet import InvalidParquet, Limits, check
+from suite.core.bounded_parquet import InvalidParquet, Limits, check, errors
 
 LIMITS = Limits(rows=10_000, size=2**20)
 FRAME = pl.DataFrame(
@@ -75,3 +75,7 @@ def test_a_damaged_file_is_refused_or_read_and_raises_nothing_else():
         assert not passes(content[:length], LIMITS)
     for other in (b"", b"PAR1", b"PAR1" * 4, b"PAR1" + b"\xff" * 4 + b"PAR1", b"x" * 100):
         assert not passes(other, LIMITS)
+
+
+def test_a_panic_of_polars_is_one_of_its_errors():
+    assert issubclass(pl.exceptions.PanicException, errors())

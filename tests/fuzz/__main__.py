@@ -26,11 +26,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"))
     parser.add_argument("--replay", type=Path, metavar="FILE", help="a finding in --out")
     given = parser.parse_args()
-    os.environ["RESONANCE_CACHE"] = tempfile.mkdtemp(prefix="fuzz-cache-")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     warnings.simplefilter("ignore")
-    if given.replay:
-        return _replay(given.replay)
+    with tempfile.TemporaryDirectory(prefix="fuzz-cache-") as cache:
+        os.environ["RESONANCE_CACHE"] = cache
+        return _replay(given.replay) if given.replay else _run(given)
+
+
+def _run(given: argparse.Namespace) -> int:
     seconds = 60.0 if given.seconds is None and given.attempts is None else given.seconds
 
     def found(kind: str, number: int, what: str) -> None:

@@ -208,7 +208,7 @@ def _read_state(folder: Path) -> bool:
 
 
 def _read_masks(folder: Path) -> bool:
-    read_masks(folder / "state.safetensors")
+    read_masks(folder / "state.safetensors", 10_000)
     return True
 
 
