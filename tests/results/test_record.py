@@ -166,9 +166,13 @@ def test_a_failure_that_nobody_meant_begins_with_its_type():
 
 
 def test_a_sealed_record_that_contradicts_its_counts_is_refused():
-    record = done(make_trial()).model_copy(update={"counts": {"test": Counts(correct=1, total=2)}})
+    record = done(make_trial()).model_copy(
+        update={"counts": {"test": Counts(correct=1, total=360)}}
+    )
     sealed, _ = checksum_files({"record.json": record.to_json()})
-    with pytest.raises(Unreadable, match=r"contradicts itself \(test_accuracy is 0.9, and 1 of 2"):
+    with pytest.raises(
+        Unreadable, match=r"contradicts itself \(test_accuracy is 0.9, and 1 of 360"
+    ):
         Record.from_json(sealed["record.json"], "here")
 
 

@@ -125,7 +125,7 @@ def test_what_verify_says_to_do_mends_the_store(resonance, place):
 
 
 def test_a_sealed_record_whose_metrics_do_not_follow_from_its_counts_is_named(store):
-    counts = Counts(correct=1, total=2, confusion=("0:1", "0:1"))
+    counts = Counts(correct=180, total=360, confusion=("0:180", "0:180"))
     record = done(FIRST, 0.5)
     metrics = record.metrics | {"test_macro_f1": 0.5}
     put(store, FIRST, record.model_copy(update={"counts": {"test": counts}, "metrics": metrics}))
