@@ -194,7 +194,7 @@ def _misread(node: yaml.ScalarNode, *, plain: bool) -> str:
         return f"{shown} has a meaning of its own in YAML: put it in quotes"
     if node.tag not in _USED:
         tag = _shown(node.tag.replace(_TAG, "!!"))
-        return f"{shown} of type {tag} is not used here: remove the type"
+        return f"{shown or 'nothing'} of type {tag} is not used here: remove the type"
     if kind == "bool" and text.lower() not in ("true", "false"):
         if text.lower() not in yaml.SafeLoader.bool_values:
             return f"{shown} is no truth value: give true or false"

@@ -73,7 +73,7 @@ def test_a_process_killed_while_it_overwrites_loses_neither_result(store, monkey
 
     def killed(path, **options):
         rmtree(path, **options)
-        if ".old-" in str(path):
+        if not options:  # an older folder, whose removal may fail; not the writer's own
             raise KeyboardInterrupt
 
     monkeypatch.setattr(module.shutil, "rmtree", killed)

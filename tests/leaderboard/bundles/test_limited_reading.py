@@ -88,6 +88,6 @@ def test_110_records_of_22000_layers_take_neither_memory_nor_time(tmp_path, monk
     monkeypatch.setattr(limited_reading, "MEMORY", 150 * 2**20)  # or LimitExceeded is raised
     checked = check_process.check_file(path)
     assert checked.records == 0
-    assert all("line" in issue.where for issue in checked.issues[:-1])
+    assert all("line" in issue.where for issue in checked.report.issues[:-1])
     key = failed(make_trial(), ValueError("x")).key
-    assert f"trial {key}: " in checked.issues[0].what
+    assert f"trial {key}: " in checked.report.issues[0].what

@@ -20,14 +20,17 @@ from suite.results.store import Store
 from tests.leaderboard.sample_bundles import HEADER
 from tests.support.sample_records import done, make_trial
 
-TOTAL = 1003
+TASK = "breast_cancer/mlp"
+TOTAL = 114
+"""Test examples of the task: no whole number of bytes."""
 
 
 def counted(store: Store, seed: int = 0) -> Record:
     """Store a trial with its predictions; return its record."""
-    record = done(make_trial("static", seed=seed))
+    record = done(make_trial("static", seed=seed, task=TASK))
     right = np.random.default_rng(seed).random(TOTAL) < 0.9
-    counts = Counts(correct=int(right.sum()), total=TOTAL)
+    correct = int(right.sum())
+    counts = Counts.of_cells([(0, 0, correct), (0, 1, TOTAL - correct)], 2)
     metrics = record.metrics | {"test_accuracy": counts.correct / TOTAL}
     record = record.model_copy(update={"counts": {"test": counts}, "metrics": metrics})
     files = {"record.json": record.to_json(), "correct.bits": np.packbits(right).tobytes()}
@@ -82,7 +85,7 @@ def test_trials_without_predictions_are_named(store):
     with pytest.raises(InvalidInput, match=r"none of these trials has correct\.bits"):
         stored_predictions(store, store.records())
     damaged = counted(store, 3)
-    (store.folder(damaged.key) / "correct.bits").write_bytes(bytes(126))
+    (store.folder(damaged.key) / "correct.bits").write_bytes(bytes(15))
     with pytest.raises(InvalidInput, match="has 0 right predictions, not"):
         stored_predictions(store, [damaged])
 
@@ -135,7 +138,7 @@ def test_other_files_in_a_line_reject_the_record(store, tmp_path, files):
 
 
 def test_predictions_of_a_record_that_counts_none_are_refused(store, tmp_path):
-    record = done(make_trial())
+    record = done(make_trial()).model_copy(update={"schema_version": 2})  # from before counts
     store.write(record.key, {"record.json": record.to_json()})
     write_bundle(store.records(), HEADER, tmp_path / "a.jsonl.gz")
     content = line_of(tmp_path / "a.jsonl.gz") | {"files": {"correct.bits": "AA=="}}
@@ -155,7 +158,7 @@ def test_a_bundle_has_a_limited_size_of_predictions(store, tmp_path, monkeypatch
     records = [counted(store, seed) for seed in (0, 1)]
     sent, path = stored_predictions(store, records), tmp_path / "a.jsonl.gz"
     write_bundle(records, HEADER, path, sent)
-    monkeypatch.setattr(module, "MAX_SHIPPED", 200)
+    monkeypatch.setattr(module, "MAX_SHIPPED", 20)
     with pytest.raises(InvalidInput, match="MiB of predictions in one file: send fewer trials"):
         stored_predictions(store, records)
     bundle = read_bundle(path)
@@ -170,4 +173,4 @@ def test_a_rerun_is_compared_by_example(store):
     (equal,) = compare_rerun(record, record, (bits, bits))
     assert equal.what.endswith("bit by bit, and every test prediction")
     words = [issue.what for issue in compare_rerun(record, record, (bits, other))]
-    assert "2 of 1,003 test predictions are right in one run only" in words
+    assert "2 of 114 test predictions are right in one run only" in words
