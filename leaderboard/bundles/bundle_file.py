@@ -10,7 +10,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -108,9 +108,15 @@ class Sender(NamedTuple):
     signature: Signature = UNSIGNED
 
     @property
-    def name(self) -> str:
-        """Their name, and whether they signed."""
-        return f"{self.header.name} ({self.signature})"
+    def signed(self) -> bool:
+        """Whether a signer that the board knows has signed."""
+        return self.signature.status == "signed"
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells senders apart: their signature; without one only the name they gave."""
+        proven = self.signature.identity
+        return (proven, "") if proven else ("", self.header.name)
 
 
 class Bundle(NamedTuple):
@@ -298,15 +304,22 @@ def read_bundles(
     return found, rejected
 
 
-def each_once(bundles: Iterable[Bundle]) -> list[Bundle]:
-    """Return the bundles with each trial in the first that has it."""
-    unique: list[Bundle] = []
-    keys: set[str] = set()
-    for bundle in bundles:
-        new = [record for record in bundle.records if record.key not in keys]
-        keys |= {record.key for record in new}
-        unique.append(bundle._replace(records=new))
-    return unique
+def each_once(bundles: Sequence[Bundle]) -> list[Bundle]:
+    """Return the bundles with each trial in one of them.
+
+    That is the first that has it, among those that a known signer has signed if there are any:
+    nobody takes another's place by sending a file of an earlier name.
+    """
+    chosen: dict[str, int] = {}
+    for wanted in (True, False):
+        for number, bundle in enumerate(bundles):
+            if bundle.sender.signed is wanted:
+                for record in bundle.records:
+                    chosen.setdefault(record.key, number)
+    return [
+        bundle._replace(records=[r for r in bundle.records if chosen[r.key] == number])
+        for number, bundle in enumerate(bundles)
+    ]
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:

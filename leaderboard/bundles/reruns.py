@@ -4,7 +4,7 @@ Whoever runs a submitted trial again submits a record of their own. Where it is 
 been reproduced, and the site says by whom.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from leaderboard.bundles.bundle_file import Sender
@@ -36,17 +36,18 @@ def differing_values(record: Record, again: Record) -> tuple[str, ...]:
 
 
 def reruns(
-    record: Record, author: Sender | None, others: Iterable[tuple[Sender, Record]]
+    record: Record, author: Sender | None, others: Sequence[tuple[Sender, Record]]
 ) -> tuple[Rerun, ...]:
-    """Return the reruns of a trial among other records of it, in the order of `others`.
+    """Return the reruns of a trial among other records of it, one of each sender, signed first.
 
     `author` made the record; None is whoever has the store. Nobody reruns their own trial, and a
-    copy of a record, which has the same times too, is no rerun.
+    copy of a record, which has the same times too, is no rerun. Without a signature a sender is a
+    name that anybody can have written, so it never stands for one who has signed.
     """
-    found: dict[str, Rerun] = {}
-    for sender, again in others:
-        own = author is not None and author.header.name == sender.header.name
+    found: dict[tuple[str, str], Rerun] = {}
+    for sender, again in sorted(others, key=lambda pair: not pair[0].signed):
+        own = author is not None and author.identity == sender.identity
         copied = bool(record.timing) and again.timing == record.timing
         if not own and not copied:
-            found.setdefault(sender.header.name, Rerun(sender, differing_values(record, again)))
+            found.setdefault(sender.identity, Rerun(sender, differing_values(record, again)))
     return tuple(found.values())

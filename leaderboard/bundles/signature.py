@@ -62,6 +62,11 @@ class Signature:
         return f"signature not checked ({self.reason})" if self.reason else "not signed"
 
     @property
+    def identity(self) -> str:
+        """What tells its maker from others: the signer, else the key; empty without either."""
+        return self.signer or self.key
+
+    @property
     def _because(self) -> str:
         return f"; {self.reason}" if self.reason else ""
 
@@ -160,13 +165,16 @@ def _verify(content: bytes, made: str, known: str) -> Signature:
     match = FINGERPRINT.search(sound.stdout.decode(errors="replace"))
     key = f"{match[1]} {match[2]}" if match else ""
     found = _run(["find-principals", "-s", made, "-f", known], b"")
-    names = [] if found.returncode else found.stdout.decode(errors="replace").split()
+    names = [] if found.returncode else found.stdout.decode(errors="replace").splitlines()
     reason = ""
     for name in dict.fromkeys(names):
+        if name.startswith("!") or not name.isprintable():
+            continue
         proven = _run(["verify", "-n", NAMESPACE, "-s", made, "-f", known, "-I", name], content)
         if proven.returncode == 0:
-            return Signature("signed", name, key)
-        reason = _last_line(proven.stderr)  # expired, or for another purpose
+            is_pattern = bool(set(name) & set("*?"))
+            return Signature("signed", f"one of {name}" if is_pattern else name, key)
+        reason = _last_line(proven.stderr).replace(known, "the file of signers")  # expired, say
     return Signature("unknown", key=key, reason=reason)
 
 

@@ -12,6 +12,8 @@ from suite.core.bounded_json import InvalidJson, Limits, parse
 LIMITS = Limits(size=32 * 2**20, values=2_000_000, depth=4, text=32 * 2**20)
 """Of a header: a tensor has about ten values, and a state's structure is one text."""
 METADATA = "__metadata__"
+MAX_SIZE = 2**48
+"""Of each dimension, and of all but those of size 0 together: strides are products of them."""
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "U16": 16, "I16": 16, "F16": 16,
     "BF16": 16, "U32": 32, "I32": 32, "F32": 32, "U64": 64, "I64": 64, "F64": 64, "C64": 64,
@@ -64,6 +66,10 @@ def _bytes_of(entry: dict[str, Any], available: int) -> int:
     if len(shape) > 64 or not begin <= end <= available:
         raise InvalidTensors("a tensor lies outside the file")
     bits = BITS.get(entry["dtype"])
-    if bits is not None and math.prod(shape) * bits != 8 * (end - begin):
+    if bits is None:
+        raise InvalidTensors("a tensor has a type that is not known here")
+    if math.prod(shape) * bits != 8 * (end - begin):
         raise InvalidTensors("a tensor has another size than its shape says")
+    if math.prod(size for size in shape if size) > MAX_SIZE:
+        raise InvalidTensors("a tensor has a shape that is too large, though it is empty")
     return int(end - begin)

@@ -10,6 +10,7 @@ that reading always ends.
 import ast
 import importlib
 import importlib.util
+import time
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from contextlib import contextmanager
 from pathlib import Path, PurePath
@@ -38,6 +39,8 @@ MAX_BYTES = 1_000_000
 """Largest file that is read for a declaration."""
 MAX_STEPS = 100_000
 """A declaration is refused if its evaluation takes more steps; the largest here takes 15,000."""
+MAX_SECONDS = 5.0
+"""Of a processor: steps cost more than they count where values are large (hashes, long paths)."""
 MAX_SIZE = 100_000
 """Largest number of values in a value, those inside of it included."""
 MAX_DEPTH = 100
@@ -92,6 +95,7 @@ class Reader:
     def __init__(self) -> None:
         self._files: dict[Path, _File] = {}
         self._steps = 0
+        self._began = time.thread_time()
         self._depth = 0
         self._sizes: dict[int, tuple[Any, int]] = {}
 
@@ -122,6 +126,10 @@ class Reader:
         if self._steps > MAX_STEPS:
             raise Unsafe(
                 f"takes more than {MAX_STEPS:,} steps to evaluate: write out what it results in"
+            )
+        if time.thread_time() - self._began > MAX_SECONDS:
+            raise Unsafe(
+                f"takes more than {MAX_SECONDS:g} seconds to evaluate: write out what it results in"
             )
 
     def sized(self, value: Any) -> Any:

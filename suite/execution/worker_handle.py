@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import forkserver, resource_tracker, util
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -308,13 +308,23 @@ def warm_up() -> None:
     # Thread counts are read when a library is imported; each trial sets torch's. A process that
     # has initialised CUDA cannot be forked from, so devices are looked up through NVML instead.
     changes = dict.fromkeys(THREADS, "1") | {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
-    with temporary.as_default():  # the server's socket is there
-        util.get_temp_dir()
+    _keep_sockets_in(temporary.folder())
     with replaced(os.environ, changes), clean_start(), stopping.blocked() as block_again:
         resource_tracker.ensure_running()  # unblocks some signals
         block_again()
         forkserver.ensure_running()
     stopping.at_end(_end_server)
+
+
+def _keep_sockets_in(folder: Path) -> None:
+    """Let multiprocessing put its sockets into a folder of ours, which is removed with them.
+
+    Its own folder would be removed by a function of its own, which fails where ours is gone first.
+    """
+    configuration = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    there = Path(configuration.get("tempdir") or folder / "none").is_dir()
+    if not there and len(str(folder)) <= temporary.LONGEST_FOLDER:
+        configuration["tempdir"] = tempfile.mkdtemp(prefix="sockets-", dir=folder)
 
 
 def _end_server() -> None:

@@ -57,6 +57,8 @@ MAX_CODE = 5000
 """Files of the user's own code that a record may name."""
 MAX_WORDS = 300
 """Characters of a title or a source."""
+MAX_OPERATIONS = 1e30
+"""FLOPs; the largest trainings of our time have taken some 1e26."""
 MAX_NUMBER = 1e100
 """No measured number comes near it, and sums and squares of smaller ones are finite."""
 
@@ -76,8 +78,10 @@ def _number(value: float) -> float:
 
 
 def _operations(count: float) -> float:
-    if count != 0 and not count >= 1:
-        raise ValueError(f"{count:g} is not a number of operations: give 0, or at least 1")
+    if count != 0 and not 1 <= count <= MAX_OPERATIONS:
+        raise ValueError(
+            f"{count:g} is not a number of operations: give 0, or 1 to {MAX_OPERATIONS:g}"
+        )
     return _number(count)
 
 

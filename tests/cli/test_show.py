@@ -54,9 +54,9 @@ def test_a_trial_of_a_method_that_is_not_installed_is_shown_too(resonance, store
 
 
 def test_right_predictions_are_shown_as_counts(resonance, store):
-    counts = {"test": Counts(correct=900, total=1000, confusion=("0:900 1:100",))}
+    counts = {"test": Counts(correct=324, total=360, confusion=("0:324 1:36", ""))}
     record = done(make_trial(), 0.9).model_copy(update={"counts": counts})
     store.write(record.key, {"record.json": record.to_json()})
     shown = resonance("show", record.key).out
-    assert "900 of 1,000 right" in shown
-    assert "0:900" not in shown
+    assert "324 of 360 right" in shown
+    assert "0:324" not in shown

@@ -30,7 +30,7 @@ def test_what_is_within_the_limits_is_read_as_json(content):
     ("text", "reason"),
     [
         (b" " * 5001, "5,001 bytes, more than 5,000"),
-        (b"[" + b"[]," * 60 + b"[]]", "values, more than 50"),
+        (b"[" + b"[]," * 60 + b"[]]", "holds more than 50 values"),
         (b"[" * 7 + b"]" * 7, "more than 5 levels"),
         (b"[" * 49 + b"]" * 49, "more than 5 levels"),
         (b'{"a":' * 6 + b"[1]" + b"}" * 6, "more than 5 levels"),

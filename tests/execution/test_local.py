@@ -12,7 +12,6 @@ from suite.execution.runner import run
 from suite.execution.worker_handle import WorkerConfig
 from suite.experiments.trial_config import Trial
 from suite.results.record import Record
-from suite.results.store import StoreUnusable
 
 
 def study(trials, store, *, workers=2, retries=0, **settings) -> dict[str, Record]:
@@ -113,7 +112,7 @@ def test_what_is_transient_is_tried_again_and_recorded_when_it_stays(
 
 def test_a_store_that_cannot_be_written_stops_the_study(trial, store):
     (store.root / "checkpoints").write_text("in the way")
-    with pytest.raises(StoreUnusable, match="checkpoint"):
+    with pytest.raises(InvalidInput, match="checkpoints is not a folder: move it out"):
         study([trial("good")], store, every="1steps")
 
 

@@ -53,9 +53,15 @@ def test_who_sent_and_who_ran_again_is_checked_and_shown(group, place):
     (page,) = Path("site/trials").glob("*.html")
     text = page.read_text()
     assert "Sent by <bdi>A</bdi>, signed by alice@example.org (ED25519 SHA256:" in text
-    assert "Run again by <bdi>B</bdi> (signed with a key that this board does not know" in text
+    assert "under the name of <bdi>B</bdi> (signed with a key that this board does not know" in text
     assert "equal, metrics and weights bit by bit" in text
     assert "signed by alice@example.org" in Path("site/index.html").read_text()
+    with Path("signers").open("a") as file:
+        file.write(f"bob@example.org {Path('bob.pub').read_text()}")
+    resonance(
+        "leaderboard build --store empty --with a.jsonl.gz --with b.jsonl.gz --signers signers"
+    )
+    assert "Run again by <bdi>B</bdi> (signed by bob@example.org (ED25519" in page.read_text()
 
 
 def test_a_file_that_was_changed_after_it_was_signed_is_not_shown(group):

@@ -1,0 +1,1 @@
+error: study s.yaml cannot be read: No such file or directory
