@@ -115,6 +115,12 @@ def build(
             f"study {content.selection.study} has no trial in the store yet: run it first "
             "(`resonance status STUDY` counts them)"
         )
+    if first is None and content.unreadable:
+        one = content.unreadable[0]
+        raise InvalidInput(
+            f"none of the {len(content.unreadable)} records can be read; the first, {one.key}: "
+            f"{one.reason}"
+        )
     if first is None:
         raise InvalidInput("the store holds no trials: run one first, `resonance study quickstart`")
     targets = [out / "leaderboard.md", *([markdown] if markdown is not None else [])]

@@ -84,6 +84,8 @@ def build(
     from leaderboard.bundles.signature import ALLOWED_SIGNERS
     from leaderboard.site.build import build as build_site
 
+    if signers is not None and not signers.is_file():
+        raise InvalidInput(f"--signers {signers}: there is no such file of allowed signers")
     mode, note = allowed_mode(wandb)
     entity = os.environ.get("WANDB_ENTITY") or None
     settings = WandbConfig(mode=mode, project=project, entity=entity, folder=str(out))

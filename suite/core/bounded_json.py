@@ -30,12 +30,14 @@ class Limits:
             a hundred bytes each).
         depth: levels of nesting.
         text: characters of one text or name.
+        infinite: whether NaN and infinities are numbers, as in the state of a training.
     """
 
     size: int
     values: int
     depth: int
     text: int
+    infinite: bool = False
 
 
 DOCUMENT = Limits(size=32 * 2**20, values=1_000_000, depth=64, text=1_000_000)
@@ -66,7 +68,7 @@ def parse(data: bytes | str, limits: Limits = DOCUMENT, *, for_model: bool = Fal
             raise InvalidJson(f"it has {len(data):,} bytes, more than {limits.size:,}")
         if len(data) > limits.values:  # a value has at least one byte
             _limit_values(data, limits.values)
-        content = _DECODER.decode(data.decode())
+        content = (_LENIENT if limits.infinite else _DECODER).decode(data.decode())
         if b"\\" in data and SURROGATE.search(data):
             json.dumps(content, ensure_ascii=False).encode()
         if not for_model:
@@ -127,7 +129,7 @@ def _limit_content(content: Any, limits: Limits) -> None:
             elif kind is list:
                 below += value
             elif kind is float:
-                if not -_INFINITE < value < _INFINITE:
+                if not (limits.infinite or -_INFINITE < value < _INFINITE):
                     raise InvalidJson("a number is too large for a float")
             elif kind is int and not -_LARGEST < value < _LARGEST:
                 raise InvalidJson(f"an integer has more than {MAX_DIGITS} digits")
@@ -154,3 +156,4 @@ def _too_deep(limits: Limits) -> InvalidJson:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+_LENIENT = json.JSONDecoder(object_pairs_hook=_object)

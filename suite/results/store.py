@@ -142,7 +142,13 @@ class Store:
         return {record.key: record for record in records}
 
     def read_each(self, keys: Sequence[str]) -> tuple[list[Record], list[CorruptRecord]]:
-        """Return the records of those trials that have one, and those that cannot be read."""
+        """Return the records of those trials that have one, and those that cannot be read.
+
+        Raises:
+            InvalidInput: the store itself cannot be read, which is one fault and not one per trial.
+        """
+        if self.local and keys:
+            self.keys()
         found: list[Record | CorruptRecord] = []
         for start in range(0, len(keys), BATCH_SIZE):
             chunk = [safe_key(key) for key in keys[start : start + BATCH_SIZE]]

@@ -14,7 +14,7 @@ from suite.core.bounded_json import Limits, parse
 from suite.core.bounded_safetensors import metadata
 
 STATE = "state"
-LIMITS = Limits(size=32 * 2**20, values=4_000_000, depth=200, text=1_000_000)
+LIMITS = Limits(size=32 * 2**20, values=4_000_000, depth=200, text=1_000_000, infinite=True)
 """Of the JSON that says how a state is built; a level of a dict is three there."""
 
 
