@@ -16,7 +16,7 @@ def put(store, method: str, seed: int, right: list[int], checksum: str = "abc") 
     changes = {
         "counts": {"test": counts},
         "metrics": record.metrics | {"test_accuracy": counts.correct / counts.total},
-        "data": record.data | {"checksum": checksum},
+        "data": record.data | {"checksum": checksum, "test": len(right)},
     }
     bits = np.packbits(np.array(right, dtype=bool)).tobytes()
     files = {"record.json": record.model_copy(update=changes).to_json(), "correct.bits": bits}

@@ -187,7 +187,8 @@ def test_an_early_stop_is_looked_for_in_the_last_round():
 def test_without_a_validation_split_there_is_no_early_stop():
     buffer = io.BytesIO()
     pl.DataFrame(
-        {"round": [0], "step": [1], "series": ["train_loss"], "value": [0.1]}
+        {"round": [0], "step": [1], "series": ["train_loss"], "layer": [""], "index": [0]}
+        | {"value": [0.1]}
     ).write_parquet(buffer)
     with pytest.raises(InvalidInput, match="no validation split"):
         early_stop(buffer.getvalue())
