@@ -1,15 +1,18 @@
 """Kinds of input: how a random one is made of a sound one, and what reads it."""
 
+import contextlib
 import gzip
 import io
 import json
 import os
 import random
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,11 +23,13 @@ from leaderboard.bundles.bundle_file import read_bundles
 from suite.core.errors import InvalidInput
 from suite.experiments.study import load_study
 from suite.own_loop.initial_masks import _of_file as read_masks
+from suite.results.ablation_design import ablations
 from suite.results.integrity import with_integrity
 from suite.results.record import Record
 from suite.results.record_index import write_index
 from suite.results.store import Store
-from suite.results.stored_studies import stored_studies
+from suite.results.stored_curves import schema
+from suite.results.stored_studies import remember, stored_studies
 from suite.results.verify import verify
 from suite.training.serialization import pack, unpack
 from suite.tuning.schema import load_tunings
@@ -212,24 +217,29 @@ def _read_masks(folder: Path) -> bool:
     return True
 
 
-def _store(folder: Path) -> Store:
-    """Return a small sound store: four trials, their index, a study's document."""
-    store = Store(folder / "store")
+@cache
+def _sound_store() -> Path:
+    """Make a small sound store, once: four trials, their index, and documents."""
+    store = Store(Path(tempfile.mkdtemp(dir=os.environ.get("RESONANCE_CACHE"))) / "store")
     store.prepare()
     for content in _records():
         record = Record.from_json(content, "here")
         curves = io.BytesIO()
-        pl.DataFrame({"round": [1], "step": [1], "series": ["a"], "value": [0.5]}).write_parquet(
-            curves
-        )
+        rows = {"round": [0], "step": [1], "series": ["a"], "layer": [""], "index": [0]}
+        pl.DataFrame(rows | {"value": [0.5]}, schema=schema()).write_parquet(curves)
         store.write(
             record.key, {"record.json": record.to_json(), "curves.parquet": curves.getvalue()}
         )
     write_index(store.backend)
-    for kind in ("studies", "tuning", "ablations", "evaluations"):
-        (store.root / kind).mkdir(exist_ok=True)
-        (store.root / kind / "some.json").write_text(json.dumps({"name": "some", "trials": {}}))
-    return store
+    study = load_study("quickstart")
+    remember(store, study, study.trials()[:4])
+    return store.root
+
+
+def _store(folder: Path) -> Store:
+    """Return a copy of the sound store."""
+    shutil.copytree(_sound_store(), folder / "store")
+    return Store(folder / "store")
 
 
 def _make_index(random: random.Random, folder: Path) -> None:
@@ -266,14 +276,20 @@ def _damage(random: random.Random, path: Path) -> None:
     elif what == 5:
         path.write_bytes(content)
         path.chmod(0)
-    elif what == 6 and path.suffix == ".json":
-        tree = parse(content)
+    elif what == 6 and path.suffix == ".json" and (tree := _tree(content)) is not None:
         mutate_tree(random, tree)
         path.write_bytes(dump(tree).encode(errors="surrogatepass"))
     elif what == 7 and path.name == "record.json":
         path.write_bytes(_record(random))
     else:
         path.write_bytes(mutate_bytes(random, content))
+
+
+def _tree(content: bytes) -> Any:
+    """Return the content of a JSON file; None if it has been damaged already."""
+    with contextlib.suppress(ValueError):
+        return parse(content)
+    return None
 
 
 def _read_store(folder: Path) -> bool:
@@ -287,7 +303,7 @@ def _read_store(folder: Path) -> bool:
             store.load(record.key, "curves.parquet")
         except InvalidInput:
             sound = False
-    for read in (stored_studies, load_tunings):
+    for read in (stored_studies, load_tunings, ablations):
         try:
             read(store)
         except InvalidInput:
