@@ -51,6 +51,10 @@ Course = Iterator[tuple[int, Zeros]]
 which the round begins."""
 
 
+EXACT_STEPS = 10**6
+"""A training of more steps is not followed step by step: a record could name any number of them."""
+
+
 class Cost(NamedTuple):
     """FLOPs, at least and at most; equal where they are known exactly."""
 
@@ -150,18 +154,25 @@ def unchanging(finished: Finished) -> Course:
     return iter([(0, Zeros.exactly(finished.zeros))])
 
 
+def of_steps(steps: int, finished: Finished) -> Cost:
+    """Return what so many steps cost, whatever their masks: without any connection, and dense."""
+    full = {name: math.prod(shape) for name, shape in finished.shapes.items()}
+    empty = finished.forward(Zeros.exactly(full)).least
+    return Cost(empty, finished.flops.dense).times(3 * steps * finished.batch_size)
+
+
 def training_cost(method: Declaring, finished: Finished) -> Cost:
     """Return the FLOPs that a training can have cost.
 
     Of a method that declares nothing (`declares_cost`): of its steps alone, between masks without
-    any connection and none.
+    any connection and none. The same, and what scoring costs, of more than `EXACT_STEPS` steps.
     """
     steps = method.plan.steps
+    every = method.rounds * steps - (method.rounds - 1) * method.rewind_step
     if not method.declares_cost:
-        every = method.rounds * steps - (method.rounds - 1) * method.rewind_step
-        full = {name: math.prod(shape) for name, shape in finished.shapes.items()}
-        empty = finished.forward(Zeros.exactly(full)).least
-        return Cost(empty, finished.flops.dense).times(3 * every * finished.batch_size)
+        return of_steps(every, finished)
+    if every > EXACT_STEPS:
+        return of_steps(every, finished) + method.scoring_cost(finished)
     total = Cost(0.0, 0.0)
     for number in range(method.rounds):
         begin = method.rewind_step if number else 0
