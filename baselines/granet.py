@@ -1,5 +1,6 @@
 """GraNet: gradual pruning with zero-cost neuroregeneration."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -113,7 +114,7 @@ class GraNet(Sparsifier):
         """Return the zeros along the ramp; regenerating weights does not change their number."""
         first = have = self._initial_zeros(finished.shapes)
         yield 0, Zeros.exactly(first)
-        for step in filter(self.pruning.is_update, range(1, self.pruning.last)):
+        for step in itertools.takewhile(lambda s: s < self.pruning.last, self.pruning.updates()):
             sparsity = self.ramp(step)
             if self.is_global:
                 # Pruned over the whole network; no layer gets fewer zeros than it had.

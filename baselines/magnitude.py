@@ -148,7 +148,7 @@ class Magnitude(Sparsifier):
     def zeros_in_training(self, number: int, finished: Finished) -> Course:
         """Return the zeros along the ramp."""
         yield 0, Zeros.none(finished.zeros)
-        for step in filter(self.is_update, range(1, self.plan.steps + 1)):
+        for step in self.schedule.updates():
             yield step, self.zeros_when_pruned(self.ramp(step), finished.zeros)
 
 

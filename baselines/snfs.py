@@ -154,12 +154,12 @@ class Snfs(DropGrow):
         first = self.target_zeros(finished.shapes)
         most = {n: math.prod(s) if first[n] else 0 for n, s in finished.shapes.items()}
         moving = Zeros.in_all(sum(first.values()), dict.fromkeys(first, 0), most)
-        updates = [step for step in range(1, self.plan.steps + 1) if self.is_update(step)]
         yield 0, Zeros.exactly(first)
-        for step in updates[:-1]:
-            yield step, moving
-        if updates:
-            yield updates[-1], Zeros.exactly(finished.zeros)
+        start, last = self.schedule.start, self.schedule.last
+        if start < last:
+            yield start, moving
+        if start <= last:
+            yield last, Zeros.exactly(finished.zeros)
 
     def _mean_momentum(self, layer: PrunableWeight) -> float:
         if layer.active == 0:

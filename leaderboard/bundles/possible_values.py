@@ -37,12 +37,14 @@ class Declared:
         validation: the fraction held out; None if the recipe is not that of the task.
         own_trainer: whether a trainer of the user's own measured it.
         unknown: why the dataset cannot be compared.
+        metric: what the task ranks by; empty if it is not known, or a trainer measures another.
     """
 
     dataset: Any
     validation: float | None
     own_trainer: bool
     unknown: str = ""
+    metric: str = ""
 
     @classmethod
     def of(cls, record: Record) -> "Declared":
@@ -57,11 +59,12 @@ class Declared:
         here = {"dataset_revision": dataset.revision, "task_digest": task_digest(task, dataset)}
         if any(record.configuration.get(name) != value for name, value in here.items()):
             return cls(None, None, own, "its task is another version than is here")
+        metric = "" if trainer else task.metric
         try:
             validation = task.resolve_recipe(record.trial["recipe"]).validation
         except InvalidInput:
-            return cls(dataset, None, own)
-        return cls(dataset, None if trainer else validation, own)
+            return cls(dataset, None, own, metric=metric)
+        return cls(dataset, None if trainer else validation, own, metric=metric)
 
     def predictions(self, record: Record, split: str) -> int | None:
         """Return how many predictions a split takes; None if that is not known."""
@@ -84,7 +87,10 @@ def possible_values(record: Record) -> Iterator[Check]:
             yield Check(name, skipped="measured by a trainer of the user's own")
         return
     classes = declared.dataset.classes if declared.dataset is not None else None
-    together = [*contradictions(record.metrics, classes), *_splits(record)]
+    single = declared.dataset is not None and record.declared is None
+    together = [*contradictions(record.metrics, classes, single=single), *_splits(record)]
+    if declared.metric not in ("", record.metric):
+        together.append(f"it is ranked by {record.metric}, its task by {declared.metric}")
     yield Check(POSSIBLE, tuple(together))
     yield _counted(record, declared)
     yield Check(LAYERS, tuple(_layers(record)))

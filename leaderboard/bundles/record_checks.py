@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from leaderboard.bundles.possible_values import possible_values
+from leaderboard.bundles.stated_values import stated_values
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
@@ -19,6 +20,7 @@ from suite.results.record_check import (
     KEY,
     LAYERS,
     POSSIBLE,
+    STATED,
     TOTAL,
     Check,
     problems_of,
@@ -34,6 +36,7 @@ def record_checks(record: Record) -> Iterator[Check]:
     """Yield what each check of a record found."""
     trial, problems = _trial(record)
     yield Check(KEY, tuple(problems))
+    yield Check(STATED, tuple(stated_values(record)))
     if record.status == "failed":
         for name in (TOTAL, DATA, POSSIBLE, COUNTED, LAYERS):
             yield Check(name, skipped="the trial failed")
@@ -48,7 +51,13 @@ def _trial(record: Record) -> tuple[Trial | None, list[str]]:
     if (key := record.settings_key) != record.key:
         problems.append(f"its key is not the hash of its configuration ({key or 'none'})")
     try:
-        return Trial.make(**record.trial), problems
+        trial = Trial.make(**record.trial)
+        recipe = trial.task_declaration.resolve_recipe(trial.recipe)
+        if recipe.batch_size % trial.processes:
+            problems.append(
+                f"{trial.processes} processes cannot share batches of {recipe.batch_size} evenly"
+            )
+        return trial, problems
     except InvalidInput as error:
         if _is_known(record):  # otherwise its settings cannot be checked
             problems.append(f"its settings are not valid: {error}")
@@ -67,7 +76,8 @@ def _total(record: Record, trial: Trial | None) -> Check:
     layers may miss that of the network by a thousandth of the weights.
     """
     if trial is None:
-        return Check(TOTAL, skipped="its method or task is not known here")
+        own = _of_own_method(record)
+        return Check(TOTAL, own, skipped="" if own else "its method or task is not known here")
     method = trial.method_declaration
     if trial.trainer:
         return Check(TOTAL, skipped="a trainer of its own: the number of zeros may be random")
@@ -88,3 +98,17 @@ def _total(record: Record, trial: Trial | None) -> Check:
         words = f"not {target:,} (sparsity {trial.sparsity:g})"
         return Check(TOTAL, (f"{zeros:,} zeros among {size:,} weights, {words}",))
     return Check(TOTAL)
+
+
+def _of_own_method(record: Record) -> tuple[str, ...]:
+    """Return what the zeros of a method cannot be that is not known here, by what it declares."""
+    method = record.declared.method if record.declared else None
+    if method is None or record.trial.get("trainer"):
+        return ()
+    zeros, sparsity = sum(layer.zeros for layer in record.layers), record.trial["sparsity"]
+    if method.dense and (zeros or sparsity):
+        return (f"{zeros:,} zeros at sparsity {sparsity:g} of a method that is declared dense",)
+    least = min((layer.size for layer in record.layers), default=0)
+    if method.zeros and not zeros and math.floor(Fraction(str(sparsity)) * least):
+        return (f"no weight is zero at sparsity {sparsity:g}",)
+    return ()

@@ -9,16 +9,19 @@ from leaderboard.bundles.bundle_file import Bundle
 from leaderboard.bundles.check_report import CheckReport, Severity, SubmissionIssue
 from leaderboard.bundles.record_checks import record_checks
 from leaderboard.bundles.reruns import differing_values
+from leaderboard.bundles.targets import other_targets
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.core.code_files import changed_files
 from suite.core.errors import InvalidInput
-from suite.experiments.trial_config import CODE, IDENTITY, Trial
+from suite.experiments import registry
+from suite.experiments.trial_config import CODE, IDENTITY, Trial, task_digest
 from suite.results.correct_bits import differing
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.record import Record
 from suite.results.record_check import (
     CONFIGURATION,
     INFERENCE,
+    NETWORK,
     READABLE,
     SEEDS,
     TRAINING,
@@ -51,12 +54,15 @@ def check_bundle(bundle: Bundle, recompute: Recompute) -> CheckReport:
     for record in bundle.records:
         checks = [*record_checks(record), _check_configuration(record)]
         try:
-            steps[record.key], recomputed = recompute(record)
+            steps[record.key], recomputed, unknown = recompute(record)
             checks += recomputed
         except InvalidInput as error:
-            what = f"its settings, zeros and FLOPs cannot be checked here: {error}"
+            unknown = str(error)
+            names = (ZEROS, NETWORK, INFERENCE, TRAINING)
+            checks += [Check(name, skipped=UNKNOWN) for name in names]
+        if unknown:
+            what = f"its settings, zeros and FLOPs cannot be checked here: {unknown}"
             issues.append(SubmissionIssue("warning", _name(record), what))
-            checks += [Check(name, skipped=UNKNOWN) for name in (ZEROS, INFERENCE, TRAINING)]
         found += checks
         problems = problems_of(checks)
         issues += [SubmissionIssue("error", _name(record), what) for what in problems]
@@ -82,8 +88,22 @@ def _check_configuration(record: Record) -> Check:
     try:
         trial = Trial.make(**record.trial)
     except InvalidInput:  # invalid settings or an unknown method; both are reported elsewhere
-        return Check(CONFIGURATION, skipped=UNKNOWN)
+        other = tuple(_other_task(record))
+        return Check(CONFIGURATION, other, skipped="" if other else UNKNOWN)
     return Check(CONFIGURATION, tuple(_differences(record, trial)))
+
+
+def _other_task(record: Record) -> Iterator[str]:
+    """Yield in what a task that is known here is another version; of a method that is not."""
+    if record.trial["task"] not in registry.tasks():
+        return
+    task = registry.tasks()[record.trial["task"]]
+    dataset = registry.datasets()[task.dataset]
+    here = {"dataset_revision": dataset.revision, "task_digest": task_digest(task, dataset)}
+    for name, value in here.items():
+        if (recorded := record.configuration.get(name)) != value:
+            what = f"out of date: {name} is {value} here, {recorded!r:.40}"
+            yield f"{what} in the record: run it again"
 
 
 def _differences(record: Record, trial: Trial) -> Iterator[str]:
@@ -137,11 +157,16 @@ def _check_together(
             checks.append(Check(WEIGHTS, skipped="no digest of its weights"))
             continue
         twin = weights.setdefault(record.digests["model"], record)
-        copied = twin.trial["seed"] != trial["seed"]
+        copied = twin.trial["seed"] != trial["seed"] or (
+            twin.trial["method"] != trial["method"] and _zeros_of(twin) != _zeros_of(record)
+        )
         what = f"its weights are those of {_name(twin)}"
         checks.append(Check(WEIGHTS, (what,) if copied else ()))
         if copied:
             issues.append(SubmissionIssue("error", _name(record), what))
+    for record, check in other_targets(records):
+        checks.append(check)
+        issues += [SubmissionIssue("error", _name(record), what) for what in check.problems]
     for task, boards in tasks.items():
         if len(boards) > 1:
             words = "; ".join(board or "the task's own" for board in boards)
@@ -156,6 +181,10 @@ def _check_together(
                 alone = "" if len(entries) > 1 else "no other method of its task and recipe"
                 checks += [Check(SEEDS, problems, skipped=alone) for _ in found]
     return issues, checks
+
+
+def _zeros_of(record: Record) -> list[tuple[str, int]]:
+    return [(layer.name, layer.zeros) for layer in record.layers]
 
 
 def _check_seeds(task: str, entries: Mapping[str, list[Record]]) -> Iterable[SubmissionIssue]:

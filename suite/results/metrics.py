@@ -118,6 +118,9 @@ WRONG_NLL = math.log(2)
 """The least NLL of a wrong prediction: another class is at least as probable as the right one."""
 ROUNDING = 0.99
 """Factor on bounds of the NLL, for probabilities that were rounded before they were compared."""
+MOST_NLL = 1e39
+"""The NLL is at most the difference of two logits, below 2 · 3.5e38 in single precision. So is the
+mean squared error, or training ended because it was not finite."""
 
 
 def passes(name: str) -> tuple[str, int] | None:
@@ -132,11 +135,20 @@ def passes(name: str) -> tuple[str, int] | None:
     return ("test", SEVERITIES) if name in CORRUPTIONS else None
 
 
-def contradictions(values: Mapping[str, float], classes: int | None = None) -> Iterator[str]:
+def contradictions(
+    values: Mapping[str, float], classes: int | None = None, *, single: bool = False
+) -> Iterator[str]:
     """Yield where metrics cannot be true together, of a network that the suite evaluated.
 
-    `classes` is the number of classes or characters, if it is known.
+    `classes` is the number of classes or characters, if it is known; `single` says that outputs
+    were computed in single precision or less.
     """
+    loss = values.get("train_loss", 0.0)
+    if loss < ROUNDING - 1:  # cross-entropy or squared error
+        yield f"train_loss is {loss:.6g}: no training loss is below 0"
+    for name in ("train_loss", "test_nll") if single else ():
+        if values.get(name, 0.0) > MOST_NLL:
+            yield f"{name} is {values[name]:.6g}: in single precision it is at most {MOST_NLL:g}"
     for split in ("test", "validation"):
         yield from _of_split(split, {n: values.get(f"{split}_{n}") for n in TOGETHER}, classes)
     if CORRUPTED in values and all(name in values for name in CORRUPTIONS):
@@ -146,7 +158,7 @@ def contradictions(values: Mapping[str, float], classes: int | None = None) -> I
 
 
 TOGETHER = (
-    "accuracy", "balanced_accuracy", "macro_f1", "nll", "bits_per_character", "r2", "rmse",
+    "accuracy", "balanced_accuracy", "macro_f1", "nll", "ece", "bits_per_character", "r2", "rmse",
 )  # fmt: skip
 
 
@@ -163,6 +175,13 @@ def _of_split(split: str, of: Mapping[str, float | None], classes: int | None) -
                         f"{split}_{name} is {value:.6g} and {split}_accuracy {accuracy:.6g}: both "
                         f"are {extreme:g} if {meaning} prediction is right, or neither"
                     )
+            if value is not None and classes:
+                least, most = accuracy / classes, 1 - (1 - accuracy) / classes
+                if not least * (1 - 1e-9) <= value <= most * (1 + 1e-9):
+                    yield (
+                        f"{split}_{name} is {value:.6g}: with {split}_accuracy {accuracy:.6g} of "
+                        f"{classes} classes it is {least:.6g} to {most:.6g}"
+                    )
         if nll is not None and nll < ROUNDING * (1 - accuracy) * WRONG_NLL:
             yield (
                 f"{split}_nll is {nll:.6g}: {1 - accuracy:.6g} wrong predictions cost at least "
@@ -173,12 +192,34 @@ def _of_split(split: str, of: Mapping[str, float | None], classes: int | None) -
                 f"{split}_nll is {nll:.6g}: with every prediction right it is at most "
                 f"{math.log(classes):.6g}, that of {classes} equal probabilities"
             )
+    if (ece := of["ece"]) is not None:
+        yield from _calibration(split, ece, accuracy, nll, classes)
     if nll is not None and bits is not None and not math.isclose(nll / WRONG_NLL, bits):
         yield f"{split}_bits_per_character is {bits:.6g}, {split}_nll gives {nll / WRONG_NLL:.6g}"
     if r2 is not None and rmse is not None and (r2 == 1) != (rmse == 0):
         yield f"{split}_r2 is {r2:.6g} and {split}_rmse {rmse:.6g}: R² is 1 where the error is 0"
     if r2 is not None and accuracy is not None:
         yield f"{split}_r2 and {split}_accuracy: targets are real numbers or classes, not both"
+
+
+def _calibration(
+    split: str, ece: float, accuracy: float | None, nll: float | None, classes: int | None
+) -> Iterator[str]:
+    """Compare the ECE with what each prediction can add to it at most.
+
+    Of confidence p that is 1 − p if it is right, where p is at least 1 / classes, and p if it is
+    wrong. Either is at most its NLL: 1 − p ≤ −ln p, and a wrong one leaves 1 − p to the right one.
+    """
+    slack = 1 - ROUNDING
+    if accuracy is not None and classes:
+        most = 1 - accuracy * ROUNDING / classes
+        if ece > most:
+            yield (
+                f"{split}_ece is {ece:.6g}: with {split}_accuracy {accuracy:.6g} of {classes} "
+                f"classes it is at most {most:.6g}"
+            )
+    if nll is not None and ece > nll + slack:
+        yield f"{split}_ece is {ece:.6g}: it is at most the NLL, {nll:.6g}"
 
 
 def rows(values: Mapping[str, float], absent: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -7,20 +7,23 @@ from typing import NamedTuple
 READABLE = "lines that are records"
 KEY = "checksum, key, settings"
 CONFIGURATION = "configuration and revisions"
+STATED = "times, device, digests as stated"
 DATA = "data as declared"
 COUNTED = "metrics are counts: accuracy = k/n"
 POSSIBLE = "metrics possible together"
 TOTAL = "zeros in all"
 ZEROS = "zeros of every layer"
 LAYERS = "units and sizes follow from layers"
+NETWORK = "outputs and size of its network"
 INFERENCE = "inference FLOPs"
 TRAINING = "training FLOPs"
 WEIGHTS = "weights of its own"
+TARGETS = "test targets of other records"
 SEEDS = "seeds paired with other methods"
 RERUN = "run again here"
 ORDER = (
-    READABLE, KEY, CONFIGURATION, DATA, COUNTED, POSSIBLE, TOTAL, ZEROS, LAYERS, INFERENCE,
-    TRAINING, WEIGHTS, SEEDS, RERUN,
+    READABLE, KEY, CONFIGURATION, STATED, DATA, COUNTED, POSSIBLE, TOTAL, ZEROS, LAYERS, NETWORK,
+    INFERENCE, TRAINING, WEIGHTS, TARGETS, SEEDS, RERUN,
 )  # fmt: skip
 """What is compared, in the order of the table."""
 
@@ -43,10 +46,14 @@ class Check:
 
 
 class Recomputed(NamedTuple):
-    """What follows from a trial's configuration: its optimizer steps (all rounds), and checks."""
+    """What follows from a trial's configuration: its optimizer steps (all rounds), and checks.
+
+    Of a method that is not known here (`unknown` says so) there are 0 steps and fewer checks.
+    """
 
     steps: int
     checks: tuple[Check, ...] = ()
+    unknown: str = ""
 
     @property
     def problems(self) -> list[str]:

@@ -4,6 +4,7 @@ Steps are counted from 1: step t is the t-th optimizer step.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -25,6 +26,13 @@ class UpdateSchedule:
         if self.close:
             return self.end
         return self.start + (self.end - self.start) // self.every * self.every
+
+    def updates(self) -> Iterator[int]:
+        """Yield the steps of all updates in ascending order."""
+        steps = range(self.start, self.end + 1, self.every)
+        yield from (step for step in steps if step >= 1)
+        if self.close and self.end not in steps:
+            yield self.end
 
     def is_update(self, step: int) -> bool:
         """Return whether connectivity is updated at `step`."""

@@ -4,6 +4,7 @@ Nothing is trained. What a method's schedule allows is declared by the method
 (`Sparsifier.zeros_in_training`, `Sparsifier.scoring_cost`); the rest is in the record.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class Zeros:
 Course = Iterator[tuple[int, Zeros]]
 """(step, zeros from the step after it on), in ascending order of steps; the first step is that at
 which the round begins."""
+
+
+MOST_STEPS, MOST_CHANGES = 10**6, 10_000
+"""Steps, and changes of the numbers of zeros, that are followed one by one; there are only bounds
+on more, because a record could name any number."""
 
 
 class Cost(NamedTuple):
@@ -150,27 +156,41 @@ def unchanging(finished: Finished) -> Course:
     return iter([(0, Zeros.exactly(finished.zeros))])
 
 
+def of_steps(steps: int, finished: Finished) -> Cost:
+    """Return what so many steps cost, whatever their masks: without any connection, and dense."""
+    full = {name: math.prod(shape) for name, shape in finished.shapes.items()}
+    empty = finished.forward(Zeros.exactly(full)).least
+    return Cost(empty, finished.flops.dense).times(3 * steps * finished.batch_size)
+
+
 def training_cost(method: Declaring, finished: Finished) -> Cost:
     """Return the FLOPs that a training can have cost.
 
     Of a method that declares nothing (`declares_cost`): of its steps alone, between masks without
-    any connection and none.
+    any connection and none. The same, and what scoring costs, where zeros change too often; where
+    there are too many steps, dense gradients may have been read at none of them or all.
     """
     steps = method.plan.steps
+    every = method.rounds * steps - (method.rounds - 1) * method.rewind_step
     if not method.declares_cost:
-        every = method.rounds * steps - (method.rounds - 1) * method.rewind_step
-        full = {name: math.prod(shape) for name, shape in finished.shapes.items()}
-        empty = finished.forward(Zeros.exactly(full)).least
-        return Cost(empty, finished.flops.dense).times(3 * every * finished.batch_size)
-    total = Cost(0.0, 0.0)
+        return of_steps(every, finished)
+    total, changes = Cost(0.0, 0.0), 0
     for number in range(method.rounds):
         begin = method.rewind_step if number else 0
-        course = list(method.zeros_in_training(number, finished))
+        left = MOST_CHANGES - changes
+        course = list(itertools.islice(method.zeros_in_training(number, finished), left + 1))
+        if len(course) > left:
+            return of_steps(every, finished) + method.scoring_cost(finished)
+        changes += len(course)
         ends = [step for step, _ in course[1:]] + [steps]
         for (start, zeros), end in zip(course, ends, strict=True):
             first = max(start, begin)
-            dense = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
             forward = finished.forward(zeros)
+            if every > MOST_STEPS:
+                most = 2 * forward.most + finished.flops.dense
+                total += Cost(3 * forward.least, most).times(end - first)
+                continue
+            dense = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
             total += forward.times(3 * (end - first) - dense)
             total += Cost(finished.flops.dense, finished.flops.dense).times(dense)
     return total.times(finished.batch_size) + method.scoring_cost(finished)

@@ -33,11 +33,25 @@ def make_model(context: TrialContext, width: float = 1.0, purpose: str = "weight
     return model_factory.make_model(context.task, context.dataset, width)
 
 
+CHAINED = (nn.Linear, nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten)
+"""Modules that give a constant output for a constant input."""
+
+
 class Network(NamedTuple):
-    """The shapes of a model's prunable weights by name, and its forward FLOPs."""
+    """What of a model follows from its task and width.
+
+    Attributes:
+        shapes: of the prunable weights by name.
+        forward: FLOPs.
+        tensors: bytes of each parameter and buffer by name, a shared one once.
+        chain: its Linear and Conv2d layers in order, if it computes one after the other and nothing
+            else: where one gives a constant, so does the network. Otherwise empty.
+    """
 
     shapes: dict[str, tuple[int, ...]]
     forward: ForwardFlops
+    tensors: dict[str, int]
+    chain: tuple[str, ...] = ()
 
 
 @functools.lru_cache(maxsize=64)
@@ -61,7 +75,23 @@ def network_of(task: str, width: float = 1.0, device: str = "cpu") -> Network:
         and weight.parameter is not None
         and weight.parameter.requires_grad
     }
-    return Network(shapes, forward)
+    return Network(shapes, forward, _tensors(model), _chain(model))
+
+
+def _tensors(model: nn.Module) -> dict[str, int]:
+    first = {id(value): name for name, value in reversed(_state(model).items())}
+    return {name: value.nbytes for name, value in _state(model).items() if first[id(value)] == name}
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return dict(model.state_dict(keep_vars=True))
+
+
+def _chain(model: nn.Module) -> tuple[str, ...]:
+    parts = list(model.named_children())
+    if type(model) is not nn.Sequential or any(type(part) not in CHAINED for _, part in parts):
+        return ()
+    return tuple(name for name, part in parts if isinstance(part, nn.Linear | nn.Conv2d))
 
 
 def count_parameters(context: TrialContext, width: float) -> tuple[int, int]:

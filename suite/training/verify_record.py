@@ -2,39 +2,65 @@
 
 import functools
 import math
+from collections.abc import Iterator
 
 from suite.core.code_files import is_own_origin
+from suite.core.errors import InvalidInput
+from suite.evaluation.dead_units import SAMPLE_SIZE
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
+from suite.results.counts import ClassTotals
 from suite.results.record import Record
-from suite.results.record_check import INFERENCE, TRAINING, ZEROS, Check, Recomputed
+from suite.results.record_check import (
+    INFERENCE,
+    NETWORK,
+    TRAINING,
+    ZEROS,
+    Check,
+    Recomputed,
+)
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Finished, training_cost
-from suite.training.context import TrialContext, total_steps
+from suite.sparsity.training_cost import Finished, of_steps, training_cost
+from suite.training.context import DECIDING, TrialContext, total_steps
 from suite.training.network import Network, count_parameters, network_of
 from suite.training.setup import SCORING_POOL
 from tasks.data import training_examples
+from tasks.recipe import Recipe
+from tasks.task import Dataset
 
 TOLERANCE = 1e-6
 """Relative difference of FLOPs that a different order of summation may make."""
 MOST_SCORING = 1000
 """Where a method does not declare what it charges for scoring, more than this many times the cost
 of dense training is taken for a mistake."""
+HEADER = 1000
+"""Bytes of a safetensors file beside its tensors, at most, and of each tensor's entry in its header
+beside the tensor's name."""
+BEFORE_TRAINING = ("start", "attach", "observe")
+"""Hooks that change no mask during training."""
 
 
 def recompute(record: Record) -> Recomputed:
     """Recompute what needs neither training nor data: layers, exact zeros, FLOPs.
 
+    Of a method that is not known here, what follows from the task alone.
+
     Raises:
-        InvalidInput: the trial's task or method is unknown, or its settings are no longer valid.
+        InvalidInput: the trial's task is unknown, or its settings are no longer valid.
     """
-    trial = Trial.make(**record.trial)
+    try:
+        trial = Trial.make(**record.trial)
+    except InvalidInput as error:
+        own = record.trial["method"] not in registry.methods() and not record.trial.get("trainer")
+        if not own or record.trial["task"] not in registry.tasks():
+            raise
+        return _of_own_method(record, str(error))
     context = TrialContext.of(trial)
     sparsifier = context.make_sparsifier()
     steps = total_steps(sparsifier)
     if record.status == "failed":
-        names = (ZEROS, INFERENCE, TRAINING)
+        names = (ZEROS, NETWORK, INFERENCE, TRAINING)
         return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in names))
     width = sparsifier.width(functools.partial(count_parameters, context))
     network, whole = network_of(trial.task, width), network_of(trial.task)
@@ -42,16 +68,127 @@ def recompute(record: Record) -> Recomputed:
     if shapes != network.shapes or len(shapes) != len(record.layers):
         differing = [name for name, _ in shapes.items() ^ network.shapes.items()] or list(shapes)
         problem = f"the layers are not those of {trial.task}: see layer {min(differing)}"
-        others = (Check(name, skipped="other layers") for name in (INFERENCE, TRAINING))
+        names = (NETWORK, INFERENCE, TRAINING)
+        others = (Check(name, skipped="other layers") for name in names)
         return Recomputed(steps, (Check(ZEROS, (problem,)), *others))
     return Recomputed(
         steps,
         (
             _zeros(record, sparsifier, trial),
+            Check(NETWORK, tuple(_of_network(record, network, still=_is_still(sparsifier)))),
             Check(INFERENCE, tuple(_off_forward(record, network.forward, whole.forward))),
             _training(record, sparsifier, context, network),
         ),
     )
+
+
+def _is_still(sparsifier: Sparsifier) -> bool:
+    """Return whether a method chooses its masks before training, and leaves them."""
+    hooks = [name for name in DECIDING if name not in BEFORE_TRAINING]
+    return not any(
+        getattr(type(sparsifier), name) is not getattr(Sparsifier, name) for name in hooks
+    )
+
+
+def _of_own_method(record: Record, unknown: str) -> Recomputed:
+    """Compare a record with its task's network; `unknown` says why its method is not looked at.
+
+    A method may train the network at another width, so layers of other sizes are not compared.
+
+    Raises:
+        InvalidInput: its recipe is not valid.
+    """
+    task = registry.tasks()[record.trial["task"]]
+    dataset, recipe = registry.datasets()[task.dataset], task.resolve_recipe(record.trial["recipe"])
+    names = (ZEROS, NETWORK, INFERENCE, TRAINING)
+    if record.status == "failed":
+        skipped = tuple(Check(name, skipped="the trial failed") for name in names)
+        return Recomputed(0, skipped, unknown)
+    network = network_of(task.name)
+    shapes = {layer.name: layer.shape for layer in record.layers}
+    if list(shapes) != list(network.shapes) or len(shapes) != len(record.layers):
+        problem = f"the layers are not those of {task.name}: {', '.join(network.shapes):.100}"
+        others = (Check(name, skipped="other layers") for name in names[1:])
+        return Recomputed(0, (Check(ZEROS, (problem,)), *others), unknown)
+    why = "its method is not known here"
+    if shapes != network.shapes:
+        few = tuple(_off_any_width(record, network.forward))
+        width = "its method is not known here, nor the width of its network"
+        skipped = tuple(Check(name, skipped=width) for name in (ZEROS, NETWORK, TRAINING))
+        return Recomputed(0, (*skipped, Check(INFERENCE, few, how="at least")), unknown)
+    steps = training_examples(dataset, recipe.validation) // recipe.batch_size * recipe.epochs
+    cost = of_steps(steps, _finished(record, network, dataset, recipe))
+    problems = []
+    recorded, most = record.flops["training"], MOST_SCORING * cost.most
+    if not cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
+        problems.append(
+            f"training: {recorded:g} FLOPs, {steps:,} steps take {cost.least:g} to {most:g}"
+        )
+    return Recomputed(
+        0,
+        (
+            Check(ZEROS, skipped=why),
+            Check(NETWORK, tuple(_of_network(record, network))),
+            Check(INFERENCE, tuple(_off_forward(record, network.forward, network.forward))),
+            Check(TRAINING, tuple(problems), how="between any masks"),
+        ),
+        unknown,
+    )
+
+
+def _off_any_width(record: Record, whole: ForwardFlops) -> Iterator[str]:
+    dense, inference = record.flops["inference_dense"], record.flops["inference"]
+    if not math.isclose(dense, whole.dense, rel_tol=TOLERANCE):
+        yield f"inference_dense: {dense:g} FLOPs, not {whole.dense:g}"
+    for layer in record.layers:
+        if layer.flops < layer.size:
+            yield f"layer {layer.name}: {layer.flops:g} FLOPs of {layer.size:,} weights"
+    least = sum(layer.flops * (1 - layer.zeros / layer.size) for layer in record.layers)
+    if inference < least * (1 - TOLERANCE):
+        yield f"inference: {inference:g} FLOPs, its layers take {least:g}"
+
+
+def _of_network(record: Record, network: Network, *, still: bool = False) -> Iterator[str]:
+    """Yield what outputs, masks and the size on disk cannot be; `still` if no mask can change."""
+    metrics = record.metrics
+    if still and metrics.get("mask_churn"):
+        yield f"mask_churn is {metrics['mask_churn']:.6g}: its method changes no mask in training"
+    if "dense_bytes" in metrics and record.declared is None:
+        least = sum(network.tensors.values())
+        names = sum(len(name) + HEADER for name in network.tensors)
+        if not least <= metrics["dense_bytes"] <= least + names + HEADER:
+            yield (
+                f"dense_bytes is {metrics['dense_bytes']:,.0f}: the network's tensors take "
+                f"{least:,} and a header"
+            )
+    if not network.chain:
+        return
+    layers = {layer.name: layer for layer in record.layers}
+    last = layers.get(network.chain[-1])
+    if last is not None and last.silent_units is not None:
+        yield f"layer {last.name}: {last.silent_units} silent units, and no ReLU follows it"
+    for layer in (layers[name] for name in network.chain if name in layers):
+        if layer.zeros == layer.size:
+            yield from _constant(record, f"layer {layer.name} has no active weight", 0)
+        elif layer.units and layer.silent_units == layer.units:
+            yield from _constant(record, f"all units of layer {layer.name} are silent", SAMPLE_SIZE)
+
+
+def _constant(record: Record, why: str, sample: int) -> Iterator[str]:
+    """Yield what contradicts constant outputs, known for `sample` test examples; 0: for all."""
+    for split, counts in record.counts.items():
+        if not counts.confusion or (sample and split != "test"):
+            continue
+        predicted = max(ClassTotals.of(counts).predicted)
+        same = min(sample, counts.total) if sample else counts.total
+        if predicted < same:
+            yield (
+                f"{why}, so the outputs for {same:,} {split} examples are the same, and no class "
+                f"is predicted more than {predicted:,} times"
+            )
+    r2, size = record.metrics.get("test_r2", 0.0), record.data.get("test")
+    if r2 > TOLERANCE and (not sample or (isinstance(size, int) and size <= sample)):
+        yield f"{why}, so the outputs are the same, and test_r2 is {r2:.6g}: at most 0"
 
 
 def _zeros(record: Record, sparsifier: Sparsifier, trial: Trial) -> Check:
@@ -87,17 +224,7 @@ def _training(
         return Check(TRAINING, skipped="another revision of the method")
     if trial.trainer and is_own_origin(registry.trainers()[trial.trainer].origin):
         return Check(TRAINING, skipped="a trainer of the user's own")
-    examples = training_examples(dataset, context.recipe.validation)
-    finished = Finished(
-        zeros={layer.name: layer.zeros for layer in record.layers},
-        shapes=network.shapes,
-        flops=network.forward,
-        batch_size=context.recipe.batch_size,
-        pool=min(examples, SCORING_POOL) if dataset.kind == "stream" else examples,
-        classes=dataset.classes,
-        regression=dataset.regression,
-    )
-    cost = training_cost(sparsifier, finished)
+    cost = training_cost(sparsifier, _finished(record, network, dataset, context.recipe))
     recorded = record.flops["training"]
     most = cost.most if sparsifier.declares_cost else MOST_SCORING * cost.most
     if cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
@@ -114,3 +241,16 @@ def _training(
     else:
         words = f"more than its masks can have taken: {most:g}"
     return Check(TRAINING, (f"training: {recorded:g} FLOPs, {words}",))
+
+
+def _finished(record: Record, network: Network, dataset: Dataset, recipe: Recipe) -> Finished:
+    examples = training_examples(dataset, recipe.validation)
+    return Finished(
+        zeros={layer.name: layer.zeros for layer in record.layers},
+        shapes=network.shapes,
+        flops=network.forward,
+        batch_size=recipe.batch_size,
+        pool=min(examples, SCORING_POOL) if dataset.kind == "stream" else examples,
+        classes=dataset.classes,
+        regression=dataset.regression,
+    )

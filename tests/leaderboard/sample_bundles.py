@@ -1,6 +1,7 @@
 """Records and bundles as others send them, sound or forged."""
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def content(record: Record, **changes: object) -> dict[str, object]:
 
 def sample(method: str = "static", seed: int = 0, **given: object) -> Record:
     record = with_counts(done(make_trial(method, seed=seed, **given)))
-    record.digests["model"] = f"{seed}{method}"
+    record.digests["model"] = hashlib.sha256(record.key.encode()).hexdigest()
     return Record.from_json(json.dumps(content(record)).encode(), "here")
 
 

@@ -45,6 +45,62 @@ def test_training_that_costs_what_it_cannot_is_named(method, factor, says):
     assert re.match(says, problem)
 
 
+def layer(record, number, **values):
+    layers = [one.model_copy() for one in record.layers]
+    layers[number] = layers[number].model_copy(update=values)
+    return {"layers": layers}
+
+
+OTHERS = {
+    "moving masks of static": (
+        lambda r: {"metrics": r.metrics | {"mask_churn": 1.0}}, "changes no mask in training"),
+    "a small file": (
+        lambda r: {"metrics": r.metrics | {"dense_bytes": 9.0}}, "dense_bytes is 9: the network"),
+    "silent outputs": (lambda r: layer(r, 2, silent_units=1), "no ReLU follows it"),
+    "no weight of the output": (
+        lambda r: layer(r, 2, zeros=640), "layer 5 has no active weight, so the outputs for 360"),
+    "all units of a layer silent": (
+        lambda r: layer(r, 1, silent_units=64), "all units of layer 3 are silent"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_its_network_cannot_have_given_is_named(kind):
+    record = record_of("static")
+    change, says = OTHERS[kind]
+    problems = recompute(record.model_copy(update=change(record))).problems
+    assert any(says in problem for problem in problems), problems
+
+
+def test_of_a_method_that_is_not_known_the_tasks_network_is_compared():
+    record = record_of("rigl")
+    own = record.model_copy(update={"trial": record.trial | {"method": "theirs"}})
+    found = recompute(own)
+    assert (found.problems, found.steps) == ([], 0)
+    assert "unknown method 'theirs'" in found.unknown
+    few = {"flops": record.flops | {"inference": 1.0}}
+    wide = {"layers": [one.model_copy(update={"shape": (2, *one.shape)}) for one in record.layers]}
+    for change, says in [
+        (few, "inference: 1 FLOPs, not"),
+        (wide | few, "its layers take"),
+        ({"flops": record.flops | {"training": 1e90}}, "training: 1e+90 FLOPs"),
+        ({"layers": []}, "the layers are not those of digits/mlp: 1, 3, 5"),
+    ]:
+        problems = recompute(own.model_copy(update=change)).problems
+        assert any(says in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("method", ["static", "rigl", "magnitude", "granet", "snfs"])
+def test_a_recipe_of_endless_steps_is_checked_at_once(method):
+    record = record_of(method)
+    recipe = record.trial["recipe"] | {"epochs": 10**12}
+    endless = record.model_copy(update={"trial": record.trial | {"recipe": recipe}})
+    found = recompute(endless)
+    assert found.steps == 40 * 10**12
+    if method in ("static", "rigl", "snfs"):  # the zeros of every step are known
+        assert any("training" in problem for problem in found.problems)
+
+
 SETTINGS = [
     ("magnitude", {"distribution": "global"}, 0.8),
     ("magnitude", {"initial_sparsity": 0.3, "prune_start": 0.2}, 0.5),

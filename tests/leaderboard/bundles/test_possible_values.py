@@ -10,7 +10,7 @@ from leaderboard.bundles.record_checks import record_checks
 from suite.experiments.trial_config import key_of
 from suite.results.metrics import CORRUPTED, CORRUPTIONS
 from suite.results.record import Record
-from suite.results.record_check import COUNTED, DATA, LAYERS, POSSIBLE, Check
+from suite.results.record_check import COUNTED, DATA, KEY, LAYERS, POSSIBLE, STATED, TOTAL, Check
 from tests.leaderboard.sample_bundles import content, forged, packed, sample
 from tests.support.helpers import trained, trial
 from tests.support.sample_records import done, make_trial
@@ -49,6 +49,24 @@ def test_a_measured_record_passes_every_check_with_and_without_counts(method):
     assert problems(forged(record, **before(record))) == {}
     made = {check.name for check in record_checks(record) if not check.skipped}
     assert {DATA, POSSIBLE, COUNTED, LAYERS} <= made
+
+
+def resettled(record: Record, **settings: object) -> dict[str, Any]:
+    changes = record.trial | settings
+    configuration = record.configuration | settings
+    return {
+        "trial": changes,
+        "configuration": configuration,
+        "key": key_of(changes, configuration),
+    }
+
+
+def theirs(**says: object) -> dict[str, Any]:
+    return {"declared": {"method": {"title": "x", "family": "x", "source": "x"} | says}}
+
+
+def first_layer_only(record: Record) -> dict[str, Any]:
+    return {"layers": [record.layers[0].model_dump() | {"zeros": 0, "unconnected_units": 0}]}
 
 
 IMPOSSIBLE = {
@@ -90,6 +108,45 @@ IMPOSSIBLE = {
         POSSIBLE, "the mean over its kinds"),
     "validation without a split": (
         lambda r: {**before(r), "data": r.data | {"validation": 0}}, DATA, "validation is 0, 144"),
+    "an ECE of 1": (lambda r: changed(r, test_ece=1.0), POSSIBLE, "it is at most"),
+    "a negative training loss": (lambda r: changed(r, train_loss=-5.0), POSSIBLE, "below 0"),
+    "a boundless NLL": (lambda r: changed(r, test_nll=1e90), POSSIBLE, "at most 1e+39"),
+    "balanced accuracy near 0": (
+        lambda r: changed(r, test_balanced_accuracy=1e-9), POSSIBLE, "of 10 classes it is"),
+    "macro-F1 near 1": (
+        lambda r: changed(r, test_macro_f1=0.99999), POSSIBLE, "of 10 classes it is"),
+    "another metric to rank by": (
+        lambda r: {"metric": "nll"}, POSSIBLE, "ranked by nll, its task by accuracy"),
+    "negative seconds": (
+        lambda r: {"timing": r.timing | {"seconds": -5.0}}, STATED, "seconds is -5.0"),
+    "no memory": (
+        lambda r: {"timing": r.timing | {"peak_memory_bytes": 0.0}}, STATED, "no training takes"),
+    "a start in the future": (
+        lambda r: {"timing": r.timing | {"started": "9999-12-31T23:59:59+00:00"}},
+        STATED, "in the future"),
+    "a start that is no date": (
+        lambda r: {"timing": r.timing | {"started": "x"}}, STATED, "no date"),
+    "no digests": (lambda r: {"digests": {}}, STATED, "no digest of its weights"),
+    "a digest of text": (
+        lambda r: {"digests": {"model": "hello"}}, STATED, "'hello': no SHA-256"),
+    "an error of a finished trial": (
+        lambda r: {"error": {"type": "X"}}, STATED, "done, and has an error"),
+    "measured and absent": (
+        lambda r: {"absent": {"test_accuracy": "x"}}, STATED, "measured and absent"),
+    "metrics of a failed trial": (
+        lambda r: {"status": "failed", "error": {"type": "X"}}, STATED, "failed, and has metrics"),
+    "a failure without an error": (
+        lambda r: {"status": "failed", "metrics": {}, "counts": {}, "flops": {}, "digests": {}},
+        STATED, "failed without an error"),
+    "a GPU that is not named": (
+        lambda r: resettled(r, device="cuda"), STATED, "names no GPU"),
+    "processes that batches cannot be shared by": (
+        lambda r: resettled(r, processes=4096), KEY, "cannot share batches"),
+    "zeros of a dense method": (
+        lambda r: resettled(r, method="theirs") | theirs(dense=True), TOTAL, "declared dense"),
+    "an own method without zeros": (
+        lambda r: resettled(r, method="theirs") | theirs() | first_layer_only(r), TOTAL,
+        "no weight is zero"),
     "unconnected units": (
         lambda r: changed(r, unconnected_units=0.001), LAYERS, "its layers give"),
     "silent units": (lambda r: changed(r, silent_units=0.999), LAYERS, "its layers give"),

@@ -40,7 +40,7 @@ from tests.leaderboard.sample_bundles import (
     paired,
     sample,
 )
-from tests.support.sample_records import done, make_trial, with_counts
+from tests.support.sample_records import done, done_real, make_trial, with_counts
 
 # ---------------------------------------------------------------- the file
 
@@ -281,6 +281,34 @@ def test_weights_copied_to_another_seed_are_an_error():
     records = paired("static")
     copied = forged(records[1], digests=records[0].digests)
     assert len(errors(*records[:1], copied, *records[2:])) == 1
+
+
+def test_weights_of_another_method_with_other_zeros_are_an_error():
+    static, rigl = sample("static"), sample("rigl")
+    same = forged(rigl, digests=static.digests)
+    layers = [static.layers[0].model_dump() | {"zeros": 901}]
+    assert errors(static, same) == []
+    assert "its weights are those of" in errors(static, forged(same, layers=layers))[0]
+
+
+def test_the_test_targets_of_all_records_of_the_same_data_are_the_same():
+    one, two, three = paired("static", seeds=3)
+    counts = three.counts["test"]
+    moved = counts.model_copy(update={"confusion": ("0:300", "0:24 1:24 2:12", *[""] * 8)})
+    other = forged(
+        three,
+        counts={"test": moved.model_dump()},
+    )
+    (what,) = errors(one, two, other)
+    assert "300 test examples of class 0, 360 in trial" in what
+
+    trial = make_trial(task="diabetes/mlp", sparsity=0.9)
+    real = forged(done_real(trial, 0.5, 50.0))
+    same = done_real(make_trial(task="diabetes/mlp", sparsity=0.9, seed=1), 0.5, 50.0)
+    same = forged(same, digests={"model": "1" * 64})
+    assert not any("variance" in what for what in errors(real, same))
+    other = forged(same, metrics=same.metrics | {"test_rmse": 500.0})
+    assert any("variance 500000, 5000 in trial" in what for what in errors(real, other))
 
 
 # ---------------------------------------------------------------- what was compared
