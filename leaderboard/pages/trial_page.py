@@ -95,7 +95,7 @@ def trial_page(
         warnings=_warnings(record, links),
         command=_command(record),
         cards=_cards(record),
-        curves=Markup(curves.replace("<", "\\u003c")),
+        curves=Markup(shown_json(curves).replace("<", "\\u003c")),
         no_curves=no_curves,
         layers=Markup("".join(map(_layer, record.layers))),
         confusion=_confusion(record),
