@@ -20,6 +20,7 @@ from leaderboard.pages.templating import (
 )
 from suite import __version__
 from suite.core.errors import InvalidInput
+from suite.core.shown_text import shown_json
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show
 from suite.results.metrics import METRICS, rows
