@@ -75,4 +75,4 @@ def _shown_escape(found: re.Match[str]) -> str:
         letter = json.loads(f'"{found[0]}"')
     except ValueError:  # no JSON after all
         return found[0]
-    return found[0] if letter in "\n\t" or is_shown(letter) else json.dumps(shown(letter))[1:-1]
+    return json.dumps(REPLACEMENT)[1:-1] if _LINES.search(letter) else found[0]
