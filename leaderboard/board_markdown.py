@@ -9,6 +9,7 @@ from leaderboard.boards import Board, Cell, Entry
 from leaderboard.score_text import direction, heading, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.core.errors import InvalidInput
+from suite.core.shown_text import shown
 
 BEGIN = "<!-- leaderboard:begin -->"
 END = "<!-- leaderboard:end -->"
@@ -64,7 +65,7 @@ def _folded(boards: list[Board]) -> Iterator[str]:
         if number == 0 or len(boards) <= MAX_UNFOLDED:
             yield table
             continue
-        title = html.escape(" ".join(board.title.split()))
+        title = html.escape(" ".join(shown(board.title).split()))
         yield f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"
 
 
@@ -95,5 +96,5 @@ def spliced(boards: list[Board], around: tuple[str, str]) -> str:
 
 def escape(text: str) -> str:
     """Return text as one line that Markdown shows literally."""
-    one_line = html.escape(" ".join(text.split()), quote=False)
+    one_line = html.escape(" ".join(shown(text).split()), quote=False)
     return re.sub(r"([\\|`*_\[\]])", r"\\\1", one_line)

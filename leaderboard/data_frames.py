@@ -1,5 +1,6 @@
 """Boards and records as data frames (Polars), for CSV files and notebooks."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from leaderboard.boards import (
 )
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
+from suite.core.shown_text import shown
 from suite.experiments.trial_config import show
 from suite.results.record import Record
 
@@ -37,6 +39,8 @@ FIXED = {
 """Columns that every frame of trials has, and their types; measured numbers come in between."""
 LAST = 2
 """How many of them come after the measured numbers."""
+FORMULA = re.compile(r"\s*[=+\-@|\uff1d\uff0b\uff0d\uff20]|[\t\r]")
+"""How a text begins that a spreadsheet may run as a formula (also in letters of full width)."""
 
 
 def summary_frame(boards: list[Board]) -> "pl.DataFrame":
@@ -181,9 +185,21 @@ def _trial_row(record: Record) -> dict[str, Any]:
 
 
 def csv_text(frame: "pl.DataFrame") -> str:
-    """Return a frame as CSV; texts that a spreadsheet would run as formulas get an apostrophe."""
+    """Return a frame as CSV, whose texts are one line each without control characters.
+
+    Texts that a spreadsheet would run as formulas get an apostrophe.
+    """
     import polars as pl
 
-    texts = pl.col(pl.String)
-    guarded = frame.with_columns(texts.str.replace(r"^(\s*[=+\-@|\t\r])", "'${1}"))
-    return guarded.write_csv()
+    texts = [
+        pl.Series(
+            column.name, [None if text is None else _csv_cell(text) for text in column], pl.String
+        )
+        for column in frame.select(pl.col(pl.String)).get_columns()
+    ]
+    return frame.with_columns(texts).write_csv()
+
+
+def _csv_cell(text: str) -> str:
+    line = shown(text)
+    return f"'{line}" if FORMULA.match(text) or FORMULA.match(line) else line

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
 
 from leaderboard.bundles.predictions import NO_PREDICTIONS, Predictions, take_out, with_predictions
 from leaderboard.bundles.record_checks import record_problems
@@ -30,6 +30,7 @@ from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write, read_regular
 from suite.core.limited_process import LimitExceeded
 from suite.core.redact import redact_bytes, redact_data
+from suite.core.shown_text import INVISIBLE, is_shown, shown_data
 from suite.results.integrity import CHECKSUMMED_SINCE, with_integrity
 from suite.results.old_names import has_old_names
 from suite.results.record import Record
@@ -57,7 +58,17 @@ MAX_SETTINGS = 2000
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+([./@+-][A-Za-z0-9_]+)*")
 """Allowed names of tasks and methods: no markup, no space, no path out of a folder."""
 
-SingleLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
+
+def _visible(text: str) -> str:
+    """Refuse what cannot be seen: with it, two senders would have the same name on a page."""
+    if found := re.search(f"[{INVISIBLE}]", text):
+        raise ValueError(
+            f"it has the character U+{ord(found[0]):04X}, which cannot be seen: leave it out"
+        )
+    return text
+
+
+SingleLine = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_visible)]
 
 
 class Header(BaseModel, frozen=True, extra="forbid"):
@@ -183,8 +194,8 @@ def _line(content: Any) -> bytes:
 
 
 def _checksummed(record: Record) -> dict[str, Any]:
-    """Return a record with its checksum, which is unchanged if nothing was redacted."""
-    content = json.loads(redact_bytes(record.to_json()))
+    """Return a record with its checksum, which is unchanged if nothing was redacted or replaced."""
+    content = shown_data(json.loads(redact_bytes(record.to_json())))
     content["schema_version"] = max(CHECKSUMMED_SINCE, content["schema_version"])
     return with_integrity(
         content, record.integrity.model_dump()["files"] if record.integrity else {}
@@ -363,7 +374,21 @@ def _unshowable(record: Record) -> str:
             f"its hyperparameters and recipe have {len(settings):,} characters: more than "
             f"{MAX_SETTINGS:,} are not shown"
         )
+    for field, content in record.model_dump().items():
+        if any(not is_shown(text) for text in _texts(content)):
+            return f"a text of '{field}' has control or invisible characters, which are not shown"
     return ""
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """Yield every text of JSON-ready data, names too."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict | list | tuple):
+        for one in content:
+            yield from _texts(one)
+        for one in content.values() if isinstance(content, dict) else ():
+            yield from _texts(one)
 
 
 def _unpacked(path: Path) -> Iterator[bytes | Rejected]:

@@ -6,9 +6,12 @@ import json
 import re
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from suite.core.shown_text import shown_json, shown_lines
 
 CHART_SCRIPTS = ("scheme.js", "saving.js")
 """Scripts of `assets/` that every page with charts loads, in this order."""
@@ -16,15 +19,24 @@ CHART_SCRIPTS = ("scheme.js", "saving.js")
 
 @lru_cache
 def environment() -> Environment:
-    """Return the environment of all templates: text is escaped, an undefined name is an error."""
+    """Return the environment of all templates.
+
+    Text is escaped and has no control or invisible characters; an undefined name is an error.
+    """
     return Environment(
         loader=PackageLoader("leaderboard"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Return what a template is about to write; markup stays markup."""
+    return type(value)(shown_lines(value)) if isinstance(value, str) else value
 
 
 def asset(name: str) -> str:
@@ -39,7 +51,7 @@ def embedded_data(content: object) -> Markup:
         ValueError: a number is not finite, which JSON cannot represent.
     """
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c"))
+    return Markup(shown_json(text).replace("<", "\\u003c"))
 
 
 def embedded_code(script: str) -> Markup:

@@ -20,6 +20,7 @@ from leaderboard.pages.templating import (
 )
 from suite import __version__
 from suite.core.errors import InvalidInput
+from suite.core.shown_text import shown_json
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show
 from suite.results.metrics import METRICS, rows
@@ -95,7 +96,7 @@ def trial_page(
         warnings=_warnings(record, links),
         command=_command(record),
         cards=_cards(record),
-        curves=Markup(curves.replace("<", "\\u003c")),
+        curves=Markup(shown_json(curves).replace("<", "\\u003c")),
         no_curves=no_curves,
         layers=Markup("".join(map(_layer, record.layers))),
         confusion=_confusion(record),

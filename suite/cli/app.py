@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from suite import __version__
 from suite.core import stopping
-from suite.core.console import complain, hide_secrets_in_tracebacks, say
+from suite.core.console import complain, complain_at_length, hide_secrets_in_tracebacks, say
 from suite.core.discovery import docstring
 from suite.core.errors import Interrupted, InvalidInput, TrialFailed, first_line
 from suite.execution.distributed import world_size
@@ -159,8 +159,10 @@ def _run() -> int:
         return _stopped()
     except UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
-        whole_help = "\n" in message  # no verb was given
-        complain(message if whole_help else f"error: {message} (see `--help`)")
+        if "\n" in message:  # the whole help: no verb was given
+            complain_at_length(message)
+        else:
+            complain(f"error: {message} (see `--help`)")
         return MISUSED
     except InvalidInput as error:
         if stopping.asked():

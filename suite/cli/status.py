@@ -132,7 +132,7 @@ def _watch(
     with live() as show, contextlib.suppress(KeyboardInterrupt):  # Ctrl-C stops it
         while True:
             now = study_status(store, name, keys)
-            show(now.data(store.location) if json else "\n".join(now.lines(MAX_SHOWN)))
+            show(now.data(store.location) if json else list(now.lines(MAX_SHOWN)))
             if now.over:
                 return
             sleep(every)

@@ -1,7 +1,7 @@
 """What the command prints: tables for people, JSON for programs, progress on a terminal.
 
-Secrets of this machine are redacted, because output is often kept as a log. Rich is imported on
-first use.
+Secrets of this machine are redacted, because output is often kept as a log, and characters that
+could change what a terminal shows are replaced. Rich is imported on first use.
 """
 
 import functools
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from suite.core.errors import printable
 from suite.core.redact import redact, redact_json, redact_value
+from suite.core.shown_text import escaped_json, shown, shown_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,13 +34,13 @@ def _console(*, stderr: bool = False) -> "Console":
 def print_json(content: Any) -> None:
     """Print data for a program, on standard output."""
     text = json.dumps(content, indent=2, ensure_ascii=False, default=list)
-    sys.stdout.write(redact_json(text) + "\n")
+    sys.stdout.write(escaped_json(redact_json(text)) + "\n")
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; tab-separated if standard output is not a terminal."""
-    title = redact_value(title)
-    columns, *rows = [[redact_value(cell) for cell in row] for row in [columns, *rows]]
+    title = _cell(title)
+    columns, *rows = [list(map(_cell, row)) for row in [columns, *rows]]
     if not sys.stdout.isatty():
         if title:
             sys.stdout.write(f"{title}\n")
@@ -57,12 +58,16 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     _console().print(table)
 
 
+def _cell(text: str) -> str:
+    return shown(redact_value(text))
+
+
 def hide_secrets_in_tracebacks() -> None:
     """Redact the traceback of an error that nothing has handled."""
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         text = "".join(traceback.format_exception(kind, error, trace))
-        sys.stderr.write(redact(printable(text)))
+        sys.stderr.write(shown_lines(redact(printable(text))))
 
     sys.excepthook = show
 
@@ -77,17 +82,31 @@ def complain(text: str) -> None:
     _print_line(_console(stderr=True), text)
 
 
+def complain_at_length(text: str) -> None:
+    """Print a text of our own of several lines on standard error."""
+    _print_lines(_console(stderr=True), redact(printable(text)))
+
+
+def _line(text: str) -> str:
+    return shown(redact(printable(text)))
+
+
 def _print_line(console: "Console", text: str) -> None:
+    _print_lines(console, _line(text))
+
+
+def _print_lines(console: "Console", text: str) -> None:
     from rich.markup import escape
 
-    console.print(escape(redact(printable(text))), soft_wrap=True)
+    console.print(escape(shown_lines(text)), soft_wrap=True)
 
 
 @contextmanager
 def live() -> Iterator[Callable[[Any], None]]:
-    """Yield a function that shows a text in place of the last one; or data, as a line of JSON.
+    """Yield a function that shows lines in place of the last ones; or data, as a line of JSON.
 
-    Content equal to the last one is not shown again; without a terminal each text is a new line.
+    A list is one of lines. Content equal to the last one is not shown again; without a terminal
+    the lines are printed after the last ones.
     """
     from rich.live import Live
     from rich.text import Text
@@ -99,15 +118,16 @@ def live() -> Iterator[Callable[[Any], None]]:
         if shown == [content]:
             return
         shown[:] = [content]
-        if not isinstance(content, str):
+        if not isinstance(content, list):
             text = json.dumps(content, ensure_ascii=False, default=list)
-            sys.stdout.write(redact_json(text) + "\n")
+            sys.stdout.write(escaped_json(redact_json(text)) + "\n")
             sys.stdout.flush()
         elif in_place is None:
-            say(content)
+            for line in content:
+                say(line)
             sys.stdout.flush()
         else:
-            in_place.update(Text(redact(content)), refresh=True)
+            in_place.update(Text("\n".join(map(_line, content))), refresh=True)
 
     with in_place or nullcontext():
         yield show
@@ -145,9 +165,9 @@ def in_place() -> Iterator[Callable[[str, float, str, Sequence[str]], None] | No
             shown[-1] = f"and {len(lines) - room + 1} more"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(
-            Text(redact(title)), ProgressBar(1.0, fraction, width=BAR_WIDTH), Text(redact(beside))
+            Text(_line(title)), ProgressBar(1.0, fraction, width=BAR_WIDTH), Text(_line(beside))
         )
-        texts = [Text(f"  {redact(x)}", no_wrap=True, overflow="ellipsis") for x in shown]
+        texts = [Text(f"  {_line(x)}", no_wrap=True, overflow="ellipsis") for x in shown]
         view.update(Group(bar, *texts), refresh=True)
 
     with view:
@@ -174,4 +194,4 @@ def progress_bar(
         disable=not (show and sys.stderr.isatty()),
         transient=True,
     ) as shown:
-        yield functools.partial(shown.advance, shown.add_task(escape(redact(what)), total=total))
+        yield functools.partial(shown.advance, shown.add_task(escape(_line(what)), total=total))

@@ -27,6 +27,8 @@ MIN_LINE = 16
 """A line of a secret of several lines is one by itself if it has at least this many characters."""
 ANYWHERE = 8
 """A secret with this many characters is removed within words as well."""
+WIDTHS, LINE_ENDS = (64, 76), ("\n", "\r\n", " ", "\\n", "\\r\\n")
+"""Characters in a line of Base64, and what is between lines."""
 MIN_CODE = 6
 """The fewest characters of Base64 that are recognised within a longer text."""
 BEFORE = (
@@ -140,6 +142,8 @@ def _forms_of(known: tuple[Secret, ...]) -> tuple[_Form, ...]:
     """Return every secret in every encoding, longest first."""
     found: dict[str, _Form] = {}
     for secret in known:
+        for form in (*_wrapped(secret.value), *_all_percent(secret.value)):
+            found.setdefault(form, _Form(form, _pattern(form, by_itself=True), word=False))
         for text in _lines(secret.value):
             for form in _encoded(text):
                 by_itself = len(secret.value) < ANYWHERE or secret.word
@@ -153,15 +157,18 @@ def _forms_of(known: tuple[Secret, ...]) -> tuple[_Form, ...]:
 
 def _lines(value: str) -> set[str]:
     """Return a value, as one line as well, and those of its lines that are long enough."""
-    lines = {line.strip() for line in value.splitlines()}
-    return {value, " ".join(value.split())} | {one for one in lines if len(one) >= MIN_LINE}
+    whole = value.replace("\\r", "").replace("\\n", "\n")  # a key that was put into one line
+    lines = {line.strip() for line in whole.splitlines()}
+    several = {value, whole, " ".join(whole.split())}
+    return several | {one for one in lines if len(one) >= MIN_LINE}
 
 
 def _encoded(text: str) -> set[str]:
-    """Return a text escaped for URLs, HTML, Python and JSON, and JSON within JSON."""
+    """Return a text escaped for URLs (also twice), HTML, Python, JSON, and JSON within JSON."""
     quoted = {quote(text), quote(text, safe=""), quote_plus(text)}
+    quoted |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), one) for one in quoted}
+    quoted |= {quote(one, safe="") for one in quoted}  # a URL within a URL
     found = {text, html.escape(text), html.escape(text, quote=False), *quoted}
-    found |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), one) for one in quoted}
     decimal = html.escape(text).replace("&#x27;", "&#39;")
     found |= {decimal, decimal.replace("&quot;", "&#34;")}
     found |= {repr(text)[1:-1], repr(_bytes(text))[2:-1]}
@@ -170,6 +177,12 @@ def _encoded(text: str) -> set[str]:
             json.dumps(one, ensure_ascii=ascii)[1:-1] for one in found for ascii in (False, True)
         }
     return found
+
+
+def _all_percent(text: str) -> set[str]:
+    """Return a text with every character escaped for URLs, also those that need not be."""
+    code = "".join(f"%{byte:02X}" for byte in _bytes(text))
+    return {code, code.lower()}
 
 
 def _codes(text: str) -> Iterator[str]:
@@ -183,6 +196,16 @@ def _codes(text: str) -> Iterator[str]:
         inner = code[first:last]
         if len(inner) >= MIN_CODE:
             yield from {inner, inner.replace("+", "-").replace("/", "_")}
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    """Yield a text in Base64 of several lines, as programs for mail and keys write it."""
+    code = base64.b64encode(_bytes(text)).decode().rstrip("=")
+    for width in WIDTHS:
+        lines = [code[start : start + width] for start in range(0, len(code), width)]
+        if len(lines) > 1:
+            yield from (end.join(lines) for end in LINE_ENDS)
+            yield from (line for line in lines if len(line) >= MIN_LINE)
 
 
 def _bytes(text: str) -> bytes:
@@ -213,7 +236,7 @@ def redact_address(text: str, address: str) -> str:
     """
     logins = [match[0][:-1] for match in USERINFO.finditer(address)]
     passwords = [_password(login) for login in logins]
-    passwords += [match[0].partition("=")[2] for match in PARAMETER.finditer(address)]
+    passwords += [match[2].strip("'\"") for match in PARAMETER.finditer(address)]
     whole = {unquote(one) for one in passwords} | set(passwords)
     parts = {part for one in whole for part in _parts(one) if len(part) >= MIN_PART}
     for secret in sorted((whole | parts) - {""}, key=len, reverse=True):

@@ -6,12 +6,15 @@ or more and is no path, number, URL without a login, or plain words. Passwords i
 ``~/.netrc`` are secrets as well.
 """
 
+import contextlib
 import functools
+import json
 import netrc
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 SHORTEST_NAMED = 4
@@ -67,11 +70,30 @@ USERINFO = re.compile(
 )
 """A login in a URL, with the @ after it."""
 PARAMETER = re.compile(
-    r"((?:[?&][\w.-]*(?:token|secret|signature|api_?key|access_?key|private_?key)"
-    r"|(?<![\w.-])(?:ssl)?(?:password|passwd|pwd))[\w.-]*=)[^&\s'\"#]+",
+    r"((?:[?&#][\w.-]{0,80}(?:token|secret|signature|api_?key|access_?key|private_?key)[\w.-]{0,80}"
+    r"|[?&#](?:[\w.-]{0,80}[_.-])?(?:auth|key|sig)"
+    r"|(?<![\w.-])(?:ssl)?(?:password|passwd|pwd)[\w.-]{0,80}"
+    r"|(?<![\w.-])(?:AccountKey|SharedAccessKey|SharedAccessSignature)"
+    r"|(?<![\w.-])--?(?:[\w-]{0,80}[_-])?(?:password|passwd|pwd|token|secret"
+    r"|api[_-]?key|access[_-]?key|private[_-]?key))=)"
+    r"('[^'\n]+'|\"[^\"\n]+\"|[^&\s'\"#]+)",
     re.I,
 )
-"""A password in the query of a URL, or in the connection string of a database."""
+"""A password in the query or the fragment of a URL, in the connection string of a database or of a
+cloud's storage, or in an option of a command: its name with ``=``, and the value."""
+HEADER = re.compile(r"\b(?:bearer|basic|token)\s+(\S+)", re.I)
+"""A login in a header of HTTP."""
+HEXADECIMAL = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+IDENTITY = re.compile(
+    r"(?:(?:md5|sha1|sha256):)?(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}|[0-9a-f]{16})"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+    re.I,
+)
+"""A checksum, a commit, a trial's key or a UUID: no secret, unless its variable's name says so."""
+MOST_JSON = 65_536
+"""Variables hold no longer JSON with credentials."""
+MIN_FIELD = 16
+"""A text of JSON in a variable is a secret by itself if it has at least this many characters."""
 
 URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.I)
 PATH = re.compile(r"(?:~|\.{1,2})?/\S*|[A-Za-z]:\\.*|\.{1,2}")
@@ -110,24 +132,60 @@ def secrets() -> tuple[Secret, ...]:
 
 @functools.lru_cache(maxsize=8)
 def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[Secret, ...]:
-    values = {value for name, value in environment for value in _of_variable(name, value)}
-    values |= {one for one in _netrc(dict(environment).get("NETRC")) if len(one) >= SHORTEST_NAMED}
+    named = {
+        one for name, value in environment if is_secret_name(name) for one in _named(value.strip())
+    }
+    named |= {one for name, value in environment for one in _passwords(value)}
+    named |= _netrc(dict(environment).get("NETRC"))
+    named = {one for one in named if len(one) >= SHORTEST_NAMED}
+    values = {
+        one
+        for name, value in environment
+        if not is_secret_name(name) and not is_usual_name(name)
+        for one in _unlisted(value.strip())
+    }
     found = {
-        Secret(value, word=bool(WORD.fullmatch(value)) and is_plain(value))
-        for value in values
+        Secret(value, word=_may_be_a_name(value, value in named))
+        for value in named | values
         if value.lower() not in NEVER
     }
     return tuple(sorted(found, key=lambda one: (-len(one.value), one.value)))
 
 
-def _of_variable(name: str, value: str) -> Iterator[str]:
-    yield from (password for password in _passwords(value) if len(password) >= SHORTEST_NAMED)
-    stripped = value.strip()
-    if is_secret_name(name):
-        if len(stripped) >= SHORTEST_NAMED:
-            yield stripped
-    elif len(stripped) >= SHORTEST_OTHER and not is_usual_name(name) and not is_plain(stripped):
-        yield stripped
+def _may_be_a_name(value: str, named: bool) -> bool:
+    """Return whether a secret could be a word of a text, or an identity of a record (a digest)."""
+    if WORD.fullmatch(value) and is_plain(value):
+        return True
+    return not named and HEXADECIMAL.fullmatch(value) is not None
+
+
+def _named(value: str) -> Iterator[str]:
+    """Yield the secrets in the value of a variable whose name says that it holds one."""
+    yield value
+    yield from (one for one in _parts(value) if not is_plain(one))
+
+
+def _unlisted(value: str) -> Iterator[str]:
+    """Yield the secrets in the value of a variable whose name says nothing."""
+    for one in (value, *_parts(value)):
+        if len(one) >= SHORTEST_OTHER and not is_plain(one) and not IDENTITY.fullmatch(one):
+            yield one
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Yield what may be secrets by themselves: logins of headers, and the texts in JSON."""
+    yield from (match[1] for match in HEADER.finditer(value))
+    if value[:1] in ("{", "[") and len(value) <= MOST_JSON:
+        with contextlib.suppress(ValueError, RecursionError):
+            yield from (one for one in _texts(json.loads(value)) if len(one) >= MIN_FIELD)
+
+
+def _texts(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content.strip()
+    elif isinstance(content, dict | list):
+        for one in content.values() if isinstance(content, dict) else content:
+            yield from _texts(one)
 
 
 def is_secret_name(name: str) -> bool:
@@ -176,7 +234,7 @@ def _passwords(value: str) -> Iterator[str]:
         if colon or not is_plain(user):
             yield from {secret, unquote(secret)}
     for match in PARAMETER.finditer(value):
-        secret = match[0].rpartition("=")[2]
+        secret = match[2].strip("'\"")
         yield from {secret, unquote(secret)}
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 from suite.core.bounded_json import InvalidJson, Limits, parse
 from suite.core.code_files import code_digest, is_own_origin
 from suite.core.errors import InvalidInput, TrialFailed, message_of
+from suite.core.shown_text import shown
 from suite.experiments.own_code import method_code, task_code
 from suite.experiments.trial_config import CODE, MAX_SEED, Trial, key_of
 from suite.results.counts import CountedSplit, Counts, check_counts
@@ -479,7 +480,7 @@ def failed(trial: Trial, error: BaseException) -> Record:
     The message of an unexpected error may say little (a KeyError gives its key), so its type comes
     first.
     """
-    message = (message_of(error).splitlines() or [""])[0]
+    message = shown((message_of(error).splitlines() or [""])[0])
     if not isinstance(error, InvalidInput | TrialFailed):
         message = f"{type(error).__name__}: {message}".removesuffix(": ")
     return Record(

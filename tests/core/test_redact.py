@@ -93,6 +93,9 @@ def test_a_secret_is_removed_in_every_usual_encoding(monkeypatch, secret):
         quote(secret),
         quote(secret, safe=""),
         quote_plus(secret),
+        quote(quote(secret, safe=""), safe=""),
+        "".join(f"%{byte:02X}" for byte in content),
+        "".join(f"%{byte:02x}" for byte in content),
         re.sub("%..", lambda found: found[0].lower(), quote(secret, safe="")),
         html.escape(secret),
         html.escape(secret, quote=False),
@@ -146,6 +149,52 @@ def test_a_short_secret_is_removed_where_it_stands_by_itself(monkeypatch, text):
     monkeypatch.setenv("DB_PASSWORD", "hunter2")
     assert "hunter2" not in redact(text)
     assert redact("hunter22 shunter2") == "hunter22 shunter2"
+
+
+KEY_LINES = "-----BEGIN KEY-----\n" + "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCx+/9\n" * 9
+
+
+@pytest.mark.parametrize("value", [KEY_LINES, KEY_LINES.replace("\n", "\\n")])
+@pytest.mark.parametrize("text", [KEY_LINES, KEY_LINES.replace("\n", "\\n")])
+def test_a_key_in_one_line_is_the_key_in_several(monkeypatch, value, text):
+    monkeypatch.setenv("MY_KEY", value)
+    assert "EvQIBADANBgkqhkiG9w0BAQEFAASC" not in redact(f"read {text}")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\\n", " "])
+@pytest.mark.parametrize("width", [64, 76])
+def test_base64_of_several_lines_is_removed(monkeypatch, end, width):
+    secret = "".join(f"{n}:p@ss/" for n in range(20))
+    monkeypatch.setenv("MY_SECRET", secret)
+    code = base64.b64encode(secret.encode()).decode()
+    lines = [code[start : start + width] for start in range(0, len(code), width)]
+    shown = redact(f"told {end.join(lines)}{end}")
+    assert not any(line in shown for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://a.org/x?sv=1&sig=aB%2Fc&se=2", "https://a.org/x?sv=1&sig=[secret]&se=2"),
+        ("https://a.org/x?key=aBc", "https://a.org/x?key=[secret]"),
+        ("https://a.org/x?auth=aBc#top", "https://a.org/x?auth=[secret]#top"),
+        ("https://a.org/x#access_token=aBc&n=1", "https://a.org/x#access_token=[secret]&n=1"),
+        ("https://a.org/x?monkey=a&keys=b&design=c", "https://a.org/x?monkey=a&keys=b&design=c"),
+        ("host=h password='a b' port=1", "host=h password=[secret] port=1"),
+        ('host=h password="a b" port=1', "host=h password=[secret] port=1"),
+        ("AccountName=n;AccountKey=aB/c+d==", "AccountName=n;AccountKey=[secret]"),
+        (
+            "tool --password=aBc --db-password=d -v",
+            "tool --password=[secret] --db-password=[secret] -v",
+        ),
+        ("tool --api-key=aBc --keys=3", "tool --api-key=[secret] --keys=3"),
+        ("?" + "token" * 50_000 + "=", "?" + "token" * 50_000 + "="),
+        ("-" * 100_000 + "=", "-" * 100_000 + "="),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_passwords_that_no_variable_has_are_removed_by_their_names(text, shown):
+    assert redact(text) == redact(redact(text)) == shown
 
 
 # ---------------------------------------------------------------- what stays

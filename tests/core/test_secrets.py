@@ -61,7 +61,8 @@ def test_a_name_that_only_looks_like_one_makes_none(found, name):
         "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
         "P@ssw0rd!2024xyz",
         "hunter2hunter2",
-        "550e8400-e29b-41d4-a716-446655440000",
+        "550e8400-e29b-41d4-a716-446655440000x",
+        "Bearer x9Y8z7w6V5u4t3",
         "correcthorsebatterystaple",
         "https://me:s3cr3tpw@host/x",
         "ab12-cd34-ef56-gh78",
@@ -93,6 +94,49 @@ def test_paths_numbers_plain_addresses_and_words_are_none(found, value):
 @pytest.mark.parametrize("value", ["true", "False", "none", "auto", "default", "secret"])
 def test_a_setting_is_none_whatever_its_name(found, value):
     assert found(USE_TOKEN=value) == set()
+
+
+IDENTITIES = {
+    "commit": "4e372ae0b1c2d3e4f5061728394a5b6c7d8e9f00",
+    "SHA-256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "MD5": "D41D8CD98F00B204E9800998ECF8427E",
+    "image": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "key": "babee5bd3dce0eda",
+    "UUID": "550e8400-e29b-41d4-a716-446655440000",
+}
+
+
+@pytest.mark.parametrize("value", IDENTITIES.values(), ids=IDENTITIES.keys())
+def test_an_identity_is_a_secret_only_if_its_variable_says_so(found, value):
+    assert found(GITHUB_SHA=value) == set()
+    assert found(DEPLOY_TOKEN=value) == {value}
+
+
+def test_another_hexadecimal_value_stays_in_names_and_digests(found, monkeypatch):
+    found(MY_SETTING="4e372ae0b1c2")  # an abbreviated commit
+    (secret,) = secrets()
+    assert secret.word
+    found(MY_TOKEN="4e372ae0b1c2")
+    assert not secrets()[0].word
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("Bearer x9Y8z7w6V5u4t3", {"x9Y8z7w6V5u4t3"}),
+        ("Authorization: Basic bWU6czNjcjN0cHc=", {"bWU6czNjcjN0cHc="}),
+        (
+            '{"type": "service_account", "private_key_id": "0a1b2c3d4e5f60718293Zx8Qw7",'
+            ' "private_key": "-----BEGIN KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQ\\n", "n": ["x"]}',
+            {"0a1b2c3d4e5f60718293Zx8Qw7", "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ"},
+        ),
+        ("{" * 70_000, set()),
+        ("[" * 50_000, set()),
+    ],
+)
+def test_what_a_value_has_within_is_a_secret_by_itself(found, value, parts):
+    for name in ("MY_SETTING", "MY_CREDENTIALS"):
+        assert parts <= found(**{name: value})
 
 
 def test_passwords_in_addresses_and_in_netrc_are_secrets(found, tmp_path):

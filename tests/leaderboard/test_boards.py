@@ -313,6 +313,23 @@ def test_a_text_with_commas_and_quotes_survives_csv():
     assert frame["method"].to_list() == ['a,"b"\nc']
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        *(
+            ("+1", "'+1"),
+            ("\t=1", "' =1"),
+            ("\r=1", "' =1"),
+            ("\n@x", "' @x"),
+            ("\uff1dx", "'\uff1dx"),
+        ),
+        *(("a\x1b[31m\u202eb\r\n=c", "a�[31m�b =c"), ("\tx", "' x"), ("a=b", "a=b")),
+    ],
+)
+def test_a_cell_of_a_csv_is_one_line_and_no_formula(text, cell):
+    assert csv_text(pl.DataFrame({"text": [text]})) == f"text\n{cell}\n"
+
+
 def test_a_csv_holds_no_formula_and_numbers_as_they_are():
     texts = ["=1+1", "@a", " -x", "RigL", "", None, "a,b"]
     frame = pl.DataFrame({"text": texts, "number": [-1.5, 2.0, None, 0.0, 1.0, 2.0, -3.0]})

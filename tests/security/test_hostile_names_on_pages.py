@@ -1,7 +1,9 @@
 """A store that holds records of hostile people, and the site that is made from it."""
 
 import json
+import re
 
+from suite.core.shown_text import is_shown
 from suite.results.integrity import with_integrity
 from suite.results.store import Store
 from tests.support.sample_records import done, make_trial
@@ -44,3 +46,37 @@ def test_hostile_names_neither_run_nor_leave_the_folder_of_the_site(resonance, p
         assert len(text) < 8 * 2**20
     assert "f" * 16 in (place / "site" / "index.html").read_text(encoding="utf-8")
     assert "f" * 16 in result.out
+
+
+HIDDEN = "a\x1b]0;x\x07\x9b31m\u202eb\u200b\n=c"
+
+
+def test_no_page_table_or_script_data_has_hidden_characters(resonance, place, store):
+    for seed in (0, 1):
+        record = done(make_trial(seed=seed))
+        content = json.loads(record.to_json())
+        content |= {"notes": [HIDDEN], "absent": {HIDDEN: HIDDEN}, "digests": {HIDDEN: HIDDEN}}
+        content["timing"] |= {"started": HIDDEN, HIDDEN: HIDDEN}
+        content["layers"][0]["name"] = HIDDEN
+        if seed:
+            content |= {"status": "failed", "error": {"type": "E", "message": HIDDEN}}
+        content = with_integrity(content, {})
+        store.write(record.key, {"record.json": json.dumps(content).encode()})
+    (place / "results" / "studies").mkdir(exist_ok=True)
+    (place / "results" / "studies" / f"{HIDDEN}.json").write_text("{")
+    lines = ["leaderboard build", "list trials", "status", f"show {record.key}", "store verify"]
+    for line in lines:
+        result = resonance(line)
+        for text in (result.out + result.err).splitlines():
+            assert is_shown(text.replace("\t", "")), (line, text)
+            assert not text.startswith("=c"), line
+    written = [
+        path for path in (place / "site").rglob("*") if path.suffix in (".html", ".csv", ".md")
+    ]
+    assert {"index.html", "trials.csv", f"{record.key}.html"} <= {path.name for path in written}
+    for path in written:
+        text = path.read_text()
+        assert is_shown(text.replace("\n", "").replace("\t", "")), path
+        assert not {"\\u001b", "\\u202e", "\\u200b", "\\u009b"} & set(
+            re.findall(r"\\u....", text)
+        ), path

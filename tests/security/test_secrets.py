@@ -232,7 +232,7 @@ def test_tables_and_tracebacks_on_a_terminal_have_no_secret(hidden, monkeypatch,
     console.print_table(secret, ["name", secret], [["a", f"x {secret}"], ["resonance", "0.9"]])
     with console.live() as show:
         show({"told": secret, "steps": 1000})
-        show(f"at {secret}")
+        show([f"at {secret}"])
     console.complain(secret)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     console.hide_secrets_in_tracebacks()

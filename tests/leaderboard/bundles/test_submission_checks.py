@@ -95,6 +95,49 @@ def test_a_header_is_short_lines(given):
         Header.make(**given)
 
 
+@pytest.mark.parametrize("letter", "\u200b\u202e\x9b\xad\ufeff\u2029\ue000\u3164\U000e0041")
+@pytest.mark.parametrize("field", ["name", "note"])
+def test_a_sender_has_no_character_that_cannot_be_seen(field, letter):
+    with pytest.raises(InvalidInput, match=f"U.{ord(letter):04X}, which cannot be seen"):
+        Header.make(**{"name": "Alice", field: f"Ali{letter}ce"})
+
+
+def test_spaces_around_a_name_are_no_part_of_it():
+    assert Header.make(name=" Alice\u2003").name == "Alice"
+    with pytest.raises(InvalidInput):
+        Header.make(name="  ")
+
+
+HIDDEN = "a\x1b[31m\u202eb\n"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"notes": [HIDDEN]},
+        {"absent": {HIDDEN: "why"}},
+        {"absent": {"ece": HIDDEN}},
+        {"timing": {"started": HIDDEN}},
+        {"timing": {HIDDEN: 1.0}},
+        {"digests": {"model": HIDDEN}},
+        {"error": {"type": "E", "message": HIDDEN}, "status": "failed"},
+        {"layers": [{"name": HIDDEN, "shape": [2, 2], "zeros": 1, "flops": 8.0}]},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_record_with_hidden_characters_is_read_from_a_store_and_refused_in_a_bundle(
+    tmp_path, changes
+):
+    record = forged(sample(), **changes)
+    bundle = read_bundle(packed(tmp_path / "a.jsonl.gz", content(record)), possible=False)
+    (rejected,) = bundle.rejected
+    assert "control or invisible characters" in rejected.reason
+    assert f"'{next(iter(changes))}'" in rejected.reason
+    write_bundle([record], HEADER, tmp_path / "b.jsonl.gz")
+    own = read_bundle(tmp_path / "b.jsonl.gz", possible=False)
+    assert [one.key for one in own.records] == [record.key]
+
+
 # ---------------------------------------------------------------- hostile files
 
 
