@@ -77,6 +77,6 @@ def _difference(record: Record, other: Record) -> str:
         number, (here, there) = next((n, pair) for n, pair in pairs if pair[0] != pair[1])
         what = f"{here:,} test examples of class {number}, {there:,}"
     else:
-        here, there = _variance(record), _variance(other)
-        what = f"R² and RMSE of test targets of variance {here:.6g}, {there:.6g}"
+        pair = f"{_variance(record):.6g}, {_variance(other):.6g}"
+        what = f"R² and RMSE of test targets of variance {pair}"
     return f"{what} in trial {other.key} of the same data"

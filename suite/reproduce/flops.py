@@ -17,7 +17,8 @@ def inference_ratio(
     Raises:
         InvalidInput: there is no such task, or the dense layers alone hold too many weights.
     """
-    shapes, forward = network_of(task, device="meta")
+    network = network_of(task, device="meta")
+    shapes, forward = network.shapes, network.forward
     zeros = layer_zeros(shapes, sparsity, distribution, dense=dense)
     densities = {name: 1 - zeros[name] / math.prod(shape) for name, shape in shapes.items()}
     return forward.at(densities) / forward.dense

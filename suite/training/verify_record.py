@@ -60,8 +60,8 @@ def recompute(record: Record) -> Recomputed:
     sparsifier = context.make_sparsifier()
     steps = total_steps(sparsifier)
     if record.status == "failed":
-        names = (ZEROS, NETWORK, INFERENCE, TRAINING)
-        return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in names))
+        every = (ZEROS, NETWORK, INFERENCE, TRAINING)
+        return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in every))
     width = sparsifier.width(functools.partial(count_parameters, context))
     network, whole = network_of(trial.task, width), network_of(trial.task)
     shapes = {layer.name: layer.shape for layer in record.layers}
