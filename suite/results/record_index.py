@@ -58,6 +58,7 @@ def read_index(backend: StorageBackend) -> dict[str, IndexRow]:
         return {}
     import polars as pl
 
+    unusable: tuple[type[BaseException], ...] = (*bounded_parquet.errors(), ValueError)
     try:
         bounded_parquet.check(content, LIMITS)
         frame = pl.read_parquet(io.BytesIO(content), columns=list(COLUMNS))
@@ -66,7 +67,7 @@ def read_index(backend: StorageBackend) -> dict[str, IndexRow]:
         if sum(int(column.str.len_bytes().sum()) for column in texts) > LIMITS.size:
             return {}
         columns = [column.to_list() for column in texts]
-    except (*bounded_parquet.errors(), ValueError):
+    except unusable:
         return {}
     rows = zip(*columns, strict=True)
     return {row[0]: IndexRow(*row[1:]) for row in rows if None not in row}
