@@ -1,6 +1,7 @@
 """What the pages suppose to be there: finished trials, data of one's own, their own blocks."""
 
 import shutil
+import subprocess
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from leaderboard.bundles import bundle_file
 from suite.execution.runner import Inline, run
 from suite.experiments.study import Study
 from suite.results.store import Store
+from tests.conftest import require
 from tests.docs import rules
 from tests.docs.collector import ROOT, collect
 from tests.tasks.samples import own_data
@@ -25,6 +27,9 @@ def supposed(tmp_path_factory):
             (folder / name).write_text(piece.text)
     shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / "my-study.yaml").write_text(rules.STUDY)
+    require("ssh-keygen", shutil.which("ssh-keygen") is not None, "install openssh-client")
+    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "id_ed25519"]
+    subprocess.run(words, check=True)
     store = Store(folder / "results")
     store.prepare()
     trials = Study.make(**yaml.safe_load(rules.STUDY)).trials()

@@ -40,6 +40,7 @@ PLACEHOLDERS = [
     Rule(r"(?<=study )NAME", "quickstart", "any study"),
     Rule(r"--plugin redrawn\.py compare redrawn rigl", "compare rigl set", "two finished methods"),
     Rule(r"mest mest@1a2b3c", "rigl set", "two finished methods; versions have their own tests"),
+    Rule(r"~/\.ssh/id_ed25519", "id_ed25519", "a key made for this"),
     Rule(r"TABLE", "rigl-imagenet-flops", "a table that needs no data"),
     Rule(r"TASK", "digits/mlp", "any task"),
     Rule(r"METHOD", "rigl", "any method"),
@@ -121,6 +122,16 @@ ELSEWHERE = [
         r"torchrun .* resonance run",
         "tests/training/test_parallel.py::test_two_processes_train_as_one_does_to_rounding",
         "two processes on a CPU",
+    ),
+    Rule(
+        r"python -m tests\.fuzz",
+        "tests/security/test_fuzz.py::test_a_few_inputs_of_each_kind_raise_nothing_but_refusals",
+        "it runs for a minute or an hour",
+    ),
+    Rule(
+        r"python -m tests\.execution\.soak",
+        "tests/execution/test_runner_stopping.py::test_a_study_ends_as_documented_whatever_ends_it_and_when",
+        "it runs for many minutes",
     ),
     Rule(
         r"python examples/own_loop\.py",

@@ -138,6 +138,15 @@ def wandb(piece: Piece, request) -> None:
         assert piece.words[1] in cli.commands, piece.place
 
 
+def ssh_keygen(piece: Piece, _) -> None:
+    """Look whether it signs or verifies in our namespace."""
+    from leaderboard.bundles.signature import NAMESPACE
+
+    assert piece.words[1] == "-Y", piece.place
+    assert piece.words[2] in ("sign", "verify"), piece.place
+    assert piece.words[piece.words.index("-n") + 1] == NAMESPACE, piece.place
+
+
 def run_elsewhere(piece: Piece) -> None:
     """Look whether the test exists that runs a command."""
     rule = rules.first(rules.ELSEWHERE, piece.text)
@@ -153,7 +162,11 @@ PROGRAMS = {
     "leaderboard": name_verb,
     "reproduce": name_verb,
     "study": name_verb,
+    "show": name_verb,
+    "status": name_verb,
+    "list": name_verb,
     "store": name_verb,
+    "ssh-keygen": ssh_keygen,
     "wandb": wandb,
     "make": make,
     "pip": pip,
