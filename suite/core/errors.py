@@ -11,12 +11,13 @@ MAX_MESSAGE = 100_000
 class InvalidInput(ValueError):
     """What a user gave cannot be used.
 
-    The message is one line: the value, what is allowed, what to do. The command line prints it
-    without a traceback and exits with code 2. Secrets of this machine are not shown.
+    The message is one line: the value, what is allowed, what to do; line ends in the value become
+    spaces. The command line prints it without a traceback and exits with code 2. Secrets of this
+    machine are not shown.
     """
 
     def __str__(self) -> str:
-        return redact(super().__str__())
+        return redact(" ".join(super().__str__().splitlines()))
 
 
 class TrialFailed(RuntimeError):
