@@ -140,7 +140,8 @@ def test_publishing_again_does_nothing_and_a_newer_record_takes_the_runs_place(r
     publish(ran, key, offline(ran, group="a-study"))
     assert files_of(ran.root) == before
     record = ran.read(key)
-    changed = record.model_copy(update={"metrics": record.metrics | {"test_accuracy": 0.25}})
+    metrics = record.metrics | {"test_accuracy": 0.25}
+    changed = record.model_copy(update={"metrics": metrics, "counts": {}})
     again = Store(ran.root.parent / "again")
     again.write(key, {"record.json": record.to_json()})
     first = publish(again, key, offline(again))

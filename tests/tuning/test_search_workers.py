@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from suite.core.leases import Owner
 from suite.results.store import Store
 from suite.tuning.schema import load_tuning
 from suite.tuning.shared_study import ABANDONED_ATTR, NUMBER_ATTR, WORKER_ATTR
@@ -53,12 +54,18 @@ def trials(storage: str) -> list[optuna.trial.FrozenTrial]:
             opened.engine.dispose()
 
 
+def worker_of(attributes):
+    """Return the process that holds a trial; None if none does."""
+    owner = Owner.parse(attributes.get(WORKER_ATTR, ""))
+    return owner and owner.pid
+
+
 def kill_while_it_holds_a_trial(storage: str, process: forked.ForkedCommand) -> None:
     until = time.monotonic() + 200
     while time.monotonic() < until:
         for trial in trials(storage):
             running = trial.state == optuna.trial.TrialState.RUNNING
-            if running and trial.user_attrs.get(WORKER_ATTR, [0, 0])[1] == process.pid:
+            if running and worker_of(trial.user_attrs) == process.pid:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 return
@@ -107,7 +114,7 @@ def test_two_workers_share_a_search_and_find_what_one_finds(storage, tmp_path):
                 process.kill()
                 process.wait()
     attributes = [trial.user_attrs for trial in trials(storage)]
-    workers = {a[WORKER_ATTR][1] for a in attributes if NUMBER_ATTR in a and WORKER_ATTR in a}
+    workers = {worker_of(one) for one in attributes if NUMBER_ATTR in one and WORKER_ATTR in one}
     assert workers <= {process.pid for process in pair}
     shared, single = (load_tuning(Store(folder / "results"), "shared") for folder in folders)
     assert shared.methods == single.methods
