@@ -15,7 +15,7 @@ from suite.experiments import registry
 from suite.experiments.trial_config import task_digest
 from suite.results.counts import MAX_CLASSES, confusion_problem
 from suite.results.metrics import contradictions, passes
-from suite.results.record import LayerRecord, Record
+from suite.results.record import ACCURACY, LayerRecord, Record
 from suite.results.record_check import COUNTED, DATA, LAYERS, POSSIBLE, Check
 
 TOLERANCE = 1e-4
@@ -89,7 +89,8 @@ def possible_values(record: Record) -> Iterator[Check]:
     classes = declared.dataset.classes if declared.dataset is not None else None
     single = declared.dataset is not None and record.declared is None
     together = [*contradictions(record.metrics, classes, single=single), *_splits(record)]
-    if declared.metric not in ("", record.metric):
+    older = record.schema_version < COUNTED_SINCE and record.metric == ACCURACY  # as all once did
+    if declared.metric not in ("", record.metric) and not older:
         together.append(f"it is ranked by {record.metric}, its task by {declared.metric}")
     yield Check(POSSIBLE, tuple(together))
     yield _counted(record, declared)

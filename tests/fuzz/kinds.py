@@ -220,7 +220,9 @@ def _read_masks(folder: Path) -> bool:
 @cache
 def _sound_store() -> Path:
     """Make a small sound store, once: four trials, their index, and documents."""
-    store = Store(Path(tempfile.mkdtemp(dir=os.environ.get("RESONANCE_CACHE"))) / "store")
+    cache = Path(os.environ.get("RESONANCE_CACHE", tempfile.gettempdir()))
+    cache.mkdir(parents=True, exist_ok=True)
+    store = Store(Path(tempfile.mkdtemp(dir=cache)) / "store")
     store.prepare()
     for content in _records():
         record = Record.from_json(content, "here")
