@@ -1,1 +1,0 @@
-error: study s.yaml cannot be read: No such file or directory
