@@ -1,7 +1,7 @@
 """What training in a loop of one's own costs, in floating-point operations."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,8 +96,9 @@ class Cost:
         self._layers = list(layers)
         self._coverage = coverage
         self._sizes = {layer.name: layer.size for layer in self._layers}
-        # By the numbers of active weights: methods that keep them constant need one entry.
-        self._steps: dict[tuple[int, ...], _Steps] = {}
+        # By the numbers of active weights and of those trained: methods that keep them constant
+        # need one entry.
+        self._steps: dict[tuple[tuple[int, ...], tuple[int, ...]], _Steps] = {}
         self._scoring: list[tuple[float, dict[str, float]]] = []
         self.masks_changed()
 
@@ -116,7 +117,8 @@ class Cost:
     def masks_changed(self) -> None:
         """Look at the masks again: those of the steps from now on."""
         active = tuple(layer.active for layer in self._layers)
-        self._current = self._steps.setdefault(active, _Steps())
+        trained = tuple(layer.gradients for layer in self._layers)
+        self._current = self._steps.setdefault((active, trained), _Steps())
 
     def charge(self, forwards: float, densities: Mapping[str, float]) -> None:
         """Count `forwards` passes of one example at these densities by layer, for a scoring."""
@@ -134,10 +136,11 @@ class Cost:
         """
         forward = self._forward(model, example)
         training = 0.0
-        for densities, counted in self._taken():
-            sparse = forward.at(densities)
+        for (active, trained), counted in self._steps.items():
+            sparse, gradients = forward.at(self._shares(active)), forward.at(self._shares(trained))
             taken = counted.sparse + counted.dense
-            training += 2 * sparse * taken + sparse * counted.sparse + forward.dense * counted.dense
+            training += 2 * sparse * taken
+            training += gradients * counted.sparse + forward.dense * counted.dense
         return Flops(
             inference_dense=forward.dense,
             inference=forward.sparse(self._layers),
@@ -150,7 +153,10 @@ class Cost:
         """Return what is needed to resume: numbers and names."""
         return {
             "sizes": dict(self._sizes),
-            "steps": [[list(active), n.sparse, n.dense] for active, n in self._steps.items()],
+            "steps": [
+                [list(active), n.sparse, n.dense, list(trained)]
+                for (active, trained), n in self._steps.items()
+            ],
             "scoring": [[count, dict(densities)] for count, densities in self._scoring],
         }
 
@@ -165,16 +171,18 @@ class Cost:
                 "the saved cost of training belongs to a model with other layers: build the model "
                 "that it was saved with"
             )
-        steps = {tuple(active): _Steps(sparse, dense) for active, sparse, dense in state["steps"]}
+        steps = {}
+        for active, sparse, dense, *trained in state["steps"]:  # older states lack the last
+            key = tuple(active), tuple(trained[0] if trained else active)
+            steps[key] = _Steps(sparse, dense)
         scoring = [(count, dict(densities)) for count, densities in state["scoring"]]
         self._steps, self._scoring = steps, scoring
         self.masks_changed()
 
-    def _taken(self) -> Iterator[tuple[dict[str, float], _Steps]]:
-        """Yield the densities by layer at which steps were taken, and those steps."""
-        for active, counted in self._steps.items():
-            pairs = zip(active, self._sizes.items(), strict=True)
-            yield {name: count / size for count, (name, size) in pairs}, counted
+    def _shares(self, counts: Sequence[int]) -> dict[str, float]:
+        """Return numbers of weights by layer as fractions of all."""
+        pairs = zip(counts, self._sizes.items(), strict=True)
+        return {name: count / size for count, (name, size) in pairs}
 
     def _forward(self, model: nn.Module, example: Any) -> ForwardFlops:
         """Return the dense forward operations of a model that is being trained."""

@@ -520,7 +520,10 @@ class Handle:
         if self.step == 1:
             check_state(optimizer, [layer.parameter for layer in self.sparsifier.layers])
         self.sparsifier.after_step(self.step)
-        if self.step == self.steps:
+        if self.step == self.steps and self._steps.all_stepped:
+            if self._progress.round + 1 == self.sparsifier.rounds:
+                self.sparsifier.end_training()
+                self._cost.masks_changed()
             self._check_end()
         # Not only when all have stepped: if the others leave this step out, nothing tells that the
         # next backward pass belongs to the next one. Only once: that pass may be over when they do.

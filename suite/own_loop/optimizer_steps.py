@@ -70,6 +70,11 @@ class OptimizerSteps:
         """The optimizers, by their places, that have taken a step which others have not yet."""
         return [i for i, one in enumerate(self.optimizers) if self._has_stepped(one)]
 
+    @property
+    def all_stepped(self) -> bool:
+        """Whether every optimizer has taken the step that began last."""
+        return len(self._stepped) == len(self.optimizers)
+
     def restart(self, stepped: Sequence[int] = ()) -> None:
         """Continue where the optimizers `stepped` have taken a step, or between two steps."""
         self._stepped = [self.optimizers[i] for i in stepped if i < len(self.optimizers)]

@@ -69,6 +69,7 @@ METRICS = (
     _more("test_accuracy_fgsm_8_255", "test accuracy under FGSM, ε = 8/255"),
     _more("test_accuracy_pgd10_8_255", "test accuracy under PGD-10, ε = 8/255"),
     Metric("mask_churn", "active weights dropped per update, mean", better=""),
+    Metric("exploration_rate", "weights that were ever active (R_s)", better=""),
     Metric("unconnected_units", "units without an active incoming weight"),
     Metric("silent_units", "units that are always 0 after their ReLU"),
     Metric("collapsed_layers", "layers without an active weight", "number"),

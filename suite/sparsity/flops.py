@@ -209,10 +209,13 @@ class FlopsLedger:
         """Charge one training step: forward, input gradients, weight gradients.
 
         A step in which the method reads dense gradients pays for all weight gradients:
-        2 f_S + f_D instead of 3 f_S.
+        2 f_S + f_D instead of 3 f_S. One that trains more weights than it uses pays for their
+        gradients (`PrunableWeight.gradients`).
         """
         sparse = self.flops.sparse(weights)
         weight_gradients = self.flops.dense if dense_gradient else sparse
+        if not dense_gradient and any(w.gradients != w.active for w in weights):
+            weight_gradients = self.flops.at({w.name: w.gradients / w.size for w in weights})
         self.total += (2 * sparse + weight_gradients) * self.batch_size
 
     def restore(self, total: float) -> None:

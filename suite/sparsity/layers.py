@@ -38,6 +38,13 @@ class PrunableWeight(Protocol):
         """Number of active weights."""
 
     @property
+    def gradients(self) -> int:
+        """Number of weights whose gradients are computed at every step: the active ones, or more.
+
+        A method may train weights that its forward pass does not use.
+        """
+
+    @property
     def size(self) -> int:
         """Number of weights, active or not."""
 

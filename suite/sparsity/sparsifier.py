@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from suite.sparsity.distribution import at_least
+from suite.sparsity.exploration import Exploration
 from suite.sparsity.layers import PrunableWeight, check_mask
 from suite.sparsity.masks import count_true, random_mask
 from suite.sparsity.modules import unwrap
@@ -31,8 +32,8 @@ class Sparsifier(TargetCounts):
     """Decides which weights of a model are connected while it trains.
 
     A method overrides a few of: `start`, `observe`, `is_update`, `update`,
-    `wants_dense_gradient`, `after_validation`, `end_round`. Constructing one checks the options
-    against the plan and needs no model. Steps are counted from 1 within a round.
+    `wants_dense_gradient`, `after_validation`, `end_round`, `finish`. Constructing one checks the
+    options against the plan and needs no model. Steps are counted from 1 within a round.
 
     Within a step the order is: `before_step`, backward, `read_gradients` (observe, mask the
     gradients), clip, `update_connectivity`, optimizer step, `after_step`. So the gradient that is
@@ -43,17 +44,22 @@ class Sparsifier(TargetCounts):
         rounds: how many times the model is trained from `rewind_step` to the end.
         rewind_step: the step that weights and buffers go back to after each round but the last.
         rounding_bits: further weight precisions at which the record states the accuracy.
+        only_masked: why this method cannot run in CSR; empty if it can.
         layers: the prunable weights in network order; empty before `attach`.
+        optimizers: those that train the model, from `attach` on.
         execution: how the weights are stored, from `attach` on.
     """
 
     rounds: int = 1
     rewind_step: int = 0
     rounding_bits: tuple[int, ...] = ()
+    only_masked: str = ""
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
         self.execution = Execution()
+        self.optimizers: tuple[torch.optim.Optimizer, ...] = ()
+        self.exploration = Exploration()
         self._recorder: Recorder | None = None
         self._flops: Charge | None = None
         self._is_resuming = False
@@ -130,6 +136,17 @@ class Sparsifier(TargetCounts):
     def end_round(self, number: int) -> None:
         """Choose the masks of the next round; the model holds the weights trained in this one."""
 
+    def finish(self) -> None:
+        """Take the last decisions, after the last step and before the network is evaluated.
+
+        Called once, in the last round, with the weights as they were trained.
+        """
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the method adds to a record's metrics, by name; called after `finish`."""
+        rate = self.exploration.rate({layer.name: layer.size for layer in self.layers})
+        return {} if rate is None else {"exploration_rate": rate}
+
     def method_state(self) -> dict[str, Any]:
         """Return a method's state beside its masks: tensors, numbers, texts, dicts of them."""
         return {}
@@ -193,14 +210,17 @@ class Sparsifier(TargetCounts):
         self._recorder, self._flops = recorder, flops
         self.execution = storage or self.execution
         self._model, self._examples = unwrap(model), examples
-        optimizers = (optimizer,) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+        self.optimizers = _as_tuple(optimizer)
         found = find_prunable(self._model, coverage)
         self._input_dims = {prunable.name: prunable.input_dim for prunable in found}
         weights = [
-            MaskedWeight(prunable, optimizer_of(prunable.parameter, optimizers) or optimizers[0])
+            MaskedWeight(
+                prunable,
+                optimizer_of(prunable.parameter, self.optimizers) or self.optimizers[0],
+            )
             for prunable in found
         ]
-        self.layers = self.execution.wrap(model, optimizers, weights)
+        self.layers = self.execution.wrap(model, self.optimizers, weights, self.only_masked)
         self.target_total()  # raises where the target cannot be met
         with name_nonfinite_layer(self.layers, 0):
             if resume:
@@ -214,9 +234,9 @@ class Sparsifier(TargetCounts):
 
     def restart(self, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer]) -> None:
         """Continue with new optimizers, or with weights that the caller has replaced."""
-        optimizers = (optimizer,) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+        self.optimizers = _as_tuple(optimizer)
         for layer in self.layers:
-            layer.bind(optimizers)
+            layer.bind(self.optimizers)
 
     def continue_as(self, plan: Plan, options: Mapping[str, Any], step: int) -> "Sparsifier":
         """Return this method under a longer or sparser plan, attached to the same layers.
@@ -236,6 +256,7 @@ class Sparsifier(TargetCounts):
         new.execution, new.layers = self.execution, self.layers
         new._input_dims = self._input_dims
         new._model, new._examples = self._model, self._examples
+        new.optimizers, new.exploration = self.optimizers, self.exploration
         if plan.sparsity == self.plan.sparsity:
             new._given_zeros = self._given_zeros
         new._resume()
@@ -298,6 +319,15 @@ class Sparsifier(TargetCounts):
         self.execution.mask_moved()
         self.execution.restore_frozen()
 
+    def end_training(self) -> None:
+        """Let the method take its last decisions (`finish`); call it after the last step.
+
+        Raises:
+            TrialFailed: weights that are not finite cannot be ranked.
+        """
+        with torch.no_grad(), name_nonfinite_layer(self.layers, self.plan.steps):
+            self.finish()
+
     def notes(self) -> list[str]:
         """Return notes for the record on how the method was scheduled in this training."""
         return []
@@ -307,9 +337,20 @@ class Sparsifier(TargetCounts):
         """Whether the class itself says what zeros its masks may have (`zeros_in_training`)."""
         return "zeros_in_training" in vars(type(self))
 
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the method updates connectivity while the network trains."""
+        return type(self).update is not Sparsifier.update
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, without its wrappers; there from `attach` on."""
+        assert self._model is not None
+        return self._model
+
     def is_idle(self) -> bool:
         """Return whether this method updates connectivity, but at no step of this training."""
-        if type(self).update is Sparsifier.update:
+        if not self.is_dynamic:
             return False
         return not any(map(self.is_update, range(1, self.plan.steps + 1)))
 
@@ -320,6 +361,7 @@ class Sparsifier(TargetCounts):
         """
         masks = {layer.name: layer.mask for layer in self.layers}
         state = {"configuration": self._configuration(), "masks": masks} | self.execution.state()
+        state["exploration"] = self.exploration.state()
         if self._given_zeros is not None:
             state["given_zeros"] = self._given_zeros
         return state | {"extra": self.method_state()}
@@ -365,6 +407,8 @@ class Sparsifier(TargetCounts):
                 f"the saved state of {type(self).__name__} has no {error}: method_state must "
                 "return all that load_method_state reads"
             ) from error
+        if "exploration" in state:  # older states lack it
+            self.exploration.load(state["exploration"])  # last: the method may have set masks
 
     def _configuration(self) -> dict[str, Any]:
         plan = {"sparsity": self.plan.sparsity, "steps": self.plan.steps, "seed": self.plan.seed}
@@ -409,9 +453,13 @@ class Sparsifier(TargetCounts):
             return
         before, active = layer.mask, layer.active
         kept = count_true(mask & before)
+        if step == 0 and self.is_dynamic:
+            self.exploration.begin(layer.name, mask)
         if through is not None:
             layer.set_mask(through & before)
         layer.set_mask(mask)
+        if step > 0 and self.is_dynamic:
+            self.exploration.add(layer.name, mask, grown=layer.active > kept)
         self.report(step, "dropped", active - kept, layer.name)
         self.report(step, "grown", layer.active - kept, layer.name)
         self.report(step, "density", layer.active / layer.size, layer.name)
@@ -532,10 +580,9 @@ class Sparsifier(TargetCounts):
 
     def probe(self, dtype: torch.dtype | None = None) -> Probe:
         """Return a copy of the model to differentiate; call it from `start`."""
-        assert self._model is not None
         seed = derive_seed(self.plan.seed, "probe")
-        first = next(self._model.parameters())
-        return Probe(self._model, self.layers, seed, dtype or first.dtype)
+        first = next(self.model.parameters())
+        return Probe(self.model, self.layers, seed, dtype or first.dtype)
 
     def generator(self, layer: PrunableWeight, purpose: str, step: int = 0) -> torch.Generator:
         """Return a new random generator, seeded by (seed, layer, purpose, step).
@@ -548,3 +595,10 @@ class Sparsifier(TargetCounts):
     def step_at(self, fraction: float) -> int:
         """Return the step at a fraction of training, rounded down."""
         return math.floor(fraction * self.plan.steps + 1e-9)
+
+
+def _as_tuple(
+    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer],
+) -> tuple[torch.optim.Optimizer, ...]:
+    """Return one optimizer, or several, as a tuple."""
+    return (optimizer,) if isinstance(optimizer, torch.optim.Optimizer) else tuple(optimizer)

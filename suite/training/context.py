@@ -18,7 +18,7 @@ from tasks.task import Dataset, Task, check_metric
 
 DECIDING = (
     "start", "update", "end_round", "before_step", "after_step", "after_validation", "observe",
-    "attach", "after_backward", "read_gradients", "update_connectivity",
+    "attach", "after_backward", "read_gradients", "update_connectivity", "finish",
 )  # fmt: skip
 """What a method overrides of `Sparsifier` to choose masks: at least one of them."""
 

@@ -36,6 +36,7 @@ def measure_final(training: Training) -> Measurements:
     sizes = {layer.name: layer.size for layer in training.sparsifier.layers}
     if (churn := training.curves.churn(sizes)) is not None:
         found.metrics["mask_churn"] = churn
+    found.metrics |= training.sparsifier.metrics()
     if not testing:
         return replace(found, layers={name: {} for name in sizes})
     extra = measure(

@@ -146,6 +146,7 @@ def _run(
     if training.processes:
         training.processes.assert_synchronized(training.model)
     sparsifier = training.sparsifier
+    sparsifier.end_training()
     if errors := sparsifier.sparsity_errors():
         raise TrialFailed(f"{context.method.name} did not end at its sparsity: {errors}")
     storage = sparsifier.execution.describe()

@@ -233,6 +233,11 @@ class CsrWeight:
         return self.module.topology.count
 
     @property
+    def gradients(self) -> int:
+        """Number of weights whose gradients are computed at every step: the active ones."""
+        return self.active
+
+    @property
     def device(self) -> torch.device:
         """Where the weight lives."""
         return self.parameter.device

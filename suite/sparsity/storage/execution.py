@@ -70,6 +70,7 @@ class SwitchingWeight:
 
     parameter: nn.Parameter = _of_store("parameter")
     active: int = _of_store("active")
+    gradients: int = _of_store("gradients")
     mask: Tensor = _of_store("mask")
     device: torch.device = _of_store("device")
     values: Tensor = _of_store("values")
@@ -146,8 +147,11 @@ class Execution:
         model: nn.Module,
         optimizers: Sequence[torch.optim.Optimizer],
         weights: Sequence[MaskedWeight],
+        obstacle: str = "",
     ) -> list[PrunableWeight]:
         """Return the weights as the method will hold them; `model` includes its wrappers (DDP).
+
+        `obstacle` says why the method can only be masked; empty if it knows no reason.
 
         Raises:
             InvalidInput: ``csr`` was requested and is impossible, or another method holds a layer.
@@ -156,7 +160,7 @@ class Execution:
         self._ownership = LayerOwnership({w.name: w.prunable.module for w in weights})
         if self.mode == "masked":
             return list(weights)
-        self.fallback = self.fallback or _obstacle(model, optimizers)
+        self.fallback = self.fallback or obstacle or _obstacle(model, optimizers)
         if self.fallback and self.mode == "csr":
             raise InvalidInput(f"execution=csr: {self.fallback}; use execution=masked or auto")
         if self.fallback:

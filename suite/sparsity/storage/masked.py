@@ -63,7 +63,11 @@ class MaskedWeight:
 
     The invariant, kept by `set_mask` and by masking gradients before each optimizer step: where
     the mask is False, the weight and every optimizer state of its shape are 0. An optimizer with
-    state of another shape, which mixes weights, is refused (InvalidInput).
+    state of another shape, which mixes weights, is refused (InvalidInput). Under `train_beyond` the
+    weight is 0 outside its mask between steps, and the state is kept for every weight trained.
+
+    Attributes:
+        gradients: number of weights whose gradients are computed at every step.
     """
 
     def __init__(self, prunable: Prunable, optimizer: torch.optim.Optimizer) -> None:
@@ -72,12 +76,13 @@ class MaskedWeight:
         self.name, self.path = prunable.name, prunable.path
         self.parameter = parameter
         self.shape = parameter.shape
-        self.size = self.active = parameter.numel()
+        self.size = self.active = self.gradients = parameter.numel()
         self.mask = torch.ones_like(parameter, dtype=torch.bool)
         # The mask again in the parameter's dtype: multiplying a gradient by a boolean mask
         # converts it every time, which is seven times slower (measured on 266,000 weights).
         self.multiplier = torch.ones_like(parameter, requires_grad=False)
         self.frozen: Tensor | None = None
+        self._trains_beyond = False
         self.optimizer = optimizer
         self._gradient = MaskedGradient(self.name)
 
@@ -113,7 +118,14 @@ class MaskedWeight:
     @property
     def kept(self) -> Tensor:
         """1 where there is a weight, 0 elsewhere, in the weight's dtype."""
-        return self.multiplier if self.frozen is None else self.mask.to(self.parameter.dtype)
+        if self.frozen is None and not self._trains_beyond:
+            return self.multiplier
+        return self.mask.to(self.parameter.dtype)
+
+    @property
+    def kept_state(self) -> Tensor:
+        """1 where optimizer state is kept, 0 elsewhere: that of weights that are trained."""
+        return self.multiplier if self._trains_beyond else self.kept
 
     @torch.no_grad()
     def restore_values(self, values: Tensor) -> None:
@@ -158,7 +170,7 @@ class MaskedWeight:
         gradient = self.parameter.grad
         if gradient is None:
             return None
-        if self.active == self.size and (before_update or self.frozen is None):
+        if self.gradients == self.size and (before_update or self.frozen is None):
             return None
         return None if self._gradient.is_masked(gradient) else gradient
 
@@ -173,7 +185,7 @@ class MaskedWeight:
         """Do as `mask_gradient`, for a gradient that a backward pass has just added to."""
         gradient = self.parameter.grad
         if gradient is None or (
-            self.active == self.size and (before_update or self.frozen is None)
+            self.gradients == self.size and (before_update or self.frozen is None)
         ):
             return
         gradient.mul_(self.multiplier)
@@ -193,10 +205,39 @@ class MaskedWeight:
         self.mask = mask
         self.active = count_true(mask)
         self.frozen = None
-        # From bytes: from booleans takes seven times as long.
-        self.multiplier.copy_(mask.view(torch.uint8))
-        self._gradient.forget_masked()
+        if not self._trains_beyond:
+            self.gradients = self.active
+            # From bytes: from booleans takes seven times as long.
+            self.multiplier.copy_(mask.view(torch.uint8))
+            self._gradient.forget_masked()
         self.apply_mask()
+
+    @torch.no_grad()
+    def train_beyond(self, trained: Tensor | None) -> None:
+        """Train more weights than the mask has: their gradients and optimizer state are kept.
+
+        The caller puts their values into the parameter before the optimizer steps and takes them
+        out after it (`suite.sparsity.dense_weights`).
+
+        Args:
+            trained: boolean, the weight's shape, True wherever the mask is; None to train the
+                active weights alone again, from the next `set_mask` on.
+        """
+        self._trains_beyond = trained is not None
+        if trained is not None:
+            self.gradients = count_true(trained)
+            self.multiplier.copy_(trained.view(torch.uint8))
+            self._gradient.forget_masked()
+
+    @torch.no_grad()
+    def show(self, mask: Tensor, values: Tensor, active: int) -> None:
+        """Make `values`, 0 outside `mask`, what the forward pass uses; for `train_beyond`.
+
+        `active` is the number of weights in the mask, which is not counted here: on a GPU that
+        would wait for the device at every step.
+        """
+        self.mask, self.active = mask, active
+        self.parameter.copy_(values)
 
     @torch.no_grad()
     def freeze_weights(self, frozen: Tensor) -> None:
@@ -218,17 +259,18 @@ class MaskedWeight:
         """
         # Checked first, so that an optimizer that is refused leaves the weights as they were.
         # Grown weights need no special treatment: outside the old mask everything was 0.
-        tensors = self.masked_tensors()
+        tensors, multipliers = self.maskings()
         with torch.no_grad():
-            torch._foreach_mul_(tensors, [self.kept] * len(tensors))
+            torch._foreach_mul_(tensors, multipliers)
 
-    def masked_tensors(self) -> list[Tensor]:
-        """Return the weight and the optimizer state of its shape: 0 outside the mask.
+    def maskings(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the weight and the optimizer state of its shape, and what masks each of them.
 
         Raises:
             InvalidInput: the optimizer keeps state that a mask cannot be applied to.
         """
-        return [self.parameter, *self._masked_state()]
+        state = self._masked_state()
+        return [self.parameter, *state], [self.kept] + [self.kept_state] * len(state)
 
     @torch.no_grad()
     def mask_state(self) -> None:
@@ -238,7 +280,7 @@ class MaskedWeight:
             InvalidInput: the optimizer keeps state that a mask cannot be applied to.
         """
         for value in self._masked_state():
-            value.mul_(self.kept)
+            value.mul_(self.kept_state)
 
     def _masked_state(self) -> list[Tensor]:
         state: dict[str, Any] = self.optimizer.state.get(self.parameter, {})
@@ -390,9 +432,9 @@ def mask_moved(weights: Sequence[MaskedWeight]) -> None:
     multipliers: list[Tensor] = []
     for weight in weights:
         if not keeps_zeros(weight.optimizer):
-            moved = weight.masked_tensors()
+            moved, masks = weight.maskings()
             tensors += moved
-            multipliers += [weight.kept] * len(moved)
+            multipliers += masks
     if tensors:
         with torch.no_grad():
             torch._foreach_mul_(tensors, multipliers)
