@@ -1,4 +1,8 @@
-"""A method that gives other masks under the same settings must raise its revision."""
+"""A method that gives other masks under the same settings must raise its revision.
+
+Where two digests are given, separated by a space, processors differ: the detector of the resonance
+family works in float32, and a product of frequency and weight can fall on either side of another.
+"""
 
 import hashlib
 import json
@@ -46,7 +50,7 @@ def mask_digest(method: str) -> str:
 def test_masks_change_only_with_the_revision(method):
     golden = json.loads(GOLDEN.read_text())
     revision = str(registry.methods()[method].revision)
-    assert golden[method][revision] == mask_digest(method), (
+    assert mask_digest(method) in golden[method][revision].split(), (
         f"{method} gives other masks than at revision {revision}: raise its revision and add the "
         f"new digest to {GOLDEN.name}"
     )
