@@ -108,7 +108,8 @@ class GraNet(Sparsifier):
             return dict.fromkeys(shapes, 0)
         if not self.is_global:
             return self.zeros_at(self.initial, shapes)
-        return layer_zeros(shapes, self.initial, "erk", dense=self.dense_names(shapes))
+        dense = self.dense_names(shapes)
+        return layer_zeros(shapes, self.initial, "erk", dense=dense, compensate=self.compensates)
 
     def zeros_in_training(self, number: int, finished: Finished) -> Course:
         """Return the zeros along the ramp; regenerating weights does not change their number."""

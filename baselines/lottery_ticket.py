@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
-from suite.core.hyperparameters import DENSE_LAYERS, UNIFORM_DENSE
+from suite.core.hyperparameters import DENSE
 from suite.sparsity.distribution import Shapes, slower_output_zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
@@ -31,8 +31,7 @@ METHOD = Method(
             source="Frankle et al. 2020: global; Frankle & Carbin 2019, §2: original",
             search=Search(choices=("global",)),
         ),
-        UNIFORM_DENSE,
-        DENSE_LAYERS,
+        *DENSE,
         Hyperparameter(
             "control",
             str,
@@ -103,7 +102,10 @@ class LotteryTicket(Sparsifier):
         shapes = self.shapes if shapes is None else shapes
         left = 1 - self.options.rate
         slower = math.log(1 - self.options.rate / 2) / math.log(left)
-        return slower_output_zeros(shapes, sparsity, slower, dense=self.dense_names(shapes))
+        dense = self.dense_names(shapes)
+        return slower_output_zeros(
+            shapes, sparsity, slower, dense=dense, compensate=self.compensates
+        )
 
     def end_round(self, number: int) -> None:
         """Prune the trained weights for the next round."""

@@ -8,12 +8,11 @@ from torch import Tensor
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import (
-    DENSE_LAYERS,
+    DENSE,
     DISTRIBUTION_OR_GLOBAL,
     GLOBALLY,
     LAYER_SPARSITY,
     PATTERN,
-    UNIFORM_DENSE,
     UPDATE_EVERY,
 )
 from suite.sparsity.plan import Plan
@@ -30,8 +29,7 @@ MAGNITUDE = Method(
     family="dense to sparse",
     hyperparameters=(
         DISTRIBUTION_OR_GLOBAL,
-        UNIFORM_DENSE,
-        DENSE_LAYERS,
+        *DENSE,
         LAYER_SPARSITY,
         PATTERN,
         UPDATE_EVERY,
