@@ -229,6 +229,54 @@ def proportional(
     return counts
 
 
+FILLED = 0.99
+"""Part of a layer's empty places that `momentum_counts` fills before it gives others the rest."""
+
+
+def momentum_counts(
+    momentum: Mapping[str, float], total: int, room: Mapping[str, int]
+) -> dict[str, int]:
+    """Divide `total` weights to grow among layers by their `momentum`, what is too much equally.
+
+    Each layer is given ⌈total · momentum / Σ momentum⌉. What is above 0.99 of its `room` is cut
+    off, divided equally among all layers and added to each, again and again until nothing is cut
+    off; the numbers are rounded down. So each ends with the smaller of 0.99 · room and what it was
+    given plus one amount that is the same for all. The rounding is then made up for, so that the
+    numbers add up to `total`, which must not exceed the sum of `room`.
+
+    Source: TimDettmers/sparse_learning, core.py, calc_growth_redistribution.
+    """
+    whole = sum(momentum.values())
+    shares = {n: m / whole if whole > 0 else 1 / len(momentum) for n, m in momentum.items()}
+    given = {name: math.ceil(share * total) for name, share in shares.items()}
+    most = {name: FILLED * room[name] for name in given}
+    more = _common_amount(given, most)
+    counts = {name: math.floor(min(most[name], given[name] + more)) for name in given}
+    left = {name: room[name] - count for name, count in counts.items()}
+    missing = total - sum(counts.values())
+    equal = dict.fromkeys(counts, 1.0)
+    added = proportional(equal, max(0, missing), left)
+    removed = proportional(equal, max(0, -missing), counts)
+    return {name: count + added[name] - removed[name] for name, count in counts.items()}
+
+
+def _common_amount(given: Mapping[str, int], most: Mapping[str, float]) -> float:
+    """Return the amount for which Σ min(most, given + amount) = Σ given; infinite if there is none.
+
+    The layers with the least left below `most` are full first; the others share what they cannot
+    take.
+    """
+    amount, cut = 0.0, 0.0
+    order = sorted(given, key=lambda name: most[name] - given[name])
+    for full, name in enumerate(order):
+        amount = cut / (len(order) - full)
+        left = most[name] - given[name]
+        if amount <= left:
+            return amount
+        cut -= left
+    return math.inf
+
+
 def at_least(least: Mapping[str, int], counts: Mapping[str, int]) -> dict[str, int]:
     """Return `counts` raised to `least`, with the same sum: the other names get fewer for it.
 
