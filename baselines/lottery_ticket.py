@@ -137,4 +137,4 @@ class LotteryTicket(Sparsifier):
 
     def reinitializes(self, number: int) -> bool:
         """Return whether this is the last round, under ``control=reinit``."""
-        return self.options.control == "reinit" and number == self.rounds - 1
+        return self.options.control == "reinit" and 0 < number == self.rounds - 1

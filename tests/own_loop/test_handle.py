@@ -48,6 +48,16 @@ def train(model, optimizer, start=0, stop=PLAN.steps, micro=1, scaler=None):
             optimizer.step()
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("snip", {"fresh_weights": True}), ("lottery_ticket", {"control": "reinit"})],
+)
+def test_a_method_that_draws_new_weights_is_refused_for_a_model_that_exists(method, options):
+    model = conv_net()
+    with pytest.raises(InvalidInput, match=f"^{method} with these options draws new initial"):
+        embedded(method, model, OPTIMIZERS["sgd"](model), **options)
+
+
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_hooks_do_what_the_suites_own_loop_does(method):
     own, foreign = conv_net(), conv_net()
