@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.inputs import Tensors, logits_of, map_tensors, tensors_of
@@ -61,6 +61,20 @@ METHOD = Method(
         ),
     ),
     cost="3 f_S per step, and once 12 f_D for the scoring batch",
+    differences=(
+        Difference(
+            "examples",
+            "as they are in the dataset",
+            "randomly cropped and flipped, as for training",
+            "masks do not depend on draws of the augmentation",
+        ),
+        Difference(
+            "ties with the threshold",
+            "by index",
+            "kept",
+            "exact counts",
+        ),
+    ),
 )
 
 REGRESSION_CLASSES = 10

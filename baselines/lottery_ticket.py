@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import DENSE
 from suite.sparsity.distribution import Shapes, slower_output_zeros
@@ -65,6 +65,26 @@ METHOD = Method(
         ),
     ),
     cost="3 f(s_r) per step, summed over all rounds",
+    differences=(
+        Difference(
+            "distribution",
+            "global",
+            "per layer, the output layer at half the rate (MNIST, 2019); global (open_lth, 2020)",
+            "the later of the two; 'original' is the earlier",
+        ),
+        Difference(
+            "last pruning",
+            "meets the target exactly",
+            "at the same rate as all others",
+            "sparsities such as 0.9 cannot be met in steps of 20 %",
+        ),
+        Difference(
+            "number of pruned weights",
+            "exact",
+            "rounded to the nearest (2019) or up (2020); ties with the threshold are pruned",
+            "exact counts",
+        ),
+    ),
 )
 
 

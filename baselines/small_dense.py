@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from suite.core.declarations import Method
+from suite.core.declarations import Difference, Method
 from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.sparsifier import Sparsifier
@@ -19,6 +19,14 @@ METHOD = Method(
     control=True,
     zeros=False,
     cost="3 f of the narrower network per step",
+    differences=(
+        Difference(
+            "widths",
+            "searched, so that the parameters are used",
+            "a factor given by hand (--width of google-research/rigl)",
+            "every task and sparsity needs another one",
+        ),
+    ),
 )
 
 

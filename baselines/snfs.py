@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
 from suite.sparsity.distribution import Shapes, momentum_counts
 from suite.sparsity.drop_grow import DropGrow
@@ -69,6 +69,56 @@ METHOD = Method(
         ),
     ),
     cost="2 f_S + f_D per step",
+    differences=(
+        Difference(
+            "distribution",
+            "erk",
+            "uniform",
+            "methods are compared from the same distribution",
+        ),
+        Difference(
+            "number of initial weights",
+            "exact",
+            "as drawn, each weight by itself",
+            "exact counts",
+        ),
+        Difference(
+            "number of grown weights",
+            "as many as were dropped",
+            "may differ by one for each layer, and what is missing is made up for at later updates",
+            "exact counts",
+        ),
+        Difference(
+            "momentum",
+            "a smoothed gradient of the method's own",
+            "the optimizer's momentum, weight decay included; of Adam, m / √v",
+            "the same for every optimizer, and the paper's definition",
+        ),
+        Difference(
+            "optimizer state of grown weights",
+            "0",
+            "what the optimizer collected while they were pruned",
+            "pruned weights have no optimizer state, so that nothing can move them",
+        ),
+        Difference(
+            "dense gradients",
+            "until the last update",
+            "until the end of training",
+            "later ones are not used",
+        ),
+        Difference(
+            "redistribution=none",
+            "weights return to the layer they were dropped from",
+            "weights are divided by the layers' sizes",
+            "layers keep their counts, as in RigL and SET",
+        ),
+        Difference(
+            "order of a step",
+            "masks change between backward pass and optimizer step",
+            "masks change after the optimizer step",
+            "one order for all methods",
+        ),
+    ),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.inputs import Tensors, tensors_of
 from suite.sparsity.sparsifier import Sparsifier
@@ -53,6 +53,32 @@ METHOD = Method(
         ),
     ),
     cost="3 f_S per step, and once 3 f_D for the scoring batch",
+    differences=(
+        Difference(
+            "batch_size",
+            "128",
+            "100",
+            "the paper's for CIFAR; 100 is that for MNIST",
+        ),
+        Difference(
+            "fresh_weights",
+            "false",
+            "true",
+            "as other methods before training: the weights that were scored are trained",
+        ),
+        Difference(
+            "biases",
+            "neither ranked nor pruned",
+            "ranked and pruned together with weights",
+            "sparsity is that of the weights, as for every method",
+        ),
+        Difference(
+            "number of weights kept",
+            "N − floor(s · N)",
+            "round((1 − s) · N)",
+            "one rounding for all methods",
+        ),
+    ),
 )
 
 
