@@ -341,7 +341,10 @@ class Sparsifier(TargetCounts):
             InvalidInput: it was saved under other settings or for other layers.
         """
         saved, own = dict(state["configuration"]), self._configuration()
-        saved.setdefault("steps_per_epoch", own.get("steps_per_epoch"))  # older states lack it
+        # Older states lack these.
+        saved.setdefault("steps_per_epoch", own.get("steps_per_epoch"))
+        if "dense_layers_compensate" in own:
+            saved.setdefault("dense_layers_compensate", True)
         for name in {**own, **saved}:  # the method first
             if saved.get(name) != own.get(name):
                 raise InvalidInput(
