@@ -1,20 +1,22 @@
 """GraSP: pruning before training that preserves gradient flow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from suite.core.declarations import Hyperparameter, Method
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import GLOBALLY
-from suite.sparsity.inputs import logits_of, tensors_of
+from suite.sparsity.inputs import Tensors, logits_of, map_tensors, tensors_of
+from suite.sparsity.scoring import Probe
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import Cost, Course, Finished, unchanging
 
 METHOD = Method(
     "grasp",
     "Wang et al. 2020, arXiv:2002.07376",
+    revision=2,
     title="GraSP",
     summary="prunes before training the weights that hinder gradient flow",
     implementation="Grasp",
@@ -39,8 +41,40 @@ METHOD = Method(
             low=1.0,
             source="Wang et al. 2020, the authors' code: T = 200",
         ),
+        Hyperparameter(
+            "reinitialize_linear",
+            bool,
+            True,
+            "score Linear layers with other weights than they are trained from, drawn for this "
+            "from Xavier's normal distribution",
+            source="alecwangcq/GraSP, pruner/GraSP.py: reinit=True; not in the paper",
+            search=Search(choices=(True,)),
+        ),
+        Hyperparameter(
+            "halves",
+            bool,
+            True,
+            "score the batch, sorted by class, in two halves, and add up their gradients: each has "
+            "half of the classes, and its own batch statistics in norms",
+            source="alecwangcq/GraSP, pruner/GraSP.py: always; not in the paper",
+            search=Search(choices=(True,)),
+        ),
     ),
     cost="3 f_S per step, and once 12 f_D for the scoring batch",
+    differences=(
+        Difference(
+            "examples",
+            "as they are in the dataset",
+            "randomly cropped and flipped, as for training",
+            "masks do not depend on draws of the augmentation",
+        ),
+        Difference(
+            "ties with the threshold",
+            "by index",
+            "kept",
+            "exact counts",
+        ),
+    ),
 )
 
 REGRESSION_CLASSES = 10
@@ -56,6 +90,11 @@ class Grasp(Sparsifier):
     that computes its own loss, the cross-entropy of its logits / T is taken instead. Where targets
     are real numbers, the batch is drawn at random, and outputs are not divided by T: predictions
     have no temperature.
+
+    As in the authors' code, and not in the paper, Linear layers are given other weights on the
+    network's copy that is scored (``reinitialize_linear``), drawn from N(0, 2 / (inputs + outputs))
+    (Glorot & Bengio 2010, eq. 16), and both g and Hg are sums over the two halves of the batch
+    (``halves``): Hg = Σ ∂/∂θ (g · ∂L_half/∂θ) with g = Σ ∂L_half/∂θ.
     """
 
     def resume(self) -> None:
@@ -88,6 +127,8 @@ class Grasp(Sparsifier):
         """Return θ ⊙ Hg, of which the lowest are removed, and the size of the batch."""
         probe = self.probe()
         probe.model.train()
+        if self.options.reinitialize_linear:
+            self._reinitialize_linear(probe)
         with torch.no_grad(), probe.random():
             outputs = probe.outputs(self.examples.first(2))
         logits = logits_of(outputs)
@@ -109,16 +150,46 @@ class Grasp(Sparsifier):
         else:
             x, y = self.examples.balanced(per_class, logits.shape[1])
 
-        def loss() -> Tensor:
-            return self.examples.loss_of(logits_of(probe.outputs(x)) / temperature, y)
+        count = len(tensors_of(x)[0])
+        parts = [(x, y)]
+        if self.options.halves and count > 1:
+            parts = [_slice(x, y, slice(count // 2)), _slice(x, y, slice(count // 2, None))]
+
+        def loss(inputs: Tensors, targets: Tensors | None) -> Tensor:
+            return self.examples.loss_of(logits_of(probe.outputs(inputs)) / temperature, targets)
 
         with torch.enable_grad(), probe.twice_differentiable():
             with probe.random():
-                gradient = probe.mean_gradients(loss())
+                gradient = _summed([probe.mean_gradients(loss(*part)) for part in parts])
+            curvatures = []
             with probe.random():
-                again = probe.gradients(loss(), create_graph=True)
-            product = torch.stack([(gradient[n] * again[n]).sum() for n in gradient]).sum()
-            curvature = probe.mean_gradients(product)
-        return {n: w.detach() * curvature[n] for n, w in probe.weights.items()}, len(
-            tensors_of(x)[0]
-        )
+                for part in parts:
+                    again = probe.gradients(loss(*part), create_graph=True)
+                    product = torch.stack([(gradient[n] * again[n]).sum() for n in gradient]).sum()
+                    curvatures.append(probe.mean_gradients(product))
+        curvature = _summed(curvatures)
+        return {n: w.detach() * curvature[n] for n, w in probe.weights.items()}, count
+
+    @torch.no_grad()
+    def _reinitialize_linear(self, probe: Probe) -> None:
+        for layer in self.layers:
+            module = probe.model.get_submodule(layer.path.rpartition(".")[0])
+            if isinstance(module, nn.Linear):
+                generator = self.generator(layer, "scored weights")
+                nn.init.xavier_normal_(probe.weights[layer.name], generator=generator)
+
+
+def _slice(x: Tensors, y: Tensors | None, part: slice) -> tuple[Tensors, Tensors | None]:
+    """Return a part of a batch."""
+
+    def cut(tensor: Tensor) -> Tensor:
+        return tensor[part]
+
+    return map_tensors(cut, x), None if y is None else map_tensors(cut, y)
+
+
+def _summed(gradients: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the sum of gradients by layer."""
+    return {
+        name: sum((g[name] for g in gradients[1:]), first) for name, first in gradients[0].items()
+    }

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
-from suite.core.hyperparameters import DENSE_LAYERS, UNIFORM_DENSE
+from suite.core.hyperparameters import DENSE
 from suite.sparsity.distribution import Shapes, slower_output_zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
@@ -31,8 +31,7 @@ METHOD = Method(
             source="Frankle et al. 2020: global; Frankle & Carbin 2019, §2: original",
             search=Search(choices=("global",)),
         ),
-        UNIFORM_DENSE,
-        DENSE_LAYERS,
+        *DENSE,
         Hyperparameter(
             "control",
             str,
@@ -66,6 +65,26 @@ METHOD = Method(
         ),
     ),
     cost="3 f(s_r) per step, summed over all rounds",
+    differences=(
+        Difference(
+            "distribution",
+            "global",
+            "per layer, the output layer at half the rate (MNIST, 2019); global (open_lth, 2020)",
+            "the later of the two; 'original' is the earlier",
+        ),
+        Difference(
+            "last pruning",
+            "meets the target exactly",
+            "at the same rate as all others",
+            "sparsities such as 0.9 cannot be met in steps of 20 %",
+        ),
+        Difference(
+            "number of pruned weights",
+            "exact",
+            "rounded to the nearest (2019) or up (2020); ties with the threshold are pruned",
+            "exact counts",
+        ),
+    ),
 )
 
 
@@ -103,7 +122,10 @@ class LotteryTicket(Sparsifier):
         shapes = self.shapes if shapes is None else shapes
         left = 1 - self.options.rate
         slower = math.log(1 - self.options.rate / 2) / math.log(left)
-        return slower_output_zeros(shapes, sparsity, slower, dense=self.dense_names(shapes))
+        dense = self.dense_names(shapes)
+        return slower_output_zeros(
+            shapes, sparsity, slower, dense=dense, compensate=self.compensates
+        )
 
     def end_round(self, number: int) -> None:
         """Prune the trained weights for the next round."""
@@ -135,4 +157,4 @@ class LotteryTicket(Sparsifier):
 
     def reinitializes(self, number: int) -> bool:
         """Return whether this is the last round, under ``control=reinit``."""
-        return self.options.control == "reinit" and number == self.rounds - 1
+        return self.options.control == "reinit" and 0 < number == self.rounds - 1

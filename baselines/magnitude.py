@@ -5,15 +5,14 @@ from typing import Any
 
 from torch import Tensor
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import (
-    DENSE_LAYERS,
+    DENSE,
     DISTRIBUTION_OR_GLOBAL,
     GLOBALLY,
     LAYER_SPARSITY,
     PATTERN,
-    UNIFORM_DENSE,
     UPDATE_EVERY,
 )
 from suite.sparsity.plan import Plan
@@ -30,8 +29,7 @@ MAGNITUDE = Method(
     family="dense to sparse",
     hyperparameters=(
         DISTRIBUTION_OR_GLOBAL,
-        UNIFORM_DENSE,
-        DENSE_LAYERS,
+        *DENSE,
         LAYER_SPARSITY,
         PATTERN,
         UPDATE_EVERY,
@@ -68,6 +66,32 @@ MAGNITUDE = Method(
         ),
     ),
     cost="average of 3 f(s_t) over the ramp",
+    differences=(
+        Difference(
+            "distribution",
+            "erk",
+            "uniform",
+            "methods are compared from the same distribution",
+        ),
+        Difference(
+            "update_every",
+            "100",
+            "10 (tf.contrib.model_pruning)",
+            "one interval for all methods that update every ΔT steps",
+        ),
+        Difference(
+            "pruned weights",
+            "are 0 and stay pruned",
+            "keep their value under the mask, are ranked again and may return",
+            "evaluation and export see exactly the weights that are counted",
+        ),
+        Difference(
+            "number of pruned weights",
+            "exact",
+            "from a threshold estimated by a histogram and smoothed over updates",
+            "exact counts, also at t1",
+        ),
+    ),
 )
 
 ONE_SHOT = Method(
@@ -94,6 +118,21 @@ ONE_SHOT = Method(
         ),
     ),
     cost="3 f_D per step before pruning, 3 f_S after",
+    differences=(
+        Difference(
+            "distribution",
+            "global",
+            "a threshold for each layer, in proportion to the standard deviation of its weights "
+            "(paper; there is no code)",
+            "one exact sparsity instead of a threshold per layer",
+        ),
+        Difference(
+            "prune_at",
+            "0.75 of one training",
+            "after a whole training; then a second one at a lower learning rate (paper)",
+            "every method has the same steps and learning rates",
+        ),
+    ),
 )
 
 METHODS = (MAGNITUDE, ONE_SHOT)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, PATTERN, UPDATE_END, UPDATE_EVERY
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
@@ -31,6 +31,51 @@ METHOD = Method(
         ),
     ),
     cost="(3 f_S·ΔT + 2 f_S + f_D) / (ΔT + 1) per step",
+    differences=(
+        Difference(
+            "first update",
+            "after ΔT steps",
+            "before the first step (step 0) as well",
+            "at step 0 there is one batch and a random mask to judge by",
+        ),
+        Difference(
+            "replace_step",
+            "false",
+            "true",
+            "an optimizer's step in a loop of the user's own cannot be skipped; with true, masks "
+            "equal theirs",
+        ),
+        Difference(
+            "update_end",
+            "0.75",
+            "25,000 of 32,000 steps (0.78) on ImageNet, 75,000 of 97,656 (0.77) on CIFAR-10",
+            "one round fraction, for trainings of any length",
+        ),
+        Difference(
+            "decay of drop_fraction",
+            "by a cosine",
+            "none, unless --drop_fraction_anneal=cosine is given",
+            "their published results are with the cosine",
+        ),
+        Difference(
+            "ties among dropped weights",
+            "by index",
+            "by noise of 1e-5 that is added to |w|",
+            "the same weights on every machine",
+        ),
+        Difference(
+            "dense_layers",
+            "none",
+            "the first layer, unless --first_layer_sparsity=-1 is given",
+            "their published ERK results up to 96.5 % are without a dense layer",
+        ),
+        Difference(
+            "dense_layers_compensate",
+            "true",
+            "false",
+            "the network has the sparsity that was asked for",
+        ),
+    ),
 )
 
 

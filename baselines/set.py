@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
@@ -57,6 +57,38 @@ METHOD = Method(
         ),
     ),
     cost="3 f_S per step",
+    differences=(
+        Difference(
+            "distribution",
+            "erk, to a given sparsity",
+            "er with ε = 20, from which the sparsity follows",
+            "methods are compared at one sparsity, from the same distribution",
+        ),
+        Difference(
+            "dense_layers",
+            "none",
+            "the output layer (Keras); none (sparse data structures)",
+            "every layer counts towards the sparsity of every method",
+        ),
+        Difference(
+            "number of initial weights",
+            "exact",
+            "as drawn at random",
+            "exact counts",
+        ),
+        Difference(
+            "value of a weight that is dropped and regrown at once",
+            "0",
+            "a new random value (sparse data structures) or 0 (Keras); kept in RigL's study of SET",
+            "grown weights start at 0",
+        ),
+        Difference(
+            "optimizer state of the weights that stay",
+            "kept",
+            "cleared at every update (Keras: a new optimizer each epoch)",
+            "an effect of compiling the model again, not part of the method",
+        ),
+    ),
 )
 
 
@@ -64,8 +96,8 @@ class Set(DropGrow):
     """After each epoch but the last, drop a fraction ζ and regrow uniformly at random.
 
     Growth is uniform over all inactive weights, including those just dropped. Grown weights start
-    at 0, even if they were dropped in the same update (the original draws a new value; RigL's
-    study of SET starts at 0, as here).
+    at 0, even if they were dropped in the same update (the authors' code with sparse data
+    structures draws a new value; RigL's study of SET keeps the old one).
     """
 
     regrown_keeps_value = False

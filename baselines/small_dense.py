@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from suite.core.declarations import Method
+from suite.core.declarations import Difference, Method
 from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.sparsifier import Sparsifier
@@ -11,6 +11,7 @@ from suite.sparsity.training_cost import Course, Finished, unchanging
 METHOD = Method(
     "small_dense",
     "Zhu & Gupta 2017, arXiv:1710.01878, §4; Evci et al. 2020, arXiv:1911.11134",
+    revision=2,
     title="Small dense",
     summary="a narrower dense network with as many parameters as the sparse one",
     implementation="SmallDense",
@@ -18,6 +19,14 @@ METHOD = Method(
     control=True,
     zeros=False,
     cost="3 f of the narrower network per step",
+    differences=(
+        Difference(
+            "widths",
+            "searched, so that the parameters are used",
+            "a factor given by hand (--width of google-research/rigl)",
+            "every task and sparsity needs another one",
+        ),
+    ),
 )
 
 
@@ -25,7 +34,9 @@ class SmallDense(Sparsifier):
     """Scale all widths by one factor, the largest that does not exceed the sparse parameter count.
 
     The sparse count is all parameters minus floor(s · prunable weights), including biases and
-    norms. Nothing is pruned, so the record shows no zeros.
+    norms. Nothing is pruned, so the record shows no zeros. Transformers are as wide as a whole
+    number of units per head allows, and the hidden units of their MLPs make up for what that rounds
+    off: widths alone would leave 45 % of the parameters of ``cifar10/vit_small`` unused at 98 %.
     """
 
     def width(self, parameters: Callable[[float], tuple[int, int]]) -> float:

@@ -8,18 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
-from suite.sparsity.distribution import Shapes, proportional
+from suite.sparsity.distribution import Shapes, momentum_counts
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_true
+from suite.sparsity.masks import NonFiniteScores, count_true, keep_active
 from suite.sparsity.plan import Plan
 from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "snfs",
     "Dettmers & Zettlemoyer 2019, arXiv:1907.04840",
+    revision=2,
     title="Sparse momentum (SNFS)",
     summary="drops the smallest weights and grows by momentum, moving weights between layers",
     implementation="Snfs",
@@ -61,23 +62,85 @@ METHOD = Method(
             "redistribution",
             str,
             "momentum",
-            "where dropped weights are regrown: in all layers in proportion to their mean momentum "
-            "('momentum', the paper), or in the layer they were dropped from ('none')",
+            "where dropped weights are regrown: in all layers by their mean momentum ('momentum', "
+            "the paper), or in the layer they were dropped from ('none')",
             choices=("momentum", "none"),
             source="Dettmers & Zettlemoyer 2019, §3",
         ),
     ),
     cost="2 f_S + f_D per step",
+    differences=(
+        Difference(
+            "distribution",
+            "erk",
+            "uniform",
+            "methods are compared from the same distribution",
+        ),
+        Difference(
+            "number of initial weights",
+            "exact",
+            "as drawn, each weight by itself",
+            "exact counts",
+        ),
+        Difference(
+            "number of grown weights",
+            "as many as were dropped",
+            "may differ by one for each layer, and what is missing is made up for at later updates",
+            "exact counts",
+        ),
+        Difference(
+            "momentum",
+            "a smoothed gradient of the method's own",
+            "the optimizer's momentum, weight decay included; of Adam, m / √v",
+            "the same for every optimizer, and the paper's definition",
+        ),
+        Difference(
+            "optimizer state of grown weights",
+            "0",
+            "what the optimizer collected while they were pruned",
+            "pruned weights have no optimizer state, so that nothing can move them",
+        ),
+        Difference(
+            "dense gradients",
+            "until the last update",
+            "until the end of training",
+            "later ones are not used",
+        ),
+        Difference(
+            "redistribution=none",
+            "weights return to the layer they were dropped from",
+            "weights are divided by the layers' sizes",
+            "layers keep their counts, as in RigL and SET",
+        ),
+        Difference(
+            "order of a step",
+            "masks change between backward pass and optimizer step",
+            "masks change after the optimizer step",
+            "one order for all methods",
+        ),
+    ),
 )
+
+
+LEAST_DROP = 0.005
+"""Drop fraction that the cosine ends at."""
+NEARLY_DENSE = 0.2
+"""Sparsity below which a layer that grows drops less."""
 
 
 class Snfs(DropGrow):
     """After each epoch: drop f(t) of each layer's smallest |w|, grow the largest |M| among zeros.
 
-    M ← β·M + (1 − β)·∇L is stored for every weight, including inactive ones. Of all dropped
-    weights, layer l grows the fraction mean|M_l| / Σ mean|M| (means over active weights), up to its
-    number of inactive weights; the excess goes to the other layers. f(t) = α/2·(1 + cos(πt/T_end)).
-    The authors' code drops a smaller fraction of layers that are nearly dense; this does not.
+    M ← β·M + (1 − β)·∇L is stored for every weight, including inactive ones, and stays as it is
+    when a weight is dropped or grown. f(t) falls from α to 0.005 along a cosine; ⌈f·n⌉ of a layer's
+    n active weights are dropped. A layer that is less than 20 % sparse and has more than its equal
+    share of momentum drops no larger fraction than its sparsity.
+
+    Of all dropped weights, layer l is given the fraction mean|M_l| / Σ mean|M| (means over active
+    weights), rounded up. What lies above 0.99 of the places it has (empty or just dropped) is
+    divided equally among all layers, until nothing is left, and the result rounded down; then the
+    rounding is made up for, so that as many weights are grown as were dropped. Layers that the
+    distribution leaves dense take no part.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -126,17 +189,40 @@ class Snfs(DropGrow):
             smoothed = [self.momentum[layer.name] for layer in seen]
             torch._foreach_lerp_(smoothed, gradients, 1 - self.options.smoothing)
 
+    def fraction(self, step: int) -> float:
+        """Return f(t), which falls from α to 0.005 (to α, if that is less)."""
+        initial = float(self.options.drop_fraction)
+        if initial <= LEAST_DROP:
+            return initial
+        return LEAST_DROP + (1 - LEAST_DROP / initial) * super().fraction(step)
+
+    def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return the flat mask without ⌈f·n⌉ of the smallest |w|."""
+        return self._kept(layer, step, self.fraction(step))
+
+    def _kept(self, layer: PrunableWeight, step: int, fraction: float) -> Tensor:
+        scores = self.drop_scores(layer, step).flatten()
+        return keep_active(
+            layer.mask.flatten(), scores, layer.active - math.ceil(fraction * layer.active)
+        )
+
     def update(self, step: int) -> None:
         """Drop in every layer, then grow by momentum."""
         if not self.is_global:
             super().update(step)
             return
         layers = [layer for layer in self.sparse if layer.trained]
-        kept = {layer.name: self.drop_mask(layer, step) for layer in layers}
-        dropped = {n.name: n.active - count_true(kept[n.name]) for n in layers}
-        room = {n.name: n.size - n.active + dropped[n.name] for n in layers}
-        weights = {n.name: self._mean_momentum(n) for n in layers}
-        counts = proportional(weights, sum(dropped.values()), room)
+        momentum = {layer.name: self._mean_momentum(layer) for layer in layers}
+        equal = sum(momentum.values()) / max(1, len(momentum))
+        kept, dropped, room = {}, {}, {}
+        for layer in layers:
+            fraction, sparsity = self.fraction(step), 1 - layer.active / layer.size
+            if sparsity < NEARLY_DENSE and momentum[layer.name] > equal:
+                fraction = min(fraction, sparsity)
+            kept[layer.name] = self._kept(layer, step, fraction)
+            dropped[layer.name] = layer.active - count_true(kept[layer.name])
+            room[layer.name] = layer.size - layer.active + dropped[layer.name]
+        counts = momentum_counts(momentum, sum(dropped.values()), room)
         for layer in layers:
             mask = self.grow_mask(
                 layer,
@@ -164,7 +250,10 @@ class Snfs(DropGrow):
     def _mean_momentum(self, layer: PrunableWeight) -> float:
         if layer.active == 0:
             return 0.0
-        return float((self.momentum[layer.name].abs() * layer.mask).sum() / layer.active)
+        mean = float((self.momentum[layer.name].abs() * layer.mask).sum() / layer.active)
+        if not math.isfinite(mean):
+            raise NonFiniteScores(f"the mean momentum of '{layer.name}' is {mean}")
+        return mean
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |M|."""

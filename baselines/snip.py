@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.core.declarations import Hyperparameter, Method
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.inputs import Tensors, tensors_of
 from suite.sparsity.sparsifier import Sparsifier
@@ -15,6 +15,7 @@ from suite.sparsity.training_cost import Cost, Course, Finished, unchanging
 METHOD = Method(
     "snip",
     "Lee et al. 2019, arXiv:1810.02340",
+    revision=2,
     title="SNIP",
     summary="prunes before training the weights to which the loss of one batch is least sensitive",
     implementation="Snip",
@@ -30,8 +31,54 @@ METHOD = Method(
             unit="examples",
             source="Lee et al. 2019, §5: the training batch size, 100 on MNIST and 128 on CIFAR",
         ),
+        Hyperparameter(
+            "mode",
+            str,
+            "eval",
+            "how norms and dropout work while connections are scored: as in evaluation, with the "
+            "running statistics of norms (at initialisation, mean 0 and variance 1), or as in "
+            "training, with those of the batch",
+            choices=("eval", "train"),
+            source="namhoonlee/snip-public, prune.py: is_train=False; later papers score in "
+            "training mode",
+            search=Search(choices=("eval",)),
+        ),
+        Hyperparameter(
+            "fresh_weights",
+            bool,
+            False,
+            "train from newly drawn weights, and not from those that were scored",
+            source="namhoonlee/snip-public, model.py: true",
+            search=Search(choices=(False,)),
+        ),
     ),
     cost="3 f_S per step, and once 3 f_D for the scoring batch",
+    differences=(
+        Difference(
+            "batch_size",
+            "128",
+            "100",
+            "the paper's for CIFAR; 100 is that for MNIST",
+        ),
+        Difference(
+            "fresh_weights",
+            "false",
+            "true",
+            "as other methods before training: the weights that were scored are trained",
+        ),
+        Difference(
+            "biases",
+            "neither ranked nor pruned",
+            "ranked and pruned together with weights",
+            "sparsity is that of the weights, as for every method",
+        ),
+        Difference(
+            "number of weights kept",
+            "N − floor(s · N)",
+            "round((1 − s) · N)",
+            "one rounding for all methods",
+        ),
+    ),
 )
 
 
@@ -39,9 +86,17 @@ class Snip(Sparsifier):
     """Keep the connections with the largest |∂L/∂w ⊙ w| on one batch, at initialisation.
 
     The paper's sensitivity of a connection, |∂L/∂c| at c = 1, is |∂L/∂w · w|; its normalisation
-    does not change the ranking. The batch is evaluated in training mode (batch statistics of
-    norms), on a copy, so that running statistics do not change (some implementations change them).
+    does not change the ranking. The batch is evaluated on a copy of the network, in evaluation mode
+    as in the authors' code (``mode=eval``). Many later implementations score in training mode
+    (``mode=train``), which gives other masks where there is batch norm: at high sparsity it leaves
+    whole layers without weights that evaluation mode leaves none without. The authors rank biases
+    together with weights, and train from newly drawn ones (``fresh_weights``, which needs the
+    function that builds the model); here only weights are ranked.
     """
+
+    def reinitializes(self, number: int) -> bool:
+        """Return whether training starts from other weights than were scored."""
+        return bool(self.options.fresh_weights)
 
     def resume(self) -> None:
         """Keep nothing: the masks are chosen once, in `start`."""
@@ -68,8 +123,8 @@ class Snip(Sparsifier):
 
     def _sensitivity(self, x: Tensors, y: Tensors | None) -> Mapping[str, Tensor]:
         probe = self.probe()
-        probe.model.train()
-        with torch.enable_grad(), probe.random():
+        probe.model.train(self.options.mode == "train")
+        with torch.enable_grad(), probe.random(), probe.recurrent():
             gradients = probe.mean_gradients(self.examples.loss_of(probe.outputs(x), y))
         scores: dict[str, Any] = {}
         for name, weight in probe.weights.items():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from suite.core.declarations import Method
+from suite.core.declarations import Difference, Method
 from suite.core.hyperparameters import LAYERWISE
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import Course, Finished, unchanging
@@ -19,6 +19,26 @@ METHOD = Method(
     hyperparameters=LAYERWISE,
     control=True,
     cost="3 f_S per step",
+    differences=(
+        Difference(
+            "number of weights",
+            "exact",
+            "exact (RigL); as drawn, each weight by itself (FixProb)",
+            "exact counts",
+        ),
+        Difference(
+            "distribution",
+            "erk",
+            "er (FixProb)",
+            "methods are compared from the same distribution",
+        ),
+        Difference(
+            "dense_layers_compensate",
+            "true",
+            "false (RigL)",
+            "the network has the sparsity that was asked for",
+        ),
+    ),
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from suite.core.declarations import Hyperparameter, Method
+from suite.core.declarations import Difference, Hyperparameter, Method
 from suite.core.hyperparameters import GLOBALLY
 from suite.sparsity.inputs import Tensors, logits_of, map_tensors, tensors_of
 from suite.sparsity.masks import count_true
@@ -33,6 +33,26 @@ METHOD = Method(
         ),
     ),
     cost="3 f_S per step, and once 3 f for one example in each of 100 rounds",
+    differences=(
+        Difference(
+            "iterations",
+            "100",
+            "1 (--prune-epochs of main.py)",
+            "the paper's; once empties whole layers",
+        ),
+        Difference(
+            "precision of scores",
+            "float64",
+            "float32 (double() is commented out)",
+            "float32 overflows in deep networks",
+        ),
+        Difference(
+            "ties with the threshold",
+            "by index",
+            "pruned",
+            "exact counts",
+        ),
+    ),
 )
 
 

@@ -57,11 +57,17 @@ class PublishedResult(BaseModel, frozen=True, extra="forbid"):
 
 
 class ComputedFlops(BaseModel, frozen=True, extra="forbid"):
-    """Inference FLOPs relative to dense, computed from the shapes of a task's network."""
+    """Inference FLOPs relative to dense, computed from the shapes of a task's network.
+
+    Attributes:
+        dense: names of layers that stay dense.
+        dense_layers_compensate: whether the others are pruned more for it.
+    """
 
     task: str
     distribution: Literal["uniform", "er", "erk"]
     dense: tuple[str, ...] = ()
+    dense_layers_compensate: bool = True
 
 
 class TrialFilter(BaseModel, frozen=True, extra="forbid"):

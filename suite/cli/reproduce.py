@@ -78,7 +78,9 @@ def reproduce(
         lines = table_lines(
             table,
             results,
-            lambda what, s: inference_ratio(what.task, s, what.distribution, what.dense),
+            lambda what, s: inference_ratio(
+                what.task, s, what.distribution, what.dense, what.dense_layers_compensate
+            ),
         )
     written = write(table, lines, folder) if folder is not None else []
     if json:

@@ -53,7 +53,19 @@ DENSE_LAYERS = Hyperparameter(
     "dense_layers",
     tuple,
     (),
-    "layers never pruned, as globs over their names; er, erk and global prune the others more",
+    "layers never pruned, as globs over their names; er, erk and global prune the others more "
+    "(dense_layers_compensate)",
+)
+
+DENSE_LAYERS_COMPENSATE = Hyperparameter(
+    "dense_layers_compensate",
+    bool,
+    True,
+    "er, erk and global prune the other layers more for what dense_layers keep, so that the "
+    "network has the sparsity asked for; if false, only the other layers have it, as in RigL's "
+    "code, and the network is denser",
+    source="google-research/rigl, sparse_utils.py (there: false)",
+    search=Search(choices=(True,)),
 )
 
 PATTERN = Hyperparameter(
@@ -104,8 +116,11 @@ UPDATE_END = Hyperparameter(
     search=Search(low=0.5, high=0.95),
 )
 
-LAYERWISE = (DISTRIBUTION, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)
-GLOBALLY = (GLOBAL_FIRST, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)
+DENSE = (UNIFORM_DENSE, DENSE_LAYERS, DENSE_LAYERS_COMPENSATE)
+"""Which layers stay dense, and what that means for the others."""
+
+LAYERWISE = (DISTRIBUTION, *DENSE, LAYER_SPARSITY)
+GLOBALLY = (GLOBAL_FIRST, *DENSE, LAYER_SPARSITY)
 
 
 def with_defaults(

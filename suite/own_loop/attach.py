@@ -215,7 +215,7 @@ def _check_method(sparsifier: Sparsifier, method: str) -> None:
             f"{method} trains a narrower model, which cannot be built from yours: build it "
             "yourself, or train with `resonance run`"
         )
-    if any(sparsifier.reinitializes(number) for number in range(1, sparsifier.rounds)):
+    if any(sparsifier.reinitializes(number) for number in range(sparsifier.rounds)):
         raise InvalidInput(
             f"{method} with these options draws new initial weights, which needs the function that "
             "builds the model: train with `resonance run`"

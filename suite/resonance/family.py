@@ -29,8 +29,7 @@ SHUFFLE = Hyperparameter(
 
 HYPERPARAMETERS = (
     shared.DISTRIBUTION,
-    shared.UNIFORM_DENSE,
-    shared.DENSE_LAYERS,
+    *shared.DENSE,
     Hyperparameter(
         "window",
         int,

@@ -77,7 +77,10 @@ class Sparsifier(TargetCounts):
         return 1.0
 
     def reinitializes(self, number: int) -> bool:
-        """Return whether round `number` (from 1) starts from newly drawn, not rewound weights."""
+        """Return whether round `number` (from 0) starts from newly drawn weights.
+
+        They take the place of those that the masks of round 0 were chosen on, or of rewound ones.
+        """
         return False
 
     def start(self) -> None:
@@ -187,6 +190,7 @@ class Sparsifier(TargetCounts):
         masks: Mapping[str, Tensor] | None = None,
         resume: bool = False,
         coverage: Coverage = LINEAR_AND_CONV,
+        redraw: Callable[[], Mapping[str, Tensor]] | None = None,
     ) -> None:
         """Find the prunable weights of `model` and choose the initial masks.
 
@@ -200,6 +204,8 @@ class Sparsifier(TargetCounts):
             masks: by layer name, to start from in place of the method's own.
             resume: `load_state_dict` follows: no masks are chosen that need examples.
             coverage: which weights are prunable.
+            redraw: returns newly drawn initial weights, for a method that does not train those that
+                it chooses its first masks on (`reinitializes`).
 
         Raises:
             InvalidInput: nothing to prune, a target that the distribution cannot meet, no
@@ -229,6 +235,10 @@ class Sparsifier(TargetCounts):
                 self.start_from(masks)
             else:
                 self.start()
+        if self.reinitializes(0) and not resume:
+            assert redraw is not None
+            self._model.load_state_dict(redraw())
+            self.restart(optimizers)
         self.execution.switch_storage(self._is_finished)
         self.execution.claim_layers()
 
@@ -373,7 +383,10 @@ class Sparsifier(TargetCounts):
             InvalidInput: it was saved under other settings or for other layers.
         """
         saved, own = dict(state["configuration"]), self._configuration()
-        saved.setdefault("steps_per_epoch", own.get("steps_per_epoch"))  # older states lack it
+        # Older states lack these.
+        saved.setdefault("steps_per_epoch", own.get("steps_per_epoch"))
+        if "dense_layers_compensate" in own:
+            saved.setdefault("dense_layers_compensate", True)
         for name in {**own, **saved}:  # the method first
             if saved.get(name) != own.get(name):
                 raise InvalidInput(

@@ -43,6 +43,11 @@ class TargetCounts:
         return getattr(self.options, "distribution", "erk") == "global"
 
     @property
+    def compensates(self) -> bool:
+        """Whether other layers are pruned more for what `dense_layers` keep."""
+        return bool(getattr(self.options, "dense_layers_compensate", True))
+
+    @property
     def candidates(self) -> list[PrunableWeight]:
         """The layers that may be pruned: all but those kept dense."""
         dense = self.dense_names(self.shapes)
@@ -76,6 +81,7 @@ class TargetCounts:
             "uniform" if self.pattern else distribution,
             dense=self.dense_names(shapes),
             uniform_dense=getattr(self.options, "uniform_dense", "first"),
+            compensate=self.compensates,
         )
         if self.pattern is None:
             return zeros
@@ -93,7 +99,12 @@ class TargetCounts:
         shapes = self.shapes if shapes is None else shapes
         if self._given_zeros is not None:
             return sum(self._given_zeros.values())
-        return global_zeros(shapes, self.plan.sparsity, dense=self.dense_names(shapes))
+        return global_zeros(
+            shapes,
+            self.plan.sparsity,
+            dense=self.dense_names(shapes),
+            compensate=self.compensates,
+        )
 
     def sparsity_errors(self, frozen: Collection[str] = ()) -> str:
         """Return which masks miss their count and which weights outside them are not 0; or "".

@@ -17,6 +17,9 @@ from tasks import model_factory
 from tasks.data import Split
 from tasks.task import Dataset, Task
 
+DRAWN_AGAIN = "weights, drawn again"
+"""Purpose of the initial weights that a method asks for beside the first ones."""
+
 
 def make_model(context: TrialContext, width: float = 1.0, purpose: str = "weights") -> nn.Module:
     """Return the trial's model on the CPU: its initial weights depend on the seed alone.

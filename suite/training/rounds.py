@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from suite.sparsity.rounds import TrainingProgress
 from suite.training.loop import Training, train
-from suite.training.network import make_model
+from suite.training.network import DRAWN_AGAIN, make_model
 from suite.training.optimization import make_optimizer
 
 
@@ -37,6 +37,6 @@ def train_rounds(
         progress.next_round(
             sparsifier,
             model,
-            lambda: make_model(context, purpose="weights, drawn again").state_dict(),
+            lambda: make_model(context, purpose=DRAWN_AGAIN).state_dict(),
         )
         training.begin_round(make_optimizer(model, context.recipe))

@@ -10,7 +10,13 @@ from suite.sparsity.storage.execution import Execution
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
 from suite.training.loop import Training
-from suite.training.network import check_model, count_parameters, coverage_of, make_model
+from suite.training.network import (
+    DRAWN_AGAIN,
+    check_model,
+    count_parameters,
+    coverage_of,
+    make_model,
+)
 from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
 from tasks.augmentation import augmentation
@@ -59,6 +65,7 @@ def prepare(
         flops=ledger.charge_scoring,
         storage=Execution(trial.execution, _only_masked(context)),
         coverage=coverage_of(context.task),
+        redraw=lambda: make_model(context, purpose=DRAWN_AGAIN).state_dict(),
     )
     if recipe.compile:
         model.compile()

@@ -103,15 +103,15 @@ def vit(
     """Return a small vision transformer: 2.7 M parameters for 32×32 images and 10 classes.
 
     Input [batch, channels, h, w] with sides that `patch` divides, output logits [batch, classes].
-    `width` scales `dim`, in whole numbers per head.
+    `width` scales `dim` in whole numbers per head, and the hidden units of the MLPs make up for
+    what that rounds off.
     Source: Lee et al. 2021, arXiv:2112.13492, §4.1 (ViT: depth 9, dim 192, 12 heads, ratio 2).
     """
     if shape[1] % patch or shape[2] % patch:
         raise ValueError(f"patch={patch} does not divide images of {shape[1]}×{shape[2]}")
-    dim = _scaled(dim, heads, width)
+    dim, hidden = _scaled(dim, heads, ratio, width)
     blocks = [
-        Block(dim, heads, round(ratio * dim), causal=False, dropout=dropout, bias=True)
-        for _ in range(depth)
+        Block(dim, heads, hidden, causal=False, dropout=dropout, bias=True) for _ in range(depth)
     ]
     model = ViT(shape, classes, patch, dim, blocks)
     _initialise(model, depth=0)
@@ -132,22 +132,31 @@ def gpt(
 
     Input [batch, t] of character indices, t up to shape[0]; output logits [batch, t, classes]. The
     last layer does not share its weights with the embedding (in nanoGPT it does), because then it
-    could not be pruned alone. `width` scales `dim`, in whole numbers per head.
+    could not be pruned alone. `width` scales `dim` in whole numbers per head, and the hidden units
+    of the MLPs, 4 · `dim` at width 1, make up for what that rounds off.
     Source: Radford et al. 2019 (GPT-2); Karpathy, nanoGPT, config/train_shakespeare_char.py.
     """
-    dim = _scaled(dim, heads, width)
+    dim, hidden = _scaled(dim, heads, 4.0, width)
     blocks = [
-        Block(dim, heads, 4 * dim, causal=True, dropout=dropout, bias=False) for _ in range(depth)
+        Block(dim, heads, hidden, causal=True, dropout=dropout, bias=False) for _ in range(depth)
     ]
     model = GPT(shape[0], classes, dim, dropout, blocks)
     _initialise(model, depth)
     return model
 
 
-def _scaled(dim: int, heads: int, width: float) -> int:
+def _scaled(dim: int, heads: int, ratio: float, width: float) -> tuple[int, int]:
+    """Return `dim` times `width`, in whole numbers per head, and the hidden units of an MLP.
+
+    A block's matrices hold 4·d² + 2·d·h weights, at h = ratio·d in all (4 + 2·ratio)·d². The hidden
+    units are so many that they hold as many as they would at the width that was not rounded; in
+    steps of the heads alone, a small network's size would come in steps of a factor of two.
+    """
     if dim % heads:
         raise ValueError(f"dim={dim} is not a multiple of heads={heads}")
-    return heads * max(1, round(dim * width / heads))
+    exact = dim * width
+    whole = heads * max(1, round(exact / heads))
+    return whole, max(1, round((2 + ratio) * exact**2 / whole - 2 * whole))
 
 
 def _initialise(model: nn.Module, depth: int) -> None:

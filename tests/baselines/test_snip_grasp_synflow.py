@@ -77,22 +77,90 @@ def test_snip_keeps_the_largest_sensitivities_of_connections_to_a_switch():
     assert all(torch.equal(layer.mask, expected[layer.name]) for layer in sparsifier.layers)
 
 
-def test_grasp_removes_what_raises_the_gradient_norm_most():
+def norm_net() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 12), nn.BatchNorm1d(12), nn.Tanh(), nn.Linear(12, 10)
+    ).double()
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_snip_scores_with_the_statistics_of_its_mode(mode):
+    sparsifier = pruned("snip", norm_net(), batch_size=50, mode=mode)
+    x, y = pool().batch(50)
+    net = norm_net()
+    hidden = net[1](x.flatten(1))
+    # Before training the running mean is 0 and the running variance 1; ε is 1e-5.
+    mean, variance = {
+        "eval": (0.0, torch.ones(12, dtype=torch.float64)),
+        "train": (hidden.mean(0), ((hidden - hidden.mean(0)) ** 2).mean(0)),
+    }[mode]
+    F.cross_entropy(net[4](((hidden - mean) / (variance + 1e-5).sqrt()).tanh()), y).backward()
+    scores = {name: (w * w.grad).abs().detach() for name, w in weights_of(net).items()}
+    expected = lowest(scores, sparsifier)
+    assert all(torch.equal(layer.mask, expected[layer.name]) for layer in sparsifier.layers)
+
+
+def test_the_mode_of_snip_matters_where_there_are_norms_and_training_mode_empties_layers():
+    empty = {}
+    for mode in ("eval", "train"):
+        sparsifier = pruned("snip", deep_net(), Plan(120, 0.95, 0, 30), mode=mode)
+        empty[mode] = [layer.name for layer in sparsifier.layers if layer.active == 0]
+    assert empty["eval"] == []
+    assert len(empty["train"]) >= 3
+
+
+def test_snip_scores_recurrent_layers_in_evaluation_mode():
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rows, self.head = nn.LSTM(8, 6, batch_first=True), nn.Linear(6, 10)
+
+        def forward(self, x):
+            return self.head(self.rows(x.flatten(1, 2))[0][:, -1])
+
+    sparsifier = pruned("snip", Recurrent())
+    assert sparsifier.sparsity_errors() == ""
+
+
+@pytest.mark.parametrize("reinitialize", [True, False])
+@pytest.mark.parametrize("halves", [True, False])
+def test_grasp_removes_what_raises_the_gradient_norm_most(halves, reinitialize):
     model = smooth_net()
-    sparsifier = pruned("grasp", model, examples_per_class=3, temperature=2.0)
+    sparsifier = pruned(
+        "grasp",
+        model,
+        examples_per_class=3,
+        temperature=2.0,
+        halves=halves,
+        reinitialize_linear=reinitialize,
+    )
     again = smooth_net()
     x, y = pool().balanced(3, 10)
     assert y.bincount().tolist() == [3] * 10
+    # The first half has the first five classes.
+    batches = [(x[:15], y[:15]), (x[15:], y[15:])] if halves else [(x, y)]
     weights = list(weights_of(again).values())
+    if reinitialize:
+        for layer, weight in zip(sparsifier.layers, weights, strict=True):
+            generator = sparsifier.generator(layer, "scored weights")
+            drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+            weight.data.copy_(drawn * (2 / sum(weight.shape)) ** 0.5)
 
     def gradient(*values: torch.Tensor) -> torch.Tensor:
         names = [f"{n}.weight" for n in weights_of(again)]
-        outputs = torch.func.functional_call(again, dict(zip(names, values, strict=True)), x)
-        found = torch.autograd.grad(F.cross_entropy(outputs / 2.0, y), values, create_graph=True)
-        return torch.cat([g.flatten() for g in found])
+        given = dict(zip(names, values, strict=True))
+        total = torch.zeros(sum(w.numel() for w in weights), dtype=torch.float64)
+        for inputs, targets in batches:
+            outputs = torch.func.functional_call(again, given, inputs)
+            loss = F.cross_entropy(outputs / 2.0, targets)
+            found = torch.autograd.grad(loss, values)
+            total += torch.cat([g.flatten() for g in found])
+        return total
 
     # H·g by central differences along g, in place of automatic differentiation.
-    flat = gradient(*weights).detach()
+    flat = gradient(*weights)
     step = 1e-4 / float(flat.norm())
     parts = flat.split([w.numel() for w in weights])
     moved = [
@@ -102,7 +170,7 @@ def test_grasp_removes_what_raises_the_gradient_norm_most():
         ]
         for sign in (1, -1)
     ]
-    product = (gradient(*moved[0]) - gradient(*moved[1])).detach() / (2 * step)
+    product = (gradient(*moved[0]) - gradient(*moved[1])) / (2 * step)
     theta = torch.cat([w.detach().flatten() for w in weights])
     removed = -theta * product  # the highest go
     keep = removed.argsort()[: len(theta) - sparsifier.target_total()]
@@ -110,6 +178,25 @@ def test_grasp_removes_what_raises_the_gradient_norm_most():
     expected[keep] = True
     found = torch.cat([layer.mask.flatten() for layer in sparsifier.layers])
     assert int((found != expected).sum()) <= 2  # differences leave ranks of near-ties open
+
+
+def test_grasp_s_defaults_are_those_of_the_authors_code():
+    def masks(**options) -> torch.Tensor:
+        return torch.cat(
+            [one.mask.flatten() for one in pruned("grasp", norm_net(), **options).layers]
+        )
+
+    default = masks()
+    assert torch.equal(default, masks(halves=True, reinitialize_linear=True))
+    assert not torch.equal(default, masks(halves=False))
+    assert not torch.equal(default, masks(reinitialize_linear=False))
+
+
+def test_grasp_trains_linear_layers_from_their_own_weights():
+    model, before = smooth_net(), weights_of(smooth_net())
+    sparsifier = pruned("grasp", model)
+    for layer in sparsifier.layers:
+        assert torch.equal(layer.values, before[layer.name] * layer.mask)
 
 
 def test_one_round_of_synflow_multiplies_the_paths_through_a_connection():

@@ -48,6 +48,32 @@ def train(model, optimizer, start=0, stop=PLAN.steps, micro=1, scaler=None):
             optimizer.step()
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("snip", {"fresh_weights": True}), ("lottery_ticket", {"control": "reinit"})],
+)
+def test_a_method_that_draws_new_weights_is_refused_for_a_model_that_exists(method, options):
+    model = conv_net()
+    with pytest.raises(InvalidInput, match=f"^{method} with these options draws new initial"):
+        embedded(method, model, OPTIMIZERS["sgd"](model), **options)
+
+
+@pytest.mark.parametrize("compensate", [True, False])
+def test_a_state_from_before_dense_layers_compensate_is_one_where_they_do(compensate):
+    model = conv_net()
+    handle = embedded("static", model, OPTIMIZERS["sgd"](model))
+    state = copy.deepcopy(handle.state_dict())
+    del state["sparsifier"]["configuration"]["dense_layers_compensate"]
+    again = conv_net()
+    given = {"state": state, "dense_layers_compensate": compensate}
+    if not compensate:
+        with pytest.raises(InvalidInput, match="dense_layers_compensate=True, this method has Fa"):
+            embedded("static", again, OPTIMIZERS["sgd"](again), **given)
+        return
+    resumed = embedded("static", again, OPTIMIZERS["sgd"](again), **given)
+    assert resumed.state_dict()["sparsifier"]["configuration"]["dense_layers_compensate"] is True
+
+
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_hooks_do_what_the_suites_own_loop_does(method):
     own, foreign = conv_net(), conv_net()

@@ -51,8 +51,42 @@ def test_erk_on_resnet_50_costs_what_rigl_reports(resnet, sparsity, expected):
     assert ratio(resnet, sparsity, "erk") == pytest.approx(expected, abs=1e-3)
 
 
-def test_erk_with_a_dense_first_layer_redistributes(resnet):
-    assert ratio(resnet, 0.99, "erk", dense=["conv1"]) == pytest.approx(0.051, abs=1e-3)
+def nonzeros(shapes, zeros) -> int:
+    return sum(math.prod(shape) - zeros[name] for name, shape in shapes.items())
+
+
+def test_erk_with_a_dense_first_layer_compensated(resnet):
+    # 25,502,912 weights; 1 % of them, rounded up, is 255,030.
+    zeros = layer_zeros(resnet[0], 0.99, "erk", dense=["conv1"])
+    assert nonzeros(resnet[0], zeros) == 255_030
+    assert ratio(resnet, 0.99, "erk", dense=["conv1"]) == pytest.approx(0.0512, abs=5e-5)
+
+
+def test_erk_with_a_dense_first_layer_as_in_the_authors_code(resnet):
+    # google-research/rigl: get_sparsities_erdos_renyi with conv1 among the custom sparsities.
+    zeros = layer_zeros(resnet[0], 0.99, "erk", dense=["conv1"], compensate=False)
+    assert nonzeros(resnet[0], zeros) == 264_386
+    found = ratio(resnet, 0.99, "erk", dense=["conv1"], compensate=False)
+    assert found == pytest.approx(0.0520, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("distribution", "dense", "zeros"),
+    [
+        # fc1 of 235,200 weights is dense; the others have 31,000, of which 90 % are 27,900.
+        # fc2, 30,000: p = 400 / 30,000; fc3, 1,000: p = 110 / 1,000; ε = 3,100 / 510, so the
+        # densities are 0.08105 and 0.66863: 27,568.6 and 331.4 zeros, rounded down.
+        ("erk", ["fc1"], [0, 27_568, 331]),
+        ("er", ["fc1"], [0, 27_568, 331]),
+        # No layer is told to be dense; 239,580 of 266,200 are zero. ε = 26,620 / 1,594 gives fc3 a
+        # density of 1.84: it is dense, and ε = (265,200 - 239,580) / 1,484 = 17.2642.
+        ("erk", [], [216_485, 23_094, 0]),
+    ],
+)
+def test_layers_that_do_not_compensate_have_the_sparsity_alone(distribution, dense, zeros):
+    found = layer_zeros(LENET, 0.9, distribution, dense=dense, compensate=False)
+    assert list(found.values()) == zeros
+    assert global_zeros(LENET, 0.9, dense=dense, compensate=False) - sum(zeros) == 1
 
 
 @pytest.mark.parametrize(

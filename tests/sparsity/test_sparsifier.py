@@ -158,6 +158,19 @@ def test_layers_named_dense_stay_dense(method):
     assert sparsifier.sparsity_errors() == ""
 
 
+@pytest.mark.parametrize("method", SPARSE_METHODS)
+def test_other_layers_do_not_make_up_for_dense_ones_where_that_is_asked_for(method):
+    options = {"dense_layers": ("8", "0"), "dense_layers_compensate": False}
+    model, optimizer, sparsifier = attached(method, **options)
+    fit(model, optimizer, sparsifier)
+    if sparsifier.rounds > 1:
+        sparsifier.end_round(sparsifier.rounds - 2)
+    assert sparsifier.sparsity_errors() == ""
+    # 90 % of 576 + 8,192 weights are 7,891 zeros; ERK rounds down twice in each of both layers.
+    zeros = sum(layer.size - layer.active for layer in sparsifier.layers)
+    assert zeros == 7_891 if sparsifier.options.distribution == "global" else 7_888 <= zeros < 7_891
+
+
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_dense_gradients_are_read_only_on_the_steps_a_method_asks_for(method):
     """Spoil the gradients of inactive weights on all other steps: nothing may change."""

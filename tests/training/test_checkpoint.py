@@ -113,6 +113,12 @@ def test_a_lottery_ticket_goes_on_within_any_round(rewind):
     assert_same(trained(of), interrupted(of, (9, 21, 130, 40, 100, 90)))
 
 
+@pytest.mark.slow
+def test_snip_goes_on_from_the_weights_that_it_drew_anew():
+    of = trial("snip", hyperparameters={"fresh_weights": True})
+    assert_same(trained(of), interrupted(of, STOPS))
+
+
 def test_checkpoints_are_taken_at_the_interval_and_change_nothing():
     of, memory = trial("rigl"), Memory()
     outcome = run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None, 7)))

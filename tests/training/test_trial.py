@@ -315,6 +315,29 @@ def test_a_reinitialised_ticket_starts_its_last_round_from_new_weights(monkeypat
     assert ticket.record.status == "done"
 
 
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+def test_snip_may_train_from_newly_drawn_weights_under_the_masks_of_the_first(
+    monkeypatch, execution
+):
+    seen = []
+    original = suite.training.rounds.train
+
+    def watched(training, start, *rest):
+        layers = training.sparsifier.layers
+        seen.append([(one.mask.clone(), one.values.detach().clone()) for one in layers])
+        original(training, start, *rest)
+
+    monkeypatch.setattr(suite.training.rounds, "train", watched)
+    for fresh in (False, True):
+        options = {"fresh_weights": fresh}
+        of = trial("snip", recipe={"epochs": 1}, hyperparameters=options, execution=execution)
+        assert run_trial(of).record.status == "done"
+    for (mask, scored), (same, drawn) in zip(*seen, strict=True):
+        assert torch.equal(mask, same)
+        assert bool((scored[mask] != drawn[mask]).all())
+        assert not drawn[~mask].any()
+
+
 def test_scoring_is_charged_to_the_training_operations():
     plain, scored = (trained(trial(m)).record for m in ("static", "snip"))
     steps = plain.flops["training"] / plain.flops["inference"] / 3
