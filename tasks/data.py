@@ -211,7 +211,8 @@ def image_statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         pixels: in [0, 1], [n, channels, h, w].
     """
-    std, mean = torch.std_mean(pixels, dim=(1, 2, 3), correction=0, keepdim=True)
+    mean = pixels.mean((1, 2, 3), keepdim=True)
+    std = (pixels - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
     return mean, std.clamp(min=1 / (255 * math.sqrt(pixels.shape[1:].numel())))
 
 
