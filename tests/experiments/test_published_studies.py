@@ -63,8 +63,14 @@ def test_resnet_50_trains_32_000_steps_and_five_times_as_many_as_in_rigls_paper(
 
 
 def test_the_dense_network_of_rigl_mnist_has_its_own_drops():
-    """mnist_train_eval.py: epochs 60, 70, 80 without masks, 75 and 95 with them; 600 steps each."""
+    """mnist_train_eval.py: epochs 60, 70, 80 without masks, 75 and 95 with them; 600 steps each.
+
+    The first layer at end_sparsity = 0.98, the second at sparsity_scale = 0.9 times that.
+    """
     methods = set()
+    zeros = 0.98 * 784 * 300 + 0.98 * 0.9 * 300 * 100
+    (sparsity,) = load_study("rigl_mnist").sparsities
+    assert sparsity == pytest.approx(zeros / (784 * 300 + 300 * 100 + 100 * 10), abs=5e-5)
     for context in settings_of("rigl_mnist"):
         name = context.method.name
         methods.add(name)
@@ -74,6 +80,8 @@ def test_the_dense_network_of_rigl_mnist_has_its_own_drops():
         for number, epoch in enumerate(drops):
             assert rate(epoch * 600) == pytest.approx(0.2 / 3**number, rel=1e-4)
             assert rate(epoch * 600 + 1) == pytest.approx(0.2 / 3 ** (number + 1), rel=1e-4)
+        if name != "dense":
+            assert context.options["layer_sparsity"] == ("1=0.98", "3=0.882")
         if name == "magnitude":
             assert updates_of(context) == list(range(2000, 30_001, 500))
         elif name in ("set", "rigl"):

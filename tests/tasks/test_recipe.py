@@ -95,6 +95,10 @@ def test_the_warm_up_lasts_the_published_epochs(task, epochs):
         ("imagenet/mobilenet_v1", {"nesterov": True, "weight_decay": 4e-5}),
         ("cifar100/vgg_19", {"weight_decay": 5e-4, "crop_fill": "zero", "epochs": 160}),
         ("mnist/lenet_300_100@rigl", {"weight_decay": 1e-4, "weight_decay_scope": "matrices"}),
+        # nanoGPT, config/train_shakespeare_char.py
+        ("tinyshakespeare/gpt_small", {"batch_size": 64, "learning_rate": 1e-3, "beta2": 0.99,
+                                       "min_lr_ratio": 1e-4 / 1e-3, "weight_decay": 0.1,
+                                       "clip_norm": 1.0}),
     ],
 )  # fmt: skip
 def test_a_recipe_has_the_settings_of_its_source(task, fields):
