@@ -1,6 +1,7 @@
 """CIFAR-10 and CIFAR-100 with the networks of the sparse-training literature."""
 
 from dataclasses import replace
+from typing import Any
 
 from tasks.task import Dataset, Task, variant
 
@@ -136,7 +137,7 @@ GRASP = (
     "last one; weight decay as for VGG-19 on CIFAR-100"
 )
 
-MODELS = {
+MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str, int]] = {
     "conv_2": ("conv:conv_net", {"depth": 2}, CONV_2, LOTTERY, "Conv-2", 2),
     "conv_4": ("conv:conv_net", {"depth": 4}, CONV_4, LOTTERY, "Conv-4", 2),
     "conv_6": ("conv:conv_net", {"depth": 6}, CONV_6,
