@@ -71,7 +71,8 @@ class Augmentation:
         if self.flip:
             columns = torch.where(draws.flipped[:, None], columns.flip(1), columns)
         inside_rows, inside_columns = _inside(rows, height), _inside(columns, width)
-        rows, columns = _reflect(rows, height), _reflect(columns, width)
+        fold = _reflect_edge if self.fill == "symmetric" else _reflect
+        rows, columns = fold(rows, height), fold(columns, width)
         channel = torch.arange(channels, device=chosen.device)
         row_index = (chosen[:, None] * channels + channel)[:, :, None] * height + rows[:, None, :]
         picked = images.reshape(-1, width).index_select(0, row_index.flatten())
@@ -121,3 +122,9 @@ def _reflect(positions: Tensor, size: int) -> Tensor:
     """Fold −(size−1) … 2·(size−1) back into 0 … size−1; the edge is not repeated."""
     last = size - 1
     return last - (last - positions.abs()).abs()
+
+
+def _reflect_edge(positions: Tensor, size: int) -> Tensor:
+    """Fold −size … 2·size − 1 back into 0 … size−1; the edge is repeated (NumPy's symmetric)."""
+    last = size - 1
+    return torch.minimum(torch.maximum(positions, -1 - positions), 2 * last + 1 - positions)

@@ -1,5 +1,6 @@
 """A loaded dataset: arrays as stored, and normalised splits as a model receives them."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -72,6 +73,29 @@ class Split:
             InvalidInput: the recipe's augmentation does not fit the examples.
         """
         return MemoryBatchSource(self.x, self.y, recipe, seed)
+
+
+@dataclass(frozen=True)
+class StandardizedSplit(Split):
+    """Images that are standardised one by one (`standardize_images`).
+
+    Attributes:
+        mean, std: of each image's pixels in [0, 1], float32 [n, 1, 1, 1].
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, pixels: Tensor, y: Tensor) -> "StandardizedSplit":
+        """Return the split of images with pixels in [0, 1], float32 [n, channels, h, w]."""
+        mean, std = image_statistics(pixels)
+        return cls((pixels - mean) / std, y, mean, std)
+
+    def pool(self, count: int, seed: int) -> "Split":
+        """Return `count` examples drawn without replacement (all, if there are fewer)."""
+        chosen = draw_pool(len(self), count, seed).to(self.device)
+        return StandardizedSplit(*(t[chosen] for t in (self.x, self.y, self.mean, self.std)))
 
 
 @dataclass(frozen=True)
@@ -167,10 +191,35 @@ def normalise(x: Tensor, dataset: Dataset) -> Tensor:
     """Return inputs as a model receives them: normalised float32; text is unchanged."""
     if dataset.kind == "text":
         return x
-    values = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+    values = unit_values(x)
     shape = (-1, *[1] * (len(dataset.shape) - 1))
     mean, std = (torch.tensor(v, device=x.device).view(shape) for v in (dataset.mean, dataset.std))
     return (values - mean) / std
+
+
+def unit_values(x: Tensor) -> Tensor:
+    """Return inputs as float32; stored as uint8, they are divided by 255."""
+    return x.float() / 255 if x.dtype == torch.uint8 else x.float()
+
+
+def image_statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of each image over all its pixels and channels, [n, 1, 1, 1].
+
+    The deviation is at least 1/√N in units of a pixel's 255 levels, for N values per image, so that
+    an image of one colour becomes 0. Source: TensorFlow, tf.image.per_image_standardization.
+
+    Args:
+        pixels: in [0, 1], [n, channels, h, w].
+    """
+    mean = pixels.mean((1, 2, 3), keepdim=True)
+    std = (pixels - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
+    return mean, std.clamp(min=1 / (255 * math.sqrt(pixels.shape[1:].numel())))
+
+
+def standardize_images(pixels: Tensor) -> Tensor:
+    """Return images standardised one by one, by `image_statistics`."""
+    mean, std = image_statistics(pixels)
+    return (pixels - mean) / std
 
 
 def random_split(count: int, held_out: int, name: str) -> tuple[Tensor, Tensor]:

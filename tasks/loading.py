@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from tasks.data import (
     Data,
     RealSplit,
     Split,
+    StandardizedSplit,
     TargetScale,
     TextSplit,
     check_varies,
@@ -20,6 +22,7 @@ from tasks.data import (
     random_split,
     stratified,
     training_examples,
+    unit_values,
 )
 from tasks.labels import check_several, shown
 from tasks.task import Dataset
@@ -121,16 +124,26 @@ def _check_labels(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
 
 
 @functools.lru_cache(maxsize=2)
-def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data:
+def load_data(
+    dataset: Dataset, validation: float, device: torch.device, per_image: bool = False
+) -> Data:
     """Return the normalised splits on the device.
+
+    Inputs are normalised by the dataset's constants, or each image by itself if `per_image`.
 
     The validation split depends on the dataset, not on the trial's seed: stratified by class, the
     end of a text, or drawn at random where targets are real. Real targets are standardised by mean
     and deviation of the training examples that are not held out.
 
     Raises:
-        InvalidInput: the data cannot be found or read, or does not match its declaration.
+        InvalidInput: the data cannot be found or read, or does not match its declaration; or
+            `per_image` of what is not images with class labels in memory.
     """
+    if per_image and (dataset.kind != "labels" or len(dataset.shape) != 3):
+        raise InvalidInput(
+            f"per_image_standardization=true is for images of [channels, height, width] in memory, "
+            f"with class labels; dataset {dataset.name} holds others: leave it out of the recipe"
+        )
     if dataset.kind == "stream":
         from tasks.stream import open_stream
 
@@ -139,13 +152,18 @@ def load_data(dataset: Dataset, validation: float, device: torch.device) -> Data
     examples = training_examples(dataset, validation)
     if dataset.regression:
         return _real(dataset, arrays, digest, dataset.train - examples, device)
-    train_x, test_x = (normalise(x, dataset) for x in (arrays.train_x, arrays.test_x))
+    prepare: Callable[[Tensor], Tensor]
+    make: Callable[[Tensor, Tensor], Split]
+    if per_image:
+        make, prepare = StandardizedSplit.of, unit_values
+    else:
+        make = TextSplit if dataset.kind == "text" else Split
+        prepare = functools.partial(normalise, dataset=dataset)
+    train_x, test_x = prepare(arrays.train_x), prepare(arrays.test_x)
     if dataset.kind == "text":
-        make: type[Split] = TextSplit
         everything = torch.arange(dataset.train)
         kept, held = everything[:examples], everything[examples:]
     else:
-        make = Split
         kept, held = stratified(arrays.train_y, dataset.train - examples, dataset.name)
     return Data(
         train=make(train_x[kept].to(device), arrays.train_y[kept].to(device)),

@@ -26,6 +26,14 @@ class Recipe:
     """
 
     epochs: int = _setting(10, "passes over the training data", low=1, unit="epochs")
+    max_steps: int = _setting(
+        0,
+        "training ends after this many optimizer steps if `epochs` are not over by then, within an "
+        "epoch if need be; 0: no bound",
+        low=0,
+        unit="steps",
+        search=Search(choices=(0,)),
+    )
     batch_size: int = _setting(
         128,
         "examples per step; the last, incomplete batch of an epoch is left out",
@@ -85,13 +93,21 @@ class Recipe:
         low=0.0,
         below=1.0,
     )
+    per_image_standardization: bool = _setting(
+        False,
+        "each image is standardised by its own mean and deviation, over all channels, in place of "
+        "the dataset's constants",
+        source="TensorFlow, tf.image.per_image_standardization",
+        search=Search(choices=(False,)),
+    )
     crop: int = _setting(
         0, "images are shifted at random by up to this much each way", low=0, unit="pixels"
     )
     crop_fill: str = _setting(
         "reflect",
-        "how the exposed border is filled: by reflection, or with zero after normalisation",
-        choices=("reflect", "zero"),
+        "how the exposed border is filled: by reflection about the edge (reflect), by reflection "
+        "that repeats the edge (symmetric), or with zero after normalisation",
+        choices=("reflect", "zero", "symmetric"),
         search=Search(choices=("reflect",)),
     )
     flip: bool = _setting(
@@ -134,6 +150,11 @@ class Recipe:
         if isinstance(milestones := known.get("milestones"), tuple):
             known["milestones"] = parse_milestones(milestones)  # type: ignore[assignment]
         return cls(**known)  # type: ignore[arg-type]
+
+    def steps(self, examples: int) -> int:
+        """Return the optimizer steps of one round of training on so many examples."""
+        whole = self.epochs * (examples // self.batch_size)
+        return min(whole, self.max_steps) if self.max_steps else whole
 
 
 def _hyperparameter(declared: Field[Any]) -> Hyperparameter:

@@ -22,6 +22,8 @@ from tasks.task import Dataset
 CORRUPTED = "test_accuracy_corrupted"
 FGSM = "test_accuracy_fgsm_8_255"
 PGD = "test_accuracy_pgd10_8_255"
+GREY_FGSM = "test_accuracy_fgsm_0_3"
+GREY_PGD = "test_accuracy_pgd10_0_3"
 """The name contains ε: another ε is another metric."""
 CONDITIONS = len(KINDS) * SEVERITIES
 TRAINING_PASSES = 3
@@ -64,12 +66,13 @@ def measure(
 
     `masks` are by name of the prunable layer, True where a weight is active. The corruptions are
     left out if their passes are more than 15 % of `training_passes`. This rule depends only on the
-    trial's configuration, so either all trials of a table have them or none. `everything` adds PGD.
+    trial's configuration, so either all trials of a table have them or none. `everything` adds PGD,
+    and of grey images both attacks at ε = 0.3, which is customary on MNIST.
     """
     result = Measurements()
     pixels = robustness.pixel_space(dataset, split)
     if isinstance(pixels, str):
-        wanted = [CORRUPTED, FGSM, *([PGD] if everything else [])]
+        wanted = [CORRUPTED, FGSM, *((PGD, GREY_FGSM, GREY_PGD) if everything else ())]
         result.absent |= dict.fromkeys(wanted, f"not applicable: {pixels}")
     else:
         result.metrics[FGSM] = robustness.fgsm_accuracy(model, split, pixels)
@@ -83,12 +86,33 @@ def measure(
             result.metrics |= _corruption_means(result.corruption)
         if everything:
             result.metrics[PGD] = robustness.pgd_accuracy(model, split, pixels)
+            _add_grey_attacks(result, model, split, pixels, channels=dataset.shape[0])
     _add_units(result, model, masks, split)
     size = disk_size(model, masks)
     result.metrics |= {"dense_bytes": size.dense, "sparse_bytes": size.sparse}
     for name, storage in size.storage.items():
         result.layers[name]["storage"] = storage
     return result
+
+
+def _add_grey_attacks(
+    result: Measurements,
+    model: nn.Module,
+    split: Split,
+    pixels: robustness.Pixels,
+    *,
+    channels: int,
+) -> None:
+    """Add the attacks at the ε that is customary on MNIST, if the images are grey."""
+    if channels != 1:
+        reason = "not applicable: ε = 0.3 is customary on grey images only"
+        result.absent |= dict.fromkeys((GREY_FGSM, GREY_PGD), reason)
+        return
+    epsilon = robustness.GREY_EPSILON
+    result.metrics |= {
+        GREY_FGSM: robustness.fgsm_accuracy(model, split, pixels, epsilon),
+        GREY_PGD: robustness.pgd_accuracy(model, split, pixels, epsilon),
+    }
 
 
 def _corruption_means(accuracy: Mapping[str, list[float]]) -> dict[str, float]:

@@ -5,7 +5,8 @@ For data that are not images neither is defined; `pixel_space` returns the reaso
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,14 @@ from torch.nn import functional as F
 from suite.core.seeds import derive_seed
 from suite.evaluation.corruptions import KINDS, SEVERITIES, corruptions
 from suite.sparsity.modules import evaluation_mode
-from tasks.data import Split
+from tasks.batches import Batch
+from tasks.data import Split, StandardizedSplit, standardize_images
 from tasks.task import Dataset
 
 EPSILON = 8 / 255
-"""L∞ radius of an attack, in pixels of [0, 1] (Madry et al. 2018 for CIFAR-10)."""
+"""L∞ radius of an attack, in pixels of [0, 1]: Madry et al. 2018, §5, for CIFAR-10."""
+GREY_EPSILON = 0.3
+"""The customary radius on MNIST, whose pixels are nearly black or white: Madry et al. 2018, §5."""
 MAX_BATCH, MAX_VALUES = 1000, 2**24
 """Limits of a batch, in images and in pixel values. Random numbers depend on both."""
 MIN_SIDE = 8
@@ -27,7 +31,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Pixels:
-    """Converts between a network's inputs and pixels in [0, 1].
+    """Converts between a split's inputs and pixels in [0, 1].
 
     Attributes:
         mean, std: the task's normalisation, [channels, 1, 1].
@@ -46,6 +50,29 @@ class Pixels:
         """Return pixels as normalised inputs."""
         return (pixels - self.mean) / self.std
 
+    def batches(self, split: Split) -> Iterator[Batch]:
+        """Yield the pixels and labels of all images of a split, in order."""
+        for inputs, labels in split.batches(self.batch):
+            yield self.of(inputs), labels
+
+
+@dataclass(frozen=True)
+class StandardizedPixels(Pixels):
+    """Pixels of images that are standardised one by one; `mean` and `std` are [images, 1, 1, 1].
+
+    A network's input is standardised again after its pixels have changed, as in training.
+    """
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Return pixels as normalised inputs."""
+        return standardize_images(pixels)
+
+    def batches(self, split: Split) -> Iterator[Batch]:
+        """Yield the pixels and labels of all images of a split, in order."""
+        scales = zip(self.mean.split(self.batch), self.std.split(self.batch), strict=True)
+        for (mean, std), (inputs, labels) in zip(scales, split.batches(self.batch), strict=True):
+            yield replace(self, mean=mean, std=std).of(inputs), labels
+
 
 def pixel_space(dataset: Dataset, split: Split) -> Pixels | str:
     """Return the conversion to pixels, or why these inputs are not images in [0, 1].
@@ -59,11 +86,13 @@ def pixel_space(dataset: Dataset, split: Split) -> Pixels | str:
         return f"inputs of shape {shape} are not images of 1 or 3 channels"
     if min(shape[1:]) < MIN_SIDE:
         return f"images of {shape[1]}×{shape[2]} are smaller than {MIN_SIDE}×{MIN_SIDE}"
+    batch = batch_size(dataset)
+    if isinstance(split, StandardizedSplit):
+        return StandardizedPixels(split.mean, split.std, batch)
     mean, std = (
         torch.tensor(values, device=split.device).view(-1, 1, 1)
         for values in (dataset.mean, dataset.std)
     )
-    batch = batch_size(dataset)
     for inputs, _ in split.batches(batch):
         values = inputs * std + mean
         low, high = float(values.min()), float(values.max())
@@ -83,47 +112,68 @@ def corruption_accuracy(model: nn.Module, split: Split, pixels: Pixels) -> dict[
     """Return the accuracies under each kind of corruption, one per severity."""
     correct = torch.zeros(len(KINDS), SEVERITIES, dtype=torch.int64, device=split.device)
     with torch.no_grad(), evaluation_mode(model):
-        for number, (x, y) in enumerate(split.batches(pixels.batch)):
-            for kind, severity, changed in corruptions(pixels.of(x), number):
+        for number, (clean, y) in enumerate(pixels.batches(split)):
+            for kind, severity, changed in corruptions(clean, number):
                 guess = model(pixels.normalise(changed)).argmax(-1)
                 correct[KINDS.index(kind), severity - 1] += (guess == y).sum()
     accuracy = (correct.double() / len(split)).tolist()
     return dict(zip(KINDS, accuracy, strict=True))
 
 
-def fgsm_accuracy(model: nn.Module, split: Split, pixels: Pixels) -> float:
-    """Return the accuracy under the fast gradient sign method, within `EPSILON`.
+def fgsm_accuracy(
+    model: nn.Module, split: Split, pixels: Pixels, epsilon: float = EPSILON
+) -> float:
+    """Return the accuracy under the fast gradient sign method, within `epsilon`.
 
     x' = clip(x + ε·sign ∇ₓ L(x, y)). Source: Goodfellow et al. 2015, arXiv:1412.6572, §4.
     """
-    return _attacked(model, split, pixels, 1, EPSILON, random_start=False)
+    return _attacked(model, split, pixels, Attack(epsilon, 1, epsilon, random_start=False))
 
 
-def pgd_accuracy(model: nn.Module, split: Split, pixels: Pixels, steps: int = 10) -> float:
-    """Return the accuracy after projected gradient descent within `EPSILON`.
-
-    A random start from a fixed seed, then `steps` steps of size 2.5 ε / steps, each projected onto
-    the ball and [0, 1]; the last point counts. Source: Madry et al. 2018, arXiv:1706.06083, §2.1.
-    """
-    return _attacked(model, split, pixels, steps, 2.5 * EPSILON / steps, random_start=True)
-
-
-def _attacked(
-    model: nn.Module, split: Split, pixels: Pixels, steps: int, size: float, *, random_start: bool
+def pgd_accuracy(
+    model: nn.Module, split: Split, pixels: Pixels, epsilon: float = EPSILON, steps: int = 10
 ) -> float:
+    """Return the accuracy after projected gradient descent within `epsilon`.
+
+    The start is uniform in the ball around the image, from a fixed seed, and clipped to [0, 1].
+    Then `steps` steps of size 2.5 ε / steps, each projected onto the ball and [0, 1]; the last
+    point counts. Source: Madry et al. 2018, arXiv:1706.06083, §2.1, and their code.
+    """
+    size = 2.5 * epsilon / steps
+    return _attacked(model, split, pixels, Attack(epsilon, steps, size, random_start=True))
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Steps along the sign of the loss's gradient within an L∞ ball; lengths in pixels of [0, 1].
+
+    Attributes:
+        epsilon: radius of the ball.
+        steps: number of steps.
+        size: length of a step.
+        random_start: from a random point of the ball, not from the image.
+    """
+
+    epsilon: float
+    steps: int
+    size: float
+    random_start: bool
+
+
+def _attacked(model: nn.Module, split: Split, pixels: Pixels, attack: Attack) -> float:
     correct = torch.zeros((), dtype=torch.int64, device=split.device)
+    epsilon = attack.epsilon
     with evaluation_mode(model):
-        for number, (x, y) in enumerate(split.batches(pixels.batch)):
-            clean = pixels.of(x)
-            lowest, highest = (clean - EPSILON).clamp_(min=0), (clean + EPSILON).clamp_(max=1)
+        for number, (clean, y) in enumerate(pixels.batches(split)):
+            lowest, highest = (clean - epsilon).clamp_(min=0), (clean + epsilon).clamp_(max=1)
             moved = clean
-            if random_start:
+            if attack.random_start:
                 generator = torch.Generator().manual_seed(derive_seed("attack", number))
                 start = torch.rand(clean.shape, generator=generator).to(clean.device)
-                moved = torch.lerp(lowest, highest, start)
-            for _ in range(steps):
+                moved = (clean + epsilon * (2 * start - 1)).clamp_(0, 1)
+            for _ in range(attack.steps):
                 uphill = _loss_gradient(model, pixels, moved, y).sign_()
-                moved = (moved + size * uphill).clamp(lowest, highest)
+                moved = (moved + attack.size * uphill).clamp(lowest, highest)
             with torch.no_grad():
                 guess = model(pixels.normalise(moved)).argmax(-1)
             correct += (guess == y).sum()

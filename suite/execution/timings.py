@@ -16,8 +16,7 @@ def planned_steps(trial: Trial) -> int:
     A method of several rounds takes more; its trials are compared among themselves first.
     """
     recipe = trial.task_declaration.resolve_recipe(trial.recipe)
-    examples = trial.dataset_declaration.train * (1 - recipe.validation)
-    return recipe.epochs * max(1, int(examples) // recipe.batch_size)
+    return max(1, recipe.steps(trial.dataset_declaration.training_examples(recipe.validation)))
 
 
 def kind_of(trial: Trial) -> str:

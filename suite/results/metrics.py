@@ -68,6 +68,8 @@ METRICS = (
     _more("test_accuracy_corrupted_jpeg", "… JPEG (simulated)"),
     _more("test_accuracy_fgsm_8_255", "test accuracy under FGSM, ε = 8/255"),
     _more("test_accuracy_pgd10_8_255", "test accuracy under PGD-10, ε = 8/255"),
+    _more("test_accuracy_fgsm_0_3", "test accuracy under FGSM, ε = 0.3"),
+    _more("test_accuracy_pgd10_0_3", "test accuracy under PGD-10, ε = 0.3"),
     Metric("mask_churn", "active weights dropped per update, mean", better=""),
     Metric("exploration_rate", "weights that were ever active (R_s)", better=""),
     Metric("unconnected_units", "units without an active incoming weight"),
@@ -114,7 +116,7 @@ SEVERITIES = 5
 """Of each kind of corruption; a mean over them is a fraction of so many passes over the split."""
 CORRUPTED = "test_accuracy_corrupted"
 CORRUPTIONS = tuple(name for name in KNOWN if name.startswith(f"{CORRUPTED}_"))
-PREDICTED = re.compile(r"(test|validation)_accuracy(?:_[0-9]+bit|_fgsm_8_255|_pgd10_8_255)?")
+PREDICTED = re.compile(r"(test|validation)_accuracy(?:_[0-9]+bit|_(?:fgsm|pgd10)_(?:8_255|0_3))?")
 WRONG_NLL = math.log(2)
 """The least NLL of a wrong prediction: another class is at least as probable as the right one."""
 ROUNDING = 0.99

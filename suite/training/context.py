@@ -72,7 +72,7 @@ class TrialContext:
             options=trial.method_declaration.resolve(trial.hyperparameters),
             recipe=recipe,
             plan=Plan(
-                steps=steps_per_epoch * recipe.epochs,
+                steps=recipe.steps(examples),
                 sparsity=trial.sparsity,
                 seed=trial.seed,
                 steps_per_epoch=steps_per_epoch,

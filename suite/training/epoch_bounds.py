@@ -44,9 +44,10 @@ class EpochBounds:
         return functools.partial(self._check, training)
 
     def _check(self, training: Training, progress: TrainingProgress) -> None:
-        if progress.step % training.context.plan.steps_per_epoch:
+        ended = progress.step == training.steps
+        if progress.step % training.context.plan.steps_per_epoch and not ended:
             return
-        if progress.step == training.steps and progress.round + 1 == training.sparsifier.rounds:
+        if ended and progress.round + 1 == training.sparsifier.rounds:
             return
         scores = [
             value

@@ -87,7 +87,7 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
 
     Data order and learning rate are functions of seed and step, so a round that starts at k sees
     the same batches and rates from k on as a whole run. `on_step` is called with each step's number
-    after the step, and after the validation if the step ends an epoch.
+    after the step, and after the validation if the step ends an epoch or the training.
 
     Raises:
         TrialFailed: the loss is not finite; the message names step and layer.
@@ -99,21 +99,22 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     source = t.data.train.batch_source(t.context.recipe, t.context.trial.seed)
     while step < t.steps:
         epoch, begin = divmod(step, steps_per_epoch)
+        end = min(steps_per_epoch, begin + t.steps - step)  # max_steps may end within an epoch
         batches = source.epoch(epoch)
         first = begin - len(t.losses)
-        losses = torch.zeros(steps_per_epoch, device=t.device)
+        losses = torch.zeros(end, device=t.device)
         losses[first:begin] = t.losses.to(t.device)
         began = time.perf_counter()
-        for index, batch in enumerate(batches.batches(begin, steps_per_epoch), begin):
+        for index, batch in enumerate(batches.batches(begin, end), begin):
             step += 1
             losses[index] = _step(t, step, batch)
             if t.device.type != "cpu" and step % CHECK_EVERY_ON_GPU == 0:
                 _check_finite(t, losses, batches, first, index, step)
-            if on_step is not None and index + 1 < steps_per_epoch:
+            if on_step is not None and index + 1 < end:
                 t.losses = losses[first : index + 1]
                 on_step(step)
         _check_finite(t, losses, batches, first, index, step)
-        _end_of_epoch(t, step, losses[first:], began, steps_per_epoch - begin)
+        _end_of_epoch(t, step, losses[first:], began, end - begin)
         t.losses = losses[:0]
         if on_step is not None:
             on_step(step)

@@ -47,7 +47,9 @@ def prepare(
         )
     if context.dataset.kind != "stream":
         augmentation(recipe, context.dataset.shape)  # raises if it does not fit the inputs
-    data = load_data(context.dataset, recipe.validation, context.device)
+    data = load_data(
+        context.dataset, recipe.validation, context.device, recipe.per_image_standardization
+    )
     example = data.train.pool(1, trial.seed)
     width = sparsifier.width(functools.partial(count_parameters, context))
     model = to_device(make_model(context, width), context.device, recipe)

@@ -116,7 +116,7 @@ def _of_own_method(record: Record, unknown: str) -> Recomputed:
         width = "its method is not known here, nor the width of its network"
         skipped = tuple(Check(name, skipped=width) for name in (ZEROS, NETWORK, TRAINING))
         return Recomputed(0, (*skipped, Check(INFERENCE, few, how="at least")), unknown)
-    steps = training_examples(dataset, recipe.validation) // recipe.batch_size * recipe.epochs
+    steps = recipe.steps(training_examples(dataset, recipe.validation))
     cost = of_steps(steps, _finished(record, network, dataset, recipe))
     problems = []
     recorded, most = record.flops["training"], MOST_SCORING * cost.most

@@ -1,5 +1,6 @@
 """What a configuration's trainings have come to so far, and what they cost."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -62,7 +63,7 @@ def count_epochs(trial: Trial) -> int:
     """Return how often a training is validated: after each epoch of each round."""
     context = TrialContext.of(trial)
     sparsifier, length = context.make_sparsifier(), context.plan.steps_per_epoch
-    epochs = context.plan.steps // length
+    epochs = math.ceil(context.plan.steps / length)  # the last one may be cut short
     return epochs + (sparsifier.rounds - 1) * (epochs - sparsifier.rewind_step // length)
 
 

@@ -1,6 +1,7 @@
 """CIFAR-10 and CIFAR-100 with the networks of the sparse-training literature."""
 
 from dataclasses import replace
+from typing import Any
 
 from tasks.task import Dataset, Task, variant
 
@@ -70,37 +71,45 @@ AUGMENTED = {"crop": 4, "flip": True}
 """Random crop with 4 reflected pixels, and horizontal flips: Zagoruyko & Komodakis 2016, §3."""
 
 RESNET = {
-    "epochs": 182,  # 64,000 steps of 45,000 examples
+    "epochs": 183,
+    "max_steps": 64_000,
     "batch_size": 128,
     "learning_rate": 0.1,
     "weight_decay": 1e-4,
     "schedule": "step",
-    "milestones": ("0.5", "0.75"),
+    "milestones": ("0.5", "0.75"),  # steps 32,000 and 48,000
     "crop_fill": "zero",
     **AUGMENTED,
 }
 WRN = {
-    "epochs": 250,
+    "epochs": 279,  # enough for all steps, whether images are held out (251 otherwise)
+    "max_steps": 97_656,
     "batch_size": 128,
     "learning_rate": 0.1,
     "nesterov": True,
     "weight_decay": 5e-4,
+    "weight_decay_scope": "matrices",
     "schedule": "step",
-    # Steps 30,000, 60,000 and 90,000 of 97,656.
-    "milestones": ("0.3072", "0.6144", "0.9216"),
+    "milestones": ("0.3072", "0.6144", "0.9216"),  # steps 30,000, 60,000 and 90,000
     "decay_factor": 0.2,
+    "per_image_standardization": True,
+    "crop_fill": "symmetric",
     **AUGMENTED,
 }
 VGG = {
     "epochs": 160,
     "batch_size": 128,
     "learning_rate": 0.1,
-    "weight_decay": 1e-4,
+    "weight_decay": 5e-4,
     "schedule": "step",
     "milestones": ("0.5", "0.75"),
+    "crop_fill": "zero",
     **AUGMENTED,
 }
-CONV = {"epochs": 30, "batch_size": 60, "optimizer": "adam", "schedule": "constant"}
+CONV = {"batch_size": 60, "optimizer": "adam", "schedule": "constant"}
+CONV_2 = {**CONV, "epochs": 27, "max_steps": 20_000, "learning_rate": 2e-4}
+CONV_4 = {**CONV, "epochs": 34, "max_steps": 25_000, "learning_rate": 3e-4}
+CONV_6 = {**CONV, "epochs": 40, "max_steps": 30_000, "learning_rate": 3e-4}
 VIT = {
     "epochs": 100,
     "batch_size": 128,
@@ -113,30 +122,39 @@ VIT = {
     **AUGMENTED,
 }
 
-MODELS = {
-    "conv_2": ("conv:conv_net", {"depth": 2}, {**CONV, "epochs": 24, "learning_rate": 2e-4},
-               "Frankle & Carbin 2019, arXiv:1803.03635, figure 2", "Conv-2"),
-    "conv_4": ("conv:conv_net", {"depth": 4}, {**CONV, "epochs": 30, "learning_rate": 3e-4},
-               "Frankle & Carbin 2019, arXiv:1803.03635, figure 2", "Conv-4"),
-    "conv_6": ("conv:conv_net", {"depth": 6}, {**CONV, "epochs": 36, "learning_rate": 3e-4},
-               "Frankle & Carbin 2019, arXiv:1803.03635, figure 2", "Conv-6"),
-    "resnet_20": ("resnet:resnet", {"depth": 20}, RESNET,
-                  "He et al. 2016, arXiv:1512.03385, §4.2", "ResNet-20"),
-    "resnet_32": ("resnet:resnet", {"depth": 32}, RESNET,
-                  "He et al. 2016, arXiv:1512.03385, §4.2", "ResNet-32"),
-    "resnet_56": ("resnet:resnet", {"depth": 56}, RESNET,
-                  "He et al. 2016, arXiv:1512.03385, §4.2", "ResNet-56"),
-    "wrn_22_2": ("wide_resnet:wide_resnet", {"depth": 22, "widen": 2}, WRN,
-                 "Evci et al. 2020, arXiv:1911.11134, §4.2, and its code", "WRN-22-2"),
-    "vgg_16": ("conv:vgg_bn", {"depth": 16}, VGG,
-               "Wang et al. 2020, arXiv:2002.07376, §5", "VGG-16 with batch norm"),
-    "vgg_19": ("conv:vgg_bn", {"depth": 19}, VGG,
-               "Wang et al. 2020, arXiv:2002.07376, §5", "VGG-19 with batch norm"),
+LOTTERY = "Frankle & Carbin 2019, arXiv:1803.03635, figure 2"
+HE = (
+    "He et al. 2016, arXiv:1512.03385, §4.2; images are standardised by channel, there the mean of "
+    "each pixel is subtracted"
+)
+EVCI = (
+    "Evci et al. 2020, arXiv:1911.11134, §4.2, and its code, which trains on all 50,000 images: "
+    "give validation=0 for that; strided 3×3 convolutions are padded on both sides, there on one"
+)
+GRASP = (
+    "Wang et al. 2020, arXiv:2002.07376, §5, and its code, which trains on all 50,000 images (give "
+    "validation=0 for that), pads before normalisation, and reports the best test epoch, here the "
+    "last one; weight decay as for VGG-19 on CIFAR-100"
+)
+
+MODELS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str, str, int]] = {
+    "conv_2": ("conv:conv_net", {"depth": 2}, CONV_2, LOTTERY, "Conv-2", 2),
+    "conv_4": ("conv:conv_net", {"depth": 4}, CONV_4, LOTTERY, "Conv-4", 2),
+    "conv_6": ("conv:conv_net", {"depth": 6}, CONV_6,
+               "Frankle & Carbin 2019, arXiv:1803.03635, figure 2, which says 1.7 M weights; its "
+               "layers have 2.26 M", "Conv-6", 2),
+    "resnet_20": ("resnet:resnet", {"depth": 20}, RESNET, HE, "ResNet-20", 2),
+    "resnet_32": ("resnet:resnet", {"depth": 32}, RESNET, HE, "ResNet-32", 2),
+    "resnet_56": ("resnet:resnet", {"depth": 56}, RESNET, HE, "ResNet-56", 2),
+    "wrn_22_2": ("wide_resnet:wide_resnet", {"depth": 22, "widen": 2, "dropout": 0.3}, WRN, EVCI,
+                 "WRN-22-2", 2),
+    "vgg_16": ("conv:vgg_bn", {"depth": 16}, VGG, GRASP, "VGG-16 with batch norm", 2),
+    "vgg_19": ("conv:vgg_bn", {"depth": 19}, VGG, GRASP, "VGG-19 with batch norm", 2),
     "vit_small": ("transformer:vit", {"depth": 9}, VIT,
                   "Lee et al. 2021, arXiv:2112.13492, §4.1, without its heavier augmentation",
-                  "Small ViT"),
+                  "Small ViT", 1),
 }  # fmt: skip
-"""Model → (its builder, options, recipe, source, title)."""
+"""Model → (its builder, options, recipe, source, title, revision)."""
 
 
 FULL = tuple(
@@ -148,9 +166,10 @@ FULL = tuple(
         model=f"tasks.models.{builder}",
         model_options=options,
         recipe=recipe,
+        revision=revision,
     )
     for dataset in DATASETS
-    for name, (builder, options, recipe, source, title) in MODELS.items()
+    for name, (builder, options, recipe, source, title, revision) in MODELS.items()
 )
 """Every model on every dataset."""
 

@@ -40,7 +40,8 @@ DATASETS = (
 
 GPT = Task(
     "tinyshakespeare/gpt_small",
-    "Karpathy, nanoGPT, config/train_shakespeare_char.py",
+    "Karpathy, nanoGPT, config/train_shakespeare_char.py; there, the output layer has the "
+    "embedding's weights",
     revision=2,
     title="Small GPT on Tiny Shakespeare",
     dataset="tinyshakespeare",

@@ -1,9 +1,12 @@
 """Residual networks for 32×32 images."""
 
+import functools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from tasks.models.initialization import initialized
 
 
 class BasicBlock(nn.Module):
@@ -37,7 +40,8 @@ def resnet(
     """Return the CIFAR ResNet of `depth` 6n + 2 with 16, 32, 64 channels, each times `width`.
 
     Input [batch, channels, 32, 32], output logits [batch, classes]; depth 20 has 269,722
-    parameters on RGB images and 10 classes (0.27 M in the paper's table 6).
+    parameters on RGB images and 10 classes (0.27 M in the paper's table 6). Weights are normal with
+    variance 2 / fan-in (He et al. 2015, arXiv:1502.01852, eq. 10), biases 0.
     Source: He et al. 2016, arXiv:1512.03385, §4.2.
     """
     if (depth - 2) % 6:
@@ -53,4 +57,6 @@ def resnet(
         for number in range((depth - 2) // 6):
             layers.append(BasicBlock(inputs, outputs, stride if number == 0 else 1))
             inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(third, classes))
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(third, classes)]
+    he_fan_in = functools.partial(nn.init.kaiming_normal_, mode="fan_in", nonlinearity="relu")
+    return initialized(nn.Sequential(*layers), he_fan_in)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from suite.evaluation.measure import CORRUPTED, FGSM, PGD, measure
+from suite.evaluation.measure import CORRUPTED, FGSM, GREY_FGSM, GREY_PGD, PGD, measure
 from suite.evaluation.model_size import disk_size
 from suite.evaluation.robustness import corruption_accuracy, pixel_space
 from suite.experiments import registry
@@ -91,21 +91,34 @@ def test_data_that_is_no_image_has_no_robustness_and_a_reason(data):
     flat = Split(data.x.flatten(1), data.y)
     full = {n: torch.ones_like(model.get_submodule(n).weight, dtype=torch.bool) for n in "02"}
     found = measure(model, full, table, flat, everything=True)
-    for name in (CORRUPTED, FGSM, PGD):
+    for name in (CORRUPTED, FGSM, PGD, GREY_FGSM, GREY_PGD):
         assert "not images" in found.absent[name]
     assert "no layer is followed by a ReLU" in found.absent["silent_units"]
     assert not any(name.startswith("test_accuracy") for name in found.metrics)
     assert found.metrics["dense_bytes"] == disk_size(model, full).dense
 
 
-def test_everything_adds_pgd_and_changes_nothing_else(data):
+def test_everything_adds_slow_attacks_and_changes_nothing_else(data):
     model = conv_net()
     some = measure(model, masks(model), DIGITS, data)
     every = measure(model, masks(model), DIGITS, data, everything=True)
-    assert every.metrics.keys() - some.metrics.keys() == {PGD}
-    assert {n: v for n, v in every.metrics.items() if n != PGD} == some.metrics
+    assert every.metrics.keys() - some.metrics.keys() == {PGD, GREY_FGSM, GREY_PGD}
+    assert {n: every.metrics[n] for n in some.metrics} == some.metrics
+    assert every.metrics[GREY_FGSM] <= every.metrics[FGSM]
     pixels = pixel_space(DIGITS, data)
     assert some.corruption == corruption_accuracy(model, data, pixels)
+
+
+def test_the_epsilon_of_mnist_is_for_grey_images(data):
+    colour = replace(DIGITS, shape=(3, 8, 8), mean=DIGITS.mean * 3, std=DIGITS.std * 3)
+    split = Split(data.x.expand(-1, 3, -1, -1), data.y)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
+    full = {"1": torch.ones(10, 192, dtype=torch.bool)}
+    found = measure(model, full, colour, split, everything=True)
+    assert PGD in found.metrics
+    for name in (GREY_FGSM, GREY_PGD):
+        assert name not in found.metrics
+        assert "grey images only" in found.absent[name]
 
 
 def test_measuring_does_not_touch_the_network_or_random_states(data):

@@ -12,6 +12,7 @@ from suite.core.seeds import derive_seed
 from suite.evaluation import corruptions
 from suite.evaluation.robustness import (
     EPSILON,
+    GREY_EPSILON,
     Pixels,
     batch_size,
     corruption_accuracy,
@@ -20,7 +21,7 @@ from suite.evaluation.robustness import (
     pixel_space,
 )
 from suite.experiments import registry
-from tasks.data import Split
+from tasks.data import Split, StandardizedSplit
 from tests.support.helpers import batch_of, conv_net, digits
 
 DIGITS = registry.datasets()["digits"]
@@ -143,7 +144,9 @@ def test_attacks_are_those_of_the_papers_on_a_linear_network(data, pixels, attac
     else:
         generator = torch.Generator().manual_seed(derive_seed("attack", 0))
         share = torch.rand(data.x.shape, generator=generator).flatten(1).double().numpy()
-        moved, steps, size = low + share * (high - low), 10, EPSILON / 4
+        # Madry et al. 2018: uniform in the ball, then clipped to pixels.
+        moved = np.clip(clean + EPSILON * (2 * share - 1), 0, 1)
+        steps, size = 10, EPSILON / 4
     for _ in range(steps):
         gradient = softmax_gradient(weight, bias, moved, labels, mean, std)
         moved = np.clip(moved + size * np.sign(gradient), low, high)
@@ -164,6 +167,57 @@ def test_attacked_images_stay_in_the_ball_and_in_the_range_of_pixels(data, pixel
         assert float((moved - images).abs().max()) <= EPSILON + 1e-5
         assert -1e-5 <= float(moved.min()) <= float(moved.max()) <= 1 + 1e-5
     assert not torch.equal(seen[0], seen[-1])
+
+
+def test_an_attack_starts_on_the_border_of_the_pixels_where_the_ball_extends_beyond(data, pixels):
+    """Of a black pixel half of the ball is below 0, so half of the starts are 0."""
+    model, seen = linear(), []
+    model.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0].detach().clone()))
+    pgd_accuracy(model, data, pixels)
+    clean = pixels.of(data.x)
+    start = (seen[0] * pixels.std + pixels.mean)[clean == 0]
+    assert float((start < 1e-6).float().mean()) == pytest.approx(0.5, abs=0.02)
+    rest = start[start > 1e-6]
+    assert float(rest.mean()) == pytest.approx(EPSILON / 2, rel=0.05)
+
+
+def test_a_larger_radius_is_a_stronger_attack_and_another_metric(data, pixels):
+    model = trained(conv_net())
+    for attack in (fgsm_accuracy, pgd_accuracy):
+        assert attack(model, data, pixels, GREY_EPSILON) < attack(model, data, pixels)
+    assert (EPSILON, GREY_EPSILON) == (8 / 255, 0.3)
+
+
+def test_images_standardised_one_by_one_are_attacked_through_their_standardisation(data, pixels):
+    images = pixels.of(data.x)
+    split = StandardizedSplit.of(images, data.y)
+    own = pixel_space(DIGITS, split)
+    assert isinstance(own, Pixels)
+    own = replace(own, mean=split.mean, std=split.std, batch=128)
+    back = list(own.batches(split))
+    assert [len(x) for x, _ in back] == [128, 128, 44]
+    assert torch.allclose(torch.cat([x for x, _ in back]), images, atol=1e-5)
+    assert torch.equal(torch.cat([y for _, y in back]), data.y)
+    assert torch.allclose(own.normalise(images), split.x, atol=1e-5)
+
+    class Standardizing(nn.Module):
+        """The network of `split` as one of pixels: PyTorch differentiates the standardisation."""
+
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            centred = x - x.mean((1, 2, 3), keepdim=True)
+            return self.net(centred / centred.square().mean((1, 2, 3), keepdim=True).sqrt())
+
+    model = linear()
+    whole = Pixels(torch.zeros(1, 1, 1), torch.ones(1, 1, 1), 128)
+    for attack in (fgsm_accuracy, pgd_accuracy):
+        expected = attack(Standardizing(model), Split(images, data.y), whole)
+        assert attack(model, split, own) == pytest.approx(expected, abs=1.01 / len(data))
+        assert expected < clean_accuracy(model, split)
+    assert corruption_accuracy(model, split, own).keys() == set(corruptions.KINDS)
 
 
 def test_the_network_is_left_as_it_was(data, pixels):

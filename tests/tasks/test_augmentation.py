@@ -1,10 +1,11 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from suite.core.errors import InvalidInput
-from tasks.augmentation import Augmentation
+from tasks.augmentation import Augmentation, Draws
 from tasks.batches import MemoryBatchSource
 from tasks.recipe import Recipe
 
@@ -18,14 +19,15 @@ def images(count: int = 40, side: int = 8) -> torch.Tensor:
 
 def reference(image: torch.Tensor, down: int, right: int, flip: bool, crop: int, fill: str):
     """Return one augmented image: pad, cut out, mirror; as one would do it by hand."""
-    mode = "reflect" if fill == "reflect" else "constant"
-    padded = torch.nn.functional.pad(image[None], (crop,) * 4, mode=mode)[0]
+    modes = {"reflect": "reflect", "symmetric": "symmetric", "zero": "constant"}
+    widths = ((0, 0), (crop, crop), (crop, crop))
+    padded = torch.from_numpy(np.pad(image.numpy(), widths, mode=modes[fill]))
     side = image.shape[-1]
     cut = padded[:, crop + down : crop + down + side, crop + right : crop + right + side]
     return cut.flip(2) if flip else cut
 
 
-@pytest.mark.parametrize("fill", ["reflect", "zero"])
+@pytest.mark.parametrize("fill", ["reflect", "symmetric", "zero"])
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_batch_is_augmented_as_each_image_would_be_by_hand(fill, flip):
     x = images(200)
@@ -38,6 +40,16 @@ def test_a_batch_is_augmented_as_each_image_would_be_by_hand(fill, flip):
         down, right = int(draws.down[place]), int(draws.right[place])
         mirrored = flip and bool(draws.flipped[place])
         assert torch.equal(taken[place], reference(x[number], down, right, mirrored, 3, fill))
+
+
+def test_a_symmetric_border_is_the_mirrored_edge_strip_as_in_rigls_code():
+    """Its data_helper.py joins the first four rows in reverse order, the image, the last four."""
+    x = torch.arange(64.0).view(1, 1, 8, 8)
+    augmentation = Augmentation(crop=4, fill="symmetric")
+    draws = Draws(*(torch.tensor([n]) for n in (-4, 4, 0)), torch.zeros(1, 2))
+    taken = augmentation.take(x, torch.tensor([0]), draws)[0, 0]
+    assert taken[:, 0].tolist() == [28, 20, 12, 4, 4, 12, 20, 28]  # rows 3 2 1 0 0 1 2 3
+    assert (taken[0] - 24).tolist() == [4, 5, 6, 7, 7, 6, 5, 4]  # columns
 
 
 def test_cutout_zeroes_one_square_around_its_middle():

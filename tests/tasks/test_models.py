@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -22,6 +23,9 @@ PUBLISHED = [
     ("fashion_mnist/lenet_5", 431_080),
     ("cifar10/conv_2", 4_301_642),  # 4.3 M in Frankle & Carbin 2019, figure 2
     ("cifar10/conv_4", 2_425_930),  # 2.4 M
+    # Frankle & Carbin say 1.7 M; their layers: 1,144,512 weights in convolutions (below), 256·16
+    # inputs, then 256, 256 and 10 units, and a bias each.
+    ("cifar10/conv_6", 1_144_512 + 896 + 4097 * 256 + 257 * 256 + 257 * 10),
     ("cifar10/resnet_20", 269_722),  # 0.27 M in He et al. 2016, table 6
     ("cifar10/resnet_32", 464_154),  # 0.46 M
     ("cifar10/resnet_56", 853_018),  # 0.85 M
@@ -66,6 +70,66 @@ def test_wide_resnets_have_the_sizes_of_the_papers_table(depth, widen, millions)
     with torch.device("meta"):
         model = load("tasks.models.wide_resnet:wide_resnet")(RGB, 10, depth=depth, widen=widen)
     assert round(parameters(model) / 1e6, 1) == millions
+
+
+def test_lenet_5_has_the_weights_of_caffes():
+    weights = sum(p.numel() for p in on_meta("mnist/lenet_5")[0].parameters() if p.ndim > 1)
+    assert weights == 430_500  # Han et al. 2015, table 1, print 431 K with biases
+
+
+GAIN = math.sqrt(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "deviation"),
+    [
+        # He et al. 2015, eq. 10: √(2 / fan-in).
+        ("cifar10/resnet_20", "11.conv2", GAIN / math.sqrt(64 * 9)),
+        ("cifar10/resnet_20", "14", GAIN / math.sqrt(64)),
+        # GraSP's init_utils.py: √(2 / fan-out), and 0.01 in the linear layer.
+        ("cifar10/vgg_19", "49", GAIN / math.sqrt(512 * 9)),
+        ("cifar10/vgg_19", "55", 0.01),
+        # Glorot & Bengio 2010, normal: √(2 / (fan-in + fan-out)).
+        ("cifar10/conv_6", "5", GAIN / math.sqrt((64 + 128) * 9)),
+        ("cifar10/conv_6", "16", GAIN / math.sqrt(4096 + 256)),
+        # Glorot & Bengio 2010, uniform: of ±√(6 / (fan-in + fan-out)) the deviation is the same.
+        ("cifar10/wrn_22_2", "2.conv2", GAIN / math.sqrt((32 + 32) * 9)),
+        ("cifar10/wrn_22_2", "4.shortcut", GAIN / math.sqrt(32 + 64)),
+        ("cifar10/wrn_22_2", "14", GAIN / math.sqrt(128 + 10)),
+    ],
+)
+def test_initial_weights_are_drawn_as_published(name, layer, deviation):
+    torch.manual_seed(0)
+    task = registry.tasks()[name]
+    model = make_model(task, registry.datasets()[task.dataset])
+    module = model.get_submodule(layer)
+    weight = module.weight.detach()
+    assert float(weight.std()) == pytest.approx(deviation, rel=4 / math.sqrt(2 * weight.numel()))
+    assert abs(float(weight.mean())) < 4 * deviation / math.sqrt(weight.numel())
+    if "wrn" in name:
+        assert float(weight.abs().max()) <= math.sqrt(3) * deviation
+    else:
+        assert float(weight.abs().max()) > 2 * deviation  # no uniform distribution
+    assert module.bias is None or not module.bias.any()
+
+
+def test_a_wide_block_drops_out_0_3_between_its_convolutions():
+    torch.manual_seed(0)
+    task = registry.tasks()["cifar10/wrn_22_2"]
+    model = make_model(task, registry.datasets()[task.dataset])
+    block, inputs = model[1], {}
+    for name in ("dropout", "conv2"):
+        part = block.get_submodule(name)
+        part.register_forward_pre_hook(lambda m, x, name=name: inputs.update({name: x[0].detach()}))
+    images = torch.randn(8, *RGB)
+    model(images)
+    active = inputs["dropout"] > 0
+    kept = inputs["conv2"][active] > 0
+    assert float(kept.float().mean()) == pytest.approx(0.7, abs=0.01)
+    ratio = inputs["conv2"][active][kept] / inputs["dropout"][active][kept]
+    assert torch.allclose(ratio, torch.full_like(ratio, 1 / 0.7))
+    model.eval()(images)
+    assert torch.equal(inputs["conv2"], inputs["dropout"])
 
 
 @pytest.mark.parametrize(("depth", "weights"), [(2, 38_592), (4, 259_776), (6, 1_144_512)])

@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 from leaderboard.pages.inspection import inspect
 from suite.core.errors import InvalidInput
 from suite.evaluation import latency
-from suite.evaluation.measure import CORRUPTED, PGD
+from suite.evaluation.measure import CORRUPTED, GREY_FGSM, GREY_PGD, PGD
 from suite.experiments import registry
 from suite.results.stored_evaluation import load_evaluations, save_evaluation
 from suite.training.stored_model import evaluate_stored
@@ -40,7 +40,7 @@ def test_a_later_evaluation_repeats_what_the_record_says_and_adds_to_it(kept, ou
     found = evaluate_stored(kept, record)
     for name in found.metrics.keys() & record.metrics.keys():
         assert found.metrics[name] == record.metrics[name], name
-    assert found.metrics.keys() - record.metrics.keys() == {PGD}
+    assert found.metrics.keys() - record.metrics.keys() == {PGD, GREY_FGSM, GREY_PGD}
     assert CORRUPTED in found.metrics
     assert {"dense_1", "dense_128", "csr_1", "csr_128"} == set(found.latency)
     assert set(found.absent) == {"two_four"}
@@ -107,7 +107,7 @@ def test_the_command_measures_prints_and_keeps(resonance, kept, outcomes):
     keys = [outcome.trial.key for outcome in outcomes.values()]
     result = resonance("evaluate", *keys)
     assert result.code == 0
-    assert result.out.count("test accuracy under PGD-10") == 2
+    assert result.out.count("test accuracy under PGD-10, ε = 8/255") == 2
     assert "2:4 sparsity is measured on GPUs" in result.out
     printed = json.loads(resonance("evaluate --json", keys[0][:8]).out)
     (kept_one,), _ = load_evaluations(kept, kept.read(keys[0]))
