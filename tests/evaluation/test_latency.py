@@ -6,7 +6,6 @@ from torch import nn
 
 from suite.evaluation import latency
 from suite.evaluation.latency import (
-    is_two_four,
     measure_latency,
     why_not_two_four,
     with_csr,
@@ -106,12 +105,6 @@ def test_the_model_is_left_as_it_was():
     measure_latency(model, digits().x[:50])
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(module.training for module in model.modules())
-
-
-def test_two_of_four_neighbours_may_be_non_zero():
-    assert is_two_four(torch.tensor([[1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0]]))
-    assert not is_two_four(torch.tensor([[1.0, 1.0, 2.0, 0.0]]))
-    assert not is_two_four(torch.zeros(2, 6))
 
 
 def test_who_can_run_two_four_is_told():
