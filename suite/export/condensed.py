@@ -93,16 +93,15 @@ def with_condensed_of(
         values, indices = (state.get(f"{prefix}{one}") for one in ("values", "indices"))
         if values is None or indices is None or name not in layers:
             raise InvalidInput(f"condensed layer '{name}' is not in both the file and the model")
-        old = layers[name]
-        if not 1 <= in_features <= old.in_features or len(values) > old.out_features:
-            raise InvalidInput(
-                f"condensed layer '{name}' of {len(values)} units and {in_features} inputs is "
-                f"larger than the model's, of {old.out_features} and {old.in_features}"
-            )
-        bias = state.get(f"{prefix}bias")
+        old, bias = layers[name], state.get(f"{prefix}bias")
         try:
             layer = CondensedLinear(values, indices, bias, in_features, kernel)
         except InvalidInput as error:
             raise InvalidInput(f"layer '{name}': {error}") from error
+        if in_features > old.in_features or layer.out_features > old.out_features:
+            raise InvalidInput(
+                f"condensed layer '{name}' of {layer.out_features} units and {in_features} inputs "
+                f"is larger than the model's, of {old.out_features} and {old.in_features}"
+            )
         model = with_submodule(model, name, layer.train(old.training))
     return model

@@ -24,7 +24,8 @@ MASK = "mask/"
 """What the name of a mask in a file starts with; a layer's name follows."""
 
 MAX_RELATIVE_ERROR = 1e-4
-"""Largest allowed difference between the outputs of exported and original network."""
+"""Largest allowed difference between the outputs of exported and original network, or two roundings
+where outputs have 16 bits."""
 
 
 class Format(StrEnum):
@@ -306,10 +307,11 @@ def _outputs(model: nn.Module, example: Tensor) -> object:
 def _expected(model: nn.Module, example: Tensor) -> Tensor:
     """Return a model's outputs, which those of a smaller network are compared with."""
     expected = _outputs(model, example)
-    if not isinstance(expected, Tensor):
+    if not isinstance(expected, Tensor) or not expected.is_floating_point():
+        kind = expected.dtype if isinstance(expected, Tensor) else type(expected).__name__
         raise InvalidInput(
-            f"{type(model).__name__} cannot be compacted: its output is a "
-            f"{type(expected).__name__}, not a tensor; export it as safetensors"
+            f"{type(model).__name__} cannot be compacted or condensed: its output is a {kind}, not "
+            "a tensor of real numbers; export it as safetensors"
         )
     return expected
 
@@ -317,13 +319,15 @@ def _expected(model: nn.Module, example: Tensor) -> Tensor:
 def _checked_error(network: nn.Module, example: Tensor, expected: Tensor) -> float:
     """Return the largest relative difference of a smaller network's outputs, which is small."""
     try:
-        error = _distance(_outputs(network, example), expected)
-    except AttributeError as error_of_model:
+        with torch.no_grad():
+            outputs = network(example.clone())
+    except (AttributeError, RuntimeError, TypeError) as problem:
         raise InvalidInput(
-            f"the smaller network does not run ({first_line(error_of_model)}), as where a module "
-            "reads the weight of a layer itself: export it as safetensors"
-        ) from error_of_model
-    if not error <= MAX_RELATIVE_ERROR:
+            f"the smaller network does not run ({first_line(problem)}), as where a module reads "
+            "the weight of a layer itself: export it as safetensors"
+        ) from problem
+    error = _distance(outputs, expected)
+    if not error <= max(MAX_RELATIVE_ERROR, 2 * torch.finfo(expected.dtype).eps):
         raise InvalidInput(
             f"the smaller network's outputs would differ by {error:.2g}: export it as "
             "safetensors, and report this"

@@ -95,6 +95,9 @@ class CondensedLinear(nn.Module):
     the inputs of one example, and sum bags of embeddings for several. The compiled kernel (numba)
     takes over for up to four examples on a CPU, on one thread, unless gradients are needed.
 
+    Outputs for several examples x [n, in] are laid out by columns, which saves a condensed layer
+    that follows from transposing them; ``Tensor.view`` cannot merge their two dimensions.
+
     Args:
         values: [out, k], of a floating-point type.
         indices: [out, k], uint16 or int32: which input each value is multiplied by.
@@ -151,19 +154,21 @@ class CondensedLinear(nn.Module):
             out = self._compiled_product(rows)
         else:
             out = self._product(rows)
-            out = out if self.bias is None else out + self.bias
-        return out.reshape(*x.shape[:-1], self.out_features)
+        if x.ndim == 2:
+            return out
+        return out.contiguous().view(*x.shape[:-1], self.out_features)
 
     def _product(self, rows: Tensor) -> Tensor:
         # Narrow indices are widened in each pass, a tenth of its time: kept, they would take more
         # memory than the values.
         indices = self.indices.int()
-        if len(rows) == 1:
+        if len(rows) == 1 and rows.dtype in COMPILED_DTYPES:  # others would round each product
             inputs = rows[0].index_select(0, indices.view(-1)).view_as(self.values)
-            return (inputs * self.values).sum(1).unsqueeze(0)
-        table = rows.t().contiguous()
-        sums = F.embedding_bag(indices, table, mode="sum", per_sample_weights=self.values)
-        return sums.t().contiguous()
+            sums = (inputs * self.values).sum(1, keepdim=True)
+        else:
+            table = rows.t().contiguous()
+            sums = F.embedding_bag(indices, table, mode="sum", per_sample_weights=self.values)
+        return (sums if self.bias is None else sums.add_(self.bias.unsqueeze(1))).t()
 
     def _runs_compiled(self, rows: Tensor) -> bool:
         return (
