@@ -1,6 +1,6 @@
 """Inference latency of a trained network: dense, and in sparse formats of the device.
 
-Times are medians after warm-up, for batches of 1 and 128 examples.
+Times are medians after warm-up, for batches of 1, 128 and 256 examples.
 """
 
 import copy
@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from suite.core.errors import first_line
+from suite.core.errors import InvalidInput, first_line
 from suite.sparsity.modules import evaluation_mode
+from suite.sparsity.storage.condensed import why_dense, with_condensed
+from suite.sparsity.storage.semi_structured import fits, is_two_four
 from suite.sparsity.storage.topology import Topology
 
-BATCHES = (1, 128)
+BATCHES = (1, 128, 256)
 WARM_UP = 5
 MIN_RUNS, MAX_RUNS, MIN_SECONDS = 20, 500, 1.0
 """At least `MIN_RUNS`, more until `MIN_SECONDS` have passed, at most `MAX_RUNS`."""
@@ -34,16 +36,18 @@ class Latency:
 
 
 def measure_latency(model: nn.Module, examples: Tensor) -> Latency:
-    """Measure the latency of `model` for batches of 1 and 128 of `examples`, on their device.
+    """Measure the latency of `model` for batches of 1, 128 and 256 of `examples`, on their device.
 
-    dense: the model itself. csr (CPU): Linear weights in compressed rows. half and two_four (GPU):
-    half precision, dense and with 2:4 semi-structured Linear weights, if all of them are 2:4
-    sparse. The model is not changed.
+    dense: the model itself. csr (CPU): Linear weights in compressed rows. condensed (CPU): Linear
+    weights as values and indices, with PyTorch's operators; condensed_numba: with the compiled
+    kernel, which is for few examples, so for a batch of 1. half and two_four (GPU): half precision,
+    dense and with 2:4 semi-structured Linear weights, if all of them are 2:4 sparse. The model is
+    not changed.
     """
     latency = Latency()
     variants: dict[str, Callable[[], nn.Module]] = {"dense": lambda: model}
     if examples.device.type == "cuda":
-        latency.absent["csr"] = "compressed rows are measured on CPUs"
+        latency.absent |= dict.fromkeys(("csr", "condensed"), "measured on CPUs")
         if reason := why_not_two_four(model):
             latency.absent["two_four"] = reason
         else:
@@ -51,16 +55,22 @@ def measure_latency(model: nn.Module, examples: Tensor) -> Latency:
             variants["two_four"] = lambda: with_two_four(model)
     else:
         latency.absent["two_four"] = "2:4 sparsity is measured on GPUs"
-        if any(type(module) is nn.Linear for module in model.modules()):
+        dense = why_dense(model)
+        if dense:
             variants["csr"] = lambda: with_csr(model)
         else:
             latency.absent["csr"] = "the model has no Linear layer"
+        if all(dense.values()):
+            latency.absent["condensed"] = "no Linear layer would be smaller as values and indices"
+        else:
+            variants["condensed"] = lambda: with_condensed(model, "torch")
+            variants["condensed_numba"] = lambda: with_condensed(model, "numba")
     index = torch.arange(max(BATCHES), device=examples.device) % len(examples)
     for name, make in variants.items():
         try:
             _measure(name, make(), model, examples[index], latency)
-        # The device has no such kernel, or the model reads a layer's weight directly.
-        except (RuntimeError, NotImplementedError, AttributeError) as error:
+        # The device has no such kernel, numba is missing, or the model reads a layer's weight.
+        except (RuntimeError, NotImplementedError, AttributeError, InvalidInput) as error:
             latency.absent[name] = first_line(error)
     return latency
 
@@ -71,13 +81,15 @@ def _measure(
     """Time one variant if its outputs agree with the model's."""
     half = name in ("half", "two_four")
     inputs = examples.half() if half else examples
+    batches = BATCHES[:1] if name == "condensed_numba" else BATCHES
     with torch.no_grad(), evaluation_mode(variant), evaluation_mode(model):
-        difference = (variant(inputs.clone()).float() - model(examples.clone()).float()).abs().max()
-        scale = model(examples.clone()).abs().max().clamp_min(1)
-        if not difference <= (0.05 if half else 1e-3) * scale:
-            latency.absent[name] = f"its outputs are off by {float(difference):.2g}"
-            return
-        for batch in BATCHES:
+        for batch in batches:  # each may have its own kernel
+            expected = model(examples[:batch].clone()).float()
+            difference = (variant(inputs[:batch].clone()).float() - expected).abs().max()
+            if not difference <= (0.05 if half else 1e-3) * expected.abs().max().clamp_min(1):
+                latency.absent[name] = f"its outputs are off by {float(difference):.2g}"
+                return
+        for batch in batches:
             latency.seconds[f"{name}_{batch}"] = _median_seconds(variant, inputs[:batch])
 
 
@@ -136,7 +148,9 @@ def why_not_two_four(model: nn.Module) -> str:
     At most two of any four consecutive weights in a row may be non-zero, and the hardware requires
     multiples of 32 rows and 64 columns.
     """
-    layers = [(n, m) for n, m in model.named_modules() if type(m) is nn.Linear and _fits(m)]
+    layers = [
+        (n, m) for n, m in model.named_modules() if type(m) is nn.Linear and fits(m.weight.shape)
+    ]
     if not layers:
         return "no Linear weight has rows in multiples of 32 and columns in multiples of 64"
     for name, layer in layers:
@@ -145,25 +159,12 @@ def why_not_two_four(model: nn.Module) -> str:
     return ""
 
 
-def _fits(layer: nn.Linear) -> bool:
-    """Return whether 2:4 kernels take the shape; an output layer of 10 units stays dense."""
-    rows, columns = layer.weight.shape
-    return rows % 32 == 0 and columns % 64 == 0
-
-
-def is_two_four(weight: Tensor) -> bool:
-    """Return whether at most two of any four consecutive weights in a row are non-zero."""
-    return weight.shape[1] % 4 == 0 and bool(
-        ((weight.detach().view(len(weight), -1, 4) != 0).sum(-1) <= 2).all()
-    )
-
-
 def with_two_four(model: nn.Module) -> nn.Module:
     """Return a half-precision copy with Linear weights of suitable shape stored as 2:4."""
     from torch.sparse import to_sparse_semi_structured
 
     def convert(layer: nn.Linear) -> nn.Module:
-        if _fits(layer):
+        if fits(layer.weight.shape):
             sparse = to_sparse_semi_structured(layer.weight.detach())
             layer.weight = nn.Parameter(sparse, requires_grad=False)
         return layer

@@ -1,4 +1,4 @@
-"""A network as a file: weights and masks, ONNX, or a compact network without dead units."""
+"""A network as a file: dense, without dead units, condensed, 2:4 in PyTorch's format, or ONNX."""
 
 import copy
 import math
@@ -15,20 +15,27 @@ from suite.core.bounded_safetensors import metadata
 from suite.core.errors import InvalidInput, first_line
 from suite.core.files import atomic_write
 from suite.export.compact import TENSORS, compact, set_tensors
+from suite.export.condensed import condensed_metadata, condensed_network, with_condensed_of
+from suite.export.semi_structured import PACKED, packed_state, unpacked_state
+from suite.export.stored_layer import StoredLayer
+from suite.sparsity.storage.condensed import Kernel, check_kernel
 
 MASK = "mask/"
 """What the name of a mask in a file starts with; a layer's name follows."""
 
 MAX_RELATIVE_ERROR = 1e-4
-"""Largest allowed difference between the outputs of exported and original network."""
+"""Largest allowed difference between the outputs of exported and original network, or two roundings
+where outputs have 16 bits."""
 
 
 class Format(StrEnum):
-    """Weights and masks (safetensors), an ONNX network, or a compact network."""
+    """Weights and masks (safetensors), ONNX, or a network in one of the smaller forms."""
 
     SAFETENSORS = "safetensors"
     ONNX = "onnx"
     COMPACT = "compact"
+    CONDENSED = "condensed"
+    SEMI_STRUCTURED = "semi_structured"
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,13 @@ class Exported:
         path: of the file.
         parameters: number of parameters before export, and in the file.
         error: largest difference of an output, relative to the largest output; 0 for weights.
+        layers: how layers are held, for the formats that treat them differently.
     """
 
     path: Path
     parameters: tuple[int, int]
     error: float
+    layers: tuple[StoredLayer, ...] = ()
 
 
 def write_weights(
@@ -79,21 +88,66 @@ def write_compact(
         InvalidInput: the model cannot be compacted, does not take the example, or would give
             other outputs; or the file cannot be written.
     """
-    expected = _outputs(model, example)
-    if not isinstance(expected, Tensor):
-        raise InvalidInput(
-            f"{type(model).__name__} cannot be compacted: its output is a "
-            f"{type(expected).__name__}, not a tensor; export it as safetensors"
-        )
+    expected = _expected(model, example)
     smaller = compact(model, example)
-    error = _distance(_outputs(smaller, example), expected)
-    if not error <= MAX_RELATIVE_ERROR:
-        raise InvalidInput(
-            f"the compact network's outputs would differ by {error:.2g}: export it as "
-            "safetensors, and report this"
-        )
+    error = _checked_error(smaller, example, expected)
     _write(path, save(_state(smaller), {**about, "format": str(Format.COMPACT)}))
     return Exported(path, (_count(model), _count(smaller)), error)
+
+
+def write_condensed(
+    model: nn.Module, path: Path, example: Tensor, about: Mapping[str, str]
+) -> Exported:
+    """Write `model` with its Linear weights as values and indices [out, k], as safetensors.
+
+    Dead units are removed first where that is possible. `load_network` reads it back, with
+    `CondensedLinear` in the place of each condensed layer.
+
+    Args:
+        model: on the CPU, in evaluation mode.
+        path: of the file.
+        example: inputs [n, …], at least two.
+        about: metadata of the file.
+
+    Raises:
+        InvalidInput: the model has no Linear layer, does not take the example, or would give
+            other outputs; or the file cannot be written.
+    """
+    expected = _expected(model, example)
+    network, layers = condensed_network(model, example)
+    error = _checked_error(network, example, expected)
+    about = {**about, **condensed_metadata(network), "format": str(Format.CONDENSED)}
+    _write(path, save(_state(network), about))
+    return Exported(path, (_count(model), _count(network)), error, layers)
+
+
+def write_semi_structured(
+    model: nn.Module, masks: Mapping[str, Tensor], path: Path, about: Mapping[str, str]
+) -> Exported:
+    """Write `model` with its 2:4 Linear weights packed in PyTorch's format, as safetensors.
+
+    `load_network` reads it back, as ordinary layers with exactly these weights.
+
+    Args:
+        model: on the CPU.
+        masks: of its sparse layers, by name.
+        path: of the file.
+        about: metadata of the file.
+
+    Raises:
+        InvalidInput: a sparse Linear layer is not 2:4, none can be packed, or the file cannot be
+            written.
+    """
+    state = _state(model)
+    packed, layers = packed_state(model, masks, state)
+    restored = unpacked_state(model, packed)
+    if not all(torch.equal(restored[name], value) for name, value in state.items()):
+        raise InvalidInput(
+            "the packed weights would be others: export it as safetensors, and report this"
+        )
+    _write(path, save(packed, {**about, "format": str(Format.SEMI_STRUCTURED)}))
+    halves = sum(values.numel() for name, values in packed.items() if name.endswith(PACKED))
+    return Exported(path, (_count(model), _count(model) - halves), 0.0, layers)
 
 
 def write_onnx(model: nn.Module, path: Path, example: Tensor) -> Exported:
@@ -113,21 +167,34 @@ def write_onnx(model: nn.Module, path: Path, example: Tensor) -> Exported:
     return Exported(path, (count, count), 0.0)
 
 
-def load_network(path: str | Path, model: nn.Module) -> nn.Module:
+def load_network(path: str | Path, model: nn.Module, kernel: Kernel = "auto") -> nn.Module:
     """Return a copy of `model` with the network of a file, in evaluation mode.
 
     Args:
-        path: a file that was exported as safetensors or compact; only tensors and text are read.
+        path: a file that was exported in any format but onnx; only tensors and text are read.
         model: of the architecture that was exported; it is not changed.
+        kernel: what multiplies in condensed layers: ``torch`` for PyTorch's operators, ``numba``
+            for the compiled kernel (extra ``numba``), ``auto`` for it where it is installed.
 
     Raises:
-        InvalidInput: it is not such a file, or the model is another one.
+        InvalidInput: it is not such a file, the model is another one, or the kernel is missing.
     """
     path = Path(path)
+    check_kernel(kernel)
     tensors, about = read_exported(path)
     fitted = copy.deepcopy(model)
     state = {name: value for name, value in tensors.items() if not name.startswith(MASK)}
-    if about.get("format") == Format.COMPACT:
+    form = about["format"]
+    try:
+        if form == Format.CONDENSED:
+            fitted = with_condensed_of(fitted, state, about, kernel)
+        elif form == Format.SEMI_STRUCTURED:
+            state = unpacked_state(fitted, state)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"{path} is damaged or of another model ({error}): export it again"
+        ) from error
+    if form in (Format.COMPACT, Format.CONDENSED):
         for name, module in fitted.named_modules():
             _shrink_to(module, name, state)
     try:
@@ -142,7 +209,7 @@ def load_network(path: str | Path, model: nn.Module) -> nn.Module:
 
 
 def read_exported(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return (tensors, metadata) of a file exported as safetensors or compact.
+    """Return (tensors, metadata) of a file exported in any format but onnx.
 
     Raises:
         InvalidInput: it is not such a file.
@@ -155,8 +222,8 @@ def read_exported(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return load(content), about
     except Exception as error:  # safetensors has its own exception type
         raise InvalidInput(
-            f"{path} is not an exported network ({type(error).__name__}): export it again as "
-            "safetensors or compact"
+            f"{path} is not an exported network ({type(error).__name__}): export it again, "
+            f"in another format than onnx"
         ) from error
 
 
@@ -235,6 +302,37 @@ def _outputs(model: nn.Module, example: Tensor) -> object:
             f"{type(model).__name__} does not take this example ({first_line(error)}): give a "
             "batch of its inputs as one tensor"
         ) from error
+
+
+def _expected(model: nn.Module, example: Tensor) -> Tensor:
+    """Return a model's outputs, which those of a smaller network are compared with."""
+    expected = _outputs(model, example)
+    if not isinstance(expected, Tensor) or not expected.is_floating_point():
+        kind = expected.dtype if isinstance(expected, Tensor) else type(expected).__name__
+        raise InvalidInput(
+            f"{type(model).__name__} cannot be compacted or condensed: its output is a {kind}, not "
+            "a tensor of real numbers; export it as safetensors"
+        )
+    return expected
+
+
+def _checked_error(network: nn.Module, example: Tensor, expected: Tensor) -> float:
+    """Return the largest relative difference of a smaller network's outputs, which is small."""
+    try:
+        with torch.no_grad():
+            outputs = network(example.clone())
+    except (AttributeError, RuntimeError, TypeError) as problem:
+        raise InvalidInput(
+            f"the smaller network does not run ({first_line(problem)}), as where a module reads "
+            "the weight of a layer itself: export it as safetensors"
+        ) from problem
+    error = _distance(outputs, expected)
+    if not error <= max(MAX_RELATIVE_ERROR, 2 * torch.finfo(expected.dtype).eps):
+        raise InvalidInput(
+            f"the smaller network's outputs would differ by {error:.2g}: export it as "
+            "safetensors, and report this"
+        )
+    return error
 
 
 def _distance(outputs: object, expected: Tensor) -> float:

@@ -9,7 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
-from suite.export.network import Exported, Format, write_compact, write_onnx, write_weights
+from suite.export.network import (
+    Exported,
+    Format,
+    write_compact,
+    write_condensed,
+    write_onnx,
+    write_semi_structured,
+    write_weights,
+)
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
 
@@ -34,9 +42,13 @@ def export(
             - ``onnx``: a network of one input for batches of any size, in evaluation mode; needs
               the extra ``onnx``
             - ``compact``: weights without dead units, which
-              `suite.export.network.load_network` reads back
+              `suite.export.network.load_network` reads back, as it does the next two
+            - ``condensed``: Linear weights as values and indices [out, k], k the largest fan-in,
+              where that is smaller; for inference
+            - ``semi_structured``: 2:4 Linear weights in PyTorch's format, half the values and two
+              bits for each
 
-        example: inputs [n, …], n ≥ 2, for onnx and compact.
+        example: inputs [n, …], n ≥ 2, for onnx, compact and condensed.
 
     Raises:
         InvalidInput: an argument cannot be used, the format does not support the model, or the
@@ -48,14 +60,18 @@ def export(
     if not isinstance(path, str | os.PathLike) or not Path(path).name:
         raise InvalidInput(f"path={path!r} is not usable: give the name of the file to write")
     network = unwrap(model)
-    if form is Format.SAFETENSORS:
+    if form in (Format.SAFETENSORS, Format.SEMI_STRUCTURED):
         masks = {layer.name: layer.mask.cpu() for layer in layers}
-        return write_weights(network, masks, Path(path), {})
+        if form is Format.SAFETENSORS:
+            return write_weights(network, masks, Path(path), {})
+        return write_semi_structured(copy.deepcopy(network).cpu(), masks, Path(path), {})
     batch = _checked(example, form)
     # Layers in CSR are copied as ordinary ones.
     network = copy.deepcopy(network).cpu().eval()
     if form is Format.COMPACT:
         return write_compact(network, Path(path), batch, {})
+    if form is Format.CONDENSED:
+        return write_condensed(network, Path(path), batch, {})
     return write_onnx(network, Path(path), batch)
 
 

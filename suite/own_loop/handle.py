@@ -207,8 +207,9 @@ class Handle:
         Args:
             path: of the file; its folder must exist.
             to: ``safetensors`` (weights with their zeros, and the masks), ``compact`` (without
-                dead units) or ``onnx``.
-            example: a batch of inputs, which ``compact`` and ``onnx`` need.
+                dead units), ``condensed`` (Linear weights as values and indices),
+                ``semi_structured`` (2:4 weights in PyTorch's format) or ``onnx``.
+            example: a batch of inputs, which ``compact``, ``condensed`` and ``onnx`` need.
 
         Raises:
             InvalidInput: the format does not exist, or the model cannot be exported to it.

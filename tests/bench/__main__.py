@@ -3,6 +3,7 @@
 import sys
 
 from tests.bench import (
+    condensed,
     convolution,
     csr,
     detector,
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "csr-table": csr.table,
     "csr-convolution": convolution.table,
     "csr-chart": speedup.chart,
+    "condensed": condensed.run,
     "own-loop": own_loop.run,
     "lenet": overhead.lenet,
     "resnet": overhead.resnet_20,

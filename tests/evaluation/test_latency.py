@@ -1,3 +1,4 @@
+import sys
 import time
 
 import pytest
@@ -6,12 +7,13 @@ from torch import nn
 
 from suite.evaluation import latency
 from suite.evaluation.latency import (
-    is_two_four,
     measure_latency,
     why_not_two_four,
     with_csr,
     with_two_four,
 )
+from suite.results.metrics import KNOWN
+from suite.sparsity.storage.condensed import numba_is_installed
 from tests.conftest import require
 from tests.support.helpers import conv_net, digits
 
@@ -20,6 +22,10 @@ from tests.support.helpers import conv_net, digits
 def quick(monkeypatch):
     monkeypatch.setattr(latency, "MIN_SECONDS", 0.0)
     monkeypatch.setattr(latency, "MIN_RUNS", 5)
+
+
+def timed(*variants: str) -> set[str]:
+    return {f"{variant}_{batch}" for variant in variants for batch in (1, 128, 256)}
 
 
 def two_four(rows: int, columns: int) -> nn.Linear:
@@ -49,12 +55,29 @@ def test_compressed_rows_compute_the_same():
 
 def test_every_way_has_a_time_or_a_reason():
     found = measure_latency(conv_net(), digits().x[:50])
-    assert set(found.seconds) == {"dense_1", "dense_128", "csr_1", "csr_128"}
+    assert set(found.seconds) == timed("dense", "csr")
     assert all(seconds > 0 for seconds in found.seconds.values())
-    assert found.absent == {"two_four": "2:4 sparsity is measured on GPUs"}
+    assert found.absent == {
+        "two_four": "2:4 sparsity is measured on GPUs",
+        "condensed": "no Linear layer would be smaller as values and indices",
+    }
     found = measure_latency(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten()), digits().x[:50])
-    assert set(found.seconds) == {"dense_1", "dense_128"}
+    assert set(found.seconds) == timed("dense")
     assert found.absent["csr"] == "the model has no Linear layer"
+
+
+def test_a_condensed_network_is_timed_with_and_without_numba(monkeypatch):
+    require("numba", numba_is_installed(), "pip install 'resonance-bench[numba]'")
+    model = conv_net()
+    model[6].weight.data.mul_(torch.rand_like(model[6].weight) < 0.1)
+    found = measure_latency(model, digits().x[:50])
+    assert set(found.seconds) == timed("dense", "csr", "condensed") | {"condensed_numba_1"}
+    assert all(name in KNOWN for name in found.seconds)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    found = measure_latency(model, digits().x[:50])
+    assert set(found.seconds) == timed("dense", "csr", "condensed")
+    assert "pip install 'resonance-bench[numba]'" in found.absent["condensed_numba"]
+    assert all(name in KNOWN for name in found.absent)
 
 
 def test_the_median_is_of_what_the_model_takes():
@@ -106,12 +129,6 @@ def test_the_model_is_left_as_it_was():
     measure_latency(model, digits().x[:50])
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert all(module.training for module in model.modules())
-
-
-def test_two_of_four_neighbours_may_be_non_zero():
-    assert is_two_four(torch.tensor([[1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0]]))
-    assert not is_two_four(torch.tensor([[1.0, 1.0, 2.0, 0.0]]))
-    assert not is_two_four(torch.zeros(2, 6))
 
 
 def test_who_can_run_two_four_is_told():

@@ -1,6 +1,7 @@
 """Exported networks compute what the trial's network computes."""
 
 import importlib.util
+import json
 
 import pytest
 import torch
@@ -57,6 +58,23 @@ def test_a_compact_network_is_smaller_and_computes_the_same(kept, tmp_path):
         assert used.any(0).all()
 
 
+def test_a_condensed_network_computes_the_same(kept, tmp_path):
+    store, record, model, x = kept
+    written = export(store, record, Format.CONDENSED, tmp_path / "net.safetensors")
+    assert {layer.storage for layer in written.layers} == {"condensed"}
+    for kernel in ("torch", "auto"):
+        again = load_exported(written.path, kernel)
+        torch.testing.assert_close(outputs(again, x), outputs(model, x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(outputs(again, x[:1]), outputs(model, x[:1]))
+
+
+def test_a_network_that_is_not_two_four_names_the_layer(kept, tmp_path):
+    store, record, _, _ = kept
+    with pytest.raises(InvalidInput, match="layer '5' is not 2:4: .* train it with pattern=2:4"):
+        export(store, record, Format.SEMI_STRUCTURED, tmp_path / "net.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.filterwarnings("ignore")  # torch's exporter uses what Python will remove
 def test_onnx_gives_the_same_outputs_for_any_batch(kept, tmp_path):
     present = all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime")))
@@ -86,5 +104,16 @@ def test_the_command_writes_a_file_and_says_what_was_removed(resonance, place, s
     assert done.code == 0, done.err
     assert "of dead units" in done.out
     assert (place / f"{record.key}.compact.safetensors").exists()
+    done = resonance("export", record.key[:6], "--to", "condensed")
+    assert done.code == 0, done.err
+    assert "  1: condensed, " in done.out
+    assert (place / f"{record.key}.condensed.safetensors").exists()
+    shown = resonance("export", record.key[:6], "--to", "condensed", "--json")
+    layers = json.loads(shown.out)["layers"]
+    assert [layer["storage"] for layer in layers] == ["condensed"] * 3
+    refused = resonance("export", record.key, "--to", "semi_structured")
+    assert "layer '5' is not 2:4" in refused.complaint
+    refused = resonance("export", record.key, "--to", "pickle")
+    assert "pickle" in refused.err
     refused = resonance("export", record.key, "--out", "nowhere/net.safetensors")
     assert "cannot be written" in refused.complaint

@@ -75,6 +75,41 @@ def test_a_compact_network_is_smaller_and_computes_the_same(execution, tmp_path)
     torch.testing.assert_close(smaller(x), outputs(model, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+def test_a_condensed_network_computes_the_same(execution, tmp_path):
+    model, handle = attached(0.95, execution)
+    x = digits().x[:50]
+    done = handle.export(tmp_path / "net.safetensors", to="condensed", example=x)
+    storage = {layer.name: layer.storage for layer in done.layers}
+    assert storage == {"0": "dense", "3": "dense", "6": "condensed", "8": "condensed"}
+    again = load_network(done.path, conv_net())
+    torch.testing.assert_close(again(x), outputs(model, x), rtol=1e-4, atol=1e-4)
+
+
+def test_a_two_four_network_is_restored_exactly(tmp_path):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = sparsify(
+        model,
+        optimizer,
+        "rigl",
+        sparsity=0.5,
+        steps=200,
+        exclude=["3"],
+        distribution="uniform",
+        uniform_dense="none",
+        pattern="2:4",
+    )
+    done = handle.export(tmp_path / "net.safetensors", to="semi_structured")
+    assert [(layer.name, layer.storage) for layer in done.layers] == [
+        ("1", "semi_structured"), ("3", "dense"),
+    ]  # fmt: skip
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    again = load_network(done.path, plain)
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
 @pytest.mark.filterwarnings("ignore")  # torch's exporter uses what Python will remove
 @pytest.mark.parametrize("execution", ["masked", "csr"])
 def test_onnx_gives_the_same_outputs_for_any_batch(execution, tmp_path):
@@ -93,7 +128,7 @@ def test_onnx_gives_the_same_outputs_for_any_batch(execution, tmp_path):
         )
 
 
-@pytest.mark.parametrize("to", ["safetensors", "compact"])
+@pytest.mark.parametrize("to", ["safetensors", "compact", "condensed"])
 @pytest.mark.parametrize("execution", ["masked", "csr"])
 def test_export_leaves_the_model_as_it_was(to, execution, tmp_path):
     model, handle = attached(execution=execution)
@@ -139,11 +174,20 @@ def test_an_existing_file_is_replaced_only_by_a_whole_one(tmp_path):
 @pytest.mark.parametrize(
     ("path", "to", "example", "says"),
     [
-        ("net", "pickle", None, "to='pickle' is not a format: give safetensors or onnx or compact"),
+        (
+            "net",
+            "pickle",
+            None,
+            "to='pickle' is not a format: give safetensors or onnx or compact "
+            "or condensed or semi_structured",
+        ),
         ("net", ["onnx"], None, r"to=\['onnx'\] is not a format"),
         ("net", None, None, "to=None is not a format"),
         ("net", "onnx", None, "to='onnx' needs example=x, a batch of at least two inputs"),
         ("net", "compact", None, "to='compact' needs example=x"),
+        ("net", "condensed", None, "to='condensed' needs example=x"),
+        ("net", "condensed", torch.ones(2, 3), r"Sequential does not take this example \("),
+        ("net", "semi_structured", None, "layer '6' is not 2:4: more than two weights"),
         ("net", "compact", torch.ones(1, 1, 8, 8), r"shape \(1, 1, 8, 8\) is not usable"),
         ("net", "compact", torch.tensor(1.0), r"shape \(\) is not usable"),
         ("net", "compact", [torch.ones(2, 1, 8, 8)], "example: a list is not usable: give a batch"),
