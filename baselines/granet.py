@@ -9,7 +9,7 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
-from suite.core.hyperparameters import GLOBALLY, UPDATE_EVERY
+from suite.core.hyperparameters import CANDIDATE_RATIO, GLOBALLY, UPDATE_EVERY
 from suite.sparsity.distribution import Shapes, layer_zeros
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan
@@ -61,6 +61,7 @@ METHOD = Method(
             source="VITA-Group/GraNet: prune rate 0.5",
             search=Search(low=0.05, high=0.6),
         ),
+        CANDIDATE_RATIO,
     ),
     cost="average of 3 f(s_t) over the ramp; 2 f_S + f_D at updates",
     differences=(
@@ -110,7 +111,9 @@ class GraNet(Sparsifier):
     s_t = s_f + (s_i − s_f)(1 − t/t1)³, ranked over the whole network; r(t) = r/2·(1 + cos(πt/T)).
     Regeneration, per layer: drop the smallest |w|, grow as many with the largest |∇L| among all
     inactive weights, including those just pruned. It continues after the ramp, to the end of
-    training. ΔT is the default of the authors' code; their CIFAR scripts use 1,000.
+    training. ΔT is the default of the authors' code; their CIFAR scripts use 1,000. With
+    ``candidate_ratio`` only candidates among the places that were empty before the update, and the
+    weights just pruned or dropped, may grow.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -196,7 +199,9 @@ class GraNet(Sparsifier):
             gradient = layer.dense_gradient
             if gradient is not None and drop > 0 and count < layer.size:
                 kept = keep_active(mask.flatten(), scores[layer.name].flatten(), count - drop)
-                final = grow(kept, gradient.abs().flatten(), drop).view(layer.shape)
+                generator = self.generator(layer, "candidates", step)
+                magnitudes = self.growth_candidates.magnitudes(gradient, layer.mask, generator)
+                final = grow(kept, magnitudes.flatten(), drop).view(layer.shape)
             else:
                 final = mask
             self.set_mask(layer, final, step, through=mask)

@@ -3,10 +3,27 @@
 from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
-from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, PATTERN, UPDATE_END, UPDATE_EVERY
+from suite.core.hyperparameters import (
+    CANDIDATE_RATIO,
+    DROP_FRACTION,
+    LAYERWISE,
+    LEAST_DROP_FRACTION,
+    PATTERN,
+    UPDATE_END,
+    UPDATE_EVERY,
+)
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.training_cost import Course, Finished, unchanging
+
+REPLACE_STEP = Hyperparameter(
+    "replace_step",
+    bool,
+    False,
+    "skip the optimizer step at an update, as the authors' code does",
+    source="google-research/rigl, sparse_optimizers.py",
+    search=Search(choices=(False,)),
+)
 
 METHOD = Method(
     "rigl",
@@ -21,14 +38,9 @@ METHOD = Method(
         UPDATE_EVERY,
         DROP_FRACTION,
         UPDATE_END,
-        Hyperparameter(
-            "replace_step",
-            bool,
-            False,
-            "skip the optimizer step at an update, as the authors' code does",
-            source="google-research/rigl, sparse_optimizers.py",
-            search=Search(choices=(False,)),
-        ),
+        LEAST_DROP_FRACTION,
+        CANDIDATE_RATIO,
+        REPLACE_STEP,
     ),
     cost="(3 f_S·ΔT + 2 f_S + f_D) / (ΔT + 1) per step",
     differences=(
@@ -82,10 +94,12 @@ METHOD = Method(
 class RigL(DropGrow):
     """Every ΔT steps, per layer: drop f(t)·n_active smallest |w|, grow the largest |∇|.
 
-    f(t) = α/2 · (1 + cos(π t / T_end)). All inactive weights may grow, including those just
-    dropped; a weight dropped and regrown in one update keeps its value. (Some implementations
-    exclude the just-dropped weights, which at high drop fractions is a different method.) Under an
-    N:M pattern each group grows back to N, by the same scores.
+    f(t) = α/2 · (1 + cos(π t / T_end)), or as far down as ``least_drop_fraction``. All inactive
+    weights may grow, including those just dropped; a weight dropped and regrown in one update keeps
+    its value. (Some implementations exclude the just-dropped weights, which at high drop fractions
+    is a different method.) Under an N:M pattern each group grows back to N, by the same scores.
+    With ``candidate_ratio`` only random candidates among the places that were empty before the
+    update, and the weights just dropped, may grow.
     """
 
     def wants_dense_gradient(self, step: int) -> bool:
@@ -101,10 +115,11 @@ class RigL(DropGrow):
         return super().can_update(layer) and layer.dense_gradient is not None
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |∇|."""
+        """Return |∇| of the weights whose gradients are looked at; others are below any."""
         gradient = layer.dense_gradient
         assert gradient is not None
-        return gradient.abs()
+        generator = self.generator(layer, "candidates", step)
+        return self.growth_candidates.magnitudes(gradient, layer.mask, generator)
 
     def zeros_in_training(self, number: int, finished: Finished) -> Course:
         """Return that as many weights are grown as were dropped."""

@@ -7,11 +7,32 @@ import torch
 from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
-from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
+from suite.core.hyperparameters import LAYERWISE, LEAST_DROP_FRACTION, UPDATE_EVERY_EPOCH
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active
 from suite.sparsity.training_cost import Course, Finished, unchanging
+
+DROP_RULE = Hyperparameter(
+    "drop_rule",
+    str,
+    "sign",
+    "which weights are dropped: the fraction ζ of the smallest positive and of the largest "
+    "negative weights ('sign', the paper), or of the smallest |w| ('magnitude', common in "
+    "code)",
+    choices=("sign", "magnitude"),
+    source="Mocanu et al. 2018, algorithm 1",
+)
+
+DROP_DECAY = Hyperparameter(
+    "drop_decay",
+    str,
+    "none",
+    "whether ζ stays as it is, or falls along RigL's cosine to least_drop_fraction",
+    choices=("none", "cosine"),
+    source="Mocanu et al. 2018, algorithm 1: constant",
+    search=Search(choices=("none",)),
+)
 
 METHOD = Method(
     "set",
@@ -34,16 +55,9 @@ METHOD = Method(
             source="Mocanu et al. 2018, algorithm 1",
             search=Search(low=0.05, high=0.6),
         ),
-        Hyperparameter(
-            "drop_rule",
-            str,
-            "sign",
-            "which weights are dropped: the fraction ζ of the smallest positive and of the largest "
-            "negative weights ('sign', the paper), or of the smallest |w| ('magnitude', common in "
-            "code)",
-            choices=("sign", "magnitude"),
-            source="Mocanu et al. 2018, algorithm 1",
-        ),
+        DROP_RULE,
+        DROP_DECAY,
+        LEAST_DROP_FRACTION,
         Hyperparameter(
             "update_end",
             float,
@@ -103,7 +117,9 @@ class Set(DropGrow):
     regrown_keeps_value = False
 
     def fraction(self, step: int) -> float:
-        """Return ζ, constant."""
+        """Return ζ, constant unless ``drop_decay=cosine``."""
+        if self.options.drop_decay == "cosine":
+            return super().fraction(step)
         return float(self.options.drop_fraction)
 
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:

@@ -116,6 +116,28 @@ UPDATE_END = Hyperparameter(
     search=Search(low=0.5, high=0.95),
 )
 
+LEAST_DROP_FRACTION = Hyperparameter(
+    "least_drop_fraction",
+    float,
+    0.0,
+    "drop fraction that the cosine falls to at update_end",
+    low=0.0,
+    high=1.0,
+    source="Evci et al. 2020, arXiv:1911.11134, §3(2): 0",
+    search=Search(choices=(0.0,)),
+)
+
+CANDIDATE_RATIO = Hyperparameter(
+    "candidate_ratio",
+    float,
+    0.0,
+    "places per active weight of a layer, drawn at random among those without a weight, whose "
+    "gradients growth looks at; 0 looks at all",
+    low=0.0,
+    source="Heddes et al. 2024, arXiv:2401.06898: the subset that connections are grown from",
+    search=Search(choices=(0.0,)),
+)
+
 DENSE = (UNIFORM_DENSE, DENSE_LAYERS, DENSE_LAYERS_COMPENSATE)
 """Which layers stay dense, and what that means for the others."""
 

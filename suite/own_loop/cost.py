@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from suite.core.errors import InvalidInput, first_line
+from suite.sparsity.candidates import ALL, Candidates
 from suite.sparsity.flops import ForwardFlops, measure_forward
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
@@ -22,7 +23,8 @@ class Flops:
 
     A dense training step costs three forward passes: the pass, the gradients of its inputs and
     those of its weights (Evci et al. 2020, arXiv:1911.11134, appendix H). A sparse one costs
-    3 f_S, or 2 f_S + f_D where the method reads the gradients of every weight.
+    3 f_S, or 2 f_S + f_D where the method reads the gradients of every weight (of active weights
+    and candidates alone, that of these in place of f_D).
 
     Attributes:
         inference_dense: a forward pass of the dense network.
@@ -88,13 +90,18 @@ class Cost:
     Args:
         layers: the prunable weights of the model.
         coverage: which weights those are.
+        candidates: whose gradients the method looks at where it reads dense gradients.
     """
 
     def __init__(
-        self, layers: Sequence[PrunableWeight], coverage: Coverage = LINEAR_AND_CONV
+        self,
+        layers: Sequence[PrunableWeight],
+        coverage: Coverage = LINEAR_AND_CONV,
+        candidates: Candidates = ALL,
     ) -> None:
         self._layers = list(layers)
         self._coverage = coverage
+        self._candidates = candidates
         self._sizes = {layer.name: layer.size for layer in self._layers}
         # By the numbers of active weights and of those trained: methods that keep them constant
         # need one entry.
@@ -140,7 +147,10 @@ class Cost:
             sparse, gradients = forward.at(self._shares(active)), forward.at(self._shares(trained))
             taken = counted.sparse + counted.dense
             training += 2 * sparse * taken
-            training += gradients * counted.sparse + forward.dense * counted.dense
+            training += gradients * counted.sparse
+            if counted.dense:
+                read = map(self._candidates.gradients, active, self._sizes.values())
+                training += forward.at(self._shares(list(read))) * counted.dense
         return Flops(
             inference_dense=forward.dense,
             inference=forward.sparse(self._layers),

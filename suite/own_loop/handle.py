@@ -128,7 +128,7 @@ class Handle:
             masks=to.masks,
             resume=to.state is not None,
         )
-        self._cost = Cost(sparsifier.layers, to.coverage)
+        self._cost = Cost(sparsifier.layers, to.coverage, sparsifier.growth_candidates)
         for charge in charges:
             self._cost.charge(*charge)
         self._changes = ModelChanges(unwrap(to.model), sparsifier.layers, to.coverage.exclude)

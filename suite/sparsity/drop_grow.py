@@ -18,7 +18,11 @@ from suite.sparsity.schedule import CosineDecay, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
 
 OPTIONS = ("update_every", "drop_fraction", "update_end")
-"""The options that a method of this kind must declare."""
+"""The options that a method of this kind must declare.
+
+`update_every` may be "auto", which divides training into as many intervals as the option
+`intervals` says. `least_drop_fraction` is optional.
+"""
 
 
 class DropGrow(Sparsifier, ABC):
@@ -48,11 +52,14 @@ class DropGrow(Sparsifier, ABC):
                 raise InvalidInput(
                     "connectivity is updated once an epoch: give steps_per_epoch, or update_every"
                 )
+        elif every == "auto":
+            every = max(1, plan.steps // self.options.intervals)
         # Nothing is dropped at T_end itself (RigL's fraction is zero there; SET skips the
         # last epoch), so the last update lies before it.
         end = self.step_at(self.options.update_end) - 1
         self.schedule = UpdateSchedule(every=every, start=every, end=end)
-        self._decay = CosineDecay(self.options.drop_fraction, max(1, end + 1))
+        least = getattr(self.options, "least_drop_fraction", 0.0)
+        self._decay = CosineDecay(self.options.drop_fraction, max(1, end + 1), least)
 
     def start(self) -> None:
         """Draw the first masks at random."""
@@ -118,7 +125,7 @@ class DropGrow(Sparsifier, ABC):
         return keep_active(layer.mask.flatten(), scores, layer.active - drop)
 
     def fraction(self, step: int) -> float:
-        """Return the drop fraction at `step`: f(t) = α/2·(1 + cos(πt/T_end))."""
+        """Return the drop fraction at `step`, RigL's cosine (`CosineDecay`)."""
         return self._decay(step)
 
     def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from suite.core.errors import InvalidInput
+from suite.sparsity.candidates import ALL, Candidates
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import call, evaluation_mode
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, covered_weights
@@ -205,17 +206,28 @@ class FlopsLedger:
         self.batch_size = batch_size
         self.total = 0.0
 
-    def charge_step(self, weights: Sequence[PrunableWeight], *, dense_gradient: bool) -> None:
+    def charge_step(
+        self,
+        weights: Sequence[PrunableWeight],
+        *,
+        dense_gradient: bool,
+        candidates: Candidates = ALL,
+    ) -> None:
         """Charge one training step: forward, input gradients, weight gradients.
 
         A step in which the method reads dense gradients pays for all weight gradients:
-        2 f_S + f_D instead of 3 f_S. One that trains more weights than it uses pays for their
+        2 f_S + f_D instead of 3 f_S; where it looks at those of `candidates` alone, for these and
+        those of the active weights. One that trains more weights than it uses pays for their
         gradients (`PrunableWeight.gradients`).
         """
         sparse = self.flops.sparse(weights)
-        weight_gradients = self.flops.dense if dense_gradient else sparse
-        if not dense_gradient and any(w.gradients != w.active for w in weights):
+        if dense_gradient:
+            read = {w.name: candidates.gradients(w.active, w.size) / w.size for w in weights}
+            weight_gradients = self.flops.at(read)
+        elif any(w.gradients != w.active for w in weights):
             weight_gradients = self.flops.at({w.name: w.gradients / w.size for w in weights})
+        else:
+            weight_gradients = sparse
         self.total += (2 * sparse + weight_gradients) * self.batch_size
 
     def restore(self, total: float) -> None:

@@ -63,16 +63,19 @@ class CubicRamp:
 
 @dataclass(frozen=True)
 class CosineDecay:
-    """f(t) = α/2 · (1 + cos(π t / T_end)), zero from T_end on.
+    """f(t) = f_end + (α − f_end)/2 · (1 + cos(π t / T_end)), `least` (f_end) from T_end on.
 
-    Source: Evci et al. 2020, arXiv:1911.11134, §3(2).
+    If α is less than f_end, it stays as it is. Source: Evci et al. 2020, arXiv:1911.11134, §3(2),
+    with f_end = 0.
     """
 
     initial: float
     end: int
+    least: float = 0.0
 
     def __call__(self, step: int) -> float:
         """Return the fraction at `step`."""
+        least = min(self.initial, self.least)
         if step >= self.end:
-            return 0.0
-        return self.initial / 2 * (1 + math.cos(math.pi * step / self.end))
+            return least
+        return least + (self.initial - least) / 2 * (1 + math.cos(math.pi * step / self.end))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
+from suite.sparsity.candidates import Candidates
 from suite.sparsity.distribution import at_least
 from suite.sparsity.exploration import Exploration
 from suite.sparsity.layers import PrunableWeight, check_mask
@@ -351,6 +352,11 @@ class Sparsifier(TargetCounts):
     def is_dynamic(self) -> bool:
         """Whether the method updates connectivity while the network trains."""
         return type(self).update is not Sparsifier.update
+
+    @property
+    def growth_candidates(self) -> Candidates:
+        """Whose gradients growth looks at, where it reads dense ones."""
+        return Candidates(getattr(self.options, "candidate_ratio", 0.0))
 
     @property
     def model(self) -> nn.Module:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from suite.sparsity.candidates import Candidates
 from suite.sparsity.distribution import Shapes
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.plan import Plan
@@ -119,6 +120,20 @@ class Finished:
             self.flops.dense - saved - _filled(low, room, cost, iter(by_cost)),
         )
 
+    def gradients(self, zeros: Zeros, candidates: Candidates) -> Cost:
+        """Return the operations of one example's weight gradients where growth looks at them.
+
+        Their number rises with that of a layer's active weights; a total over all layers does not
+        narrow the bounds.
+        """
+        sizes = {name: math.prod(shape) for name, shape in self.shapes.items()}
+
+        def at(counts: Counts) -> float:
+            read = {n: candidates.gradients(sizes[n] - counts[n], sizes[n]) for n in sizes}
+            return self.flops.at({name: count / sizes[name] for name, count in read.items()})
+
+        return Cost(at(zeros.most), at(zeros.least))
+
 
 def _filled(count: int, room: Counts, cost: Mapping[str, float], order: Iterator[str]) -> float:
     """Return what `count` zeros save that are given to layers in `order`, each up to its room."""
@@ -136,6 +151,10 @@ class Declaring(Protocol):
     plan: Plan
     rounds: int
     rewind_step: int
+
+    @property
+    def growth_candidates(self) -> Candidates:
+        """Whose gradients growth looks at, where dense ones are read."""
 
     @property
     def declares_cost(self) -> bool:
@@ -187,10 +206,10 @@ def training_cost(method: Declaring, finished: Finished) -> Cost:
             first = max(start, begin)
             forward = finished.forward(zeros)
             if every > MOST_STEPS:
-                most = 2 * forward.most + finished.flops.dense
+                most = 2 * forward.most + finished.gradients(zeros, method.growth_candidates).most
                 total += Cost(3 * forward.least, most).times(end - first)
                 continue
             dense = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
             total += forward.times(3 * (end - first) - dense)
-            total += Cost(finished.flops.dense, finished.flops.dense).times(dense)
+            total += finished.gradients(zeros, method.growth_candidates).times(dense)
     return total.times(finished.batch_size) + method.scoring_cost(finished)

@@ -136,7 +136,9 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
         raise _diverged(t, step, value, x)
     loss.backward()
     t.ledger.charge_step(
-        t.sparsifier.layers, dense_gradient=t.sparsifier.wants_dense_gradient(step)
+        t.sparsifier.layers,
+        dense_gradient=t.sparsifier.wants_dense_gradient(step),
+        candidates=t.sparsifier.growth_candidates,
     )
     t.sparsifier.read_gradients(step)
     if recipe.clip_norm > 0:

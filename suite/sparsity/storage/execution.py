@@ -209,13 +209,15 @@ class Execution:
         self._ownership.check(self._weights or self._others)
 
     def switch_storage(self, finished: Callable[[PrunableWeight], bool]) -> None:
-        """Switch every layer to CSR that has become sparse enough.
+        """Switch every layer to CSR that has become sparse enough, and back those that are dense.
 
         `finished` returns whether a weight has as few connections as it will ever have.
         """
         for weight in self._weights:
             store = weight.store
             if weight.module is None or weight.active == weight.size:
+                if weight.sparse:
+                    weight.to_dense(weight.mask)
                 continue
             if not isinstance(store, MaskedWeight) or store.frozen is not None:
                 continue
