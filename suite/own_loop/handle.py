@@ -320,8 +320,8 @@ class Handle:
                     f"{type(one).__name__}; use one of those, or execution=masked"
                 )
         self._steps.finish()
-        self._steps.remove()
         self.sparsifier.restart(optimizers)
+        self._steps.remove()
         self._steps = OptimizerSteps(optimizers, self)
         self._watch.record()
 

@@ -72,6 +72,13 @@ METRICS = (
     _more("test_accuracy_pgd10_0_3", "test accuracy under PGD-10, ε = 0.3"),
     Metric("mask_churn", "active weights dropped per update, mean", better=""),
     Metric("exploration_rate", "weights that were ever active (R_s)", better=""),
+    Metric("sparsity_before_projection", "sparsity before the projection to the target", better=""),
+    Metric(
+        "validation_score_before_projection",
+        "validation accuracy or R² before the projection to the target",
+        "number",
+        "more",
+    ),
     Metric("unconnected_units", "units without an active incoming weight"),
     Metric("silent_units", "units that are always 0 after their ReLU"),
     Metric("collapsed_layers", "layers without an active weight", "number"),
@@ -102,7 +109,7 @@ METRICS = (
 
 KNOWN = {metric.name: metric for metric in METRICS}
 FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
-R2 = frozenset(name for name in KNOWN if "_r2" in name)
+R2 = frozenset(name for name in KNOWN if "_r2" in name or "_score" in name)
 AT_LEAST_ZERO = KNOWN.keys() - {"train_loss"} - R2  # a task's own loss may be below
 MIN_FRACTION = 1e-9
 """A fraction of examples, units or weights is 0 or at least this, so ratios stay finite."""

@@ -8,7 +8,7 @@ them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +19,10 @@ from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.masked import MaskedWeight
+
+COMPARE_EVERY = 64
+"""Steps after which weights are compared with what the method left, whether or not torch has noted
+a write: ``weight.data`` is written without its notice. On a GPU the comparison waits for it."""
 
 
 class Shown(NamedTuple):
@@ -42,8 +46,12 @@ class DenseWeights(Sparsifier, ABC):
     which weights are trained besides the active ones (`MaskedWeight.train_beyond`). It may add to
     their gradients in `regularize`, and do in `update` what happens at an interval (`is_update`).
 
+    Layers that the method never prunes are ordinary ones. A layer that is frozen midway keeps its
+    weights and its mask, and goes on from its dense weights if it is thawed.
+
     Attributes:
         dense: the weights that are trained, by layer name; empty once training is over.
+        is_over: whether training is over (`finish`): the active weights are all there is.
     """
 
     only_masked = "the method trains weights that its forward pass does not use"
@@ -51,7 +59,9 @@ class DenseWeights(Sparsifier, ABC):
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
         self.dense: dict[str, Tensor] = {}
-        self._versions: dict[str, int] = {}
+        self.is_over = False
+        self._left: dict[str, tuple[int, int]] = {}
+        self._groups: dict[str, int] = {}
 
     # ------------------------------------------------------------------ what a method defines
 
@@ -75,36 +85,78 @@ class DenseWeights(Sparsifier, ABC):
         return {}
 
     def load_own_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `own_state` returned."""
+        """Restore what `own_state` returned, and which weights are trained; masks are loaded."""
 
     def regularize(self, weight: MaskedWeight, gradient: Tensor, dense: Tensor) -> None:
-        """Add to a weight's gradient, in place, before the optimizer reads it."""
+        """Add to a weight's gradient, in place, before the optimizer reads it.
+
+        The gradient is the one that the optimizer would read: accumulated, averaged over replicas,
+        without a loss scale, clipped. It is 0 for weights without a gradient (`train_beyond`).
+        """
 
     # ------------------------------------------------------------------ called by the base class
 
     @property
     def weights(self) -> list[MaskedWeight]:
-        """The prunable weights that are trained, in network order."""
-        return [weight for weight in self.execution.masked_weights() if weight.trained]
+        """The weights behind which there are dense ones, in network order."""
+        return [weight for weight in self.execution.masked_weights() if weight.name in self.dense]
 
     @torch.no_grad()
     def start(self) -> None:
         """Take the initial weights as those that are trained, and hide what is not used."""
-        if len(self.optimizers) > 1:
-            raise InvalidInput(
-                f"{type(self).__name__} puts dense weights into the model while the optimizer "
-                f"steps, which works for one optimizer, not {len(self.optimizers)}: train all "
-                "layers with one"
-            )
-        self.dense = {weight.name: weight.values.clone() for weight in self.weights}
-        self.begin()
-        self._take_out(0)
+        self._begin()
+        self.show(0)
 
     @torch.no_grad()
     def resume(self) -> None:
         """Prepare for a state that is loaded next."""
-        self.dense = {weight.name: weight.values.clone() for weight in self.weights}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._require_one(self.optimizers)
+        if self.is_global:
+            pruned = {layer.name for layer in self.candidates}
+        else:
+            pruned = {name for name, zeros in self.target_zeros().items() if zeros}
+        weights = self.execution.masked_weights()
+        self.dense = {
+            weight.name: weight.values.clone() for weight in weights if weight.name in pruned
+        }
         self.begin()
+
+    def restart(self, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer]) -> None:
+        """Continue with a new optimizer; weights that were written go back to the method's own.
+
+        Raises:
+            InvalidInput: there are several optimizers.
+        """
+        self._require_one(optimizer)
+        super().restart(optimizer)
+        self.show(None)
+
+    def _require_one(
+        self, optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer]
+    ) -> None:
+        if isinstance(optimizer, Sequence) and len(optimizer) > 1:
+            raise InvalidInput(
+                f"{type(self).__name__} puts dense weights into the model while the optimizer "
+                f"steps, which works for one optimizer, not {len(optimizer)}: train all layers "
+                "with one"
+            )
+
+    def continue_as(self, plan: Plan, options: Mapping[str, Any], step: int) -> Sparsifier:
+        """Return this method under a longer or sparser plan, attached to the same layers.
+
+        Raises:
+            InvalidInput: training is over, the method cannot raise its sparsity, or a new target
+                cannot be met.
+        """
+        if self.is_over:
+            raise InvalidInput(
+                f"extend: after the last step, {self.plan.steps}, {type(self).__name__} has kept "
+                "the active weights alone: extend the plan before that step"
+            )
+        return super().continue_as(plan, options, step)
 
     def read_gradients(self, step: int) -> None:
         """Check that the weights are those of the last step; then as the base class does.
@@ -112,7 +164,7 @@ class DenseWeights(Sparsifier, ABC):
         Raises:
             InvalidInput: something else has written other values to the weights.
         """
-        self._check_unwritten()
+        self._check_unwritten(step)
         super().read_gradients(step)
 
     def update_connectivity(self, step: int) -> bool:
@@ -120,26 +172,24 @@ class DenseWeights(Sparsifier, ABC):
         skips = super().update_connectivity(step)
         with torch.no_grad():
             for weight in self.weights:
-                if (dense := self.dense.get(weight.name)) is None:
-                    continue
-                if (gradient := weight.parameter.grad) is not None:
+                dense, gradient = self.dense[weight.name], weight.parameter.grad
+                if gradient is not None and weight.trained:
                     self.regularize(weight, gradient, dense)
-                weight.parameter.copy_(dense)
+                weight.put_in(dense)
         return skips
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
         """Take the dense weights out again and leave those that the forward pass uses."""
         for weight in self.weights:
-            if (dense := self.dense.get(weight.name)) is not None:
-                dense.copy_(weight.parameter)
-        self._take_out(step)
+            weight.take_out(self.dense[weight.name])
+        self.show(step)
         super().after_step(step)
-        self._note_versions()  # masking what an optimizer has moved writes to the weights again
+        self._note_left()  # masking what an optimizer has moved writes to the weights again
 
     def finish(self) -> None:
         """Keep what the forward pass uses, and drop the rest."""
-        self.dense = {}
+        self.dense, self.is_over = {}, True
         self._train_active_only()
 
     @property
@@ -147,22 +197,46 @@ class DenseWeights(Sparsifier, ABC):
         """Whether the method updates connectivity while the network trains: it does."""
         return True
 
+    def group_of(self, weight: MaskedWeight) -> dict[str, Any]:
+        """Return the optimizer's settings for a weight: learning rate, momentum, weight decay."""
+        groups = weight.optimizer.param_groups
+        index = self._groups.get(weight.name, 0)
+        # The place is kept, not the group: loading an optimizer's state makes new ones.
+        if index >= len(groups) or not _holds(groups[index], weight.parameter):
+            index = next(i for i, group in enumerate(groups) if _holds(group, weight.parameter))
+            self._groups[weight.name] = index
+        group: dict[str, Any] = groups[index]
+        return group
+
     def is_idle(self) -> bool:
         """Return that masks follow the dense weights at every step."""
         return False
 
     def method_state(self) -> dict[str, Any]:
         """Return the dense weights and the method's own state."""
-        return {"dense": self.dense, "own": self.own_state()}
+        return {"dense": self.dense, "is_over": self.is_over, "own": self.own_state()}
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a `state_dict`, as the base class does."""
+        self.check_state_dict(state)
+        if self.is_over:
+            self._begin()
+        for weight in self.weights:
+            weight.keep_all_state()  # of which weights is in what is loaded now
+        super().load_state_dict(state)
+
+    @torch.no_grad()
     def load_method_state(self, state: Mapping[str, Any]) -> None:
         """Restore the dense weights, and with them what the forward pass uses."""
-        self.dense = {name: values.clone() for name, values in state["dense"].items()}
+        self.is_over = state["is_over"]
+        if self.is_over:
+            self.dense = {}
+        for name, values in state["dense"].items():
+            self.dense[name].copy_(values)
         self.load_own_state(state["own"])
-        if self.dense:
-            self._take_out(None)
-        else:  # saved after the end of training
+        if self.is_over:
             self._train_active_only()
+        self.show(None)
 
     def _train_active_only(self) -> None:
         for weight in self.execution.masked_weights():
@@ -170,34 +244,44 @@ class DenseWeights(Sparsifier, ABC):
             weight.set_mask(weight.mask)
 
     @torch.no_grad()
-    def _take_out(self, step: int | None) -> None:
+    def show(self, step: int | None) -> None:
         """Show what the forward pass uses; `step` is the one that is over, None if none is."""
         with name_nonfinite_layer(self.layers, step or 0):
             for weight in self.weights:
-                if (dense := self.dense.get(weight.name)) is None:
-                    continue
-                mask, values, active = self.shown(weight, dense)
+                mask, values, active = self.shown(weight, self.dense[weight.name])
                 if step == 0:
                     self.exploration.begin(weight.name, mask)
                 elif step is not None and mask is not weight.mask:
                     self.exploration.add(weight.name, mask)
                 weight.show(mask, values, active)
-        self._note_versions()
+        self._note_left()
 
-    def _note_versions(self) -> None:
-        self._versions = {weight.name: weight.parameter._version for weight in self.weights}
+    def _note_left(self) -> None:
+        self._left = {weight.name: _trace(weight) for weight in self.weights}
 
     @torch.no_grad()
-    def _check_unwritten(self) -> None:
+    def _check_unwritten(self, step: int) -> None:
         """Check that the parameters hold what this method has put there; see `read_gradients`."""
-        for weight in self.weights:
-            dense = self.dense.get(weight.name)
-            if dense is None or weight.parameter._version == self._versions.get(weight.name):
-                continue
-            if not torch.equal(self.shown(weight, dense).values, weight.values):
-                raise InvalidInput(
-                    f"layer '{weight.name}': weights were written that {type(self).__name__} does "
-                    "not know, and which its own dense weights would replace: load the method's "
-                    "state too (handle.load_state_dict), or call sparsify again"
-                )
-        self._note_versions()
+        compares = step % COMPARE_EVERY == 0 or step == self.plan.steps
+        with name_nonfinite_layer(self.layers, step):
+            for weight in self.weights:
+                if not compares and _trace(weight) == self._left.get(weight.name):
+                    continue
+                expected = self.shown(weight, self.dense[weight.name]).values
+                if not torch.allclose(expected, weight.values, rtol=0, atol=0, equal_nan=True):
+                    raise InvalidInput(
+                        f"layer '{weight.name}': weights were written that {type(self).__name__} "
+                        "does not know, and which its own dense weights would replace: load the "
+                        "method's state too (handle.load_state_dict), go back to its own "
+                        "(handle.apply_masks()), or call sparsify again"
+                    )
+        self._note_left()
+
+
+def _trace(weight: MaskedWeight) -> tuple[int, int]:
+    """Return what most writes to a parameter change: its version, and where its values lie."""
+    return weight.parameter._version, weight.parameter.data_ptr()
+
+
+def _holds(group: Mapping[str, Any], parameter: Tensor) -> bool:
+    return any(one is parameter for one in group["params"])

@@ -26,11 +26,13 @@ class Zeros:
     Attributes:
         least, most: of each layer.
         total: least and most over all layers; None where only the layers' own bounds are known.
+        untrained: numbers of weights without a gradient, of each layer; None if they are the zeros.
     """
 
     least: Counts
     most: Counts
     total: tuple[int, int] | None = None
+    untrained: Counts | None = None
 
     @classmethod
     def exactly(cls, zeros: Counts) -> "Zeros":
@@ -204,12 +206,14 @@ def training_cost(method: Declaring, finished: Finished) -> Cost:
         ends = [step for step, _ in course[1:]] + [steps]
         for (start, zeros), end in zip(course, ends, strict=True):
             first = max(start, begin)
-            forward = finished.forward(zeros)
+            forward = gradients = finished.forward(zeros)
+            if zeros.untrained is not None:
+                gradients = finished.forward(Zeros.exactly(zeros.untrained))
             if every > MOST_STEPS:
                 most = 2 * forward.most + finished.gradients(zeros, method.growth_candidates).most
                 total += Cost(3 * forward.least, most).times(end - first)
                 continue
             dense = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
-            total += forward.times(3 * (end - first) - dense)
+            total += forward.times(2 * (end - first)) + gradients.times(end - first - dense)
             total += finished.gradients(zeros, method.growth_candidates).times(dense)
     return total.times(finished.batch_size) + method.scoring_cost(finished)

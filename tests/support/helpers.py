@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suite.core.discovery import load
+from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.sparsity.plan import Plan
@@ -29,10 +30,16 @@ OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "adamw": lambda m: torch.optim.AdamW(m.parameters(), 1e-3, weight_decay=1e-2),
 }
 
-SPARSE_METHODS = [m.name for m in registry.methods() if not m.dense and m.name != "small_dense"]
-ONE_ROUND = [name for name in SPARSE_METHODS if name != "lottery_ticket"]
-
 PLAN = Plan(steps=120, sparsity=0.9, seed=0, steps_per_epoch=30)
+
+
+def runs_at(method: str, plan: Plan) -> bool:
+    """Return whether a method can be planned: one of N:M only at its pattern's sparsity."""
+    try:
+        make(method, plan)
+    except InvalidInput:
+        return False
+    return True
 
 FAST: dict[str, dict[str, Any]] = {
     **{
@@ -44,6 +51,7 @@ FAST: dict[str, dict[str, Any]] = {
             "gse",
             "resonance_coherent",
             "rigl_mean_gradient",
+            "top_kast",
         )
     },
     "magnitude": {"update_every": 20},
@@ -63,6 +71,14 @@ def make(method: str, plan: Plan = PLAN, **options: Any) -> Sparsifier:
     declared = registry.methods()[method]
     given = FAST.get(method, {}) | options
     return load(declared.implementation, declared.origin)(plan, declared.resolve(given))
+
+
+SPARSE_METHODS = [
+    m.name
+    for m in registry.methods()
+    if not m.dense and m.name != "small_dense" and runs_at(m.name, PLAN)
+]
+ONE_ROUND = [name for name in SPARSE_METHODS if name != "lottery_ticket"]
 
 
 def attach(
@@ -107,7 +123,10 @@ def fit(
     stop: int | None = None,
     batch: int = 32,
 ) -> None:
-    """Train on digits as a user's own loop would, with `after` called after every step."""
+    """Train on digits as a user's own loop would, with `after` called after every step.
+
+    Training of one round ends with the plan's last step (`Sparsifier.end_training`).
+    """
     data = digits()
     for step in range(start + 1, (stop or sparsifier.plan.steps) + 1):
         x, y = batch_of(data, step, batch)
@@ -116,6 +135,8 @@ def fit(
         if not sparsifier.after_backward(step):
             optimizer.step()
         sparsifier.after_step(step)
+        if step == sparsifier.plan.steps and sparsifier.rounds == 1:
+            sparsifier.end_training()
         after(step)
 
 

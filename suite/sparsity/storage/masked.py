@@ -67,6 +67,7 @@ class MaskedWeight:
     weight is 0 outside its mask between steps, and the state is kept for every weight trained.
 
     Attributes:
+        active: number of weights in the mask; under `show` as the method has counted them last.
         gradients: number of weights whose gradients are computed at every step.
     """
 
@@ -82,7 +83,9 @@ class MaskedWeight:
         # converts it every time, which is seven times slower (measured on 266,000 weights).
         self.multiplier = torch.ones_like(parameter, requires_grad=False)
         self.frozen: Tensor | None = None
-        self._trains_beyond = False
+        self._trained: Tensor | None = None
+        self._untrained: Tensor | None = None
+        self._masks_gradient = False
         self.optimizer = optimizer
         self._gradient = MaskedGradient(self.name)
 
@@ -118,14 +121,14 @@ class MaskedWeight:
     @property
     def kept(self) -> Tensor:
         """1 where there is a weight, 0 elsewhere, in the weight's dtype."""
-        if self.frozen is None and not self._trains_beyond:
+        if self.frozen is None and self._trained is None:
             return self.multiplier
         return self.mask.to(self.parameter.dtype)
 
     @property
     def kept_state(self) -> Tensor:
         """1 where optimizer state is kept, 0 elsewhere: that of weights that are trained."""
-        return self.multiplier if self._trains_beyond else self.kept
+        return self.kept if self._trained is None else self._trained
 
     @torch.no_grad()
     def restore_values(self, values: Tensor) -> None:
@@ -170,9 +173,14 @@ class MaskedWeight:
         gradient = self.parameter.grad
         if gradient is None:
             return None
-        if self.gradients == self.size and (before_update or self.frozen is None):
+        if self._has_all_gradients and (before_update or self.frozen is None):
             return None
         return None if self._gradient.is_masked(gradient) else gradient
+
+    @property
+    def _has_all_gradients(self) -> bool:
+        """Whether nothing in a gradient is to be masked, unless weights are frozen."""
+        return self.gradients == self.size and not self._masks_gradient
 
     def mask_gradient(self, *, before_update: bool = False) -> None:
         """Zero the gradient of inactive and frozen weights; see `mask_gradients`."""
@@ -184,9 +192,7 @@ class MaskedWeight:
     def mask_new_gradient(self, *, before_update: bool = False) -> None:
         """Do as `mask_gradient`, for a gradient that a backward pass has just added to."""
         gradient = self.parameter.grad
-        if gradient is None or (
-            self.gradients == self.size and (before_update or self.frozen is None)
-        ):
+        if gradient is None or (self._has_all_gradients and (before_update or self.frozen is None)):
             return
         gradient.mul_(self.multiplier)
         self._gradient.note_masked(gradient)
@@ -205,16 +211,13 @@ class MaskedWeight:
         self.mask = mask
         self.active = count_true(mask)
         self.frozen = None
-        if not self._trains_beyond:
-            self.gradients = self.active
-            # From bytes: from booleans takes seven times as long.
-            self.multiplier.copy_(mask.view(torch.uint8))
-            self._gradient.forget_masked()
+        if self._trained is None or self._masks_gradient:
+            self._keep_gradients(mask, self.active)
         self.apply_mask()
 
     @torch.no_grad()
-    def train_beyond(self, trained: Tensor | None) -> None:
-        """Train more weights than the mask has: their gradients and optimizer state are kept.
+    def train_beyond(self, trained: Tensor | None, *, gradients: bool = True) -> None:
+        """Train more weights than the mask has: their optimizer state is kept.
 
         The caller puts their values into the parameter before the optimizer steps and takes them
         out after it (`suite.sparsity.dense_weights`).
@@ -222,12 +225,47 @@ class MaskedWeight:
         Args:
             trained: boolean, the weight's shape, True wherever the mask is; None to train the
                 active weights alone again, from the next `set_mask` on.
+            gradients: whether all of them have a gradient; if not, only active weights have one,
+                and weight decay and momentum move the others.
         """
-        self._trains_beyond = trained is not None
-        if trained is not None:
-            self.gradients = count_true(trained)
-            self.multiplier.copy_(trained.view(torch.uint8))
-            self._gradient.forget_masked()
+        self._masks_gradient = trained is not None and not gradients
+        self._untrained = None
+        if trained is None:
+            self._trained = None
+            return
+        count = count_true(trained)
+        if gradients:
+            self._keep_gradients(trained, count)
+            self._trained = self.multiplier
+        else:
+            self._keep_gradients(self.mask, self.active)
+            self._trained = trained.to(self.multiplier.dtype)
+        if count < self.size:
+            self._untrained = 1 - self._trained
+
+    def keep_all_state(self) -> None:
+        """Keep the optimizer state of every weight until the next `train_beyond`.
+
+        State may be loaded before it is known which weights it was kept for.
+        """
+        if self._untrained is not None:
+            self._trained, self._untrained = torch.ones_like(self.multiplier), None
+
+    def put_in(self, dense: Tensor) -> None:
+        """Let the optimizer step from `dense`: those that are trained, 0 for the others.
+
+        So weight decay, and whatever else an optimizer does, leaves the others alone.
+        """
+        self.parameter.copy_(dense)
+        if self._untrained is not None:
+            self.parameter.mul_(self._trained)
+
+    def take_out(self, dense: Tensor) -> None:
+        """Write into `dense` what the optimizer has made of the weights that are trained."""
+        if self._untrained is None:
+            dense.copy_(self.parameter)
+        else:
+            dense.mul_(self._untrained).add_(self.parameter.mul_(self._trained))
 
     @torch.no_grad()
     def show(self, mask: Tensor, values: Tensor, active: int) -> None:
@@ -236,8 +274,17 @@ class MaskedWeight:
         `active` is the number of weights in the mask, which is not counted here: on a GPU that
         would wait for the device at every step.
         """
+        if self._masks_gradient and mask is not self.mask:
+            self._keep_gradients(mask, active)
         self.mask, self.active = mask, active
         self.parameter.copy_(values)
+
+    def _keep_gradients(self, of: Tensor, count: int) -> None:
+        """Keep the gradients of the `count` weights where `of` (boolean) is True, and no others."""
+        self.gradients = count
+        # From bytes: from booleans takes seven times as long.
+        self.multiplier.copy_(of.view(torch.uint8))
+        self._gradient.forget_masked()
 
     @torch.no_grad()
     def freeze_weights(self, frozen: Tensor) -> None:
