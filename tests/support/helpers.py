@@ -35,7 +35,10 @@ ONE_ROUND = [name for name in SPARSE_METHODS if name != "lottery_ticket"]
 PLAN = Plan(steps=120, sparsity=0.9, seed=0, steps_per_epoch=30)
 
 FAST: dict[str, dict[str, Any]] = {
-    **{n: {"update_every": 10} for n in ("rigl", "resonance_coherent", "rigl_mean_gradient")},
+    **{
+        n: {"update_every": 10}
+        for n in ("rigl", "srigl", "resonance_coherent", "rigl_mean_gradient")
+    },
     "magnitude": {"update_every": 20},
     "granet": {"update_every": 10},
     "synflow": {"iterations": 10},
