@@ -95,7 +95,8 @@ def _total(record: Record, trial: Trial | None) -> Check:
     size, zeros = sum(layer.size for layer in layers), sum(layer.zeros for layer in layers)
     target = math.floor(Fraction(str(trial.sparsity)) * size)
     slack = len(layers) + (size // 1000 if distribution == "custom" else 0)
-    more = sum(layer.shape[0] - 1 for layer in layers) if method.constant_fan_in else 0
+    neurons = [layer.shape[0] for layer in layers if layer.shape]
+    more = sum(neurons) if method.constant_fan_in else 0
     if not -slack <= zeros - target <= slack + more or (trial.sparsity and not layers):
         words = f"not {target:,} (sparsity {trial.sparsity:g})"
         return Check(TOTAL, (f"{zeros:,} zeros among {size:,} weights, {words}",))
