@@ -73,7 +73,8 @@ def _total(record: Record, trial: Trial | None) -> Check:
     """Compare the zeros with the target sparsity, which they may miss by one per layer.
 
     Layers that `uniform` or a pattern leaves dense do not count. Under `custom`, the sparsities of
-    layers may miss that of the network by a thousandth of the weights.
+    layers may miss that of the network by a thousandth of the weights. A constant fan-in may have
+    up to one zero more per neuron.
     """
     if trial is None:
         own = _of_own_method(record)
@@ -94,7 +95,9 @@ def _total(record: Record, trial: Trial | None) -> Check:
     size, zeros = sum(layer.size for layer in layers), sum(layer.zeros for layer in layers)
     target = math.floor(Fraction(str(trial.sparsity)) * size)
     slack = len(layers) + (size // 1000 if distribution == "custom" else 0)
-    if abs(zeros - target) > slack or (trial.sparsity and not layers):
+    neurons = [layer.shape[0] for layer in layers if layer.shape]
+    more = sum(neurons) if method.constant_fan_in else 0
+    if not -slack <= zeros - target <= slack + more or (trial.sparsity and not layers):
         words = f"not {target:,} (sparsity {trial.sparsity:g})"
         return Check(TOTAL, (f"{zeros:,} zeros among {size:,} weights, {words}",))
     return Check(TOTAL)

@@ -5,6 +5,8 @@ from collections.abc import Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from torch import Tensor
+
 from suite.core.errors import InvalidInput
 from suite.sparsity.distribution import Shapes, custom_zeros, global_zeros, layer_zeros
 from suite.sparsity.layers import PrunableWeight, nonzero_outside_mask
@@ -117,17 +119,11 @@ class TargetCounts:
         zeros = {layer.name: layer.size - layer.active for layer in self.layers}
         if self.is_global:
             return [] if frozen else self.off_target(zeros)
-        targets = self.target_zeros()
-        wrong = self.off_target(zeros | {name: targets[name] for name in frozen})
-        if self.pattern is not None:
-            wrong += [
-                f"{layer.name}: not {self.pattern} everywhere"
-                for layer in self.layers
-                if layer.name not in frozen
-                and targets[layer.name]
-                and not self.pattern.holds(layer.mask)
-            ]
-        return wrong
+        shapes, targets = self.shapes, self.target_zeros()
+        held = [layer for layer in self.layers if layer.name not in frozen]
+        wrong = [self._off(w.name, zeros[w.name], targets[w.name], shapes) for w in held]
+        wrong += [self.mask_error(w.name, w.mask, targets[w.name]) for w in held]
+        return [error for error in wrong if error]
 
     def off_target(
         self, zeros: Mapping[str, int], shapes: Shapes | None = None, tolerance: int = 0
@@ -136,15 +132,54 @@ class TargetCounts:
 
         `shapes` are those of the attached model if left out.
         """
+        shapes = self.shapes if shapes is None else shapes
         if self.is_global:
             total, target = sum(zeros.values()), self.target_total(shapes)
             missed = abs(total - target) > tolerance
             return [f"{total} zeros in all, not {target}"] if missed else []
-        return [
-            f"{name}: {zeros[name]} zeros, not {target}"
+        errors = (
+            self._off(name, zeros[name], target, shapes, tolerance)
             for name, target in self.target_zeros(shapes).items()
-            if abs(zeros[name] - target) > tolerance
-        ]
+        )
+        return [error for error in errors if error]
+
+    def _off(self, name: str, zeros: int, target: int, shapes: Shapes, tolerance: int = 0) -> str:
+        """Return how a layer's number of zeros is not what is allowed; or ""."""
+        allowed = self.allowed_zeros(name, target, shapes, tolerance)
+        if zeros in allowed:
+            return ""
+        more = max(allowed)
+        words = f", nor what its pattern has, up to {more}" if more > target + tolerance else ""
+        return f"{name}: {zeros} zeros, not {target}{words}"
+
+    def allowed_zeros(
+        self, name: str, target: int, shapes: Shapes, tolerance: int = 0
+    ) -> Collection[int]:
+        """Return which numbers of zeros the layer `name` may end with, of per-layer methods.
+
+        A method whose pattern does not allow every number overrides this.
+
+        Args:
+            name: of the layer.
+            target: its `target_zeros`.
+            shapes: of all prunable weights, in network order.
+            tolerance: by how many weights a record of another version may differ.
+        """
+        return range(target - tolerance, target + tolerance + 1)
+
+    def mask_error(self, name: str, mask: Tensor, target: int) -> str:
+        """Return what is wrong with where a layer's final mask has its weights; or "".
+
+        A method with a pattern of its own overrides this.
+
+        Args:
+            name: of the layer.
+            mask: boolean, of the weight's shape.
+            target: its `target_zeros`.
+        """
+        if self.pattern is None or target == 0 or self.pattern.holds(mask):
+            return ""
+        return f"{name}: not {self.pattern} everywhere"
 
     def dense_names(self, shapes: Shapes) -> set[str]:
         """Return the layers that are never pruned, by the option `dense_layers`.

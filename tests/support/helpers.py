@@ -49,6 +49,7 @@ FAST: dict[str, dict[str, Any]] = {
             "rigl_itop",
             "set_itop",
             "gse",
+            "srigl",
             "resonance_coherent",
             "rigl_mean_gradient",
             "top_kast",
