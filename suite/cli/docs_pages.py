@@ -38,6 +38,15 @@ over the masks that each step used, and include scoring passes, earlier rounds a
 """
 
 
+DIFFERENCES = """\
+## Differences from the authors' code
+
+What is not, by default, as in the code that a method's authors published (in their paper, where
+there is no code), and why:
+
+"""
+
+
 def baselines() -> str:
     """Return docs/baselines.md: all methods outside the resonance family."""
     families: dict[str, list[Method]] = {}
@@ -48,7 +57,8 @@ def baselines() -> str:
         ["method", "family", "cost", "source"],
         [[f"`{m.name}`", m.family, m.cost, m.source] for some in families.values() for m in some],
     )
-    parts = [INTRODUCTION, summary, "\n"]
+    ordered = [method for family in sorted(families) for method in families[family]]
+    parts = [INTRODUCTION, summary, "\n", DIFFERENCES, _differences(ordered), "\n"]
     for family in sorted(families):
         parts.append(f"## {family.capitalize()}\n\n")
         parts += [_method(method) for method in families[family]]
@@ -62,6 +72,20 @@ def _method(method: Method) -> str:
     if method.hyperparameters:
         lines.append(_settings_table("setting", method.hyperparameters) + "\n")
     return "".join(lines)
+
+
+def _differences(methods: Iterable[Method]) -> str:
+    rows = [
+        [f"`{method.name}`", _setting(one.setting, method), one.here, one.authors, one.why]
+        for method in methods
+        for one in method.differences
+    ]
+    return table(["method", "setting", "default here", "in the authors' code", "why"], rows)
+
+
+def _setting(setting: str, method: Method) -> str:
+    """Return the name of a hyperparameter as code, other words as they are."""
+    return f"`{setting}`" if any(p.name == setting for p in method.hyperparameters) else setting
 
 
 def rule(method: Method) -> str:

@@ -202,6 +202,29 @@ class Declared:
     formerly: str = field(default="", kw_only=True)
 
 
+@dataclass(frozen=True)
+class Difference:
+    """Where a method is not as in its authors' code: for documentation only, not in any key.
+
+    `setting` is a hyperparameter, or a few words for what none sets; `here` and `authors` are what
+    this project and the authors' code do (by default, if a hyperparameter has both); `why` is the
+    reason for the difference. All are plain text, to be read side by side.
+
+    Raises:
+        InvalidInput: one of them is empty or not text.
+    """
+
+    setting: str
+    here: str
+    authors: str
+    why: str
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidInput(f"difference: {name}={value!r:.80} is not usable: give text")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method(Declared, Configurable):
     """A way to decide which connections a network has.
@@ -210,7 +233,8 @@ class Method(Declared, Configurable):
     ``package.module:Class``). `revision` is raised whenever the same settings would give other
     masks. `dense` methods take no sparsity: their one result is shown at every sparsity. A method
     without `zeros` reduces the number of parameters by other means than masks. A `control`
-    belongs in every study, unless the study gives a reason to leave it out.
+    belongs in every study, unless the study gives a reason to leave it out. `differences` state
+    where it departs from its authors' code.
     """
 
     title: str
@@ -222,6 +246,7 @@ class Method(Declared, Configurable):
     zeros: bool = True
     control: bool = False
     cost: str = ""
+    differences: tuple[Difference, ...] = ()
 
     def __post_init__(self) -> None:
         if not METHOD_NAME.fullmatch(self.name):
@@ -229,12 +254,15 @@ class Method(Declared, Configurable):
                 f"method name {self.name!r} is not usable: give letters, digits and _, "
                 "with single . / @ + - between them"
             )
-        given = self.hyperparameters
-        is_several = isinstance(given, list | tuple)
-        if not is_several or not all(isinstance(one, Hyperparameter) for one in given):
+        self._check_several("hyperparameters", Hyperparameter)
+        self._check_several("differences", Difference)
+
+    def _check_several(self, field_name: str, kind: type) -> None:
+        given, name = getattr(self, field_name), kind.__name__
+        if not isinstance(given, list | tuple) or not all(isinstance(one, kind) for one in given):
             raise InvalidInput(
-                f"method {self.name}: hyperparameters is a {type(given).__name__}: give a tuple of "
-                "Hyperparameter(…), of one: (Hyperparameter(…),)"
+                f"method {self.name}: {field_name} is a {type(given).__name__}: give a tuple of "
+                f"{name}(…), of one: ({name}(…),)"
             )
 
 

@@ -8,11 +8,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from suite.core import bounded_operators as bounded
-from suite.core.declarations import Declared, Hyperparameter, Search
+from suite.core.declarations import Declared, Difference, Hyperparameter, Search
 from suite.core.errors import InvalidInput
 
 CALLABLE: Mapping[str, frozenset[str]] = {
-    "suite.core.declarations": frozenset({"Declared", "Hyperparameter", "Method", "Search"}),
+    "suite.core.declarations": frozenset(
+        {"Declared", "Difference", "Hyperparameter", "Method", "Search"}
+    ),
     "suite.core.custom_trainer": frozenset({"Trainer"}),
     "suite.core.hyperparameters": frozenset({"with_defaults"}),
     "tasks.task": frozenset({"Dataset", "Task", "variant"}),
@@ -68,7 +70,7 @@ def length(value: Any) -> int:
 
 def is_declared(value: Any) -> bool:
     """Return whether a value is a declaration or a part of one; all of their types are ours."""
-    return isinstance(value, Declared | Hyperparameter | Search)
+    return isinstance(value, Declared | Difference | Hyperparameter | Search)
 
 
 def is_callable(value: Any) -> bool:

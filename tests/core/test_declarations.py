@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from suite.core.declarations import (
     Configurable,
     Declared,
+    Difference,
     Hyperparameter,
     Method,
     Registry,
@@ -208,3 +209,15 @@ def test_one_name_declared_twice_is_refused_with_both_places():
 def test_a_method_has_a_name_that_a_submission_may_have(name):
     with pytest.raises(InvalidInput, match="method name .* is not usable"):
         Method(name, "me", title="A", summary="a", implementation="A", family="reference")
+
+
+@pytest.mark.parametrize("given", [Difference("a", "b", "c", "d"), ("a", "b", "c", "d"), "abcd"])
+def test_differences_that_are_no_tuple_of_differences_are_refused(given):
+    with pytest.raises(InvalidInput, match=r"give a tuple of Difference\(…\)"):
+        Method("a", "me", title="A", summary="a", implementation="A", family="b", differences=given)
+
+
+@pytest.mark.parametrize("empty", [" ", None, 3])
+def test_a_difference_without_a_reason_is_refused(empty):
+    with pytest.raises(InvalidInput, match="why=.* is not usable: give text"):
+        Difference("batch_size", "128", "100", empty)

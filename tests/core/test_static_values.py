@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from baselines.rigl import METHOD as RIGL
 from suite.core import hyperparameters as shared
-from suite.core.declarations import Hyperparameter, Method, Search
+from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from tasks.catalogue import mnist
 
 A = 3
@@ -117,6 +117,8 @@ def test_declarations_and_constants_of_the_project_may_be_used(tmp_path):
     assert evaluate(tmp_path, "mnist.DATASETS[0].title") == "MNIST"
     read = evaluate(tmp_path, "Hyperparameter('a', int, A, 'm', search=Search(low=1, high=9))")
     assert (read.type, read.default, read.search.high) == (int, 3, 9)
+    read = evaluate(tmp_path, "Difference('batch', str(A), 'one' 'two', why=NAMES[0])")
+    assert (read.here, read.authors, read.why) == ("3", "onetwo", "x")
 
 
 def test_a_file_may_name_files_beside_it(tmp_path):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from suite.cli import app as cli
 from suite.cli import run as run_verb
-from suite.core.declarations import Hyperparameter
+from suite.core.declarations import Difference, Hyperparameter
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
@@ -137,6 +137,14 @@ def test_a_raised_revision_changes_the_key(kind, monkeypatch):
     declaration = getattr(trial, f"{kind}_declaration")
     monkeypatch.setitem(declaration.__dict__, "revision", declaration.revision + 1)
     assert trial.key != before
+
+
+def test_what_documentation_says_of_a_method_does_not_change_the_key(monkeypatch):
+    trial = Trial.make(**RIGL)
+    before = trial.key
+    told = (Difference("a rule", "here", "theirs", "because"),)
+    monkeypatch.setitem(trial.method_declaration.__dict__, "differences", told)
+    assert trial.key == before
 
 
 def test_an_edited_task_is_another_trial(monkeypatch):
