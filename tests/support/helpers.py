@@ -106,6 +106,8 @@ def fit(
         if not sparsifier.after_backward(step):
             optimizer.step()
         sparsifier.after_step(step)
+        if step == sparsifier.plan.steps and sparsifier.rounds == 1:
+            sparsifier.end_training()
         after(step)
 
 
