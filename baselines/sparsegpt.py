@@ -143,15 +143,18 @@ class SparseGpt(CalibratedPruning):
 def inverse_factor(gram: Tensor, dampening: float) -> tuple[Tensor, bool]:
     """Return U, upper triangular with UᵀU = (XXᵀ + λI)⁻¹, and whether that failed.
 
-    λ is `dampening` times the mean of the diagonal of `gram` [..., d, d]. An input that is always 0
+    λ is `dampening` times the mean of the diagonal of `gram` [groups, d, d]. An input that is always 0
     has no part in it: its row of U is that of the identity.
     """
     diagonal = gram.diagonal(dim1=-2, dim2=-1)
     damped = torch.where(diagonal == 0, 1, diagonal + dampening * diagonal.mean(-1, keepdim=True))
     hessian = gram.diagonal_scatter(damped, dim1=-2, dim2=-1)
-    lower, errors = torch.linalg.cholesky_ex(hessian)
-    factor, more = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
-    return factor, bool((errors + more).any()) or not bool(factor.isfinite().all())
+    # H = RRᵀ with R upper triangular, from the Cholesky factor of H in reverse order: then U = R⁻¹,
+    # without the loss of digits of inverting H first.
+    lower, errors = torch.linalg.cholesky_ex(hessian.flip(-2, -1))
+    identity = torch.eye(len(hessian[0]), dtype=gram.dtype, device=gram.device)
+    factor = torch.linalg.solve_triangular(lower.flip(-2, -1), identity, upper=True)
+    return factor, bool(errors.any()) or not bool(factor.isfinite().all())
 
 
 def prune_columns(
@@ -179,21 +182,22 @@ def prune_columns(
     for begin in range(0, width, step):
         end = min(begin + step, width)
         if pattern is None:
-            part = slice(begin, end)
-            scores = (weights[..., part] / diagonal[:, None, part]).square()
+            scores = (weights[..., begin:end] / diagonal[:, None, begin:end]).square()
             here = zeros * end // width - zeros * begin // width
-            mask[..., part] = keep_top(scores.flatten(), scores.numel() - here).view(scores.shape)
-        errors = torch.zeros_like(weights[..., begin:end])
-        for column in range(begin, end):
+            kept = keep_top(scores.flatten(), scores.numel() - here)
+            mask[..., begin:end] = kept.view(scores.shape)
+        block = weights[..., begin:end].mT.contiguous()  # [groups, columns, rows]
+        errors = torch.empty_like(block)
+        for j, column in enumerate(range(begin, end)):
             if pattern is not None and column % pattern[1] == 0:
                 part = slice(column, column + pattern[1])
-                scores = (weights[..., part] / diagonal[:, None, part]).square()
-                mask[..., part] = keep_top(scores, pattern[0])
-            dropped = weights[..., column] * ~mask[..., column]
-            error = dropped / factor[:, None, column, column]
-            weights[..., column] -= dropped
-            later = slice(column + 1, end)
-            weights[..., later] -= error.unsqueeze(-1) * factor[:, None, column, later]
-            errors[..., column - begin] = error
-        weights[..., end:] -= errors @ factor[:, begin:end, end:]
+                scores = block[:, j : j + pattern[1]].mT / diagonal[:, None, part]
+                mask[..., part] = keep_top(scores.square(), pattern[0])
+            dropped = block[:, j] * ~mask[..., column]
+            errors[:, j] = dropped / factor[:, column, column, None]
+            block[:, j] -= dropped
+            later = factor[:, column, column + 1 : end, None]
+            block[:, j + 1 :].baddbmm_(later, errors[:, j, None], alpha=-1)
+        weights[..., begin:end] = block.mT
+        weights[..., end:] -= errors.mT @ factor[:, begin:end, end:]
     return mask
