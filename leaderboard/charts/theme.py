@@ -17,12 +17,13 @@ from leaderboard.boards import Entry
 FAMILIES = {
     "reference": "#7d7d7d",
     "before training": "#b8629b",
+    "after training": "#6a6ad0",
     "dense to sparse": "#0a9170",
     "iterative": "#b07c00",
     "sparse to sparse": "#2a7fc4",
     "resonance": "#d55e00",
 }
-OTHERS = ("#6a6ad0", "#8c6d3f", "#4a9a9a")
+OTHERS = ("#8c6d3f", "#4a9a9a", "#a05c8a")
 """Colours of families that plug-ins add."""
 SHAPES = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross",
           "triangle-right", "triangle-left")  # fmt: skip

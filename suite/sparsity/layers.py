@@ -91,6 +91,9 @@ class PrunableWeight(Protocol):
         A grown weight is trained from the next step on: its gradient of this step is zeroed.
         """
 
+    def replace_values(self, values: Tensor) -> None:
+        """Give the active weights new values, those of dense ones; the optimizer state stays."""
+
     def freeze_weights(self, frozen: Tensor) -> None:
         """Keep the weights where `frozen` is True as they are, in the network but untrained.
 

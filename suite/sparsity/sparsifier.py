@@ -592,8 +592,8 @@ class Sparsifier(TargetCounts):
         """
         if self._examples is None:
             raise InvalidInput(
-                f"{type(self).__name__} scores connections before training: give it training "
-                "examples, sparsify(..., examples=(x, y))"
+                f"{type(self).__name__} scores connections with training examples: give "
+                "it some, sparsify(..., examples=(x, y))"
             )
         return self._examples
 

@@ -42,7 +42,8 @@ def mask_digest(method: str) -> str:
         sparsifier.after_step(step)
     if sparsifier.rounds > 1:
         sparsifier.end_round(0)
-    sparsifier.end_training()
+    else:
+        sparsifier.end_training()
     masks = torch.cat([layer.mask.flatten() for layer in sparsifier.layers])
     return hashlib.sha256(masks.numpy().tobytes()).hexdigest()[:16]
 

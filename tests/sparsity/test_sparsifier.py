@@ -173,7 +173,7 @@ def test_other_layers_do_not_make_up_for_dense_ones_where_that_is_asked_for(meth
 
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_dense_gradients_are_read_only_on_the_steps_a_method_asks_for(method):
-    """Spoil the gradients of weights that are not trained on all other steps: nothing may change."""
+    """Spoil the gradients of untrained weights on all other steps: nothing may change."""
     masks = []
     for spoil in (False, True):
         model, optimizer, sparsifier = attached(method)

@@ -390,6 +390,11 @@ class CsrWeight:
         """Replace the weight by dense values [out, in]; `load_mask` must follow."""
         self.module.load_dense(values)
 
+    @torch.no_grad()
+    def replace_values(self, values: Tensor) -> None:
+        """Give the active weights new values, those of dense ones; the optimizer state stays."""
+        self.parameter.copy_(_gather(self.module.topology)(values))
+
     def restore_state(self, state: dict[str, Any] | None) -> None:
         """Replace the optimizer's state of this weight; `load_mask` must follow."""
         replace_state(self.optimizer, self.parameter, state)

@@ -96,6 +96,10 @@ class SwitchingWeight:
         """Make `mask` the connectivity of this weight."""
         self.store.set_mask(mask)
 
+    def replace_values(self, values: Tensor) -> None:
+        """Give the active weights new values, those of dense ones; the optimizer state stays."""
+        self.store.replace_values(values)
+
     def freeze_weights(self, frozen: Tensor) -> None:
         """Keep the weights where `frozen` is True as they are."""
         self.store.freeze_weights(frozen)

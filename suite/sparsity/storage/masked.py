@@ -135,6 +135,11 @@ class MaskedWeight:
         """Replace the weight by dense values; a mask must follow."""
         self.parameter.copy_(values)
 
+    @torch.no_grad()
+    def replace_values(self, values: Tensor) -> None:
+        """Give the active weights new values, those of dense ones; the optimizer state stays."""
+        self.parameter.copy_(torch.where(self.mask, values, 0))
+
     def restore_state(self, state: dict[str, Any] | None) -> None:
         """Replace the optimizer's state of this weight; a mask must follow."""
         replace_state(self.optimizer, self.parameter, state)
