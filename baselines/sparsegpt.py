@@ -143,8 +143,8 @@ class SparseGpt(CalibratedPruning):
 def inverse_factor(gram: Tensor, dampening: float) -> tuple[Tensor, bool]:
     """Return U, upper triangular with UᵀU = (XXᵀ + λI)⁻¹, and whether that failed.
 
-    λ is `dampening` times the mean of the diagonal of `gram` [groups, d, d]. An input that is always 0
-    has no part in it: its row of U is that of the identity.
+    λ is `dampening` times the mean of the diagonal of `gram` [groups, d, d]. An input that is
+    always 0 has no part in it: its row of U is that of the identity.
     """
     diagonal = gram.diagonal(dim1=-2, dim2=-1)
     damped = torch.where(diagonal == 0, 1, diagonal + dampening * diagonal.mean(-1, keepdim=True))

@@ -239,7 +239,7 @@ class Sparsifier(TargetCounts):
         if self.reinitializes(0) and not resume:
             assert redraw is not None
             self._model.load_state_dict(redraw())
-            self.restart(optimizers)
+            self.restart(self.optimizers)
         self.execution.switch_storage(self._is_finished)
         self.execution.claim_layers()
 
