@@ -50,8 +50,9 @@ class TrialContext:
         """Resolve a trial; loads no data.
 
         Raises:
-            InvalidInput: the training data is smaller than a batch, or its targets do not fit the
-                task's metric or the recipe.
+            InvalidInput: the training data is smaller than a batch, its targets do not fit the
+                task's metric or the recipe, or the trial sets more epochs than the task's bound on
+                steps leaves.
         """
         task, dataset = trial.task_declaration, trial.dataset_declaration
         recipe = task.resolve_recipe(trial.recipe)
@@ -63,6 +64,12 @@ class TrialContext:
             raise InvalidInput(
                 f"batch_size={recipe.batch_size} leaves no whole batch of {examples} training "
                 f"examples: give at most {examples}"
+            )
+        whole, bound = recipe.epochs * steps_per_epoch, recipe.max_steps
+        if "epochs" in trial.recipe and "max_steps" not in trial.recipe and 0 < bound < whole:
+            raise InvalidInput(
+                f"epochs={recipe.epochs} are {whole:,} steps, of which task {task.name} takes no "
+                f"more than its max_steps={bound}: give max_steps=0 as well, or fewer epochs"
             )
         return cls(
             trial=trial,

@@ -55,6 +55,14 @@ def test_a_bound_on_steps_leaves_a_short_training_short():
     assert plan_of("cifar10/conv_6@short").steps == 2 * 750
 
 
+def test_more_epochs_than_the_bound_leaves_are_not_cut_short_without_a_word():
+    message = r"epochs=500 are 156,000 steps.*max_steps=32000: give max_steps=0"
+    with pytest.raises(InvalidInput, match=message):
+        plan_of("imagenet/resnet_50", epochs=500)
+    assert plan_of("imagenet/resnet_50", epochs=500, max_steps=0).steps == 156_000
+    assert plan_of("imagenet/resnet_50", epochs=513, max_steps=160_000).steps == 160_000
+
+
 @pytest.mark.parametrize(
     ("task", "peak", "factor", "drops"),
     [

@@ -103,3 +103,22 @@ def test_vgg_19_trains_160_epochs_on_all_images_as_in_grasps_code():
         assert context.plan.steps == 160 * (50_000 // 128)
         assert context.recipe.weight_decay == 5e-4
         assert context.recipe.crop_fill == "zero"
+
+
+@pytest.mark.parametrize(
+    ("study", "steps", "batch", "momentum", "weight_decay"),
+    [
+        ("acdc_imagenet", 100 * (1_281_167 // 256), 256, 0.875, 3.051757813e-5),
+        ("str_imagenet", 100 * (1_281_167 // 256), 256, 0.875, 2.251757813e-5),
+        ("itop_imagenet", 100 * (1_281_167 // 128), 128, 0.9, 1e-4),
+        ("srigl_imagenet", 256_000, 512, 0.9, 1e-4),
+        ("sr_ste_imagenet", 120 * (1_281_167 // 256), 256, 0.9, 5e-5),
+    ],
+)
+def test_methods_since_2020_train_resnet_50_as_their_authors_code_does(
+    study, steps, batch, momentum, weight_decay
+):
+    for context in settings_of(study):
+        recipe = context.recipe
+        assert (context.plan.steps, recipe.batch_size) == (steps, batch)
+        assert (recipe.momentum, recipe.weight_decay) == (momentum, weight_decay)
