@@ -1,1 +1,1 @@
-"""Export of trained networks: weights, ONNX, or a compact network without dead units."""
+"""Export of trained networks: weights, ONNX, or a smaller form (compact, condensed, 2:4)."""

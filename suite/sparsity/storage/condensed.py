@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.storage.condensed_kernel import compiled_product
@@ -143,48 +142,49 @@ class CondensedLinear(nn.Module):
         Raises:
             InvalidInput: `x` has another number of features or another type than the layer.
         """
-        if x.shape[-1:] != (self.in_features,) or x.dtype != self.values.dtype:
+        # Looking up a module's tensor takes as long as the whole kernel does for a small layer.
+        values = self.values
+        if x.ndim == 0 or x.shape[-1] != self.in_features or x.dtype != values.dtype:
             raise InvalidInput(
                 f"inputs of shape {tuple(x.shape)} and {x.dtype} meet a condensed layer of "
-                f"{self.in_features} inputs in {self.values.dtype}: give it [..., "
-                f"{self.in_features}] in its own type"
+                f"{self.in_features} inputs in {values.dtype}: give it [..., {self.in_features}] "
+                "in its own type"
             )
-        rows = x.reshape(-1, self.in_features)
-        if len(rows) <= FEW and self._runs_compiled(rows):
-            out = self._compiled_product(rows)
-        else:
-            out = self._product(rows)
-        if x.ndim == 2:
-            return out
-        return out.contiguous().view(*x.shape[:-1], self.out_features)
+        rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
+        product = self._compiled_product if self._runs_compiled(rows) else self._product
+        out = product(rows, values, self.indices, self.bias)
+        return out if x.ndim == 2 else out.contiguous().view(*x.shape[:-1], self.out_features)
 
-    def _product(self, rows: Tensor) -> Tensor:
-        # Narrow indices are widened in each pass, a tenth of its time: kept, they would take more
-        # memory than the values.
-        indices = self.indices.int()
+    def _product(
+        self, rows: Tensor, values: Tensor, indices: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        # Narrow indices are widened in each pass, a tenth of its time: kept, they would take as
+        # much memory as the values.
+        wide = indices.int()
         if len(rows) == 1 and rows.dtype in COMPILED_DTYPES:  # others would round each product
-            inputs = rows[0].index_select(0, indices.view(-1)).view_as(self.values)
-            sums = (inputs * self.values).sum(1, keepdim=True)
+            inputs = rows[0].index_select(0, wide.view(-1)).view_as(values)
+            sums = (inputs * values).sum(1, keepdim=True)
         else:
-            table = rows.t().contiguous()
-            sums = F.embedding_bag(indices, table, mode="sum", per_sample_weights=self.values)
-        return (sums if self.bias is None else sums.add_(self.bias.unsqueeze(1))).t()
+            sums = _bag_sums(rows.t().contiguous(), wide, values)
+        return (sums if bias is None else sums.add_(bias.unsqueeze(1))).t()
 
     def _runs_compiled(self, rows: Tensor) -> bool:
         return (
             self.compiled
+            and len(rows) <= FEW
             and rows.device.type == "cpu"
             and rows.dtype in COMPILED_DTYPES
             and not (rows.requires_grad and torch.is_grad_enabled())
             and not torch.compiler.is_compiling()
         )
 
-    def _compiled_product(self, rows: Tensor) -> Tensor:
-        out = rows.new_zeros(len(rows), self.out_features)
-        if self.bias is not None:
-            out += self.bias
-        native = (rows.detach().contiguous(), self.values, self.indices, out)
-        compiled_product()(*(tensor.numpy() for tensor in native))
+    def _compiled_product(
+        self, rows: Tensor, values: Tensor, indices: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        first = values.new_zeros(len(values)) if bias is None else bias
+        out = rows.new_empty(len(rows), len(values))
+        tensors = (rows.detach().contiguous(), values, indices, first, out)
+        compiled_product()(*(tensor.numpy() for tensor in tensors))
         return out
 
     def extra_repr(self) -> str:
@@ -193,6 +193,21 @@ class CondensedLinear(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"fan_in={self.values.shape[1]}, bias={self.bias is not None}"
         )
+
+
+def _bag_sums(table: Tensor, indices: Tensor, values: Tensor) -> Tensor:
+    """Return the sums of values × rows of `table` [in, n] for indices and values [out, k]."""
+    starts = torch.arange(
+        0, indices.numel() + 1, indices.shape[1], dtype=indices.dtype, device=indices.device
+    )
+    return torch.embedding_bag(
+        table,
+        indices.view(-1),
+        starts,
+        mode=0,
+        per_sample_weights=values.view(-1),
+        include_last_offset=True,
+    )[0]
 
 
 def _constant(values: Tensor) -> nn.Parameter:
