@@ -104,6 +104,30 @@ UPDATE_END = Hyperparameter(
     search=Search(low=0.5, high=0.95),
 )
 
+CALIBRATION = (
+    Hyperparameter(
+        "calibration_examples",
+        int,
+        128,
+        "training examples by whose activations the trained network is pruned",
+        low=1,
+        unit="examples",
+        source="Frantar & Alistarh 2023, arXiv:2301.00774, §4; Sun et al. 2023, arXiv:2306.11695, "
+        "§4: 128 sequences of C4",
+        search=Search(choices=(128,)),
+    ),
+    Hyperparameter(
+        "calibration_batch",
+        int,
+        128,
+        "examples sent through the network at once; with fewer than calibration_examples it takes "
+        "less memory, and a pass for each layer",
+        low=1,
+        unit="examples",
+        search=Search(choices=(128,)),
+    ),
+)
+
 LAYERWISE = (DISTRIBUTION, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)
 GLOBALLY = (GLOBAL_FIRST, UNIFORM_DENSE, DENSE_LAYERS, LAYER_SPARSITY)
 

@@ -327,6 +327,7 @@ class Sparsifier(TargetCounts):
         """
         with torch.no_grad(), name_nonfinite_layer(self.layers, self.plan.steps):
             self.finish()
+        self.execution.switch_storage(self._is_finished)
 
     def notes(self) -> list[str]:
         """Return notes for the record on how the method was scheduled in this training."""
