@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from suite.core.declarations import Difference, Hyperparameter, Method, Search
-from suite.core.hyperparameters import LAYERWISE, PATTERN, with_defaults
+from suite.core.declarations import Difference, Method
+from suite.core.hyperparameters import CALIBRATION, LAYERWISE, PATTERN, with_defaults
 from suite.sparsity.calibration import CalibratedPruning, from_rows, groups_of, module_of, to_rows
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
@@ -20,26 +20,7 @@ METHOD = Method(
     hyperparameters=(
         *with_defaults(LAYERWISE, distribution="uniform", uniform_dense="none"),
         PATTERN,
-        Hyperparameter(
-            "calibration_examples",
-            int,
-            128,
-            "training examples whose activations are measured",
-            low=1,
-            unit="examples",
-            source="Sun et al. 2023, §4: 128 sequences of C4",
-            search=Search(choices=(128,)),
-        ),
-        Hyperparameter(
-            "calibration_batch",
-            int,
-            128,
-            "examples sent through the network at once; with fewer than calibration_examples it "
-            "takes less memory and a pass for each layer",
-            low=1,
-            unit="examples",
-            search=Search(choices=(128,)),
-        ),
+        *CALIBRATION,
     ),
     cost="3 f_D per step, and once f_S for the calibration examples",
     differences=(

@@ -138,6 +138,30 @@ CANDIDATE_RATIO = Hyperparameter(
     search=Search(choices=(0.0,)),
 )
 
+CALIBRATION = (
+    Hyperparameter(
+        "calibration_examples",
+        int,
+        128,
+        "training examples by whose activations the trained network is pruned",
+        low=1,
+        unit="examples",
+        source="Frantar & Alistarh 2023, arXiv:2301.00774, §4; Sun et al. 2023, arXiv:2306.11695, "
+        "§4: 128 sequences of C4",
+        search=Search(choices=(128,)),
+    ),
+    Hyperparameter(
+        "calibration_batch",
+        int,
+        128,
+        "examples sent through the network at once; with fewer than calibration_examples it takes "
+        "less memory, and a pass for each layer",
+        low=1,
+        unit="examples",
+        search=Search(choices=(128,)),
+    ),
+)
+
 DENSE = (UNIFORM_DENSE, DENSE_LAYERS, DENSE_LAYERS_COMPENSATE)
 """Which layers stay dense, and what that means for the others."""
 

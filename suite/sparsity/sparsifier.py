@@ -28,6 +28,14 @@ from suite.sparsity.training_cost import Cost, Course, Finished, Zeros
 MASKS_TOLERANCE = 0.005
 """Largest difference between a given sparsity and that of given masks."""
 
+ADDED: dict[str, Any] = {
+    "dense_layers_compensate": True,
+    "candidate_ratio": 0.0,
+    "least_drop_fraction": 0.0,
+    "drop_decay": "constant",
+}
+"""Options that states saved before them lack, and what they stand for there."""
+
 
 class Sparsifier(TargetCounts):
     """Decides which weights of a model are connected while it trains.
@@ -338,6 +346,7 @@ class Sparsifier(TargetCounts):
         """
         with torch.no_grad(), name_nonfinite_layer(self.layers, self.plan.steps):
             self.finish()
+        self.execution.switch_storage(self._is_finished)
 
     def notes(self) -> list[str]:
         """Return notes for the record on how the method was scheduled in this training."""
@@ -390,9 +399,10 @@ class Sparsifier(TargetCounts):
         """
         saved, own = dict(state["configuration"]), self._configuration()
         # Older states lack these.
+        for name, value in ADDED.items():
+            if name in own:
+                saved.setdefault(name, value)
         saved.setdefault("steps_per_epoch", own.get("steps_per_epoch"))
-        if "dense_layers_compensate" in own:
-            saved.setdefault("dense_layers_compensate", True)
         for name in {**own, **saved}:  # the method first
             if saved.get(name) != own.get(name):
                 raise InvalidInput(

@@ -78,20 +78,11 @@ def test_rows_have_equally_many_up_to_one_and_the_total_is_exact(zeros):
     scores = torch.tensor([[3.0, 1, 1, 2, 0], [5, 5, 5, 5, 5], [9, 8, 7, 6, 5], [0, 0, 1, 0, 0]])
     expected = [[True] * 5 for _ in range(4)]
     for _ in range(zeros):
-        # (zeros so far, next score, later rows first among equals), then the last of the lowest
-        row = min(
-            range(4),
-            key=lambda r: (
-                expected[r].count(False),
-                min(
-                    (s for s, k in zip(scores[r].tolist(), expected[r], strict=True) if k),
-                    default=0,
-                ),
-                -r,
-            ),
-        )
-        column = min((c for c in range(5) if expected[row][c]), key=lambda c: (scores[row][c], -c))
-        expected[row][column] = False
+        # By zeros so far, then by the next score; of equals the later row, then the later column.
+        left = [[c for c in range(5) if expected[r][c]] for r in range(4)]
+        lowest = [min([(scores[r][c].item(), -c) for c in left[r]] or [(0, 0)]) for r in range(4)]
+        row = min(range(4), key=lambda r: (-len(left[r]), lowest[r][0], -r))
+        expected[row][-lowest[row][1]] = False
     assert prune_rows(scores, zeros).tolist() == expected
 
 

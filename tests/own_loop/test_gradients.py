@@ -64,6 +64,7 @@ def test_a_clipped_training_has_the_bits_of_the_suites_own_loop(method, executio
         F.cross_entropy(foreign(x), y).backward()
         assert torch.equal(clip(foreign), expected), step
         foreign_optimizer.step()
+    sparsifier.end_training()
     assert_same(own, foreign)
 
 

@@ -82,9 +82,7 @@ def linear(weight: list[list[float]]) -> nn.Linear:
          "reflect", "one image", "conv3d"],
 )  # fmt: skip
 @pytest.mark.parametrize("at_once", [2**24, 60])
-def test_a_layers_outputs_are_its_rows_times_the_unfolded_inputs(
-    layer, shape, at_once, monkeypatch
-):
+def test_outputs_are_rows_times_unfolded_inputs(layer, shape, at_once, monkeypatch):
     monkeypatch.setattr("suite.sparsity.calibration.AT_ONCE", at_once)
     layer, x = layer.double(), torch.randn(shape, generator=torch.manual_seed(0)).double()
     rows = to_rows(layer.weight.detach(), getattr(layer, "groups", 1))
@@ -370,8 +368,11 @@ def test_ones_own_loop_prunes_after_the_last_step_and_may_train_on(method, execu
     handle.extend(steps=3)
     steps(model, optimizer, 5)
     assert all(torch.equal(mask, masks[name]) for name, mask in handle.masks().items())
-    state = optimizer.state[model[0].weight]
-    assert not state["exp_avg"][~masks["0"]].any()
+    momentum = optimizer.state[model[0].weight]["exp_avg"]
+    if execution == "csr":  # of the values that are stored since the end of training
+        assert momentum.shape == model[0].weight.shape == (16,)
+    else:
+        assert not momentum[~masks["0"]].any()
     assert handle.sparsity == 0.5
 
 

@@ -69,6 +69,8 @@ def train(model, optimizer, sparsifier, start=0, stop=STEPS):
             sparsifier.after_validation(step, float(step))
         if sparsifier.is_update(step):
             masks.append([layer.mask for layer in sparsifier.layers])
+    if stop == STEPS and sparsifier.rounds == 1:
+        sparsifier.end_training()
     return masks
 
 
