@@ -41,17 +41,6 @@ def test_the_given_mask_may_change_later_and_state_restores() -> None:
 
 DROPS_ONLY = {"static", "magnitude", "magnitude_one_shot", "snip", "grasp", "synflow"}
 GROWS = {"set", "rigl", "snfs", "granet", "acdc", "rigl_itop", "set_itop", "gse", "mest"}
-    "set",
-    "rigl",
-    "snfs",
-    "granet",
-    "acdc",
-    "rigl_itop",
-    "set_itop",
-    "gse",
-    "mest",
-    "resonance",
-}
 
 
 @pytest.mark.parametrize("method", ONE_ROUND)
