@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from suite import sparsify
 from suite.own_loop.cost import Cost
 from suite.sparsity.candidates import ALL, Candidates, draw_empty
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
@@ -166,6 +167,19 @@ def test_a_step_pays_for_the_gradients_it_looks_at(ratio, read):
     assert cost.measure(model, torch.ones(3, 10)).training == by_hand
     finished = Finished({"0": 90}, {"0": (10, 10)}, flops, 8, 100, 10, False)
     assert training_cost(sparsifier, finished) == (8 * by_hand, 8 * by_hand)
+
+
+def test_a_loop_of_ones_own_pays_for_the_gradients_it_looks_at():
+    model = nn.Sequential(nn.Linear(10, 10, bias=False))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    even = {"distribution": "uniform", "uniform_dense": "none"}
+    handle = sparsify(model, optimizer, "gse", sparsity=0.9, steps=20, update_every=5, **even)
+    x = torch.randn(4, 10, generator=seeded(0))
+    for _ in range(20):
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+    assert handle.flops(x).training == 18 * 3 * 20 + 2 * (2 * 20 + 40)
 
 
 def test_bounds_on_zeros_bound_the_gradients_looked_at():
