@@ -22,14 +22,18 @@ def run(method: str, until: int = 300):
     context = TrialContext.of(trial(method))
     training = prepare(context)
     sparsifier, model, ledger = training.sparsifier, training.model, training.ledger
-    cost = Cost(sparsifier.layers)
+    cost = Cost(sparsifier.layers, candidates=sparsifier.growth_candidates)
     for step in range(1, min(until, context.plan.steps) + 1):
         x, y = batch_of(training.data.train, step, ledger.batch_size)
         training.optimizer.zero_grad()
         sparsifier.before_step(step)
         F.cross_entropy(model(x), y).backward()
         dense_gradient = sparsifier.wants_dense_gradient(step)
-        ledger.charge_step(sparsifier.layers, dense_gradient=dense_gradient)
+        ledger.charge_step(
+            sparsifier.layers,
+            dense_gradient=dense_gradient,
+            candidates=sparsifier.growth_candidates,
+        )
         cost.step(dense_gradient=dense_gradient)
         sparsifier.after_backward(step)
         if sparsifier.is_update(step):
@@ -39,7 +43,10 @@ def run(method: str, until: int = 300):
     return training, cost
 
 
-@pytest.mark.parametrize("method", ["rigl", "resonance", "magnitude", "granet", "set", "dense"])
+@pytest.mark.parametrize(
+    "method",
+    ["rigl", "resonance", "magnitude", "granet", "set", "dense", "gse", "acdc", "mest"],
+)
 def test_it_is_what_the_suite_s_ledger_adds_up(method):
     training, cost = run(method)
     batch, ledger = training.ledger.batch_size, training.ledger
@@ -72,7 +79,7 @@ def test_scoring_connections_is_charged_as_by_the_ledger(method):
 def test_steps_at_the_same_densities_are_one_entry():
     _, cost = run("rigl")
     (entry,) = cost.state_dict()["steps"]  # rigl keeps each layer's number of connections
-    assert sum(entry[1:]) == cost.steps
+    assert sum(entry[1:3]) == cost.steps
 
 
 def test_a_step_is_counted_at_the_masks_it_was_taken_at():

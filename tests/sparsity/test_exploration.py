@@ -1,8 +1,11 @@
 """The exploration rate R_s: the share of weights that were ever active."""
 
+import pytest
 import torch
 
 from suite.sparsity.exploration import Exploration
+from tests.support.helpers import ONE_ROUND, fit
+from tests.support.updates import attached
 
 
 def mask(*active: int) -> torch.Tensor:
@@ -34,3 +37,31 @@ def test_the_given_mask_may_change_later_and_state_restores() -> None:
     assert again.rate({"a": 10}) == 0.2
     again.add("a", mask(2))
     assert again.rate({"a": 10}) == 0.3
+
+
+DROPS_ONLY = {"static", "magnitude", "magnitude_one_shot", "snip", "grasp", "synflow"}
+GROWS = {"set", "rigl", "snfs", "granet", "acdc", "rigl_itop", "set_itop", "gse", "mest"}
+
+
+@pytest.mark.parametrize("method", ONE_ROUND)
+def test_the_rate_of_every_dynamic_method_is_that_of_the_masks_of_all_steps(method):
+    model, optimizer, sparsifier = attached(method)
+    ever = [layer.mask.clone() for layer in sparsifier.layers]
+    before, grown = [mask.clone() for mask in ever], 0
+
+    def look(step: int) -> None:
+        nonlocal grown
+        for index, layer in enumerate(sparsifier.layers):
+            mask = layer.mask
+            grown += int((mask & ~before[index]).sum())
+            ever[index] |= mask
+            before[index] = mask.clone()
+
+    fit(model, optimizer, sparsifier, after=look)
+    sparsifier.end_training()
+    metrics = sparsifier.metrics()
+    assert ("exploration_rate" in metrics) == (grown > 0)
+    assert (method not in DROPS_ONLY) >= (grown > 0) >= (method in GROWS)
+    if grown:
+        share = sum(int(mask.sum()) for mask in ever) / sum(mask.numel() for mask in ever)
+        assert metrics["exploration_rate"] == pytest.approx(share, abs=1e-12)

@@ -197,7 +197,9 @@ UPDATES = {"snfs": {"update_every": 10}}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("execution", ["csr", "auto"])
-@pytest.mark.parametrize("method", ["rigl", "magnitude", "snfs", "resonance", "lottery_ticket"])
+@pytest.mark.parametrize(
+    "method", ["rigl", "magnitude", "snfs", "resonance", "lottery_ticket", "acdc", "mest"]
+)
 @pytest.mark.parametrize("stop", [47, 163])
 def test_going_on_in_fresh_objects_is_bit_identical(method, execution, stop, monkeypatch):
     monkeypatch.setattr("suite.sparsity.storage.execution.BREAK_EVEN", {0: 0.5})
@@ -212,6 +214,20 @@ def test_going_on_in_fresh_objects_is_bit_identical(method, execution, stop, mon
     assert sparse_layers(again[0]) == sparse_layers(first[0])
     train(*again, start=stop)
     assert_same(whole, again[0], atol=0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_layer_that_becomes_dense_again_is_an_ordinary_one_until_it_is_pruned(optimizer):
+    model, made, sparsifier = attached("acdc", "csr", optimizer)
+    seen = []
+    for start, stop in ((0, 21), (21, 31), (31, 41)):  # compressed from 20 and 40, dense from 30
+        train(model, made, sparsifier, start=start, stop=stop)
+        seen.append(sparse_layers(model))
+        held = [p for group in made.param_groups for p in group["params"]]
+        assert all(any(p is own for own in held) for p in model.parameters())
+        assert all(state.shape == p.shape for p in held for state in made.state[p].values()
+                   if isinstance(state, torch.Tensor) and state.ndim)  # fmt: skip
+    assert seen == [["1", "3", "5"], [], ["1", "3", "5"]]
 
 
 def test_an_export_loads_into_an_ordinary_model():
