@@ -32,7 +32,7 @@ ADDED: dict[str, Any] = {
     "dense_layers_compensate": True,
     "candidate_ratio": 0.0,
     "least_drop_fraction": 0.0,
-    "drop_decay": "constant",
+    "drop_decay": "none",
 }
 """Options that states saved before them lack, and what they stand for there."""
 
