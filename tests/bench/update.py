@@ -1,50 +1,79 @@
-"""One connectivity update of a dynamic method against one ``torch.topk``."""
+"""One connectivity update of each method of the registry against one ``torch.topk``."""
+
+import functools
 
 import torch
 from torch import nn
 
-from suite.core.discovery import load
+from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.sparsity.plan import Plan
+from suite.sparsity.sparsifier import Sparsifier
 from tests.bench.measure import ratios, report
+from tests.support.every_method import planned
 
-SIDE, BLOCKS = 3163, 5
+SIDE, BLOCKS, BAR = 3164, 5, 3.0
+"""A layer of 10 M weights, whose inputs divide into groups of 4, for N:M patterns."""
+PLAN = Plan(steps=200, sparsity=0.9, seed=0, steps_per_epoch=10, validates=True)
+
+NO_BAR = {"chts": "two products of masks, O(in·out·(in + out)), which no ranking is a measure of"}
+"""Methods whose update is no ranking, and what it is."""
 
 
 def run() -> bool:
-    """Print the ratio for RigL, SET and SNFS on ten million weights at 90 % sparsity."""
+    """Print the ratio of every method that updates, on ten million weights; or why there is none.
+
+    Gradients are random tensors. An update is what a step with one adds: `update_connectivity`,
+    and `after_step`, where methods with dense weights choose those that the forward pass uses.
+    """
     torch.set_num_threads(1)
-    met = [_update(name, options) for name, options in METHODS.items()]
+    met = [_of(method.name) for method in registry.methods()]
     return all(met)
 
 
-METHODS = {
-    "rigl": {"update_every": 100, "distribution": "uniform", "uniform_dense": "none"},
-    "set": {"update_every": 100, "distribution": "uniform", "uniform_dense": "none"},
-    "snfs": {"update_every": 100, "distribution": "uniform", "uniform_dense": "none"},
-}
-
-
-def _update(name: str, options: dict[str, object]) -> bool:
+def _of(method: str) -> bool:
+    if not registry.methods()[method].zeros:
+        return _skip(method, "it leaves no zeros")
+    declared = {one.name for one in registry.methods()[method].hyperparameters}
+    options = {"uniform_dense": "none"} if "uniform_dense" in declared else {}
+    sparsifier = planned(method, PLAN, options)
+    due = next(filter(sparsifier.is_update, range(1, PLAN.steps + 1)), None)
+    if due is None:
+        return _skip(method, "no step of training has an update")
     model = nn.Linear(SIDE, SIDE, bias=False)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-    method = registry.methods()[name]
-    plan = Plan(steps=10**6, sparsity=0.9, seed=0, steps_per_epoch=100)
-    sparsifier = load(method.implementation, method.origin)(plan, method.resolve(options))
-    sparsifier.attach(model, optimizer)
-    model.weight.grad = torch.randn_like(model.weight)
-    sparsifier.observe(1)
-    layer = sparsifier.layers[0]
-    dropped = int(0.3 * layer.active)
-    scores = torch.randn(layer.size).abs()
-
-    def update() -> None:
-        model.weight.grad = torch.randn_like(model.weight)
-        sparsifier.update(100)
+    try:
+        sparsifier.attach(model, optimizer)
+    except InvalidInput as error:
+        return _skip(method, str(error))
+    for step in range(1, due):  # what the update will read of earlier steps
+        _backward(sparsifier, model, step)
+    update = functools.partial(_update, sparsifier, model, due)
+    scores = torch.randn(SIDE * SIDE).abs()
+    dropped = int(0.3 * (1 - sparsifier.plan.sparsity) * len(scores))
 
     def peer() -> None:
         torch.randn_like(model.weight)  # what the other side spends on its gradient
         torch.topk(scores, dropped)
 
-    values = ratios(update, peer, BLOCKS)
-    return report(f"update of {name}, 10 M weights at 90 % / torch.topk", values, 3.0)
+    what = f"update of {method}, 10 M weights at {sparsifier.plan.sparsity:.0%} / torch.topk"
+    if why := NO_BAR.get(method):
+        print(f"{method}: {why}")
+    return report(what, ratios(update, peer, BLOCKS), None if why else BAR)
+
+
+def _backward(sparsifier: Sparsifier, model: nn.Linear, step: int) -> None:
+    sparsifier.before_step(step)
+    model.weight.grad = torch.randn_like(model.weight)
+    sparsifier.read_gradients(step)
+
+
+def _update(sparsifier: Sparsifier, model: nn.Linear, step: int) -> None:
+    _backward(sparsifier, model, step)
+    sparsifier.update_connectivity(step)
+    sparsifier.after_step(step)
+
+
+def _skip(method: str, why: str) -> bool:
+    print(f"{'update of ' + method:<58} none: {why}", flush=True)
+    return True

@@ -5,7 +5,7 @@ run somewhere says so itself (`assert_says_so`).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +55,7 @@ def quick_settings(method: str, pool: int | None = None) -> dict[str, Any]:
     return found
 
 
-def planned(method: str, plan: Plan) -> Sparsifier:
+def planned(method: str, plan: Plan, options: Mapping[str, Any] | None = None) -> Sparsifier:
     """Return a method that is not attached, at the highest of `SPARSITIES` that it accepts.
 
     Those above the plan's are not tried.
@@ -64,7 +64,7 @@ def planned(method: str, plan: Plan) -> Sparsifier:
         AssertionError: it accepts none, or refuses one without saying what it needs.
     """
     declared = registry.methods()[method]
-    given = declared.resolve(quick_settings(method))
+    given = declared.resolve(quick_settings(method) | dict(options or {}))
     make = load(declared.implementation, declared.origin)
     allowed = [sparsity for sparsity in SPARSITIES if sparsity <= plan.sparsity]
     for sparsity in (0.0,) if declared.dense else allowed:
