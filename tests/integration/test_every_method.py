@@ -9,6 +9,7 @@ import copy
 import random
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
+from baselines.rigl import RigL
 from suite import sparsify
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
@@ -58,6 +60,31 @@ def test_a_trial_keeps_its_counts_its_zeros_and_its_declared_cost(method):
 def test_a_trial_that_was_stopped_ends_with_the_same_bits(method):
     of = case(method)
     assert_same(trained(of), interrupted(of, STOPS))
+
+
+def _one_zero_fewer(outcome):
+    first, *others = outcome.record.layers
+    layers = [first.model_copy(update={"zeros": first.zeros - 1}), *others]
+    return replace(outcome, record=outcome.record.model_copy(update={"layers": layers}))
+
+
+def _a_weight_outside_its_mask(outcome):
+    weight = outcome.tensors["model/1.weight"].clone()
+    weight[~outcome.tensors["mask/1"]] = 1e-3
+    return replace(outcome, tensors={**outcome.tensors, "model/1.weight": weight})
+
+
+def _a_cheaper_training(outcome):
+    flops = outcome.record.flops | {"training": 0.99 * outcome.record.flops["training"]}
+    return replace(outcome, record=outcome.record.model_copy(update={"flops": flops}))
+
+
+@pytest.mark.parametrize(
+    "spoil", [_one_zero_fewer, _a_weight_outside_its_mask, _a_cheaper_training]
+)
+def test_what_a_trial_must_not_leave_is_noticed(spoil):
+    with pytest.raises(AssertionError):
+        assert_kept(spoil(trained(case("rigl"))))
 
 
 IMAGES = """name: tiles/resnet
@@ -196,8 +223,8 @@ def in_own_loop(method: str, optimizer: str = "adamw", **given) -> Loop | None:
         return Loop(method, linear_net(), optimizer, **given) if has_masks(method) else None
 
 
-@pytest.mark.parametrize("method", first_quick(METHODS))
-def test_an_own_loop_goes_on_in_fresh_objects_with_the_same_bits_and_ends_with_zero_state(method):
+def assert_goes_on(method: str) -> None:
+    """Check that fresh objects, twice, go on to the end of a training that was not stopped."""
     whole = in_own_loop(method)
     if whole is None:
         return
@@ -210,15 +237,32 @@ def test_an_own_loop_goes_on_in_fresh_objects_with_the_same_bits_and_ends_with_z
         again.load(saved)
     again.train()
     assert_zero_state(again.handle)
-    for (name, value), other in zip(
-        whole.model.state_dict().items(), again.model.state_dict().values(), strict=True
-    ):
-        assert torch.equal(value, other), name
+    first, second = whole.model.state_dict(), again.model.state_dict()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
     for name, mask in whole.handle.masks().items():
         assert torch.equal(mask, again.handle.masks()[name]), name
     assert whole.handle.sparsifier.metrics() == again.handle.sparsifier.metrics()
     assert whole.handle.curves().equals(again.handle.curves())
     assert whole.handle.flops() == again.handle.flops()
+
+
+@pytest.mark.parametrize("method", first_quick(METHODS))
+def test_an_own_loop_goes_on_in_fresh_objects_with_the_same_bits_and_ends_with_zero_state(method):
+    assert_goes_on(method)
+
+
+def test_state_that_a_method_does_not_save_is_noticed(monkeypatch):
+    """A method that counts its calls, but does not save the count, grows others after a stop."""
+    scores = RigL.grow_scores
+
+    def forgetful(self, layer, step):
+        self.calls = getattr(self, "calls", 0) + 1
+        return scores(self, layer, step) * (1 if self.calls <= 2 else -1)
+
+    monkeypatch.setattr(RigL, "grow_scores", forgetful)
+    with pytest.raises(AssertionError, match="assert"):
+        assert_goes_on("rigl")
 
 
 # ---------------------------------------------------------------- stored by non-zero values
