@@ -9,6 +9,7 @@ import copy
 import random
 import socket
 import subprocess
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from baselines.rigl import RigL
 from suite import sparsify
-from suite.core.errors import InvalidInput
+from suite.core.errors import InvalidInput, SparsityWarning
 from suite.experiments import registry
 from suite.own_loop.handle import Handle
 from suite.sparsity.plan import Plan
@@ -161,17 +162,20 @@ class Loop:
     def __init__(self, method: str, model: nn.Module, optimizer: str, **given) -> None:
         self.model = model
         self.optimizer = OPTIMIZERS[optimizer](model)
-        self.handle: Handle = sparsify(
-            model,
-            self.optimizer,
-            method,
-            sparsity=planned(method, PLAN).plan.sparsity,
-            steps=PLAN.steps,
-            steps_per_epoch=PLAN.steps_per_epoch,
-            examples=(digits().x.to(next(model.parameters()).dtype), digits().y),
-            **quick_settings(method),
-            **given,
-        )
+        with warnings.catch_warnings():
+            # Some say that first layers, or whole neurons, make the sparsity another one.
+            warnings.simplefilter("ignore", SparsityWarning)
+            self.handle: Handle = sparsify(
+                model,
+                self.optimizer,
+                method,
+                sparsity=planned(method, PLAN).plan.sparsity,
+                steps=PLAN.steps,
+                steps_per_epoch=PLAN.steps_per_epoch,
+                examples=(digits().x.to(next(model.parameters()).dtype), digits().y),
+                **quick_settings(method),
+                **given,
+            )
         self.masks: list[dict[str, torch.Tensor]] = []
         self.sparse_in_training = self._is_at_its_target()
 
