@@ -16,8 +16,11 @@ SIDE, BLOCKS, BAR = 3164, 5, 3.0
 """A layer of 10 M weights, whose inputs divide into groups of 4, for N:M patterns."""
 PLAN = Plan(steps=200, sparsity=0.9, seed=0, steps_per_epoch=10, validates=True)
 
-NO_BAR = {"chts": "two products of masks, O(in·out·(in + out)), which no ranking is a measure of"}
-"""Methods whose update is no ranking, and what it is."""
+NO_BAR = {
+    "chts": "products of the mask with itself, O(in·out·(in + out))",
+    "resonance": "a window of gradients is read: `detector` has its bar",
+}
+"""Methods, or families of methods, whose update is more than a ranking."""
 
 
 def run() -> bool:
@@ -57,8 +60,8 @@ def _of(method: str) -> bool:
         torch.topk(scores, dropped)
 
     what = f"update of {method}, 10 M weights at {sparsifier.plan.sparsity:.0%} / torch.topk"
-    if why := NO_BAR.get(method):
-        print(f"{method}: {why}")
+    if why := NO_BAR.get(method, NO_BAR.get(registry.methods()[method].family)):
+        print(f"{method}: no bar, {why}")
     return report(what, ratios(update, peer, BLOCKS), None if why else BAR)
 
 
