@@ -17,6 +17,7 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.own_loop.handle import Handle
 from suite.results.record_check import TRAINING
+from suite.sparsity.distribution import Shapes
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.target_counts import TargetCounts
@@ -115,8 +116,7 @@ def assert_kept(outcome: Outcome) -> None:
     sparsifier = TrialContext.of(trial).make_sparsifier()
     if has_masks(trial.method):
         assert sparsifier.off_target(zeros, shapes) == []
-        if (total := _plain_total(sparsifier, shapes)) is not None:
-            assert sum(zeros.values()) == total
+        _assert_total(sparsifier, trial.method, zeros, shapes)
     else:
         assert not any(zeros.values())
     for layer in record.layers:
@@ -135,20 +135,28 @@ def assert_kept(outcome: Outcome) -> None:
     assert found.steps == TrialContext.of(trial).plan.steps_per_epoch * len(losses)
 
 
-def _plain_total(sparsifier: Sparsifier, shapes: Any) -> int | None:
-    """Return floor(s·N), which every distribution meets but `uniform`, which leaves layers dense.
+def _assert_total(
+    sparsifier: Sparsifier, method: str, zeros: Mapping[str, int], shapes: Shapes
+) -> None:
+    """Check for floor(s·N) zeros, which every distribution meets but `uniform` (dense layers).
 
-    None for a method that has counts of its own, or a pattern.
+    A constant fan-in has fewer than one zero more for each neuron. A method that has counts of its
+    own in another way, or a pattern, is not checked here.
     """
     own = any(
         getattr(type(sparsifier), name) is not getattr(TargetCounts, name)
         for name in ("off_target", "zeros_at", "target_zeros", "target_total")
     )
+    constant_fan_in = getattr(registry.methods()[method], "constant_fan_in", False)
     distribution = getattr(sparsifier.options, "distribution", "erk")
-    if own or sparsifier.pattern is not None or distribution in ("uniform", "custom"):
-        return None
+    if sparsifier.pattern is not None or distribution in ("uniform", "custom"):
+        return
     size = sum(math.prod(shape) for shape in shapes.values())
-    return math.floor(round(sparsifier.plan.sparsity * size, 6))
+    more = sum(zeros.values()) - math.floor(round(sparsifier.plan.sparsity * size, 6))
+    if constant_fan_in:
+        assert 0 <= more < sum(shape[0] for shape in shapes.values())
+    elif not own:
+        assert more == 0
 
 
 def assert_zero_state(handle: Handle) -> None:
@@ -162,8 +170,8 @@ def assert_zero_state(handle: Handle) -> None:
                 if isinstance(value, torch.Tensor) and value.shape == layer.mask.shape:
                     assert not value[~layer.mask].any(), f"{layer.name}: {name}"
     zeros = {layer.name: layer.size - layer.active for layer in sparsifier.layers}
-    if (total := _plain_total(sparsifier, sparsifier.shapes)) is not None:
-        assert sum(zeros.values()) == total
+    if has_masks(handle.method):
+        _assert_total(sparsifier, handle.method, zeros, sparsifier.shapes)
 
 
 def train_in_rounds(handle: Handle, take_step: Callable[[int], None], stop: int = 0) -> bool:
