@@ -7,6 +7,7 @@ from torch import nn
 
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
+from suite.sparsity.dense_weights import DenseWeights
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from tests.bench.measure import ratios, report
@@ -40,9 +41,9 @@ def _of(method: str) -> bool:
     declared = {one.name for one in registry.methods()[method].hyperparameters}
     options = {"uniform_dense": "none"} if "uniform_dense" in declared else {}
     sparsifier = planned(method, PLAN, options)
-    due = next(filter(sparsifier.is_update, range(1, PLAN.steps + 1)), None)
+    due = _first_update(sparsifier)
     if due is None:
-        return _skip(method, "no step of training has an update")
+        return _skip(method, f"its masks are chosen {_when(sparsifier)}")
     model = nn.Linear(SIDE, SIDE, bias=False)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     try:
@@ -63,6 +64,21 @@ def _of(method: str) -> bool:
     if why := NO_BAR.get(method, NO_BAR.get(registry.methods()[method].family)):
         print(f"{method}: no bar, {why}")
     return report(what, ratios(update, peer, BLOCKS), None if why else BAR)
+
+
+def _first_update(sparsifier: Sparsifier) -> int | None:
+    if not sparsifier.is_dynamic:
+        return None
+    due = next(filter(sparsifier.is_update, range(1, PLAN.steps + 1)), None)
+    # Masks that follow dense weights do so at every step, be there an update or not.
+    return 1 if due is None and isinstance(sparsifier, DenseWeights) else due
+
+
+def _when(sparsifier: Sparsifier) -> str:
+    if sparsifier.rounds > 1:
+        return "between rounds of training"
+    finishes = type(sparsifier).finish is not Sparsifier.finish
+    return "once, after training" if finishes else "before training"
 
 
 def _backward(sparsifier: Sparsifier, model: nn.Linear, step: int) -> None:
