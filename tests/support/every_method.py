@@ -138,7 +138,7 @@ def assert_kept(outcome: Outcome) -> None:
 def _assert_total(
     sparsifier: Sparsifier, method: str, zeros: Mapping[str, int], shapes: Shapes
 ) -> None:
-    """Check for floor(s·N) zeros, which every distribution meets but `uniform` (dense layers).
+    """Check for floor(s·N) zeros: of the network, or, under `uniform`, of each sparse layer.
 
     A constant fan-in has fewer than one zero more for each neuron. A method that has counts of its
     own in another way, or a pattern, is not checked here.
@@ -149,14 +149,23 @@ def _assert_total(
     )
     constant_fan_in = getattr(registry.methods()[method], "constant_fan_in", False)
     distribution = getattr(sparsifier.options, "distribution", "erk")
-    if sparsifier.pattern is not None or distribution in ("uniform", "custom"):
+    if sparsifier.pattern is not None or distribution == "custom" or (own and not constant_fan_in):
         return
-    size = sum(math.prod(shape) for shape in shapes.values())
-    more = sum(zeros.values()) - math.floor(round(sparsifier.plan.sparsity * size, 6))
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    exact = {name: _floor(sparsifier.plan.sparsity * size) for name, size in sizes.items()}
+    if distribution == "uniform":
+        assert all(count in (0, exact[name]) for name, count in zeros.items())
+        return
+    more = sum(zeros.values()) - _floor(sparsifier.plan.sparsity * sum(sizes.values()))
     if constant_fan_in:
         assert 0 <= more < sum(shape[0] for shape in shapes.values())
-    elif not own:
+    else:
         assert more == 0
+
+
+def _floor(product: float) -> int:
+    """Return the floor of s·N, of which rounding may leave 89.999999 for 90."""
+    return math.floor(round(product, 6))
 
 
 def assert_zero_state(handle: Handle) -> None:
