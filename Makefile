@@ -38,7 +38,8 @@ FAST := $(addprefix tests/,core experiments sparsity resonance baselines trainin
 FAST += tests/leaderboard/statistics tests/leaderboard/bundles/test_record_checks.py \
   $(addprefix tests/leaderboard/test_,statistics.py statistics_comparison.py \
   statistics_known_answers.py boards.py chart_rows.py method_comparison.py) \
-  tests/evaluation/test_scores.py tests/integration/test_golden_masks.py tests/test_architecture.py
+  tests/evaluation/test_scores.py $(addprefix tests/integration/,test_golden_masks.py \
+  test_every_method.py) tests/test_architecture.py
 TESTS_OF_M = $(wildcard tests/$(dir $(M:suite/%=%))test_$(basename $(notdir $(M)))*.py)
 
 test-fast: setup

@@ -6,11 +6,9 @@ import random
 import pytest
 
 from suite.experiments import registry
-from suite.experiments.trial_config import Trial, task_digest
-from suite.training.trial import run_trial
+from suite.experiments.trial_config import task_digest
 from tasks.taskfile import read_task_file
 from tests.support.cli_runner import Command
-from tests.support.helpers import FAST
 
 TASK = """name: houses/mlp
 data: {format: table, path: houses.csv, target: price, targets: real}
@@ -131,23 +129,6 @@ def test_several_targets_have_the_mean_of_their_r2_and_no_common_rmse(place, res
     (place / "houses.yaml").write_text(several + "metric: rmse\n")
     refused = resonance("run --task-file houses.yaml static -s 0.5")
     assert "each in its own unit: give metric r2" in refused.complaint
-
-
-@pytest.mark.parametrize("method", [method.name for method in registry.methods()])
-def test_every_method_trains_on_real_targets(method):
-    """Methods that score connections before training do so by the squared error."""
-    declared = registry.methods()[method]
-    trial = Trial.make(
-        task="diabetes/mlp",
-        method=method,
-        sparsity=0.0 if declared.dense else 0.5,
-        hyperparameters=FAST.get(method, {}),
-        recipe={"epochs": 16},
-    )
-    record = run_trial(trial).record
-    assert record.metrics["test_r2"] > 0.1
-    if not declared.dense and declared.zeros:
-        assert record.sparsity == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_published_protocol_of_labels_is_refused(resonance):

@@ -17,7 +17,6 @@ from tests.support.helpers import (
     ONE_ROUND,
     OPTIMIZERS,
     PLAN,
-    SPARSE_METHODS,
     attach,
     batch_of,
     conv_net,
@@ -213,28 +212,6 @@ def test_what_is_no_closure_is_refused():
     embedded("rigl", model, optimizer)
     with pytest.raises(InvalidInput, match="was given Tensor, not a closure"):
         optimizer.step(torch.tensor(0.0))
-
-
-@pytest.mark.parametrize("method", SPARSE_METHODS)
-def test_state_goes_on_in_fresh_objects(method):
-    def fresh():
-        model = conv_net()
-        optimizer = OPTIMIZERS["adamw"](model)
-        return model, optimizer, embedded(method, model, optimizer)
-
-    whole, whole_optimizer, _ = fresh()
-    train(whole, whole_optimizer)
-    first, first_optimizer, first_handle = fresh()
-    train(first, first_optimizer, stop=53)
-    saved = copy.deepcopy(
-        [first.state_dict(), first_optimizer.state_dict(), first_handle.state_dict()]
-    )
-    again, again_optimizer, handle = fresh()
-    for target, state in zip((again, again_optimizer, handle), saved, strict=True):
-        target.load_state_dict(state)
-    train(again, again_optimizer, start=53)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_after_detach_nothing_is_masked():

@@ -1,4 +1,3 @@
-import copy
 from dataclasses import replace
 
 import pytest
@@ -190,35 +189,6 @@ def test_dense_gradients_are_read_only_on_the_steps_a_method_asks_for(method):
         fit(model, optimizer, sparsifier)
         masks.append([layer.mask for layer in sparsifier.layers])
     assert all(torch.equal(a, b) for a, b in zip(*masks, strict=True))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ONE_ROUND)
-@pytest.mark.parametrize("stop", [47, 83])
-def test_going_on_in_fresh_objects_is_bit_identical(method, stop):
-    model, optimizer, sparsifier = attached(method)
-    fit(model, optimizer, sparsifier)
-
-    first, first_optimizer, first_sparsifier = attached(method)
-    fit(first, first_optimizer, first_sparsifier, stop=stop)
-    saved = copy.deepcopy(
-        (first.state_dict(), first_optimizer.state_dict(), first_sparsifier.state_dict())
-    )
-    again = conv_net()
-    again_optimizer = OPTIMIZERS["sgd"](again)
-    again_sparsifier = make(method)
-    attach(again_sparsifier, again, again_optimizer)
-    again.load_state_dict(saved[0])
-    again_optimizer.load_state_dict(saved[1])
-    again_sparsifier.load_state_dict(saved[2])
-    fit(again, again_optimizer, again_sparsifier, start=stop)
-
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
-    assert all(
-        torch.equal(a.mask, b.mask)
-        for a, b in zip(sparsifier.layers, again_sparsifier.layers, strict=True)
-    )
 
 
 @pytest.mark.parametrize("through", [False, True])

@@ -14,71 +14,10 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.training.checkpoint import Checkpointer
 from suite.training.checkpoint_interval import CheckpointInterval
-from suite.training.outcome import Outcome
 from suite.training.serialization import pack, unpack
 from suite.training.trial import run_trial
-from tests.support.helpers import SPARSE_METHODS, first_quick, trained, trial
-
-
-class Memory:
-    """Keeps the latest checkpoint in memory, as bytes."""
-
-    content: bytes | None = None
-    written = 0
-
-    def read(self):
-        return self.content
-
-    def write(self, content):
-        self.content = content
-        self.written += 1
-
-
-class Stop:
-    """Asks to stop at a given number of steps from now."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left == 0
-
-
-def interrupted(of, stops) -> Outcome:
-    """Run a trial that is stopped after each of `stops` steps, and started again."""
-    memory = Memory()
-    for after in stops:
-        with pytest.raises(Interrupted):
-            run_trial(
-                of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(after))
-            )
-    checkpointer = Checkpointer(of, memory, CheckpointInterval(None))
-    outcome = run_trial(of, checkpointer=checkpointer)
-    assert checkpointer.note == ""
-    return outcome
-
-
-def assert_same(first: Outcome, second: Outcome) -> None:
-    assert second.record.digests == first.record.digests
-    assert second.curves.rows == first.curves.rows
-    assert second.files()["curves.parquet"] == first.files()["curves.parquet"]
-    timeless = {"timing"}
-    assert second.record.model_dump(exclude=timeless) == first.record.model_dump(exclude=timeless)
-    assert second.files()["model.safetensors"] == first.files()["model.safetensors"]
-
-
-# 160 steps a round, 40 an epoch: within epochs, at the end of one (after 40 = 17 + 23), again at
-# once, and near the end.
-STOPS = (17, 23, 1, 30, 77)
-
-
-@pytest.mark.parametrize(
-    "method", first_quick(sorted(["dense", *SPARSE_METHODS], key="rigl".__ne__))
-)
-def test_a_stopped_trial_of_every_method_ends_bit_identical(method):
-    of = trial(method, sparsity=0.36) if method == "lottery_ticket" else trial(method)
-    assert_same(trained(of), interrupted(of, STOPS))
+from tests.support.checkpoints import STOPS, Memory, Stop, assert_same, interrupted
+from tests.support.helpers import trained, trial
 
 
 @pytest.mark.slow
