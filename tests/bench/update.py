@@ -12,7 +12,7 @@ SIDE, BLOCKS = 3163, 5
 
 
 def run() -> bool:
-    """Print the ratio for RigL, SET and SNFS on ten million weights at 90 % sparsity."""
+    """Print the ratio for RigL, SRigL, SET and SNFS on ten million weights at 90 % sparsity."""
     torch.set_num_threads(1)
     met = [_update(name, options) for name, options in METHODS.items()]
     return all(met)
@@ -20,6 +20,7 @@ def run() -> bool:
 
 METHODS = {
     "rigl": {"update_every": 100, "distribution": "uniform", "uniform_dense": "none"},
+    "srigl": {"update_every": 100, "distribution": "uniform", "uniform_dense": "none"},
     "set": {"update_every": 100, "distribution": "uniform", "uniform_dense": "none"},
     "snfs": {"update_every": 100, "distribution": "uniform", "uniform_dense": "none"},
 }
