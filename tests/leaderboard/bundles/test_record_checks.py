@@ -56,6 +56,8 @@ def test_settings_that_a_method_does_not_have_are_an_error():
     ("rigl", {"distribution": "uniform"}, (0, 450), True),
     ("rigl", {"distribution": "uniform"}, (0, 452), False),
     ("rigl", {"distribution": "uniform"}, (0, 0), False),
+    ("srigl", {}, (450, 450), True), ("srigl", {}, (455, 454), True),
+    ("srigl", {}, (448, 449), False), ("srigl", {}, (459, 455), False),
     ("small_dense", {}, (0, 0), True), ("small_dense", {}, (450, 450), True),
 ])  # fmt: skip
 def test_the_zeros_of_all_layers_are_the_trials_share_of_the_weights(
