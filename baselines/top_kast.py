@@ -120,6 +120,7 @@ class TopKAST(DenseWeights):
         for weight in self.weights:
             if weight.trained:
                 self._choose(weight, weight.active, step)
+                weight.mask_state()
 
     def raise_sparsity(self, step: int) -> None:
         """Choose A and B at the new counts now."""
@@ -128,6 +129,7 @@ class TopKAST(DenseWeights):
         for weight in self.weights:
             if weight.trained:
                 self._choose(weight, weight.size - zeros[weight.name], step)
+                weight.mask_state()
         self.show(step)
 
     def _choose(self, weight: MaskedWeight, active: int, step: int = 0) -> None:
@@ -139,7 +141,6 @@ class TopKAST(DenseWeights):
         self.backward[name] = backward.view(weight.shape)
         self._use(weight, keep_top(scores, active).view(weight.shape), active)
         weight.train_beyond(self.backward[name])
-        weight.mask_state()
         if step and before is not None:
             kept = count_true(before & self.forward[name])
             self.report(step, "dropped", count_true(before) - kept, name)
