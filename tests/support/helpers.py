@@ -41,6 +41,7 @@ def runs_at(method: str, plan: Plan) -> bool:
         return False
     return True
 
+
 FAST: dict[str, dict[str, Any]] = {
     **{
         name: {"update_every": 10}
