@@ -155,6 +155,6 @@ def test_what_does_not_fit_is_refused():
     odd = nn.Sequential(nn.Linear(8, 6), nn.Linear(6, 4))
     depthwise = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8))
     for model, says in ((odd, "layer '1' has 6 inputs"), (depthwise, "layer '1' has 1 inputs")):
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
         with pytest.raises(InvalidInput, match=says):
-            optimizer = torch.optim.SGD(model.parameters(), 0.1)
             sparsify(model, optimizer, "sr_ste", sparsity=0.5, steps=9)

@@ -164,7 +164,7 @@ def test_layers_named_dense_stay_dense(method):
 
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_dense_gradients_are_read_only_on_the_steps_a_method_asks_for(method):
-    """Spoil the gradients of weights that are not trained on all other steps: nothing may change."""
+    """Spoil the gradients of untrained weights on all other steps: nothing may change."""
     masks = []
     for spoil in (False, True):
         model, optimizer, sparsifier = attached(method)
