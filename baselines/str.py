@@ -154,7 +154,9 @@ class STR(DenseWeights):
         if self._counts:
             for weight in self.weights:
                 self.report(step, "density", weight.active / weight.size, weight.name)
-                self.report(step, "threshold", float(self.s[weight.name].sigmoid()), weight.name)
+                self.report(
+                    step, "soft_threshold", float(self.s[weight.name].sigmoid()), weight.name
+                )
 
     def after_validation(self, step: int, score: float) -> None:
         """Note the score, which is that before the projection if `step` is the last."""
@@ -191,7 +193,7 @@ class STR(DenseWeights):
             self.exploration.add(weight.name, mask)
             weight.show(mask, values, count_true(mask))
             self.report(self.plan.steps, "density", weight.active / weight.size, weight.name)
-            self.report(self.plan.steps, "threshold", float(threshold), weight.name)
+            self.report(self.plan.steps, "soft_threshold", float(threshold), weight.name)
         super().finish()
 
     def metrics(self) -> dict[str, float]:

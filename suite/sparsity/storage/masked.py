@@ -258,14 +258,14 @@ class MaskedWeight:
         """
         self.parameter.copy_(dense)
         if self._untrained is not None:
-            self.parameter.mul_(self._trained)
+            self.parameter.mul_(self.kept_state)
 
     def take_out(self, dense: Tensor) -> None:
         """Write into `dense` what the optimizer has made of the weights that are trained."""
         if self._untrained is None:
             dense.copy_(self.parameter)
         else:
-            dense.mul_(self._untrained).add_(self.parameter.mul_(self._trained))
+            dense.mul_(self._untrained).add_(self.parameter.mul_(self.kept_state))
 
     @torch.no_grad()
     def show(self, mask: Tensor, values: Tensor, active: int) -> None:
