@@ -44,7 +44,7 @@ def test_masks_are_those_of_a_plain_loop_on_ties_too(pattern, shape):
 
 
 class Published(torch.autograd.Function):
-    """Forward m ⊙ w; backward g + λ (1 − m) ⊙ w (Zhou et al. 2021, eq. 9)."""
+    """Forward m ⊙ w; backward g + λ (1 − m) ⊙ w (Zhou et al. 2021)."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, decay: float) -> Tensor:

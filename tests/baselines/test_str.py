@@ -41,7 +41,7 @@ def take_step(model: nn.Module, optimizer: torch.optim.Optimizer, method: STR, s
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_weights_and_thresholds_follow_autograd_through_eq_6(nesterov):
+def test_weights_and_thresholds_follow_autograd_through_the_soft_threshold(nesterov):
     """w and s as parameters of autograd, stepped by torch's SGD; s decays before its step."""
     settings = {"lr": 0.3, "momentum": 0.8, "nesterov": nesterov}
     model = network()
