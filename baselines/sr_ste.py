@@ -25,7 +25,7 @@ METHOD = Method(
             choices=("1:2", "1:4", "2:4", "4:8"),
             meaning="N:M structure: of every M consecutive inputs of an output N are used (layers "
             "named by uniform_dense and dense_layers stay dense). It must be the sparsity",
-            source="Zhou et al. 2021, §3",
+            source="Zhou et al. 2021",
             search=Search(choices=("2:4",)),
         ),
         UNIFORM_DENSE,
@@ -65,7 +65,7 @@ METHOD = Method(
 
 
 class SRSTE(DenseWeights):
-    """w̃ = m ⊙ w, m the N largest |w| of every M; w ← w − γ (g(w̃) + λ_W (1 − m) ⊙ w), eq. 9.
+    """w̃ = m ⊙ w, m the N largest |w| of every M; w ← w − γ (g(w̃) + λ_W (1 − m) ⊙ w).
 
     g is the gradient at w̃, of every weight: the mask is passed straight through. The optimizer's
     momentum and weight decay act on all of w as well.

@@ -88,10 +88,10 @@ between two reports of densities and thresholds."""
 
 
 class STR(DenseWeights):
-    """w̃ = sign(w) · relu(|w| − σ(s_l)), eq. 6; w and s_l, one for each layer, are both trained.
+    """w̃ = sign(w) · relu(|w| − σ(s_l)); w and s_l, one for each layer, are both trained.
 
     An active weight (|w| > σ(s_l)) has the gradient of w̃; the others have none, and momentum and
-    weight decay move them. ∂L/∂s_l = −σ'(s_l) · Σ g · sign(w) over the active weights, eq. 8. s
+    weight decay move them. ∂L/∂s_l = −σ'(s_l) · Σ g · sign(w) over the active weights. s
     decays besides, so that thresholds, which are 0 in floating point at s = −3200, begin to rise
     midway. If the plan is extended, the rest of the decay is that of the longer plan.
 
@@ -129,7 +129,7 @@ class STR(DenseWeights):
             weight.train_beyond(torch.ones_like(weight.mask), gradients=False)
 
     def regularize(self, weight: MaskedWeight, gradient: Tensor, dense: Tensor) -> None:
-        """Step s; the gradient itself is the one of eq. 7 already, 0 for inactive weights."""
+        """Step s; the gradient itself is that of w̃ already, 0 for inactive weights."""
         s, velocity, group = self.s[weight.name], self.velocity[weight.name], self.group_of(weight)
         sigmoid = s.sigmoid()
         slope = -sigmoid * (1 - sigmoid) * (gradient * dense.sign()).sum(dtype=s.dtype)
@@ -154,7 +154,9 @@ class STR(DenseWeights):
         if self._counts:
             for weight in self.weights:
                 self.report(step, "density", weight.active / weight.size, weight.name)
-                self.report(step, "threshold", float(self.s[weight.name].sigmoid()), weight.name)
+                self.report(
+                    step, "soft_threshold", float(self.s[weight.name].sigmoid()), weight.name
+                )
 
     def after_validation(self, step: int, score: float) -> None:
         """Note the score, which is that before the projection if `step` is the last."""
@@ -191,7 +193,7 @@ class STR(DenseWeights):
             self.exploration.add(weight.name, mask)
             weight.show(mask, values, count_true(mask))
             self.report(self.plan.steps, "density", weight.active / weight.size, weight.name)
-            self.report(self.plan.steps, "threshold", float(threshold), weight.name)
+            self.report(self.plan.steps, "soft_threshold", float(threshold), weight.name)
         super().finish()
 
     def metrics(self) -> dict[str, float]:

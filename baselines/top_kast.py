@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -32,11 +33,11 @@ METHOD = Method(
             "M, how many more weights of a layer are trained than are used, as a fraction of all",
             low=0.0,
             high=1.0,
-            source="Jayakumar et al. 2020, §2.2: a backward density of D + M; 0.1 is that of their "
+            source="Jayakumar et al. 2020, algorithm 1: a backward density of D + M; 0.1 is "
             "forward sparsity 0.9 with backward sparsity 0.8",
             search=Search(low=0.0, high=0.5),
         ),
-        UPDATE_EVERY,
+        replace(UPDATE_EVERY, source="Jayakumar et al. 2020: every 100 steps at no loss"),
         Hyperparameter(
             "l2",
             float,
@@ -45,7 +46,7 @@ METHOD = Method(
             "those that are not used; 'weight_decay' is the optimizer's own",
             low=0.0,
             words=("weight_decay",),
-            source="Jayakumar et al. 2020, §2.3",
+            source="Jayakumar et al. 2020, exploration regularisation loss",
             search=Search(choices=("weight_decay",)),
         ),
     ),
@@ -61,7 +62,7 @@ METHOD = Method(
             "update_every",
             "the largest weights are chosen at step 0 and at every 100th step, before the "
             "optimizer steps",
-            "at every step, or every 100 steps at no loss (paper, §2.4)",
+            "at every step, or every 100 steps at no loss (paper)",
             "the interval that the paper recommends",
         ),
         Difference(
@@ -71,12 +72,6 @@ METHOD = Method(
             "a loss of its own",
             "so the weights that are used decay as under every other method",
         ),
-        Difference(
-            "distribution",
-            "erk; the same density in all layers with uniform",
-            "the same density in all layers but the first",
-            "as every layer-wise method here",
-        ),
     ),
 )
 
@@ -84,8 +79,8 @@ METHOD = Method(
 class TopKAST(DenseWeights):
     """Forward with A, the D·n largest |w| of a layer; train B ⊇ A, the (D + M)·n largest.
 
-    w_B ← w_B − γ (∂L/∂w_B at w ⊙ A + λ w_A + λ/D w_{B∖A}), algorithm 1 and §2.3, and the gradient
-    step is the optimizer's. Every ΔT steps A and B are chosen again from all weights.
+    w_B ← w_B − γ (∂L/∂w_B at w ⊙ A + λ w_A + λ/D w_{B∖A}), algorithm 1, and the gradient step
+    is the optimizer's. Every ΔT steps A and B are chosen again from all weights.
 
     Weights outside B keep their values, untouched by gradients, momentum and weight decay: the
     optimizer holds 0 for them, and their state is cleared when they leave B. Weights that enter B
@@ -120,6 +115,7 @@ class TopKAST(DenseWeights):
         for weight in self.weights:
             if weight.trained:
                 self._choose(weight, weight.active, step)
+                weight.mask_state()
 
     def raise_sparsity(self, step: int) -> None:
         """Choose A and B at the new counts now."""
@@ -128,6 +124,7 @@ class TopKAST(DenseWeights):
         for weight in self.weights:
             if weight.trained:
                 self._choose(weight, weight.size - zeros[weight.name], step)
+                weight.mask_state()
         self.show(step)
 
     def _choose(self, weight: MaskedWeight, active: int, step: int = 0) -> None:
@@ -139,7 +136,6 @@ class TopKAST(DenseWeights):
         self.backward[name] = backward.view(weight.shape)
         self._use(weight, keep_top(scores, active).view(weight.shape), active)
         weight.train_beyond(self.backward[name])
-        weight.mask_state()
         if step and before is not None:
             kept = count_true(before & self.forward[name])
             self.report(step, "dropped", count_true(before) - kept, name)

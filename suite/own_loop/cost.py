@@ -83,9 +83,9 @@ class _Steps:
 class Cost:
     """Counts the steps of a training by the masks they were taken at.
 
-    A step adds 1 to a number. Layers are looked at only when their masks have changed: call
-    `masks_changed` after every update, and `step` for each step before its update, as the suite's
-    own loop does. `charge` is given to `Sparsifier.attach` as ``flops``.
+    A step adds 1 to a number. Call `masks_changed` whenever the numbers of active weights may have
+    changed, and `step` for each step before its update, as the suite's own loop does. `charge` is
+    given to `Sparsifier.attach` as ``flops``.
 
     Args:
         layers: the prunable weights of the model.

@@ -453,6 +453,7 @@ class Handle:
         sparsifier.before_step(step)
         self._masking.prepare(reads_dense=self._reads_dense, updates=self._updates)
         self._watch.record()
+        self._cost.masks_changed()
         self._prepared = step
 
     def begin_step(self) -> None:
@@ -473,8 +474,6 @@ class Handle:
         self._cost.step(dense_gradient=reads_dense)
         sparsifier.read_gradients(step)
         sparsifier.update_connectivity(step)
-        if updates:
-            self._cost.masks_changed()
 
     def continue_step(self) -> None:
         """Check and mask what may have been written since another optimizer has stepped."""

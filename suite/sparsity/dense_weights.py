@@ -105,6 +105,8 @@ class DenseWeights(Sparsifier, ABC):
     def start(self) -> None:
         """Take the initial weights as those that are trained, and hide what is not used."""
         self._begin()
+        for weight in self.weights:
+            weight.mask_state()  # the optimizer may have trained before
         self.show(0)
 
     @torch.no_grad()

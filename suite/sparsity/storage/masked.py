@@ -262,15 +262,15 @@ class MaskedWeight:
         So weight decay, and whatever else an optimizer does, leaves the others alone.
         """
         self.parameter.copy_(dense)
-        if self._untrained is not None and self._trained is not None:
-            self.parameter.mul_(self._trained)
+        if self._untrained is not None:
+            self.parameter.mul_(self.kept_state)
 
     def take_out(self, dense: Tensor) -> None:
         """Write into `dense` what the optimizer has made of the weights that are trained."""
-        if self._untrained is None or self._trained is None:
+        if self._untrained is None:
             dense.copy_(self.parameter)
         else:
-            dense.mul_(self._untrained).add_(self.parameter.mul_(self._trained))
+            dense.mul_(self._untrained).add_(self.parameter.mul_(self.kept_state))
 
     @torch.no_grad()
     def show(self, mask: Tensor, values: Tensor, active: int) -> None:
