@@ -93,9 +93,9 @@ def sparsify(
         steps: how many times ``optimizer.step()`` will be called; schedules are relative to it.
         seed: of the method's random numbers.
         steps_per_epoch: needed by methods that update once an epoch (SET).
-        examples: needed by methods that score connections before training (SNIP, GraSP, SynFlow):
-            a pair (inputs, targets) of tensors [n, …], a dict batch with ``labels``, or a
-            DataLoader or list of such batches.
+        examples: needed by methods that score connections before training (SNIP, GraSP, SynFlow)
+            or prune by activations after it (Wanda, SparseGPT): a pair (inputs, targets) of
+            tensors [n, …], a dict batch with ``labels``, or a DataLoader or list of such batches.
         loss: what they differentiate, (outputs, targets) → scalar; if left out, the model's own
             loss for a dict batch, otherwise cross-entropy.
         execution: ``masked`` keeps zeros in place; ``csr`` stores and trains only the

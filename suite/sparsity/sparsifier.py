@@ -121,7 +121,7 @@ class Sparsifier(TargetCounts):
         """
         raise InvalidInput(
             f"extend(sparsity=…): {type(self).__name__} cannot raise its sparsity midway; static, "
-            "set, rigl, snfs, granet and magnitude can"
+            "set, rigl and their relatives, snfs, granet, mest, acdc and magnitude can"
         )
 
     def wants_dense_gradient(self, step: int) -> bool:
