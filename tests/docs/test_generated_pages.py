@@ -16,7 +16,8 @@ def test_the_results_in_the_readme_are_those_that_are_shipped():
     records, rejected = read_all(SHIPPED)
     assert rejected == []
     boards, excluded = build_boards(records)
-    assert excluded == []
+    # Of a method that was corrected since, until it is run again; its cells say "out of date".
+    assert [one for one in excluded if " is at revision " not in one.reason] == []
     readme = ROOT / "README.md"
     assert spliced(boards, surroundings(readme)) == readme.read_text(encoding="utf-8"), (
         "run `resonance leaderboard build --shipped --markdown README.md`"
