@@ -128,9 +128,9 @@ class Chts(DropGrow):
     are drawn one after the other, without replacement, with chances ∝ |w|^T. With A the mask after
     the drop, [out, in], and the numbers of weights deg = Σ A of its rows,
 
-        D = A·Aᵀ
-        E_D = [D ≠ 0] / max(1, deg_j − D_ij)
-        score = E_D·A + (E_T·Aᵀ)ᵀ, E_T likewise from Aᵀ·A
+    - D = A·Aᵀ
+    - E_D = [D ≠ 0] / max(1, deg_j − D_ij)
+    - score = E_D·A + (E_T·Aᵀ)ᵀ, E_T likewise from Aᵀ·A
 
     so that a place (i, v) scores by the paths of three weights that connect its ends, each counted
     less the more other neurons its inner neuron reaches (CH3-L3n). As many weights grow as were

@@ -85,12 +85,12 @@ class SRigL(DropGrow):
 
     In a layer of N weights, of which n = N − zeros are active nominally:
 
-        f(t) = α/2 · (1 + cos(π t / T_end)), K = ⌊f(t) · active⌋
-        salient = top (active − K) |w| ∪ top K |∇|
-        ablate neurons with fewer than max(1, ⌊γ·k₀⌋) salient weights, k₀ = ⌊n / neurons⌋
-        k = ⌊n / neurons left⌋
-        keep the top (active − K) |w| of the neurons left, at most k in each
-        grow every neuron left to k weights by |∇|
+    - f(t) = α/2 · (1 + cos(π t / T_end)), K = ⌊f(t) · active⌋
+    - salient are the top (active − K) |w| and the top K |∇|
+    - ablate neurons with fewer than max(1, ⌊γ·k₀⌋) salient weights, k₀ = ⌊n / neurons⌋
+    - k = ⌊n / neurons left⌋
+    - keep the top (active − K) |w| of the neurons left, at most k in each
+    - grow every neuron left to k weights by |∇|
 
     A neuron is a row of a weight [out, in] or a filter of a convolution, [out, in·k·k]. As many
     neurons stay as n weights need, those with the most salient weights, ties included; in the

@@ -79,4 +79,4 @@ def test_the_notebook_of_the_python_api_trains_and_compares(tmp_path, monkeypatc
     )
     assert "0 done before, 18 finished, 0 failed" in written
     assert "digits/mlp (epochs=2, batch_size=8) s=0.98" in written
-    assert "unknown method 'rigll': did you mean rigl?" in written
+    assert "unknown method 'rigll': did you mean rigl" in written
