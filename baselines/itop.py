@@ -65,7 +65,7 @@ ROUNDING = Difference(
 )
 INTERVAL = Difference(
     "update_every",
-    "a fraction of training: as many updates as in the authors' CIFAR runs",
+    "auto, a fraction of training: as many updates as in the authors' CIFAR runs",
     "4,000 steps (RigL) and 1,500 (SET), on CIFAR and ImageNet",
     "short trainings have fewer steps than that",
 )

@@ -88,8 +88,8 @@ class Snip(Sparsifier):
     The paper's sensitivity of a connection, |∂L/∂c| at c = 1, is |∂L/∂w · w|; its normalisation
     does not change the ranking. The batch is evaluated on a copy of the network, in evaluation mode
     as in the authors' code (``mode=eval``). Many later implementations score in training mode
-    (``mode=train``), which gives other masks where there is batch norm: at high sparsity it leaves
-    whole layers without weights that evaluation mode leaves none without. The authors rank biases
+    (``mode=train``), which gives other masks where there is batch norm: at high sparsity it may
+    prune whole layers, where evaluation mode prunes none of them entirely. The authors rank biases
     together with weights, and train from newly drawn ones (``fresh_weights``, which needs the
     function that builds the model); here only weights are ranked.
     """

@@ -60,8 +60,7 @@ METHOD = Method(
         ),
         Difference(
             "update_every",
-            "the largest weights are chosen at step 0 and at every 100th step, before the "
-            "optimizer steps",
+            "100: weights are chosen at step 0 and at every 100th step, before the optimizer steps",
             "at every step, or every 100 steps at no loss (paper)",
             "the interval that the paper recommends",
         ),

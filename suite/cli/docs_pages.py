@@ -41,8 +41,8 @@ over the masks that each step used, and include scoring passes, earlier rounds a
 DIFFERENCES = """\
 ## Differences from the authors' code
 
-What is not, by default, as in the code that a method's authors published (in their paper, where
-there is no code), and why:
+Where a method, by default, differs from the code that its authors published (from their paper, if
+they published none), and why:
 
 """
 
@@ -53,11 +53,11 @@ def baselines() -> str:
     for method in registry.methods():
         if method.family != "resonance":
             families.setdefault(method.family, []).append(method)
+    ordered = [method for family in sorted(families) for method in families[family]]
     summary = table(
         ["method", "family", "cost", "source"],
-        [[f"`{m.name}`", m.family, m.cost, m.source] for some in families.values() for m in some],
+        [[f"`{m.name}`", m.family, m.cost, m.source] for m in ordered],
     )
-    ordered = [method for family in sorted(families) for method in families[family]]
     parts = [INTRODUCTION, summary, "\n", DIFFERENCES, _differences(ordered), "\n"]
     for family in sorted(families):
         parts.append(f"## {family.capitalize()}\n\n")

@@ -77,9 +77,11 @@ def with_condensed_of(
 ) -> nn.Module:
     """Return `model`, changed, with the condensed layers of a file's tensors and metadata.
 
+    They take the type and device of the model's own layers, as other tensors do that are loaded.
+
     Raises:
         InvalidInput: the file names layers that the model lacks or has in a smaller size, or its
-            tensors are no condensed layers.
+            tensors are no condensed layers, or lack the bias of one.
     """
     try:
         inputs = parse(about.get(IN_FEATURES, ""), LINE)
@@ -98,10 +100,12 @@ def with_condensed_of(
             layer = CondensedLinear(values, indices, bias, in_features, kernel)
         except InvalidInput as error:
             raise InvalidInput(f"layer '{name}': {error}") from error
+        if bias is None and old.bias is not None:
+            raise InvalidInput(f"condensed layer '{name}' has no bias, which the model's has")
         if in_features > old.in_features or layer.out_features > old.out_features:
             raise InvalidInput(
                 f"condensed layer '{name}' of {layer.out_features} units and {in_features} inputs "
                 f"is larger than the model's, of {old.out_features} and {old.in_features}"
             )
-        model = with_submodule(model, name, layer.train(old.training))
+        model = with_submodule(model, name, layer.to(old.weight).train(old.training))
     return model

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from suite.core.bounded_json import LINE, InvalidJson, parse
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
 from suite.export.network import (
@@ -72,8 +73,10 @@ def load_exported(path: str | Path, kernel: Kernel = "auto") -> nn.Module:
             "load it with suite.export.network.load_network(path, model)"
         )
     try:
-        given = json.loads(about["trial"])
-    except ValueError as error:
+        given = parse(about["trial"], LINE)
+    except InvalidJson as error:
         raise InvalidInput(f"{path} does not name its trial: export it again") from error
+    if not isinstance(given, dict):
+        raise InvalidInput(f"{path} does not name its trial: export it again")
     model = make_model(TrialContext.of(Trial.make(**given | {"processes": 1})))
     return load_network(path, model, kernel)

@@ -120,8 +120,8 @@ class Sparsifier(TargetCounts):
         InvalidInput by default.
         """
         raise InvalidInput(
-            f"extend(sparsity=…): {type(self).__name__} cannot raise its sparsity midway; static, "
-            "set, rigl and their relatives, snfs, granet, mest, acdc and magnitude can"
+            f"extend(sparsity=…): {type(self).__name__} cannot raise its sparsity midway: leave "
+            "sparsity out, or use a method that can, such as rigl or magnitude"
         )
 
     def wants_dense_gradient(self, step: int) -> bool:

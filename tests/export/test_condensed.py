@@ -160,6 +160,15 @@ def test_types_are_kept(dtype, tmp_path):
     torch.testing.assert_close(again(X.to(dtype)), model(X.to(dtype)), rtol=0.05, atol=0.01)
 
 
+def test_a_network_is_loaded_in_the_type_of_the_model(tmp_path):
+    model = sparse_net()
+    write_condensed(model, tmp_path / "net", X, {})
+    again = load_network(tmp_path / "net", conv_net().double())
+    assert {value.dtype for value in again.parameters()} == {torch.float64}
+    assert again[6].indices.dtype == torch.uint16
+    torch.testing.assert_close(again(X.double()).float(), model(X))
+
+
 def test_a_model_without_linear_layers_is_refused(tmp_path):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
     with pytest.raises(InvalidInput, match="Sequential has no Linear layer that could be conden"):
@@ -218,6 +227,7 @@ ROWS = 32
         ({"_6_values": torch.zeros(ROWS, 300), "_6_indices": torch.zeros(ROWS, 300).int()},
          "with k from 1 to 256 inputs"),
         ({"_6_bias": torch.zeros(9)}, r"a bias of shape \(9,\)"),
+        ({"_6_bias": None}, "condensed layer '6' has no bias, which the model's has"),
         ({"in_features": '{"6": 257}'}, "257 inputs is larger than the model's"),
         ({"in_features": '{"6": 0}'}, "with k from 1 to 0 inputs"),
         ({"in_features": '{"6": true}'}, "are not numbers by layer"),

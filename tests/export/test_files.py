@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from suite.core.errors import InvalidInput
@@ -96,6 +96,14 @@ def test_what_is_no_exported_network_is_refused(tmp_path):
         (tmp_path / "x.safetensors").write_bytes(content)
         with pytest.raises(InvalidInput, match="is not an exported network"):
             load_exported(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("named", ["[1]", '"digits/mlp"', "null", "{", "[" * 10_000])
+def test_a_file_that_names_no_trial_is_refused(named, tmp_path):
+    about = {"format": "safetensors", "trial": named}
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors", about)
+    with pytest.raises(InvalidInput, match="does not name its trial: export it again"):
+        load_exported(tmp_path / "x.safetensors")
 
 
 def test_the_command_writes_a_file_and_says_what_was_removed(resonance, place, store):
