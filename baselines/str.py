@@ -61,7 +61,7 @@ METHOD = Method(
         ),
         Difference(
             "threshold_decay",
-            "11.7713 of s, spread evenly over the steps of any training: s is multiplied by "
+            "11.7713, for s alone and spread evenly over the steps: s is multiplied by "
             "exp(-threshold_decay / steps) at each; weights decay as the recipe says",
             "weight decay 2.25e-5 in the optimizer, of s and of all weights",
             "at a recipe's own weight decay and number of steps s would not move from s_init",
