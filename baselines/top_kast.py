@@ -166,12 +166,19 @@ class TopKAST(DenseWeights):
         mask = self.forward[weight.name]
         return Shown(mask, dense * self._multipliers[weight.name], self._active[weight.name])
 
+    def finish(self) -> None:
+        """Keep A, and forget B, which nothing trains any more."""
+        super().finish()
+        self.backward = {}
+
     def own_state(self) -> dict[str, Any]:
         """Return B; A is the masks."""
         return {"backward": self.backward}
 
     def load_own_state(self, state: Mapping[str, Any]) -> None:
         """Restore A and B."""
+        if self.is_over:
+            self.backward = {}
         for weight in self.weights:
             if (backward := state["backward"].get(weight.name)) is not None:
                 self.backward[weight.name] = backward.to(weight.device)

@@ -178,3 +178,29 @@ def test_a_target_that_a_raised_sparsity_cannot_meet_is_refused_and_training_goe
     model(torch.randn(4, 6, dtype=torch.float64)).sum().backward()
     optimizer.step()
     assert handle.sparsifier.sparsity_errors() == ""
+
+
+def test_a_state_of_the_end_is_restored_as_it_was():
+    def attached(seed, state=None):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        return (
+            model,
+            optimizer,
+            sparsify(
+                model, optimizer, "top_kast", sparsity=0.75, steps=2, update_every=1, state=state
+            ),
+        )
+
+    model, optimizer, first = attached(0)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(torch.ones(4, 6)).square().sum().backward()
+        optimizer.step()
+    saved = first.state_dict()
+    other, _, second = attached(1, saved)
+    other.load_state_dict(model.state_dict())
+    over = {"dense": {}, "is_over": True, "own": {"backward": {}}}
+    assert saved["sparsifier"]["extra"] == over
+    assert second.state_dict()["sparsifier"]["extra"] == over
