@@ -65,6 +65,18 @@ METHOD = Method(
             "the paper grows by gradient alone",
         ),
         Difference(
+            "neurons that stay at least",
+            "as many as the layer's nominal number of weights needs, and one",
+            "as many as its active weights need, and one",
+            "the number then does not fall with each rounding of the fan-in",
+        ),
+        Difference(
+            "fewer weights that are not 0 than are to be kept",
+            "zeros are kept too",
+            "fewer are kept, and more grown",
+            "how many weights are replaced then depends on the schedule alone",
+        ),
+        Difference(
             "initial weights",
             "the task's own",
             "scaled by the sparse fan-in (use_sparse_initialization)",
@@ -92,11 +104,11 @@ class SRigL(DropGrow):
     - keep the top (active − K) |w| of the neurons left, at most k in each
     - grow every neuron left to k weights by |∇|
 
-    A neuron is a row of a weight [out, in] or a filter of a convolution, [out, in·k·k]. As many
-    neurons stay as n weights need, those with the most salient weights, ties included; in the
-    last layer, whose neurons are the network's outputs, all do. Salience is counted anew at each
-    update over all neurons, so one that was ablated returns if enough of its gradients are large
-    (as in the authors' code). A weight dropped and regrown in one update keeps its value.
+    A neuron is a row of a weight [out, in] or a filter of a convolution, [out, in·k·k]. At least
+    one neuron more than n weights need stays: those with the most salient weights, ties included.
+    In the last layer, whose neurons are the network's outputs, all stay. Salience is counted anew
+    at each update over all neurons, so one that was ablated returns if enough of its gradients are
+    large (as in the authors' code). A weight dropped and regrown in one update keeps its value.
 
     An ablated neuron has no incoming weight. Its bias stays in training as it is in the authors'
     code, so it outputs a constant, which a compact export folds into the biases of the next layer
@@ -285,6 +297,35 @@ class SRigL(DropGrow):
             "nominal_sparsity": self.target_total() / size,
             "ablated_neurons": float(ablated),
         }
+
+    def metric_errors(
+        self, metrics: Mapping[str, float], zeros: Mapping[str, int], shapes: Shapes
+    ) -> list[str]:
+        """Return which of the two sparsities, or the number of neurons, the zeros contradict."""
+        size = sum(math.prod(shape) for shape in shapes.values())
+        target = self.target_zeros(shapes)
+        expected = {
+            "pattern_sparsity": sum(zeros.values()) / size,
+            "nominal_sparsity": sum(target.values()) / size,
+        }
+        errors = [
+            f"{name} is {metrics[name]:.6g}, its layers say {value:.6g}"
+            for name, value in expected.items()
+            if name in metrics and not math.isclose(metrics[name], value, rel_tol=1e-9)
+        ]
+        fewest = most = 0
+        for name, shape in shapes.items():
+            active = math.prod(shape) - target[name]
+            left = [
+                n
+                for n in range(1, shape[0] + 1)
+                if target[name] and active // n * n == math.prod(shape) - zeros[name]
+            ] or [shape[0]]
+            fewest, most = fewest + shape[0] - max(left), most + shape[0] - min(left)
+        ablated = metrics.get("ablated_neurons", fewest)
+        if not fewest <= ablated <= most:
+            errors.append(f"ablated_neurons is {ablated:g}, its layers say {fewest} to {most}")
+        return errors
 
     def zeros_in_training(self, number: int, finished: Finished) -> Course:
         """Return what any number of neurons left gives, from the first update to the last."""

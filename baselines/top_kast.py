@@ -66,8 +66,8 @@ METHOD = Method(
         ),
         Difference(
             "l2",
-            "weight_decay: the optimizer's, which acts on the trained weights; for those not used the "
-            "rest up to 1/D is added to the gradient, after clipping",
+            "weight_decay: the optimizer's, which acts on the trained weights; for those not used "
+            "the rest up to 1/D is added to the gradient, after clipping",
             "a loss of its own",
             "so the weights that are used decay as under every other method",
         ),

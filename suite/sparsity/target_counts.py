@@ -167,6 +167,15 @@ class TargetCounts:
         """
         return range(target - tolerance, target + tolerance + 1)
 
+    def metric_errors(
+        self, metrics: Mapping[str, float], zeros: Mapping[str, int], shapes: Shapes
+    ) -> list[str]:
+        """Return which of the method's own metrics a record with these `zeros` cannot have.
+
+        A method that states counts among its metrics overrides this.
+        """
+        return []
+
     def mask_error(self, name: str, mask: Tensor, target: int) -> str:
         """Return what is wrong with where a layer's final mask has its weights; or "".
 

@@ -199,6 +199,7 @@ def _zeros(record: Record, sparsifier: Sparsifier, trial: Trial) -> Check:
     zeros = {layer.name: layer.zeros for layer in record.layers}
     errors = sparsifier.off_target(zeros, shapes, tolerance=1)
     wrong = errors if sparsifier.is_global else [f"layer {error}" for error in errors]
+    wrong += sparsifier.metric_errors(record.metrics, zeros, shapes)
     return Check(ZEROS, tuple(wrong), how="in all" if sparsifier.is_global else "by layer")
 
 

@@ -282,6 +282,14 @@ def test_a_record_states_both_sparsities_and_the_ablated_neurons(record):
     assert f"a sparsity of {record.sparsity:.6f}, not 0.8" in note
 
 
+@pytest.mark.parametrize("name", ["pattern_sparsity", "nominal_sparsity", "ablated_neurons"])
+def test_a_record_whose_metrics_contradict_its_layers_is_noticed(record, name):
+    assert recompute(record).problems == []
+    wrong = record.metrics | {name: record.metrics[name] * 1.01 + 3 * (name == "ablated_neurons")}
+    (problem,) = recompute(record.model_copy(update={"metrics": wrong})).problems
+    assert problem.startswith(f"{name} is")
+
+
 def test_ablated_neurons_are_a_curve_of_every_layer():
     rows = trained(trial("srigl", sparsity=0.8, hyperparameters={"min_salient": 0.9})).curves.rows
     series = {(layer, value) for _, layer, name, value in curve_rows(rows) if name == ABLATED}

@@ -39,7 +39,11 @@ PLACEHOLDERS = [
     Rule(r"(?<=--task-file )FILE", "iris.yaml", "the page's first task file"),
     Rule(r"(?<=study )NAME", "quickstart", "any study"),
     Rule(r"--plugin redrawn\.py compare redrawn rigl", "compare rigl set", "two finished methods"),
-    Rule(r"saliency saliency@1a2b3c", "rigl set", "two finished methods; versions have their own tests"),
+    Rule(
+        r"saliency saliency@1a2b3c",
+        "rigl set",
+        "two finished methods; versions have their own tests",
+    ),
     Rule(r"~/\.ssh/id_ed25519", "id_ed25519", "a key made for this"),
     Rule(r"TABLE", "rigl-imagenet-flops", "a table that needs no data"),
     Rule(r"TASK", "digits/mlp", "any task"),
