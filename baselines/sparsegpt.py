@@ -103,7 +103,7 @@ class SparseGpt(CalibratedPruning):
 
     def prune(self, layer: PrunableWeight, statistic: Tensor, zeros: int) -> None:
         """Prune a layer and give the weights that stay the values that make up for it."""
-        groups = groups_of(module_of(self.model, layer))
+        groups = groups_of(module_of(self.attached_model, layer))
         rows = to_rows(layer.values, groups).to(torch.float64, copy=True)
         dead = statistic.diagonal(dim1=-2, dim2=-1) == 0
         factor, failed = inverse_factor(statistic, self.options.dampening)

@@ -158,13 +158,15 @@ class SRigL(DropGrow):
 
         They are exact whatever the `tolerance`.
         """
+        size, active = math.prod(shapes[name]), math.prod(shapes[name]) - target
+        return {size - active // n * n for n in self._neurons_left(name, target, shapes)}
+
+    def _neurons_left(self, name: str, target: int, shapes: Shapes) -> range:
+        """Return how many neurons of a layer may be left."""
         size, neurons = math.prod(shapes[name]), shapes[name][0]
-        if target == 0:
-            return (0,)
-        active, fewest = size - target, neurons
-        if self._ablates(name, list(shapes)):
-            fewest = min_neurons(active, size // neurons)
-        return {size - active // n * n for n in range(fewest, neurons + 1)}
+        if target == 0 or not self._ablates(name, list(shapes)):
+            return range(neurons, neurons + 1)
+        return range(min_neurons(size - target, size // neurons), neurons + 1)
 
     def mask_error(self, name: str, mask: Tensor, target: int) -> str:
         """Return what is wrong with a mask that should have k weights in every neuron left."""
@@ -315,12 +317,9 @@ class SRigL(DropGrow):
         ]
         fewest = most = 0
         for name, shape in shapes.items():
-            active = math.prod(shape) - target[name]
-            left = [
-                n
-                for n in range(1, shape[0] + 1)
-                if target[name] and active // n * n == math.prod(shape) - zeros[name]
-            ] or [shape[0]]
+            active, nonzero = math.prod(shape) - target[name], math.prod(shape) - zeros[name]
+            possible = self._neurons_left(name, target[name], shapes)
+            left = [n for n in possible if active // n * n == nonzero] or [shape[0]]
             fewest, most = fewest + shape[0] - max(left), most + shape[0] - min(left)
         ablated = metrics.get("ablated_neurons", fewest)
         if not fewest <= ablated <= most:

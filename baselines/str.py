@@ -190,7 +190,7 @@ class STR(DenseWeights):
             mask, dense = masks[weight.name], self.dense[weight.name]
             threshold = (logs[weight.name] + self._log_factor).exp().to(dense.dtype)
             values = dense.sign() * (dense.abs() - threshold).clamp_min(0) * mask
-            self.exploration.add(weight.name, mask)
+            self._exploration.add(weight.name, mask)
             weight.show(mask, values, count_true(mask))
             self.report(self.plan.steps, "density", weight.active / weight.size, weight.name)
             self.report(self.plan.steps, "soft_threshold", float(threshold), weight.name)

@@ -66,7 +66,7 @@ class Wanda(CalibratedPruning):
 
     def prune(self, layer: PrunableWeight, statistic: Tensor, zeros: int) -> None:
         """Prune the lowest |W_ij|·‖X_j‖₂ of every row."""
-        groups = groups_of(module_of(self.model, layer))
+        groups = groups_of(module_of(self.attached_model, layer))
         rows = to_rows(layer.values, groups).abs()
         norms = statistic.sqrt().to(torch.promote_types(rows.dtype, torch.float32))
         scores = rows * norms.unsqueeze(1)

@@ -77,7 +77,7 @@ class CalibratedPruning(Sparsifier, ABC):
         count, size = len(tensors_of(x)[0]), self.options.calibration_batch
         batches = [_part(x, begin, begin + size) for begin in range(0, count, size)]
         calls = self._calls(due, _part(x, 0, TRIED))
-        with calibrating(self.model):
+        with calibrating(self.attached_model):
             if len(batches) == 1 and set(calls.values()) == {1}:
                 self._in_one_pass(calls, batches[0])
             else:
@@ -109,9 +109,9 @@ class CalibratedPruning(Sparsifier, ABC):
         Raises:
             InvalidInput: the inputs of a layer cannot be seen.
         """
-        modules = {name: module_of(self.model, layer) for name, layer in due.items()}
+        modules = {name: module_of(self.attached_model, layer) for name, layer in due.items()}
         try:
-            return calls_of(self.model, modules, x)
+            return calls_of(self.attached_model, modules, x)
         except InvalidInput as error:
             raise InvalidInput(f"{type(self).__name__}: {error}") from error
 
@@ -126,8 +126,8 @@ class CalibratedPruning(Sparsifier, ABC):
                         raise _called_otherwise(name)
                     self._prune(due.pop(name), self._summed(module, inputs))
 
-                hooks.enter_context(seeing_inputs(module_of(self.model, due[name]), prune))
-            call(self.model, x)
+                hooks.enter_context(seeing_inputs(module_of(self.attached_model, due[name]), prune))
+            call(self.attached_model, x)
         if due:
             raise _called_otherwise(next(iter(due)))
 
@@ -140,9 +140,9 @@ class CalibratedPruning(Sparsifier, ABC):
             one = self._summed(module, inputs)
             total = one if total is None else total + one
 
-        with seeing_inputs(module_of(self.model, layer), add):
+        with seeing_inputs(module_of(self.attached_model, layer), add):
             for batch in batches:
-                call(self.model, batch)
+                call(self.attached_model, batch)
         if total is None:
             raise _called_otherwise(layer.name)
         self._prune(layer, total)

@@ -252,9 +252,9 @@ class DenseWeights(Sparsifier, ABC):
             for weight in self.weights:
                 mask, values, active = self.shown(weight, self.dense[weight.name])
                 if step == 0:
-                    self.exploration.begin(weight.name, mask)
+                    self._exploration.begin(weight.name, mask)
                 elif step is not None and mask is not weight.mask:
-                    self.exploration.add(weight.name, mask)
+                    self._exploration.add(weight.name, mask)
                 weight.show(mask, values, active)
         self._note_left()
 

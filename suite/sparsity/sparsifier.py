@@ -68,7 +68,7 @@ class Sparsifier(TargetCounts):
         super().__init__(plan, options)
         self.execution = Execution()
         self.optimizers: tuple[torch.optim.Optimizer, ...] = ()
-        self.exploration = Exploration()
+        self._exploration = Exploration()
         self._recorder: Recorder | None = None
         self._flops: Charge | None = None
         self._is_resuming = False
@@ -156,7 +156,7 @@ class Sparsifier(TargetCounts):
 
     def metrics(self) -> dict[str, float]:
         """Return what the method adds to a record's metrics, by name; called after `finish`."""
-        rate = self.exploration.rate({layer.name: layer.size for layer in self.layers})
+        rate = self._exploration.rate({layer.name: layer.size for layer in self.layers})
         return {} if rate is None else {"exploration_rate": rate}
 
     def method_state(self) -> dict[str, Any]:
@@ -275,7 +275,7 @@ class Sparsifier(TargetCounts):
         new.execution, new.layers = self.execution, self.layers
         new._input_dims = self._input_dims
         new._model, new._examples = self._model, self._examples
-        new.optimizers, new.exploration = self.optimizers, self.exploration
+        new.optimizers, new._exploration = self.optimizers, self._exploration
         if plan.sparsity == self.plan.sparsity:
             new._given_zeros = self._given_zeros
         new._resume()
@@ -368,7 +368,7 @@ class Sparsifier(TargetCounts):
         return Candidates(getattr(self.options, "candidate_ratio", 0.0))
 
     @property
-    def model(self) -> nn.Module:
+    def attached_model(self) -> nn.Module:
         """The model, without its wrappers; there from `attach` on."""
         assert self._model is not None
         return self._model
@@ -386,7 +386,7 @@ class Sparsifier(TargetCounts):
         """
         masks = {layer.name: layer.mask for layer in self.layers}
         state = {"configuration": self._configuration(), "masks": masks} | self.execution.state()
-        state["exploration"] = self.exploration.state()
+        state["exploration"] = self._exploration.state()
         if self._given_zeros is not None:
             state["given_zeros"] = self._given_zeros
         return state | {"extra": self.method_state()}
@@ -437,7 +437,7 @@ class Sparsifier(TargetCounts):
                 "return all that load_method_state reads"
             ) from error
         if "exploration" in state:  # older states lack it
-            self.exploration.load(state["exploration"])  # last: the method may have set masks
+            self._exploration.load(state["exploration"])  # last: the method may have set masks
 
     def _configuration(self) -> dict[str, Any]:
         plan = {"sparsity": self.plan.sparsity, "steps": self.plan.steps, "seed": self.plan.seed}
@@ -483,12 +483,12 @@ class Sparsifier(TargetCounts):
         before, active = layer.mask, layer.active
         kept = count_true(mask & before)
         if step == 0 and self.is_dynamic:
-            self.exploration.begin(layer.name, mask)
+            self._exploration.begin(layer.name, mask)
         if through is not None:
             layer.set_mask(through & before)
         layer.set_mask(mask)
         if step > 0 and self.is_dynamic:
-            self.exploration.add(layer.name, mask, grown=layer.active > kept)
+            self._exploration.add(layer.name, mask, grown=layer.active > kept)
         self.report(step, "dropped", active - kept, layer.name)
         self.report(step, "grown", layer.active - kept, layer.name)
         self.report(step, "density", layer.active / layer.size, layer.name)
@@ -610,8 +610,8 @@ class Sparsifier(TargetCounts):
     def probe(self, dtype: torch.dtype | None = None) -> Probe:
         """Return a copy of the model to differentiate; call it from `start`."""
         seed = derive_seed(self.plan.seed, "probe")
-        first = next(self.model.parameters())
-        return Probe(self.model, self.layers, seed, dtype or first.dtype)
+        first = next(self.attached_model.parameters())
+        return Probe(self.attached_model, self.layers, seed, dtype or first.dtype)
 
     def generator(self, layer: PrunableWeight, purpose: str, step: int = 0) -> torch.Generator:
         """Return a new random generator, seeded by (seed, layer, purpose, step).
