@@ -96,6 +96,8 @@ class SparseGpt(CalibratedPruning):
     float32 at least; everything else is in float64.
     """
 
+    adjusts_weights_at_end = True
+
     def statistic(self, inputs: Tensor) -> Tensor:
         """Return XXᵀ: [groups, features, features]."""
         x = inputs.to(torch.promote_types(inputs.dtype, torch.float32))

@@ -159,6 +159,7 @@ def _run() -> int:
         return _stopped()
     except UsageError as error:
         message = error.format_message()  # type: ignore[attr-defined]
+        message = message.replace(": Value error, ", ": ", 1)  # pydantic's, before the reason
         if "\n" in message:  # the whole help: no verb was given
             complain_at_length(message)
         else:

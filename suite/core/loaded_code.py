@@ -12,14 +12,19 @@ _loaded: dict[str, dict[str, str]] = {}
 
 
 @contextlib.contextmanager
-def noting(origins: Collection[str]) -> Iterator[None]:
-    """Note what is imported meanwhile as code of these origins."""
+def noting(origins: Collection[str], code: OwnCode) -> Iterator[None]:
+    """Note what is imported meanwhile as code of these origins, beside their `code`.
+
+    Which of several origins has imported a module is not known, so it counts for each; files in
+    `code` do not, as where one origin is a task's plug-in and another one a method's.
+    """
     before = set(loaded_files().values()) if origins else set()
     try:
         yield
     finally:
         if origins:
-            new = {path: name for name, path in loaded_files().items() if path not in before}
+            known = before | code.files
+            new = {path: name for name, path in loaded_files().items() if path not in known}
             for origin in origins:
                 _loaded.setdefault(origin, {}).update(new)
 

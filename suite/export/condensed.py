@@ -63,7 +63,7 @@ def _sizes(layer: CondensedLinear) -> str:
     padded, empty = int((~active).sum()), int((~active).all(1).sum())
     text = f"{layer.values.shape[1]} of {layer.in_features} inputs for {layer.out_features} units"
     text += f", {padded:,} of {active.numel():,} values are padding" if padded else ""
-    return text + (f", {empty} of the units have no weight" if empty else "")
+    return text + (f", units without weights: {empty:,}" if empty else "")
 
 
 def condensed_metadata(network: nn.Module) -> dict[str, str]:

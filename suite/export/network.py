@@ -141,7 +141,14 @@ def write_semi_structured(
     state = _state(model)
     packed, layers = packed_state(model, masks, state)
     restored = unpacked_state(model, packed)
-    if not all(torch.equal(restored[name], value) for name, value in state.items()):
+    for name, value in state.items():
+        if torch.equal(restored[name], value):
+            continue
+        if bool(value.isnan().any()):
+            raise InvalidInput(
+                f"'{name}' is not finite (it has NaN), so packed weights cannot be compared with "
+                "it: train the network again, or export it as safetensors"
+            )
         raise InvalidInput(
             "the packed weights would be others: export it as safetensors, and report this"
         )
@@ -172,7 +179,9 @@ def load_network(path: str | Path, model: nn.Module, kernel: Kernel = "auto") ->
 
     Args:
         path: a file that was exported in any format but onnx; only tensors and text are read.
-        model: of the architecture that was exported; it is not changed.
+        model: of the architecture that was exported; it is not changed. Layers of a compact or
+            condensed file may be smaller than its own, and whether they fit one another is not
+            checked here, without an example: if they do not, the first forward pass fails.
         kernel: what multiplies in condensed layers: ``torch`` for PyTorch's operators, ``numba``
             for the compiled kernel (extra ``numba``), ``auto`` for it where it is installed.
 
@@ -313,7 +322,16 @@ def _expected(model: nn.Module, example: Tensor) -> Tensor:
             f"{type(model).__name__} cannot be compacted or condensed: its output is a {kind}, not "
             "a tensor of real numbers; export it as safetensors"
         )
+    _check_finite(expected, f"{type(model).__name__}'s outputs")
     return expected
+
+
+def _check_finite(outputs: Tensor, whose: str) -> None:
+    if not bool(outputs.isfinite().all()):
+        raise InvalidInput(
+            f"{whose} for this example are not finite (NaN or infinity), so a smaller network "
+            "cannot be compared: check weights and example, or export it as safetensors"
+        )
 
 
 def _checked_error(network: nn.Module, example: Tensor, expected: Tensor) -> float:
@@ -326,6 +344,8 @@ def _checked_error(network: nn.Module, example: Tensor, expected: Tensor) -> flo
             f"the smaller network does not run ({first_line(problem)}), as where a module reads "
             "the weight of a layer itself: export it as safetensors"
         ) from problem
+    if isinstance(outputs, Tensor):
+        _check_finite(outputs, "the smaller network's outputs")
     error = _distance(outputs, expected)
     if not error <= max(MAX_RELATIVE_ERROR, 2 * torch.finfo(expected.dtype).eps):
         raise InvalidInput(
@@ -338,6 +358,8 @@ def _checked_error(network: nn.Module, example: Tensor, expected: Tensor) -> flo
 def _distance(outputs: object, expected: Tensor) -> float:
     if not isinstance(outputs, Tensor) or outputs.shape != expected.shape:
         return math.inf
+    if not expected.numel():
+        return 0.0
     largest = float(expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny))
     return float((outputs - expected).abs().max()) / largest
 

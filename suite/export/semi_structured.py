@@ -76,7 +76,7 @@ def unpacked_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, T
     """Return a file's tensors as a state dict of `model`, with dense weights.
 
     Raises:
-        InvalidInput: a packed weight is damaged.
+        InvalidInput: a packed weight is damaged, or there as an ordinary one too.
     """
     restored = dict(state)
     for name, _ in plain_linear_layers(model):
@@ -85,6 +85,8 @@ def unpacked_state(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, T
             continue
         if values is None or meta is None:
             raise InvalidInput(f"layer '{name}' has values or metadata, but not both")
+        if _key(name, "weight") in restored:
+            raise InvalidInput(f"layer '{name}' has both a packed and an ordinary weight")
         try:
             restored[_key(name, "weight")] = unpack(values, meta)
         except ValueError as error:

@@ -226,8 +226,18 @@ class Handle:
 
         Args:
             decay: of an exponential moving average; None for equal weights (SWA).
+
+        Raises:
+            InvalidInput: the method adjusts the weights that stay after the last step, or `decay`
+                is no such number.
         """
         self._require_attached("average")
+        if self.sparsifier.adjusts_weights_at_end:
+            raise InvalidInput(
+                f"average: {self.method} adjusts the weights that stay after the last step, which "
+                "an average of the steps before would lack: evaluate the model itself, or call "
+                "sparsify again with 'static' and masks='nonzero' and average from there"
+            )
         made = Average(self.model, self.sparsifier.layers, decay)
         self._averages.append(made)
         return made

@@ -54,6 +54,8 @@ class Sparsifier(TargetCounts):
         rewind_step: the step that weights and buffers go back to after each round but the last.
         rounding_bits: further weight precisions at which the record states the accuracy.
         only_masked: why this method cannot run in CSR; empty if it can.
+        adjusts_weights_at_end: whether `finish` gives the weights that stay other values, which
+            make up for those that it prunes; an average of the steps before would lack them.
         layers: the prunable weights in network order; empty before `attach`.
         optimizers: those that train the model, from `attach` on.
         execution: how the weights are stored, from `attach` on.
@@ -63,6 +65,7 @@ class Sparsifier(TargetCounts):
     rewind_step: int = 0
     rounding_bits: tuple[int, ...] = ()
     only_masked: str = ""
+    adjusts_weights_at_end: bool = False
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)

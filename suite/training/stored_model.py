@@ -85,6 +85,11 @@ def _weights(store: Store, record: Record) -> dict[str, torch.Tensor]:
         metadata(content)
         tensors = load(content)
     except FileNotFoundError as error:
+        if record.trial.get("evaluate", "test") != "test":
+            raise InvalidInput(
+                f"trial {record.key} kept no weights: only trials that are evaluated on the test "
+                f"data keep them, this one has evaluate={record.trial['evaluate']}: run it without"
+            ) from error
         raise InvalidInput(
             f"trial {record.key} kept no weights ({WEIGHTS} is not there; over 50 MB they are not "
             "kept): choose another trial"

@@ -55,7 +55,7 @@ def run_trial(
         TrialPruned: a validation score is below its bound.
     """
     origins = trial.own_origins
-    with noting(origins):
+    with noting(origins, trial.code):
         outcome = _by_its_trainer(trial, progress, checkpointer, live, bounds)
     return with_unseen(outcome, unseen(origins, trial.code))
 
@@ -84,7 +84,7 @@ def check_trial(trial: Trial) -> None:
     Raises:
         InvalidInput: something given cannot be used: options, data, model, targets.
     """
-    with noting(trial.own_origins):
+    with noting(trial.own_origins, trial.code):
         if trial.trainer:
             _trainer(trial)
             load_arrays(trial.dataset_declaration)

@@ -68,7 +68,10 @@ DATASETS = (
 )
 
 AUGMENTED = {"crop": 4, "flip": True}
-"""Random crop with 4 reflected pixels, and horizontal flips: Zagoruyko & Komodakis 2016, §3."""
+"""Random crop of images padded by 4 pixels, and flips: Zagoruyko & Komodakis 2016, §3.
+
+The pixels are reflected ones, as there, unless a recipe says otherwise (``crop_fill``).
+"""
 
 RESNET = {
     "epochs": 183,

@@ -49,7 +49,7 @@ GPT = Task(
     model_options={"dim": 384, "depth": 6, "heads": 6, "dropout": 0.2},
     metric="bits_per_character",
     recipe={
-        "epochs": 91,  # 5,000 steps of 64 windows
+        "epochs": 91,  # 5,005 steps of 64 windows; in nanoGPT 5,000
         "batch_size": 64,
         "optimizer": "adamw",
         "learning_rate": 1e-3,

@@ -199,6 +199,13 @@ def test_the_store_may_be_named_in_the_environment(resonance, place, store, monk
     assert "1 done" in resonance("status").out
 
 
+def test_a_choice_that_does_not_exist_is_answered_with_those_that_do(resonance):
+    found = resonance("export 0123 --to foo")
+    assert found.code == 2
+    assert "Invalid value for '--to': 'foo' is not one of 'safetensors'" in found.complaint
+    assert "Value error" not in found.err
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [

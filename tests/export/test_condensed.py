@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from suite.core.errors import InvalidInput
-from suite.export.network import load_network, write_condensed
+from suite.export.network import load_network, write_compact, write_condensed
 from suite.sparsity.storage.condensed import CondensedLinear
 from tasks.models.transformer import gpt, vit
 from tests.support.helpers import conv_net
@@ -94,10 +94,28 @@ def test_units_that_cannot_be_removed_stay_as_rows_of_zeros(tmp_path):
     model.layer.weight[:3] = 0
     written = write_condensed(model, tmp_path / "net", X, {})
     assert written.layers[0].detail == (
-        "5 of 64 inputs for 8 units, 15 of 40 values are padding, 3 of the units have no weight; "
+        "5 of 64 inputs for 8 units, 15 of 40 values are padding, units without weights: 3; "
         "units without weights stay: torch.fx cannot trace the model"
     )
     torch.testing.assert_close(load_network(tmp_path / "net", Branches())(X), model(X))
+
+
+@pytest.mark.parametrize("write", [write_compact, write_condensed])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_outputs_that_are_not_finite_are_said_to_be(write, value, tmp_path):
+    model = sparse_net()
+    model[8].bias[0] = value
+    with pytest.raises(InvalidInput, match="Sequential's outputs for this example are not finite"):
+        write(model, tmp_path / "net", X, {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+@pytest.mark.parametrize("write", [write_compact, write_condensed])
+def test_a_network_without_outputs_is_written(write, tmp_path):
+    model = nn.Sequential(nn.Linear(64, 0)).requires_grad_(False)
+    assert write(model, tmp_path / "net", torch.randn(4, 64), {}).error == 0.0
+    assert load_network(tmp_path / "net", model)(torch.randn(3, 64)).shape == (3, 0)
 
 
 def test_a_layer_with_one_dense_row_stays_dense(tmp_path):

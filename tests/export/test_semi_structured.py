@@ -102,6 +102,8 @@ def test_a_network_of_which_nothing_can_be_packed_is_refused(tmp_path):
         ("2.packed", torch.zeros(128, 31), r"layer '2': 2:4 values are \[out"),
         ("2.packed", torch.zeros(128, 32).int(), r"layer '2': 2:4 values are \[out"),
         ("2.packed", torch.tensor(1.0), r"layer '2': 2:4 values are \[out"),
+        ("2.packed", torch.zeros(128, 32).to(torch.float8_e4m3fn), r"layer '2': 2:4 val.*float8"),
+        ("2.weight", torch.zeros(128, 64), "layer '2' has both a packed and an ordinary weight"),
         ("2.packed", None, "layer '2' has values or metadata, but not both"),
         ("4.bias", torch.zeros(3), "does not fit Sequential"),
     ],
@@ -112,7 +114,7 @@ def test_a_damaged_file_is_refused_in_one_line(name, value, says, tmp_path):
     with safe_open(tmp_path / "net", "pt") as file:
         about = file.metadata()
     tensors = load_file(tmp_path / "net")
-    tensors.pop(name)
+    tensors.pop(name, None)
     save_file(tensors | ({} if value is None else {name: value}), tmp_path / "net", about)
     with pytest.raises(InvalidInput, match=says) as refusal:
         load_network(tmp_path / "net", network())
@@ -136,3 +138,11 @@ def test_shared_weights_stay_dense(tmp_path):
     model.append(twin)
     with pytest.raises(InvalidInput, match="'2': its weight is also another layer's"):
         write_semi_structured(model, {"2": masks["2"]}, tmp_path / "net", {})
+
+
+def test_weights_that_are_not_numbers_are_named(tmp_path):
+    model, masks = two_four_network()
+    model[2].weight[masks["2"]] = torch.nan
+    with pytest.raises(InvalidInput, match=r"'2.weight' is not finite .* safetensors"):
+        write_semi_structured(model, masks, tmp_path / "net", {})
+    assert not list(tmp_path.iterdir())

@@ -26,13 +26,13 @@ from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPD
 from suite.sparsity.drop_grow import DropGrow
 
 METHOD = Method(
-    "mest", "Yuan et al., 2021", title="MEST", summary="drops and grows", implementation="Mest",
+    "wander", "this test", title="Wander", summary="drops and grows", implementation="Wander",
     family="sparse to sparse",
     hyperparameters=(*LAYERWISE, UPDATE_EVERY, DROP_FRACTION, UPDATE_END),
 )
 
 
-class Mest(DropGrow):
+class Wander(DropGrow):
     def drop_scores(self, layer, step):
         return {sign} * layer.values.abs()
 
@@ -44,13 +44,13 @@ name: mine
 question: does it help?
 plugins: [my_method.py]
 tasks: [digits/mlp]
-methods: [{name: mest, set: {update_every: 5}}]
+methods: [{name: wander, set: {update_every: 5}}]
 controls_left_out: they are not needed here
 sparsities: [0.9]
 seeds: 1
 recipe: {epochs: 1}
 """
-RUN = "run digits/mlp mest --set update_every=5 --recipe epochs=1"
+RUN = "run digits/mlp wander --set update_every=5 --recipe epochs=1"
 TASK = """
 name: own/net
 data: {data}
@@ -128,17 +128,17 @@ def test_a_method_whose_sign_is_flipped_is_run_again_and_the_older_result_is_mar
     built = resonance(f"--plugin {plugin} leaderboard build --out site")
     assert built.code == 0, built.err
     rows = pl.read_csv(place / "site" / "leaderboard.csv", schema_overrides={"older_code": str})
-    labels = dict(rows.filter(pl.col("method") == "mest")[["older_code", "test_accuracy"]].rows())
+    labels = dict(rows.filter(pl.col("method") == "wander")[["older_code", "test_accuracy"]].rows())
     older = old["declared"]["method"]["code"][:6]
     assert labels == {
         "": pytest.approx(new["metrics"]["test_accuracy"]),
         older: pytest.approx(old["metrics"]["test_accuracy"]),
     }
     assert (
-        f"MEST (update\\_every=5) (older code {older})"
+        f"Wander (update\\_every=5) (older code {older})"
         in (place / "site" / "leaderboard.md").read_text()
     )
-    compared = resonance(f"--plugin {plugin} compare mest mest@{older}")
+    compared = resonance(f"--plugin {plugin} compare wander wander@{older}")
     assert compared.code == 0, compared.err
 
     # Turned back, the first result is the current one again, and nothing is run.
@@ -212,10 +212,10 @@ def test_a_module_that_is_imported_by_name_at_run_time_is_recorded_with_a_warnin
 def test_two_plugins_of_one_stem_and_their_helpers_do_not_mix(resonance, place, store):
     for folder in ("a", "b"):
         (place / folder).mkdir()
-        text = METHOD.format(sign="1", imports="").replace('"mest"', f'"mest_{folder}"')
+        text = METHOD.format(sign="1", imports="").replace('"wander"', f'"wander_{folder}"')
         (place / folder / "my_method.py").write_text(text + f"\nMARK = '{folder}'\n")
     plugins = f"--plugin {place}/a/my_method.py --plugin {place}/b/my_method.py"
-    run = "digits/mlp mest_{} --set update_every=5 --recipe epochs=1 --json"
+    run = "digits/mlp wander_{} --set update_every=5 --recipe epochs=1 --json"
     one, two = (record_of(resonance(f"{plugins} run {run.format(x)}")) for x in "ab")
     assert one["code"] != two["code"]
 
@@ -392,10 +392,10 @@ def test_a_leaderboard_without_the_plugin_knows_its_title_and_source(resonance, 
     built = resonance("leaderboard build --out site")
     assert built.code == 0, built.err
     page = (place / "site" / "leaderboard.md").read_text()
-    assert "| MEST (mest) (update\\_every=5) |" in page
+    assert "| Wander (wander) (update\\_every=5) |" in page
     assert "not installed here" not in page
-    method_page = next((place / "site" / "methods").glob("mest*.html")).read_text()
-    assert "Yuan et al., 2021" in method_page
+    method_page = next((place / "site" / "methods").glob("wander*.html")).read_text()
+    assert "this test" in method_page
     assert "sparse to sparse" in method_page
     pages = [p.read_text() for p in (place / "site" / "tasks").glob("own*.html")]
     assert len(pages) == 1
@@ -415,4 +415,4 @@ def test_records_of_code_survive_merge_verify_and_compact(resonance, place, stor
     assert record.settings_key == record.key
     assert record.declared is not None
     assert record.declared.method is not None
-    assert record.declared.method.title == "MEST"
+    assert record.declared.method.title == "Wander"

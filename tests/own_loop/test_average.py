@@ -347,3 +347,16 @@ def test_what_is_no_state_of_an_average_is_refused(state):
     average = Average(nn.Linear(2, 2), [])
     with pytest.raises(InvalidInput, match=r"give what average\.state_dict\(\) returned"):
         average.load_state_dict(state)
+
+
+def test_a_method_that_adjusts_weights_after_the_last_step_is_refused_an_average():
+    data = digits()
+    examples = {"examples": batch_of(data, 0, 64)}
+    model, optimizer, handle = attached("sparsegpt", **examples)
+    with pytest.raises(InvalidInput, match="average: sparsegpt adjusts the weights that stay"):
+        handle.average(0.9)
+    train(model, optimizer)
+    handle.detach()
+    _, _, again = attached("static", model, masks="nonzero", sparsity=None)  # what the message says
+    again.average(0.9)
+    attached("wanda", **examples)[2].average(0.9)  # it leaves values as they are

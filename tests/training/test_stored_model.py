@@ -97,6 +97,13 @@ def test_weights_that_are_missing_damaged_or_others_are_refused(kept, outcomes):
         assert record.key in str(caught.value)
 
 
+def test_a_trial_evaluated_on_validation_data_is_told_that_it_keeps_no_weights(store):
+    outcome = trained(trial("static", evaluate="validation", recipe={"epochs": 1}))
+    store.write(outcome.trial.key, outcome.files())
+    with pytest.raises(InvalidInput, match="this one has evaluate=validation: run it without"):
+        evaluate_stored(store, store.read(outcome.trial.key))
+
+
 def test_a_trial_of_an_older_revision_is_refused(kept, outcomes, monkeypatch):
     record = kept.read(outcomes["rigl"].trial.key)
     object.__setattr__(registry.methods()["rigl"], "revision", 99)

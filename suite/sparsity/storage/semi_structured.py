@@ -14,6 +14,8 @@ from torch.sparse._semi_structured_conversions import (
     sparse_semi_structured_to_dense_cutlass as _to_dense,
 )
 
+from suite.sparsity.storage.condensed import DTYPES
+
 ROWS, COLUMNS = 32, 64
 """What numbers of rows and columns must be multiples of, for PyTorch's kernels."""
 
@@ -52,8 +54,11 @@ def unpack(values: Tensor, meta: Tensor) -> Tensor:
         ValueError: they are no such pair, of any origin.
     """
     shape = torch.Size((len(values), 2 * values.shape[1])) if values.ndim == 2 else torch.Size()
-    if not (values.is_floating_point() and fits(shape) and 0 not in shape):
-        raise ValueError(f"2:4 values are [out, in / 2], not {tuple(values.shape)} {values.dtype}")
+    if not (values.dtype in DTYPES and fits(shape) and 0 not in shape):
+        raise ValueError(
+            "2:4 values are [out, in / 2] in float16, bfloat16, float32 or float64, not "
+            f"{tuple(values.shape)} {values.dtype}"
+        )
     if meta.dtype != torch.int16 or meta.shape != (shape[0], shape[1] // 16):
         raise ValueError(f"2:4 metadata are [out, in / 16], not {tuple(meta.shape)} {meta.dtype}")
     places = _places(meta)
