@@ -161,12 +161,18 @@ class SRigL(DropGrow):
         found = fan_ins(mask.flatten(1))
         left = found[found > 0]
         if not self._ablates(name, list(self.shapes)) and len(left) < len(found):
-            return f"{name}: {len(found) - len(left)} neurons without a weight, which stay here"
+            number = len(found) - len(left)
+            return f"layer '{name}': {number} neurons have no weight, and none may be ablated here"
         if len(left) == 0:
-            return f"{name}: no neuron has a weight"
+            return f"layer '{name}': no neuron has a weight"
         fan_in = (mask.numel() - target) // len(left)
-        wrong = int((left != fan_in).sum())
-        return f"{name}: {wrong} neurons have not {fan_in} weights" if wrong else ""
+        wrong = left[left != fan_in]
+        if len(wrong) == 0:
+            return ""
+        return (
+            f"layer '{name}': {len(wrong)} neurons should have {fan_in} weights each, and have "
+            f"{int(wrong.min())} to {int(wrong.max())}"
+        )
 
     def _ablates(self, name: str, names: Sequence[str]) -> bool:
         """Return whether neurons of a layer may be ablated; `names` are in network order."""
@@ -272,7 +278,7 @@ class SRigL(DropGrow):
         if lacking > (0 if self._ended else MASKS_TOLERANCE * size):
             notes.append(
                 f"constant fan-in: a sparsity of {zeros / size:.6f}, not {self.plan.sparsity:g}: "
-                f"{lacking:,} weights fewer, less than one per neuron, so that all have the same"
+                f"{lacking:,} weights fewer, less than one per neuron, so that all have the same number"
             )
         return notes
 
