@@ -9,6 +9,9 @@ from typing import Literal
 Unit = Literal["percent", "bytes", "seconds", "number"]
 """How a value is shown; percent is a fraction of 1. A number has no unit, or its task's own."""
 
+METRIC_NAME = re.compile(r"[a-z0-9_]{1,100}")
+"""What a metric may be called: its name becomes that of a column."""
+
 
 @dataclass(frozen=True)
 class Metric:
