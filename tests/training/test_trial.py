@@ -334,7 +334,7 @@ def test_a_training_too_short_for_an_update_says_so(every):
 @pytest.mark.parametrize(
     ("method", "sparsity", "options", "why"),
     [
-        # 64 × 128, 128 × 64 and 64 × 10 weights: (4096 + 320) / 17024, without the last 4096 / 17024.
+        # 64 × 128, 128 × 64 and 64 × 10 weights: (4096 + 320) / 17024, and 4096 / 17024.
         ("sr_ste", 0.5, {}, "0.259, not 0.5, because '1' stays dense (uniform_dense=none"),
         (
             "rigl",
