@@ -175,9 +175,12 @@ class Mest(Sparsifier):
         """Return a note if the training is too short for an update that grows weights."""
         if self.schedule.every < self.schedule.last or self.options.extra_density == 0:
             return []
+        way = "give a smaller update_every"
+        if self.schedule.last <= 1:  # not even an update at every step would come before it
+            way = "train for more steps" if self.plan.steps == 1 else "raise update_end"
         return [
             f"no weights are grown in these {self.plan.steps} steps: the only update, at step "
-            f"{self.schedule.last}, prunes to the target; give a smaller update_every"
+            f"{self.schedule.last}, prunes to the target; {way}"
         ]
 
     def update(self, step: int) -> None:

@@ -107,11 +107,12 @@ METHOD = Method(
 
 
 class Set(DropGrow):
-    """After each epoch but the last, drop a fraction ζ and regrow uniformly at random.
+    """At each update, drop a fraction ζ of every layer's weights and regrow as many at random.
 
-    Growth is uniform over all inactive weights, including those just dropped. Grown weights start
-    at 0, even if they were dropped in the same update (the authors' code with sparse data
-    structures draws a new value; RigL's study of SET keeps the old one).
+    SET updates after each epoch but the last, with a constant ζ and ``drop_rule=sign``. Growth is
+    uniform over all inactive weights, including those just dropped. Grown weights start at 0, even
+    if they were dropped in the same update (the authors' code with sparse data structures draws a
+    new value; RigL's study of SET keeps the old one).
     """
 
     regrown_keeps_value = False

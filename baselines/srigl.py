@@ -175,12 +175,18 @@ class SRigL(DropGrow):
         found = fan_ins(mask.flatten(1))
         left = found[found > 0]
         if not self._ablates(name, list(self.shapes)) and len(left) < len(found):
-            return f"{name}: {len(found) - len(left)} neurons without a weight, which stay here"
+            number = len(found) - len(left)
+            return f"layer '{name}': {number} neurons have no weight, and none may be ablated here"
         if len(left) == 0:
-            return f"{name}: no neuron has a weight"
+            return f"layer '{name}': no neuron has a weight"
         fan_in = (mask.numel() - target) // len(left)
-        wrong = int((left != fan_in).sum())
-        return f"{name}: {wrong} neurons have not {fan_in} weights" if wrong else ""
+        wrong = left[left != fan_in]
+        if len(wrong) == 0:
+            return ""
+        return (
+            f"layer '{name}': {len(wrong)} neurons should have {fan_in} weights each, and have "
+            f"{int(wrong.min())} to {int(wrong.max())}"
+        )
 
     def _ablates(self, name: str, names: Sequence[str]) -> bool:
         """Return whether neurons of a layer may be ablated; `names` are in network order."""
@@ -279,16 +285,34 @@ class SRigL(DropGrow):
 
     def notes(self) -> list[str]:
         """Return a note on the weights that the pattern lacks: at the end, or if they are many."""
-        notes = super().notes()
-        size = sum(layer.size for layer in self.layers)
-        zeros = sum(layer.size - layer.active for layer in self.layers)
-        lacking = zeros - self.target_total()
-        if lacking > (0 if self._ended else MASKS_TOLERANCE * size):
-            notes.append(
-                f"constant fan-in: a sparsity of {zeros / size:.6f}, not {self.plan.sparsity:g}: "
-                f"{lacking:,} weights fewer, less than one per neuron, so that all have the same"
+        if self._lacking() > (0 if self._ended else self._tolerated()):
+            return [*super().notes(), self._pattern_note()]
+        return super().notes()
+
+    def surprises(self) -> list[str]:
+        """Return the notes; that on the pattern only if many weights are lacking."""
+        return self.notes() if self._lacking() > self._tolerated() else super().notes()
+
+    def _pattern_note(self) -> str:
+        size, lacking = sum(layer.size for layer in self.layers), self._lacking()
+        nominal = self.target_total()
+        why = "less than one per neuron, so that all have the same number"
+        if self._ended:
+            return (
+                f"constant fan-in: a sparsity of {(nominal + lacking) / size:.6f}, not "
+                f"{nominal / size:.4g}: {lacking:,} weights fewer, {why}"
             )
-        return notes
+        return (
+            f"constant fan-in: a sparsity of about {(nominal + lacking) / size:.3f}, not "
+            f"{nominal / size:.4g}: now {lacking:,} weights fewer, {why}; ablated neurons change it"
+        )
+
+    def _lacking(self) -> int:
+        """Return how many weights fewer than nominally the masks have now."""
+        return sum(layer.size - layer.active for layer in self.layers) - self.target_total()
+
+    def _tolerated(self) -> float:
+        return MASKS_TOLERANCE * sum(layer.size for layer in self.layers)
 
     def metrics(self) -> dict[str, float]:
         """Return the pattern's sparsity and the nominal one, and how many neurons are ablated."""

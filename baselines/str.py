@@ -82,6 +82,10 @@ METHOD = Method(
     ),
 )
 
+FAR = 0.1
+"""A sparsity further than this from the target, or of less than half or more than twice its
+density, is far from it: the projection then chooses other weights than those that were trained."""
+
 COUNT_EVERY = 100
 """Steps between two counts of the active weights on a GPU, where counting waits for it, and
 between two reports of densities and thresholds."""
@@ -201,12 +205,29 @@ class STR(DenseWeights):
         return super().metrics() | self._before
 
     def notes(self) -> list[str]:
-        """Return how far the projection moved the thresholds."""
+        """Return how far the projection moved the thresholds, and whether that is too far."""
         if not self._before:
             return []
         return [
             f"the thresholds left a sparsity of {self._before['sparsity_before_projection']:.4f}; "
-            f"multiplied by e^{self._log_factor:.3g} they leave {self.plan.sparsity:g}"
+            f"multiplied by e^{self._log_factor:.3g} they leave {self.plan.sparsity:g}",
+            *self.surprises(),
+        ]
+
+    def surprises(self) -> list[str]:
+        """Return what to change if the thresholds left a sparsity far from the target."""
+        if not self._before:
+            return []
+        size = sum(layer.size for layer in self.layers)
+        left, target = self._before["sparsity_before_projection"], self.target_total() / size
+        if not is_far(left, target):
+            return []
+        way = "raise threshold_decay, or give an s_init closer to 0"
+        if left > target:
+            way = "lower threshold_decay, or give an s_init further below 0"
+        return [
+            f"before the projection the sparsity was {left:.4f}, far from the target {target:.4g}: "
+            f"the network was not trained at the sparsity that it ends with; {way}"
         ]
 
     def own_state(self) -> dict[str, Any]:
@@ -237,3 +258,8 @@ class STR(DenseWeights):
         sizes = {name: math.prod(shape) for name, shape in finished.shapes.items()}
         most = {name: 0 if name in dense else size for name, size in sizes.items()}
         yield 0, Zeros(dict.fromkeys(sizes, 0), most)
+
+
+def is_far(left: float, target: float) -> bool:
+    """Return whether the sparsity that thresholds left is far from the target (`FAR`)."""
+    return abs(left - target) > FAR or not (1 - target) / 2 <= 1 - left <= 2 * (1 - target)

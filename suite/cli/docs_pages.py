@@ -1,7 +1,8 @@
 """Documentation pages generated from the declarations: ``python -m suite.cli.docs_pages``.
 
-The rule of a method is the docstring of the class that implements it, read from its source. Only
-the sizes of the tasks' models require torch.
+The rule of a method is the docstring of the class that implements it, read from its source; a
+preset, declared for the class of another method, says of which. Only the sizes of the tasks' models
+require torch.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,7 @@ from suite.cli.info import (
 from suite.core.declarations import Hyperparameter, Method
 from suite.core.discovery import docstring
 from suite.experiments import registry
+from suite.experiments.trial_config import show
 from tasks.recipe import RECIPE
 from tasks.task import Dataset
 
@@ -89,10 +91,34 @@ def _setting(setting: str, method: Method) -> str:
 
 
 def rule(method: Method) -> str:
-    """Return the docstring of the class that implements a method, as paragraphs."""
+    """Return the docstring of the class that implements a method, as paragraphs.
+
+    Before that of a preset, whose class another method is declared for, stands what differs.
+    """
     module, _, name = method.implementation.rpartition(":")
     path = DOCS.parent / (module or method.origin).replace(".", "/")
-    return docstring(path.with_suffix(".py"), name).split("\n\nAttributes:")[0]
+    text = docstring(path.with_suffix(".py"), name).split("\n\nAttributes:")[0]
+    if (base := preset_of(method)) is None:
+        return text
+    values = {p.name: p.default for p in base.hyperparameters}
+    own = [
+        f"`{p.name}={show(p.default)}`"
+        for p in method.hyperparameters
+        if p.name not in values or p.default != values[p.name]
+    ]
+    return (
+        f"{method.summary[0].upper()}{method.summary[1:]}. A preset of `{base.name}`, which it "
+        f"differs from by {', '.join(own)}. The rule of `{base.name}`:\n\n{text}"
+    )
+
+
+def preset_of(method: Method) -> Method | None:
+    """Return the method that another is a preset of: the one declared beside their class."""
+    module, _, name = method.implementation.rpartition(":")
+    if not module or module == method.origin:
+        return None
+    beside = [m for m in registry.methods() if (m.origin, m.implementation) == (module, name)]
+    return beside[0] if beside else None
 
 
 def _settings_table(title: str, parameters: Iterable[Hyperparameter]) -> str:

@@ -143,7 +143,8 @@ CALIBRATION = (
         "calibration_examples",
         int,
         128,
-        "training examples by whose activations the trained network is pruned",
+        "training examples by whose activations the trained network is pruned; by default all, "
+        "where there are fewer",
         low=1,
         unit="examples",
         source="Frantar & Alistarh 2023, arXiv:2301.00774, §4; Sun et al. 2023, arXiv:2306.11695, "

@@ -24,9 +24,6 @@ from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, check_not_of_csr
 from suite.sparsity.whole_model import uncovered
 
-TOLERANCE = 0.005
-"""Largest difference between a sparsity that was asked for and one that is not worth a warning."""
-
 UNCOVERED = 0.01
 """Share of a model's weights above which it is said that they stay dense."""
 
@@ -115,16 +112,9 @@ def _surprises(
     sparsifier: Sparsifier, model: nn.Module, zeros_before: float, coverage: Coverage
 ) -> list[str]:
     """Return what a user may not expect of a method that was just attached, each in one line."""
-    found = sparsifier.notes()
-    size, wanted = sum(layer.size for layer in sparsifier.layers), sparsifier.plan.sparsity
-    end = sparsifier.target_total() / size
-    if abs(end - wanted) > max(TOLERANCE, len(sparsifier.layers) / size):
-        zeros = {} if sparsifier.is_global else sparsifier.target_zeros()
-        dense = [f"'{name}'" for name, count in zeros.items() if count == 0]
-        kept = f", because {', '.join(dense)} stay dense (uniform_dense=none prunes the first too)"
-        found.append(
-            f"the network ends at a sparsity of {end:.3f}, not {wanted:g}{kept if dense else ''}"
-        )
+    found = sparsifier.surprises()
+    if note := sparsifier.target_note():
+        found.append(note)
     if zeros_before >= SPARSE_BEFORE:
         found.append(
             f"{zeros_before:.0%} of the weights given are 0 already, and new masks were chosen: "

@@ -1,5 +1,6 @@
 """What `suite.sparsify` returns: a method at work in a training loop of one's own."""
 
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from suite.core.errors import InvalidInput, TrialFailed
+from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
 from suite.own_loop.average import Average
 from suite.own_loop.copied_handle import CopiedHandle
 from suite.own_loop.cost import Cost, Flops
@@ -112,6 +113,7 @@ class Handle:
             self._snapshot.rollback()
             raise
         self._is_attached = True
+        self._known = set(self.sparsifier.surprises())
         _attached.add(self)
 
     def _attach(self, to: Attachment) -> None:
@@ -541,6 +543,16 @@ class Handle:
             self._watch.record()
         else:
             self._prepare_step()
+        if self.step == self.steps and self._steps.all_stepped:
+            self._warn_at_end()
+
+    def _warn_at_end(self) -> None:
+        """Warn of what the end of training has brought, which nothing said before."""
+        found = self.sparsifier.surprises()
+        for message in found:
+            if message not in self._known:
+                warnings.warn(f"{self.method}: {message}", SparsityWarning, stacklevel=2)
+        self._known.update(found)
 
     def end_step(self) -> None:
         """Note that the step is over; called late where an optimizer leaves it out."""

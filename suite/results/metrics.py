@@ -9,23 +9,29 @@ from typing import Literal
 Unit = Literal["percent", "bytes", "seconds", "number"]
 """How a value is shown; percent is a fraction of 1. A number has no unit, or its task's own."""
 
+METRIC_NAME = re.compile(r"[a-z0-9_]{1,100}")
+"""What a metric may be called: its name becomes that of a column."""
+
 
 @dataclass(frozen=True)
 class Metric:
     """A metric: its name in records, its title, its unit, and which direction is better.
 
-    `better` is empty where neither direction is.
+    `better` is empty where neither direction is. `r2` says that it is an R², or may be one: at most
+    1, and possibly below 0. `digits` are the decimals of a percentage.
     """
 
     name: str
     title: str
     unit: Unit = "percent"
     better: Literal["more", "less", ""] = "less"
+    r2: bool = False
+    digits: int = 2
 
     def text(self, value: float) -> str:
         """Return a value as text."""
         if self.unit == "percent":
-            return f"{100 * value:.2f} %"
+            return f"{100 * value:.{self.digits}f} %"
         if self.unit == "bytes":
             return f"{value:,.0f} bytes"
         if self.unit == "seconds":
@@ -37,11 +43,20 @@ def _more(name: str, title: str, unit: Unit = "percent") -> Metric:
     return Metric(name, title, unit, "more")
 
 
+def _r2(name: str, title: str) -> Metric:
+    return Metric(name, title, "number", "more", r2=True)
+
+
+def _sparsity(name: str, title: str) -> Metric:
+    """Return a metric with as many digits as the realised sparsity that is shown beside it."""
+    return Metric(name, title, better="", digits=4)
+
+
 METRICS = (
     _more("test_accuracy", "test accuracy"),
     _more("test_balanced_accuracy", "test balanced accuracy"),
     _more("test_macro_f1", "test macro-F1"),
-    _more("test_r2", "test R²", "number"),
+    _r2("test_r2", "test R²"),
     Metric("test_rmse", "test RMSE (in the target's unit)", "number"),
     Metric("test_nll", "test NLL (nats)", "number"),
     Metric("test_bits_per_character", "test bits per character", "number"),
@@ -49,16 +64,16 @@ METRICS = (
     _more("validation_accuracy", "validation accuracy"),
     _more("validation_balanced_accuracy", "validation balanced accuracy"),
     _more("validation_macro_f1", "validation macro-F1"),
-    _more("validation_r2", "validation R²", "number"),
+    _r2("validation_r2", "validation R²"),
     Metric("validation_rmse", "validation RMSE (in the target's unit)", "number"),
     Metric("validation_bits_per_character", "validation bits per character", "number"),
     Metric("train_loss", "training loss, last epoch", "number"),
     _more("test_accuracy_8bit", "test accuracy, weights at 8 bits"),
     _more("test_accuracy_4bit", "test accuracy, weights at 4 bits"),
     _more("test_accuracy_2bit", "test accuracy, weights at 2 bits"),
-    _more("test_r2_8bit", "test R², weights at 8 bits", "number"),
-    _more("test_r2_4bit", "test R², weights at 4 bits", "number"),
-    _more("test_r2_2bit", "test R², weights at 2 bits", "number"),
+    _r2("test_r2_8bit", "test R², weights at 8 bits"),
+    _r2("test_r2_4bit", "test R², weights at 4 bits"),
+    _r2("test_r2_2bit", "test R², weights at 2 bits"),
     _more("test_accuracy_corrupted", "test accuracy, mean over our 30 corruptions"),
     _more("test_accuracy_corrupted_noise", "… noise"),
     _more("test_accuracy_corrupted_blur", "… blur"),
@@ -72,15 +87,10 @@ METRICS = (
     _more("test_accuracy_pgd10_0_3", "test accuracy under PGD-10, ε = 0.3"),
     Metric("mask_churn", "active weights dropped per update, mean", better=""),
     Metric("exploration_rate", "weights that were ever active (R_s)", better=""),
-    Metric("sparsity_before_projection", "sparsity before the projection to the target", better=""),
-    Metric(
-        "validation_score_before_projection",
-        "validation accuracy or R² before the projection to the target",
-        "number",
-        "more",
-    ),
-    Metric("pattern_sparsity", "sparsity of the pattern", better=""),
-    Metric("nominal_sparsity", "sparsity before the fan-in is rounded down", better=""),
+    _sparsity("sparsity_before_projection", "sparsity before projection"),
+    _r2("validation_score_before_projection", "validation score before projection"),
+    _sparsity("pattern_sparsity", "sparsity of the pattern"),
+    _sparsity("nominal_sparsity", "sparsity before the fan-in is rounded down"),
     Metric("ablated_neurons", "neurons without an incoming weight", "number", better=""),
     Metric("unconnected_units", "units without an active incoming weight"),
     Metric("silent_units", "units that are always 0 after their ReLU"),
@@ -112,7 +122,7 @@ METRICS = (
 
 KNOWN = {metric.name: metric for metric in METRICS}
 FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
-R2 = frozenset(name for name in KNOWN if "_r2" in name or "_score" in name)
+R2 = frozenset(metric.name for metric in METRICS if metric.r2)
 AT_LEAST_ZERO = KNOWN.keys() - {"train_loss"} - R2  # a task's own loss may be below
 MIN_FRACTION = 1e-9
 """A fraction of examples, units or weights is 0 or at least this, so ratios stay finite."""

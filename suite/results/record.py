@@ -31,7 +31,7 @@ from suite.results.integrity import (
     is_intact,
     with_integrity,
 )
-from suite.results.metrics import out_of_range
+from suite.results.metrics import METRIC_NAME, out_of_range
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.storage_backend import MAX_BYTES, RECORD
 
@@ -113,7 +113,7 @@ Number = Annotated[float, Strict(), AfterValidator(_number)]
 """An integer will do; true, false and texts that look like numbers will not."""
 Operations = Annotated[float, Strict(), AfterValidator(_operations)]
 """FLOPs. A fraction of one operation is refused: costs are ratios, which would be unbounded."""
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,100}$")]
+Name = Annotated[str, Field(pattern=f"^{METRIC_NAME.pattern}$")]
 """The name of a measured quantity, which becomes the name of a column."""
 Setting = Annotated[Any, AfterValidator(_setting)]
 """A hyperparameter's value, or another option of a trial, as JSON has it."""

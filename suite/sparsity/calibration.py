@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from suite.core.errors import InvalidInput, TrialFailed, first_line
+from suite.core.hyperparameters import CALIBRATION
 from suite.sparsity.inputs import Tensors, describe, map_tensors, tensors_of
 from suite.sparsity.layers import PRUNABLE, PrunableWeight
 from suite.sparsity.modules import call, evaluation_mode
@@ -28,6 +29,9 @@ from suite.sparsity.training_cost import Cost, Finished, Zeros
 
 TRIED = 2
 """Examples that a network is tried with before training, to see which layers it calls."""
+
+DEFAULT_EXAMPLES = CALIBRATION[0].default
+"""The one number of calibration examples that may be larger than the number that there are."""
 
 AT_ONCE = 2**24
 """Numbers of a layer's inputs that are unfolded at once, about."""
@@ -41,6 +45,9 @@ class CalibratedPruning(Sparsifier, ABC):
     examples fit into one batch, one forward pass prunes every layer just before it is called.
     Otherwise, and where a layer is called several times, there is a pass of every batch for each
     layer, whose statistic is summed over batches and calls; training is charged for one pass.
+
+    Where there are fewer examples than the default of ``calibration_examples``, all are used, and a
+    note says so; any other number that there are not is refused.
 
     Evaluation mode, no gradients; modes, buffers and the random state are restored. Replicas of
     data-parallel training average their statistics. A layer that has its zeros already, because it
@@ -62,10 +69,16 @@ class CalibratedPruning(Sparsifier, ABC):
         """Check that the inputs of every layer to be pruned can be seen; nothing is pruned yet.
 
         Raises:
-            InvalidInput: no examples were given, the model does not take them, or a layer's inputs
-                cannot be seen.
+            InvalidInput: no examples were given, or fewer than ``calibration_examples``; the model
+                does not take them; or a layer's inputs cannot be seen.
         """
         if due := self._due():
+            asked, there = self.options.calibration_examples, len(self.examples)
+            if there < asked != DEFAULT_EXAMPLES:
+                raise InvalidInput(
+                    f"calibration_examples={asked}: there are {there:,} examples to draw from: "
+                    f"give at most {there}"
+                )
             x, _ = self.examples.batch(min(TRIED, self.options.calibration_examples))
             self._calls(due, x)
 
@@ -84,6 +97,17 @@ class CalibratedPruning(Sparsifier, ABC):
                 for name in calls:
                     self._by_itself(due[name], batches)
         self.charge(count, {layer.name: layer.active / layer.size for layer in self.layers})
+
+    def notes(self) -> list[str]:
+        """Return a note if there are fewer examples than ``calibration_examples``."""
+        asked, there = self.options.calibration_examples, self._examples
+        if there is None or len(there) >= asked:
+            return super().notes()
+        return [
+            *super().notes(),
+            f"pruned by the inputs of {len(there):,} examples, all there are, not of "
+            f"calibration_examples={asked}",
+        ]
 
     def scoring_cost(self, finished: Finished) -> Cost:
         """Return the cost of one forward pass of the examples through the pruned network."""

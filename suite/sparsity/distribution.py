@@ -53,8 +53,7 @@ def layer_zeros(
     """
     names = list(shapes)
     if distribution == "uniform":
-        ends = {"none": [], "first": names[:1], "first_last": names[:1] + names[-1:]}
-        kept = set(dense) | set(ends[uniform_dense])
+        kept = set(dense) | set(left_dense_by_uniform(names, uniform_dense))
         return {
             name: 0 if name in kept else count_zeros(sparsity, math.prod(shapes[name]))
             for name in names
@@ -67,6 +66,12 @@ def layer_zeros(
         return _erdos_renyi(shapes, sparsity, kernel=distribution == "erk", dense=dense)
     others = {name: shape for name, shape in shapes.items() if name not in dense}
     return dict.fromkeys(shapes, 0) | _erdos_renyi_alone(others, sparsity, distribution == "erk")
+
+
+def left_dense_by_uniform(names: Sequence[str], uniform_dense: str) -> list[str]:
+    """Return which of the layers, in network order, ``uniform`` leaves dense of itself."""
+    ends = {"none": [], "first": names[:1], "first_last": [*names[:1], *names[-1:]]}
+    return list(ends[uniform_dense])
 
 
 def custom_zeros(shapes: Shapes, sparsity: float, layer_sparsity: Sequence[str]) -> dict[str, int]:

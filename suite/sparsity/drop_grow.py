@@ -86,9 +86,14 @@ class DropGrow(Sparsifier, ABC):
         """Return a note if the training is too short for an update."""
         if self.schedule.start <= self.schedule.end:
             return []
+        way = "give a smaller update_every"
+        if self.plan.steps == 1:
+            way = "train for more steps"
+        elif self.schedule.end < 1:  # not even an update at every step would come in time
+            way = "raise update_end" if self.schedule.every == 1 else f"raise update_end and {way}"
         return [
             f"no update falls into these {self.plan.steps} steps (the first would come at step "
-            f"{self.schedule.start}): the first masks stay; give a smaller update_every"
+            f"{self.schedule.start}): the first masks stay; {way}"
         ]
 
     def update(self, step: int) -> None:

@@ -352,8 +352,12 @@ class Sparsifier(TargetCounts):
         self.execution.switch_storage(self._is_finished)
 
     def notes(self) -> list[str]:
-        """Return notes for the record on how the method was scheduled in this training."""
+        """Return notes for the record on how the method worked out in this training."""
         return []
+
+    def surprises(self) -> list[str]:
+        """Return the notes that a custom loop is warned of, when attached and at the end."""
+        return self.notes()
 
     @property
     def declares_cost(self) -> bool:

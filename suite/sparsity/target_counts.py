@@ -1,17 +1,29 @@
 """How many weights of each layer, or of the network, are zero at the end of a training."""
 
 import fnmatch
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.distribution import Shapes, custom_zeros, global_zeros, layer_zeros
+from suite.sparsity.distribution import (
+    Shapes,
+    custom_zeros,
+    global_zeros,
+    layer_zeros,
+    left_dense_by_uniform,
+)
 from suite.sparsity.layers import PrunableWeight, nonzero_outside_mask
 from suite.sparsity.pattern import checked_pattern
 from suite.sparsity.plan import Plan
+
+TOLERANCE = 0.005
+"""Largest difference between a sparsity that was asked for and one that is not worth a note."""
+
+MAX_NAMED = 5
+"""Layers that a note names."""
 
 
 class Options(SimpleNamespace):
@@ -107,6 +119,31 @@ class TargetCounts:
             dense=self.dense_names(shapes),
             compensate=self.compensates,
         )
+
+    def target_note(self) -> str:
+        """Return what the final counts make of the sparsity asked for, and why; or ""."""
+        size, shapes = sum(layer.size for layer in self.layers), self.shapes
+        end, wanted = self.target_total() / size, self.plan.sparsity
+        if abs(end - wanted) <= max(TOLERANCE, len(shapes) / size):
+            return ""
+        named = self.dense_names(shapes)
+        if not self.is_global:
+            zeros = self.target_zeros()
+            named = {name for name in shapes if zeros[name] == 0}
+        note = f"the network ends at a sparsity of {end:.3f}, not {wanted:g}"
+        if named:
+            note += f", because {_listed([name for name in shapes if name in named])} dense"
+        if kept := self._dense_by_default(shapes):
+            note += f" (uniform_dense=none prunes {' and '.join(map(repr, kept))} too)"
+        return note
+
+    def _dense_by_default(self, shapes: Shapes) -> list[str]:
+        """Return the layers that are dense by `uniform_dense`, not by `dense_layers`."""
+        distribution = getattr(self.options, "distribution", "erk")
+        if self.is_global or (self.pattern is None and distribution != "uniform"):
+            return []
+        kept = left_dense_by_uniform(list(shapes), getattr(self.options, "uniform_dense", "none"))
+        return [name for name in kept if name not in self.dense_names(shapes)]
 
     def sparsity_errors(self, frozen: Collection[str] = ()) -> str:
         """Return which masks miss their count and which weights outside them are not 0; or "".
@@ -211,3 +248,10 @@ class TargetCounts:
         if not self.is_global:
             return layer.size - layer.active >= self.target_zeros()[layer.name]
         return sum(w.size - w.active for w in self.layers) >= self.target_total()
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the names of layers with the verb: ``'0' stays``, ``'0', '2' stay``."""
+    shown = ", ".join(f"'{name}'" for name in names[:MAX_NAMED])
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{shown}{more} {'stays' if len(names) == 1 else 'stay'}"

@@ -1,13 +1,16 @@
 """The metrics of a trial: measured once, on the final weights."""
 
 import math
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from typing import Any
 
 from suite.core.discovery import load
 from suite.core.errors import TrialFailed
 from suite.evaluation.measure import TRAINING_PASSES, Measurements, measure
 from suite.evaluation.scores import Scores, evaluate, first_non_finite, rounded_accuracy
 from suite.results.counts import CountedSplit
+from suite.results.metrics import METRIC_NAME, out_of_range
 from suite.training.loop import Training
 from suite.training.network import coverage_of
 from tasks.data import Split
@@ -36,7 +39,7 @@ def measure_final(training: Training) -> Measurements:
     sizes = {layer.name: layer.size for layer in training.sparsifier.layers}
     if (churn := training.curves.churn(sizes)) is not None:
         found.metrics["mask_churn"] = churn
-    found.metrics |= training.sparsifier.metrics()
+    found.metrics |= _of_method(training, found.metrics)
     if not testing:
         return replace(found, layers={name: {} for name in sizes})
     extra = measure(
@@ -56,6 +59,36 @@ def measure_final(training: Training) -> Measurements:
         counts=found.counts,
         correct_bits=found.correct_bits,
     )
+
+
+def _of_method(training: Training, taken: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that the method adds to those that are `taken`.
+
+    Raises:
+        TrialFailed: a name or a value that a record cannot hold.
+    """
+    metrics = training.sparsifier.metrics()
+    if problem := own_metrics_problem(metrics, taken):
+        raise TrialFailed(f"method {training.context.method.name}: metrics(): {problem}")
+    return metrics
+
+
+def own_metrics_problem(metrics: Any, taken: Container[str]) -> str:
+    """Return why a record cannot hold what a method's `metrics` returned; or ""."""
+    if not isinstance(metrics, Mapping):
+        return f"returns {type(metrics).__name__}: return a dictionary of numbers by name"
+    for name, value in metrics.items():
+        if not isinstance(name, str) or not METRIC_NAME.fullmatch(name):
+            return f"the name {name!r:.120} is not usable: give lower-case letters, digits and _"
+        if name in taken:
+            return f"the name {name!r} is that of a metric that the suite measures: give another"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"{name} is of type {type(value).__name__}: give a number, float(…)"
+        if not math.isfinite(value):
+            return f"{name} is {value}: give a finite number, or leave it out"
+        if reason := out_of_range(name, value):
+            return reason
+    return ""
 
 
 def _add_test(found: Measurements, training: Training) -> None:

@@ -154,6 +154,8 @@ def _run(
     measures = measure_final(training)
     forward, data = training.ledger.flops, training.data
     notes = [*sparsifier.notes(), *([storage] if storage else [])]
+    if context.method.zeros and not context.method.dense and (off := sparsifier.target_note()):
+        notes.append(off)
     dataset = context.dataset
     notes += labels.notes(dataset.labels)
     if dataset.options.get(SAMPLED):

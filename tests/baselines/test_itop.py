@@ -83,3 +83,19 @@ def test_rigl_itop_explores_more_weights_than_rigl():
         fit(model, optimizer, sparsifier)
         rates.append(sparsifier.metrics()["exploration_rate"])
     assert rates[0] > rates[1]
+
+
+@pytest.mark.parametrize("method", ["rigl_itop", "set_itop", "rigl"])
+@pytest.mark.parametrize(
+    ("steps", "options", "way"),
+    [
+        (1, {"update_every": 1}, "train for more steps"),
+        (1, {"update_every": 5}, "train for more steps"),
+        (40, {"update_every": 1, "update_end": 0.03}, "raise update_end"),
+        (40, {"update_every": 50, "update_end": 0.03}, "raise update_end and give a smaller"),
+        (40, {"update_every": 50, "update_end": 0.5}, "give a smaller update_every"),
+    ],
+)
+def test_a_training_without_an_update_says_what_would_give_one(method, steps, options, way):
+    (note,) = make(method, Plan(steps, 0.9, 0, 0), **options).notes()
+    assert f"the first masks stay; {way}" in note

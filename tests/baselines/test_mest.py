@@ -99,5 +99,8 @@ def test_grown_weights_start_at_zero_and_training_ends_at_the_target():
 def test_a_training_too_short_to_grow_anything_says_so():
     (note,) = make("mest", Plan(1, 0.9, 0, 0)).notes()
     assert "no weights are grown in these 1 steps: the only update, at step 1" in note
+    assert note.endswith("train for more steps")
+    (note,) = make("mest", Plan(40, 0.9, 0, 0), update_end=0.03).notes()
+    assert note.endswith("raise update_end")
     assert make("mest", Plan(3, 0.9, 0, 0)).notes() == []
     assert make("mest").notes() == []

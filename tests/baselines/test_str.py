@@ -1,12 +1,15 @@
 """STR against autograd, its decay against the authors' schedule, its projection against hand."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch import nn
 
-from baselines.str import METHOD, STR
+from baselines.str import METHOD, STR, is_far
+from suite import sparsify
+from suite.core.errors import SparsityWarning
 from suite.sparsity.plan import Plan
 from tests.support.helpers import trained, trial
 
@@ -219,3 +222,45 @@ def test_a_record_states_where_sparsity_and_validation_stood():
     assert any("the thresholds left a sparsity of" in note for note in notes)
     zeros = sum(layer.zeros for layer in outcome.record.layers)
     assert zeros == math.floor(0.9 * sum(layer.size for layer in outcome.record.layers))
+
+
+@pytest.mark.parametrize(
+    ("left", "target", "far"),
+    [
+        (1.0, 0.9, True),  # nothing is active
+        (0.94, 0.9, False),  # 6 % of the weights, not 10 %
+        (0.96, 0.9, True),  # 4 %
+        (0.81, 0.9, False),
+        (0.79, 0.9, True),  # 21 %
+        (0.97, 0.99, True),
+        (0.35, 0.5, True),
+        (0.0, 0.0, False),
+    ],
+)
+def test_what_is_far_from_the_target(left, target, far):
+    assert is_far(left, target) == far
+
+
+@pytest.mark.parametrize(
+    ("s_init", "left", "way"),
+    [
+        (2.0, "1.0000", "lower threshold_decay, or give an s_init further below 0"),
+        (-3200.0, "0.0000", "raise threshold_decay, or give an s_init closer to 0"),
+    ],
+)
+def test_thresholds_that_miss_the_target_are_warned_of_after_the_last_step(s_init, left, way):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(40, 10)  # |w| < 0.16, thresholds σ(2) = 0.88 and 0
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
+    handle = sparsify(
+        model, optimizer, "str", sparsity=0.9, steps=3, s_init=s_init, threshold_decay=0.0
+    )
+    said = rf"str: before the projection the sparsity was {left}, far from the target 0\.9: .*{way}"
+    for step in range(3):
+        with pytest.warns(SparsityWarning, match=said) if step == 2 else nullcontext():
+            optimizer.zero_grad()
+            model(torch.randn(8, 40)).square().sum().backward()
+            optimizer.step()
+    assert handle.sparsity == 0.9
+    assert sum("far from the target" in note for note in handle.sparsifier.notes()) == 1
+    optimizer.step()  # said once

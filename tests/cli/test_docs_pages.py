@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.cli.docs_pages import baselines
+from suite.cli.docs_pages import baselines, preset_of, rule
 from suite.experiments import registry
 from suite.experiments.trial_config import show
 
@@ -25,3 +25,17 @@ def test_the_page_has_one_row_for_every_difference_and_marks_hyperparameters_as_
     assert len(rows) == sum(len(method.differences) for method in OF_AUTHORS)
     assert ["| `snip`", "`batch_size`", "128", "100"] in [row[:4] for row in rows]
     assert ["| `snip`", "biases"] in [row[:2] for row in rows]
+
+
+def test_presets_say_of_which_method_and_what_differs():
+    methods = registry.methods()
+    presets = {m.name: base.name for m in methods if (base := preset_of(m))}
+    assert presets == {"gse": "rigl", "rigl_itop": "rigl", "set_itop": "set"}
+    assert "A preset of `rigl`, which it differs from by `candidate_ratio=1.0`. " in rule(
+        methods["gse"]
+    )
+    text = rule(methods["set_itop"])
+    assert text.startswith("SET with long intervals")
+    assert "`drop_rule=magnitude`" in text
+    assert "`intervals=65`" in text
+    assert rule(methods["set"]) in text

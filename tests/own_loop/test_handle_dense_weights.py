@@ -19,6 +19,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sr_ste": {"sparsity": 0.5},
     "top_kast": {"sparsity": 0.8, "update_every": 5},
 }
+pytestmark = pytest.mark.filterwarnings("ignore:.*far from the target")  # so short a training
 METHODS = pytest.mark.parametrize("method", SETTINGS)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.counts import Counts
-from suite.results.metrics import out_of_range
+from suite.results.metrics import KNOWN, out_of_range
 from suite.results.record import SCHEMA_VERSION, Record, Unreadable, checksum_files, failed
 from tests.support.sample_records import done, make_trial
 
@@ -23,6 +23,8 @@ def test_a_record_written_as_json_and_read_again_is_the_same_record():
         ("test_accuracy", (0.0, 0.5, 1.0), (-0.001, 1.001, 1e-12)),
         ("test_nll", (0.0, 1e9), (-1e-9,)),
         ("train_loss", (-3.0, 0.0, 3.0), ()),
+        ("test_r2_4bit", (-3.0, 1.0), (1.001,)),
+        ("validation_score_before_projection", (-3.0, 1.0), (1.001,)),
     ],
 )
 def test_a_metric_has_the_bounds_of_its_kind_ends_included(name, allowed, refused):
@@ -225,3 +227,8 @@ def test_a_value_that_is_given_twice_is_refused():
     twice = data.replace(b'"status": "done"', b'"status": "failed", "status": "done"')
     with pytest.raises(InvalidInput, match="'status' is given twice"):
         Record.from_json(twice, "here", stored=False)
+
+
+def test_a_sparsity_has_as_many_digits_as_the_realised_one():
+    assert KNOWN["nominal_sparsity"].text(0.899955) == "89.9955 %"
+    assert KNOWN["exploration_rate"].text(0.899955) == "90.00 %"

@@ -125,6 +125,22 @@ def test_only_so_many_examples_are_used():
     assert method.seen == {"0": [4, 4, 4]}
 
 
+def test_all_examples_are_used_where_there_are_fewer_than_by_default_and_a_note_says_so():
+    method = attached(nn.Sequential(linear([[1, 2]])), torch.ones(9, 2))
+    method.end_training()
+    assert method.seen == {"0": [9, 9, 9]}
+    (note,) = method.notes()
+    assert note.startswith("pruned by the inputs of 9 examples, all there are, not of")
+    enough = attached(nn.Sequential(linear([[1, 2]])), torch.ones(9, 2), calibration_examples=9)
+    assert enough.notes() == []
+
+
+def test_more_examples_than_there_are_are_refused_unless_that_is_the_default():
+    says = "calibration_examples=10: there are 9 examples to draw from: give at most 9"
+    with pytest.raises(InvalidInput, match=says):
+        attached(nn.Sequential(linear([[1, 2]])), torch.ones(9, 2), calibration_examples=10)
+
+
 class Twice(nn.Module):
     """Calls one layer twice, with another one in between."""
 
@@ -358,8 +374,9 @@ def test_ones_own_loop_prunes_after_the_last_step_and_may_train_on(method, execu
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     examples = (torch.randn(20, 4), torch.zeros(20, 4))
     handle = sparsify(
-        model, optimizer, method, sparsity=0.5, steps=4, examples=examples, execution=execution
-    )
+        model, optimizer, method, sparsity=0.5, steps=4, examples=examples, execution=execution,
+        calibration_examples=20,
+    )  # fmt: skip
     steps(model, optimizer, 3)
     assert handle.sparsity == 0
     steps(model, optimizer, 1)
@@ -381,7 +398,8 @@ def test_a_layer_that_was_frozen_is_left_alone():
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
     examples = (torch.randn(20, 4), torch.zeros(20, 4))
-    handle = sparsify(model, optimizer, "wanda", sparsity=0.5, steps=4, examples=examples)
+    with pytest.warns(SparsityWarning, match="of 20 examples, all there are, not of .*=128"):
+        handle = sparsify(model, optimizer, "wanda", sparsity=0.5, steps=4, examples=examples)
     steps(model, optimizer, 2)
     model[0].weight.requires_grad_(False)
     with pytest.warns(SparsityWarning, match="layer '0' was frozen"):

@@ -329,3 +329,29 @@ def test_a_training_too_short_for_an_update_says_so(every):
     )
     said = [note for note in outcome.record.notes if "no update falls into these" in note]
     assert len(said) == (1 if every == 1000 else 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "sparsity", "options", "why"),
+    [
+        # 64 × 128, 128 × 64 and 64 × 10 weights: (4096 + 320) / 17024, and 4096 / 17024.
+        ("sr_ste", 0.5, {}, "0.259, not 0.5, because '1' stays dense (uniform_dense=none"),
+        (
+            "rigl",
+            0.5,
+            {"pattern": "2:4", "dense_layers": ["5"]},
+            "0.241, not 0.5, because '1', '5' stay dense (uniform_dense=none prunes '1' too)",
+        ),
+        ("small_dense", 0.5, {}, ""),
+        ("rigl", 0.5, {}, ""),
+    ],
+)
+def test_a_network_that_ends_below_its_sparsity_says_which_layers_are_dense(
+    method, sparsity, options, why
+):
+    record = run_trial(
+        trial(method, sparsity=sparsity, hyperparameters=options, recipe={"epochs": 1})
+    ).record
+    said = [note for note in record.notes if "the network ends at a sparsity of" in note]
+    assert len(said) == bool(why)
+    assert why in "".join(said)
