@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
-from suite.core.hyperparameters import DENSE_LAYERS
+from suite.core.hyperparameters import DENSE_LAYERS, DENSE_LAYERS_COMPENSATE
 from suite.sparsity.dense_weights import DenseWeights, Shown
 from suite.sparsity.masks import count_true
 from suite.sparsity.plan import Plan
@@ -49,6 +49,7 @@ METHOD = Method(
             search=Search(low=8.0, high=13.0),
         ),
         DENSE_LAYERS,
+        DENSE_LAYERS_COMPENSATE,
     ),
     cost="average of 3 f(s_t), at the sparsity that the thresholds leave",
     differences=(

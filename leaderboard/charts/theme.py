@@ -64,7 +64,8 @@ def styles(entries: Sequence[Entry]) -> dict[str, Style]:
                 label in dense,
                 _tinted(colour, LIGHTER[i % len(LIGHTER)]),
                 tuple(DASHES[i % len(DASHES)]),
-                SHAPES[i % len(SHAPES)],
+                # Another pairing of dash and shape in each further round.
+                SHAPES[(i + i // len(DASHES)) % len(SHAPES)],
             )
     return found
 

@@ -58,7 +58,6 @@ def test_the_rate_of_every_dynamic_method_is_that_of_the_masks_of_all_steps(meth
             before[index] = mask.clone()
 
     fit(model, optimizer, sparsifier, after=look)
-    sparsifier.end_training()
     metrics = sparsifier.metrics()
     assert ("exploration_rate" in metrics) == (grown > 0)
     assert (method not in DROPS_ONLY) >= (grown > 0) >= (method in GROWS)
