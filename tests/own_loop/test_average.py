@@ -351,7 +351,7 @@ def test_what_is_no_state_of_an_average_is_refused(state):
 
 def test_a_method_that_adjusts_weights_after_the_last_step_is_refused_an_average():
     data = digits()
-    examples = {"examples": batch_of(data, 0, 64)}
+    examples = {"examples": batch_of(data, 0, 64), "calibration_examples": 64}
     model, optimizer, handle = attached("sparsegpt", **examples)
     with pytest.raises(InvalidInput, match="average: sparsegpt adjusts the weights that stay"):
         handle.average(0.9)
