@@ -49,7 +49,7 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(engine, trial, store, tmp_p
     submitted = engine("1steps")
     submitted.submit(slow)
     ((_, job),) = submitted._running.values()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 900
     while not Checkpoints(store).keys():
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -74,7 +74,7 @@ def requeue(job) -> None:
     variables = {f"SUBMITIT_LOCAL_{name}": str(value) for name, value in names.items()}
     subprocess.run(
         [sys.executable, "-m", "submitit.core._submit", str(job.paths.folder)],
-        env={**os.environ, **variables, "SUBMITIT_EXECUTOR": "local"}, check=True, timeout=120,
+        env={**os.environ, **variables, "SUBMITIT_EXECUTOR": "local"}, check=True, timeout=900,
         capture_output=True,
     )  # fmt: skip
 
