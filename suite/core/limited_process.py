@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -188,8 +188,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-@contextlib.contextmanager
-def memory_limit(size: int) -> Iterator[None]:
+class memory_limit:  # noqa: N801 - used as a function, like contextlib.suppress
     """Let the block take at most `size` more bytes of memory; where Linux does not say, any.
 
     Memory that is only mapped (libraries) is not counted.
@@ -197,20 +196,26 @@ def memory_limit(size: int) -> Iterator[None]:
     Raises:
         OutOfMemory: it needed more.
     """
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    taken = _data_bytes()
-    if taken is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (taken + size, before[1]))
-    try:
-        yield
-    except MemoryError as error:
-        raise OutOfMemory(f"{size >> 20} MiB") from error
-    except RuntimeError as error:
-        if any(words in str(error) for words in ALLOCATION_FAILED):
-            raise OutOfMemory(f"{size >> 20} MiB") from error
-        raise
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._exceeded = OutOfMemory(f"{size >> 20} MiB")
+        self._before = resource.getrlimit(resource.RLIMIT_DATA)
+
+    def __enter__(self) -> None:
+        taken = _data_bytes()
+        if taken is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (taken + self._size, self._before[1]))
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # First, and with values made before: while the limit holds, there may be no memory even
+        # for handling the error.
+        resource.setrlimit(resource.RLIMIT_DATA, self._before)
+        if isinstance(error, MemoryError) or (
+            isinstance(error, RuntimeError)
+            and any(words in str(error) for words in ALLOCATION_FAILED)
+        ):
+            raise self._exceeded from error
 
 
 def _data_bytes() -> int | None:

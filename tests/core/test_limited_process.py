@@ -17,7 +17,7 @@ MODULE = """
 import os, sys, time
 from pathlib import Path
 from suite.core.errors import InvalidInput
-from suite.core.limited_process import answer, memory_limit
+from suite.core.limited_process import OutOfMemory, answer, memory_limit
 
 def work(request):
     print("this is no part of the answer")
@@ -28,6 +28,16 @@ def work(request):
     if request == "memory":
         with memory_limit(50 * 2**20):
             return bytes(200 * 2**20)
+    if request == "small":
+        for size in range(0, 2**20, 2**14):
+            many = []
+            try:
+                with memory_limit(size):
+                    for i in range(100_000):
+                        many.append({"i": [i]})  # kept while the error is handled
+            except OutOfMemory:
+                continue
+        return b"each time"
     if request == "sleep":
         time.sleep(1000)
     if request == "abort":
@@ -60,6 +70,10 @@ def asked(request, allowance=ENOUGH):
 
 def test_an_answer_comes_back_without_what_was_printed():
     assert asked(["a", 1]) == b"['a', 1]"
+
+
+def test_lack_of_memory_is_told_however_little_is_left_to_tell_it_with():
+    assert asked("small") == b"each time"
 
 
 @pytest.mark.parametrize(
