@@ -140,9 +140,7 @@ class GraNet(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does."""
-        self.keep_pruned()
-        if step >= self.pruning.last:
-            self.prune_smallest(1.0, step)
+        self.prune_on(step, self.pruning.last)
 
     def _initial_zeros(self, shapes: Shapes) -> Mapping[str, int]:
         if self.initial == 0:

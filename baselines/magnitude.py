@@ -166,9 +166,7 @@ class Magnitude(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does."""
-        self.keep_pruned()
-        if step >= self.schedule.last:
-            self.prune_smallest(1.0, step)
+        self.prune_on(step, self.schedule.last)
 
     def is_update(self, step: int) -> bool:
         """Return whether weights are pruned at `step`."""
@@ -203,9 +201,7 @@ class OneShot(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does."""
-        self.keep_pruned()
-        if step >= self.prune_step:
-            self.prune_smallest(1.0, step)
+        self.prune_on(step, self.prune_step)
 
     def is_update(self, step: int) -> bool:
         """Return whether `step` is the step at which weights are pruned."""

@@ -154,9 +154,7 @@ class Mest(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does."""
-        self.keep_pruned()
-        if step >= self.schedule.last:
-            self.prune_smallest(1.0, step)
+        self.prune_on(step, self.schedule.last)
 
     def is_update(self, step: int) -> bool:
         """Return whether an update is due at `step`."""

@@ -6,10 +6,11 @@ from torch import Tensor
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import TrialFailed
 from suite.core.hyperparameters import CALIBRATION, LAYERWISE, PATTERN, with_defaults
-from suite.sparsity.calibration import CalibratedPruning, from_rows, groups_of, module_of, to_rows
+from suite.sparsity.calibration import DIFFERENCES, CalibratedPruning
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
 from suite.sparsity.training_cost import Course, Finished, Zeros
+from suite.sparsity.weight_rows import from_rows, to_rows
 
 METHOD = Method(
     "sparsegpt",
@@ -45,19 +46,7 @@ METHOD = Method(
     cost="3 f_D per step, and once f_S for the calibration examples (not counted: XXᵀ, 2 d² "
     "operations per position and layer of d inputs, its inverse and the update, O(d³ + out·d²))",
     differences=(
-        Difference(
-            "inputs of a layer",
-            "those that all layers before it give, pruned",
-            "within a transformer block those of its dense layers; of pruned layers between blocks",
-            "a rule for any network, which need not consist of blocks",
-        ),
-        Difference(
-            "dense_layers",
-            "none: every layer has the sparsity",
-            "embeddings and the output layer stay dense",
-            "the network as a whole is then as sparse as its record says; dense_layers=head leaves "
-            "the output layer dense",
-        ),
+        *DIFFERENCES,
         Difference(
             "zeros of a block",
             "the first c of d columns hold floor(Z · c / d) of a layer's Z zeros, lowest first",
@@ -105,8 +94,7 @@ class SparseGpt(CalibratedPruning):
 
     def prune(self, layer: PrunableWeight, statistic: Tensor, zeros: int) -> None:
         """Prune a layer and give the weights that stay the values that make up for it."""
-        groups = groups_of(module_of(self.attached_model, layer))
-        rows = to_rows(layer.values, groups).to(torch.float64, copy=True)
+        rows = to_rows(layer.values, len(statistic)).to(torch.float64, copy=True)
         dead = statistic.diagonal(dim1=-2, dim2=-1) == 0
         factor, failed = inverse_factor(statistic, self.options.dampening)
         if failed:

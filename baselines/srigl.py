@@ -13,10 +13,10 @@ from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.drop_grow import DropGrow
+from suite.sparsity.layer_masks import MASKS_TOLERANCE
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active, keep_top
 from suite.sparsity.plan import Plan
-from suite.sparsity.sparsifier import MASKS_TOLERANCE
 from suite.sparsity.training_cost import Course, Finished, Zeros, unchanging
 
 METHOD = Method(

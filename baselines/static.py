@@ -55,8 +55,7 @@ class Static(Sparsifier):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune the smallest weights to the new counts, once."""
-        self.keep_pruned()
-        self.prune_smallest(1.0, step)
+        self.prune_on(step, last=0)
 
     def zeros_in_training(self, number: int, finished: Finished) -> Course:
         """Return that the masks do not change."""

@@ -5,10 +5,11 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Method
 from suite.core.hyperparameters import CALIBRATION, LAYERWISE, PATTERN, with_defaults
-from suite.sparsity.calibration import CalibratedPruning, from_rows, groups_of, module_of, to_rows
+from suite.sparsity.calibration import DIFFERENCES, CalibratedPruning
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
 from suite.sparsity.training_cost import Course, Finished, Zeros
+from suite.sparsity.weight_rows import from_rows, to_rows
 
 METHOD = Method(
     "wanda",
@@ -24,19 +25,7 @@ METHOD = Method(
     ),
     cost="3 f_D per step, and once f_S for the calibration examples",
     differences=(
-        Difference(
-            "inputs of a layer",
-            "those that all layers before it give, pruned",
-            "within a transformer block those of its dense layers; of pruned layers between blocks",
-            "a rule for any network, which need not consist of blocks",
-        ),
-        Difference(
-            "dense_layers",
-            "none: every layer has the sparsity",
-            "embeddings and the output layer stay dense",
-            "the network as a whole is then as sparse as its record says; dense_layers=head leaves "
-            "the output layer dense",
-        ),
+        *DIFFERENCES,
         Difference(
             "zeros of a row",
             "rows differ by one at most, so that the layer has floor(s · N)",
@@ -66,8 +55,7 @@ class Wanda(CalibratedPruning):
 
     def prune(self, layer: PrunableWeight, statistic: Tensor, zeros: int) -> None:
         """Prune the lowest |W_ij|·‖X_j‖₂ of every row."""
-        groups = groups_of(module_of(self.attached_model, layer))
-        rows = to_rows(layer.values, groups).abs()
+        rows = to_rows(layer.values, len(statistic)).abs()
         norms = statistic.sqrt().to(torch.promote_types(rows.dtype, torch.float32))
         scores = rows * norms.unsqueeze(1)
         if self.pattern is not None:

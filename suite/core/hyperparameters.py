@@ -169,6 +169,14 @@ DENSE = (UNIFORM_DENSE, DENSE_LAYERS, DENSE_LAYERS_COMPENSATE)
 LAYERWISE = (DISTRIBUTION, *DENSE, LAYER_SPARSITY)
 GLOBALLY = (GLOBAL_FIRST, *DENSE, LAYER_SPARSITY)
 
+ADDED_LATER: dict[str, bool | float | str] = {
+    DENSE_LAYERS_COMPENSATE.name: True,
+    CANDIDATE_RATIO.name: 0.0,
+    LEAST_DROP_FRACTION.name: 0.0,
+    "drop_decay": "none",
+}
+"""Options that states of methods saved before them lack, and what they stand for there."""
+
 
 def with_defaults(
     parameters: tuple[Hyperparameter, ...], **defaults: str | float | bool

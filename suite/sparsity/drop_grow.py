@@ -71,8 +71,7 @@ class DropGrow(Sparsifier, ABC):
 
     def raise_sparsity(self, step: int) -> None:
         """Prune the smallest weights to the new counts, once."""
-        self.keep_pruned()
-        self.prune_smallest(1.0, step)
+        self.prune_on(step, last=0)
 
     def is_update(self, step: int) -> bool:
         """Return whether an update is due at `step`."""

@@ -1,6 +1,5 @@
 """The base class of every method: it decides which weights are connected while a model trains."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,36 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
+from suite.core.hyperparameters import ADDED_LATER
 from suite.core.seeds import derive_seed
 from suite.sparsity.candidates import Candidates
-from suite.sparsity.distribution import at_least
-from suite.sparsity.exploration import Exploration
-from suite.sparsity.layers import PrunableWeight, check_mask
-from suite.sparsity.masks import count_true, random_mask
+from suite.sparsity.layer_masks import LayerMasks
 from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.plan import Charge, Plan, Recorder
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, find_prunable
-from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
-from suite.sparsity.target_counts import TargetCounts
-from suite.sparsity.training_cost import Cost, Course, Finished, Zeros
-
-MASKS_TOLERANCE = 0.005
-"""Largest difference between a given sparsity and that of given masks."""
-
-ADDED: dict[str, Any] = {
-    "dense_layers_compensate": True,
-    "candidate_ratio": 0.0,
-    "least_drop_fraction": 0.0,
-    "drop_decay": "none",
-}
-"""Options that states saved before them lack, and what they stand for there."""
+from suite.sparsity.training_cost import Cost, Course, Finished
 
 
-class Sparsifier(TargetCounts):
+class Sparsifier(LayerMasks):
     """Decides which weights of a model are connected while it trains.
 
     A method overrides a few of: `start`, `observe`, `is_update`, `update`,
@@ -71,10 +55,6 @@ class Sparsifier(TargetCounts):
         super().__init__(plan, options)
         self.execution = Execution()
         self.optimizers: tuple[torch.optim.Optimizer, ...] = ()
-        self._exploration = Exploration()
-        self._recorder: Recorder | None = None
-        self._flops: Charge | None = None
-        self._is_resuming = False
         self._model: nn.Module | None = None
         self._examples: Examples | None = None
 
@@ -405,8 +385,7 @@ class Sparsifier(TargetCounts):
             InvalidInput: it was saved under other settings or for other layers.
         """
         saved, own = dict(state["configuration"]), self._configuration()
-        # Older states lack these.
-        for name, value in ADDED.items():
+        for name, value in ADDED_LATER.items():
             if name in own:
                 saved.setdefault(name, value)
         saved.setdefault("steps_per_epoch", own.get("steps_per_epoch"))
@@ -454,152 +433,6 @@ class Sparsifier(TargetCounts):
 
     # ------------------------------------------------------------------ helpers for methods
 
-    def report(
-        self, step: int, series: str, value: float | Sequence[float], layer: str | None = None
-    ) -> None:
-        """Report values for the training's curves: of a layer by name, or of the network."""
-        if self._recorder is not None:
-            self._recorder(step, series, value, layer)
-
-    def charge(self, forwards: float, densities: Mapping[str, float]) -> None:
-        """Charge a scoring's cost: `forwards` passes of one example at these densities by layer."""
-        if self._flops is not None:
-            self._flops(forwards, densities)
-
-    def set_mask(
-        self,
-        layer: PrunableWeight,
-        mask: Tensor,
-        step: int = 0,
-        *,
-        through: Tensor | None = None,
-    ) -> None:
-        """Give a layer its new mask and report what changed.
-
-        A weight that is active before and after but not in the mask `through` restarts at 0;
-        without `through`, a weight that is dropped and regrown at once keeps its value. A layer
-        that was frozen midway keeps its mask.
-
-        Raises:
-            InvalidInput: a mask is not boolean, or not of the layer's shape.
-        """
-        for given in (mask,) if through is None else (mask, through):
-            check_mask(layer, given)
-        if self._is_resuming or not layer.trained:
-            return
-        before, active = layer.mask, layer.active
-        kept = count_true(mask & before)
-        if step == 0 and self.is_dynamic:
-            self._exploration.begin(layer.name, mask)
-        if through is not None:
-            layer.set_mask(through & before)
-        layer.set_mask(mask)
-        if step > 0 and self.is_dynamic:
-            self._exploration.add(layer.name, mask, grown=layer.active > kept)
-        self.report(step, "dropped", active - kept, layer.name)
-        self.report(step, "grown", layer.active - kept, layer.name)
-        self.report(step, "density", layer.active / layer.size, layer.name)
-
-    def draw_masks(self, zeros: Mapping[str, int] | None = None) -> None:
-        """Give every layer a random mask with its exact count: how sparse training starts.
-
-        `zeros` are the counts by layer; the final ones if left out.
-        """
-        zeros = self.target_zeros() if zeros is None else zeros
-        for layer in self.layers:
-            active = layer.size - zeros[layer.name]
-            generator = self.generator(layer, "initial")
-            if self.pattern is not None and active < layer.size:
-                scores = torch.rand(layer.shape, generator=generator, device=layer.device)
-                self.set_mask(layer, self.pattern.keep(scores))
-            else:
-                self.set_mask(layer, random_mask(layer.shape, active, generator))
-
-    def keep_counts_of(self, masks: Mapping[str, Tensor]) -> None:
-        """Start from given masks, and end with as many zeros in every layer: for `start_from`."""
-        zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
-        given = sum(zeros.values()) / sum(layer.size for layer in self.layers)
-        if abs(given - self.plan.sparsity) > MASKS_TOLERANCE:
-            raise InvalidInput(
-                f"masks= have {given:.4f} zeros, which this method keeps, not "
-                f"{self.plan.sparsity:g}: leave sparsity out, or prune on with magnitude or granet"
-            )
-        self._given_zeros = zeros
-        for layer in self.layers:
-            self.set_mask(layer, masks[layer.name].to(layer.device))
-
-    def prune_on_from(self, masks: Mapping[str, Tensor]) -> None:
-        """Start from given masks and prune on to the target from there: for `start_from`.
-
-        Raises:
-            InvalidInput: a layer, or the network, has more zeros than it may end with.
-        """
-        have = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
-        may = {} if self.is_global else self.target_zeros()
-        if self.is_global:
-            have, may = {"network": sum(have.values())}, {"network": self.target_total()}
-        if over := [name for name, most in may.items() if have[name] > most]:
-            raise InvalidInput(
-                f"masks=: '{over[0]}' has {have[over[0]]:,} zeros, more than the "
-                f"{may[over[0]]:,} that it ends with: raise sparsity or change distribution"
-            )
-        for layer in self.layers:
-            self.set_mask(layer, masks[layer.name].to(layer.device))
-
-    def keep_pruned(self) -> None:
-        """Let no layer end with fewer zeros than it has now: for `raise_sparsity`.
-
-        Where given masks, or rounding, have more in a layer, the others end with fewer for it.
-
-        Raises:
-            InvalidInput: there are more zeros in all than the target.
-        """
-        have = {layer.name: layer.size - layer.active for layer in self.layers}
-        if sum(have.values()) > self.target_total():
-            raise InvalidInput(
-                f"extend(sparsity={self.plan.sparsity:g}): {sum(have.values()):,} weights are zero "
-                f"already, more than {self.target_total():,}: give a higher sparsity"
-            )
-        if not self.is_global:
-            self._given_zeros = at_least(have, self.target_zeros())
-
-    def prune_smallest(self, fraction: float, step: int) -> None:
-        """Prune the smallest |w| until `fraction` (0 to 1) of the target zeros is reached.
-
-        Per layer, or over the whole network for a global distribution. Masks are monotone: a
-        pruned weight is 0 and stays pruned, also on ties.
-        """
-        scores = {layer.name: layer.values.abs() for layer in self.layers}
-        active = {layer.name: layer.mask for layer in self.layers}
-        masks = self.pruned(active, scores, fraction)
-        for layer in self.layers:
-            self.set_mask(layer, masks[layer.name], step)
-
-    def pruned(
-        self, active: Mapping[str, Tensor], scores: Mapping[str, Tensor], fraction: float
-    ) -> dict[str, Tensor]:
-        """Return the masks `active` without the weights of the lowest `scores`.
-
-        `fraction` (0 to 1) of the target number of zeros is reached exactly, per layer or over the
-        whole network. Masks and scores by layer name, of the weights' shapes.
-        """
-        have = {name: mask.numel() - count_true(mask) for name, mask in active.items()}
-        if not self.is_global:
-            wanted = {name: int(fraction * count) for name, count in self.target_zeros().items()}
-            zeros = {name: max(count, have[name]) for name, count in wanted.items()}
-            return prune_layers(active, scores, zeros, self.pattern)
-        # Frozen layers are ranked too, though `set_mask` leaves them: others do not make up for it.
-        names = [layer.name for layer in self.candidates]
-        total = max(int(fraction * self.target_total()), sum(have[name] for name in names))
-        return prune_together(active, scores, total, names)
-
-    def zeros_when_pruned(self, fraction: float, zeros: Mapping[str, int]) -> Zeros:
-        """Return what `pruned` leaves of masks that end with these `zeros`: for their course."""
-        if self.is_global and fraction < 1:
-            none = dict.fromkeys(zeros, 0)
-            return Zeros.in_all(int(fraction * sum(zeros.values())), none, zeros)
-        return Zeros.exactly({name: int(fraction * count) for name, count in zeros.items()})
-
     @property
     def examples(self) -> Examples:
         """Training examples to score connections with.
@@ -619,18 +452,6 @@ class Sparsifier(TargetCounts):
         seed = derive_seed(self.plan.seed, "probe")
         first = next(self.attached_model.parameters())
         return Probe(self.attached_model, self.layers, seed, dtype or first.dtype)
-
-    def generator(self, layer: PrunableWeight, purpose: str, step: int = 0) -> torch.Generator:
-        """Return a new random generator, seeded by (seed, layer, purpose, step).
-
-        Each use gets a new one, so no generator state has to be saved.
-        """
-        seed = derive_seed(self.plan.seed, layer.name, purpose, step)
-        return torch.Generator(layer.device).manual_seed(seed)
-
-    def step_at(self, fraction: float) -> int:
-        """Return the step at a fraction of training, rounded down."""
-        return math.floor(fraction * self.plan.steps + 1e-9)
 
 
 def _as_tuple(

@@ -10,14 +10,8 @@ from torch.nn import functional as F
 
 from suite import sparsify
 from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
-from suite.sparsity.calibration import (
-    CalibratedPruning,
-    calibrating,
-    calls_of,
-    from_rows,
-    to_rows,
-    unfolded,
-)
+from suite.sparsity.calibration import CalibratedPruning
+from suite.sparsity.layer_inputs import calibrating
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
 from suite.sparsity.plan import Plan
@@ -59,46 +53,6 @@ def linear(weight: list[list[float]]) -> nn.Linear:
     layer = nn.Linear(len(weight[0]), len(weight), bias=False)
     layer.weight.data = torch.tensor(weight, dtype=torch.float32)
     return layer
-
-
-# ---------------------------------------------------------------------- weights as matrices
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape"),
-    [
-        (nn.Linear(5, 3, bias=False), (4, 5)),
-        (nn.Linear(5, 3, bias=False), (2, 7, 5)),
-        (nn.Linear(5, 3, bias=False), (5,)),
-        (nn.Conv1d(4, 6, 3, stride=2, padding=2, groups=2, bias=False), (3, 4, 9)),
-        (nn.Conv2d(4, 8, (3, 2), (1, 2), (2, 1), (2, 1), 4, bias=False), (3, 4, 8, 7)),
-        (nn.Conv2d(3, 6, 3, padding="same", dilation=2, bias=False), (2, 3, 6, 6)),
-        (nn.Conv2d(4, 2, 3, padding=1, padding_mode="circular", bias=False), (2, 4, 5, 5)),
-        (nn.Conv2d(4, 2, 3, padding=(2, 0), padding_mode="reflect", bias=False), (2, 4, 5, 5)),
-        (nn.Conv2d(2, 4, 3, padding="valid", bias=False), (2, 5, 5)),
-        (nn.Conv3d(2, 3, (1, 2, 3), padding=1, bias=False), (2, 2, 4, 4, 4)),
-    ],
-    ids=["tokens", "batch of tokens", "one token", "conv1d", "grouped", "same", "circular",
-         "reflect", "one image", "conv3d"],
-)  # fmt: skip
-@pytest.mark.parametrize("at_once", [2**24, 60])
-def test_outputs_are_rows_times_unfolded_inputs(layer, shape, at_once, monkeypatch):
-    monkeypatch.setattr("suite.sparsity.calibration.AT_ONCE", at_once)
-    layer, x = layer.double(), torch.randn(shape, generator=torch.manual_seed(0)).double()
-    rows = to_rows(layer.weight.detach(), getattr(layer, "groups", 1))
-    features = torch.cat(list(unfolded(layer, x)), 1)
-    products = rows @ features.mT  # [groups, out / groups, positions]
-    outputs = layer(x)
-    if isinstance(layer, nn.Linear):
-        expected = outputs.reshape(-1, layer.out_features).T
-    else:
-        batch = outputs if outputs.ndim == layer.weight.ndim else outputs.unsqueeze(0)
-        expected = batch.movedim(1, 0).flatten(1)
-    torch.testing.assert_close(products.flatten(0, 1), expected)
-    assert torch.equal(from_rows(rows, layer.weight.shape), layer.weight)
-
-
-# ---------------------------------------------------------------------- inputs of pruned layers
 
 
 def test_a_layer_is_pruned_by_the_inputs_that_pruned_layers_give():
@@ -405,17 +359,3 @@ def test_a_layer_that_was_frozen_is_left_alone():
     with pytest.warns(SparsityWarning, match="layer '0' was frozen"):
         steps(model, optimizer, 2)
     assert [int(mask.sum()) for mask in handle.masks().values()] == [32, 16]
-
-
-def test_calls_are_in_the_order_of_the_network_not_of_its_modules():
-    class Backwards(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.last, self.first = nn.Linear(2, 2), nn.Linear(2, 2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.last(self.first(x))
-
-    model = Backwards()
-    found = calls_of(model, {"last": model.last, "first": model.first}, torch.ones(1, 2))
-    assert list(found.items()) == [("first", 1), ("last", 1)]
