@@ -19,10 +19,11 @@ from suite.results.record_check import (
     Check,
     Recomputed,
 )
+from suite.sparsity.construct import DECIDING
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import Finished, of_steps, training_cost
-from suite.training.context import DECIDING, TrialContext, total_steps
+from suite.training.context import TrialContext, total_steps
 from suite.training.network import Network, count_parameters, network_of
 from suite.training.setup import SCORING_POOL
 from tasks.data import training_examples
