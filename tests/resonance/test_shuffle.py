@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.resonance.detector import permutation_within
+from suite.resonance.shuffle import permutation_within
 
 
 @given(st.integers(1, 60), st.integers(0, 2**31))
