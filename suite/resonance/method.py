@@ -397,7 +397,18 @@ class Resonance(Sparsifier):
         }
 
     def load_method_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `method_state` returned."""
+        """Restore what `method_state` returned.
+
+        Raises:
+            InvalidInput: a layer was dense under the target of that state, and is not under ours.
+        """
+        added = [group.name for group in self.groups if group.name not in state["groups"]]
+        if added:
+            raise InvalidInput(
+                f"extend(sparsity=…): layer '{added[0]}' was to stay dense until now, so that none "
+                "of its gradients are recorded: leave sparsity out, or prune on with magnitude "
+                "from masks="
+            )
         signal, fixed_at = state.get("signal"), state.get("fixed_at")
         if signal is None:
             signal, fixed_at = self._signal_of_older(state["groups"])

@@ -32,16 +32,16 @@ def permutation_within(order: Tensor, live: Tensor) -> Tensor:
     Both [n]; the result says where each connection's signal comes from.
     """
     place = torch.arange(len(order), device=order.device)
-    source = torch.where(live, order, place)
-    # Dead ones on the way are skipped by doubling: after k rounds each dead connection points to
-    # the next live one, or to the 2^k-th after it. On cycles without a live one nothing is read.
-    hop = order.clone()
+    hop = torch.where(live, place, order)
+    # Dead connections are passed over by doubling: after k rounds each leads to the next live one,
+    # or to the 2^k-th after it. Only those that still lead to a dead one are looked at again; on a
+    # cycle without a live one they do so forever.
     dead = (~live).nonzero().flatten()
     for _ in range(len(order).bit_length()):
-        dead = dead[~live[hop[dead]]]
-        if len(dead) == 0:
+        to = hop.index_select(0, dead)
+        waits = ~live.index_select(0, to)
+        dead, to = dead[waits], to[waits]
+        if len(dead) in (0, len(order)):
             break
-        hop[dead] = hop[hop[dead]]
-    through_dead = (live & ~live.index_select(0, order)).nonzero().flatten()
-    source[through_dead] = hop[order[through_dead]]
-    return source
+        hop.index_copy_(0, dead, hop.index_select(0, to))
+    return torch.where(live, hop.index_select(0, order), place)
