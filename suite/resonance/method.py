@@ -199,9 +199,10 @@ class Resonance(Sparsifier):
         Raises:
             InvalidInput: connectivity is fixed, or is fixed before the next decision.
         """
-        if self._fixed_at is not None or step >= self.schedule.freeze:
+        fixed_at = self._fixed_at or self.schedule.freeze
+        if self._fixed_at is not None or step >= fixed_at:
             raise InvalidInput(
-                f"extend(sparsity=…): connectivity is fixed from step {self.schedule.freeze} on "
+                f"extend(sparsity=…): connectivity is fixed from step {fixed_at} on "
                 f"(freeze_at={self.options.freeze_at:g}), and {step} steps are done: extend before "
                 "that, or prune on with magnitude from masks="
             )
