@@ -370,6 +370,7 @@ def test_a_lottery_ticket_goes_on_in_the_round_it_was_saved_in(saved_in):
         assert torch.equal(value, resumed["model"][name]), name
 
 
+@pytest.mark.usefixtures("no_plugins")
 def test_a_method_of_ones_own_is_found_by_the_environment_s_plugins(tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
     plugin.write_text(
@@ -378,13 +379,10 @@ def test_a_method_of_ones_own_is_found_by_the_environment_s_plugins(tmp_path, mo
         '                implementation="baselines.static:Static", family="static")\n'
     )
     monkeypatch.setenv("RESONANCE_PLUGINS", str(plugin))
-    monkeypatch.setattr(registry, "_plugins", [])
     model = torch.nn.Linear(20, 10)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     handle = sparsify(model, optimizer, "mine", sparsity=0.8, steps=5)
     assert handle.sparsity == 0.8
-    monkeypatch.undo()
-    registry.use_plugins([])
 
 
 @pytest.mark.parametrize("score", ["94", None, [94.0], True])
