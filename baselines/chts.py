@@ -186,7 +186,7 @@ class Chts(DropGrow):
 
     def _draws(self, layer: PrunableWeight, purpose: str, step: int) -> Tensor:
         """Return 1 / Exp(1) for every weight of a layer."""
-        draws = torch.empty(layer.shape, device=layer.device)
+        draws = torch.empty(layer.shape, device=layer.device, dtype=torch.float32)
         draws.exponential_(generator=self.generator(layer, purpose, step))
         return draws.clamp_(min=SMALLEST).reciprocal_()
 

@@ -13,7 +13,7 @@ from suite.sparsity.candidates import Candidates
 from suite.sparsity.distribution import at_least
 from suite.sparsity.exploration import Exploration
 from suite.sparsity.layers import PrunableWeight, check_mask
-from suite.sparsity.masks import count_true, random_mask
+from suite.sparsity.masks import count_true, random_mask, uniform
 from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.plan import Charge, Plan, Recorder
@@ -511,8 +511,7 @@ class Sparsifier(TargetCounts):
             active = layer.size - zeros[layer.name]
             generator = self.generator(layer, "initial")
             if self.pattern is not None and active < layer.size:
-                scores = torch.rand(layer.shape, generator=generator, device=layer.device)
-                self.set_mask(layer, self.pattern.keep(scores))
+                self.set_mask(layer, self.pattern.keep(uniform(layer.shape, generator)))
             else:
                 self.set_mask(layer, random_mask(layer.shape, active, generator))
 
