@@ -528,6 +528,7 @@ class Handle:
                 "bfloat16 autocast, which needs no scaler"
             )
         inverse = None if scaler is None else inverse_scale(scaler)
+        self._masking.note_unused()
         self.sparsifier.execution.keep_dense_gradients(inverse)
 
     def optimizer_stepped(self, optimizer: torch.optim.Optimizer) -> None:
