@@ -526,3 +526,19 @@ def test_a_sparsity_below_what_is_zero_already_is_refused_and_training_goes_on()
         handle.extend(sparsity=given - 0.003)
     train(model, optimizer, 30, 60)
     assert handle.sparsity == pytest.approx(given, abs=1e-9)
+
+
+def test_use_refuses_weights_that_do_not_fit_the_masks_and_keeps_them():
+    """They belong to a state that is still to be loaded."""
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    embedded("rigl", model, optimizer)
+    train(model, optimizer, stop=30)
+    saved = copy.deepcopy(model.state_dict())
+    again = conv_net()
+    handle = embedded("rigl", again, OPTIMIZERS["sgd"](again))
+    again.load_state_dict(saved)
+    with pytest.raises(InvalidInput, match="not as sparse as the method's masks"):
+        handle.use(OPTIMIZERS["adam"](again))
+    for name, value in saved.items():
+        assert torch.equal(again.state_dict()[name], value), name
