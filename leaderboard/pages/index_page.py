@@ -102,7 +102,7 @@ def _policy(scripts: Sequence[str]) -> str:
 def _counts(boards: Sequence[Board]) -> str:
     entries = {entry for board in boards for entry, _ in board.rows}
     sparsities = {sparsity for board in boards for sparsity in board.sparsities} or {0.0}
-    trials = {run.key for b in boards for _, cells in b.rows for c in cells if c for run in c.runs}
+    trials = {run.key for board in boards for _, _, cell in board.cells() for run in cell.runs}
     counted = ((len(entries), "competitor"), (len(boards), "task"), (len(trials), "finished trial"))
     words = [f"{number:,} {word}{'s' * (number != 1)}" for number, word in counted]
     return ", ".join([*words, f"sparsity {min(sparsities):g} to {max(sparsities):g}"])
