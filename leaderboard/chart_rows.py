@@ -23,7 +23,7 @@ from typing import Any
 from leaderboard.board_columns import SCORE
 from leaderboard.boards import Board, Cell, Entry, PlacedCell
 from leaderboard.page_data import rounded
-from leaderboard.score_text import direction, heading
+from leaderboard.score_text import caption
 from leaderboard.statistics.aggregates import (
     average_ranks,
     interquartile_mean,
@@ -92,7 +92,7 @@ def score(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]
 
     `metric` says in words what the task ranks by. Fractions are in per cent.
     """
-    named = {board.title: f"{heading(board.metric)}, {direction(board.metric)}" for board in boards}
+    named = {board.title: caption(board.metric) for board in boards}
     rows = _against_sparsity(selection.by_accuracy(boards, ranked=False), selection, "value")
     return [{"metric": named[row["task"]], **row} for row in rows]
 

@@ -32,7 +32,7 @@ from leaderboard.data_frames import csv_text, summary_frame, trial_frame
 from leaderboard.output_folder import SiteFolder, inputs_digest
 from leaderboard.page_data import page_name
 from leaderboard.pages.ablation_page import ablation_page, named_charts
-from leaderboard.pages.index_page import index_page
+from leaderboard.pages.index_page import FurtherPage, index_page
 from leaderboard.pages.paper_view import PaperTable, paper_page, paper_table
 from leaderboard.pages.task_and_method_pages import (
     BoardView,
@@ -263,15 +263,15 @@ def _write_paper(
 
 def _write_ablations(
     folder: SiteFolder, found: Sequence[Ablation], records: Mapping[str, Record]
-) -> list[tuple[str, str, str]]:
-    """Write the pages and pictures of ablations; return name, address and question of each."""
+) -> list[FurtherPage]:
+    """Write the pages and pictures of ablations; return them with their questions."""
     written = []
     for one in found:
         page = f"ablations/{one.name}.html"
         folder.write(page, ablation_page(one, records.get))
         charts = named_charts(design_effects(one, records.get))
         _write_pictures(folder, {f"{one.name}-{name}": chart for name, chart in charts.items()})
-        written.append((one.name, page, one.question))
+        written.append(FurtherPage(one.name, page, one.question))
     return written
 
 
@@ -280,14 +280,14 @@ def _write_tunings(
     found: Sequence[Tuning],
     records: Mapping[str, Record],
     methods: Collection[str],
-) -> list[tuple[str, str, str]]:
-    """Write the pages of tunings; return name, address and summary of each."""
+) -> list[FurtherPage]:
+    """Write the pages of tunings; return them with their summaries."""
     addresses = {method: page_name("methods", method) for method in methods}
     written = []
     for one in found:
         page = tuning_address(one)
         folder.write(page, tuning_page(one, records.get, addresses))
-        written.append((one.settings.name, page, tuning_summary(one)))
+        written.append(FurtherPage(one.settings.name, page, tuning_summary(one)))
     return written
 
 
