@@ -23,6 +23,7 @@ from typing import Any
 from leaderboard.board_columns import SCORE
 from leaderboard.boards import Board, Cell, Entry, PlacedCell
 from leaderboard.page_data import rounded
+from leaderboard.pooled_scores import pooled_scores
 from leaderboard.score_text import caption
 from leaderboard.statistics.aggregates import (
     average_ranks,
@@ -33,7 +34,6 @@ from leaderboard.statistics.aggregates import (
     win_rates,
 )
 from leaderboard.statistics.intervals import Interval, mean_interval
-from leaderboard.statistics.pooled_scores import pooled_scores
 
 Row = dict[str, Any]
 RunsByEntry = dict[str, dict[str, list[float]]]

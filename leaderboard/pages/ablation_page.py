@@ -5,12 +5,12 @@ from typing import Any
 
 import yaml
 
+from leaderboard.ablation_effects import DesignEffects, design_effects
 from leaderboard.ablation_tables import tables
 from leaderboard.charts.ablation_charts import charts
 from leaderboard.pages.embedded_charts import embedded_charts
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import shown_metric
-from leaderboard.statistics.ablation_effects import DesignEffects, design_effects
 from suite import __version__
 from suite.results.ablation_design import Ablation
 from suite.results.record import Record

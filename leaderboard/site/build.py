@@ -21,6 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leaderboard.ablation_effects import design_effects
 from leaderboard.board_markdown import spliced, surroundings
 from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title
 from leaderboard.bundles.bundle_file import Sender
@@ -46,7 +47,6 @@ from leaderboard.pages.trial_page import TrialLinks, trial_chart_data_script
 from leaderboard.pages.trial_page_writer import PageJob, TrialPages
 from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
 from leaderboard.site.sources import Source, SourceRecord
-from leaderboard.statistics.ablation_effects import design_effects
 from suite import __version__
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write

@@ -7,7 +7,7 @@ from leaderboard.boards import Board, Cell, build_boards
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.data_frames import csv_text, summary_frame, trial_frame
 from leaderboard.page_data import page_data
-from leaderboard.statistics.pooled_scores import pooled_scores
+from leaderboard.pooled_scores import pooled_scores
 from leaderboard.summary_table import marks
 from suite.core.errors import TrialFailed
 from suite.experiments import registry

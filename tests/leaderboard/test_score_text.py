@@ -13,6 +13,7 @@ from leaderboard.method_comparison import compare_entries
 from leaderboard.page_data import page_data
 from leaderboard.pages.index_page import index_page
 from leaderboard.pages.paper_view import paper_table
+from leaderboard.pooled_scores import pooled_scores
 from leaderboard.score_text import (
     difference_texts,
     difference_words,
@@ -23,7 +24,6 @@ from leaderboard.score_text import (
     value_text,
 )
 from leaderboard.statistics.intervals import Interval
-from leaderboard.statistics.pooled_scores import pooled_scores
 from leaderboard.summary_table import ranks_of, summary_table
 from suite.experiments import registry
 from suite.results.record import Record
