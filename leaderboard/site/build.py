@@ -43,7 +43,7 @@ from leaderboard.pages.task_and_method_pages import (
     task_page,
 )
 from leaderboard.pages.templating import CHART_SCRIPTS, asset
-from leaderboard.pages.trial_page import TrialLinks, trial_chart_data_script
+from leaderboard.pages.trial_page import ShownTrial, TrialLinks, trial_chart_data_script
 from leaderboard.pages.trial_page_writer import PageJob, TrialPages
 from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
 from leaderboard.site.sources import Source, SourceRecord
@@ -209,9 +209,8 @@ def _job(placed: PlacedRecord, found: SourceRecord, curves: bool) -> PageJob:
         "curves" if curves else "",
         *(evaluation.model_dump_json() for evaluation in found.evaluations),
     )
-    return PageJob(
-        _page(record.key), made_from, record, found.evaluations, links, found.sender, found.reruns
-    )
+    shown = ShownTrial(record, found.evaluations, links, found.sender, found.reruns)
+    return PageJob(_page(record.key), made_from, shown)
 
 
 def _write_assets(folder: SiteFolder) -> None:
