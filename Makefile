@@ -37,7 +37,8 @@ test: setup lint
 FAST := $(addprefix tests/,core experiments sparsity resonance baselines training results)
 FAST += tests/leaderboard/statistics tests/leaderboard/bundles/test_record_checks.py \
   $(addprefix tests/leaderboard/test_,statistics.py statistics_comparison.py \
-  statistics_known_answers.py boards.py chart_rows.py method_comparison.py) \
+  statistics_known_answers.py boards.py chart_rows.py method_comparison.py pooled_scores.py \
+  ablation_effects.py) \
   tests/evaluation/test_scores.py $(addprefix tests/integration/,test_golden_masks.py \
   test_every_method.py) tests/test_architecture.py
 TESTS_OF_M = $(wildcard tests/$(dir $(M:suite/%=%))test_$(basename $(notdir $(M)))*.py)

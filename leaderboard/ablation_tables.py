@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from leaderboard.ablation_effects import CellEffect, CorrectedComparison, DesignEffects
 from leaderboard.board_columns import Column
 from leaderboard.score_text import difference_texts, heading, interval_texts
-from leaderboard.statistics.ablation_effects import CellEffect, CorrectedComparison, DesignEffects
 from leaderboard.statistics.intervals import Interval
 
 TextTable = tuple[str, list[str], list[list[str]]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from leaderboard.boards import Board, Cell, Entry
-from leaderboard.score_text import direction, heading, interval_texts
+from leaderboard.score_text import caption, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.core.errors import InvalidInput
 from suite.core.shown_text import shown
@@ -47,9 +47,8 @@ def row_texts(board: Board, entry: Entry, cells: Sequence[Cell | None]) -> list[
 def board_markdown(board: Board) -> str:
     """Return one board as a Markdown table of what its task ranks by."""
     head = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
-    what = heading(board.metric)
-    lower = f", {direction(board.metric)}" if board.metric.better == "less" else ""
-    lines = [f"**{escape(board.title)}**: {what}{lower}, mean ± 95 % interval over seeds", ""]
+    what = caption(board.metric)
+    lines = [f"**{escape(board.title)}**: {what}. Mean ± half the 95 % interval over seeds.", ""]
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---" + "|---:" * len(board.sparsities) + "|")
     for entry, cells in board.rows:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -167,10 +167,19 @@ class Cell:
         return zeros if off else None
 
 
+class PlacedCell(NamedTuple):
+    """A cell with its entry and its sparsity: None for a dense entry, which takes none."""
+
+    entry: Entry
+    sparsity: float | None
+    cell: Cell
+
+
 @dataclass
 class Board:
     """One task, under one set of changes to its recipe: rows are entries, columns sparsities.
 
+    A dense entry has the same cell in every column of its row; `cells` yields it once.
     `dense` holds the means of the dense network's trials by column, for ratios to dense; means of
     0 are left out. `metric` is the column that the task ranks by; `about` is what the records say
     of a task that is not installed.
@@ -188,6 +197,15 @@ class Board:
     def title(self) -> str:
         """The task's name, with what its trials change of the recipe."""
         return board_title(self.task, self.settings)
+
+    def cells(self) -> Iterator[PlacedCell]:
+        """Yield the cells that have a trial, by row and column; that of a dense entry once."""
+        for entry, row in self.rows:
+            if entry.dense:
+                yield from (PlacedCell(entry, None, cell) for cell in row[:1] if cell)
+            else:
+                columns = zip(self.sparsities, row, strict=True)
+                yield from (PlacedCell(entry, at, cell) for at, cell in columns if cell)
 
     def column(self, cell: Cell, name: str) -> float | None:
         """Return a cell's mean in a column as shown: relative to dense if the column is."""

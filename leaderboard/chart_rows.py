@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.board_columns import SCORE
-from leaderboard.boards import Board, Cell, Entry
+from leaderboard.boards import Board, Cell, Entry, PlacedCell
 from leaderboard.page_data import rounded
-from leaderboard.score_text import direction, heading
+from leaderboard.pooled_scores import pooled_scores
+from leaderboard.score_text import caption
 from leaderboard.statistics.aggregates import (
     average_ranks,
     interquartile_mean,
@@ -33,10 +34,10 @@ from leaderboard.statistics.aggregates import (
     win_rates,
 )
 from leaderboard.statistics.intervals import Interval, mean_interval
-from leaderboard.statistics.pooled_scores import pooled_scores
 
 Row = dict[str, Any]
-Runs = dict[str, dict[str, list[float]]]
+RunsByEntry = dict[str, dict[str, list[float]]]
+"""Entry's label → task's title → scores of its runs."""
 
 THRESHOLDS = 60
 """Steps of a performance profile."""
@@ -48,7 +49,7 @@ CALIBRATION = {"test_ece": "ECE", "test_nll": "NLL (nats)"}
 
 
 @dataclass(frozen=True)
-class Selection:
+class ChartSelection:
     """What to compare: labels of entries, titles of tasks, sparsities; None stands for all."""
 
     entries: Collection[str] | None = None
@@ -59,6 +60,13 @@ class Selection:
         """Return whether an entry competes; the dense network does only if named."""
         return not entry.dense if self.entries is None else entry.label in self.entries
 
+    def shows(self, place: PlacedCell) -> bool:
+        """Return whether a chart shows a cell; that of a dense network always, as a reference."""
+        if place.sparsity is None:
+            return True
+        wanted = self.sparsities is None or place.sparsity in self.sparsities
+        return wanted and self.competes(place.entry)
+
     def boards(self, boards: Sequence[Board]) -> list[Board]:
         """Return the boards of the chosen tasks."""
         return [board for board in boards if self.tasks is None or board.title in self.tasks]
@@ -68,10 +76,10 @@ class Selection:
         return [b for b in self.boards(boards) if (b.metric.name == SCORE) == ranked]
 
 
-ALL = Selection()
+ALL = ChartSelection()
 
 
-def accuracy(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def accuracy(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return task, entry, family, sparsity, n, accuracy, low, high; dense without a sparsity.
 
     Without an entry that has a sparsity there are no rows.
@@ -79,17 +87,17 @@ def accuracy(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     return _against_sparsity(selection.by_accuracy(boards), selection, "accuracy")
 
 
-def score(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def score(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return task, metric, entry, family, sparsity, n, value, low, high, of the other metrics.
 
     `metric` says in words what the task ranks by. Fractions are in per cent.
     """
-    named = {board.title: f"{heading(board.metric)}, {direction(board.metric)}" for board in boards}
+    named = {board.title: caption(board.metric) for board in boards}
     rows = _against_sparsity(selection.by_accuracy(boards, ranked=False), selection, "value")
     return [{"metric": named[row["task"]], **row} for row in rows]
 
 
-def _against_sparsity(boards: Sequence[Board], selection: Selection, name: str) -> list[Row]:
+def _against_sparsity(boards: Sequence[Board], selection: ChartSelection, name: str) -> list[Row]:
     rows = [
         _place(board, entry)
         | {"sparsity": sparsity, "n": len(cell.runs)}
@@ -100,7 +108,7 @@ def _against_sparsity(boards: Sequence[Board], selection: Selection, name: str) 
     return rows if any(row["sparsity"] is not None for row in rows) else []
 
 
-def cost(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def cost(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return task, entry, family, sparsity, training FLOPs (× dense), accuracy, n, front.
 
     `front` marks the Pareto front of a task: no other training, dense included, is cheaper and as
@@ -123,7 +131,7 @@ def cost(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     return rows
 
 
-def rating(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def rating(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return entry, family, rating, low, high, tasks; best first."""
     runs = _runs(boards, selection)
     if len(runs) < 2:
@@ -138,7 +146,7 @@ def rating(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     return rows
 
 
-def win_rate(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def win_rate(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return row, column, probability, low, high: how likely the row is better on a random task.
 
     Sorted by mean probability, best first; None on the diagonal and where two share no task.
@@ -158,7 +166,7 @@ def win_rate(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     ]
 
 
-def ranks(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def ranks(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return the rows of a critical-difference diagram, of three kinds.
 
     method: entry, family, rank, the side of its label, its level counted from the axis; group:
@@ -201,7 +209,7 @@ def ranks(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     return rows
 
 
-def profile(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def profile(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return entry, family, threshold, share, low, high: the fraction of runs above a threshold.
 
     Thresholds are fractions of the dense network's accuracy, so that tasks can be pooled.
@@ -221,7 +229,7 @@ def profile(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     ]
 
 
-def iqm(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def iqm(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return entry, family, interquartile mean of accuracy ÷ dense, low, high, n; best first."""
     runs = _common(_fractions_of_dense(boards, selection))
     families = _families(boards)
@@ -234,7 +242,7 @@ def iqm(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
     ]
 
 
-def robustness(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def robustness(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return task, entry, family, sparsity, measure, accuracy, robust (accuracy), n."""
     rows = []
     for name, measure in ROBUST.items():
@@ -251,7 +259,7 @@ def robustness(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]
     return rows
 
 
-def calibration(boards: Sequence[Board], selection: Selection = ALL) -> list[Row]:
+def calibration(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return task, entry, family, sparsity, measure, n, accuracy, value, low, high."""
     rows = []
     for name, measure in CALIBRATION.items():
@@ -268,7 +276,7 @@ def calibration(boards: Sequence[Board], selection: Selection = ALL) -> list[Row
     return rows
 
 
-CHART_ROWS: Mapping[str, Callable[[Sequence[Board], Selection], list[Row]]] = {
+CHART_ROWS: Mapping[str, Callable[[Sequence[Board], ChartSelection], list[Row]]] = {
     "accuracy": accuracy,
     "score": score,
     "cost": cost,
@@ -289,18 +297,10 @@ def _shown(cell: Cell, name: str) -> list[float]:
     return [100 * value for value in cell.values] if percent else cell.values
 
 
-def _cells(board: Board, selection: Selection) -> list[tuple[Entry, float | None, Cell]]:
+def _cells(board: Board, selection: ChartSelection) -> list[PlacedCell]:
     """Return a board's finished cells of the selection; the dense network's once, always."""
-    found: list[tuple[Entry, float | None, Cell]] = []
-    for entry, cells in board.rows:
-        if entry.dense:
-            found += [(entry, None, cell) for cell in cells[:1] if cell and cell.runs]
-        elif selection.competes(entry):
-            for sparsity, cell in zip(board.sparsities, cells, strict=True):
-                wanted = selection.sparsities is None or sparsity in selection.sparsities
-                if wanted and cell and cell.runs:
-                    found.append((entry, sparsity, cell))
-    return sorted(found, key=lambda place: place[0].label)
+    found = (place for place in board.cells() if place.cell.runs and selection.shows(place))
+    return sorted(found, key=lambda place: place.entry.label)
 
 
 def _place(board: Board, entry: Entry) -> Row:
@@ -325,7 +325,7 @@ def _families(boards: Sequence[Board]) -> dict[str, str]:
     return {entry.label: entry.family for board in boards for entry, _ in board.rows}
 
 
-def _runs(boards: Sequence[Board], selection: Selection) -> Runs:
+def _runs(boards: Sequence[Board], selection: ChartSelection) -> RunsByEntry:
     """Return competitor → task → scores, sorted by label and by task."""
     boards = selection.boards(boards)
     entries = {e.label for board in boards for e, _ in board.rows if selection.competes(e)}
@@ -333,7 +333,7 @@ def _runs(boards: Sequence[Board], selection: Selection) -> Runs:
     return {label: dict(sorted(runs[label].items())) for label in sorted(runs)}
 
 
-def _fractions_of_dense(boards: Sequence[Board], selection: Selection) -> Runs:
+def _fractions_of_dense(boards: Sequence[Board], selection: ChartSelection) -> RunsByEntry:
     """Return the runs with scores as fractions of the dense network's, on tasks that have one."""
     dense = {
         board.title: board.dense[board.metric.name]
@@ -347,7 +347,7 @@ def _fractions_of_dense(boards: Sequence[Board], selection: Selection) -> Runs:
     return {label: by for label, by in fractions.items() if by}
 
 
-def _common(runs: Runs) -> Runs:
+def _common(runs: RunsByEntry) -> RunsByEntry:
     """Return the runs on tasks that at least half have, of entries that have all these tasks."""
     having = Counter(task for by in runs.values() for task in by)
     tasks = sorted(task for task, n in having.items() if 2 * n >= len(runs))

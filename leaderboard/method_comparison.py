@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from leaderboard.boards import Board, Cell, Entry
+from leaderboard.pooled_scores import seed_means
 from leaderboard.statistics.multiple_comparisons import holm
 from leaderboard.statistics.paired_comparisons import (
     Comparison,
@@ -11,7 +12,6 @@ from leaderboard.statistics.paired_comparisons import (
     compare_over_tasks,
     of_values,
 )
-from leaderboard.statistics.pooled_scores import seed_means
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from leaderboard.board_columns import COLUMNS, SCORE
-from leaderboard.boards import Board, Cell, Entry, Excluded
+from leaderboard.boards import Board, Excluded
 from suite import __version__
 
 DIGITS = 7
@@ -53,7 +53,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
     values: dict[str, list[float | None]] = {name: [] for name in columns}
     marks = []
     for number, board in enumerate(boards):
-        for entry, sparsity, cell in _cells(board):
+        for entry, sparsity, cell in board.cells():
             for run in cell.runs:
                 row = (run.key, number, places[entry], sparsity, run.seed)
                 for name, value in zip(trials, row, strict=True):
@@ -114,7 +114,7 @@ def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
     """Return the columns by name, those with a value, and the name of the one to rank by."""
     metrics = {board.metric.name for board in boards}
     measured = {
-        name for b in boards for _, _, cell in _cells(b) for run in cell.runs for name in run.values
+        name for b in boards for _, _, cell in b.cells() for run in cell.runs for name in run.values
     }
     found = {
         column.name: {
@@ -129,18 +129,6 @@ def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
     own = {"name": OWN_METRIC, "title": "what each task ranks by", "unit": "number",
            "better": "more", "group": "quality", "to_dense": False}  # fmt: skip
     return {OWN_METRIC: own, **found}, OWN_METRIC
-
-
-def _cells(board: Board) -> list[tuple[Entry, float | None, Cell]]:
-    """Return a board's cells; the one of a dense entry, which is in every column, once."""
-    found: list[tuple[Entry, float | None, Cell]] = []
-    for entry, cells in board.rows:
-        if entry.dense:
-            found += [(entry, None, cell) for cell in cells[:1] if cell]
-        else:
-            columns = zip(board.sparsities, cells, strict=True)
-            found += [(entry, sparsity, cell) for sparsity, cell in columns if cell]
-    return found
 
 
 def rounded(name: str, value: float | None) -> float | None:

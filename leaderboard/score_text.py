@@ -1,6 +1,8 @@
 """Values of a column as text, in the column's unit, as `assets/format.js` writes them."""
 
-from leaderboard.board_columns import Column
+from collections.abc import Sequence
+
+from leaderboard.board_columns import NAMED_COLUMNS, SCORE, Column
 from leaderboard.statistics.intervals import Interval
 
 
@@ -37,6 +39,23 @@ def heading(column: Column) -> str:
 def direction(column: Column) -> str:
     """Return which direction is better, in words."""
     return "lower is better" if column.better == "less" else "higher is better"
+
+
+def caption(column: Column) -> str:
+    """Return a column's title with its unit, and which direction is better."""
+    return f"{heading(column)}; {direction(column)}"
+
+
+def shown_metric(metrics: Sequence[Column]) -> str:
+    """Return what a page shows that ranks by these metrics, as `unitInWords` of `assets/app.js`.
+
+    The caption of the only one, as the start of a sentence; accuracy's if there is none.
+    """
+    different = list({metric.name: metric for metric in metrics}.values())
+    if len(different) > 1:
+        return "What each task ranks by, as named beside it"
+    text = caption(different[0] if different else NAMED_COLUMNS[SCORE])
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def difference_words(column: Column) -> str:

@@ -61,10 +61,27 @@ class SummaryRow:
 
 
 @dataclass(frozen=True)
-class SummaryTable:
-    """The table: `heads` hold title, page, sparsities and metric of each task."""
+class SummaryHead:
+    """The head of a task's columns.
 
-    heads: list[tuple[str, str, list[float], str]]
+    Attributes:
+        title: of the board.
+        page: the address of its page.
+        sparsities: one for each of its columns.
+        metric: what the task ranks by, with its unit.
+    """
+
+    title: str
+    page: str
+    sparsities: list[float]
+    metric: str
+
+
+@dataclass(frozen=True)
+class SummaryTable:
+    """The table: a head for each task, a row for each entry."""
+
+    heads: list[SummaryHead]
     rows: list[SummaryRow]
 
 
@@ -85,7 +102,8 @@ def summary_table(boards: Sequence[Board]) -> SummaryTable:
     better = {row.entry: _fraction_better(row.entry, means) for row in rows}
     rows.sort(key=lambda row: (not row.entry.dense, better[row.entry]))  # stable: board order
     heads = [
-        (b.title, page_name("tasks", b.title), b.sparsities, heading(b.metric)) for b in boards
+        SummaryHead(b.title, page_name("tasks", b.title), b.sparsities, heading(b.metric))
+        for b in boards
     ]
     return SummaryTable(heads, rows)
 

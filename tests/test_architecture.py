@@ -224,6 +224,13 @@ def test_the_leaderboard_reads_records_and_never_trains():
     assert found == []
 
 
+def test_the_statistics_are_of_numbers_and_know_nothing_of_records():
+    package = ("leaderboard.statistics",)
+    found = [(m, name) for m in modules_of(*package) for name in imports(m)
+             if is_in(name, OURS) and not is_in(name, package)]  # fmt: skip
+    assert found == []
+
+
 @pytest.mark.parametrize(
     ("package", "users"),
     [

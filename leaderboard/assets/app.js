@@ -69,8 +69,9 @@ document.addEventListener("DOMContentLoaded", () => {
     byId("nothing").hidden = count > 0;
   }
 
+  /** What the first table shows, as `shown_metric` of leaderboard/score_text.py says it. */
   function unitInWords({ name: column, title, unit, better }) {
-    if (column === "score") return "What each task ranks by, as the head of its columns says";
+    if (column === "score") return "What each task ranks by, as named beside it";
     const name = title[0].toUpperCase() + title.slice(1);
     const words = { percent: " in %", ratio: " as a multiple of the dense network's" }[unit] ?? "";
     const way = { more: "higher is better", less: "lower is better" }[better];

@@ -43,9 +43,9 @@ const resonanceChartRows = (() => {
       ({ metric: named.get(row.task), ...row }));
   }
 
-  /** A metric with its unit and its direction, as `heading` and `direction` of score_text.py. */
+  /** A metric with its unit and its direction, as `caption` of leaderboard/score_text.py. */
   const inWords = ({ title, unit, better }) =>
-    `${title}${unit === "percent" ? " in %" : ""}, ${
+    `${title}${unit === "percent" ? " in %" : ""}; ${
       better === "less" ? "lower" : "higher"} is better`;
 
   function againstSparsity(data, boards, selection, name) {

@@ -50,9 +50,12 @@ const resonanceModel = (() => {
       return tasks[cell.task].dense[name] ?? NaN;
     }
 
-    /** The values of a cell's runs in a column as it is shown, null where there is none. */
+    /** The values of a cell's runs in a column as it is shown, null where there is none.
+     * A column that no trial has a value in is not in the data. */
     function values(cell, name) {
-      const unit = unitOf(cell, name), column = trials.values[name];
+      const column = trials.values[name];
+      if (!column) return cell.runs.map(() => null);
+      const unit = unitOf(cell, name);
       return cell.runs.map((i) =>
         (column[i] === null || Number.isNaN(unit) ? null : column[i] / unit));
     }
@@ -141,7 +144,7 @@ const resonanceModel = (() => {
       data, tasks, entries, trials, columns, minSeeds, cells, find, values, meanOf, intervalOf,
       columnOf, signOf, compete, competes, rankOf, isBest, isTop,
       marks: (cell) => marks(cell, minSeeds, zerosOf(cell), tolerance),
-      has: (name) => trials.values[name].some((x) => x !== null),
+      has: (name) => Boolean(trials.values[name]?.some((x) => x !== null)),
     };
   }
 

@@ -1,4 +1,4 @@
-/* Scores pooled over sparsities, as leaderboard/statistics/pooled_scores.py: `resonancePooledScores`.
+/* Scores pooled over sparsities, as leaderboard/pooled_scores.py: `resonancePooledScores`.
  *
  * Boards are rebuilt from the content of the page (see leaderboard/page_data.py): a board is {title,
  * metric, dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}: indices into the list

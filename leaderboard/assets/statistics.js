@@ -113,11 +113,17 @@ const resonanceStatistics = (() => {
 
   const unpairedOf = (first, second, pairs) => first.size + second.size - 2 * pairs;
 
-  function compare(first, second) {
+  /** The differences on common seeds, and the p-value of their t-test. */
+  function pairedTest(first, second) {
     const differences = differencesOf(first, second);
+    const step = scoreResolution([...first.values(), ...second.values()]);
+    return [differences, pairedP(differences, step)];
+  }
+
+  function compare(first, second) {
+    const [differences, p] = pairedTest(first, second);
     const unpaired = unpairedOf(first, second, differences.length);
     if (!differences.length) return comparison(null, null, 1, null, unpaired);
-    const p = pairedP(differences, scoreResolution([...first.values(), ...second.values()]));
     const effect = effectSize(differences), least = p === null ? 1 : 0, n = differences.length;
     return comparison(meanInterval(differences), p, least, effect, unpaired, n);
   }
@@ -177,11 +183,9 @@ const resonanceStatistics = (() => {
     const compared = [];
     const found = cells.map((cell) => {
       const methods = [...cell.keys()], ranks = new Map(methods.map((m) => [m, [1, cell.size]]));
-      const step = scoreResolution([...cell.values()].flatMap((bySeed) => [...bySeed.values()]));
       for (const [one, other] of pairsOf(methods)) {
-        const differences = differencesOf(cell.get(one), cell.get(other));
-        const p = differences.length >= MIN_SEEDS ? pairedP(differences, step) : null;
-        if (p === null) continue;
+        const [differences, p] = pairedTest(cell.get(one), cell.get(other));
+        if (p === null || differences.length < MIN_SEEDS) continue;
         const [better, worse] = sum(differences) > 0 ? [one, other] : [other, one];
         compared.push({ p, better: ranks.get(better), worse: ranks.get(worse) });
       }

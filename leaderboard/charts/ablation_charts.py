@@ -8,11 +8,11 @@ from typing import Any
 
 import altair as alt
 
+from leaderboard.ablation_effects import DesignEffects
 from leaderboard.board_columns import Column
 from leaderboard.charts.board_charts import ChartText
 from leaderboard.charts.board_specifications import ROWS
 from leaderboard.score_text import heading
-from leaderboard.statistics.ablation_effects import DesignEffects
 from leaderboard.statistics.intervals import Interval
 
 Row = dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaderboard.boards import Board
-from leaderboard.chart_rows import ALL, CHART_ROWS, Row, Selection
+from leaderboard.chart_rows import ALL, CHART_ROWS, ChartSelection, Row
 from leaderboard.charts.board_specifications import ROWS, specification
 from leaderboard.charts.theme import Style, styles, themes
 
@@ -74,7 +74,7 @@ CHART_TEXTS = {
 }
 
 
-def board_charts(boards: Sequence[Board], selection: Selection = ALL) -> dict[str, Any]:
+def board_charts(boards: Sequence[Board], selection: ChartSelection = ALL) -> dict[str, Any]:
     """Return the Vega-Lite charts, by name, that have rows for a selection of the boards."""
     looks = styles([entry for board in boards for entry, _ in board.rows])
     found = {}

@@ -26,16 +26,49 @@ def _rows() -> alt.NamedData:
     return alt.NamedData(ROWS)
 
 
+DENSITIES = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001]
+"""Fractions of weights left at which the axis of sparsities may have a label."""
+SPARE_DENSITY = 1.6
+"""How far the axis reaches around a single sparsity, as a factor. Its square is more than any step
+of `DENSITIES`, so that there is a label."""
+
+
+def _density(field: str = "density") -> alt.X:
+    """Return the axis of sparsities, on a logarithmic scale of the fraction of weights left."""
+    return alt.X(
+        f"{field}:Q",
+        title="sparsity",
+        scale=alt.Scale(type="log", reverse=True, nice=False, padding=8),
+        axis=alt.Axis(labelExpr=SHARE_LABEL, values=DENSITIES),
+    )
+
+
+def _density_range(sparse: Any) -> Any:
+    """Return an invisible layer, so that the axis is never a single point.
+
+    Vega draws all labels at the middle of an axis whose ends are the same.
+    """
+    return sparse.mark_rule(opacity=0).encode(x=_density("sparsest"), x2="densest:Q")
+
+
+def _with_densities(chart: Any, *groupby: str) -> Any:
+    """Return a chart whose rows have their density, and the ends of the axis of their group."""
+    return (
+        chart.transform_calculate(density="isValid(datum.sparsity) ? 1 - datum.sparsity : null")
+        .transform_joinaggregate(
+            sparsest="min(density)", densest="max(density)", groupby=[*groupby]
+        )
+        .transform_calculate(spare=f"datum.sparsest == datum.densest ? {SPARE_DENSITY} : 1")
+        .transform_calculate(
+            sparsest="datum.sparsest / datum.spare", densest="datum.densest * datum.spare"
+        )
+    )
+
+
 def _accuracy(looks: dict[str, Style]) -> Any:
     looks = {label: look for label, look in looks.items() if not look.dense}
     encodings = encodings_of(looks)
-    density = alt.X(
-        "density:Q",
-        title="sparsity",
-        scale=alt.Scale(type="log", reverse=True, nice=False, padding=8),
-        axis=alt.Axis(labelExpr=SHARE_LABEL, values=[1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]),
-    )
-    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=density)
+    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=_density())
     dense = alt.Chart().transform_filter("!isValid(datum.sparsity)")
     own = sparse.transform_filter("datum.own")
     y = accuracy_axis("error", None)
@@ -47,6 +80,7 @@ def _accuracy(looks: dict[str, Style]) -> Any:
         # Two invisible points in every panel of a task, so that all panels have the same axis.
         dense.mark_point(opacity=0).encode(y="least:Q"),
         dense.mark_point(opacity=0).encode(y="most:Q"),
+        _density_range(sparse),
         sparse.transform_filter("!datum.own")
         .mark_line(style="background")
         .encode(y=y, detail="entry:N"),
@@ -66,8 +100,8 @@ def _accuracy(looks: dict[str, Style]) -> Any:
     )
     # Intervals are clipped to the range of the means: their errors may be below 0.
     return (
-        family_panels(layers, looks, "isValid(datum.sparsity)")
-        .transform_calculate(density="1 - datum.sparsity", error=error("accuracy"))
+        _with_densities(family_panels(layers, looks, "isValid(datum.sparsity)"))
+        .transform_calculate(error=error("accuracy"))
         .transform_joinaggregate(least="min(error)", most="max(error)", groupby=["task"])
         .transform_calculate(least="datum.least / 1.25", most="datum.most * 1.1")
         .transform_calculate(
@@ -87,18 +121,13 @@ def _accuracy(looks: dict[str, Style]) -> Any:
 def _score(looks: dict[str, Style]) -> Any:
     looks = {label: look for label, look in looks.items() if not look.dense}
     encodings = encodings_of(looks)
-    x = alt.X(
-        "density:Q",
-        title="sparsity",
-        scale=alt.Scale(type="log", reverse=True, nice=False, padding=8),
-        axis=alt.Axis(labelExpr=SHARE_LABEL, values=[1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]),
-    )
-    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=x)
+    sparse = alt.Chart().transform_filter("isValid(datum.sparsity)").encode(x=_density())
     own = sparse.transform_filter("isValid(datum.family)")
     dense = alt.Chart().transform_filter("!isValid(datum.sparsity)")
     y = alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=5), scale=_spare())
     layers = alt.layer(
         dense.mark_rule(style="reference").encode(y=y),
+        _density_range(sparse),
         # All lines, since Vega warns about a layer without rows; coloured ones cover theirs.
         sparse.mark_line(style="background").encode(y=y, detail="entry:N"),
         _ends(own.transform_filter(f"datum.n >= {MIN_SEEDS}"), "value")
@@ -116,8 +145,8 @@ def _score(looks: dict[str, Style]) -> Any:
         data=_rows(),
     )
     return (
-        layers.transform_calculate(
-            density="1 - datum.sparsity", scored="datum.task + ': ' + datum.metric"
+        _with_densities(
+            layers.transform_calculate(scored="datum.task + ': ' + datum.metric"), "scored"
         )
         .properties(width=300, height=180)
         .facet(facet=alt.Facet("scored:N", title=None), columns=2)

@@ -5,12 +5,12 @@ from typing import Any
 
 import yaml
 
+from leaderboard.ablation_effects import DesignEffects, design_effects
 from leaderboard.ablation_tables import tables
 from leaderboard.charts.ablation_charts import charts
 from leaderboard.pages.embedded_charts import embedded_charts
 from leaderboard.pages.templating import environment
-from leaderboard.score_text import direction, heading
-from leaderboard.statistics.ablation_effects import DesignEffects, design_effects
+from leaderboard.score_text import shown_metric
 from suite import __version__
 from suite.results.ablation_design import Ablation
 from suite.results.record import Record
@@ -63,12 +63,9 @@ def named_charts(effects: Sequence[DesignEffects]) -> dict[str, Any]:
 
 def _metric_words(effects: Sequence[DesignEffects]) -> dict[str, str]:
     """Return what the page shows: its metric, and the unit of differences."""
-    metrics = list({one.metric.name: one.metric for one in effects}.values())
-    if len(metrics) != 1:
-        return {"metric": "What each task ranks by", "unit": "its unit"}
-    text = f"{heading(metrics[0])} ({direction(metrics[0])})"
-    unit = "points" if metrics[0].unit == "percent" else "its unit"
-    return {"metric": text[0].upper() + text[1:], "unit": unit}
+    metrics = [one.metric for one in effects]
+    percent = len({metric.name for metric in metrics}) == 1 and metrics[0].unit == "percent"
+    return {"metric": shown_metric(metrics), "unit": "points" if percent else "its unit"}
 
 
 def _notes(effects: Sequence[DesignEffects]) -> list[str]:

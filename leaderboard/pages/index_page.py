@@ -1,10 +1,10 @@
 """The main page of a leaderboard: one file that holds its data, its style and its scripts."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from leaderboard.board_columns import NAMED_COLUMNS, SCORE, Column
 from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.board_charts import specifications
@@ -18,7 +18,7 @@ from leaderboard.pages.templating import (
     environment,
     source_hash,
 )
-from leaderboard.score_text import direction, heading
+from leaderboard.score_text import shown_metric
 from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import summary_table
@@ -32,16 +32,25 @@ INDEX_SCRIPTS = (
 """In load order."""
 
 
+@dataclass(frozen=True)
+class FurtherPage:
+    """A page to link to: its title, its address within the site, and what it is about."""
+
+    title: str
+    address: str
+    about: str
+
+
 def index_page(
     boards: Sequence[Board],
     excluded: Sequence[Excluded],
-    further: Sequence[tuple[str, str, str]] = (),
+    further: Sequence[FurtherPage] = (),
     sent: Sequence[tuple[Sender, int]] = (),
     pictures: Collection[str] = (),
 ) -> str:
     """Return the page.
 
-    `further` are pages to link to: title, address, description. `sent` are the bundles of the
+    `further` are pages of ablations and tunings to link to. `sent` are the bundles of the
     records: who sent each, and how many of its records are shown. `pictures` are the charts that
     the site has as files in ``charts/``, whose PDF is linked.
 
@@ -57,16 +66,17 @@ def index_page(
         content["charts"][name]["pdf"] = f"charts/{name}.pdf"
     table = summary_table(boards)
     metrics = list({board.metric.name: board.metric for board in boards}.values())
-    firsts = [sum(len(head[2]) for head in table.heads[:i]) for i in range(len(table.heads))]
+    spans = [len(head.sparsities) for head in table.heads]
+    firsts = {sum(spans[:place]) for place in range(len(spans))}
     return (
         environment()
         .get_template("index.html")
         .render(
             summary_table=table,
             mixed=len(metrics) > 1,
-            metric_shown=_metric_shown(metrics),
+            metric_shown=shown_metric(metrics),
             lowest=any(metric.better == "less" for metric in metrics),
-            firsts=set(firsts),
+            firsts=firsts,
             excluded=excluded,
             further=further,
             sent=sent,
@@ -82,15 +92,6 @@ def index_page(
     )
 
 
-def _metric_shown(metrics: Sequence[Column]) -> str:
-    """Return what the first table shows, as `unitInWords` of `assets/app.js` says it."""
-    if len(metrics) > 1:
-        return "What each task ranks by, as the head of its columns says"
-    metric = metrics[0] if metrics else NAMED_COLUMNS[SCORE]
-    text = heading(metric)
-    return f"{text[0].upper()}{text[1:]}; {direction(metric)}"
-
-
 def _policy(scripts: Sequence[str]) -> str:
     allowed = " ".join(map(source_hash, scripts))
     return (
@@ -102,7 +103,7 @@ def _policy(scripts: Sequence[str]) -> str:
 def _counts(boards: Sequence[Board]) -> str:
     entries = {entry for board in boards for entry, _ in board.rows}
     sparsities = {sparsity for board in boards for sparsity in board.sparsities} or {0.0}
-    trials = {run.key for b in boards for _, cells in b.rows for c in cells if c for run in c.runs}
+    trials = {run.key for board in boards for _, _, cell in board.cells() for run in cell.runs}
     counted = ((len(entries), "competitor"), (len(boards), "task"), (len(trials), "finished trial"))
     words = [f"{number:,} {word}{'s' * (number != 1)}" for number, word in counted]
     return ", ".join([*words, f"sparsity {min(sparsities):g} to {max(sparsities):g}"])

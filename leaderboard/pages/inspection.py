@@ -8,7 +8,7 @@ import polars as pl
 from leaderboard.charts.pictures import pictures
 from leaderboard.charts.trial_charts import filled_charts
 from leaderboard.pages.curve_data import curves_json
-from leaderboard.pages.trial_page import trial_page
+from leaderboard.pages.trial_page import ShownTrial, trial_page
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.redact import redact_file
@@ -61,7 +61,7 @@ def inspect(store: Store, name: str, out: Path) -> InspectionFiles:
     try:
         out.mkdir(parents=True, exist_ok=True)
         page = out / "index.html"
-        text = trial_page(record, curves_json({"": content})[""], later)
+        text = trial_page(ShownTrial(record, later), curves_json({"": content})[""])
         atomic_write(page, redact_file(text))
         for name, chart in charts.items():
             files = pictures(chart)

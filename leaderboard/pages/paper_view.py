@@ -14,13 +14,13 @@ from leaderboard.boards import Board
 from leaderboard.page_data import page_name
 from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.templating import environment
-from leaderboard.score_text import heading
+from leaderboard.score_text import caption
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import SummaryCell, SummaryRow, SummaryTable
 from suite import __version__
 
 EXPLANATION = (
-    "mean ± half the 95 % interval over seeds. Bold: no other method is shown "
+    "Mean ± half the 95 % interval over seeds. Bold: no other method is shown "
     f"to be better and at least half are shown to be worse (paired t-tests with Holm's correction "
     f"over the table at 5 %, at least {MIN_SEEDS} seeds)."
 )
@@ -46,7 +46,7 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
     return PaperTable(
         board.title,
         name,
-        caption(board.metric),
+        table_caption(board.metric),
         latex_table(board, summary_table),
         markdown_table(board, summary_table),
         summary_table,
@@ -54,12 +54,9 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
     )
 
 
-def caption(metric: Column) -> str:
-    """Return the caption of a table: what it shows, in which unit."""
-    what = heading(metric)
-    if metric.better == "less":
-        what += " (lower is better)"
-    return f"{what}, {EXPLANATION}"
+def table_caption(metric: Column) -> str:
+    """Return the caption of a table: what it shows, in which unit, and how to read it."""
+    return f"{caption(metric)}. {EXPLANATION}"
 
 
 def latex_table(board: Board, summary_table: SummaryTable) -> str:
@@ -76,7 +73,7 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
             "% \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{escape_latex(board.title)}: {escape_latex(caption(board.metric))}}}",
+            f"  \\caption{{{escape_latex(f'{board.title}: {table_caption(board.metric)}')}}}",
             f"  \\label{{{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * len(board.sparsities)}}}",
             "    \\toprule",
@@ -93,7 +90,7 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
 
 def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a Markdown table."""
-    lines = [f"**{escape_markdown(board.title)}**: {caption(board.metric)}", ""]
+    lines = [f"**{escape_markdown(board.title)}**: {table_caption(board.metric)}", ""]
     heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
     for row in summary_table.rows:

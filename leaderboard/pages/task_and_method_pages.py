@@ -14,7 +14,7 @@ from leaderboard.charts.board_specifications import specification
 from leaderboard.charts.theme import styles, themes
 from leaderboard.page_data import page_name
 from leaderboard.pages.templating import embedded_data, environment
-from leaderboard.score_text import heading, value_text
+from leaderboard.score_text import heading, shown_metric, value_text
 from leaderboard.summary_table import SummaryTable, summary_table
 from suite import __version__
 from suite.core.declarations import Hyperparameter
@@ -106,7 +106,7 @@ def task_page(one: BoardView) -> str:
         task_facts=_task_facts(name, board.about),
         recipe=_recipe(name),
         one=one,
-        metric=_metric_shown([board.metric]),
+        metric=shown_metric([board.metric]),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(SHOWN_CHARTS, board),
@@ -140,20 +140,10 @@ def method_page(
         lines=[(one, one.lines(entries)) for one, rows in tables if rows],
         several=len(entries) > 1,
         mixed=len(metrics) > 1,
-        metric=_metric_shown(metrics),
+        metric=shown_metric(metrics),
         tunings=tunings,
         chart_rows=_among_others([one.board for one, rows in tables if rows], own),
     )
-
-
-def _metric_shown(metrics: Sequence[Column]) -> str:
-    """Return what tables show, in words."""
-    if len(metrics) != 1:
-        return "What each task ranks by"
-    (metric,) = metrics
-    text = heading(metric)
-    lower = " (lower is better)" if metric.better == "less" else ""
-    return f"{text[0].upper()}{text[1:]}{lower}"
 
 
 def _rows(table: SummaryTable, method: str) -> list[Any]:

@@ -65,22 +65,33 @@ class TrialLinks:
     left_out: str = ""
 
 
-def trial_page(
-    record: Record,
-    curves: str,
-    evaluations: Sequence[Evaluation] = (),
-    links: TrialLinks | None = None,
-    no_curves: str = "",
-    sender: Sender | None = None,
-    reruns: Sequence[Rerun] = (),
-) -> str:
+@dataclass(frozen=True)
+class ShownTrial:
+    """A trial with all that its page says of it.
+
+    Attributes:
+        record: the trial's own.
+        evaluations: what was measured later.
+        links: the parent pages; None if it is not a page of a site.
+        sender: who sent the record, if it came in a bundle.
+        reruns: who ran the trial again.
+    """
+
+    record: Record
+    evaluations: Sequence[Evaluation] = ()
+    links: TrialLinks | None = None
+    sender: Sender | None = None
+    reruns: Sequence[Rerun] = ()
+
+
+def trial_page(shown: ShownTrial, curves: str, no_curves: str = "") -> str:
     """Return the page; all text from the record is escaped.
 
     `curves` is JSON of `leaderboard.pages.curve_data`; if empty, `no_curves` may give the reason.
-    Without `links` the page is a self-contained file, with style and scripts, and links to its
-    charts as PDF beside it. `sender` is who sent the record, if it came in a bundle; `reruns` say
-    who ran the trial again.
+    Without links the page is a self-contained file, with style and scripts, and links to its
+    charts as PDF beside it.
     """
+    record, links = shown.record, shown.links
     trial = record.trial
     return _template().render(
         title=f"{trial['method']} · {trial['task']} · seed {trial['seed']}",
@@ -90,8 +101,8 @@ def trial_page(
         standalone=None if links else _embedded_assets(bool(curves)),
         version=__version__,
         record=record,
-        sender=sender,
-        reruns=reruns,
+        sender=shown.sender,
+        reruns=shown.reruns,
         facts=_facts(record),
         warnings=_warnings(record, links),
         command=_command(record),
@@ -100,7 +111,7 @@ def trial_page(
         no_curves=no_curves,
         layers=Markup("".join(map(_layer, record.layers))),
         confusion=_confusion(record),
-        tables=[_table(name, tuple(found)) for name, found in _tables(record, evaluations)],
+        tables=[_table(name, tuple(found)) for name, found in _tables(record, shown.evaluations)],
     )
 
 

@@ -8,21 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from leaderboard.bundles.bundle_file import Sender
-from leaderboard.bundles.reruns import Rerun
 from leaderboard.output_folder import SiteFolder
 from leaderboard.pages.curve_data import curves_json
-from leaderboard.pages.trial_page import TrialLinks, trial_page
+from leaderboard.pages.trial_page import ShownTrial, trial_page
 from suite.core.child_process import follow_parent_without_saving
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.own_packages import clean_start
 from suite.core.redact import redact_file
 from suite.core.stopping import blocked
-from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_curves import CURVES_FILE
-from suite.results.stored_evaluation import Evaluation
 
 BATCH_SIZE = 200
 """Trials whose curves are in memory at the same time."""
@@ -33,18 +29,11 @@ DAMAGED = f"The curves of this trial cannot be read: {CURVES_FILE} is damaged."
 
 @dataclass(frozen=True)
 class PageJob:
-    """A page to write: its address, a digest of its inputs, and the inputs.
-
-    `sender` is who sent the record, if it came in a bundle; `reruns` who ran the trial again.
-    """
+    """A page to write: its address, a digest of its inputs, and what it shows."""
 
     name: str
     made_from: str
-    record: Record
-    evaluations: Sequence[Evaluation]
-    links: TrialLinks
-    sender: Sender | None = None
-    reruns: Sequence[Rerun] = ()
+    shown: ShownTrial
 
 
 class TrialPages:
@@ -109,19 +98,11 @@ def _write(root: Path, store: str, jobs: Sequence[PageJob]) -> None:
     contents = _contents(store, jobs) if store else {}
     curves = curves_json(contents)
     for job in jobs:
-        key = job.record.key
+        key = job.shown.record.key
         reason = (DAMAGED if key in contents else NO_CURVES) if store else ""
-        if job.sender is not None:
+        if job.shown.sender is not None:
             reason = FROM_BUNDLE
-        page = trial_page(
-            job.record,
-            curves.get(key, ""),
-            job.evaluations,
-            job.links,
-            reason,
-            job.sender,
-            job.reruns,
-        )
+        page = trial_page(job.shown, curves.get(key, ""), reason)
         atomic_write(root / job.name, redact_file(page), sync=False)
 
 
@@ -129,7 +110,7 @@ def _contents(store: str, jobs: Sequence[PageJob]) -> dict[str, bytes]:
     """Return the curve files that exist, by key; the store has none for records of bundles."""
     results = Store(store)
     found = {}
-    for job in (job for job in jobs if job.sender is None):
+    for record in (job.shown.record for job in jobs if job.shown.sender is None):
         with contextlib.suppress(FileNotFoundError, InvalidInput):
-            found[job.record.key] = results.load_of(job.record, CURVES_FILE)
+            found[record.key] = results.load_of(record, CURVES_FILE)
     return found

@@ -21,6 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leaderboard.ablation_effects import design_effects
 from leaderboard.board_markdown import spliced, surroundings
 from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title
 from leaderboard.bundles.bundle_file import Sender
@@ -32,7 +33,7 @@ from leaderboard.data_frames import csv_text, summary_frame, trial_frame
 from leaderboard.output_folder import SiteFolder, inputs_digest
 from leaderboard.page_data import page_name
 from leaderboard.pages.ablation_page import ablation_page, named_charts
-from leaderboard.pages.index_page import index_page
+from leaderboard.pages.index_page import FurtherPage, index_page
 from leaderboard.pages.paper_view import PaperTable, paper_page, paper_table
 from leaderboard.pages.task_and_method_pages import (
     BoardView,
@@ -42,11 +43,10 @@ from leaderboard.pages.task_and_method_pages import (
     task_page,
 )
 from leaderboard.pages.templating import CHART_SCRIPTS, asset
-from leaderboard.pages.trial_page import TrialLinks, trial_chart_data_script
+from leaderboard.pages.trial_page import ShownTrial, TrialLinks, trial_chart_data_script
 from leaderboard.pages.trial_page_writer import PageJob, TrialPages
 from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
 from leaderboard.site.sources import Source, SourceRecord
-from leaderboard.statistics.ablation_effects import design_effects
 from suite import __version__
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
@@ -209,9 +209,8 @@ def _job(placed: PlacedRecord, found: SourceRecord, curves: bool) -> PageJob:
         "curves" if curves else "",
         *(evaluation.model_dump_json() for evaluation in found.evaluations),
     )
-    return PageJob(
-        _page(record.key), made_from, record, found.evaluations, links, found.sender, found.reruns
-    )
+    shown = ShownTrial(record, found.evaluations, links, found.sender, found.reruns)
+    return PageJob(_page(record.key), made_from, shown)
 
 
 def _write_assets(folder: SiteFolder) -> None:
@@ -263,15 +262,15 @@ def _write_paper(
 
 def _write_ablations(
     folder: SiteFolder, found: Sequence[Ablation], records: Mapping[str, Record]
-) -> list[tuple[str, str, str]]:
-    """Write the pages and pictures of ablations; return name, address and question of each."""
+) -> list[FurtherPage]:
+    """Write the pages and pictures of ablations; return them with their questions."""
     written = []
     for one in found:
         page = f"ablations/{one.name}.html"
         folder.write(page, ablation_page(one, records.get))
         charts = named_charts(design_effects(one, records.get))
         _write_pictures(folder, {f"{one.name}-{name}": chart for name, chart in charts.items()})
-        written.append((one.name, page, one.question))
+        written.append(FurtherPage(one.name, page, one.question))
     return written
 
 
@@ -280,14 +279,14 @@ def _write_tunings(
     found: Sequence[Tuning],
     records: Mapping[str, Record],
     methods: Collection[str],
-) -> list[tuple[str, str, str]]:
-    """Write the pages of tunings; return name, address and summary of each."""
+) -> list[FurtherPage]:
+    """Write the pages of tunings; return them with their summaries."""
     addresses = {method: page_name("methods", method) for method in methods}
     written = []
     for one in found:
         page = tuning_address(one)
         folder.write(page, tuning_page(one, records.get, addresses))
-        written.append((one.settings.name, page, tuning_summary(one)))
+        written.append(FurtherPage(one.settings.name, page, tuning_summary(one)))
     return written
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from leaderboard.statistics.bootstrap_draws import counts, indices
 from leaderboard.statistics.intervals import RESAMPLES, Interval, bootstrap_interval
 
-Runs = Mapping[str, Sequence[float]]
+RunsByTask = Mapping[str, Sequence[float]]
 """Task → scores of one method's runs."""
 
 MIN_TASKS = 4
@@ -25,11 +25,11 @@ ELO = 400 / np.log(10)
 """Rating points per unit of log-odds: 400 points are odds of ten to one."""
 
 
-def _arrays(runs: Runs) -> list[np.ndarray]:
+def _arrays(runs: RunsByTask) -> list[np.ndarray]:
     return [np.asarray(runs[task], dtype=np.float64) for task in sorted(runs)]
 
 
-def interquartile_mean(runs: Runs, *, seed: int = 0, draws: int = RESAMPLES) -> Interval:
+def interquartile_mean(runs: RunsByTask, *, seed: int = 0, draws: int = RESAMPLES) -> Interval:
     """Return the mean of the middle half of all runs, with a stratified bootstrap interval."""
     from scipy import stats
 
@@ -44,7 +44,7 @@ def interquartile_mean(runs: Runs, *, seed: int = 0, draws: int = RESAMPLES) -> 
 
 
 def performance_profile(
-    runs: Runs, thresholds: Sequence[float], *, seed: int = 0, draws: int = 2000
+    runs: RunsByTask, thresholds: Sequence[float], *, seed: int = 0, draws: int = 2000
 ) -> list[Interval]:
     """Return the fraction of runs with a score above each threshold τ; tasks weigh the same."""
     taus = np.asarray(thresholds, dtype=np.float64)
@@ -60,7 +60,7 @@ def performance_profile(
 
 
 def probability_of_improvement(
-    first: Runs, second: Runs, *, seed: int = 0, draws: int = 2000
+    first: RunsByTask, second: RunsByTask, *, seed: int = 0, draws: int = 2000
 ) -> Interval:
     """Return P(first > second) on a random common task, ties counting half (Mann–Whitney)."""
     tasks = sorted(set(first) & set(second))
@@ -86,7 +86,7 @@ def _won(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
 
 
 def win_rates(
-    scores: Mapping[str, Runs], *, seed: int = 0, draws: int = 2000
+    scores: Mapping[str, RunsByTask], *, seed: int = 0, draws: int = 2000
 ) -> dict[str, dict[str, Interval]]:
     """Return P(row > column) of all pairs of methods, as row → column → probability.
 
@@ -171,7 +171,7 @@ def _studentized_range(k: int) -> float:
 
 
 def ratings(
-    scores: Mapping[str, Runs], *, seed: int = 0, draws: int = 1000, prior: float = 0.5
+    scores: Mapping[str, RunsByTask], *, seed: int = 0, draws: int = 1000, prior: float = 0.5
 ) -> dict[str, Interval]:
     """Return Bradley–Terry ratings in Elo points, mean 0, with an interval bootstrapped over tasks.
 

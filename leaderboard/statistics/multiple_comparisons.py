@@ -10,9 +10,7 @@ from leaderboard.statistics.intervals import exact_sum
 from leaderboard.statistics.paired_comparisons import (
     ALPHA,
     MIN_SEEDS,
-    paired_differences,
-    paired_p,
-    score_resolution,
+    paired_test,
 )
 
 
@@ -44,11 +42,9 @@ def rank_intervals(cells: Sequence[SeedScores]) -> list[dict[str, tuple[int, int
     """
     compared = []
     for place, cell in enumerate(cells):
-        step = score_resolution(score for by_seed in cell.values() for score in by_seed.values())
         for one, other in itertools.combinations(cell, 2):
-            differences = paired_differences(cell[one], cell[other])
-            p = paired_p(differences, step) if len(differences) >= MIN_SEEDS else None
-            if p is not None:
+            differences, p = paired_test(cell[one], cell[other])
+            if p is not None and len(differences) >= MIN_SEEDS:
                 better, worse = (one, other) if exact_sum(differences) > 0 else (other, one)
                 compared.append((p, place, better, worse))
     intervals = [{method: (1, len(cell)) for method in cell} for cell in cells]

@@ -91,15 +91,26 @@ def of_values(comparison: Comparison, sign: int) -> Comparison:
 
 def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison:
     """Compare two methods (seed → score) in one cell: a paired t-test on their common seeds."""
-    differences = paired_differences(first, second)
+    differences, p = paired_test(first, second)
     unpaired = len(set(first) ^ set(second))
     if not differences:
         return Comparison(None, None, 1.0, None, unpaired)
     interval = mean_interval(differences)
-    p = paired_p(differences, score_resolution([*first.values(), *second.values()]))
     least = 1.0 if p is None else 0.0
     effect = effect_size(differences)
     return Comparison(interval, p, least, effect, unpaired, len(differences))
+
+
+def paired_test(
+    first: Mapping[int, float], second: Mapping[int, float]
+) -> tuple[list[float], float | None]:
+    """Return the differences on common seeds, and the p-value of their t-test (`paired_p`).
+
+    The resolution is that of these two methods' scores, so that the p-value of a pair does not
+    depend on which other methods it is compared with.
+    """
+    differences = paired_differences(first, second)
+    return differences, paired_p(differences, score_resolution([*first.values(), *second.values()]))
 
 
 def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:

@@ -98,7 +98,7 @@ def _run(
     json: bool,
 ) -> int:
     """Run an ablation, save its design, print the result; return how many trials failed."""
-    from leaderboard.statistics.ablation_effects import design_effects
+    from leaderboard.ablation_effects import design_effects
 
     ablation = ablation_of(study)
     for note in twins(study, ablation):

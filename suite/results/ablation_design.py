@@ -16,8 +16,7 @@ from suite.experiments.trial_config import show
 from suite.results.metadata_store import (
     FORMATS,
     DamagedDocument,
-    check_name,
-    documents,
+    listed,
     save_document,
     validated,
 )
@@ -168,8 +167,7 @@ def save(store: Store, ablation: Ablation) -> None:
 
 def ablations(store: Store) -> tuple[list[Ablation], list[DamagedDocument]]:
     """Return the ablations in a store, by name, and those that are damaged."""
-    found, damaged = documents(store, KIND, parse_ablation)
-    return list(found.values()), damaged
+    return listed(store, KIND, parse_ablation)
 
 
 def parse_ablation(store: Store, name: str, content: dict[str, Any]) -> Ablation:
@@ -178,6 +176,4 @@ def parse_ablation(store: Store, name: str, content: dict[str, Any]) -> Ablation
     Raises:
         Unreadable: it is none, or one of another name.
     """
-    found = validated(Ablation, store, KIND, name, content)
-    check_name(store, KIND, name, found.name)
-    return found
+    return validated(Ablation, store, KIND, name, content, lambda one: one.name)

@@ -177,6 +177,14 @@ def documents(
     return found, damaged
 
 
+def listed(
+    store: Store, kind: str, read: Callable[[Store, str, dict[str, Any]], Parsed]
+) -> tuple[list[Parsed], list[DamagedDocument]]:
+    """Return `documents` without their names, for those that state their own."""
+    found, damaged = documents(store, kind, read)
+    return list(found.values()), damaged
+
+
 def each_once(damaged: Iterable[DamagedDocument]) -> list[DamagedDocument]:
     """Return damaged documents in order, each file once: several readers may have met it."""
     return list({one.path: one for one in damaged}.values())
@@ -222,21 +230,28 @@ def document_path(kind: str, name: str) -> str:
 
 
 def validated(
-    model: type[Model], store: Store, kind: str, name: str, content: Mapping[str, Any]
+    model: type[Model],
+    store: Store,
+    kind: str,
+    name: str,
+    content: Mapping[str, Any],
+    stated: Callable[[Model], str],
 ) -> Model:
-    """Return a document's content as a model.
+    """Return a document's content as a model; `stated` returns the name that it states.
 
     Raises:
-        Unreadable: it is not one.
+        Unreadable: it is none, or it is stored under another name.
     """
     try:
-        return model.model_validate(content)
+        found = model.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         message = first["msg"].splitlines()[0]
         reason = f"{place:.80}: {message:.200}" if place else f"{message:.200}"
         raise unusable(store, kind, name, reason, "foreign") from error
+    check_name(store, kind, name, stated(found))
+    return found
 
 
 def check_name(store: Store, kind: str, name: str, stated: str) -> None:

@@ -10,7 +10,6 @@ from suite.results.metadata_store import (
     EVALUATIONS,
     FORMATS,
     DamagedDocument,
-    check_name,
     document_path,
     load_document,
     save_document,
@@ -105,9 +104,7 @@ def parse_evaluation(store: Store, name: str, content: dict[str, Any]) -> Evalua
     Raises:
         Unreadable: it is none, or that of another trial or device.
     """
-    found = validated(Evaluation, store, EVALUATIONS, name, content)
-    check_name(store, EVALUATIONS, name, found.document)
-    return found
+    return validated(Evaluation, store, EVALUATIONS, name, content, lambda one: one.document)
 
 
 def evaluation_name(key: str, device: str) -> str:

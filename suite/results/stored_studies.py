@@ -23,9 +23,9 @@ from suite.results.metadata_store import (
     KINDS,
     DamagedDocument,
     as_it_is,
-    check_name,
     document_names,
     documents,
+    listed,
     load_document,
     save_document,
     validated,
@@ -169,8 +169,7 @@ def stored_study(store: Store, name: str) -> StoredStudy | None:
 
 def stored_studies(store: Store) -> tuple[list[StoredStudy], list[DamagedDocument]]:
     """Return the studies that a store remembers, by name, and those that are damaged."""
-    found, damaged = documents(store, KIND, read_study)
-    return list(found.values()), damaged
+    return listed(store, KIND, read_study)
 
 
 def read_study(store: Store, name: str, content: dict[str, Any]) -> StoredStudy:
@@ -179,9 +178,7 @@ def read_study(store: Store, name: str, content: dict[str, Any]) -> StoredStudy:
     Raises:
         Unreadable: it is none, or one of another name.
     """
-    found = validated(StoredStudy, store, KIND, name, content)
-    check_name(store, KIND, name, found.name)
-    return found
+    return validated(StoredStudy, store, KIND, name, content, lambda one: one.name)
 
 
 # ------------------------------------------------------------------ which trials are meant

@@ -12,8 +12,7 @@ from suite.experiments import registry
 from suite.results.metadata_store import (
     FORMATS,
     DamagedDocument,
-    check_name,
-    documents,
+    listed,
     load_document,
     save_document,
     validated,
@@ -360,8 +359,7 @@ def load_tuning(store: Store, name: str) -> Tuning | None:
 
 def load_tunings(store: Store) -> tuple[list[Tuning], list[DamagedDocument]]:
     """Return the tunings in a store, sorted by name, and those that are damaged."""
-    found, damaged = documents(store, KIND, parse_tuning)
-    return list(found.values()), damaged
+    return listed(store, KIND, parse_tuning)
 
 
 def tuned_runs(tunings: Iterable[Tuning]) -> dict[str, tuple[str, ...]]:
@@ -375,9 +373,7 @@ def parse_tuning(store: Store, name: str, content: dict[str, Any]) -> Tuning:
     Raises:
         Unreadable: it is none, or one of another name.
     """
-    found = validated(Tuning, store, KIND, name, content)
-    check_name(store, KIND, name, found.settings.name)
-    return found
+    return validated(Tuning, store, KIND, name, content, lambda one: one.settings.name)
 
 
 def _usual_objectives(tasks: Iterable[str]) -> tuple[str, ...]:

@@ -74,11 +74,12 @@ def test_every_command_on_a_table_with_a_real_target(houses, resonance: Command)
     built = resonance("leaderboard build --markdown board.md")
     assert built.code == 0, built.err
     assert "houses/mlp: test R²" in built.out
-    assert "test R², mean ± 95 % interval" in (houses / "board.md").read_text()
+    board = (houses / "board.md").read_text()
+    assert "test R²; higher is better. Mean ± half the 95 % interval" in board
     page = (houses / "site" / "index.html").read_text()
     assert "Test R²; higher is better" in page
     paper = (houses / "site" / "paper.html").read_text()
-    assert "test R², mean ± half the 95 % interval" in paper
+    assert "test R²; higher is better. Mean ± half the 95 % interval" in paper
     assert "test accuracy" not in paper
     assert "test R$^2$" in next((houses / "site" / "tables").glob("*.tex")).read_text()
 

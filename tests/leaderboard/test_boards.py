@@ -7,7 +7,7 @@ from leaderboard.boards import Board, Cell, build_boards
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.data_frames import csv_text, summary_frame, trial_frame
 from leaderboard.page_data import page_data
-from leaderboard.statistics.pooled_scores import pooled_scores
+from leaderboard.pooled_scores import pooled_scores
 from leaderboard.summary_table import marks
 from suite.core.errors import TrialFailed
 from suite.experiments import registry
@@ -66,6 +66,16 @@ def test_dense_stands_in_every_column_and_first():
     assert left == right
     assert left is not None
     assert left.scores == [0.5, 0.6]
+
+
+def test_the_cells_of_a_board_are_those_with_a_trial_and_that_of_dense_once():
+    records = [*seeds("static", [0.99]), *seeds("rigl", [0.98], sparsity=0.8), *seeds("dense", [1])]
+    records.append(failed(make_trial("rigl", sparsity=0.9), TrialFailed("loss is not finite")))
+    board = only(records)
+    found = [(cell.entry.method, cell.sparsity, cell.cell.scores) for cell in board.cells()]
+    assert found == [
+        ("dense", None, [1]), ("static", 0.9, [0.99]), ("rigl", 0.8, [0.98]), ("rigl", 0.9, []),
+    ]  # fmt: skip
 
 
 def test_a_board_of_dense_alone_has_one_column():

@@ -7,7 +7,7 @@ from leaderboard.boards import build_boards
 from leaderboard.chart_rows import (
     ALL,
     CHART_ROWS,
-    Selection,
+    ChartSelection,
     accuracy,
     calibration,
     cost,
@@ -65,9 +65,12 @@ def test_costs_are_shares_of_a_dense_network_on_the_same_task():
 def test_dense_competes_only_where_it_is_named():
     made = boards(seeds("dense", [0.96]), seeds("set", [0.9]), seeds("static", [0.8]))
     assert [row["entry"] for row in rating(made)] == ["SET", "Static random"]
-    named = Selection(entries=["Dense", "SET"])
+    named = ChartSelection(entries=["Dense", "SET"])
     assert [row["entry"] for row in rating(made, named)] == ["Dense", "SET"]
-    assert {row["entry"] for row in accuracy(made, Selection(entries=["SET"]))} == {"Dense", "SET"}
+    assert {row["entry"] for row in accuracy(made, ChartSelection(entries=["SET"]))} == {
+        "Dense",
+        "SET",
+    }
 
 
 def test_ratings_and_win_rates_put_the_better_first():
@@ -156,12 +159,12 @@ def test_figures_depend_on_the_selection_alone_and_not_on_the_order_of_rows(name
     for board in made:
         board.rows.reverse()
     assert CHART_ROWS[name](made, ALL) == before
-    assert CHART_ROWS[name](made, Selection(entries=[], tasks=[])) == []
+    assert CHART_ROWS[name](made, ChartSelection(entries=[], tasks=[])) == []
 
 
 @pytest.mark.parametrize("name", ["accuracy", "cost", "robustness", "calibration"])
 def test_only_selected_tasks_sparsities_and_entries_are_shown(name):
-    chosen = Selection(entries=["SET"], tasks=["digits/mlp"], sparsities=[0.9])
+    chosen = ChartSelection(entries=["SET"], tasks=["digits/mlp"], sparsities=[0.9])
     rows = CHART_ROWS[name](random_boards(5), chosen)
     assert {row["task"] for row in rows} == {"digits/mlp"}
     assert {(r["entry"], r["sparsity"]) for r in rows} == {("Dense", None), ("SET", 0.9)}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from leaderboard.board_columns import SCORE
-from leaderboard.chart_rows import ALL, CHART_ROWS, Selection
+from leaderboard.chart_rows import ALL, CHART_ROWS, ChartSelection
 from leaderboard.charts.board_charts import CHART_TEXTS, specifications
 from leaderboard.charts.vega_bundle import bundle
 from leaderboard.page_data import page_data
@@ -54,18 +54,18 @@ def differences(expected: list[dict], found: list[dict]) -> list[Any]:
     ("board", "selection"),
     [
         ({}, ALL),
-        ({}, Selection(entries=[*SOME, "Dense"], sparsities=[0.9])),
+        ({}, ChartSelection(entries=[*SOME, "Dense"], sparsities=[0.9])),
         ({"missing": 0.1}, ALL),
-        ({"missing": 0.1}, Selection(sparsities=[0.8, 0.98])),
-        ({"missing": 0.4, "seeds": 3}, Selection(tasks=TASKS[1:4])),
+        ({"missing": 0.1}, ChartSelection(sparsities=[0.8, 0.98])),
+        ({"missing": 0.4, "seeds": 3}, ChartSelection(tasks=TASKS[1:4])),
         ({"seeds": 12, "tasks": TASKS[:2], "methods": METHODS[:6]}, ALL),
         ({"seeds": 1, "tasks": TASKS[:1]}, ALL),
         ({"methods": METHODS[1:5]}, ALL),
         ({"metrics": MIXED}, ALL),
-        ({"metrics": MIXED, "missing": 0.1}, Selection(entries=SOME, tasks=TASKS[1:4])),
+        ({"metrics": MIXED, "missing": 0.1}, ChartSelection(entries=SOME, tasks=TASKS[1:4])),
         ({"metrics": MIXED[1:]}, ALL),
-        ({}, Selection(entries=["SET"])),
-        ({}, Selection(entries=[], tasks=[], sparsities=[])),
+        ({}, ChartSelection(entries=["SET"])),
+        ({}, ChartSelection(entries=[], tasks=[], sparsities=[])),
     ],
 )
 def test_a_browser_computes_the_rows_that_python_computes(page, board, selection):
@@ -173,7 +173,7 @@ def test_a_chart_is_also_a_table(charts):
 def test_another_selection_is_drawn_in_the_place_of_the_first(charts):
     page, boards, said = charts
     page.evaluate(DRAW, ["accuracy", asdict(ALL)])
-    some = Selection(entries=SOME, tasks=[TASKS[0]])
+    some = ChartSelection(entries=SOME, tasks=[TASKS[0]])
     drawn = page.evaluate(DRAW, ["accuracy", asdict(some)])
     assert drawn == len(CHART_ROWS["accuracy"](boards, some))
     text = page.locator("#accuracy svg").text_content()
@@ -191,7 +191,7 @@ def test_the_latest_selection_stays_whatever_is_drawn_first(charts):
       await Promise.all([first, last].map((s) => resonanceCharts.draw(place, "iqm", data, s)));
       return place.textContent;
     }"""
-    text = page.evaluate(latest, [asdict(ALL), asdict(Selection(entries=SOME))])
+    text = page.evaluate(latest, [asdict(ALL), asdict(ChartSelection(entries=SOME))])
     assert "GraNet" not in text
     assert "RigL" in text
     assert said == []
@@ -199,7 +199,7 @@ def test_the_latest_selection_stays_whatever_is_drawn_first(charts):
 
 def test_a_chart_without_rows_says_what_it_needs(charts):
     page, _, said = charts
-    assert page.evaluate(DRAW, ["ranks", asdict(Selection(entries=["SET"]))]) is None
+    assert page.evaluate(DRAW, ["ranks", asdict(ChartSelection(entries=["SET"]))]) is None
     place = page.locator("#ranks")
     assert "needs two competitors" in place.inner_text()
     assert place.locator("svg").count() == 0

@@ -1,7 +1,9 @@
 import json
+import re
 
 import pytest
 
+from leaderboard.board_columns import SCORE
 from leaderboard.boards import Entry
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.charts.board_charts import CHART_TEXTS, board_charts, specifications
@@ -87,6 +89,35 @@ def test_a_picture_shows_every_competitor(charts, name):
     shown = labels - {None, "Dense"}
     assert len(shown) >= 16
     assert {label for label in shown if label not in svg} == set()
+
+
+@pytest.mark.parametrize(("name", "metric"), [("accuracy", SCORE), ("score", "test_rmse")])
+@pytest.mark.parametrize(
+    ("sparsities", "labels"),
+    [
+        ((0.9,), {"90%"}),
+        ((0.85,), {"80%", "90%"}),
+        ((0.999,), {"99.9%"}),
+        ((0.8, 0.98), {"80%", "90%", "95%", "98%"}),
+    ],
+)
+def test_labels_of_sparsities_are_apart(name, metric, sparsities, labels):
+    import vl_convert
+
+    boards = random_boards(1, tasks=TASKS[:2], sparsities=sparsities, metrics=[metric])
+    found = x_axes(vl_convert.vegalite_to_svg(board_charts(boards)[name]))
+    assert found
+    for axis in found:
+        assert set(axis) == labels
+        assert len({round(place) for place in axis.values()}) == len(labels)
+
+
+def x_axes(svg: str) -> list[dict[str, float]]:
+    """Return the places of the labels of each horizontal axis of a picture."""
+    axes = re.findall(r'<g class="mark-text role-axis-label"[^>]*>(.*?)</g>', svg)
+    label = r'<text text-anchor="middle" transform="translate\(([^,]+),[^>]*>([^<]+)</text>'
+    found = [{text: float(place) for place, text in re.findall(label, axis)} for axis in axes]
+    return [axis for axis in found if axis]
 
 
 def test_boards_without_what_a_chart_needs_have_fewer_charts():

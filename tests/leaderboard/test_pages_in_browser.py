@@ -10,10 +10,16 @@ import pytest
 
 from leaderboard.boards import Board, build_boards
 from leaderboard.charts.board_charts import CHART_TEXTS
+from leaderboard.pages.index_page import index_page
+from leaderboard.score_text import shown_metric
 from leaderboard.statistics.intervals import mean_interval
 from leaderboard.statistics.multiple_comparisons import rank_intervals
+from suite.core.errors import TrialFailed
+from suite.results.record import failed
 from tests.leaderboard.browsing import DESK, PHONE, drawn, push
+from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import SCRIPT, TASKS, planted
+from tests.support.sample_records import make_trial
 
 pytestmark = pytest.mark.browser
 
@@ -93,6 +99,29 @@ def test_signs_take_one_stop_of_the_tab_key_and_arrow_keys_go_on_from_there(visi
     page.keyboard.press("ArrowRight")
     focused = page.evaluate("document.activeElement.dataset.reason")
     assert page.locator(".reason").inner_text() == focused != ""
+
+
+@pytest.mark.parametrize("metrics", [["test_accuracy"], ["test_rmse"], ["test_r2", "test_rmse"]])
+def test_a_page_says_what_it_shows_in_the_words_of_python(chromium, tmp_path, metrics):
+    boards = random_boards(1, tasks=TASKS[: len(metrics)], metrics=metrics)
+    (tmp_path / "page.html").write_text(index_page(boards, []), encoding="utf-8")
+    page = chromium.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_function("document.getElementById('count').textContent !== ''")
+    assert page.inner_text("#metric-shown") == shown_metric([board.metric for board in boards])
+
+
+def test_a_page_of_failed_trials_alone_shows_them(chromium, tmp_path):
+    """None of their columns is in the data of the page."""
+    boards, _ = build_boards([failed(make_trial("rigl"), TrialFailed("loss is not finite"))])
+    page, wrong = chromium.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    (tmp_path / "page.html").write_text(index_page(boards, []), encoding="utf-8")
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_function("document.getElementById('count').textContent !== ''")
+    assert page.inner_text("#count").startswith("1 row")
+    assert "loss is not finite" in page.inner_text("#summary-table")
+    assert wrong == []
 
 
 def test_another_column_is_compared_in_its_own_direction(visit):

@@ -31,7 +31,7 @@ def table(records: list[Record]) -> SummaryTable:
 
 def test_the_table_has_every_competitor_at_every_sparsity_of_every_task():
     shown = table(planted())
-    assert [(title, sparsities) for title, _, sparsities, _ in shown.heads] == [
+    assert [(head.title, head.sparsities) for head in shown.heads] == [
         (task, list(SPARSITIES)) for task in TASKS
     ]
     assert {row.entry.method for row in shown.rows} == {"dense", *SCORES}

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from leaderboard.pages.inspection import find_trial, inspect
-from leaderboard.pages.trial_page import trial_page
+from leaderboard.pages.trial_page import ShownTrial, trial_page
 from suite.core.errors import InvalidInput
 from suite.results.counts import Counts
 from suite.results.store import Store
@@ -63,7 +63,7 @@ def test_hostile_texts_stay_texts(store):
     record.environment["gpu"] = '"><img src=x onerror=alert(2)>'
     record.configuration["recipe"] = ["</td><script>alert(3)</script>"]
     curves = json.dumps([{"series": "</script><script>alert(4)</script>"}])
-    page = trial_page(record, curves)
+    page = trial_page(ShownTrial(record), curves)
     assert "<script>alert" not in page
     assert '"><img src=x' not in page
     assert "&lt;script&gt;alert(1)" in page
@@ -72,7 +72,7 @@ def test_hostile_texts_stay_texts(store):
 def test_what_was_charged_stands_beside_what_it_took(store):
     (record,) = (r for r in store.records() if r.trial["method"] == "rigl")
     rate = record.flops["training"] / record.timing["seconds"] / 1e9
-    text = trial_page(record, "{}")
+    text = trial_page(ShownTrial(record), "{}")
     assert f"{record.flops['training']:.3g}" in text
     assert f"{rate:.3g} GFLOP/s masked" in text
     assert f"{record.timing['seconds']:,.1f} s" in text
@@ -144,7 +144,8 @@ def test_every_chart_can_be_saved_and_is_drawn_for_paper(store, tmp_path, chromi
 
 def test_a_page_counts_predictions_and_shows_the_matrix_of_a_few_classes():
     def page(counts: Counts) -> str:
-        return trial_page(done(make_trial()).model_copy(update={"counts": {"test": counts}}), "")
+        record = done(make_trial()).model_copy(update={"counts": {"test": counts}})
+        return trial_page(ShownTrial(record), "")
 
     few = page(Counts(correct=9, total=10, confusion=("0:4 1:1", "1:5")))
     assert "9 of 10" in few

@@ -13,16 +13,17 @@ from leaderboard.method_comparison import compare_entries
 from leaderboard.page_data import page_data
 from leaderboard.pages.index_page import index_page
 from leaderboard.pages.paper_view import paper_table
+from leaderboard.pooled_scores import pooled_scores
 from leaderboard.score_text import (
     difference_texts,
     difference_words,
     direction,
     heading,
     interval_texts,
+    shown_metric,
     value_text,
 )
 from leaderboard.statistics.intervals import Interval
-from leaderboard.statistics.pooled_scores import pooled_scores
 from leaderboard.summary_table import ranks_of, summary_table
 from suite.experiments import registry
 from suite.results.record import Record
@@ -62,6 +63,13 @@ def test_values_are_written_in_the_unit_of_their_column():
     assert difference_words(ACCURACY) == "differences in points of test accuracy; higher is better"
 
 
+def test_a_page_says_what_it_shows():
+    assert shown_metric([ACCURACY, ACCURACY]) == "Test accuracy in %; higher is better"
+    assert shown_metric([RMSE]) == "Test RMSE (in the target's unit); lower is better"
+    assert shown_metric([ACCURACY, RMSE]) == "What each task ranks by, as named beside it"
+    assert shown_metric([]) == shown_metric([ACCURACY])
+
+
 def test_the_lower_error_is_first_ranks_first_and_wins(by_rmse):
     boards, excluded = build_boards([*real("set", WORSE), *real("rigl", BETTER)])
     assert excluded == []
@@ -76,9 +84,9 @@ def test_the_lower_error_is_first_ranks_first_and_wins(by_rmse):
     assert (other.mean, other.top, other.best) == ("62.5", "", False)
     scores = pooled_scores(boards).means()
     assert scores["RigL"]["diabetes/mlp"] > scores["SET"]["diabetes/mlp"]
-    assert "(in the target's unit), lower is better, mean" in board_markdown(board)
+    assert "(in the target's unit); lower is better. Mean" in board_markdown(board)
     paper = paper_table(board, table)
-    assert "(lower is better)" in paper.latex
+    assert "unit); lower is better. Mean" in paper.latex
     assert "accuracy" not in paper.latex + paper.markdown
 
 
@@ -117,7 +125,7 @@ def test_tasks_that_rank_by_different_metrics_have_no_common_difference():
         )
     ]
     page = index_page(boards, [])
-    assert "What each task ranks by, as the head of its columns says" in page
+    assert "What each task ranks by, as named beside it" in page
     assert "<small>test R²</small>" in page
     assert "<small>test accuracy in %</small>" in page
 
@@ -154,9 +162,9 @@ def test_charts_of_accuracy_leave_other_metrics_to_a_chart_of_their_own():
     rows = charts["score"]["datasets"]["rows"]
     assert {row["task"] for row in rows} == set(TASKS[1:4])
     assert {row["metric"] for row in rows} == {
-        "test R², higher is better",
-        "test RMSE (in the target's unit), lower is better",
-        "test balanced accuracy in %, higher is better",
+        "test R²; higher is better",
+        "test RMSE (in the target's unit); lower is better",
+        "test balanced accuracy in %; higher is better",
     }
     picture = vl_convert.vegalite_to_svg(charts["score"])
     assert "NaN" not in picture

@@ -160,3 +160,17 @@ def test_rank_intervals_follow_from_all_corrected_pairs():
         for name in names
     }
     assert rank_intervals([cell]) == [expected]
+
+
+def test_another_method_does_not_change_the_test_of_a_pair():
+    """A third method's scores, in finer steps, say nothing of the steps of the two."""
+    worse = seeds([0.900, 0.902, 0.904, 0.906, 0.908])
+    better = {seed: score + 0.002 for seed, score in worse.items()}
+    third = seeds([0.2, 0.99, 0.200001, 0.98, 0.97])
+    cell = {"better": better, "worse": worse, "third": third}
+    p = compare(better, worse).p
+    assert p == pytest.approx(2 * stats.t.sf(math.sqrt(6 * 5), 4))
+    assert 3 * p < 0.05 < 10 * p
+    assert rank_intervals([cell])[0] == {"better": (1, 2), "worse": (2, 3), "third": (1, 3)}
+    # Corrected over ten such cells it is not significant.
+    assert rank_intervals([cell] * 10) == [dict.fromkeys(cell, (1, 3))] * 10

@@ -235,6 +235,11 @@ def test_planted_ranks_are_the_same(page):
                  for i in range(methods)}  # fmt: skip
         assert multiple_comparisons.rank_intervals([found])[0]["m0"] != (1, methods)
         calls.append(("rank_intervals", [[found, found]], {}))
+    # A pair that differs by one step of its scores, beside a method with finer steps.
+    pair = {"m0": dict(enumerate([0.9, 0.902, 0.904, 0.906, 0.908])),
+            "m1": dict(enumerate([0.902, 0.904, 0.906, 0.908, 0.91]))}  # fmt: skip
+    finer = pair | {"m2": dict(enumerate([0.2, 0.99, 0.200001, 0.98, 0.97]))}
+    calls += [("rank_intervals", [[finer] * cells], {}) for cells in (1, 10)]
     assert_same(page, calls)
 
 

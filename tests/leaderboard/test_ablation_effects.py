@@ -3,13 +3,14 @@ from typing import Any
 
 import pytest
 
+from leaderboard.ablation_effects import DesignEffects, design_effects
 from leaderboard.ablation_tables import tables
 from leaderboard.charts.ablation_charts import chart_rows, charts
 from leaderboard.charts.pictures import pictures
 from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.site.build import build
-from leaderboard.statistics.ablation_effects import DesignEffects, design_effects
 from suite.core.errors import TrialFailed
+from suite.experiments import registry
 from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
 from suite.results.ablation_design import Ablation, ablation_of, save
@@ -69,6 +70,35 @@ def effects(found: DesignEffects) -> dict[str, float]:
         for x in found.levels
         if x.against_base is not None and x.against_base.comparison.difference is not None
     }
+
+
+def test_where_less_is_better_differences_are_of_values_and_verdicts_of_what_is_better(monkeypatch):
+    ablation, read = planted(GRID, grid=True, wobble=0.0001, together=0.05)
+    better = {x.level: x.against_base for x in only(ablation, read).levels if x.factor == "window"}
+    losses = {}
+    for cell in ablation.designs[0].cells:
+        for key in cell.trials.values():
+            losses[key] = found = read(key)
+            assert found is not None
+            found.metrics["test_nll"] = 1 - found.metrics["test_accuracy"]
+    monkeypatch.setitem(registry.tasks()["digits/mlp"].__dict__, "metric", "nll")
+    lower = only(ablation, losses.get)
+    assert lower.metric.name == "test_nll"
+    assert lower.cells[0].mean is not None
+    assert lower.cells[0].mean.mean == pytest.approx(0.2, abs=0.001)
+    for x in lower.levels:
+        if x.factor == "window" and (one := better[x.level]) is not None:
+            assert x.against_base is not None
+            mine, theirs = x.against_base.comparison.difference, one.comparison.difference
+            assert mine is not None
+            assert theirs is not None
+            assert (mine.mean, mine.low) == pytest.approx((-theirs.mean, -theirs.high))
+            assert x.against_base.verdict == one.verdict
+            assert "better" in one.verdict
+    (both,) = (x for x in lower.interactions if (x.first[1], x.second[1]) == ("8", "0"))
+    assert both.effect.comparison.difference is not None
+    assert both.effect.comparison.difference.mean == pytest.approx(-0.05, abs=0.001)
+    assert both.effect.verdict == "together more than the sum of both"
 
 
 EXPECTED = {"window=8": -0.02, "window=16": 0.01, "cooldown=0": -0.05, "cooldown=50": 0.03}

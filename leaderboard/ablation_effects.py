@@ -1,7 +1,8 @@
 """Effects of an ablation: differences to the base, main effects, interactions.
 
-All comparisons are paired on seeds. The base has every varied factor at its default. Means and
-differences are of what the task ranks by; verdicts know which direction is better.
+All comparisons are paired on seeds. The base has every varied factor at its default. Verdicts are
+of scores: values of what the task ranks by, negated if less is better. The means and differences
+that are returned are of the values.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from suite.results.ablation_design import Ablation, Design, label
 from suite.results.record import ACCURACY, Record
 
 Scores = dict[int, float]
+"""Seed → score, of which more is better."""
 Levels = Mapping[str, str]
 Key = frozenset[tuple[str, str]]
 BASE = "base"
@@ -26,7 +28,7 @@ class CorrectedComparison:
     """A comparison with its corrected p-value.
 
     Attributes:
-        comparison: paired on the seeds that both sides have.
+        comparison: of the values of the metric, paired on the seeds that both sides have.
         p: the p-value, Holm-corrected over its family of comparisons; None if there is none.
         verdict: the conclusion at that p-value, in words.
     """
@@ -98,7 +100,7 @@ class Interaction:
     """The interaction of two levels: whether their effects add up.
 
     The difference of differences, (both − first) − (second − neither), averaged over the levels
-    of other factors; above 0 the two together gain more than the sum of both.
+    of other factors; above 0 the values of both together are higher than the sum of their effects.
 
     Attributes:
         first, second: factor and level.
@@ -150,7 +152,7 @@ def _effects(design: Design, read: Callable[[str], Record | None]) -> DesignEffe
         seeds=tuple(design.cells[0].trials),
         cells=_cells(design, records, scores, metric.sign),
         levels=_levels(design, scores, metric.sign),
-        pairs=_pairs(design, scores),
+        pairs=_pairs(design, scores, metric.sign),
         interactions=_interactions(design, scores, metric.sign),
     )
 
@@ -166,13 +168,15 @@ def _metric(task: str, cells: Iterable[Mapping[int, Record | None]]) -> Column:
 
 
 def _scores(records: Mapping[int, Record | None], metric: Column) -> Scores:
-    """Return the values of the metric by seed."""
+    """Return the scores by seed."""
     done = {seed: r for seed, r in records.items() if r is not None and r.status == "done"}
-    return {s: r.metrics[metric.name] for s, r in done.items() if metric.name in r.metrics}
+    found = {s: r.metrics[metric.name] for s, r in done.items() if metric.name in r.metrics}
+    return {seed: metric.sign * value for seed, value in found.items()}
 
 
-def _mean(scores: Scores) -> Interval | None:
-    return mean_interval([scores[seed] for seed in sorted(scores)]) if scores else None
+def _mean(scores: Scores, sign: int) -> Interval | None:
+    """Return the mean of the values that scores stand for; `sign` is −1 if less is better."""
+    return mean_interval([sign * scores[seed] for seed in sorted(scores)]) if scores else None
 
 
 def _corrected(comparisons: Sequence[Comparison]) -> list[float | None]:
@@ -184,10 +188,10 @@ def _corrected(comparisons: Sequence[Comparison]) -> list[float | None]:
 def _against_base(
     found: Sequence[tuple[str, Scores, Scores]], sign: int
 ) -> list[CorrectedComparison]:
-    """Compare (label, values, the base's values) with the base; `sign` is −1 if less is better."""
+    """Compare (label, scores, the base's scores) with the base; `sign` is −1 if less is better."""
     comparisons = [compare(scores, base) for _, scores, base in found]
     return [
-        CorrectedComparison(one, p, of_values(one, sign).verdict(name, BASE, p=p))
+        CorrectedComparison(of_values(one, sign), p, one.verdict(name, BASE, p=p))
         for (name, _, _), one, p in zip(found, comparisons, _corrected(comparisons), strict=True)
     ]
 
@@ -205,7 +209,7 @@ def _cells(
     return [
         CellEffect(
             cell.levels,
-            _mean(scores[_key(cell.levels)]),
+            _mean(scores[_key(cell.levels)], sign),
             sum(r is None for r in records[_key(cell.levels)].values()),
             sum(
                 r is not None and r.status == "failed" for r in records[_key(cell.levels)].values()
@@ -261,17 +265,17 @@ def _levels(design: Design, scores: Mapping[Key, Scores], sign: int) -> list[Mai
     )
     against = dict(zip(others, compared, strict=True))
     return [
-        MainEffect(name, level, _mean(mean), against.get((name, level)))
+        MainEffect(name, level, _mean(mean, sign), against.get((name, level)))
         for (name, level), mean in means.items()
     ]
 
 
-def _pairs(design: Design, scores: Mapping[Key, Scores]) -> list[PairMean]:
+def _pairs(design: Design, scores: Mapping[Key, Scores], sign: int) -> list[PairMean]:
     return [
         PairMean(
             (one.name, first),
             (other.name, second),
-            _mean(_average(scores, contexts, {one.name: first, other.name: second})),
+            _mean(_average(scores, contexts, {one.name: first, other.name: second}), sign),
         )
         for one, other in itertools.combinations(design.factors, 2)
         if (contexts := _contexts(design, [one.name, other.name]))
@@ -299,7 +303,7 @@ def _interactions(design: Design, scores: Mapping[Key, Scores], sign: int) -> li
             first,
             second,
             CorrectedComparison(
-                comparison, p, _interaction_verdict(of_values(comparison, sign), p)
+                of_values(comparison, sign), p, _interaction_verdict(comparison, p)
             ),
         )
         for (first, second, comparison), p in zip(found, corrected, strict=True)

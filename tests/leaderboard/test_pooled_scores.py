@@ -4,7 +4,7 @@ import pytest
 
 from leaderboard.boards import build_boards
 from leaderboard.page_data import page_data, page_name
-from leaderboard.statistics.pooled_scores import pooled_scores
+from leaderboard.pooled_scores import MissingScore, pooled_scores
 from suite.core.errors import TrialFailed
 from suite.results.record import failed
 from tests.support.sample_records import done, make_trial
@@ -42,7 +42,7 @@ def test_who_lacks_a_sparsity_does_not_take_part_and_is_listed():
     found = pooled_scores(made)
     assert "digits/mlp" not in found.scores["Static random"]
     assert found.missing == [
-        ("Static random", "digits/mlp", "no finished trial at sparsity 0.8"),
+        MissingScore("Static random", "digits/mlp", "no finished trial at sparsity 0.8"),
     ]
     assert "digits/mlp" in pooled_scores(made, sparsities=[0.9]).scores["Static random"]
 

@@ -1,10 +1,19 @@
 """Scores pooled over sparsities, by entry and task: the input of aggregates over tasks."""
 
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.boards import Board, Cell
+
+
+@dataclass(frozen=True)
+class MissingScore:
+    """An entry (its label) without a score on a task (its title), and why."""
+
+    entry: str
+    task: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -14,11 +23,11 @@ class PooledScores:
     Attributes:
         scores: entry's label → task's title → seed → score, the mean over the sparsities.
             Sparsities of one seed share initial weights and batches, so they are not further runs.
-        missing: entry's label, task's title, and why the entry has no score there.
+        missing: where an entry has no score.
     """
 
     scores: dict[str, dict[str, dict[int, float]]]
-    missing: list[tuple[str, str, str]]
+    missing: list[MissingScore]
 
     def runs(self) -> dict[str, dict[str, list[float]]]:
         """Return entry → task → scores, in the order of the seeds."""
@@ -59,20 +68,17 @@ def pooled_scores(
             if means:
                 scores.setdefault(entry.label, {})[board.title] = means
             else:
-                missing_at = [
-                    f"{board.sparsities[place]:g}"
-                    for place in places
-                    if not (cell := cells[place]) or not cell.runs
-                ]
-                reason = f"no finished trial at sparsity {', '.join(missing_at)}"
-                missing.append(
-                    (
-                        entry.label,
-                        board.title,
-                        reason if missing_at else "no seed at all sparsities",
-                    )
-                )
+                reason = _why_missing({board.sparsities[place]: cells[place] for place in places})
+                missing.append(MissingScore(entry.label, board.title, reason))
     return PooledScores(scores, missing)
+
+
+def _why_missing(cells: Mapping[float, Cell | None]) -> str:
+    """Return why an entry with these cells, by sparsity, has no seed at all of them."""
+    lacking = [f"{sparsity:g}" for sparsity, cell in cells.items() if not cell or not cell.runs]
+    if not lacking:
+        return "no seed at all sparsities"
+    return f"no finished trial at sparsity {', '.join(lacking)}"
 
 
 def seed_means(cells: Sequence[Cell | None]) -> dict[int, float]:
