@@ -14,7 +14,6 @@ from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPD
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.drop_grow import GradientGrowth
 from suite.sparsity.layer_masks import MASKS_TOLERANCE
-from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active, keep_top
 from suite.sparsity.plan import Plan
 from suite.sparsity.training_cost import Course, Finished, Zeros, unchanging

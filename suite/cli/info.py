@@ -47,7 +47,16 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     """
     if name in registry.methods():
         declaration: Any = registry.methods()[name]
-        words = ["name", "title", "summary", "family", "source", "cost", "implementation", "revision"]
+        words = [
+            "name",
+            "title",
+            "summary",
+            "family",
+            "source",
+            "cost",
+            "implementation",
+            "revision",
+        ]
     elif name in registry.tasks():
         task = registry.tasks()[name]
         return task_facts(task), [parameter_facts(p) for p in task.hyperparameters]

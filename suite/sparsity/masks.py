@@ -12,7 +12,6 @@ from torch import Tensor
 
 from suite.sparsity import numpy_selection
 
-
 SPARE = 16
 """Places that `random_empty` draws beyond the number that is expected to be needed."""
 
