@@ -172,7 +172,14 @@ class Chts(DropGrow):
         """Return 1 / Exp(1), drawn for every place: times a score, the key of the place."""
         return self._draws(layer, "grow", step)
 
-    def grow_mask(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, number: int) -> Tensor:
+    def grow_mask(
+        self,
+        layer: PrunableWeight,
+        kept: Tensor,
+        scores: Tensor,
+        number: int,
+        among: Tensor | None = None,
+    ) -> Tensor:
         """Return `kept` and `number` places outside it, drawn with chances ∝ CH3-L3n.
 
         `scores` are those of `grow_scores`.
@@ -180,8 +187,9 @@ class Chts(DropGrow):
         draws = scores.flatten()
         groups = kept.unflatten(0, (self._groups_of(layer), -1)).flatten(2)
         keys = torch.cat([link_scores(group).flatten() for group in groups]) * draws
+        free = ~kept if among is None else among & ~kept
         # Places without a score have equal keys, 0, and are drawn uniformly.
-        grown = keep_top(keys, number, among=~kept.flatten(), then=draws)
+        grown = keep_top(keys, number, among=free.flatten(), then=draws)
         return kept | grown.view(kept.shape)
 
     def zeros_in_training(self, number: int, finished: Finished) -> Course:

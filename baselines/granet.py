@@ -198,8 +198,9 @@ class GraNet(Sparsifier):
             if gradient is not None and drop > 0 and count < layer.size:
                 kept = keep_active(mask.flatten(), scores[layer.name].flatten(), count - drop)
                 generator = self.generator(layer, "candidates", step)
-                magnitudes = self.growth_candidates.magnitudes(gradient, layer.mask, generator)
-                final = grow(kept, magnitudes.flatten(), drop).view(layer.shape)
+                known = self.growth_candidates.known(layer.mask, generator)
+                among = None if known is None else known.flatten()
+                final = grow(kept, gradient.abs().flatten(), drop, among).view(layer.shape)
             else:
                 final = mask
             self.set_mask(layer, final, step, through=mask)

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY
-from suite.sparsity.candidates import draw_empty
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_true, keep_active
+from suite.sparsity.masks import count_true, keep_active, random_empty
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
@@ -192,7 +191,7 @@ class Mest(Sparsifier):
             kept = keep_active(layer.mask.flatten(), flat, keep).view(layer.shape)
             number = layer.size - final[layer.name] - count_true(kept)
             generator = self.generator(layer, "grow", step)
-            mask = kept | draw_empty(kept, number, generator) if number > 0 else kept
+            mask = kept | random_empty(kept, number, generator) if number > 0 else kept
             self.set_mask(layer, mask, step, through=kept)
 
     def importance(self, layer: PrunableWeight) -> Tensor:

@@ -1,7 +1,5 @@
 """RigL: dynamic sparse training with growth by gradient."""
 
-from torch import Tensor
-
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import (
     CANDIDATE_RATIO,
@@ -12,8 +10,7 @@ from suite.core.hyperparameters import (
     UPDATE_END,
     UPDATE_EVERY,
 )
-from suite.sparsity.drop_grow import DropGrow
-from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.drop_grow import GradientGrowth
 from suite.sparsity.training_cost import Course, Finished, unchanging
 
 REPLACE_STEP = Hyperparameter(
@@ -91,7 +88,7 @@ METHOD = Method(
 )
 
 
-class RigL(DropGrow):
+class RigL(GradientGrowth):
     """Every ΔT steps, per layer: drop f(t)·n_active smallest |w|, grow the largest |∇|.
 
     f(t) = α/2 · (1 + cos(π t / T_end)), or as far down as ``least_drop_fraction``. All inactive
@@ -102,24 +99,9 @@ class RigL(DropGrow):
     update, and the weights just dropped, may grow.
     """
 
-    def wants_dense_gradient(self, step: int) -> bool:
-        """Return whether `step` is an update."""
-        return self.is_update(step)
-
     def replaces_step(self, step: int) -> bool:
         """Return whether the update replaces the optimizer step."""
         return bool(self.options.replace_step) and self.is_update(step)
-
-    def can_update(self, layer: PrunableWeight) -> bool:
-        """Return whether the layer contributed to the loss: without a gradient nothing can grow."""
-        return super().can_update(layer) and layer.dense_gradient is not None
-
-    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |∇| of the weights whose gradients are looked at; others are below any."""
-        gradient = layer.dense_gradient
-        assert gradient is not None
-        generator = self.generator(layer, "candidates", step)
-        return self.growth_candidates.magnitudes(gradient, layer.mask, generator)
 
     def zeros_in_training(self, number: int, finished: Finished) -> Course:
         """Return that as many weights are grown as were dropped."""

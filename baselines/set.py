@@ -138,6 +138,7 @@ class Set(DropGrow):
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return random scores: growth is uniform over the inactive weights."""
+        # `random_empty` would draw fewer numbers, but other places than in published results.
         return uniform(layer.shape, self.generator(layer, "grow", step))
 
     def zeros_in_training(self, number: int, finished: Finished) -> Course:

@@ -140,7 +140,7 @@ class Snfs(DropGrow):
     weights), rounded up. What lies above 0.99 of the places it has (empty or just dropped) is
     divided equally among all layers, until nothing is left, and the result rounded down; then the
     rounding is made up for, so that as many weights are grown as were dropped. Layers that the
-    distribution leaves dense take no part.
+    distribution leaves dense take no part, nor do those that never had a gradient.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -206,12 +206,16 @@ class Snfs(DropGrow):
             layer.mask.flatten(), scores, layer.active - math.ceil(fraction * layer.active)
         )
 
+    def can_update(self, layer: PrunableWeight) -> bool:
+        """Return whether the layer ever had a gradient: without momentum nothing can grow."""
+        return super().can_update(layer) and bool(self.momentum[layer.name].any())
+
     def update(self, step: int) -> None:
         """Drop in every layer, then grow by momentum."""
         if not self.is_global:
             super().update(step)
             return
-        layers = [layer for layer in self.sparse if layer.trained]
+        layers = [layer for layer in self.sparse if self.can_update(layer)]
         momentum = {layer.name: self._mean_momentum(layer) for layer in layers}
         equal = sum(momentum.values()) / max(1, len(momentum))
         kept, dropped, room = {}, {}, {}

@@ -12,9 +12,8 @@ from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
 from suite.sparsity.distribution import Shapes, count_zeros
-from suite.sparsity.drop_grow import DropGrow
+from suite.sparsity.drop_grow import GradientGrowth
 from suite.sparsity.layer_masks import MASKS_TOLERANCE
-from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active, keep_top, uniform
 from suite.sparsity.plan import Plan
 from suite.sparsity.training_cost import Course, Finished, Zeros, unchanging
@@ -92,7 +91,7 @@ METHOD = Method(
 )
 
 
-class SRigL(DropGrow):
+class SRigL(GradientGrowth):
     """Every ΔT steps, ablate neurons, and drop and grow weights to one fan-in k in each layer.
 
     In a layer of N weights, of which n = N − zeros are active nominally:
@@ -238,20 +237,6 @@ class SRigL(DropGrow):
             masks[layer.name] = mask.view(layer.shape)
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name], step)
-
-    def wants_dense_gradient(self, step: int) -> bool:
-        """Return whether `step` is an update."""
-        return self.is_update(step)
-
-    def can_update(self, layer: PrunableWeight) -> bool:
-        """Return whether the layer contributed to the loss: without a gradient nothing can grow."""
-        return super().can_update(layer) and layer.dense_gradient is not None
-
-    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |∇|."""
-        gradient = layer.dense_gradient
-        assert gradient is not None
-        return gradient.abs()
 
     def update(self, step: int) -> None:
         """Ablate neurons, then drop by |w| and grow by |∇| to one fan-in in every layer."""

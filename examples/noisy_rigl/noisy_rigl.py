@@ -9,7 +9,7 @@ from torch import Tensor
 
 from suite.core.declarations import Hyperparameter, Method, Search
 from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
-from suite.sparsity.drop_grow import DropGrow
+from suite.sparsity.drop_grow import GradientGrowth
 from suite.sparsity.layers import PrunableWeight
 
 METHOD = Method(
@@ -38,17 +38,11 @@ METHOD = Method(
 )
 
 
-class NoisyRigL(DropGrow):
+class NoisyRigL(GradientGrowth):
     """RigL whose growth scores are multiplied by exp(τ·z), z standard normal."""
-
-    def wants_dense_gradient(self, step: int) -> bool:
-        """Return whether `step` is an update, which reads gradients of inactive weights."""
-        return self.is_update(step)
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |gradient|·exp(τ·z), of the weight's shape."""
-        gradient = layer.dense_gradient
-        assert gradient is not None  # requested by `wants_dense_gradient`
         generator = self.generator(layer, "noise", step)
         noise = torch.randn(layer.shape, generator=generator, device=layer.device)
-        return gradient.abs() * (self.options.temperature * noise).exp()
+        return super().grow_scores(layer, step) * (self.options.temperature * noise).exp()

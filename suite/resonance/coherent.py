@@ -60,6 +60,12 @@ class Coherent(DropGrow):
         super().update(step)
         self.sums.clear()
 
+    def can_update(self, layer: PrunableWeight) -> bool:
+        """Return whether any gradient was recorded: without one nothing can grow."""
+        # Asked of the sums, at updates alone: a device is not waited for at every step. Not of the
+        # squares, which in half precision are 0 for small gradients.
+        return super().can_update(layer) and bool(self.total[layer.name].any())
+
     def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |w|·power^p."""
         return layer.values.abs() * self._moments(layer, step).power ** self.options.drop_power

@@ -131,7 +131,7 @@ class Resonance(Sparsifier):
     def start(self) -> None:
         """Form the groups; training starts dense."""
         if self.is_global:
-            layers = self.candidates
+            layers = self.prunable_layers
             final_off = min(self.target_total(), sum(layer.size - 1 for layer in layers))
             self.groups = [self._group("network", layers, final_off)]
         else:

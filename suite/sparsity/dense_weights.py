@@ -118,7 +118,7 @@ class DenseWeights(Sparsifier, ABC):
     def _begin(self) -> None:
         self._require_one(self.optimizers)
         if self.is_global:
-            pruned = {layer.name for layer in self.candidates}
+            pruned = {layer.name for layer in self.prunable_layers}
         else:
             pruned = {name for name, zeros in self.target_zeros().items() if zeros}
         weights = self.execution.masked_weights()

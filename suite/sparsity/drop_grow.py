@@ -1,6 +1,7 @@
 """Sparse-to-sparse training at constant density: score, exact top-k, apply.
 
-SET, RigL and their variants share this class and differ in what they drop and what they grow.
+SET, RigL and their variants share `DropGrow` and differ in what they drop and what they grow;
+those that grow by the gradient of the update's own step share `GradientGrowth`.
 """
 
 import math
@@ -105,7 +106,8 @@ class DropGrow(Sparsifier, ABC):
             if dropped == 0:
                 continue
             kept = kept.view(layer.shape)
-            mask = self.grow_mask(layer, kept, self.grow_scores(layer, step), dropped)
+            scores, among = self.grow_scores(layer, step), self.grow_among(layer, step)
+            mask = self.grow_mask(layer, kept, scores, dropped, among)
             through = None if self.regrown_keeps_value else kept
             self.set_mask(layer, mask, step, through=through)
 
@@ -113,14 +115,32 @@ class DropGrow(Sparsifier, ABC):
         """Return whether there is what a layer's scores need: it is not frozen, for instance."""
         return layer.trained
 
-    def grow_mask(self, layer: PrunableWeight, kept: Tensor, scores: Tensor, number: int) -> Tensor:
+    def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
+        """Return where weights may grow, of the weight's shape: everywhere if None.
+
+        The layer's mask must be in it: what was just dropped is then enough to grow as many.
+        """
+        return None
+
+    def grow_mask(
+        self,
+        layer: PrunableWeight,
+        kept: Tensor,
+        scores: Tensor,
+        number: int,
+        among: Tensor | None = None,
+    ) -> Tensor:
         """Return the mask after growing: `kept` and the `number` highest scores outside it.
 
-        All tensors have the weight's shape.
+        All tensors have the weight's shape; nothing grows outside `among`.
+
+        Raises:
+            ValueError: there are not so many places.
         """
         if self.pattern is not None:
-            return self.pattern.grow(kept, scores)
-        return grow(kept.flatten(), scores.flatten(), number).view(layer.shape)
+            return self.pattern.grow(kept, scores, among)
+        places = None if among is None else among.flatten()
+        return grow(kept.flatten(), scores.flatten(), number, places).view(layer.shape)
 
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the flat mask after dropping: True where an active weight stays."""
@@ -139,3 +159,32 @@ class DropGrow(Sparsifier, ABC):
     @abstractmethod
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return scores of the weight's shape; the highest outside the kept weights are grown."""
+
+
+class GradientGrowth(DropGrow):
+    """Grows where the gradient of the update's own step is largest, |∇|, as RigL does.
+
+    Scores for dropping may read the layer's `dense_gradient` too. A layer without a gradient, which
+    the loss of this step does not depend on, is left alone. Under the option `candidate_ratio`, if
+    the method declares it, only random candidates among the places that were empty before the
+    update, and the weights just dropped, may grow (`Candidates`).
+    """
+
+    def wants_dense_gradient(self, step: int) -> bool:
+        """Return whether `step` is an update."""
+        return self.is_update(step)
+
+    def can_update(self, layer: PrunableWeight) -> bool:
+        """Return whether the loss depends on the layer: without a gradient nothing can grow."""
+        return super().can_update(layer) and layer.dense_gradient is not None
+
+    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return |∇|."""
+        gradient = layer.dense_gradient
+        assert gradient is not None  # `can_update` has seen it
+        return gradient.abs()
+
+    def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
+        """Return the weights whose gradients are looked at; None for all."""
+        generator = self.generator(layer, "candidates", step)
+        return self.growth_candidates.known(layer.mask, generator)

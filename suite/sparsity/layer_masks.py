@@ -172,7 +172,7 @@ class LayerMasks(TargetCounts):
             zeros = {name: max(count, have[name]) for name, count in wanted.items()}
             return prune_layers(active, scores, zeros, self.pattern)
         # Frozen layers are ranked too, though `set_mask` leaves them: others do not make up for it.
-        names = [layer.name for layer in self.candidates]
+        names = [layer.name for layer in self.prunable_layers]
         total = max(int(fraction * self.target_total()), sum(have[name] for name in names))
         return prune_together(active, scores, total, names)
 

@@ -4,11 +4,16 @@ Masks are boolean, True where a weight is active. `keep_top` and what is built o
 over the last dimension; leading ones are batch dimensions.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from suite.sparsity import numpy_selection
+
+SPARE = 16
+"""Places that `random_empty` draws beyond the number that is expected to be needed."""
 
 
 class NonFiniteScores(ValueError):
@@ -38,8 +43,7 @@ def keep_top(
     count = scores.shape[-1]
     if not 0 <= keep <= count:
         raise ValueError(f"keep={keep} of {count} scores")
-    if count and bool((highest := scores.max()) != highest):  # the maximum is NaN if any score is
-        raise NonFiniteScores("scores hold NaN, which cannot be ranked")
+    check_ranked(scores)
     if among is not None:
         eligible = count_true(among) if among.ndim == 1 else int(among.sum(-1).min())
         if keep > eligible:
@@ -49,6 +53,17 @@ def keep_top(
     return rank_and_keep(scores, keep, among, then)
 
 
+def check_ranked(scores: Tensor) -> None:
+    """Check that there is an order of the scores.
+
+    Raises:
+        NonFiniteScores: a NaN among them.
+    """
+    # The maximum is NaN if any score is.
+    if scores.numel() and bool((highest := scores.max()) != highest):
+        raise NonFiniteScores("scores hold NaN, which cannot be ranked")
+
+
 def rank_and_keep(
     scores: Tensor, keep: int, among: Tensor | None = None, then: Tensor | None = None
 ) -> Tensor:
@@ -56,6 +71,12 @@ def rank_and_keep(
 
     The definition of `keep_top`, in terms of stable sorts; arguments as there.
     """
+    first = ordered(scores, among, then)[..., :keep]
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, first, True)
+
+
+def ordered(scores: Tensor, among: Tensor | None = None, then: Tensor | None = None) -> Tensor:
+    """Return the indices of scores [..., n] in the order of `among`, score, `then` and index."""
     order = torch.arange(scores.shape[-1], device=scores.device).expand(scores.shape)
     for key in (then, scores, among):  # the last sort decides first
         if key is not None:
@@ -63,7 +84,7 @@ def rank_and_keep(
                 key.to(scores.dtype).gather(-1, order).argsort(dim=-1, descending=True, stable=True)
             )
             order = order.gather(-1, ranks)
-    return torch.zeros_like(scores, dtype=torch.bool).scatter(-1, order[..., :keep], True)
+    return order
 
 
 def count_true(mask: Tensor) -> int:
@@ -102,11 +123,60 @@ def uniform(shape: torch.Size, generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
 
 
+def random_empty(mask: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return a mask of exactly `count` places where `mask` is False, uniformly at random.
+
+    Places are drawn with repetition from the whole tensor and those that are taken are rejected,
+    until there are enough; a random part of those that are too many is removed. Every set of
+    `count` empty places is equally likely, since nothing here depends on which places are drawn,
+    only on how many. It draws about count · size / empty numbers, not one for every place; if that
+    is more than half of the empty places, those that are left out are drawn.
+
+    Args:
+        mask: boolean, of any shape.
+        count: from 0 to the number of empty places.
+        generator: on the device of `mask`.
+
+    Raises:
+        ValueError: there are fewer empty places.
+    """
+    size, active = mask.numel(), count_true(mask)
+    empty = size - active
+    if not 0 <= count <= empty:
+        raise ValueError(f"count={count} of {empty} empty places")
+    if 2 * count > empty:
+        return ~mask if count == empty else ~(mask | random_empty(mask, empty - count, generator))
+    taken = mask.flatten().clone()
+    found = 0
+    while found < count:
+        share = (empty - found) / size
+        tries = math.ceil(1.02 * (count - found) / share) + SPARE
+        taken[torch.randint(size, (tries,), generator=generator, device=mask.device)] = True
+        found = count_true(taken) - active
+    drawn = taken ^ mask.flatten()
+    if found > count:
+        places = drawn.nonzero().flatten()
+        order = torch.randperm(found, generator=generator, device=mask.device)
+        drawn[places[order[count:]]] = False
+    return drawn.view(mask.shape)
+
+
 def keep_active(mask: Tensor, scores: Tensor, keep: int) -> Tensor:
     """Return the `keep` highest-scored weights among the active ones of `mask` [..., n]."""
     return keep_top(scores, keep, among=mask)
 
 
-def grow(kept: Tensor, scores: Tensor, number: int) -> Tensor:
-    """Add to `kept` [..., n] the `number` highest-scored weights outside it."""
-    return kept | keep_top(scores, number, among=~kept)
+def grow(kept: Tensor, scores: Tensor, number: int, among: Tensor | None = None) -> Tensor:
+    """Add to `kept` [..., n] the `number` highest-scored weights outside it.
+
+    Args:
+        kept: boolean, the mask before.
+        scores: of the same shape, without NaN.
+        number: of weights to grow in each row.
+        among: boolean, the places that may be grown; all if left out.
+
+    Raises:
+        NonFiniteScores: a NaN among the scores.
+        ValueError: there are fewer such places outside `kept`.
+    """
+    return kept | keep_top(scores, number, among=~kept if among is None else among & ~kept)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.masks import keep_top
+from suite.sparsity.masks import check_ranked, keep_top, ordered
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,27 @@ class Pattern:
         """Return the mask of the N highest scores of every group, exact on ties."""
         return self._joined(keep_top(self.groups(scores), self.n), scores.shape)
 
-    def grow(self, kept: Tensor, scores: Tensor) -> Tensor:
-        """Fill every group of `kept` up to N with its highest scores."""
-        active = self.groups(kept)
-        order = self.groups(scores).masked_fill(active, -torch.inf)
-        rank = order.argsort(dim=-1, descending=True, stable=True).argsort(-1)
-        room = self.n - active.sum(-1, keepdim=True)
-        return self._joined(active | (rank < room), kept.shape)
+    def grow(self, kept: Tensor, scores: Tensor, among: Tensor | None = None) -> Tensor:
+        """Fill every group of `kept` up to N with its highest scores.
+
+        Args:
+            kept: boolean, the mask before.
+            scores: without NaN.
+            among: boolean, the places that may be grown; all if left out.
+
+        Raises:
+            NonFiniteScores: a NaN among the scores.
+            ValueError: a group has fewer such places outside `kept` than it lacks weights.
+        """
+        check_ranked(scores)
+        active, ranked = self.groups(kept), self.groups(scores)
+        free = ~active if among is None else self.groups(among) & ~active
+        room = (self.n - active.sum(-1, keepdim=True)).clamp_min(0)
+        if among is not None and bool((short := free.sum(-1, keepdim=True) < room).any()):
+            raise ValueError(f"{int(short.sum())} groups have too few places to grow to {self}")
+        first = torch.arange(self.m, device=kept.device) < room
+        grown = torch.zeros_like(active).scatter(-1, ordered(ranked, free), first)
+        return self._joined(active | grown, kept.shape)
 
     def holds(self, mask: Tensor) -> bool:
         """Return whether every group of `mask` has exactly N True."""

@@ -80,7 +80,7 @@ class TargetCounts:
         return self._asked.dense_layers_compensate
 
     @property
-    def candidates(self) -> list[PrunableWeight]:
+    def prunable_layers(self) -> list[PrunableWeight]:
         """The layers that may be pruned: all but those kept dense."""
         dense = self.dense_names(self.shapes)
         return [layer for layer in self.layers if layer.name not in dense]

@@ -5,7 +5,7 @@ import math
 import torch
 
 from suite.experiments import registry
-from suite.sparsity.candidates import draw_empty
+from suite.sparsity.masks import random_empty
 from tests.support.helpers import fit, make
 from tests.support.updates import attached, by, indices, watch_update
 
@@ -31,7 +31,9 @@ def test_it_grows_the_largest_gradients_of_candidates_and_of_what_it_drops():
             values.abs(), active, len(active) - math.floor(fraction * len(active)), largest=True
         )
         number = min(len(active), size - len(active))
-        candidates = draw_empty(mask, number, sparsifier.generator(layers[name], "candidates", 40))
+        candidates = random_empty(
+            mask, number, sparsifier.generator(layers[name], "candidates", 40)
+        )
         grown = by(
             gradient.abs(), indices(candidates) | (active - kept), len(active - kept), largest=True
         )

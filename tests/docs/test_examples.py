@@ -1,16 +1,28 @@
 """Every example runs as its text says."""
 
+import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
+from torch import nn
 
+from suite.core.declarations import Method
 from suite.experiments import registry
+from suite.sparsity.plan import Plan
+from suite.sparsity.sparsifier import Sparsifier
+from tests.docs.collector import collect
+from tests.support.helpers import OPTIMIZERS, PLAN, conv_net, fit
+from tests.support.updates import WithSpare, grown_places
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -49,6 +61,63 @@ def test_a_method_in_a_package_is_found_through_its_entry_point(tmp_path, monkey
     assert "temperature" in resonance("info noisy_rigl").out
     ran = resonance("run digits/mlp noisy_rigl --recipe epochs=5 --set update_every=20")
     assert ran.code == 0, ran.err
+
+
+def own_methods() -> dict[str, Callable[..., Sparsifier]]:
+    """Return what makes each method that the pages and the examples show, by name."""
+    texts = [piece.text for piece in collect() if re.search("^METHOD = ", piece.text, re.MULTILINE)]
+    texts.append((EXAMPLES / "noisy_rigl" / "noisy_rigl.py").read_text(encoding="utf-8"))
+    found = {}
+    for text in texts:
+        scope: dict[str, Any] = {"__name__": "shown"}
+        exec(text, scope)
+        declared = scope["METHOD"]
+        found[declared.name] = functools.partial(made, scope[declared.implementation], declared)
+    return found
+
+
+def made(method: type[Sparsifier], declared: Method, plan: Plan, **options: Any) -> Sparsifier:
+    return method(plan, declared.resolve(options))
+
+
+@pytest.mark.parametrize("name", ["saliency", "noisy_rigl"])
+def test_a_method_that_is_shown_leaves_a_layer_alone_that_no_pass_reaches(name):
+    model = WithSpare(conv_net())
+    optimizer = OPTIMIZERS["sgd"](model)
+    method = own_methods()[name](PLAN, update_every=10)
+    method.attach(model, optimizer)
+    grown = grown_places(
+        method, lambda step: fit(model, optimizer, method, start=step - 1, stop=step)
+    )
+    assert grown.pop("spare") == 0
+    assert sum(grown.values()) > 0
+    assert method.sparsity_errors() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("redrawn", {}), ("random_walk", {"moved_fraction": 1 / 3})]
+)
+def test_a_method_that_is_shown_grows_at_random(name, options):
+    """Places just after a kept weight, or before it, grow as often as there are of them."""
+    beside, expected, variance = [0, 0], [0.0, 0.0], [0.0, 0.0]
+    for seed in range(20):
+        model = nn.Sequential(nn.Linear(50, 40))
+        method = own_methods()[name](Plan(2000, 0.8, seed, 0), **options)
+        method.attach(model, torch.optim.SGD(model.parameters(), 0.1))
+        (layer,) = method.layers
+        mask = layer.mask.flatten().clone()
+        method.update(1000)
+        after = layer.mask.flatten()
+        kept, grown = mask & after, after & ~mask
+        for side, shift in enumerate((1, -1)):
+            places = ~mask & kept.roll(shift)
+            share = float(places.sum() / (~mask).sum())
+            beside[side] += int((grown & places).sum())
+            expected[side] += share * int(grown.sum())
+            variance[side] += share * (1 - share) * int(grown.sum())
+    for side in (0, 1):
+        assert expected[side] > 100
+        assert abs(beside[side] - expected[side]) < 4 * variance[side] ** 0.5
 
 
 def test_a_table_of_ones_own_is_a_task(resonance):

@@ -44,7 +44,17 @@ from tests.support.every_method import (
     quick_settings,
     train_in_rounds,
 )
-from tests.support.helpers import OPTIMIZERS, batch_of, conv_net, digits, first_quick, trained
+from tests.support.helpers import (
+    OPTIMIZERS,
+    attach,
+    batch_of,
+    conv_net,
+    digits,
+    first_quick,
+    fit,
+    trained,
+)
+from tests.support.updates import WithSpare, grown_places
 
 # A training this short may end at another sparsity than a user expects, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore::suite.core.errors.SparsityWarning")
@@ -270,6 +280,40 @@ def test_state_that_a_method_does_not_save_is_noticed(monkeypatch):
     monkeypatch.setattr(RigL, "grow_scores", forgetful)
     with pytest.raises(AssertionError, match="assert"):
         assert_goes_on("rigl")
+
+
+# ---------------------------------------------------------------- a layer that no pass reaches
+
+
+GROW_ANYWHERE = {
+    "set": "grows at random",
+    "set_itop": "a preset of set",
+    "mest": "grows at random",
+    "chts": "grows where connections predict others, and at random",
+    "acdc": "all weights are active while it is decompressed",
+}
+"""Methods that grow without a gradient, so a layer without one too."""
+
+
+@pytest.mark.parametrize("method", MASKED)
+def test_a_layer_that_no_pass_reaches_does_not_grow(method):
+    model = WithSpare(linear_net())
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = planned(method, PLAN)
+    try:
+        attach(sparsifier, model, optimizer)
+        spare = next(layer for layer in sparsifier.layers if layer.name == "spare")
+        first, zeros = spare.mask.clone(), [w.size - w.active for w in sparsifier.layers]
+        grown = grown_places(
+            sparsifier, lambda step: fit(model, optimizer, sparsifier, start=step - 1, stop=step)
+        )
+    except InvalidInput as error:
+        assert_says_so(error, method, ("spare",))
+        return
+    assert (grown["spare"] > 0) == (method in GROW_ANYWHERE)
+    nothing_to_prune = sum(zeros) >= sparsifier.target_total()
+    if nothing_to_prune and method not in GROW_ANYWHERE:
+        assert torch.equal(spare.mask, first)
 
 
 # ---------------------------------------------------------------- stored by non-zero values

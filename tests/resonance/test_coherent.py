@@ -6,7 +6,7 @@ import torch
 from suite.core.errors import InvalidInput
 from suite.resonance.coherent import Coherent
 from tests.support.helpers import OPTIMIZERS, conv_net, fit, make
-from tests.support.updates import by, indices
+from tests.support.updates import WithSpare, by, grown_places, indices
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,39 @@ def test_a_shuffled_signal_grows_elsewhere():
 def test_recording_nothing_between_updates_is_refused():
     with pytest.raises(InvalidInput, match="give at most update_every=10"):
         make("resonance_coherent", record_every=11)
+
+
+@pytest.mark.parametrize("method", ["resonance_coherent", "rigl_mean_gradient"])
+@pytest.mark.parametrize("shuffle", ["none", "each"])
+def test_a_layer_without_gradients_stays_as_it_is(method, shuffle):
+    model = WithSpare(conv_net())
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make(method, shuffle=shuffle)
+    sparsifier.attach(model, optimizer)
+    spare = next(layer for layer in sparsifier.layers if layer.name == "spare")
+    first = spare.mask.clone()
+    grown = grown_places(
+        sparsifier, lambda step: fit(model, optimizer, sparsifier, start=step - 1, stop=step)
+    )
+    assert torch.equal(spare.mask, first)
+    assert 0 < spare.active < spare.size
+    assert grown["used.6"] > 0
+    assert grown["spare"] == 0
+
+
+def test_a_layer_that_had_a_gradient_once_since_the_last_update_grows():
+    model = WithSpare(conv_net())
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make("resonance_coherent")
+    sparsifier.attach(model, optimizer)
+    spare = next(layer for layer in sparsifier.layers if layer.name == "spare")
+    first = spare.mask.clone()
+    fit(model, optimizer, sparsifier, stop=3)
+    optimizer.zero_grad()
+    model.spare(torch.rand(8, 40)).square().sum().backward()
+    sparsifier.after_backward(4)
+    fit(model, optimizer, sparsifier, start=4, stop=10)
+    second = spare.mask.clone()
+    assert not torch.equal(first, second)
+    fit(model, optimizer, sparsifier, start=10, stop=30)
+    assert torch.equal(second, spare.mask)

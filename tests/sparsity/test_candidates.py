@@ -1,17 +1,17 @@
-"""Candidates for growth: exact numbers, uniform draws, and nothing else looked at."""
+"""Candidates for growth: exact numbers, and nothing else looked at."""
 
-import itertools
 import math
-from collections import Counter
 
 import pytest
 import torch
 from torch import nn
 
 from suite import sparsify
+from suite.experiments import registry
 from suite.own_loop.cost import Cost
-from suite.sparsity.candidates import ALL, Candidates, draw_empty
+from suite.sparsity.candidates import ALL, Candidates
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
+from suite.sparsity.masks import random_empty
 from suite.sparsity.plan import Plan
 from suite.sparsity.training_cost import Finished, Zeros, training_cost
 from tests.support.helpers import attach, fit, make
@@ -22,41 +22,6 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("shape", [(1,), (7, 3), (40, 50)])
-@pytest.mark.parametrize("density", [0.0, 0.1, 0.6, 0.99, 1.0])
-def test_exactly_so_many_empty_places_are_drawn(shape, density):
-    size = math.prod(shape)
-    mask = (torch.arange(size) < density * size).view(shape)
-    before, empty = mask.clone(), int((~mask).sum())
-    for count in {0, min(1, empty), empty // 3, empty // 2, max(0, empty - 1), empty}:
-        drawn = draw_empty(mask, count, seeded(3))
-        assert drawn.shape == mask.shape
-        assert drawn.dtype == torch.bool
-        assert int(drawn.sum()) == count
-        assert not bool((drawn & mask).any())
-        assert torch.equal(drawn, draw_empty(mask, count, seeded(3)))
-    assert torch.equal(mask, before)
-    for count in (-1, empty + 1):
-        with pytest.raises(ValueError, match=f"count={count} of {empty} empty places"):
-            draw_empty(mask, count, seeded(3))
-
-
-@pytest.mark.parametrize("count", [2, 4])
-def test_every_set_of_empty_places_is_equally_likely(count):
-    mask = torch.tensor([[True, False, False], [False, True, False], [False, False, True]])
-    places = (~mask).flatten().nonzero().flatten().tolist()
-    draws = 6000
-    seen = Counter(
-        tuple(draw_empty(mask, count, seeded(seed)).flatten().nonzero().flatten().tolist())
-        for seed in range(draws)
-    )
-    sets = list(itertools.combinations(places, count))
-    assert len(sets) == 15
-    expected = draws / len(sets)
-    # The sum has 14 degrees of freedom: above 36.1 in one of 1,000 experiments.
-    assert sum((seen[one] - expected) ** 2 / expected for one in sets) < 36.1
-
-
 def test_how_many_gradients_are_looked_at():
     assert ALL.gradients(0, 50) == ALL.gradients(7, 50) == 50
     half = Candidates(0.5)
@@ -64,18 +29,67 @@ def test_how_many_gradients_are_looked_at():
     assert Candidates(1.0).gradients(30, 100) == 60
 
 
-def test_gradients_elsewhere_are_not_looked_at():
-    gradient = torch.full((4, 25), -1e6)
+def test_the_number_of_candidates_is_that_of_the_decimal_ratio():
+    # In binary, 0.07 · 100 is 7.000000000000001 and 1.1 · 30 is 33.00000000000001.
+    assert Candidates(0.07).gradients(100, 1000) == 107
+    assert Candidates(1.1).gradients(30, 1000) == 63
+    assert Candidates(1e-5).gradients(3, 1000) == 4
+
+
+def test_declared_ratios_give_the_numbers_that_published_results_have():
+    ratios = {
+        one.default
+        for method in registry.methods()
+        for one in method.hyperparameters
+        if one.name == "candidate_ratio"
+    }
+    assert ratios == {0.0, 1.0}
+    for size in (1, 10, 997):
+        for active in range(size + 1):
+            assert Candidates(1.0).gradients(active, size) == min(size, 2 * active)
+            assert Candidates(0.0).gradients(active, size) == size
+
+
+def test_gradients_of_active_weights_and_candidates_are_looked_at():
     mask = torch.zeros(4, 25, dtype=torch.bool)
     mask[0, :10] = True
-    candidates = Candidates(2.0)
-    drawn = draw_empty(mask, 20, seeded(1))
-    gradient[mask], gradient[drawn] = -0.5, 0.25
-    found = candidates.magnitudes(gradient, mask, seeded(1))
-    assert torch.equal(found[mask], torch.full((10,), 0.5))
-    assert torch.equal(found[drawn], torch.full((20,), 0.25))
-    assert bool((found[~mask & ~drawn] < 0).all())
-    assert torch.equal(ALL.magnitudes(gradient, mask, seeded(1)), gradient.abs())
+    drawn = random_empty(mask, 20, seeded(1))
+    known = Candidates(2.0).known(mask, seeded(1))
+    assert known is not None
+    assert torch.equal(known, mask | drawn)
+    assert int(known.sum()) == 30
+    assert ALL.known(mask, seeded(1)) is None
+
+
+@pytest.mark.parametrize("pattern", ["none", "2:4"])
+@pytest.mark.parametrize("ratio", [1e-9, 0.01, 0.5])
+def test_what_is_dropped_is_enough_to_grow_from_however_few_candidates_there_are(pattern, ratio):
+    sparse = pattern == "none"
+    options = {"drop_fraction": 1.0} | (
+        {} if sparse else {"pattern": pattern, "dense_layers": ("0",)}
+    )
+    model, optimizer, sparsifier = attached(
+        "rigl", Plan(60, 0.95 if sparse else 0.5, 0, 30), candidate_ratio=ratio, **options
+    )
+    counts = {layer.name: layer.active for layer in sparsifier.layers}
+    places, grow_mask = [], sparsifier.grow_mask
+
+    def watched(layer, kept, scores, number, among):
+        free = among & ~kept
+        assert not bool((kept & ~among).any())
+        assert number > 0.5 * layer.active  # most of the layer: far more than candidates
+        places.append(int(free.sum()) - number)
+        mask = grow_mask(layer, kept, scores, number, among)
+        assert not bool((mask & ~among).any())
+        return mask
+
+    sparsifier.grow_mask = watched  # type: ignore[method-assign]
+    for step in (10, 20):
+        fit(model, optimizer, sparsifier, start=step - 10, stop=step)
+        assert {layer.name: layer.active for layer in sparsifier.layers} == counts
+    assert places
+    assert all(spare >= 1 for spare in places)  # the candidates, ⌈ratio · active⌉ of them
+    assert ratio == 0.5 or min(places) < 20
 
 
 @pytest.mark.parametrize("pattern", ["none", "2:4"])
@@ -117,7 +131,7 @@ def test_rigl_grows_the_largest_gradients_of_candidates_and_of_what_it_drops():
         )
         number = min(mask.numel() - len(active), math.ceil(0.5 * len(active)))
         generator = sparsifier.generator(layers[name], "candidates", step)
-        candidates = indices(draw_empty(mask, number, generator))
+        candidates = indices(random_empty(mask, number, generator))
         assert len(candidates) == number
         grown = by(gradient.abs(), candidates | (active - kept), len(active - kept), largest=True)
         assert indices(after) == kept | grown
@@ -133,7 +147,7 @@ def test_granet_grows_the_largest_gradients_of_candidates():
         active = indices(mask)
         number = min(mask.numel() - len(active), math.ceil(0.1 * len(active)))
         generator = sparsifier.generator(layers[name], "candidates", step)
-        candidates = indices(draw_empty(mask, number, generator))
+        candidates = indices(random_empty(mask, number, generator))
         new = indices(after) - active
         assert new == by(gradient.abs(), candidates, len(new), largest=True)
         grown += len(new)

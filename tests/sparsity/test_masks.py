@@ -1,10 +1,22 @@
+import itertools
+import math
+from collections import Counter
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from suite.sparsity import numpy_selection
-from suite.sparsity.masks import count_true, grow, keep_active, keep_top, random_mask, rank_and_keep
+from suite.sparsity.masks import (
+    count_true,
+    grow,
+    keep_active,
+    keep_top,
+    random_empty,
+    random_mask,
+    rank_and_keep,
+)
 
 
 @given(
@@ -54,6 +66,24 @@ def test_what_was_just_dropped_may_grow_again():
     assert grow(kept, torch.tensor([5.0, 0.0, 1.0]), 1).tolist() == [True, True, False]
 
 
+def test_nothing_grows_outside_the_places_given():
+    kept = torch.tensor([True, False, False, False, False])
+    scores = torch.tensor([0.0, 9.0, 1.0, 2.0, 9.0])
+    among = torch.tensor([False, False, True, True, False])
+    assert grow(kept, scores, 1, among).tolist() == [True, False, False, True, False]
+    assert grow(kept, scores, 2, among).tolist() == [True, False, True, True, False]
+    assert grow(kept, -scores, 2, among).tolist() == [True, False, True, True, False]
+
+
+def test_growing_more_than_there_are_places_is_refused():
+    kept, scores = torch.tensor([True, False, False]), torch.ones(3)
+    among = torch.tensor([True, True, False])  # the first is kept, and no place to grow
+    with pytest.raises(ValueError, match="keep=2 of 1 scores"):
+        grow(kept, scores, 2, among)
+    with pytest.raises(ValueError, match="keep=3 of 2 scores"):
+        grow(kept, scores, 3)
+
+
 def test_a_random_mask_is_exact_and_belongs_to_its_generator():
     draw = [random_mask(torch.Size((30, 40)), 119, torch.Generator().manual_seed(s))
             for s in (1, 1, 2)]  # fmt: skip
@@ -100,3 +130,42 @@ def test_true_values_are_counted_whatever_the_shape_and_layout():
     assert count_true(mask) == count_true(mask.t()) == int(mask.sum())
     assert count_true(mask[::2, 1]) == int(mask[::2, 1].sum())
     assert count_true(torch.zeros(0, dtype=torch.bool)) == 0
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("shape", [(1,), (7, 3), (40, 50)])
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.6, 0.99, 1.0])
+def test_exactly_so_many_empty_places_are_drawn(shape, density):
+    size = math.prod(shape)
+    mask = (torch.arange(size) < density * size).view(shape)
+    before, empty = mask.clone(), int((~mask).sum())
+    for count in {0, min(1, empty), empty // 3, empty // 2, max(0, empty - 1), empty}:
+        drawn = random_empty(mask, count, seeded(3))
+        assert drawn.shape == mask.shape
+        assert drawn.dtype == torch.bool
+        assert int(drawn.sum()) == count
+        assert not bool((drawn & mask).any())
+        assert torch.equal(drawn, random_empty(mask, count, seeded(3)))
+    assert torch.equal(mask, before)
+    for count in (-1, empty + 1):
+        with pytest.raises(ValueError, match=f"count={count} of {empty} empty places"):
+            random_empty(mask, count, seeded(3))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_every_set_of_empty_places_is_equally_likely(count):
+    mask = torch.tensor([[True, False, False], [False, True, False], [False, False, True]])
+    places = (~mask).flatten().nonzero().flatten().tolist()
+    draws = 6000
+    seen = Counter(
+        tuple(random_empty(mask, count, seeded(seed)).flatten().nonzero().flatten().tolist())
+        for seed in range(draws)
+    )
+    sets = list(itertools.combinations(places, count))
+    assert len(sets) == 15
+    expected = draws / len(sets)
+    # The sum has 14 degrees of freedom: above 36.1 in one of 1,000 experiments.
+    assert sum((seen[one] - expected) ** 2 / expected for one in sets) < 36.1

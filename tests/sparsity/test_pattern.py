@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from suite.core.errors import InvalidInput
+from suite.sparsity.masks import NonFiniteScores
 from suite.sparsity.pattern import Pattern
 from suite.sparsity.plan import Plan
 from suite.sparsity.prunable import ALL_MATRICES, Coverage
@@ -83,6 +84,28 @@ def test_what_grows_in_a_group_is_its_highest_score():
     kept = torch.tensor([[True, False, False, False, True, True, False, False]])
     scores = torch.tensor([[9.0, 1.0, 3.0, 2.0, 0.0, 0.0, 9.0, 9.0]])
     assert indices(Pattern(2, 4).grow(kept, scores)) == {0, 2, 4, 5}
+
+
+def test_a_group_grows_among_the_places_given_alone():
+    kept = torch.tensor([[False, False, False, True], [True, False, False, True]])
+    scores = torch.tensor([[9.0, 1.0, -torch.inf, 8.0], [9.0, 9.0, 9.0, 9.0]])
+    among = torch.tensor([[False, False, True, True], [False, False, False, False]])
+    assert indices(Pattern(2, 4).grow(kept, scores, among)) == {2, 3, 4, 7}
+    fewer = among & ~torch.tensor([False, False, True, False])
+    with pytest.raises(ValueError, match="1 groups have too few places to grow to 2:4"):
+        Pattern(2, 4).grow(kept, scores, fewer)
+
+
+def test_scores_of_minus_infinity_fill_a_group_too():
+    kept = torch.tensor([[True, False, False, False]])
+    scores = torch.full((1, 4), -torch.inf)
+    assert indices(Pattern(2, 4).grow(kept, scores)) == {0, 1}
+
+
+def test_scores_that_are_not_numbers_do_not_grow_a_group():
+    kept = torch.tensor([[True, False, False, False]])
+    with pytest.raises(NonFiniteScores):
+        Pattern(2, 4).grow(kept, torch.tensor([[1.0, 2.0, torch.nan, 3.0]]))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 """What tests of methods use to look at one update, and to repeat it slowly."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor, nn
 
 from suite.sparsity.plan import Plan
+from suite.sparsity.sparsifier import Sparsifier
 from tests.support.helpers import OPTIMIZERS, PLAN, attach, conv_net, fit, make
 
 
@@ -13,6 +17,34 @@ def attached(method: str, plan: Plan = PLAN, **options):
     sparsifier = make(method, plan, **options)
     attach(sparsifier, model, optimizer)
     return model, optimizer, sparsifier
+
+
+class WithSpare(nn.Module):
+    """A network with a layer that no pass reaches, `spare`."""
+
+    def __init__(self, used: nn.Module) -> None:
+        super().__init__()
+        self.used = used
+        self.spare = nn.Linear(40, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what the used part says."""
+        return self.used(x)
+
+
+def grown_places(sparsifier: Sparsifier, train: Callable[[int], None]) -> dict[str, int]:
+    """Train to the end and return by layer how many weights were active that had just not been.
+
+    `train` takes the step of a given number.
+    """
+    grown = {layer.name: 0 for layer in sparsifier.layers}
+    before = {layer.name: layer.mask.clone() for layer in sparsifier.layers}
+    for step in range(1, sparsifier.plan.steps + 1):
+        train(step)
+        for layer in sparsifier.layers:
+            grown[layer.name] += int((layer.mask & ~before[layer.name]).sum())
+            before[layer.name] = layer.mask.clone()
+    return grown
 
 
 def watch_update(method: str, step: int, **options):
