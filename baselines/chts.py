@@ -8,10 +8,10 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 METHOD = Method(
     "chts",
@@ -180,9 +180,9 @@ class Chts(DropGrow):
         grown = keep_top(keys, number, among=~kept.flatten(), then=draws)
         return kept | grown.view(kept.shape)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
-        return unchanging(finished)
+        return unchanging(setup)
 
     def _draws(self, layer: PrunableWeight, purpose: str, step: int) -> Tensor:
         """Return 1 / Exp(1) for every weight of a layer."""

@@ -12,9 +12,9 @@ from suite.core.hyperparameters import (
     UPDATE_END,
     UPDATE_EVERY,
 )
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 REPLACE_STEP = Hyperparameter(
     "replace_step",
@@ -121,6 +121,6 @@ class RigL(DropGrow):
         generator = self.generator(layer, "candidates", step)
         return self.growth_candidates.magnitudes(gradient, layer.mask, generator)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
-        return unchanging(finished)
+        return unchanging(setup)

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from suite.core.errors import InvalidInput
 from suite.resonance.detector import permutation_within
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.plan import Plan
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 
 class Coherent(DropGrow):
@@ -98,9 +98,9 @@ class Coherent(DropGrow):
             else:
                 sums.update({layer.name: torch.zeros_like(layer.values) for layer in self.layers})
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
-        return unchanging(finished)
+        return unchanging(setup)
 
     def method_state(self) -> dict[str, Any]:
         """Return the sums."""

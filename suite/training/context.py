@@ -8,6 +8,7 @@ import torch
 from suite.core.declarations import Method, Value
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
+from suite.experiments.planned_steps import planned_steps
 from suite.experiments.trial_config import Trial
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
@@ -79,7 +80,7 @@ class TrialContext:
             options=trial.method_declaration.resolve(trial.hyperparameters),
             recipe=recipe,
             plan=Plan(
-                steps=recipe.steps(examples),
+                steps=planned_steps(trial),
                 sparsity=trial.sparsity,
                 seed=trial.seed,
                 steps_per_epoch=steps_per_epoch,
@@ -129,9 +130,3 @@ class TrialContext:
         """
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise InvalidInput("device=cuda: torch sees no GPU here; give --device cpu")
-
-
-def total_steps(sparsifier: Sparsifier) -> int:
-    """Return the optimizer steps of all rounds of a method's training."""
-    steps, rounds = sparsifier.plan.steps, sparsifier.rounds
-    return rounds * steps - (rounds - 1) * sparsifier.rewind_step

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 
 from suite.core.errors import InvalidInput
+from suite.sparsity.cost_bounds import TrainingSetup, Zeros
 from suite.sparsity.flops import FlopsLedger
 from suite.sparsity.scoring import Examples
 from suite.sparsity.storage.execution import Execution
@@ -12,6 +13,7 @@ from suite.training.curves import Curves
 from suite.training.loop import Training
 from suite.training.network import (
     DRAWN_AGAIN,
+    Network,
     check_model,
     count_parameters,
     coverage_of,
@@ -20,10 +22,12 @@ from suite.training.network import (
 from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
 from tasks.augmentation import augmentation
-from tasks.data import Split
+from tasks.data import Split, training_examples
 from tasks.loading import load_data
 from tasks.loss import training_loss
 from tasks.model_factory import to_device
+from tasks.recipe import Recipe
+from tasks.task import Dataset
 
 SCORING_POOL = 2048
 """Examples of a streamed dataset that a method may score connections with."""
@@ -84,6 +88,27 @@ def prepare(
         dense_flops=dense_flops,
         progress=progress,
         processes=processes,
+    )
+
+
+def cost_setup(network: Network, dataset: Dataset, recipe: Recipe, final: Zeros) -> TrainingSetup:
+    """Return what the cost of a training depends on beside its method, without loading data.
+
+    Args:
+        network: as wide as the method trains it.
+        dataset: that it is trained on.
+        recipe: of the trial.
+        final: zeros at the end: a record's, or the method's targets (`Sparsifier.final_zeros`).
+    """
+    examples = training_examples(dataset, recipe.validation)
+    return TrainingSetup(
+        shapes=network.shapes,
+        flops=network.forward,
+        batch_size=recipe.batch_size,
+        pool=min(examples, SCORING_POOL) if dataset.kind == "stream" else examples,
+        classes=dataset.classes,
+        regression=dataset.regression,
+        final=final,
     )
 
 

@@ -8,6 +8,7 @@ from suite.core.code_files import is_own_origin
 from suite.core.errors import InvalidInput
 from suite.evaluation.dead_units import SAMPLE_SIZE
 from suite.experiments import registry
+from suite.experiments.planned_steps import steps_of_epochs
 from suite.experiments.trial_config import Trial
 from suite.results.counts import ClassTotals
 from suite.results.record import Record
@@ -19,15 +20,13 @@ from suite.results.record_check import (
     Check,
     Recomputed,
 )
+from suite.sparsity.cost_bounds import Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Finished, of_steps, training_cost
-from suite.training.context import DECIDING, TrialContext, total_steps
+from suite.sparsity.training_cost import training_cost
+from suite.training.context import DECIDING, TrialContext
 from suite.training.network import Network, count_parameters, network_of
-from suite.training.setup import SCORING_POOL
-from tasks.data import training_examples
-from tasks.recipe import Recipe
-from tasks.task import Dataset
+from suite.training.setup import cost_setup
 
 TOLERANCE = 1e-6
 """Relative difference of FLOPs that a different order of summation may make."""
@@ -58,7 +57,7 @@ def recompute(record: Record) -> Recomputed:
         return _of_own_method(record, str(error))
     context = TrialContext.of(trial)
     sparsifier = context.make_sparsifier()
-    steps = total_steps(sparsifier)
+    steps = sparsifier.total_steps
     if record.status == "failed":
         every = (ZEROS, NETWORK, INFERENCE, TRAINING)
         return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in every))
@@ -116,8 +115,8 @@ def _of_own_method(record: Record, unknown: str) -> Recomputed:
         width = "its method is not known here, nor the width of its network"
         skipped = tuple(Check(name, skipped=width) for name in (ZEROS, NETWORK, TRAINING))
         return Recomputed(0, (*skipped, Check(INFERENCE, few, how="at least")), unknown)
-    steps = recipe.steps(training_examples(dataset, recipe.validation))
-    cost = of_steps(steps, _finished(record, network, dataset, recipe))
+    steps = steps_of_epochs(recipe, dataset)
+    cost = cost_setup(network, dataset, recipe, _final(record)).any_steps(steps)
     problems = []
     recorded, most = record.flops["training"], MOST_SCORING * cost.most
     if not cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
@@ -225,7 +224,7 @@ def _training(
         return Check(TRAINING, skipped="another revision of the method")
     if trial.trainer and is_own_origin(registry.trainers()[trial.trainer].origin):
         return Check(TRAINING, skipped="a trainer of the user's own")
-    cost = training_cost(sparsifier, _finished(record, network, dataset, context.recipe))
+    cost = training_cost(sparsifier, cost_setup(network, dataset, context.recipe, _final(record)))
     recorded = record.flops["training"]
     most = cost.most if sparsifier.declares_cost else MOST_SCORING * cost.most
     if cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
@@ -244,14 +243,5 @@ def _training(
     return Check(TRAINING, (f"training: {recorded:g} FLOPs, {words}",))
 
 
-def _finished(record: Record, network: Network, dataset: Dataset, recipe: Recipe) -> Finished:
-    examples = training_examples(dataset, recipe.validation)
-    return Finished(
-        zeros={layer.name: layer.zeros for layer in record.layers},
-        shapes=network.shapes,
-        flops=network.forward,
-        batch_size=recipe.batch_size,
-        pool=min(examples, SCORING_POOL) if dataset.kind == "stream" else examples,
-        classes=dataset.classes,
-        regression=dataset.regression,
-    )
+def _final(record: Record) -> Zeros:
+    return Zeros.exactly({layer.name: layer.zeros for layer in record.layers})

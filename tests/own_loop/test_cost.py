@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from suite import sparsify
 from suite.core.errors import InvalidInput
-from suite.own_loop.cost import Cost, Flops
+from suite.own_loop.cost import Flops, ScoringPasses, StepCounter
 from suite.sparsity.flops import FlopsLedger, measure_forward
 from suite.training.context import TrialContext
 from suite.training.serialization import pack, unpack
@@ -17,12 +17,13 @@ from suite.training.setup import prepare
 from tests.support.helpers import OPTIMIZERS, attach, batch_of, conv_net, digits, make, trial
 
 
-def run(method: str, until: int = 300):
+def run(method: str, until: int = 300, scoring: ScoringPasses | None = None):
     """Train a trial of digits/mlp by hand; return its training and its cost."""
     context = TrialContext.of(trial(method))
     training = prepare(context)
     sparsifier, model, ledger = training.sparsifier, training.model, training.ledger
-    cost = Cost(sparsifier.layers, candidates=sparsifier.growth_candidates)
+    candidates = sparsifier.growth_candidates
+    cost = StepCounter(sparsifier.layers, candidates=candidates, scoring=scoring)
     for step in range(1, min(until, context.plan.steps) + 1):
         x, y = batch_of(training.data.train, step, ledger.batch_size)
         training.optimizer.zero_grad()
@@ -32,7 +33,7 @@ def run(method: str, until: int = 300):
         ledger.charge_step(
             sparsifier.layers,
             dense_gradient=dense_gradient,
-            candidates=sparsifier.growth_candidates,
+            candidates=candidates,
         )
         cost.step(dense_gradient=dense_gradient)
         sparsifier.after_backward(step)
@@ -66,10 +67,11 @@ def test_scoring_connections_is_charged_as_by_the_ledger(method):
     ledger, charged = FlopsLedger(forward, 32), []
     sparsifier = make(method)
     attach(sparsifier, model, OPTIMIZERS["sgd"](model), flops=lambda *given: charged.append(given))
-    cost = Cost(sparsifier.layers)
+    scoring = ScoringPasses()
+    cost = StepCounter(sparsifier.layers, scoring=scoring)
     for given in charged:
         ledger.charge_scoring(*given)
-        cost.charge(*given)
+        scoring.charge(*given)
     found = cost.measure(model, digits().x[:2])
     assert found.scoring > 0
     assert found.scoring == pytest.approx(ledger.total, rel=1e-12)
@@ -87,7 +89,7 @@ def test_a_step_is_counted_at_the_masks_it_was_taken_at():
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     handle = sparsify(model, optimizer, "static", sparsity=0.5, steps=9)
     (layer,) = handle.sparsifier.layers
-    cost = Cost(handle.sparsifier.layers)
+    cost = StepCounter(handle.sparsifier.layers)
     for dense_gradient in (False, False, True):
         cost.step(dense_gradient=dense_gradient)
     layer.set_mask(layer.mask & (torch.arange(100) < 0))
@@ -106,7 +108,7 @@ def test_a_model_stored_in_csr_is_measured_as_an_ordinary_one():
         model = conv_net()
         optimizer = OPTIMIZERS["sgd"](model)
         handle = sparsify(model, optimizer, "static", sparsity=0.9, steps=9, execution=execution)
-        cost = Cost(handle.sparsifier.layers)
+        cost = StepCounter(handle.sparsifier.layers)
         cost.step(dense_gradient=False)
         found.append(cost.measure(model, digits().x[:3]))
         assert model[6].weight.ndim == (1 if execution == "csr" else 2)
@@ -116,15 +118,18 @@ def test_a_model_stored_in_csr_is_measured_as_an_ordinary_one():
 
 def test_a_saved_cost_goes_on():
     _, whole = run("resonance")
-    training, half = run("resonance", until=len(whole.state_dict()["steps"]))
+    scorings = ScoringPasses(), ScoringPasses()
+    until = len(whole.state_dict()["steps"])
+    training, half = run("resonance", until=until, scoring=scorings[0])
     saved = unpack(pack(half.state_dict()))[0]
-    again = Cost(training.sparsifier.layers)
+    again = StepCounter(training.sparsifier.layers, scoring=scorings[1])
+    scorings[1].charge(7.0, {"1": 0.5})  # before loading: no part of what was saved
     again.load_state_dict(saved)
     example = training.data.train.x[:2]
     assert again.measure(training.model, example) == half.measure(training.model, example)
-    for cost in (half, again):
+    for cost, scoring in zip((half, again), scorings, strict=True):
         cost.step(dense_gradient=True)
-        cost.charge(3.0, {"1": 0.5})
+        scoring.charge(3.0, {"1": 0.5})
     found = again.measure(training.model, example)
     assert found == half.measure(training.model, example)
     assert found.steps == half.steps
@@ -138,7 +143,7 @@ def test_a_cost_of_other_layers_is_refused_and_changes_nothing():
     sparsifier = make("static")
     attach(sparsifier, model, OPTIMIZERS["sgd"](model))
     with pytest.raises(InvalidInput, match="belongs to a model with other layers") as refusal:
-        cost.load_state_dict(Cost(sparsifier.layers).state_dict())
+        cost.load_state_dict(StepCounter(sparsifier.layers).state_dict())
     assert "\n" not in str(refusal.value)
     assert cost.state_dict() == state
 
