@@ -202,3 +202,74 @@ def test_layers_of_every_kind_and_those_of_include_are_counted():
     assert products == 2 * 2 * 5 * 5 * 8
     active = 5 * 2 * sum(layer.active for layer in handle.sparsifier.layers)
     assert flops.inference == pytest.approx(active + products)
+
+
+def calibrated(method: str, weights: dict | None = None, state: dict | None = None):
+    """Return a network of two layers, its optimizer, and a method that prunes it after step 4."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
+    model.load_state_dict(model.state_dict() if weights is None else weights)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    handle = sparsify(
+        model, optimizer, method, sparsity=0.5, steps=4, calibration_examples=20,
+        examples=(torch.randn(20, 4), torch.zeros(20, 4)), state=state,
+    )  # fmt: skip
+    return model, optimizer, handle
+
+
+def go_on(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.ones(3, 4)).square().sum().backward()
+        optimizer.step()
+
+
+X = torch.ones(2, 4)
+CALIBRATION = 20 * 2 * (16 + 16)
+"""Twenty examples through two layers of 16 weights each, as they are after pruning."""
+
+
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
+def test_what_a_method_charges_at_the_end_of_training_is_counted(method):
+    model, optimizer, handle = calibrated(method)
+    go_on(model, optimizer, 3)
+    assert handle.flops(X).scoring == 0
+    before = copy.deepcopy(handle.state_dict())
+    go_on(model, optimizer, 1)
+    assert handle.flops(X).scoring == CALIBRATION
+    handle.extend(steps=2)  # no layer is left to prune then
+    go_on(model, optimizer, 2)
+    assert handle.flops(X).scoring == CALIBRATION
+    model, optimizer, handle = calibrated(method)
+    go_on(model, optimizer, 4)
+    handle.load_state_dict(before)  # back to step 3
+    assert handle.flops(X).scoring == 0
+    go_on(model, optimizer, 1)
+    assert handle.flops(X).scoring == CALIBRATION
+
+
+def test_it_is_counted_after_the_training_was_extended():
+    model, optimizer, handle = calibrated("wanda")
+    go_on(model, optimizer, 3)
+    handle.extend(steps=2)
+    go_on(model, optimizer, 2)
+    assert handle.flops(X).scoring == 0
+    go_on(model, optimizer, 1)
+    assert handle.flops(X).scoring == CALIBRATION
+
+
+@pytest.mark.parametrize("when", ["made with the state", "given the state later"])
+@pytest.mark.parametrize("stop", [2, 4])
+def test_it_is_counted_once_where_a_training_was_resumed(when, stop):
+    model, optimizer, handle = calibrated("wanda")
+    go_on(model, optimizer, stop)
+    saved, weights = unpack(pack(handle.state_dict()))[0], copy.deepcopy(model.state_dict())
+    if when == "made with the state":
+        model, optimizer, again = calibrated("wanda", weights, saved)
+    else:
+        model, optimizer, again = calibrated("wanda")
+        model.load_state_dict(weights)
+        again.load_state_dict(saved)
+    go_on(model, optimizer, 4 - stop)
+    assert again.flops(X).scoring == CALIBRATION
+    assert again.flops(X).steps == 4
