@@ -47,9 +47,7 @@ def test_the_bounds_are_those_of_all_ways_to_place_the_zeros(total, least, most)
 @pytest.mark.parametrize("total", [None, 3, 4])
 def test_a_step_that_looks_at_candidates_is_within_its_bounds(total):
     least, most, candidates = (1, 0), (3, 2), Candidates(0.6)
-    bounds = SETUP.step(
-        zeros_of(total, least, most), dense_gradient=True, candidates=candidates
-    )
+    bounds = SETUP.step(zeros_of(total, least, most), dense_gradient=True, candidates=candidates)
     costs = []
     for active in ways(total, least, most):
         read = {name: candidates.gradients(count, SIZES[name]) for name, count in active.items()}
