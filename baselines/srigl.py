@@ -363,14 +363,7 @@ class SRigL(DropGrow):
         yield 0, Zeros.exactly(first)
         start, last = self.schedule.start, self.schedule.last
         if start < last:
-            possible = {name: self.allowed_zeros(name, target[name], shapes) for name in shapes}
-            yield (
-                start,
-                Zeros(
-                    {name: min(zeros) for name, zeros in possible.items()},
-                    {name: max(zeros) for name, zeros in possible.items()},
-                ),
-            )
+            yield start, self.final_zeros(shapes)
         if start <= last:
             yield last, setup.final
 
