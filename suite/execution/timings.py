@@ -4,7 +4,6 @@ import heapq
 import statistics
 from collections.abc import Iterable, Sequence
 
-from suite.experiments.planned_steps import planned_steps
 from suite.experiments.trial_config import Trial
 
 MACHINE = ("device", "precision", "threads", "execution", "processes", "trainer")
@@ -46,6 +45,8 @@ class Timings:
 
 def _steps(trial: Trial) -> int:
     """Return the steps of one round; trials of more rounds are compared among themselves first."""
+    from suite.training.planned_steps import planned_steps
+
     return max(1, planned_steps(trial))
 
 

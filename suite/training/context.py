@@ -6,22 +6,16 @@ from dataclasses import dataclass
 import torch
 
 from suite.core.declarations import Method, Value
-from suite.core.discovery import load
 from suite.core.errors import InvalidInput
-from suite.experiments.planned_steps import planned_steps
 from suite.experiments.trial_config import Trial
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
+from suite.training.method import make_sparsifier
+from suite.training.planned_steps import planned_steps
 from tasks.data import training_examples
 from tasks.loss import check_recipe
 from tasks.recipe import Recipe
 from tasks.task import Dataset, Task, check_metric
-
-DECIDING = (
-    "start", "update", "end_round", "before_step", "after_step", "after_validation", "observe",
-    "attach", "after_backward", "read_gradients", "update_connectivity", "finish",
-)  # fmt: skip
-"""What a method overrides of `Sparsifier` to choose masks: at least one of them."""
 
 
 @dataclass(frozen=True)
@@ -95,32 +89,7 @@ class TrialContext:
         Raises:
             InvalidInput: options that do not fit the training (a window longer than it, say).
         """
-        method = self.method
-        implementation = load(method.implementation, method.origin)
-        if not (isinstance(implementation, type) and issubclass(implementation, Sparsifier)):
-            raise InvalidInput(
-                f"method {method.name}: {method.implementation} in {method.origin} is not a "
-                "Sparsifier"
-            )
-        if missing := sorted(getattr(implementation, "__abstractmethods__", ())):
-            raise InvalidInput(
-                f"method {method.name}: {method.implementation} lacks {', '.join(missing)}: define "
-                "what its base class leaves open"
-            )
-        due, update = (getattr(implementation, n) for n in ("is_update", "update"))
-        if (due is Sparsifier.is_update) != (update is Sparsifier.update):
-            absent = "is_update" if due is Sparsifier.is_update else "update"
-            raise InvalidInput(
-                f"method {method.name}: {method.implementation} lacks {absent}: define both "
-                "is_update and update, or neither"
-            )
-        own = (getattr(implementation, n) is not getattr(Sparsifier, n) for n in DECIDING)
-        if self.plan.sparsity > 0 and method.zeros and not any(own):
-            raise InvalidInput(
-                f"method {method.name}: {method.implementation} defines none of "
-                f"{', '.join(DECIDING)}: it would never prune"
-            )
-        return implementation(self.plan, self.options)
+        return make_sparsifier(self.method, self.plan, self.options)
 
     def require_device(self) -> None:
         """Check that this machine has the device.

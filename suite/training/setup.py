@@ -4,33 +4,22 @@ import functools
 from collections.abc import Callable
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.cost_bounds import TrainingSetup, Zeros
 from suite.sparsity.flops import FlopsLedger
 from suite.sparsity.scoring import Examples
 from suite.sparsity.storage.execution import Execution
 from suite.training.context import TrialContext
+from suite.training.cost_setup import SCORING_POOL
 from suite.training.curves import Curves
 from suite.training.loop import Training
-from suite.training.network import (
-    DRAWN_AGAIN,
-    Network,
-    check_model,
-    count_parameters,
-    coverage_of,
-    make_model,
-)
+from suite.training.model import DRAWN_AGAIN, check_model, make_model
+from suite.training.network import count_parameters, coverage_of
 from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
 from tasks.augmentation import augmentation
-from tasks.data import Split, training_examples
+from tasks.data import Split
 from tasks.loading import load_data
 from tasks.loss import training_loss
 from tasks.model_factory import to_device
-from tasks.recipe import Recipe
-from tasks.task import Dataset
-
-SCORING_POOL = 2048
-"""Examples of a streamed dataset that a method may score connections with."""
 
 
 def prepare(
@@ -55,7 +44,7 @@ def prepare(
         context.dataset, recipe.validation, context.device, recipe.per_image_standardization
     )
     example = data.train.pool(1, trial.seed)
-    width = sparsifier.width(functools.partial(count_parameters, context))
+    width = sparsifier.width(functools.partial(count_parameters, context.task, context.dataset))
     model = to_device(make_model(context, width), context.device, recipe)
     forward = check_model(model, example, context)
     dense_flops = forward.dense
@@ -88,27 +77,6 @@ def prepare(
         dense_flops=dense_flops,
         progress=progress,
         processes=processes,
-    )
-
-
-def cost_setup(network: Network, dataset: Dataset, recipe: Recipe, final: Zeros) -> TrainingSetup:
-    """Return what the cost of a training depends on beside its method, without loading data.
-
-    Args:
-        network: as wide as the method trains it.
-        dataset: that it is trained on.
-        recipe: of the trial.
-        final: zeros at the end: a record's, or the method's targets (`Sparsifier.final_zeros`).
-    """
-    examples = training_examples(dataset, recipe.validation)
-    return TrainingSetup(
-        shapes=network.shapes,
-        flops=network.forward,
-        batch_size=recipe.batch_size,
-        pool=min(examples, SCORING_POOL) if dataset.kind == "stream" else examples,
-        classes=dataset.classes,
-        regression=dataset.regression,
-        final=final,
     )
 
 

@@ -8,7 +8,6 @@ from suite.core.code_files import is_own_origin
 from suite.core.errors import InvalidInput
 from suite.evaluation.dead_units import SAMPLE_SIZE
 from suite.experiments import registry
-from suite.experiments.planned_steps import steps_of_epochs
 from suite.experiments.trial_config import Trial
 from suite.results.counts import ClassTotals
 from suite.results.record import Record
@@ -24,9 +23,11 @@ from suite.sparsity.cost_bounds import Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import training_cost
-from suite.training.context import DECIDING, TrialContext
+from suite.training.context import TrialContext
+from suite.training.cost_setup import cost_setup
+from suite.training.method import DECIDING
 from suite.training.network import Network, count_parameters, network_of
-from suite.training.setup import cost_setup
+from suite.training.planned_steps import steps_of_epochs
 
 TOLERANCE = 1e-6
 """Relative difference of FLOPs that a different order of summation may make."""
@@ -61,7 +62,7 @@ def recompute(record: Record) -> Recomputed:
     if record.status == "failed":
         every = (ZEROS, NETWORK, INFERENCE, TRAINING)
         return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in every))
-    width = sparsifier.width(functools.partial(count_parameters, context))
+    width = sparsifier.width(functools.partial(count_parameters, context.task, context.dataset))
     network, whole = network_of(trial.task, width), network_of(trial.task)
     shapes = {layer.name: layer.shape for layer in record.layers}
     if shapes != network.shapes or len(shapes) != len(record.layers):

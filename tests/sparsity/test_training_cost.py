@@ -65,3 +65,19 @@ def test_a_method_that_imports_a_former_name_is_told_the_new_one(name):
 
 def test_what_was_never_there_is_an_attribute_error():
     assert not hasattr(module, "typo")
+
+
+class WithoutDeclaration(TwoRounds):
+    """A variant that does not say again what zeros its masks may have."""
+
+
+def test_bounds_where_there_is_too_much_to_follow_hold_the_exact_cost(monkeypatch):
+    exact = training_cost(METHOD, setup(Zeros.exactly({"0": 80})))
+    undeclared = training_cost(WithoutDeclaration(METHOD.plan, {}), setup(Zeros.none("0")))
+    assert undeclared == (3 * 30 * 10 * BATCH, 3 * 230 * 10 * BATCH)  # of steps without scoring
+    for limit in ("MOST_STEPS", "MOST_CHANGES"):
+        monkeypatch.setattr(module, limit, 1)
+        found = training_cost(METHOD, setup(Zeros.exactly({"0": 80})))
+        assert found.least < exact.least
+        assert exact.most < found.most
+        monkeypatch.undo()

@@ -25,9 +25,9 @@ from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.target_counts import TargetCounts
 from suite.sparsity.training_cost import training_cost
 from suite.training.context import TrialContext
+from suite.training.cost_setup import cost_setup
 from suite.training.network import count_parameters, network_of
 from suite.training.outcome import Outcome
-from suite.training.setup import cost_setup
 from suite.training.verify_record import recompute
 
 METHODS = [method.name for method in registry.methods()]
@@ -144,7 +144,7 @@ def assert_kept(outcome: Outcome) -> None:
 def _assert_forecast(outcome: Outcome, sparsifier: Sparsifier) -> None:
     """Check that the cost was within the bounds that were known before training."""
     context = TrialContext.of(outcome.trial)
-    width = sparsifier.width(functools.partial(count_parameters, context))
+    width = sparsifier.width(functools.partial(count_parameters, context.task, context.dataset))
     network = network_of(outcome.trial.task, width)
     final = Zeros.none(network.shapes)
     if has_masks(outcome.trial.method):

@@ -3,9 +3,9 @@
 import pytest
 
 from suite.execution.timings import Timings
-from suite.experiments import planned_steps as module
-from suite.experiments.planned_steps import planned_steps
+from suite.training import planned_steps as module
 from suite.training.context import TrialContext
+from suite.training.planned_steps import planned_steps
 from suite.training.trial import count_steps
 from suite.training.verify_record import recompute
 from tests.support.helpers import trained, trial

@@ -1,12 +1,11 @@
-"""How many optimizer steps a trial takes: what trains, checks or times it asks here. No torch."""
+"""How many optimizer steps a trial takes: what trains, checks or times it asks here.
 
-from typing import TYPE_CHECKING
+Importing this needs no torch, because what plans a study asks too.
+"""
 
 from suite.experiments.trial_config import Trial
-
-if TYPE_CHECKING:
-    from tasks.recipe import Recipe
-    from tasks.task import Dataset
+from tasks.recipe import Recipe
+from tasks.task import Dataset
 
 
 def planned_steps(trial: Trial) -> int:
@@ -18,7 +17,7 @@ def planned_steps(trial: Trial) -> int:
     return steps_of_epochs(recipe, trial.dataset_declaration)
 
 
-def steps_of_epochs(recipe: "Recipe", dataset: "Dataset") -> int:
+def steps_of_epochs(recipe: Recipe, dataset: Dataset) -> int:
     """Return the steps that a recipe's epochs have on a dataset, whatever the method.
 
     For trials whose method is not known; `planned_steps` answers for all others.
