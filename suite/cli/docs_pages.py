@@ -15,11 +15,12 @@ from suite.cli.info import (
     describe_settings,
     model_size,
     parameter_facts,
+    preset_of,
+    preset_settings,
 )
 from suite.core.declarations import Hyperparameter, Method
 from suite.core.discovery import docstring
 from suite.experiments import registry
-from suite.experiments.trial_config import show
 from tasks.recipe import RECIPE
 from tasks.task import Dataset
 
@@ -100,25 +101,11 @@ def rule(method: Method) -> str:
     text = docstring(path.with_suffix(".py"), name).split("\n\nAttributes:")[0]
     if (base := preset_of(method)) is None:
         return text
-    values = {p.name: p.default for p in base.hyperparameters}
-    own = [
-        f"`{p.name}={show(p.default)}`"
-        for p in method.hyperparameters
-        if p.name not in values or p.default != values[p.name]
-    ]
+    own = ", ".join(f"`{setting}`" for setting in preset_settings(method, base))
     return (
         f"{method.summary[0].upper()}{method.summary[1:]}. A preset of `{base.name}`, which it "
-        f"differs from by {', '.join(own)}. The rule of `{base.name}`:\n\n{text}"
+        f"differs from by {own}. The rule of `{base.name}`:\n\n{text}"
     )
-
-
-def preset_of(method: Method) -> Method | None:
-    """Return the method that another is a preset of: the one declared beside their class."""
-    module, _, name = method.implementation.rpartition(":")
-    if not module or module == method.origin:
-        return None
-    beside = [m for m in registry.methods() if (m.origin, m.implementation) == (module, name)]
-    return beside[0] if beside else None
 
 
 def _settings_table(title: str, parameters: Iterable[Hyperparameter]) -> str:

@@ -7,7 +7,7 @@ import typer
 from suite.cli import completion
 from suite.cli.options import JsonOption
 from suite.core.console import print_json, print_table, say
-from suite.core.declarations import Hyperparameter, unknown
+from suite.core.declarations import Hyperparameter, Method, unknown
 from suite.core.errors import InvalidInput, first_line
 from suite.experiments import registry
 from suite.experiments.study import load_study, shipped_studies
@@ -47,7 +47,7 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     """
     if name in registry.methods():
         declaration: Any = registry.methods()[name]
-        words = ["name", "title", "summary", "family", "source", "cost", "implementation", "revision"]
+        words = ["name", "title", "summary", "family", "source", "cost", "revision"]
     elif name in registry.tasks():
         task = registry.tasks()[name]
         return task_facts(task), [parameter_facts(p) for p in task.hyperparameters]
@@ -74,7 +74,29 @@ def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:
         see = "list tasks" if "/" in name else "list methods"
         raise InvalidInput(unknown("name", name, names, see=see, declared=True))
     content = {word: str(getattr(declaration, word)) for word in words}
+    if isinstance(declaration, Method) and (base := preset_of(declaration)) is not None:
+        own = ", ".join(preset_settings(declaration, base))
+        content["preset of"] = f"{base.name}, with {own}"
     return content, [parameter_facts(p) for p in getattr(declaration, "hyperparameters", ())]
+
+
+def preset_of(method: Method) -> Method | None:
+    """Return the method that another is a preset of: the one declared beside their class."""
+    module, _, name = method.implementation.rpartition(":")
+    if not module or module == method.origin:
+        return None
+    beside = [m for m in registry.methods() if (m.origin, m.implementation) == (module, name)]
+    return beside[0] if beside else None
+
+
+def preset_settings(method: Method, base: Method) -> list[str]:
+    """Return the settings of a preset that its base has otherwise or not at all: NAME=VALUE."""
+    defaults = {p.name: p.default for p in base.hyperparameters}
+    return [
+        f"{p.name}={show(p.default)}"
+        for p in method.hyperparameters
+        if p.name not in defaults or p.default != defaults[p.name]
+    ]
 
 
 def parameter_facts(p: Hyperparameter) -> dict[str, str]:

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from suite.core.discovery import load
 from suite.core.errors import InvalidInput, SparsityWarning
 from suite.experiments import registry
 from suite.own_loop.examples import to_examples
 from suite.own_loop.handle import Attachment, Handle, is_whole
 from suite.own_loop.initial_masks import read_masks
 from suite.own_loop.optimizers import check_updates, usable_optimizers
+from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.modules import unwrap
 from suite.sparsity.plan import Plan
 from suite.sparsity.prunable import ALL_MATRICES, Coverage, Prunable, find_prunable
@@ -79,7 +79,7 @@ def attach(
             "it off, or train with `resonance run`"
         )
     storage = Execution(execution)
-    sparsifier: Sparsifier = load(declared.implementation, declared.origin)(plan, options)
+    sparsifier = make_sparsifier(declared, plan, options)
     _check_method(sparsifier, method)
     if state is None:
         _check_loaded_state(prunable, optimizers)

@@ -8,9 +8,9 @@ import torch
 from suite.core.declarations import Method, Value
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
+from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
-from suite.training.method import make_sparsifier
 from suite.training.planned_steps import planned_steps
 from tasks.data import training_examples
 from tasks.loss import check_recipe

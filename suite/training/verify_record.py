@@ -19,13 +19,13 @@ from suite.results.record_check import (
     Check,
     Recomputed,
 )
+from suite.sparsity.construct import DECIDING
 from suite.sparsity.cost_bounds import Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import training_cost
 from suite.training.context import TrialContext
 from suite.training.cost_setup import cost_setup
-from suite.training.method import DECIDING
 from suite.training.network import Network, count_parameters, network_of
 from suite.training.planned_steps import steps_of_epochs
 

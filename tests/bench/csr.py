@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite.core.discovery import load
 from suite.experiments import registry
+from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.plan import Plan
 from suite.sparsity.prunable import Prunable
 from suite.sparsity.sparsifier import Sparsifier
@@ -47,7 +47,7 @@ class Trainer:
         if method is not None:
             declared = registry.methods()[method]
             plan = Plan(steps=10**7, sparsity=sparsity, seed=0, steps_per_epoch=500)
-            made = load(declared.implementation, declared.origin)(plan, declared.resolve({}))
+            made = make_sparsifier(declared, plan, declared.resolve({}))
             made.attach(self.model, self.optimizer, storage=Execution("csr"))
             self.sparsifier = made
 

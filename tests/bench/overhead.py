@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from suite.core.discovery import load
 from suite.experiments import registry
+from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from tasks.models.mlp import mlp
@@ -47,7 +47,7 @@ class Trainer:
         if method is not None:
             declared = registry.methods()[method]
             plan = Plan(steps=10**7, sparsity=0.9, seed=0, steps_per_epoch=500)
-            made = load(declared.implementation, declared.origin)(plan, declared.resolve(options))
+            made = make_sparsifier(declared, plan, declared.resolve(options))
             made.attach(model, self.optimizer)
             self.sparsifier = made
 
@@ -183,7 +183,7 @@ def extra_memory(window: int) -> float:
     declared = registry.methods()["resonance"]
     options = declared.resolve({"window": window, "update_every": 2 * window, "ramp": 0.0})
     plan = Plan(steps=10**5, sparsity=0.9, seed=0, steps_per_epoch=500)
-    sparsifier = load(declared.implementation, declared.origin)(plan, options)
+    sparsifier = make_sparsifier(declared, plan, options)
     peak = PeakMemory(cpu)
     sparsifier.attach(model, optimizer)
     for number in range(1, 4 * window + 1):

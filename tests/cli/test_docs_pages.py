@@ -2,7 +2,8 @@
 
 import pytest
 
-from suite.cli.docs_pages import baselines, preset_of, rule
+from suite.cli.docs_pages import baselines, rule
+from suite.cli.info import preset_of
 from suite.experiments import registry
 from suite.experiments.trial_config import show
 

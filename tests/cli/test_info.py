@@ -1,6 +1,6 @@
-"""The facts that are listed of a task."""
+"""The facts that are listed of tasks and methods."""
 
-from suite.cli.info import task_facts
+from suite.cli.info import information, task_facts
 from suite.experiments import registry
 
 
@@ -10,3 +10,11 @@ def test_the_facts_of_a_task_hold_its_size_and_its_data():
     assert told["FLOPs"].startswith("532,400 ")
     assert told["input"] == "1×28×28"
     assert told["examples"].startswith("60,000 for training, 10,000 for test")
+
+
+def test_a_preset_says_of_which_method_and_what_it_sets():
+    facts, _ = information("gse")
+    assert facts["preset of"] == "rigl, with candidate_ratio=1.0"
+    facts, _ = information("set_itop")
+    assert facts["preset of"].startswith("set, with update_every=auto, intervals=24, ")
+    assert "preset of" not in information("rigl")[0]

@@ -1,6 +1,11 @@
 """What an author of a method may forget is said in one line, before anything is trained."""
 
 import pytest
+import torch
+
+from suite import sparsify
+from suite.core.errors import InvalidInput
+from suite.experiments import registry
 
 METHOD = """
 from suite.core.declarations import Method
@@ -48,3 +53,24 @@ def test_what_a_method_lacks_is_refused_in_one_line(resonance, place, base, opti
     refused = resonance("--plugin own.py run digits/mlp forgetful --recipe epochs=1")
     assert said in refused.complaint
     assert not (place / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("base", "options", "body", "said"),
+    [
+        ("Sparsifier", "*LAYERWISE,", "rounds = 1", "it would never prune"),
+        ("Sparsifier", "*LAYERWISE,", "def update(self, step): pass", "lacks is_update:"),
+        ("DropGrow", "*LAYERWISE, UPDATE_EVERY", "regrown = 1", "lacks grow_scores"),
+        ("dict", "*LAYERWISE,", "rounds = 1", "is not a Sparsifier"),
+    ],
+)
+def test_a_loop_of_ones_own_is_told_the_same(place, monkeypatch, base, options, body, said):
+    (place / "own.py").write_text(METHOD.format(base=base, options=options, body=body))
+    monkeypatch.setenv("RESONANCE_PLUGINS", str(place / "own.py"))
+    monkeypatch.setattr(registry, "_plugins", [])
+    model = torch.nn.Linear(20, 10)
+    before = model.weight.clone()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(InvalidInput, match=said):
+        sparsify(model, optimizer, "forgetful", sparsity=0.9, steps=10)
+    assert torch.equal(model.weight, before)

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from suite.core.discovery import load
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.own_loop.handle import Handle
 from suite.results.record_check import TRAINING
+from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.cost_bounds import Zeros
 from suite.sparsity.distribution import Shapes
 from suite.sparsity.plan import Plan
@@ -71,11 +71,10 @@ def planned(method: str, plan: Plan, options: Mapping[str, Any] | None = None) -
     """
     declared = registry.methods()[method]
     given = declared.resolve(quick_settings(method) | dict(options or {}))
-    make = load(declared.implementation, declared.origin)
     allowed = [sparsity for sparsity in SPARSITIES if sparsity <= plan.sparsity]
     for sparsity in (0.0,) if declared.dense else allowed:
         try:
-            made = make(replace(plan, sparsity=sparsity), given)
+            made = make_sparsifier(declared, replace(plan, sparsity=sparsity), given)
         except InvalidInput as error:
             assert_says_so(error, method)
             continue

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suite.core.discovery import load
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
+from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
 from suite.sparsity.sparsifier import Sparsifier
@@ -72,7 +72,7 @@ def make(method: str, plan: Plan = PLAN, **options: Any) -> Sparsifier:
     """Return a method's sparsifier with checked options, not attached."""
     declared = registry.methods()[method]
     given = FAST.get(method, {}) | options
-    return load(declared.implementation, declared.origin)(plan, declared.resolve(given))
+    return make_sparsifier(declared, plan, declared.resolve(given))
 
 
 SPARSE_METHODS = [

@@ -1,8 +1,9 @@
-"""A trial's method: constructed, which checks its options against the plan."""
+"""A method's Sparsifier from its declaration, in the suite's trials and in own loops alike."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from suite.core.declarations import Method, Value
+from suite.core.declarations import Method
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
 from suite.sparsity.plan import Plan
@@ -15,16 +16,17 @@ DECIDING = (
 """What a method overrides of `Sparsifier` to choose masks: at least one of them."""
 
 
-def make_sparsifier(method: Method, plan: Plan, options: Mapping[str, Value]) -> Sparsifier:
-    """Return a method, not yet attached.
+def make_sparsifier(method: Method, plan: Plan, options: Mapping[str, Any]) -> Sparsifier:
+    """Return a method, not yet attached; this checks its class, and its options against the plan.
 
     Args:
         method: its declaration.
         plan: the training.
-        options: every hyperparameter, resolved.
+        options: every hyperparameter of the method, resolved.
 
     Raises:
-        InvalidInput: options that do not fit the training, or what is declared is no method.
+        InvalidInput: the class cannot be imported or is not a Sparsifier that could prune; or
+            options do not fit the training (a window longer than it, say).
     """
     implementation = load(method.implementation, method.origin)
     if not (isinstance(implementation, type) and issubclass(implementation, Sparsifier)):
