@@ -142,6 +142,6 @@ def test_the_loss_of_a_step_is_read_only_where_it_is_on_the_host(tmp_path):
     report.begin(trial, 100)
     training = Nowhere()
     training.curves = Curves()
-    training.sparsifier = make("dense")
+    training.sparsifier = make("static")
     report.resumed(training, TrainingProgress(0, 5), 0.0)
     assert lines_of(tmp_path, trial)[-1]["loss"] is None
