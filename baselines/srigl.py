@@ -139,7 +139,7 @@ class SRigL(DropGrow):
 
     def _check_fits(self, name: str, shape: Sequence[int], zeros: int) -> None:
         where = f"constant fan-in: layer '{name}' of shape {tuple(shape)}"
-        if self._input_dims.get(name, 1) != 1:
+        if self.input_dim(name) != 1:
             raise InvalidInput(
                 f"{where} is not [out, in, ...], as of Linear and Conv: leave it dense with "
                 f"dense_layers={name}, or exclude it"

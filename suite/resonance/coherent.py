@@ -1,13 +1,14 @@
 """Sparse-to-sparse relatives of resonance: growth where the gradients of a period agree."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
-from suite.resonance.detector import permutation_within
+from suite.resonance.running_sums import Moments, RunningSums
+from suite.resonance.shuffle import signal_sources
 from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
@@ -19,8 +20,7 @@ class Coherent(DropGrow):
 
     Over the gradients recorded since the last update: power is their root mean square, coherence
     c = (mean g)²/mean(g²) in [0, 1] the fraction of power on the zero-frequency line. With
-    p = q = 0 this is growth by the mean gradient alone (``rigl_mean_gradient``). It stores
-    two running sums per weight, Σg and Σg².
+    p = q = 0 this is growth by the mean gradient alone (``rigl_mean_gradient``).
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -30,19 +30,20 @@ class Coherent(DropGrow):
                 f"record_every={self.options.record_every} records nothing between two updates: "
                 f"give at most update_every={self.schedule.every}"
             )
-        self.total: dict[str, Tensor] = {}
-        self.total_square: dict[str, Tensor] = {}
-        self.recorded = 0
+        self.sums = RunningSums({})
 
     def start(self) -> None:
         """Draw the first masks and allocate the sums."""
         super().start()
-        self._clear()
+        self._allocate()
 
     def start_from(self, masks: Mapping[str, Tensor]) -> None:
         """Start from given masks and allocate the sums."""
         super().start_from(masks)
-        self._clear()
+        self._allocate()
+
+    def _allocate(self) -> None:
+        self.sums = RunningSums({layer.name: layer.values for layer in self.layers})
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether the gradients of `step` are recorded."""
@@ -52,51 +53,28 @@ class Coherent(DropGrow):
         """Add the dense gradients to the sums."""
         if not self.wants_dense_gradient(step):
             return
-        dense = {layer.name: layer.dense_gradient for layer in self.layers}
-        read = {name: gradient for name, gradient in dense.items() if gradient is not None}
-        if read:
-            gradients = list(read.values())
-            torch._foreach_add_([self.total[name] for name in read], gradients)
-            squares = [self.total_square[name] for name in read]
-            torch._foreach_addcmul_(squares, gradients, gradients)
-        self.recorded += 1
+        self.sums.record({layer.name: layer.dense_gradient for layer in self.layers})
 
     def update(self, step: int) -> None:
         """Replace a fraction of every layer's active weights and reset the sums."""
         super().update(step)
-        self._clear()
+        self.sums.clear()
 
     def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |w|·power^p."""
-        _, power, _ = self._signal(layer, step)
-        return layer.values.abs() * power**self.options.drop_power
+        return layer.values.abs() * self._moments(layer, step).power ** self.options.drop_power
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |mean g|·c^q."""
-        mean, _, coherence = self._signal(layer, step)
-        return mean.abs() * coherence**self.options.coherence_power
+        moments = self._moments(layer, step)
+        return moments.mean.abs() * moments.coherence**self.options.coherence_power
 
-    def _signal(self, layer: PrunableWeight, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the mean, power and coherence of the recorded gradients, the weight's shape."""
-        mean = self.total[layer.name] / self.recorded
-        square = self.total_square[layer.name] / self.recorded
-        coherence = mean.square() / square.clamp_min(torch.finfo(square.dtype).tiny)
-        signal = (mean, square.sqrt(), coherence.clamp_max(1))
-        if self.options.shuffle == "none":
-            return signal
-        generator = self.generator(layer, "shuffle", step if self.options.shuffle == "each" else 0)
-        order = torch.randperm(layer.size, generator=generator, device=layer.device)
-        source = permutation_within(order, square.flatten() > 0)
-        mean, power, coherence = (part.flatten()[source].view(layer.shape) for part in signal)
-        return mean, power, coherence
-
-    def _clear(self) -> None:
-        self.recorded = 0
-        for sums in (self.total, self.total_square):
-            if sums:
-                torch._foreach_zero_(list(sums.values()))
-            else:
-                sums.update({layer.name: torch.zeros_like(layer.values) for layer in self.layers})
+    def _moments(self, layer: PrunableWeight, step: int) -> Moments:
+        moments = self.sums.moments(layer.name)
+        live = moments.mean_square.flatten() > 0
+        generator = functools.partial(self.generator, layer, "shuffle")
+        source = signal_sources(self.options.shuffle, step, live, generator)
+        return moments if source is None else moments.taken_from(source)
 
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
@@ -104,14 +82,8 @@ class Coherent(DropGrow):
 
     def method_state(self) -> dict[str, Any]:
         """Return the sums."""
-        return {
-            "total": self.total,
-            "total_square": self.total_square,
-            "recorded": self.recorded,
-        }
+        return self.sums.state()
 
     def load_method_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `method_state` returned."""
-        self.total = {name: value.clone() for name, value in state["total"].items()}
-        self.total_square = {name: value.clone() for name, value in state["total_square"].items()}
-        self.recorded = state["recorded"]
+        self.sums.load(state)

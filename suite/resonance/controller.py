@@ -1,9 +1,11 @@
 """Global sparsity control: from the target sparsity to the amplitude A of the threshold."""
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from suite.core.errors import InvalidInput
 from suite.sparsity.masks import count_at_most, count_true, kth_smallest
 
 
@@ -21,7 +23,16 @@ class AccuracyFeedback:
     factor: float = 1.0
 
     def update(self, score: float) -> None:
-        """Take a validation score in points; higher is better."""
+        """Take a validation score in points; higher is better.
+
+        Raises:
+            InvalidInput: it is NaN or infinite, and every later score would be compared with it.
+        """
+        if not math.isfinite(score):
+            raise InvalidInput(
+                f"a validation score of {score:g} cannot be compared with others: give a finite "
+                "number of points"
+            )
         self.best = score if self.best is None else max(self.best, score)
         fall = max(0.0, self.best - score - self.tolerance)
         response = 1 / (1 + self.gain * fall)

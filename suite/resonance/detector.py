@@ -6,10 +6,11 @@ A history is a tensor [N, n]: one row per recorded step, one column per connecti
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from suite.resonance.signal import Reading
 
 SILENT = 1e-6
 """A window counts as zero if detrending leaves at most this fraction of its raw power."""
@@ -19,26 +20,6 @@ CHUNK = {"cpu": 2**19, "cuda": 2**25}
 
 MATRIX_UP_TO = 128
 """Largest window whose transform is a matrix product; above, the FFT is cheaper."""
-
-
-@dataclass(frozen=True)
-class Signals:
-    """The result of detection for each connection; every tensor is [n], float32.
-
-    Power and coherence are for diagnosis and for variants; None unless requested.
-
-    Attributes:
-        frequency: resonance frequency ν in [0, 1], normalised to the Nyquist frequency; 0 where
-            the window is silent.
-        strength: ρ, the fraction of spectral power in the dominant bin; 0 where silent.
-        power: root mean square of the raw gradients.
-        coherence: (mean g)² / mean(g²) in [0, 1]: how constant the gradient's sign and size are.
-    """
-
-    frequency: Tensor
-    strength: Tensor
-    power: Tensor | None = None
-    coherence: Tensor | None = None
 
 
 class History:
@@ -140,15 +121,15 @@ class Detector:
     def __init__(
         self, window: int, detrend: str = "mean", taper: str = "hann", interpolate: bool = True
     ) -> None:
-        self.detrended = detrend == "mean"
+        self.detrend, self.taper = detrend, taper
         self._transform: Callable[[History, slice, Tensor, Tensor], tuple[Tensor, Tensor]]
         if window <= MATRIX_UP_TO:
             self._transform = _MatrixTransform(window, detrend, taper, interpolate)
         else:
             self._transform = functools.partial(_transform_by_fft, detrend, taper, interpolate)
 
-    def __call__(self, history: History, *, diagnose: bool = False) -> Signals:
-        """Return the signals of a full history; with `diagnose`, power and coherence too.
+    def __call__(self, history: History) -> Reading:
+        """Return the reading of a full history.
 
         Raises:
             ValueError: the history is not full, or holds a NaN or an infinity.
@@ -156,23 +137,20 @@ class Detector:
         if history.recorded < history.window:
             raise ValueError(f"{history.recorded} of {history.window} gradients recorded")
         size, device = history.rows.shape[1], history.rows.device
-        rows = torch.empty(4 if diagnose else 2, size, dtype=torch.float32, device=device)
-        signals = Signals(*rows)
+        reading = Reading(*torch.empty(2, size, dtype=torch.float32, device=device))
         chunk = CHUNK.get(device.type, CHUNK["cpu"]) // history.window
         for start in range(0, size, chunk):
             columns = slice(start, min(start + chunk, size))
-            frequency, strength = signals.frequency[columns], signals.strength[columns]
+            frequency, strength = reading.frequency[columns], reading.strength[columns]
             mean, total = self._transform(history, columns, frequency, strength)
-            quiet = _silent(history, start, mean, total, detrended=self.detrended)
+            quiet = _silent(history, start, mean, total, detrended=self.detrend == "mean")
             if quiet is not None:
                 frequency.index_fill_(0, quiet, 0)
                 strength.index_fill_(0, quiet, 0)
-            if diagnose:
-                _diagnose(signals, history, columns, mean)
         # The sum is finite only if all are (ρ is at most 1), and costs a tenth of checking each.
-        if not bool(signals.strength.sum().isfinite()):
+        if not bool(reading.strength.sum().isfinite()):
             raise ValueError("a recorded gradient is not finite")
-        return signals
+        return reading
 
 
 def _silent(
@@ -193,16 +171,6 @@ def _silent(
     raw = part.square().mean(0)
     kept = (part - part.mean(0)).square().mean(0) if detrended else raw
     return torch.cat([quiet[zero], doubtful[kept <= SILENT * raw]])
-
-
-def _diagnose(signals: Signals, history: History, columns: slice, mean: Tensor) -> None:
-    """Fill in power and coherence of the connections `here`."""
-    assert signals.power is not None
-    assert signals.coherence is not None
-    raw = history.rows[:, columns].float().square_().mean(0)
-    torch.sqrt(raw, out=signals.power[columns])
-    coherence = mean.square() / raw.clamp_min(torch.finfo(raw.dtype).tiny)
-    signals.coherence[columns] = coherence.clamp_max_(1)
 
 
 def _transform_by_fft(
@@ -313,17 +281,3 @@ def _dft_matrices(window: int, detrend: str, taper: str) -> tuple[Tensor, Tensor
         cosines -= cosines.mean(1, keepdim=True)  # sines have no mean under an even taper
     mean = torch.full((1, bins + 1), 1 / window, dtype=torch.float64)
     return torch.cat([cosines[:, : bins + 1], mean]).float(), sines[:-1, 1:bins].float()
-
-
-def permutation_within(order: Tensor, live: Tensor) -> Tensor:
-    """Return the permutation that `order` induces on the `live` connections; others stay put.
-
-    Each live connection follows the cycle of `order` until it meets a live one again (the first
-    return), so the same `order` gives nearly the same permutation while `live` changes a little.
-    Both [n]; the result says where each connection's signal comes from.
-    """
-    place = torch.arange(len(order), device=order.device)
-    hop = torch.where(live, place, order)
-    for _ in range(len(order).bit_length()):
-        hop = hop[hop]
-    return torch.where(live, hop[order], place)

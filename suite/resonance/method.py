@@ -1,5 +1,6 @@
 """The resonance method: detection, threshold, connectivity and control joined into a Sparsifier."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,9 +11,12 @@ from torch import Tensor
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
-from suite.resonance.detector import Detector, History, Signals, permutation_within, spectrum
+from suite.resonance.detector import Detector, History
 from suite.resonance.options import MIN_FACTOR, amplitude_bound, check_options
 from suite.resonance.schedule import make_decision_schedule
+from suite.resonance.shuffle import signal_sources
+from suite.resonance.signal import Reading, Signal
+from suite.resonance.spectral_signal import SpectralSignal
 from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
@@ -32,6 +36,10 @@ SAMPLE = 2**14
 """At most this many connections, evenly spaced, are sampled for distributions and for swings."""
 
 
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""The integer type of as many bytes as a float has."""
+
+
 @dataclass
 class Group:
     """Connections that share one threshold and one exact count: a layer, or the network.
@@ -39,7 +47,6 @@ class Group:
     Attributes:
         name: the layer's name, or "network".
         layers: the layers whose connections these are, in order.
-        histories: one per layer.
         final_off: how many connections are off at the end; at no time are more off.
         state: which connections are active, have a weight, and since when; decided for layers
             that were frozen midway too, which do not follow it: others do not make up for them.
@@ -48,7 +55,6 @@ class Group:
 
     name: str
     layers: list[PrunableWeight]
-    histories: list[History]
     final_off: int
     state: State
     controller: AmplitudeController
@@ -92,10 +98,10 @@ class Resonance(Sparsifier):
             o.tolerance, o.accuracy_gain, o.accuracy_depth if plan.validates else 0.0
         )
         self.rounding_bits = (o.bits,)
-        self.detector = Detector(o.window, o.detrend, o.taper, o.interpolate)
         self.disables = o.cooling == "disable"
         self.groups: list[Group] = []
-        self._is_projected = False
+        self.signal = self._make_signal([])
+        self._fixed_at: int | None = None  # the step of the projection, once it is done
 
     @property
     def is_global(self) -> bool:
@@ -127,48 +133,56 @@ class Resonance(Sparsifier):
             layers = self.candidates
             final_off = min(self.target_total(), sum(layer.size - 1 for layer in layers))
             self.groups = [self._group("network", layers, final_off)]
-            return
-        zeros = self.target_zeros()
-        self.groups = [
-            self._group(layer.name, [layer], zeros[layer.name])
-            for layer in self.layers
-            if zeros[layer.name] > 0
-        ]
+        else:
+            zeros = self.target_zeros()
+            self.groups = [
+                self._group(layer.name, [layer], zeros[layer.name])
+                for layer in self.layers
+                if zeros[layer.name] > 0
+            ]
+        self.signal = self._make_signal(self._decided_layers())
 
     def _group(self, name: str, layers: list[PrunableWeight], final_off: int) -> Group:
         o = self.options
-        dtype = getattr(torch, o.history_dtype)
         size = sum(layer.size for layer in layers)
         return Group(
             name,
             layers,
-            [History(o.window, layer.size, dtype, layer.device) for layer in layers],
             final_off,
             State.dense(size, layers[0].device),
             AmplitudeController(o.solve, o.proportional_gain, o.integral_gain, amplitude_bound(o)),
         )
 
+    def _decided_layers(self) -> list[PrunableWeight]:
+        return [layer for group in self.groups for layer in group.layers]
+
+    def _make_signal(self, layers: list[PrunableWeight]) -> Signal:
+        o = self.options
+        dtype = getattr(torch, o.history_dtype)
+        histories = {
+            layer.name: History(o.window, layer.size, dtype, layer.device) for layer in layers
+        }
+        return SpectralSignal(histories, Detector(o.window, o.detrend, o.taper, o.interpolate))
+
+    def _is_fixed(self, step: int) -> bool:
+        """Return whether connectivity was fixed before `step`."""
+        return self._fixed_at is not None and step > self._fixed_at
+
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether the gradients of `step` are recorded."""
-        return not self._is_projected and self.schedule.is_recorded(step)
+        return self.schedule.is_recorded(step) and not self._is_fixed(step)
 
     def observe(self, step: int) -> None:
         """Record the dense gradients."""
         if not self.wants_dense_gradient(step):
             return
-        rows, gradients = [], []
-        for group in self.groups:
-            for layer, history in zip(group.layers, group.histories, strict=True):
-                if not layer.trained and history.recorded >= history.window:
-                    continue  # frozen midway: its frequencies stay what they were
-                row, gradient = history.next_row(), layer.dense_gradient
-                if gradient is None:
-                    row.zero_()
-                else:
-                    rows.append(row)
-                    gradients.append(gradient.flatten())
-        if rows:
-            torch._foreach_copy_(rows, gradients)
+        # A layer that was frozen midway keeps the signal that it has.
+        recorded = [
+            layer
+            for layer in self._decided_layers()
+            if layer.trained or not self.signal.is_full(layer.name)
+        ]
+        self.signal.record({layer.name: layer.dense_gradient for layer in recorded})
 
     def is_update(self, step: int) -> bool:
         """Return whether `step` is a decision or the freeze.
@@ -176,7 +190,7 @@ class Resonance(Sparsifier):
         Where a training was extended after the freeze, no further one follows.
         """
         is_due = self.schedule.is_decision(step) or step == self.schedule.freeze
-        return is_due and not self._is_projected
+        return is_due and not self._is_fixed(step)
 
     def raise_sparsity(self, step: int) -> None:
         """Continue: the next decisions follow the path to the new target.
@@ -184,9 +198,10 @@ class Resonance(Sparsifier):
         Raises:
             InvalidInput: connectivity is fixed, or is fixed before the next decision.
         """
-        if self._is_projected or step >= self.schedule.freeze:
+        fixed_at = self._fixed_at or self.schedule.freeze
+        if self._fixed_at is not None or step >= fixed_at:
             raise InvalidInput(
-                f"extend(sparsity=…): connectivity is fixed from step {self.schedule.freeze} on "
+                f"extend(sparsity=…): connectivity is fixed from step {fixed_at} on "
                 f"(freeze_at={self.options.freeze_at:g}), and {step} steps are done: extend before "
                 "that, or prune on with magnitude from masks="
             )
@@ -194,12 +209,15 @@ class Resonance(Sparsifier):
     def update(self, step: int) -> None:
         """Decide, or project onto the target at the freeze."""
         for group in self.groups:
-            signals = self._detect(group, step)
-            self._report_distributions(group, signals, step)
+            reading = self._read(group, step)
+            self._report_distributions(group, reading, step)
             if step == self.schedule.freeze:
-                self._project(group, signals, step)
+                self._project(group, reading, step)
             else:
-                self._decide(group, signals, step)
+                self._decide(group, reading, step)
+        if step == self.schedule.freeze:
+            self._fixed_at = step
+            self.signal.release()
 
     def after_validation(self, step: int, score: float) -> None:
         """Lower the effective target while the score falls."""
@@ -217,38 +235,27 @@ class Resonance(Sparsifier):
 
     # ------------------------------------------------------------------ one decision
 
-    def _detect(self, group: Group, step: int) -> Signals:
+    def _read(self, group: Group, step: int) -> Reading:
         parts = []
-        for layer, history in zip(group.layers, group.histories, strict=True):
+        for layer in group.layers:
             try:
-                signals = self.detector(history)
+                reading = self.signal.read(layer.name)
             except ValueError as error:
                 raise TrialFailed(f"layer '{layer.name}', step {step}: {error}") from error
-            parts.append(self._shuffled(layer, signals, step))
-        if len(parts) == 1:
-            return parts[0]
-        return Signals(
-            torch.cat([part.frequency for part in parts]),
-            torch.cat([part.strength for part in parts]),
-        )
+            generator = functools.partial(self.generator, layer, "shuffle")
+            live = reading.frequency > 0
+            source = signal_sources(self.options.shuffle, step, live, generator)
+            parts.append(reading if source is None else reading.taken_from(source))
+        return Reading.joined(parts)
 
-    def _shuffled(self, layer: PrunableWeight, signals: Signals, step: int) -> Signals:
-        shuffle = self.options.shuffle
-        if shuffle == "none":
-            return signals
-        generator = self.generator(layer, "shuffle", step if shuffle == "each" else 0)
-        order = torch.randperm(layer.size, generator=generator, device=layer.device)
-        source = permutation_within(order, signals.frequency > 0)
-        return Signals(signals.frequency[source], signals.strength[source])
-
-    def _decide(self, group: Group, signals: Signals, step: int) -> None:
+    def _decide(self, group: Group, reading: Reading, step: int) -> None:
         state = group.state
         size = len(state.active)
         # Under freeze there is no cooldown: inactive connections may return at any decision.
         in_cooldown = state.in_cooldown(step, self.cooldown if self.disables else 0)
         free = ~in_cooldown
         target = self.path(step) * self.feedback.factor
-        score = self._score(group, signals.frequency)
+        score = self._score(group, reading.frequency)
         count = group.controller.set_amplitude(
             score,
             free,
@@ -265,7 +272,7 @@ class Resonance(Sparsifier):
         among = free
         if self.is_global:
             among = free & ~self._spared(group, score.masked_fill(in_cooldown, -torch.inf))
-        off = lowest(score, signals.strength, min(count, count_true(among)), among)
+        off = lowest(score, reading.strength, min(count, count_true(among)), among)
         decide = disable if self.disables else freeze
         self._connect(group, decide(state, off, step, self.cooldown), step)
         fraction = group.final_off / size
@@ -299,11 +306,11 @@ class Resonance(Sparsifier):
             mean=max(0.0, wanted - in_cooldown) / free_count,
         )
 
-    def _report_distributions(self, group: Group, signals: Signals, step: int) -> None:
-        """Report how frequencies and ages are distributed, and the watched spectra."""
-        parts = (signals.frequency, group.state.active, step - group.state.since)
-        for layer, history, frequency, active, age in zip(
-            group.layers, group.histories, *map(group.split, parts), strict=True
+    def _report_distributions(self, group: Group, reading: Reading, step: int) -> None:
+        """Report how frequencies and ages are distributed, and what the watched signals are."""
+        parts = (reading.frequency, group.state.active, step - group.state.since)
+        for layer, frequency, active, age in zip(
+            group.layers, *map(group.split, parts), strict=True
         ):
             some = slice(None, None, -(-layer.size // SAMPLE))
             shares = torch.histc(frequency[some], BINS, 0, 1)
@@ -313,11 +320,8 @@ class Resonance(Sparsifier):
             count = min(self.options.watch, layer.size)
             generator = self.generator(layer, "watch")
             watched = torch.randint(layer.size, (count,), generator=generator, device=layer.device)
-            power = spectrum(
-                history.ordered(watched), detrend=self.options.detrend, taper=self.options.taper
-            )
-            for place, lines in zip(watched.tolist(), power.T.tolist(), strict=True):
-                self.report(step, f"spectrum {place}", lines, layer.name)
+            for series, values in self.signal.series(layer.name, watched):
+                self.report(step, series, values, layer.name)
 
     def _score(self, group: Group, frequency: Tensor) -> Tensor:
         """Return each connection's score, divided by T / A at its phase unless all share one phase.
@@ -344,25 +348,22 @@ class Resonance(Sparsifier):
                 part[ranks.argmax()] = True
         return spared
 
-    def _project(self, group: Group, signals: Signals, step: int) -> None:
+    def _project(self, group: Group, reading: Reading, step: int) -> None:
         state = group.state
         by_magnitude = self.options.projection == "magnitude"
-        rank = group.magnitude if by_magnitude else signals.frequency
+        rank = group.magnitude if by_magnitude else reading.frequency
         mask = project(
             state.active,
             state.in_cooldown(step, self.cooldown if self.disables else 0),
             rank,
-            signals.frequency,
-            signals.strength,
+            reading.frequency,
+            reading.strength,
             len(rank) - group.final_off,
             self._spared(group, rank.masked_fill(~state.active, -1)),
         )
         changed = mask != state.active
         final = State(mask, mask, state.since.masked_fill(changed, step))
         self._connect(group, final, step)
-        group.histories = [  # no longer needed; frees the memory that they take
-            History(self.options.window, 0, history.rows.dtype) for history in group.histories
-        ]
 
     def _connect(self, group: Group, state: State, step: int) -> None:
         group.state = state
@@ -375,41 +376,70 @@ class Resonance(Sparsifier):
     # ------------------------------------------------------------------ state
 
     def method_state(self) -> dict[str, Any]:
-        """Return histories, cooldowns, controllers and the accuracy feedback."""
+        """Return the signal, cooldowns, controllers and the accuracy feedback."""
         groups = {
             group.name: {
                 "active": group.state.active,
                 "since": group.state.since,
                 "controller": asdict(group.controller),
-                "histories": [
-                    {"rows": history.rows, "recorded": history.recorded}
-                    for history in group.histories
-                ],
             }
             for group in self.groups
         }
         return {
             "groups": groups,
+            "signal": self.signal.state(),
+            "fixed_at": self._fixed_at,
             "feedback": {"best": self.feedback.best, "factor": self.feedback.factor},
         }
 
     def load_method_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `method_state` returned."""
+        """Restore what `method_state` returned.
+
+        Raises:
+            InvalidInput: a layer was dense under the target of that state, and is not under ours.
+        """
+        added = [group.name for group in self.groups if group.name not in state["groups"]]
+        if added:
+            raise InvalidInput(
+                f"extend(sparsity=…): layer '{added[0]}' was to stay dense until now, so that none "
+                "of its gradients are recorded: leave sparsity out, or prune on with magnitude "
+                "from masks="
+            )
+        signal, fixed_at = state.get("signal"), state.get("fixed_at")
+        if signal is None:
+            signal, fixed_at = self._signal_of_older(state["groups"])
         for group in self.groups:
             saved = state["groups"][group.name]
             mask = torch.cat([layer.mask.flatten() for layer in group.layers])
             group.state = State(saved["active"].clone(), mask, saved["since"].clone())
             self._connect(group, group.state, 0)
             group.controller = AmplitudeController(**saved["controller"])
-            for history, kept in zip(group.histories, saved["histories"], strict=True):
-                history.restore(kept["rows"], kept["recorded"])
-                self._is_projected = history.rows.shape[-1] == 0
+        self.signal.load(signal)
+        self._fixed_at = fixed_at
         self.feedback = replace(self.feedback, **state["feedback"])
+
+    def _signal_of_older(self, groups: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
+        """Return the signal and the step of the projection from a state that keeps them by group.
+
+        Such a state does not say when the projection was, only, by windows of no connections,
+        that it was: step 0 then stands for it.
+        """
+        signal = {
+            layer.name: kept
+            for group in self.groups
+            for layer, kept in zip(group.layers, groups[group.name]["histories"], strict=True)
+        }
+        is_released = any(kept["rows"].shape[-1] == 0 for kept in signal.values())
+        return ({}, 0) if is_released else (signal, None)
 
 
 def rank_in_layer(values: Tensor) -> Tensor:
-    """Return each value's rank divided by n, in (0, 1], ties by index; 0 stays 0. Both are [n]."""
-    order = values.argsort(stable=True)
-    rank = torch.empty_like(values)
-    rank[order] = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)
+    """Return each value's rank divided by n, in (0, 1], ties by index; 0 stays 0.
+
+    Both are [n]; no value is negative.
+    """
+    # Floats of one sign order as integers do, and a CPU sorts integers several times as fast.
+    order = values.view(INTEGERS[values.element_size()]).argsort(stable=True)
+    rank = torch.arange(1, len(values) + 1, dtype=values.dtype, device=values.device)
+    rank = torch.empty_like(values).scatter_(0, order, rank)
     return torch.where(values > 0, rank / len(values), 0)

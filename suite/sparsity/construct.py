@@ -46,7 +46,8 @@ def make_sparsifier(method: Method, plan: Plan, options: Mapping[str, Any]) -> S
             "is_update and update, or neither"
         )
     own = (getattr(implementation, n) is not getattr(Sparsifier, n) for n in DECIDING)
-    if plan.sparsity > 0 and method.zeros and not any(own):
+    prunes = method.zeros and not method.dense and plan.sparsity > 0
+    if prunes and not any(own):
         raise InvalidInput(
             f"method {method.name}: {method.implementation} defines none of "
             f"{', '.join(DECIDING)}: it would never prune"

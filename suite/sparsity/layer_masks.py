@@ -99,7 +99,7 @@ class LayerMasks(TargetCounts):
                 f"masks= have {given:.4f} zeros, which this method keeps, not "
                 f"{self.plan.sparsity:g}: leave sparsity out, or prune on with magnitude or granet"
             )
-        self._given_zeros = zeros
+        self.hold_zeros(zeros)
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name].to(layer.device))
 
@@ -136,7 +136,7 @@ class LayerMasks(TargetCounts):
                 f"already, more than {self.target_total():,}: give a higher sparsity"
             )
         if not self.is_global:
-            self._given_zeros = at_least(have, self.target_zeros())
+            self.hold_zeros(at_least(have, self.target_zeros()))
 
     def prune_on(self, step: int, last: int) -> None:
         """Go on to a sparser target: for `raise_sparsity`, by methods that prune by magnitude.

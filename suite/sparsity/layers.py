@@ -23,11 +23,14 @@ class PrunableWeight(Protocol):
         name: of the layer.
         path: full name of the parameter in the model.
         shape: of the weight.
+        input_dim: the dimension along which the inputs of an output lie; None where there is no
+            such dimension, or it is not known.
     """
 
     name: str
     path: str
     shape: torch.Size
+    input_dim: int | None
 
     @property
     def parameter(self) -> nn.Parameter:

@@ -212,7 +212,6 @@ class Sparsifier(LayerMasks):
         self._model, self._examples = unwrap(model), examples
         self.optimizers = _as_tuple(optimizer)
         found = find_prunable(self._model, coverage)
-        self._input_dims = {prunable.name: prunable.input_dim for prunable in found}
         weights = [
             MaskedWeight(
                 prunable,
@@ -258,11 +257,10 @@ class Sparsifier(LayerMasks):
         new = type(self)(plan, options)
         new._recorder, new._flops = self._recorder, self._flops
         new.execution, new.layers = self.execution, self.layers
-        new._input_dims = self._input_dims
         new._model, new._examples = self._model, self._examples
         new.optimizers, new._exploration = self.optimizers, self._exploration
         if plan.sparsity == self.plan.sparsity:
-            new._given_zeros = self._given_zeros
+            new.hold_zeros(self.held_zeros)
         new._resume()
         new.load_method_state(self.method_state())
         if plan.sparsity > self.plan.sparsity:
@@ -381,8 +379,8 @@ class Sparsifier(LayerMasks):
         masks = {layer.name: layer.mask for layer in self.layers}
         state = {"configuration": self._configuration(), "masks": masks} | self.execution.state()
         state["exploration"] = self._exploration.state()
-        if self._given_zeros is not None:
-            state["given_zeros"] = self._given_zeros
+        if self.held_zeros is not None:
+            state["given_zeros"] = dict(self.held_zeros)
         return state | {"extra": self.method_state()}
 
     def check_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -420,8 +418,7 @@ class Sparsifier(LayerMasks):
         self.check_state_dict(state)
         masks = state["masks"]
         self.execution.load(masks, state.get("sparse", {}))
-        given = state.get("given_zeros")
-        self._given_zeros = None if given is None else dict(given)
+        self.hold_zeros(state.get("given_zeros"))
         try:
             self.load_method_state(state["extra"])
         except KeyError as error:

@@ -2,6 +2,7 @@
 
 import fnmatch
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +34,23 @@ class Options(SimpleNamespace):
         raise AttributeError(f"the method declares no hyperparameter '{name}'")
 
 
+@dataclass(frozen=True)
+class TargetOptions:
+    """The options that final counts follow from, and what holds where a method declares one not."""
+
+    distribution: str = "erk"
+    layer_sparsity: tuple[str, ...] = ()
+    uniform_dense: str = "first"
+    dense_layers: tuple[str, ...] = ()
+    dense_layers_compensate: bool = True
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "TargetOptions":
+        """Return those among a method's options."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: options[name] for name in names if name in options})
+
+
 class TargetCounts:
     """The exact counts that a method ends with, from its options, and whether its masks meet them.
 
@@ -48,18 +66,18 @@ class TargetCounts:
         self.options = Options(**options)
         self.pattern = checked_pattern(options, plan.sparsity)
         self.layers: list[PrunableWeight] = []
-        self._input_dims: dict[str, int | None] = {}
-        self._given_zeros: dict[str, int] | None = None
+        self._asked = TargetOptions.of(options)
+        self._held: dict[str, int] | None = None
 
     @property
     def is_global(self) -> bool:
         """Whether one exact count holds for the whole network instead of one per layer."""
-        return getattr(self.options, "distribution", "erk") == "global"
+        return self._asked.distribution == "global"
 
     @property
     def compensates(self) -> bool:
         """Whether other layers are pruned more for what `dense_layers` keep."""
-        return bool(getattr(self.options, "dense_layers_compensate", True))
+        return self._asked.dense_layers_compensate
 
     @property
     def candidates(self) -> list[PrunableWeight]:
@@ -77,42 +95,55 @@ class TargetCounts:
 
         `shapes` are those of the attached model if left out.
         """
-        if self._given_zeros is not None:
-            return dict(self._given_zeros)
+        if self._held is not None:
+            return dict(self._held)
         return self.zeros_at(self.plan.sparsity, shapes)
 
     def zeros_at(self, sparsity: float, shapes: Shapes | None = None) -> dict[str, int]:
         """Return how many weights of each layer are zero at an overall sparsity."""
         shapes = self.shapes if shapes is None else shapes
-        distribution = getattr(self.options, "distribution", "erk")
-        if distribution == "custom":
-            final = custom_zeros(shapes, self.plan.sparsity, self.options.layer_sparsity)
+        if self._asked.distribution == "custom":
+            final = custom_zeros(shapes, self.plan.sparsity, self._asked.layer_sparsity)
             fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 1.0
             return {name: int(fraction * count) for name, count in final.items()}
         zeros = layer_zeros(
             shapes,
             sparsity,
-            "uniform" if self.pattern else distribution,
+            "uniform" if self.pattern else self._asked.distribution,
             dense=self.dense_names(shapes),
-            uniform_dense=getattr(self.options, "uniform_dense", "first"),
+            uniform_dense=self._asked.uniform_dense,
             compensate=self.compensates,
         )
         if self.pattern is None:
             return zeros
         return {
-            name: self.pattern.zeros(name, shapes[name], self._input_dims.get(name, 1))
-            if count
-            else 0
+            name: self.pattern.zeros(name, shapes[name], self.input_dim(name)) if count else 0
             for name, count in zeros.items()
         }
+
+    def hold_zeros(self, zeros: Mapping[str, int] | None) -> None:
+        """End with these numbers of zeros by layer, in place of what the options say (None)."""
+        self._held = None if zeros is None else dict(zeros)
+
+    @property
+    def held_zeros(self) -> Mapping[str, int] | None:
+        """What `hold_zeros` was given."""
+        return self._held
+
+    def input_dim(self, name: str) -> int | None:
+        """Return the dimension of a layer's weight along which an output's inputs lie.
+
+        None where there is none; 1, as of Linear and Conv, for layers that are not attached.
+        """
+        return {layer.name: layer.input_dim for layer in self.layers}.get(name, 1)
 
     def target_total(self, shapes: Shapes | None = None) -> int:
         """Return how many weights of the network are zero at the end."""
         if not self.is_global:
             return sum(self.target_zeros(shapes).values())
         shapes = self.shapes if shapes is None else shapes
-        if self._given_zeros is not None:
-            return sum(self._given_zeros.values())
+        if self._held is not None:
+            return sum(self._held.values())
         return global_zeros(
             shapes,
             self.plan.sparsity,
@@ -139,10 +170,10 @@ class TargetCounts:
 
     def _dense_by_default(self, shapes: Shapes) -> list[str]:
         """Return the layers that are dense by `uniform_dense`, not by `dense_layers`."""
-        distribution = getattr(self.options, "distribution", "erk")
-        if self.is_global or (self.pattern is None and distribution != "uniform"):
+        is_uniform = self.pattern is not None or self._asked.distribution == "uniform"
+        if self.is_global or not is_uniform or "uniform_dense" not in vars(self.options):
             return []
-        kept = left_dense_by_uniform(list(shapes), getattr(self.options, "uniform_dense", "none"))
+        kept = left_dense_by_uniform(list(shapes), self._asked.uniform_dense)
         return [name for name in kept if name not in self.dense_names(shapes)]
 
     def sparsity_errors(self, frozen: Collection[str] = ()) -> str:
@@ -234,7 +265,7 @@ class TargetCounts:
             InvalidInput: a glob matches nothing (a typing error would otherwise go unnoticed).
         """
         matched: set[str] = set()
-        for glob in getattr(self.options, "dense_layers", ()):
+        for glob in self._asked.dense_layers:
             hits = fnmatch.filter(shapes, glob)
             if not hits:
                 raise InvalidInput(

@@ -16,5 +16,5 @@ def test_a_preset_says_of_which_method_and_what_it_sets():
     facts, _ = information("gse")
     assert facts["preset of"] == "rigl, with candidate_ratio=1.0"
     facts, _ = information("set_itop")
-    assert facts["preset of"].startswith("set, with update_every=auto, intervals=24, ")
+    assert facts["preset of"].startswith("set, with update_every=auto, intervals=65, ")
     assert "preset of" not in information("rigl")[0]

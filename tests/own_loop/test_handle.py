@@ -165,8 +165,9 @@ def test_steps_that_a_scaler_leaves_out_are_not_recorded():
         scaler.update()
     assert handle.step == 4
     # The first decision, at step 10, reads steps 3 to 10.
-    assert {h.recorded for g in handle.sparsifier.groups for h in g.histories} == {2}
-    assert all(bool(h.rows.isfinite().all()) for g in handle.sparsifier.groups for h in g.histories)
+    histories = handle.sparsifier.signal.histories.values()
+    assert {history.recorded for history in histories} == {2}
+    assert all(bool(history.rows.isfinite().all()) for history in histories)
 
 
 def test_a_fused_optimizer_under_a_scaler_is_refused():

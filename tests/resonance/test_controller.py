@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suite.core.errors import InvalidInput
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
 
 
@@ -60,3 +61,15 @@ def test_a_falling_score_lowers_the_target_and_recovery_restores_it():
     assert feedback.factor == pytest.approx(1 - 0.2 * (1 - 1 / (1 + 0.2 * 5)))
     feedback.update(80.0)
     assert feedback.factor == 1
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_not_finite_is_refused_and_leaves_the_feedback_as_it_was(score):
+    fresh, used = AccuracyFeedback(0.5, 0.2, 0.2), AccuracyFeedback(0.5, 0.2, 0.2)
+    used.update(80.0)
+    used.update(60.0)
+    for feedback in (fresh, used):
+        before = (feedback.best, feedback.factor)
+        with pytest.raises(InvalidInput, match="give a finite number of points"):
+            feedback.update(score)
+        assert (feedback.best, feedback.factor) == before

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from suite.resonance.detector import CHUNK, Detector, History, Signals, dominant, spectrum
+from suite.resonance.detector import CHUNK, Detector, History, dominant, spectrum
+from suite.resonance.signal import Reading
 
 
 def filled(signal: torch.Tensor, dtype: torch.dtype = torch.float32, turn: int = 0) -> History:
@@ -14,9 +15,9 @@ def filled(signal: torch.Tensor, dtype: torch.dtype = torch.float32, turn: int =
     return history
 
 
-def detect(history: History, *, diagnose: bool = False, **settings) -> Signals:
+def detect(history: History, **settings) -> Reading:
     """Read one history with a detector of these settings."""
-    return Detector(history.window, **settings)(history, diagnose=diagnose)
+    return Detector(history.window, **settings)(history)
 
 
 def tone(window: int, position: float, phase: float = 0.3) -> torch.Tensor:
@@ -93,16 +94,6 @@ def test_chunks_do_not_show():
     signal = torch.randn(8, CHUNK["cpu"] // 8 + 5)
     whole, last = detect(filled(signal)), detect(filled(signal[:, -7:]))
     assert torch.allclose(whole.frequency[-7:], last.frequency)
-
-
-def test_coherence_and_power_are_those_of_the_raw_gradients():
-    signal = torch.randn(32, 10) + 0.5
-    signals = detect(filled(signal), diagnose=True)
-    assert signals.power is not None
-    assert signals.coherence is not None
-    assert torch.allclose(signals.power, signal.square().mean(0).sqrt())
-    expected = signal.mean(0).square() / signal.square().mean(0)
-    assert torch.allclose(signals.coherence, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

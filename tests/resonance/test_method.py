@@ -76,8 +76,7 @@ def test_what_is_recorded_is_the_dense_gradient():
 
     sparsifier.observe = watch
     fit(model, optimizer, sparsifier, stop=60)
-    group = next(g for g in sparsifier.groups if g.name == "6")
-    history = group.histories[0].ordered(slice(None))
+    history = sparsifier.signal.histories["6"].ordered(slice(None))
     assert torch.equal(history, torch.stack(seen[-8:]))
 
 
@@ -218,7 +217,7 @@ def test_the_null_is_resonance_with_someone_elses_signal():
 def test_a_nan_gradient_stops_the_trial_by_layer_and_step():
     model, optimizer, sparsifier = attached()
     fit(model, optimizer, sparsifier, stop=9)
-    sparsifier.groups[-1].histories[0].rows[2, 5] = float("nan")
+    sparsifier.signal.histories["8"].rows[2, 5] = float("nan")
     with pytest.raises(TrialFailed, match=r"layer '8', step 10"):
         fit(model, optimizer, sparsifier, start=9, stop=10)
 

@@ -206,6 +206,7 @@ class CsrWeight:
         module = prunable.module
         self.prunable = prunable
         self.name, self.path = prunable.name, prunable.path
+        self.input_dim = prunable.input_dim
         self.shape = prunable.parameter.shape
         self.size = self.shape.numel()
         self.optimizer = optimizer

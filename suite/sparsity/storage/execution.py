@@ -86,6 +86,7 @@ class SwitchingWeight:
         self.path = masked.path
         self.shape = masked.shape
         self.size = masked.size
+        self.input_dim = masked.input_dim
 
     @property
     def sparse(self) -> bool:

@@ -75,6 +75,7 @@ class MaskedWeight:
         parameter = prunable.parameter
         self.prunable = prunable
         self.name, self.path = prunable.name, prunable.path
+        self.input_dim = prunable.input_dim
         self.parameter = parameter
         self.shape = parameter.shape
         self.size = self.active = self.gradients = parameter.numel()

@@ -1,0 +1,87 @@
+"""The first two moments of each connection's gradients, from running sums."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The moments of the recorded gradients of one weight; both have its shape.
+
+    Attributes:
+        mean: mean g.
+        mean_square: mean g².
+    """
+
+    mean: Tensor
+    mean_square: Tensor
+
+    @property
+    def power(self) -> Tensor:
+        """The root mean square of the gradients."""
+        return self.mean_square.sqrt()
+
+    @property
+    def coherence(self) -> Tensor:
+        """(mean g)² / mean g² in [0, 1], the fraction of power on the zero-frequency line."""
+        tiny = torch.finfo(self.mean_square.dtype).tiny
+        return (self.mean.square() / self.mean_square.clamp_min(tiny)).clamp_max(1)
+
+    def taken_from(self, source: Tensor) -> "Moments":
+        """Return the moments in which each connection has those of `source` (flat indices [n])."""
+        mean, square = (
+            part.flatten().index_select(0, source).view(part.shape)
+            for part in (self.mean, self.mean_square)
+        )
+        return Moments(mean, square)
+
+
+class RunningSums:
+    """Σg and Σg² of the gradients recorded since the last `clear`: two values per weight.
+
+    Args:
+        weights: by layer name; the sums have their shapes, dtypes and devices.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self.total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self.total_square = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self.recorded = 0
+
+    def record(self, gradients: Mapping[str, Tensor | None]) -> None:
+        """Add one gradient of every layer, of the weight's shape; None stands for zeros."""
+        read = {name: gradient for name, gradient in gradients.items() if gradient is not None}
+        if read:
+            values = list(read.values())
+            torch._foreach_add_([self.total[name] for name in read], values)
+            squares = [self.total_square[name] for name in read]
+            torch._foreach_addcmul_(squares, values, values)
+        self.recorded += 1
+
+    def moments(self, layer: str) -> Moments:
+        """Return the moments of a layer's gradients; at least one must be recorded."""
+        return Moments(self.total[layer] / self.recorded, self.total_square[layer] / self.recorded)
+
+    def clear(self) -> None:
+        """Set the sums to zero."""
+        self.recorded = 0
+        for sums in (self.total, self.total_square):
+            torch._foreach_zero_(list(sums.values()))
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums; tensors are the live ones."""
+        return {
+            "total": self.total,
+            "total_square": self.total_square,
+            "recorded": self.recorded,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Restore, as a copy, what `state` returned."""
+        self.total = {name: value.clone() for name, value in state["total"].items()}
+        self.total_square = {name: value.clone() for name, value in state["total_square"].items()}
+        self.recorded = state["recorded"]
