@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.modules.conv import _ConvNd
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
@@ -16,6 +17,7 @@ from suite.sparsity.masks import keep_top
 METHOD = Method(
     "chts",
     "Zhang et al. 2025, arXiv:2501.19107",
+    revision=2,
     title="CHTs",
     summary="drops by weight and grows where the connections there are predict one, both at random",
     implementation="Chts",
@@ -136,8 +138,9 @@ class Chts(DropGrow):
     less the more other neurons its inner neuron reaches (CH3-L3n). As many weights grow as were
     dropped, drawn in the same way among the empty places, just-dropped ones included, with chances
     ∝ score. If fewer places have a positive score, all of these grow, and the others are drawn
-    uniformly. A convolution counts as [out, in·k·k]. Grown weights start at 0; a weight that is
-    dropped and drawn again in one update keeps its value.
+    uniformly. A convolution counts as [out, in·k·k], a transposed one as [in, out·k·k]; of a
+    grouped one each group counts by itself. Grown weights start at 0; a weight that is dropped and
+    drawn again in one update keeps its value.
 
     Draws without replacement are the order of exponential keys: the first to happen of
     independent Exp(score) (Efraimidis & Spirakis 2006), which has no limit on the number of places.
@@ -175,7 +178,8 @@ class Chts(DropGrow):
         `scores` are those of `grow_scores`.
         """
         draws = scores.flatten()
-        keys = link_scores(kept.flatten(1)).flatten() * draws
+        groups = kept.unflatten(0, (self._groups_of(layer), -1)).flatten(2)
+        keys = torch.cat([link_scores(group).flatten() for group in groups]) * draws
         # Places without a score have equal keys, 0, and are drawn uniformly.
         grown = keep_top(keys, number, among=~kept.flatten(), then=draws)
         return kept | grown.view(kept.shape)
@@ -184,9 +188,16 @@ class Chts(DropGrow):
         """Return that as many weights are grown as were dropped."""
         return unchanging(setup)
 
+    def _groups_of(self, layer: PrunableWeight) -> int:
+        """Return the number of groups of a convolution: their neurons share no inputs."""
+        if not self.layers:
+            return 1
+        module = self.attached_model.get_submodule(layer.path.rpartition(".")[0])
+        return module.groups if isinstance(module, _ConvNd) else 1
+
     def _draws(self, layer: PrunableWeight, purpose: str, step: int) -> Tensor:
         """Return 1 / Exp(1) for every weight of a layer."""
-        draws = torch.empty(layer.shape, device=layer.device)
+        draws = torch.empty(layer.shape, device=layer.device, dtype=torch.float32)
         draws.exponential_(generator=self.generator(layer, purpose, step))
         return draws.clamp_(min=SMALLEST).reciprocal_()
 

@@ -11,7 +11,7 @@ from suite.core.hyperparameters import LAYERWISE, LEAST_DROP_FRACTION, UPDATE_EV
 from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_true, keep_active
+from suite.sparsity.masks import count_true, keep_active, uniform
 
 DROP_RULE = Hyperparameter(
     "drop_rule",
@@ -138,8 +138,7 @@ class Set(DropGrow):
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return random scores: growth is uniform over the inactive weights."""
-        generator = self.generator(layer, "grow", step)
-        return torch.rand(layer.shape, generator=generator, device=layer.device)
+        return uniform(layer.shape, self.generator(layer, "grow", step))
 
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""

@@ -16,7 +16,7 @@ from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layer_masks import MASKS_TOLERANCE
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_true, keep_active, keep_top
+from suite.sparsity.masks import count_true, keep_active, keep_top, uniform
 from suite.sparsity.plan import Plan
 
 METHOD = Method(
@@ -199,8 +199,7 @@ class SRigL(DropGrow):
         zeros = self.target_zeros()
         for layer in self.layers:
             fan_in = (layer.size - zeros[layer.name]) // layer.shape[0]
-            generator = self.generator(layer, "initial")
-            scores = torch.rand(layer.shape, generator=generator, device=layer.device)
+            scores = uniform(layer.shape, self.generator(layer, "initial"))
             self.set_mask(layer, keep_top(scores.flatten(1), fan_in).view(layer.shape))
 
     def start_from(self, masks: Mapping[str, Tensor]) -> None:

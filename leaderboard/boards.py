@@ -5,15 +5,21 @@ import hashlib
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from leaderboard.board_columns import COLUMNS, NAMED_COLUMNS, SCORE, Column, metric_of
-from leaderboard.code_versions import CodeVersion, CodeVersions
+from leaderboard.code_versions import (
+    CodeVersion,
+    CodeVersions,
+    digest_of_task,
+    outdated,
+    recorded_version,
+)
 from leaderboard.statistics.intervals import Interval, mean_interval
 from suite.experiments import registry
-from suite.experiments.trial_config import Trial, show, task_digest
+from suite.experiments.trial_config import Trial, show
 from suite.results.record import Record, RecordedMethod, RecordedTask
 
 IDENTIFYING_FIELDS = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
@@ -264,7 +270,7 @@ class Boards:
         self._metrics: dict[tuple[str, str], Column] = {}
         self._versions = CodeVersions()
         self._seeds_taken: set[tuple[int, int]] = set()
-        self._digest = functools.cache(_digest)
+        self._digest = functools.cache(digest_of_task)
 
     def add(self, record: Record, apart: str = "") -> PlacedRecord:
         """Add a record to its board; return it with its place, which `settled` completes.
@@ -278,7 +284,7 @@ class Boards:
         if apart:
             reason = f"it belongs to {apart} only, and boards are of studies"
             return PlacedRecord(record, board, entry, reason, on_board=False)
-        reason = _out_of_date(record, self._digest)
+        reason = outdated(recorded_version(record), self._digest)
         version = self._versions.installed(record) if reason else self._versions.add(record)
         by_sparsity = self._cells[board].setdefault((entry, version), {})
         metric = self._metric_of(board, record)
@@ -313,7 +319,8 @@ class Boards:
         """Return a place as `built` shows it: only then it is known which code is the newest."""
         if not is_result(placed.record):
             return placed
-        if placed.left_out and placed.left_out == _out_of_date(placed.record, self._digest):
+        made_by = recorded_version(placed.record)
+        if placed.left_out and placed.left_out == outdated(made_by, self._digest):
             version = self._versions.installed(placed.record)
         else:
             version = self._versions.of(placed.record)
@@ -380,34 +387,6 @@ def _mean(cells: list[Cell | None]) -> float:
     """Return the mean score over a row's finished cells, to sort by; −∞ without one."""
     means = [statistics.fmean(cell.scores) for cell in cells if cell and cell.runs]
     return statistics.fmean(means) if means else -math.inf
-
-
-def _digest(task: str) -> str:
-    declared = registry.tasks()[task]
-    return task_digest(declared, registry.datasets()[declared.dataset])
-
-
-def _out_of_date(record: Record, digest_of: Callable[[str], str]) -> str:
-    """Return why a record is out of date, or ""; `digest_of` returns the digest of a task."""
-    kinds = (("task", registry.tasks()), ("method", registry.methods()))
-    for kind, known in kinds:
-        name, found = record.trial[kind], record.configuration.get(f"{kind}_revision")
-        if name in known and found != known[name].revision:
-            return (
-                f"{kind} {name} is at revision {known[name].revision}, this record at {found!s:.60}"
-            )
-    name = record.trial["task"]
-    if name in registry.tasks():
-        task = registry.tasks()[name]
-        revision, found = (
-            registry.datasets()[task.dataset].revision,
-            record.configuration.get("dataset_revision"),
-        )
-        if found != revision:
-            return f"dataset {task.dataset} is at revision {revision}, this record at {found!s:.60}"
-        if record.configuration.get("task_digest") != digest_of(name):
-            return f"task {name} is declared differently now"
-    return ""
 
 
 def overrides_text(trial: dict[str, Any], without: Collection[str] = ()) -> str:

@@ -1,14 +1,18 @@
-"""Which code of the user's own a record was made by, and which of several is the newest.
+"""Which records are out of date, and which of several versions of the user's own code is newest.
 
 Where a method or task is installed, the newest is the code that is installed; elsewhere it is that
 of the trial that finished last.
 """
 
+import functools
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from suite.experiments import registry
 from suite.experiments.own_code import method_code, task_code
+from suite.experiments.trial_config import task_digest
 from suite.results.record import Record, RecordedMethod, RecordedTask
+from suite.results.recorded_version import RecordedVersion
 
 T = TypeVar("T")
 SHOWN_DIGITS = 6
@@ -40,22 +44,21 @@ class CodeVersions:
     def add(self, record: Record) -> CodeVersion:
         """Take note of a record and return its version."""
         version, at = self.of(record), record.finished
-        for name, code in _parts(version):
-            if name not in self._newest or (at, code) > self._newest[name]:
-                self._newest[name] = (at, code)
+        self.note(version, at)
         if record.declared is not None:
             _keep_newest(self._methods, version.method, at, record.declared.method)
             _keep_newest(self._tasks, version.task, at, record.declared.task)
         return version
 
+    def note(self, version: CodeVersion, at: float) -> None:
+        """Take note of a version of a trial that ended at this time."""
+        for name, code in _parts(version):
+            if name not in self._newest or (at, code) > self._newest[name]:
+                self._newest[name] = (at, code)
+
     def of(self, record: Record) -> CodeVersion:
         """Return a record's version."""
-        trial, declared = record.trial, record.declared
-        method = declared.method.code if declared is not None and declared.method else ""
-        task = declared.task.code if declared is not None and declared.task else ""
-        if trial["task"] not in registry.tasks():
-            task = f"{task} {record.configuration.get('task_digest')!s:.40}"
-        return CodeVersion(trial["method"], trial.get("trainer", ""), trial["task"], method, task)
+        return _code_version(recorded_version(record))
 
     def installed(self, record: Record) -> CodeVersion:
         """Return the version that is installed here, of a record's task and method."""
@@ -82,6 +85,75 @@ class CodeVersions:
     def task_facts(self, task: str) -> RecordedTask | None:
         """Return what the newest record says of a task; None if none says anything."""
         return self._tasks[task][1] if task in self._tasks else None
+
+
+def recorded_version(record: Record) -> RecordedVersion:
+    """Return what a record was made by."""
+    declared = record.declared
+    method = declared.method.code if declared is not None and declared.method else ""
+    task = declared.task.code if declared is not None and declared.task else ""
+    return RecordedVersion.of(record.trial, record.configuration, method, task)
+
+
+def out_of_date(made: Iterable[tuple[RecordedVersion, float]]) -> dict[RecordedVersion, str]:
+    """Return why trials are out of date, for those that are, by what they were made by.
+
+    `made` has one entry a trial: its version, and when it ended (in seconds since 1970).
+    """
+    latest: dict[RecordedVersion, float] = {}
+    for version, at in made:
+        latest[version] = max(at, latest.get(version, 0.0))
+    digest_of = functools.cache(digest_of_task)
+    reasons = {version: outdated(version, digest_of) for version in latest}
+    known = CodeVersions()
+    codes = {version: _code_version(version) for version, why in reasons.items() if not why}
+    for version, code in codes.items():
+        known.note(code, latest[version])
+    reasons |= {version: older_code(known.older(code)) for version, code in codes.items()}
+    return {version: why for version, why in reasons.items() if why}
+
+
+def outdated(version: RecordedVersion, digest_of: Callable[[str], str]) -> str:
+    """Return why the declarations here are newer than a trial's, or ""; code does not count.
+
+    `digest_of` returns the digest of a task that is installed: `digest_of_task`, or its cache.
+    """
+    kinds = (
+        ("task", registry.tasks(), version.task, version.task_revision),
+        ("method", registry.methods(), version.method, version.method_revision),
+    )
+    for kind, known, name, found in kinds:
+        if name in known and found != known[name].revision:
+            return (
+                f"{kind} {name} is at revision {known[name].revision}, this record at {found!s:.60}"
+            )
+    if version.task not in registry.tasks():
+        return ""
+    name = registry.tasks()[version.task].dataset
+    revision, found = registry.datasets()[name].revision, version.dataset_revision
+    if found != revision:
+        return f"dataset {name} is at revision {revision}, this record at {found!s:.60}"
+    if version.task_digest != digest_of(version.task):
+        return f"task {version.task} is declared differently now"
+    return ""
+
+
+def digest_of_task(task: str) -> str:
+    """Return the digest of the declarations of a task that is installed."""
+    declared = registry.tasks()[task]
+    return task_digest(declared, registry.datasets()[declared.dataset])
+
+
+def older_code(digits: str) -> str:
+    """Return in words that code is older, given `CodeVersions.older`; empty for the newest."""
+    return f"its code is older ({digits}): run it again" if digits else ""
+
+
+def _code_version(made_by: RecordedVersion) -> CodeVersion:
+    task = made_by.task_code
+    if made_by.task not in registry.tasks():
+        task = f"{task} {made_by.task_digest!s:.40}"
+    return CodeVersion(made_by.method, made_by.trainer, made_by.task, made_by.method_code, task)
 
 
 def _keep_newest(known: dict[str, tuple[float, T]], name: str, at: float, facts: T | None) -> None:

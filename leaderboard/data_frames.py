@@ -13,6 +13,7 @@ from leaderboard.boards import (
     overrides_text,
     settings_text,
 )
+from leaderboard.code_versions import older_code
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.core.shown_text import shown
@@ -135,7 +136,7 @@ def _without_older(placed: PlacedRecord) -> PlacedRecord:
     """Return a settled place that is left out if a newer version of the code exists."""
     if placed.left_out or not placed.entry.older:
         return placed
-    return placed._replace(left_out=f"its code is older ({placed.entry.older}): run it again")
+    return placed._replace(left_out=older_code(placed.entry.older))
 
 
 def _settings(record: Record) -> dict[str, Any]:

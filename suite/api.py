@@ -8,8 +8,9 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from suite.core import arguments
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.plan import Overwrite, schedule
@@ -44,7 +45,6 @@ __all__ = [
     "run_study",
 ]
 
-C = TypeVar("C", EngineName, Overwrite)
 StoreLike: TypeAlias = str | Path | Store
 Again: TypeAlias = Literal["never", "failed", "always"]
 Engine: TypeAlias = Literal["local", "inline", "ray", "slurm"]
@@ -100,24 +100,25 @@ def run(
         StoreUnusable: the store cannot be written.
     """
     use_plugins(plugins)
+    every = interval(checkpoint_every)
     trial = Trial.make(
-        task=task,
-        method=method,
+        task=arguments.text("task", task),
+        method=arguments.text("method", method),
         sparsity=default_sparsity(method) if sparsity is None else sparsity,
         seed=seed,
-        hyperparameters=by_name("hyperparameters", hyperparameters),
-        recipe=by_name("recipe", recipe),
+        hyperparameters=arguments.by_name("hyperparameters", hyperparameters),
+        recipe=arguments.by_name("recipe", recipe),
         device=device,
         precision=precision,
         threads=threads,
         execution=execution,
-        trainer=trainer,
+        trainer=arguments.text("trainer", trainer),
         evaluate=evaluate,
     )
     results = open_store(store)
-    plan = schedule([trial], results, choice(Overwrite, "overwrite", overwrite))
+    plan = schedule([trial], results, arguments.choice(Overwrite, "overwrite", overwrite))
     if plan.to_run:
-        record: Record | None = _trained(trial, results, checkpoint_every)
+        record: Record | None = _trained(trial, results, every)
     else:
         record = results.read(trial.key)
     assert record is not None
@@ -178,18 +179,21 @@ def run_study(
         KeyboardInterrupt: it was stopped; what had finished is in the store.
     """
     use_plugins(plugins)
-    chosen = study if isinstance(study, Study) else load_study(str(study))
+    named = name_or_study(study)
     options = EngineOptions(
-        choice(EngineName, "engine", engine),
-        count("workers", workers, least=1),
-        address,
-        timeout,
-        memory,
-        checkpoint_every,
-        count("retries", retries, least=0) or 0,
-        gpus_per_trial,
+        arguments.choice(EngineName, "engine", engine),
+        None if workers is None else arguments.count("workers", workers, least=1),
+        None if address is None else arguments.text("address", address),
+        None if timeout is None else arguments.number("timeout", timeout),
+        None if memory is None else arguments.number("memory", memory),
+        interval(checkpoint_every),
+        arguments.count("retries", retries, least=0),
+        arguments.number("gpus_per_trial", gpus_per_trial),
     )
-    again = choice(Overwrite, "overwrite", overwrite)
+    again = arguments.choice(Overwrite, "overwrite", overwrite)
+    if not isinstance(observer, Observer | None):
+        raise InvalidInput(f"observer={observer!r:.60}: give an `Observer`, e.g. a `Silent`")
+    chosen = named if isinstance(named, Study) else load_study(named)
     return run_whole_study(chosen, open_store(store), options, again, observer)
 
 
@@ -226,6 +230,9 @@ def load_results(
     from suite.tuning.schema import load_tunings, tuned_runs
 
     use_plugins(())  # which code is the newest
+    chosen_study = None if study is None else name_or_study(study)
+    columns = arguments.texts("settings", settings)
+    everything = arguments.flag("everything", everything)
     results = open_store(store)
     found, damaged = results.read_all()
     if not found and not damaged:
@@ -233,9 +240,8 @@ def load_results(
             f"store {results.location} holds no trials: run some first, or name another store"
         )
     _warn(results, "records", damaged)
-    keys = None if study is None else set(chosen_trials(results, study).keys)
+    keys = None if chosen_study is None else set(chosen_trials(results, chosen_study).keys)
     chosen = [record for record in found if keys is None or record.key in keys]
-    columns = [settings] if isinstance(settings, str) else settings
     tunings, unread = load_tunings(results)
     _warn(results, "documents", unread)
     frame, outdated = results_frame(chosen, tuned_runs(tunings), columns, everything=everything)
@@ -284,12 +290,12 @@ def compare(
     results = open_store(store)
     found = compare_in_store(
         results,
-        method,
-        reference,
-        task=task,
-        sparsities=() if sparsity is None else (sparsity,),
-        study=study,
-        include_ablations=include_ablations,
+        arguments.text("method", method),
+        arguments.text("reference", reference),
+        task=None if task is None else arguments.text("task", task),
+        sparsities=() if sparsity is None else (arguments.number("sparsity", sparsity),),
+        study=None if study is None else name_or_study(study),
+        include_ablations=arguments.flag("include_ablations", include_ablations),
     )
     _warn(results, "records", found.damaged)
     _warn(results, "documents", found.documents)
@@ -305,8 +311,8 @@ def use_plugins(paths: Iterable[str | Path]) -> None:
     Raises:
         InvalidInput: one does not exist or declares nothing.
     """
-    named = [paths] if isinstance(paths, str | Path) else paths
-    registry.use_plugins([*os.environ.get("RESONANCE_PLUGINS", "").split(), *map(str, named)])
+    named = arguments.paths("plugins", paths)
+    registry.use_plugins([*os.environ.get("RESONANCE_PLUGINS", "").split(), *named])
 
 
 def open_store(store: StoreLike | None) -> Store:
@@ -320,40 +326,24 @@ def open_store(store: StoreLike | None) -> Store:
     return Store(os.environ.get("RESONANCE_STORE") or "results" if store is None else store)
 
 
-def choice(kind: type[C], name: str, given: str) -> C:
-    """Return one of the values of an option.
-
-    Raises:
-        InvalidInput: it has no such value.
-    """
-    try:
-        return kind(given)
-    except ValueError:
-        raise InvalidInput(f"{name}={given!r:.60}: give one of {', '.join(kind)}") from None
-
-
-def count(name: str, given: int | None, *, least: int) -> int | None:
-    """Return a whole number, or None.
-
-    Raises:
-        InvalidInput: it is something else, or less than `least`.
-    """
-    if given is not None and (isinstance(given, bool) or not isinstance(given, int)):
-        raise InvalidInput(f"{name}={given!r:.60}: give a whole number")
-    if given is not None and given < least:
-        raise InvalidInput(f"{name}={given}: give at least {least}")
-    return given
-
-
-def by_name(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return values by name; none if None.
+def name_or_study(study: str | Path | Study) -> str | Study:
+    """Return a study, or the name or file of one.
 
     Raises:
         InvalidInput: it is something else.
     """
-    if given is not None and not isinstance(given, Mapping):
-        raise InvalidInput(f"{name}={given!r:.60}: give a dictionary, values by name")
-    return dict(given or {})
+    if isinstance(study, Study):
+        return study
+    return arguments.path("study", study, "a name, a file, or a `Study`")
+
+
+def interval(every: str) -> str:
+    """Return how often checkpoints are taken.
+
+    Raises:
+        InvalidInput: it is no text. Which texts there are is checked where trials are run.
+    """
+    return arguments.text("checkpoint_every", every, "a text: '30s', '500steps', 'off'")
 
 
 def _warn(

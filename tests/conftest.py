@@ -70,13 +70,19 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def resonance(place, monkeypatch, capsys):
-    """Return the command, run in `place`; plug-ins it uses are forgotten afterwards."""
+def no_plugins(place, monkeypatch):
+    """Begin without plug-ins; those that are used are forgotten afterwards."""
     monkeypatch.setattr(registry, "_plugins", [])
-    monkeypatch.setattr(estimate, "PROBE_SECONDS", 0.0)  # it starts a worker, which takes seconds
-    yield Command(monkeypatch, capsys)
+    yield
     monkeypatch.undo()
     registry.use_plugins([])
+
+
+@pytest.fixture
+def resonance(place, no_plugins, monkeypatch, capsys):
+    """Return the command, run in `place`; plug-ins it uses are forgotten afterwards."""
+    monkeypatch.setattr(estimate, "PROBE_SECONDS", 0.0)  # it starts a worker, which takes seconds
+    return Command(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -122,6 +123,20 @@ def test_the_store_and_plugins_of_the_environment_count(place, faulty, monkeypat
         ({"checkpoint_every": "soon"}, "soon"),
         ({"plugins": ["nosuch.py"]}, "there is no such file"),
         ({"device": "tpu"}, "device='tpu'"),
+        ({"store": 3}, "store=3: give a folder or a URL"),
+        ({"store": ""}, "store='': give a folder or a URL"),
+        ({"store": b"results"}, "store=b'results': give a folder or a URL"),
+        ({"store": ["results"]}, "give a folder or a URL"),
+        ({"task": Path("digits/mlp")}, "task=.*: give a text"),
+        ({"method": 3}, "method=3: give a text"),
+        ({"trainer": 3}, "trainer=3: give a text"),
+        ({"checkpoint_every": 60}, "checkpoint_every=60: give a text: '30s'"),
+        ({"overwrite": True}, "overwrite=True: give one of never, failed, always"),
+        ({"plugins": 3}, "plugins=3: give a list of paths"),
+        ({"plugins": None}, "plugins=None: give a list of paths"),
+        ({"plugins": {"a.py": 1}}, "plugins=.*: give a list of paths"),
+        ({"plugins": b"a.py"}, "plugins=.*: give a list of paths"),
+        ({"plugins": [3]}, "plugins=3: give a path"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_and_writes_nothing(place, given, message):
@@ -181,11 +196,24 @@ def test_a_study_is_a_name_a_file_or_a_study(place):
         ({"engine": "lokal"}, "local, inline, ray, slurm"),
         ({"timeout": -1.0}, "give a number above 0"),
         ({"retries": -1}, "give at least 0"),
+        ({"retries": None}, "retries=None: give a whole number"),
+        ({"study": 3}, "study=3: give a name, a file, or a `Study`"),
+        ({"study": None}, "study=None: give a name, a file, or a `Study`"),
+        ({"address": 3, "engine": "ray"}, "address=3: give a text"),
+        ({"timeout": "5"}, "timeout='5': give a number"),
+        ({"timeout": True}, "timeout=True: give a number"),
+        ({"memory": "1"}, "memory='1': give a number"),
+        ({"gpus_per_trial": "1"}, "gpus_per_trial='1': give a number"),
+        ({"gpus_per_trial": None}, "gpus_per_trial=None: give a number"),
+        ({"checkpoint_every": 60}, "checkpoint_every=60: give a text"),
+        ({"observer": "x"}, "observer='x': give an `Observer`"),
+        ({"store": 3}, "store=3: give a folder or a URL"),
+        ({"plugins": None}, "plugins=None: give a list of paths"),
     ],
 )
 def test_options_that_cannot_be_used_run_nothing(place, given, message):
     with pytest.raises(InvalidInput, match=message):
-        run_study(study(), **given)
+        run_study(**{"study": study()} | given)
     assert list(place.iterdir()) == []
 
 
@@ -331,12 +359,37 @@ def test_a_damaged_record_is_named(place):
         ({"store": "typo"}, "holds no trials"),
         ({"settings": ["epoch"]}, "did you mean epochs"),
         ({"study": "quikstart"}, "did you mean quickstart"),
+        ({"store": 3}, "store=3: give a folder or a URL"),
+        ({"settings": 3}, "settings=3: give a list of texts"),
+        ({"settings": {"epochs": 1}}, "settings=.*: give a list of texts"),
+        ({"settings": [3]}, "settings=3: give a text"),
+        ({"everything": "no"}, "everything='no': give True or False"),
+        ({"study": ["m"]}, r"study=\['m'\]: give a name"),
     ],
 )
 def test_results_that_are_not_there_are_refused(place, given, message):
     run("digits/mlp", "dense", recipe=QUICK)
     with pytest.raises(InvalidInput, match=message):
         load_results(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": 3}, "method=3: give a text"),
+        ({"reference": None}, "reference=None: give a text"),
+        ({"task": ["digits/mlp"]}, "task=.*: give a text"),
+        ({"sparsity": "0.9"}, "sparsity='0.9': give a number"),
+        ({"sparsity": True}, "sparsity=True: give a number"),
+        ({"study": 3}, "study=3: give a name"),
+        ({"include_ablations": "no"}, "include_ablations='no': give True or False"),
+        ({"store": 3}, "store=3: give a folder or a URL"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(place, given, message):
+    with pytest.raises(InvalidInput, match=message):
+        compare(**{"method": "rigl", "reference": "static"} | given)
+    assert list(place.iterdir()) == []
 
 
 def test_a_comparison_is_that_of_the_command(place, resonance):

@@ -22,12 +22,13 @@ from leaderboard.bundles.signature import (
     UNSIGNED,
     InvalidSignature,
     Signature,
+    read_packed,
     sign,
     signature_path,
 )
 from suite.core.bounded_json import LINE, InvalidJson, count_values, parse
 from suite.core.errors import InvalidInput
-from suite.core.files import atomic_write, read_regular
+from suite.core.files import atomic_write
 from suite.core.limited_process import LimitExceeded
 from suite.core.redact import redact_bytes, redact_data
 from suite.core.shown_text import INVISIBLE, is_shown, shown_data
@@ -40,11 +41,10 @@ SHIPPED = tuple(Path(__file__).parents[1] / name for name in ("results", "submis
 """Folders of the project's own results, and of submissions."""
 BUNDLE_VERSION = 2
 """1: records only. 2: some have predictions; a bundle without any is still written as 1."""
-MAX_PACKED = 64 * 2**20
 MAX_UNPACKED = 128 * 2**20
 MAX_LINE = 2**20
-"""Largest size in bytes of a file, of all its lines, and of one line (a record of a hundred layers
-has 20 kB)."""
+"""Largest size in bytes of all lines of a file, and of one line (a record of a hundred layers has
+20 kB); `signature.MAX_PACKED` is that of the file."""
 MAX_RECORDS = 20_000
 MAX_REJECTED = 100
 """Most records, and most rejected lines, read from one file: many small lines are slow."""
@@ -393,10 +393,7 @@ def _texts(content: Any) -> Iterator[str]:
 
 def _unpacked(path: Path) -> Iterator[bytes | Rejected]:
     """Yield the lines of a file, and errors; never holds more than one line in memory."""
-    try:
-        packed = read_regular(path, MAX_PACKED)
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from error
+    packed = read_packed(path)
     left, number = MAX_UNPACKED, 0
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
         while True:

@@ -27,8 +27,8 @@ ALLOWED_SIGNERS = Path(__file__).parents[1] / "submissions" / "allowed_signers"
 PROGRAM = "ssh-keygen"
 MAX_SIGNATURE = 16 * 2**10
 MAX_SIGNERS = 2**20
-MAX_SIGNED = 64 * 2**20
-"""Largest size in bytes of a signature, of a file of allowed signers, and of a signed file."""
+MAX_PACKED = 64 * 2**20
+"""Largest size in bytes of a signature, of a file of allowed signers, and of a bundle."""
 VERIFY_SECONDS = 30.0
 FINGERPRINT = re.compile(r"with (\S+) key (SHA256:[A-Za-z0-9+/]{43})")
 
@@ -151,11 +151,19 @@ def signature_of(file: Path, signers: Path = ALLOWED_SIGNERS) -> Signature:
     """
     if (signature := read_signature(file)) is None:
         return UNSIGNED
+    return verify(read_packed(file), signature, signers)
+
+
+def read_packed(file: Path) -> bytes:
+    """Return a bundle's bytes, which are what is signed.
+
+    Raises:
+        InvalidInput: it cannot be read, or is larger than `MAX_PACKED`.
+    """
     try:
-        content = read_regular(file, MAX_SIGNED)
+        return read_regular(file, MAX_PACKED)
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
-    return verify(content, signature, signers)
 
 
 def _verify(content: bytes, made: str, known: str) -> Signature:

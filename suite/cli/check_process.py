@@ -12,6 +12,7 @@ from suite.core.errors import InvalidInput
 from suite.core.limited_process import Allowance, answer, ask, memory_limit
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
+from suite.results.find_record import find_key
 from suite.results.record import Record
 
 if TYPE_CHECKING:
@@ -104,20 +105,18 @@ def one_of(records: list[Record], key: str, seed: int) -> Record:
     """Return the record whose key begins with `key`; for `any`, one picked by the seed.
 
     Raises:
-        InvalidInput: there is none, or there are several.
+        InvalidInput: there is none, or there are several; or its trial cannot be run here.
     """
     if key == "any":
         done = [r for r in records if r.status == "done"]
-        matching = [random.Random(seed).choice(done)] if done else []
+        if not done:
+            raise InvalidInput("--rerun any: no trial of the file has finished: leave it out")
+        chosen = random.Random(seed).choice(done)
     else:
-        matching = [r for r in records if key and r.key.startswith(key)]
-    if len(matching) != 1:
-        raise InvalidInput(
-            f"--rerun {key}: {len(matching)} trials of the file have such a key; give the whole "
-            "key of one, or any"
-        )
-    Trial.make(**matching[0].trial)
-    return matching[0]
+        by_key = {record.key: record for record in records}
+        chosen = by_key[find_key(by_key, key, "in the file", "`--rerun any` picks one")]
+    Trial.make(**chosen.trial)
+    return chosen
 
 
 if __name__ == "__main__":

@@ -229,7 +229,10 @@ def check(
     ],
     rerun: Annotated[
         str | None,
-        typer.Option(metavar="KEY|any", help="Rerun this trial here, or any trial, and compare."),
+        typer.Option(
+            metavar="TRIAL|any",
+            help="Rerun this trial (its key, or the first characters) or any here, and compare.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides which trial `--rerun any` picks.")] = 0,
     signers: SignersOption = None,

@@ -1,6 +1,5 @@
 """`resonance list`: the trials and studies of a store; all methods, tasks, datasets and others."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -82,7 +81,7 @@ def list_(
         raise InvalidInput(f"{', '.join(extra)}: only for `resonance list {TRIALS}`; leave it out")
     columns = list(COLUMNS[kind])
     if kind == TRIALS:
-        from suite.cli.list_trials import TrialFilter, explain, listed_trials, table_rows
+        from suite.cli.list_trials import TrialFilter, data, explain, listed_trials, table_rows
 
         chosen = TrialFilter(
             study, task or (), method or (), status or (), sparsity or (), seed or ()
@@ -90,7 +89,7 @@ def list_(
         found = listed_trials(Store(store), chosen, sort or "when", limit, reverse=reverse)
         explain(found)
         if json:
-            print_json([asdict(one) for one in found])
+            print_json(data(found))
             return
         if not found:
             complain("no trial matches: leave an option out")

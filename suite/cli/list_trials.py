@@ -1,9 +1,10 @@
 """`resonance list trials`: which trials of a store are listed, in which order, as which rows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from leaderboard.code_versions import out_of_date
 from suite.core.console import complain
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -90,6 +91,7 @@ def listed_trials(
     running = {one.key: one for one in running_trials(store)}
     trials = [replace(o, status="running") if o.key in running else o for o in read]
     trials += map(_damaged, damaged)
+    trials = _marked(trials)
     known = {one.key for one in trials}
     if study is None:
         others = [_running(one) for key, one in running.items() if key not in known]
@@ -106,6 +108,20 @@ def listed_trials(
     chosen.check(trials)
     found = [one for one in trials if chosen.takes(one)]
     return _sorted(found, sort, reverse=reverse)[:limit]
+
+
+def _marked(trials: Sequence[TrialSummary]) -> list[TrialSummary]:
+    """Return trials, with why they are out of date, if they are and have a record."""
+    made = [(one.made_by, one.finished) for one in trials if one.made_by is not None]
+    try:
+        reasons = out_of_date(made)
+    except InvalidInput as error:  # a plug-in that cannot be read hides no trial
+        complain(f"which trials are out of date is not known: {error}")
+        return list(trials)
+    return [
+        replace(one, out_of_date=reasons[one.made_by]) if one.made_by in reasons else one
+        for one in trials
+    ]
 
 
 def _damaged(one: CorruptRecord) -> TrialSummary:
@@ -135,7 +151,7 @@ def table_rows(trials: Sequence[TrialSummary]) -> list[list[str]]:
             f"{one.method} {one.settings}".strip(),
             "" if one.sparsity is None else f"{one.sparsity:g}",
             "" if one.seed is None else str(one.seed),
-            one.status,
+            f"{one.status}, out of date" if one.out_of_date else one.status,
             metric_text(one),
             "" if one.seconds is None else f"{one.seconds:.1f}",
             one.started[:16].replace("T", " "),
@@ -162,4 +178,5 @@ def explain(trials: Sequence[TrialSummary]) -> None:
 
 def data(trials: Sequence[TrialSummary]) -> list[dict[str, Any]]:
     """Return the trials as JSON-ready data."""
-    return [asdict(one) for one in trials]
+    shown = [one.name for one in fields(TrialSummary) if one.name != "made_by"]
+    return [{name: getattr(one, name) for name in shown} for one in trials]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from leaderboard.code_versions import out_of_date, recorded_version
 from suite.cli.options import DEFAULT_STORE, JsonOption, StoreOption, TrialArgument
 from suite.core.console import complain, print_json, print_table, say
 from suite.core.errors import InvalidInput
@@ -57,6 +58,9 @@ def facts(record: Record, store: Store) -> list[tuple[str, str]]:
     """Return what is known of a trial, as names and texts in the order of lines."""
     trial, timing = record.trial, record.timing
     found = [("key", record.key)]
+    made_by = recorded_version(record)
+    if reason := out_of_date([(made_by, record.finished)]).get(made_by):
+        found.append(("out of date", reason))
     if record.error is not None:
         found.append(("error", f"{record.error.get('type', '')}: {record.error['message']}"))
     known = {"task", "method", "sparsity", "seed", "hyperparameters", "recipe"}

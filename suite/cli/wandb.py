@@ -1,7 +1,7 @@
 """`resonance wandb`, and how other verbs publish trials to Weights & Biases while they run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from suite.core.console import complain, print_json, progress_bar, say
 from suite.core.errors import InvalidInput
 from suite.core.redact import redacted_line
 from suite.results.ablation_design import ablations
+from suite.results.find_record import find_key
 from suite.results.store import Store
 from suite.results.stored_studies import chosen_trials
 from suite.tracking.publish import publish
@@ -66,7 +67,10 @@ def tracker(
 @app.command()
 def push(
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys of trials; all by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[TRIAL]...", help="Keys of trials, or their first characters; all by default."
+        ),
     ] = None,
     study: Annotated[
         str | None,
@@ -110,7 +114,7 @@ def push(
         job_type=job_type,
         artifacts=artifacts,
     )
-    chosen = _chosen(results, keys or [], wanted)
+    chosen = _chosen(results, keys or (), group, wanted)
     places: dict[str, str] = {}
     errors: dict[str, str] = {}
     failed_in_a_row = 0
@@ -177,14 +181,18 @@ def _group(store: Store, name: str | None) -> tuple[str | None, JobType, set[str
     return chosen.name, JobType.STUDY, set(chosen.keys)
 
 
-def _chosen(store: Store, keys: list[str], wanted: set[str] | None) -> list[str]:
+def _chosen(
+    store: Store, names: Sequence[str], group: str | None, wanted: Collection[str] | None
+) -> list[str]:
+    """Return the keys to publish, sorted: those that are named, or all; of the group, if any."""
     known = store.keys()
-    if missing := sorted(set(keys) - set(known)):
-        raise InvalidInput(
-            f"trial {missing[0]!r:.60} is not in store {store.location}: `resonance list trials` "
-            "lists the keys"
-        )
-    chosen = [k for k in known if (wanted is None or k in wanted) and (not keys or k in keys)]
+    where = f"in store {store.location}"
+    named = [find_key(known, name, where) for name in names]
+    if wanted is not None and (others := [key for key in named if key not in wanted]):
+        raise InvalidInput(f"trial {others[0]} is none of {group}: leave it or --study out")
+    chosen = [
+        key for key in known if (wanted is None or key in wanted) and (not named or key in named)
+    ]
     if not chosen:
         raise InvalidInput(f"store {store.location} holds no such trial: run one first")
     return chosen

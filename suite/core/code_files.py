@@ -157,6 +157,21 @@ def _imports(tree: ast.Module) -> Iterator[_Import]:
             yield _Import(node.module or "", node.level, names)
 
 
+def relative_import(node: ast.ImportFrom) -> str:
+    """Return in words why a file without a package has no relative import, and what to write."""
+    names = [alias for alias in node.names if alias.name != "*"]
+    absolute: ast.stmt = ast.Import(names)
+    if node.module:
+        absolute = ast.ImportFrom(node.module, node.names, 0)
+    beside = node.level == 1 and (node.module or names)
+    write = f"write `{ast.unparse(absolute)}` (what is beside the file is found)" if beside else ""
+    return (
+        f"`{ast.unparse(node)}`, which is relative to a package, and a plug-in given by its path "
+        f"is loaded by itself, without its package: {write or 'import by the full name'}, or "
+        "install the package and name the module in its entry point (docs/extending.md)"
+    )
+
+
 def forget() -> set[str]:
     """Read files anew from now on; return all that were read, if any of them has changed since."""
     before = dict(_read)

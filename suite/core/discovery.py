@@ -6,6 +6,7 @@ torch is listed in milliseconds. `load` imports what a declaration names, when i
 """
 
 import ast
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from suite.core.code_files import forget, loaded_files, make_importable
+from suite.core.code_files import forget, loaded_files, make_importable, relative_import
 from suite.core.declarations import Declared
 from suite.core.errors import InvalidInput
 from suite.core.source_bindings import bindings
@@ -81,11 +82,26 @@ def load(reference: str, origin: str = "") -> Any:
     try:
         module = import_origin(module_name or origin)
     except Exception as error:  # a plug-in may raise anything
-        what = f"{type(error).__name__}: {error}"
+        what = _relative_import(error) or f"{type(error).__name__}: {error}"
         raise InvalidInput(f"{module_name or origin} cannot be imported: {what}") from error
     if not hasattr(module, attribute):
         raise InvalidInput(f"{module_name or origin} defines no '{attribute}'")
     return getattr(module, attribute)
+
+
+def _relative_import(error: Exception) -> str:
+    """Return which import of which file failed, if it is a relative one outside of a package."""
+    trace = error.__traceback__ if isinstance(error, ImportError) else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_globals.get("__package__"):
+        return ""
+    path, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+    with contextlib.suppress(InvalidInput):
+        for node in ast.walk(read_source(Path(path))):
+            if isinstance(node, ast.ImportFrom) and node.level and node.lineno == line:
+                return f"{path}:{line} has {relative_import(node)}"
+    return ""
 
 
 _loaded_files: dict[str, ModuleType] = {}

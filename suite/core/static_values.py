@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
 from suite.core import bounded_operators as bounded
-from suite.core.code_files import find_module, is_own, is_project
+from suite.core.code_files import find_module, is_own, is_project, relative_import
 from suite.core.declared_kinds import (
     CALLABLE,
     Located,
@@ -525,9 +525,11 @@ def _absolute(file: _File, node: ast.ImportFrom) -> str:
     """Return the module that a ``from`` statement names."""
     if not node.level:
         return node.module or ""
-    parts = file.package.split(".") if file.package else []
+    if not file.package:
+        raise Unsafe(f"uses {relative_import(node)}")
+    parts = file.package.split(".")
     if node.level > len(parts):
-        raise Unsafe("imports relative to a package, and the file is in none: name the module")
+        raise Unsafe("imports from above the package that the file is in: name the module")
     parts = parts[: len(parts) - node.level + 1]
     return ".".join([*parts, node.module] if node.module else parts)
 

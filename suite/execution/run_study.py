@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.engines import EngineOptions
@@ -19,6 +19,7 @@ from suite.results.store import Store, StoreUnusable
 from suite.results.stored_studies import remember
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Is told what happens while trials run; `Silent` is one that does nothing."""
 

@@ -34,6 +34,7 @@ class GradientMasking:
         self._replicas = model if isinstance(model, DistributedDataParallel) else None
         self._reads_dense = self._updates = self._waits = False
         self._running = -1
+        self._reached: set[int] = set()
         self._hooked: Sequence[MaskedWeight] = ()
         self._hooks: list[RemovableHandle] = []
 
@@ -41,7 +42,15 @@ class GradientMasking:
         """Note whether the method reads dense gradients in the coming step, and updates masks."""
         self._reads_dense, self._updates = reads_dense, updates
         self._waits = _several_processes()
+        self._reached.clear()
         self._follow_storage()
+
+    def note_unused(self) -> None:
+        """Tell the weights that no backward pass of this step has reached; before they are read."""
+        if not self._waits:
+            for weight in self._hooked:
+                if id(weight) not in self._reached:
+                    weight.note_unused()
 
     def remove(self) -> None:
         """Leave gradients alone from now on."""
@@ -66,6 +75,7 @@ class GradientMasking:
     def _on_gradient(self, weight: MaskedWeight, parameter: torch.Tensor) -> None:
         """Mask a gradient that a backward pass has just added to."""
         if not self._waits:
+            self._reached.add(id(weight))
             if not torch.is_grad_enabled():
                 self._mask(weight)
                 return

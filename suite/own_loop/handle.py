@@ -317,18 +317,21 @@ class Handle:
         """Continue with another optimizer, or several.
 
         Raises:
-            InvalidInput: masks cannot be kept under one of them, or a weight is not trained.
+            InvalidInput: masks cannot be kept under one of them, a weight is not trained, or
+                weights were written that are not as sparse as the masks. Nothing has changed then.
         """
         self._require_attached("use")
+        self._check_weights(read=True)
+        self.sparsifier.execution.check_loaded()
         optimizers = usable_optimizers(optimizer)
         execution = self.sparsifier.execution
         held = {w.name: w.parameter for w in self.sparsifier.layers if w.trained}
         check_trained(held, optimizers)
         for one in optimizers:
             check_updates(one, held.values())
-            if execution.csr_weights() and not keeps_zeros(one):
+            if execution.may_be_sparse and not keeps_zeros(one):
                 raise InvalidInput(
-                    f"use: execution=csr is tested with SGD, Adam and AdamW, not "
+                    f"use: execution={execution.mode} is tested with SGD, Adam and AdamW, not "
                     f"{type(one).__name__}; use one of those, or execution=masked"
                 )
         self._steps.finish()
@@ -525,6 +528,7 @@ class Handle:
                 "bfloat16 autocast, which needs no scaler"
             )
         inverse = None if scaler is None else inverse_scale(scaler)
+        self._masking.note_unused()
         self.sparsifier.execution.keep_dense_gradients(inverse)
 
     def optimizer_stepped(self, optimizer: torch.optim.Optimizer) -> None:

@@ -1,7 +1,8 @@
 """The steps of one or several optimizers, as one sequence of training steps."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +12,19 @@ from suite.core.errors import InvalidInput
 from suite.own_loop.state_initialization import initializes_state
 
 HookResult = tuple[tuple[Any, ...], dict[str, Any]] | None
+
+
+@contextmanager
+def _without_autocast() -> Iterator[None]:
+    """Decide in full precision, also where a loop steps inside its autocast block.
+
+    There, products would be in half precision, and of copies of the weights from before the step.
+    """
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 class StepListener(Protocol):
@@ -141,12 +155,13 @@ class OptimizerSteps:
         return compute_and_begin
 
     def _begin(self, optimizer: torch.optim.Optimizer) -> None:
-        if self._has_stepped(optimizer):
-            self._end()
-        if self._stepped:
-            self._listener.continue_step()
-        else:
-            self._listener.begin_step()
+        with _without_autocast():
+            if self._has_stepped(optimizer):
+                self._end()
+            if self._stepped:
+                self._listener.continue_step()
+            else:
+                self._listener.begin_step()
         self._stepped.append(optimizer)
 
     def _after(
@@ -163,9 +178,10 @@ class OptimizerSteps:
         self._pending.discard(id(optimizer))
         if not self._has_stepped(optimizer):
             return  # it did not call its closure
-        self._listener.optimizer_stepped(optimizer)
-        if len(self._stepped) == len(self.optimizers):
-            self._end()
+        with _without_autocast():
+            self._listener.optimizer_stepped(optimizer)
+            if len(self._stepped) == len(self.optimizers):
+                self._end()
 
     def _end(self) -> None:
         self._stepped.clear()

@@ -73,11 +73,12 @@ def amplitude_bound(o: SimpleNamespace) -> float:
 def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
     if o.argument == "progress" or o.solve == "exact" or o.score == "weighted":
         return
-    noise = torch.randn(o.window, NOISE, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(o.window, NOISE, generator=generator, dtype=torch.float32)
     frequency, _ = dominant(
         spectrum(noise, detrend=o.detrend, taper=o.taper), interpolate=o.interpolate
     )
-    even = torch.linspace(0, 1, NOISE)
+    even = torch.linspace(0, 1, NOISE, dtype=torch.float32)
     phase = frequency if o.argument == "frequency" else even
 
     def reach(modulation: float) -> float:

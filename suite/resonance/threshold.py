@@ -63,7 +63,9 @@ class PeriodicThreshold:
 
         def shares(shallow: float) -> Tensor:
             phases = [(n + 0.5) / (PHASES * self.periods) for n in range(PHASES)]
-            levels = torch.tensor([self.level(amplitude, phase, shallow) for phase in phases])
+            levels = torch.tensor(
+                [self.level(amplitude, phase, shallow) for phase in phases], dtype=torch.float32
+            )
             below = torch.searchsorted(ordered, levels.to(ordered.dtype), right=True)
             return below.double() / len(ordered)
 

@@ -1,6 +1,5 @@
 """The record of a trial; leaderboards and tables are made from records only."""
 
-import datetime
 import json
 import math
 from collections.abc import Mapping
@@ -33,6 +32,7 @@ from suite.results.integrity import (
 )
 from suite.results.metrics import METRIC_NAME, out_of_range
 from suite.results.old_names import ADVICE, has_old_names
+from suite.results.recorded_version import finished_at
 from suite.results.storage_backend import MAX_BYTES, RECORD
 
 SCHEMA_VERSION = 3
@@ -330,11 +330,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     @property
     def finished(self) -> float:
         """When the trial ended, in seconds since 1970; 0 where the record does not say."""
-        try:
-            started = datetime.datetime.fromisoformat(str(self.timing["started"]))
-            return started.timestamp() + float(self.timing.get("seconds") or 0.0)
-        except (KeyError, ValueError, OverflowError):
-            return 0.0
+        return finished_at(self.timing)
 
     @property
     def settings_key(self) -> str:

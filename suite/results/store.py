@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from suite.core.arguments import path
 from suite.core.errors import InvalidInput
 from suite.core.redact import redact_bytes
 from suite.results.local_store import LocalStore
@@ -49,7 +50,8 @@ class Store:
     """
 
     def __init__(self, location: str | Path) -> None:
-        self.backend = _open(str(location))
+        """Open a store; raises `InvalidInput` for what is no location."""
+        self.backend = _open(path("store", location, "a folder or a URL"))
         """Access to the files, for maintenance of the store: verify, merge, migrate, the index."""
 
     @property

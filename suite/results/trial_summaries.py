@@ -24,12 +24,13 @@ from suite.results.metrics import out_of_range
 from suite.results.old_names import has_old_names
 from suite.results.record import ACCURACY, LIMITS, SCHEMA_VERSION, Record
 from suite.results.record_index import IndexRow, read_index
+from suite.results.recorded_version import RecordedVersion, finished_at
 from suite.results.storage_backend import RECORD
 from suite.results.store import CorruptRecord, Store, gc_paused
 
 CACHE = Path(".cache") / "resonance-bench" / "summaries"
 """In the user's home: a file per store."""
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 MIN_CACHED = 200
 """Summaries are remembered once so many records had to be read anew."""
 UNUSUAL = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -50,6 +51,8 @@ class TrialSummary:
         seconds: how long it took.
         started: date and time in ISO format; empty if that is not known.
         message: why it failed, or is damaged.
+        out_of_date: why it is out of date, where that was looked for; else empty.
+        made_by: the versions of task and method that its record has; None without a record.
     """
 
     key: str
@@ -66,6 +69,13 @@ class TrialSummary:
     seconds: float | None = None
     started: str = ""
     message: str = ""
+    out_of_date: str = ""
+    made_by: RecordedVersion | None = None
+
+    @property
+    def finished(self) -> float:
+        """When it ended, in seconds since 1970; 0 where that is not known."""
+        return finished_at({"started": self.started, "seconds": self.seconds})
 
     @property
     def settings(self) -> str:
@@ -103,6 +113,7 @@ def summary_of(content: Mapping[str, Any]) -> TrialSummary:
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
         started=str(timing.get("started") or ""),
         message=str((content.get("error") or {}).get("message", "")),
+        made_by=RecordedVersion.of_content(content),
     )
 
 
@@ -234,8 +245,13 @@ def _read_cache(store: Store) -> dict[str, tuple[str, TrialSummary]]:
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         digest, _, content = _cache_path(store).read_bytes().partition(b"\n")
         if digest == _digest(content):
-            return {row[1]: (row[0], TrialSummary(*row[1:])) for row in from_json(content)}
+            return {row[1]: (row[0], _from_row(row[1:])) for row in from_json(content)}
     return {}
+
+
+def _from_row(values: list[Any]) -> TrialSummary:
+    values[-1] = RecordedVersion(*values[-1])
+    return TrialSummary(*values)
 
 
 def _write_cache(store: Store, rows: Mapping[str, tuple[str, TrialSummary]]) -> None:

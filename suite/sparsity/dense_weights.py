@@ -91,7 +91,8 @@ class DenseWeights(Sparsifier, ABC):
         """Add to a weight's gradient, in place, before the optimizer reads it.
 
         The gradient is the one that the optimizer would read: accumulated, averaged over replicas,
-        without a loss scale, clipped. It is 0 for weights without a gradient (`train_beyond`).
+        without a loss scale, clipped; negated where the optimizer maximizes, so that it always
+        points up the loss. It is 0 for weights without a gradient (`train_beyond`).
         """
 
     # ------------------------------------------------------------------ called by the base class
@@ -172,11 +173,18 @@ class DenseWeights(Sparsifier, ABC):
     def update_connectivity(self, step: int) -> bool:
         """Update where due, then put the dense weights in for the optimizer's step."""
         skips = super().update_connectivity(step)
+        groups = [group for one in self.optimizers for group in one.param_groups]
+        may_ascend = any(group.get("maximize") for group in groups)
         with torch.no_grad():
             for weight in self.weights:
                 dense, gradient = self.dense[weight.name], weight.parameter.grad
                 if gradient is not None and weight.trained:
+                    ascends = may_ascend and self.group_of(weight).get("maximize")
+                    if ascends:
+                        gradient.neg_()
                     self.regularize(weight, gradient, dense)
+                    if ascends:
+                        gradient.neg_()
                 weight.put_in(dense)
         return skips
 

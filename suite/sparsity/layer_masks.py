@@ -13,7 +13,7 @@ from suite.sparsity.cost_bounds import Zeros
 from suite.sparsity.distribution import Shapes, at_least
 from suite.sparsity.exploration import Exploration
 from suite.sparsity.layers import PrunableWeight, check_mask
-from suite.sparsity.masks import count_true, random_mask
+from suite.sparsity.masks import count_true, random_mask, uniform
 from suite.sparsity.plan import Charge, Plan, Recorder
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.target_counts import TargetCounts
@@ -85,8 +85,7 @@ class LayerMasks(TargetCounts):
             active = layer.size - zeros[layer.name]
             generator = self.generator(layer, "initial")
             if self.pattern is not None and active < layer.size:
-                scores = torch.rand(layer.shape, generator=generator, device=layer.device)
-                self.set_mask(layer, self.pattern.keep(scores))
+                self.set_mask(layer, self.pattern.keep(uniform(layer.shape, generator)))
             else:
                 self.set_mask(layer, random_mask(layer.shape, active, generator))
 

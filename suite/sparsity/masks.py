@@ -90,8 +90,16 @@ def count_at_most(scores: Tensor, level: float, among: Tensor) -> int:
 
 def random_mask(shape: torch.Size, keep: int, generator: torch.Generator) -> Tensor:
     """Return a boolean mask of `shape` with exactly `keep` True, uniformly at random."""
-    scores = torch.rand(shape.numel(), generator=generator, device=generator.device)
-    return keep_top(scores, keep).view(shape)
+    return keep_top(uniform(shape, generator).flatten(), keep).view(shape)
+
+
+def uniform(shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Return random numbers in [0, 1), single precision whatever the default dtype is.
+
+    In half precision most of them would be equal, and ties are broken by index: not at random.
+    """
+    device = generator.device
+    return torch.rand(shape, generator=generator, device=device, dtype=torch.float32)
 
 
 def keep_active(mask: Tensor, scores: Tensor, keep: int) -> Tensor:

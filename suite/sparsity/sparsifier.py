@@ -240,6 +240,7 @@ class Sparsifier(LayerMasks):
         self.optimizers = _as_tuple(optimizer)
         for layer in self.layers:
             layer.bind(self.optimizers)
+        self.execution.switch_storage(self._is_finished)  # masks may have changed between rounds
 
     def continue_as(self, plan: Plan, options: Mapping[str, Any], step: int) -> "Sparsifier":
         """Return this method under a longer or sparser plan, attached to the same layers.

@@ -65,10 +65,9 @@ class JournalLock:
 
         Raises:
             LockHeld: a running process holds it, and has written nothing for `HELD_SECONDS`.
-            OSError: the journal cannot be opened, or the link cannot be made.
+            OSError: the journal is gone or cannot be opened, or the link cannot be made.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._descriptor = os.open(self._journal, flags, 0o666)
+        self._descriptor = os.open(self._journal, os.O_RDWR | os.O_CLOEXEC)
         try:
             self._wait(self._lock, self._patience, self._refuse)
             self._wait(self._make_link, LINK_SECONDS, self._remove_stale_link)

@@ -26,12 +26,13 @@ from suite.tuning.sampling import (
     BATCH,
     REPEATED_ATTR,
     FinishedTrial,
+    Proposal,
     always_numeric,
     directions,
     propose,
 )
 from suite.tuning.schema import KIND, MAXIMISED, Candidate, Dimension, Tuning, TuningConfig
-from suite.tuning.shared_study import RESULT_ATTR, SharedStudy, finished_trial, shares
+from suite.tuning.shared_study import RESULT_ATTR, SharedStudy, check_stored, finished_trial, shares
 from suite.tuning.space import (
     DEFAULT,
     Configuration,
@@ -113,8 +114,10 @@ def tune(
     larger budget count. Processes with the same storage and store share the work.
 
     Raises:
-        InvalidInput: an input is invalid, or the stored study or tuning has other settings.
+        InvalidInput: an input is invalid, or the stored study or tuning has other settings; nothing
+            was trained or written.
         StorageLost: the connection to the database was lost.
+        JournalLost: the journal could not be written or read during the search.
         KeyboardInterrupt: the user stopped it; finished trials are kept.
     """
     spaces = spaces_of(settings.methods, settings.tasks, settings.tuned_recipe)
@@ -125,8 +128,14 @@ def tune(
     searches = [Search(settings, name, spaces[name], store, options, observer) for name in spaces]
     for one in searches:
         one.check()
-    options.preflight([t for s in searches for rung in s.rungs(DEFAULT) for t in rung])
+    defaults = [trial for one in searches for rung in one.rungs(DEFAULT) for trial in rung]
+    options.preflight(defaults)
+    for one in searches:
+        one.check_space()
+    _check_measured(defaults, settings.objectives, store)
     with opened_storage(location) as opened:
+        for search in searches:
+            search.check_stored(opened)
         for search in searches:
             search.open(opened)
         store.prepare()
@@ -165,12 +174,19 @@ class Search:
         self.sparsities = (0.0,) if self.declared.dense else settings.sparsities
         self.study: SharedStudy  # see `open`
 
+    @property
+    def _name(self) -> str:
+        return f"{self.settings.name}/{self.method}"
+
+    def check_stored(self, storage: Any) -> None:
+        """Check the shared study, if there is one, without creating it. Raises as `open` does."""
+        check_stored(storage, self._name, self._identity())
+
     def open(self, storage: Any) -> None:
         """Open or create the shared study. Raises as `SharedStudy` does."""
-        name = f"{self.settings.name}/{self.method}"
         metrics = self.settings.objectives
         self.study = SharedStudy(
-            storage, name, directions(self.settings), self._identity(), metrics
+            storage, self._name, directions(self.settings), self._identity(), metrics
         )
 
     def _identity(self) -> dict[str, Any]:
@@ -216,6 +232,18 @@ class Search:
                     "which nothing is left to stop: give --recipe epochs=N"
                 )
 
+    def check_space(self) -> None:
+        """Check that the search space has configurations that fit the training.
+
+        Raises:
+            InvalidInput: it has none.
+        """
+        assert self._first_batch
+
+    @functools.cached_property
+    def _first_batch(self) -> list[Proposal]:
+        return self._proposed([])
+
     # ------------------------------------------------------------------ searching
 
     def run(self) -> None:
@@ -248,9 +276,13 @@ class Search:
         units = len(self.rungs(DEFAULT)[0])
         return max(1, -(-workers // units))
 
-    def _propose(self, trials: Mapping[int, FrozenTrial], first: int) -> Any:
+    def _propose(self, trials: Mapping[int, FrozenTrial], first: int) -> list[Proposal]:
+        if first == 0:
+            return self._first_batch
+        return self._proposed([finished_trial(trials[n]) for n in range(first)])
+
+    def _proposed(self, before: Sequence[FinishedTrial]) -> list[Proposal]:
         default = default_point(self.space, self.declared, self.tasks)
-        before = [finished_trial(trials[n]) for n in range(first)]
         return propose(self.space, self.settings, self.method, before, default, self.effect)
 
     def effect(self, chosen: Values) -> str | None:
@@ -495,6 +527,18 @@ def _run(
         for key in ended:
             observer.pruned(key)
     return ended
+
+
+def _check_measured(trials: Sequence[Trial], objectives: Sequence[str], store: Store) -> None:
+    """Check that those of these trials that are done, and are not run again, have the objectives.
+
+    Raises:
+        InvalidInput: one was made by an earlier version, which did not measure them.
+    """
+    for trial in schedule(trials, store, Overwrite.FAILED).done:
+        if (record := store.read(trial.key)) is not None:
+            for name in objectives:
+                MEASURED[name](record)
 
 
 def _read(store: Store, key: str) -> tuple[Record | None, str]:

@@ -30,6 +30,8 @@ HEARTBEAT_ATTR = "beat"
 ABANDONED_ATTR = "lost"
 RESULT_ATTR = "told"
 """User attributes of Optuna's trials; the strings are stored, so they must not change."""
+SETTINGS_ATTR = "asked"
+"""The user attribute of a study that has its settings; stored, too."""
 
 
 class SharedStudy:
@@ -56,10 +58,9 @@ class SharedStudy:
         self._study = optuna.create_study(
             study_name=name, storage=storage, directions=list(directions), load_if_exists=True
         )
-        if "asked" not in self._study.user_attrs:
-            self._study.set_user_attr("asked", dict(settings))
-        # Read again: another process may have created it in the meantime.
-        check_same_settings(f"study {name}", self._study.user_attrs["asked"], settings)
+        if SETTINGS_ATTR not in self._study.user_attrs:
+            self._study.set_user_attr(SETTINGS_ATTR, dict(settings))
+        check_stored(storage, name, settings)  # another process may have created it meanwhile
         self._name_metrics(metrics)
         self._me = Owner.current().label()
         self._seen: dict[int, tuple[tuple[Any, Any], float]] = {}
@@ -188,6 +189,20 @@ class SharedStudy:
             for trial in (trials[number] for number in numbers if number in trials):
                 if trial.user_attrs.get(WORKER_ATTR) == self._me:
                     self._abandon(trial)
+
+
+def check_stored(storage: Any, name: str, settings: Mapping[str, Any]) -> None:
+    """Check that a study of that name, if there is one, has these settings; create nothing.
+
+    Raises:
+        InvalidInput: it has others.
+    """
+    try:
+        stored = storage.get_study_user_attrs(storage.get_study_id_from_name(name))
+    except KeyError:
+        return
+    if SETTINGS_ATTR in stored:
+        check_same_settings(f"study {name}", stored[SETTINGS_ATTR], settings)
 
 
 def shares(trials: Mapping[int, FrozenTrial]) -> dict[int, float]:

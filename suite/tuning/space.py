@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from suite.core.declarations import Hyperparameter, Method, unknown
+from suite.core.declarations import Hyperparameter, Method, Search, unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.tuning.schema import Dimension
@@ -25,23 +25,24 @@ def search_space(
     """Return the dimensions of a method's search space; a dimension comes after its condition.
 
     Raises:
-        InvalidInput: the method declares none and no recipe field is given, or a given field cannot
-            be tuned.
+        InvalidInput: the method declares none and no recipe field is given, one that it declares is
+            impossible, or a given field cannot be tuned.
     """
     found = [
         dimension
         for parameter in method.hyperparameters
-        for dimension in _dimensions(parameter, "hyperparameters")
+        for dimension in _dimensions(parameter, "hyperparameters", f"method {method.name}")
     ]
     fields = {field.name: field for field in tasks[0].hyperparameters}
     for name in tuned_recipe:
         if name not in fields:
             task = tasks[0].name
             raise InvalidInput(unknown("recipe field", name, fields, of=task, see=f"info {task}"))
-        if not (dimensions := _dimensions(fields[name], "recipe")):
+        if not (dimensions := _dimensions(fields[name], "recipe", "recipe")):
+            tunable = [n for n, f in fields.items() if _dimensions(f, "recipe", "recipe")]
             raise InvalidInput(
                 f"--recipe {name}: the field declares no search space; set it with {name}=VALUE, "
-                f"or tune {', '.join(n for n, f in fields.items() if _dimensions(f, 'recipe'))}"
+                f"or tune {', '.join(tunable)}"
             )
         found += dimensions
     if not found:
@@ -52,10 +53,12 @@ def search_space(
     return _sorted_by_condition(_reachable(found, method))
 
 
-def _dimensions(parameter: Hyperparameter, part: Part) -> list[Dimension]:
+def _dimensions(parameter: Hyperparameter, part: Part, of: str) -> list[Dimension]:
     search = parameter.search_space()
     if search is None or len(search.choices) == 1:
         return []
+    if problem := _problem(parameter, search):
+        raise InvalidInput(f"{of}: the search space of {parameter.name} {problem}")
     name = parameter.name
     given = asdict(search)
     if search.choices:
@@ -70,6 +73,30 @@ def _dimensions(parameter: Hyperparameter, part: Part) -> list[Dimension]:
     return [kind, dimension.model_copy(update={"when": (kind.name, NUMBER)})]
 
 
+def _problem(parameter: Hyperparameter, search: Search) -> str:
+    """Return what is wrong with a declared search space and what to write; empty if nothing is."""
+    for value in search.choices or (search.low, search.high):
+        try:
+            if search.choices or value is None or value != parameter.below:  # a bound of a range
+                parameter.check(value)
+        except InvalidInput:
+            return f"has {value!r:.60}: give {parameter.allowed()}"
+    if search.choices:
+        return ""
+    assert search.low is not None
+    assert search.high is not None
+    if parameter.type not in (int, float):
+        return "is a range, and its values are no numbers: give choices"
+    text = f"is {search.low:g} to {search.high:g}"
+    if search.low > search.high:
+        return f"{text}: give low ≤ high"
+    if search.log and search.low <= 0:
+        return f"{text}, logarithmic: give a low above 0"
+    if search.step is not None and (search.log or not search.step > 0):
+        return f"{text} in steps of {search.step:g}: give a step above 0, and not log as well"
+    return ""
+
+
 def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
     """Resolve conditions on hyperparameters that are not searched: keep or drop the dimension."""
     defaults, names = method.resolve({}), {dimension.name for dimension in found}
@@ -77,7 +104,12 @@ def _reachable(found: list[Dimension], method: Method) -> list[Dimension]:
     for dimension in found:
         if (when := dimension.when) is None or when[0] in names:
             kept.append(dimension)
-        elif defaults.get(when[0]) == when[1]:
+        elif when[0] not in defaults:
+            raise InvalidInput(
+                f"method {method.name}: {dimension.name} is searched where {when[0]} is {when[1]}: "
+                "name one of the method's hyperparameters"
+            )
+        elif defaults[when[0]] == when[1]:
             kept.append(dimension.model_copy(update={"when": None}))
     return kept
 

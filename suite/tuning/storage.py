@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import re
@@ -15,8 +14,8 @@ import optuna
 from optuna.exceptions import StorageInternalError
 
 from suite.core.errors import InvalidInput
-from suite.core.redact import redact, redact_address
-from suite.tuning.journal_lock import JournalLock
+from suite.core.redact import redact
+from suite.tuning.journal import open_journal, reason
 
 CONNECT_SECONDS = 10
 CREATE_ATTEMPTS = 5
@@ -56,6 +55,7 @@ def opened_storage(location: str) -> Iterator[Any]:
         InvalidInput: it cannot be reached or opened, or is an SQLite file that another process
             uses.
         StorageLost: the connection was lost.
+        JournalLost: a journal could not be written or read.
     """
     with _sole_user(location), report_lost_storage(location):
         storage = open_storage(location)
@@ -75,7 +75,7 @@ def open_storage(location: str) -> Any:
     """
     check_location(location)
     if not URL.match(location):
-        return _open_journal(Path(location).resolve())
+        return open_journal(Path(location).resolve())
     url = POSTGRESQL.sub("postgresql+psycopg://", location)
     sqlite = SQLITE.match(location) is not None
     arguments = {"timeout": SQLITE_SECONDS} if sqlite else {"connect_timeout": CONNECT_SECONDS}
@@ -89,7 +89,7 @@ def open_storage(location: str) -> Any:
                 continue
             check = "the folder" if sqlite else "its address, the server"
             raise InvalidInput(
-                f"--storage {redact(location)} cannot be opened ({_line(error, location)}): check "
+                f"--storage {redact(location)} cannot be opened ({reason(error, location)}): check "
                 f"{check} and your permissions, or leave --storage out for a file"
             ) from error
     raise AssertionError
@@ -111,8 +111,9 @@ def report_lost_storage(location: str) -> Iterator[None]:
     except (StorageInternalError, SQLAlchemyError) as error:
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
         raise StorageLost(
-            f"--storage {redact(location)} was lost ({_line(cause, location)}); finished trials "
-            "are kept: check the server, then run the same command to resume"
+            f"--storage {redact(location)} was lost ({reason(cause, location)}); finished trials "
+            f"are kept: check the {'disk' if SQLITE.match(location) else 'server'}, then run the "
+            "same command to resume"
         ) from error
 
 
@@ -158,46 +159,3 @@ def _lock(lock: Path, location: str) -> int:
             if os.path.samestat(os.fstat(descriptor), lock.stat()):
                 return descriptor
         os.close(descriptor)  # it was removed in the meantime by the process that had it
-
-
-def _line(error: Exception, location: str) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    first = " ".join((lines or [type(error).__name__])[0].split())
-    return redact_address(first, location)[:300]
-
-
-def _open_journal(path: Path) -> Any:
-    """Open a journal by its absolute path: the link that locks it leads there from anywhere."""
-    from optuna.storages.journal import JournalFileBackend, JournalStorage
-
-    lock = JournalLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        backend = JournalFileBackend(str(path), lock)
-        _mend(path, lock)
-        return JournalStorage(backend)
-    except (OSError, ValueError, KeyError, AssertionError) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(
-            f"journal {path} cannot be used ({_line(error, str(path))}): check the disk, or name "
-            "another file with --storage"
-        ) from error
-
-
-def _mend(path: Path, lock: JournalLock) -> None:
-    """Truncate an incomplete last line, left by a killed process: Optuna would stop reading there.
-
-    Raises ValueError if the last complete line is not JSON.
-    """
-    content = path.read_bytes()
-    if lines := content.split(b"\n")[:-1]:
-        json.loads(lines[-1])
-    if not content or content.endswith(b"\n"):
-        return
-    lock.acquire()
-    try:
-        content = path.read_bytes()
-        os.truncate(path, content.rfind(b"\n") + 1)
-    finally:
-        lock.release()

@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from baselines import chts
 from baselines.chts import link_scores
 from suite.sparsity.plan import Plan
+from suite.sparsity.prunable import ALL_MATRICES
 from tests.support.helpers import OPTIMIZERS, attach, conv_net, fit, make
 from tests.support.updates import attached, by, indices
 
@@ -152,6 +154,26 @@ def test_an_update_keeps_the_counts_and_grows_where_there_is_a_score():
         assert 0 < moved <= math.floor(0.3 * int(old.sum()))
         assert not layer.values[new & ~old].any()
         assert torch.equal(layer.values[new & old], values[layer.name][new & old])
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+def test_each_group_of_a_grouped_convolution_is_a_network_of_its_own(kind, monkeypatch):
+    """Its scores are those in the whole layer, where other groups' inputs are other neurons."""
+    model = nn.Sequential(kind(6, 12, 3, groups=3), nn.Flatten())
+    sparsifier = make("chts", Plan(100, 0.6, 0, 10), drop_fraction=0.5)
+    sparsifier.attach(model, OPTIMIZERS["sgd"](model), coverage=ALL_MATRICES)
+    monkeypatch.setattr(chts.Chts, "_draws", lambda self, layer, *_: torch.ones(layer.shape))
+    (layer,) = sparsifier.layers
+    kept, number = layer.mask, 20
+    rows = kept.flatten(1)
+    whole = torch.block_diag(*rows.view(3, -1, rows.shape[1]).float())
+    scores = torch.tensor(by_paths(whole > 0))
+    parts = scores.view(3, len(rows) // 3, 3, -1)
+    own = torch.cat([parts[group, :, group] for group in range(3)]).flatten()
+    empty = (~kept).flatten().nonzero().flatten().tolist()
+    best = sorted(empty, key=lambda place: (-round(float(own[place]), 4), place))[:number]
+    mask = sparsifier.grow_mask(layer, kept, sparsifier.grow_scores(layer, 10), number)
+    assert indices(mask & ~kept) == set(best)
 
 
 def test_no_dense_gradient_is_read_and_updates_come_after_every_epoch_but_the_last():

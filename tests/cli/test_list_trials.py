@@ -1,10 +1,16 @@
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
+from leaderboard.boards import build_boards
+from suite import load_results
 from suite.cli import list_trials as module
 from suite.cli.list_trials import COLUMNS, STATES, metric_text
 from suite.core.errors import TrialFailed
+from suite.experiments import registry
 from suite.results.record import failed
 from suite.results.running_trials import RunningTrial
 from suite.results.trial_summaries import TrialSummary
@@ -50,6 +56,88 @@ def test_a_trial_that_is_running_is_listed_as_such(resonance, filled, monkeypatc
     found = {one["key"]: one for one in listed(resonance, "--status", "running")}
     assert found.keys() == {again.key, new.key}
     assert (found[new.key]["method"], found[new.key]["seed"]) == ("set", 8)
+
+
+OLDER = {
+    "task_revision": 0,
+    "dataset_revision": 0,
+    "method_revision": None,
+    "task_digest": "0" * 12,
+}
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_a_trial_of_an_older_version_is_marked_with_the_words_of_the_boards(resonance, store, name):
+    older, current = done(make_trial(seed=0)), done(make_trial(seed=1))
+    older.configuration[name] = OLDER[name]
+    for record in (older, current):
+        store.write(record.key, {"record.json": record.to_json()})
+    _, (excluded,) = build_boards([older, current])
+    found = {one["key"]: one["out_of_date"] for one in listed(resonance)}
+    assert found == {older.key: excluded.reason, current.key: ""}
+    rows = dict(line.split("\t")[::5][:2] for line in resonance("list trials").out.splitlines())
+    assert (rows[older.key], rows[current.key]) == ("done, out of date", "done")
+    shown = resonance("show", older.key).out
+    assert re.search(f"^  out of date +{re.escape(excluded.reason)}$", shown, re.MULTILINE)
+    assert "out of date" not in resonance("show", current.key).out
+
+
+METHOD = """
+from suite.core.declarations import Method
+METHOD = Method("mine", "here", title="Mine", summary="s", implementation="Mine", family="f")
+VERSION = {}
+"""
+
+
+@pytest.fixture
+def edited(place, store, resonance):
+    """Return the file of a method, and the keys of trials of its versions 1 and 2."""
+    file, keys = place / "mine.py", []
+    for version in (1, 2):
+        file.write_text(METHOD.format(version))
+        registry.use_plugins([str(file)])
+        record = failed(make_trial("mine"), TrialFailed("loss is nan"))
+        record.timing |= {"started": f"2025-01-0{version}T00:00:00+00:00", "seconds": 1.0}
+        store.write(record.key, {"record.json": record.to_json()})
+        keys.append(record.key)
+    return file, *keys
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_trial_of_code_that_was_edited_since_is_marked(resonance, edited, monkeypatch, installed):
+    file, older, newest = edited
+    if not installed:  # then the newest is that of the trial that ended last
+        monkeypatch.setattr(registry, "_plugins", [])
+        registry.refresh()
+    found = {one["key"]: one["out_of_date"] for one in listed(resonance)}
+    frame = load_results(everything=True)
+    assert found == {key: why or "" for key, why in frame.select("key", "left_out").iter_rows()}
+    assert found[older].startswith("its code is older (")
+    assert found[newest] == ""
+    assert "failed, out of date" in resonance("list trials").out
+    file.unlink()
+
+
+def test_a_plug_in_that_cannot_be_read_hides_no_trial(resonance, filled, place):
+    (place / "bad.py").write_text("METHOD = (\n")
+    result = resonance("--plugin bad.py list trials")
+    assert result.code == 0
+    assert len(result.out.splitlines()) == 5
+    (line,) = result.err.splitlines()
+    assert line.startswith("which trials are out of date is not known: ")
+    assert "bad.py cannot be read as Python" in line
+
+
+def test_listing_imports_neither_torch_nor_polars(filled):
+    code = (
+        "import sys; from suite.cli.list_trials import TrialFilter, listed_trials; "
+        "from suite.results.store import Store; "
+        "print(len(listed_trials(Store(sys.argv[1]), TrialFilter(), 'key', None))); "
+        "print([name for name in ('torch', 'polars', 'numpy', 'scipy') if name in sys.modules])"
+    )
+    words = [sys.executable, "-c", code, str(filled.root)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["4", "[]"]
 
 
 def test_a_metric_that_is_not_test_accuracy_is_named():

@@ -158,3 +158,65 @@ def test_threads_may_read_the_same_file_at_once():
         gc.set_threshold(*often)
         gc.callbacks.remove(give_way)
     assert len(counts) == 1
+
+
+RELATIVE = """
+from suite.core.declarations import Declared
+from suite.sparsity.sparsifier import Sparsifier
+{}
+METHOD = Declared({}, "x")
+
+class Mine(Sparsifier):
+    pass
+"""
+BY_ITSELF = (
+    "{}, which is relative to a package, and a plug-in given by its path is loaded by itself, "
+    "without its package: {}, or install the package and name the module in its entry point"
+)
+
+
+@pytest.mark.parametrize(
+    ("statement", "advice"),
+    [
+        ("from . import helper", "write `import helper` (what is beside the file is found)"),
+        ("from .helper import (\n    A,\n    B as C,\n)",
+         "write `from helper import A, B as C` (what is beside the file is found)"),
+        ("from .. import helper", "import by the full name"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("within", ["plugin", "beside"])
+def test_a_relative_import_of_a_file_given_by_path_says_what_to_write(
+    tmp_path, statement, advice, within
+):
+    beside = tmp_path / f"beside_{tmp_path.name}.py"  # a module of this name is imported once
+    beside.write_text(statement)
+    own = statement if within == "plugin" else f"import {beside.stem}"
+    path = write(tmp_path, RELATIVE.format(own, "'a'"))
+    at = f"{path}:4" if within == "plugin" else f"{beside}:1"
+    (found,) = read_declarations(path, ("METHOD",), str(path))
+    with pytest.raises(InvalidInput) as refused:
+        load(":Mine", found.origin)
+    shown = " ".join(statement.replace("(\n", "").replace(",\n)", "").split())
+    said = BY_ITSELF.format(f"{at} has `{shown}`", advice)
+    assert str(refused.value).startswith(f"{path} cannot be imported: {said}")
+
+
+def test_a_relative_import_that_a_declaration_uses_says_what_to_write(tmp_path):
+    (tmp_path / "helper.py").write_text("NAME = 'a'\n")
+    path = write(tmp_path, RELATIVE.format("from .helper import NAME", "NAME"))
+    with pytest.raises(InvalidInput) as refused:
+        read_declarations(path, ("METHOD",), str(path))
+    said = BY_ITSELF.format(
+        "uses `from .helper import NAME`",
+        "write `from helper import NAME` (what is beside the file is found)",
+    )
+    assert str(refused.value).startswith(f"{path}:4: the declaration {said}")
+    path = write(tmp_path, RELATIVE.format("from helper import NAME", "NAME"))
+    (found,) = read_declarations(path, ("METHOD",), str(path))
+    assert found.name == "a"
+
+
+def test_another_import_that_fails_keeps_pythons_words(tmp_path):
+    path = write(tmp_path, RELATIVE.format("import no_such_module_here", "'a'"))
+    with pytest.raises(InvalidInput, match="ModuleNotFoundError: No module named 'no_such_module"):
+        load(":Mine", str(path))

@@ -5,7 +5,6 @@ import torch
 
 from suite import sparsify
 from suite.core.errors import InvalidInput
-from suite.experiments import registry
 
 METHOD = """
 from suite.core.declarations import Method
@@ -64,10 +63,10 @@ def test_what_a_method_lacks_is_refused_in_one_line(resonance, place, base, opti
         ("dict", "*LAYERWISE,", "rounds = 1", "is not a Sparsifier"),
     ],
 )
+@pytest.mark.usefixtures("no_plugins")
 def test_a_loop_of_ones_own_is_told_the_same(place, monkeypatch, base, options, body, said):
     (place / "own.py").write_text(METHOD.format(base=base, options=options, body=body))
     monkeypatch.setenv("RESONANCE_PLUGINS", str(place / "own.py"))
-    monkeypatch.setattr(registry, "_plugins", [])
     model = torch.nn.Linear(20, 10)
     before = model.weight.clone()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

@@ -347,3 +347,33 @@ def test_a_layer_that_was_frozen_when_its_hook_was_set_is_masked_once_it_is_thaw
     model(torch.ones(4, 8)).sum().backward()
     assert bool(weight.grad[layer.mask].all())
     assert not weight.grad[~layer.mask].any()
+
+
+READING = ("rigl", "gse", "srigl", "granet", "snfs", "resonance", "resonance_coherent")
+
+
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+@pytest.mark.parametrize("method", READING)
+def test_a_layer_that_a_step_does_not_use_is_left_alone_also_where_its_gradient_is_zero(
+    method, execution
+):
+    """Gradients of 0 would be ranked by index: the first inputs would grow."""
+    models = []
+    for set_to_none in (True, False):
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"often": nn.Linear(64, 40), "odd": nn.Linear(64, 40)})
+        model["head"] = nn.Linear(40, 10)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        handle = embedded(method, model, optimizer, sparsity=0.8, execution=execution)
+        for step in range(1, PLAN.steps + 1):
+            x, y = batch_of(digits(), step, 32)
+            optimizer.zero_grad(set_to_none=set_to_none)
+            x = x.flatten(1)
+            hidden = model["often"](x)
+            if step % 10 or step % 3 == 0:
+                hidden = hidden + model["odd"](x)
+            F.cross_entropy(model["head"](hidden.relu()), y).backward()
+            optimizer.step()
+        assert handle.sparsifier.sparsity_errors() == ""
+        models.append(model)
+    assert_same(*models)

@@ -370,6 +370,7 @@ def test_a_lottery_ticket_goes_on_in_the_round_it_was_saved_in(saved_in):
         assert torch.equal(value, resumed["model"][name]), name
 
 
+@pytest.mark.usefixtures("no_plugins")
 def test_a_method_of_ones_own_is_found_by_the_environment_s_plugins(tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
     plugin.write_text(
@@ -378,13 +379,10 @@ def test_a_method_of_ones_own_is_found_by_the_environment_s_plugins(tmp_path, mo
         '                implementation="baselines.static:Static", family="static")\n'
     )
     monkeypatch.setenv("RESONANCE_PLUGINS", str(plugin))
-    monkeypatch.setattr(registry, "_plugins", [])
     model = torch.nn.Linear(20, 10)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     handle = sparsify(model, optimizer, "mine", sparsity=0.8, steps=5)
     assert handle.sparsity == 0.8
-    monkeypatch.undo()
-    registry.use_plugins([])
 
 
 @pytest.mark.parametrize("score", ["94", None, [94.0], True])
@@ -528,3 +526,19 @@ def test_a_sparsity_below_what_is_zero_already_is_refused_and_training_goes_on()
         handle.extend(sparsity=given - 0.003)
     train(model, optimizer, 30, 60)
     assert handle.sparsity == pytest.approx(given, abs=1e-9)
+
+
+def test_use_refuses_weights_that_do_not_fit_the_masks_and_keeps_them():
+    """They belong to a state that is still to be loaded."""
+    model = conv_net()
+    optimizer = OPTIMIZERS["sgd"](model)
+    embedded("rigl", model, optimizer)
+    train(model, optimizer, stop=30)
+    saved = copy.deepcopy(model.state_dict())
+    again = conv_net()
+    handle = embedded("rigl", again, OPTIMIZERS["sgd"](again))
+    again.load_state_dict(saved)
+    with pytest.raises(InvalidInput, match="not as sparse as the method's masks"):
+        handle.use(OPTIMIZERS["adam"](again))
+    for name, value in saved.items():
+        assert torch.equal(again.state_dict()[name], value), name

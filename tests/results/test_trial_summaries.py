@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from leaderboard.code_versions import recorded_version
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results import trial_summaries as module
 from suite.results.record import SCHEMA_VERSION, Record, failed
@@ -54,11 +55,13 @@ def forbid_reading(monkeypatch) -> None:
 def test_a_summary_says_what_the_record_says():
     given = {"hyperparameters": {"update_every": 10}, "recipe": {"epochs": 3}, "threads": 2}
     record = done(make_trial("rigl", seed=4, **given), 0.75)
-    assert summary_of(record.model_dump(mode="json")) == TrialSummary(
+    found = summary_of(record.model_dump(mode="json"))
+    assert found == TrialSummary(
         record.key, "done", "digits/mlp", "rigl", 0.9, 4,
         {"update_every": 10}, {"epochs": 3}, {"threads": 2},
-        "test_accuracy", 0.75, 1.5, "2025-01-01T00:00:00+00:00",
+        "test_accuracy", 0.75, 1.5, "2025-01-01T00:00:00+00:00", made_by=recorded_version(record),
     )  # fmt: skip
+    assert found.finished == record.finished > 0
     settings = summary_of(record.model_dump(mode="json")).settings
     assert settings == "update_every=10 epochs=3 threads=2"
 

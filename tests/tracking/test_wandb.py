@@ -279,6 +279,16 @@ def test_push_publishes_the_store_and_again_changes_nothing(resonance, full):
     assert runs == full.keys()
 
 
+def test_push_takes_the_first_characters_of_keys(resonance, full):
+    first, _, third = full.keys()
+    names = f"{first[:14].upper()} {third[:14]} {third}"
+    result = resonance(f"wandb push --offline {names}")
+    assert result.code == 0, result.err
+    assert result.out.startswith("2 of 2 trials are published under ")
+    runs = sorted(p.name[-16:] for p in (full.root / "wandb").glob("offline-run-*"))
+    assert runs == [first, third]
+
+
 def test_push_gives_up_after_some_in_a_row_and_says_what_to_do(resonance, full):
     for seed in range(3, 6):
         trial = make_trial(seed=seed)
@@ -294,7 +304,8 @@ def test_push_gives_up_after_some_in_a_row_and_says_what_to_do(resonance, full):
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("0000000000000000", "is not in store"),
+        ("0000000000000000", "no trial in store"),
+        (f"{FIRST.key} --study lth_mnist", f"trial {FIRST.key} is none of lth_mnist"),
         ("--project ../elsewhere", "W&B project"),
         ("--entity a/b", "W&B entity"),
         ("--study nonsense", "unknown study"),

@@ -38,6 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def lock(tmp_path, clock) -> JournalLock:
+    (tmp_path / "t.journal").touch()
     return JournalLock(tmp_path / "t.journal", clock, clock.sleep)
 
 

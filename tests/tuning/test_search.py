@@ -1,7 +1,9 @@
 """Tunings that run: what they do, find, refuse and leave."""
 
 import contextlib
+import errno
 import json
+import os
 import shutil
 import sys
 
@@ -16,6 +18,7 @@ from suite.execution.runner import Summary, execute
 from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.results.stored_studies import apart_from_studies
+from suite.tuning import journal as journal_module
 from suite.tuning import search
 from suite.tuning.schema import load_tuning
 from suite.tuning.space import spaces_of
@@ -270,6 +273,77 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
     result = resonance(f"tune rigl --engine inline {more}")
     assert complaint in result.complaint
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["", "--workers 2 --engine local"])
+def test_no_method_is_searched_if_the_space_of_another_is_impossible(resonance, place, engine):
+    line = f"tune static rigl {SHORT} --recipe max_steps=5 --budget 4 --name t {engine}"
+    result = resonance(line)
+    assert "method rigl: none of 1000 configurations" in result.complaint
+    assert list(place.iterdir()) == []
+
+
+def test_no_method_is_searched_if_one_was_measured_by_a_version_that_lacks_the_metric(
+    resonance, place
+):
+    old = Trial.make(
+        task="digits/mlp", method="rigl", sparsity=0.9, seed=1000, recipe={"epochs": 1},
+        evaluate="validation",
+    )  # fmt: skip
+    store = Store(place / "results")
+    store.prepare()
+    store.write(old.key, {"record.json": done(old).to_json()})
+    result = resonance(f"tune static rigl {SHORT} --budget 2 --objectives macro_f1 --name t")
+    assert f"trial {old.key} was made by an earlier version" in result.complaint
+    assert store.keys() == [old.key]
+
+
+def test_no_study_is_made_if_that_of_another_method_has_other_settings(resonance, place):
+    line = f"tune {{}} {SHORT} --budget 1 --final-seeds 0 --name t --storage t.journal --store {{}}"
+    assert resonance(line.format("static", "first")).code == 0
+    before = (place / "t.journal").read_bytes()
+    result = resonance(line.format("rigl static --seed 1", "second"))
+    assert "study t/static was made under other settings (" in result.complaint
+    assert "seed: stored 0, now 1" in result.complaint
+    assert (place / "t.journal").read_bytes() == before
+    assert not (place / "second").exists()
+
+
+@pytest.mark.parametrize("harm", ["removed", "full"])
+def test_a_journal_that_is_lost_midway_is_one_line_and_the_search_resumes(
+    plain, place, monkeypatch, harm
+):
+    plain("--budget 6 --final-seeds 0 --store whole")
+    journal = place / "results" / "tuning" / "t.journal"
+    run, writes, trained = search.run, os.write, []
+
+    def full(descriptor, content):
+        if len(content) < 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return writes(descriptor, content[:20])
+
+    def harmful(trials, *rest, **more):
+        trained.extend(trial.key for trial in trials)
+        ended = run(trials, *rest, **more)
+        if harm == "full":
+            monkeypatch.setattr(journal_module.os, "write", full)
+        else:
+            journal.unlink()
+        return ended
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search, "run", harmful)
+        result = plain("--budget 6 --final-seeds 0")
+    monkeypatch.setattr(journal_module.os, "write", writes)
+    assert f"journal {journal} cannot be " in result.complaint
+    assert "run the same command to resume" in result.complaint
+    assert len(trained) > 0
+    if harm == "full":
+        assert journal.read_bytes().endswith(b"\n")
+        assert [p.name for p in journal.parent.iterdir()] == ["t.journal"]
+    again = plain("--budget 6 --final-seeds 0")
+    assert again.code == 0, again.err
+    assert tuned(place, "t").methods == tuned(place, "t", "whole").methods
 
 
 def test_a_search_space_that_has_changed_is_refused_and_the_study_untouched(

@@ -1,13 +1,17 @@
 """Search spaces."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
+from suite.core.declarations import Hyperparameter, Search
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.sparsity.distribution import count_zeros
 from suite.training.context import TrialContext
 from suite.training.setup import prepare
-from suite.tuning.space import configuration, default_point, spaces_of
+from suite.tuning.space import configuration, default_point, search_space, spaces_of
 from tests.support.sample_records import make_trial
 from tests.tuning.sample import pretend, settings
 
@@ -92,3 +96,32 @@ def test_a_method_without_a_space_needs_fields_of_the_recipe():
 def test_a_space_with_nothing_new_is_tried_again():
     found = pretend(settings("static"), 8)
     assert {p.parameters["distribution"] for p in found} == {"erk", "er"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "search", "why"),
+    [
+        (float, Search(low=0.5, high=0.1), "is 0.5 to 0.1: give low ≤ high"),
+        (float, Search(low=0.0, high=0.5, log=True), "logarithmic: give a low above 0"),
+        (float, Search(low=0.1, high=0.5, step=0.0), "in steps of 0: give a step above 0"),
+        (float, Search(low=0.1, high=0.5, step=0.1, log=True), "and not log as well"),
+        (float, Search(low=0.1), "has None: give a number"),
+        (float, Search(low=0.1, high=2.0), "has 2.0: give a number from 0 to 1"),
+        (int, Search(low=0.5, high=1), "has 0.5: give an integer"),
+        (float, Search(choices=(0.1, 7.0)), "has 7.0: give a number"),
+        (float, Search(low=0.1, high=0.5, when=("rul", "x")), "is searched where rul is x"),
+    ],
+)
+def test_a_declared_space_that_is_impossible_is_named(kind, search, why):
+    share = Hyperparameter("share", kind, 1, "a share", low=0, high=1, search=search)
+    method = replace(registry.methods()["static"], hyperparameters=(share,))
+    with pytest.raises(InvalidInput, match=re.escape(why)) as refused:
+        search_space(method, [registry.tasks()[TASK]])
+    assert str(refused.value).startswith("method static: ")
+
+
+def test_a_range_may_end_where_the_values_do():
+    share = Hyperparameter("share", float, 0.5, "", low=0, below=1, search=Search(low=0, high=1))
+    method = replace(registry.methods()["static"], hyperparameters=(share,))
+    (dimension,) = search_space(method, [registry.tasks()[TASK]])
+    assert (dimension.low, dimension.high) == (0, 1)

@@ -24,7 +24,7 @@ CRAFTED = "p@ssW0rd9/x:y"
 def test_a_password_in_an_address_is_said_nowhere(address, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     texts = [redact(f"optuna-dashboard {address}")]
-    texts.append(module._line(OSError(f'cannot resolve "{address.partition("@")[2]}"'), address))
+    texts.append(module.reason(OSError(f'cannot resolve "{address.partition("@")[2]}"'), address))
     if "://" in address:
         with pytest.raises(InvalidInput, match="cannot be opened") as error:
             open_storage(address)

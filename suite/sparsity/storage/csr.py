@@ -123,13 +123,8 @@ class SparseLinear(nn.Linear):
                 f"execution=csr: an input of {input.dtype} meets a weight of {values.dtype}: give "
                 "both in float32 or both in float64, or use execution=masked"
             )
-        if self.loaded is not None:
-            if self.loaded.count_nonzero() > values.count_nonzero():
-                raise InvalidInput(
-                    "execution=csr: weights were loaded where this layer has no connections now; "
-                    "load the method's state as well, or detach the method first"
-                )
-            self.loaded = None
+        self.check_loaded()
+        self.loaded = None
         self.passes.begin(values.grad)
         rows = input if input.ndim == 2 else input.reshape(-1, input.shape[-1])
         out: Tensor = _Product.apply(rows, values, self.bias, self)
@@ -137,6 +132,19 @@ class SparseLinear(nn.Linear):
             return out.contiguous() if self.by_rows else out
         # As an ordinary layer's: by rows, so that it can be viewed in other shapes.
         return out.contiguous().view(*input.shape[:-1], self.out_features)
+
+    def check_loaded(self) -> None:
+        """Check that weights loaded since the last forward pass have a place here.
+
+        Raises:
+            InvalidInput: some have not.
+        """
+        if self.loaded is None or self.loaded.count_nonzero() <= self.weight.count_nonzero():
+            return
+        raise InvalidInput(
+            "execution=csr: weights were loaded where this layer has no connections now; load the "
+            "method's state as well, or detach the method first"
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> nn.Linear:
         """Return an ordinary Linear layer of the same weight.
@@ -317,6 +325,8 @@ class CsrWeight:
         if gradient is None or not self.trained:
             return None
         passes = self.module.passes.contributing()
+        if not passes and not bool(gradient.any()):
+            return None  # the layer was not used, and its gradient was set to 0
         if not passes:
             raise RuntimeError(f"layer '{self.name}': no backward pass was seen in this step")
         dense: Tensor | None = None
@@ -432,7 +442,8 @@ class CsrWeight:
                 self.parameter[self._frozen[0]] = self._frozen[1]
 
     def bind(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-        """Use the one of these that trains this weight from now on."""
+        """Use the one of these from now on; drop what was loaded where there is no connection."""
+        self.module.loaded = None
         self.optimizer = optimizer_of(self.parameter, optimizers) or self.optimizer
         self.module.stored_state = StoredState(self.optimizer)
 
@@ -440,6 +451,8 @@ class CsrWeight:
     def densify(self) -> None:
         """Turn the layer back into an ordinary one, its inactive weights zero."""
         topology, loaded = self.module.topology, self.module.loaded
+        if loaded is not None:  # a copy: it belongs to whoever loaded it
+            loaded = loaded.to(self.parameter.dtype, copy=True)
         self._replace(
             lambda tensor: tensor if tensor.ndim > 1 else topology.dense(tensor), values=loaded
         )

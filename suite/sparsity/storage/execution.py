@@ -212,6 +212,8 @@ class Execution:
             InvalidInput: they are not.
         """
         self._ownership.check(self._weights or self._others)
+        for weight in self.csr_weights():
+            weight.module.check_loaded()
 
     def switch_storage(self, finished: Callable[[PrunableWeight], bool]) -> None:
         """Switch every layer to CSR that has become sparse enough, and back those that are dense.
@@ -342,6 +344,11 @@ class Execution:
     def csr_weights(self) -> list[CsrWeight]:
         """Return the weights of which only the non-zero values are stored."""
         return [weight.store for weight in self._weights if isinstance(weight.store, CsrWeight)]
+
+    @property
+    def may_be_sparse(self) -> bool:
+        """Whether only the non-zero values of a layer are stored, now or later."""
+        return any(weight.module is not None for weight in self._weights)
 
     def _stores(self) -> Sequence[MaskedWeight | CsrWeight]:
         return [weight.store for weight in self._weights] or self._others

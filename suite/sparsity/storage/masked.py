@@ -174,6 +174,15 @@ class MaskedWeight:
         """Drop the dense gradient that was kept."""
         self._gradient.drop()
 
+    def note_unused(self) -> None:
+        """Note that no backward pass of this step has reached this weight.
+
+        A gradient of 0, left by ``zero_grad(set_to_none=False)``, is then none.
+        """
+        gradient = self.parameter.grad
+        if gradient is not None and not bool(gradient.any()):
+            self._gradient.hide()
+
     def unmasked_gradient(self, *, before_update: bool = False) -> Tensor | None:
         """Return the gradient if there is something in it to mask; see `mask_gradients`."""
         gradient = self.parameter.grad
@@ -365,6 +374,7 @@ class MaskedGradient:
     def __init__(self, name: str) -> None:
         self._name = name
         self._requested = True
+        self._hidden = False
         self._kept: Tensor | None = None
         self._kept_of: weakref.ref[Tensor] | None = None
         self._buffer: Tensor | None = None
@@ -376,7 +386,7 @@ class MaskedGradient:
 
     def request(self, wanted: bool) -> None:
         """Start over; `wanted`: a dense gradient will be read after the next backward pass."""
-        self._requested, self._kept = wanted, None
+        self._requested, self._kept, self._hidden = wanted, None, False
 
     def dense(self, gradient: Tensor | None) -> Tensor | None:
         """Return the dense gradient: the one that was kept, else the gradient as it is.
@@ -386,7 +396,13 @@ class MaskedGradient:
         """
         if not self._requested:
             raise gradient_not_requested(self._name)
+        if self._hidden:
+            return None
         return gradient if self._kept is None else self._kept
+
+    def hide(self) -> None:
+        """Have no dense gradient in this step."""
+        self._hidden = True
 
     def add_pass(self, gradient: Tensor, mask: Tensor) -> None:
         """Keep `gradient` after a backward pass; `mask` is 0 where earlier passes were masked."""

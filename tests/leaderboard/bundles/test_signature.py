@@ -6,12 +6,14 @@ import subprocess
 import pytest
 
 from leaderboard.bundles import signature as module
+from leaderboard.bundles.bundle_file import read_bundle
 from leaderboard.bundles.signature import (
     ALLOWED_SIGNERS,
     NAMESPACE,
     UNSIGNED,
     read_signature,
     sign,
+    signature_of,
     signature_path,
     verify,
 )
@@ -98,6 +100,16 @@ def test_a_signature_lies_beside_its_file_and_is_small(tmp_path):
     signature_path(file).write_bytes(bytes(module.MAX_SIGNATURE + 1))
     with pytest.raises(InvalidInput, match="larger than"):
         read_signature(file)
+
+
+def test_a_bundle_is_read_and_verified_with_one_limit_of_size(tmp_path, monkeypatch):
+    file = tmp_path / "a.jsonl.gz"
+    file.write_bytes(bytes(9))
+    signature_path(file).write_bytes(b"s")
+    monkeypatch.setattr(module, "MAX_PACKED", 8)
+    for use in (signature_of, read_bundle):
+        with pytest.raises(InvalidInput, match=r"a\.jsonl\.gz cannot be read: .*larger than the 8"):
+            use(file)
 
 
 def test_a_file_of_signers_that_is_not_there_is_refused(keys, tmp_path):

@@ -426,3 +426,123 @@ def test_a_sparse_trial_goes_on_from_its_checkpoint_bit_by_bit(method):
     assert checkpointer.note == ""
     assert checkpointer.elapsed > 0
     assert again.record.digests == whole.record.digests
+
+
+def tickets(execution, stop=None, optimizer="adamw"):
+    """Train lottery tickets in a loop of one's own; stop in the middle of a round, if asked to.
+
+    Returns the model, all states, and how many layers were sparse in each round.
+    """
+    model = net()
+    made = OPTIMIZERS[optimizer](model)
+    given = {"sparsity": 0.9, "steps": 20, "rate": 0.5, "rewind_step": 3, "execution": execution}
+    handle, counts, data = sparsify(model, made, "lottery_ticket", **given), [], digits()
+    parts = (model, made, handle)
+    for number in handle.rounds():
+        counts.append(len(sparse_layers(model)))
+        while handle.step < handle.steps:
+            if (number, handle.step) == stop:
+                stop = None
+                saved = copy.deepcopy([part.state_dict() for part in parts])
+                model = net()
+                made = OPTIMIZERS[optimizer](model)
+                model.load_state_dict(saved[0])
+                made.load_state_dict(saved[1])
+                again = sparsify(model, made, "lottery_ticket", **given, state=saved[2])
+                return (*tickets_go_on(model, made, again, data), counts)
+            ticket_step(model, made, data, handle.step + 1)
+    return model, handle, counts
+
+
+def tickets_go_on(model, made, handle, data):
+    for _ in handle.rounds():
+        while handle.step < handle.steps:
+            ticket_step(model, made, data, handle.step + 1)
+    return model, handle
+
+
+def ticket_step(model, made, data, step):
+    x, y = batch_of(data, step, 32)
+    x = x.double() + 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(step))
+    made.zero_grad()
+    F.cross_entropy(model(x), y).backward()
+    made.step()
+
+
+@pytest.mark.parametrize(
+    ("execution", "level", "expected"),
+    [("csr", 0.0, [0, 0, 0, 0, 3]), ("auto", 0.6, [0, 3, 3, 3, 3]), ("csr", 0.3, [0, 0, 2, 3, 3])],
+)
+def test_later_rounds_of_a_loop_of_ones_own_are_sparse_as_soon_as_their_masks_are(
+    execution, level, expected, monkeypatch
+):
+    masked, of_masks, _ = tickets("masked")
+    monkeypatch.setattr("suite.sparsity.storage.execution.BREAK_EVEN", {0: level})
+    sparse, of_sparse, counts = tickets(execution)
+    assert counts == expected
+    for name, mask in of_masks.masks().items():
+        assert torch.equal(mask, of_sparse.masks()[name])
+    assert_same(masked, sparse)
+    again, _, _ = tickets(execution, stop=(3, 7))
+    assert_same(sparse, again, atol=0)
+
+
+def in_own_loop(method="rigl", steps=10, **given):
+    model = net(torch.float32)
+    optimizer = OPTIMIZERS["sgd"](model)
+    handle = sparsify(
+        model, optimizer, method, sparsity=0.9, steps=40, update_every=5, execution="csr", **given
+    )
+    take_steps(model, optimizer, steps)
+    return model, optimizer, handle
+
+
+def take_steps(model, optimizer, count):
+    for step in range(1, count + 1):
+        x, y = batch_of(digits(), step, 32)
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+
+def test_a_state_that_was_loaded_stays_its_owners_when_layers_become_dense():
+    model, _, handle = in_own_loop()
+    best = copy.deepcopy(model.state_dict())
+    kept = copy.deepcopy(best)
+    model.load_state_dict(best)
+    handle.detach()
+    take_steps(model, OPTIMIZERS["sgd"](model), 3)
+    for name, value in kept.items():
+        assert torch.equal(best[name], value), name
+    model, _, handle = in_own_loop()
+    model.load_state_dict({name: value.double() for name, value in kept.items()})
+    handle.detach()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_weights_that_were_loaded_elsewhere_are_dropped_by_apply_masks():
+    model, optimizer, handle = in_own_loop()
+    masks = handle.masks()
+    other = net(torch.float32)
+    model.load_state_dict(other.state_dict())
+    with pytest.raises(InvalidInput, match="loaded where this layer has no connections"):
+        take_steps(model, optimizer, 1)
+    handle.apply_masks()
+    for name, mask in masks.items():
+        weight = model.state_dict()[f"{name}.weight"]
+        assert torch.equal(weight, other.get_submodule(name).weight * mask)
+    take_steps(model, optimizer, 1)
+
+
+def test_weights_that_were_loaded_elsewhere_are_refused_by_use_not_dropped():
+    model, _, handle = in_own_loop()
+    model.load_state_dict(net(torch.float32).state_dict())
+    with pytest.raises(InvalidInput, match="loaded where this layer has no connections"):
+        handle.use(OPTIMIZERS["adam"](model))
+
+
+def test_use_refuses_an_optimizer_that_csr_is_not_tested_with_also_while_all_is_dense():
+    model, _, handle = in_own_loop("magnitude", steps=2)
+    assert sparse_layers(model) == []
+    with pytest.raises(InvalidInput, match="use: execution=csr is tested with.*not RMSprop"):
+        handle.use(torch.optim.RMSprop(model.parameters(), 1e-3))
