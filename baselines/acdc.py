@@ -10,9 +10,9 @@ from torch import Tensor
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import GLOBALLY
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 SOURCE = "Peste et al. 2021, arXiv:2106.12379"
 CONFIG = "IST-DASLab/ACDC, configs/neurips/iht_imagenet_resnet50_insta_cosinelr_s90_ep100.yaml"
@@ -190,20 +190,16 @@ class AcDc(Sparsifier):
         for optimizer in self.optimizers:
             zero_moments(optimizer)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return none in dense phases, and the target's in compressed ones."""
-        none = Zeros.none(finished.zeros)
-        compressed = self.zeros_when_pruned(1.0, finished.zeros)
+        none = Zeros.none(setup.shapes)
+        compressed = setup.final
         if self.is_global:  # how the zeros of a phase are divided is known of the last one alone
-            dense = self.dense_names(finished.shapes)
-            sizes = {name: torch.Size(shape).numel() for name, shape in finished.shapes.items()}
-            most = {name: 0 if name in dense else size for name, size in sizes.items()}
-            least = dict.fromkeys(most, 0)
-            compressed = Zeros.in_all(sum(finished.zeros.values()), least, most)
+            compressed = self.zeros_anywhere(setup.shapes, setup.final.in_network)
         yield 0, none
         for step, kind in self.switches.items():
             if step == self.last:
-                yield step, Zeros.exactly(finished.zeros)
+                yield step, setup.final
             else:
                 yield step, compressed if kind else none
 

@@ -9,10 +9,10 @@ from torch.nn.modules.conv import _ConvNd
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 METHOD = Method(
     "chts",
@@ -192,9 +192,9 @@ class Chts(DropGrow):
         grown = keep_top(keys, number, among=free.flatten(), then=draws)
         return kept | grown.view(kept.shape)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
-        return unchanging(finished)
+        return unchanging(setup)
 
     def _groups_of(self, layer: PrunableWeight) -> int:
         """Return the number of groups of a convolution: their neurons share no inputs."""

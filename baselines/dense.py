@@ -1,8 +1,8 @@
 """The dense network, the reference for every sparsity: nothing is pruned."""
 
 from suite.core.declarations import Method
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 METHOD = Method(
     "dense",
@@ -20,6 +20,6 @@ METHOD = Method(
 class Dense(Sparsifier):
     """Prunes nothing; all defaults of the base class."""
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that every layer is dense."""
-        return unchanging(finished)
+        return unchanging(setup)

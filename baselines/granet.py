@@ -10,13 +10,13 @@ from torch import Tensor
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import CANDIDATE_RATIO, GLOBALLY, UPDATE_EVERY
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.distribution import Shapes, layer_zeros
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
 from suite.sparsity.schedule import CosineDecay, CubicRamp, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "granet",
@@ -150,23 +150,25 @@ class GraNet(Sparsifier):
         dense = self.dense_names(shapes)
         return layer_zeros(shapes, self.initial, "erk", dense=dense, compensate=self.compensates)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return the zeros along the ramp; regenerating weights does not change their number."""
-        first = have = self._initial_zeros(finished.shapes)
+        first = have = self._initial_zeros(setup.shapes)
         yield 0, Zeros.exactly(first)
         for step in itertools.takewhile(lambda s: s < self.pruning.last, self.pruning.updates()):
             sparsity = self.ramp(step)
             if self.is_global:
                 # Pruned over the whole network; no layer gets fewer zeros than it had.
                 fraction = sparsity / self.plan.sparsity if self.plan.sparsity else 0.0
-                total = int(fraction * sum(finished.zeros.values()))
-                total = max(total, sum(first.values()))
-                yield step, Zeros.in_all(total, first, finished.zeros)
+                low, high = (
+                    max(int(fraction * total), sum(first.values()))
+                    for total in setup.final.in_network
+                )
+                yield step, Zeros(first, setup.final.most, (low, high))
             else:
-                zeros = self.zeros_at(sparsity, finished.shapes)
+                zeros = self.zeros_at(sparsity, setup.shapes)
                 have = {name: max(zeros[name], count) for name, count in have.items()}
                 yield step, Zeros.exactly(have)
-        yield self.pruning.last, Zeros.exactly(finished.zeros)
+        yield self.pruning.last, setup.final
 
     def is_update(self, step: int) -> bool:
         """Return whether weights are pruned or regenerated at `step`."""

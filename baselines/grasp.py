@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import GLOBALLY
+from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, unchanging
 from suite.sparsity.inputs import Tensors, logits_of, map_tensors, tensors_of
 from suite.sparsity.scoring import Probe
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Cost, Course, Finished, unchanging
 
 METHOD = Method(
     "grasp",
@@ -110,18 +110,18 @@ class Grasp(Sparsifier):
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name])
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that the masks do not change after they were chosen."""
-        return unchanging(finished)
+        return unchanging(setup)
 
-    def scoring_cost(self, finished: Finished) -> Cost:
+    def scoring_cost(self, setup: TrainingSetup) -> FlopsBounds:
         """Return the cost of the scoring batch; of a rare class it may hold fewer examples."""
-        per_class, classes = self.options.examples_per_class, finished.classes
+        per_class, classes = self.options.examples_per_class, setup.classes
         least, most = classes, per_class * classes
-        if finished.regression:
+        if setup.regression:
             least = most = REGRESSION_CLASSES * per_class
-        least, most = min(least, finished.pool), min(most, finished.pool)
-        return Cost(least, most).times(12.0 * finished.flops.dense)
+        least, most = min(least, setup.pool), min(most, setup.pool)
+        return FlopsBounds(least, most).times(12.0 * setup.flops.dense)
 
     def _scores(self) -> tuple[Mapping[str, Tensor], int]:
         """Return θ ⊙ Hg, of which the lowest are removed, and the size of the batch."""

@@ -7,11 +7,11 @@ from typing import Any
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import DENSE
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.distribution import Shapes, slower_output_zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "lottery_ticket",
@@ -141,19 +141,19 @@ class LotteryTicket(Sparsifier):
         if self.options.control == "random_mask" and number == self.rounds - 2:
             self.draw_masks({layer.name: layer.size - layer.active for layer in self.layers})
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return the zeros that the prunings of earlier rounds left."""
         start = self.rewind_step if number else 0
         if number == self.rounds - 1:
-            yield start, Zeros.exactly(finished.zeros)
+            yield start, setup.final
         elif number == 0:
-            yield start, Zeros.none(finished.zeros)
+            yield start, Zeros.none(setup.shapes)
         elif self.options.distribution == "original":
             sparsity = self.sparsity_after(number - 1)
-            yield start, Zeros.exactly(self.zeros_at(sparsity, finished.shapes))
+            yield start, Zeros.exactly(self.zeros_at(sparsity, setup.shapes))
         else:
             fraction = self.sparsity_after(number - 1) / self.plan.sparsity
-            yield start, self.zeros_when_pruned(fraction, finished.zeros)
+            yield start, self.zeros_when_pruned(fraction, setup.final)
 
     def reinitializes(self, number: int) -> bool:
         """Return whether this is the last round, under ``control=reinit``."""

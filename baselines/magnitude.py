@@ -15,10 +15,10 @@ from suite.core.hyperparameters import (
     PATTERN,
     UPDATE_EVERY,
 )
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CubicRamp, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 MAGNITUDE = Method(
     "magnitude",
@@ -182,11 +182,11 @@ class Magnitude(Sparsifier):
         """Prune to the ramp's sparsity."""
         self.prune_smallest(self.ramp(step), step)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return the zeros along the ramp."""
-        yield 0, Zeros.none(finished.zeros)
+        yield 0, Zeros.none(setup.shapes)
         for step in self.schedule.updates():
-            yield step, self.zeros_when_pruned(self.ramp(step), finished.zeros)
+            yield step, self.zeros_when_pruned(self.ramp(step), setup.final)
 
 
 class OneShot(Sparsifier):
@@ -220,7 +220,7 @@ class OneShot(Sparsifier):
         """Prune to the target."""
         self.prune_smallest(1.0, step)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return no zeros before the pruning, and the final ones after it."""
-        yield 0, Zeros.none(finished.zeros)
-        yield self.prune_step, Zeros.exactly(finished.zeros)
+        yield 0, Zeros.none(setup.shapes)
+        yield self.prune_step, setup.final

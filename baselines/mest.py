@@ -8,13 +8,13 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active, random_empty
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 SOURCE = "Yuan et al. 2021, arXiv:2110.14032"
 SCRIPT = "boone891214/MEST, scripts/resnet32/EM_S"
@@ -201,11 +201,11 @@ class Mest(Sparsifier):
             return layer.values.abs()
         return layer.values.abs().add_(gradient.abs(), alpha=self.options.gradient_weight)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return the zeros of the first masks, and after each update that changes their number."""
         first, every, last = self.schedule.start, self.schedule.every, self.schedule.last
         halved = first + max(0, -(-(self.halve - first) // every)) * every
-        yield 0, Zeros.exactly(self.zeros_from(0, finished.shapes))
+        yield 0, Zeros.exactly(self.zeros_from(0, setup.shapes))
         if halved < last:
-            yield halved, Zeros.exactly(self.zeros_from(halved, finished.shapes))
-        yield last, Zeros.exactly(self.zeros_from(last, finished.shapes))
+            yield halved, Zeros.exactly(self.zeros_from(halved, setup.shapes))
+        yield last, Zeros.exactly(self.zeros_from(last, setup.shapes))

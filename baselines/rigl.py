@@ -10,8 +10,8 @@ from suite.core.hyperparameters import (
     UPDATE_END,
     UPDATE_EVERY,
 )
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import GradientGrowth
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 REPLACE_STEP = Hyperparameter(
     "replace_step",
@@ -103,6 +103,6 @@ class RigL(GradientGrowth):
         """Return whether the update replaces the optimizer step."""
         return bool(self.options.replace_step) and self.is_update(step)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
-        return unchanging(finished)
+        return unchanging(setup)

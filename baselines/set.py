@@ -8,10 +8,10 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, LEAST_DROP_FRACTION, UPDATE_EVERY_EPOCH
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, keep_active, uniform
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 DROP_RULE = Hyperparameter(
     "drop_rule",
@@ -141,6 +141,6 @@ class Set(DropGrow):
         # `random_empty` would draw fewer numbers, but other places than in published results.
         return uniform(layer.shape, self.generator(layer, "grow", step))
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
-        return unchanging(finished)
+        return unchanging(setup)

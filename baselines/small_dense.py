@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from suite.core.declarations import Difference, Method
 from suite.core.errors import InvalidInput
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 METHOD = Method(
     "small_dense",
@@ -62,6 +62,6 @@ class SmallDense(Sparsifier):
         """Return no zeros."""
         return dict.fromkeys(self.shapes if shapes is None else shapes, 0)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that every layer is dense."""
-        return unchanging(finished)
+        return unchanging(setup)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.distribution import Shapes, momentum_counts
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import NonFiniteScores, count_true, keep_active
 from suite.sparsity.plan import Plan
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "snfs",
@@ -236,20 +236,20 @@ class Snfs(DropGrow):
             )
             self.set_mask(layer, mask, step)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return the same number in all; weights move between layers until the last update."""
         if not self.is_global:
-            yield 0, Zeros.exactly(finished.zeros)
+            yield 0, setup.final
             return
-        first = self.target_zeros(finished.shapes)
-        most = {n: math.prod(s) if first[n] else 0 for n, s in finished.shapes.items()}
+        first = self.target_zeros(setup.shapes)
+        most = {n: math.prod(s) if first[n] else 0 for n, s in setup.shapes.items()}
         moving = Zeros.in_all(sum(first.values()), dict.fromkeys(first, 0), most)
         yield 0, Zeros.exactly(first)
         start, last = self.schedule.start, self.schedule.last
         if start < last:
             yield start, moving
         if start <= last:
-            yield last, Zeros.exactly(finished.zeros)
+            yield last, setup.final
 
     def _mean_momentum(self, layer: PrunableWeight) -> float:
         if layer.active == 0:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import GLOBALLY
+from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, unchanging
 from suite.sparsity.inputs import Tensors, tensors_of
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Cost, Course, Finished, unchanging
 
 METHOD = Method(
     "snip",
@@ -111,15 +111,15 @@ class Snip(Sparsifier):
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name])
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that the masks do not change after they were chosen."""
-        return unchanging(finished)
+        return unchanging(setup)
 
-    def scoring_cost(self, finished: Finished) -> Cost:
+    def scoring_cost(self, setup: TrainingSetup) -> FlopsBounds:
         """Return the cost of the scoring batch."""
-        count = min(self.options.batch_size, finished.pool)
-        cost = 3.0 * count * finished.flops.dense
-        return Cost(cost, cost)
+        count = min(self.options.batch_size, setup.pool)
+        cost = 3.0 * count * setup.flops.dense
+        return FlopsBounds(cost, cost)
 
     def _sensitivity(self, x: Tensors, y: Tensors | None) -> Mapping[str, Tensor]:
         probe = self.probe()

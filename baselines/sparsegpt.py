@@ -7,9 +7,9 @@ from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import TrialFailed
 from suite.core.hyperparameters import CALIBRATION, LAYERWISE, PATTERN, with_defaults
 from suite.sparsity.calibration import DIFFERENCES, CalibratedPruning
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
-from suite.sparsity.training_cost import Course, Finished, Zeros
 from suite.sparsity.weight_rows import from_rows, to_rows
 
 METHOD = Method(
@@ -106,9 +106,9 @@ class SparseGpt(CalibratedPruning):
         self.set_mask(layer, from_rows(mask, layer.shape), self.plan.steps)
         layer.replace_values(from_rows(rows, layer.shape).to(layer.values.dtype))
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that the network is dense until training is over."""
-        return iter([(0, Zeros.none(finished.zeros))])
+        return iter([(0, Zeros.none(setup.shapes))])
 
 
 def inverse_factor(gram: Tensor, dampening: float) -> tuple[Tensor, bool]:

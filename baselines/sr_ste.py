@@ -7,9 +7,9 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import DENSE_LAYERS, PATTERN, UNIFORM_DENSE
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.dense_weights import DenseWeights, Shown
 from suite.sparsity.storage.masked import MaskedWeight
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "sr_ste",
@@ -87,10 +87,9 @@ class SRSTE(DenseWeights):
         active = weight.size // self.pattern.m * self.pattern.n
         return Shown(mask, dense * mask.view(torch.uint8).to(dense.dtype), active)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that the pattern holds at every step, and all weights have gradients."""
-        none = dict.fromkeys(finished.zeros, 0)
-        yield 0, Zeros(finished.zeros, finished.zeros, untrained=none)
+        yield 0, replace(setup.final, untrained=Zeros.none(setup.shapes))
 
 
 def largest(scores: Tensor, n: int, m: int) -> Tensor:

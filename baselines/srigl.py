@@ -11,12 +11,12 @@ from torch import Tensor
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros, unchanging
 from suite.sparsity.distribution import Shapes, count_zeros
 from suite.sparsity.drop_grow import GradientGrowth
 from suite.sparsity.layer_masks import MASKS_TOLERANCE
 from suite.sparsity.masks import count_true, keep_active, keep_top, uniform
 from suite.sparsity.plan import Plan
-from suite.sparsity.training_cost import Course, Finished, Zeros, unchanging
 
 METHOD = Method(
     "srigl",
@@ -334,12 +334,12 @@ class SRigL(GradientGrowth):
             errors.append(f"ablated_neurons is {ablated:g}, its layers say {fewest} to {most}")
         return errors
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return what any number of neurons left gives, from the first update to the last."""
         if self.options.min_salient == 0:
-            yield from unchanging(finished)
+            yield from unchanging(setup)
             return
-        target, shapes = self.target_zeros(finished.shapes), finished.shapes
+        target, shapes = self.target_zeros(setup.shapes), setup.shapes
         first = {
             name: math.prod(shape) - (math.prod(shape) - target[name]) // shape[0] * shape[0]
             for name, shape in shapes.items()
@@ -347,16 +347,9 @@ class SRigL(GradientGrowth):
         yield 0, Zeros.exactly(first)
         start, last = self.schedule.start, self.schedule.last
         if start < last:
-            possible = {name: self.allowed_zeros(name, target[name], shapes) for name in shapes}
-            yield (
-                start,
-                Zeros(
-                    {name: min(zeros) for name, zeros in possible.items()},
-                    {name: max(zeros) for name, zeros in possible.items()},
-                ),
-            )
+            yield start, self.final_zeros(shapes)
         if start <= last:
-            yield last, Zeros.exactly(finished.zeros)
+            yield last, setup.final
 
 
 def min_neurons(active: int, inputs: int) -> int:

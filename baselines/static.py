@@ -6,8 +6,8 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Method
 from suite.core.hyperparameters import LAYERWISE
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 METHOD = Method(
     "static",
@@ -57,6 +57,6 @@ class Static(Sparsifier):
         """Prune the smallest weights to the new counts, once."""
         self.prune_on(step, last=0)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that the masks do not change."""
-        return unchanging(finished)
+        return unchanging(setup)

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import DENSE_LAYERS, DENSE_LAYERS_COMPENSATE
+from suite.sparsity.cost_bounds import Course, TrainingSetup
 from suite.sparsity.dense_weights import DenseWeights, Shown
 from suite.sparsity.masks import count_true
 from suite.sparsity.plan import Plan
 from suite.sparsity.storage.masked import MaskedWeight
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "str",
@@ -253,12 +253,9 @@ class STR(DenseWeights):
         self._before = dict(state["before"])
         self._log_factor = float(state["log_factor"])
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that thresholds may leave any number of zeros."""
-        dense = self.dense_names(finished.shapes)
-        sizes = {name: math.prod(shape) for name, shape in finished.shapes.items()}
-        most = {name: 0 if name in dense else size for name, size in sizes.items()}
-        yield 0, Zeros(dict.fromkeys(sizes, 0), most)
+        yield 0, self.zeros_anywhere(setup.shapes)
 
 
 def is_far(left: float, target: float) -> bool:

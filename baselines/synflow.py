@@ -1,6 +1,5 @@
 """SynFlow: pruning before training without data, conserving synaptic flow."""
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -8,10 +7,10 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method
 from suite.core.hyperparameters import GLOBALLY
+from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, Zeros, unchanging
 from suite.sparsity.inputs import Tensors, logits_of, map_tensors, tensors_of
 from suite.sparsity.masks import count_true
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Cost, Course, Finished, Zeros, unchanging
 
 METHOD = Method(
     "synflow",
@@ -113,18 +112,21 @@ class SynFlow(Sparsifier):
             return 1.0
         return float((1 - density ** (number / rounds)) / (1 - density))
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that the masks do not change after they were chosen."""
-        return unchanging(finished)
+        return unchanging(setup)
 
-    def scoring_cost(self, finished: Finished) -> Cost:
+    def scoring_cost(self, setup: TrainingSetup) -> FlopsBounds:
         """Return the cost of all rounds of scoring, each of one example."""
-        sizes = sum(math.prod(shape) for shape in finished.shapes.values())
-        density = 1 - sum(finished.zeros.values()) / sizes
-        cost = finished.forward(Zeros.none(finished.zeros))
+        size = sum(setup.sizes.values())
+        fewest, most = (1 - zeros / size for zeros in reversed(setup.final.in_network))
+        cost = setup.forward(Zeros.none(setup.shapes))
         for number in range(1, self.options.iterations):
-            fraction = self._fraction(number, density)
-            cost += finished.forward(self.zeros_when_pruned(fraction, finished.zeros))
+            low, high = (
+                setup.forward(self.zeros_when_pruned(self._fraction(number, density), setup.final))
+                for density in (fewest, most)
+            )
+            cost += FlopsBounds(low.least, high.most)
         return cost.times(3.0)
 
 

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.dense_weights import DenseWeights, Shown
+from suite.sparsity.flops import Counts
 from suite.sparsity.masks import count_true, keep_top
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import UpdateSchedule
 from suite.sparsity.storage.masked import MaskedWeight
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 METHOD = Method(
     "top_kast",
@@ -185,13 +186,17 @@ class TopKAST(DenseWeights):
                 self._use(weight, weight.mask, weight.active)
                 weight.train_beyond(self.backward[weight.name])
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that A and B have as many weights at every step."""
-        untrained = {}
-        for name, zeros in finished.zeros.items():
-            size = math.prod(finished.shapes[name])
-            untrained[name] = size - trained_count(size, size - zeros, self.options.backward_offset)
-        yield 0, Zeros(finished.zeros, finished.zeros, untrained=untrained)
+        final, offset = setup.final, self.options.backward_offset
+
+        def untrained(zeros: Counts) -> Counts:
+            sizes = setup.sizes
+            return {
+                n: sizes[n] - trained_count(sizes[n], sizes[n] - zeros[n], offset) for n in zeros
+            }
+
+        yield 0, replace(final, untrained=Zeros(untrained(final.least), untrained(final.most)))
 
 
 def trained_count(size: int, active: int, offset: float) -> int:

@@ -6,9 +6,9 @@ from torch import Tensor
 from suite.core.declarations import Difference, Method
 from suite.core.hyperparameters import CALIBRATION, LAYERWISE, PATTERN, with_defaults
 from suite.sparsity.calibration import DIFFERENCES, CalibratedPruning
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
-from suite.sparsity.training_cost import Course, Finished, Zeros
 from suite.sparsity.weight_rows import from_rows, to_rows
 
 METHOD = Method(
@@ -64,9 +64,9 @@ class Wanda(CalibratedPruning):
             mask = from_rows(prune_rows(scores.flatten(0, 1), zeros), layer.shape)
         self.set_mask(layer, mask, self.plan.steps)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that the network is dense until training is over."""
-        return iter([(0, Zeros.none(finished.zeros))])
+        return iter([(0, Zeros.none(setup.shapes))])
 
 
 def prune_rows(scores: Tensor, zeros: int) -> Tensor:

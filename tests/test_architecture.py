@@ -251,6 +251,7 @@ def test_a_leaderboard_goes_from_figures_to_charts_to_pages(package, users):
         "suite.api",
         *modules_of("suite.cli", "suite.core", "suite.experiments"),
         *modules_of("suite.results", "suite.execution"),
+        "suite.training.planned_steps",
         *modules_of("tasks.catalogue", "tasks.task"),
     ],
 )

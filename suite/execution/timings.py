@@ -10,15 +10,6 @@ MACHINE = ("device", "precision", "threads", "execution", "processes", "trainer"
 """Settings on which the time of a step depends."""
 
 
-def planned_steps(trial: Trial) -> int:
-    """Return the optimizer steps of one round of a trial, as its recipe and dataset declare them.
-
-    A method of several rounds takes more; its trials are compared among themselves first.
-    """
-    recipe = trial.task_declaration.resolve_recipe(trial.recipe)
-    return max(1, recipe.steps(trial.dataset_declaration.training_examples(recipe.validation)))
-
-
 def kind_of(trial: Trial) -> str:
     """Return what trials that differ only in their seed have in common."""
     return trial.model_copy(update={"seed": 0}).model_dump_json()
@@ -40,7 +31,7 @@ class Timings:
         """Take note that a trial took that long."""
         self._same.setdefault(kind_of(trial), []).append(seconds)
         for group in _groups(trial):
-            self._rates.setdefault(group, []).append(seconds / planned_steps(trial))
+            self._rates.setdefault(group, []).append(seconds / _steps(trial))
 
     def seconds(self, trial: Trial) -> float | None:
         """Return how long a trial is likely to take; None if nothing like it is known."""
@@ -48,8 +39,15 @@ class Timings:
             return statistics.median(same)
         for group in _groups(trial):
             if rates := self._rates.get(group):
-                return statistics.median(rates) * planned_steps(trial)
+                return statistics.median(rates) * _steps(trial)
         return None
+
+
+def _steps(trial: Trial) -> int:
+    """Return the steps of one round; trials of more rounds are compared among themselves first."""
+    from suite.training.planned_steps import planned_steps
+
+    return max(1, planned_steps(trial))
 
 
 def _groups(trial: Trial) -> Iterable[tuple[object, ...]]:

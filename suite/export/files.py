@@ -24,7 +24,7 @@ from suite.results.record import Record
 from suite.results.store import Store
 from suite.sparsity.storage.condensed import Kernel
 from suite.training.context import TrialContext
-from suite.training.network import make_model
+from suite.training.model import make_model
 from suite.training.stored_model import load_stored
 
 EXAMPLES = 64

@@ -9,7 +9,7 @@ from torch import nn
 
 from suite.core.errors import InvalidInput, first_line
 from suite.sparsity.candidates import ALL, Candidates
-from suite.sparsity.flops import ForwardFlops, measure_forward
+from suite.sparsity.flops import ForwardFlops, gradients_read, measure_forward
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage
@@ -80,17 +80,44 @@ class _Steps:
     dense: int = 0
 
 
-class Cost:
+class ScoringPasses:
+    """The forward passes that a method charges for scoring connections, by their densities.
+
+    `charge` is given to `Sparsifier.attach` as ``flops``, and is there before the layers are: a
+    method may charge while it is attached, and at any time after.
+    """
+
+    def __init__(self) -> None:
+        self._passes: list[tuple[float, dict[str, float]]] = []
+
+    def charge(self, forwards: float, densities: Mapping[str, float]) -> None:
+        """Count `forwards` passes of one example at these densities by layer."""
+        self._passes.append((float(forwards), dict(densities)))
+
+    def flops(self, forward: ForwardFlops) -> float:
+        """Return what they cost in all."""
+        return sum(count * forward.at(densities) for count, densities in self._passes)
+
+    def state(self) -> list[Any]:
+        """Return what `load` restores: numbers and names."""
+        return [[count, dict(densities)] for count, densities in self._passes]
+
+    def load(self, state: Sequence[Any]) -> None:
+        """Restore a `state` in place of what was charged."""
+        self._passes = [(count, dict(densities)) for count, densities in state]
+
+
+class StepCounter:
     """Counts the steps of a training by the masks they were taken at.
 
     A step adds 1 to a number. Call `masks_changed` whenever the numbers of active weights may have
-    changed, and `step` for each step before its update, as the suite's own loop does. `charge` is
-    given to `Sparsifier.attach` as ``flops``.
+    changed, and `step` for each step before its update, as the suite's own loop does.
 
     Args:
         layers: the prunable weights of the model.
         coverage: which weights those are.
         candidates: whose gradients the method looks at where it reads dense gradients.
+        scoring: receives what the method charges beside the steps.
     """
 
     def __init__(
@@ -98,6 +125,7 @@ class Cost:
         layers: Sequence[PrunableWeight],
         coverage: Coverage = LINEAR_AND_CONV,
         candidates: Candidates = ALL,
+        scoring: ScoringPasses | None = None,
     ) -> None:
         self._layers = list(layers)
         self._coverage = coverage
@@ -106,7 +134,7 @@ class Cost:
         # By the numbers of active weights and of those trained: methods that keep them constant
         # need one entry.
         self._steps: dict[tuple[tuple[int, ...], tuple[int, ...]], _Steps] = {}
-        self._scoring: list[tuple[float, dict[str, float]]] = []
+        self._scoring = scoring or ScoringPasses()
         self.masks_changed()
 
     @property
@@ -127,10 +155,6 @@ class Cost:
         trained = tuple(layer.gradients for layer in self._layers)
         self._current = self._steps.setdefault((active, trained), _Steps())
 
-    def charge(self, forwards: float, densities: Mapping[str, float]) -> None:
-        """Count `forwards` passes of one example at these densities by layer, for a scoring."""
-        self._scoring.append((float(forwards), dict(densities)))
-
     def measure(self, model: nn.Module, example: Any) -> Flops:
         """Return the operations of `model` and of the training so far.
 
@@ -144,19 +168,18 @@ class Cost:
         forward = self._forward(model, example)
         training = 0.0
         for (active, trained), counted in self._steps.items():
-            sparse, gradients = forward.at(self._shares(active)), forward.at(self._shares(trained))
-            taken = counted.sparse + counted.dense
-            training += 2 * sparse * taken
-            training += gradients * counted.sparse
-            if counted.dense:
-                read = map(self._candidates.gradients, active, self._sizes.values())
-                training += forward.at(self._shares(list(read))) * counted.dense
+            used, own = self._by_layer(active), self._by_layer(trained)
+            for taken, dense in ((counted.sparse, False), (counted.dense, True)):
+                gradients = gradients_read(
+                    used, self._sizes, own, dense_gradient=dense, candidates=self._candidates
+                )
+                training += taken * forward.step(used, gradients, self._sizes)
         return Flops(
             inference_dense=forward.dense,
             inference=forward.sparse(self._layers),
             training=training,
             steps=self.steps,
-            scoring=sum(count * forward.at(densities) for count, densities in self._scoring),
+            scoring=self._scoring.flops(forward),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -167,7 +190,7 @@ class Cost:
                 [list(active), n.sparse, n.dense, list(trained)]
                 for (active, trained), n in self._steps.items()
             ],
-            "scoring": [[count, dict(densities)] for count, densities in self._scoring],
+            "scoring": self._scoring.state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -185,14 +208,12 @@ class Cost:
         for active, sparse, dense, *trained in state["steps"]:  # older states lack the last
             key = tuple(active), tuple(trained[0] if trained else active)
             steps[key] = _Steps(sparse, dense)
-        scoring = [(count, dict(densities)) for count, densities in state["scoring"]]
-        self._steps, self._scoring = steps, scoring
+        self._scoring.load(state["scoring"])
+        self._steps = steps
         self.masks_changed()
 
-    def _shares(self, counts: Sequence[int]) -> dict[str, float]:
-        """Return numbers of weights by layer as fractions of all."""
-        pairs = zip(counts, self._sizes.items(), strict=True)
-        return {name: count / size for count, (name, size) in pairs}
+    def _by_layer(self, counts: Sequence[int]) -> dict[str, int]:
+        return dict(zip(self._sizes, counts, strict=True))
 
     def _forward(self, model: nn.Module, example: Any) -> ForwardFlops:
         """Return the dense forward operations of a model that is being trained."""

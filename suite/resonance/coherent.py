@@ -9,10 +9,10 @@ from torch import Tensor
 from suite.core.errors import InvalidInput
 from suite.resonance.running_sums import Moments, RunningSums
 from suite.resonance.shuffle import signal_sources
+from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.plan import Plan
-from suite.sparsity.training_cost import Course, Finished, unchanging
 
 
 class Coherent(DropGrow):
@@ -64,7 +64,7 @@ class Coherent(DropGrow):
         """Return whether any gradient was recorded: without one nothing can grow."""
         # Asked of the sums, at updates alone: a device is not waited for at every step. Not of the
         # squares, which in half precision are 0 for small gradients.
-        return super().can_update(layer) and bool(self.total[layer.name].any())
+        return super().can_update(layer) and bool(self.sums.total[layer.name].any())
 
     def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |w|·power^p."""
@@ -82,9 +82,9 @@ class Coherent(DropGrow):
         source = signal_sources(self.options.shuffle, step, live, generator)
         return moments if source is None else moments.taken_from(source)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
-        return unchanging(finished)
+        return unchanging(setup)
 
     def method_state(self) -> dict[str, Any]:
         """Return the sums."""

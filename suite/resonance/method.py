@@ -1,7 +1,6 @@
 """The resonance method: detection, threshold, connectivity and control joined into a Sparsifier."""
 
 import functools
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,12 +18,12 @@ from suite.resonance.shuffle import signal_sources
 from suite.resonance.signal import Reading, Signal
 from suite.resonance.spectral_signal import SpectralSignal
 from suite.resonance.threshold import PeriodicThreshold
+from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_at_most, count_true
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CubicRamp
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Course, Finished, Zeros
 
 BINS = 20
 """Bins of the reported distributions: frequency over (0, 1], age over the length of training."""
@@ -224,19 +223,15 @@ class Resonance(Sparsifier):
         """Lower the effective target while the score falls."""
         self.feedback.update(score)
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return none before the first decision, then at most the final ones until the freeze."""
-        final, none = finished.zeros, dict.fromkeys(finished.zeros, 0)
-        most: Mapping[str, int] = final
-        total = None
+        none, final = Zeros.none(setup.shapes), setup.final
+        between = Zeros(none.least, final.most)
         if self.is_global:
-            dense = self.dense_names(finished.shapes)
-            sizes = {name: math.prod(shape) for name, shape in finished.shapes.items()}
-            most = {name: 0 if name in dense else size for name, size in sizes.items()}
-            total = (0, sum(final.values()))
-        yield 0, Zeros.exactly(none)
-        yield self.schedule.first, Zeros(none, most, total)
-        yield self.schedule.freeze, Zeros.exactly(final)
+            between = self.zeros_anywhere(setup.shapes, (0, final.in_network[1]))
+        yield 0, none
+        yield self.schedule.first, between
+        yield self.schedule.freeze, final
 
     # ------------------------------------------------------------------ one decision
 

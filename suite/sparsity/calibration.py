@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from suite.core.declarations import Difference
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.core.hyperparameters import CALIBRATION
+from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup
 from suite.sparsity.inputs import Tensors, map_tensors, tensors_of
 from suite.sparsity.layer_inputs import calibrating, calls_of, seeing_inputs
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import call
 from suite.sparsity.scoring import averaged
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Cost, Finished, Zeros
 from suite.sparsity.weight_rows import unfolded
 
 TRIED = 2
@@ -119,12 +119,14 @@ class CalibratedPruning(Sparsifier, ABC):
             f"calibration_examples={asked}",
         ]
 
-    def scoring_cost(self, finished: Finished) -> Cost:
+    def scoring_cost(self, setup: TrainingSetup) -> FlopsBounds:
         """Return the cost of one forward pass of the examples through the pruned network."""
-        if not any(finished.zeros.values()):
-            return Cost(0.0, 0.0)
-        count = min(self.options.calibration_examples, finished.pool)
-        return finished.forward(Zeros.exactly(finished.zeros)).times(count)
+        low, high = setup.final.in_network
+        if high == 0:
+            return FlopsBounds(0.0, 0.0)
+        count = min(self.options.calibration_examples, setup.pool)
+        cost = setup.forward(setup.final).times(count)
+        return cost if low else FlopsBounds(0.0, cost.most)
 
     # ------------------------------------------------------------------ layers and their inputs
 

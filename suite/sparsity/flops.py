@@ -20,6 +20,9 @@ from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import call, evaluation_mode
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, covered_weights
 
+Counts = Mapping[str, int]
+"""Numbers of weights by layer name."""
+
 
 @dataclass(frozen=True)
 class ForwardFlops:
@@ -48,6 +51,48 @@ class ForwardFlops:
         left = sum(self.layers[name] * density for name, density in densities.items())
         known = sum(self.layers[name] for name in densities)
         return self.dense - known + left
+
+    def of_counts(self, counts: Counts, sizes: Counts) -> float:
+        """Return operations with `counts` of each layer's `sizes` weights; the others are dense."""
+        return self.at({name: count / sizes[name] for name, count in counts.items()})
+
+    def step(self, active: Counts, gradients: Counts, sizes: Counts) -> float:
+        """Return the operations of a training step of one example.
+
+        Forward pass and input gradients use the active weights, 2 f_S; the weight gradients are
+        those of `gradients_read`. Without any pruning it is 3 f_D.
+
+        Args:
+            active: weights that the forward pass uses.
+            gradients: weights whose gradients are computed.
+            sizes: weights, active or not.
+        """
+        forward = self.of_counts(active, sizes)
+        same = gradients == active
+        return 2 * forward + (forward if same else self.of_counts(gradients, sizes))
+
+
+def gradients_read(
+    active: Counts,
+    sizes: Counts,
+    trained: Counts,
+    *,
+    dense_gradient: bool,
+    candidates: Candidates = ALL,
+) -> Counts:
+    """Return how many weight gradients of each layer a training step computes.
+
+    Args:
+        active: weights that the forward pass uses.
+        sizes: weights, active or not.
+        trained: weights that are trained: the active ones, or more (`PrunableWeight.gradients`).
+        dense_gradient: whether the method reads dense gradients in this step.
+        candidates: whose gradients it looks at then: all, or those of active weights and
+            candidates alone.
+    """
+    if not dense_gradient:
+        return trained
+    return {name: candidates.gradients(count, sizes[name]) for name, count in active.items()}
 
 
 def measure_forward(
@@ -213,22 +258,14 @@ class FlopsLedger:
         dense_gradient: bool,
         candidates: Candidates = ALL,
     ) -> None:
-        """Charge one training step: forward, input gradients, weight gradients.
-
-        A step in which the method reads dense gradients pays for all weight gradients:
-        2 f_S + f_D instead of 3 f_S; where it looks at those of `candidates` alone, for these and
-        those of the active weights. One that trains more weights than it uses pays for their
-        gradients (`PrunableWeight.gradients`).
-        """
-        sparse = self.flops.sparse(weights)
-        if dense_gradient:
-            read = {w.name: candidates.gradients(w.active, w.size) / w.size for w in weights}
-            weight_gradients = self.flops.at(read)
-        elif any(w.gradients != w.active for w in weights):
-            weight_gradients = self.flops.at({w.name: w.gradients / w.size for w in weights})
-        else:
-            weight_gradients = sparse
-        self.total += (2 * sparse + weight_gradients) * self.batch_size
+        """Charge one training step at the masks that it uses; see `gradients_read`."""
+        active = {w.name: w.active for w in weights}
+        sizes = {w.name: w.size for w in weights}
+        trained = {w.name: w.gradients for w in weights}
+        gradients = gradients_read(
+            active, sizes, trained, dense_gradient=dense_gradient, candidates=candidates
+        )
+        self.total += self.flops.step(active, gradients, sizes) * self.batch_size
 
     def restore(self, total: float) -> None:
         """Continue from the total that a checkpoint holds."""

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
-from suite.sparsity.distribution import at_least
+from suite.sparsity.cost_bounds import Zeros
+from suite.sparsity.distribution import Shapes, at_least
 from suite.sparsity.exploration import Exploration
 from suite.sparsity.layers import PrunableWeight, check_mask
 from suite.sparsity.masks import count_true, random_mask, uniform
 from suite.sparsity.plan import Charge, Plan, Recorder
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.target_counts import TargetCounts
-from suite.sparsity.training_cost import Zeros
 
 MASKS_TOLERANCE = 0.005
 """Largest difference between a given sparsity and that of given masks."""
@@ -176,12 +176,39 @@ class LayerMasks(TargetCounts):
         total = max(int(fraction * self.target_total()), sum(have[name] for name in names))
         return prune_together(active, scores, total, names)
 
-    def zeros_when_pruned(self, fraction: float, zeros: Mapping[str, int]) -> Zeros:
-        """Return what `pruned` leaves of masks that end with these `zeros`: for their course."""
-        if self.is_global and fraction < 1:
-            none = dict.fromkeys(zeros, 0)
-            return Zeros.in_all(int(fraction * sum(zeros.values())), none, zeros)
-        return Zeros.exactly({name: int(fraction * count) for name, count in zeros.items()})
+    def zeros_when_pruned(self, fraction: float, final: Zeros) -> Zeros:
+        """Return what `pruned` leaves at a `fraction` of the `final` zeros: for their course."""
+        if fraction == 1:
+            return final
+        if self.is_global:
+            low, high = (int(fraction * total) for total in final.in_network)
+            return Zeros(dict.fromkeys(final.most, 0), final.most, (low, high))
+        least, most = (
+            {name: int(fraction * count) for name, count in zeros.items()}
+            for zeros in (final.least, final.most)
+        )
+        return Zeros(least, most)
+
+    def zeros_anywhere(self, shapes: Shapes, total: tuple[int, int] | None = None) -> Zeros:
+        """Return that each layer that may be pruned has any number of zeros: for their course.
+
+        `total` are the least and the most in all; any number if left out.
+        """
+        dense = self.dense_names(shapes)
+        most = {name: 0 if name in dense else math.prod(s) for name, s in shapes.items()}
+        return Zeros(dict.fromkeys(most, 0), most, total)
+
+    def final_zeros(self, shapes: Shapes) -> Zeros:
+        """Return what the targets say of the zeros at the end, before anything is trained."""
+        if self.is_global:
+            total = self.target_total(shapes)
+            return self.zeros_anywhere(shapes, (total, total))
+        targets = self.target_zeros(shapes)
+        allowed = {name: self.allowed_zeros(name, targets[name], shapes) for name in targets}
+        return Zeros(
+            {name: min(zeros) for name, zeros in allowed.items()},
+            {name: max(zeros) for name, zeros in allowed.items()},
+        )
 
     def generator(self, layer: PrunableWeight, purpose: str, step: int = 0) -> torch.Generator:
         """Return a new random generator, seeded by (seed, layer, purpose, step).

@@ -26,6 +26,10 @@ class TrainingProgress:
     step: int = 0
     rewind_weights: dict[str, Tensor] = field(default_factory=dict)
 
+    def steps_done(self, sparsifier: Sparsifier) -> int:
+        """Return the steps done in all rounds; at the end, `Sparsifier.total_steps`."""
+        return self.round * (sparsifier.plan.steps - sparsifier.rewind_step) + self.step
+
     def begin_step(self) -> int:
         """Increment the step and return it."""
         self.step += 1

@@ -10,6 +10,7 @@ from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import ADDED_LATER
 from suite.core.seeds import derive_seed
 from suite.sparsity.candidates import Candidates
+from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup
 from suite.sparsity.layer_masks import LayerMasks
 from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
@@ -18,7 +19,6 @@ from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, find_prunable
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
-from suite.sparsity.training_cost import Cost, Course, Finished
 
 
 class Sparsifier(LayerMasks):
@@ -156,17 +156,19 @@ class Sparsifier(LayerMasks):
         """
         return {}
 
-    def zeros_in_training(self, number: int, finished: Finished) -> Course:
+    def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return which zeros the masks may have during round `number` (from 0) of a training.
 
-        Called without a model, to check what a record says of training FLOPs. A class that changes
-        when or how much is pruned declares it again: it is not inherited (`declares_cost`).
+        Called without a model, to compute what a training costs: a finished one, of which
+        `setup.final` holds the exact zeros, or one to come, of which it holds what the targets say
+        (`final_zeros`). A class that changes when or how much is pruned declares it again: it is
+        not inherited (`declares_cost`).
         """
         raise NotImplementedError
 
-    def scoring_cost(self, finished: Finished) -> Cost:
+    def scoring_cost(self, setup: TrainingSetup) -> FlopsBounds:
         """Return what the method charges beside its steps (`charge`), in FLOPs."""
-        return Cost(0.0, 0.0)
+        return FlopsBounds(0.0, 0.0)
 
     # ------------------------------------------------------------------ what a training loop calls
 
@@ -342,6 +344,11 @@ class Sparsifier(LayerMasks):
     def declares_cost(self) -> bool:
         """Whether the class itself says what zeros its masks may have (`zeros_in_training`)."""
         return "zeros_in_training" in vars(type(self))
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of all rounds; a round after the first begins at `rewind_step`."""
+        return self.rounds * self.plan.steps - (self.rounds - 1) * self.rewind_step
 
     @property
     def is_dynamic(self) -> bool:

@@ -144,7 +144,7 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     # Last: attaching and loading a method add the masks that they set to the curves.
     t.curves.load_state_dict(state["curves"])
     progress = TrainingProgress(state["round"], state["step"], state["rewind_weights"])
-    t.progress(progress.round * (t.steps - t.sparsifier.rewind_step) + progress.step)
+    t.progress(progress.steps_done(t.sparsifier))
     torch.set_rng_state(state["random"]["cpu"])
     if t.device.type == "cuda":
         torch.cuda.set_rng_state(state["random"]["device"], t.device)

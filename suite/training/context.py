@@ -11,6 +11,7 @@ from suite.experiments.trial_config import Trial
 from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
+from suite.training.planned_steps import planned_steps
 from tasks.data import training_examples
 from tasks.loss import check_recipe
 from tasks.recipe import Recipe
@@ -73,7 +74,7 @@ class TrialContext:
             options=trial.method_declaration.resolve(trial.hyperparameters),
             recipe=recipe,
             plan=Plan(
-                steps=recipe.steps(examples),
+                steps=planned_steps(trial),
                 sparsity=trial.sparsity,
                 seed=trial.seed,
                 steps_per_epoch=steps_per_epoch,
@@ -98,9 +99,3 @@ class TrialContext:
         """
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise InvalidInput("device=cuda: torch sees no GPU here; give --device cpu")
-
-
-def total_steps(sparsifier: Sparsifier) -> int:
-    """Return the optimizer steps of all rounds of a method's training."""
-    steps, rounds = sparsifier.plan.steps, sparsifier.rounds
-    return rounds * steps - (rounds - 1) * sparsifier.rewind_step

@@ -74,7 +74,7 @@ class LiveReport:
                 self._loss = value
         if t.device.type == "cpu" and len(t.losses):
             self._loss = float(t.losses[-1])
-        step = progress.round * (t.steps - t.sparsifier.rewind_step) + progress.step
+        step = progress.steps_done(t.sparsifier)
         self._file.add(step, self._last - self._began, self._loss, rows)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from suite.sparsity.rounds import TrainingProgress
 from suite.training.loop import Training, train
-from suite.training.network import DRAWN_AGAIN, make_model
+from suite.training.model import DRAWN_AGAIN, make_model
 from suite.training.optimization import make_optimizer
 
 

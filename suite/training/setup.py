@@ -8,15 +8,11 @@ from suite.sparsity.flops import FlopsLedger
 from suite.sparsity.scoring import Examples
 from suite.sparsity.storage.execution import Execution
 from suite.training.context import TrialContext
+from suite.training.cost_setup import SCORING_POOL
 from suite.training.curves import Curves
 from suite.training.loop import Training
-from suite.training.network import (
-    DRAWN_AGAIN,
-    check_model,
-    count_parameters,
-    coverage_of,
-    make_model,
-)
+from suite.training.model import DRAWN_AGAIN, check_model, make_model
+from suite.training.network import count_parameters, coverage_of
 from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
 from tasks.augmentation import augmentation
@@ -24,9 +20,6 @@ from tasks.data import Split
 from tasks.loading import load_data
 from tasks.loss import training_loss
 from tasks.model_factory import to_device
-
-SCORING_POOL = 2048
-"""Examples of a streamed dataset that a method may score connections with."""
 
 
 def prepare(
@@ -51,7 +44,7 @@ def prepare(
         context.dataset, recipe.validation, context.device, recipe.per_image_standardization
     )
     example = data.train.pool(1, trial.seed)
-    width = sparsifier.width(functools.partial(count_parameters, context))
+    width = sparsifier.width(functools.partial(count_parameters, context.task, context.dataset))
     model = to_device(make_model(context, width), context.device, recipe)
     forward = check_model(model, example, context)
     dense_flops = forward.dense

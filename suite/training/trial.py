@@ -15,7 +15,7 @@ from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
 from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint import Checkpointer
-from suite.training.context import TrialContext, total_steps
+from suite.training.context import TrialContext
 from suite.training.environment import Stopwatch
 from suite.training.epoch_bounds import EpochBounds
 from suite.training.final_metrics import measure_final
@@ -96,7 +96,7 @@ def count_steps(trial: Trial) -> int | None:
     """Return the optimizer steps of a trial; None where its method cannot be constructed."""
     try:
         context = TrialContext.of(trial)
-        return context.plan.steps if trial.trainer else total_steps(context.make_sparsifier())
+        return context.plan.steps if trial.trainer else context.make_sparsifier().total_steps
     except (Exception, SystemExit):
         return None
 
@@ -128,7 +128,7 @@ def _run(
 ) -> Outcome:
     stopwatch = Stopwatch(context.device)
     if live is not None:
-        live.begin(context.trial, total_steps(context.make_sparsifier()))
+        live.begin(context.trial, context.make_sparsifier().total_steps)
     training = prepare(context, progress)
     start = TrainingProgress()
     on_step: Callable[[TrainingProgress], None] | None = None

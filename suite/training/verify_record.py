@@ -20,15 +20,14 @@ from suite.results.record_check import (
     Recomputed,
 )
 from suite.sparsity.construct import DECIDING
+from suite.sparsity.cost_bounds import Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import Finished, of_steps, training_cost
-from suite.training.context import TrialContext, total_steps
+from suite.sparsity.training_cost import training_cost
+from suite.training.context import TrialContext
+from suite.training.cost_setup import cost_setup
 from suite.training.network import Network, count_parameters, network_of
-from suite.training.setup import SCORING_POOL
-from tasks.data import training_examples
-from tasks.recipe import Recipe
-from tasks.task import Dataset
+from suite.training.planned_steps import steps_of_epochs
 
 TOLERANCE = 1e-6
 """Relative difference of FLOPs that a different order of summation may make."""
@@ -59,11 +58,11 @@ def recompute(record: Record) -> Recomputed:
         return _of_own_method(record, str(error))
     context = TrialContext.of(trial)
     sparsifier = context.make_sparsifier()
-    steps = total_steps(sparsifier)
+    steps = sparsifier.total_steps
     if record.status == "failed":
         every = (ZEROS, NETWORK, INFERENCE, TRAINING)
         return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in every))
-    width = sparsifier.width(functools.partial(count_parameters, context))
+    width = sparsifier.width(functools.partial(count_parameters, context.task, context.dataset))
     network, whole = network_of(trial.task, width), network_of(trial.task)
     shapes = {layer.name: layer.shape for layer in record.layers}
     if shapes != network.shapes or len(shapes) != len(record.layers):
@@ -117,8 +116,8 @@ def _of_own_method(record: Record, unknown: str) -> Recomputed:
         width = "its method is not known here, nor the width of its network"
         skipped = tuple(Check(name, skipped=width) for name in (ZEROS, NETWORK, TRAINING))
         return Recomputed(0, (*skipped, Check(INFERENCE, few, how="at least")), unknown)
-    steps = recipe.steps(training_examples(dataset, recipe.validation))
-    cost = of_steps(steps, _finished(record, network, dataset, recipe))
+    steps = steps_of_epochs(recipe, dataset)
+    cost = cost_setup(network, dataset, recipe, _final(record)).any_steps(steps)
     problems = []
     recorded, most = record.flops["training"], MOST_SCORING * cost.most
     if not cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
@@ -226,7 +225,7 @@ def _training(
         return Check(TRAINING, skipped="another revision of the method")
     if trial.trainer and is_own_origin(registry.trainers()[trial.trainer].origin):
         return Check(TRAINING, skipped="a trainer of the user's own")
-    cost = training_cost(sparsifier, _finished(record, network, dataset, context.recipe))
+    cost = training_cost(sparsifier, cost_setup(network, dataset, context.recipe, _final(record)))
     recorded = record.flops["training"]
     most = cost.most if sparsifier.declares_cost else MOST_SCORING * cost.most
     if cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
@@ -245,14 +244,5 @@ def _training(
     return Check(TRAINING, (f"training: {recorded:g} FLOPs, {words}",))
 
 
-def _finished(record: Record, network: Network, dataset: Dataset, recipe: Recipe) -> Finished:
-    examples = training_examples(dataset, recipe.validation)
-    return Finished(
-        zeros={layer.name: layer.zeros for layer in record.layers},
-        shapes=network.shapes,
-        flops=network.forward,
-        batch_size=recipe.batch_size,
-        pool=min(examples, SCORING_POOL) if dataset.kind == "stream" else examples,
-        classes=dataset.classes,
-        regression=dataset.regression,
-    )
+def _final(record: Record) -> Zeros:
+    return Zeros.exactly({layer.name: layer.zeros for layer in record.layers})

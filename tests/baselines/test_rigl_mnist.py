@@ -4,7 +4,7 @@ import pytest
 
 from suite.experiments.study import load_study
 from suite.training.context import TrialContext
-from suite.training.network import make_model
+from suite.training.model import make_model
 from suite.training.optimization import learning_rate, make_optimizer
 from tasks.recipe import Recipe
 from tests.support.helpers import attach

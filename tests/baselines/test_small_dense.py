@@ -8,7 +8,8 @@ import torch
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
 from suite.training.context import TrialContext
-from suite.training.network import count_parameters, make_model
+from suite.training.model import make_model
+from suite.training.network import count_parameters
 from tasks.models.transformer import gpt, vit
 from tests.support.helpers import make
 
@@ -36,7 +37,7 @@ def test_a_network_that_cannot_get_narrower_is_refused():
 def fitted(task: str, sparsity: float) -> tuple[TrialContext, float, float]:
     """Return the context, the width, and the share of the sparse parameter count that is used."""
     context = TrialContext.of(Trial.make(task=task, method="small_dense", sparsity=sparsity))
-    parameters = functools.partial(count_parameters, context)
+    parameters = functools.partial(count_parameters, context.task, context.dataset)
     width = context.make_sparsifier().width(parameters)
     whole, prunable = parameters(1.0)
     budget = whole - int(round(sparsity * 100) * prunable // 100)

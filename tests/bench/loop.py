@@ -14,7 +14,7 @@ from suite.sparsity.plan import Plan
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
 from suite.training.loop import Training, train
-from suite.training.network import make_model
+from suite.training.model import make_model
 from suite.training.optimization import learning_rate, make_optimizer
 from tasks.data import Data, Split
 from tasks.loading import load_data

@@ -12,7 +12,7 @@ from suite.evaluation.robustness import Pixels, corruption_accuracy, pixel_space
 from suite.experiments.trial_config import Trial
 from suite.training import final_metrics
 from suite.training.context import TrialContext
-from suite.training.network import make_model
+from suite.training.model import make_model
 from suite.training.trial import run_trial
 from tasks.data import Split
 from tasks.loading import load_data

@@ -1,6 +1,6 @@
 import pytest
 
-from suite.execution.timings import Timings, finish_time, in_words, planned_steps
+from suite.execution.timings import Timings, finish_time, in_words
 from tests.support.sample_records import make_trial
 
 
@@ -29,14 +29,6 @@ def test_what_runs_otherwise_is_no_guide(other):
     timings = Timings()
     timings.add(make_trial(method="rigl"), 10.0)
     assert timings.seconds(make_trial(**{"method": "rigl"} | other)) is None
-
-
-def test_the_planned_steps_are_those_of_the_training():
-    from suite.training.trial import count_steps
-
-    for task in ("digits/mlp", "mnist/lenet_300_100"):
-        trial = make_trial(task=task, method="static")
-        assert planned_steps(trial) == pytest.approx(count_steps(trial), rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.context import TrialContext
-from suite.training.network import make_model
+from suite.training.model import make_model
 
 METHODS = [method.name for method in registry.methods()]
 TASKS = [task.name for task in registry.tasks()]

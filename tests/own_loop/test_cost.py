@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from suite import sparsify
 from suite.core.errors import InvalidInput
-from suite.own_loop.cost import Cost, Flops
+from suite.own_loop.cost import Flops, ScoringPasses, StepCounter
 from suite.sparsity.flops import FlopsLedger, measure_forward
 from suite.training.context import TrialContext
 from suite.training.serialization import pack, unpack
@@ -17,12 +17,13 @@ from suite.training.setup import prepare
 from tests.support.helpers import OPTIMIZERS, attach, batch_of, conv_net, digits, make, trial
 
 
-def run(method: str, until: int = 300):
+def run(method: str, until: int = 300, scoring: ScoringPasses | None = None):
     """Train a trial of digits/mlp by hand; return its training and its cost."""
     context = TrialContext.of(trial(method))
     training = prepare(context)
     sparsifier, model, ledger = training.sparsifier, training.model, training.ledger
-    cost = Cost(sparsifier.layers, candidates=sparsifier.growth_candidates)
+    candidates = sparsifier.growth_candidates
+    cost = StepCounter(sparsifier.layers, candidates=candidates, scoring=scoring)
     for step in range(1, min(until, context.plan.steps) + 1):
         x, y = batch_of(training.data.train, step, ledger.batch_size)
         training.optimizer.zero_grad()
@@ -32,7 +33,7 @@ def run(method: str, until: int = 300):
         ledger.charge_step(
             sparsifier.layers,
             dense_gradient=dense_gradient,
-            candidates=sparsifier.growth_candidates,
+            candidates=candidates,
         )
         cost.step(dense_gradient=dense_gradient)
         sparsifier.after_backward(step)
@@ -66,10 +67,11 @@ def test_scoring_connections_is_charged_as_by_the_ledger(method):
     ledger, charged = FlopsLedger(forward, 32), []
     sparsifier = make(method)
     attach(sparsifier, model, OPTIMIZERS["sgd"](model), flops=lambda *given: charged.append(given))
-    cost = Cost(sparsifier.layers)
+    scoring = ScoringPasses()
+    cost = StepCounter(sparsifier.layers, scoring=scoring)
     for given in charged:
         ledger.charge_scoring(*given)
-        cost.charge(*given)
+        scoring.charge(*given)
     found = cost.measure(model, digits().x[:2])
     assert found.scoring > 0
     assert found.scoring == pytest.approx(ledger.total, rel=1e-12)
@@ -87,7 +89,7 @@ def test_a_step_is_counted_at_the_masks_it_was_taken_at():
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     handle = sparsify(model, optimizer, "static", sparsity=0.5, steps=9)
     (layer,) = handle.sparsifier.layers
-    cost = Cost(handle.sparsifier.layers)
+    cost = StepCounter(handle.sparsifier.layers)
     for dense_gradient in (False, False, True):
         cost.step(dense_gradient=dense_gradient)
     layer.set_mask(layer.mask & (torch.arange(100) < 0))
@@ -106,7 +108,7 @@ def test_a_model_stored_in_csr_is_measured_as_an_ordinary_one():
         model = conv_net()
         optimizer = OPTIMIZERS["sgd"](model)
         handle = sparsify(model, optimizer, "static", sparsity=0.9, steps=9, execution=execution)
-        cost = Cost(handle.sparsifier.layers)
+        cost = StepCounter(handle.sparsifier.layers)
         cost.step(dense_gradient=False)
         found.append(cost.measure(model, digits().x[:3]))
         assert model[6].weight.ndim == (1 if execution == "csr" else 2)
@@ -116,15 +118,18 @@ def test_a_model_stored_in_csr_is_measured_as_an_ordinary_one():
 
 def test_a_saved_cost_goes_on():
     _, whole = run("resonance")
-    training, half = run("resonance", until=len(whole.state_dict()["steps"]))
+    scorings = ScoringPasses(), ScoringPasses()
+    until = len(whole.state_dict()["steps"])
+    training, half = run("resonance", until=until, scoring=scorings[0])
     saved = unpack(pack(half.state_dict()))[0]
-    again = Cost(training.sparsifier.layers)
+    again = StepCounter(training.sparsifier.layers, scoring=scorings[1])
+    scorings[1].charge(7.0, {"1": 0.5})  # before loading: no part of what was saved
     again.load_state_dict(saved)
     example = training.data.train.x[:2]
     assert again.measure(training.model, example) == half.measure(training.model, example)
-    for cost in (half, again):
+    for cost, scoring in zip((half, again), scorings, strict=True):
         cost.step(dense_gradient=True)
-        cost.charge(3.0, {"1": 0.5})
+        scoring.charge(3.0, {"1": 0.5})
     found = again.measure(training.model, example)
     assert found == half.measure(training.model, example)
     assert found.steps == half.steps
@@ -138,7 +143,7 @@ def test_a_cost_of_other_layers_is_refused_and_changes_nothing():
     sparsifier = make("static")
     attach(sparsifier, model, OPTIMIZERS["sgd"](model))
     with pytest.raises(InvalidInput, match="belongs to a model with other layers") as refusal:
-        cost.load_state_dict(Cost(sparsifier.layers).state_dict())
+        cost.load_state_dict(StepCounter(sparsifier.layers).state_dict())
     assert "\n" not in str(refusal.value)
     assert cost.state_dict() == state
 
@@ -197,3 +202,74 @@ def test_layers_of_every_kind_and_those_of_include_are_counted():
     assert products == 2 * 2 * 5 * 5 * 8
     active = 5 * 2 * sum(layer.active for layer in handle.sparsifier.layers)
     assert flops.inference == pytest.approx(active + products)
+
+
+def calibrated(method: str, weights: dict | None = None, state: dict | None = None):
+    """Return a network of two layers, its optimizer, and a method that prunes it after step 4."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
+    model.load_state_dict(model.state_dict() if weights is None else weights)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    handle = sparsify(
+        model, optimizer, method, sparsity=0.5, steps=4, calibration_examples=20,
+        examples=(torch.randn(20, 4), torch.zeros(20, 4)), state=state,
+    )  # fmt: skip
+    return model, optimizer, handle
+
+
+def go_on(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.ones(3, 4)).square().sum().backward()
+        optimizer.step()
+
+
+X = torch.ones(2, 4)
+CALIBRATION = 20 * 2 * (16 + 16)
+"""Twenty examples through two layers of 16 weights each, as they are after pruning."""
+
+
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt"])
+def test_what_a_method_charges_at_the_end_of_training_is_counted(method):
+    model, optimizer, handle = calibrated(method)
+    go_on(model, optimizer, 3)
+    assert handle.flops(X).scoring == 0
+    before = copy.deepcopy(handle.state_dict())
+    go_on(model, optimizer, 1)
+    assert handle.flops(X).scoring == CALIBRATION
+    handle.extend(steps=2)  # no layer is left to prune then
+    go_on(model, optimizer, 2)
+    assert handle.flops(X).scoring == CALIBRATION
+    model, optimizer, handle = calibrated(method)
+    go_on(model, optimizer, 4)
+    handle.load_state_dict(before)  # back to step 3
+    assert handle.flops(X).scoring == 0
+    go_on(model, optimizer, 1)
+    assert handle.flops(X).scoring == CALIBRATION
+
+
+def test_it_is_counted_after_the_training_was_extended():
+    model, optimizer, handle = calibrated("wanda")
+    go_on(model, optimizer, 3)
+    handle.extend(steps=2)
+    go_on(model, optimizer, 2)
+    assert handle.flops(X).scoring == 0
+    go_on(model, optimizer, 1)
+    assert handle.flops(X).scoring == CALIBRATION
+
+
+@pytest.mark.parametrize("when", ["made with the state", "given the state later"])
+@pytest.mark.parametrize("stop", [2, 4])
+def test_it_is_counted_once_where_a_training_was_resumed(when, stop):
+    model, optimizer, handle = calibrated("wanda")
+    go_on(model, optimizer, stop)
+    saved, weights = unpack(pack(handle.state_dict()))[0], copy.deepcopy(model.state_dict())
+    if when == "made with the state":
+        model, optimizer, again = calibrated("wanda", weights, saved)
+    else:
+        model, optimizer, again = calibrated("wanda")
+        model.load_state_dict(weights)
+        again.load_state_dict(saved)
+    go_on(model, optimizer, 4 - stop)
+    assert again.flops(X).scoring == CALIBRATION
+    assert again.flops(X).steps == 4

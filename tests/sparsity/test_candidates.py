@@ -8,12 +8,13 @@ from torch import nn
 
 from suite import sparsify
 from suite.experiments import registry
-from suite.own_loop.cost import Cost
+from suite.own_loop.cost import StepCounter
 from suite.sparsity.candidates import ALL, Candidates
+from suite.sparsity.cost_bounds import TrainingSetup, Zeros
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
 from suite.sparsity.masks import random_empty
 from suite.sparsity.plan import Plan
-from suite.sparsity.training_cost import Finished, Zeros, training_cost
+from suite.sparsity.training_cost import training_cost
 from tests.support.helpers import attach, fit, make
 from tests.support.updates import attached, by, indices, watch_update
 
@@ -168,7 +169,7 @@ def test_a_step_pays_for_the_gradients_it_looks_at(ratio, read):
     flops = measure_forward(model, torch.ones(1, 10))
     assert flops.layers == {"0": 200.0}
     ledger = FlopsLedger(flops, 8)
-    cost = Cost(sparsifier.layers, candidates=sparsifier.growth_candidates)
+    cost = StepCounter(sparsifier.layers, candidates=sparsifier.growth_candidates)
     for step in range(1, 21):
         dense = sparsifier.wants_dense_gradient(step)
         ledger.charge_step(
@@ -179,8 +180,9 @@ def test_a_step_pays_for_the_gradients_it_looks_at(ratio, read):
     by_hand = 18 * 3 * 20 + 2 * (2 * 20 + read)
     assert ledger.total == 8 * by_hand
     assert cost.measure(model, torch.ones(3, 10)).training == by_hand
-    finished = Finished({"0": 90}, {"0": (10, 10)}, flops, 8, 100, 10, False)
-    assert training_cost(sparsifier, finished) == (8 * by_hand, 8 * by_hand)
+    final = Zeros.exactly({"0": 90})
+    setup = TrainingSetup({"0": (10, 10)}, flops, 8, 100, 10, False, final)
+    assert training_cost(sparsifier, setup) == (8 * by_hand, 8 * by_hand)
 
 
 def test_a_loop_of_ones_own_pays_for_the_gradients_it_looks_at():
@@ -197,7 +199,10 @@ def test_a_loop_of_ones_own_pays_for_the_gradients_it_looks_at():
 
 
 def test_bounds_on_zeros_bound_the_gradients_looked_at():
-    finished = Finished({"0": 90}, {"0": (10, 10)}, SQUARE, 8, 100, 10, False)
-    between = finished.gradients(Zeros({"0": 60}, {"0": 95}), Candidates(1.0))
-    assert between == (30 + 2 * 10, 30 + 2 * 80)  # of 5 and of 40 active weights, twice each
-    assert finished.gradients(Zeros({"0": 60}, {"0": 95}), ALL) == (230, 230)
+    zeros = Zeros({"0": 60}, {"0": 95})
+    setup = TrainingSetup({"0": (10, 10)}, SQUARE, 8, 100, 10, False, zeros)
+    # Of 5 and of 40 active weights: forward and input gradients, and twice as many gradients.
+    twice = 2 * (30 + 10), 2 * (30 + 80)
+    between = setup.step(zeros, dense_gradient=True, candidates=Candidates(1.0))
+    assert between == (twice[0] + 30 + 2 * 10, twice[1] + 30 + 2 * 80)
+    assert setup.step(zeros, dense_gradient=True) == (twice[0] + 230, twice[1] + 230)

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
+from suite.sparsity.candidates import Candidates
+from suite.sparsity.flops import FlopsLedger, ForwardFlops, gradients_read, measure_forward
 from suite.sparsity.prunable import ALL_MATRICES, Coverage
 from suite.sparsity.schedule import CubicRamp
 from tests.support.helpers import PLAN, attach, conv_net, fit, make
@@ -258,6 +259,27 @@ def test_measuring_leaves_buffers_modes_random_state_and_hooks_alone():
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), random)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+SIZES = {"a": 100, "b": 50}
+"""Of layers that cost 3 and 4 operations per weight, beside 60 others."""
+OF_TWO = ForwardFlops({"a": 300.0, "b": 200.0}, other=60.0)
+
+
+def test_a_step_is_forward_pass_input_gradients_and_weight_gradients():
+    active = {"a": 10, "b": 50}
+    assert OF_TWO.of_counts(active, SIZES) == 30 + 200 + 60
+    assert OF_TWO.step(SIZES, SIZES, SIZES) == 3 * 560
+    assert OF_TWO.step(active, active, SIZES) == 3 * 290
+    assert OF_TWO.step(active, {"a": 20, "b": 50}, SIZES) == 2 * 290 + 320
+
+
+def test_the_gradients_of_a_step_are_those_trained_or_those_looked_at():
+    active, trained = {"a": 10, "b": 50}, {"a": 30, "b": 50}
+    assert gradients_read(active, SIZES, trained, dense_gradient=False) == trained
+    assert gradients_read(active, SIZES, trained, dense_gradient=True) == SIZES
+    few = gradients_read(active, SIZES, active, dense_gradient=True, candidates=Candidates(0.5))
+    assert few == {"a": 15, "b": 50}
 
 
 def ledger_after(method: str, **options) -> tuple[float, float]:

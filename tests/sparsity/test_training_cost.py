@@ -1,37 +1,83 @@
-"""Bounds on a training's FLOPs from bounds on its zeros: exact, and never wrong."""
-
-import itertools
+"""What a training costs, added up by hand from its method's course."""
 
 import pytest
 
+from suite.sparsity import training_cost as module
+from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.flops import ForwardFlops
-from suite.sparsity.training_cost import Cost, Finished, Zeros
+from suite.sparsity.plan import Plan
+from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.training_cost import training_cost
 
-SHAPES = {"conv": (2, 2), "linear": (3, 1)}
-FORWARD = ForwardFlops({"conv": 400.0, "linear": 6.0}, other=10.0)  # 100 and 2 per weight
-FINISHED = Finished({"conv": 2, "linear": 1}, SHAPES, FORWARD, 8, 100, 10, False)
-
-
-@pytest.mark.parametrize("total", range(8))
-@pytest.mark.parametrize("most", [(4, 3), (2, 3), (4, 1)])
-@pytest.mark.parametrize("least", [(0, 0), (1, 0), (1, 1)])
-def test_within_a_total_the_bounds_are_those_of_all_ways_to_place_the_zeros(total, least, most):
-    ranges = [range(low, high + 1) for low, high in zip(least, most, strict=True)]
-    costs = [
-        FORWARD.at({"conv": 1 - conv / 4, "linear": 1 - linear / 3})
-        for conv, linear in itertools.product(*ranges)
-        if conv + linear == total
-    ]
-    if not costs:
-        return
-    low, high = (dict(zip(SHAPES, counts, strict=True)) for counts in (least, most))
-    assert FINISHED.forward(Zeros.in_all(total, low, high)) == pytest.approx(
-        (min(costs), max(costs))
-    )
+FORWARD = ForwardFlops({"0": 200.0}, other=30.0)  # 2 per weight
+BATCH = 4
 
 
-def test_zeros_that_are_known_cost_exactly_what_they_cost():
-    cost = FINISHED.forward(Zeros.exactly(FINISHED.zeros))
-    assert cost == Cost(*[FORWARD.at({"conv": 0.5, "linear": 2 / 3})] * 2)
-    assert cost.is_exact
-    assert not (cost + Cost(0, 1)).is_exact
+class TwoRounds(Sparsifier):
+    """Dense to step 3; then 50 zeros, 60 in the second round, which begins after step 2."""
+
+    rounds, rewind_step = 2, 2
+
+    def wants_dense_gradient(self, step):
+        return step == 5
+
+    def zeros_in_training(self, number, setup):
+        yield 0, Zeros.none(setup.shapes) if number == 0 else Zeros.exactly({"0": 60})
+        yield 3, Zeros.exactly({"0": 50}) if number == 0 else setup.final
+
+    def scoring_cost(self, setup):
+        return FlopsBounds(7.0, 9.0)
+
+
+def setup(final: Zeros) -> TrainingSetup:
+    return TrainingSetup({"0": (10, 10)}, FORWARD, BATCH, 100, 10, False, final)
+
+
+def by_hand(final_zeros: int) -> float:
+    def step(zeros: int, *, dense: bool = False) -> float:
+        sparse = 30 + 2 * (100 - zeros)
+        return 2 * sparse + (230 if dense else sparse)
+
+    first = 3 * step(0) + step(50) + step(50, dense=True) + step(50)
+    second = step(60) + step(final_zeros) + step(final_zeros, dense=True) + step(final_zeros)
+    return BATCH * (first + second)
+
+
+METHOD = TwoRounds(Plan(6, 0.8, 0, 6), {})
+
+
+def test_rounds_updates_dense_gradients_and_scoring_are_added_up():
+    assert METHOD.total_steps == 10
+    found = training_cost(METHOD, setup(Zeros.exactly({"0": 80})))
+    assert found == pytest.approx((by_hand(80) + 7, by_hand(80) + 9))
+
+
+def test_final_zeros_of_which_only_bounds_are_known_give_bounds():
+    found = training_cost(METHOD, setup(Zeros({"0": 70}, {"0": 90})))
+    assert found == pytest.approx((by_hand(90) + 7, by_hand(70) + 9))
+
+
+@pytest.mark.parametrize("name", ["Finished", "Cost", "Course", "Zeros", "unchanging"])
+def test_a_method_that_imports_a_former_name_is_told_the_new_one(name):
+    with pytest.raises(ImportError, match=rf"'{name}' any more: import \w+.* from .*cost_bounds"):
+        exec(f"from suite.sparsity.training_cost import {name}", {})
+
+
+def test_what_was_never_there_is_an_attribute_error():
+    assert not hasattr(module, "typo")
+
+
+class WithoutDeclaration(TwoRounds):
+    """A variant that does not say again what zeros its masks may have."""
+
+
+def test_bounds_where_there_is_too_much_to_follow_hold_the_exact_cost(monkeypatch):
+    exact = training_cost(METHOD, setup(Zeros.exactly({"0": 80})))
+    undeclared = training_cost(WithoutDeclaration(METHOD.plan, {}), setup(Zeros.none("0")))
+    assert undeclared == (3 * 30 * 10 * BATCH, 3 * 230 * 10 * BATCH)  # of steps without scoring
+    for limit in ("MOST_STEPS", "MOST_CHANGES"):
+        monkeypatch.setattr(module, limit, 1)
+        found = training_cost(METHOD, setup(Zeros.exactly({"0": 80})))
+        assert found.least < exact.least
+        assert exact.most < found.most
+        monkeypatch.undo()

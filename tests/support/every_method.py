@@ -4,6 +4,7 @@ Nothing here knows a method by name, so a new one is tried without an edit. A me
 run somewhere says so itself (`assert_says_so`).
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,11 +18,15 @@ from suite.experiments.trial_config import Trial
 from suite.own_loop.handle import Handle
 from suite.results.record_check import TRAINING
 from suite.sparsity.construct import make_sparsifier
+from suite.sparsity.cost_bounds import Zeros
 from suite.sparsity.distribution import Shapes
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.target_counts import TargetCounts
+from suite.sparsity.training_cost import training_cost
 from suite.training.context import TrialContext
+from suite.training.cost_setup import cost_setup
+from suite.training.network import count_parameters, network_of
 from suite.training.outcome import Outcome
 from suite.training.verify_record import recompute
 
@@ -130,8 +135,24 @@ def assert_kept(outcome: Outcome) -> None:
     assert found.problems == []
     (training,) = [check for check in found.checks if check.name == TRAINING]
     assert training.how in ("exact", "within bounds")  # the class declares what it costs
+    _assert_forecast(outcome, sparsifier)
     losses = [row for row in outcome.curves.rows if row[2] == "train_loss"]
     assert found.steps == TrialContext.of(trial).plan.steps_per_epoch * len(losses)
+
+
+def _assert_forecast(outcome: Outcome, sparsifier: Sparsifier) -> None:
+    """Check that the cost was within the bounds that were known before training."""
+    context = TrialContext.of(outcome.trial)
+    width = sparsifier.width(functools.partial(count_parameters, context.task, context.dataset))
+    network = network_of(outcome.trial.task, width)
+    final = Zeros.none(network.shapes)
+    if has_masks(outcome.trial.method):
+        final = sparsifier.final_zeros(network.shapes)
+    least, most = training_cost(
+        sparsifier, cost_setup(network, context.dataset, context.recipe, final)
+    )
+    paid = outcome.record.flops["training"]
+    assert least * (1 - 1e-9) <= paid <= most * (1 + 1e-9)
 
 
 def _assert_total(

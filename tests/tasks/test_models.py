@@ -10,7 +10,7 @@ from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.sparsity.flops import measure_forward
 from suite.sparsity.layers import PRUNABLE
-from suite.training.network import check_outputs
+from suite.training.model import check_outputs
 from tasks.model_factory import make_model
 from tasks.task import Dataset, Task
 

@@ -15,6 +15,7 @@ from suite.training import live_report
 from suite.training.curves import Curves
 from suite.training.live_report import LiveReport
 from suite.training.trial import run_trial
+from tests.support.helpers import make
 from tests.support.helpers import trial as short_trial
 
 METHODS = ["resonance", "lottery_ticket", "dense"]
@@ -135,13 +136,12 @@ def test_the_loss_of_a_step_is_read_only_where_it_is_on_the_host(tmp_path):
     class Nowhere:
         device = torch.device("cuda")
         losses = OnDevice()
-        steps = 100
 
     trial = short_trial("dense")
     report = LiveReport(RunningFile(tmp_path, trial.key))
     report.begin(trial, 100)
     training = Nowhere()
     training.curves = Curves()
-    training.sparsifier = type("S", (), {"rewind_step": 0})()
+    training.sparsifier = make("static")
     report.resumed(training, TrainingProgress(0, 5), 0.0)
     assert lines_of(tmp_path, trial)[-1]["loss"] is None

@@ -4,8 +4,8 @@ import pytest
 
 from suite.core.errors import TrialPruned
 from suite.execution.runner import execute
-from suite.execution.timings import planned_steps
 from suite.training.epoch_bounds import EpochBounds
+from suite.training.planned_steps import planned_steps
 from suite.training.verify_record import recompute
 from suite.tuning.trained import count_epochs, epoch_scores
 from tests.support.helpers import first_quick, trained, trial

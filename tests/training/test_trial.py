@@ -16,7 +16,7 @@ from suite.sparsity.sparsifier import Sparsifier
 from suite.training import loop
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
-from suite.training.network import make_model
+from suite.training.model import make_model
 from suite.training.outcome import make_outcome
 from suite.training.setup import prepare
 from suite.training.trial import run_trial
