@@ -90,7 +90,11 @@ class LayerMasks(TargetCounts):
                 self.set_mask(layer, random_mask(layer.shape, active, generator))
 
     def keep_counts_of(self, masks: Mapping[str, Tensor]) -> None:
-        """Start from given masks, and end with as many zeros in every layer: for `start_from`."""
+        """Start from given masks, and end with as many zeros in every layer: for `start_from`.
+
+        Raises:
+            InvalidInput: the masks have another sparsity, or do not hold the method's pattern.
+        """
         zeros = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
         given = sum(zeros.values()) / sum(layer.size for layer in self.layers)
         if abs(given - self.plan.sparsity) > MASKS_TOLERANCE:
@@ -98,6 +102,9 @@ class LayerMasks(TargetCounts):
                 f"masks= have {given:.4f} zeros, which this method keeps, not "
                 f"{self.plan.sparsity:g}: leave sparsity out, or prune on with magnitude or granet"
             )
+        for name, mask in masks.items():
+            if error := self.mask_error(name, mask, zeros[name]):
+                raise InvalidInput(f"masks=: {error}: give masks of this pattern, or leave it out")
         self.hold_zeros(zeros)
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name].to(layer.device))
@@ -106,7 +113,8 @@ class LayerMasks(TargetCounts):
         """Start from given masks and prune on to the target from there: for `start_from`.
 
         Raises:
-            InvalidInput: a layer, or the network, has more zeros than it may end with.
+            InvalidInput: a layer, or the network, has more zeros than it may end with, or a group
+                of a pattern fewer weights.
         """
         have = {name: mask.numel() - count_true(mask) for name, mask in masks.items()}
         may = {} if self.is_global else self.target_zeros()
@@ -117,6 +125,13 @@ class LayerMasks(TargetCounts):
                 f"masks=: '{over[0]}' has {have[over[0]]:,} zeros, more than the "
                 f"{may[over[0]]:,} that it ends with: raise sparsity or change distribution"
             )
+        for name, mask in masks.items():
+            if self.pattern is not None and may[name] and not self.pattern.lies_within(mask):
+                raise InvalidInput(
+                    f"masks=: '{name}' has groups of {self.pattern.m} with fewer than "
+                    f"{self.pattern.n} weights, which pruning cannot bring to {self.pattern}: give "
+                    "masks of this pattern, or leave it out"
+                )
         for layer in self.layers:
             self.set_mask(layer, masks[layer.name].to(layer.device))
 

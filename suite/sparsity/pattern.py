@@ -80,6 +80,10 @@ class Pattern:
         grown = torch.zeros_like(active).scatter(-1, ordered(ranked, free), first)
         return self._joined(active | grown, kept.shape)
 
+    def lies_within(self, mask: Tensor) -> bool:
+        """Return whether pruning `mask` can give the pattern: every group has N True or more."""
+        return bool((self.groups(mask).sum(-1) >= self.n).all())
+
     def holds(self, mask: Tensor) -> bool:
         """Return whether every group of `mask` has exactly N True."""
         return bool((self.groups(mask).sum(-1) == self.n).all())

@@ -196,3 +196,50 @@ def test_training_from_given_masks_goes_on_to_the_same_bits(method):
     train(*resumed[:2], 22, 40)
     for mine, theirs in zip(resumed[0].parameters(), whole[0].parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("rigl", "not 2:4 everywhere: give masks of this pattern"),
+        ("gse", "not 2:4 everywhere: give masks of this pattern"),
+        ("magnitude", "'0' has groups of 4 with fewer than 2 weights"),
+        ("magnitude_one_shot", "'0' has groups of 4 with fewer than 2 weights"),
+    ],
+)
+def test_masks_that_the_pattern_cannot_be_made_of_are_refused(method, says):
+    model = nn.Sequential(nn.Linear(16, 8))
+    before = model[0].weight.clone()
+    mask = torch.zeros(8, 16, dtype=torch.bool)
+    mask[:, :8] = True  # half of the weights, but not two of every four
+    with pytest.raises(InvalidInput, match=f"masks=: .*{says}"):
+        sparsify(
+            model,
+            OPTIMIZERS["sgd"](model),
+            method,
+            sparsity=0.5,
+            steps=9,
+            masks={"0": mask},
+            pattern="2:4",
+            distribution="erk",
+            uniform_dense="none",
+        )
+    assert torch.equal(model[0].weight, before)
+
+
+def test_magnitude_prunes_given_masks_on_to_a_pattern():
+    model = nn.Sequential(nn.Linear(16, 8))
+    optimizer = OPTIMIZERS["sgd"](model)
+    mask = torch.ones(8, 16, dtype=torch.bool)
+    mask[:, ::4] = False
+    handle = sparsify(
+        model, optimizer, "magnitude", sparsity=0.5, steps=9, masks={"0": mask}, pattern="2:4",
+        uniform_dense="none", update_every=2,
+    )  # fmt: skip
+    for _ in range(9):
+        optimizer.zero_grad()
+        model(torch.ones(2, 16)).square().sum().backward()
+        optimizer.step()
+    pruned = handle.masks()["0"]
+    assert not (pruned & ~mask).any()
+    assert (pruned.view(8, 4, 4).sum(-1) == 2).all()
