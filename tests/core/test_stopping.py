@@ -80,10 +80,15 @@ CASES = {
 }  # fmt: skip
 
 
-def start(code: str, **more) -> subprocess.Popen[str]:
+def heed_hangup() -> None:
+    """Undo what nohup does, under which the tests may run."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def start(code: str, prepare=heed_hangup) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", START + code],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more,
+        [sys.executable, "-c", START + code], preexec_fn=prepare,
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -111,7 +116,7 @@ def test_what_was_started_to_survive_its_terminal_does():
     def ignore() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    process = start(RAISED, preexec_fn=ignore)
+    process = start(RAISED, prepare=ignore)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=SECONDS)
