@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from baselines.wanda import LAYER_BY_LAYER
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import TrialFailed
 from suite.core.hyperparameters import CALIBRATION, LAYERWISE, PATTERN, with_defaults
-from suite.sparsity.calibration import DIFFERENCES, CalibratedPruning
+from suite.sparsity.calibration import CalibratedPruning
 from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
@@ -46,7 +47,7 @@ METHOD = Method(
     cost="3 f_D per step, and once f_S for the calibration examples (not counted: XXᵀ, 2 d² "
     "operations per position and layer of d inputs, its inverse and the update, O(d³ + out·d²))",
     differences=(
-        *DIFFERENCES,
+        *LAYER_BY_LAYER,
         Difference(
             "zeros of a block",
             "the first c of d columns hold floor(Z · c / d) of a layer's Z zeros, lowest first",

@@ -5,11 +5,28 @@ from torch import Tensor
 
 from suite.core.declarations import Difference, Method
 from suite.core.hyperparameters import CALIBRATION, LAYERWISE, PATTERN, with_defaults
-from suite.sparsity.calibration import DIFFERENCES, CalibratedPruning
+from suite.sparsity.calibration import CalibratedPruning
 from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
 from suite.sparsity.weight_rows import from_rows, to_rows
+
+LAYER_BY_LAYER = (
+    Difference(
+        "inputs of a layer",
+        "those that all layers before it give, pruned",
+        "within a transformer block those of its dense layers; of pruned layers between blocks",
+        "a rule for any network, which need not consist of blocks",
+    ),
+    Difference(
+        "dense_layers",
+        "none: every layer has the sparsity",
+        "embeddings and the output layer stay dense",
+        "the network as a whole is then as sparse as its record says; dense_layers=head leaves "
+        "the output layer dense",
+    ),
+)
+"""Differences of pruning layer by layer, SparseGPT's too."""
 
 METHOD = Method(
     "wanda",
@@ -25,7 +42,7 @@ METHOD = Method(
     ),
     cost="3 f_D per step, and once f_S for the calibration examples",
     differences=(
-        *DIFFERENCES,
+        *LAYER_BY_LAYER,
         Difference(
             "zeros of a row",
             "rows differ by one at most, so that the layer has floor(s · N)",

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 
 from torch import Tensor, nn
 
-from suite.core.declarations import Difference
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.core.hyperparameters import CALIBRATION
 from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup
@@ -28,23 +27,6 @@ TRIED = 2
 
 DEFAULT_EXAMPLES = CALIBRATION[0].default
 """The one number of calibration examples that may be larger than the number that there are."""
-
-DIFFERENCES = (
-    Difference(
-        "inputs of a layer",
-        "those that all layers before it give, pruned",
-        "within a transformer block those of its dense layers; of pruned layers between blocks",
-        "a rule for any network, which need not consist of blocks",
-    ),
-    Difference(
-        "dense_layers",
-        "none: every layer has the sparsity",
-        "embeddings and the output layer stay dense",
-        "the network as a whole is then as sparse as its record says; dense_layers=head leaves "
-        "the output layer dense",
-    ),
-)
-"""From the authors' code, of both methods."""
 
 
 class CalibratedPruning(Sparsifier, ABC):
