@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.sparsity.distribution import momentum_counts, proportional
 from suite.sparsity.plan import Plan
-from tests.support.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
-from tests.support.updates import WithSpare, attached, by, grown_places, indices, watch_update
+from tests.support.helpers import PLAN, fit, make
+from tests.support.updates import attached, by, check_spare_stays, indices, watch_update
 
 
 def test_snfs_grows_the_largest_momentum_where_the_layers_momentum_is():
@@ -222,18 +222,6 @@ def test_granet_refuses_a_ramp_of_no_step():
 @pytest.mark.parametrize("redistribution", ["none", "momentum"])
 @pytest.mark.parametrize("sparsity", [0.9, 0.3])
 def test_a_layer_that_never_had_a_gradient_keeps_its_mask_under_snfs(redistribution, sparsity):
-    model = WithSpare(conv_net())
-    optimizer = OPTIMIZERS["sgd"](model)
     plan = Plan(steps=120, sparsity=sparsity, seed=0, steps_per_epoch=30)
-    sparsifier = make("snfs", plan, distribution="er", redistribution=redistribution)
-    sparsifier.attach(model, optimizer)
-    spare = next(layer for layer in sparsifier.layers if layer.name == "spare")
-    first = spare.mask.clone()
-    grown = grown_places(
-        sparsifier, lambda step: fit(model, optimizer, sparsifier, start=step - 1, stop=step)
-    )
-    assert torch.equal(spare.mask, first)
-    assert 0 < spare.active < spare.size
-    assert grown["used.6"] > 0
-    assert grown["spare"] == 0
+    sparsifier = check_spare_stays("snfs", plan, distribution="er", redistribution=redistribution)
     assert sparsifier.sparsity_errors() == ""

@@ -6,7 +6,7 @@ import torch
 from suite.core.errors import InvalidInput
 from suite.resonance.coherent import Coherent
 from tests.support.helpers import OPTIMIZERS, conv_net, fit, make
-from tests.support.updates import WithSpare, by, grown_places, indices
+from tests.support.updates import WithSpare, by, check_spare_stays, indices
 
 
 @pytest.mark.parametrize(
@@ -89,19 +89,7 @@ def test_recording_nothing_between_updates_is_refused():
 @pytest.mark.parametrize("method", ["resonance_coherent", "rigl_mean_gradient"])
 @pytest.mark.parametrize("shuffle", ["none", "each"])
 def test_a_layer_without_gradients_stays_as_it_is(method, shuffle):
-    model = WithSpare(conv_net())
-    optimizer = OPTIMIZERS["sgd"](model)
-    sparsifier = make(method, shuffle=shuffle)
-    sparsifier.attach(model, optimizer)
-    spare = next(layer for layer in sparsifier.layers if layer.name == "spare")
-    first = spare.mask.clone()
-    grown = grown_places(
-        sparsifier, lambda step: fit(model, optimizer, sparsifier, start=step - 1, stop=step)
-    )
-    assert torch.equal(spare.mask, first)
-    assert 0 < spare.active < spare.size
-    assert grown["used.6"] > 0
-    assert grown["spare"] == 0
+    check_spare_stays(method, shuffle=shuffle)
 
 
 def test_a_layer_that_had_a_gradient_once_since_the_last_update_grows():

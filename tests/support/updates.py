@@ -47,6 +47,27 @@ def grown_places(sparsifier: Sparsifier, train: Callable[[int], None]) -> dict[s
     return grown
 
 
+def check_spare_stays(method: str, plan: Plan = PLAN, **options) -> Sparsifier:
+    """Check that a method leaves a layer alone that no pass reaches, and grows in another.
+
+    Returns the method at the end of training.
+    """
+    model = WithSpare(conv_net())
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make(method, plan, **options)
+    sparsifier.attach(model, optimizer)
+    spare = next(layer for layer in sparsifier.layers if layer.name == "spare")
+    first = spare.mask.clone()
+    grown = grown_places(
+        sparsifier, lambda step: fit(model, optimizer, sparsifier, start=step - 1, stop=step)
+    )
+    assert torch.equal(spare.mask, first)
+    assert 0 < spare.active < spare.size
+    assert grown["used.6"] > 0
+    assert grown["spare"] == 0
+    return sparsifier
+
+
 def watch_update(method: str, step: int, **options):
     """Return per layer (mask, values, gradient before; mask after) of the update at `step`."""
     model, optimizer, sparsifier = attached(method, **options)
