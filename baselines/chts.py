@@ -198,9 +198,7 @@ class Chts(DropGrow):
 
     def _groups_of(self, layer: PrunableWeight) -> int:
         """Return the number of groups of a convolution: their neurons share no inputs."""
-        if not self.layers:
-            return 1
-        module = self.attached_model.get_submodule(layer.path.rpartition(".")[0])
+        module = self.module_of(layer)
         return module.groups if isinstance(module, _ConvNd) else 1
 
     def _draws(self, layer: PrunableWeight, purpose: str, step: int) -> Tensor:

@@ -121,16 +121,13 @@ class CalibratedPruning(Sparsifier, ABC):
             if layer.trained and layer.size - layer.active < zeros[layer.name]
         }
 
-    def _module_of(self, layer: PrunableWeight) -> nn.Module:
-        return self.attached_model.get_submodule(layer.path.rpartition(".")[0])
-
     def _calls(self, due: Mapping[str, PrunableWeight], x: Tensors) -> dict[str, int]:
         """Return how often a forward pass calls each layer, in the order of first calls.
 
         Raises:
             InvalidInput: the inputs of a layer cannot be seen.
         """
-        modules = {name: self._module_of(layer) for name, layer in due.items()}
+        modules = {name: self.module_of(layer) for name, layer in due.items()}
         try:
             return calls_of(self.attached_model, modules, x)
         except InvalidInput as error:
@@ -147,7 +144,7 @@ class CalibratedPruning(Sparsifier, ABC):
                         raise _called_otherwise(name)
                     self._prune(due.pop(name), self._summed(module, inputs))
 
-                hooks.enter_context(seeing_inputs(self._module_of(due[name]), prune))
+                hooks.enter_context(seeing_inputs(self.module_of(due[name]), prune))
             call(self.attached_model, x)
         if due:
             raise _called_otherwise(next(iter(due)))
@@ -161,7 +158,7 @@ class CalibratedPruning(Sparsifier, ABC):
             one = self._summed(module, inputs)
             total = one if total is None else total + one
 
-        with seeing_inputs(self._module_of(layer), add):
+        with seeing_inputs(self.module_of(layer), add):
             for batch in batches:
                 call(self.attached_model, batch)
         if total is None:

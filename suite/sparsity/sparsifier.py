@@ -12,6 +12,7 @@ from suite.core.seeds import derive_seed
 from suite.sparsity.candidates import Candidates
 from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup
 from suite.sparsity.layer_masks import LayerMasks
+from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
 from suite.sparsity.plan import Charge, Plan, Recorder
@@ -365,6 +366,10 @@ class Sparsifier(LayerMasks):
         """The model, without its wrappers; there from `attach` on."""
         assert self._model is not None
         return self._model
+
+    def module_of(self, layer: PrunableWeight) -> nn.Module:
+        """Return the module that holds a layer's weight; call it once attached."""
+        return self.attached_model.get_submodule(layer.path.rpartition(".")[0])
 
     def is_idle(self) -> bool:
         """Return whether this method updates connectivity, but at no step of this training."""

@@ -77,9 +77,12 @@ class Layer:
 
 
 def grown(number: int, seed: int) -> torch.Tensor:
+    model = nn.Linear(5, 4)
     sparsifier = make("chts", Plan(100, 0.5, seed, 10))
-    draws = sparsifier.grow_scores(Layer(), 10)
-    return sparsifier.grow_mask(Layer(), MASK, draws, number) & ~MASK
+    sparsifier.attach(model, torch.optim.SGD(model.parameters(), 0.1))
+    (layer,) = sparsifier.layers
+    draws = sparsifier.grow_scores(layer, 10)
+    return sparsifier.grow_mask(layer, MASK, draws, number) & ~MASK
 
 
 def test_one_place_is_drawn_with_chances_in_proportion_to_its_score():

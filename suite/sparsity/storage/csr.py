@@ -325,9 +325,9 @@ class CsrWeight:
         if gradient is None or not self.trained:
             return None
         passes = self.module.passes.contributing()
-        if not passes and not bool(gradient.any()):
-            return None  # the layer was not used, and its gradient was set to 0
         if not passes:
+            if not bool(gradient.any()):
+                return None  # the layer was not used, and its gradient was set to 0
             raise RuntimeError(f"layer '{self.name}': no backward pass was seen in this step")
         dense: Tensor | None = None
         for of_output, columns in passes:
