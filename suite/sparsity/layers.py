@@ -77,6 +77,19 @@ class PrunableWeight(Protocol):
             InvalidInput: `wants_dense_gradient` returned False for this step.
         """
 
+    def gradient_at(self, places: Tensor) -> Tensor | None:
+        """Return the gradient of the weights at `places` alone, active or not: [m].
+
+        Where a storage can, it computes no other ones. None if the loss does not depend on the
+        weight.
+
+        Args:
+            places: flat indices, int64 [m], ascending, no two equal.
+
+        Raises:
+            InvalidInput: `wants_dense_gradient` returned False for this step.
+        """
+
     @property
     def active_gradient(self) -> Tensor | None:
         """Gradient of the active weights, 0 elsewhere; at no cost, in every step.

@@ -294,6 +294,11 @@ class CsrWeight:
         dense, factor = found
         return dense if abs(factor - 1) < DRIFT else dense.mul_(factor)
 
+    def gradient_at(self, places: Tensor) -> Tensor | None:
+        """Return the gradient of the weights at flat `places` [m]."""
+        gradient = self.dense_gradient
+        return None if gradient is None else gradient.flatten().index_select(0, places)
+
     @torch.no_grad()
     def keep_dense_gradient(self, inverse_scale: Tensor | None = None) -> None:
         """Keep the dense gradient, if it was requested, until the next `prepare_backward`.

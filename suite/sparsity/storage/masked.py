@@ -113,6 +113,11 @@ class MaskedWeight:
         """
         return self._gradient.dense(self.parameter.grad)
 
+    def gradient_at(self, places: Tensor) -> Tensor | None:
+        """Return the gradient of the weights at flat `places` [m], taken from the dense one."""
+        gradient = self.dense_gradient
+        return None if gradient is None else gradient.flatten().index_select(0, places)
+
     @property
     def active_gradient(self) -> Tensor | None:
         """Gradient of the active weights, 0 elsewhere; None if there is none."""
