@@ -105,6 +105,10 @@ class SwitchingWeight:
         """Keep the weights where `frozen` is True as they are."""
         self.store.freeze_weights(frozen)
 
+    def gradient_at(self, places: Tensor) -> Tensor | None:
+        """Return the gradient of the weights at flat `places` [m]."""
+        return self.store.gradient_at(places)
+
     def keep_dense_gradient(self) -> None:
         """Keep the dense gradient of this step, so that it can be read after clipping."""
         self.store.keep_dense_gradient()
