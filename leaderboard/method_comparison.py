@@ -81,7 +81,7 @@ def compare_entries(
         tasks = list(dict.fromkeys(board.task for board in boards))
         raise InvalidInput(unknown("task", task or "", tasks, see="list trials"))
     _check_sparsities(chosen, sparsities)
-    one, two = _find(chosen, first), _find(chosen, second)
+    one, two = find_entry(chosen, first), find_entry(chosen, second)
     if one == two:
         raise InvalidInput(_same(chosen, one))
     cells = [
@@ -143,7 +143,7 @@ def _common(board: Board, one: Entry, two: Entry) -> list[tuple[float, Cell, Cel
     return [(s, a, b) for s, a, b in triples if a and b and a.runs and b.runs]
 
 
-def _find(boards: Sequence[Board], text: str) -> Entry:
+def find_entry(boards: Sequence[Board], text: str) -> Entry:
     """Return the entry named by METHOD, METHOD:SETTINGS or METHOD:tuned; @DIGITS of older code."""
     words, _, older = text.partition("@")
     method, _, settings = words.partition(":")

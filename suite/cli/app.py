@@ -25,8 +25,9 @@ from suite.execution.distributed import world_size
 from suite.experiments import registry
 
 VERBS = (
-    "run", "study", "ablate", "reproduce", "tune", "status", "compare", "doctor", "evaluate",
-    "export", "submit", "list", "show", "info", "inspect", "leaderboard", "store", "wandb",
+    "run", "study", "ablate", "reproduce", "tune", "status", "compare", "claims", "doctor",
+    "evaluate", "export", "submit", "list", "show", "info", "inspect", "leaderboard", "store",
+    "wandb",
 )  # fmt: skip
 """In the order of `--help`."""
 FAILED, MISUSED = 1, 2

@@ -1,0 +1,379 @@
+"""Claims: sentences whose every number is recomputed from records.
+
+A file of claims (YAML) holds sentences with named numbers, and what each is: a mean score, a
+difference, a cost, a metric, or how many cells a method wins. The claims of this project are in
+`leaderboard/claims.yaml`; the README and docs/evidence.md show them.
+"""
+
+import fnmatch
+import functools
+import re
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from leaderboard.boards import Board, Cell, build_boards, settings_text
+from leaderboard.bundles.bundle_file import SHIPPED, SUFFIX, read_bundle
+from leaderboard.method_comparison import find_entry
+from leaderboard.selection import select
+from leaderboard.statistics.multiple_comparisons import holm
+from leaderboard.statistics.paired_comparisons import ALPHA, compare
+from suite.core.errors import InvalidInput
+from suite.core.yaml_reader import read_yaml
+from suite.results.record import Record
+from suite.results.store import Store
+
+OWN_CLAIMS = Path(__file__).with_name("claims.yaml")
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+STATED = re.compile(r"[+−-]?\d+(\.\d+)?")
+
+Records = Callable[[str], Sequence[Record]]
+"""Returns the records of a name: of a shipped bundle, or of a study in a store."""
+
+
+class Number(BaseModel, frozen=True, extra="forbid"):
+    """One number of a sentence: what the sentence says, and what it is computed from.
+
+    Attributes:
+        states: the number as the sentence has it; what is computed must round to it.
+        quantity: ``score``, the mean of what the task ranks by (accuracies in per cent);
+            ``difference``, of `method` from `than` on common seeds (in points); ``cost``, training
+            FLOPs as a multiple of those of `than`; ``metric``, of records by name; ``cells``, in
+            how many cells `method` has the `verdict` against `than`, or shares seeds with it.
+        records: name of the shipped bundle, or of the study in a store.
+        method, than: as for ``resonance compare``; METHOD or METHOD:SETTINGS.
+        task, sparsity, recipe: the cell; ``cells`` are counted in all that the others leave.
+        metric: names of metrics, with * for any part; the mean over seeds of each is taken first.
+        over: what is taken of several metrics.
+        at_least, at_most: bounds within which the claim holds.
+        verdict: what must be shown, at 5 % after correction over the cells of the records.
+    """
+
+    states: str
+    quantity: Literal["score", "difference", "cost", "metric", "cells"]
+    records: str
+    method: str
+    than: str = ""
+    task: str = ""
+    sparsity: float | None = None
+    recipe: dict[str, Any] = {}
+    metric: str = ""
+    over: Literal["mean", "least", "most"] = "mean"
+    at_least: float | None = None
+    at_most: float | None = None
+    verdict: Literal["", "better", "worse", "not better", "not worse"] = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Number":
+        if not STATED.fullmatch(self.states):
+            raise ValueError(f"states={self.states}: give a number as text, such as '0.83'")
+        needed = {"difference": ("than", "task"), "cost": ("than", "task"), "cells": ("than",)}
+        needed |= {"metric": ("metric", "task"), "score": ("task",)}
+        for name in needed[self.quantity]:
+            if not getattr(self, name):
+                raise ValueError(f"a {self.quantity} needs '{name}'")
+        if self.verdict and self.quantity not in ("difference", "cells"):
+            raise ValueError(f"a {self.quantity} has no verdict: leave it out")
+        return self
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point."""
+        return len(self.states.partition(".")[2])
+
+    def matches(self, value: float) -> bool:
+        """Return whether a value rounds to what the sentence says."""
+        return self.rounded(value) == self.rounded(float(self.states.replace("−", "-")))
+
+    def rounded(self, value: float) -> str:
+        """Return a value with as many decimals as the sentence has."""
+        text = f"{value:.{self.decimals}f}"
+        return text.removeprefix("-") if float(text) == 0 else text
+
+
+class Claim(BaseModel, frozen=True, extra="forbid"):
+    """A sentence that answers a question, with its numbers by name."""
+
+    question: str
+    says: str
+    numbers: dict[str, Number] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _named(self) -> "Claim":
+        named = set(PLACEHOLDER.findall(self.says))
+        if lacking := named - set(self.numbers):
+            raise ValueError(f"'{min(lacking)}' stands in the sentence and not among its numbers")
+        if unused := set(self.numbers) - named:
+            raise ValueError(f"number '{min(unused)}' does not stand in the sentence")
+        return self
+
+    @property
+    def sentence(self) -> str:
+        """The sentence with its numbers, on one line."""
+        text = PLACEHOLDER.sub(lambda found: self.numbers[found[1]].states, self.says)
+        return " ".join(text.split())
+
+
+@dataclass(frozen=True)
+class CheckedNumber:
+    """A number of a sentence and what the records say; `problem` is empty where it holds."""
+
+    name: str
+    number: Number
+    value: float
+    problem: str
+
+
+@dataclass(frozen=True)
+class CheckedClaim:
+    """A claim and its numbers, recomputed."""
+
+    claim: Claim
+    numbers: Sequence[CheckedNumber]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every number of the sentence is that of the records."""
+        return not any(number.problem for number in self.numbers)
+
+
+def load_claims(path: Path = OWN_CLAIMS) -> list[Claim]:
+    """Return the claims of a file.
+
+    Raises:
+        InvalidInput: it cannot be read, or a claim is incomplete.
+    """
+    listed = read_yaml(path, f"claims {path.name}", "claims").get("claims")
+    if not isinstance(listed, list) or not listed:
+        raise InvalidInput(f"{path}: give a list of claims under 'claims'")
+    return [_claim(path, place, given) for place, given in enumerate(listed, 1)]
+
+
+def _claim(path: Path, place: int, given: Any) -> Claim:
+    try:
+        return Claim.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(
+            f"{path}: claim {place}{f', {where}' if where else ''}: {reason}"
+        ) from error
+
+
+@functools.cache
+def shipped_records(name: str) -> Sequence[Record]:
+    """Return the records of a shipped bundle.
+
+    Raises:
+        InvalidInput: there is none of this name.
+    """
+    paths = {path.name.removesuffix(SUFFIX): path for path in SHIPPED[0].glob(f"*{SUFFIX}")}
+    if name not in paths:
+        raise InvalidInput(
+            f"records={name}: no results of that name are shipped; there are "
+            f"{', '.join(sorted(paths))}"
+        )
+    return read_bundle(paths[name]).records
+
+
+def stored_records(store: Store) -> Records:
+    """Return what gives the records of a study, by its name, from a store."""
+
+    def records(name: str) -> Sequence[Record]:
+        chosen = select(store, name)
+        return [record for record in store.read_all()[0] if chosen.takes(record.key)]
+
+    return records
+
+
+def claims_markdown(claims: Sequence[Claim]) -> str:
+    """Return the claims as a numbered list: question and sentence."""
+    return "\n".join(
+        f"{place}. **{claim.question}** {claim.sentence}" for place, claim in enumerate(claims, 1)
+    )
+
+
+def check_claims(claims: Sequence[Claim], records: Records) -> list[CheckedClaim]:
+    """Recompute every number of the claims from records.
+
+    Raises:
+        InvalidInput: records, a method, a task or a cell that a number names does not exist.
+    """
+    recompute = _Recomputed(records)
+    return [
+        CheckedClaim(claim, [_checked(name, one, recompute) for name, one in claim.numbers.items()])
+        for claim in claims
+    ]
+
+
+def _checked(name: str, number: Number, recompute: "_Recomputed") -> CheckedNumber:
+    value, verdict = recompute(number)
+    problem = ""
+    if not number.matches(value):
+        problem = f"the sentence says {number.states}, the records {number.rounded(value)}"
+    elif number.at_least is not None and value < number.at_least:
+        problem = f"{value:g} is less than {number.at_least:g}"
+    elif number.at_most is not None and value > number.at_most:
+        problem = f"{value:g} is more than {number.at_most:g}"
+    elif number.quantity == "difference" and number.verdict and not _meets(verdict, number.verdict):
+        problem = f"{number.method} is not shown to be {number.verdict} than {number.than}"
+        if number.verdict.startswith("not "):
+            problem = f"{number.method} is {verdict} than {number.than}"
+    return CheckedNumber(name, number, value, problem)
+
+
+def _meets(verdict: str, wanted: str) -> bool:
+    """Return whether a verdict ("better", "worse" or "") is what is wanted."""
+    return verdict != wanted[4:] if wanted.startswith("not ") else verdict == wanted
+
+
+class _Recomputed:
+    """Computes numbers; boards and verdicts of the same records are made once."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = functools.cache(records)
+        self._boards = functools.cache(lambda name: build_boards(self._records(name))[0])
+        self._verdicts = functools.cache(self._all_verdicts)
+
+    def __call__(self, number: Number) -> tuple[float, str]:
+        """Return a number, and the verdict of a difference: "better", "worse" or ""."""
+        if number.quantity == "metric":
+            return self._metric(number), ""
+        if number.quantity == "cells":
+            return float(sum(1 for _ in self._cells(number))), ""
+        board, place = self._place(number)
+        cell = self._cell(number, board, place, number.method)
+        factor = 100.0 if cell.metric.unit == "percent" else 1.0
+        if number.quantity == "score":
+            return factor * statistics.fmean(cell.values), ""
+        other = self._cell(number, board, place, number.than)
+        if number.quantity == "cost":
+            mine, theirs = cell.mean("training_flops"), other.mean("training_flops")
+            if mine is None or not theirs:
+                raise InvalidInput(f"{_where(number)}: these records have no training FLOPs")
+            return mine / theirs, ""
+        found = compare(cell.by_seed, other.by_seed).difference
+        if found is None:
+            raise InvalidInput(f"{_where(number)}: {number.method} and {number.than} share no seed")
+        key = (board.title, board.sparsities[place])
+        verdict = self._verdicts(number.records, number.method, number.than).get(key, "")
+        return factor * cell.metric.sign * found.mean, verdict
+
+    def _metric(self, number: Number) -> float:
+        chosen = [
+            record
+            for record in self._records(number.records)
+            if record.status == "done" and _is_of(number, record)
+        ]
+        by_name: dict[str, list[float]] = {}
+        for record in chosen:
+            for name, value in record.metrics.items():
+                if fnmatch.fnmatchcase(name, number.metric):
+                    by_name.setdefault(name, []).append(value)
+        if not by_name:
+            raise InvalidInput(
+                f"{_where(number)}: none of {len(chosen)} records has a metric '{number.metric}'"
+            )
+        means = [statistics.fmean(values) for values in by_name.values()]
+        if number.over == "mean":
+            return statistics.fmean(means)
+        return min(means) if number.over == "least" else max(means)
+
+    def _cells(self, number: Number) -> Iterator[tuple[str, float]]:
+        """Yield the cells in which the method has the verdict, or all that both have."""
+        verdicts = self._verdicts(number.records, number.method, number.than)
+        for board in self._boards(number.records):
+            for sparsity in board.sparsities:
+                key = (board.title, sparsity)
+                if key not in verdicts or number.task not in ("", board.task):
+                    continue
+                if number.sparsity not in (None, sparsity):
+                    continue
+                if not number.verdict or _meets(verdicts[key], number.verdict):
+                    yield key
+
+    def _place(self, number: Number) -> tuple[Board, int]:
+        boards = [
+            board
+            for board in self._boards(number.records)
+            if board.task == number.task and all(_has(board.settings, number.recipe))
+        ]
+        if len(boards) != 1:
+            raise InvalidInput(
+                f"{_where(number)}: {len(boards)} boards of these records fit: give task and "
+                "recipe of one"
+            )
+        board = boards[0]
+        needless = len(board.sparsities) == 1 or find_entry(boards, number.method).dense
+        if number.sparsity is None and needless:
+            return board, 0
+        if number.sparsity not in board.sparsities:
+            listed = ", ".join(f"{sparsity:g}" for sparsity in board.sparsities)
+            raise InvalidInput(f"{_where(number)}: give a sparsity of {listed}")
+        return board, board.sparsities.index(number.sparsity)
+
+    def _cell(self, number: Number, board: Board, place: int, method: str) -> Cell:
+        cell = dict(board.rows)[find_entry([board], method)][place]
+        if cell is None or not cell.runs:
+            raise InvalidInput(f"{_where(number)}: {method} has no finished trial there")
+        return cell
+
+    def _all_verdicts(
+        self, records: str, method: str, than: str
+    ) -> Mapping[tuple[str, float], str]:
+        """Return the verdict of every cell that both have, by title and sparsity.
+
+        Corrected over all comparisons with `than` that the records have.
+        """
+        boards = self._boards(records)
+        reference, own = find_entry(boards, than), find_entry(boards, method)
+        tested = []
+        for board in boards:
+            for place, sparsity in enumerate(board.sparsities):
+                cells = {entry: row[place] for entry, row in board.rows}
+                theirs = cells.pop(reference, None)
+                if theirs is None:
+                    continue
+                tested += [
+                    ((board.title, sparsity), entry, compare(cell.by_seed, theirs.by_seed))
+                    for entry, cell in cells.items()
+                    if cell is not None
+                ]
+        tested = [one for one in tested if one[2].decides]
+        corrected = holm([found.p or 0.0 for _, _, found in tested])
+        verdicts = {}
+        for (key, entry, found), p in zip(tested, corrected, strict=True):
+            if entry == own:
+                assert found.difference is not None
+                better = "better" if found.difference.mean > 0 else "worse"
+                verdicts[key] = better if p <= ALPHA else ""
+        return verdicts
+
+
+def _is_of(number: Number, record: Record) -> bool:
+    """Return whether a record is of a number's method, task, sparsity and recipe."""
+    trial = record.trial
+    method, _, settings = number.method.partition(":")
+    return (
+        trial["task"] == number.task
+        and trial["method"] == method
+        and settings == settings_text(trial["hyperparameters"])
+        and number.sparsity in (None, trial["sparsity"])
+        and all(trial["recipe"].get(name) == value for name, value in number.recipe.items())
+    )
+
+
+def _has(settings: str, recipe: Mapping[str, Any]) -> Iterator[bool]:
+    """Yield for each recipe field whether a board's settings have it."""
+    words = settings.split(", ")
+    return (settings_text({name: value}) in words for name, value in recipe.items())
+
+
+def _where(number: Number) -> str:
+    at = "" if number.sparsity is None else f" at {number.sparsity:g}"
+    return f"{number.quantity} of {number.method} on {number.task or 'all tasks'}{at}"

@@ -1,0 +1,205 @@
+"""Sentences are true of the records, or the check says which number is not."""
+
+from pathlib import Path
+
+import pytest
+
+from leaderboard.claims import (
+    Claim,
+    Number,
+    check_claims,
+    claims_markdown,
+    load_claims,
+    shipped_records,
+    stored_records,
+)
+from suite.core.errors import InvalidInput
+from suite.results.store import Store
+from tests.support.cli_runner import Command
+from tests.support.sample_records import done, make_trial
+
+BASE = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96]
+TASK = make_trial("rigl").task
+
+
+def records(method: str, accuracies: list[float], **given):
+    return [done(make_trial(method, seed=s, **given), a) for s, a in enumerate(accuracies)]
+
+
+def better(by: float) -> list[float]:
+    return [a + by + 0.001 * (-1) ** i for i, a in enumerate(BASE)]
+
+
+SAMPLES = [
+    *records("rigl", better(0.02), sparsity=0.8),
+    *records("static", BASE, sparsity=0.8),
+    *records("rigl", BASE, sparsity=0.9),
+    *records("static", BASE, sparsity=0.9),
+]
+
+
+def number(states: str, quantity: str, **given) -> dict:
+    given = {"records": "sample", "method": "rigl", **given}
+    return {"states": states, "quantity": quantity, **given}
+
+
+def claim(says: str = "It is {x}.", **numbers) -> Claim:
+    return Claim(question="Is it?", says=says, numbers=numbers)
+
+
+def check(one: dict, samples=SAMPLES):
+    (checked,) = check_claims([claim(x=one)], {"sample": samples}.__getitem__)
+    return checked.numbers[0]
+
+
+AT_80 = {"task": TASK, "sparsity": 0.8}
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        number("95.01", "score", **AT_80),
+        number("93.0", "score", method="static", **AT_80),
+        number("+2.0", "difference", than="static", verdict="better", **AT_80),
+        number("−2.0", "difference", method="static", than="rigl", verdict="worse", **AT_80),
+        number("0", "difference", than="static", verdict="not better", task=TASK, sparsity=0.9),
+        number("1.0", "cost", than="static", at_most=1.0, **AT_80),
+        number("1", "cells", than="static", verdict="better"),
+        number("2", "cells", than="static", verdict="not worse"),
+        number("2", "cells", than="static"),
+        number("1", "cells", than="static", sparsity=0.9),
+        number("0.950", "metric", metric="test_accuracy", over="least", **AT_80),
+    ],
+    ids=lambda one: f"{one['quantity']} {one['states']} {one.get('verdict', '')}",
+)
+def test_a_number_of_the_records_holds(one):
+    assert check(one).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "problem"),
+    [
+        (number("95.1", "score", **AT_80), "the sentence says 95.1, the records 95.0"),
+        (
+            number("2.0", "difference", than="static", verdict="worse", **AT_80),
+            "rigl is not shown to be worse than static",
+        ),
+        (
+            number("2.0", "difference", than="static", verdict="not better", **AT_80),
+            "rigl is better than static",
+        ),
+        (number("1", "cost", than="static", at_most=0.9, **AT_80), "1 is more than 0.9"),
+        (number("95.0", "score", at_least=96, **AT_80), "95.0143 is less than 96"),
+        (
+            number("0", "cells", than="static", verdict="better"),
+            "the sentence says 0, the records 1",
+        ),
+    ],
+    ids=lambda one: one if isinstance(one, str) else one["quantity"],
+)
+def test_a_number_that_is_not_that_of_the_records_is_named(one, problem):
+    assert check(one).problem == problem
+
+
+def test_a_difference_of_too_few_seeds_shows_nothing():
+    few = [record for record in SAMPLES if record.trial["seed"] < 4]
+    found = check(number("2.0", "difference", than="static", verdict="better", **AT_80), few)
+    assert found.problem == "rigl is not shown to be better than static"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"states": "much"}, "give a number as text"),
+        ({"quantity": "cost"}, "a cost needs 'than'"),
+        ({"quantity": "cells"}, "a cells needs 'than'"),
+        ({"quantity": "metric"}, "a metric needs 'metric'"),
+        ({"verdict": "better"}, "a score has no verdict"),
+        ({"task": ""}, "a score needs 'task'"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else next(iter(one)),
+)
+def test_a_number_that_is_incomplete_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        Number(**{**number("95.0", "score", **AT_80), **given})
+
+
+def test_sentence_and_numbers_go_together():
+    one = number("95.0", "score", **AT_80)
+    with pytest.raises(ValueError, match="'y' stands in the sentence"):
+        claim("It is {x} and {y}.", x=one)
+    with pytest.raises(ValueError, match="'y' does not stand in the sentence"):
+        claim("It is {x}.", x=one, y=one)
+    assert claim("It\n is {x}.", x=one).sentence == "It is 95.0."
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"task": "digits/none"}, "0 boards of these records fit"),
+        ({"sparsity": 0.7}, "give a sparsity of 0.8, 0.9"),
+        ({"method": "set"}, "method 'set' has no trial among these"),
+        ({"recipe": {"epochs": 3}}, "0 boards of these records fit"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else next(iter(one)),
+)
+def test_what_the_records_do_not_have_is_refused(given, message):
+    with pytest.raises(InvalidInput, match=message):
+        check(number("95.0", "score", **{**AT_80, **given}))
+
+
+def test_shipped_records_are_found_by_name():
+    assert shipped_records("official_digits")
+    with pytest.raises(InvalidInput, match="records=no_such: .* there are official_conv"):
+        shipped_records("no_such")
+
+
+def test_claims_of_ones_own_are_checked_against_a_store(tmp_path: Path, monkeypatch, capsys):
+    resonance = Command(monkeypatch, capsys)
+    store = Store(tmp_path / "results")
+    for record in SAMPLES:
+        store.write(record.key, {"record.json": record.to_json()})
+    study = tmp_path / "mine.yaml"
+    study.write_text(
+        f"name: mine\nquestion: Which?\ntasks: [{TASK}]\nmethods: [rigl, static]\n"
+        "sparsities: [0.8]\nseeds: 7\n"
+    )
+    file = tmp_path / "claims.yaml"
+    text = (
+        "claims:\n  - question: Is it?\n    says: It is {x}.\n    numbers:\n      x: "
+        f"{{states: 'STATED', quantity: score, records: {study}, method: rigl, task: {TASK}, "
+        "sparsity: 0.8}\n"
+    )
+    file.write_text(text.replace("STATED", "95.0"))
+    told = resonance("claims", file, "--store", store.location)
+    assert told.code == 0
+    assert "Is it? It is 95.0." in told.out
+    assert check_claims(load_claims(file), stored_records(store))[0].holds
+    file.write_text(text.replace("STATED", "95.5"))
+    told = resonance("claims", file, "--store", store.location)
+    assert told.code == 1
+    assert "the sentence says 95.5, the records 95.0" in told.out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("claims: []", "give a list of claims"),
+        ("claims: [{question: Why, says: No., numbers: {}}]", "claim 1, numbers"),
+        (
+            "claims: [{question: Why, says: No., numbers: {x: {states: '1'}}}]",
+            "claim 1, numbers",
+        ),
+    ],
+)
+def test_a_file_of_claims_that_is_not_one_is_refused(tmp_path: Path, text, message):
+    file = tmp_path / "claims.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidInput, match=message):
+        load_claims(file)
+
+
+def test_the_list_of_claims_is_markdown():
+    assert (
+        claims_markdown([claim(x=number("95.0", "score", **AT_80))]) == "1. **Is it?** It is 95.0."
+    )
