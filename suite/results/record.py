@@ -249,7 +249,9 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         counts: right and all predictions and the confusion matrix, by split. Only quick checks are
             made on reading; `confusion_problem` makes the others.
         layers: the prunable weights.
-        flops: forward operations per example (dense, sparse) and all of training.
+        flops: forward operations per example (dense, sparse) and all of training. Of the latter,
+            where a record says so, those for scoring connections and of the method's own
+            arithmetic (`suite.results.training_flops`).
         timing: seconds, and when; peak memory in bytes.
         environment: versions and hardware.
         data: dataset checksum and sizes of the splits.

@@ -36,19 +36,24 @@ def __getattr__(name: str) -> object:
 def training_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
     """Return the FLOPs that a training can cost.
 
-    Of a method that declares nothing (`declares_cost`): of its steps alone, between masks without
-    any connection and none. The same, and what scoring costs, where zeros change too often; where
-    there are too many steps, dense gradients may be read at none of them or all.
+    They are those of its steps, of scoring connections and of the method's own arithmetic. Of a
+    method that declares nothing (`declares_cost`): of its steps alone, between masks without any
+    connection and none. Its steps count as that where zeros change too often; where there are too
+    many steps, dense gradients may be read at none of them or all.
     """
     if not method.declares_cost:
         return setup.any_steps(method.total_steps)
+    return _steps(method, setup) + method.scoring_cost(setup) + method.method_cost(setup)
+
+
+def _steps(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
     total, changes = FlopsBounds(0.0, 0.0), 0
     for number in range(method.rounds):
         begin = method.rewind_step if number else 0
         left = MOST_CHANGES - changes
         course = list(itertools.islice(method.zeros_in_training(number, setup), left + 1))
         if len(course) > left:
-            return setup.any_steps(method.total_steps) + method.scoring_cost(setup)
+            return setup.any_steps(method.total_steps)
         changes += len(course)
         ends = [step for step, _ in course[1:]] + [method.plan.steps]
         for (start, zeros), end in zip(course, ends, strict=True):
@@ -61,4 +66,4 @@ def training_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
                 continue
             reads = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
             total += sparse.times(end - first - reads) + dense.times(reads)
-    return total.times(setup.batch_size) + method.scoring_cost(setup)
+    return total.times(setup.batch_size)

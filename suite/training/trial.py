@@ -182,6 +182,8 @@ def _run(
             "inference_dense": training.dense_flops,
             "inference": forward.sparse(sparsifier.layers),
             "training": training.ledger.total,
+            "scoring": training.ledger.scoring,
+            "method": training.ledger.method,
         },
         timing=stopwatch.timing(
             training.epoch_seconds,

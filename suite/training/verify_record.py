@@ -20,7 +20,7 @@ from suite.results.record_check import (
     Recomputed,
 )
 from suite.sparsity.construct import DECIDING
-from suite.sparsity.cost_bounds import Zeros
+from suite.sparsity.cost_bounds import TrainingSetup, Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import training_cost
@@ -225,7 +225,8 @@ def _training(
         return Check(TRAINING, skipped="another revision of the method")
     if trial.trainer and is_own_origin(registry.trainers()[trial.trainer].origin):
         return Check(TRAINING, skipped="a trainer of the user's own")
-    cost = training_cost(sparsifier, cost_setup(network, dataset, context.recipe, _final(record)))
+    setup = cost_setup(network, dataset, context.recipe, _final(record))
+    cost = training_cost(sparsifier, setup)
     recorded = record.flops["training"]
     most = cost.most if sparsifier.declares_cost else MOST_SCORING * cost.most
     if cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
@@ -233,7 +234,7 @@ def _training(
             how = "above the least (the method declares no zeros_in_training)"
         else:
             how = "exact" if cost.is_exact else "within bounds"
-        return Check(TRAINING, how=how)
+        return Check(TRAINING, tuple(_off_parts(record, sparsifier, setup)), how=how)
     few = recorded < cost.least
     if cost.is_exact:
         words = f"not {cost.least:g}"
@@ -242,6 +243,22 @@ def _training(
     else:
         words = f"more than its masks can have taken: {most:g}"
     return Check(TRAINING, (f"training: {recorded:g} FLOPs, {words}",))
+
+
+def _off_parts(record: Record, sparsifier: Sparsifier, setup: TrainingSetup) -> Iterator[str]:
+    """Yield what the parts of training FLOPs cannot be, of a method that declares its cost."""
+    if not sparsifier.declares_cost:
+        return
+    declared = {
+        "scoring": sparsifier.scoring_cost(setup),
+        "method": sparsifier.method_cost(setup),
+    }
+    for name, (least, most) in declared.items():
+        found = record.flops.get(name)
+        if found is None or least * (1 - TOLERANCE) <= found <= most * (1 + TOLERANCE):
+            continue
+        words = f"not {least:g}" if least == most else f"not {least:g} to {most:g}"
+        yield f"{name}: {found:g} FLOPs of training, {words}"
 
 
 def _final(record: Record) -> Zeros:
