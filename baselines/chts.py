@@ -17,7 +17,8 @@ from suite.sparsity.masks import keep_top
 METHOD = Method(
     "chts",
     "Zhang et al. 2025, arXiv:2501.19107",
-    revision=3,
+    revision=2,
+    own_arithmetic=True,
     title="CHTs",
     summary="drops by weight and grows where the connections there are predict one, both at random",
     implementation="Chts",

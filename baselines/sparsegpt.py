@@ -17,7 +17,7 @@ from suite.sparsity.weight_rows import from_rows, to_rows
 METHOD = Method(
     "sparsegpt",
     "Frantar & Alistarh 2023, arXiv:2301.00774",
-    revision=2,
+    own_arithmetic=True,
     title="SparseGPT",
     summary="prunes the trained network once, and moves the errors to the weights that stay",
     implementation="SparseGpt",

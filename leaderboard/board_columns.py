@@ -7,6 +7,7 @@ from typing import Literal
 from suite.experiments import registry
 from suite.results.metrics import METRICS
 from suite.results.record import Record
+from suite.results.training_flops import lacks_own_arithmetic
 
 Unit = Literal["percent", "ratio", "seconds", "bytes", "number"]
 
@@ -82,6 +83,14 @@ def _timing(name: str) -> Callable[[Record], float | None]:
     return value
 
 
+def _training_flops(record: Record) -> float | None:
+    """Return the training FLOPs; None where they leave out the method's own arithmetic."""
+    method, known = record.trial["method"], registry.methods()
+    if method in known and lacks_own_arithmetic(record.flops, known[method]):
+        return None
+    return record.flops.get("training")
+
+
 def _metric_column(name: str) -> Column:
     metric = {metric.name: metric for metric in METRICS}[name]
     unit: Unit = "percent" if metric.unit == "percent" else "number"
@@ -94,7 +103,7 @@ def _metric_column(name: str) -> Column:
 COLUMNS = (
     Column(SCORE, "test accuracy", "percent", "more", "quality", _metric(SCORE)),
     Column("training_flops", "training FLOPs", "ratio", "less", "cost",
-           lambda record: record.flops.get("training"), to_dense=True),
+           _training_flops, to_dense=True),
     Column("inference_flops", "inference FLOPs", "ratio", "less", "cost",
            lambda record: record.flops["inference"] / record.flops["inference_dense"]),
     Column("seconds_per_step", "seconds per step", "seconds", "less", "cost",

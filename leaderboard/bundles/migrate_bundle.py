@@ -4,13 +4,17 @@ from pathlib import Path
 
 from leaderboard.bundles.bundle_file import read_bundle, write_bundle
 from suite.core.errors import InvalidInput
-from suite.results.migrate import MigrationReport, migrate_record
+from suite.results.migrate import Complete, MigrationReport, as_recorded, migrate_record
 from suite.results.record import Record
 from suite.results.store_issue import StoreIssue
 
 
-def migrate_bundle(path: Path, *, dry_run: bool = False) -> MigrationReport:
-    """Rewrite a bundle's records with the current names; with `dry_run`, only report the changes.
+def migrate_bundle(
+    path: Path, *, complete: Complete = as_recorded, dry_run: bool = False
+) -> MigrationReport:
+    """Rewrite a bundle's records with the current names, and complete them by `complete`.
+
+    With `dry_run`, only report the changes.
 
     Raises:
         InvalidInput: the file cannot be read or written, or a line of it is not usable.
@@ -24,7 +28,7 @@ def migrate_bundle(path: Path, *, dry_run: bool = False) -> MigrationReport:
     for record in bundle.records:
         new = record
         try:
-            new = migrate_record(record)
+            new = complete(migrate_record(record))
         except InvalidInput as error:
             report.refused.append(StoreIssue("unreadable", f"{path}, {record.key}", str(error)))
         if new.key != record.key and new.key in keys:

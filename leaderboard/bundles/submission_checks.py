@@ -119,8 +119,20 @@ def _differences(record: Record, trial: Trial) -> Iterator[str]:
     if not old and trial.key != record.key:
         yield f"its settings are not in canonical form (whose key is {trial.key})"
     for part in (name for name in expected if name not in parts):
-        if (recorded := record.configuration.get(part)) != expected[part]:
-            yield f"configuration of {part}: {_difference(recorded, expected[part])}"
+        recorded = record.configuration.get(part)
+        settings = _without_later(expected[part], recorded, record.trial.get(part))
+        if recorded != settings:
+            yield f"configuration of {part}: {_difference(recorded, settings)}"
+
+
+def _without_later(expected: Any, recorded: Any, given: Any) -> Any:
+    """Return expected settings without those that the record lacks and its trial leaves alone.
+
+    They were declared after it was made, and have their defaults, which change nothing.
+    """
+    if not isinstance(recorded, Mapping) or not isinstance(given, Mapping):
+        return expected
+    return {n: value for n, value in expected.items() if n in recorded or n in given}
 
 
 def _difference(recorded: Any, expected: Any) -> str:

@@ -124,16 +124,19 @@ def migrate(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Rewrite results that hold old names of methods and recipe fields."""
+    """Rewrite results that hold old names, or lack the FLOPs of a method's own arithmetic."""
     from leaderboard.bundles.migrate_bundle import migrate_bundle
     from suite.results.migrate import migrate as migrate_store
+    from suite.training.complete_flops import with_own_arithmetic as complete
 
     if files:
-        reports = {str(file): migrate_bundle(file, dry_run=dry_run) for file in files}
+        reports = {
+            str(file): migrate_bundle(file, complete=complete, dry_run=dry_run) for file in files
+        }
     else:
         results = Store(store)
         with progress_bar("migrate", len(results.keys())) as advance:
-            report = migrate_store(results, dry_run=dry_run, progress=advance)
+            report = migrate_store(results, complete=complete, dry_run=dry_run, progress=advance)
         reports = {f"store {results.location}": report}
     if json:
         print_json({where: asdict(report) for where, report in reports.items()})

@@ -276,7 +276,8 @@ COHERENT_HYPERPARAMETERS = (
 RESONANCE = Method(
     "resonance",
     "this project",
-    revision=3,
+    revision=2,
+    own_arithmetic=True,
     title="Resonance",
     summary="keeps connections whose gradient signal's frequency lies above a periodic threshold",
     implementation="suite.resonance.method:Resonance",

@@ -64,12 +64,26 @@ class MigrationReport:
         return not self.conflicts and not self.refused
 
 
+Complete = Callable[[Record], Record]
+"""Adds what a record of an earlier version lacks; the same object if it lacks nothing."""
+
+
+def as_recorded(record: Record) -> Record:
+    """Return a record as it is."""
+    return record
+
+
 def migrate(
-    store: Store, *, dry_run: bool = False, progress: Callable[[int], None] = lambda trials: None
+    store: Store,
+    *,
+    complete: Complete = as_recorded,
+    dry_run: bool = False,
+    progress: Callable[[int], None] = lambda trials: None,
 ) -> MigrationReport:
     """Rewrite what a store holds under old names; with `dry_run`, only say what would change.
 
-    Checkpoints of unfinished trials are not migrated: a trial with a new key starts over.
+    Records under the current names are completed by `complete`. Checkpoints of unfinished trials
+    are not migrated: a trial with a new key starts over.
 
     Raises:
         StoreUnusable: the store cannot be written.
@@ -80,11 +94,11 @@ def migrate(
     if not dry_run:
         store.prepare()
     report = MigrationReport()
-    keys = _new_keys(store, report, progress)
+    keys = _new_keys(store, complete, report, progress)
     # Documents first: they name trials by key, and only now are all new keys known.
     _migrate_documents(store, keys, report, dry_run=dry_run)
     for key, new_key in keys.items():
-        _migrate_trial(store, key, new_key, report, dry_run=dry_run)
+        _migrate_trial(store, key, new_key, complete, report, dry_run=dry_run)
     return report
 
 
@@ -160,9 +174,9 @@ def _migrated_integrity(record: Record, trial: Mapping[str, Any]) -> Any:
 
 
 def _new_keys(
-    store: Store, report: MigrationReport, progress: Callable[[int], None]
+    store: Store, complete: Complete, report: MigrationReport, progress: Callable[[int], None]
 ) -> dict[str, str]:
-    """Return old key → new key of the trials that hold an old name; the two may be equal."""
+    """Return old key → new key of the trials that are rewritten; the two may be equal."""
     new_keys: dict[str, str] = {}
     for key in store.keys():  # noqa: SIM118 - a store is not a dict
         progress(1)
@@ -170,7 +184,7 @@ def _new_keys(
         try:
             content = store.backend.load(key, RECORD, None)
             record = Record.from_json(content, f"{where}/{RECORD}", key, old_names=True)
-            new = migrate_record(record)
+            new = complete(migrate_record(record))
         except FileNotFoundError:  # a folder without a record
             continue
         except InvalidInput as error:
@@ -184,7 +198,13 @@ def _new_keys(
 
 
 def _migrate_trial(
-    store: Store, key: str, new_key: str, report: MigrationReport, *, dry_run: bool
+    store: Store,
+    key: str,
+    new_key: str,
+    complete: Complete,
+    report: MigrationReport,
+    *,
+    dry_run: bool,
 ) -> None:
     record, issues = check(store.backend, key, old_names=True)
     if broken := [issue for issue in issues if issue.broken]:
@@ -193,7 +213,8 @@ def _migrate_trial(
     assert record is not None
     try:
         evaluations, damaged = read_evaluations(store, key)
-        files = _migrated_files(trial_files(store, key, record), migrate_record(record))
+        new = complete(migrate_record(record))
+        files = _migrated_files(trial_files(store, key, record), new)
     except (ValueError, FileNotFoundError) as error:  # ValueError: no JSON, or InvalidInput
         report.refused.append(StoreIssue("unreadable", store.where(key), str(error)))
         return

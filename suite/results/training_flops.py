@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from suite.core.declarations import Method
+
 PARTS = ("scoring", "method")
 """Entries of a record's FLOPs that count in its ``training``; older records lack them."""
 
@@ -37,6 +39,14 @@ class TrainingFlops(NamedTuple):
         found = [f"{value:.4g} for {name}" for name, value in named if value]
         total = f"{self.total:.4g}"
         return total if len(found) < 2 else f"{total} = {' + '.join(found)}"
+
+
+def lacks_own_arithmetic(flops: Mapping[str, float], method: Method) -> bool:
+    """Return whether a record's training FLOPs leave out what its method computes of its own.
+
+    So do records from before it was charged; `resonance store migrate` adds it.
+    """
+    return method.own_arithmetic and "training" in flops and "method" not in flops
 
 
 def parts_of(flops: Mapping[str, float]) -> TrainingFlops | None:

@@ -19,8 +19,9 @@ from suite.results.record_check import (
     Check,
     Recomputed,
 )
+from suite.results.training_flops import lacks_own_arithmetic
 from suite.sparsity.construct import DECIDING
-from suite.sparsity.cost_bounds import TrainingSetup, Zeros
+from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import training_cost
@@ -227,6 +228,9 @@ def _training(
         return Check(TRAINING, skipped="a trainer of the user's own")
     setup = cost_setup(network, dataset, context.recipe, _final(record))
     cost = training_cost(sparsifier, setup)
+    if lacks_own_arithmetic(record.flops, context.method):
+        own = sparsifier.method_cost(setup)
+        cost = FlopsBounds(cost.least - own.least, cost.most - own.most)
     recorded = record.flops["training"]
     most = cost.most if sparsifier.declares_cost else MOST_SCORING * cost.most
     if cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):

@@ -21,6 +21,7 @@ from suite.results.remote_store import RemoteStore
 from suite.results.store import Store
 from suite.results.stored_evaluation import Evaluation, load_evaluations, save_evaluation
 from suite.results.verify import verify
+from suite.training.complete_flops import with_own_arithmetic
 from tests.support.sample_records import done, make_trial
 
 RENAMED = make_trial("resonance_shuffled", recipe={"epochs": 2})
@@ -303,7 +304,7 @@ def test_a_bundle_is_migrated_as_its_store_is(store, place, resonance):
     assert all("under old names" in one.reason for one in read_bundle(path).rejected)
     assert "run `resonance store migrate [FILE]`" in resonance(f"leaderboard check {path}").out
     assert resonance("store migrate", path).code == 0
-    migrate(store)
+    migrate(store, complete=with_own_arithmetic)
     write_bundle(store.records(), header, Path("new.jsonl.gz"))
     assert path.read_bytes() == Path("new.jsonl.gz").read_bytes()
     assert migrate_bundle(path).current == len(TRIALS)

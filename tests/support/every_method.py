@@ -159,6 +159,7 @@ def _assert_forecast(outcome: Outcome, sparsifier: Sparsifier) -> None:
     ):
         assert least * (1 - 1e-9) <= paid[entry] <= most * (1 + 1e-9), entry
     assert sparsifier.method_cost(setup).is_exact
+    assert (paid["method"] > 0) == context.method.own_arithmetic
 
 
 def _assert_total(

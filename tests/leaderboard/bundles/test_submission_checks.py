@@ -272,6 +272,17 @@ def test_a_record_of_an_older_revision_is_an_error():
     assert any("method_revision is" in what for what in errors(forged(sample(), configuration=old)))
 
 
+def test_a_configuration_may_lack_settings_that_were_declared_after_it_was_made():
+    record = sample()
+    recipe = dict(record.configuration["recipe"])
+    del recipe["max_steps"]
+    older = record.configuration | {"recipe": recipe}
+    assert errors(forged(record, configuration=older)) == []
+    missing = {**record.trial["recipe"], "max_steps": 5}
+    given = forged(record, trial=record.trial | {"recipe": missing}, configuration=older)
+    assert any("max_steps" in what for what in errors(given))
+
+
 def test_a_configuration_that_is_not_what_the_settings_say_is_an_error():
     record = sample()
     recipe = record.configuration["recipe"] | {"epochs": 999}
