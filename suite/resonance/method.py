@@ -125,6 +125,14 @@ class Resonance(Sparsifier):
         effective = {"update_every": every, "cooldown": max(0, steps) // every}
         return effective | dict.fromkeys(unused)
 
+    def options_in_steps(self) -> Mapping[str, Any]:
+        """Return the options with `update_every` and `cooldown` as they are in this training.
+
+        Decisions at other steps would read windows of which some gradients were not recorded.
+        """
+        held = {"update_every": self.schedule.every, "cooldown": self.cooldown}
+        return vars(self.options) | held
+
     # ------------------------------------------------------------------ the steps of training
 
     def start(self) -> None:

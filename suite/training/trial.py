@@ -14,11 +14,13 @@ from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
 from suite.sparsity.rounds import TrainingProgress
+from suite.training.budget_forecast import dense_training
 from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext
 from suite.training.environment import Stopwatch
 from suite.training.epoch_bounds import EpochBounds
 from suite.training.final_metrics import measure_final
+from suite.training.flops_budget import off_budget
 from suite.training.live_report import LiveReport
 from suite.training.loop import Training
 from suite.training.outcome import Outcome, make_outcome, with_unseen
@@ -163,6 +165,18 @@ def _run(
             f"more than {MAX_READ:,} images: their names and sizes and the content of {SAMPLE:,} "
             "identify the data"
         )
+    flops = {
+        "inference_dense": training.dense_flops,
+        "inference": forward.sparse(sparsifier.layers),
+        "training": training.ledger.total,
+    }
+    steps = 0
+    if budget := context.recipe.flops_budget:
+        steps = sparsifier.total_steps
+        dense = dense_training(context.recipe, dataset, training.dense_flops)
+        flops["dense_training"] = dense
+        if off := off_budget(training.ledger.total, dense, budget):
+            notes.append(off)
     if not context.plan.validates:
         notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
@@ -178,11 +192,8 @@ def _run(
             )
             for layer in sparsifier.layers
         ],
-        flops={
-            "inference_dense": training.dense_flops,
-            "inference": forward.sparse(sparsifier.layers),
-            "training": training.ledger.total,
-        },
+        flops=flops,
+        steps=steps,
         timing=stopwatch.timing(
             training.epoch_seconds,
             started=checkpointer.started if checkpointer else None,

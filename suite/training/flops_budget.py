@@ -1,0 +1,112 @@
+"""How many steps a budget of FLOPs pays for: pure decisions, from what trainings cost."""
+
+from collections.abc import Callable
+
+from suite.sparsity.cost_bounds import FlopsBounds
+
+TOLERANCE = 0.01
+"""A training whose FLOPs are further than this from its budget is not one at equal FLOPs."""
+FIRST_SHARE = 0.5
+"""Where between the bounds a cost is expected before any of it has been charged."""
+NEGLIGIBLE = 1e-6
+"""Bounds that are relatively closer than this say nothing about where a cost lies between them."""
+
+Cost = Callable[[int], float | None]
+"""Returns what a training of so many steps costs; None if they are too few for its method."""
+
+
+def expected(bounds: FlopsBounds, share: float) -> float:
+    """Return the cost at a `share` of the way from the least to the most."""
+    return bounds.least + share * (bounds.most - bounds.least)
+
+
+def measured_share(charged: float, bounds: FlopsBounds, before: float) -> float:
+    """Return where between its bounds a cost was; `before` where they (nearly) coincide.
+
+    Above 1 if it was more than the bounds say, as of a method that declares none; at least 0.
+    """
+    width = bounds.most - bounds.least
+    if width <= NEGLIGIBLE * bounds.most:
+        return before
+    return max(0.0, (charged - bounds.least) / width)
+
+
+def nearest_steps(cost: Cost, budget: float, guess: int, *, least: int, most: int) -> int:
+    """Return the number of steps from `least` to `most` whose cost is nearest to a budget.
+
+    The cost rises with the steps, but for the rounding of schedules: then it is the nearest of two
+    neighbours between which the budget lies. Of steps that are too few for the method the least
+    that are not; `most` if even those are too few or too cheap.
+
+    Args:
+        cost: of a number of steps.
+        budget: in the same unit.
+        guess: where to begin; nothing else depends on it.
+        least: the fewest steps.
+        most: the most steps.
+    """
+    low, low_cost = least, cost(least)
+    if low_cost is not None and low_cost >= budget:
+        return low
+    high = min(most, max(guess, least + 1))
+    high_cost = cost(high)
+    while (high_cost is None or high_cost < budget) and high < most:
+        low, low_cost = high, high_cost
+        high = min(most, 2 * high)
+        high_cost = cost(high)
+    if high_cost is None or high_cost < budget:
+        return most
+    halve = False
+    while high - low > 1:
+        middle = (low + high) // 2
+        if not halve and low_cost is not None:
+            share = (budget - low_cost) / (high_cost - low_cost)
+            middle = min(high - 1, max(low + 1, low + round(share * (high - low))))
+        halve = not halve
+        between = cost(middle)
+        if between is None or between < budget:
+            low, low_cost = middle, between
+        else:
+            high, high_cost = middle, between
+    if low_cost is None:
+        return high
+    return low if budget - low_cost <= high_cost - budget else high
+
+
+def first_possible(steps: int, most: int, is_possible: Callable[[int], bool]) -> int | None:
+    """Return a number of steps from `steps` on that is possible, the next one if it is simple.
+
+    If what is possible begins at one number and goes on, it is that number; else one that is
+    possible while the one before is not. None if none is found up to `most`.
+    """
+    low, high, reach = steps - 1, steps, 1
+    while not is_possible(high):
+        if high >= most:
+            return None
+        low, reach = high, 2 * reach
+        high = min(most, steps + reach - 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if is_possible(middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def off_budget(training: float, dense: float, budget: float) -> str:
+    """Return a note if a training's FLOPs are not those of its budget; or "".
+
+    Args:
+        training: its FLOPs.
+        dense: those of dense training.
+        budget: the `flops_budget`.
+    """
+    ratio = training / dense
+    off = ratio / budget - 1
+    if abs(off) <= TOLERANCE:
+        return ""
+    return (
+        f"training took {ratio:.4g} times the FLOPs of dense training, {off:+.1%} off its "
+        f"flops_budget of {budget:g}: it is not compared at equal training FLOPs"
+    )
