@@ -172,6 +172,11 @@ class Resonance(Sparsifier):
         }
         return SpectralSignal(histories, Detector(o.window, o.detrend, o.taper, o.interpolate))
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether connectivity is fixed."""
+        return self._fixed_at is not None
+
     def _is_fixed(self, step: int) -> bool:
         """Return whether connectivity was fixed before `step`."""
         return self._fixed_at is not None and step > self._fixed_at

@@ -394,6 +394,11 @@ class Sparsifier(LayerMasks):
         return self.next_update(step) is None
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether masks stay, and no dense gradients are read, whatever plan follows."""
+        return not self.is_dynamic
+
+    @property
     def has_final_zeros(self) -> bool:
         """Whether every layer, or the network, has as many zeros as it will have at the end."""
         return all(map(self._is_finished, self.layers))

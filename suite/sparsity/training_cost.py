@@ -64,18 +64,27 @@ def steps_cost(
     last: int,
     *,
     zeros: "Zeros | None" = None,
+    reads: bool = True,
 ) -> FlopsBounds:
     """Return what the steps from the one after `after` up to `last` can cost, in the first round.
 
-    Scoring is not in it. `zeros` are those of masks that do not change any more; without them, they
-    follow the method's course, or may be any where it declares none or changes them too often.
+    Scoring is not in it.
+
+    Args:
+        method: that says which steps read dense gradients.
+        setup: what costs depend on beside it.
+        after: the step before the first.
+        last: the last step.
+        zeros: of masks that do not change any more; without them, they follow the method's course,
+            or may be any where it declares none or changes them too often.
+        reads: whether dense gradients are still read.
     """
     course = [(0, zeros)] if zeros is not None else []
     if zeros is None and method.declares_cost:
         course = _course(method, 0, setup, MOST_CHANGES)
     if not course:
         return setup.any_steps(last - after)
-    return _of_course(method, setup, course, after, last)
+    return _of_course(method, setup, course, after, last, reads=reads)
 
 
 def any_course_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
@@ -105,6 +114,8 @@ def _of_course(
     course: list[tuple[int, "Zeros"]],
     after: int,
     last: int,
+    *,
+    reads: bool = True,
 ) -> FlopsBounds:
     """Return what the steps of a round from the one after `after` up to `last` cost."""
     total = FlopsBounds(0.0, 0.0)
@@ -113,13 +124,16 @@ def _of_course(
         first, end = max(start, after), min(end, last)
         if end <= first:
             continue
+        if not reads:
+            total += setup.step(zeros, dense_gradient=False).times(end - first)
+            continue
         if method.total_steps > MOST_STEPS:
             total += _either(method, setup, zeros).times(end - first)
             continue
         sparse = setup.step(zeros, dense_gradient=False)
         dense = setup.step(zeros, dense_gradient=True, candidates=method.growth_candidates)
-        reads = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
-        total += sparse.times(end - first - reads) + dense.times(reads)
+        read = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
+        total += sparse.times(end - first - read) + dense.times(read)
     return total.times(setup.batch_size)
 
 

@@ -71,7 +71,7 @@ class BudgetPlan:
         passed = steps_cost(method, self.costs.setup, self.step, step)
         self.share = measured_share(charged - self.charged, passed, self.share)
         self.step, self.charged = step, charged
-        zeros = _zeros(method) if method.keeps_masks(step) else None
+        zeros, reads = _zeros(method) if method.keeps_masks(step) else None, not method.is_fixed
 
         def cost(steps: int) -> float | None:
             if steps == step:
@@ -80,7 +80,7 @@ class BudgetPlan:
                 planned = self.costs.make(steps)
             except InvalidInput:
                 return None
-            rest = steps_cost(planned, self.costs.setup, step, steps, zeros=zeros)
+            rest = steps_cost(planned, self.costs.setup, step, steps, zeros=zeros, reads=reads)
             return ledger.total + expected(rest, self.share)
 
         most = max(step, self.costs.most_steps)

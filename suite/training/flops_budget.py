@@ -11,6 +11,9 @@ FIRST_SHARE = 0.5
 NEGLIGIBLE = 1e-6
 """Bounds that are relatively closer than this say nothing about where a cost lies between them."""
 
+AROUND = 2
+"""As many neighbours on each side are looked at too: what schedules round costs a step or two."""
+
 Cost = Callable[[int], float | None]
 """Returns what a training of so many steps costs; None if they are too few for its method."""
 
@@ -34,9 +37,9 @@ def measured_share(charged: float, bounds: FlopsBounds, before: float) -> float:
 def nearest_steps(cost: Cost, budget: float, guess: int, *, least: int, most: int) -> int:
     """Return the number of steps from `least` to `most` whose cost is nearest to a budget.
 
-    The cost rises with the steps, but for the rounding of schedules: then it is the nearest of two
-    neighbours between which the budget lies. Of steps that are too few for the method the least
-    that are not; `most` if even those are too few or too cheap.
+    The cost rises with the steps, but for the rounding of schedules. Numbers of steps that are too
+    few for the method are not returned, unless even `most` are; `most` where the budget pays for
+    more.
 
     Args:
         cost: of a number of steps.
@@ -68,9 +71,12 @@ def nearest_steps(cost: Cost, budget: float, guess: int, *, least: int, most: in
             low, low_cost = middle, between
         else:
             high, high_cost = middle, between
-    if low_cost is None:
-        return high
-    return low if budget - low_cost <= high_cost - budget else high
+    near = {low: low_cost, high: high_cost}
+    for steps in range(max(least, low - AROUND), min(most, high + AROUND) + 1):
+        if steps not in near:
+            near[steps] = cost(steps)
+    off = {steps: abs(paid - budget) for steps, paid in sorted(near.items()) if paid is not None}
+    return min(off, key=lambda steps: off[steps])
 
 
 def first_possible(steps: int, most: int, is_possible: Callable[[int], bool]) -> int | None:
