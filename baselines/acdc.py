@@ -100,12 +100,18 @@ class AcDc(Sparsifier):
     weights that were active and of biases and norms too. Under Adam and its relatives these are
     both moments; step counts stay, as for grown weights of every method, so that the first steps
     of a dense phase are up to about three times as long as later ones.
+
+    Attributes:
+        switches: the steps at which phases start, ascending, and whether each is compressed.
+        last: the step at which the last phase starts.
+        late: the step at which a phase of another plan starts late (`continue_as`); 0 if none.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
         self.switches = self._switches()
         self.last = max(self.switches)
+        self.late = 0
 
     def _switches(self) -> dict[int, bool]:
         """Return the steps at which phases start, ascending, and whether each is compressed.
@@ -143,7 +149,7 @@ class AcDc(Sparsifier):
 
     def is_update(self, step: int) -> bool:
         """Return whether a phase starts at `step`."""
-        return step in self.switches
+        return step in self.switches or step == self.late
 
     def effective_options(self) -> dict[str, object]:
         """Return the steps at which phases start; the four lengths decide them together."""
@@ -164,6 +170,31 @@ class AcDc(Sparsifier):
             f"{starts}"
         ]
 
+    def _is_compressed(self, step: int) -> bool:
+        """Return whether the phase of `step` is compressed; that which starts at it counts."""
+        kinds = [kind for start, kind in self.switches.items() if start <= step]
+        return bool(kinds) and kinds[-1]
+
+    def continue_as(self, plan: Plan, options: Mapping[str, Any], step: int) -> "AcDc":
+        """Return this method under another plan; raises as `Sparsifier.continue_as`.
+
+        Where that plan is in another phase than the masks, its phase starts at the next step.
+        """
+        new = super().continue_as(plan, options, step)
+        assert isinstance(new, AcDc)
+        is_compressed = any(w.active < w.size for w in self.layers if w.trained)
+        if is_compressed != new._is_compressed(step) and self.target_total() > 0:
+            new.late = step + 1
+        return new
+
+    def method_state(self) -> dict[str, Any]:
+        """Return when a late phase starts."""
+        return {"late": self.late}
+
+    def load_method_state(self, state: Mapping[str, Any]) -> None:
+        """Restore `method_state`; that of an older version was never late."""
+        self.late = state.get("late", 0)
+
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now in a compressed phase; else when the next one starts."""
         self.keep_pruned()
@@ -181,7 +212,7 @@ class AcDc(Sparsifier):
         """Start a phase."""
         for optimizer in self.optimizers:
             check_moments(optimizer)
-        if self.switches[step]:
+        if self._is_compressed(step):
             self.prune_smallest(1.0, step)
             return
         for layer in self.layers:

@@ -11,6 +11,9 @@ from typing import Any, get_origin
 from suite.core.declarations import Hyperparameter, Search, Value
 from suite.core.errors import InvalidInput
 
+MOST_BUDGET = 1000.0
+"""A `flops_budget` above it is taken for a mistake."""
+
 
 def _setting(default: Value, meaning: str, **declared: Any) -> Any:
     """Declare a field of `Recipe`: its default, and the rest of its `Hyperparameter`."""
@@ -33,6 +36,16 @@ class Recipe:
         low=0,
         unit="steps",
         search=Search(choices=(0,)),
+    )
+    flops_budget: float = _setting(
+        0.0,
+        "training FLOPs in all, as a multiple of what the task's dense network costs over `epochs` "
+        "and `max_steps`: how many steps are taken follows from what the method's cost; 0: the "
+        "steps are those of `epochs` and `max_steps`",
+        low=0.0,
+        high=MOST_BUDGET,
+        unit="times dense training",
+        search=Search(choices=(0.0,)),
     )
     batch_size: int = _setting(
         128,
@@ -152,7 +165,10 @@ class Recipe:
         return cls(**known)  # type: ignore[arg-type]
 
     def steps(self, examples: int) -> int:
-        """Return the optimizer steps of one round of training on so many examples."""
+        """Return the optimizer steps of one round of training on so many examples.
+
+        Those of `epochs` and `max_steps`, whatever the `flops_budget`: so long is dense training.
+        """
         whole = self.epochs * (examples // self.batch_size)
         return min(whole, self.max_steps) if self.max_steps else whole
 

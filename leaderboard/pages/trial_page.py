@@ -288,7 +288,12 @@ def _tables(
 def _flops(record: Record) -> dict[str, float | str]:
     """Return the FLOPs of a record by name, and what those of training consist of."""
     parts = parts_of(record.flops)
-    return {**record.flops, **({"training, in parts": parts.words} if parts else {})}
+    found: dict[str, float | str] = {**record.flops}
+    if parts is not None:
+        found["training, in parts"] = parts.words
+    if dense := record.flops.get("dense_training"):
+        found["training, of dense training"] = f"{record.flops['training'] / dense:.4g} ×"
+    return found
 
 
 @lru_cache(maxsize=1024)  # many trials share recipe, environment and data

@@ -81,6 +81,8 @@ def facts(record: Record, store: Store) -> list[tuple[str, str]]:
         )
         parts = parts_of(flops)
         found.append(("training FLOPs", parts.words if parts else f"{flops['training']:.4g}"))
+        if dense := flops.get("dense_training"):
+            found.append(("of dense training", f"{flops['training'] / dense:.4g} ×"))
     if isinstance(seconds := timing.get("seconds"), int | float):
         found.append(("seconds", f"{seconds:,.1f}"))
     if isinstance(memory := timing.get("peak_memory_bytes"), int | float):

@@ -125,6 +125,14 @@ class Resonance(Sparsifier):
         effective = {"update_every": every, "cooldown": max(0, steps) // every}
         return effective | dict.fromkeys(unused)
 
+    def options_in_steps(self) -> Mapping[str, Any]:
+        """Return the options with `update_every` and `cooldown` as they are in this training.
+
+        Decisions at other steps would read windows of which some gradients were not recorded.
+        """
+        held = {"update_every": self.schedule.every, "cooldown": self.cooldown}
+        return vars(self.options) | held
+
     # ------------------------------------------------------------------ the steps of training
 
     def start(self) -> None:
@@ -163,6 +171,11 @@ class Resonance(Sparsifier):
             layer.name: History(o.window, layer.size, dtype, layer.device) for layer in layers
         }
         return SpectralSignal(histories, Detector(o.window, o.detrend, o.taper, o.interpolate))
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether connectivity is fixed."""
+        return self._fixed_at is not None
 
     def _is_fixed(self, step: int) -> bool:
         """Return whether connectivity was fixed before `step`."""

@@ -252,6 +252,8 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         flops: forward operations per example (dense, sparse) and all of training. Of the latter,
             where a record says so, those for scoring connections and of the method's own
             arithmetic (`suite.results.training_flops`).
+        steps: optimizer steps of all rounds, of a trial with a `flops_budget`; 0, and left out, of
+            others, whose steps follow from their recipe.
         timing: seconds, and when; peak memory in bytes.
         environment: versions and hardware.
         data: dataset checksum and sizes of the splits.
@@ -276,6 +278,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     counts: dict[CountedSplit, Counts] = Field(default={}, exclude_if=_is_empty)
     layers: list[LayerRecord] = Field(default=[], max_length=MAX_LAYERS)
     flops: dict[Name, Operations] = Field(default={}, max_length=MAX_METRICS)
+    steps: Count = Field(default=0, exclude_if=_is_empty)
     timing: dict[Text, Number | Text | None] = Field(default={}, max_length=MAX_METRICS)
     environment: dict[str, Any] = {}
     data: dict[str, Any] = {}

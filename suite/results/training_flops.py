@@ -8,6 +8,8 @@ from suite.core.declarations import Method
 
 PARTS = ("scoring", "method")
 """Entries of a record's FLOPs that count in its ``training``; older records lack them."""
+TOLERANCE = 0.01
+"""A training whose FLOPs are further than this from its budget is not one at equal FLOPs."""
 
 
 class TrainingFlops(NamedTuple):
@@ -65,3 +67,23 @@ def parts_problem(flops: Mapping[str, float]) -> str:
         return ""
     words = " and ".join(f"{name} {value:g}" for name, value in given.items())
     return f"of {training:g} training FLOPs, {words} are too many"
+
+
+def off_budget(training: float, dense: float, budget: float) -> str:
+    """Return why a training is not one at equal FLOPs; empty if it is within 1 % of its budget.
+
+    Args:
+        training: its FLOPs.
+        dense: those of the task's dense training; 0 where they are not known.
+        budget: its `flops_budget`, a multiple of them.
+    """
+    if dense <= 0:
+        return "it does not say what dense training costs, of which its flops_budget is a multiple"
+    ratio = training / dense
+    off = ratio / budget - 1
+    if abs(off) <= TOLERANCE:
+        return ""
+    return (
+        f"training took {ratio:.4g} times the FLOPs of dense training, {off:+.1%} off its "
+        f"flops_budget of {budget:g}: it is not compared at equal training FLOPs"
+    )

@@ -148,7 +148,7 @@ class DenseWeights(Sparsifier, ABC):
             )
 
     def continue_as(self, plan: Plan, options: Mapping[str, Any], step: int) -> Sparsifier:
-        """Return this method under a longer or sparser plan, attached to the same layers.
+        """Return this method under another plan, attached to the same layers.
 
         Raises:
             InvalidInput: training is over, the method cannot raise its sparsity, or a new target
@@ -221,6 +221,10 @@ class DenseWeights(Sparsifier, ABC):
     def is_idle(self) -> bool:
         """Return that masks follow the dense weights at every step."""
         return False
+
+    def keeps_masks(self, step: int) -> bool:
+        """Return whether training is over: until then masks follow the dense weights."""
+        return self.is_over
 
     def method_state(self) -> dict[str, Any]:
         """Return the dense weights and the method's own state."""

@@ -248,9 +248,10 @@ class Sparsifier(LayerMasks):
         self.execution.switch_storage(self._is_finished)  # masks may have changed between rounds
 
     def continue_as(self, plan: Plan, options: Mapping[str, Any], step: int) -> "Sparsifier":
-        """Return this method under a longer or sparser plan, attached to the same layers.
+        """Return this method under another plan, attached to the same layers.
 
-        Masks and the method's state are carried over; this object is not to be used any more.
+        Masks and the method's state are carried over; this object is not to be used any more. A
+        plan of fewer steps must leave room for what is still to be pruned (`next_update`).
 
         Args:
             plan: with at least `step` steps and at least the sparsity of this plan.
@@ -261,14 +262,17 @@ class Sparsifier(LayerMasks):
             InvalidInput: the method cannot raise its sparsity, or a new target cannot be met.
         """
         new = type(self)(plan, options)
-        new._recorder, new._flops = self._recorder, self._flops
+        new._flops = self._flops
         new.execution, new.layers = self.execution, self.layers
         new._model, new._examples = self._model, self._examples
         new.optimizers, new._exploration = self.optimizers, self._exploration
         if plan.sparsity == self.plan.sparsity:
             new.hold_zeros(self.held_zeros)
+        explored = self._exploration.state()
         new._resume()
         new.load_method_state(self.method_state())
+        new._exploration.load(explored)  # a method may have set the masks that there are anew
+        new._recorder = self._recorder  # only now, for the same reason
         if plan.sparsity > self.plan.sparsity:
             with name_nonfinite_layer(self.layers, step):
                 new.raise_sparsity(step)
@@ -380,6 +384,35 @@ class Sparsifier(LayerMasks):
         if not self.is_dynamic:
             return False
         return not any(map(self.is_update, range(1, self.plan.steps + 1)))
+
+    def next_update(self, step: int) -> int | None:
+        """Return the first step after `step` at which `update` is due; None if there is none."""
+        return next(filter(self.is_update, range(step + 1, self.plan.steps + 1)), None)
+
+    def last_update(self) -> int:
+        """Return the last step at which `update` is due; 0 if there is none."""
+        return next(filter(self.is_update, range(self.plan.steps, 0, -1)), 0)
+
+    def keeps_masks(self, step: int) -> bool:
+        """Return whether the masks that there are after `step` stay until training is over."""
+        return self.next_update(step) is None
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether masks stay, and no dense gradients are read, whatever plan follows."""
+        return not self.is_dynamic
+
+    @property
+    def has_final_zeros(self) -> bool:
+        """Whether every layer, or the network, has as many zeros as it will have at the end."""
+        return all(map(self._is_finished, self.layers))
+
+    def options_in_steps(self) -> Mapping[str, Any]:
+        """Return the options with which a training goes on under another number of steps.
+
+        What ``auto`` has chosen in steps, and counts on from there, stays as it is.
+        """
+        return vars(self.options)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to resume in new objects, bit for bit.

@@ -5,9 +5,13 @@ has not begun, what it will cost.
 """
 
 import itertools
+from typing import TYPE_CHECKING
 
 from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup
 from suite.sparsity.sparsifier import Sparsifier
+
+if TYPE_CHECKING:
+    from suite.sparsity.cost_bounds import Zeros
 
 MOST_STEPS, MOST_CHANGES = 10**6, 10_000
 """Steps, and changes of the numbers of zeros, that are followed one by one; there are only bounds
@@ -43,27 +47,108 @@ def training_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
     """
     if not method.declares_cost:
         return setup.any_steps(method.total_steps)
-    return _steps(method, setup) + method.scoring_cost(setup) + method.method_cost(setup)
+    return _steps(method, setup) + beside_steps(method, setup)
 
 
 def _steps(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
     total, changes = FlopsBounds(0.0, 0.0), 0
     for number in range(method.rounds):
-        begin = method.rewind_step if number else 0
-        left = MOST_CHANGES - changes
-        course = list(itertools.islice(method.zeros_in_training(number, setup), left + 1))
-        if len(course) > left:
+        course = _course(method, number, setup, MOST_CHANGES - changes)
+        if not course:
             return setup.any_steps(method.total_steps)
         changes += len(course)
-        ends = [step for step, _ in course[1:]] + [method.plan.steps]
-        for (start, zeros), end in zip(course, ends, strict=True):
-            first = max(start, begin)
-            sparse = setup.step(zeros, dense_gradient=False)
-            dense = setup.step(zeros, dense_gradient=True, candidates=method.growth_candidates)
-            if method.total_steps > MOST_STEPS:
-                either = FlopsBounds(min(sparse.least, dense.least), max(sparse.most, dense.most))
-                total += either.times(end - first)
-                continue
-            reads = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
-            total += sparse.times(end - first - reads) + dense.times(reads)
+        begin = method.rewind_step if number else 0
+        total += _of_course(method, setup, course, begin, method.plan.steps)
+    return total
+
+
+def beside_steps(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
+    """Return what a method charges beside its steps: for scoring, and its own arithmetic."""
+    return method.scoring_cost(setup) + method.method_cost(setup)
+
+
+def steps_cost(
+    method: Sparsifier,
+    setup: TrainingSetup,
+    after: int,
+    last: int,
+    *,
+    zeros: "Zeros | None" = None,
+    reads: bool = True,
+) -> FlopsBounds:
+    """Return what the steps from the one after `after` up to `last` can cost, in the first round.
+
+    Scoring and the method's own arithmetic are not in it.
+
+    Args:
+        method: that says which steps read dense gradients.
+        setup: what costs depend on beside it.
+        after: the step before the first.
+        last: the last step.
+        zeros: of masks that do not change any more; without them, they follow the method's course,
+            or may be any where it declares none or changes them too often.
+        reads: whether dense gradients are still read.
+    """
+    course = [(0, zeros)] if zeros is not None else []
+    if zeros is None and method.declares_cost:
+        course = _course(method, 0, setup, MOST_CHANGES)
+    if not course:
+        return setup.any_steps(last - after)
+    return _of_course(method, setup, course, after, last, reads=reads)
+
+
+def any_course_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
+    """Return what a training of one round can cost if its plan was changed on the way.
+
+    Each step is one that some step of the course can be, with dense gradients or without.
+    """
+    course = _course(method, 0, setup, MOST_CHANGES) if method.declares_cost else []
+    if not course:
+        return setup.any_steps(method.total_steps) + beside_steps(method, setup)
+    steps = [_either(method, setup, zeros) for _, zeros in course]
+    one = FlopsBounds(min(step.least for step in steps), max(step.most for step in steps))
+    return one.times(method.total_steps * setup.batch_size) + beside_steps(method, setup)
+
+
+def _course(
+    method: Sparsifier, number: int, setup: TrainingSetup, most: int
+) -> list[tuple[int, "Zeros"]]:
+    """Return the course of a round; empty if it has more than `most` changes."""
+    course = list(itertools.islice(method.zeros_in_training(number, setup), most + 1))
+    return course if len(course) <= most else []
+
+
+def _of_course(
+    method: Sparsifier,
+    setup: TrainingSetup,
+    course: list[tuple[int, "Zeros"]],
+    after: int,
+    last: int,
+    *,
+    reads: bool = True,
+) -> FlopsBounds:
+    """Return what the steps of a round from the one after `after` up to `last` cost."""
+    total = FlopsBounds(0.0, 0.0)
+    ends = [step for step, _ in course[1:]] + [last]
+    for (start, zeros), end in zip(course, ends, strict=True):
+        first, end = max(start, after), min(end, last)
+        if end <= first:
+            continue
+        if not reads:
+            total += setup.step(zeros, dense_gradient=False).times(end - first)
+            continue
+        if method.total_steps > MOST_STEPS:
+            total += _either(method, setup, zeros).times(end - first)
+            continue
+        sparse = setup.step(zeros, dense_gradient=False)
+        dense = setup.step(zeros, dense_gradient=True, candidates=method.growth_candidates)
+        read = sum(map(method.wants_dense_gradient, range(first + 1, end + 1)))
+        total += sparse.times(end - first - read) + dense.times(read)
     return total.times(setup.batch_size)
+
+
+def _either(method: Sparsifier, setup: TrainingSetup, zeros: "Zeros") -> FlopsBounds:
+    """Return what a step of one example costs that reads dense gradients or does not."""
+    sparse = setup.step(zeros, dense_gradient=False)
+    dense = setup.step(zeros, dense_gradient=True, candidates=method.growth_candidates)
+    return FlopsBounds(min(sparse.least, dense.least), max(sparse.most, dense.most))

@@ -1,17 +1,13 @@
 """Checkpoints: a trial that was killed resumes, and ends bit for bit as an uninterrupted one.
 
 Data order, learning rate, random masks and dropout are functions of seed and step, so a checkpoint
-holds what changes: weights, optimizer, masks, method, curves, and the FLOPs charged so far.
+holds what changes: weights, optimizer, masks, method, curves, the FLOPs charged so far, and how
+many steps a `flops_budget` is expected to pay for.
 """
 
 import datetime
-import functools
-import hashlib
-import importlib.resources
 import time
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -22,6 +18,7 @@ from suite.sparsity.rounds import TrainingProgress
 from suite.training.checkpoint_interval import CheckpointInterval
 from suite.training.loop import Training
 from suite.training.serialization import pack, unpack
+from suite.training.training_code import code_digest
 
 FORMAT = "2"
 
@@ -130,6 +127,8 @@ def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
         "flops": t.ledger.state(),
         "curves": t.curves.state_dict(),
         "random": random,
+        "steps": t.steps,
+        "budget": t.budget.state() if t.budget else {},
     }
 
 
@@ -138,6 +137,9 @@ def restore(training: Training, state: dict[str, Any]) -> TrainingProgress:
     t = training
     t.model.load_state_dict(state["model"])
     t.optimizer.load_state_dict(state["optimizer"])
+    if t.budget:
+        t.plan_steps(state["steps"], 0)
+        t.budget.load(state["budget"])
     t.sparsifier.load_state_dict(_to(state["sparsifier"], t.device))
     t.resume_epoch(state["losses"], state["epoch_seconds"])
     t.ledger.restore(state["flops"])
@@ -159,23 +161,3 @@ def _to(state: Any, device: torch.device) -> Any:
     if isinstance(state, list | tuple):
         return type(state)(_to(value, device) for value in state)
     return state
-
-
-def code_digest(trial: Trial) -> str:
-    """Return a digest of the code that a trial's training depends on.
-
-    Checkpoints are only used by the same code, so that no result comes from two versions of it.
-    """
-    return hashlib.sha256(f"{_own_code()} {trial.code.digest}".encode()).hexdigest()
-
-
-@functools.cache
-def _own_code() -> str:
-    digest = hashlib.sha256(version("torch").encode())
-    skipped = {"cli", "execution", "results", "tracking", "tuning"}
-    for package in ("suite", "baselines", "tasks"):
-        root = Path(str(importlib.resources.files(package)))
-        for path in sorted(root.rglob("*.py")):
-            if path.relative_to(root).parts[0] not in skipped:
-                digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -12,6 +12,7 @@ from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.planned_steps import planned_steps
+from suite.training.trial_plan import plan_of
 from tasks.data import training_examples
 from tasks.loss import check_recipe
 from tasks.recipe import Recipe
@@ -27,7 +28,7 @@ class TrialContext:
         task, dataset, method: their declarations.
         options: every hyperparameter of the method, resolved.
         recipe: the task's recipe with the trial's changes.
-        plan: what the method may know of the training.
+        plan: what the method may know of the training; under a `flops_budget` a forecast.
         device: the device to train on; `require_device` checks that the machine has it.
     """
 
@@ -46,8 +47,8 @@ class TrialContext:
 
         Raises:
             InvalidInput: the training data is smaller than a batch, its targets do not fit the
-                task's metric or the recipe, or the trial sets more epochs than the task's bound on
-                steps leaves.
+                task's metric or the recipe, the trial sets more epochs than the task's bound on
+                steps leaves, or its `flops_budget` is too small for the method.
         """
         task, dataset = trial.task_declaration, trial.dataset_declaration
         recipe = task.resolve_recipe(trial.recipe)
@@ -73,13 +74,7 @@ class TrialContext:
             method=trial.method_declaration,
             options=trial.method_declaration.resolve(trial.hyperparameters),
             recipe=recipe,
-            plan=Plan(
-                steps=planned_steps(trial),
-                sparsity=trial.sparsity,
-                seed=trial.seed,
-                steps_per_epoch=steps_per_epoch,
-                validates=examples < dataset.train,
-            ),
+            plan=plan_of(trial, planned_steps(trial)),
             device=torch.device(trial.device),
         )
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,10 @@ from suite.evaluation.scores import evaluate, first_non_finite
 from suite.sparsity.flops import FlopsLedger
 from suite.sparsity.nonfinite import ADVICE
 from suite.sparsity.sparsifier import Sparsifier
+from suite.training.budget_plan import BudgetPlan
 from suite.training.context import TrialContext
 from suite.training.curves import Curves
-from suite.training.optimization import LearningRate
+from suite.training.optimization import LearningRate, learning_rate
 from suite.training.parallel import Processes
 from suite.training.seeding import seed_step
 from tasks.batches import Batch, Epoch
@@ -43,6 +44,7 @@ class Training:
         dense_flops: forward FLOPs per example of the task's own network, dense.
         progress: called with the number of steps done since the last call.
         processes: those that train this model together; None if there is only this one.
+        budget: decides how many steps there are as training goes on; None if that is known.
         epoch_seconds: seconds per step in each epoch, without validation.
         losses: of the current epoch, for checkpoints within it; else empty.
     """
@@ -59,6 +61,7 @@ class Training:
     dense_flops: float
     progress: Callable[[int], None] = lambda steps: None
     processes: Processes | None = None
+    budget: BudgetPlan | None = None
     epoch_seconds: list[float] = field(default_factory=list)
     losses: Tensor = field(default_factory=lambda: torch.zeros(0))
 
@@ -76,6 +79,39 @@ class Training:
         """Continue with a new optimizer, on weights that were rewound or reinitialised."""
         self.optimizer = optimizer
         self.sparsifier.restart(optimizer)
+
+    def plan_steps(self, steps: int, step: int) -> None:
+        """Go on after `step` towards another number of steps; schedules follow, by their share."""
+        if steps == self.steps:
+            return
+        method = self.sparsifier
+        plan = replace(method.plan, steps=steps)
+        self.sparsifier = method.continue_as(plan, vars(method.options), step)
+        self.rate = learning_rate(self.context.recipe, steps)
+
+    def forecast(self, step: int) -> None:
+        """Plan as many steps as the budget is expected to pay for after `step`, if there is one."""
+        if self.budget is None:
+            return
+        self.plan_steps(self.budget.steps(self.sparsifier, self.ledger, step), step)
+        self.curves.add(step, "planned_steps", self.steps)
+
+    def next_pause(self, step: int) -> int:
+        """Return the step after which the loop is to stop for a forecast, or training is over.
+
+        As long as masks change: that of their last update, and in the last epoch halfway to the
+        end, so that what is not known of the cost shrinks with what is left. Forecasts at the end
+        of epochs do not count.
+        """
+        method, left = self.sparsifier, self.steps - step
+        if self.budget is None or method.keeps_masks(step):
+            return self.steps
+        pauses = [self.steps]
+        if step < (last := method.last_update()):
+            pauses.append(last)
+        if 1 < left <= self.context.plan.steps_per_epoch:
+            pauses.append(step + left // 2)
+        return min(pauses)
 
     def resume_epoch(self, losses: Tensor, epoch_seconds: list[float]) -> None:
         """Restore the current epoch's losses and earlier epochs' times from a checkpoint."""
@@ -99,7 +135,8 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     source = t.data.train.batch_source(t.context.recipe, t.context.trial.seed)
     while step < t.steps:
         epoch, begin = divmod(step, steps_per_epoch)
-        end = min(steps_per_epoch, begin + t.steps - step)  # max_steps may end within an epoch
+        # Training may end, or a forecast be due, within an epoch.
+        end = min(steps_per_epoch, begin + t.next_pause(step) - step)
         batches = source.epoch(epoch)
         first = begin - len(t.losses)
         losses = torch.zeros(end, device=t.device)
@@ -114,8 +151,17 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
                 t.losses = losses[first : index + 1]
                 on_step(step)
         _check_finite(t, losses, batches, first, index, step)
-        _end_of_epoch(t, step, losses[first:], began, end - begin)
-        t.losses = losses[:0]
+        t.losses = losses[first:]
+        is_epoch = end == steps_per_epoch
+        if not is_epoch and step < t.steps:
+            t.forecast(step)
+        if is_epoch or step == t.steps:
+            _end_of_epoch(t, step, t.losses, began, end - begin)
+            t.losses = losses[:0]
+        else:
+            t.progress(end - begin)
+        if is_epoch and step < t.steps:
+            t.forecast(step)
         if on_step is not None:
             on_step(step)
 

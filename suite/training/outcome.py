@@ -63,9 +63,11 @@ def make_outcome(
     curves: Curves,
     notes: list[str],
     metric: str = ACCURACY,
+    steps: int = 0,
 ) -> Outcome:
     """Assemble the record of a finished trial, of the training loop or of a trainer.
 
+    `steps` are those of all rounds, where they do not follow from the recipe alone.
     `metric` is what the task ranks by; a trainer that measures accuracy alone leaves it out. A
     trainer that does not count its predictions leaves out `counts` and `correct_bits` of
     `measures`.
@@ -91,6 +93,7 @@ def make_outcome(
         counts=measures.counts,
         layers=layers,
         flops=flops,
+        steps=steps,
         timing=dict(timing),
         environment=environment(torch.device(trial.device), libraries(trial.task_declaration)),
         data=dict(data),

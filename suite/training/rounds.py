@@ -19,11 +19,12 @@ def train_rounds(
     `rewind_step`, under the masks it has just chosen, with a fresh optimizer; learning rate and
     data order continue from that step as in the first round. `on_step` is called after every step.
     """
-    context, sparsifier, model = training.context, training.sparsifier, training.model
+    context, model = training.context, training.model
+    sparsifier = training.sparsifier  # a budget plans others in trainings of one round
     progress.advance_to(progress.step, sparsifier, model)
 
     def after_step(step: int) -> None:
-        progress.advance_to(step, sparsifier, model)
+        progress.advance_to(step, training.sparsifier, model)
         if on_step is not None:
             on_step(progress)
 

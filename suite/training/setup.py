@@ -7,6 +7,7 @@ from suite.core.errors import InvalidInput
 from suite.sparsity.flops import FlopsLedger
 from suite.sparsity.scoring import Examples
 from suite.sparsity.storage.execution import Execution
+from suite.training.budget_plan import BudgetPlan
 from suite.training.context import TrialContext
 from suite.training.cost_setup import SCORING_POOL
 from suite.training.curves import Curves
@@ -33,7 +34,8 @@ def prepare(
     context.require_device()
     trial, recipe, plan = context.trial, context.recipe, context.plan
     processes = processes_for(trial.processes, recipe.batch_size)
-    sparsifier = context.make_sparsifier()
+    budget = BudgetPlan.of(context)
+    sparsifier = budget.make_sparsifier() if budget else context.make_sparsifier()
     if trial.evaluate == "validation" and not plan.validates:
         raise InvalidInput(
             "evaluate=validation: validation=0 leaves no validation split; give a fraction above 0"
@@ -64,7 +66,7 @@ def prepare(
     )
     if recipe.compile:
         model.compile()
-    return Training(
+    training = Training(
         context=context,
         model=model,
         network=processes.wrap(model) if processes else model,
@@ -77,7 +79,10 @@ def prepare(
         dense_flops=dense_flops,
         progress=progress,
         processes=processes,
+        budget=budget,
     )
+    training.forecast(0)
+    return training
 
 
 def _scoring_examples(context: TrialContext, train: Split) -> Examples:

@@ -13,7 +13,9 @@ from suite.core.loaded_code import noting, unseen
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
+from suite.results.training_flops import off_budget
 from suite.sparsity.rounds import TrainingProgress
+from suite.training.budget_forecast import dense_training
 from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext
 from suite.training.environment import Stopwatch
@@ -163,6 +165,20 @@ def _run(
             f"more than {MAX_READ:,} images: their names and sizes and the content of {SAMPLE:,} "
             "identify the data"
         )
+    flops = {
+        "inference_dense": training.dense_flops,
+        "inference": forward.sparse(sparsifier.layers),
+        "training": training.ledger.total,
+        "scoring": training.ledger.scoring,
+        "method": training.ledger.method,
+    }
+    steps = 0
+    if budget := context.recipe.flops_budget:
+        steps = sparsifier.total_steps
+        dense = dense_training(context.recipe, dataset, training.dense_flops)
+        flops["dense_training"] = dense
+        if off := off_budget(training.ledger.total, dense, budget):
+            notes.append(off)
     if not context.plan.validates:
         notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
@@ -178,13 +194,8 @@ def _run(
             )
             for layer in sparsifier.layers
         ],
-        flops={
-            "inference_dense": training.dense_flops,
-            "inference": forward.sparse(sparsifier.layers),
-            "training": training.ledger.total,
-            "scoring": training.ledger.scoring,
-            "method": training.ledger.method,
-        },
+        flops=flops,
+        steps=steps,
         timing=stopwatch.timing(
             training.epoch_seconds,
             started=checkpointer.started if checkpointer else None,

@@ -24,11 +24,11 @@ from suite.sparsity.construct import DECIDING
 from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import training_cost
 from suite.training.context import TrialContext
 from suite.training.cost_setup import cost_setup
 from suite.training.network import Network, count_parameters, network_of
 from suite.training.planned_steps import steps_of_epochs
+from suite.training.verify_budget import StepsTaken, off_reference, steps_taken
 
 TOLERANCE = 1e-6
 """Relative difference of FLOPs that a different order of summation may make."""
@@ -58,11 +58,12 @@ def recompute(record: Record) -> Recomputed:
             raise
         return _of_own_method(record, str(error))
     context = TrialContext.of(trial)
-    sparsifier = context.make_sparsifier()
-    steps = sparsifier.total_steps
     if record.status == "failed":
+        steps = context.make_sparsifier().total_steps
         every = (ZEROS, NETWORK, INFERENCE, TRAINING)
         return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in every))
+    taken = steps_taken(record, context)
+    sparsifier, steps = taken.method, taken.method.total_steps
     width = sparsifier.width(functools.partial(count_parameters, context.task, context.dataset))
     network, whole = network_of(trial.task, width), network_of(trial.task)
     shapes = {layer.name: layer.shape for layer in record.layers}
@@ -78,7 +79,7 @@ def recompute(record: Record) -> Recomputed:
             _zeros(record, sparsifier, trial),
             Check(NETWORK, tuple(_of_network(record, network, still=_is_still(sparsifier)))),
             Check(INFERENCE, tuple(_off_forward(record, network.forward, whole.forward))),
-            _training(record, sparsifier, context, network),
+            _training(record, taken, context, network, whole),
         ),
     )
 
@@ -117,7 +118,7 @@ def _of_own_method(record: Record, unknown: str) -> Recomputed:
         width = "its method is not known here, nor the width of its network"
         skipped = tuple(Check(name, skipped=width) for name in (ZEROS, NETWORK, TRAINING))
         return Recomputed(0, (*skipped, Check(INFERENCE, few, how="at least")), unknown)
-    steps = steps_of_epochs(recipe, dataset)
+    steps = record.steps if recipe.flops_budget else steps_of_epochs(recipe, dataset)
     cost = cost_setup(network, dataset, recipe, _final(record)).any_steps(steps)
     problems = []
     recorded, most = record.flops["training"], MOST_SCORING * cost.most
@@ -218,16 +219,21 @@ def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> 
 
 
 def _training(
-    record: Record, sparsifier: Sparsifier, context: TrialContext, network: Network
+    record: Record, taken: StepsTaken, context: TrialContext, network: Network, whole: Network
 ) -> Check:
-    """Compare training FLOPs with what the method's schedule allows."""
+    """Compare training FLOPs with what the method's schedule allows in the steps it took."""
+    sparsifier = taken.method
     trial, dataset = context.trial, context.dataset
     if record.configuration.get("method_revision") != context.method.revision:
         return Check(TRAINING, skipped="another revision of the method")
     if trial.trainer and is_own_origin(registry.trainers()[trial.trainer].origin):
         return Check(TRAINING, skipped="a trainer of the user's own")
+    wrong = [taken.problem] if taken.problem else []
+    wrong += off_reference(record, context, whole.forward.dense)
+    if wrong:
+        return Check(TRAINING, tuple(wrong))
     setup = cost_setup(network, dataset, context.recipe, _final(record))
-    cost = training_cost(sparsifier, setup)
+    cost = taken.cost(setup)
     if lacks_own_arithmetic(record.flops, context.method):
         own = sparsifier.method_cost(setup)
         cost = FlopsBounds(cost.least - own.least, cost.most - own.most)
@@ -238,7 +244,9 @@ def _training(
             how = "above the least (the method declares no zeros_in_training)"
         else:
             how = "exact" if cost.is_exact else "within bounds"
-        return Check(TRAINING, tuple(_off_parts(record, sparsifier, setup)), how=how)
+        # Where the plan was changed on the way, decisions were at steps that are not known here.
+        wrong = [] if taken.replanned else list(_off_parts(record, sparsifier, setup))
+        return Check(TRAINING, tuple(wrong), how=how)
     few = recorded < cost.least
     if cost.is_exact:
         words = f"not {cost.least:g}"

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import suite.training.checkpoint as checkpoint
+import suite.training.training_code as training_code
 from suite.core.errors import Interrupted, InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
@@ -120,7 +120,7 @@ def test_a_checkpoint_taken_by_other_code_is_not_continued(monkeypatch):
     of, memory = trial("static"), Memory()
     with pytest.raises(Interrupted):
         run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(50)))
-    monkeypatch.setattr(checkpoint, "_own_code", lambda: "edited")
+    monkeypatch.setattr(training_code, "_suite_code", lambda: "edited")
     checkpointer = Checkpointer(of, memory, CheckpointInterval(None))
     run_trial(of, checkpointer=checkpointer)
     assert "other code" in checkpointer.note
@@ -140,7 +140,7 @@ def test_an_edited_model_file_is_other_code_and_another_trial(tmp_path, monkeypa
         registry._task_file.cache_clear()  # as another process would find it
         registry.use_plugins([str(tmp_path / "mine.yaml")])
         of = Trial.make(task="mine/net", method="dense")
-        seen.append((of.key, checkpoint.code_digest(of)))
+        seen.append((of.key, training_code.code_digest(of)))
     monkeypatch.undo()
     registry.use_plugins([])
     assert len({key for key, _ in seen}) == len({digest for _, digest in seen}) == 2
