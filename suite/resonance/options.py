@@ -59,11 +59,11 @@ def _check_aliasing(o: SimpleNamespace, schedule: DecisionSchedule) -> None:
         decisions = (schedule.freeze - schedule.first) / schedule.every
         usable = largest_usable_bits(4, decisions)
         why = f"{decisions:.0f} decisions cannot follow {periods} periods"
+    elif o.argument == "frequency" and o.reading == "dominant" and not o.interpolate:
+        raise InvalidInput("argument=frequency needs interpolate=true: bins would tie")
     elif o.argument == "frequency" and o.reading == "dominant" and o.average == 0:
         usable = largest_usable_bits(8, o.window)
         why = f"a window of {o.window} cannot resolve {periods} teeth"
-        if not o.interpolate:
-            raise InvalidInput("argument=frequency needs interpolate=true: bins would tie")
     elif o.argument == "frequency":
         frequency = _read_noise(o, schedule).frequency
         error = float(frequency.std())
