@@ -85,11 +85,10 @@ class RateSums:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore, as a copy, what `state` returned."""
-        tensors = {
-            name: None if state[name] is None else state[name].clone()
-            for name in ("total", "square", "change", "last", "before")
-        }
-        self.total, self.square, self.change, self.last, self._before = tensors.values()
+        self.total, self.square, self.change, self.last = (
+            state[name].clone() for name in ("total", "square", "change", "last")
+        )
+        self._before = None if state["before"] is None else state["before"].clone()
         self.recorded, self._is_read = state["recorded"], state["is_read"]
         self._count, self._pairs = state["count"], state["pairs"]
 
