@@ -21,6 +21,9 @@ Scores = dict[int, float]
 Levels = Mapping[str, str]
 Key = frozenset[tuple[str, str]]
 BASE = "base"
+SHUFFLE, OWN = "shuffle", "none"
+"""The hyperparameter that makes a trial a control, and its level where each connection is judged by
+its own signal."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,29 @@ class Interaction:
 
 
 @dataclass(frozen=True)
+class ControlEffect:
+    """A cell against its shuffled control: what differs is whose signal a connection is judged by.
+
+    Attributes:
+        levels: of the other factors, as written.
+        control: the level of `SHUFFLE` in the control.
+        mean, control_mean: of the finished trials; None without one.
+        effect: the cell minus its control.
+    """
+
+    levels: dict[str, str]
+    control: str
+    mean: Interval | None
+    control_mean: Interval | None
+    effect: CorrectedComparison
+
+    @property
+    def label(self) -> str:
+        """The levels as text."""
+        return label(self.levels)
+
+
+@dataclass(frozen=True)
 class DesignEffects:
     """The effects of one design; p-values are corrected within each list.
 
@@ -129,6 +155,7 @@ class DesignEffects:
     levels: list[MainEffect]
     pairs: list[PairMean]
     interactions: list[Interaction]
+    controls: list[ControlEffect]
 
 
 def design_effects(ablation: Ablation, read: Callable[[str], Record | None]) -> list[DesignEffects]:
@@ -154,6 +181,7 @@ def _effects(design: Design, read: Callable[[str], Record | None]) -> DesignEffe
         levels=_levels(design, scores, metric.sign),
         pairs=_pairs(design, scores, metric.sign),
         interactions=_interactions(design, scores, metric.sign),
+        controls=_controls(design, scores, metric.sign),
     )
 
 
@@ -217,6 +245,35 @@ def _cells(
             against,
         )
         for cell, against in zip(design.cells, [None, *compared], strict=True)
+    ]
+
+
+def _controls(design: Design, scores: Mapping[Key, Scores], sign: int) -> list[ControlEffect]:
+    """Return every cell of a design that varies `SHUFFLE` against its controls."""
+    if SHUFFLE not in design.base:
+        return []
+    pairs = [
+        (cell.levels, control.levels)
+        for cell in design.cells
+        if cell.levels[SHUFFLE] == OWN
+        for control in design.cells
+        if control.levels == {**cell.levels, SHUFFLE: control.levels[SHUFFLE]} != cell.levels
+    ]
+    found = [(scores[_key(cell)], scores[_key(control)]) for cell, control in pairs]
+    comparisons = [compare(mine, control) for mine, control in found]
+    return [
+        ControlEffect(
+            {name: level for name, level in cell.items() if name != SHUFFLE},
+            control[SHUFFLE],
+            _mean(mine, sign),
+            _mean(theirs, sign),
+            CorrectedComparison(
+                of_values(comparison, sign), p, comparison.verdict("the cell", "its control", p=p)
+            ),
+        )
+        for (cell, control), (mine, theirs), comparison, p in zip(
+            pairs, found, comparisons, _corrected(comparisons), strict=True
+        )
     ]
 
 

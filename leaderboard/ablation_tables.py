@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from leaderboard.ablation_effects import CellEffect, CorrectedComparison, DesignEffects
+from leaderboard.ablation_effects import SHUFFLE, CellEffect, CorrectedComparison, DesignEffects
 from leaderboard.board_columns import Column
 from leaderboard.score_text import difference_texts, heading, interval_texts
 from leaderboard.statistics.intervals import Interval
@@ -20,6 +20,7 @@ def tables(effects: Sequence[DesignEffects]) -> list[TextTable]:
         for one in effects
         for table in (
             main_effects(one),
+            *cells_against_controls(one),
             *cell_means(one),
             *cells_against_base(one),
             *interactions(one),
@@ -47,6 +48,24 @@ def main_effects(one: DesignEffects) -> TextTable:
             mean = mean_text(one.metric, x.mean)
             rows.append([name, mean, *difference(one.metric, x.against_base)])
     return f"{one.title}: one factor at a time", columns, rows
+
+
+def cells_against_controls(one: DesignEffects) -> list[TextTable]:
+    """Return every cell of a grid against its own shuffled control, if the design has any."""
+    if not one.grid or len(one.factors) < 2 or not one.controls:
+        return []
+    several = len({x.control for x in one.controls}) > 1
+    rows = [
+        [
+            x.label + (f", {SHUFFLE}={x.control}" if several else ""),
+            mean_text(one.metric, x.mean),
+            mean_text(one.metric, x.control_mean),
+            *difference(one.metric, x.effect),
+        ]
+        for x in one.controls
+    ]
+    columns = ["cell", one.metric.title, "its control", *DIFFERENCE]
+    return [(f"{one.title}: cells against their shuffled controls", columns, rows)]
 
 
 def cell_means(one: DesignEffects) -> list[TextTable]:

@@ -174,6 +174,9 @@ ADDED_LATER: dict[str, bool | float | str] = {
     CANDIDATE_RATIO.name: 0.0,
     LEAST_DROP_FRACTION.name: 0.0,
     "drop_decay": "none",
+    "reading": "dominant",
+    "average": 0.0,
+    "keep": "high",
 }
 """Options that states of methods saved before them lack, and what they stand for there."""
 

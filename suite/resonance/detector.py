@@ -86,6 +86,18 @@ def dominant(power: Tensor, *, interpolate: bool = True) -> tuple[Tensor, Tensor
     return _refine(power, index.int(), torch.empty_like(peak)), strength
 
 
+def centroid(power: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (ν, ρ), each [n], of a power spectrum [K, n]: Σ_k k·X²[k] / (K·Σ_k X²[k]), and ρ.
+
+    ν, the mean frequency weighted by power, lies in (0, 1]; ρ is that of `dominant`, the fraction
+    of power in the dominant bin.
+    """
+    bins = len(power)
+    total = power.sum(0).clamp_min(torch.finfo(power.dtype).tiny)
+    places = torch.arange(1, bins + 1, dtype=power.dtype, device=power.device)
+    return places @ power / (bins * total), power.amax(0) / total
+
+
 def _refine(power: Tensor, index: Tensor, out: Tensor) -> Tensor:
     """Write ν [n] of the peak at row `index` (int32 [n]) of `power` [K, n] into `out`."""
     bins, width = power.shape
@@ -129,17 +141,30 @@ class Detector:
     the history is copied. Above, ``torch.fft`` is used. Buffers are allocated once and reused for
     the next history: freeing them returns the memory to the system, and allocating zeroed memory
     again doubled the time of a detection on a CPU.
+
+    Args:
+        window: N.
+        detrend: "mean" or "none".
+        taper: "hann" or "none".
+        interpolate: whether the dominant bin is refined (`dominant`).
+        reading: "dominant", or "centroid" for the mean frequency of the spectrum.
     """
 
     def __init__(
-        self, window: int, detrend: str = "mean", taper: str = "hann", interpolate: bool = True
+        self,
+        window: int,
+        detrend: str = "mean",
+        taper: str = "hann",
+        interpolate: bool = True,
+        reading: str = "dominant",
     ) -> None:
         self.window, self.detrend, self.taper = window, detrend, taper
         self._transform: Callable[[History, slice, Tensor, Tensor], tuple[Tensor, Tensor]]
+        settings = (detrend, taper, interpolate, reading)
         if window <= MATRIX_UP_TO:
-            self._transform = _MatrixTransform(window, detrend, taper, interpolate)
+            self._transform = _MatrixTransform(window, *settings)
         else:
-            self._transform = functools.partial(_transform_by_fft, detrend, taper, interpolate)
+            self._transform = functools.partial(_transform_by_fft, *settings)
 
     def __call__(self, history: History) -> Reading:
         """Return the reading of a full history.
@@ -190,6 +215,7 @@ def _transform_by_fft(
     detrend: str,
     taper: str,
     interpolate: bool,
+    reading: str,
     history: History,
     columns: slice,
     frequency: Tensor,
@@ -198,7 +224,8 @@ def _transform_by_fft(
     """Detect a chunk through ``torch.fft``, by the definition; arguments as `_MatrixTransform`."""
     part = history.ordered(columns)
     power = spectrum(part, detrend=detrend, taper=taper)
-    found = dominant(power, interpolate=interpolate)
+    is_centroid = reading == "centroid"
+    found = centroid(power) if is_centroid else dominant(power, interpolate=interpolate)
     frequency.copy_(found[0])
     strength.copy_(found[1])
     return part.mean(0), power.sum(0)
@@ -215,9 +242,13 @@ class _MatrixTransform:
     2^(bits − 23) of their power, 2^−19 at N = 32, therefore count as equal, the lower one winning.
     """
 
-    def __init__(self, window: int, detrend: str, taper: str, interpolate: bool) -> None:
+    def __init__(
+        self, window: int, detrend: str, taper: str, interpolate: bool, reading: str
+    ) -> None:
         self.bins = bins = window // 2
         self.interpolate = interpolate
+        self.is_centroid = reading == "centroid"
+        self.places = torch.arange(1, bins + 1, dtype=torch.float32)[None] / bins
         self.even, self.odd = _dft_matrices(window, detrend, taper)
         self.low = (1 << (bins - 1).bit_length()) - 1
         self.numbers = (self.low - torch.arange(bins, dtype=torch.int32))[:, None]
@@ -228,6 +259,7 @@ class _MatrixTransform:
     def _move(self, device: torch.device) -> None:
         self.even, self.odd = self.even.to(device), self.odd.to(device)
         self.numbers, self.reversed = self.numbers.to(device), self.reversed.to(device)
+        self.places = self.places.to(device)
         self.room, self.carved = torch.empty(0, dtype=torch.float32, device=device), {}
 
     def _buffers(self, width: int) -> list[Tensor]:
@@ -262,12 +294,16 @@ class _MatrixTransform:
         torch.mul(cosines[:bins], cosines[:bins], out=power)
         power[:-1].addcmul_(sines, sines)  # the Nyquist bin has no sine
         torch.sum(power, 0, out=total[0])
+        if self.is_centroid:
+            torch.mm(self.places, power, out=frequency[None])
         numbered = power.view(torch.int32).bitwise_and_(~self.low).bitwise_or_(self.numbers)
         highest = torch.amax(numbered, 0, out=best[0].view(torch.int32))
         index = (highest & self.low).neg_().add_(self.low)
         peak = highest.bitwise_and_(~self.low).view(torch.float32)
         torch.div(peak, total[0].clamp_min(torch.finfo(torch.float32).tiny), out=strength)
-        if self.interpolate:
+        if self.is_centroid:
+            frequency.div_(total[0].clamp_min(torch.finfo(torch.float32).tiny))
+        elif self.interpolate:
             _refine(power, index, frequency)
         else:
             frequency.copy_(index).add_(1).div_(bins)

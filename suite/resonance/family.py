@@ -43,6 +43,25 @@ HYPERPARAMETERS = (
     ),
     replace(RECORD_EVERY, search=None),
     Hyperparameter(
+        "reading",
+        str,
+        "dominant",
+        "what ν is: the dominant frequency of the window's spectrum, the mean frequency weighted "
+        "by power, or the rate of change, from running sums in place of a window: arccos(ρ₁)/π, "
+        "ρ₁ the autocorrelation at lag one",
+        choices=("dominant", "centroid", "rate"),
+        search=Search(choices=("dominant",)),
+    ),
+    Hyperparameter(
+        "average",
+        float,
+        0.0,
+        "fraction of the former sums that is kept at a decision: of readings, or of gradients "
+        "under reading=rate; 0 reads the latest window alone",
+        low=0.0,
+        below=1.0,
+    ),
+    Hyperparameter(
         "detrend",
         str,
         "mean",
@@ -108,7 +127,8 @@ HYPERPARAMETERS = (
         "update_every",
         int,
         "auto",
-        "steps between two decisions; auto is 1/24 of the phase up to freeze_at, 1 to 100",
+        "steps between two decisions; auto is 1/24 of the phase up to freeze_at, 1 to 100 (under "
+        "reading=rate at least 8 recorded gradients)",
         low=1,
         words=("auto",),
         unit="steps",
@@ -136,6 +156,15 @@ HYPERPARAMETERS = (
         choices=("disable", "freeze"),
         source=f"{SEED}: its text says disable, its pseudocode freeze",
         search=Search(choices=("disable",)),
+    ),
+    Hyperparameter(
+        "keep",
+        str,
+        "high",
+        "which frequencies stay: high ones, or low ones, for which 1 − ν takes the place of ν in "
+        "the score",
+        choices=("high", "low"),
+        search=Search(choices=("high",)),
     ),
     Hyperparameter(
         "score",

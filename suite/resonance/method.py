@@ -11,12 +11,11 @@ from torch import Tensor
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
-from suite.resonance.detector import Detector, History
 from suite.resonance.options import MIN_FACTOR, amplitude_bound, check_options
+from suite.resonance.readings import make_signal
 from suite.resonance.schedule import make_decision_schedule
 from suite.resonance.shuffle import signal_sources
 from suite.resonance.signal import Reading, Signal
-from suite.resonance.spectral_signal import SpectralSignal
 from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
@@ -79,11 +78,12 @@ class Group:
 class Resonance(Sparsifier):
     """Connections with a resonance frequency above T stay; the others cool down and may return.
 
-    Every `update_every` steps, for each layer (or the network): detect ν from the last N dense
-    gradients, set the amplitude A so that the sparsity follows its path, form the threshold
-    T(φ) = A·(1 − m + 2m·sin²(π(2^b − 1)φ)), and switch off what lies at or below it: for
-    `cooldown` steps, or (``cooling="freeze"``) untrained until then and set to zero after. At
-    `freeze_at` connectivity is projected onto the target exactly and stays.
+    Every `update_every` steps, for each layer (or the network): read ν from the last N dense
+    gradients (`reading`, `average`), set the amplitude A so that the sparsity follows its path,
+    form the threshold T(φ) = A·(1 − m + 2m·sin²(π(2^b − 1)φ)), and switch off what lies at or below
+    it: for `cooldown` steps, or (``cooling="freeze"``) untrained until then and set to zero after.
+    With ``keep="low"`` it is 1 − ν that has to lie above. At `freeze_at` connectivity is projected
+    onto the target exactly and stays.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -121,6 +121,10 @@ class Resonance(Sparsifier):
             unused += ["proportional_gain", "integral_gain"]
         if not self.plan.validates or o.accuracy_depth == 0 or o.accuracy_gain == 0:
             unused += ["tolerance", "accuracy_gain", "accuracy_depth"]
+        if o.reading != "dominant":
+            unused += ["interpolate"]
+        if o.reading == "rate":
+            unused += ["detrend", "taper", "history_dtype"]
         every = self.schedule.every
         effective = {"update_every": every, "cooldown": max(0, steps) // every}
         return effective | dict.fromkeys(unused)
@@ -165,12 +169,8 @@ class Resonance(Sparsifier):
         return [layer for group in self.groups for layer in group.layers]
 
     def _make_signal(self, layers: list[PrunableWeight]) -> Signal:
-        o = self.options
-        dtype = getattr(torch, o.history_dtype)
-        histories = {
-            layer.name: History(o.window, layer.size, dtype, layer.device) for layer in layers
-        }
-        return SpectralSignal(histories, Detector(o.window, o.detrend, o.taper, o.interpolate))
+        sizes = {layer.name: (layer.size, layer.device) for layer in layers}
+        return make_signal(self.options, sizes)
 
     @property
     def is_fixed(self) -> bool:
@@ -220,10 +220,20 @@ class Resonance(Sparsifier):
             )
 
     def update(self, step: int) -> None:
-        """Decide, or project onto the target at the freeze."""
+        """Decide, or project onto the target at the freeze.
+
+        A decision for which too few gradients are recorded is left out, and the projection is then
+        by weights alone: a training that was extended midway decides at other steps than those
+        that were recorded for.
+        """
         for group in self.groups:
-            reading = self._read(group, step)
-            self.charge_method(self.signal.flops * len(group.state.active))
+            if all(self.signal.is_full(layer.name) for layer in group.layers):
+                reading = self._read(group, step)
+                self.charge_method(self.signal.flops * len(group.state.active))
+            elif step == self.schedule.freeze:
+                reading = Reading.silent(len(group.state.active), group.layers[0].device)
+            else:
+                continue
             self._report_distributions(group, reading, step)
             if step == self.schedule.freeze:
                 self._project(group, reading, step)
@@ -280,7 +290,7 @@ class Resonance(Sparsifier):
         in_cooldown = state.in_cooldown(step, self.cooldown if self.disables else 0)
         free = ~in_cooldown
         target = self.path(step) * self.feedback.factor
-        score = self._score(group, reading.frequency)
+        score = self._score(group, reading)
         count = group.controller.set_amplitude(
             score,
             free,
@@ -348,18 +358,19 @@ class Resonance(Sparsifier):
             for series, values in self.signal.series(layer.name, watched):
                 self.report(step, series, values, layer.name)
 
-    def _score(self, group: Group, frequency: Tensor) -> Tensor:
+    def _score(self, group: Group, reading: Reading) -> Tensor:
         """Return each connection's score, divided by T / A at its phase unless all share one phase.
 
-        The score is ν, or under ``score="weighted"`` the rank of ν·|w| in its layer, in (0, 1].
+        The score is ν (1 − ν if low frequencies are kept), or under ``score="weighted"`` the rank
+        of that times |w| in its layer, in (0, 1].
         """
-        score = frequency
+        score = reading.score(self.options.keep)
         if self.options.score == "weighted":
-            weighted = group.split(frequency * group.magnitude)
+            weighted = group.split(score * group.magnitude)
             score = torch.cat([rank_in_layer(part) for part in weighted])
         if self.options.argument == "progress":
             return score
-        phase = frequency
+        phase = reading.frequency
         if self.options.argument == "magnitude":
             magnitude = group.magnitude
             phase = magnitude / magnitude.max().clamp_min(torch.finfo(magnitude.dtype).tiny)
@@ -375,13 +386,13 @@ class Resonance(Sparsifier):
 
     def _project(self, group: Group, reading: Reading, step: int) -> None:
         state = group.state
-        by_magnitude = self.options.projection == "magnitude"
-        rank = group.magnitude if by_magnitude else reading.frequency
+        score = reading.score(self.options.keep)
+        rank = group.magnitude if self.options.projection == "magnitude" else score
         mask = project(
             state.active,
             state.in_cooldown(step, self.cooldown if self.disables else 0),
             rank,
-            reading.frequency,
+            score,
             reading.strength,
             len(rank) - group.final_off,
             self._spared(group, rank.masked_fill(~state.active, -1)),

@@ -1,12 +1,16 @@
 """Checks of resonance's options against the training and against each other."""
 
+import functools
+import math
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
 from suite.core.errors import InvalidInput
-from suite.resonance.detector import dominant, spectrum
+from suite.resonance.readings import make_signal
 from suite.resonance.schedule import DecisionSchedule
+from suite.resonance.signal import Reading
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 from suite.sparsity.plan import Plan
 
@@ -14,7 +18,14 @@ MIN_FACTOR = 1e-6
 """Smallest factor T / A: connections at smaller ones are switched off last."""
 
 NOISE = 2**13
-"""Number of white-noise signals on which it is checked how many a threshold can switch off."""
+"""Number of white-noise signals that are read to see how a reading is distributed."""
+
+LEAST_NOISE, NEGLIGIBLE = 2**10, 0.05
+"""Fewest such signals, and the weight of an average's oldest readings that are left out."""
+
+ERRORS_PER_TOOTH = 4
+"""Least width of a tooth of a threshold over frequencies, in standard deviations of what is read
+from white noise."""
 
 
 def check_options(
@@ -23,18 +34,23 @@ def check_options(
     """Refuse options that contradict the training or each other.
 
     Raises:
-        InvalidInput: a cooldown longer than training, more threshold periods than decisions or
-            bins can follow, or a bounded amplitude that cannot reach the target.
+        InvalidInput: a cooldown longer than training, a rate that is not about the mean, more
+            threshold periods than decisions or a reading can follow, or a bounded amplitude that
+            cannot reach the target.
     """
     if cooldown > plan.steps:
         raise InvalidInput(
             f"cooldown={cooldown} is longer than training ({plan.steps} steps): "
             f"give 0 to {plan.steps}, or auto"
         )
+    if o.reading == "rate" and o.detrend == "none":
+        raise InvalidInput(
+            "reading=rate is about the mean of the gradients: give detrend=mean or reading=centroid"
+        )
     if o.modulation == 0:
         return
     _check_aliasing(o, schedule)
-    _check_reach(o, plan.sparsity)
+    _check_reach(o, schedule, plan.sparsity)
 
 
 def _check_aliasing(o: SimpleNamespace, schedule: DecisionSchedule) -> None:
@@ -43,11 +59,19 @@ def _check_aliasing(o: SimpleNamespace, schedule: DecisionSchedule) -> None:
         decisions = (schedule.freeze - schedule.first) / schedule.every
         usable = largest_usable_bits(4, decisions)
         why = f"{decisions:.0f} decisions cannot follow {periods} periods"
-    elif o.argument == "frequency":
+    elif o.argument == "frequency" and o.reading == "dominant" and not o.interpolate:
+        raise InvalidInput("argument=frequency needs interpolate=true: bins would tie")
+    elif o.argument == "frequency" and o.reading == "dominant" and o.average == 0:
         usable = largest_usable_bits(8, o.window)
         why = f"a window of {o.window} cannot resolve {periods} teeth"
-        if not o.interpolate:
-            raise InvalidInput("argument=frequency needs interpolate=true: bins would tie")
+    elif o.argument == "frequency":
+        frequency = _read_noise(o, schedule).frequency
+        error = float(frequency.std())
+        usable = largest_usable_bits(ERRORS_PER_TOOTH, 1 / error)
+        why = (
+            f"what is read from white noise, {float(frequency.mean()):.2f} ± {error:.2f}, cannot "
+            f"resolve {periods} teeth"
+        )
     else:
         return
     if o.bits > usable:
@@ -70,20 +94,17 @@ def amplitude_bound(o: SimpleNamespace) -> float:
     return 1 / max(1 - o.modulation, MIN_FACTOR)
 
 
-def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
+def _check_reach(o: SimpleNamespace, schedule: DecisionSchedule, sparsity: float) -> None:
     if o.argument == "progress" or o.solve == "exact" or o.score == "weighted":
         return
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(o.window, NOISE, generator=generator, dtype=torch.float32)
-    frequency, _ = dominant(
-        spectrum(noise, detrend=o.detrend, taper=o.taper), interpolate=o.interpolate
-    )
-    even = torch.linspace(0, 1, NOISE, dtype=torch.float32)
-    phase = frequency if o.argument == "frequency" else even
+    reading = _read_noise(o, schedule)
+    score = reading.score(o.keep)
+    even = torch.linspace(0, 1, len(score), dtype=torch.float32)
+    phase = reading.frequency if o.argument == "frequency" else even
 
     def reach(modulation: float) -> float:
         level = PeriodicThreshold(o.bits, modulation).factors(phase).clamp_max(1)
-        return float((frequency <= level).float().mean())
+        return float((score <= level).float().mean())
 
     if reach(o.modulation) >= sparsity:
         return
@@ -93,3 +114,30 @@ def _check_reach(o: SimpleNamespace, sparsity: float) -> None:
         f"at most {reach(o.modulation):.0%} of white noise, short of the target of {sparsity:g}: "
         f"give modulation of at most {usable:g}, or solve=exact"
     )
+
+
+def _read_noise(o: SimpleNamespace, schedule: DecisionSchedule) -> Reading:
+    """Return what the last of so many decisions reads from white noise, on a CPU."""
+    decisions = 1
+    if o.average > 0:
+        enough = math.ceil(math.log(NEGLIGIBLE) / math.log(o.average))
+        decisions = min(enough, 1 + (schedule.freeze - schedule.first) // schedule.every)
+    between = max(1, min(o.window, schedule.every // o.record_every))
+    options = ("reading", "average", "window", "detrend", "taper", "interpolate")
+    return _noise_read_by(tuple((name, getattr(o, name)) for name in options), decisions, between)
+
+
+@functools.lru_cache(maxsize=16)
+def _noise_read_by(options: tuple[tuple[str, Any], ...], decisions: int, between: int) -> Reading:
+    """Return the reading of white noise after `decisions`, with `between` gradients between two."""
+    o = SimpleNamespace(**dict(options), history_dtype="float32")
+    size = max(LEAST_NOISE, NOISE // decisions)
+    signal = make_signal(o, {"noise": (size, torch.device("cpu"))})
+    generator = torch.Generator().manual_seed(0)
+    for decision in range(decisions):
+        gradients = between if decision else o.window
+        noise = torch.randn(gradients, size, generator=generator, dtype=torch.float32)
+        for gradient in noise:
+            signal.record({"noise": gradient})
+        reading = signal.read("noise")
+    return reading

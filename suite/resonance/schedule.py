@@ -5,13 +5,17 @@ from types import SimpleNamespace
 
 from suite.core.errors import InvalidInput
 
+SHORTEST = 8
+"""Fewest gradients that a frequency is read from: those of the shortest window."""
+
 
 @dataclass(frozen=True)
 class DecisionSchedule:
     """Which steps record gradients, decide and freeze.
 
     A decision reads the last N recorded gradients, so only the N·r steps before it are recorded
-    (r: `record_every`); other steps cost nothing.
+    (r: `record_every`); other steps cost nothing. The last decision is at least `apart` steps
+    before the freeze.
     """
 
     every: int
@@ -19,17 +23,18 @@ class DecisionSchedule:
     freeze: int
     window: int
     record_every: int
+    apart: int = 1
 
     def is_decision(self, step: int) -> bool:
         """Return whether a threshold decision falls on `step`."""
-        return self.first <= step < self.freeze and step % self.every == 0
+        return self.first <= step <= self.freeze - self.apart and step % self.every == 0
 
     def is_recorded(self, step: int) -> bool:
         """Return whether the gradients of `step` are kept."""
         if step > self.freeze or step % self.record_every != 0:
             return False
-        following = -(-step // self.every) * self.every
-        reader = min(max(following, self.first), self.freeze)  # the next decision, or the freeze
+        following = max(-(-step // self.every) * self.every, self.first)
+        reader = following if self.is_decision(following) else self.freeze
         return reader - step < self.window * self.record_every
 
     @property
@@ -51,7 +56,8 @@ def make_decision_schedule(o: SimpleNamespace, freeze: int) -> DecisionSchedule:
     """Return when gradients are recorded and decisions taken, up to the step `freeze`.
 
     Raises:
-        InvalidInput: the window does not fit before the freeze, or no decision falls between.
+        InvalidInput: the window does not fit before the freeze, no decision falls between, or too
+            few gradients fall between two decisions for a rate.
     """
     if o.window % 2:
         raise InvalidInput(f"window={o.window} must be even: give {o.window + 1}")
@@ -61,13 +67,21 @@ def make_decision_schedule(o: SimpleNamespace, freeze: int) -> DecisionSchedule:
             f"{freeze} steps before freeze_at={o.freeze_at:g}: give a window of at most "
             f"{max(0, freeze - 1) // o.record_every // 2 * 2}, or train longer"
         )
+    # Sums hold the gradients since the last decision, a window also those before it.
+    apart = SHORTEST * o.record_every if o.reading == "rate" else 1
     auto = o.update_every == "auto"
-    every = min(100, max(1, freeze // 24)) if auto else o.update_every
+    every = max(apart, min(100, freeze // 24)) if auto else o.update_every
+    if every < apart:
+        raise InvalidInput(
+            f"reading=rate needs {SHORTEST} gradients between two decisions, and "
+            f"update_every={every} leaves {every // o.record_every}: give update_every of at least "
+            f"{apart}, or reading=centroid"
+        )
     first = -(-o.window * o.record_every // every) * every
-    if first >= freeze:
+    if first > freeze - apart:
         raise InvalidInput(
             f"update_every={every} leaves no decision between the first full window (step "
             f"{o.window * o.record_every}) and freeze_at={o.freeze_at:g} (step {freeze}): "
             "decide more often"
         )
-    return DecisionSchedule(every, first, freeze, o.window, o.record_every)
+    return DecisionSchedule(every, first, freeze, o.window, o.record_every, apart)

@@ -15,11 +15,27 @@ class Reading:
     Attributes:
         frequency: resonance frequency ν in [0, 1], normalised to the Nyquist frequency; 0 where
             the signal is silent.
-        strength: ρ, the fraction of spectral power in the dominant bin; 0 where silent.
+        strength: ρ in [0, 1], which breaks ties between equal frequencies: of a spectrum, the
+            fraction of power in the dominant bin; 0 where silent.
     """
 
     frequency: Tensor
     strength: Tensor
+
+    @staticmethod
+    def silent(size: int, device: torch.device) -> "Reading":
+        """Return the reading of connections none of which has a signal."""
+        return Reading(*torch.zeros(2, size, dtype=torch.float32, device=device))
+
+    def score(self, keep: str) -> Tensor:
+        """Return [n], what has to lie above the threshold: ν, or 1 − ν if `keep` is "low".
+
+        It is 0 where the signal is silent and only there: a silent connection never resonates.
+        """
+        if keep == "high":
+            return self.frequency
+        least = torch.finfo(self.frequency.dtype).eps
+        return torch.where(self.frequency > 0, (1 - self.frequency).clamp_min(least), 0)
 
     def taken_from(self, source: Tensor) -> "Reading":
         """Return the reading in which each connection has that of `source` (indices [n])."""
@@ -53,7 +69,7 @@ class Signal(Protocol):
         """Return whether enough gradients of a layer are recorded to read it."""
 
     def read(self, layer: str) -> Reading:
-        """Return the reading of a layer.
+        """Return the reading of a layer, once at each decision: later gradients belong to the next.
 
         Raises:
             ValueError: too few gradients are recorded, or one holds a NaN or an infinity.

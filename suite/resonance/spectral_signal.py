@@ -1,4 +1,4 @@
-"""The signal of the resonance frequency: a window of gradients and its spectrum."""
+"""The signal as a window of gradients, read by its spectrum."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from suite.resonance.signal import Reading, Signal
 
 
 class SpectralSignal(Signal):
-    """Keeps the last N gradients of each connection and reads their dominant frequency.
+    """Keeps the last N gradients of each connection and reads a frequency of their spectrum.
 
     Args:
         histories: the empty windows of gradients, by layer.

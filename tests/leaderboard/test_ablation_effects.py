@@ -137,6 +137,60 @@ def test_a_planted_interaction_is_the_difference_of_differences():
         assert abs(by_place[place].comparison.difference.mean) < 0.01
 
 
+CONTROLS = {"keep": ["low"], "shuffle": ["fixed", "each"]}
+
+
+def shuffled(vary: dict[str, Any], *, grid: bool) -> tuple[Ablation, ReadRecord]:
+    """Return an ablation in which low frequencies are worth 0.03, and nothing if shuffled."""
+    ablation, _ = planted(vary, grid=grid)
+    records = {}
+    for trial in Study.make(**ablation.study).trials():
+        own = trial.hyperparameters.get("shuffle", "none") == "none"
+        gain = 0.03 * own * (trial.hyperparameters.get("keep") == "low")
+        bend = 0.0005 * (trial.seed % 3) * own
+        records[trial.key] = done(trial, 0.8 + NOISE[trial.seed] + gain + bend)
+    return ablation, records.get
+
+
+def test_each_cell_stands_against_its_own_shuffled_controls():
+    found = only(*shuffled(CONTROLS, grid=True))
+    assert [(x.label, x.control) for x in found.controls] == [
+        (f"keep={keep}", control) for keep in ("high", "low") for control in ("fixed", "each")
+    ]
+    for x in found.controls:
+        gap, mine, theirs = x.effect.comparison.difference, x.mean, x.control_mean
+        assert gap is not None
+        assert mine is not None
+        assert theirs is not None
+        assert gap.mean == pytest.approx(mine.mean - theirs.mean)
+        assert gap.mean == pytest.approx(0.03 * (x.levels["keep"] == "low") + 0.0004, abs=1e-9)
+        assert (x.effect.verdict == "the cell is better than its control") == (gap.mean > 0.01)
+    (table,) = (t for t in tables([found]) if "against their shuffled controls" in t[0])
+    assert [row[0] for row in table[2]] == [
+        f"keep={keep}, shuffle={control}"
+        for keep in ("high", "low")
+        for control in ("fixed", "each")
+    ]
+    assert table[2][2][1:3] == ["83.04 ± 0.33", "80.00 ± 0.34"]
+
+
+def test_the_p_values_of_controls_are_corrected_for_their_number():
+    found = only(*shuffled(CONTROLS, grid=True))
+    for x in found.controls:
+        assert x.effect.p is not None
+        assert x.effect.comparison.p is not None
+        assert x.effect.p >= min(1.0, x.effect.comparison.p)
+    assert max(x.effect.p / x.effect.comparison.p for x in found.controls) > 1.5
+
+
+@pytest.mark.parametrize(
+    ("vary", "grid"), [(CONTROLS, False), ({"shuffle": ["fixed"]}, True), (GRID, True)]
+)
+def test_a_design_of_one_factor_at_a_time_or_without_controls_has_no_such_table(vary, grid):
+    found = only(*shuffled(vary, grid=grid))
+    assert not any("shuffled controls" in title for title, _, _ in tables([found]))
+
+
 def test_factors_varied_one_at_a_time_show_no_interaction_and_no_heat_map():
     found = only(*planted(GRID, grid=False))
     assert found.interactions == []

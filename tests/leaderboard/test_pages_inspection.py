@@ -45,6 +45,15 @@ def test_a_resonance_trial_shows_everything_a_user_asks_of_it(store, tmp_path):
         assert path.stat().st_size > 3000
 
 
+def test_a_reading_without_a_spectrum_shows_everything_else(tmp_path):
+    options = {"reading": "rate", "update_every": 10, "bits": 1, "average": 0.5}
+    outcome = run_trial(trial("resonance", hyperparameters=options))
+    own = Store(tmp_path / "store")
+    own.write(outcome.trial.key, outcome.files())
+    written = inspect(own, outcome.trial.key, tmp_path / "page")
+    assert {path.stem for path in written.pictures} == NAMES - {"spectra"}
+
+
 def test_other_methods_show_what_they_have(store, tmp_path):
     written = inspect(store, key(store, "rigl"), tmp_path)
     names = {path.stem for path in written.pictures}

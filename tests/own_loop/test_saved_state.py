@@ -70,6 +70,43 @@ def test_weights_that_were_frozen_are_those_of_a_model_that_is_loaded_last(metho
     assert_same(model, other)
 
 
+@pytest.mark.parametrize("execution", ["masked", "csr"])
+@pytest.mark.parametrize("at", [3, 21, 26, 44])
+@pytest.mark.parametrize("reading", ["dominant", "centroid", "rate"])
+def test_signals_go_on_in_the_middle_of_a_window(reading, at, execution):
+    options = {"reading": reading, "average": 0.8, "keep": "low", "update_every": 8, "bits": 1}
+    options |= {"modulation": 0.0, "execution": execution}
+    model, optimizer = fresh()
+    handle = embedded("resonance", model, optimizer, **options)
+    train(model, optimizer, 0, at)
+    states = saved(model.state_dict(), optimizer.state_dict(), handle.state_dict())
+    train(model, optimizer, at)
+    other, its_optimizer = fresh()
+    other.load_state_dict(states[0])
+    its_optimizer.load_state_dict(states[1])
+    embedded("resonance", other, its_optimizer, **options, state=states[2])
+    train(other, its_optimizer, at)
+    assert_same(model, other)
+
+
+def test_a_state_saved_before_there_were_other_readings_is_that_of_the_default_one():
+    model, optimizer = fresh()
+    handle = embedded("resonance", model, optimizer, modulation=0.0)
+    train(model, optimizer, 0, HALF)
+    states = saved(model.state_dict(), optimizer.state_dict(), handle.state_dict())
+    for name in ("reading", "average", "keep"):
+        del states[2]["sparsifier"]["configuration"][name]
+    train(model, optimizer, HALF)
+    other, its_optimizer = fresh()
+    other.load_state_dict(states[0])
+    its_optimizer.load_state_dict(states[1])
+    embedded("resonance", other, its_optimizer, modulation=0.0, state=states[2])
+    train(other, its_optimizer, HALF)
+    assert_same(model, other)
+    with pytest.raises(InvalidInput, match="the saved state has keep='high', this method has"):
+        embedded("resonance", *fresh(), modulation=0.0, keep="low", state=states[2])
+
+
 @pytest.mark.parametrize("write", ["data.copy_", "copy_", "data ="])
 def test_weights_restored_by_hand_after_attaching_are_kept(write):
     model, optimizer = fresh()

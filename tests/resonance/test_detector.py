@@ -7,6 +7,7 @@ from suite.resonance.detector import (
     CHUNK,
     Detector,
     History,
+    centroid,
     dominant,
     spectrum,
     transform_flops,
@@ -148,6 +149,46 @@ def test_the_fast_detector_agrees_with_torch_fft(window, taper, detrend):
     close = (signals.frequency.double() - frequency).abs() < 1e-4
     assert float(close.double().mean()) > 0.998  # the rest: two bins of nearly equal power
     assert float((signals.strength.double() - strength).abs().max()) < 1e-4
+
+
+def test_the_centroid_is_the_mean_frequency_weighted_by_power():
+    signal = torch.randn(32, 200, dtype=torch.float64)
+    power = reference(signal.numpy())
+    places = np.arange(1, 17)[:, None] / 16
+    frequency, strength = centroid(spectrum(signal))
+    np.testing.assert_allclose(frequency, (places * power).sum(0) / power.sum(0), rtol=1e-9)
+    np.testing.assert_allclose(strength, power.max(0) / power.sum(0), rtol=1e-9)
+
+
+def test_the_centroid_of_a_tone_is_its_frequency_and_that_of_two_lies_between_them():
+    low, high = tone(32, 4), tone(32, 12)
+    both = (float(centroid(spectrum(x))[0]) for x in (low, high, low + high))
+    assert list(both) == pytest.approx([4 / 16, 12 / 16, 8 / 16], abs=1e-4)
+
+
+@pytest.mark.parametrize("detrend", ["mean", "none"])
+@pytest.mark.parametrize("taper", ["hann", "none"])
+@pytest.mark.parametrize("window", [8, 32, 128, 130])
+def test_the_fast_detector_reads_the_centroid(window, taper, detrend):
+    signal = torch.randn(window, 3000, generator=torch.Generator().manual_seed(2)) + 0.1
+    frequency, strength = centroid(spectrum(signal.double(), detrend=detrend, taper=taper))
+    settings = {"detrend": detrend, "taper": taper, "reading": "centroid"}
+    found = detect(filled(signal, turn=3), **settings)
+    assert float((found.frequency.double() - frequency).abs().max()) < 1e-5
+    assert float((found.strength.double() - strength).abs().max()) < 1e-4
+    assert 0 < float(found.frequency.min()) <= float(found.frequency.max()) <= 1
+
+
+@pytest.mark.parametrize("window", [16, 130])
+def test_the_centroid_of_a_silent_connection_is_0_and_one_that_is_not_finite_is_refused(window):
+    signal = torch.randn(window, 4)
+    signal[:, 1] = 0
+    signal[:, 2] = -2.5
+    found = detect(filled(signal), reading="centroid")
+    assert (found.frequency == 0).tolist() == (found.strength == 0).tolist() == [0, 1, 1, 0]
+    signal[3, 2] = float("nan")
+    with pytest.raises(ValueError, match="not finite"):
+        detect(filled(signal), reading="centroid")
 
 
 def test_white_noise_has_the_reference_distribution():

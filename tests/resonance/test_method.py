@@ -1,3 +1,7 @@
+import itertools
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -5,6 +9,7 @@ from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
 from suite.resonance.method import Resonance
 from suite.resonance.schedule import DecisionSchedule
+from suite.resonance.signal import Reading
 from suite.sparsity.plan import Plan
 from tests.support.helpers import OPTIMIZERS, PLAN, Charged, conv_net, fit, make
 
@@ -30,6 +35,12 @@ def attached(plan: Plan = PLAN, **options):
         ({"bits": 4}, "give bits of at most 2"),
         ({"argument": "frequency", "bits": 2}, "give bits of at most 1"),
         ({"argument": "frequency", "bits": 1, "interpolate": False}, "needs interpolate"),
+        ({"reading": "rate"}, "leaves 5: give update_every of at least 8"),
+        ({"reading": "rate", "update_every": 20, "record_every": 3}, "leaves 6: .* at least 24"),
+        ({"reading": "rate", "update_every": 40, "window": 80}, "decide more often"),
+        ({"reading": "rate", "update_every": 8, "detrend": "none"}, "give detrend=mean"),
+        ({"reading": "centroid", "argument": "frequency", "bits": 2}, "0.62 ± 0.14, cannot"),
+        ({"average": 0.9, "argument": "frequency", "bits": 3}, "give bits of at most 2"),
     ],
 )
 def test_options_that_do_not_fit_the_training_are_refused(options, says):
@@ -63,6 +74,48 @@ def test_every_decision_reads_the_last_window_and_nothing_else_is_recorded(every
 def test_progress_runs_from_the_first_decision_to_the_freeze():
     table = DecisionSchedule(every=5, first=10, freeze=90, window=8, record_every=1)
     assert (table.progress(10), table.progress(50), table.progress(90)) == (0, 0.5, 1)
+
+
+def test_sums_are_read_between_decisions_that_all_leave_enough_gradients():
+    for freeze in range(90, 106):
+        plan = replace(PLAN, steps=-(-freeze * 4 // 3))
+        table = make("resonance", plan, reading="rate", update_every=8, bits=1).schedule
+        reads = [s for s in range(plan.steps + 1) if table.is_decision(s)] + [table.freeze]
+        for last, step in pairwise([0, *reads]):
+            recorded = [s for s in range(last + 1, step + 1) if table.is_recorded(s)]
+            assert recorded == list(range(step - len(recorded) + 1, step + 1))
+            assert len(recorded) == 8
+        assert 8 <= table.freeze - reads[-2] < 16
+
+
+def test_an_automatic_interval_leaves_a_rate_enough_gradients():
+    options = {"reading": "rate", "update_every": "auto", "bits": 1}
+    assert make("resonance", **options).schedule.every == 8
+    longer = replace(PLAN, steps=2000)
+    assert make("resonance", longer, record_every=9, **options).schedule.every == 72
+    assert make("resonance", longer, **options).schedule.every == 1500 // 24
+
+
+def test_teeth_over_an_averaged_frequency_may_be_finer_where_noise_reads_closer_together():
+    given = {"argument": "frequency", "bits": 3, "window": 32, "update_every": 40}
+    plan = replace(PLAN, steps=4000)
+    for reading in ("centroid", "rate"):
+        with pytest.raises(InvalidInput, match="give bits of at most"):
+            make("resonance", plan, reading=reading, **given)
+        make("resonance", plan, reading=reading, average=0.9, **given)
+
+
+@pytest.mark.parametrize("keep", ["high", "low"])
+@pytest.mark.parametrize("reading", ["dominant", "centroid", "rate"])
+def test_a_bounded_amplitude_must_reach_the_target_on_noise_read_in_the_same_way(reading, keep):
+    given = {"reading": reading, "keep": keep, "solve": "feedback", "argument": "magnitude",
+             "update_every": 8, "window": 16, "bits": 1}  # fmt: skip
+    with pytest.raises(InvalidInput, match="modulation of at most") as refused:
+        make("resonance", modulation=1.0, **given)
+    usable = float(str(refused.value).split("modulation of at most ")[1].split(",")[0])
+    make("resonance", modulation=usable, **given)
+    with pytest.raises(InvalidInput):
+        make("resonance", modulation=usable + 0.02, **given)
 
 
 def test_what_is_recorded_is_the_dense_gradient():
@@ -170,12 +223,65 @@ def test_without_a_validation_split_the_accuracy_feedback_is_off():
         {"cooling": "freeze", "scope": "global"},
         {"cooling": "freeze", "score": "weighted", "solve": "feedback"},
         {"score": "weighted", "scope": "global"},
+        *(
+            {"reading": reading, "keep": keep, "update_every": 8, "bits": 1} | others
+            for reading, keep in itertools.product(
+                ("dominant", "centroid", "rate"), ("high", "low")
+            )
+            for others in (
+                {},
+                {"average": 0.9, "solve": "feedback", "cooling": "freeze"},
+                {"argument": "frequency", "window": 16, "projection": "score", "modulation": 0.3},
+                {"score": "weighted", "scope": "global", "average": 0.5, "record_every": 1},
+            )
+        ),
+        {"reading": "rate", "update_every": 16, "record_every": 2, "bits": 1, "shuffle": "fixed"},
     ],
 )
 def test_every_option_ends_exactly_on_target(options):
     model, optimizer, sparsifier = attached(**options)
     fit(model, optimizer, sparsifier)
     assert sparsifier.sparsity_errors() == ""
+
+
+def quiet_decisions(**options):
+    """Return method and readings of each decision, by layer, of a training to the end."""
+    model, optimizer, sparsifier = attached(modulation=0.0, cooldown=0, **options)
+    seen, decide = [], sparsifier._decide
+
+    def watch(group, reading, step):
+        decide(group, reading, step)
+        seen.append((reading, group.state.active.clone()))
+
+    sparsifier._decide = watch
+    fit(model, optimizer, sparsifier)
+    return seen
+
+
+@pytest.mark.parametrize("reading", ["dominant", "centroid", "rate"])
+@pytest.mark.parametrize("keep", ["high", "low"])
+def test_what_stays_has_the_frequencies_that_are_kept_and_silent_ones_go_first(reading, keep):
+    seen = quiet_decisions(reading=reading, keep=keep, update_every=8)
+    assert len(seen) > 10
+    silent_kept = 0
+    for found, active in seen:
+        live = found.frequency > 0
+        kept, gone = found.frequency[active & live], found.frequency[~active & live]
+        silent_kept += int((active & ~live).sum()) * (len(gone) > 0)
+        if len(gone) and len(kept):
+            assert kept.min() >= gone.max() if keep == "high" else kept.max() <= gone.min()
+    assert silent_kept == 0
+
+
+@pytest.mark.parametrize("argument", ["progress", "frequency"])
+def test_low_frequencies_are_kept_by_the_same_rule_as_high_ones(argument):
+    _, _, sparsifier = attached(argument=argument, window=16, bits=1, modulation=0.3, keep="low")
+    group = sparsifier.groups[-1]
+    frequency = torch.rand(len(group.state.active)).clamp_min(0.01)
+    reading = Reading(frequency, torch.ones_like(frequency))
+    score = sparsifier._score(group, reading)
+    factors = sparsifier.threshold.factors(frequency) if argument == "frequency" else 1
+    assert torch.allclose(score, (1 - frequency) / factors)
 
 
 def test_frozen_weights_stay_in_the_network_and_do_not_move_under_momentum():

@@ -70,6 +70,45 @@ def test_the_projection_is_saved_by_its_step_and_frees_the_windows():
     assert after.method_state()["signal"] == {}
 
 
+@pytest.mark.parametrize("options", [{"reading": "rate"}, {"average": 0.9, "reading": "centroid"}])
+def test_the_projection_frees_every_kind_of_signal(options):
+    options |= {"update_every": 8, "bits": 1}
+    _, _, before = trained(FREEZE - 1, **options)
+    assert before.method_state()["signal"]
+    _, _, after = trained(FREEZE, **options)
+    assert after.method_state()["signal"] == {}
+    restored = make("resonance", **options)
+    restored.attach(conv_net(), OPTIMIZERS["sgd"](conv_net()), resume=True)
+    restored.load_state_dict(after.state_dict())
+    assert restored.method_state()["signal"] == {}
+
+
+def test_a_decision_for_which_an_extended_training_has_recorded_too_little_is_left_out():
+    plan, options = replace(PLAN, steps=700), {"reading": "rate", "update_every": "auto", "bits": 1}
+    model, optimizer, sparsifier = trained(22, plan, **options)  # a decision at 21
+    longer = sparsifier.continue_as(replace(plan, steps=800), vars(sparsifier.options), 22)
+    assert isinstance(longer, Resonance)
+    assert list(filter(longer.is_update, range(22, 60))) == [25, 50]  # 23 to 25 are recorded
+    seen = []
+    decide = longer._decide
+
+    def watch(group, reading, step):
+        seen.append(step)
+        decide(group, reading, step)
+
+    longer._decide = watch
+    fit(model, optimizer, longer, start=22, stop=60)
+    assert set(seen) == {50}
+
+
+def test_a_projection_for_which_too_little_is_recorded_goes_by_the_weights():
+    model, optimizer, sparsifier = trained(FREEZE - 4, reading="rate", update_every=8, bits=1)
+    signal = sparsifier._make_signal(sparsifier._decided_layers())
+    sparsifier.signal.load(signal.state())
+    fit(model, optimizer, sparsifier, start=FREEZE - 4)
+    assert sparsifier.sparsity_errors() == ""
+
+
 def test_which_steps_update_does_not_depend_on_when_it_is_asked():
     _, _, sparsifier = trained(FREEZE - 1)
     reads = [sparsifier.wants_dense_gradient(step) for step in range(1, 121)]

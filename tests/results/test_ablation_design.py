@@ -26,6 +26,17 @@ def test_each_part_of_the_method_is_taken_out_alone():
     }  # fmt: skip
 
 
+def test_every_reading_has_its_own_shuffled_control_on_both_tasks():
+    digits, fashion = ablation_of(load_study("ablate_reading")).designs
+    assert (digits.fixed, fashion.fixed) == ({}, {"epochs": "5"})
+    for design in (digits, fashion):
+        cells = [cell.levels for cell in design.cells]
+        assert len(cells) == 3 * 2 * 2 * 2
+        for cell in cells:
+            other = "fixed" if cell["shuffle"] == "none" else "none"
+            assert cell | {"shuffle": other} in cells
+
+
 def test_a_design_is_kept_as_it_is(store):
     given = ablation_of(study({"window": [8], "taper": ["none"]}))
     save(store, given)

@@ -21,6 +21,11 @@ def resonance_effect(**hyperparameters: Any) -> str:
         ({"modulation": 0, "bits": 1}, {"modulation": 0}),
         ({"proportional_gain": 1.0}, {}),
         ({"accuracy_depth": 0}, {"accuracy_gain": 0}),
+        ({"reading": "centroid", "interpolate": False}, {"reading": "centroid"}),
+        (
+            {"reading": "rate", "taper": "none", "interpolate": False, "history_dtype": "float32"},
+            {"reading": "rate"},
+        ),
     ],
 )
 def test_settings_that_do_the_same_have_the_same_effect(one, other):
@@ -34,6 +39,10 @@ def test_settings_that_do_the_same_have_the_same_effect(one, other):
         ({"bits": 1}, {}),
         ({"solve": "feedback", "proportional_gain": 1.0}, {"solve": "feedback"}),
         ({"accuracy_depth": 0}, {}),
+        ({"reading": "centroid", "taper": "none"}, {"reading": "centroid"}),
+        ({"reading": "rate", "window": 16}, {"reading": "rate"}),
+        ({"average": 0.5}, {}),
+        ({"keep": "low"}, {}),
     ],
 )
 def test_settings_that_differ_have_other_effects(one, other):

@@ -37,9 +37,17 @@ def test_every_optimizer_goes_on_with_its_state(settings):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{"cooling": "freeze"}, {"scope": "global"}, {"history_dtype": "bfloat16"}],
+    [
+        {"cooling": "freeze"},
+        {"scope": "global"},
+        {"history_dtype": "bfloat16"},
+        {"average": 0.9, "keep": "low"},
+        {"reading": "centroid", "average": 0.5, "scope": "global"},
+        {"reading": "rate", "update_every": 10, "bits": 1, "keep": "low"},
+        {"reading": "rate", "update_every": 10, "bits": 1, "average": 0.9, "cooling": "freeze"},
+    ],
 )
-def test_resonance_goes_on_with_its_histories_and_controllers(options):
+def test_resonance_goes_on_with_its_signals_and_controllers(options):
     of = trial("resonance", hyperparameters=options)
     assert_same(trained(of), interrupted(of, STOPS))
 

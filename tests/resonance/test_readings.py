@@ -1,0 +1,35 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from suite.resonance.averaged_signal import AveragedSignal
+from suite.resonance.rate_signal import RateSignal
+from suite.resonance.readings import make_signal
+from suite.resonance.spectral_signal import SpectralSignal
+
+OPTIONS = {"window": 8, "detrend": "mean", "taper": "hann", "interpolate": True,
+           "history_dtype": "float32"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("reading", "average", "kind"),
+    [
+        ("dominant", 0.0, SpectralSignal),
+        ("centroid", 0.0, SpectralSignal),
+        ("dominant", 0.5, AveragedSignal),
+        ("centroid", 0.5, AveragedSignal),
+        ("rate", 0.0, RateSignal),
+        ("rate", 0.5, RateSignal),
+    ],
+)
+def test_each_reading_has_its_signal_and_orders_slow_before_fast(reading, average, kind):
+    o = SimpleNamespace(**OPTIONS, reading=reading, average=average)
+    signal = make_signal(o, {"a": (2, torch.device("cpu"))})
+    assert type(signal) is kind
+    turns = 2 * torch.pi * torch.arange(24)[:, None] * torch.tensor([0.1, 0.35])
+    for step, gradient in enumerate(turns.sin(), start=1):
+        signal.record({"a": gradient})
+        if step % 8 == 0:
+            slow, fast = signal.read("a").frequency.tolist()
+            assert 0 < slow < 0.45 < 0.55 < fast < 1
