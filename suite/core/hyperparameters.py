@@ -148,7 +148,8 @@ PRUNE_REGROW = (
         "lower, training starts at the target",
         low=0.0,
         below=1.0,
-        source="Liu et al. 2021, arXiv:2106.10404, §4: s_i = 0.5 sparse to sparse, s_i = 0 dense to sparse",
+        source="Liu et al. 2021, arXiv:2106.10404, §4: s_i = 0.5 sparse to sparse, 0 dense to "
+        "sparse",
         search=Search(low=0.0, high=0.7),
     ),
     Hyperparameter(

@@ -47,7 +47,7 @@ class TrackedGradients:
         self.places: dict[str, Tensor] = {}
 
     def begin(self, layers: Sequence[PrunableWeight], step: int) -> None:
-        """Begin a period after `step`: draw candidates, by what was seen in the last, and forget it.
+        """Begin a period after `step`: draw candidates by what the last one has seen, forget that.
 
         Args:
             layers: with the masks of the period.

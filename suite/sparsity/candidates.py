@@ -15,11 +15,11 @@ from suite.sparsity.masks import count_true, random_empty
 class Candidates:
     """Whose gradients growth looks at: those of all weights, or of active ones and candidates.
 
-    Candidates are places without a weight, drawn at random for every update, in each layer
-    ⌈ratio · active weights⌉ of them (all, if there are not so many), uniformly or by activity. Weights that are active when
-    gradients are computed have theirs at no cost, so one that an update drops can be grown again.
-    Hence an update that grows no more weights than it drops always finds enough places, whatever
-    the ratio.
+    Candidates are places without a weight, drawn at random for every update, in each layer ⌈ratio ·
+    active weights⌉ of them (all, if there are not so many), uniformly or by activity. Weights that
+    are active when gradients are computed have theirs at no cost, so one that an update drops can
+    be grown again. Hence an update that grows no more weights than it drops always finds enough
+    places, whatever the ratio.
 
     Source: Heddes et al. 2024, arXiv:2401.06898: the cost of an update is linear in the number of
     active weights.
