@@ -233,7 +233,8 @@ class Method(Declared, Configurable):
     ``package.module:Class``). `revision` is raised whenever the same settings would give other
     masks. `dense` methods take no sparsity: their one result is shown at every sparsity. A method
     without `zeros` reduces the number of parameters by other means than masks. A `control`
-    belongs in every study, unless the study gives a reason to leave it out. One with
+    belongs in every study, unless the study gives a reason to leave it out; with `control_of` in
+    those that have this method. One with
     `own_arithmetic` charges products of its own beside passes (`Sparsifier.method_cost`). One with
     a `constant_fan_in` may have more zeros than the sparsity says, by less than one a neuron.
     `differences` state where it departs from its authors' code.
@@ -248,6 +249,7 @@ class Method(Declared, Configurable):
     zeros: bool = True
     control: bool = False
     own_arithmetic: bool = False
+    control_of: str = ""
     constant_fan_in: bool = False
     cost: str = ""
     differences: tuple[Difference, ...] = ()

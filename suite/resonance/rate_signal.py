@@ -128,7 +128,7 @@ class RateSignal(Signal):
 
     @property
     def flops(self) -> float:
-        """None: sums are element-wise, which is not charged."""
+        """0: its sums are element-wise, which is not charged."""
         return 0.0
 
     def record(self, gradients: Mapping[str, Tensor | None]) -> None:

@@ -7,6 +7,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from suite.sparsity.activity_draw import Activity, active_empty
 from suite.sparsity.masks import count_true, random_empty
 
 
@@ -14,11 +15,11 @@ from suite.sparsity.masks import count_true, random_empty
 class Candidates:
     """Whose gradients growth looks at: those of all weights, or of active ones and candidates.
 
-    Candidates are places without a weight, drawn at random for every update, in each layer
-    ⌈ratio · active weights⌉ of them (all, if there are not so many). Weights that are active when
-    gradients are computed have theirs at no cost, so one that an update drops can be grown again.
-    Hence an update that grows no more weights than it drops always finds enough places, whatever
-    the ratio.
+    Candidates are places without a weight, drawn at random for every update, in each layer ⌈ratio ·
+    active weights⌉ of them (all, if there are not so many), uniformly or by activity. Weights that
+    are active when gradients are computed have theirs at no cost, so one that an update drops can
+    be grown again. Hence an update that grows no more weights than it drops always finds enough
+    places, whatever the ratio.
 
     Source: Heddes et al. 2024, arXiv:2401.06898: the cost of an update is linear in the number of
     active weights.
@@ -38,18 +39,23 @@ class Candidates:
             return size
         return min(size, active + math.ceil(Fraction(str(self.ratio)) * active))
 
-    def known(self, mask: Tensor, generator: torch.Generator) -> Tensor | None:
+    def known(
+        self, mask: Tensor, generator: torch.Generator, activity: Activity | None = None
+    ) -> Tensor | None:
         """Return where gradients are looked at, active weights and candidates; None: everywhere.
 
         Args:
             mask: boolean, the weights that are active when gradients are computed.
             generator: draws the candidates.
+            activity: that they are drawn by; uniformly if None.
         """
         if self.ratio == 0:
             return None
         active = count_true(mask)
         candidates = self.gradients(active, mask.numel()) - active
-        return mask | random_empty(mask, candidates, generator)
+        if activity is None:
+            return mask | random_empty(mask, candidates, generator)
+        return mask | active_empty(mask, candidates, activity, generator)
 
 
 ALL = Candidates()
