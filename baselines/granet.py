@@ -10,8 +10,10 @@ from torch import Tensor
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import InvalidInput
 from suite.core.hyperparameters import CANDIDATE_RATIO, GLOBALLY, UPDATE_EVERY
+from suite.sparsity.candidates import gradient_sizes
 from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.distribution import Shapes, layer_zeros
+from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan
 from suite.sparsity.pruning import prune_layers
@@ -196,16 +198,20 @@ class GraNet(Sparsifier):
             mask = left[layer.name]
             count = count_true(mask)
             drop = math.floor(self.decay(step) * count)
-            gradient = layer.dense_gradient
-            if gradient is not None and drop > 0 and count < layer.size:
+            if drop > 0 and count < layer.size and layer.has_gradient:
                 kept = keep_active(mask.flatten(), scores[layer.name].flatten(), count - drop)
-                generator = self.generator(layer, "candidates", step)
-                known = self.growth_candidates.known(layer.mask, generator)
-                among = None if known is None else known.flatten()
-                final = grow(kept, gradient.abs().flatten(), drop, among).view(layer.shape)
+                final = self._grown(layer, kept, drop, step)
             else:
                 final = mask
             self.set_mask(layer, final, step, through=mask)
+
+    def _grown(self, layer: PrunableWeight, kept: Tensor, number: int, step: int) -> Tensor:
+        """Return the mask after growing `number` weights to the flat mask `kept`."""
+        known = self.growth_candidates.known(layer.mask, self.generator(layer, "candidates", step))
+        sizes = gradient_sizes(layer, known)
+        assert sizes is not None  # `update` has asked
+        among = None if known is None else known.flatten()
+        return grow(kept, sizes.flatten(), number, among).view(layer.shape)
 
     def _pruned_to(
         self, sparsity: float, active: Mapping[str, Tensor], scores: Mapping[str, Tensor]

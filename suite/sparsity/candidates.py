@@ -7,7 +7,8 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from suite.sparsity.masks import count_true, random_empty
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import count_true, places_of, random_empty
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,22 @@ class Candidates:
 
 ALL = Candidates()
 """Growth looks at the gradients of all weights."""
+
+
+def gradient_sizes(layer: PrunableWeight, known: Tensor | None) -> Tensor | None:
+    """Return |∇| of a layer, of its shape; None if the loss does not depend on it.
+
+    Args:
+        layer: whose gradient may be read in this step.
+        known: what `Candidates.known` returned. Elsewhere |∇| is 0, and is not computed where the
+            storage need not; None is everywhere.
+    """
+    if known is None:
+        gradient = layer.dense_gradient
+        return None if gradient is None else gradient.abs()
+    places = places_of(known)
+    gradient = layer.gradient_at(places)
+    if gradient is None:
+        return None
+    sizes = gradient.new_zeros(layer.size).index_copy_(0, places, gradient.abs())
+    return sizes.view(layer.shape)

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
+from suite.sparsity.candidates import gradient_sizes
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan
@@ -167,24 +168,36 @@ class GradientGrowth(DropGrow):
     Scores for dropping may read the layer's `dense_gradient` too. A layer without a gradient, which
     the loss of this step does not depend on, is left alone. Under the option `candidate_ratio`, if
     the method declares it, only random candidates among the places that were empty before the
-    update, and the weights just dropped, may grow (`Candidates`).
+    update, and the weights just dropped, may grow (`Candidates`); no other gradients are read.
     """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        self._drawn: tuple[str, int, Tensor | None] | None = None
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether `step` is an update."""
         return self.is_update(step)
 
+    def update(self, step: int) -> None:
+        """Replace a fraction of every layer's active weights."""
+        super().update(step)
+        self._drawn = None
+
     def can_update(self, layer: PrunableWeight) -> bool:
         """Return whether the loss depends on the layer: without a gradient nothing can grow."""
-        return super().can_update(layer) and layer.dense_gradient is not None
+        return super().can_update(layer) and layer.has_gradient
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |∇|."""
-        gradient = layer.dense_gradient
-        assert gradient is not None  # `can_update` has seen it
-        return gradient.abs()
+        """Return |∇|; 0 where growth does not look at it (`grow_among`)."""
+        sizes = gradient_sizes(layer, self.grow_among(layer, step))
+        assert sizes is not None  # `can_update` has asked
+        return sizes
 
     def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
         """Return the weights whose gradients are looked at; None for all."""
-        generator = self.generator(layer, "candidates", step)
-        return self.growth_candidates.known(layer.mask, generator)
+        if self._drawn is None or self._drawn[:2] != (layer.name, step):
+            generator = self.generator(layer, "candidates", step)
+            known = self.growth_candidates.known(layer.mask, generator)
+            self._drawn = layer.name, step, known
+        return self._drawn[2]

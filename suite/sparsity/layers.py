@@ -68,6 +68,14 @@ class PrunableWeight(Protocol):
         """Whether the weight is being trained; a layer that was frozen midway is left alone."""
 
     @property
+    def has_gradient(self) -> bool:
+        """Whether the loss of this step depends on the weight; at no cost.
+
+        Raises:
+            InvalidInput: `wants_dense_gradient` returned False for this step.
+        """
+
+    @property
     def dense_gradient(self) -> Tensor | None:
         """Gradient of every weight, inactive ones included, before clipping.
 

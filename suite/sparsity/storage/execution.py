@@ -75,6 +75,7 @@ class SwitchingWeight:
     device: torch.device = _of_store("device")
     values: Tensor = _of_store("values")
     trained: bool = _of_store("trained")
+    has_gradient: bool = _of_store("has_gradient")
     dense_gradient: Tensor | None = _of_store("dense_gradient")
     active_gradient: Tensor | None = _of_store("active_gradient")
 

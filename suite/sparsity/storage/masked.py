@@ -106,6 +106,11 @@ class MaskedWeight:
         return self.parameter.detach()
 
     @property
+    def has_gradient(self) -> bool:
+        """Whether the loss depends on the weight: whether it has a dense gradient."""
+        return self.dense_gradient is not None
+
+    @property
     def dense_gradient(self) -> Tensor | None:
         """Gradient of every weight, inactive ones included.
 
