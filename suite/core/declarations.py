@@ -233,7 +233,8 @@ class Method(Declared, Configurable):
     ``package.module:Class``). `revision` is raised whenever the same settings would give other
     masks. `dense` methods take no sparsity: their one result is shown at every sparsity. A method
     without `zeros` reduces the number of parameters by other means than masks. A `control`
-    belongs in every study, unless the study gives a reason to leave it out. One with a
+    belongs in every study, unless the study gives a reason to leave it out; with `control_of` in
+    those that have this method. One with a
     `constant_fan_in` may have more zeros than the sparsity says, by less than one for each neuron.
     `differences` state where it departs from its authors' code.
     """
@@ -246,6 +247,7 @@ class Method(Declared, Configurable):
     dense: bool = False
     zeros: bool = True
     control: bool = False
+    control_of: str = ""
     constant_fan_in: bool = False
     cost: str = ""
     differences: tuple[Difference, ...] = ()

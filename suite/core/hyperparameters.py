@@ -138,6 +138,45 @@ CANDIDATE_RATIO = Hyperparameter(
     search=Search(choices=(0.0,)),
 )
 
+PRUNE_REGROW = (
+    UPDATE_EVERY,
+    Hyperparameter(
+        "initial_sparsity",
+        float,
+        0.5,
+        "sparsity s_i of the random (ERK) mask to start from; 0 starts dense. If the target is "
+        "lower, training starts at the target",
+        low=0.0,
+        below=1.0,
+        source="Liu et al. 2021, arXiv:2106.10404, §4: s_i = 0.5 sparse to sparse, 0 dense to "
+        "sparse",
+        search=Search(low=0.0, high=0.7),
+    ),
+    Hyperparameter(
+        "prune_end",
+        float,
+        0.6875,
+        "t1, when the target is reached",
+        low=0.0,
+        high=1.0,
+        unit="fraction of training",
+        source="VITA-Group/GraNet: 110 of 160 epochs",
+        search=Search(low=0.4, high=0.95),
+    ),
+    Hyperparameter(
+        "drop_fraction",
+        float,
+        0.5,
+        "fraction of a layer's remaining weights regenerated at the first update; cosine decay "
+        "to zero",
+        low=0.0,
+        high=1.0,
+        source="VITA-Group/GraNet: prune rate 0.5",
+        search=Search(low=0.05, high=0.6),
+    ),
+)
+"""Of methods that prune along a ramp and regenerate weights at each update, as GraNet does."""
+
 CALIBRATION = (
     Hyperparameter(
         "calibration_examples",
@@ -173,6 +212,7 @@ ADDED_LATER: dict[str, bool | float | str] = {
     DENSE_LAYERS_COMPENSATE.name: True,
     CANDIDATE_RATIO.name: 0.0,
     LEAST_DROP_FRACTION.name: 0.0,
+    "draw": "uniform",
     "drop_decay": "none",
 }
 """Options that states of methods saved before them lack, and what they stand for there."""

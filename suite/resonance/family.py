@@ -261,14 +261,73 @@ DROP_POWER = Hyperparameter(
     search=Search(low=0.0, high=1.0),
 )
 
+COHERENCE_POWER = replace(
+    DROP_POWER, name="coherence_power", meaning="q: the largest |mean g|·c^q are grown"
+)
+
+DRAW = Hyperparameter(
+    "draw",
+    str,
+    "uniform",
+    "how candidates are drawn: all places alike, or by activity, in proportion to the mean size "
+    "of the gradients in a place's row and in its column, over the places observed in the last "
+    "period",
+    choices=("uniform", "activity"),
+    source="Heddes et al. 2024, arXiv:2401.06898: guided exploration",
+    search=Search(choices=("uniform",)),
+)
+
+SAMPLING = (
+    replace(
+        RECORD_EVERY,
+        meaning="one gradient in this many steps is recorded; auto, with candidates: the least "
+        "number, 10 or more, at which the training costs no more than RigL's; where even "
+        "update_every is too dear there are fewer candidates",
+        words=("auto",),
+    ),
+    replace(
+        shared.CANDIDATE_RATIO,
+        meaning="γ, places per active weight of a layer, drawn at the beginning of each period "
+        "among those without a weight, whose gradients are recorded; 0 records all",
+    ),
+    DRAW,
+)
+"""Which gradients are recorded between two updates: by default all, at each step."""
+
+SAMPLING_AT_LOW_COST = (
+    *shared.with_defaults(SAMPLING[:1], record_every="auto"),
+    replace(SAMPLING[1], default=4.0, search=Search(choices=(1.0, 2.0, 4.0, 8.0))),
+    *shared.with_defaults(SAMPLING[2:], draw="activity"),
+)
+"""The same, by default of candidates, at the cost of one dense gradient at each update."""
+
 COHERENT_HYPERPARAMETERS = (
     *shared.LAYERWISE,
     shared.UPDATE_EVERY,
     shared.DROP_FRACTION,
     shared.UPDATE_END,
-    RECORD_EVERY,
+    *SAMPLING,
     DROP_POWER,
-    replace(DROP_POWER, name="coherence_power", meaning="q: the largest |mean g|·c^q are grown"),
+    COHERENCE_POWER,
+    SHUFFLE,
+)
+
+SAMPLED_HYPERPARAMETERS = (
+    *shared.LAYERWISE,
+    shared.UPDATE_EVERY,
+    shared.DROP_FRACTION,
+    shared.UPDATE_END,
+    *SAMPLING_AT_LOW_COST,
+    DROP_POWER,
+    COHERENCE_POWER,
+    SHUFFLE,
+)
+
+REGROW_HYPERPARAMETERS = (
+    *shared.GLOBALLY,
+    *shared.PRUNE_REGROW,
+    *SAMPLING_AT_LOW_COST,
+    COHERENCE_POWER,
     SHUFFLE,
 )
 
@@ -295,6 +354,28 @@ COHERENT = Method(
     family="resonance",
     hyperparameters=COHERENT_HYPERPARAMETERS,
     cost="3 f_S; 2 f_S + f_D every record_every-th step",
+)
+
+SAMPLED = replace(
+    COHERENT,
+    name="resonance_sampled",
+    title="Sampled",
+    summary="coherent growth among random candidates, drawn where gradients are large, at RigL's "
+    "cost",
+    hyperparameters=SAMPLED_HYPERPARAMETERS,
+    cost="3 f_S; 2 f_S and the gradients of active weights and candidates every record_every-th "
+    "step: no more than RigL's in layers that cost in proportion to their weights",
+)
+
+REGROW = replace(
+    COHERENT,
+    name="resonance_regrow",
+    title="Regrow",
+    summary="GraNet's gradual pruning, with coherent growth among random candidates",
+    implementation="suite.resonance.regrow:Regrow",
+    hyperparameters=REGROW_HYPERPARAMETERS,
+    cost="average of 3 f(s_t) over the ramp; 2 f_S and the gradients of active weights and "
+    "candidates on recorded steps: no more than GraNet's",
 )
 
 METHODS = (
@@ -335,5 +416,27 @@ METHODS = (
             COHERENT_HYPERPARAMETERS, drop_power=0.0, coherence_power=0.0
         ),
         cost="as resonance_coherent",
+    ),
+    SAMPLED,
+    replace(
+        SAMPLED,
+        name="resonance_sampled_shuffled",
+        title="Sampled, shuffled",
+        summary="control: sampled with the gradients permuted among places",
+        hyperparameters=shared.with_defaults(SAMPLED_HYPERPARAMETERS, shuffle="fixed"),
+        control=True,
+        control_of="resonance_sampled",
+        cost="as resonance_sampled",
+    ),
+    REGROW,
+    replace(
+        REGROW,
+        name="resonance_regrow_shuffled",
+        title="Regrow, shuffled",
+        summary="control: regrow with the gradients permuted among places",
+        hyperparameters=shared.with_defaults(REGROW_HYPERPARAMETERS, shuffle="fixed"),
+        control=True,
+        control_of="resonance_regrow",
+        cost="as resonance_regrow",
     ),
 )

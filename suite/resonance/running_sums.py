@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Moments:
-    """The moments of the recorded gradients of one weight; both have its shape.
+    """The moments of the recorded gradients of one weight; both have its shape, or are of places.
 
     Attributes:
         mean: mean g.
@@ -31,10 +31,25 @@ class Moments:
         tiny = torch.finfo(self.mean_square.dtype).tiny
         return (self.mean.square() / self.mean_square.clamp_min(tiny)).clamp_max(1)
 
+    def agreement(self, power: float) -> Tensor:
+        """Return |mean g|·c^power, c being the coherence."""
+        return self.mean.abs() * self.coherence**power
+
     def taken_from(self, source: Tensor) -> "Moments":
         """Return the moments in which each connection has those of `source` (flat indices [n])."""
         mean, square = (
             part.flatten().index_select(0, source).view(part.shape)
+            for part in (self.mean, self.mean_square)
+        )
+        return Moments(mean, square)
+
+    def spread(self, places: Tensor, shape: torch.Size) -> "Moments":
+        """Return the moments of a whole weight of which these are known, at flat `places` [m].
+
+        They are 0 at other places.
+        """
+        mean, square = (
+            part.new_zeros(shape.numel()).index_copy_(0, places, part).view(shape)
             for part in (self.mean, self.mean_square)
         )
         return Moments(mean, square)
@@ -44,7 +59,8 @@ class RunningSums:
     """Σg and Σg² of the gradients recorded since the last `clear`: two values per weight.
 
     Args:
-        weights: by layer name; the sums have their shapes, dtypes and devices.
+        weights: by layer name, or a value for each place that is looked at; the sums have their
+            shapes, dtypes and devices.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -53,7 +69,7 @@ class RunningSums:
         self.recorded = 0
 
     def record(self, gradients: Mapping[str, Tensor | None]) -> None:
-        """Add one gradient of every layer, of the weight's shape; None stands for zeros."""
+        """Add one gradient of every layer, of the sums' shape; None stands for zeros."""
         read = {name: gradient for name, gradient in gradients.items() if gradient is not None}
         if read:
             values = list(read.values())

@@ -1,12 +1,14 @@
 """Growth among random candidates: which gradients it looks at, and how many those are."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
+from suite.sparsity.activity_draw import Activity, active_empty
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, places_of, random_empty
 
@@ -15,11 +17,11 @@ from suite.sparsity.masks import count_true, places_of, random_empty
 class Candidates:
     """Whose gradients growth looks at: those of all weights, or of active ones and candidates.
 
-    Candidates are places without a weight, drawn at random for every update, in each layer
-    ⌈ratio · active weights⌉ of them (all, if there are not so many). Weights that are active when
-    gradients are computed have theirs at no cost, so one that an update drops can be grown again.
-    Hence an update that grows no more weights than it drops always finds enough places, whatever
-    the ratio.
+    Candidates are places without a weight, drawn at random for every update, in each layer ⌈ratio ·
+    active weights⌉ of them (all, if there are not so many), uniformly or by activity. Weights that
+    are active when gradients are computed have theirs at no cost, so one that an update drops can
+    be grown again. Hence an update that grows no more weights than it drops always finds enough
+    places, whatever the ratio.
 
     Source: Heddes et al. 2024, arXiv:2401.06898: the cost of an update is linear in the number of
     active weights.
@@ -39,38 +41,71 @@ class Candidates:
             return size
         return min(size, active + math.ceil(Fraction(str(self.ratio)) * active))
 
-    def known(self, mask: Tensor, generator: torch.Generator) -> Tensor | None:
+    def known(
+        self, mask: Tensor, generator: torch.Generator, activity: Activity | None = None
+    ) -> Tensor | None:
         """Return where gradients are looked at, active weights and candidates; None: everywhere.
 
         Args:
             mask: boolean, the weights that are active when gradients are computed.
             generator: draws the candidates.
+            activity: that they are drawn by; uniformly if None.
         """
         if self.ratio == 0:
             return None
         active = count_true(mask)
         candidates = self.gradients(active, mask.numel()) - active
-        return mask | random_empty(mask, candidates, generator)
+        if activity is None:
+            return mask | random_empty(mask, candidates, generator)
+        return mask | active_empty(mask, candidates, activity, generator)
 
 
 ALL = Candidates()
 """Growth looks at the gradients of all weights."""
 
 
-def gradient_sizes(layer: PrunableWeight, known: Tensor | None) -> Tensor | None:
-    """Return |∇| of a layer, of its shape; None if the loss does not depend on it.
+class CandidateGradients:
+    """The sizes of the gradients that growth looks at, in the step of an update.
 
     Args:
-        layer: whose gradient may be read in this step.
-        known: what `Candidates.known` returned. Elsewhere |∇| is 0, and is not computed where the
-            storage need not; None is everywhere.
+        candidates: whose gradients those are.
+        generators: returns a new random generator for (layer, purpose, step), always the same.
     """
-    if known is None:
-        gradient = layer.dense_gradient
-        return None if gradient is None else gradient.abs()
-    places = places_of(known)
-    gradient = layer.gradient_at(places)
-    if gradient is None:
-        return None
-    sizes = gradient.new_zeros(layer.size).index_copy_(0, places, gradient.abs())
-    return sizes.view(layer.shape)
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        generators: Callable[[PrunableWeight, str, int], torch.Generator],
+    ) -> None:
+        self._candidates, self._generators = candidates, generators
+        self._last: tuple[str, int, Tensor | None] | None = None
+
+    def known(self, layer: PrunableWeight, step: int) -> Tensor | None:
+        """Return where gradients of a layer are looked at in the update of `step`; None: all.
+
+        Ask before the update has changed the layer's mask: candidates are drawn beside it.
+        """
+        if self._last is None or self._last[:2] != (layer.name, step):
+            generator = self._generators(layer, "candidates", step)
+            self._last = layer.name, step, self._candidates.known(layer.mask, generator)
+        return self._last[2]
+
+    def sizes(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return |∇| of a layer that has a gradient, of its shape.
+
+        It is 0 where growth does not look, and not computed there if the storage need not.
+        """
+        known = self.known(layer, step)
+        if known is None:
+            dense = layer.dense_gradient
+            assert dense is not None
+            return dense.abs()
+        places = places_of(known)
+        gradient = layer.gradient_at(places)
+        assert gradient is not None
+        sizes = gradient.new_zeros(layer.size).index_copy_(0, places, gradient.abs())
+        return sizes.view(layer.shape)
+
+    def forget(self) -> None:
+        """Forget what was drawn: the update is over."""
+        self._last = None

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
-from suite.sparsity.candidates import gradient_sizes
+from suite.sparsity.candidates import CandidateGradients
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, grow, keep_active
 from suite.sparsity.plan import Plan
@@ -173,7 +173,7 @@ class GradientGrowth(DropGrow):
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
-        self._drawn: tuple[str, int, Tensor | None] | None = None
+        self._gradients = CandidateGradients(self.growth_candidates, self.generator)
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether `step` is an update."""
@@ -182,7 +182,7 @@ class GradientGrowth(DropGrow):
     def update(self, step: int) -> None:
         """Replace a fraction of every layer's active weights."""
         super().update(step)
-        self._drawn = None
+        self._gradients.forget()
 
     def can_update(self, layer: PrunableWeight) -> bool:
         """Return whether the loss depends on the layer: without a gradient nothing can grow."""
@@ -190,14 +190,8 @@ class GradientGrowth(DropGrow):
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |∇|; 0 where growth does not look at it (`grow_among`)."""
-        sizes = gradient_sizes(layer, self.grow_among(layer, step))
-        assert sizes is not None  # `can_update` has asked
-        return sizes
+        return self._gradients.sizes(layer, step)
 
     def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
         """Return the weights whose gradients are looked at; None for all."""
-        if self._drawn is None or self._drawn[:2] != (layer.name, step):
-            generator = self.generator(layer, "candidates", step)
-            known = self.growth_candidates.known(layer.mask, generator)
-            self._drawn = layer.name, step, known
-        return self._drawn[2]
+        return self._gradients.known(layer, step)

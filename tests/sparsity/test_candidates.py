@@ -44,7 +44,7 @@ def test_declared_ratios_give_the_numbers_that_published_results_have():
         for one in method.hyperparameters
         if one.name == "candidate_ratio"
     }
-    assert ratios == {0.0, 1.0}
+    assert ratios == {0.0, 1.0, 4.0}
     for size in (1, 10, 997):
         for active in range(size + 1):
             assert Candidates(1.0).gradients(active, size) == min(size, 2 * active)

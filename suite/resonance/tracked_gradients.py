@@ -1,0 +1,139 @@
+"""The gradients that growth looks at in a period: their moments, at all places or at some."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from suite.resonance.running_sums import Moments, RunningSums
+from suite.resonance.shuffle import signal_sources
+from suite.sparsity.activity_draw import Activity, Grid
+from suite.sparsity.candidates import Candidates
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import places_of
+
+Generators = Callable[[PrunableWeight, str, int], torch.Generator]
+"""Returns a new random generator for (layer, purpose, step), always the same."""
+
+
+class TrackedGradients:
+    """Σg and Σg² since the last update, of every weight or of the active ones and candidates.
+
+    Candidates are drawn at the beginning of a period, and only the gradients of active weights and
+    of these are read in it (`PrunableWeight.gradient_at`): memory and work are linear in the number
+    of active weights. A layer that has no inactive weight, or no active one, is not tracked then.
+
+    Args:
+        candidates: how many, per active weight; a ratio of 0 for every weight.
+        draw: "uniform", or "activity": in proportion to the mean size of the gradients in a
+            candidate's row times that in its column, over the places observed in the period before.
+            The size is the root mean square over a period, which needs no sum of its own.
+        shuffle: whose moments a place is judged by, as in `signal_sources`.
+        generators: of the method.
+        module_of: returns the module that holds a layer's weight.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        draw: str,
+        shuffle: str,
+        generators: Generators,
+        module_of: Callable[[PrunableWeight], nn.Module],
+    ) -> None:
+        self._candidates, self._draw, self._shuffle = candidates, draw, shuffle
+        self._generators, self._module_of = generators, module_of
+        self.sums = RunningSums({})
+        self.places: dict[str, Tensor] = {}
+
+    def begin(self, layers: Sequence[PrunableWeight], step: int) -> None:
+        """Begin a period after `step`: draw candidates by what the last one has seen, forget that.
+
+        Args:
+            layers: with the masks of the period.
+            step: the last one before it; 0 at the beginning.
+        """
+        if self._candidates.ratio == 0:
+            weights = {layer.name: layer.values for layer in layers}
+            if self.sums.total.keys() == weights.keys():
+                self.sums.clear()
+            else:
+                self.sums = RunningSums(weights)
+            return
+        changing = [layer for layer in layers if 0 < layer.active < layer.size]
+        self.places = {layer.name: self._drawn(layer, step) for layer in changing}
+        self.sums = RunningSums(
+            {
+                layer.name: torch.empty(
+                    len(self.places[layer.name]),
+                    dtype=layer.parameter.dtype,
+                    device=layer.device,
+                )
+                for layer in changing
+            }
+        )
+
+    def _drawn(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return the places whose gradients are read, int64 [m], ascending."""
+        known = self._candidates.known(
+            layer.mask, self._generators(layer, "candidates", step), self._activity(layer)
+        )
+        assert known is not None
+        return places_of(known)
+
+    def _activity(self, layer: PrunableWeight) -> Activity | None:
+        """Return the activity in the period that ends; None if there is none to draw by."""
+        if self._draw == "uniform" or not self.has_any(layer):
+            return None
+        grid = Grid.of(self._module_of(layer), layer.shape)
+        size = self.sums.moments(layer.name).power
+        return Activity.observed(grid, self.places[layer.name], size)
+
+    def record(self, layers: Sequence[PrunableWeight]) -> None:
+        """Add the gradients of a step, unmasked."""
+        if self._candidates.ratio == 0:
+            self.sums.record({layer.name: layer.dense_gradient for layer in layers})
+            return
+        tracked = [layer for layer in layers if layer.name in self.places]
+        self.sums.record({one.name: one.gradient_at(self.places[one.name]) for one in tracked})
+
+    def has_any(self, layer: PrunableWeight) -> bool:
+        """Return whether any gradient of a layer was recorded in this period that is not 0."""
+        # Asked of the sums, at updates alone: a device is not waited for at every step. Not of the
+        # squares, which in half precision are 0 for small gradients.
+        return layer.name in self.sums.total and bool(self.sums.total[layer.name].any())
+
+    def moments(self, layer: PrunableWeight, step: int) -> Moments:
+        """Return the moments that places are judged by, of the weight's shape, for an update.
+
+        They are 0 where no gradient is read.
+        """
+        moments = self.sums.moments(layer.name)
+        live = moments.mean_square.flatten() > 0
+        source = signal_sources(
+            self._shuffle, step, live, lambda at: self._generators(layer, "shuffle", at)
+        )
+        if source is not None:
+            moments = moments.taken_from(source)
+        if self._candidates.ratio == 0:
+            return moments
+        return moments.spread(self.places[layer.name], layer.shape)
+
+    def known(self, layer: PrunableWeight) -> Tensor | None:
+        """Return where gradients are read, boolean, of the weight's shape; everywhere if None."""
+        if self._candidates.ratio == 0:
+            return None
+        known = torch.zeros(layer.size, dtype=torch.bool, device=layer.device)
+        known[self.places[layer.name]] = True
+        return known.view(layer.shape)
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums and where they are; tensors are the live ones."""
+        return self.sums.state() | ({"places": self.places} if self._candidates.ratio else {})
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Restore, as a copy, what `state` returned."""
+        self.sums.load(state)
+        if self._candidates.ratio:
+            self.places = {name: places.clone() for name, places in state["places"].items()}

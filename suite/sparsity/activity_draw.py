@@ -1,0 +1,181 @@
+"""Random empty places of a weight, drawn by the activity of their row and of their column."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from suite.sparsity.layers import by_output
+from suite.sparsity.masks import SPARE, count_true, random_empty
+
+MOST_DRAWS = 10
+"""Draws for each wanted place, after which the rest is drawn uniformly."""
+
+LEVELS = 2**36
+"""Steps into which the largest value is divided before values are added up, as whole numbers."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows and columns of a weight: its outputs, and what each of them reads.
+
+    In a convolution a column is an input channel and a position in the kernel. Groups have rows
+    and columns of their own, numbered one group after another.
+
+    Attributes:
+        groups: of a convolution; 1 in other layers.
+        rows: of a group.
+        columns: of a group.
+        kernel: positions in the kernel of a transposed convolution, whose weights are
+            [in, out / groups, ...]; 0 in other layers, whose weights are [out, in / groups, ...].
+    """
+
+    groups: int
+    rows: int
+    columns: int
+    kernel: int = 0
+
+    @classmethod
+    def of(cls, module: nn.Module, weight: torch.Size) -> "Grid":
+        """Return that of a weight of two or more dimensions, which `module` holds."""
+        if isinstance(module, nn.modules.conv._ConvTransposeNd):
+            shape = by_output(module, torch.empty(weight, device="meta")).shape
+            return cls(shape[0], shape[1], math.prod(shape[2:]), math.prod(shape[3:]))
+        groups = module.groups if isinstance(module, nn.modules.conv._ConvNd) else 1
+        return cls(groups, weight[0] // groups, weight[1:].numel())
+
+    def at(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rows and the columns of flat `places` [m]."""
+        if not self.kernel:
+            rows = places // self.columns
+            return rows, rows // self.rows * self.columns + places % self.columns
+        inputs, output = places // (self.rows * self.kernel), places // self.kernel % self.rows
+        group = inputs // (self.columns // self.kernel)
+        return group * self.rows + output, inputs * self.kernel + places % self.kernel
+
+    def places(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the flat places at rows and columns [m] of the same groups."""
+        if not self.kernel:
+            return rows * self.columns + columns % self.columns
+        inputs, position = columns // self.kernel, columns % self.kernel
+        return (inputs * self.rows + rows % self.rows) * self.kernel + position
+
+
+@dataclass(frozen=True)
+class Activity:
+    """How active the rows and the columns of a weight are; both on the CPU, in float64.
+
+    Attributes:
+        grid: what rows and columns are.
+        rows: [groups · rows].
+        columns: [groups · columns].
+    """
+
+    grid: Grid
+    rows: Tensor
+    columns: Tensor
+
+    @classmethod
+    def observed(cls, grid: Grid, places: Tensor, values: Tensor) -> "Activity | None":
+        """Return the mean of values seen at some places, by row and by column.
+
+        Rows and columns without any get the mean of all.
+
+        Args:
+            grid: what rows and columns are.
+            places: flat, int64 [m].
+            values: [m], at least 0.
+
+        Returns:
+            None if the values say nothing: there is none, all are 0, or one is not finite.
+        """
+        # Whole numbers add up to the same in any order, so that processes agree to the bit.
+        exact = values.double()
+        highest = float(exact.max()) if len(exact) else 0.0
+        if not 0 < highest < math.inf:
+            return None
+        whole = (exact * (LEVELS / highest)).round().long()
+        rows, columns = grid.at(places)
+        overall = float(whole.sum()) / len(whole)
+        return cls(
+            grid,
+            _means(rows, whole, grid.groups * grid.rows, overall),
+            _means(columns, whole, grid.groups * grid.columns, overall),
+        )
+
+    def draw(self, number: int, generator: torch.Generator) -> Tensor:
+        """Return `number` flat places, with repetition: P ∝ activity of the row · of the column."""
+        device, grid = generator.device, self.grid
+        columns = self.columns.view(grid.groups, -1)
+        of_group = columns.sum(1)
+        by_row = (self.rows.view(grid.groups, -1) * of_group[:, None]).flatten().cumsum(0)
+        ends = self.columns.cumsum(0)
+        begins = ends.view(grid.groups, -1)[:, -1] - of_group
+        at_row, at_column = torch.rand(
+            2, number, generator=generator, device=device, dtype=torch.float64
+        )
+        by_row, ends, begins, of_group = (
+            one.to(device) for one in (by_row, ends, begins, of_group)
+        )
+        rows = torch.searchsorted(by_row, at_row * by_row[-1], right=True)
+        rows.clamp_max_(len(by_row) - 1)
+        group = rows // grid.rows
+        found = torch.searchsorted(ends, begins[group] + at_column * of_group[group], right=True)
+        first = group * grid.columns  # rounding may not lead into another group
+        return grid.places(rows, found.clamp(first, first + grid.columns - 1))
+
+
+def _means(at: Tensor, values: Tensor, size: int, otherwise: float) -> Tensor:
+    """Return the mean of whole `values` [m] at each of `size` indices: float64, on the CPU."""
+    zeros = torch.zeros(size, dtype=torch.int64, device=at.device)
+    total = zeros.index_add(0, at, values).cpu()
+    count = zeros.index_add(0, at, torch.ones_like(values)).cpu()
+    return (total.double() / count.clamp_min(1)).masked_fill_(count == 0, otherwise)
+
+
+def active_empty(
+    mask: Tensor, count: int, activity: Activity, generator: torch.Generator
+) -> Tensor:
+    """Return a mask of exactly `count` places where `mask` is False, drawn by their activity.
+
+    Places are drawn one after another, each with a probability in proportion to the activity of
+    its row times that of its column; those that have a weight, or were drawn before, are passed
+    over. So the places have the distribution of the `count` highest of log(activity) plus Gumbel
+    noise over all empty places, at a cost linear in the number of draws. After `MOST_DRAWS` draws
+    for each place that is wanted, those that are missing are drawn uniformly.
+
+    Args:
+        mask: boolean, of the weight's shape.
+        count: from 0 to the number of empty places.
+        activity: of the weight's rows and columns.
+        generator: on the device of `mask`.
+
+    Raises:
+        ValueError: there are fewer empty places.
+    """
+    flat = mask.flatten()
+    empty = flat.numel() - count_true(flat)
+    if count >= empty:
+        return random_empty(mask, count, generator)  # all of them, or an error
+    taken = flat.clone()
+    missing, left = count, MOST_DRAWS * count
+    while missing > 0 and left > 0:
+        number = min(left, 2 * missing + SPARE)
+        left -= number
+        new = _first_of_each(activity.draw(number, generator), taken)[:missing]
+        taken[new] = True
+        missing -= len(new)
+    if missing > 0:
+        taken |= random_empty(taken, missing, generator)
+    return (taken ^ flat).view(mask.shape)
+
+
+def _first_of_each(drawn: Tensor, taken: Tensor) -> Tensor:
+    """Return the places in the order in which they were drawn, without repeats and taken ones."""
+    order = drawn.argsort(stable=True)
+    ascending = drawn[order]
+    is_first = torch.ones_like(ascending, dtype=torch.bool)
+    is_first[1:] = ascending[1:] != ascending[:-1]
+    is_first &= ~taken[ascending]
+    return drawn[order[is_first].sort().values]
