@@ -2,15 +2,23 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from suite.sparsity.layers import by_output
-from suite.sparsity.masks import SPARE, count_true, random_empty
+from suite.sparsity.masks import count_true, random_empty
 
 MOST_DRAWS = 10
 """Draws for each wanted place, after which the rest is drawn uniformly."""
+
+BUCKETS = 2**14
+"""Parts of [0, 1) for which the index that they draw is looked up."""
+
+BITS = 31
+"""Random bits that a row, or a column, is drawn with."""
 
 LEVELS = 2**36
 """Steps into which the largest value is divided before values are added up, as whole numbers."""
@@ -49,7 +57,8 @@ class Grid:
         """Return the rows and the columns of flat `places` [m]."""
         if not self.kernel:
             rows = places // self.columns
-            return rows, rows // self.rows * self.columns + places % self.columns
+            columns = places - rows * self.columns
+            return rows, columns + rows // self.rows * self.columns if self.groups > 1 else columns
         inputs, output = places // (self.rows * self.kernel), places // self.kernel % self.rows
         group = inputs // (self.columns // self.kernel)
         return group * self.rows + output, inputs * self.kernel + places % self.kernel
@@ -57,7 +66,7 @@ class Grid:
     def places(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the flat places at rows and columns [m] of the same groups."""
         if not self.kernel:
-            return rows * self.columns + columns % self.columns
+            return rows * self.columns + (columns % self.columns if self.groups > 1 else columns)
         inputs, position = columns // self.kernel, columns % self.kernel
         return (inputs * self.rows + rows % self.rows) * self.kernel + position
 
@@ -109,21 +118,50 @@ class Activity:
         device, grid = generator.device, self.grid
         columns = self.columns.view(grid.groups, -1)
         of_group = columns.sum(1)
-        by_row = (self.rows.view(grid.groups, -1) * of_group[:, None]).flatten().cumsum(0)
-        ends = self.columns.cumsum(0)
-        begins = ends.view(grid.groups, -1)[:, -1] - of_group
-        at_row, at_column = torch.rand(
-            2, number, generator=generator, device=device, dtype=torch.float64
+        by_row = (self.rows.view(grid.groups, -1) * of_group[:, None]).flatten()
+        # Half of a random integer's bits for each: drawing takes as long as all else here.
+        bits = torch.randint(2 ** (2 * BITS), (number,), generator=generator, device=device)
+        at_row, at_column = (
+            (part.double() / 2**BITS) for part in (bits >> BITS, bits & (2**BITS - 1))
         )
-        by_row, ends, begins, of_group = (
-            one.to(device) for one in (by_row, ends, begins, of_group)
-        )
-        rows = torch.searchsorted(by_row, at_row * by_row[-1], right=True)
-        rows.clamp_max_(len(by_row) - 1)
-        group = rows // grid.rows
-        found = torch.searchsorted(ends, begins[group] + at_column * of_group[group], right=True)
+        rows = _drawn(by_row, at_row)
+        if grid.groups == 1:
+            return grid.places(rows, _drawn(self.columns, at_column))
+        # Within the part of the columns' sum that is the group's.
+        share, group = of_group / of_group.sum(), rows // grid.rows
+        begin = (share.cumsum(0) - share).to(device)
+        found = _drawn(self.columns, begin[group] + at_column * share.to(device)[group])
         first = group * grid.columns  # rounding may not lead into another group
         return grid.places(rows, found.clamp(first, first + grid.columns - 1))
+
+
+def _drawn(weights: Tensor, at: Tensor) -> Tensor:
+    """Return the index that each of `at`, uniform in [0, 1), draws in proportion to `weights` [k].
+
+    It is the first whose share, added to those before it, is above the number: int64 [n].
+    """
+    sums = weights.cumsum(0)
+    ends = sums / sums[-1]
+    if at.device.type != "cpu":
+        found = torch.searchsorted(ends.to(at.device), at, right=True)
+    else:
+        found = torch.from_numpy(_first_above(ends.numpy(), at.numpy()))
+    return found.clamp_max_(len(weights) - 1)
+
+
+def _first_above(ends: Any, at: Any) -> Any:
+    """Return the index of the first of ascending `ends` above each of `at`: int64 [n].
+
+    A table of `BUCKETS` equal parts of [0, 1) answers most; a search, seven times slower, the rest.
+    """
+    if len(at) < BUCKETS:
+        return np.searchsorted(ends, at, side="right")
+    table = np.searchsorted(ends, np.arange(BUCKETS + 1) / BUCKETS, side="right")
+    bucket = (at * BUCKETS).astype(np.int32).clip(max=BUCKETS - 1)  # exact: a power of two
+    found = table.take(bucket)
+    several = np.flatnonzero(found != table[1:].take(bucket))
+    found[several] = np.searchsorted(ends, at[several], side="right")
+    return found
 
 
 def _means(at: Tensor, values: Tensor, size: int, otherwise: float) -> Tensor:
@@ -161,21 +199,11 @@ def active_empty(
     taken = flat.clone()
     missing, left = count, MOST_DRAWS * count
     while missing > 0 and left > 0:
-        number = min(left, 2 * missing + SPARE)
+        # No more draws than are missing: all of them count, so that their order does not matter.
+        number = min(left, missing)
         left -= number
-        new = _first_of_each(activity.draw(number, generator), taken)[:missing]
-        taken[new] = True
-        missing -= len(new)
+        taken[activity.draw(number, generator)] = True
+        missing = count - (count_true(taken) - flat.numel() + empty)
     if missing > 0:
         taken |= random_empty(taken, missing, generator)
     return (taken ^ flat).view(mask.shape)
-
-
-def _first_of_each(drawn: Tensor, taken: Tensor) -> Tensor:
-    """Return the places in the order in which they were drawn, without repeats and taken ones."""
-    order = drawn.argsort(stable=True)
-    ascending = drawn[order]
-    is_first = torch.ones_like(ascending, dtype=torch.bool)
-    is_first[1:] = ascending[1:] != ascending[:-1]
-    is_first &= ~taken[ascending]
-    return drawn[order[is_first].sort().values]

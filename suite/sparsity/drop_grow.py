@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.candidates import CandidateGradients
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_true, grow, keep_active
+from suite.sparsity.masks import count_true, grow, keep_top
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CosineDecay, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
@@ -107,8 +108,7 @@ class DropGrow(Sparsifier, ABC):
             if dropped == 0:
                 continue
             kept = kept.view(layer.shape)
-            scores, among = self.grow_scores(layer, step), self.grow_among(layer, step)
-            mask = self.grow_mask(layer, kept, scores, dropped, among)
+            mask = self.grown_mask(layer, kept, dropped, step)
             through = None if self.regrown_keeps_value else kept
             self.set_mask(layer, mask, step, through=through)
 
@@ -122,6 +122,11 @@ class DropGrow(Sparsifier, ABC):
         The layer's mask must be in it: what was just dropped is then enough to grow as many.
         """
         return None
+
+    def grown_mask(self, layer: PrunableWeight, kept: Tensor, number: int, step: int) -> Tensor:
+        """Return the mask after growing `number` weights to `kept`, of the weight's shape."""
+        scores, among = self.grow_scores(layer, step), self.grow_among(layer, step)
+        return self.grow_mask(layer, kept, scores, number, among)
 
     def grow_mask(
         self,
@@ -145,9 +150,16 @@ class DropGrow(Sparsifier, ABC):
 
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the flat mask after dropping: True where an active weight stays."""
-        drop = math.floor(self.fraction(step) * layer.active)
-        scores = self.drop_scores(layer, step).flatten()
-        return keep_active(layer.mask.flatten(), scores, layer.active - drop)
+        keep = layer.active - math.floor(self.fraction(step) * layer.active)
+        kept = layer.places[keep_top(self.active_drop_scores(layer, step), keep)]
+        mask = torch.zeros(layer.size, dtype=torch.bool, device=layer.device)
+        return mask.index_fill_(0, kept, True)
+
+    def active_drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return the drop scores of active weights alone [active], in the order of their places."""
+        if type(self).drop_scores is DropGrow.drop_scores:
+            return layer.active_values.abs()
+        return self.drop_scores(layer, step).flatten().index_select(0, layer.places)
 
     def fraction(self, step: int) -> float:
         """Return the drop fraction at `step`, RigL's cosine (`CosineDecay`)."""

@@ -64,6 +64,14 @@ class PrunableWeight(Protocol):
         """Dense values, zero where inactive; read only."""
 
     @property
+    def places(self) -> Tensor:
+        """Flat indices of the active weights, int64 [active], ascending; read only."""
+
+    @property
+    def active_values(self) -> Tensor:
+        """Values of the active weights [active], in the order of their `places`; read only."""
+
+    @property
     def trained(self) -> bool:
         """Whether the weight is being trained; a layer that was frozen midway is left alone."""
 

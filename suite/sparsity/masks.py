@@ -187,3 +187,22 @@ def grow(kept: Tensor, scores: Tensor, number: int, among: Tensor | None = None)
         ValueError: there are fewer such places outside `kept`.
     """
     return kept | keep_top(scores, number, among=~kept if among is None else among & ~kept)
+
+
+def grow_at(kept: Tensor, scores: Tensor, number: int, places: Tensor) -> Tensor:
+    """Add to `kept` [n] the `number` highest-scored weights outside it among some places alone.
+
+    The same mask as `grow` gives, at a cost that is linear in m.
+
+    Args:
+        kept: boolean, the mask before.
+        scores: [m], without NaN.
+        number: of weights to grow.
+        places: flat indices [m], ascending, of the scores.
+
+    Raises:
+        NonFiniteScores: a NaN among the scores.
+        ValueError: there are fewer such places outside `kept`.
+    """
+    chosen = keep_top(scores, number, among=~kept.index_select(0, places))
+    return kept.index_fill(0, places[chosen], True)

@@ -281,6 +281,16 @@ class CsrWeight:
         return self.module.topology.dense(self.parameter.detach())
 
     @property
+    def places(self) -> Tensor:
+        """Flat indices of the non-zero values, ascending; read only."""
+        return self.module.topology.place
+
+    @property
+    def active_values(self) -> Tensor:
+        """The non-zero values; read only."""
+        return self.parameter.detach()
+
+    @property
     def trained(self) -> bool:
         """Whether the weight is being trained; False once it was frozen."""
         return self.parameter.requires_grad
