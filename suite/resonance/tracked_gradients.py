@@ -11,7 +11,6 @@ from suite.resonance.shuffle import signal_sources
 from suite.sparsity.activity_draw import Activity, Grid
 from suite.sparsity.candidates import Candidates
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import places_of
 
 Generators = Callable[[PrunableWeight, str, int], torch.Generator]
 """Returns a new random generator for (layer, purpose, step), always the same."""
@@ -76,11 +75,8 @@ class TrackedGradients:
 
     def _drawn(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the places whose gradients are read, int64 [m], ascending."""
-        known = self._candidates.known(
-            layer.mask, self._generators(layer, "candidates", step), self._activity(layer)
-        )
-        assert known is not None
-        return places_of(known)
+        generator = self._generators(layer, "candidates", step)
+        return self._candidates.places(layer, generator, self._activity(layer))
 
     def _activity(self, layer: PrunableWeight) -> Activity | None:
         """Return the activity in the period that ends; None if there is none to draw by."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.sparsity.layers import by_output
-from suite.sparsity.masks import count_true, random_empty
+from suite.sparsity.masks import count_true, distinct, places_of, random_empty
 
 MOST_DRAWS = 10
 """Draws for each wanted place, after which the rest is drawn uniformly."""
@@ -172,10 +172,10 @@ def _means(at: Tensor, values: Tensor, size: int, otherwise: float) -> Tensor:
     return (total.double() / count.clamp_min(1)).masked_fill_(count == 0, otherwise)
 
 
-def active_empty(
+def active_places(
     mask: Tensor, count: int, activity: Activity, generator: torch.Generator
 ) -> Tensor:
-    """Return a mask of exactly `count` places where `mask` is False, drawn by their activity.
+    """Return exactly `count` flat places where `mask` is False, drawn by their activity; int64.
 
     Places are drawn one after another, each with a probability in proportion to the activity of
     its row times that of its column; those that have a weight, or were drawn before, are passed
@@ -192,18 +192,29 @@ def active_empty(
     Raises:
         ValueError: there are fewer empty places.
     """
-    flat = mask.flatten()
-    empty = flat.numel() - count_true(flat)
-    if count >= empty:
-        return random_empty(mask, count, generator)  # all of them, or an error
-    taken = flat.clone()
+    taken = mask.flatten().clone()
+    if count >= len(taken) - count_true(taken):
+        return places_of(random_empty(mask, count, generator))  # all of them, or an error
+    found: list[Tensor] = []
     missing, left = count, MOST_DRAWS * count
     while missing > 0 and left > 0:
         # No more draws than are missing: all of them count, so that their order does not matter.
         number = min(left, missing)
         left -= number
-        taken[activity.draw(number, generator)] = True
-        missing = count - (count_true(taken) - flat.numel() + empty)
+        drawn = activity.draw(number, generator)
+        new = distinct(drawn[~taken[drawn]])
+        taken[new] = True
+        found.append(new)
+        missing -= len(new)
     if missing > 0:
-        taken |= random_empty(taken, missing, generator)
-    return (taken ^ flat).view(mask.shape)
+        found.append(places_of(random_empty(taken, missing, generator)))
+    return torch.cat(found) if found else torch.empty(0, dtype=torch.int64, device=mask.device)
+
+
+def active_empty(
+    mask: Tensor, count: int, activity: Activity, generator: torch.Generator
+) -> Tensor:
+    """Return the mask of `active_places`."""
+    places = active_places(mask, count, activity, generator)
+    empty = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
+    return empty.index_fill_(0, places, True).view(mask.shape)

@@ -8,9 +8,9 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from suite.sparsity.activity_draw import Activity, active_empty
+from suite.sparsity.activity_draw import Activity, active_empty, active_places
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_true, places_of, random_empty
+from suite.sparsity.masks import count_true, distinct, places_of, random_empty
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,17 @@ class Candidates:
         if activity is None:
             return mask | random_empty(mask, candidates, generator)
         return mask | active_empty(mask, candidates, activity, generator)
+
+    def places(
+        self, layer: PrunableWeight, generator: torch.Generator, activity: Activity | None = None
+    ) -> Tensor:
+        """Return where gradients of a layer are looked at, of `known`: flat, ascending, int64."""
+        if activity is None or self.ratio == 0:
+            known = self.known(layer.mask, generator, activity)
+            return torch.arange(layer.size) if known is None else places_of(known)
+        count = self.gradients(layer.active, layer.size) - layer.active
+        drawn = active_places(layer.mask, count, activity, generator)
+        return distinct(torch.cat([layer.places, drawn]))
 
 
 ALL = Candidates()

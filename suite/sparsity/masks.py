@@ -101,6 +101,16 @@ def places_of(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.flatnonzero(mask.numpy()))  # three times faster than torch's
 
 
+def distinct(places: Tensor) -> Tensor:
+    """Return the numbers that occur among `places` [n], ascending, each once."""
+    if places.device.type != "cpu":
+        return places.unique()
+    native = np.sort(places.numpy())  # ten times faster than torch's
+    is_first = np.ones(len(native), dtype=np.bool_)
+    np.not_equal(native[1:], native[:-1], out=is_first[1:])
+    return torch.from_numpy(native[is_first])
+
+
 def kth_smallest(scores: Tensor, k: int, among: Tensor) -> float:
     """Return the `k`-th smallest (from 1) of the scores [n] where `among` is True."""
     if scores.device.type != "cpu":
