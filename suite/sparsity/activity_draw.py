@@ -1,5 +1,6 @@
 """Random empty places of a weight, drawn by the activity of their row and of their column."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -115,53 +116,66 @@ class Activity:
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
         """Return `number` flat places, with repetition: P ∝ activity of the row · of the column."""
-        device, grid = generator.device, self.grid
-        columns = self.columns.view(grid.groups, -1)
-        of_group = columns.sum(1)
-        by_row = (self.rows.view(grid.groups, -1) * of_group[:, None]).flatten()
+        grid = self.grid
         # Half of a random integer's bits for each: drawing takes as long as all else here.
-        bits = torch.randint(2 ** (2 * BITS), (number,), generator=generator, device=device)
-        at_row, at_column = (
-            (part.double() / 2**BITS) for part in (bits >> BITS, bits & (2**BITS - 1))
+        bits = torch.randint(
+            2 ** (2 * BITS), (number,), generator=generator, device=generator.device
         )
-        rows = _drawn(by_row, at_row)
-        if grid.groups == 1:
-            return grid.places(rows, _drawn(self.columns, at_column))
-        # Within the part of the columns' sum that is the group's.
-        share, group = of_group / of_group.sum(), rows // grid.rows
-        begin = (share.cumsum(0) - share).to(device)
-        found = _drawn(self.columns, begin[group] + at_column * share.to(device)[group])
-        first = group * grid.columns  # rounding may not lead into another group
-        return grid.places(rows, found.clamp(first, first + grid.columns - 1))
+        at_row, at_column = (bits >> BITS).double(), (bits & (2**BITS - 1)).double()
+        rows = self._row_shares.first_above(at_row / 2**BITS)
+        at_column /= 2**BITS
+        if grid.groups > 1:  # within the part of the columns' shares that is the group's
+            ends = self._column_shares.ends.view(grid.groups, -1)[:, -1].to(at_column.device)
+            share, group = ends.diff(prepend=ends.new_zeros(1)), rows // grid.rows
+            at_column = ends[group] - share[group] * (1 - at_column)
+        columns = self._column_shares.first_above(at_column)
+        if grid.groups > 1:  # rounding may not lead into another group
+            first = group * grid.columns
+            columns = columns.clamp(first, first + grid.columns - 1)
+        return grid.places(rows, columns)
+
+    @functools.cached_property
+    def _row_shares(self) -> "_Shares":
+        of_group = self.columns.view(self.grid.groups, 1, -1).sum(2)
+        return _Shares.of((self.rows.view(self.grid.groups, -1) * of_group).flatten())
+
+    @functools.cached_property
+    def _column_shares(self) -> "_Shares":
+        return _Shares.of(self.columns)
 
 
-def _drawn(weights: Tensor, at: Tensor) -> Tensor:
-    """Return the index that each of `at`, uniform in [0, 1), draws in proportion to `weights` [k].
+@dataclass(frozen=True)
+class _Shares:
+    """Shares of a whole, and a table that tells which of them a number in [0, 1) falls into.
 
-    It is the first whose share, added to those before it, is above the number: int64 [n].
+    Attributes:
+        ends: where each share ends if they are laid side by side, the last at 1: float64 [k].
+        table: the share at the beginning of each of `BUCKETS` equal parts, and at 1.
     """
-    sums = weights.cumsum(0)
-    ends = sums / sums[-1]
-    if at.device.type != "cpu":
-        found = torch.searchsorted(ends.to(at.device), at, right=True)
-    else:
-        found = torch.from_numpy(_first_above(ends.numpy(), at.numpy()))
-    return found.clamp_max_(len(weights) - 1)
 
+    ends: Tensor
+    table: Any
 
-def _first_above(ends: Any, at: Any) -> Any:
-    """Return the index of the first of ascending `ends` above each of `at`: int64 [n].
+    @classmethod
+    def of(cls, weights: Tensor) -> "_Shares":
+        """Return the shares of weights [k], at least 0, on the CPU."""
+        sums = weights.cumsum(0)
+        ends = sums / sums[-1]
+        edges = np.arange(BUCKETS + 1) / BUCKETS
+        return cls(ends, np.searchsorted(ends.numpy(), edges, side="right"))
 
-    A table of `BUCKETS` equal parts of [0, 1) answers most; a search, seven times slower, the rest.
-    """
-    if len(at) < BUCKETS:
-        return np.searchsorted(ends, at, side="right")
-    table = np.searchsorted(ends, np.arange(BUCKETS + 1) / BUCKETS, side="right")
-    bucket = (at * BUCKETS).astype(np.int32).clip(max=BUCKETS - 1)  # exact: a power of two
-    found = table.take(bucket)
-    several = np.flatnonzero(found != table[1:].take(bucket))
-    found[several] = np.searchsorted(ends, at[several], side="right")
-    return found
+    def first_above(self, at: Tensor) -> Tensor:
+        """Return the first share that ends above each of `at` [n], in [0, 1): int64 [n]."""
+        last = len(self.ends) - 1
+        if at.device.type != "cpu":
+            return torch.searchsorted(self.ends.to(at.device), at, right=True).clamp_max_(last)
+        native = at.numpy()
+        # The table answers most; a search, seven times slower, those in parts where a share ends.
+        bucket = (native * BUCKETS).astype(np.int32).clip(max=BUCKETS - 1)  # exact: a power of two
+        found = self.table.take(bucket)
+        unsure = np.flatnonzero(found != self.table[1:].take(bucket))
+        found[unsure] = np.searchsorted(self.ends.numpy(), native[unsure], side="right")
+        return torch.from_numpy(found).clamp_max_(last)
 
 
 def _means(at: Tensor, values: Tensor, size: int, otherwise: float) -> Tensor:
@@ -201,8 +215,8 @@ def active_places(
         # No more draws than are missing: all of them count, so that their order does not matter.
         number = min(left, missing)
         left -= number
-        drawn = activity.draw(number, generator)
-        new = distinct(drawn[~taken[drawn]])
+        drawn = distinct(activity.draw(number, generator))
+        new = drawn[~taken.index_select(0, drawn)]
         taken[new] = True
         found.append(new)
         missing -= len(new)
