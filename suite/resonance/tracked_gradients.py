@@ -54,11 +54,10 @@ class TrackedGradients:
             step: the last one before it; 0 at the beginning.
         """
         if self._candidates.ratio == 0:
-            weights = {layer.name: layer.values for layer in layers}
-            if self.sums.total.keys() == weights.keys():
+            if self.sums.total:
                 self.sums.clear()
             else:
-                self.sums = RunningSums(weights)
+                self.sums = RunningSums({layer.name: layer.values for layer in layers})
             return
         changing = [layer for layer in layers if 0 < layer.active < layer.size]
         self.places = {layer.name: self._drawn(layer, step) for layer in changing}

@@ -105,13 +105,13 @@ class Activity:
         highest = float(exact.max()) if len(exact) else 0.0
         if not 0 < highest < math.inf:
             return None
-        whole = (exact * (LEVELS / highest)).round().long()
+        unit = highest / LEVELS
+        whole = (exact / unit).round().long()
         rows, columns = grid.at(places)
-        overall = float(whole.sum()) / len(whole)
         return cls(
             grid,
-            _means(rows, whole, grid.groups * grid.rows, overall),
-            _means(columns, whole, grid.groups * grid.columns, overall),
+            _means(rows, whole, grid.groups * grid.rows) * unit,
+            _means(columns, whole, grid.groups * grid.columns) * unit,
         )
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
@@ -178,12 +178,16 @@ class _Shares:
         return torch.from_numpy(found).clamp_max_(last)
 
 
-def _means(at: Tensor, values: Tensor, size: int, otherwise: float) -> Tensor:
-    """Return the mean of whole `values` [m] at each of `size` indices: float64, on the CPU."""
+def _means(at: Tensor, values: Tensor, size: int) -> Tensor:
+    """Return the mean of whole `values` [m] at each of `size` indices: float64, on the CPU.
+
+    At indices without any it is the mean of all.
+    """
     zeros = torch.zeros(size, dtype=torch.int64, device=at.device)
-    total = zeros.index_add(0, at, values).cpu()
+    total = zeros.index_add(0, at, values).cpu().double()
     count = zeros.index_add(0, at, torch.ones_like(values)).cpu()
-    return (total.double() / count.clamp_min(1)).masked_fill_(count == 0, otherwise)
+    overall = float(total.sum()) / len(values)
+    return (total / count.clamp_min(1)).masked_fill_(count == 0, overall)
 
 
 def active_places(

@@ -56,6 +56,15 @@ FAST: dict[str, dict[str, Any]] = {
             "top_kast",
         )
     },
+    **{
+        name: {"update_every": 20}
+        for name in (
+            "resonance_sampled",
+            "resonance_sampled_shuffled",
+            "resonance_regrow",
+            "resonance_regrow_shuffled",
+        )
+    },
     "magnitude": {"update_every": 20},
     "granet": {"update_every": 10},
     "synflow": {"iterations": 10},
