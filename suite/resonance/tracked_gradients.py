@@ -11,6 +11,7 @@ from suite.resonance.shuffle import signal_sources
 from suite.sparsity.activity_draw import Activity, Grid
 from suite.sparsity.candidates import Candidates
 from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import where_true
 
 Generators = Callable[[PrunableWeight, str, int], torch.Generator]
 """Returns a new random generator for (layer, purpose, step), always the same."""
@@ -119,7 +120,8 @@ class TrackedGradients:
         """Return those of the active weights of values of the places read; the mask is the last."""
         if self._candidates.ratio == 0:
             return values.flatten().index_select(0, layer.places)
-        return values[layer.mask.flatten().index_select(0, self.places[layer.name])]
+        places = self.places[layer.name]
+        return where_true(values, layer.mask.flatten().index_select(0, places))
 
     def known(self, layer: PrunableWeight) -> Tensor | None:
         """Return where gradients are read, boolean, of the weight's shape; everywhere if None."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from suite.sparsity.layers import by_output
-from suite.sparsity.masks import count_true, distinct, places_of, random_empty
+from suite.sparsity.masks import count_true, distinct, places_of, random_empty, where_true
 
 MOST_DRAWS = 10
 """Draws for each wanted place, after which the rest is drawn uniformly."""
@@ -220,7 +220,7 @@ def active_places(
         number = min(left, missing)
         left -= number
         drawn = distinct(activity.draw(number, generator))
-        new = drawn[~taken.index_select(0, drawn)]
+        new = where_true(drawn, ~taken.index_select(0, drawn))
         taken[new] = True
         found.append(new)
         missing -= len(new)

@@ -15,7 +15,7 @@ from torch import Tensor
 from suite.core.errors import InvalidInput
 from suite.sparsity.candidates import CandidateGradients
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_true, grow, keep_top
+from suite.sparsity.masks import count_true, grow, keep_top, where_true
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CosineDecay, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
@@ -151,7 +151,7 @@ class DropGrow(Sparsifier, ABC):
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the flat mask after dropping: True where an active weight stays."""
         keep = layer.active - math.floor(self.fraction(step) * layer.active)
-        kept = layer.places[keep_top(self.active_drop_scores(layer, step), keep)]
+        kept = where_true(layer.places, keep_top(self.active_drop_scores(layer, step), keep))
         mask = torch.zeros(layer.size, dtype=torch.bool, device=layer.device)
         return mask.index_fill_(0, kept, True)
 

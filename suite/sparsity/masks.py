@@ -101,6 +101,11 @@ def places_of(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.flatnonzero(mask.numpy()))  # three times faster than torch's
 
 
+def where_true(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the values [n] where a mask [n] is True; on a CPU faster than ``values[mask]``."""
+    return values.index_select(0, places_of(mask))
+
+
 def distinct(places: Tensor) -> Tensor:
     """Return the numbers that occur among `places` [n], ascending, each once."""
     if places.device.type != "cpu":
@@ -215,4 +220,4 @@ def grow_at(kept: Tensor, scores: Tensor, number: int, places: Tensor) -> Tensor
         ValueError: there are fewer such places outside `kept`.
     """
     chosen = keep_top(scores, number, among=~kept.index_select(0, places))
-    return kept.index_fill(0, places[chosen], True)
+    return kept.index_fill(0, where_true(places, chosen), True)

@@ -19,6 +19,7 @@ from suite.sparsity.masks import (
     random_empty,
     random_mask,
     rank_and_keep,
+    where_true,
 )
 
 
@@ -106,6 +107,11 @@ def test_places_are_where_a_mask_is_true_in_order(density):
     mask = torch.rand(30, 50, generator=seeded(0)) < density
     assert places_of(mask).tolist() == mask.flatten().nonzero().flatten().tolist()
     assert places_of(mask.t()).tolist() == mask.t().flatten().nonzero().flatten().tolist()
+
+
+def test_values_are_taken_where_a_mask_is_true():
+    values, mask = torch.arange(50), torch.rand(50, generator=seeded(0)) < 0.3
+    assert torch.equal(where_true(values, mask), values[mask])
 
 
 @given(st.lists(st.integers(-5, 5), max_size=30))
