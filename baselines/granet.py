@@ -1,11 +1,16 @@
 """GraNet: gradual pruning with zero-cost neuroregeneration."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from suite.core.declarations import Difference, Method
 from suite.core.hyperparameters import CANDIDATE_RATIO, GLOBALLY, PRUNE_REGROW
+from suite.sparsity.candidates import CandidateGradients
 from suite.sparsity.cost_bounds import Course, TrainingSetup
 from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.plan import Plan
 from suite.sparsity.prune_regrow import PruneRegrow
 
 METHOD = Method(
@@ -71,6 +76,10 @@ class GraNet(PruneRegrow):
     the weights just pruned or dropped, may grow.
     """
 
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        self._gradients = CandidateGradients(self.growth_candidates, self.generator)
+
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return the zeros along the ramp; regenerating weights does not change their number."""
         return self.zeros_along_ramp(setup)
@@ -79,17 +88,19 @@ class GraNet(PruneRegrow):
         """Return whether `step` is an update."""
         return self.is_update(step)
 
+    def update(self, step: int) -> None:
+        """Prune to the ramp's sparsity, then regenerate."""
+        super().update(step)
+        self._gradients.forget()
+
     def can_grow(self, layer: PrunableWeight) -> bool:
         """Return whether the loss depends on the layer."""
-        return layer.dense_gradient is not None
+        return layer.has_gradient
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |∇|."""
-        gradient = layer.dense_gradient
-        assert gradient is not None  # `can_grow` has seen it
-        return gradient.abs()
+        """Return |∇|; 0 where growth does not look at it (`grow_among`)."""
+        return self._gradients.sizes(layer, step)
 
     def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
         """Return the weights whose gradients are looked at; None for all."""
-        generator = self.generator(layer, "candidates", step)
-        return self.growth_candidates.known(layer.mask, generator)
+        return self._gradients.known(layer, step)

@@ -183,11 +183,11 @@ class Snfs(DropGrow):
         """Smooth the dense gradients."""
         if not self.wants_dense_gradient(step):
             return
-        seen = [layer for layer in self.layers if layer.dense_gradient is not None]
-        gradients = [layer.dense_gradient for layer in seen if layer.dense_gradient is not None]
+        read = {layer.name: layer.dense_gradient for layer in self.layers}
+        gradients = {name: one for name, one in read.items() if one is not None}
         if gradients:
-            smoothed = [self.momentum[layer.name] for layer in seen]
-            torch._foreach_lerp_(smoothed, gradients, 1 - self.options.smoothing)
+            smoothed = [self.momentum[name] for name in gradients]
+            torch._foreach_lerp_(smoothed, list(gradients.values()), 1 - self.options.smoothing)
 
     def fraction(self, step: int) -> float:
         """Return f(t), which falls from α to 0.005 (to α, if that is less)."""

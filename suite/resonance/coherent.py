@@ -11,6 +11,7 @@ from suite.sparsity.candidates import Candidates
 from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import grow_at
 from suite.sparsity.plan import Plan
 
 
@@ -93,15 +94,26 @@ class Coherent(DropGrow):
         """Return whether any gradient was recorded: without one nothing can grow."""
         return super().can_update(layer) and self.tracked.has_any(layer)
 
-    def drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |w|·power^p."""
-        return (
-            layer.values.abs() * self.tracked.moments(layer, step).power ** self.options.drop_power
-        )
+    def active_drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return |w|·power^p of the active weights."""
+        sizes, p = layer.active_values.abs(), self.options.drop_power
+        if p == 0:
+            return sizes
+        return sizes * self.tracked.of_active(layer, self.tracked.moments(layer, step).power) ** p
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |mean g|·c^q."""
+        """Return |mean g|·c^q; 0 where no gradient is read."""
+        return self.tracked.spread(layer, self._scores_of_places(layer, step))
+
+    def _scores_of_places(self, layer: PrunableWeight, step: int) -> Tensor:
         return self.tracked.moments(layer, step).agreement(self.options.coherence_power)
+
+    def grown_mask(self, layer: PrunableWeight, kept: Tensor, number: int, step: int) -> Tensor:
+        """Return the mask after growing; of candidates, only they are ranked."""
+        if not self._candidates.ratio or self.pattern is not None:
+            return super().grown_mask(layer, kept, number, step)
+        scores, places = self._scores_of_places(layer, step), self.tracked.places[layer.name]
+        return grow_at(kept.flatten(), scores, number, places).view(layer.shape)
 
     def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
         """Return the weights whose gradients were read; None for all."""

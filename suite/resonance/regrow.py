@@ -88,7 +88,8 @@ class Regrow(PruneRegrow):
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return |mean g|·c^q."""
-        return self.tracked.moments(layer, step).agreement(self.options.coherence_power)
+        moments = self.tracked.moments(layer, step)
+        return self.tracked.spread(layer, moments.agreement(self.options.coherence_power))
 
     def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
         """Return the weights whose gradients were read; None for all."""

@@ -33,23 +33,13 @@ class Moments:
 
     def agreement(self, power: float) -> Tensor:
         """Return |mean g|·c^power, c being the coherence."""
-        return self.mean.abs() * self.coherence**power
+        sizes = self.mean.abs()
+        return sizes if power == 0 else sizes * self.coherence**power
 
     def taken_from(self, source: Tensor) -> "Moments":
         """Return the moments in which each connection has those of `source` (flat indices [n])."""
         mean, square = (
             part.flatten().index_select(0, source).view(part.shape)
-            for part in (self.mean, self.mean_square)
-        )
-        return Moments(mean, square)
-
-    def spread(self, places: Tensor, shape: torch.Size) -> "Moments":
-        """Return the moments of a whole weight of which these are known, at flat `places` [m].
-
-        They are 0 at other places.
-        """
-        mean, square = (
-            part.new_zeros(shape.numel()).index_copy_(0, places, part).view(shape)
             for part in (self.mean, self.mean_square)
         )
         return Moments(mean, square)

@@ -11,6 +11,7 @@ from suite.resonance.shuffle import signal_sources
 from suite.sparsity.activity_draw import Activity, Grid
 from suite.sparsity.candidates import Candidates
 from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import where_true
 
 Generators = Callable[[PrunableWeight, str, int], torch.Generator]
 """Returns a new random generator for (layer, purpose, step), always the same."""
@@ -74,11 +75,8 @@ class TrackedGradients:
 
     def _drawn(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the places whose gradients are read, int64 [m], ascending."""
-        known = self._candidates.known(
-            layer.mask, self._generators(layer, "candidates", step), self._activity(layer)
-        )
-        assert known is not None
-        return known.flatten().nonzero().flatten()
+        generator = self._generators(layer, "candidates", step)
+        return self._candidates.places(layer, generator, self._activity(layer))
 
     def _activity(self, layer: PrunableWeight) -> Activity | None:
         """Return the activity in the period that ends; None if there is none to draw by."""
@@ -103,20 +101,27 @@ class TrackedGradients:
         return layer.name in self.sums.total and bool(self.sums.total[layer.name].any())
 
     def moments(self, layer: PrunableWeight, step: int) -> Moments:
-        """Return the moments that places are judged by, of the weight's shape, for an update.
-
-        They are 0 where no gradient is read.
-        """
+        """Return the moments that the places read are judged by, in an update; see `spread`."""
         moments = self.sums.moments(layer.name)
         live = moments.mean_square.flatten() > 0
         source = signal_sources(
             self._shuffle, step, live, lambda at: self._generators(layer, "shuffle", at)
         )
-        if source is not None:
-            moments = moments.taken_from(source)
+        return moments if source is None else moments.taken_from(source)
+
+    def spread(self, layer: PrunableWeight, values: Tensor) -> Tensor:
+        """Return values of the places read, of the weight's shape; 0 where none is."""
         if self._candidates.ratio == 0:
-            return moments
-        return moments.spread(self.places[layer.name], layer.shape)
+            return values
+        places = self.places[layer.name]
+        return values.new_zeros(layer.size).index_copy_(0, places, values).view(layer.shape)
+
+    def of_active(self, layer: PrunableWeight, values: Tensor) -> Tensor:
+        """Return those of the active weights of values of the places read; the mask is the last."""
+        if self._candidates.ratio == 0:
+            return values.flatten().index_select(0, layer.places)
+        places = self.places[layer.name]
+        return where_true(values, layer.mask.flatten().index_select(0, places))
 
     def known(self, layer: PrunableWeight) -> Tensor | None:
         """Return where gradients are read, boolean, of the weight's shape; everywhere if None."""

@@ -1,16 +1,25 @@
 """Random empty places of a weight, drawn by the activity of their row and of their column."""
 
+import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from suite.sparsity.layers import by_output
-from suite.sparsity.masks import SPARE, count_true, random_empty
+from suite.sparsity.masks import count_true, distinct, places_of, random_empty, where_true
 
 MOST_DRAWS = 10
 """Draws for each wanted place, after which the rest is drawn uniformly."""
+
+BUCKETS = 2**14
+"""Parts of [0, 1) for which the index that they draw is looked up."""
+
+BITS = 31
+"""Random bits that a row, or a column, is drawn with."""
 
 LEVELS = 2**36
 """Steps into which the largest value is divided before values are added up, as whole numbers."""
@@ -49,7 +58,8 @@ class Grid:
         """Return the rows and the columns of flat `places` [m]."""
         if not self.kernel:
             rows = places // self.columns
-            return rows, rows // self.rows * self.columns + places % self.columns
+            columns = places - rows * self.columns
+            return rows, columns + rows // self.rows * self.columns if self.groups > 1 else columns
         inputs, output = places // (self.rows * self.kernel), places // self.kernel % self.rows
         group = inputs // (self.columns // self.kernel)
         return group * self.rows + output, inputs * self.kernel + places % self.kernel
@@ -57,7 +67,7 @@ class Grid:
     def places(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Return the flat places at rows and columns [m] of the same groups."""
         if not self.kernel:
-            return rows * self.columns + columns % self.columns
+            return rows * self.columns + (columns % self.columns if self.groups > 1 else columns)
         inputs, position = columns // self.kernel, columns % self.kernel
         return (inputs * self.rows + rows % self.rows) * self.kernel + position
 
@@ -106,24 +116,66 @@ class Activity:
 
     def draw(self, number: int, generator: torch.Generator) -> Tensor:
         """Return `number` flat places, with repetition: P ∝ activity of the row · of the column."""
-        device, grid = generator.device, self.grid
-        columns = self.columns.view(grid.groups, -1)
-        of_group = columns.sum(1)
-        by_row = (self.rows.view(grid.groups, -1) * of_group[:, None]).flatten().cumsum(0)
-        ends = self.columns.cumsum(0)
-        begins = ends.view(grid.groups, -1)[:, -1] - of_group
-        at_row, at_column = torch.rand(
-            2, number, generator=generator, device=device, dtype=torch.float64
+        grid = self.grid
+        # Half of a random integer's bits for each: drawing takes as long as all else here.
+        bits = torch.randint(
+            2 ** (2 * BITS), (number,), generator=generator, device=generator.device
         )
-        by_row, ends, begins, of_group = (
-            one.to(device) for one in (by_row, ends, begins, of_group)
-        )
-        rows = torch.searchsorted(by_row, at_row * by_row[-1], right=True)
-        rows.clamp_max_(len(by_row) - 1)
-        group = rows // grid.rows
-        found = torch.searchsorted(ends, begins[group] + at_column * of_group[group], right=True)
-        first = group * grid.columns  # rounding may not lead into another group
-        return grid.places(rows, found.clamp(first, first + grid.columns - 1))
+        at_row, at_column = (bits >> BITS).double(), (bits & (2**BITS - 1)).double()
+        rows = self._row_shares.first_above(at_row / 2**BITS)
+        at_column /= 2**BITS
+        if grid.groups > 1:  # within the part of the columns' shares that is the group's
+            ends = self._column_shares.ends.view(grid.groups, -1)[:, -1].to(at_column.device)
+            share, group = ends.diff(prepend=ends.new_zeros(1)), rows // grid.rows
+            at_column = ends[group] - share[group] * (1 - at_column)
+        columns = self._column_shares.first_above(at_column)
+        if grid.groups > 1:  # rounding may not lead into another group
+            first = group * grid.columns
+            columns = columns.clamp(first, first + grid.columns - 1)
+        return grid.places(rows, columns)
+
+    @functools.cached_property
+    def _row_shares(self) -> "_Shares":
+        of_group = self.columns.view(self.grid.groups, 1, -1).sum(2)
+        return _Shares.of((self.rows.view(self.grid.groups, -1) * of_group).flatten())
+
+    @functools.cached_property
+    def _column_shares(self) -> "_Shares":
+        return _Shares.of(self.columns)
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Shares of a whole, and a table that tells which of them a number in [0, 1) falls into.
+
+    Attributes:
+        ends: where each share ends if they are laid side by side, the last at 1: float64 [k].
+        table: the share at the beginning of each of `BUCKETS` equal parts, and at 1.
+    """
+
+    ends: Tensor
+    table: Any
+
+    @classmethod
+    def of(cls, weights: Tensor) -> "_Shares":
+        """Return the shares of weights [k], at least 0, on the CPU."""
+        sums = weights.cumsum(0)
+        ends = sums / sums[-1]
+        edges = np.arange(BUCKETS + 1) / BUCKETS
+        return cls(ends, np.searchsorted(ends.numpy(), edges, side="right"))
+
+    def first_above(self, at: Tensor) -> Tensor:
+        """Return the first share that ends above each of `at` [n], in [0, 1): int64 [n]."""
+        last = len(self.ends) - 1
+        if at.device.type != "cpu":
+            return torch.searchsorted(self.ends.to(at.device), at, right=True).clamp_max_(last)
+        native = at.numpy()
+        # The table answers most; a search, seven times slower, those in parts where a share ends.
+        bucket = (native * BUCKETS).astype(np.int32).clip(max=BUCKETS - 1)  # exact: a power of two
+        found = self.table.take(bucket)
+        unsure = np.flatnonzero(found != self.table[1:].take(bucket))
+        found[unsure] = np.searchsorted(self.ends.numpy(), native[unsure], side="right")
+        return torch.from_numpy(found).clamp_max_(last)
 
 
 def _means(at: Tensor, values: Tensor, size: int) -> Tensor:
@@ -138,10 +190,10 @@ def _means(at: Tensor, values: Tensor, size: int) -> Tensor:
     return (total / count.clamp_min(1)).masked_fill_(count == 0, overall)
 
 
-def active_empty(
+def active_places(
     mask: Tensor, count: int, activity: Activity, generator: torch.Generator
 ) -> Tensor:
-    """Return a mask of exactly `count` places where `mask` is False, drawn by their activity.
+    """Return exactly `count` flat places where `mask` is False, drawn by their activity; int64.
 
     Places are drawn one after another, each with a probability in proportion to the activity of
     its row times that of its column; those that have a weight, or were drawn before, are passed
@@ -158,28 +210,29 @@ def active_empty(
     Raises:
         ValueError: there are fewer empty places.
     """
-    flat = mask.flatten()
-    empty = flat.numel() - count_true(flat)
-    if count >= empty:
-        return random_empty(mask, count, generator)  # all of them, or an error
-    taken = flat.clone()
+    taken = mask.flatten().clone()
+    if count >= len(taken) - count_true(taken):
+        return places_of(random_empty(mask, count, generator))  # all of them, or an error
+    found: list[Tensor] = []
     missing, left = count, MOST_DRAWS * count
     while missing > 0 and left > 0:
-        number = min(left, 2 * missing + SPARE)
+        # No more draws than are missing: all of them count, so that their order does not matter.
+        number = min(left, missing)
         left -= number
-        new = _first_of_each(activity.draw(number, generator), taken)[:missing]
+        drawn = distinct(activity.draw(number, generator))
+        new = where_true(drawn, ~taken.index_select(0, drawn))
         taken[new] = True
+        found.append(new)
         missing -= len(new)
     if missing > 0:
-        taken |= random_empty(taken, missing, generator)
-    return (taken ^ flat).view(mask.shape)
+        found.append(places_of(random_empty(taken, missing, generator)))
+    return torch.cat(found) if found else torch.empty(0, dtype=torch.int64, device=mask.device)
 
 
-def _first_of_each(drawn: Tensor, taken: Tensor) -> Tensor:
-    """Return the places in the order in which they were drawn, without repeats and taken ones."""
-    order = drawn.argsort(stable=True)
-    ascending = drawn[order]
-    is_first = torch.ones_like(ascending, dtype=torch.bool)
-    is_first[1:] = ascending[1:] != ascending[:-1]
-    is_first &= ~taken[ascending]
-    return drawn[order[is_first].sort().values]
+def active_empty(
+    mask: Tensor, count: int, activity: Activity, generator: torch.Generator
+) -> Tensor:
+    """Return the mask of `active_places`."""
+    places = active_places(mask, count, activity, generator)
+    empty = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
+    return empty.index_fill_(0, places, True).view(mask.shape)

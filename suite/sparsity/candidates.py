@@ -1,14 +1,16 @@
 """Growth among random candidates: which gradients it looks at, and how many those are."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
-from suite.sparsity.activity_draw import Activity, active_empty
-from suite.sparsity.masks import count_true, random_empty
+from suite.sparsity.activity_draw import Activity, active_empty, active_places
+from suite.sparsity.layers import PrunableWeight
+from suite.sparsity.masks import count_true, distinct, places_of, random_empty
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,64 @@ class Candidates:
             return mask | random_empty(mask, candidates, generator)
         return mask | active_empty(mask, candidates, activity, generator)
 
+    def places(
+        self, layer: PrunableWeight, generator: torch.Generator, activity: Activity | None = None
+    ) -> Tensor:
+        """Return where gradients of a layer are looked at, of `known`: flat, ascending, int64."""
+        if activity is None or self.ratio == 0:
+            known = self.known(layer.mask, generator, activity)
+            return torch.arange(layer.size) if known is None else places_of(known)
+        count = self.gradients(layer.active, layer.size) - layer.active
+        drawn = active_places(layer.mask, count, activity, generator)
+        return distinct(torch.cat([layer.places, drawn]))
+
 
 ALL = Candidates()
 """Growth looks at the gradients of all weights."""
+
+
+class CandidateGradients:
+    """The sizes of the gradients that growth looks at, in the step of an update.
+
+    Args:
+        candidates: whose gradients those are.
+        generators: returns a new random generator for (layer, purpose, step), always the same.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        generators: Callable[[PrunableWeight, str, int], torch.Generator],
+    ) -> None:
+        self._candidates, self._generators = candidates, generators
+        self._last: tuple[str, int, Tensor | None] | None = None
+
+    def known(self, layer: PrunableWeight, step: int) -> Tensor | None:
+        """Return where gradients of a layer are looked at in the update of `step`; None: all.
+
+        Ask before the update has changed the layer's mask: candidates are drawn beside it.
+        """
+        if self._last is None or self._last[:2] != (layer.name, step):
+            generator = self._generators(layer, "candidates", step)
+            self._last = layer.name, step, self._candidates.known(layer.mask, generator)
+        return self._last[2]
+
+    def sizes(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return |∇| of a layer that has a gradient, of its shape.
+
+        It is 0 where growth does not look, and not computed there if the storage need not.
+        """
+        known = self.known(layer, step)
+        if known is None:
+            dense = layer.dense_gradient
+            assert dense is not None
+            return dense.abs()
+        places = places_of(known)
+        gradient = layer.gradient_at(places)
+        assert gradient is not None
+        sizes = gradient.new_zeros(layer.size).index_copy_(0, places, gradient.abs())
+        return sizes.view(layer.shape)
+
+    def forget(self) -> None:
+        """Forget what was drawn: the update is over."""
+        self._last = None

@@ -9,11 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from suite.core.errors import InvalidInput
+from suite.sparsity.candidates import CandidateGradients
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_true, grow, keep_active
+from suite.sparsity.masks import count_true, grow, keep_top, where_true
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CosineDecay, UpdateSchedule
 from suite.sparsity.sparsifier import Sparsifier
@@ -106,8 +108,7 @@ class DropGrow(Sparsifier, ABC):
             if dropped == 0:
                 continue
             kept = kept.view(layer.shape)
-            scores, among = self.grow_scores(layer, step), self.grow_among(layer, step)
-            mask = self.grow_mask(layer, kept, scores, dropped, among)
+            mask = self.grown_mask(layer, kept, dropped, step)
             through = None if self.regrown_keeps_value else kept
             self.set_mask(layer, mask, step, through=through)
 
@@ -121,6 +122,11 @@ class DropGrow(Sparsifier, ABC):
         The layer's mask must be in it: what was just dropped is then enough to grow as many.
         """
         return None
+
+    def grown_mask(self, layer: PrunableWeight, kept: Tensor, number: int, step: int) -> Tensor:
+        """Return the mask after growing `number` weights to `kept`, of the weight's shape."""
+        scores, among = self.grow_scores(layer, step), self.grow_among(layer, step)
+        return self.grow_mask(layer, kept, scores, number, among)
 
     def grow_mask(
         self,
@@ -144,9 +150,16 @@ class DropGrow(Sparsifier, ABC):
 
     def drop_mask(self, layer: PrunableWeight, step: int) -> Tensor:
         """Return the flat mask after dropping: True where an active weight stays."""
-        drop = math.floor(self.fraction(step) * layer.active)
-        scores = self.drop_scores(layer, step).flatten()
-        return keep_active(layer.mask.flatten(), scores, layer.active - drop)
+        keep = layer.active - math.floor(self.fraction(step) * layer.active)
+        kept = where_true(layer.places, keep_top(self.active_drop_scores(layer, step), keep))
+        mask = torch.zeros(layer.size, dtype=torch.bool, device=layer.device)
+        return mask.index_fill_(0, kept, True)
+
+    def active_drop_scores(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return the drop scores of active weights alone [active], in the order of their places."""
+        if type(self).drop_scores is DropGrow.drop_scores:
+            return layer.active_values.abs()
+        return self.drop_scores(layer, step).flatten().index_select(0, layer.places)
 
     def fraction(self, step: int) -> float:
         """Return the drop fraction at `step`, RigL's cosine (`CosineDecay`)."""
@@ -167,24 +180,30 @@ class GradientGrowth(DropGrow):
     Scores for dropping may read the layer's `dense_gradient` too. A layer without a gradient, which
     the loss of this step does not depend on, is left alone. Under the option `candidate_ratio`, if
     the method declares it, only random candidates among the places that were empty before the
-    update, and the weights just dropped, may grow (`Candidates`).
+    update, and the weights just dropped, may grow (`Candidates`); no other gradients are read.
     """
+
+    def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
+        super().__init__(plan, options)
+        self._gradients = CandidateGradients(self.growth_candidates, self.generator)
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether `step` is an update."""
         return self.is_update(step)
 
+    def update(self, step: int) -> None:
+        """Replace a fraction of every layer's active weights."""
+        super().update(step)
+        self._gradients.forget()
+
     def can_update(self, layer: PrunableWeight) -> bool:
         """Return whether the loss depends on the layer: without a gradient nothing can grow."""
-        return super().can_update(layer) and layer.dense_gradient is not None
+        return super().can_update(layer) and layer.has_gradient
 
     def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |∇|."""
-        gradient = layer.dense_gradient
-        assert gradient is not None  # `can_update` has seen it
-        return gradient.abs()
+        """Return |∇|; 0 where growth does not look at it (`grow_among`)."""
+        return self._gradients.sizes(layer, step)
 
     def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
         """Return the weights whose gradients are looked at; None for all."""
-        generator = self.generator(layer, "candidates", step)
-        return self.growth_candidates.known(layer.mask, generator)
+        return self._gradients.known(layer, step)

@@ -64,8 +64,24 @@ class PrunableWeight(Protocol):
         """Dense values, zero where inactive; read only."""
 
     @property
+    def places(self) -> Tensor:
+        """Flat indices of the active weights, int64 [active], ascending; read only."""
+
+    @property
+    def active_values(self) -> Tensor:
+        """Values of the active weights [active], in the order of their `places`; read only."""
+
+    @property
     def trained(self) -> bool:
         """Whether the weight is being trained; a layer that was frozen midway is left alone."""
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the loss of this step depends on the weight; at no cost.
+
+        Raises:
+            InvalidInput: `wants_dense_gradient` returned False for this step.
+        """
 
     @property
     def dense_gradient(self) -> Tensor | None:

@@ -94,6 +94,28 @@ def count_true(mask: Tensor) -> int:
     return int(np.count_nonzero(mask.numpy()))  # forty times faster than torch's sum of booleans
 
 
+def places_of(mask: Tensor) -> Tensor:
+    """Return the flat indices, ascending, where a boolean mask of any shape is True."""
+    if mask.device.type != "cpu":
+        return mask.flatten().nonzero().flatten()
+    return torch.from_numpy(np.flatnonzero(mask.numpy()))  # three times faster than torch's
+
+
+def where_true(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the values [n] where a mask [n] is True; on a CPU faster than ``values[mask]``."""
+    return values.index_select(0, places_of(mask))
+
+
+def distinct(places: Tensor) -> Tensor:
+    """Return the numbers that occur among `places` [n], ascending, each once."""
+    if places.device.type != "cpu":
+        return places.unique()
+    native = np.sort(places.numpy())  # ten times faster than torch's
+    is_first = np.ones(len(native), dtype=np.bool_)
+    np.not_equal(native[1:], native[:-1], out=is_first[1:])
+    return torch.from_numpy(native[is_first])
+
+
 def kth_smallest(scores: Tensor, k: int, among: Tensor) -> float:
     """Return the `k`-th smallest (from 1) of the scores [n] where `among` is True."""
     if scores.device.type != "cpu":
@@ -155,7 +177,7 @@ def random_empty(mask: Tensor, count: int, generator: torch.Generator) -> Tensor
         found = count_true(taken) - active
     drawn = taken ^ mask.flatten()
     if found > count:
-        places = drawn.nonzero().flatten()
+        places = places_of(drawn)
         order = torch.randperm(found, generator=generator, device=mask.device)
         drawn[places[order[count:]]] = False
     return drawn.view(mask.shape)
@@ -180,3 +202,22 @@ def grow(kept: Tensor, scores: Tensor, number: int, among: Tensor | None = None)
         ValueError: there are fewer such places outside `kept`.
     """
     return kept | keep_top(scores, number, among=~kept if among is None else among & ~kept)
+
+
+def grow_at(kept: Tensor, scores: Tensor, number: int, places: Tensor) -> Tensor:
+    """Add to `kept` [n] the `number` highest-scored weights outside it among some places alone.
+
+    The same mask as `grow` gives, at a cost that is linear in m.
+
+    Args:
+        kept: boolean, the mask before.
+        scores: [m], without NaN.
+        number: of weights to grow.
+        places: flat indices [m], ascending, of the scores.
+
+    Raises:
+        NonFiniteScores: a NaN among the scores.
+        ValueError: there are fewer such places outside `kept`.
+    """
+    chosen = keep_top(scores, number, among=~kept.index_select(0, places))
+    return kept.index_fill(0, where_true(places, chosen), True)

@@ -28,6 +28,7 @@ BENCHMARKS = {
     "update": update.run,
     "detector": detector.run,
     "csr": csr.run,
+    "csr-sampled": csr.sampled,
     "csr-table": csr.table,
     "csr-convolution": convolution.table,
     "csr-chart": speedup.chart,

@@ -16,12 +16,14 @@ from suite.sparsity.prunable import Prunable
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.storage.csr import CsrWeight
 from suite.sparsity.storage.execution import Execution
-from tests.bench.measure import ratios
+from tests.bench.measure import ratios, report
 
 BATCH, PERIOD, BLOCKS = 128, 100, 5
 WIDE, LENET = (784, 1000, 1000, 1000, 10), (784, 300, 100, 10)
 BARS = [(WIDE, 0.9, 1.8), (WIDE, 0.98, 5.0), (WIDE, 0.99, 7.0), (LENET, 0.98, 2.2)]
 """Network, sparsity, least speed-up."""
+
+SAMPLED, SAMPLED_BAR = "resonance_sampled", 1.05
 
 
 def network(widths: tuple[int, ...]) -> nn.Sequential:
@@ -79,14 +81,7 @@ def speedups(
     dense, sparse = Trainer(widths, None), Trainer(widths, method, sparsity)
     dense.train(3)
     sparse.train(period)
-    found = []
-    for number in range(blocks):
-        spent = {dense: 0.0, sparse: 0.0}
-        for _ in range(10):
-            for trainer in (dense, sparse) if number % 2 else (sparse, dense):
-                spent[trainer] += trainer.train(period // 10)
-        found.append(spent[dense] / spent[sparse])
-    return found
+    return step_ratios(dense, sparse, blocks, period)
 
 
 def run() -> bool:
@@ -104,7 +99,29 @@ def run() -> bool:
                 f"bar ≥ {bar:g}  {'ok' if met[-1] else 'MISSED'}",
                 flush=True,
             )
-    return all([*met, memory()])
+    return all([*met, sampled(), memory()])
+
+
+def sampled() -> bool:
+    """Print a step of growth among candidates over one of RigL, both in CSR, on one thread."""
+    torch.set_num_threads(1)
+    peer, subject = (Trainer(WIDE, method, 0.98) for method in ("rigl", SAMPLED))
+    for trainer in (peer, subject):
+        trainer.train(PERIOD)
+    values = step_ratios(subject, peer, 2 * BLOCKS)
+    return report(f"{SAMPLED} / RigL, step under csr at 98 %", values, SAMPLED_BAR)
+
+
+def step_ratios(subject: Trainer, peer: Trainer, blocks: int, period: int = PERIOD) -> list[float]:
+    """Return time(subject) / time(peer) of whole update periods, in parts that take turns."""
+    found = []
+    for number in range(blocks):
+        spent = {peer: 0.0, subject: 0.0}
+        for _ in range(10):
+            for trainer in (peer, subject) if number % 2 else (subject, peer):
+                spent[trainer] += trainer.train(period // 10)
+        found.append(spent[subject] / spent[peer])
+    return found
 
 
 def memory() -> bool:
@@ -161,7 +178,7 @@ def layer_step(fan_out: int, fan_in: int, density: float) -> Callable[[], None]:
     if density < 1:
         mask = torch.rand(fan_out, fan_in) < density
         weight = CsrWeight(Prunable("layer", "layer.weight", layer.weight, layer), mask, optimizer)
-        weight.module.passes.expect(False, weight.parameter)
+        weight.prepare_backward(False)
     x = torch.randn(BATCH, fan_in, requires_grad=True)
 
     def steps() -> None:

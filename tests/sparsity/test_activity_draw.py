@@ -8,7 +8,6 @@ import torch
 from scipy import stats
 from torch import nn
 
-from suite.sparsity import activity_draw
 from suite.sparsity.activity_draw import MOST_DRAWS, Activity, Grid, active_empty
 
 LAYERS = {
@@ -230,10 +229,3 @@ def test_after_ten_draws_for_each_wanted_place_the_rest_is_uniform():
     assert counts[3, 4] == 2000
     others = counts.flatten()[torch.arange(400) != 3 * 20 + 4]
     assert stats.chisquare(others.numpy()).pvalue > 0.001
-
-
-def test_repeats_and_taken_places_are_passed_over_in_the_order_of_drawing():
-    taken = torch.zeros(9, dtype=torch.bool)
-    taken[7] = True
-    drawn = torch.tensor([5, 7, 2, 5, 2, 8, 7, 0])
-    assert activity_draw._first_of_each(drawn, taken).tolist() == [5, 2, 8, 0]

@@ -9,6 +9,7 @@ from torch import nn
 from suite import sparsify
 from suite.experiments import registry
 from suite.own_loop.cost import StepCounter
+from suite.sparsity.activity_draw import Activity, Grid, _Shares
 from suite.sparsity.candidates import ALL, Candidates
 from suite.sparsity.cost_bounds import TrainingSetup, Zeros
 from suite.sparsity.flops import FlopsLedger, ForwardFlops, measure_forward
@@ -60,6 +61,55 @@ def test_gradients_of_active_weights_and_candidates_are_looked_at():
     assert torch.equal(known, mask | drawn)
     assert int(known.sum()) == 30
     assert ALL.known(mask, seeded(1)) is None
+
+
+def test_an_update_draws_the_candidates_of_a_layer_once_and_beside_its_mask_then(monkeypatch):
+    drawn = []
+    known = Candidates.known
+    monkeypatch.setattr(
+        Candidates, "known", lambda *given: drawn.append(given[1].clone()) or known(*given)
+    )
+    for method, options in (("rigl", {}), ("granet", {"initial_sparsity": 0.95})):
+        model, optimizer, sparsifier = attached(
+            method, Plan(60, 0.95, 0, 30), candidate_ratio=1.0, **options
+        )
+        fit(model, optimizer, sparsifier, stop=9)
+        before = {layer.name: layer.mask.clone() for layer in sparsifier.layers}
+        drawn.clear()
+        fit(model, optimizer, sparsifier, start=9, stop=10)
+        assert len(drawn) == len(before)
+        assert all(map(torch.equal, drawn, before.values()))
+
+
+def test_places_are_those_of_the_mask_of_what_is_known():
+    class Layer:
+        mask = torch.rand(40, 30, generator=seeded(0)) < 0.1
+        shape, size, active = mask.shape, mask.numel(), int(mask.sum())
+        places = mask.flatten().nonzero().flatten()
+
+    grid = Grid(1, 40, 30)
+    rows, columns = (torch.rand(n, generator=seeded(1), dtype=torch.float64) for n in (40, 30))
+    for ratio in (0.5, 4.0, 100.0):
+        candidates = Candidates(ratio)
+        for activity in (None, Activity(grid, rows, columns)):
+            found = candidates.places(Layer, seeded(2), activity)
+            mask = candidates.known(Layer.mask, seeded(2), activity)
+            assert torch.equal(found, mask.flatten().nonzero().flatten())
+            assert len(found) == candidates.gradients(Layer.active, Layer.size)
+
+
+def test_what_is_looked_up_for_a_draw_is_what_a_search_would_find():
+    # Shares far below and above those of the table's parts, and some of nothing.
+    weights = torch.rand(3000, generator=seeded(0), dtype=torch.float64) ** 30
+    weights[::7] = 0
+    shares = _Shares.of(weights)
+    at = torch.rand(50_000, generator=seeded(1), dtype=torch.float64)
+    at[:3000] = shares.ends * (1 - 1e-16)
+    at[3000:19384] = torch.arange(2**14) / 2**14
+    found = shares.first_above(at)
+    right = torch.searchsorted(shares.ends, at, right=True).clamp_max(2999)
+    assert torch.equal(found, right)
+    assert (weights[found] > 0).all()
 
 
 @pytest.mark.parametrize("pattern", ["none", "2:4"])

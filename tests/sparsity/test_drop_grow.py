@@ -57,3 +57,15 @@ def test_dense_gradients_are_asked_for_at_updates_alone():
     method = ByBoth(PLAN, OPTIONS | {"update_every": 10})
     steps = range(1, PLAN.steps + 1)
     assert [s for s in steps if method.wants_dense_gradient(s)] == [10, 20, 30, 40, 50, 60, 70, 80]
+
+
+def test_scores_of_active_weights_alone_drop_what_scores_of_all_do():
+    _, _, method, layers = trained_to(10)
+    plain = GradientGrowth(PLAN, OPTIONS | {"update_every": 10})
+    for one, scores in ((method, lambda w: w.abs() * 2), (plain, torch.abs)):
+        layer = layers["used.6"]
+        one.drop_scores = lambda layer, step, scores=scores: scores(layer.values)
+        keep = layer.active - int(one.fraction(20) * layer.active)
+        kept = by(layer.values.abs(), indices(layer.mask), keep, largest=True)
+        assert keep < layer.active
+        assert indices(one.drop_mask(layer, 20)) == kept

@@ -10,12 +10,16 @@ from hypothesis import strategies as st
 from suite.sparsity import numpy_selection
 from suite.sparsity.masks import (
     count_true,
+    distinct,
     grow,
+    grow_at,
     keep_active,
     keep_top,
+    places_of,
     random_empty,
     random_mask,
     rank_and_keep,
+    where_true,
 )
 
 
@@ -73,6 +77,48 @@ def test_nothing_grows_outside_the_places_given():
     assert grow(kept, scores, 1, among).tolist() == [True, False, False, True, False]
     assert grow(kept, scores, 2, among).tolist() == [True, False, True, True, False]
     assert grow(kept, -scores, 2, among).tolist() == [True, False, True, True, False]
+
+
+@given(data=st.data())
+def test_growing_among_places_alone_gives_the_mask_of_growing_among_all(data):
+    size = data.draw(st.integers(1, 40))
+    kept, among = (
+        torch.tensor(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)))
+        for _ in range(2)
+    )
+    levels = st.lists(st.integers(-2, 2), min_size=size, max_size=size)
+    scores = torch.tensor(data.draw(levels), dtype=torch.float32)
+    number = data.draw(st.integers(0, int((among & ~kept).sum())))
+    places = places_of(among)
+    before = kept.clone()
+    found = grow_at(kept, scores[places], number, places)
+    assert torch.equal(found, grow(kept, scores, number, among))
+    assert torch.equal(kept, before)
+
+
+def test_growing_more_than_the_places_given_is_refused():
+    kept = torch.tensor([True, False, False])
+    with pytest.raises(ValueError, match="keep=2 of 1 scores"):
+        grow_at(kept, torch.tensor([1.0, 2.0]), 2, torch.tensor([0, 2]))
+
+
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.5, 1.0])
+def test_places_are_where_a_mask_is_true_in_order(density):
+    mask = torch.rand(30, 50, generator=seeded(0)) < density
+    assert places_of(mask).tolist() == mask.flatten().nonzero().flatten().tolist()
+    assert places_of(mask.t()).tolist() == mask.t().flatten().nonzero().flatten().tolist()
+
+
+def test_values_are_taken_where_a_mask_is_true():
+    values, mask = torch.arange(50), torch.rand(50, generator=seeded(0)) < 0.3
+    assert torch.equal(where_true(values, mask), values[mask])
+
+
+@given(st.lists(st.integers(-5, 5), max_size=30))
+def test_distinct_numbers_are_ascending_and_once_each(numbers):
+    given_numbers = torch.tensor(numbers, dtype=torch.int64)
+    assert distinct(given_numbers).tolist() == sorted(set(numbers))
+    assert given_numbers.tolist() == numbers
 
 
 def test_growing_more_than_there_are_places_is_refused():

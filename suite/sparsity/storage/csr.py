@@ -8,9 +8,10 @@ when it is worthwhile, are in docs/truly-sparse.md.
 """
 
 import copy
+import functools
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ from suite.core.errors import InvalidInput
 from suite.sparsity.layers import check_mask, gradient_not_requested
 from suite.sparsity.prunable import Prunable
 from suite.sparsity.storage.masked import optimizer_of, replace_state
-from suite.sparsity.storage.saved_passes import SavedPasses
+from suite.sparsity.storage.sampled_product import SampledProduct
+from suite.sparsity.storage.saved_passes import Pass, SavedPasses
 from suite.sparsity.storage.topology import Topology
 
 Carry = Callable[[Tensor], Tensor]
@@ -32,7 +34,7 @@ _OWN = ("topology", "passes", "loaded", "by_rows", "stored_state")
 """Attributes of a sparse layer that an ordinary one lacks."""
 
 DRIFT = 1e-3
-"""Largest fraction of a gradient that the layer's inputs and outputs may leave unexplained."""
+"""Largest fraction of a gradient that the passes through the layer may leave unexplained."""
 
 
 class _Product(torch.autograd.Function):
@@ -62,7 +64,7 @@ class _Product(torch.autograd.Function):
             of_input = topology.product_t(values, gradient).t()
         if ctx.needs_input_grad[1]:
             of_values = topology.sampled(gradient, columns)
-            ctx.layer.passes.add(gradient, columns)
+            ctx.layer.passes.add(gradient, columns, of_values)
         if ctx.needs_input_grad[2]:
             of_bias = gradient.sum(1)
         return of_input, of_values, of_bias, None
@@ -92,7 +94,7 @@ class SparseLinear(nn.Linear):
 
     Attributes:
         topology: where the values are.
-        passes: saved during backward; a dense gradient is computed from them.
+        passes: saved during backward, for gradients of weights that are not stored.
         loaded: the dense weight last loaded, until the next forward pass.
         by_rows: whether outputs are always laid out as an ordinary layer's.
         stored_state: finds the optimizer's state of the values.
@@ -193,6 +195,22 @@ class SparseLinear(nn.Linear):
         super()._load_from_state_dict(state_dict, prefix, *rest, **more)
 
 
+class _PassesGradient(NamedTuple):
+    """Passes whose sum is a gradient, and the factor by which it was changed since."""
+
+    passes: Sequence[Pass]
+    factor: float | Tensor
+
+    def of_scale(self, inverse: Tensor | None) -> "_PassesGradient":
+        """Return the gradient as backward computed it, times `inverse` if that is given."""
+        return self._replace(factor=1.0 if inverse is None else inverse)
+
+    def scaled(self, total: Tensor) -> Tensor:
+        """Return the sum over the passes, multiplied by the factor in place."""
+        is_one = not isinstance(self.factor, Tensor) and self.factor == 1.0
+        return total if is_one else total.mul_(self.factor)
+
+
 class CsrWeight:
     """The weight of a Linear layer in CSR: a `PrunableWeight` that stores non-zero values only.
 
@@ -226,7 +244,8 @@ class CsrWeight:
         module.passes, module.loaded, module.by_rows = SavedPasses(), None, by_rows
         module.stored_state = StoredState(optimizer)
         self._frozen: tuple[Tensor, Tensor] | None = None
-        self._kept: Tensor | None = None
+        self._kept: _PassesGradient | None = None
+        self._places: tuple[Tensor, int, SampledProduct] | None = None
         self._replace(_gather(topology))
 
     @property
@@ -262,6 +281,16 @@ class CsrWeight:
         return self.module.topology.dense(self.parameter.detach())
 
     @property
+    def places(self) -> Tensor:
+        """Flat indices of the non-zero values, ascending; read only."""
+        return self.module.topology.place
+
+    @property
+    def active_values(self) -> Tensor:
+        """The non-zero values; read only."""
+        return self.parameter.detach()
+
+    @property
     def trained(self) -> bool:
         """Whether the weight is being trained; False once it was frozen."""
         return self.parameter.requires_grad
@@ -273,48 +302,79 @@ class CsrWeight:
         return None if gradient is None else self.module.topology.dense(gradient)
 
     @property
+    def has_gradient(self) -> bool:
+        """Whether the loss depends on the weight; computes no gradient."""
+        return self._gradient() is not None
+
+    @property
     @torch.no_grad()
     def dense_gradient(self) -> Tensor | None:
         """Gradient of every weight, inactive ones included; computed at each access.
 
         It is computed from the passes saved during backward. The gradient of the values is
-        compared with it: if it was scaled since (by a GradScaler or clipping), so is the result,
-        unless it was kept before (`keep_dense_gradient`).
+        compared with what those passes gave it: if it was scaled since (by a GradScaler or
+        clipping), so is the result, unless it was kept before (`keep_dense_gradient`).
 
         Raises:
             InvalidInput: it was not requested, or the gradient of the values was changed in
                 another way than by a factor.
             RuntimeError: no backward pass was seen.
         """
-        if self._kept is not None:
-            return self._kept
-        found = self._gradient_of_passes()
-        if found is None:
+        gradient = self._gradient()
+        if gradient is None:
             return None
-        dense, factor = found
-        return dense if abs(factor - 1) < DRIFT else dense.mul_(factor)
+        dense: Tensor | None = None
+        for of_output, columns, _ in gradient.passes:
+            # Laid out as in an ordinary layer: inputs that are equal then have equal gradients in
+            # both, to the last bit, and ties between them are broken the same way.
+            left, right = of_output.t().contiguous().t(), columns.t().contiguous()
+            dense = left.mm(right) if dense is None else dense.addmm_(left, right)
+        assert dense is not None
+        return gradient.scaled(dense)
 
+    @torch.no_grad()
     def gradient_at(self, places: Tensor) -> Tensor | None:
-        """Return the gradient of the weights at flat `places` [m]."""
-        gradient = self.dense_gradient
-        return None if gradient is None else gradient.flatten().index_select(0, places)
+        """Return the gradient of the weights at flat `places` [m], and compute no other.
+
+        As `dense_gradient`, but at a cost linear in m. What a product at these places takes is
+        prepared once for as long as the same tensor is given.
+
+        Raises:
+            ValueError: the places are not ascending flat indices of this weight.
+        """
+        gradient = self._gradient()
+        if gradient is None:
+            return None
+        product = self._product_at(places)
+        found: Tensor | None = None
+        for of_output, columns, _ in gradient.passes:
+            of_pass = product.of(of_output, columns)
+            found = of_pass if found is None else found.add_(of_pass)
+        assert found is not None
+        return gradient.scaled(found)
+
+    def _product_at(self, places: Tensor) -> SampledProduct:
+        last = self._places
+        if last is None or last[0] is not places or last[1] != places._version:
+            product = SampledProduct.at(places, self.shape)
+            self._places = last = places, places._version, product
+        return last[2]
 
     @torch.no_grad()
     def keep_dense_gradient(self, inverse_scale: Tensor | None = None) -> None:
-        """Keep the dense gradient, if it was requested, until the next `prepare_backward`.
+        """Keep this step's gradient, if it was requested, until the next `prepare_backward`.
 
-        It is that of the backward passes, whatever was done to the gradient since, multiplied by
-        `inverse_scale` (1 / the loss scale) if that is given.
+        It is that of the backward passes, whatever is done to the gradient of the values from now
+        on, multiplied by `inverse_scale` (1 / the loss scale) if that is given. Nothing is computed
+        before it is read. What was kept of this gradient before stays.
         """
-        if not self.module.passes.wanted:
+        if not self.module.passes.wanted or self._kept is not None:
             return
-        found = self._gradient_of_passes()
-        self._kept = None if found is None else found[0]
-        if self._kept is not None and inverse_scale is not None:
-            self._kept.mul_(inverse_scale)
+        found = self._gradient()
+        self._kept = found if found is None else found.of_scale(inverse_scale)
 
     def drop_dense_gradient(self) -> None:
-        """Drop the dense gradient that was kept."""
+        """Drop the gradient that was kept."""
         self._kept = None
 
     def prepare_backward(self, dense_gradient: bool) -> None:
@@ -322,30 +382,38 @@ class CsrWeight:
         self._kept = None
         self.module.passes.prepare_backward(dense_gradient, self.parameter)
 
-    def _gradient_of_passes(self) -> tuple[Tensor, float] | None:
-        """Return the dense gradient of the passes, and the gradient's factor in relation to it."""
+    def _gradient(self) -> "_PassesGradient | None":
+        """Return what gradients of this step are computed from; None where there are none."""
         if not self.module.passes.wanted:
             raise gradient_not_requested(self.name)
+        if self._kept is not None:
+            return self._kept
         gradient = self.parameter.grad
         if gradient is None or not self.trained:
             return None
         passes = self.module.passes.contributing()
-        if not passes:
-            if not bool(gradient.any()):
-                return None  # the layer was not used, and its gradient was set to 0
+        if passes:
+            return _PassesGradient(passes, self._factor(passes, gradient))
+        if bool(gradient.any()):
             raise RuntimeError(f"layer '{self.name}': no backward pass was seen in this step")
-        dense: Tensor | None = None
-        for of_output, columns in passes:
-            # Laid out as in an ordinary layer: inputs that are equal then have equal gradients in
-            # both, to the last bit, and ties between them are broken the same way.
-            left, right = of_output.t().contiguous().t(), columns.t().contiguous()
-            dense = left.mm(right) if dense is None else dense.addmm_(left, right)
-        assert dense is not None
+        return None  # the layer was not used, and its gradient was set to 0
+
+    def _factor(self, passes: Sequence[Pass], gradient: Tensor) -> float:
+        """Return the factor by which `gradient`, that of the values, was changed since.
+
+        Raises:
+            InvalidInput: it was changed in another way.
+        """
+        first, *others = (one.of_values for one in passes)
+        total = functools.reduce(torch.add, others, first)
+        if torch.equal(total, gradient):  # as it is where nothing comes between
+            return 1.0
         # In double precision: squares of gradients of 1e-20 underflow in float32.
-        own, given = dense.flatten()[self.module.topology.place].double(), gradient.double()
+        own, given = total.double(), gradient.double()
         factor = float(given.dot(own) / own.dot(own)) if own.any() else 1.0
         if (given - factor * own).norm() > DRIFT * given.norm():
-            terms = sum(float(of_output.norm() * columns.norm()) for of_output, columns in passes)
+            # Passes may cancel but for rounding.
+            terms = sum(float(one.of_values.double().norm()) for one in passes)
             rounding = 8 * torch.finfo(gradient.dtype).eps * terms
             if max(own.norm(), given.norm()) > rounding:
                 raise InvalidInput(
@@ -354,7 +422,7 @@ class CsrWeight:
                     "execution=masked"
                 )
             factor = 1.0
-        return dense, factor
+        return 1.0 if abs(factor - 1) < DRIFT else factor
 
     @torch.no_grad()
     def set_mask(self, mask: Tensor) -> None:
@@ -366,6 +434,7 @@ class CsrWeight:
             return
         origin = old.origin(new)
         self.module.topology = new
+        self.module.passes.clear()  # they belong to the values that were stored
 
         def carry(tensor: Tensor) -> Tensor:
             return torch.cat([tensor.new_zeros(1), tensor]).index_select(0, origin)

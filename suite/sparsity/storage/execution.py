@@ -74,7 +74,10 @@ class SwitchingWeight:
     mask: Tensor = _of_store("mask")
     device: torch.device = _of_store("device")
     values: Tensor = _of_store("values")
+    places: Tensor = _of_store("places")
+    active_values: Tensor = _of_store("active_values")
     trained: bool = _of_store("trained")
+    has_gradient: bool = _of_store("has_gradient")
     dense_gradient: Tensor | None = _of_store("dense_gradient")
     active_gradient: Tensor | None = _of_store("active_gradient")
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.layers import check_mask, gradient_not_requested
-from suite.sparsity.masks import count_true
+from suite.sparsity.masks import count_true, places_of
 from suite.sparsity.prunable import Prunable
 
 KEEPS_ZEROS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
@@ -104,6 +104,21 @@ class MaskedWeight:
     def values(self) -> Tensor:
         """Dense values, zero where inactive; read only."""
         return self.parameter.detach()
+
+    @property
+    def places(self) -> Tensor:
+        """Flat indices of the active weights, ascending; computed at each access."""
+        return places_of(self.mask)
+
+    @property
+    def active_values(self) -> Tensor:
+        """Values of the active weights, in the order of their `places`."""
+        return self.values.flatten().index_select(0, self.places)
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the loss depends on the weight: whether it has a dense gradient."""
+        return self.dense_gradient is not None
 
     @property
     def dense_gradient(self) -> Tensor | None:

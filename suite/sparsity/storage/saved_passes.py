@@ -1,13 +1,25 @@
-"""Inputs and output gradients of a sparse layer, saved for its dense gradient."""
+"""Passes through a sparse layer, saved for the gradients of weights that it does not store."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-Pass = tuple[Tensor, Tensor]
-"""Gradient of the output [out, batch] and input [in, batch]."""
+
+class Pass(NamedTuple):
+    """What one backward pass through a layer has computed, and from what.
+
+    Attributes:
+        of_output: gradient of the output, [out, batch].
+        columns: the input, [in, batch].
+        of_values: gradient of the stored values, [n]: the very tensor that autograd is given. While
+            it is held, autograd copies it into ``grad`` instead of adding later passes to it.
+    """
+
+    of_output: Tensor
+    columns: Tensor
+    of_values: Tensor
 
 
 def _task() -> int:
@@ -22,7 +34,7 @@ class SavedPasses:
     also passes through a layer. Only passes that added to the parameter's ``grad`` count.
 
     Attributes:
-        wanted: whether a dense gradient will be read, so that passes are saved.
+        wanted: whether gradients beside the stored ones will be read, so that passes are saved.
     """
 
     def __init__(self) -> None:
@@ -52,10 +64,10 @@ class SavedPasses:
         self._kept.clear()
         self._added.clear()
 
-    def add(self, of_output: Tensor, columns: Tensor) -> None:
+    def add(self, of_output: Tensor, columns: Tensor, of_values: Tensor) -> None:
         """Save a pass, if passes are wanted."""
         if self.wanted:
-            self._kept.append((_task(), (of_output, columns)))
+            self._kept.append((_task(), Pass(of_output, columns, of_values)))
 
     def begin(self, gradient: Tensor | None) -> None:
         """Note a forward pass: if `gradient` is None or zero, a new gradient begins.

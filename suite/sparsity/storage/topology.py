@@ -1,13 +1,13 @@
 """Where the non-zero weights of a sparse matrix are, by rows and by columns."""
 
-import warnings
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from suite.sparsity.storage.sampled_product import SampledProduct, indices
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Topology:
         start_t, row: CSR indices of its transpose; [in + 1] and [n].
         order: where the value of each entry of the transpose is found; [n].
         place: flat index of every value in the matrix, ascending; [n], of 64 bits.
+        at_values: computes products where the values are.
     """
 
     shape: torch.Size
@@ -32,14 +33,11 @@ class Topology:
     row: Tensor
     order: Tensor
     place: Tensor
-    _room: dict[torch.dtype, tuple[Tensor, Tensor]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    at_values: SampledProduct
 
     @classmethod
     def of(cls, mask: Tensor) -> "Topology":
         """Return the topology of a boolean mask [out, in] on the CPU."""
-        _silence_csr_warning()
         columns = mask.shape[1]
         native = mask.numpy()
         flat = np.flatnonzero(native)
@@ -48,14 +46,16 @@ class Topology:
         # NumPy sorts 16-bit integers by radix, in linear time and stably.
         narrow = column.astype(np.uint16) if columns <= 2**16 else column
         order = np.argsort(narrow, kind="stable")
+        start, of_column = _starts(np.bincount(row, minlength=mask.shape[0])), indices(column)
         return cls(
             mask.shape,
-            _starts(np.bincount(row, minlength=mask.shape[0])),
-            _indices(column),
+            start,
+            of_column,
             _starts(np.bincount(column, minlength=columns)),
-            _indices(row[order]),
-            _indices(order),
+            indices(row[order]),
+            indices(order),
             torch.from_numpy(flat),
+            SampledProduct(mask.shape, start, of_column),
         )
 
     @property
@@ -66,9 +66,8 @@ class Topology:
     @property
     def bytes(self) -> int:
         """Memory of all indices and of the buffers for gradients."""
-        room = [values for _, values in self._room.values()]
-        tensors = [self.start, self.column, self.start_t, self.row, self.order, self.place, *room]
-        return sum(tensor.nbytes for tensor in tensors)
+        tensors = [self.start, self.column, self.start_t, self.row, self.order, self.place]
+        return sum(tensor.nbytes for tensor in tensors) + self.at_values.bytes
 
     def product(self, values: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return W·x + bias of the matrix W of these values [n], x [in, batch]; [out, batch]."""
@@ -83,30 +82,7 @@ class Topology:
 
     def sampled(self, left: Tensor, right: Tensor) -> Tensor:
         """Return left·rightᵀ where the non-zero weights are; [n], of [out, k] and [in, k]."""
-        # Taken out while in use: another thread then makes its own.
-        room = self._room.pop(left.dtype, None)
-        into, values = self._make_room(left.dtype) if room is None else room
-        values.zero_()  # beta=0 may multiply: an overflow could have left infinities
-        # Written into a reused matrix: without `out` PyTorch copies all indices first.
-        torch.sparse.sampled_addmm(into, left, right.t(), beta=0.0, out=into)
-        products = values.clone()
-        self._room[left.dtype] = into, values
-        return products
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state of a copy, without the buffers, which cannot be copied."""
-        return vars(self) | {"_room": {}}
-
-    def _make_room(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return a CSR matrix and its values, to reuse: making one takes as long as a product."""
-        matrix = torch.sparse_csr_tensor(
-            self.start,
-            self.column,
-            torch.zeros(self.count, dtype=dtype),
-            self.shape,
-            check_invariants=False,
-        )
-        return matrix, matrix.values()
+        return self.at_values.of(left, right)
 
     def dense(self, values: Tensor) -> Tensor:
         """Return the values [n] as a dense matrix [out, in]."""
@@ -127,25 +103,13 @@ class Topology:
         return torch.from_numpy(place[new.place.numpy()])
 
 
-def _indices(native: Any) -> Tensor:
-    return torch.from_numpy(native.astype(np.int32))
-
-
 def _starts(counts: Any) -> Tensor:
-    return _indices(np.concatenate([[0], np.cumsum(counts)]))
+    return indices(np.concatenate([[0], np.cumsum(counts)]))
 
 
 def _match(x: Tensor, rows: int) -> None:
     if x.shape[0] != rows:  # the kernel would silently ignore further rows
         raise RuntimeError(f"a batch of {x.shape[0]} features meets a layer that takes {rows}")
-
-
-@cache
-def _silence_csr_warning() -> None:
-    """Trigger and silence PyTorch's warning that CSR support is in beta: once per process."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.sparse_csr_tensor([0], [], [], (0, 0), check_invariants=False)
 
 
 def _weighted_sums(x: Tensor, index: Tensor, start: Tensor, values: Tensor) -> Tensor:
