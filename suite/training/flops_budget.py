@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 from suite.sparsity.cost_bounds import FlopsBounds
 
-TOLERANCE = 0.01
-"""A training whose FLOPs are further than this from its budget is not one at equal FLOPs."""
 FIRST_SHARE = 0.5
 """Where between the bounds a cost is expected before any of it has been charged."""
 NEGLIGIBLE = 1e-6
@@ -98,21 +96,3 @@ def first_possible(steps: int, most: int, is_possible: Callable[[int], bool]) ->
         else:
             low = middle
     return high
-
-
-def off_budget(training: float, dense: float, budget: float) -> str:
-    """Return a note if a training's FLOPs are not those of its budget; or "".
-
-    Args:
-        training: its FLOPs.
-        dense: those of dense training.
-        budget: the `flops_budget`.
-    """
-    ratio = training / dense
-    off = ratio / budget - 1
-    if abs(off) <= TOLERANCE:
-        return ""
-    return (
-        f"training took {ratio:.4g} times the FLOPs of dense training, {off:+.1%} off its "
-        f"flops_budget of {budget:g}: it is not compared at equal training FLOPs"
-    )

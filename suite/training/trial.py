@@ -13,6 +13,7 @@ from suite.core.loaded_code import noting, unseen
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
+from suite.results.training_budget import SpentBudget
 from suite.sparsity.rounds import TrainingProgress
 from suite.training.budget_forecast import dense_training
 from suite.training.checkpoint import Checkpointer
@@ -20,7 +21,6 @@ from suite.training.context import TrialContext
 from suite.training.environment import Stopwatch
 from suite.training.epoch_bounds import EpochBounds
 from suite.training.final_metrics import measure_final
-from suite.training.flops_budget import off_budget
 from suite.training.live_report import LiveReport
 from suite.training.loop import Training
 from suite.training.outcome import Outcome, make_outcome, with_unseen
@@ -175,8 +175,9 @@ def _run(
         steps = sparsifier.total_steps
         dense = dense_training(context.recipe, dataset, training.dense_flops)
         flops["dense_training"] = dense
-        if off := off_budget(training.ledger.total, dense, budget):
-            notes.append(off)
+        spent = SpentBudget(budget, training.ledger.total / dense, steps)
+        if not spent.is_met:
+            notes.append(f"not compared at equal training FLOPs: {spent.words}")
     if not context.plan.validates:
         notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(
