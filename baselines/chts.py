@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
-from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
+from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
@@ -17,7 +17,7 @@ from suite.sparsity.masks import keep_top
 METHOD = Method(
     "chts",
     "Zhang et al. 2025, arXiv:2501.19107",
-    revision=2,
+    revision=3,
     title="CHTs",
     summary="drops by weight and grows where the connections there are predict one, both at random",
     implementation="Chts",
@@ -70,7 +70,7 @@ METHOD = Method(
             search=Search(low=0.5, high=1.0),
         ),
     ),
-    cost="3 f_S per step; at an update, 2·(out²·in + out·in²) multiply-adds a layer, not charged",
+    cost="3 f_S per step; at an update, 4·(out²·in + out·in²) operations a layer (of its own)",
     differences=(
         Difference(
             "distribution",
@@ -145,9 +145,9 @@ class Chts(DropGrow):
     Draws without replacement are the order of exponential keys: the first to happen of
     independent Exp(score) (Efraimidis & Spirakis 2006), which has no limit on the number of places.
 
-    The four dense products take 2·(out²·in + out·in²) multiply-adds for a layer, in single
-    precision, whose whole numbers below 2²⁴ are exact; memory is that of two matrices
-    [out, in] and blocks of 16 MiB.
+    The four dense products take 2·(out²·in + out·in²) multiply-adds for a layer, which are charged
+    to training, in single precision, whose whole numbers below 2²⁴ are exact; memory is that of two
+    matrices [out, in] and blocks of 16 MiB.
     """
 
     regrown_keeps_value = True
@@ -186,6 +186,7 @@ class Chts(DropGrow):
         """
         draws = scores.flatten()
         groups = kept.unflatten(0, (self._groups_of(layer), -1)).flatten(2)
+        self.charge_method(len(groups) * link_flops(*groups[0].shape))
         keys = torch.cat([link_scores(group).flatten() for group in groups]) * draws
         free = ~kept if among is None else among & ~kept
         # Places without a score have equal keys, 0, and are drawn uniformly.
@@ -195,6 +196,16 @@ class Chts(DropGrow):
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
         return unchanging(setup)
+
+    def method_cost(self, setup: TrainingSetup) -> FlopsBounds:
+        """Return the cost of the link scores of every layer that changes, at every update."""
+        cost = 0.0
+        for name, zeros in setup.final.most.items():  # exact: targets are by layer
+            active = setup.sizes[name] - zeros
+            if zeros and math.floor(self.fraction(0) * active):
+                groups, rows, columns = setup.matrix(name)
+                cost += groups * link_flops(rows, columns)
+        return FlopsBounds(cost, cost).times(self.schedule.count)
 
     def _groups_of(self, layer: PrunableWeight) -> int:
         """Return the number of groups of a convolution: their neurons share no inputs."""
@@ -217,6 +228,11 @@ def link_scores(active: Tensor) -> Tensor:
         links = active.to(torch.float32)
         scores = _by_rows(links)
         return scores.add_(_by_rows(links.T.contiguous()).T)
+
+
+def link_flops(rows: int, columns: int) -> float:
+    """Return the FLOPs of `link_scores` for a mask [rows, columns]: of its four products."""
+    return 4.0 * (rows**2 * columns + rows * columns**2)
 
 
 def _by_rows(links: Tensor) -> Tensor:

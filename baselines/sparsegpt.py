@@ -8,7 +8,8 @@ from suite.core.declarations import Difference, Hyperparameter, Method, Search
 from suite.core.errors import TrialFailed
 from suite.core.hyperparameters import CALIBRATION, LAYERWISE, PATTERN, with_defaults
 from suite.sparsity.calibration import CalibratedPruning
-from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
+from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, Zeros
+from suite.sparsity.flops import Counts
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
 from suite.sparsity.weight_rows import from_rows, to_rows
@@ -16,6 +17,7 @@ from suite.sparsity.weight_rows import from_rows, to_rows
 METHOD = Method(
     "sparsegpt",
     "Frantar & Alistarh 2023, arXiv:2301.00774",
+    revision=2,
     title="SparseGPT",
     summary="prunes the trained network once, and moves the errors to the weights that stay",
     implementation="SparseGpt",
@@ -44,8 +46,9 @@ METHOD = Method(
             search=Search(low=1e-3, high=0.1, log=True),
         ),
     ),
-    cost="3 f_D per step, and once f_S for the calibration examples (not counted: XXᵀ, 2 d² "
-    "operations per position and layer of d inputs, its inverse and the update, O(d³ + out·d²))",
+    cost="3 f_D per step, and once f_S for the calibration examples; of its own, XXᵀ, 2·d² "
+    "operations per position and layer of d inputs, the factor of its inverse, 4/3·d³, and the "
+    "update of other weights, out·d·(d − 1)",
     differences=(
         *LAYER_BY_LAYER,
         Difference(
@@ -90,6 +93,8 @@ class SparseGpt(CalibratedPruning):
 
     def statistic(self, inputs: Tensor) -> Tensor:
         """Return XXᵀ: [groups, features, features]."""
+        groups, positions, features = inputs.shape
+        self.charge_method(groups * gram_flops(positions, features))
         x = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
         return (x.mT @ x).to(torch.float64)
 
@@ -104,12 +109,43 @@ class SparseGpt(CalibratedPruning):
             )
         group = None if self.pattern is None else (self.pattern.n, self.pattern.m)
         mask = prune_columns(rows, factor, dead, zeros, self.options.block_size, group)
+        groups, outputs, features = rows.shape
+        self.charge_method(groups * update_flops(outputs, features))
         self.set_mask(layer, from_rows(mask, layer.shape), self.plan.steps)
         layer.replace_values(from_rows(rows, layer.shape).to(layer.values.dtype))
 
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that the network is dense until training is over."""
         return iter([(0, Zeros.none(setup.shapes))])
+
+    def method_cost(self, setup: TrainingSetup) -> FlopsBounds:
+        """Return the cost of XXᵀ, of its factor and of the updates, in every layer with zeros."""
+        final = setup.final
+        return FlopsBounds(self._own_flops(setup, final.least), self._own_flops(setup, final.most))
+
+    def _own_flops(self, setup: TrainingSetup, zeros: Counts) -> float:
+        """Return the cost of pruning the layers that have any of these zeros."""
+        examples, total = min(self.options.calibration_examples, setup.pool), 0.0
+        for name in (name for name, count in zeros.items() if count):
+            groups, outputs, features = setup.matrix(name)
+            positions = examples * setup.positions(name)
+            one = gram_flops(positions, features) + update_flops(outputs, features)
+            total += groups * one
+        return total
+
+
+def gram_flops(positions: float, features: int) -> float:
+    """Return the FLOPs of XXᵀ for inputs [positions, features]."""
+    return 2.0 * positions * features**2
+
+
+def update_flops(outputs: int, features: int) -> float:
+    """Return the FLOPs of pruning a matrix [outputs, features] once XXᵀ is known.
+
+    A third of d³ for the Cholesky factor of d features and d³ for its inverse; then each column's
+    error is taken out of the columns to its right, in blocks or not.
+    """
+    return 4 / 3 * features**3 + outputs * features * (features - 1)
 
 
 def inverse_factor(gram: Tensor, dampening: float) -> tuple[Tensor, bool]:

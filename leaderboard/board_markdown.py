@@ -5,9 +5,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from leaderboard.board_groups import board_groups
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.score_text import caption, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from leaderboard.summary_table import OFF_BUDGET
 from suite.core.errors import InvalidInput
 from suite.core.shown_text import shown
 
@@ -26,6 +28,8 @@ def cell_text(cell: Cell | None, sparsity: float | None) -> str:
         return "not run"
     interval = cell.interval
     if interval is None:
+        if cell.off_budget:
+            return OFF_BUDGET
         return "failed" if cell.failures else "out of date"
     text, half = interval_texts(cell.metric, interval)
     text += f" ± {half}" if half else ""
@@ -55,6 +59,15 @@ def board_markdown(board: Board) -> str:
         texts = row_texts(board, entry, cells)
         lines.append("| " + " | ".join([escape(entry.label), *texts]) + " |")
     return "\n".join(lines)
+
+
+def _on_terms(boards: list[Board]) -> Iterator[str]:
+    """Yield the boards' tables; where they are on different terms, headed by what each claims."""
+    groups = board_groups(boards)
+    for group in groups:
+        if len(groups) > 1:
+            yield f"**{escape(group.terms.heading)}.** {escape(group.terms.claim)}"
+        yield from _folded(list(group.boards))
 
 
 def _folded(boards: list[Board]) -> Iterator[str]:
@@ -89,7 +102,7 @@ def surroundings(path: Path) -> tuple[str, str]:
 def spliced(boards: list[Board], around: tuple[str, str]) -> str:
     """Return a file's text with the boards, given its `surroundings`."""
     before, after = around
-    tables = "\n\n".join(_folded(boards)) or "No trials yet."
+    tables = "\n\n".join(_on_terms(boards)) or "No trials yet."
     return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 
 

@@ -18,6 +18,7 @@ from leaderboard.code_versions import (
     recorded_version,
 )
 from leaderboard.statistics.intervals import Interval, mean_interval
+from leaderboard.terms import BUDGET, EQUAL_STEPS, Terms
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show
 from suite.results.record import Record, RecordedMethod, RecordedTask
@@ -118,12 +119,14 @@ class Cell:
         runs: finished trials of the current revisions.
         failures: messages of failed trials.
         outdated: why other trials do not count: their task or method has changed since.
+        off_budget: why others are on no board at equal training FLOPs: they took more, or less.
         metric: the column that the task ranks by.
     """
 
     runs: list[Run] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
+    off_budget: list[str] = field(default_factory=list)
     metric: Column = NAMED_COLUMNS[SCORE]
 
     def column(self, name: str) -> list[float]:
@@ -181,8 +184,10 @@ class Board:
 
     A dense entry has the same cell in every column of its row; `cells` yields it once.
     `dense` holds the means of the dense network's trials by column, for ratios to dense; means of
-    0 are left out. `metric` is the column that the task ranks by; `about` is what the records say
-    of a task that is not installed.
+    0 are left out. At equal training FLOPs, where the dense network trains for less time as well,
+    its training FLOPs are those of the task's dense training. `metric` is the column that the task
+    ranks by; `about` is what the records say of a task that is not installed. `terms` are those on
+    which methods are compared, and `otherwise` the settings without them.
     """
 
     task: str
@@ -192,6 +197,8 @@ class Board:
     dense: dict[str, float]
     metric: Column = NAMED_COLUMNS[SCORE]
     about: RecordedTask | None = None
+    terms: Terms = EQUAL_STEPS
+    otherwise: str = ""
 
     @property
     def title(self) -> str:
@@ -270,9 +277,10 @@ class Boards:
     """Groups records into boards, one at a time. A method without a sparsity is in every column.
 
     Records of an older revision of their task, dataset or method do not count; they are listed, and
-    their cell is marked. Trials of a tuner's search were not tested and are not results. Nothing is
-    imputed: a cell without a finished trial is empty or lists its failures. Trials of different
-    code of the user's own are different entries; all but the newest are marked (`CodeVersions`).
+    their cell is marked. So are those that miss their `flops_budget` by more than 1 %. Trials of a
+    tuner's search were not tested and are not results. Nothing is imputed: a cell without a
+    finished trial is empty or lists its failures. Trials of different code of the user's own are
+    different entries; all but the newest are marked (`CodeVersions`).
 
     `tuned` maps the keys of trials whose settings a tuner found to the recipe fields that were
     tuned as well; those fields belong to the entry, not to the board.
@@ -286,6 +294,8 @@ class Boards:
         self._tuned = tuned or {}
         self._cells: dict[tuple[str, str], dict[_Place, dict[float, Cell]]] = defaultdict(dict)
         self._metrics: dict[tuple[str, str], Column] = {}
+        self._terms: dict[tuple[str, str], tuple[Terms, str]] = {}
+        self._dense_training: dict[tuple[str, str], list[float]] = defaultdict(list)
         self._versions = CodeVersions()
         self._seeds_taken: set[tuple[int, int]] = set()
         self._digest = functools.cache(digest_of_task)
@@ -314,11 +324,14 @@ class Boards:
         elif metric.name not in record.metrics:
             reason = f"it has no {metric.name}, which the task ranks by: run it again"
             cell.outdated.append(reason)
+        elif reason := self._terms[board][0].left_out(record):
+            cell.off_budget.append(reason)
         elif (id(cell), trial["seed"]) in self._seeds_taken:
             reason = f"another trial of seed {trial['seed']} is already in its cell"
         else:
             self._seeds_taken.add((id(cell), trial["seed"]))
             cell.runs.append(Run(record.key, trial["seed"], _values(record)))
+            self._dense_training[board].append(record.flops.get("dense_training", 0.0))
         if reason:
             name = f"{trial['task']} {trial['method']}"
             self.excluded.append(Excluded(record.key, name, reason))
@@ -330,7 +343,11 @@ class Boards:
         for board, places in sorted(self._cells.items()):
             named = {self._named(*place): cells for place, cells in places.items()}
             about = self._versions.task_facts(board[0])
-            boards.append(_board(*board, named, self._metrics[board], about))
+            made = _board(*board, named, self._metrics[board], about)
+            made.terms, made.otherwise = self._terms[board]
+            if made.terms.flops_budget and (dense := self._dense_training[board]):
+                made.dense["training_flops"] = statistics.fmean(dense)
+            boards.append(made)
         return boards
 
     def settled(self, placed: PlacedRecord) -> PlacedRecord:
@@ -360,7 +377,10 @@ class Boards:
         settings = settings_text(trial["hyperparameters"] | own)
         about = record.declared.method if record.declared is not None else None
         entry = Entry(trial["method"], settings, record.key in tuned, about=about)
-        return (trial["task"], overrides_text(trial, set(own))), entry
+        board = (trial["task"], overrides_text(trial, set(own)))
+        if board not in self._terms:
+            self._terms[board] = Terms.of(record), overrides_text(trial, {*own, BUDGET})
+        return board, entry
 
 
 def is_result(record: Record) -> bool:

@@ -106,6 +106,12 @@ def compare_entries(
         lines.append(CellComparison(title, sparsity, name, values, p, words, trials))
     if len(cells) == 1:
         return MethodComparison(one.label, two.label, lines, None, lines[0].verdict)
+    if len({board.terms for board in chosen if _common(board, one, two)}) > 1:
+        words = (
+            "no comparison over all tasks: some boards are at equal steps, others at equal "
+            "training FLOPs; name a study or a task that has one kind alone"
+        )
+        return MethodComparison(one.label, two.label, lines, None, words)
     if len(metrics := dict.fromkeys(mine.metric.title for _, _, mine, _ in cells)) > 1:
         words = f"no comparison over all tasks: they rank by {' and '.join(metrics)}"
         return MethodComparison(one.label, two.label, lines, None, words)

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from leaderboard.board_groups import same_terms
 from leaderboard.boards import Board, Cell
 
 
@@ -54,7 +55,11 @@ def pooled_scores(
     An entry has a score on a task for the seeds that it has at every one of the sparsities of the
     task's board. If it has no run at one of them, it has no score: nothing is imputed. An entry
     without any score is left out.
+
+    Raises:
+        ValueError: the boards are on different terms.
     """
+    same_terms(boards)
     scores: dict[str, dict[str, dict[int, float]]] = {}
     missing = []
     for board in boards:

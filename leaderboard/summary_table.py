@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leaderboard.board_groups import same_terms
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.page_data import page_name
 from leaderboard.score_text import heading, interval_texts
@@ -17,6 +18,8 @@ from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 RankInterval = tuple[int, int]
 
 NOT_RUN = "not run"
+OFF_BUDGET = "off budget"
+"""In a cell whose trials took more than they may at equal training FLOPs, or less."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,12 @@ class SummaryTable:
 
 
 def summary_table(boards: Sequence[Board]) -> SummaryTable:
-    """Return the table of all boards: dense entries first, then the best on average."""
+    """Return the table of all boards: dense entries first, then the best on average.
+
+    Raises:
+        ValueError: the boards are on different terms.
+    """
+    same_terms(boards)
     places = [(board, place) for board in boards for place in range(len(board.sparsities))]
     columns = [_cells(board, place) for board, place in places]
     ranks = [rank for board in boards for rank in ranks_of(board)]
@@ -159,6 +167,9 @@ def marks(cell: Cell | None, sparsity: float | None) -> list[Mark]:
         if reasons:
             words = "; ".join(dict.fromkeys(reasons))
             found.append(Mark(kind, f"{sign}{len(reasons)}", f"{len(reasons)} {word}: {words}"))
+    if cell.off_budget:
+        words = "; ".join(dict.fromkeys(cell.off_budget))
+        found.append(Mark("off-budget", OFF_BUDGET, f"{len(cell.off_budget)} not counted: {words}"))
     return found
 
 

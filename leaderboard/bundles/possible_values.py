@@ -17,6 +17,7 @@ from suite.results.counts import MAX_CLASSES, confusion_problem
 from suite.results.metrics import contradictions, passes
 from suite.results.record import ACCURACY, LayerRecord, Record
 from suite.results.record_check import COUNTED, DATA, LAYERS, POSSIBLE, Check
+from suite.results.training_flops import parts_problem
 
 TOLERANCE = 1e-4
 """How far a fraction times its number of predictions may be from a whole number."""
@@ -92,6 +93,8 @@ def possible_values(record: Record) -> Iterator[Check]:
     older = record.schema_version < COUNTED_SINCE and record.metric == ACCURACY  # as all once did
     if declared.metric not in ("", record.metric) and not older:
         together.append(f"it is ranked by {record.metric}, its task by {declared.metric}")
+    if problem := parts_problem(record.flops):
+        together.append(problem)
     yield Check(POSSIBLE, tuple(together))
     yield _counted(record, declared)
     yield Check(LAYERS, tuple(_layers(record)))

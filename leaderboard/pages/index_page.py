@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from leaderboard.board_groups import BoardGroup
 from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.board_charts import specifications
@@ -22,6 +23,7 @@ from leaderboard.score_text import shown_metric
 from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import summary_table
+from leaderboard.terms import EQUAL_STEPS, INDEX
 from suite import __version__
 
 INDEX_SCRIPTS = (
@@ -47,23 +49,30 @@ def index_page(
     further: Sequence[FurtherPage] = (),
     sent: Sequence[tuple[Sender, int]] = (),
     pictures: Collection[str] = (),
+    groups: Sequence[BoardGroup] = (),
 ) -> str:
-    """Return the page.
+    """Return the page of boards on the same terms.
+
+    `groups` are all of the site: each has a page like this, which links to the others. Boards on
+    different terms share neither tables nor charts nor corrections.
 
     `further` are pages of ablations and tunings to link to. `sent` are the bundles of the
     records: who sent each, and how many of its records are shown. `pictures` are the charts that
-    the site has as files in ``charts/``, whose PDF is linked.
+    the site has as files in ``charts/``, whose PDF is linked (`BoardGroup.prefix`).
 
     All text from records is escaped, and only our own scripts may run: the content security policy
     lists their digests. It allows eval, which Vega needs for its expressions, and no address to
     load from or send to.
     """
+    terms = boards[0].terms if boards else EQUAL_STEPS
+    own = BoardGroup(terms, tuple(boards), INDEX)
+    shown = next((group for group in groups if group.terms == terms), own)
     scripts = [embedded_code(asset(name)) for name in INDEX_SCRIPTS]
     modules = [embedded_code(bundle())]
     limits = {"min_seeds": MIN_SEEDS, "sparsity_tolerance": MAX_SPARSITY_DEVIATION + SPARSITY_SLACK}
     content = {**page_data(boards, excluded), **specifications(boards), **limits}
     for name in pictures:
-        content["charts"][name]["pdf"] = f"charts/{name}.pdf"
+        content["charts"][name]["pdf"] = f"charts/{shown.prefix}{name}.pdf"
     table = summary_table(boards)
     metrics = list({board.metric.name: board.metric for board in boards}.values())
     spans = [len(head.sparsities) for head in table.heads]
@@ -72,6 +81,8 @@ def index_page(
         environment()
         .get_template("index.html")
         .render(
+            groups=groups if len(groups) > 1 else [],
+            shown=shown,
             summary_table=table,
             mixed=len(metrics) > 1,
             metric_shown=shown_metric(metrics),

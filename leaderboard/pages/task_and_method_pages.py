@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from leaderboard.board_columns import Column
+from leaderboard.board_groups import on_other_terms
 from leaderboard.boards import Board, Entry, PlacedRecord
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.charts.board_charts import CHART_TEXTS
@@ -16,6 +17,7 @@ from leaderboard.page_data import page_name
 from leaderboard.pages.templating import embedded_data, environment
 from leaderboard.score_text import heading, shown_metric, value_text
 from leaderboard.summary_table import SummaryTable, summary_table
+from leaderboard.terms import Terms
 from suite import __version__
 from suite.core.declarations import Hyperparameter
 from suite.experiments import registry
@@ -71,12 +73,15 @@ class BoardView:
 
 
 def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord]) -> list[BoardView]:
-    """Return the boards with their tables and the trials of their `placed` records."""
+    """Return the boards, on the same terms, with their tables and trials.
+
+    `placed` are the records of these and of any other boards.
+    """
     found = {
         (board.task, board.settings): BoardView(board, summary_table([board])) for board in boards
     }
     for record, board_key, entry, left_out, on_board in placed:
-        if not on_board:
+        if not on_board or board_key not in found:
             continue
         trials = found[board_key].trials.setdefault((entry, record.trial["sparsity"]), [])
         trials.append(_listed_trial(record, left_out, found[board_key].board.metric))
@@ -90,11 +95,16 @@ def _listed_trial(record: Record, left_out: str, metric: Column) -> ListedTrial:
     value = record.metrics.get(metric.name)
     score = "–" if value is None else value_text(metric, value)
     state = "outdated" if left_out else ""
+    if left_out and left_out == Terms.of(record).left_out(record):
+        state = "off-budget"
     return ListedTrial(record.key, record.trial["seed"], score, state, left_out)
 
 
-def task_page(one: BoardView) -> str:
-    """Return the page of a board's task."""
+def task_page(one: BoardView, views: Sequence[BoardView] = ()) -> str:
+    """Return the page of a board's task.
+
+    Of the `views` of a site, those of the same task on other terms are shown beside it.
+    """
     board = one.board
     name = board.task
     known = registry.tasks()
@@ -106,11 +116,18 @@ def task_page(one: BoardView) -> str:
         task_facts=_task_facts(name, board.about),
         recipe=_recipe(name),
         one=one,
+        beside=_beside(one, views),
         metric=shown_metric([board.metric]),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(SHOWN_CHARTS, board),
     )
+
+
+def _beside(one: BoardView, views: Sequence[BoardView]) -> list[BoardView]:
+    """Return a view among those that differ in their terms alone; empty without another."""
+    same = on_other_terms(one.board, [view.board for view in views])
+    return [view for board in same for view in views if view.board is board] if same[1:] else []
 
 
 def method_page(
@@ -139,6 +156,7 @@ def method_page(
         tables=[(one, rows) for one, rows in tables if rows],
         lines=[(one, one.lines(entries)) for one, rows in tables if rows],
         several=len(entries) > 1,
+        on_terms=len({one.board.terms for one, rows in tables if rows}) > 1,
         mixed=len(metrics) > 1,
         metric=shown_metric(metrics),
         tunings=tunings,

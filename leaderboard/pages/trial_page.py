@@ -26,6 +26,7 @@ from suite.experiments.trial_config import Trial, show
 from suite.results.metrics import METRICS, rows
 from suite.results.record import LayerRecord, Record
 from suite.results.stored_evaluation import Evaluation
+from suite.results.training_flops import parts_of
 
 CARD_METRICS = [
     metric
@@ -274,7 +275,7 @@ def _tables(
         ("Recipe", recipe),
         ("Trial", rest),
         ("Timing", record.timing),
-        ("FLOPs", record.flops),
+        ("FLOPs", _flops(record)),
         ("Environment", record.environment),
         ("Data", record.data),
         ("Digests", record.digests),
@@ -282,6 +283,17 @@ def _tables(
         named = content if isinstance(content, Mapping) else {"": content}
         tables.append((title, [(str(n), _show(v)) for n, v in named.items()]))
     return [(title, found) for title, found in tables if found]
+
+
+def _flops(record: Record) -> dict[str, float | str]:
+    """Return the FLOPs of a record by name, and what those of training consist of."""
+    parts = parts_of(record.flops)
+    found: dict[str, float | str] = {**record.flops}
+    if parts is not None:
+        found["training, in parts"] = parts.words
+    if dense := record.flops.get("dense_training"):
+        found["training, of dense training"] = f"{record.flops['training'] / dense:.4g} ×"
+    return found
 
 
 @lru_cache(maxsize=1024)  # many trials share recipe, environment and data

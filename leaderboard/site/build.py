@@ -3,6 +3,7 @@
 The files of the folder::
 
     index.html                the leaderboard, a single file
+    equal-flops-BUDGET.html   likewise the boards at equal training FLOPs, where there are any
     tasks/, methods/          a page each
     trials/KEY.html           a page per record, finished or failed
     tunings/                  a page per tuning of the store
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.ablation_effects import design_effects
+from leaderboard.board_groups import BoardGroup, board_groups
 from leaderboard.board_markdown import spliced, surroundings
 from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title
 from leaderboard.bundles.bundle_file import Sender
@@ -157,13 +159,16 @@ def _write(
         placed = [collection.settled(one) for one in placed]
         records = {one.record.key: one.record for one in placed}
         _write_assets(folder)
-        views = board_views(boards, placed)
+        groups = board_groups(boards)
+        views = [view for group in groups for view in board_views(group.boards, placed)]
         tables = _write_boards(folder, views, content.tunings)
-        drawn = _write_paper(folder, boards, tables)
+        drawn = _write_paper(folder, groups, tables)
         further = _write_ablations(folder, content.ablations, records)
         further += _write_tunings(folder, content.tunings, records, _methods(views))
-        page = index_page(boards, excluded, further, list(sent.items()), drawn)
-        folder.write("index.html", page)
+        for group in groups:
+            charts = drawn[group.page]
+            page = index_page(group.boards, excluded, further, list(sent.items()), charts, groups)
+            folder.write(group.page, page)
         texts = [spliced(boards, one) for one in around]
         folder.write("leaderboard.md", texts[0])
         own = [one.record for one in placed if content.selection.takes(one.record.key)]
@@ -239,7 +244,7 @@ def _write_boards(
     """Write the pages of tasks and methods; return the tables of the paper view."""
     folder.write("assets/task_chart_data.js", chart_data_script([one.board for one in boards]))
     for one in boards:
-        folder.write(one.page, task_page(one))
+        folder.write(one.page, task_page(one, boards))
     for method in sorted(_methods(boards)):
         links = [(t.settings.name, tuning_address(t)) for t in tuned if method in t.methods]
         folder.write(page_name("methods", method), method_page(method, boards, links))
@@ -247,17 +252,23 @@ def _write_boards(
 
 
 def _write_paper(
-    folder: SiteFolder, boards: Sequence[Board], tables: Sequence[PaperTable]
-) -> list[str]:
-    """Write the paper view with its tables and pictures; return the names of its charts."""
+    folder: SiteFolder, groups: Sequence[BoardGroup], tables: Sequence[PaperTable]
+) -> dict[str, list[str]]:
+    """Write the paper view with its tables and pictures; return the charts of each group's page."""
     for table in tables:
         folder.write(f"{table.name}.tex", table.latex)
         folder.write(f"{table.name}.md", table.markdown)
-    charts = board_charts(boards)
-    _write_pictures(folder, charts)
-    texts = {name: (CHART_TEXTS[name].title, CHART_TEXTS[name].text) for name in charts}
+    texts, drawn = {}, {}
+    for group in groups:
+        charts = board_charts(group.boards)
+        _write_pictures(folder, {f"{group.prefix}{name}": chart for name, chart in charts.items()})
+        where = f" ({group.terms.heading.lower()})" if len(groups) > 1 else ""
+        for name in charts:
+            about = CHART_TEXTS[name]
+            texts[f"{group.prefix}{name}"] = (f"{about.title}{where}", about.text)
+        drawn[group.page] = list(charts)
     folder.write("paper.html", paper_page(tables, texts))
-    return list(charts)
+    return drawn
 
 
 def _write_ablations(

@@ -36,7 +36,8 @@ differ, the text says which one is followed. Counts are exact: of N prunable wei
 are zero at the end, in the network under `er`, `erk` and `global`, in every sparse layer under
 `uniform`; ties are broken by index. Cost is training FLOPs per example, where f_D is a forward
 pass of the dense network and f_S one at the masks' densities. The FLOPs in a record are added up
-over the masks that each step used, and include scoring passes, earlier rounds and dense gradients.
+over the masks that each step used, and include scoring passes, earlier rounds, dense gradients and
+the method's own matrix products ("of its own"; element-wise work and selection are not charged).
 
 """
 

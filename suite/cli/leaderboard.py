@@ -122,8 +122,11 @@ def _print_boards(built: "BuiltSite") -> None:
     from leaderboard.board_markdown import row_texts
     from leaderboard.score_text import direction, heading
 
+    mixed = len({board.terms for board in built.boards}) > 1
     for board in built.boards:
         say("")
+        if mixed:
+            say(f"{board.terms.heading}. {board.terms.claim}")
         columns = ["method", *(f"s={sparsity:g}" for sparsity in board.sparsities)]
         rows = [[entry.label, *row_texts(board, entry, cells)] for entry, cells in board.rows]
         what = heading(board.metric)
@@ -149,6 +152,7 @@ def _summary(built: "BuiltSite") -> dict[str, Any]:
             "task": board.task,
             "metric": board.metric.name,
             "settings": board.settings,
+            "flops_budget": board.terms.flops_budget,
             "entries": [
                 {"label": entry.label, "method": entry.method, "settings": entry.settings}
                 | {"tuned": entry.tuned, "cells": _cells(board.sparsities, cells)}

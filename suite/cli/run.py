@@ -21,7 +21,6 @@ from suite.experiments.trial_config import Trial
 from suite.results.metrics import KNOWN
 from suite.results.record import Record
 from suite.results.store import Store
-from suite.results.training_budget import SpentBudget
 from suite.tracking.wandb import PROJECT, Mode
 
 
@@ -152,8 +151,9 @@ def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) ->
     say(f"  sparsity          {record.sparsity:.4%} of {sum(x.size for x in record.layers):,}")
     say(f"  inference FLOPs   {ratio:.3f} × dense")
     say(f"  training FLOPs    {record.flops['training']:.3g}")
-    if spent := SpentBudget.of(record):
-        say(f"  FLOPs budget      {spent.words}")
+    if dense := record.flops.get("dense_training"):
+        spent = record.flops["training"] / dense
+        say(f"  of dense training {spent:.4g} × in {record.steps:,} steps")
     say(f"  seconds           {record.timing['seconds']:.1f}")
     say(f"  record            {store.where(trial.key)}")
     for note in record.notes:

@@ -15,11 +15,11 @@ from suite.results.find_record import find_record
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.results.stored_evaluation import load_evaluations
-from suite.results.training_budget import SpentBudget
+from suite.results.training_flops import parts_of
 
 SHOWN = frozenset(
     {"schema_version", "key", "status", "trial", "configuration", "metrics", "absent", "layers"}
-    | {"counts", "flops", "timing", "environment", "digests", "notes", "error", "steps"}
+    | {"counts", "flops", "timing", "environment", "digests", "notes", "error"}
 )
 """The record's fields that have lines of their own; what else it holds is shown as it is."""
 
@@ -79,9 +79,10 @@ def facts(record: Record, store: Store) -> list[tuple[str, str]]:
         found.append(
             ("inference FLOPs", f"{flops['inference']:.4g} an example, {ratio:.3f} × dense")
         )
-        found.append(("training FLOPs", f"{flops['training']:.4g}"))
-    if spent := SpentBudget.of(record):
-        found.append(("FLOPs budget", spent.words))
+        parts = parts_of(flops)
+        found.append(("training FLOPs", parts.words if parts else f"{flops['training']:.4g}"))
+        if dense := flops.get("dense_training"):
+            found.append(("of dense training", f"{flops['training'] / dense:.4g} ×"))
     if isinstance(seconds := timing.get("seconds"), int | float):
         found.append(("seconds", f"{seconds:,.1f}"))
     if isinstance(memory := timing.get("peak_memory_bytes"), int | float):

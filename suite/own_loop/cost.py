@@ -33,6 +33,7 @@ class Flops:
         steps: how many steps that is.
         scoring: what the method spent on scoring connections beside the steps; in all, not per
             example.
+        method: what its own arithmetic took beside any pass; in all.
     """
 
     inference_dense: float
@@ -40,6 +41,7 @@ class Flops:
     training: float
     steps: int
     scoring: float
+    method: float = 0.0
 
     @property
     def inference_share(self) -> float:
@@ -54,7 +56,7 @@ class Flops:
 
     def total(self, batch_size: float) -> float:
         """Return the operations of the training so far, with `batch_size` examples a step."""
-        return self.training * batch_size + self.scoring
+        return self.training * batch_size + self.scoring + self.method
 
     def __repr__(self) -> str:
         lines = [
@@ -69,6 +71,8 @@ class Flops:
             )
         if self.scoring:
             lines.append(f"scoring connections: {_readable(self.scoring)}")
+        if self.method:
+            lines.append(f"the method's own arithmetic: {_readable(self.method)}")
         return "\n".join(lines)
 
 
@@ -80,31 +84,41 @@ class _Steps:
     dense: int = 0
 
 
-class ScoringPasses:
-    """The forward passes that a method charges for scoring connections, by their densities.
+class MethodCharges:
+    """What a method charges beside the steps: passes that score connections, its own arithmetic.
 
-    `charge` is given to `Sparsifier.attach` as ``flops``, and is there before the layers are: a
-    method may charge while it is attached, and at any time after.
+    It is given to `Sparsifier.attach` as ``flops``, and is there before the layers are: a method
+    may charge while it is attached, and at any time after.
+
+    Attributes:
+        method: FLOPs of the method's own arithmetic.
     """
 
     def __init__(self) -> None:
+        self.method = 0.0
         self._passes: list[tuple[float, dict[str, float]]] = []
 
-    def charge(self, forwards: float, densities: Mapping[str, float]) -> None:
+    def charge_scoring(self, forwards: float, densities: Mapping[str, float]) -> None:
         """Count `forwards` passes of one example at these densities by layer."""
         self._passes.append((float(forwards), dict(densities)))
 
-    def flops(self, forward: ForwardFlops) -> float:
-        """Return what they cost in all."""
+    def charge_method(self, flops: float) -> None:
+        """Add FLOPs of the method's own arithmetic."""
+        self.method += flops
+
+    def scoring(self, forward: ForwardFlops) -> float:
+        """Return what scoring cost in all."""
         return sum(count * forward.at(densities) for count, densities in self._passes)
 
-    def state(self) -> list[Any]:
+    def state(self) -> dict[str, Any]:
         """Return what `load` restores: numbers and names."""
-        return [[count, dict(densities)] for count, densities in self._passes]
+        passes = [[count, dict(densities)] for count, densities in self._passes]
+        return {"scoring": passes, "method": self.method}
 
-    def load(self, state: Sequence[Any]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Restore a `state` in place of what was charged."""
-        self._passes = [(count, dict(densities)) for count, densities in state]
+        self._passes = [(count, dict(densities)) for count, densities in state["scoring"]]
+        self.method = state.get("method", 0.0)  # older states lack it
 
 
 class StepCounter:
@@ -117,7 +131,7 @@ class StepCounter:
         layers: the prunable weights of the model.
         coverage: which weights those are.
         candidates: whose gradients the method looks at where it reads dense gradients.
-        scoring: receives what the method charges beside the steps.
+        charges: receives what the method charges beside the steps.
     """
 
     def __init__(
@@ -125,7 +139,7 @@ class StepCounter:
         layers: Sequence[PrunableWeight],
         coverage: Coverage = LINEAR_AND_CONV,
         candidates: Candidates = ALL,
-        scoring: ScoringPasses | None = None,
+        charges: MethodCharges | None = None,
     ) -> None:
         self._layers = list(layers)
         self._coverage = coverage
@@ -134,7 +148,7 @@ class StepCounter:
         # By the numbers of active weights and of those trained: methods that keep them constant
         # need one entry.
         self._steps: dict[tuple[tuple[int, ...], tuple[int, ...]], _Steps] = {}
-        self._scoring = scoring or ScoringPasses()
+        self._charges = charges or MethodCharges()
         self.masks_changed()
 
     @property
@@ -179,7 +193,8 @@ class StepCounter:
             inference=forward.sparse(self._layers),
             training=training,
             steps=self.steps,
-            scoring=self._scoring.flops(forward),
+            scoring=self._charges.scoring(forward),
+            method=self._charges.method,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -190,7 +205,7 @@ class StepCounter:
                 [list(active), n.sparse, n.dense, list(trained)]
                 for (active, trained), n in self._steps.items()
             ],
-            "scoring": self._scoring.state(),
+            **self._charges.state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -208,7 +223,7 @@ class StepCounter:
         for active, sparse, dense, *trained in state["steps"]:  # older states lack the last
             key = tuple(active), tuple(trained[0] if trained else active)
             steps[key] = _Steps(sparse, dense)
-        self._scoring.load(state["scoring"])
+        self._charges.load(state)
         self._steps = steps
         self.masks_changed()
 

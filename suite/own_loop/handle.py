@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
 from suite.own_loop.average import Average
 from suite.own_loop.copied_handle import CopiedHandle
-from suite.own_loop.cost import Flops, ScoringPasses, StepCounter
+from suite.own_loop.cost import Flops, MethodCharges, StepCounter
 from suite.own_loop.grad_scaler import active_grad_scaler, inverse_scale
 from suite.own_loop.gradients import GradientMasking
 from suite.own_loop.model_changes import ModelChanges
@@ -118,20 +118,20 @@ class Handle:
 
     def _attach(self, to: Attachment) -> None:
         sparsifier = self.sparsifier
-        scoring = ScoringPasses()
+        charges = MethodCharges()
         sparsifier.attach(
             to.model,
             to.optimizers,
             examples=to.examples,
             recorder=self._curves.add,
-            flops=scoring.charge,
+            flops=charges,
             storage=to.storage,
             coverage=to.coverage,
             masks=to.masks,
             resume=to.state is not None,
         )
         self._cost = StepCounter(
-            sparsifier.layers, to.coverage, sparsifier.growth_candidates, scoring
+            sparsifier.layers, to.coverage, sparsifier.growth_candidates, charges
         )
         self._changes = ModelChanges(unwrap(to.model), sparsifier.layers, to.coverage.exclude)
         if to.state is not None:

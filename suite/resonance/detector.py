@@ -108,6 +108,19 @@ def _refine(power: Tensor, index: Tensor, out: Tensor) -> Tensor:
     return out.div_(bins)
 
 
+def transform_flops(window: int) -> float:
+    """Return the FLOPs that the transform of one connection's window takes, as `Detector` does it.
+
+    Up to N = 128 those of the products of `_MatrixTransform`, 2 (K + 1)² + 2 (K − 1)² = 4 K² + 4
+    with K = N/2; above, 5/2 · N · log₂ N, the usual count for an FFT of real values
+    (fftw.org/speed/method.html).
+    """
+    bins = window // 2
+    if window <= MATRIX_UP_TO:
+        return 4.0 * bins**2 + 4.0
+    return 2.5 * window * math.log2(window)
+
+
 class Detector:
     """Reads histories of one window: the resonance frequency of every connection.
 
@@ -121,7 +134,7 @@ class Detector:
     def __init__(
         self, window: int, detrend: str = "mean", taper: str = "hann", interpolate: bool = True
     ) -> None:
-        self.detrend, self.taper = detrend, taper
+        self.window, self.detrend, self.taper = window, detrend, taper
         self._transform: Callable[[History, slice, Tensor, Tensor], tuple[Tensor, Tensor]]
         if window <= MATRIX_UP_TO:
             self._transform = _MatrixTransform(window, detrend, taper, interpolate)

@@ -276,7 +276,7 @@ COHERENT_HYPERPARAMETERS = (
 RESONANCE = Method(
     "resonance",
     "this project",
-    revision=2,
+    revision=3,
     title="Resonance",
     summary="keeps connections whose gradient signal's frequency lies above a periodic threshold",
     implementation="suite.resonance.method:Resonance",

@@ -18,7 +18,7 @@ from suite.resonance.shuffle import signal_sources
 from suite.resonance.signal import Reading, Signal
 from suite.resonance.spectral_signal import SpectralSignal
 from suite.resonance.threshold import PeriodicThreshold
-from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
+from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_at_most, count_true
 from suite.sparsity.plan import Plan
@@ -223,6 +223,7 @@ class Resonance(Sparsifier):
         """Decide, or project onto the target at the freeze."""
         for group in self.groups:
             reading = self._read(group, step)
+            self.charge_method(self.signal.flops * len(group.state.active))
             self._report_distributions(group, reading, step)
             if step == self.schedule.freeze:
                 self._project(group, reading, step)
@@ -245,6 +246,17 @@ class Resonance(Sparsifier):
         yield 0, none
         yield self.schedule.first, between
         yield self.schedule.freeze, final
+
+    def method_cost(self, setup: TrainingSetup) -> FlopsBounds:
+        """Return the cost of reading every connection that is decided on, at every decision."""
+        if self.is_global:
+            names = set(setup.sizes) - self.dense_names(setup.shapes)
+        else:
+            zeros = self.target_zeros(setup.shapes)
+            names = {name for name, count in zeros.items() if count > 0}
+        connections = sum(setup.sizes[name] for name in names)
+        cost = self.signal.flops * connections * self.schedule.readings
+        return FlopsBounds(cost, cost)
 
     # ------------------------------------------------------------------ one decision
 

@@ -32,6 +32,11 @@ class DecisionSchedule:
         reader = min(max(following, self.first), self.freeze)  # the next decision, or the freeze
         return reader - step < self.window * self.record_every
 
+    @property
+    def readings(self) -> int:
+        """How often the signals are read: at every decision and at the freeze."""
+        return len(range(self.first, self.freeze, self.every)) + 1
+
     def progress(self, step: int) -> float:
         """Return φ: 0 at the first decision, 1 at the freeze."""
         return (step - self.first) / (self.freeze - self.first)

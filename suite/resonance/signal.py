@@ -41,6 +41,11 @@ class Reading:
 class Signal(Protocol):
     """What is kept of the gradients of several layers, by layer name, and read at decisions."""
 
+    @property
+    def flops(self) -> float:
+        """FLOPs of the products that reading one connection takes; 0 if it is element-wise."""
+        return 0.0
+
     def record(self, gradients: Mapping[str, Tensor | None]) -> None:
         """Take one gradient of each layer given, of any shape; None stands for zeros."""
 

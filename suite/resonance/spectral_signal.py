@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.resonance.detector import Detector, History, spectrum
+from suite.resonance.detector import Detector, History, spectrum, transform_flops
 from suite.resonance.signal import Reading, Signal
 
 
@@ -21,6 +21,11 @@ class SpectralSignal(Signal):
     def __init__(self, histories: Mapping[str, History], detector: Detector) -> None:
         self.histories = dict(histories)
         self._detector = detector
+
+    @property
+    def flops(self) -> float:
+        """FLOPs of the transform of one connection's window."""
+        return transform_flops(self._detector.window)
 
     def record(self, gradients: Mapping[str, Tensor | None]) -> None:
         """Write one gradient of each layer given over its oldest one; None stands for zeros."""

@@ -249,7 +249,9 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         counts: right and all predictions and the confusion matrix, by split. Only quick checks are
             made on reading; `confusion_problem` makes the others.
         layers: the prunable weights.
-        flops: forward operations per example (dense, sparse) and all of training.
+        flops: forward operations per example (dense, sparse) and all of training. Of the latter,
+            where a record says so, those for scoring connections and of the method's own
+            arithmetic (`suite.results.training_flops`).
         steps: optimizer steps of all rounds, of a trial with a `flops_budget`; 0, and left out, of
             others, whose steps follow from their recipe.
         timing: seconds, and when; peak memory in bytes.

@@ -1,13 +1,13 @@
 """Bounds on what a training costs, from bounds on the zeros that its masks may have.
 
-A method declares them with these types (`Sparsifier.zeros_in_training`, `Sparsifier.scoring_cost`);
-`suite.sparsity.training_cost` adds them up over a training.
+A method declares them with these types (`Sparsifier.zeros_in_training`, `Sparsifier.scoring_cost`,
+`Sparsifier.method_cost`); `suite.sparsity.training_cost` adds them up over a training.
 """
 
 import functools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from suite.sparsity.candidates import ALL, Candidates
@@ -88,6 +88,7 @@ class TrainingSetup:
         regression: whether targets are real numbers.
         final: zeros at the end: of a finished training those of its record, exactly; before one,
             what its method's targets say (`Sparsifier.final_zeros`).
+        groups: of the convolutions that have several.
     """
 
     shapes: Shapes
@@ -97,11 +98,21 @@ class TrainingSetup:
     classes: int
     regression: bool
     final: Zeros
+    groups: Counts = field(default_factory=dict)
 
     @functools.cached_property
     def sizes(self) -> Counts:
         """Number of weights of each layer."""
         return {name: math.prod(shape) for name, shape in self.shapes.items()}
+
+    def matrix(self, name: str) -> tuple[int, int, int]:
+        """Return a layer's weight as matrices: their number (groups), rows and columns of each."""
+        groups, rows = self.groups.get(name, 1), self.shapes[name][0]
+        return groups, rows // groups, self.sizes[name] // rows
+
+    def positions(self, name: str) -> float:
+        """Return at how many positions of one example a layer's weight is multiplied by inputs."""
+        return self.flops.layers[name] / (2 * self.sizes[name])
 
     def forward(self, zeros: Zeros) -> FlopsBounds:
         """Return the forward operations of one example."""

@@ -243,13 +243,15 @@ class FlopsLedger:
     """Adds up the FLOPs of training, step by step, at the masks that each step used.
 
     Attributes:
-        total: operations charged so far.
+        total: operations charged so far, all together.
+        scoring: those of them for scoring connections.
+        method: those of them for the method's own arithmetic.
     """
 
     def __init__(self, flops: ForwardFlops, batch_size: int) -> None:
         self.flops = flops
         self.batch_size = batch_size
-        self.total = 0.0
+        self.total = self.scoring = self.method = 0.0
 
     def charge_step(
         self,
@@ -267,10 +269,22 @@ class FlopsLedger:
         )
         self.total += self.flops.step(active, gradients, sizes) * self.batch_size
 
-    def restore(self, total: float) -> None:
-        """Continue from the total that a checkpoint holds."""
-        self.total = total
+    def state(self) -> dict[str, float]:
+        """Return the sums so far, for a checkpoint."""
+        return {"total": self.total, "scoring": self.scoring, "method": self.method}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Continue from the sums that a checkpoint holds."""
+        self.total, self.scoring = state["total"], state["scoring"]
+        self.method = state["method"]
 
     def charge_scoring(self, forwards: float, densities: Mapping[str, float]) -> None:
         """Charge `forwards` forward passes of one example at the given densities."""
-        self.total += forwards * self.flops.at(densities)
+        flops = forwards * self.flops.at(densities)
+        self.scoring += flops
+        self.total += flops
+
+    def charge_method(self, flops: float) -> None:
+        """Charge the method's own arithmetic."""
+        self.method += flops
+        self.total += flops

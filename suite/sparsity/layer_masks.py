@@ -14,7 +14,7 @@ from suite.sparsity.distribution import Shapes, at_least
 from suite.sparsity.exploration import Exploration
 from suite.sparsity.layers import PrunableWeight, check_mask
 from suite.sparsity.masks import count_true, random_mask, uniform
-from suite.sparsity.plan import Charge, Plan, Recorder
+from suite.sparsity.plan import CostAccount, Plan, Recorder
 from suite.sparsity.pruning import prune_layers, prune_together
 from suite.sparsity.target_counts import TargetCounts
 
@@ -33,7 +33,7 @@ class LayerMasks(TargetCounts):
         super().__init__(plan, options)
         self._exploration = Exploration()
         self._recorder: Recorder | None = None
-        self._flops: Charge | None = None
+        self._flops: CostAccount | None = None
         self._is_resuming = False
 
     @property
@@ -247,4 +247,12 @@ class LayerMasks(TargetCounts):
     def charge(self, forwards: float, densities: Mapping[str, float]) -> None:
         """Charge a scoring's cost: `forwards` passes of one example at these densities by layer."""
         if self._flops is not None:
-            self._flops(forwards, densities)
+            self._flops.charge_scoring(forwards, densities)
+
+    def charge_method(self, flops: float) -> None:
+        """Charge the products that the method computes beside any pass through the network.
+
+        Two FLOPs per multiply-add, as everywhere; element-wise work and selection are not charged.
+        """
+        if self._flops is not None:
+            self._flops.charge_method(flops)

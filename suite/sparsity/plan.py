@@ -1,13 +1,21 @@
-"""The training as a method sees it, and the types of the callbacks that it reports to."""
+"""The training as a method sees it, and the types of what it reports to."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 Recorder = Callable[[int, str, float | Sequence[float], str | None], None]
 """Receives (step, series, value or values, layer): what a method reports of a decision."""
 
-Charge = Callable[[float, Mapping[str, float]], None]
-"""Receives (forward passes of one example, density by layer): what scoring connections cost."""
+
+class CostAccount(Protocol):
+    """Is charged for what a method computes beside the passes of training steps."""
+
+    def charge_scoring(self, forwards: float, densities: Mapping[str, float]) -> None:
+        """Charge `forwards` passes of one example at these densities by layer."""
+
+    def charge_method(self, flops: float) -> None:
+        """Charge the method's own arithmetic, in FLOPs."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,13 @@ class UpdateSchedule:
         if self.close and self.end not in steps:
             yield self.end
 
+    @property
+    def count(self) -> int:
+        """How many updates there are."""
+        before = max(0, -(-(1 - self.start) // self.every))  # of them at steps below 1
+        steps = range(self.start, self.end + 1, self.every)
+        return max(0, len(steps) - before) + (self.close and self.end not in steps)
+
     def is_update(self, step: int) -> bool:
         """Return whether connectivity is updated at `step`."""
         if self.close and step == self.end:

@@ -15,7 +15,7 @@ from suite.sparsity.layer_masks import LayerMasks
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
 from suite.sparsity.nonfinite import name_nonfinite_layer
-from suite.sparsity.plan import Charge, Plan, Recorder
+from suite.sparsity.plan import CostAccount, Plan, Recorder
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, find_prunable
 from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
@@ -168,7 +168,11 @@ class Sparsifier(LayerMasks):
         raise NotImplementedError
 
     def scoring_cost(self, setup: TrainingSetup) -> FlopsBounds:
-        """Return what the method charges beside its steps (`charge`), in FLOPs."""
+        """Return what the method charges for scoring beside its steps (`charge`), in FLOPs."""
+        return FlopsBounds(0.0, 0.0)
+
+    def method_cost(self, setup: TrainingSetup) -> FlopsBounds:
+        """Return what the method charges for its own arithmetic (`charge_method`), in FLOPs."""
         return FlopsBounds(0.0, 0.0)
 
     # ------------------------------------------------------------------ what a training loop calls
@@ -180,7 +184,7 @@ class Sparsifier(LayerMasks):
         *,
         examples: Examples | None = None,
         recorder: Recorder | None = None,
-        flops: Charge | None = None,
+        flops: CostAccount | None = None,
         storage: Execution | None = None,
         masks: Mapping[str, Tensor] | None = None,
         resume: bool = False,
@@ -194,7 +198,7 @@ class Sparsifier(LayerMasks):
             optimizer: the optimizer that trains it, or several that train parts of it.
             examples: needed by methods that score connections before training.
             recorder: receives what the method reports of its decisions.
-            flops: is charged for scoring passes.
+            flops: is charged for scoring passes and for the method's own arithmetic.
             storage: how weights are stored; masked if left out.
             masks: by layer name, to start from in place of the method's own.
             resume: `load_state_dict` follows: no masks are chosen that need examples.

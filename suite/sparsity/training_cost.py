@@ -40,21 +40,31 @@ def __getattr__(name: str) -> object:
 def training_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
     """Return the FLOPs that a training can cost.
 
-    Of a method that declares nothing (`declares_cost`): of its steps alone, between masks without
-    any connection and none. The same, and what scoring costs, where zeros change too often; where
-    there are too many steps, dense gradients may be read at none of them or all.
+    They are those of its steps, of scoring connections and of the method's own arithmetic. Of a
+    method that declares nothing (`declares_cost`): of its steps alone, between masks without any
+    connection and none. Its steps count as that where zeros change too often; where there are too
+    many steps, dense gradients may be read at none of them or all.
     """
     if not method.declares_cost:
         return setup.any_steps(method.total_steps)
+    return _steps(method, setup) + beside_steps(method, setup)
+
+
+def _steps(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
     total, changes = FlopsBounds(0.0, 0.0), 0
     for number in range(method.rounds):
         course = _course(method, number, setup, MOST_CHANGES - changes)
         if not course:
-            return setup.any_steps(method.total_steps) + method.scoring_cost(setup)
+            return setup.any_steps(method.total_steps)
         changes += len(course)
         begin = method.rewind_step if number else 0
         total += _of_course(method, setup, course, begin, method.plan.steps)
-    return total + method.scoring_cost(setup)
+    return total
+
+
+def beside_steps(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
+    """Return what a method charges beside its steps: for scoring, and its own arithmetic."""
+    return method.scoring_cost(setup) + method.method_cost(setup)
 
 
 def steps_cost(
@@ -68,7 +78,7 @@ def steps_cost(
 ) -> FlopsBounds:
     """Return what the steps from the one after `after` up to `last` can cost, in the first round.
 
-    Scoring is not in it.
+    Scoring and the method's own arithmetic are not in it.
 
     Args:
         method: that says which steps read dense gradients.
@@ -88,16 +98,17 @@ def steps_cost(
 
 
 def any_course_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
-    """Return what a training of one round can cost if its plan was changed on the way.
+    """Return what the steps of one round can cost if the plan was changed on the way.
 
-    Each step is one that some step of the course can be, with dense gradients or without.
+    Each is one that some step of the course can be, with dense gradients or without. Scoring and
+    the method's own arithmetic are not in it.
     """
     course = _course(method, 0, setup, MOST_CHANGES) if method.declares_cost else []
     if not course:
-        return setup.any_steps(method.total_steps) + method.scoring_cost(setup)
+        return setup.any_steps(method.total_steps)
     steps = [_either(method, setup, zeros) for _, zeros in course]
     one = FlopsBounds(min(step.least for step in steps), max(step.most for step in steps))
-    return one.times(method.total_steps * setup.batch_size) + method.scoring_cost(setup)
+    return one.times(method.total_steps * setup.batch_size)
 
 
 def _course(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from suite.core.declarations import Method, Value
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
-from suite.results.training_budget import TOLERANCE
+from suite.results.training_flops import TOLERANCE
 from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.plan import Plan

@@ -81,7 +81,8 @@ class BudgetPlan:
             except InvalidInput:
                 return None
             rest = steps_cost(planned, self.costs.setup, step, steps, zeros=zeros, reads=reads)
-            return ledger.total + expected(rest, self.share)
+            own = planned.method_cost(self.costs.setup).most - ledger.method  # is still to come
+            return ledger.total + expected(rest, self.share) + max(0.0, own)
 
         most = max(step, self.costs.most_steps)
         least, now = max(1, step), method.plan.steps
@@ -113,7 +114,7 @@ class BudgetPlan:
 
 def _of_steps(ledger: FlopsLedger) -> float:
     """Return what training steps alone have taken."""
-    return ledger.total
+    return ledger.total - ledger.scoring - ledger.method
 
 
 def _zeros(method: Sparsifier) -> Zeros:

@@ -124,7 +124,7 @@ def capture(training: Training, progress: TrainingProgress) -> dict[str, Any]:
         "sparsifier": t.sparsifier.state_dict(),
         "losses": t.losses,
         "epoch_seconds": t.epoch_seconds,
-        "flops": t.ledger.total,
+        "flops": t.ledger.state(),
         "curves": t.curves.state_dict(),
         "random": random,
         "steps": t.steps,

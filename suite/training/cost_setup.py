@@ -27,4 +27,5 @@ def cost_setup(network: Network, dataset: Dataset, recipe: Recipe, final: Zeros)
         classes=dataset.classes,
         regression=dataset.regression,
         final=final,
+        groups=network.groups,
     )

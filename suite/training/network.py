@@ -1,10 +1,12 @@
 """What follows from a task's network, whatever its weights: shapes, FLOPs, parameter counts."""
 
 import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from suite.experiments import registry
 from suite.sparsity.flops import ForwardFlops, measure_forward
@@ -25,12 +27,14 @@ class Network(NamedTuple):
         tensors: bytes of each parameter and buffer by name, a shared one once.
         chain: its Linear and Conv2d layers in order, if it computes one after the other and nothing
             else: where one gives a constant, so does the network. Otherwise empty.
+        groups: of the convolutions that have several.
     """
 
     shapes: dict[str, tuple[int, ...]]
     forward: ForwardFlops
     tensors: dict[str, int]
     chain: tuple[str, ...] = ()
+    groups: Mapping[str, int] = {}
 
 
 @functools.lru_cache(maxsize=64)
@@ -54,7 +58,12 @@ def network_of(task: str, width: float = 1.0, device: str = "cpu") -> Network:
         and weight.parameter is not None
         and weight.parameter.requires_grad
     }
-    return Network(shapes, forward, _tensors(model), _chain(model))
+    groups = {
+        weight.name: weight.module.groups
+        for weight in covered_weights(model, coverage_of(declared))
+        if weight.name in shapes and isinstance(weight.module, _ConvNd) and weight.module.groups > 1
+    }
+    return Network(shapes, forward, _tensors(model), _chain(model), groups)
 
 
 def _tensors(model: nn.Module) -> dict[str, int]:

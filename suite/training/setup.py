@@ -59,7 +59,7 @@ def prepare(
         optimizer,
         examples=_scoring_examples(context, data.train),
         recorder=curves.add,
-        flops=ledger.charge_scoring,
+        flops=ledger,
         storage=Execution(trial.execution, _only_masked(context)),
         coverage=coverage_of(context.task),
         redraw=lambda: make_model(context, purpose=DRAWN_AGAIN).state_dict(),

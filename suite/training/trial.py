@@ -13,7 +13,7 @@ from suite.core.loaded_code import noting, unseen
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
 from suite.results.record import LayerRecord
-from suite.results.training_budget import SpentBudget
+from suite.results.training_flops import off_budget
 from suite.sparsity.rounds import TrainingProgress
 from suite.training.budget_forecast import dense_training
 from suite.training.checkpoint import Checkpointer
@@ -169,15 +169,16 @@ def _run(
         "inference_dense": training.dense_flops,
         "inference": forward.sparse(sparsifier.layers),
         "training": training.ledger.total,
+        "scoring": training.ledger.scoring,
+        "method": training.ledger.method,
     }
     steps = 0
     if budget := context.recipe.flops_budget:
         steps = sparsifier.total_steps
         dense = dense_training(context.recipe, dataset, training.dense_flops)
         flops["dense_training"] = dense
-        spent = SpentBudget(budget, training.ledger.total / dense, steps)
-        if not spent.is_met:
-            notes.append(f"not compared at equal training FLOPs: {spent.words}")
+        if off := off_budget(training.ledger.total, dense, budget):
+            notes.append(off)
     if not context.plan.validates:
         notes.insert(0, "trained on all training data (validation=0): accuracy feedback was off")
     return make_outcome(

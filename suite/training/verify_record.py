@@ -20,7 +20,7 @@ from suite.results.record_check import (
     Recomputed,
 )
 from suite.sparsity.construct import DECIDING
-from suite.sparsity.cost_bounds import Zeros
+from suite.sparsity.cost_bounds import TrainingSetup, Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.context import TrialContext
@@ -231,7 +231,8 @@ def _training(
     wrong += off_reference(record, context, whole.forward.dense)
     if wrong:
         return Check(TRAINING, tuple(wrong))
-    cost = taken.cost(cost_setup(network, dataset, context.recipe, _final(record)))
+    setup = cost_setup(network, dataset, context.recipe, _final(record))
+    cost = taken.cost(setup)
     recorded = record.flops["training"]
     most = cost.most if sparsifier.declares_cost else MOST_SCORING * cost.most
     if cost.least * (1 - TOLERANCE) <= recorded <= most * (1 + TOLERANCE):
@@ -239,7 +240,7 @@ def _training(
             how = "above the least (the method declares no zeros_in_training)"
         else:
             how = "exact" if cost.is_exact else "within bounds"
-        return Check(TRAINING, how=how)
+        return Check(TRAINING, tuple(_off_parts(record, taken, setup)), how=how)
     few = recorded < cost.least
     if cost.is_exact:
         words = f"not {cost.least:g}"
@@ -248,6 +249,19 @@ def _training(
     else:
         words = f"more than its masks can have taken: {most:g}"
     return Check(TRAINING, (f"training: {recorded:g} FLOPs, {words}",))
+
+
+def _off_parts(record: Record, taken: StepsTaken, setup: TrainingSetup) -> Iterator[str]:
+    """Yield what the parts of training FLOPs cannot be, of a method that declares its cost."""
+    if not taken.method.declares_cost:
+        return
+    declared = {"scoring": taken.method.scoring_cost(setup), "method": taken.own_cost(setup)}
+    for name, (least, most) in declared.items():
+        found = record.flops.get(name)
+        if found is None or least * (1 - TOLERANCE) <= found <= most * (1 + TOLERANCE):
+            continue
+        words = f"not {least:g}" if least == most else f"not {least:g} to {most:g}"
+        yield f"{name}: {found:g} FLOPs of training, {words}"
 
 
 def _final(record: Record) -> Zeros:

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from baselines import chts
-from baselines.chts import link_scores
+from baselines.chts import link_flops, link_scores
 from suite.sparsity.plan import Plan
 from suite.sparsity.prunable import ALL_MATRICES
-from tests.support.helpers import OPTIMIZERS, attach, conv_net, fit, make
+from tests.support.helpers import OPTIMIZERS, Charged, attach, conv_net, fit, make
 from tests.support.updates import attached, by, indices
 
 # Outputs 0 to 3 read inputs {0, 1}, {1, 2}, {2, 3, 4} and {4}.
@@ -214,3 +215,21 @@ def test_the_smallest_weights_go_when_all_others_are_far_larger():
     assert large <= kept
     assert len(kept) == len(active) - drop
     assert by(values, active, len(large), largest=True) == large
+
+
+@pytest.mark.parametrize("block", [40, 2**22])
+def test_link_scores_are_charged_as_torch_counts_their_products(monkeypatch, block):
+    monkeypatch.setattr(chts, "BLOCK", block)
+    with FlopCounterMode(display=False) as counter:
+        link_scores(torch.rand(20, 6) < 0.3)
+    assert counter.get_total_flops() == link_flops(20, 6)
+
+
+def test_every_update_of_a_layer_is_charged_group_by_group():
+    model, account = conv_net(), Charged()
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make("chts", Plan(30, 0.8, 0, 15), update_every=7, dense_layers=["0"])
+    attach(sparsifier, model, optimizer, flops=account)
+    fit(model, optimizer, sparsifier)
+    shapes = [(8, 36), (8, 36), (32, 256), (10, 32)]  # the second convolution has two groups
+    assert account.method == 4 * sum(4 * (n * n * m + n * m * m) for n, m in shapes)

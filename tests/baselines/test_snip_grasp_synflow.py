@@ -15,7 +15,7 @@ from suite.sparsity.scoring import Examples
 from tasks.loss import cross_entropy
 from tasks.model_factory import make_model
 from tasks.models.transformer import gpt, vit
-from tests.support.helpers import OPTIMIZERS, PLAN, conv_net, digits, make
+from tests.support.helpers import OPTIMIZERS, PLAN, Charged, conv_net, digits, make
 
 METHODS = ["snip", "grasp", "synflow"]
 
@@ -272,15 +272,17 @@ def test_masks_do_not_depend_on_the_random_state(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_scoring_pass_is_charged(method):
-    charged = []
+    account = Charged()
     model = conv_net()
     sparsifier = make(method)
     sparsifier.attach(
         model,
         OPTIMIZERS["sgd"](model),
         examples=pool(torch.float32),
-        flops=lambda forwards, densities: charged.append((forwards, densities)),
+        flops=account,
     )
+    charged = account.scoring
+    assert account.method == 0
     dense = {"0": 1.0, "3": 1.0, "6": 1.0, "8": 1.0}
     if method == "synflow":
         assert [forwards for forwards, _ in charged] == [3.0] * 10

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from baselines.sparsegpt import inverse_factor, prune_columns
+from baselines.sparsegpt import gram_flops, inverse_factor, prune_columns, update_flops
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
-from tests.support.helpers import make
+from tests.support.helpers import OPTIMIZERS, Charged, attach, conv_net, make
 
 DAMPENING = 0.01
 
@@ -210,3 +211,29 @@ def test_it_leaves_a_smaller_error_than_pruning_by_the_same_masks_without_adjust
         return float((tokens @ (weights - pruned).T).square().sum())
 
     assert error(adjusted[0]) < 0.5 * error(weights * mask[0])
+
+
+def test_updates_are_charged_as_torch_counts_their_products():
+    weights, factor = torch.randn(1, 5, 16).double(), torch.eye(16).double()[None]
+    with FlopCounterMode(display=False) as counter:
+        prune_columns(weights, factor, torch.zeros(1, 16, dtype=torch.bool), 40, 1)
+    # In blocks of one column no product is in place, which torch would not count.
+    assert counter.get_total_flops() == update_flops(5, 16) - 4 / 3 * 16**3
+
+
+def test_pruning_is_charged_group_by_group_with_every_position():
+    model, account = conv_net(), Charged()
+    plan = Plan(1, 0.5, 0, 0)
+    sparsifier = make("sparsegpt", plan, calibration_examples=50, dense_layers=["8"], block_size=1)
+    attach(sparsifier, model, OPTIMIZERS["sgd"](model), flops=account)
+    assert account.method == 0
+    with FlopCounterMode(display=False) as counter:
+        sparsifier.end_training()
+    layers = [(1, 64, 8, 9), (2, 16, 8, 36), (1, 1, 32, 256)]  # groups, positions, rows, columns
+    expected = sum(g * (gram_flops(50 * p, d) + update_flops(r, d)) for g, p, r, d in layers)
+    assert account.method == pytest.approx(expected, rel=1e-12)
+    forward = 50 * 2 * (64 * 72 + 16 * 16 * 36 + 256 * 32 + 320)
+    factors = sum(g * 4 / 3 * d**3 for g, _, _, d in layers)  # which torch does not count
+    tried = forward / 50 * 2  # two examples show which layers are called
+    counted = counter.get_total_flops()
+    assert counted == pytest.approx(account.method - factors + forward + tried, rel=1e-12)

@@ -60,3 +60,16 @@ def test_right_predictions_are_shown_as_counts(resonance, store):
     shown = resonance("show", record.key).out
     assert "324 of 360 right" in shown
     assert "0:324" not in shown
+
+
+def test_training_flops_are_shown_in_their_parts_where_the_record_has_them(resonance, store):
+    record = done(make_trial())
+    put(store, record)
+    training = record.flops["training"]
+    assert lines_of(resonance("show", record.key))["training FLOPs"] == f"{training:.4g}"
+    parts = {"scoring": 0.0, "method": 0.25 * training}
+    put(store, record.model_copy(update={"flops": record.flops | parts}))
+    assert lines_of(resonance("show", record.key))["training FLOPs"] == (
+        f"{training:.4g} = {0.75 * training:.4g} for steps + "
+        f"{0.25 * training:.4g} for the method's own arithmetic"
+    )

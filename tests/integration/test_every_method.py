@@ -93,8 +93,14 @@ def _a_cheaper_training(outcome):
     return replace(outcome, record=outcome.record.model_copy(update={"flops": flops}))
 
 
+def _arithmetic_of_its_own(outcome):
+    flops = outcome.record.flops | {"method": 1.0}
+    return replace(outcome, record=outcome.record.model_copy(update={"flops": flops}))
+
+
 @pytest.mark.parametrize(
-    "spoil", [_one_zero_fewer, _a_weight_outside_its_mask, _a_cheaper_training]
+    "spoil",
+    [_one_zero_fewer, _a_weight_outside_its_mask, _a_cheaper_training, _arithmetic_of_its_own],
 )
 def test_what_a_trial_must_not_leave_is_noticed(spoil):
     with pytest.raises(AssertionError):

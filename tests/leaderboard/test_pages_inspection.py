@@ -1,5 +1,6 @@
 """The page of a trial: made from its curves, self-contained, safe, and drawn by a real browser."""
 
+import html
 import json
 
 import polars as pl
@@ -10,6 +11,7 @@ from leaderboard.pages.trial_page import ShownTrial, trial_page
 from suite.core.errors import InvalidInput
 from suite.results.counts import Counts
 from suite.results.store import Store
+from suite.results.training_flops import parts_of
 from suite.training.trial import run_trial
 from tests.leaderboard.browsing import saved
 from tests.leaderboard.pdfs import assert_pdf
@@ -76,6 +78,15 @@ def test_what_was_charged_stands_beside_what_it_took(store):
     assert f"{record.flops['training']:.3g}" in text
     assert f"{rate:.3g} GFLOP/s masked" in text
     assert f"{record.timing['seconds']:,.1f} s" in text
+
+
+def test_training_is_shown_in_its_parts_where_the_record_has_them(store):
+    record = find_trial(store, key(store, "resonance"))
+    parts = parts_of(record.flops)
+    assert parts.method > 0
+    assert html.escape(parts.words) in trial_page(ShownTrial(record), "{}")
+    del record.flops["method"]  # as in older records
+    assert "training, in parts" not in trial_page(ShownTrial(record), "{}")
 
 
 @pytest.mark.browser

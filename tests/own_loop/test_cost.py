@@ -1,6 +1,7 @@
 """The cost of a training in a loop of one's own is that of the suite's own loop."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,21 +10,31 @@ from torch.nn import functional as F
 
 from suite import sparsify
 from suite.core.errors import InvalidInput
-from suite.own_loop.cost import Flops, ScoringPasses, StepCounter
+from suite.own_loop.cost import Flops, MethodCharges, StepCounter
 from suite.sparsity.flops import FlopsLedger, measure_forward
 from suite.training.context import TrialContext
 from suite.training.serialization import pack, unpack
 from suite.training.setup import prepare
-from tests.support.helpers import OPTIMIZERS, attach, batch_of, conv_net, digits, make, trial
+from tests.support.helpers import (
+    OPTIMIZERS,
+    Charged,
+    attach,
+    batch_of,
+    conv_net,
+    digits,
+    fit,
+    make,
+    trial,
+)
 
 
-def run(method: str, until: int = 300, scoring: ScoringPasses | None = None):
+def run(method: str, until: int = 300, charges: MethodCharges | None = None):
     """Train a trial of digits/mlp by hand; return its training and its cost."""
     context = TrialContext.of(trial(method))
     training = prepare(context)
     sparsifier, model, ledger = training.sparsifier, training.model, training.ledger
     candidates = sparsifier.growth_candidates
-    cost = StepCounter(sparsifier.layers, candidates=candidates, scoring=scoring)
+    cost = StepCounter(sparsifier.layers, candidates=candidates, charges=charges)
     for step in range(1, min(until, context.plan.steps) + 1):
         x, y = batch_of(training.data.train, step, ledger.batch_size)
         training.optimizer.zero_grad()
@@ -53,29 +64,49 @@ def test_it_is_what_the_suite_s_ledger_adds_up(method):
     batch, ledger = training.ledger.batch_size, training.ledger
     found = cost.measure(training.model, training.data.train.x[:7])
     assert found.steps == training.context.plan.steps
-    assert found.total(batch) == pytest.approx(ledger.total, rel=1e-12)
+    assert found.total(batch) == pytest.approx(ledger.total - ledger.method, rel=1e-12)
     assert found.inference_dense == ledger.flops.dense
     assert found.inference == ledger.flops.sparse(training.sparsifier.layers)
     dense_total = 3 * ledger.flops.dense * found.steps * batch
-    assert found.training_share == pytest.approx(ledger.total / dense_total, rel=1e-12)
+    steps = ledger.total - ledger.method
+    assert found.training_share == pytest.approx(steps / dense_total, rel=1e-12)
 
 
 @pytest.mark.parametrize("method", ["snip", "synflow", "grasp"])
 def test_scoring_connections_is_charged_as_by_the_ledger(method):
     model = conv_net()
     forward = measure_forward(model, digits().x[:2])
-    ledger, charged = FlopsLedger(forward, 32), []
+    ledger, charged = FlopsLedger(forward, 32), Charged()
     sparsifier = make(method)
-    attach(sparsifier, model, OPTIMIZERS["sgd"](model), flops=lambda *given: charged.append(given))
-    scoring = ScoringPasses()
-    cost = StepCounter(sparsifier.layers, scoring=scoring)
-    for given in charged:
+    attach(sparsifier, model, OPTIMIZERS["sgd"](model), flops=charged)
+    charges = MethodCharges()
+    cost = StepCounter(sparsifier.layers, charges=charges)
+    for given in charged.scoring:
         ledger.charge_scoring(*given)
-        scoring.charge(*given)
+        charges.charge_scoring(*given)
     found = cost.measure(model, digits().x[:2])
     assert found.scoring > 0
-    assert found.scoring == pytest.approx(ledger.total, rel=1e-12)
-    assert found.training == 0
+    assert found.scoring == ledger.scoring == pytest.approx(ledger.total, rel=1e-12)
+    assert found.training == found.method == ledger.method == 0
+
+
+@pytest.mark.parametrize("method", ["resonance", "chts", "sparsegpt", "rigl"])
+def test_the_method_s_own_arithmetic_is_that_of_the_ledger(method):
+    model, example, accounts = conv_net(), digits().x[:2], []
+    forward = measure_forward(model, example)
+    for account in (FlopsLedger(forward, 32), MethodCharges()):
+        optimizer = OPTIMIZERS["sgd"](model := conv_net())
+        sparsifier = make(method)
+        attach(sparsifier, model, optimizer, flops=account)
+        fit(model, optimizer, sparsifier)
+        accounts.append(account)
+    ledger, charges = accounts
+    assert ledger.method == charges.method
+    assert (ledger.method > 0) == (method != "rigl")
+    assert ledger.total == ledger.scoring + ledger.method
+    found = StepCounter(sparsifier.layers, charges=charges).measure(model, example)
+    assert found.method == ledger.method
+    assert found.total(32) == ledger.total
 
 
 def test_steps_at_the_same_densities_are_one_entry():
@@ -118,22 +149,29 @@ def test_a_model_stored_in_csr_is_measured_as_an_ordinary_one():
 
 def test_a_saved_cost_goes_on():
     _, whole = run("resonance")
-    scorings = ScoringPasses(), ScoringPasses()
+    accounts = MethodCharges(), MethodCharges()
     until = len(whole.state_dict()["steps"])
-    training, half = run("resonance", until=until, scoring=scorings[0])
+    training, half = run("resonance", until=until, charges=accounts[0])
+    accounts[0].charge_method(11.0)
     saved = unpack(pack(half.state_dict()))[0]
-    again = StepCounter(training.sparsifier.layers, scoring=scorings[1])
-    scorings[1].charge(7.0, {"1": 0.5})  # before loading: no part of what was saved
+    again = StepCounter(training.sparsifier.layers, charges=accounts[1])
+    accounts[1].charge_scoring(7.0, {"1": 0.5})  # before loading: no part of what was saved
+    accounts[1].charge_method(7.0)
     again.load_state_dict(saved)
     example = training.data.train.x[:2]
     assert again.measure(training.model, example) == half.measure(training.model, example)
-    for cost, scoring in zip((half, again), scorings, strict=True):
+    for cost, charges in zip((half, again), accounts, strict=True):
         cost.step(dense_gradient=True)
-        scoring.charge(3.0, {"1": 0.5})
+        charges.charge_scoring(3.0, {"1": 0.5})
+        charges.charge_method(5.0)
     found = again.measure(training.model, example)
     assert found == half.measure(training.model, example)
     assert found.steps == half.steps
     assert found.scoring > 0
+    assert found.method == 16.0
+    del saved["method"]  # as states were before it was charged
+    again.load_state_dict(saved)
+    assert again.measure(training.model, example).method == 0
 
 
 def test_a_cost_of_other_layers_is_refused_and_changes_nothing():
@@ -168,6 +206,7 @@ def test_what_is_printed_says_what_was_saved():
         "steps\n"
         "scoring connections: 1.5 GFLOPs"
     )
+    assert repr(replace(flops, method=2e6)) == (f"{flops!r}\nthe method's own arithmetic: 2 MFLOPs")
     assert repr(Flops(2000.0, 500.0, 0.0, 0, 0.0)) == (
         "inference: 500 FLOPs per example, 0.25 × dense (2 kFLOPs)"
     )

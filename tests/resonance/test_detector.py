@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from suite.resonance.detector import CHUNK, Detector, History, dominant, spectrum
+from suite.resonance.detector import (
+    CHUNK,
+    Detector,
+    History,
+    dominant,
+    spectrum,
+    transform_flops,
+)
 from suite.resonance.signal import Reading
 
 
@@ -182,3 +190,16 @@ def test_dead_and_constant_connections_are_silent_among_live_ones(share):
         constant = silent if detrend == "mean" else silent & (signal[0] == 0)
         assert torch.equal(found.frequency == 0, constant)
         assert torch.equal(found.strength == 0, constant)
+
+
+@pytest.mark.parametrize("window", [8, 32, 128])
+def test_the_transform_is_charged_as_torch_counts_its_products(window):
+    history = filled(torch.randn(window, 50))
+    with FlopCounterMode(display=False) as counter:
+        Detector(window)(history)
+    assert counter.get_total_flops() == 50 * transform_flops(window)
+
+
+def test_a_long_window_is_charged_an_fft():
+    assert transform_flops(32) == 4 * 16**2 + 4
+    assert transform_flops(256) == 2.5 * 256 * 8

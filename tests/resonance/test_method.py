@@ -6,7 +6,7 @@ from suite.experiments import registry
 from suite.resonance.method import Resonance
 from suite.resonance.schedule import DecisionSchedule
 from suite.sparsity.plan import Plan
-from tests.support.helpers import OPTIMIZERS, PLAN, conv_net, fit, make
+from tests.support.helpers import OPTIMIZERS, PLAN, Charged, conv_net, fit, make
 
 
 def attached(plan: Plan = PLAN, **options):
@@ -242,3 +242,20 @@ def test_the_default_dtype_has_no_part_in_it(window):
         masks.append([layer.mask for layer in sparsifier.layers])
     assert all(torch.equal(a, b) for a, b in zip(*masks, strict=True))
     assert any(bool((~mask).any()) for mask in masks[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"scope": "global"}, {"dense_layers": ["8"]}])
+@pytest.mark.parametrize("every", [5, 7, 9])
+def test_every_reading_of_a_connection_is_charged(options, every):
+    model, account = conv_net(), Charged()
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make("resonance", window=8, update_every=every, modulation=0.0, **options)
+    sparsifier.attach(model, optimizer, flops=account)
+    read = [
+        layer for layer in sparsifier.layers if layer.name not in options.get("dense_layers", [])
+    ]
+    fit(model, optimizer, sparsifier)
+    decisions = sum(map(sparsifier.schedule.is_decision, range(1, PLAN.steps + 1)))
+    readings = (decisions + 1) * sum(layer.size for layer in read)  # and one at the freeze
+    assert account.method == readings * (4 * 4**2 + 4)
+    assert sparsifier.schedule.readings == decisions + 1

@@ -16,6 +16,7 @@ from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import keep_top
 from suite.sparsity.plan import Plan
 from suite.sparsity.scoring import Examples
+from tests.support.helpers import Charged
 
 OPTIONS = {"distribution": "uniform", "uniform_dense": "none"}
 
@@ -298,7 +299,7 @@ def test_inputs_that_are_not_finite_are_named():
 
 
 def test_it_is_charged_one_forward_pass_through_the_pruned_network():
-    charges = []
+    charges = Charged()
     model = nn.Sequential(linear([[1, 2], [3, 4]]), linear([[1, 1], [1, 1]]))
     for size in (128, 2):
         method = ByPositions(Plan(1, 0.5, 0, 0), {"calibration_batch": size})
@@ -306,11 +307,11 @@ def test_it_is_charged_one_forward_pass_through_the_pruned_network():
             model,
             torch.optim.SGD(model.parameters(), 0.1),
             examples=Examples(torch.ones(5, 2), torch.ones(5), F.mse_loss, 0),
-            flops=lambda forwards, densities: charges.append((forwards, densities)),
+            flops=charges,
         )
         method.end_training()
         method.execution.release()
-    assert charges == [(5, {"0": 0.5, "1": 0.5})] * 2
+    assert charges.scoring == [(5, {"0": 0.5, "1": 0.5})] * 2
 
 
 def steps(model: nn.Module, optimizer: torch.optim.Optimizer, count: int) -> None:

@@ -328,3 +328,16 @@ def test_gradual_pruning_costs_the_average_over_its_ramp():
     shares = [ramp(step - 1) for step in range(1, PLAN.steps + 1)]
     average = 1 - (1 - sparse) * sum(shares) / PLAN.steps
     assert charged == pytest.approx(average, rel=0.01)
+
+
+def test_a_ledger_keeps_the_parts_of_its_total_and_restores_them():
+    flops = ForwardFlops({"a": 100.0, "b": 200.0}, other=10.0)
+    ledger = FlopsLedger(flops, 4)
+    ledger.charge_scoring(3.0, {"a": 0.5})
+    ledger.charge_method(7.0)
+    ledger.charge_method(5.0)
+    assert (ledger.scoring, ledger.method, ledger.total) == (3 * 260.0, 12.0, 3 * 260.0 + 12.0)
+    again = FlopsLedger(flops, 4)
+    again.restore(ledger.state())
+    again.charge_method(1.0)
+    assert (again.scoring, again.method, again.total) == (780.0, 13.0, 793.0)

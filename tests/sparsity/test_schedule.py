@@ -25,3 +25,14 @@ def test_the_cosine_decay_is_rigls():
     assert fraction(0) == pytest.approx(0.3)
     assert fraction(50) == pytest.approx(0.15)
     assert fraction(100) == fraction(150) == 0
+
+
+@pytest.mark.parametrize("close", [False, True])
+@pytest.mark.parametrize(
+    ("every", "start", "end"),
+    [(30, 0, 100), (30, 30, 100), (7, 7, 6), (5, -12, 20), (1, 1, 9), (10, 10, 100), (4, -30, -2)],
+)
+def test_updates_are_counted_without_going_through_them(every, start, end, close):
+    schedule = UpdateSchedule(every, start, end, close=close)
+    assert schedule.count == len(list(schedule.updates()))
+    assert UpdateSchedule(1, 1, 10**15).count == 10**15

@@ -148,11 +148,17 @@ def _assert_forecast(outcome: Outcome, sparsifier: Sparsifier) -> None:
     final = Zeros.none(network.shapes)
     if has_masks(outcome.trial.method):
         final = sparsifier.final_zeros(network.shapes)
-    least, most = training_cost(
-        sparsifier, cost_setup(network, context.dataset, context.recipe, final)
+    setup, paid = (
+        cost_setup(network, context.dataset, context.recipe, final),
+        outcome.record.flops,
     )
-    paid = outcome.record.flops["training"]
-    assert least * (1 - 1e-9) <= paid <= most * (1 + 1e-9)
+    for entry, (least, most) in (
+        ("training", training_cost(sparsifier, setup)),
+        ("scoring", sparsifier.scoring_cost(setup)),
+        ("method", sparsifier.method_cost(setup)),
+    ):
+        assert least * (1 - 1e-9) <= paid[entry] <= most * (1 + 1e-9), entry
+    assert sparsifier.method_cost(setup).is_exact
 
 
 def _assert_total(

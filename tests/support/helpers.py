@@ -1,7 +1,8 @@
 """Small models, real data and a plain training loop for tests of the core."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -90,6 +91,20 @@ def attach(
     data, dtype = digits(), next(model.parameters()).dtype
     examples = Examples(data.x.to(dtype), data.y, F.cross_entropy, sparsifier.plan.seed)
     sparsifier.attach(model, optimizer, examples=examples, **given)
+
+
+@dataclass
+class Charged:
+    """A `CostAccount` that keeps what it is charged."""
+
+    scoring: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+    method: float = 0.0
+
+    def charge_scoring(self, forwards: float, densities: Mapping[str, float]) -> None:
+        self.scoring.append((forwards, dict(densities)))
+
+    def charge_method(self, flops: float) -> None:
+        self.method += flops
 
 
 @functools.cache

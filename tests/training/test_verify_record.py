@@ -36,6 +36,25 @@ def test_training_that_costs_what_it_cannot_is_named(method, factor, says):
     assert re.match(says, problem)
 
 
+@pytest.mark.parametrize(
+    ("method", "name", "factor", "says"),
+    [
+        ("resonance", "method", 0.9, "method: .* FLOPs of training, not"),
+        ("chts", "method", 1.1, "method: .* FLOPs of training, not"),
+        ("sparsegpt", "method", 0.999, "method: .* FLOPs of training, not"),
+        ("snip", "scoring", 0.999, "scoring: .* FLOPs of training, not"),
+        ("grasp", "scoring", 2, "scoring: .* FLOPs of training, not .* to"),
+    ],
+)
+def test_a_part_of_training_that_cannot_be_is_named(method, name, factor, says):
+    record = record_of(method)
+    flops = record.flops | {name: factor * record.flops[name]}
+    (problem,) = recompute(record.model_copy(update={"flops": flops})).problems
+    assert re.match(says, problem)
+    older = {entry: value for entry, value in record.flops.items() if entry != name}
+    assert recompute(record.model_copy(update={"flops": older})).problems == []
+
+
 def layer(record, number, **values):
     layers = [one.model_copy() for one in record.layers]
     layers[number] = layers[number].model_copy(update=values)

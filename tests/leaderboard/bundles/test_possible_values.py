@@ -225,3 +225,14 @@ def test_text_counts_predicted_characters():
     assert "no whole number of 111,488 predictions" in problems(forged(record, **off))[COUNTED][0]
     nats = old | {"metrics": text["metrics"] | {"test_nll": 2.0}}
     assert "test_nll gives" in problems(forged(record, **nats))[POSSIBLE][0]
+
+
+@pytest.mark.parametrize("name", ["scoring", "method"])
+def test_a_part_of_training_above_all_of_it_is_named(name):
+    record = genuine("resonance")
+    flops = record.flops | {name: 1.01 * record.flops["training"]}
+    (problem,) = problems(forged(record, flops=flops))[POSSIBLE]
+    assert "training FLOPs" in problem
+    assert f"{name} {flops[name]:g}" in problem
+    older = {entry: value for entry, value in record.flops.items() if entry != name}
+    assert problems(forged(record, flops=older)) == {}
