@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from suite.core.errors import InvalidInput
-from suite.resonance.readings import make_signal
+from suite.resonance.make_signal import make_signal
 from suite.resonance.schedule import DecisionSchedule
 from suite.resonance.signal import Reading
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits

@@ -5,7 +5,7 @@ import torch
 
 from suite.resonance.averaged_signal import AveragedSignal
 from suite.resonance.rate_signal import RateSignal
-from suite.resonance.readings import make_signal
+from suite.resonance.make_signal import make_signal
 from suite.resonance.spectral_signal import SpectralSignal
 
 OPTIONS = {"window": 8, "detrend": "mean", "taper": "hann", "interpolate": True,
