@@ -7,6 +7,9 @@ from suite.resonance.averaged_signal import AveragedSignal
 from suite.resonance.rate_signal import RateSignal
 from suite.resonance.make_signal import make_signal
 from suite.resonance.spectral_signal import SpectralSignal
+from suite.training.trial import run_trial
+from tests.support.every_method import assert_kept
+from tests.support.helpers import trial
 
 OPTIONS = {"window": 8, "detrend": "mean", "taper": "hann", "interpolate": True,
            "history_dtype": "float32"}  # fmt: skip
@@ -33,3 +36,16 @@ def test_each_reading_has_its_signal_and_orders_slow_before_fast(reading, averag
         if step % 8 == 0:
             slow, fast = signal.read("a").frequency.tolist()
             assert 0 < slow < 0.45 < 0.55 < fast < 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reading": "centroid", "average": 0.5},
+        {"reading": "rate", "scope": "global", "average": 0.9},
+        {"reading": "rate", "update_every": 29, "modulation": 0.0},  # at 116, freeze at 120
+    ],
+)
+def test_a_trial_keeps_its_counts_its_zeros_and_its_declared_cost(options):
+    options = {"update_every": 10, "bits": 1, "keep": "low"} | options
+    assert_kept(run_trial(trial("resonance", hyperparameters=options)))
