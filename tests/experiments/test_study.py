@@ -264,6 +264,13 @@ def test_a_study_knows_which_controls_it_leaves_out():
     assert not {"dense", "static"} & set(missing)
 
 
+def test_the_control_of_one_method_is_missing_only_beside_it():
+    control = "resonance_sampled_shuffled"
+    assert control not in Study.make(**STUDY).missing_controls()
+    beside = Study.make(**STUDY | {"methods": ["resonance_sampled", "dense"]})
+    assert control in beside.missing_controls()
+
+
 @pytest.mark.parametrize("field", ["tasks", "methods"])
 def test_a_name_where_a_list_belongs_is_told_so(field):
     assert study_refusal(**{field: "rigl"}) == f"{field}=rigl: give a list, e.g. [rigl]"
