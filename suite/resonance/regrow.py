@@ -19,7 +19,8 @@ class Regrow(PruneRegrow):
     Means are over the gradients recorded since the last update, of active weights and candidates,
     drawn at the beginning of a period, as in `Coherent`. Under ``record_every=auto`` they are
     recorded more often as the network becomes sparser, so that a period costs no more than one of
-    GraNet's: where the candidates are all empty places, once, at the update.
+    GraNet's: where the candidates are all empty places, once, at the update. An update before which
+    nothing was recorded, or the first one of a layer that was dense, only prunes.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
