@@ -112,7 +112,12 @@ class Weights(Layer):
     shape = torch.Size((1, 5))
     mask = torch.tensor([[True, True, True, True, False]])
     values = torch.tensor([[1.0, -2.0, 3.0, -4.0, 0.0]])
-    active = 4
+    active, size, device = 4, 5, torch.device("cpu")
+    places = torch.arange(4)
+
+    @property
+    def active_values(self):
+        return self.values[0, :4]
 
 
 @pytest.mark.parametrize(("step", "power"), [(0, 1), (50, 2), (100, 3)])
