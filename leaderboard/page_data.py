@@ -6,8 +6,10 @@ as in Python. The content is::
     version      of the suite
     score        name of the column that methods are ranked by; where tasks rank by different
                  metrics, that of a further column, which holds each trial's own
-    columns      name, title, unit, better, group, to_dense; of those that have a value
+    columns      name, title, unit, better, group, to_dense, counted; of those that have a value
     tasks        name, settings, title, page, score (name of the column that it ranks by),
+                 resolution (step between its values, 0 if unknown), rope (differences up to this
+                 count as equivalent, null if nobody has said), within (the same in words),
                  dense (means of the dense trials by column), sparsities
     entries      method, settings, tuned, title, label, family, dense, zeros, page
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
@@ -23,6 +25,7 @@ from typing import Any
 
 from leaderboard.board_columns import COLUMNS, SCORE
 from leaderboard.boards import Board, Excluded
+from leaderboard.score_text import default_rope, rope_text
 from suite import __version__
 
 DIGITS = 7
@@ -82,6 +85,9 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 "title": board.title,
                 "page": page_name("tasks", board.title),
                 "score": board.metric.name,
+                "resolution": board.resolution,
+                "rope": default_rope(board.metric),
+                "within": rope_text(board.metric, default_rope(board.metric)),
                 "dense": board.dense,
                 "sparsities": board.sparsities,
             }
@@ -119,7 +125,7 @@ def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
     found = {
         column.name: {
             name: getattr(column, name)
-            for name in ("name", "title", "unit", "better", "group", "to_dense")
+            for name in ("name", "title", "unit", "better", "group", "to_dense", "counted")
         }
         for column in COLUMNS
         if column.name in measured or column.name in metrics or column.name == SCORE
@@ -127,7 +133,7 @@ def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
     if len(metrics) < 2:
         return found, metrics.pop() if metrics else SCORE
     own = {"name": OWN_METRIC, "title": "what each task ranks by", "unit": "number",
-           "better": "more", "group": "quality", "to_dense": False}  # fmt: skip
+           "better": "more", "group": "quality", "to_dense": False, "counted": False}  # fmt: skip
     return {OWN_METRIC: own, **found}, OWN_METRIC
 
 

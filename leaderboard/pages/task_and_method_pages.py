@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from leaderboard.board_claims import BoardClaims, board_claims
 from leaderboard.board_columns import Column
 from leaderboard.boards import Board, Entry, PlacedRecord
 from leaderboard.chart_rows import ALL, CHART_ROWS
@@ -44,11 +45,13 @@ class BoardView:
     Attributes:
         board: the board.
         summary_table: its table.
+        claims: of all boards, among which its own are.
         trials: all trials of each entry and sparsity, including failed and outdated ones.
     """
 
     board: Board
     summary_table: SummaryTable
+    claims: BoardClaims
     trials: dict[tuple[Entry, float], list[ListedTrial]] = field(default_factory=dict)
 
     @property
@@ -72,8 +75,10 @@ class BoardView:
 
 def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord]) -> list[BoardView]:
     """Return the boards with their tables and the trials of their `placed` records."""
+    claims = board_claims(boards)
     found = {
-        (board.task, board.settings): BoardView(board, summary_table([board])) for board in boards
+        (board.task, board.settings): BoardView(board, summary_table([board], claims), claims)
+        for board in boards
     }
     for record, board_key, entry, left_out, on_board in placed:
         if not on_board:
@@ -107,6 +112,7 @@ def task_page(one: BoardView) -> str:
         recipe=_recipe(name),
         one=one,
         metric=shown_metric([board.metric]),
+        signs=one.claims.sentences(),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(SHOWN_CHARTS, board),
@@ -141,6 +147,7 @@ def method_page(
         several=len(entries) > 1,
         mixed=len(metrics) > 1,
         metric=shown_metric(metrics),
+        signs=boards[0].claims.sentences() if boards else "",
         tunings=tunings,
         chart_rows=_among_others([one.board for one, rows in tables if rows], own),
     )
