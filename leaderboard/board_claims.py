@@ -47,7 +47,7 @@ class BoardClaims:
             shown or too few seeds are common.
         reference: its label; empty if no board has it.
         comparisons: number of comparisons with the reference, which are corrected together.
-        within: the region of practical equivalence, in words.
+        within: the region of practical equivalence, in words; empty if there is none.
     """
 
     ranks: dict[Place, dict[Entry, RankInterval]]
@@ -63,11 +63,12 @@ class BoardClaims:
             return ""
         one = self.comparisons == 1
         family = "one comparison" if one else f"{self.comparisons:,} comparisons"
+        alike = f", ≈ equivalent to it within ± {self.within}" if self.within else ""
         return (
-            f"▲ better and ▼ worse than {self.reference} on the same seeds, ≈ equivalent to it "
-            f"within ± {self.within}; no sign: no difference shown, or fewer than {MIN_SEEDS} "
-            f"common seeds. Paired t-tests at 5 %, Holm-corrected over the {family} with "
-            f"{self.reference} in all cells of these boards."
+            f"▲ better and ▼ worse than {self.reference} on the same seeds{alike}; no sign: no "
+            f"difference shown, or fewer than {MIN_SEEDS} common seeds. Paired t-tests "
+            f"at 5 %, Holm-corrected over the {family} with "
+            f"{self.reference} in all cells shown."
         )
 
 
@@ -117,7 +118,7 @@ def _within(boards: Sequence[Board]) -> str:
     """Return the region of practical equivalence of all boards, in words."""
     ropes = [default_rope(board.metric) for board in boards]
     only = " (only where scores are in per cent)" if None in ropes else ""
-    return f"{DEFAULT_ROPE:g} points{only}"
+    return f"{DEFAULT_ROPE:g} points{only}" if any(ropes) else ""
 
 
 def _sign(board: Board, claim: Claim, reference: str) -> ReferenceSign:

@@ -8,8 +8,7 @@ as in Python. The content is::
                  metrics, that of a further column, which holds each trial's own
     columns      name, title, unit, better, group, to_dense, counted; of those that have a value
     tasks        name, settings, title, page, score (name of the column that it ranks by),
-                 resolution (step between its values, 0 if unknown), rope (differences up to this
-                 count as equivalent, null if nobody has said), within (the same in words),
+                 resolution (step between its values, 0 if unknown),
                  dense (means of the dense trials by column), sparsities
     entries      method, settings, tuned, title, label, family, dense, zeros, page
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
@@ -25,7 +24,6 @@ from typing import Any
 
 from leaderboard.board_columns import COLUMNS, SCORE
 from leaderboard.boards import Board, Excluded
-from leaderboard.score_text import default_rope, rope_text
 from suite import __version__
 
 DIGITS = 7
@@ -86,8 +84,6 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 "page": page_name("tasks", board.title),
                 "score": board.metric.name,
                 "resolution": board.resolution,
-                "rope": default_rope(board.metric),
-                "within": rope_text(board.metric, default_rope(board.metric)),
                 "dense": board.dense,
                 "sparsities": board.sparsities,
             }

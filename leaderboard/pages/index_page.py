@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from leaderboard.board_claims import board_claims
 from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.board_charts import specifications
@@ -18,7 +19,7 @@ from leaderboard.pages.templating import (
     environment,
     source_hash,
 )
-from leaderboard.score_text import shown_metric
+from leaderboard.score_text import DEFAULT_ROPE, shown_metric
 from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import summary_table
@@ -60,11 +61,17 @@ def index_page(
     """
     scripts = [embedded_code(asset(name)) for name in INDEX_SCRIPTS]
     modules = [embedded_code(bundle())]
-    limits = {"min_seeds": MIN_SEEDS, "sparsity_tolerance": MAX_SPARSITY_DEVIATION + SPARSITY_SLACK}
+    claims = board_claims(boards)
+    limits = {
+        "min_seeds": MIN_SEEDS,
+        "sparsity_tolerance": MAX_SPARSITY_DEVIATION + SPARSITY_SLACK,
+        "rope": DEFAULT_ROPE / 100,
+        "reference": claims.reference,
+    }
     content = {**page_data(boards, excluded), **specifications(boards), **limits}
     for name in pictures:
         content["charts"][name]["pdf"] = f"charts/{name}.pdf"
-    table = summary_table(boards)
+    table = summary_table(boards, claims)
     metrics = list({board.metric.name: board.metric for board in boards}.values())
     spans = [len(head.sparsities) for head in table.heads]
     firsts = {sum(spans[:place]) for place in range(len(spans))}
@@ -75,6 +82,7 @@ def index_page(
             summary_table=table,
             mixed=len(metrics) > 1,
             metric_shown=shown_metric(metrics),
+            signs=claims.sentences(),
             lowest=any(metric.better == "less" for metric in metrics),
             firsts=firsts,
             excluded=excluded,
