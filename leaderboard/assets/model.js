@@ -76,7 +76,7 @@ const resonanceModel = (() => {
 
     const intervalOf = (cell, name) => remember(cell.intervals, name, () => {
       const found = present(cell, name);
-      const resolution = columnOf(cell.task, name).counted ? tasks[cell.task].resolution : 0;
+      const resolution = columnOf(cell.task, name)?.counted ? tasks[cell.task].resolution : 0;
       return found.length ? meanInterval(found, { resolution }) : null;
     });
 

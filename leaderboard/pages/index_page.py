@@ -20,6 +20,7 @@ from leaderboard.pages.templating import (
     source_hash,
 )
 from leaderboard.score_text import DEFAULT_ROPE, shown_metric
+from leaderboard.statistics.coverage import COVERAGE_TABLE
 from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import summary_table
@@ -83,6 +84,7 @@ def index_page(
             mixed=len(metrics) > 1,
             metric_shown=shown_metric(metrics),
             signs=claims.sentences(),
+            coverage=COVERAGE_TABLE,
             lowest=any(metric.better == "less" for metric in metrics),
             firsts=firsts,
             excluded=excluded,
