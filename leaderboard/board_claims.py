@@ -57,8 +57,11 @@ class BoardClaims:
     comparisons: int
     within: str
 
-    def sentences(self) -> str:
-        """Return what the signs mean, and over what they are corrected, for a reader of tables."""
+    def sentences(self, where: str = "in all cells shown") -> str:
+        """Return what the signs mean, and over what they are corrected; empty without a reference.
+
+        `where` says where the cells are that the family consists of.
+        """
         if not self.reference or not self.comparisons:
             return ""
         one = self.comparisons == 1
@@ -68,7 +71,7 @@ class BoardClaims:
             f"▲ better and ▼ worse than {self.reference} on the same seeds{alike}; no sign: no "
             f"difference shown, or fewer than {MIN_SEEDS} common seeds. Paired t-tests "
             f"at 5 %, Holm-corrected over the {family} with "
-            f"{self.reference} in all cells shown."
+            f"{self.reference} {where}."
         )
 
 

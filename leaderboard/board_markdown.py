@@ -102,7 +102,7 @@ def spliced(boards: list[Board], around: tuple[str, str]) -> str:
     """Return a file's text with the boards, given its `surroundings`."""
     before, after = around
     claims = board_claims(boards)
-    parts = [escape(claims.sentences()), *_folded(boards, claims)]
+    parts = [escape(claims.sentences("in all these tables")), *_folded(boards, claims)]
     tables = "\n\n".join(filter(None, parts)) or "No trials yet."
     return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 

@@ -51,8 +51,8 @@ CHART_TEXTS = {
     "ranks": ChartText(
         "Critical difference",
         "Average rank over tasks; 1 is best. Bars join methods whose ranks do not differ "
-        "significantly (Nemenyi's test at 5 %, over all pairs). Without bars the test cannot decide "
-        "at so few tasks, or tells all apart; the note below says which.",
+        "significantly (Nemenyi's test at 5 %, over all pairs). Without bars the test cannot "
+        "decide at so few tasks, or tells all apart; the note below says which.",
     ),
     "profile": ChartText(
         "Performance profile",

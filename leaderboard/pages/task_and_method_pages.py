@@ -25,6 +25,7 @@ from suite.results.record import Record, RecordedMethod, RecordedTask
 
 SHOWN_CHARTS = ("accuracy", "cost", "score")
 """Charts of a task's page."""
+EVERYWHERE = "in all cells of the leaderboard"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def task_page(one: BoardView) -> str:
         recipe=_recipe(name),
         one=one,
         metric=shown_metric([board.metric]),
-        signs=one.claims.sentences(),
+        signs=one.claims.sentences(EVERYWHERE),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(SHOWN_CHARTS, board),
@@ -147,7 +148,7 @@ def method_page(
         several=len(entries) > 1,
         mixed=len(metrics) > 1,
         metric=shown_metric(metrics),
-        signs=boards[0].claims.sentences() if boards else "",
+        signs=boards[0].claims.sentences(EVERYWHERE) if boards else "",
         tunings=tunings,
         chart_rows=_among_others([one.board for one, rows in tables if rows], own),
     )
