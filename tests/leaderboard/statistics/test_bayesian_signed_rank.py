@@ -59,6 +59,14 @@ def test_mirrored_differences_and_the_edge_of_the_region():
     assert signed_rank([0.005] * 5, 0.005).rope == 1.0  # on the edge is inside
 
 
+@pytest.mark.parametrize(("tasks", "share"), [(5, 0.15), (10, 0.07)])
+def test_on_the_region_s_edge_it_says_equivalent_as_often_as_the_protocol_states(tasks, share):
+    random = np.random.default_rng(tasks)
+    drawn = random.normal(0.005, 0.003, (500, tasks)).tolist()
+    said = sum(signed_rank(one, 0.005, draws=1000).rope >= 0.95 for one in drawn) / 500
+    assert said == pytest.approx(share, abs=4 * (share * (1 - share) / 500) ** 0.5)
+
+
 @pytest.mark.parametrize(("differences", "rope"), [([], 0.1), ([0.1], -0.1)])
 def test_nothing_to_compare_is_refused(differences, rope):
     with pytest.raises(ValueError, match="needs a difference"):
