@@ -60,8 +60,8 @@ def signed_rank(
     shares = np.stack([left, 1 - left - right, right])
     # Equal but for rounding: two sides that mirror each other.
     largest = shares >= shares.max(axis=0) - 1e-12
-    found = (largest / largest.sum(axis=0)).mean(axis=1)
-    return SignedRank(*(float(x) for x in found), region=rope, tasks=len(differences))
+    found = (largest / largest.sum(axis=0)).mean(axis=1).tolist()
+    return SignedRank(found[0], found[1], found[2], rope, len(differences))
 
 
 def _weights(seed: int, draws: int, tasks: int) -> np.ndarray:
