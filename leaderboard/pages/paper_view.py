@@ -138,7 +138,7 @@ def _latex_cell(cell: SummaryCell) -> str:
     if not cell.mean:
         return beside
     mean = f"\\textbf{{{cell.mean}}}" if cell.best else cell.mean
-    half = f" $\\pm$ {cell.half}" if cell.half else ""
+    half = f" $\\pm$ {escape_latex(cell.half)}" if cell.half else ""
     return f"{mean}{half}" + (f"\\textsuperscript{{{beside}}}" if beside else "")
 
 
