@@ -14,6 +14,11 @@ Unit = Literal["percent", "ratio", "seconds", "bytes", "number"]
 SCORE = "test_accuracy"
 """The column that methods are ranked by, unless their task declares another metric."""
 
+COUNTED = frozenset(
+    {SCORE, "test_balanced_accuracy", "test_macro_f1", "test_accuracy_8bit", "test_accuracy_4bit"}
+)
+"""Columns whose values are counts of test examples: they move in steps of about one example."""
+
 METRIC_COLUMNS = (
     "test_balanced_accuracy",
     "test_macro_f1",
@@ -64,6 +69,11 @@ class Column:
     def sign(self) -> int:
         """1, or −1 where less is better: values times it are scores, of which more is better."""
         return -1 if self.better == "less" else 1
+
+    @property
+    def counted(self) -> bool:
+        """Whether its values are counts of test examples."""
+        return self.name in COUNTED
 
     @property
     def fraction(self) -> bool:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from leaderboard.board_claims import BoardClaims, board_claims
 from leaderboard.board_groups import board_groups
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.score_text import caption, interval_texts
@@ -42,21 +43,32 @@ def cell_text(cell: Cell | None, sparsity: float | None) -> str:
     return text
 
 
-def row_texts(board: Board, entry: Entry, cells: Sequence[Cell | None]) -> list[str]:
-    """Return the cells of a board's row as text."""
+def row_texts(
+    board: Board, entry: Entry, cells: Sequence[Cell | None], claims: BoardClaims | None = None
+) -> list[str]:
+    """Return the cells of a board's row as text, with the signs of `claims` if given."""
     nominal = [sparsity if entry.zeros else None for sparsity in board.sparsities]
-    return list(map(cell_text, cells, nominal))
+    texts = list(map(cell_text, cells, nominal))
+    if claims is None:
+        return texts
+    signs = [claims.signs.get((board.title, s), {}).get(entry) for s in board.sparsities]
+    return [
+        f"{text} {sign.sign}" if sign else text for text, sign in zip(texts, signs, strict=True)
+    ]
 
 
-def board_markdown(board: Board) -> str:
-    """Return one board as a Markdown table of what its task ranks by."""
+def board_markdown(board: Board, claims: BoardClaims | None = None) -> str:
+    """Return one board as a Markdown table of what its task ranks by.
+
+    `claims` are those of all boards that are shown together.
+    """
     head = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     what = caption(board.metric)
     lines = [f"**{escape(board.title)}**: {what}. Mean ± half the 95 % interval over seeds.", ""]
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---" + "|---:" * len(board.sparsities) + "|")
     for entry, cells in board.rows:
-        texts = row_texts(board, entry, cells)
+        texts = row_texts(board, entry, cells, claims)
         lines.append("| " + " | ".join([escape(entry.label), *texts]) + " |")
     return "\n".join(lines)
 
@@ -67,13 +79,16 @@ def _on_terms(boards: list[Board]) -> Iterator[str]:
     for group in groups:
         if len(groups) > 1:
             yield f"**{escape(group.terms.heading)}.** {escape(group.terms.claim)}"
-        yield from _folded(list(group.boards))
+        claims = board_claims(group.boards)
+        if sentences := claims.sentences("in all these tables"):
+            yield escape(sentences)
+        yield from _folded(list(group.boards), claims)
 
 
-def _folded(boards: list[Board]) -> Iterator[str]:
+def _folded(boards: list[Board], claims: BoardClaims) -> Iterator[str]:
     """Yield the boards' tables; with more than two, all but the first are folded."""
     for number, board in enumerate(boards):
-        table = board_markdown(board)
+        table = board_markdown(board, claims)
         if number == 0 or len(boards) <= MAX_UNFOLDED:
             yield table
             continue

@@ -98,11 +98,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished trial on a board: its values by column, of those that were measured."""
+    """A finished trial on a board: its values by column, of those that were measured.
+
+    `tested` is the number of test examples (of text, characters); 0 if its record lacks it.
+    """
 
     key: str
     seed: int
     values: dict[str, float]
+    tested: int = 0
 
 
 MAX_SPARSITY_DEVIATION = 0.005
@@ -154,9 +158,15 @@ class Cell:
         return dict(zip(self.seeds, self.scores, strict=True))
 
     @property
+    def resolution(self) -> float:
+        """The step between values of the metric: one test example if it counts them, else 0."""
+        tested = max((run.tested for run in self.runs), default=0)
+        return 1 / tested if tested and self.metric.counted else 0.0
+
+    @property
     def interval(self) -> Interval | None:
         """Mean of the metric with its confidence interval; None without a finished trial."""
-        return mean_interval(self.values) if self.runs else None
+        return mean_interval(self.values, resolution=self.resolution) if self.runs else None
 
     def mean(self, name: str) -> float | None:
         """Return the mean of a column; None if no run has it."""
@@ -199,6 +209,12 @@ class Board:
     about: RecordedTask | None = None
     terms: Terms = EQUAL_STEPS
     otherwise: str = ""
+
+    @property
+    def resolution(self) -> float:
+        """The step between values of the metric: the smallest of its cells; 0 if unknown."""
+        steps = (cell.resolution for _, _, cell in self.cells())
+        return min((step for step in steps if step), default=0.0)
 
     @property
     def title(self) -> str:
@@ -330,7 +346,7 @@ class Boards:
             reason = f"another trial of seed {trial['seed']} is already in its cell"
         else:
             self._seeds_taken.add((id(cell), trial["seed"]))
-            cell.runs.append(Run(record.key, trial["seed"], _values(record)))
+            cell.runs.append(Run(record.key, trial["seed"], _values(record), _tested(record)))
             self._dense_training[board].append(record.flops.get("dense_training", 0.0))
         if reason:
             name = f"{trial['task']} {trial['method']}"
@@ -388,6 +404,14 @@ def is_result(record: Record) -> bool:
     return record.trial.get("evaluate", "test") == "test" and (
         record.status == "failed" or f"test_{record.metric}" in record.metrics
     )
+
+
+def _tested(record: Record) -> int:
+    """Return the number of test examples; 0 if the record does not say."""
+    counts, stated = record.counts.get("test"), record.data.get("test")
+    if counts is not None:
+        return counts.total
+    return stated if isinstance(stated, int) and stated > 0 else 0
 
 
 def _values(record: Record) -> dict[str, float]:

@@ -101,7 +101,7 @@ def _against_sparsity(boards: Sequence[Board], selection: ChartSelection, name: 
     rows = [
         _place(board, entry)
         | {"sparsity": sparsity, "n": len(cell.runs)}
-        | _spread(name, mean_interval(_shown(cell, name)))
+        | _spread(name, _interval(cell, name))
         for board in boards
         for entry, sparsity, cell in _cells(board, selection)
     ]
@@ -174,8 +174,8 @@ def ranks(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]
 
     method: entry, family, rank, the side of its label, its level counted from the axis; group:
     from, to (ranks without a significant difference), level; test: p of Friedman's test, critical
-    difference, tasks. Competitors are ranked on the tasks that at least half of them have; those
-    that lack one of these tasks are left out.
+    difference, whether any difference could exceed it, tasks. Competitors are ranked on the tasks
+    that at least half of them have; those that lack one of these tasks are left out.
     """
     runs = _common(_runs(boards, selection))
     if len(runs) < 2:
@@ -189,6 +189,7 @@ def ranks(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]
             "kind": "test",
             "p": found.p,
             "critical_difference": found.critical_difference,
+            "decides": found.decides,
             "tasks": found.tasks,
             "level": 0,
         }
@@ -294,10 +295,11 @@ CHART_ROWS: Mapping[str, Callable[[Sequence[Board], ChartSelection], list[Row]]]
 """In the order of the page."""
 
 
-def _shown(cell: Cell, name: str) -> list[float]:
-    """Return a cell's values as a chart shows them."""
-    percent = cell.metric.unit == "percent" and name == "value"
-    return [100 * value for value in cell.values] if percent else cell.values
+def _interval(cell: Cell, name: str) -> Interval:
+    """Return the mean of a cell's values as a chart shows them, with its interval."""
+    factor = 100 if cell.metric.unit == "percent" and name == "value" else 1
+    values = [factor * value for value in cell.values]
+    return mean_interval(values, resolution=factor * cell.resolution)
 
 
 def _cells(board: Board, selection: ChartSelection) -> list[PlacedCell]:

@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from leaderboard.board_claims import family_cells
 from leaderboard.boards import Board, Cell, build_boards, settings_text
 from leaderboard.bundles.bundle_file import SHIPPED, SUFFIX, read_bundle
 from leaderboard.method_comparison import find_entry
 from leaderboard.selection import select
-from leaderboard.statistics.multiple_comparisons import holm
-from leaderboard.statistics.paired_comparisons import ALPHA, compare
+from leaderboard.statistics.families import against_reference
+from leaderboard.statistics.paired_comparisons import compare
 from suite.core.errors import InvalidInput
 from suite.core.yaml_reader import read_yaml
 from suite.results.record import Record
@@ -65,7 +66,7 @@ class Number(BaseModel, frozen=True, extra="forbid"):
     over: Literal["mean", "least", "most"] = "mean"
     at_least: float | None = None
     at_most: float | None = None
-    verdict: Literal["", "better", "worse", "not better", "not worse"] = ""
+    verdict: Literal["", "better", "worse", "equivalent", "not better", "not worse"] = ""
 
     @model_validator(mode="after")
     def _complete(self) -> "Number":
@@ -95,7 +96,7 @@ class Number(BaseModel, frozen=True, extra="forbid"):
         return text.removeprefix("-") if float(text) == 0 else text
 
 
-class Claim(BaseModel, frozen=True, extra="forbid"):
+class StatedClaim(BaseModel, frozen=True, extra="forbid"):
     """A sentence that answers a question, with its numbers by name."""
 
     question: str
@@ -103,7 +104,7 @@ class Claim(BaseModel, frozen=True, extra="forbid"):
     numbers: dict[str, Number] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _named(self) -> "Claim":
+    def _named(self) -> "StatedClaim":
         named = set(PLACEHOLDER.findall(self.says))
         if lacking := named - set(self.numbers):
             raise ValueError(f"'{min(lacking)}' stands in the sentence and not among its numbers")
@@ -132,7 +133,7 @@ class CheckedNumber:
 class CheckedClaim:
     """A claim and its numbers, recomputed."""
 
-    claim: Claim
+    claim: StatedClaim
     numbers: Sequence[CheckedNumber]
 
     @property
@@ -141,7 +142,7 @@ class CheckedClaim:
         return not any(number.problem for number in self.numbers)
 
 
-def load_claims(path: Path = OWN_CLAIMS) -> list[Claim]:
+def load_claims(path: Path = OWN_CLAIMS) -> list[StatedClaim]:
     """Return the claims of a file.
 
     Raises:
@@ -153,9 +154,9 @@ def load_claims(path: Path = OWN_CLAIMS) -> list[Claim]:
     return [_claim(path, place, given) for place, given in enumerate(listed, 1)]
 
 
-def _claim(path: Path, place: int, given: Any) -> Claim:
+def _claim(path: Path, place: int, given: Any) -> StatedClaim:
     try:
-        return Claim.model_validate(given)
+        return StatedClaim.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -191,14 +192,14 @@ def stored_records(store: Store) -> Records:
     return records
 
 
-def claims_markdown(claims: Sequence[Claim]) -> str:
+def claims_markdown(claims: Sequence[StatedClaim]) -> str:
     """Return the claims as a numbered list: question and sentence."""
     return "\n".join(
         f"{place}. **{claim.question}** {claim.sentence}" for place, claim in enumerate(claims, 1)
     )
 
 
-def check_claims(claims: Sequence[Claim], records: Records) -> list[CheckedClaim]:
+def check_claims(claims: Sequence[StatedClaim], records: Records) -> list[CheckedClaim]:
     """Recompute every number of the claims from records.
 
     Raises:
@@ -228,7 +229,7 @@ def _checked(name: str, number: Number, recompute: "_Recomputed") -> CheckedNumb
 
 
 def _meets(verdict: str, wanted: str) -> bool:
-    """Return whether a verdict ("better", "worse" or "") is what is wanted."""
+    """Return whether a verdict is what is wanted: that word, or with "not" any other."""
     return verdict != wanted[4:] if wanted.startswith("not ") else verdict == wanted
 
 
@@ -241,7 +242,7 @@ class _Recomputed:
         self._verdicts = functools.cache(self._all_verdicts)
 
     def __call__(self, number: Number) -> tuple[float, str]:
-        """Return a number, and the verdict of a difference: "better", "worse" or ""."""
+        """Return a number, and the verdict of a difference; empty for other numbers."""
         if number.quantity == "metric":
             return self._metric(number), ""
         if number.quantity == "cells":
@@ -332,27 +333,12 @@ class _Recomputed:
         """
         boards = self._boards(records)
         reference, own = find_entry(boards, than), find_entry(boards, method)
-        tested = []
-        for board in boards:
-            for place, sparsity in enumerate(board.sparsities):
-                cells = {entry: row[place] for entry, row in board.rows}
-                theirs = cells.pop(reference, None)
-                if theirs is None:
-                    continue
-                tested += [
-                    ((board.title, sparsity), entry, compare(cell.by_seed, theirs.by_seed))
-                    for entry, cell in cells.items()
-                    if cell is not None
-                ]
-        tested = [one for one in tested if one[2].decides]
-        corrected = holm([found.p or 0.0 for _, _, found in tested])
-        verdicts = {}
-        for (key, entry, found), p in zip(tested, corrected, strict=True):
-            if entry == own:
-                assert found.difference is not None
-                better = "better" if found.difference.mean > 0 else "worse"
-                verdicts[key] = better if p <= ALPHA else ""
-        return verdicts
+        cells = [cell for board in boards for cell in family_cells(board)]
+        return {
+            (claim.task, claim.sparsity): claim.verdict
+            for claim in against_reference(cells, reference.label).claims
+            if claim.method == own.label
+        }
 
 
 def _is_of(number: Number, record: Record) -> bool:

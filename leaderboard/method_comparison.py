@@ -1,17 +1,21 @@
 """Two methods compared: in every cell that both have, and over all tasks together."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from leaderboard.board_columns import Column
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.pooled_scores import seed_means
-from leaderboard.statistics.multiple_comparisons import holm
-from leaderboard.statistics.paired_comparisons import (
-    Comparison,
-    compare,
-    compare_over_tasks,
-    of_values,
+from leaderboard.score_text import default_rope, rope_text
+from leaderboard.statistics.families import (
+    Claim,
+    ClaimOverTasks,
+    FamilyCell,
+    against_reference,
+    over_tasks,
 )
+from leaderboard.statistics.paired_comparisons import Comparison, of_values
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
@@ -28,8 +32,11 @@ class CellComparison:
         task, sparsity: the cell.
         metric: name of the column that the task ranks by, and that differences are of.
         comparison: on the seeds that both have.
-        p: the p-value, Holm-corrected over the cells; None if there is none.
-        verdict: the conclusion at the corrected p-value, in words.
+        p: the p-value of a difference, Holm-corrected over the cells; None if there is none.
+        equivalence_p: the p-value of equivalence, corrected in the same way.
+        rope: differences up to this count as equivalent in practice, in the metric's own values;
+            None if nobody has said.
+        verdict: the conclusion at the corrected p-values, in words.
         trials: the keys of the two trials, by seed.
     """
 
@@ -38,26 +45,32 @@ class CellComparison:
     metric: str
     comparison: Comparison
     p: float | None
+    equivalence_p: float | None
+    rope: float | None
     verdict: str
     trials: dict[int, tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class MethodComparison:
-    """The comparison of two entries.
+    """The comparison of two entries, of which the second is the reference.
 
     Attributes:
         first, second: their labels.
         lines: one per cell that both have.
+        family: what the p-values of the lines are corrected over, in words.
         overall: over all tasks, weighted equally; None for a single cell, and where tasks rank by
             different metrics, whose differences have no common unit.
+        over_tasks: the same with the tests of the tasks' differences; scores, higher being better.
         verdict: of `overall`, in words.
     """
 
     first: str
     second: str
     lines: list[CellComparison]
+    family: str
     overall: Comparison | None
+    over_tasks: ClaimOverTasks | None
     verdict: str
 
 
@@ -67,14 +80,18 @@ def compare_entries(
     second: str,
     task: str | None = None,
     sparsities: Collection[float] = (),
+    rope: float | None = None,
 ) -> MethodComparison:
     """Compare two entries, named ``METHOD``, ``METHOD:SETTINGS`` or ``METHOD:tuned``.
 
-    Only on one `task` or at some `sparsities`, if given.
+    Only on one `task` or at some `sparsities`, if given: then p-values are corrected over those
+    cells only. `rope` is the largest difference that counts as equivalent in practice, in points of
+    metrics in per cent, else in the metric's own unit; half a point if left out, and nothing for
+    metrics that are not in per cent.
 
     Raises:
         InvalidInput: an entry, the task or a sparsity does not exist, an entry is ambiguous, both
-            are the same one, or they share no cell.
+            are the same one, they share no cell, or `rope` is not above 0 or has no common unit.
     """
     chosen = [board for board in boards if task in (None, board.task)]
     if not chosen:
@@ -95,30 +112,101 @@ def compare_entries(
             f"{one.label} and {two.label} have no task and sparsity in common{_where(sparsities)}: "
             "run both in one study"
         )
-    comparisons = [compare(mine.by_seed, theirs.by_seed) for _, _, mine, theirs in cells]
-    corrected = iter(holm([c.p for c in comparisons if c.p is not None]))
-    lines = []
-    for (title, sparsity, mine, theirs), comparison in zip(cells, comparisons, strict=True):
-        p = None if comparison.p is None else next(corrected)
-        words = comparison.verdict(one.label, two.label, p=p)
-        values = of_values(comparison, mine.metric.sign)
-        name, trials = mine.metric.name, _trials(mine, theirs)
-        lines.append(CellComparison(title, sparsity, name, values, p, words, trials))
+    metrics = list({mine.metric.name: mine.metric for _, _, mine, _ in cells}.values())
+    ropes = _ropes(metrics, rope)
+    family = against_reference(
+        [
+            FamilyCell(
+                title,
+                sparsity,
+                {one.label: mine.by_seed, two.label: theirs.by_seed},
+                ropes[mine.metric.name],
+                mine.resolution or theirs.resolution,
+            )
+            for title, sparsity, mine, theirs in cells
+        ],
+        two.label,
+    )
+    lines = [
+        _line(claim, one.label, two.label, ropes[mine.metric.name], mine, theirs)
+        for claim, (_, _, mine, theirs) in zip(family.claims, cells, strict=True)
+    ]
+    words = _family_words(family.tested, task, sparsities)
     if len(cells) == 1:
-        return MethodComparison(one.label, two.label, lines, None, lines[0].verdict)
+        return MethodComparison(one.label, two.label, lines, words, None, None, lines[0].verdict)
     if len({board.terms for board in chosen if _common(board, one, two)}) > 1:
-        words = (
+        verdict = (
             "no comparison over all tasks: some boards are at equal steps, others at equal "
             "training FLOPs; name a study or a task that has one kind alone"
         )
-        return MethodComparison(one.label, two.label, lines, None, words)
-    if len(metrics := dict.fromkeys(mine.metric.title for _, _, mine, _ in cells)) > 1:
-        words = f"no comparison over all tasks: they rank by {' and '.join(metrics)}"
-        return MethodComparison(one.label, two.label, lines, None, words)
-    overall = compare_over_tasks(*_by_task(cells))
-    words = overall.verdict(one.label, two.label)
-    overall = of_values(overall, cells[0][2].metric.sign)
-    return MethodComparison(one.label, two.label, lines, overall, words)
+        return MethodComparison(one.label, two.label, lines, words, None, None, verdict)
+    if len(metrics) > 1:
+        named = " and ".join(metric.title for metric in metrics)
+        verdict = f"no comparison over all tasks: they rank by {named}"
+        return MethodComparison(one.label, two.label, lines, words, None, None, verdict)
+    scores = dict(zip((one.label, two.label), _by_task(cells), strict=True))
+    (claim,) = over_tasks(scores, two.label, rope=ropes[metrics[0].name])
+    verdict = claim.comparison.verdict(one.label, two.label)
+    overall = of_values(claim.comparison, metrics[0].sign)
+    return MethodComparison(one.label, two.label, lines, words, overall, claim, verdict)
+
+
+def _line(
+    claim: Claim, first: str, second: str, rope: float | None, mine: Cell, theirs: Cell
+) -> CellComparison:
+    words = claim.comparison.verdict(
+        first,
+        second,
+        p=claim.p,
+        equivalence_p=claim.equivalence_p,
+        within=rope_text(mine.metric, rope),
+    )
+    return CellComparison(
+        claim.task,
+        claim.sparsity,
+        mine.metric.name,
+        of_values(claim.comparison, mine.metric.sign),
+        claim.p,
+        claim.equivalence_p,
+        rope,
+        words,
+        _trials(mine, theirs),
+    )
+
+
+def _ropes(metrics: Sequence[Column], given: float | None) -> dict[str, float | None]:
+    """Return the region of practical equivalence of each metric, in its own values."""
+    if given is None:
+        return {metric.name: default_rope(metric) for metric in metrics}
+    if not 0 < given < math.inf:
+        raise InvalidInput(
+            f"--rope {given:g}: the largest difference that counts as equivalent "
+            "is a number above 0"
+        )
+    if len({metric.unit == "percent" for metric in metrics}) > 1 or (
+        len(metrics) > 1 and metrics[0].unit != "percent"
+    ):
+        named = " and ".join(metric.title for metric in metrics)
+        raise InvalidInput(
+            f"--rope {given:g} has no common unit: the tasks rank by {named}; give one with --task"
+        )
+    return {metric.name: given / 100 if metric.unit == "percent" else given for metric in metrics}
+
+
+def _family_words(tested: int, task: str | None, sparsities: Collection[float]) -> str:
+    """Return what p-values are corrected over, in words."""
+    if not tested:
+        return "p-values: none, because no cell has five common seeds"
+    only = ([f"task {task}"] if task else []) + (
+        [f"sparsity {', '.join(f'{s:g}' for s in sparsities)}"] if sparsities else []
+    )
+    cells = "one cell" if tested == 1 else f"{tested} cells"
+    if not only:
+        return f"p-values: Holm-corrected over the {cells} with five common seeds"
+    return (
+        f"p-values: Holm-corrected over the {cells} with five common seeds of {' and '.join(only)} "
+        "only; a claim about all cells needs the comparison of all"
+    )
 
 
 def _trials(one: Cell, two: Cell) -> dict[int, tuple[str, str]]:

@@ -6,10 +6,12 @@ as in Python. The content is::
     version      of the suite
     score        name of the column that methods are ranked by; where tasks rank by different
                  metrics, that of a further column, which holds each trial's own
-    columns      name, title, unit, better, group, to_dense; of those that have a value
+    columns      name, title, unit, better, group, to_dense, counted; of those that have a value
     tasks        name, settings, title, page, score (name of the column that it ranks by),
                  flops_budget (0 at equal steps), dense (means of the dense trials by column),
                  sparsities
+                 resolution (step between its values, 0 if unknown),
+                 dense (means of the dense trials by column), sparsities
     entries      method, settings, tuned, title, label, family, dense, zeros, page
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
                  (null for dense), seed, page, and values: one list per column, null where missing
@@ -86,6 +88,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 "page": page_name("tasks", board.title),
                 "score": board.metric.name,
                 "flops_budget": board.terms.flops_budget,
+                "resolution": board.resolution,
                 "dense": board.dense,
                 "sparsities": board.sparsities,
             }
@@ -123,7 +126,7 @@ def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
     found = {
         column.name: {
             name: getattr(column, name)
-            for name in ("name", "title", "unit", "better", "group", "to_dense")
+            for name in ("name", "title", "unit", "better", "group", "to_dense", "counted")
         }
         for column in COLUMNS
         if column.name in measured or column.name in metrics or column.name == SCORE
@@ -131,7 +134,7 @@ def _columns(boards: Sequence[Board]) -> tuple[dict[str, dict[str, Any]], str]:
     if len(metrics) < 2:
         return found, metrics.pop() if metrics else SCORE
     own = {"name": OWN_METRIC, "title": "what each task ranks by", "unit": "number",
-           "better": "more", "group": "quality", "to_dense": False}  # fmt: skip
+           "better": "more", "group": "quality", "to_dense": False, "counted": False}  # fmt: skip
     return {OWN_METRIC: own, **found}, OWN_METRIC
 
 

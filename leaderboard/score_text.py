@@ -16,6 +16,8 @@ def interval_texts(column: Column, interval: Interval) -> tuple[str, str]:
     """Return the mean and half the interval; the half is empty if there is none."""
     factor, digits = _scale(column, interval.mean)
     half = "" if interval.half is None else f"{factor * interval.half:.{digits}f}"
+    if interval.half and float(half) == 0:
+        half = f"<{10.0**-digits:.{digits}f}"  # no interval has the width zero
     return f"{factor * interval.mean:.{digits}f}", half
 
 
@@ -62,6 +64,32 @@ def difference_words(column: Column) -> str:
     """Return what a difference is of, and which direction is better, in words."""
     unit = "points of " if column.unit == "percent" else ""
     return f"differences in {unit}{column.title}; {direction(column)}"
+
+
+DEFAULT_ROPE = 0.5
+"""Region of practical equivalence, in points of a per cent."""
+
+
+def default_rope(column: Column) -> float | None:
+    """Return the largest difference that counts as equivalent, in the column's own values.
+
+    Half a point of metrics in per cent. None for others: nobody can say it for every unit.
+    """
+    return DEFAULT_ROPE / 100 if column.unit == "percent" else None
+
+
+def rope_text(column: Column, rope: float | None) -> str:
+    """Return the size of a region of practical equivalence with its unit; empty for None."""
+    if rope is None:
+        return ""
+    if column.unit != "percent":
+        return f"{rope:g} of {column.title}"
+    return "1 point" if rope == 0.01 else f"{100 * rope:g} points"
+
+
+def p_text(p: float) -> str:
+    """Return a p-value to two digits."""
+    return "p < 0.001" if p < 0.001 else f"p = {float(f'{p:.2g}'):g}"
 
 
 def _scale(column: Column, value: float) -> tuple[float, int]:

@@ -34,8 +34,9 @@ def compare_in_store(
     sparsities: Collection[float] = (),
     study: str | Path | Study | None = None,
     include_ablations: bool = False,
+    rope: float | None = None,
 ) -> StoreComparison:
-    """Compare two methods of a store, named as for `compare_entries`.
+    """Compare two methods of a store; names and `rope` are those of `compare_entries`.
 
     Trials that belong to an ablation or a tuning only count with `include_ablations`, as part of
     the `study` (a name, a file or itself), or where ``METHOD:tuned`` is named.
@@ -52,7 +53,7 @@ def compare_in_store(
     if not boards:
         raise InvalidInput(_nothing(store, chosen.study, len(records)))
     try:
-        report = compare_entries(boards, first, second, task, sparsities)
+        report = compare_entries(boards, first, second, task, sparsities, rope)
     except InvalidInput as error:
         if apart := len(records) - len(shown) if chosen.apart else 0:
             raise InvalidInput(

@@ -8,14 +8,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leaderboard.board_claims import BoardClaims, board_claims
 from leaderboard.board_groups import same_terms
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.page_data import page_name
 from leaderboard.score_text import heading, interval_texts
-from leaderboard.statistics.multiple_comparisons import rank_intervals
+from leaderboard.statistics.multiple_comparisons import RankInterval
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
-
-RankInterval = tuple[int, int]
 
 NOT_RUN = "not run"
 OFF_BUDGET = "off budget"
@@ -24,7 +23,7 @@ OFF_BUDGET = "off budget"
 
 @dataclass(frozen=True)
 class Mark:
-    """A warning about a cell: a symbol, and its reason in words."""
+    """A symbol beside a cell, and its reason in words: a warning, or a claim."""
 
     kind: str
     sign: str
@@ -88,22 +87,25 @@ class SummaryTable:
     rows: list[SummaryRow]
 
 
-def summary_table(boards: Sequence[Board]) -> SummaryTable:
+def summary_table(boards: Sequence[Board], claims: BoardClaims | None = None) -> SummaryTable:
     """Return the table of all boards: dense entries first, then the best on average.
+
+    `claims` are those of all boards that are shown together, of which these may be some; without
+    them, these boards are the family.
 
     Raises:
         ValueError: the boards are on different terms.
     """
     same_terms(boards)
+    claims = board_claims(boards) if claims is None else claims
     places = [(board, place) for board in boards for place in range(len(board.sparsities))]
     columns = [_cells(board, place) for board, place in places]
-    ranks = [rank for board in boards for rank in ranks_of(board)]
     tops = [max(_means(cells, MIN_SEEDS).values(), default=math.inf) for cells in columns]
     rows = []
     for entry in dict.fromkeys(entry for board in boards for entry, _ in board.rows):
         shown = [
-            _shown(board, place, cells.get(entry), rank, entry, top)
-            for (board, place), cells, rank, top in zip(places, columns, ranks, tops, strict=True)
+            _shown(board, place, cells.get(entry), claims, entry, top)
+            for (board, place), cells, top in zip(places, columns, tops, strict=True)
         ]
         rows.append(SummaryRow(entry, page_name("methods", entry.method), shown))
     means = [_means(cells) for cells in columns]
@@ -114,26 +116,6 @@ def summary_table(boards: Sequence[Board]) -> SummaryTable:
         for b in boards
     ]
     return SummaryTable(heads, rows)
-
-
-def ranks_of(board: Board) -> list[dict[Entry, RankInterval]]:
-    """Return the possible ranks of each entry at each sparsity of a board.
-
-    Dense networks are references and have no rank.
-    """
-    entries = [entry for entry, _ in board.rows]
-    among = [
-        {
-            str(i): cell.by_seed
-            for i, (entry, cells) in enumerate(board.rows)
-            if (cell := cells[place]) and cell.runs and not entry.dense
-        }
-        for place in range(len(board.sparsities))
-    ]
-    return [
-        {entries[int(number)]: interval for number, interval in found.items()}
-        for found in rank_intervals(among)
-    ]
 
 
 def is_best(entry: Entry, n: int, ranks: dict[Entry, RankInterval]) -> bool:
@@ -181,11 +163,15 @@ def _shown(
     board: Board,
     place: int,
     cell: Cell | None,
-    ranks: dict[Entry, RankInterval],
+    claims: BoardClaims,
     entry: Entry,
     top: float,
 ) -> SummaryCell:
     warnings = marks(cell, board.sparsities[place] if entry.zeros else None)
+    where = (board.title, board.sparsities[place])
+    ranks = claims.ranks[where]
+    if (sign := claims.signs.get(where, {}).get(entry)) is not None:
+        warnings.insert(0, Mark(sign.verdict, sign.sign, sign.reason))
     interval = cell.interval if cell else None
     if cell is None or interval is None:
         return SummaryCell("", "", "", "", False, "", warnings)

@@ -262,6 +262,7 @@ def compare(
     sparsity: float | None = None,
     study: str | Path | Study | None = None,
     include_ablations: bool = False,
+    rope: float | None = None,
     store: StoreLike | None = None,
 ) -> "MethodComparison":
     """Compare two methods on the seeds they share, as ``resonance compare`` does.
@@ -275,11 +276,13 @@ def compare(
         study: only the trials of this study, ablation or tuning: its name, its YAML file, or a
             `Study`.
         include_ablations: also the trials that belong to an ablation or a tuning only.
+        rope: the largest difference that counts as equivalent in practice: in points of metrics
+            in per cent (0.5 if left out), else in the metric's own unit (none if left out).
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
 
     Returns:
         the comparison of each cell, and of all tasks together: difference with its 95 % interval,
-        p-value (Holm-corrected), effect size, verdict in words.
+        p-values (Holm-corrected over the cells), effect size, verdict in words.
 
     Raises:
         InvalidInput: one of them has no results, or they have no cell in common.
@@ -296,6 +299,7 @@ def compare(
         sparsities=() if sparsity is None else (arguments.number("sparsity", sparsity),),
         study=None if study is None else name_or_study(study),
         include_ablations=arguments.flag("include_ablations", include_ablations),
+        rope=None if rope is None else arguments.number("rope", rope),
     )
     _warn(results, "records", found.damaged)
     _warn(results, "documents", found.documents)

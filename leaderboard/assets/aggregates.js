@@ -1,16 +1,16 @@
 /* Statistics over tasks, equal to Python's: the rest of `resonanceStatistics`.
  *
- * Mirrors leaderboard/statistics/aggregates.py function by function; needs numerics.js and
- * statistics.js. Scores are Map method → Map task → array of runs, higher being better.
+ * Mirrors aggregates.py and proportions.py of leaderboard/statistics/ function by function; needs
+ * numerics.js and statistics.js. Scores are Map method → Map task → array of runs, higher being better.
  */
 "use strict";
 
 Object.assign(resonanceStatistics, (() => {
   const {
     ascendingOrder, byCodePoint, chiSquareP, commonTasks, counts, indices, mean, pairsOf, plainSum,
-    studentizedRange,
+    root, studentizedRange, sum,
   } = resonanceNumerics;
-  const { RESAMPLES, bootstrapInterval } = resonanceStatistics;
+  const { NORMAL_QUANTILE, RESAMPLES, bootstrapInterval } = resonanceStatistics;
   const MIN_TASKS = 4;
   const ELO = 400 / Math.log(10);
 
@@ -36,32 +36,6 @@ Object.assign(resonanceStatistics, (() => {
     return total;
   }
 
-  function addTo(total, values) {
-    for (let i = 0; i < total.length; i++) total[i] += values[i];
-  }
-
-  /** Add to each draw the sum of what its runs won, times a weight. */
-  function addShares(spread, wins, ours, theirs, n, m, weight) {
-    for (let d = 0; d < spread.length; d++) {
-      let total = 0;
-      for (let i = d * n; i < (d + 1) * n; i++) {
-        const row = ours[i] * m;
-        for (let j = d * m; j < (d + 1) * m; j++) total += wins[row + theirs[j]];
-      }
-      spread[d] += total * weight;
-    }
-  }
-
-  /** Return [place, draw]: the fraction of a draw at a place or above it. */
-  function sharesAbove(place, drawn, draws, weight) {
-    const n = place.length, above = new Float64Array((n + 1) * draws);
-    for (let i = 0; i < n * draws; i++) {
-      above[place[drawn[i]] * draws + Math.floor(i / n)] += weight;
-    }
-    for (let at = n * draws - 1; at >= 0; at--) above[at] += above[at + draws];
-    return above;
-  }
-
   function interquartileMean(runs, { seed = 0, draws = RESAMPLES } = {}) {
     const tasks = inOrder(runs), scores = tasks.flatMap((task) => [...task]), n = scores.length;
     const cut = Math.floor(0.25 * n);
@@ -81,25 +55,41 @@ Object.assign(resonanceStatistics, (() => {
     return bootstrapInterval(mean(sorted.slice(cut, n - cut)), spread, strata);
   }
 
-  function performanceProfile(runs, thresholds, { seed = 0, draws = 2000 } = {}) {
-    const count = runs.size;
-    const tasks = inOrder(runs).map((scores, stream) => {
-      const n = scores.length, drawn = indices(seed, draws, n, stream);
-      const place = new Uint32Array(n);  // of each run in the order of their scores
-      ascendingOrder(scores).forEach((run, at) => { place[run] = at; });
-      return { scores, above: sharesAbove(place, drawn, draws, 1 / n / count) };
-    });
-    const strata = tasks.map(({ scores }) => scores.length), spread = new Float64Array(draws);
+  function performanceProfile(runs, thresholds) {
+    const tasks = inOrder(runs), sizes = tasks.map((scores) => scores.length);
     return Array.from(thresholds, (threshold) => {
-      let share = 0;
-      spread.fill(0);
-      for (const { scores, above } of tasks) {
-        const first = scores.filter((x) => !(x > threshold)).length;
-        share += (scores.length - first) / scores.length / count;
-        addTo(spread, above.subarray(first * draws, (first + 1) * draws));
-      }
-      return bootstrapInterval(share, spread, strata, [0, 1]);
+      const share = mean(tasks.map((scores) =>
+        scores.filter((x) => x > threshold).length / scores.length));
+      return proportion(share, shareInterval(share, sizes), sizes);
     });
+  }
+
+  /** A share with its interval; with none if a stratum has a single run. */
+  function proportion(share, interval, sizes) {
+    const [low, high] = Math.min(...sizes) > 1 ? interval : [null, null];
+    return { mean: share, low, high, n: plainSum(sizes) };
+  }
+
+  // ------------------------------------------------------------------ proportions.py
+
+  function shareInterval(share, sizes) {
+    const n = sizes.length ** 2 / sum(sizes.map((size) => 1 / size)), square = NORMAL_QUANTILE ** 2;
+    const middle = (share + square / (2 * n)) / (1 + square / n);
+    const half = (NORMAL_QUANTILE * Math.sqrt((share * (1 - share)) / n + square / (4 * n * n)))
+      / (1 + square / n);
+    return [share === 0 ? 0 : middle - half, share === 1 ? 1 : middle + half];
+  }
+
+  /** `sizes` are [runs of the first, runs of the second] of each stratum. */
+  function winInterval(share, sizes) {
+    const square = NORMAL_QUANTILE ** 2 / sizes.length ** 2;
+    const beyond = (theta) => {
+      const spread = (1 - theta) / (2 - theta) + theta / (1 + theta);
+      const variance = plainSum(sizes.map(([n, m]) =>
+        (1 + ((n + m) / 2 - 1) * spread) / (n * m)));
+      return (theta - share) ** 2 - square * theta * (1 - theta) * variance;
+    };
+    return [root((theta) => -beyond(theta), 0, share), root(beyond, share, 1)];
   }
 
   /** [n · m]: 1 where a run of the first is above one of the second, ½ where equal. */
@@ -110,30 +100,23 @@ Object.assign(resonanceStatistics, (() => {
     });
   }
 
-  function probabilityOfImprovement(first, second, { seed = 0, draws = 2000 } = {}) {
+  function probabilityOfImprovement(first, second) {
     const tasks = commonTasks(first, second);
     if (!tasks.length) throw new RangeError("the two have no task in common");
-    const values = [], strata = [], spread = new Float64Array(draws);
-    tasks.forEach((task, number) => {
-      const n = first.get(task).length, m = second.get(task).length;
-      const wins = won(first.get(task), second.get(task));
-      const ours = indices(seed, draws, n, 2 * number);
-      const theirs = indices(seed, draws, m, 2 * number + 1);
-      values.push(plainSum(wins) / (n * m));
-      strata.push(n, m);
-      addShares(spread, wins, ours, theirs, n, m, 1 / (n * m) / tasks.length);
-    });
-    const n = plainSum(tasks.map((task) => first.get(task).length));
-    return { ...bootstrapInterval(mean(values), spread, strata, [0, 1]), n };
+    const sizes = tasks.map((task) => [first.get(task).length, second.get(task).length]);
+    const share = mean(tasks.map((task, i) =>
+      plainSum(won(first.get(task), second.get(task))) / (sizes[i][0] * sizes[i][1])));
+    const found = proportion(share, winInterval(share, sizes), sizes.flat());
+    return { ...found, n: plainSum(sizes.map(([n]) => n)) };
   }
 
   /** Map row → Map column → Interval. */
-  function winRates(scores, { seed = 0, draws = 2000 } = {}) {
+  function winRates(scores) {
     const found = new Map([...scores.keys()].map((method) => [method, new Map()]));
     for (const [one, other] of pairsOf([...scores.keys()])) {
       const tasks = commonTasks(scores.get(one), scores.get(other));
       if (!tasks.length) continue;
-      const rate = probabilityOfImprovement(scores.get(one), scores.get(other), { seed, draws });
+      const rate = probabilityOfImprovement(scores.get(one), scores.get(other));
       const n = plainSum(tasks.map((task) => scores.get(other).get(task).length));
       const [low, high] = [rate.high, rate.low].map((x) => (x === null ? null : 1 - x));
       found.get(one).set(other, rate);
@@ -172,9 +155,9 @@ Object.assign(resonanceStatistics, (() => {
     const difference = (studentizedRange(k) / Math.SQRT2) * Math.sqrt((k * (k + 1)) / (6 * n));
     const average = sums.map((x) => x / n);
     const order = ascendingOrder(average);
-    const groups = [];
+    const groups = [], decides = k - 1 > difference;
     let end = 0;
-    for (let start = 0; start < k; start++) {
+    for (let start = 0; start < (decides ? k : 0); start++) {
       const bar = average[order[start]] + difference;
       const last = order.filter((i) => average[i] <= bar).length;
       if (last > Math.max(end, start + 1)) {
@@ -183,7 +166,7 @@ Object.assign(resonanceStatistics, (() => {
       }
     }
     const byMethod = new Map(methods.map((method, i) => [method, average[i]]));
-    return { average: byMethod, p, criticalDifference: difference, groups, tasks: n };
+    return { average: byMethod, p, criticalDifference: difference, groups, tasks: n, decides };
   }
 
   /** Map method → Interval, in Elo points. */
@@ -292,6 +275,6 @@ Object.assign(resonanceStatistics, (() => {
 
   return {
     averageRanks, interquartileMean, paretoFront, performanceProfile, probabilityOfImprovement,
-    ratings, winRates,
+    ratings, shareInterval, winInterval, winRates,
   };
 })());

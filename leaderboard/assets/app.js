@@ -57,9 +57,12 @@ document.addEventListener("DOMContentLoaded", () => {
       byId("competitors").textContent = view.entries === null
         ? `all ${choices.entries.length}` : `${view.entries.length} of ${choices.entries.length}`;
     });
-    where("summary table", ["metric", "tasks", "sparsities", "entries"], () => {
+    where("limits", ["tasks", "sparsities"], () =>
+      model.limit(resonanceSummaryTable.places(model, view)));
+    where("summary table", ["metric", "reference", "tasks", "sparsities", "entries"], () => {
       const column = model.columns.get(view.metric);
       byId("metric-shown").textContent = unitInWords(column);
+      byId("signs-shown").textContent = signsInWords();
       resonanceSummaryTable.draw(byId("summary-table"), model, view);
     });
     where("charts", ["tasks", "sparsities", "entries"], redrawCharts);
@@ -76,6 +79,18 @@ document.addEventListener("DOMContentLoaded", () => {
     const words = { percent: " in %", ratio: " as a multiple of the dense network's" }[unit] ?? "";
     const way = { more: "higher is better", less: "lower is better" }[better];
     return `${name}${words}${way ? `; ${way}` : ""}`;
+  }
+
+  /** What the signs of the first table mean, as `sentences` of leaderboard/board_claims.py. */
+  function signsInWords() {
+    const { reference, metric } = view;
+    const { tested, within } = model.familyOf(reference, metric);
+    if (!tested) return "";
+    const alike = within ? `, ≈ equivalent to it within ± ${within}` : "";
+    const family = tested === 1 ? "one comparison" : `${tested.toLocaleString("en")} comparisons`;
+    return `▲ better and ▼ worse than ${reference} on the same seeds${alike}; no sign: no difference ${
+      ""}shown, or fewer than ${model.minSeeds} common seeds. Paired t-tests at 5 %, Holm-corrected ${
+      ""}over the ${family} with ${reference} in all cells shown.`;
   }
 
   // ------------------------------------------------------------------ charts
@@ -124,6 +139,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
     menu(byId("metric"), available.map(({ name, title, group }) => [name, title, group]),
       view.metric);
+    menu(byId("reference"), [["", "none"], ...model.entries.filter(({ dense }) => !dense)
+      .map(({ label, family }) => [label, label, family])], view.reference);
     choice(byId("tasks"), plain(choices.tasks), view.tasks, update("tasks"));
     choice(byId("sparsities"), plain(choices.sparsities), view.sparsities, update("sparsities"));
     choice(byId("entries"), plain(choices.entries), view.entries, update("entries"),
@@ -145,7 +162,7 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
-  for (const id of ["metric", "family", "settings", "budget"]) {
+  for (const id of ["metric", "reference", "family", "settings", "budget"]) {
     byId(id).addEventListener("change", (event) => change({ [id]: event.target.value }));
   }
   byId("search").addEventListener("input", (event) => change({ search: event.target.value }));

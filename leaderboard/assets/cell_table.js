@@ -102,7 +102,7 @@ const resonanceTable = (() => {
     let drawn = new Map(), shape = null, rows = [], waiting = 0;
 
     function show(view) {
-      const now = JSON.stringify([view.columns, view.entries]);
+      const now = JSON.stringify([view.columns, view.entries, view.tasks, view.sparsities]);
       const changed = now !== shape;
       if (changed) drawn = new Map();  // other rows, or other ranks in them
       shape = now;

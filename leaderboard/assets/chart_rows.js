@@ -52,14 +52,16 @@ const resonanceChartRows = (() => {
     const rows = boards.flatMap((board) =>
       cellsOf(board, selection).map(([entry, sparsity, cell]) => ({
         ...placeOf(board, entry), sparsity, n: cell.runs.length,
-        ...spread(name, meanInterval(shown(valuesOf(data, cell, board.metric.name), board, name))),
+        ...spread(name, intervalOf(valuesOf(data, cell, board.metric.name), board, name)),
       })));
     return rows.some(({ sparsity }) => sparsity !== null) ? rows : [];
   }
 
-  /** Values as a chart shows them: of `score` in per cent. */
-  const shown = (values, { metric }, name) =>
-    (metric.unit === "percent" && name === "value" ? values.map((x) => 100 * x) : values);
+  /** The mean of values as a chart shows them, of `score` in per cent, with its interval. */
+  function intervalOf(values, { metric, resolution }, name) {
+    const factor = metric.unit === "percent" && name === "value" ? 100 : 1;
+    return meanInterval(values.map((x) => factor * x), { resolution: factor * resolution });
+  }
 
   function cost(data, selection) {
     const boards = byAccuracy(data, selection).filter(({ flops_budget }) => !flops_budget);
@@ -107,8 +109,8 @@ const resonanceChartRows = (() => {
     const rankOf = (label) => found.average.get(label);
     const order = [...found.average.keys()].sort((one, other) => rankOf(one) - rankOf(other));
     const rows = [{
-      kind: "test", p: found.p, critical_difference: found.criticalDifference, tasks: found.tasks,
-      level: 0,
+      kind: "test", p: found.p, critical_difference: found.criticalDifference,
+      decides: found.decides, tasks: found.tasks, level: 0,
     }];
     found.groups.forEach((group, place) => {
       const inside = group.map(rankOf);

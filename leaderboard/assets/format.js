@@ -25,12 +25,23 @@ const resonanceFormat = (() => {
   function interval(unit, found) {
     if (!found) return ["", ""];
     const [factor, places, after] = scale(unit, found.mean);
-    const half = found.low === null ? "" : (factor * ((found.high - found.low) / 2)).toFixed(places);
-    const exact = unit !== "percent" && Number(half) === 0;  // counted, not sampled
-    return [(factor * found.mean).toFixed(places) + after, exact ? "" : half];
+    let half = found.low === null ? "" : (factor * ((found.high - found.low) / 2)).toFixed(places);
+    if (half && Number(half) === 0) half = `<${(10 ** -places).toFixed(places)}`;  // none is zero
+    return [(factor * found.mean).toFixed(places) + after, half];
   }
 
   const value = (unit, given) => (given === null ? "" : interval(unit, { mean: given, low: null })[0]);
+
+  /** A difference with the ends of its interval, as `difference_texts` of score_text.py. */
+  function difference(unit, mean, ends) {
+    const size = Math.abs(mean), [factor, places] = unit === "percent" ? [100, 2] : [1, digits(size)];
+    const write = (x) => `${x < 0 ? "-" : "+"}${Math.abs(factor * x).toFixed(places)}`;
+    const points = unit === "percent" ? " points" : "";
+    const interval = ends[0] === null ? "" : `, 95 % interval ${ends.map(write).join(" … ")}`;
+    return `difference ${write(mean)}${points}${interval}`;
+  }
+
+  const pValue = (p) => (p < 0.001 ? "p < 0.001" : `p = ${Number(p.toPrecision(2))}`);
 
   const rank = (found) =>
     !found ? "" : found[0] === found[1] ? `${found[0]}` : `${found[0]}–${found[1]}`;
@@ -47,5 +58,5 @@ const resonanceFormat = (() => {
     return rows.map((row) => `${row.map(field).join(",")}\r\n`).join("");
   }
 
-  return { interval, value, rank, csv };
+  return { interval, value, difference, pValue, rank, csv };
 })();

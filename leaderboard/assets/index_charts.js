@@ -187,7 +187,8 @@ const resonanceCharts = (() => {
       const [test] = found, methods = found.filter((row) => row.kind === "method");
       const p = test.p === null ? "" : ` Friedman's p is ${test.p.toPrecision(2)}.`;
       return `${several(methods.length, "method")} over ${several(test.tasks, "task")}.${p} The ${
-        ""}critical difference is ${test.critical_difference.toFixed(2)}. ${
+        ""}critical difference is ${test.critical_difference.toFixed(2)}${
+        test.decides ? "" : ", more than ranks can differ: the test cannot decide"}. ${
         ends(methods, "entry", "rank", (x) => x.toFixed(2))}`;
     },
     profile: (found) => `${several(distinct(found, "entry").size, "method")}; accuracies from ${

@@ -2,18 +2,21 @@
  *
  * A cell is {task, entry, sparsity, runs, failed, outdated, off_budget}: places in the lists of tasks, entries
  * and trials that leaderboard/page_data.py describes; the sparsity of a dense network is null. Ranks
- * depend on who competes; they are dropped when that changes.
+ * and signs depend on who competes and on what is shown, which is what they are corrected over; they
+ * are dropped when either changes.
  */
 "use strict";
 
 const resonanceModel = (() => {
-  const { mean, meanInterval, rankIntervals } = resonanceStatistics;
+  const { againstReference, allPairs, mean, meanInterval, pairTests } = resonanceStatistics;
+  const SIGNS = { better: "▲", worse: "▼", equivalent: "≈" };
 
   function load(data) {
     const { tasks, entries, trials, min_seeds: minSeeds, sparsity_tolerance: tolerance } = data;
     const columns = new Map(data.columns.map((column) => [column.name, column]));
     const cells = [], byPlace = new Map();
-    let ranks = new Map(), tops = new Map(), competing = null;
+    let pairs = new Map(), ranks = new Map(), tops = new Map(), families = new Map();
+    let competing = null, limits = null;
 
     function cellAt(task, entry, sparsity) {
       const place = `${task} ${entry} ${sparsity}`;
@@ -73,15 +76,26 @@ const resonanceModel = (() => {
 
     const intervalOf = (cell, name) => remember(cell.intervals, name, () => {
       const found = present(cell, name);
-      return found.length ? meanInterval(found) : null;
+      const resolution = columnOf(cell.task, name)?.counted ? tasks[cell.task].resolution : 0;
+      return found.length ? meanInterval(found, { resolution }) : null;
     });
 
     /** Who competes: a set of places of entries, or null for all. */
     function compete(chosen) {
       competing = chosen;
-      ranks = new Map();
+      pairs = new Map();
       tops = new Map();
+      limit(limits);
     }
+
+    /** What is shown, and compared as one family: [task, sparsity] of each column; null for all. */
+    function limit(places) {
+      limits = places;
+      ranks = new Map();
+      families = new Map();
+    }
+    const everywhere = tasks.flatMap(({ sparsities }, task) => sparsities.map((s) => [task, s]));
+    const shown = () => limits ?? everywhere;
     const competes = (entry) => competing === null || competing.has(entry);
 
     /** Map entry → Map seed → value, more being better, of those that compete. */
@@ -100,12 +114,54 @@ const resonanceModel = (() => {
       return among;
     }
 
-    /** Map entry → [best, worst] at a sparsity; corrected over all sparsities of the task. */
+    /** Map entry → [best, worst] at a sparsity; corrected over all that is shown. */
     function ranksAt(task, sparsity, name) {
-      const { sparsities } = tasks[task];
-      const found = remember(ranks, `${task} ${name}`, () =>
-        rankIntervals(sparsities.map((one) => scoresAt(task, one, name))));
-      return found[sparsities.indexOf(sparsity)];
+      const found = remember(ranks, name, () => {
+        const cells = shown().map(([t, s]) => scoresAt(t, s, name));
+        const tests = shown().map(([t, s], i) =>
+          remember(pairs, `${t} ${s} ${name}`, () => pairTests(cells[i])));
+        return new Map(allPairs(cells, tests).ranks.map((ofCell, i) =>
+          [shown()[i].join(" "), ofCell]));
+      });
+      return found.get(`${task} ${sparsity}`) ?? new Map();
+    }
+
+    /** The comparisons with a reference (a label) in all that is shown: {tested, claims, within}.
+     * `within` is the region of practical equivalence in words, "" if there is none. */
+    function familyOf(reference, name) {
+      return remember(families, `${name} ${reference}`, () => {
+        const cells = shown().map(([task, sparsity]) => {
+          const { unit, counted } = columnOf(task, name);
+          return { task, sparsity, scores: scoresAt(task, sparsity, name),
+            rope: unit === "percent" ? data.rope : null,
+            resolution: counted ? tasks[task].resolution : 0 };
+        });
+        const place = entries.findIndex(({ label }) => label === reference);
+        const found = againstReference(cells, place);
+        const claims = new Map(found.claims.map((claim) =>
+          [`${claim.task} ${claim.sparsity} ${claim.method}`, claim]));
+        const some = cells.filter(({ rope }) => rope !== null).length;
+        const only = some < cells.length ? " (only where scores are in per cent)" : "";
+        return { tested: found.tested, claims, within: some ? `${100 * data.rope} points${only}` : "" };
+      });
+    }
+
+    /** How a cell compares with the reference, as a mark; null where nothing is shown. */
+    function signOfCell(cell, name, reference) {
+      if (cell === null || cell.sparsity === null) return null;
+      const claim = familyOf(reference, name).claims.get(
+        `${cell.task} ${cell.sparsity} ${cell.entry}`);
+      if (!claim || !SIGNS[claim.verdict]) return null;
+      const column = columnOf(cell.task, name), sign = signOf(cell.task, name);
+      const { mean: middle, low, high } = claim.comparison.difference;
+      const ends = sign > 0 ? [low, high] : [high, low].map((x) => (x === null ? null : -x));
+      const alike = claim.verdict === "equivalent";
+      const words = alike ? `equivalent to ${reference} within ± ${100 * data.rope} points`
+        : `${claim.verdict} than ${reference}`;
+      const p = resonanceFormat.pValue(alike ? claim.equivalenceP : claim.p);
+      const numbers = resonanceFormat.difference(column.unit, sign * middle, ends);
+      return { kind: claim.verdict, sign: SIGNS[claim.verdict],
+        reason: `${words}: ${numbers}, corrected ${p}` };
     }
 
     /** [best, worst] rank; null where nothing is claimed. */
@@ -142,7 +198,7 @@ const resonanceModel = (() => {
 
     return {
       data, tasks, entries, trials, columns, minSeeds, cells, find, values, meanOf, intervalOf,
-      columnOf, signOf, compete, competes, rankOf, isBest, isTop,
+      columnOf, signOf, compete, competes, limit, familyOf, signOfCell, rankOf, isBest, isTop,
       marks: (cell) => marks(cell, minSeeds, zerosOf(cell), tolerance),
       has: (name) => Boolean(trials.values[name]?.some((x) => x !== null)),
     };

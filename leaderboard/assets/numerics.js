@@ -249,7 +249,7 @@ const resonanceNumerics = (() => {
 
   return {
     ascendingOrder, bits, byCodePoint, chiSquareP, commonTasks, counts, deviation, indices, mean,
-    pairsOf, plainSum, quantile, remembered, signs, studentP, studentQuantile, studentizedRange,
+    pairsOf, plainSum, quantile, remembered, root, signs, studentP, studentQuantile, studentizedRange,
     sum,
   };
 })();

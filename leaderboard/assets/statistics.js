@@ -1,8 +1,9 @@
 /* Statistics of the leaderboard, equal to Python's: `resonanceStatistics`.
  *
- * Mirrors intervals.py, paired_comparisons.py and multiple_comparisons.py of leaderboard/statistics/
- * function by function, as aggregates.js mirrors aggregates.py (see their docstrings), so that the
- * browser can recompute everything for chosen competitors. A plain script; needs numerics.js.
+ * Mirrors intervals.py, paired_comparisons.py, multiple_comparisons.py and `against_reference` of
+ * families.py of leaderboard/statistics/ function by function, as aggregates.js mirrors aggregates.py
+ * and proportions.py (see their docstrings), so that the browser can recompute everything for chosen
+ * competitors. A plain script; needs numerics.js.
  * Mappings of Python are Maps here, None is null, an Interval is {mean, low, high, n}. Invalid input
  * throws a RangeError.
  */
@@ -26,6 +27,9 @@ const resonanceStatistics = (() => {
     const n = plainSum(strata), wide = widening(strata);
     if (wide === null) return { mean: value, low: null, high: null, n };
     const [low, high] = [0.025, 0.975].map((q) => value + wide * (quantile(draws, q) - value));
+    if (high - low <= ROUNDING * Math.max(Math.abs(low), Math.abs(high))) {
+      return { mean: value, low: null, high: null, n };
+    }
     return { mean: value, low: Math.max(low, least), high: Math.min(high, most), n };
   }
 
@@ -46,13 +50,19 @@ const resonanceStatistics = (() => {
     }
   }
 
-  function meanInterval(values, { seed = 0 } = {}) {
+  function meanInterval(values, { resolution = 0, seed = 0 } = {}) {
     const n = values.length;
     if (n === 0 || !values.every(Number.isFinite)) {
       throw new RangeError("meanInterval needs at least one value, all finite");
     }
     const middle = mean(values);
     if (n === 1) return { mean: middle, low: null, high: null, n };
+    const size = Math.max(...values.map(Math.abs));
+    if (Math.max(...values) - Math.min(...values) <= ROUNDING * size) {
+      const half = resolution * unseenShare(n);
+      return half > 0 ? { mean: middle, low: middle - half, high: middle + half, n }
+        : { mean: middle, low: null, high: null, n };
+    }
     if (n < MIN_BOOTSTRAP_VALUES) {
       const half = (studentQuantile(n - 1) * deviation(values)) / Math.sqrt(n);
       return { mean: middle, low: middle - half, high: middle + half, n };
@@ -62,17 +72,31 @@ const resonanceStatistics = (() => {
     return bootstrapInterval(middle, draws, [n]);
   }
 
-  const comparison = (difference, p, leastP, effect, unpaired, seeds = 0) =>
-    ({ difference, p, leastP, effect, unpaired, seeds, n: difference ? difference.n : 0 });
+  const unseenShare = (n) => 1 - 0.025 ** (1 / n);
 
-  /** The conclusion of a comparison, in words; `p` is a corrected p-value. */
-  function verdict(found, first, second, p = found.p) {
-    if (!found.difference || p === null || found.seeds < MIN_SEEDS || found.leastP > ALPHA) {
-      return `cannot decide at n = ${found.n}`;
-    }
-    if (p > ALPHA) return `no difference shown at n = ${found.n}`;
-    const [better, worse] = found.difference.mean > 0 ? [first, second] : [second, first];
-    return `${better} is better than ${worse}`;
+  const comparison = (difference, p, leastP, effect, unpaired, seeds = 0, equivalence = null) => ({
+    difference, p, leastP, effect, unpaired, seeds, equivalenceP: equivalence,
+    n: difference ? difference.n : 0,
+  });
+
+  const decides = (found) =>
+    found.p !== null && found.seeds >= MIN_SEEDS && found.leastP <= ALPHA;
+
+  /** What a comparison shows of the first at (corrected) p-values. */
+  function decide(found, p, equivalence = null) {
+    if (!decides(found) || !found.difference || p === null) return "cannot decide";
+    if (p <= ALPHA) return found.difference.mean > 0 ? "better" : "worse";
+    return equivalence !== null && equivalence <= ALPHA ? "equivalent" : "no difference shown";
+  }
+
+  /** The conclusion of a comparison, in words; p-values are corrected ones. */
+  function verdict(found, first, second, { p = found.p, equivalence = null, within = "" } = {}) {
+    const decided = decide(found, p, equivalence);
+    if (decided === "equivalent") return `${first} and ${second} are equivalent within ± ${within}`;
+    if (decided !== "better" && decided !== "worse") return `${decided} at n = ${found.n}`;
+    const [better, worse] = decided === "better" ? [first, second] : [second, first];
+    const small = equivalence !== null && equivalence <= ALPHA ? `, by less than ${within}` : "";
+    return `${better} is better than ${worse}${small}`;
   }
 
   function differencesOf(first, second) {
@@ -91,13 +115,24 @@ const resonanceStatistics = (() => {
     return middle / spread;
   }
 
+  const spreadOf = (differences, step) => Math.max(deviation(differences), step / Math.sqrt(6));
+
   function pairedP(differences, step = 0) {
     const n = differences.length;
     if (n < 2) return null;
-    const middle = mean(differences);
-    const spread = Math.max(deviation(differences), step / Math.sqrt(6));
+    const middle = mean(differences), spread = spreadOf(differences, step);
     if (spread <= ROUNDING * Math.max(...differences.map(Math.abs))) return middle === 0 ? 1 : 0;
     return studentP((Math.abs(middle) / spread) * Math.sqrt(n), n - 1);
+  }
+
+  /** The p-value of two one-sided t-tests. */
+  function equivalenceP(differences, rope, step = 0) {
+    const n = differences.length;
+    if (n < 2) return null;
+    const room = rope - Math.abs(mean(differences)), spread = spreadOf(differences, step);
+    if (spread <= ROUNDING * Math.max(...differences.map(Math.abs))) return room > 0 ? 0 : 1;
+    const tail = studentP((Math.abs(room) / spread) * Math.sqrt(n), n - 1) / 2;
+    return room > 0 ? tail : 1 - tail;
   }
 
   function scoreResolution(scores) {
@@ -120,12 +155,15 @@ const resonanceStatistics = (() => {
     return [differences, pairedP(differences, step)];
   }
 
-  function compare(first, second) {
+  function compare(first, second, { rope = null, resolution = 0 } = {}) {
     const [differences, p] = pairedTest(first, second);
     const unpaired = unpairedOf(first, second, differences.length);
     if (!differences.length) return comparison(null, null, 1, null, unpaired);
+    const step = scoreResolution([...first.values(), ...second.values()]) || resolution;
+    const interval = meanInterval(differences, { resolution: step });
     const effect = effectSize(differences), least = p === null ? 1 : 0, n = differences.length;
-    return comparison(meanInterval(differences), p, least, effect, unpaired, n);
+    const equivalence = rope === null ? null : equivalenceP(differences, rope, step);
+    return comparison(interval, p, least, effect, unpaired, n, equivalence);
   }
 
   /** Count the patterns of signs under which the sum is as far from 0. */
@@ -178,30 +216,60 @@ const resonanceStatistics = (() => {
     return corrected;
   }
 
-  /** Of each cell (Map method → Map seed → score) Map method → [best, worst]. */
-  function rankIntervals(cells) {
-    const compared = [];
-    const found = cells.map((cell) => {
-      const methods = [...cell.keys()], ranks = new Map(methods.map((m) => [m, [1, cell.size]]));
-      for (const [one, other] of pairsOf(methods)) {
-        const [differences, p] = pairedTest(cell.get(one), cell.get(other));
-        if (p === null || differences.length < MIN_SEEDS) continue;
-        const [better, worse] = sum(differences) > 0 ? [one, other] : [other, one];
-        compared.push({ p, better: ranks.get(better), worse: ranks.get(worse) });
-      }
-      return ranks;
-    });
-    const corrected = holm(compared.map(({ p }) => p));
-    compared.forEach(({ better, worse }, i) => {
-      if (corrected[i] > ALPHA) return;
-      worse[0]++;
-      better[1]--;
-    });
+  /** The tests of all pairs of a cell (Map method → Map seed → score): {p, better, worse}. */
+  function pairTests(cell) {
+    const found = [];
+    for (const [one, other] of pairsOf([...cell.keys()])) {
+      const [differences, p] = pairedTest(cell.get(one), cell.get(other));
+      if (p === null || differences.length < MIN_SEEDS) continue;
+      const [better, worse] = sum(differences) > 0 ? [one, other] : [other, one];
+      found.push({ p, better, worse });
+    }
     return found;
   }
 
+  /** {ranks, tested}: of each cell Map method → [best, worst], and how many pairs were tested. */
+  function allPairs(cells, tests = cells.map(pairTests)) {
+    const ranks = cells.map((cell) =>
+      new Map([...cell.keys()].map((method) => [method, [1, cell.size]])));
+    const corrected = holm(tests.flatMap((ofCell) => ofCell.map(({ p }) => p)));
+    let at = 0;
+    tests.forEach((ofCell, place) => ofCell.forEach(({ better, worse }) => {
+      if (corrected[at++] > ALPHA) return;
+      ranks[place].get(worse)[0]++;
+      ranks[place].get(better)[1]--;
+    }));
+    return { ranks, tested: corrected.length };
+  }
+
+  const rankIntervals = (cells) => allPairs(cells).ranks;
+
+  function correctedOver(comparisons, name) {
+    const found = comparisons.map((one) => (decides(one) ? one[name] : null));
+    const corrected = holm(found.filter((p) => p !== null));
+    let at = 0;
+    return found.map((p) => (p === null ? null : corrected[at++]));
+  }
+
+  /** {reference, claims, tested}; cells are {scores: Map method → Map seed → score, rope,
+   * resolution}, whose other properties a claim takes over. */
+  function againstReference(cells, reference) {
+    const found = cells.flatMap((cell) => (cell.scores.has(reference)
+      ? [...cell.scores].filter(([method]) => method !== reference).map(([method, scores]) =>
+        ({ cell, method, one: compare(scores, cell.scores.get(reference), cell) })) : []));
+    const comparisons = found.map(({ one }) => one);
+    const ps = correctedOver(comparisons, "p");
+    const equivalences = correctedOver(comparisons, "equivalenceP");
+    const claims = found.map(({ cell: { scores, rope, resolution, ...place }, method, one }, i) => ({
+      ...place, method, comparison: one, p: ps[i], equivalenceP: equivalences[i],
+      verdict: decide(one, ps[i], equivalences[i]),
+    }));
+    return { reference, claims, tested: ps.filter((p) => p !== null).length };
+  }
+
   return {
-    RESAMPLES, bootstrapInterval, compare, compareOverTasks, effectSize, holm, mean, meanInterval,
-    pairedP, rankIntervals, verdict,
+    NORMAL_QUANTILE, RESAMPLES, againstReference, allPairs, bootstrapInterval, compare,
+    compareOverTasks, effectSize, equivalenceP, holm, mean, meanInterval, pairTests, pairedP,
+    rankIntervals, unseenShare, verdict,
   };
 })();

@@ -56,6 +56,8 @@ const resonanceSummaryTable = (() => {
       "ratio", cell && metric !== "training_flops" && model.intervalOf(cell, "training_flops"));
     const word = `${column.better === "less" ? "lowest" : "highest"} · `;
     const marks = model.marks(cell);
+    const against = mean && model.signOfCell(cell, metric, view.reference);
+    if (against) marks.unshift(against);
     if (cell && !mean && cell.runs.length) {
       marks.unshift({ kind: "missing", sign: "–", reason: `${column.title} was not measured` });
     }

@@ -1,8 +1,9 @@
 /* The view of the main page, and its form in the address: `resonanceView`.
  *
- * A view is {metric, tasks, sparsities, entries, columns, sort, search, family, settings, budget,
- * claims}. Tasks (titles), sparsities and entries (labels) are lists, or null for all; sort is
- * {by, descending}, or null for the order of the boards. The address holds what differs from the defaults.
+ * A view is {metric, reference, tasks, sparsities, entries, columns, sort, search, family, settings,
+ * budget, claims}. Tasks (titles), sparsities and entries (labels) are lists, or null for all; the
+ * reference is the label of an entry, or ""; sort is {by, descending}, or null for the order of the
+ * boards. The address holds what differs from the defaults.
  */
 "use strict";
 
@@ -14,6 +15,7 @@ const resonanceView = (() => {
 
   const defaults = (model) => ({
     metric: model.data.score,
+    reference: model.data.reference,
     tasks: null,
     sparsities: null,
     entries: null,
@@ -36,6 +38,7 @@ const resonanceView = (() => {
   function encode(view, model) {
     const given = new URLSearchParams(), plain = defaults(model);
     if (view.metric !== plain.metric) given.set("metric", view.metric);
+    if (view.reference !== plain.reference) given.set("reference", view.reference || NONE);
     for (const [word, list] of Object.entries(LISTS)) {
       if (view[list] === null) continue;
       for (const one of view[list].length ? view[list] : [NONE]) given.append(word, one);
@@ -53,6 +56,9 @@ const resonanceView = (() => {
   function decode(text, model) {
     const given = new URLSearchParams(text), view = defaults(model), may = choices(model);
     if (model.columns.has(given.get("metric"))) view.metric = given.get("metric");
+    const reference = given.get("reference");
+    if (reference === NONE) view.reference = "";
+    else if (may.entries.includes(reference)) view.reference = reference;
     for (const [word, list] of Object.entries(LISTS)) {
       const asked = new Set(given.getAll(word));
       const found = may[list].filter((one) => asked.has(String(one)));

@@ -44,17 +44,20 @@ CHART_TEXTS = {
     ),
     "win_rate": ChartText(
         "Win rates",
-        "Probability that a run of the row's method beats one of the column's, on a random task.",
+        "Probability that a run of the row's method beats one of the column's, on a random task. "
+        "Bold: the 95 % interval (Newcombe 2006) excludes one half; these intervals are not "
+        "corrected for their number.",
     ),
     "ranks": ChartText(
         "Critical difference",
         "Average rank over tasks; 1 is best. Bars join methods whose ranks do not differ "
-        "significantly (Nemenyi's test at 5 %).",
+        "significantly (Nemenyi's test at 5 %, over all pairs). Without bars the test cannot "
+        "decide at so few tasks, or tells all apart; the note below says which.",
     ),
     "profile": ChartText(
         "Performance profile",
         "Fraction of runs above an accuracy, given as a fraction of the dense network's, with "
-        "95 % bands.",
+        "95 % bands (Wilson 1927), each for one accuracy.",
     ),
     "iqm": ChartText(
         "Interquartile mean",

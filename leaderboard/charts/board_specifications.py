@@ -324,7 +324,8 @@ def _ranks(looks: dict[str, Style]) -> Any:
         data.transform_filter("datum.kind == 'test'")
         .transform_calculate(
             words="(isValid(datum.p) ? 'Friedman p = ' + format(datum.p, '.2~g') + ' · ' : '')"
-            " + 'critical difference ' + format(datum.critical_difference, '.2f') + ' · '"
+            " + 'critical difference ' + format(datum.critical_difference, '.2f')"
+            " + (datum.decides ? '' : ': more than ranks can differ, so it cannot decide') + ' · '"
             " + datum.tasks + (datum.tasks == 1 ? ' task' : ' tasks')"
         )
         .mark_text(style="note", align="left", dy=14)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from leaderboard.board_claims import board_claims
 from leaderboard.board_groups import BoardGroup
 from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
 from leaderboard.bundles.bundle_file import Sender
@@ -19,7 +20,8 @@ from leaderboard.pages.templating import (
     environment,
     source_hash,
 )
-from leaderboard.score_text import shown_metric
+from leaderboard.score_text import DEFAULT_ROPE, shown_metric
+from leaderboard.statistics.coverage import COVERAGE_TABLE
 from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import summary_table
@@ -69,7 +71,13 @@ def index_page(
     shown = next((group for group in groups if group.terms == terms), own)
     scripts = [embedded_code(asset(name)) for name in INDEX_SCRIPTS]
     modules = [embedded_code(bundle())]
-    limits = {"min_seeds": MIN_SEEDS, "sparsity_tolerance": MAX_SPARSITY_DEVIATION + SPARSITY_SLACK}
+    claims = board_claims(boards)
+    limits = {
+        "min_seeds": MIN_SEEDS,
+        "sparsity_tolerance": MAX_SPARSITY_DEVIATION + SPARSITY_SLACK,
+        "rope": DEFAULT_ROPE / 100,
+        "reference": claims.reference,
+    }
     content = {**page_data(boards, excluded), **specifications(boards), **limits}
     for name in pictures:
         content["charts"][name]["pdf"] = f"charts/{shown.prefix}{name}.pdf"
@@ -86,6 +94,8 @@ def index_page(
             summary_table=table,
             mixed=len(metrics) > 1,
             metric_shown=shown_metric(metrics),
+            signs=claims.sentences(),
+            coverage=COVERAGE_TABLE,
             lowest=any(metric.better == "less" for metric in metrics),
             firsts=firsts,
             excluded=excluded,

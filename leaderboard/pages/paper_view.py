@@ -21,8 +21,8 @@ from suite import __version__
 
 EXPLANATION = (
     "Mean ± half the 95 % interval over seeds. Bold: no other method is shown "
-    f"to be better and at least half are shown to be worse (paired t-tests with Holm's correction "
-    f"over the table at 5 %, at least {MIN_SEEDS} seeds)."
+    f"to be better and at least half are shown to be worse (paired t-tests at 5 % with Holm's "
+    f"correction over all pairs in all tables of the leaderboard, at least {MIN_SEEDS} seeds)."
 )
 MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
 
@@ -140,7 +140,7 @@ def _latex_cell(cell: SummaryCell) -> str:
     if not cell.mean:
         return beside
     mean = f"\\textbf{{{cell.mean}}}" if cell.best else cell.mean
-    half = f" $\\pm$ {cell.half}" if cell.half else ""
+    half = f" $\\pm$ {escape_latex(cell.half)}" if cell.half else ""
     return f"{mean}{half}" + (f"\\textsuperscript{{{beside}}}" if beside else "")
 
 

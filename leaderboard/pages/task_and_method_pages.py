@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from leaderboard.board_claims import BoardClaims, board_claims
 from leaderboard.board_columns import Column
 from leaderboard.board_groups import on_other_terms
 from leaderboard.boards import Board, Entry, PlacedRecord
@@ -26,6 +27,7 @@ from suite.results.record import Record, RecordedMethod, RecordedTask
 
 SHOWN_CHARTS = ("accuracy", "cost", "score")
 """Charts of a task's page."""
+EVERYWHERE = "in all cells of the leaderboard"
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,13 @@ class BoardView:
     Attributes:
         board: the board.
         summary_table: its table.
+        claims: of all boards, among which its own are.
         trials: all trials of each entry and sparsity, including failed and outdated ones.
     """
 
     board: Board
     summary_table: SummaryTable
+    claims: BoardClaims
     trials: dict[tuple[Entry, float], list[ListedTrial]] = field(default_factory=dict)
 
     @property
@@ -77,8 +81,10 @@ def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord]) -> list
 
     `placed` are the records of these and of any other boards.
     """
+    claims = board_claims(boards)
     found = {
-        (board.task, board.settings): BoardView(board, summary_table([board])) for board in boards
+        (board.task, board.settings): BoardView(board, summary_table([board], claims), claims)
+        for board in boards
     }
     for record, board_key, entry, left_out, on_board in placed:
         if not on_board or board_key not in found:
@@ -118,6 +124,7 @@ def task_page(one: BoardView, views: Sequence[BoardView] = ()) -> str:
         one=one,
         beside=_beside(one, views),
         metric=shown_metric([board.metric]),
+        signs=one.claims.sentences(EVERYWHERE),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(SHOWN_CHARTS, board),
@@ -159,6 +166,7 @@ def method_page(
         on_terms=len({one.board.terms for one, rows in tables if rows}) > 1,
         mixed=len(metrics) > 1,
         metric=shown_metric(metrics),
+        signs=boards[0].claims.sentences(EVERYWHERE) if boards else "",
         tunings=tunings,
         chart_rows=_among_others([one.board for one, rows in tables if rows], own),
     )

@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from leaderboard.statistics.bootstrap_draws import counts, indices
-from leaderboard.statistics.intervals import RESAMPLES, Interval, bootstrap_interval
+from leaderboard.statistics.intervals import RESAMPLES, Interval, bootstrap_interval, exact_sum
+from leaderboard.statistics.proportions import share_interval, win_interval
 
 RunsByTask = Mapping[str, Sequence[float]]
 """Task → scores of one method's runs."""
@@ -43,40 +44,31 @@ def interquartile_mean(runs: RunsByTask, *, seed: int = 0, draws: int = RESAMPLE
     return bootstrap_interval(value, stats.trim_mean(pooled, 0.25, axis=1), strata)
 
 
-def performance_profile(
-    runs: RunsByTask, thresholds: Sequence[float], *, seed: int = 0, draws: int = 2000
-) -> list[Interval]:
+def performance_profile(runs: RunsByTask, thresholds: Sequence[float]) -> list[Interval]:
     """Return the fraction of runs with a score above each threshold τ; tasks weigh the same."""
     taus = np.asarray(thresholds, dtype=np.float64)
-    above = [(a[:, None] > taus).astype(np.float64) for a in _arrays(runs)]
-    fractions = np.mean([a.mean(axis=0) for a in above], axis=0)
-    drawn = [counts(seed, draws, len(a), stream) @ a / len(a) for stream, a in enumerate(above)]
-    spread = np.mean(drawn, axis=0)
-    strata = [len(a) for a in above]
-    return [
-        bootstrap_interval(float(fraction), spread[:, i], strata, (0, 1))
-        for i, fraction in enumerate(fractions)
-    ]
+    tasks = _arrays(runs)
+    sizes = [len(scores) for scores in tasks]
+    fractions = np.mean([(a[:, None] > taus).mean(axis=0) for a in tasks], axis=0)
+    return [_proportion(float(x), share_interval(float(x), sizes), sizes) for x in fractions]
 
 
-def probability_of_improvement(
-    first: RunsByTask, second: RunsByTask, *, seed: int = 0, draws: int = 2000
-) -> Interval:
+def probability_of_improvement(first: RunsByTask, second: RunsByTask) -> Interval:
     """Return P(first > second) on a random common task, ties counting half (Mann–Whitney)."""
     tasks = sorted(set(first) & set(second))
     if not tasks:
         raise ValueError("the two have no task in common")
-    values, spread, strata = [], np.zeros(draws), []
-    for number, task in enumerate(tasks):
-        won = _won(first[task], second[task])
-        n, m = won.shape
-        ours = counts(seed, draws, n, 2 * number)
-        theirs = counts(seed, draws, m, 2 * number + 1)
-        values.append(won.mean())
-        strata += [n, m]
-        spread += (ours @ won * theirs).sum(axis=1) / (n * m)
-    found = bootstrap_interval(float(np.mean(values)), spread / len(tasks), strata, (0, 1))
-    return replace(found, n=sum(len(first[task]) for task in tasks))
+    won = [_won(first[task], second[task]) for task in tasks]
+    share = exact_sum(float(table.mean()) for table in won) / len(won)
+    sizes = [(table.shape[0], table.shape[1]) for table in won]
+    found = _proportion(share, win_interval(share, sizes), [n for pair in sizes for n in pair])
+    return replace(found, n=sum(n for n, _ in sizes))
+
+
+def _proportion(share: float, interval: tuple[float, float], sizes: Sequence[int]) -> Interval:
+    """Return a share with its interval; with none if a stratum has a single run."""
+    low, high = interval if min(sizes) > 1 else (None, None)
+    return Interval(share, low, high, sum(sizes))
 
 
 def _won(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
@@ -85,9 +77,7 @@ def _won(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
     return (x > y) + 0.5 * (x == y)
 
 
-def win_rates(
-    scores: Mapping[str, RunsByTask], *, seed: int = 0, draws: int = 2000
-) -> dict[str, dict[str, Interval]]:
+def win_rates(scores: Mapping[str, RunsByTask]) -> dict[str, dict[str, Interval]]:
     """Return P(row > column) of all pairs of methods, as row → column → probability.
 
     Pairs without a common task are left out. The two directions add up to 1, intervals included;
@@ -98,7 +88,7 @@ def win_rates(
         tasks = set(scores[one]) & set(scores[other])
         if not tasks:
             continue
-        rate = probability_of_improvement(scores[one], scores[other], seed=seed, draws=draws)
+        rate = probability_of_improvement(scores[one], scores[other])
         low, high = (None if x is None else 1 - x for x in (rate.high, rate.low))
         runs = sum(len(scores[other][task]) for task in tasks)
         found[one][other] = rate
@@ -115,8 +105,11 @@ class Ranks:
         p: of Friedman's test that all methods are equal; None for fewer than three methods or
             two tasks.
         critical_difference: smaller differences of ranks are not significant (Nemenyi, 5 %).
-        groups: maximal sets of methods without a significant difference, best first.
+        groups: maximal sets of methods without a significant difference, best first; none where
+            the test cannot decide.
         tasks: number of tasks.
+        decides: whether Nemenyi's test could show any difference: whether the largest possible
+            difference of average ranks, number of methods − 1, exceeds the critical one.
     """
 
     average: dict[str, float]
@@ -124,6 +117,7 @@ class Ranks:
     critical_difference: float
     groups: list[list[str]]
     tasks: int
+    decides: bool
 
 
 def average_ranks(means: Mapping[str, Mapping[str, float]]) -> Ranks:
@@ -153,13 +147,14 @@ def average_ranks(means: Mapping[str, Mapping[str, float]]) -> Ranks:
     order = sorted(range(k), key=lambda i: ranks[i])
     sorted_ranks = ranks[order]
     groups: list[list[str]] = []
-    end = 0
-    for start in range(k):
+    decides, end = k - 1 > difference, 0
+    for start in range(k if decides else 0):
         last = int(np.searchsorted(sorted_ranks, sorted_ranks[start] + difference, "right"))
         if last > max(end, start + 1):  # otherwise alone, or inside the group before
             groups.append([methods[i] for i in order[start:last]])
             end = last
-    return Ranks(dict(zip(methods, ranks.tolist(), strict=True)), p, difference, groups, n)
+    average = dict(zip(methods, ranks.tolist(), strict=True))
+    return Ranks(average, p, difference, groups, n, decides)
 
 
 @lru_cache

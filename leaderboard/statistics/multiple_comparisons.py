@@ -5,6 +5,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from leaderboard.statistics.intervals import exact_sum
 from leaderboard.statistics.paired_comparisons import (
@@ -32,8 +33,25 @@ SeedScores = Mapping[str, Mapping[int, float]]
 """Method → seed → score in one cell, higher being better."""
 
 
-def rank_intervals(cells: Sequence[SeedScores]) -> list[dict[str, tuple[int, int]]]:
-    """Return the best and the worst possible rank of each method in each cell (1 is best).
+RankInterval = tuple[int, int]
+"""The best and the worst possible rank; 1 is best."""
+
+
+@dataclass(frozen=True)
+class AllPairs:
+    """All pairs of methods in all cells, compared as one family.
+
+    Attributes:
+        ranks: of each cell, method → its possible ranks.
+        tested: number of pairs, over which the p-values are corrected.
+    """
+
+    ranks: list[dict[str, RankInterval]]
+    tested: int
+
+
+def all_pairs(cells: Sequence[SeedScores]) -> AllPairs:
+    """Return the possible ranks of each method in each cell.
 
     A method ranks behind those that are significantly better and before those that are
     significantly worse, by paired t-tests on common seeds, Holm-corrected over all pairs of all
@@ -54,4 +72,9 @@ def rank_intervals(cells: Sequence[SeedScores]) -> list[dict[str, tuple[int, int
             ranks = intervals[place]
             ranks[worse] = (ranks[worse][0] + 1, ranks[worse][1])
             ranks[better] = (ranks[better][0], ranks[better][1] - 1)
-    return intervals
+    return AllPairs(intervals, len(compared))
+
+
+def rank_intervals(cells: Sequence[SeedScores]) -> list[dict[str, RankInterval]]:
+    """Return the possible ranks alone, see `all_pairs`."""
+    return all_pairs(cells).ranks

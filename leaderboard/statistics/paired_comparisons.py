@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from leaderboard.statistics.bootstrap_draws import signs
 from leaderboard.statistics.intervals import (
     RESAMPLES,
+    ROUNDING,
     Interval,
     bootstrap_interval,
     exact_sum,
@@ -27,8 +29,16 @@ MIN_SEEDS = 5
 """Smallest number of common seeds for a claim."""
 MAX_EXACT_PAIRS = 14
 """Up to this many pairs, all sign patterns (at most 16,384) are enumerated."""
-ROUNDING = 1e-9
-"""Differences below this fraction of the numbers they were computed from count as rounding."""
+
+
+class Verdict(StrEnum):
+    """What a comparison of a first method with a second shows of the first."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    EQUIVALENT = "equivalent"
+    NO_DIFFERENCE = "no difference shown"
+    UNDECIDED = "cannot decide"
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Comparison:
             infinite where all differences are equal and not 0.
         unpaired: number of seeds that only one of the two has; they are not used.
         seeds: number of pairs of the task that has the most.
+        equivalence_p: the p-value of the test that the two differ by at least the region of
+            practical equivalence; None with too few pairs, or without a region.
     """
 
     difference: Interval | None
@@ -51,6 +63,7 @@ class Comparison:
     effect: float | None
     unpaired: int = 0
     seeds: int = 0
+    equivalence_p: float | None = None
 
     @property
     def n(self) -> int:
@@ -62,15 +75,38 @@ class Comparison:
         """Whether there are enough seeds for a claim, and for a p-value that could support it."""
         return self.p is not None and self.seeds >= MIN_SEEDS and self.least_p <= ALPHA
 
-    def verdict(self, first: str, second: str, *, p: float | None = None) -> str:
-        """Return the conclusion in words; a corrected `p` replaces the comparison's own."""
-        p = self.p if p is None else p
+    def decide(self, p: float | None, equivalence_p: float | None = None) -> Verdict:
+        """Return the verdict at these (corrected) p-values."""
         if not self.decides or self.difference is None or p is None:
-            return f"cannot decide at n = {self.n}"
-        if p > ALPHA:
-            return f"no difference shown at n = {self.n}"
-        better, worse = (first, second) if self.difference.mean > 0 else (second, first)
-        return f"{better} is better than {worse}"
+            return Verdict.UNDECIDED
+        if p <= ALPHA:
+            return Verdict.BETTER if self.difference.mean > 0 else Verdict.WORSE
+        if equivalence_p is not None and equivalence_p <= ALPHA:
+            return Verdict.EQUIVALENT
+        return Verdict.NO_DIFFERENCE
+
+    def verdict(
+        self,
+        first: str,
+        second: str,
+        *,
+        p: float | None = None,
+        equivalence_p: float | None = None,
+        within: str = "",
+    ) -> str:
+        """Return the conclusion in words.
+
+        A corrected `p` replaces the comparison's own; `equivalence_p` is corrected too, and
+        `within` says how large the region of practical equivalence is.
+        """
+        decided = self.decide(self.p if p is None else p, equivalence_p)
+        if decided is Verdict.EQUIVALENT:
+            return f"{first} and {second} are equivalent within ± {within}"
+        if decided in (Verdict.UNDECIDED, Verdict.NO_DIFFERENCE):
+            return f"{decided} at n = {self.n}"
+        better, worse = (first, second) if decided is Verdict.BETTER else (second, first)
+        small = equivalence_p is not None and equivalence_p <= ALPHA
+        return f"{better} is better than {worse}" + (f", by less than {within}" if small else "")
 
 
 def of_values(comparison: Comparison, sign: int) -> Comparison:
@@ -89,16 +125,29 @@ def of_values(comparison: Comparison, sign: int) -> Comparison:
     )
 
 
-def compare(first: Mapping[int, float], second: Mapping[int, float]) -> Comparison:
-    """Compare two methods (seed → score) in one cell: a paired t-test on their common seeds."""
+def compare(
+    first: Mapping[int, float],
+    second: Mapping[int, float],
+    *,
+    rope: float | None = None,
+    resolution: float = 0.0,
+) -> Comparison:
+    """Compare two methods (seed → score) in one cell: a paired t-test on their common seeds.
+
+    `rope` is the largest difference that counts as equivalent in practice, for `equivalence_p`.
+    `resolution` is the step between possible scores; where it is not given, it is the smallest
+    step between scores of the two.
+    """
     differences, p = paired_test(first, second)
     unpaired = len(set(first) ^ set(second))
     if not differences:
         return Comparison(None, None, 1.0, None, unpaired)
-    interval = mean_interval(differences)
+    step = score_resolution([*first.values(), *second.values()]) or resolution
+    interval = mean_interval(differences, resolution=step)
     least = 1.0 if p is None else 0.0
     effect = effect_size(differences)
-    return Comparison(interval, p, least, effect, unpaired, len(differences))
+    equivalence = None if rope is None else equivalence_p(differences, rope, step)
+    return Comparison(interval, p, least, effect, unpaired, len(differences), equivalence)
 
 
 def paired_test(
@@ -123,21 +172,50 @@ def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) 
 def paired_p(differences: Sequence[float], resolution: float = 0.0) -> float | None:
     """Return the two-sided p-value of the paired t-test; None below two pairs.
 
-    `resolution` is the step between possible scores. An accuracy is a count, so with few seeds all
-    differences may be equal by chance, which a t-test would take for certainty. The standard
-    deviation is therefore at least that of a difference of two numbers rounded to the resolution,
-    resolution / √6. With neither variance nor resolution, p is 1 if all differences are 0, else 0.
+    `resolution` is the step between possible scores, see `_spread`. With neither variance nor
+    resolution, p is 1 if all differences are 0, else 0.
     """
     from scipy import special
 
     n = len(differences)
     if n < 2:
         return None
-    mean = exact_sum(differences) / n
-    spread = max(standard_deviation(differences), resolution / math.sqrt(6))
+    mean, spread = exact_sum(differences) / n, _spread(differences, resolution)
     if spread <= ROUNDING * max(map(abs, differences)):
         return 1.0 if mean == 0 else 0.0
     return 2 * float(special.stdtr(n - 1, -abs(mean) / spread * math.sqrt(n)))
+
+
+def equivalence_p(
+    differences: Sequence[float], rope: float, resolution: float = 0.0
+) -> float | None:
+    """Return the p-value of two one-sided paired t-tests (TOST); None below two pairs.
+
+    The hypothesis is that the mean difference is `rope` or more in either direction; p is that of
+    the less certain of the two tests. `resolution` as for `paired_p`.
+
+    Source: Schuirmann 1987, J. Pharmacokinet. Biopharm. 15(6).
+    """
+    from scipy import special
+
+    n = len(differences)
+    if n < 2:
+        return None
+    mean, spread = exact_sum(differences) / n, _spread(differences, resolution)
+    room = rope - abs(mean)
+    if spread <= ROUNDING * max(map(abs, differences)):
+        return 0.0 if room > 0 else 1.0
+    return float(special.stdtr(n - 1, -room / spread * math.sqrt(n)))
+
+
+def _spread(differences: Sequence[float], resolution: float) -> float:
+    """Return the standard deviation that a test uses.
+
+    An accuracy is a count, so with few seeds all differences may be equal by chance, which a t-test
+    would take for certainty. The standard deviation is therefore at least that of a difference of
+    two numbers rounded to the resolution, resolution / √6.
+    """
+    return max(standard_deviation(differences), resolution / math.sqrt(6))
 
 
 def score_resolution(scores: Iterable[float]) -> float:

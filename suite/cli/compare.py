@@ -17,7 +17,9 @@ from suite.core.console import complain, print_json, print_table, say
 from suite.results.store import Store
 
 if TYPE_CHECKING:
+    from leaderboard.board_columns import Column
     from leaderboard.prediction_comparison import PredictionComparison
+    from leaderboard.statistics.families import ClaimOverTasks
     from leaderboard.statistics.paired_comparisons import Comparison
 
 MAX_PAIRS = 30
@@ -37,7 +39,7 @@ def compare(
         str,
         typer.Argument(
             metavar="B",
-            help="The method to compare it with.",
+            help="The method to compare it with, the reference.",
             autocompletion=completion.methods,
         ),
     ],
@@ -50,13 +52,25 @@ def compare(
         typer.Option("--sparsity", "-s", help="Only at this sparsity (repeatable)."),
     ] = None,
     include_ablations: AblationsOption = False,
+    rope: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest difference that counts as equivalent in practice: in points of metrics "
+            "in per cent (0.5 if not given), else in the metric's own unit.",
+            show_default=False,
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
     """Compare two methods on the seeds they share: difference, interval, p, effect size, verdict.
 
-    Each task and sparsity is compared by a paired t-test, with Holm's correction of the p-values;
-    all of them together by a sign-flip test. Differences are of what the task ranks by: points of
+    Each task and sparsity is compared by a paired t-test, and tested for equivalence within --rope
+    by two one-sided ones. The p-values are Holm-corrected over the cells shown: --task and
+    --sparsity narrow what is corrected over, and the output says so. All cells together are
+    compared by a sign-flip test, by Wilcoxon's signed-rank test of the tasks, and by its Bayesian
+    counterpart. Verdicts are: better, worse, equivalent within ± r, no difference shown, cannot
+    decide at n seeds. Differences are of what the task ranks by: points of
     test accuracy, or the metric's own unit. Two trials of one seed are also compared on every test
     example, by McNemar's exact test, where their predictions are stored. SETTINGS are
     hyperparameters that differ from the defaults, as in `rigl:update_every=10`. Trials that belong
@@ -75,6 +89,7 @@ def compare(
         sparsities=sparsity or (),
         study=study,
         include_ablations=include_ablations,
+        rope=rope,
     )
     report = found.report
     for unread in found.documents:
@@ -100,6 +115,9 @@ def compare(
         numbers = _numbers(name, report.overall, report.overall.p)
         rows.append(["all", "", *numbers, report.verdict])
     print_table(f"A = {report.first}, B = {report.second}", columns, rows)
+    say(report.family)
+    if report.over_tasks is not None:
+        _print_over_tasks(report.over_tasks, NAMED_COLUMNS[metrics[0]])
     for name in metrics:
         tasks = ", ".join(dict.fromkeys(x.task for x in report.lines if x.metric == name))
         say(f"{tasks}: {difference_words(NAMED_COLUMNS[name])}")
@@ -112,6 +130,32 @@ def compare(
         _print_predictions(found.predictions)
     for one in found.damaged:
         say(f"left out: {one.key}: {one.reason}")
+
+
+def _print_over_tasks(found: "ClaimOverTasks", metric: "Column") -> None:
+    """Print what the tests of the tasks' mean differences say."""
+    from leaderboard.score_text import p_text, rope_text
+    from leaderboard.statistics.bayesian_signed_rank import MIN_TASKS
+    from leaderboard.statistics.paired_comparisons import ALPHA
+
+    say("all: sign-flip test of the seeds' means over sparsities, stratified by task")
+    tasks = f"{found.tasks} task{'s' * (found.tasks != 1)}"
+    if found.wilcoxon_p is None:
+        say(
+            f"over tasks, Wilcoxon's signed-rank test: cannot decide at {tasks} (p ≤ {ALPHA:g} "
+            "needs six that differ)"
+        )
+    else:
+        say(f"over tasks, Wilcoxon's signed-rank test: {p_text(found.wilcoxon_p)} at {tasks}")
+    ranks = found.signed_rank
+    if ranks is not None:
+        say(
+            f"over tasks, Bayesian signed-rank test: A better {ranks.right:.3f}, equivalent within "
+            f"± {rope_text(metric, ranks.region)} {ranks.rope:.3f}, B better {ranks.left:.3f} "
+            "(probabilities)"
+        )
+    elif found.tasks < MIN_TASKS:
+        say(f"over tasks, Bayesian signed-rank test: needs {MIN_TASKS} tasks")
 
 
 def _print_predictions(pairs: list["PredictionComparison"]) -> None:

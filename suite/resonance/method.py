@@ -11,8 +11,8 @@ from torch import Tensor
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
-from suite.resonance.options import MIN_FACTOR, amplitude_bound, check_options
 from suite.resonance.make_signal import make_signal
+from suite.resonance.options import MIN_FACTOR, amplitude_bound, check_options
 from suite.resonance.schedule import make_decision_schedule
 from suite.resonance.shuffle import signal_sources
 from suite.resonance.signal import Reading, Signal

@@ -115,7 +115,8 @@ def test_pairing_removes_what_seeds_have_in_common():
     assert window.mean is not None
     assert window.mean.half > 0.003
     assert window.against_base is not None
-    assert window.against_base.comparison.difference.half == pytest.approx(0, abs=1e-9)
+    # All differences are equal: about half of the scores' step, which the seeds cannot exclude.
+    assert window.against_base.comparison.difference.half < 0.0006
 
 
 def test_effects_that_add_up_do_not_interact():

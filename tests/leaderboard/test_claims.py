@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from leaderboard.claims import (
-    Claim,
     Number,
+    StatedClaim,
     check_claims,
     claims_markdown,
     load_claims,
@@ -43,8 +43,8 @@ def number(states: str, quantity: str, **given) -> dict:
     return {"states": states, "quantity": quantity, **given}
 
 
-def claim(says: str = "It is {x}.", **numbers) -> Claim:
-    return Claim(question="Is it?", says=says, numbers=numbers)
+def claim(says: str = "It is {x}.", **numbers) -> StatedClaim:
+    return StatedClaim(question="Is it?", says=says, numbers=numbers)
 
 
 def check(one: dict, samples=SAMPLES):

@@ -9,7 +9,7 @@ from leaderboard.method_comparison import compare_entries
 from suite.core.errors import InvalidInput
 from suite.results.store import Store
 from tests.support.cli_runner import Command
-from tests.support.sample_records import done, make_trial
+from tests.support.sample_records import done, done_real, make_trial
 
 BASE = [0.90, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96]
 
@@ -102,3 +102,99 @@ def test_the_command_says_it_in_numbers_and_words(tmp_path, monkeypatch, capsys)
     data = json.loads(resonance("compare rigl static --json --store", tmp_path).out)
     assert data["lines"][0]["comparison"]["difference"]["n"] == 6
     assert "unknown method 'rigle'" in resonance("compare rigle static --store", tmp_path).complaint
+
+
+def test_a_narrower_comparison_corrects_over_fewer_cells_and_says_so():
+    both = [
+        record
+        for sparsity, by in ((0.8, 0.002), (0.9, 0.0))
+        for record in (
+            *records("rigl", better(by), sparsity=sparsity),
+            *records("static", BASE, sparsity=sparsity),
+        )
+    ]
+    boards, _ = build_boards(both)
+    wide = compare_entries(boards, "rigl", "static")
+    narrow = compare_entries(boards, "rigl", "static", "digits/mlp", [0.8])
+    assert wide.family == "p-values: Holm-corrected over the 2 cells with five common seeds"
+    assert narrow.family == (
+        "p-values: Holm-corrected over the one cell with five common seeds of task digits/mlp and "
+        "sparsity 0.8 only; a claim about all cells needs the comparison of all"
+    )
+    assert wide.lines[0].p == pytest.approx(2 * narrow.lines[0].p)
+    assert narrow.lines[0].p == narrow.lines[0].comparison.p
+    few = compare_entries(build_boards(records("rigl", BASE[:3]) + records("static", BASE[:3]))[0],
+                          "rigl", "static")  # fmt: skip
+    assert few.family == "p-values: none, because no cell has five common seeds"
+    assert few.lines[0].p is None
+
+
+def test_what_is_close_enough_is_equivalent_and_the_region_can_be_chosen():
+    boards, _ = build_boards([*records("rigl", better(0.0)), *records("static", BASE)])
+    (line,) = compare_entries(boards, "rigl", "static").lines
+    assert line.verdict == "RigL and Static random are equivalent within ± 0.5 points"
+    assert (line.rope, line.equivalence_p < 0.001) == (0.005, True)
+    (line,) = compare_entries(boards, "rigl", "static", rope=0.05).lines
+    assert line.verdict == "no difference shown at n = 7"
+    assert line.rope == pytest.approx(0.0005)
+    boards, _ = build_boards([*records("rigl", better(0.003)), *records("static", BASE)])
+    (line,) = compare_entries(boards, "rigl", "static", rope=1).lines
+    assert line.verdict == "RigL is better than Static random, by less than 1 point"
+
+
+def test_a_region_without_a_meaning_is_refused():
+    boards, _ = build_boards([*records("rigl", BASE), *records("static", BASE)])
+    for rope in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(InvalidInput, match="is a number above 0"):
+            compare_entries(boards, "rigl", "static", rope=rope)
+    real = [
+        done_real(make_trial(method, task="diabetes/mlp", seed=seed), 0.4 + seed / 100)
+        for method in ("rigl", "static")
+        for seed in range(5)
+    ]
+    mixed, _ = build_boards([*records("rigl", BASE), *records("static", BASE), *real])
+    with pytest.raises(InvalidInput, match="no common unit: the tasks rank by .*--task"):
+        compare_entries(mixed, "rigl", "static", rope=1)
+    alone = compare_entries(mixed, "rigl", "static", "diabetes/mlp", rope=0.1)
+    assert alone.lines[0].verdict.endswith("are equivalent within ± 0.1 of test R²")
+    assert compare_entries(mixed, "rigl", "static", "diabetes/mlp").lines[0].rope is None
+
+
+def test_over_tasks_the_tests_of_tasks_stand_beside_the_sign_flips():
+    names = ("digits/mlp", "mnist/lenet_5", "planted/mlp", "fashion_mnist/lenet_300_100")
+    both = [
+        record
+        for name in names
+        for record in (
+            *records("rigl", better(0.02), task=name), *records("static", BASE, task=name)
+        )
+    ]  # fmt: skip
+    found = compare_entries(build_boards(both)[0], "rigl", "static")
+    assert found.over_tasks.tasks == 4
+    assert found.over_tasks.wilcoxon_p is None
+    assert found.over_tasks.signed_rank.right > 0.95
+    assert found.verdict == "RigL is better than Static random"
+
+
+def test_the_command_names_the_family_and_the_region(tmp_path, monkeypatch, capsys):
+    resonance = Command(monkeypatch, capsys)
+    store = Store(tmp_path)
+    names = ("digits/mlp", "mnist/lenet_5", "planted/mlp", "fashion_mnist/lenet_300_100")
+    for name in names:
+        for record in (
+            *records("rigl", better(0.0), task=name), *records("static", BASE, task=name)
+        ):  # fmt: skip
+            store.write(record.key, {"record.json": record.to_json()})
+    told = resonance("compare rigl static --store", tmp_path).out
+    assert "equivalent within ± 0.5 points" in told
+    assert "Holm-corrected over the 4 cells with five common seeds" in told
+    assert "Wilcoxon's signed-rank test: cannot decide at 4 tasks" in told
+    assert "Bayesian signed-rank test: A better 0.000, equivalent within ± 0.5 points 1.000" in told
+    one = resonance("compare rigl static --task digits/mlp --rope 2 --store", tmp_path).out
+    assert "equivalent within ± 2 points" in one
+    assert "of task digits/mlp only" in one
+    data = json.loads(resonance("compare rigl static --json --store", tmp_path).out)
+    assert data["over_tasks"]["signed_rank"]["rope"] > 0.99
+    assert data["lines"][0]["rope"] == 0.005
+    refused = resonance("compare rigl static --rope 0 --store", tmp_path)
+    assert "--rope 0: the largest difference" in refused.complaint

@@ -37,8 +37,8 @@ def named(method: str) -> Record:
     return record
 
 
-def cell(accuracies: Sequence[float] = (), **given) -> Cell:
-    runs = [Run("0" * 16, seed, {"test_accuracy": a}) for seed, a in enumerate(accuracies)]
+def cell(accuracies: Sequence[float] = (), tested: int = 0, **given) -> Cell:
+    runs = [Run("0" * 16, seed, {"test_accuracy": a}, tested) for seed, a in enumerate(accuracies)]
     return Cell(runs, **given)
 
 
@@ -50,9 +50,11 @@ def cell(accuracies: Sequence[float] = (), **given) -> Cell:
         (cell(outdated=["revision 1"]), "out of date"),
         (cell([0.9]), "90.00 (n = 1)"),
         (cell([0.90, 0.92]), "91.00 ± 12.71 (n = 2)"),
-        (cell([0.9] * 4), "90.00 ± 0.00 (n = 4)"),
-        (cell([0.9] * 5), "90.00 ± 0.00"),
-        (cell([0.9] * 5, failures=["a", "b"]), "90.00 ± 0.00, 2 failed"),
+        (cell([0.9] * 4), "90.00 (n = 4)"),
+        (cell([0.9] * 5), "90.00"),
+        (cell([0.9] * 5, tested=360), "90.00 ± 0.14"),
+        (cell([0.9] * 5, tested=100_000), "90.00 ± <0.01"),
+        (cell([0.9] * 5, failures=["a", "b"]), "90.00, 2 failed"),
         (cell([0.9], failures=["a"]), "90.00 (n = 1), 1 failed"),
         (
             Cell([Run("0" * 16, 0, {"test_accuracy": 0.9, "realised_sparsity": 0.467})]),
@@ -73,7 +75,7 @@ def test_a_board_is_a_markdown_table():
     assert lines[0].startswith("**digits/mlp**")
     assert lines[2:4] == ["| Method | s = 0.9 | s = 0.95 |", "|---|---:|---:|"]
     assert lines[4] == "| Dense | 95.00 (n = 1) | 95.00 (n = 1) |"
-    assert "| RigL | 93.00 ± 0.00 | not run |" in lines
+    assert "| RigL | 93.00 ± 0.14 | not run |" in lines
     assert "| Static random | 91.00 ± 12.71 (n = 2) | 80.00 (n = 1) |" in lines
     assert all(line.count("|") == 4 for line in lines[2:])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from leaderboard.board_claims import board_claims
 from leaderboard.boards import Board, build_boards
 from leaderboard.charts.board_charts import CHART_TEXTS
 from leaderboard.pages.index_page import index_page
@@ -154,6 +155,55 @@ def rows_of(page: Any) -> dict[str, list[str]]:
     """Return the table at a glance: label → texts of its cells."""
     rows = page.locator("#summary-table tbody tr").all()
     return {row.locator("th").inner_text(): texts(row, "td") for row in rows}
+
+
+def signs_of(page: Any) -> dict[str, list[str]]:
+    """Return the reasons of the signs against the reference: label → of its cells."""
+    rows = page.locator("#summary-table tbody tr").all()
+    kinds = "button.better, button.worse, button.equivalent"
+    return {
+        row.locator("th").inner_text(): [
+            mark.get_attribute("data-reason") for mark in row.locator(kinds).all()
+        ]
+        for row in rows
+    }
+
+
+def said_by_python(boards: Any, reference: str = "rigl") -> dict[str, list[str]]:
+    claims = board_claims(boards, reference)
+    entries = [entry for entry, _ in boards[0].rows]
+    return {
+        entry.label: [by[entry].reason for by in claims.signs.values() if entry in by]
+        for entry in entries
+    }
+
+
+def test_signs_against_the_reference_are_those_of_python(visit, boards):
+    page = visit()
+    assert page.inner_text("#signs-shown") == board_claims(boards).sentences()
+    assert signs_of(page) == said_by_python(boards)
+    page.select_option("#reference", "SET")
+    assert page.inner_text("#signs-shown") == board_claims(boards, "set").sentences()
+    found = signs_of(page)
+    assert found == said_by_python(boards, "set")
+    assert any("better than SET: difference +2.00 points" in said for said in found["RigL"])
+    assert address(page) == "reference=SET"
+    page.select_option("#reference", "")
+    assert page.inner_text("#signs-shown") == ""
+    assert not any(signs_of(page).values())
+    assert address(page) == "reference=-"
+
+
+def test_signs_and_ranks_are_corrected_over_what_is_shown(visit, boards):
+    page = visit()
+    page.locator("#tasks label", has_text=TASKS[0]).locator("input").uncheck()
+    narrow = board_claims(boards[1:])
+    assert page.inner_text("#signs-shown") == narrow.sentences()
+    assert signs_of(page) == said_by_python(boards[1:])
+    ranks = narrow.ranks[TASKS[1], 0.8]
+    found = {label: row[0] for label, row in rows_of(page).items()}
+    for entry, (low, high) in ranks.items():
+        assert f"rank {low}" + (f"–{high}" if high > low else "") in found[entry.label]
 
 
 def test_tasks_and_sparsities_can_be_chosen(visit):

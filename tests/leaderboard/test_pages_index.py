@@ -8,11 +8,12 @@ import re
 
 import pytest
 
+from leaderboard.board_claims import board_claims
 from leaderboard.boards import build_boards
 from leaderboard.pages.index_page import INDEX_SCRIPTS, index_page
 from leaderboard.pages.templating import asset, embedded_code, embedded_data
 from leaderboard.statistics.multiple_comparisons import rank_intervals
-from leaderboard.summary_table import SummaryTable, is_best, ranks_of, summary_table
+from leaderboard.summary_table import SummaryTable, is_best, summary_table
 from suite.results.record import Record
 from tests.leaderboard.sample_boards import SCORES, SPARSITIES, TASKS, hostile, planted
 from tests.support.sample_records import done, make_trial
@@ -50,13 +51,19 @@ def test_a_cell_says_mean_interval_rank_and_cost():
 
 
 def test_dense_stands_beside_the_others_without_a_rank():
-    board = build_boards(planted())[0][1]
-    found = ranks_of(board)
-    assert all({entry.method for entry in ranks} == set(SCORES) for ranks in found)
+    boards = build_boards(planted())[0]
+    found = list(board_claims(boards).ranks.values())
     by_seed = [
-        {entry.method: cells[place].by_seed for entry, cells in board.rows if not entry.dense}
+        {
+            entry.method: cell.by_seed
+            for entry, cells in board.rows
+            if (cell := cells[place]) and cell.runs and not entry.dense
+        }
+        for board in boards
         for place in range(len(SPARSITIES))
     ]
+    assert set(by_seed[0]) == set(SCORES)
+    # All pairs of both tasks are one family.
     expected = rank_intervals(by_seed)
     assert [{e.method: rank for e, rank in ranks.items()} for ranks in found] == expected
 
@@ -94,9 +101,12 @@ def test_signs_say_why_a_cell_is_not_as_the_others():
     assert found["set"] == [("failed", "✕5")]
     assert found["snip"] == [("few", "n=3")]
     assert found["granet"] == [("off", "s=50.0 %")]
-    (off,) = rows["granet"].marks
+    (off,) = (one for one in rows["granet"].marks if one.kind == "off")
     assert off.reason == "50.0 % of the weights are zero, not the nominal 98 %"
-    assert found["resonance"] == [("outdated", "↺1")]
+    assert found["resonance"] == [("worse", "▼"), ("outdated", "↺1")]
+    worse, _ = rows["resonance"].marks
+    assert worse.reason.startswith("worse than RigL: difference -4.00 points, 95 % interval -4.")
+    assert worse.reason.endswith("corrected p < 0.001")
     assert rows["snip"].rank == ""
     assert rows["set"].mean == ""
 

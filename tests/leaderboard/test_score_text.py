@@ -5,6 +5,7 @@ import json
 import pytest
 
 from leaderboard.ablation_tables import mean_text
+from leaderboard.board_claims import board_claims
 from leaderboard.board_columns import NAMED_COLUMNS
 from leaderboard.board_markdown import board_markdown
 from leaderboard.boards import build_boards
@@ -24,7 +25,7 @@ from leaderboard.score_text import (
     value_text,
 )
 from leaderboard.statistics.intervals import Interval
-from leaderboard.summary_table import ranks_of, summary_table
+from leaderboard.summary_table import summary_table
 from suite.experiments import registry
 from suite.results.record import Record
 from tests.leaderboard.random_boards import TASKS, random_boards
@@ -76,7 +77,7 @@ def test_the_lower_error_is_first_ranks_first_and_wins(by_rmse):
     (board,) = boards
     assert board.metric is RMSE
     assert [entry.method for entry, _ in board.rows] == ["rigl", "set"]
-    (ranks,) = ranks_of(board)
+    (ranks,) = board_claims(boards).ranks.values()
     assert {entry.method: rank for entry, rank in ranks.items()} == {"rigl": (1, 1), "set": (2, 2)}
     table = summary_table(boards)
     rigl, other = (row.cells[0] for row in table.rows)

@@ -17,11 +17,24 @@ def test_below_ten_values_the_interval_is_student_s_t(values):
     assert interval.n == len(values)
     assert interval.mean == pytest.approx(np.mean(values))
     if len(set(values)) == 1:
-        assert interval.half == pytest.approx(0, abs=1e-12)
+        assert interval.half is None
         return
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     assert interval.low == pytest.approx(low, abs=1e-9)
     assert interval.high == pytest.approx(high, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 5, 9, 10, 30])
+def test_equal_scores_may_hide_a_part_of_a_step(n):
+    """The interval holds every mean that would give n equal scores in more than 2.5 % of cases."""
+    interval = mean_interval([0.9] * n, resolution=1 / 360)
+    share = 360 * interval.half
+    assert stats.binom.pmf(0, n, share) == pytest.approx(0.025)
+    limit = stats.binomtest(0, n).proportion_ci(0.95, method="exact").high
+    assert share == pytest.approx(limit)
+    assert interval.mean == pytest.approx(0.9)
+    assert mean_interval([0.9] * n).half is None
+    assert mean_interval([0.0] * n, resolution=0.01).high == pytest.approx(0.01 * limit)
 
 
 def test_two_values_have_the_wide_interval_they_deserve():

@@ -17,7 +17,9 @@ from leaderboard.statistics import (
     intervals,
     multiple_comparisons,
     paired_comparisons,
+    proportions,
 )
+from leaderboard.statistics.families import FamilyCell, against_reference
 from leaderboard.statistics.paired_comparisons import Comparison, compare, compare_over_tasks
 
 pytestmark = pytest.mark.browser
@@ -113,7 +115,7 @@ def assert_alike(theirs: Any, ours: Any, scale: float, where: str) -> None:
         assert theirs == ours, where
 
 
-MODULES = (intervals, paired_comparisons, multiple_comparisons, aggregates)
+MODULES = (intervals, paired_comparisons, multiple_comparisons, proportions, aggregates)
 
 
 def python(name: str, args: list[Any], options: dict[str, Any]) -> Any:
@@ -214,8 +216,14 @@ def test_a_cell_s_figures_are_the_same(page):
     for n in (1, 2, 4, 5, 9, 10, 12, 40):
         for seed in range(4):
             calls.append(("mean_interval", [sample(random, n)], {"seed": seed}))
+            calls.append(("mean_interval", [[0.1] * n], {"resolution": 1 / 360}))
     for _ in range(80):
-        calls.append(("compare", [cell(random), cell(random)], {}))
+        pair = [cell(random), cell(random)]
+        calls.append(("compare", pair, {}))
+        calls.append(("compare", pair, {"rope": 0.005, "resolution": 1 / 360}))
+        calls.append(("equivalence_p", [sample(random, 5), float(random.random())], {}))
+    calls.append(("equivalence_p", [[0.25] * 5, 0.25], {}))
+    calls += [("unseen_share", [n], {}) for n in (2, 5, 40)]
     same, shifted = dict(enumerate([0.9, 0.8, 0.7])), dict(enumerate([0.91, 0.81, 0.71]))
     calls += [("compare", [same, same], {}), ("compare", [shifted, same], {})]
     for _ in range(20):
@@ -223,6 +231,7 @@ def test_a_cell_s_figures_are_the_same(page):
         calls.append(("holm", [np.round(random.random(int(random.integers(0, 9))), 2)], {}))
         method = {f"m{i}": cell(random) for i in range(int(random.integers(0, 7)))}
         calls.append(("rank_intervals", [[method, method]], {}))
+        calls.append(("all_pairs", [[method, method]], {}))
     assert_same(page, calls)
     assert compare(shifted, same).effect == math.inf  # not left out by chance
 
@@ -271,16 +280,16 @@ def test_figures_over_tasks_are_the_same(page):
         for seed in range(3):
             board = scores(random, methods, tasks, gaps)
             calls.append(("ratings", [board], {"draws": 200, "seed": seed}))
-            calls.append(("win_rates", [board], {"draws": 300, "seed": seed}))
+            calls.append(("win_rates", [board], {}))
             means = {m: {t: fmean(v) for t, v in runs.items()} for m, runs in board.items()}
             calls.append(("average_ranks", [means], {}))
             for runs in filter(None, board.values()):
                 calls.append(("interquartile_mean", [runs], {"draws": 500, "seed": seed}))
                 levels = sorted([*sample(random, 3), *next(iter(runs.values()))])
-                calls.append(("performance_profile", [runs, levels], {"draws": 300, "seed": seed}))
+                calls.append(("performance_profile", [runs, levels], {}))
             for runs in board.values():
                 given = [next(iter(board.values())), runs]
-                calls.append(("probability_of_improvement", given, {"draws": 300, "seed": seed}))
+                calls.append(("probability_of_improvement", given, {}))
     calls += [("ratings", [{"a": {}, "b": {}}], {}), ("average_ranks", [{}], {})]
     assert_same(page, calls)
 
@@ -295,6 +304,34 @@ def test_ranks_of_many_methods_are_the_same(page):
         calls.append(("average_ranks", [means], {}))
     flat = {m: dict.fromkeys("xyz", 0.5) for m in "abcd"}
     assert_same(page, [*calls, ("average_ranks", [flat], {})])
+
+
+def test_comparisons_with_a_reference_are_the_same(page):
+    random = np.random.default_rng(7)
+    for rope in (None, 0.005, 0.02):
+        cells = [
+            FamilyCell(f"t{task}", 0.9, {f"m{i}": cell(random) for i in range(5)}, rope, 1 / 360)
+            for task in range(4)
+        ]
+        for one in cells[1:]:
+            one.scores.update(m0=dict(enumerate(random.normal(0.9, 0.01, 12).tolist())))
+        cells[0].scores.update(m0=dict.fromkeys(range(5), 0.9), m1=dict.fromkeys(range(5), 0.9))
+        cells[1].scores.update(m1={s: x + 0.1 for s, x in cells[1].scores["m0"].items()})
+        given = [
+            {"task": c.task, "sparsity": c.sparsity, "rope": c.rope, "resolution": c.resolution,
+             "scores": to_pairs(c.scores)} for c in cells
+        ]  # fmt: skip
+        there = page.evaluate(
+            """(cells) => say(resonanceStatistics.againstReference(
+                 cells.map((one) => ({...one, scores: read(one.scores)})), "m0"))""",
+            given,
+        )
+        ours = plain(against_reference(cells, "m0"))
+        assert_alike(from_pairs(there), ours, 1.0, f"rope {rope}")
+        assert ours["tested"] > 3
+        verdicts = {claim["verdict"] for claim in ours["claims"]}
+        assert {"cannot decide", "better"} <= verdicts
+        assert ("equivalent" in verdicts) == (rope is not None)
 
 
 def test_the_front_is_the_same(page):

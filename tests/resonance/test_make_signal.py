@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from suite.resonance.averaged_signal import AveragedSignal
-from suite.resonance.rate_signal import RateSignal
 from suite.resonance.make_signal import make_signal
+from suite.resonance.rate_signal import RateSignal
 from suite.resonance.spectral_signal import SpectralSignal
 from suite.training.trial import run_trial
 from tests.support.every_method import assert_kept

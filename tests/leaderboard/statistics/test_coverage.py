@@ -1,0 +1,47 @@
+"""The stated coverage of intervals is what a simulation of the real functions gives."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from leaderboard.boards import build_boards
+from leaderboard.pages.index_page import index_page
+from leaderboard.statistics.coverage import COVERAGE, COVERAGE_TABLE, KINDS
+from tests.leaderboard.sample_boards import planted
+from tests.leaderboard.simulated_boards import SIMULATIONS, coverage
+
+BOARDS = 500
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", SIMULATIONS)
+def test_the_stated_coverage_is_what_is_simulated(name, kind):
+    for seeds, shares in COVERAGE[name].items():
+        stated = shares[KINDS.index(kind)]
+        # The boards are the first of those that the stated figures were made of.
+        error = math.sqrt(stated * (1 - stated) / BOARDS)
+        assert coverage(name, kind, seeds, BOARDS) == pytest.approx(stated, abs=4 * error), seeds
+
+
+def test_every_interval_covers_about_what_it_says_but_the_mean_of_rare_collapse():
+    assert set(COVERAGE) == set(SIMULATIONS)
+    for name, by_number in COVERAGE.items():
+        assert set(by_number) == {5, 10}
+        for shares in by_number.values():
+            for kind, share in zip(KINDS, shares, strict=True):
+                if (name, kind) == ("mean", "collapsing"):
+                    assert share < 0.7
+                else:
+                    assert 0.91 <= share <= 0.99, (name, kind)
+
+
+def test_the_protocol_and_the_main_page_state_the_same_figures():
+    page = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    for row in [COVERAGE_TABLE.columns, *COVERAGE_TABLE.rows]:
+        assert f"| {' | '.join(row)} |" in lines
+    text = index_page(*build_boards(planted()))
+    for row in COVERAGE_TABLE.rows:
+        cells = "".join(f"<td>{figure}</td>" for figure in row[1:])
+        assert f'<tr><th scope="row">{row[0]}</th>{cells}</tr>' in text
