@@ -98,7 +98,9 @@ def datasets() -> "Registry[Dataset]":
 @functools.cache
 def trainers() -> "Registry[Trainer]":
     """Return every declared trainer, without torch."""
-    return Registry("trainer", _declared(("TRAINER", "TRAINERS"), ("suite.reproduce",)))
+    return Registry(
+        "trainer", _declared(("TRAINER", "TRAINERS"), ("suite.reproduce", "suite.analysis"))
+    )
 
 
 def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:

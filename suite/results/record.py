@@ -135,6 +135,7 @@ class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
         unconnected_units: those without an active incoming weight.
         silent_units: those that are never positive after the following ReLU; None if none follows.
         storage: the smallest format on disk.
+        signals: what was measured of its gradient signals, by name (`signal_measures`).
     """
 
     name: Text
@@ -147,6 +148,7 @@ class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
     unconnected_units: Count | None = None
     silent_units: Count | None = None
     storage: Literal["dense", "bitmap", "csr"] | None = None
+    signals: dict[Name, Number] = Field(default={}, max_length=MAX_METRICS, exclude_if=_is_empty)
 
     @model_validator(mode="after")
     def _possible(self) -> "LayerRecord":
