@@ -368,8 +368,10 @@ class Boards:
 
 def is_result(record: Record) -> bool:
     """Return whether a record is a test result; analyses and a tuner's search are not."""
-    return not is_analysis(record) and record.trial.get("evaluate", "test") == "test" and (
-        record.status == "failed" or f"test_{record.metric}" in record.metrics
+    return (
+        not is_analysis(record)
+        and record.trial.get("evaluate", "test") == "test"
+        and (record.status == "failed" or f"test_{record.metric}" in record.metrics)
     )
 
 

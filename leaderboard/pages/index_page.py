@@ -50,7 +50,7 @@ def index_page(
 ) -> str:
     """Return the page.
 
-    `further` are pages of ablations and tunings to link to. `sent` are the bundles of the
+    `further` are pages of ablations, tunings and analyses to link to. `sent` are the bundles of the
     records: who sent each, and how many of its records are shown. `pictures` are the charts that
     the site has as files in ``charts/``, whose PDF is linked.
 
