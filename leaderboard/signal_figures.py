@@ -146,6 +146,34 @@ def tables(group: SignalGroup) -> list[TextTable]:
     return [reliability_table(group), relation_table(group), pruning_table(group)]
 
 
+def summary_table(group: SignalGroup) -> TextTable:
+    """Return one row for each reading: ranges over layers, and accuracies after pruning at once."""
+    k = group.largest_k()
+    rows = []
+    for reading, title in READINGS.items():
+
+        def averaged(count: int, reading: str = reading) -> str:
+            return between(group.over_layers(lambda x: group.reliability(x, reading, count)))
+
+        related = [
+            between(group.over_layers(lambda x, to=to, r=reading: group.related(x, r, to)))
+            for to in RELATED
+        ]
+        kept = [percent(group.accuracy(pruned(reading, keep))) for keep in KEPT]
+        rows.append([title, averaged(1), averaged(k), *related, *kept])
+    return (
+        f"{group.title}, {group.seeds()}",
+        [
+            "reading",
+            "1 window",
+            f"mean of {k}",
+            *(f"with {title}" for title in RELATED.values()),
+            *(f"{words} kept, %" for words in KEPT.values()),
+        ],
+        rows,
+    )
+
+
 def reliability_table(group: SignalGroup) -> TextTable:
     """Return the reliability of each reading by layer and k."""
     ks = [k for k in AVERAGED if k <= group.largest_k()]

@@ -33,6 +33,7 @@ from suite.results.integrity import (
 from suite.results.metrics import METRIC_NAME, out_of_range
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.recorded_version import finished_at
+from suite.results.signal_measures import problem as signals_problem
 from suite.results.storage_backend import MAX_BYTES, RECORD
 
 SCHEMA_VERSION = 3
@@ -154,6 +155,8 @@ class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
     def _possible(self) -> "LayerRecord":
         if self.zeros > self.size:
             raise ValueError(f"{self.zeros} of {self.size} weights cannot be zero")
+        if self.signals and (reason := signals_problem(self.signals, self.size)):
+            raise ValueError(reason)
         return self
 
     @property

@@ -83,8 +83,8 @@ class LayerSignals:
 
     @classmethod
     def of(cls, numbers: Mapping[str, float]) -> "LayerSignals | None":
-        """Return what a record holds; None if that is nothing, or not of this kind."""
-        if not all(name in numbers for name in COUNTS):
+        """Return what a record holds; None if that is nothing."""
+        if not numbers:
             return None
         readings = {}
         for reading in READINGS:
@@ -100,6 +100,27 @@ class LayerSignals:
 
 
 COUNTS = ("window", "windows", "sampled", "silent", "compared")
+MAX_COUNT = 2**53
+_CORRELATIONS = frozenset(
+    f"{reading}_{what}" for reading in READINGS for what in (*(f"k{k}" for k in AVERAGED), *RELATED)
+)
+
+
+def problem(numbers: Mapping[str, float], size: int) -> str:
+    """Return why a layer of `size` weights cannot have these numbers; empty if it can."""
+    for name in COUNTS:
+        value = numbers.get(name)
+        if value is None or not 0 <= value <= MAX_COUNT or value != int(value):
+            return f"signals: {name} is {value}, not a count"
+    silent, compared = numbers["silent"], numbers["compared"]
+    if numbers["sampled"] > size or silent + compared > numbers["sampled"]:
+        return f"signals: {silent:g} silent and {compared:g} compared of {numbers['sampled']:g}"
+    for name in numbers.keys() - set(COUNTS):
+        if name not in _CORRELATIONS:
+            return f"signals: {name:.100} is not known"
+        if not -1 <= numbers[name] <= 1:
+            return f"signals: {name} is {numbers[name]:g}, no correlation"
+    return ""
 
 
 def pruned(ranking: str, keep: str = "") -> str:

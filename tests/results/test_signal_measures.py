@@ -5,7 +5,7 @@ import re
 import pytest
 
 from suite.results.metrics import METRIC_NAME, out_of_range
-from suite.results.record import MAX_METRICS
+from suite.results.record import MAX_METRICS, LayerRecord
 from suite.results.signal_measures import (
     AVERAGED,
     KEPT,
@@ -41,7 +41,27 @@ def test_what_was_not_measured_is_missing_and_what_is_no_such_record_is_none():
     few = LayerSignals(32, 2, 10, 0, 10, {"rms": ReadingMeasures({1: 0.5}, {})})
     assert LayerSignals.of(few.numbers()) == few
     assert LayerSignals.of({}) is None
-    assert LayerSignals.of({"rms_k1": 0.5}) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"window": None}, "window is None"),
+        ({"windows": 2.5}, "windows is 2.5, not a count"),
+        ({"sampled": 1e99}, "sampled is 1e.99, not a count"),
+        ({"sampled": 20001}, "of 20001"),
+        ({"silent": 400}, "400 silent and 16000 compared of 16384"),
+        ({"rms_k1": 1.5}, "rms_k1 is 1.5, no correlation"),
+        ({"rms_k3": 0.5}, "rms_k3 is not known"),
+    ],
+)
+def test_a_record_with_numbers_that_cannot_be_is_refused(changes, reason):
+    numbers = every_measure().numbers()
+    given = {"name": "1", "shape": (200, 100), "zeros": 0, "flops": 40000.0}
+    assert LayerRecord(**given, signals=numbers).signals == numbers
+    changed = {name: value for name, value in (numbers | changes).items() if value is not None}
+    with pytest.raises(ValueError, match=reason):
+        LayerRecord(**given, signals=changed)
 
 
 @pytest.mark.parametrize(("r", "k", "expected"), [(0.5, 1, 0.5), (0.5, 2, 2 / 3), (0.1, 9, 0.5)])
