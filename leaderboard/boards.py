@@ -377,8 +377,8 @@ def is_result(record: Record) -> bool:
 
 def is_analysis(record: Record) -> bool:
     """Return whether a record is that of an analysis of a training."""
-    known, trainer = registry.trainers(), record.trial.get("trainer", "")
-    return trainer in known and known[trainer].analysis
+    trainer = record.trial.get("trainer", "")
+    return bool(trainer) and not registry.replaces_training(trainer)
 
 
 def _values(record: Record) -> dict[str, float]:

@@ -4,7 +4,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from leaderboard.ablation_tables import TextTable
 from leaderboard.boards import settings_text
@@ -22,7 +22,6 @@ from suite.results.signal_measures import (
 )
 
 MISSING = "–"
-ALL_LAYERS = "all layers"
 
 
 @dataclass(frozen=True)
@@ -133,6 +132,11 @@ def between(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def _range(group: SignalGroup, value: Callable[[str], float | None]) -> str:
+    """Return the range over layers of a value by layer."""
+    return between(group.over_layers(value))
+
+
 def percent(values: Sequence[float]) -> str:
     """Return a mean over seeds in per cent, ± the standard deviation if there are several."""
     if not values:
@@ -151,16 +155,10 @@ def summary_table(group: SignalGroup) -> TextTable:
     k = group.largest_k()
     rows = []
     for reading, title in READINGS.items():
-
-        def averaged(count: int, reading: str = reading) -> str:
-            return between(group.over_layers(lambda x: group.reliability(x, reading, count)))
-
-        related = [
-            between(group.over_layers(lambda x, to=to, r=reading: group.related(x, r, to)))
-            for to in RELATED
-        ]
+        repeated = [_range(group, partial(group.reliability, reading=reading, k=n)) for n in (1, k)]
+        related = [_range(group, partial(group.related, reading=reading, to=to)) for to in RELATED]
         kept = [percent(group.accuracy(pruned(reading, keep))) for keep in KEPT]
-        rows.append([title, averaged(1), averaged(k), *related, *kept])
+        rows.append([title, *repeated, *related, *kept])
     return (
         f"{group.title}, {group.seeds()}",
         [
@@ -240,16 +238,16 @@ def counts(group: SignalGroup) -> str:
 def sentences(group: SignalGroup) -> list[str]:
     """Return in plain sentences what a group says."""
 
-    def once(reading: str) -> str:
-        return between(group.over_layers(lambda layer: group.reliability(layer, reading, 1)))
-
     k = group.largest_k()
 
+    def once(reading: str) -> str:
+        return _range(group, partial(group.reliability, reading=reading, k=1))
+
     def averaged(reading: str) -> str:
-        return between(group.over_layers(lambda layer: group.reliability(layer, reading, k)))
+        return _range(group, partial(group.reliability, reading=reading, k=k))
 
     def related(reading: str, to: str) -> str:
-        return between(group.over_layers(lambda layer: group.related(layer, reading, to)))
+        return _range(group, partial(group.related, reading=reading, to=to))
 
     def left(*which: str) -> str:
         return percent(group.accuracy(pruned(*which))) + " %"

@@ -75,11 +75,11 @@ def signals(
         trainer=trainer_of(window),
     )
     results = Store(store)
-    if schedule([trial], results, overwrite).to_run:
+    plan = schedule([trial], results, overwrite)
+    record = None if plan.to_run else results.read(trial.key)
+    if plan.to_run:
         with redirect_stdout(sys.stderr) if json else nullcontext():
             record = _run(trial, results)
-    else:
-        record = results.read(trial.key)
     assert record is not None
     if record.error is not None:
         where = f"{results.where(trial.key)}/error.txt"

@@ -103,6 +103,15 @@ def trainers() -> "Registry[Trainer]":
     )
 
 
+def replaces_training(trainer: str) -> bool:
+    """Return whether a trainer (empty: none) trains otherwise than the suite does.
+
+    An analysis does not; of one that is not known here it is assumed.
+    """
+    known = trainers()
+    return bool(trainer) and not (trainer in known and known[trainer].analysis)
+
+
 def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
     declarations: list[Any] = []
     for path, origin in _sources(packages):
