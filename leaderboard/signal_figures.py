@@ -237,7 +237,6 @@ def counts(group: SignalGroup) -> str:
 
 def sentences(group: SignalGroup) -> list[str]:
     """Return in plain sentences what a group says."""
-
     k = group.largest_k()
 
     def once(reading: str) -> str:
