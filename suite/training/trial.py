@@ -108,7 +108,8 @@ def _trainer(trial: Trial) -> Callable[..., Outcome]:
     if trial.dataset_declaration.regression:
         raise InvalidInput(
             f"trainer {trial.trainer} trains on class labels, and the targets of "
-            f"{trial.task_declaration.dataset} are real numbers: leave the trainer out"
+            f"{trial.task_declaration.dataset} are real numbers: leave the trainer out, or "
+            "give a task with classes"
         )
     declared = registry.trainers()[trial.trainer]
     return load(declared.implementation, declared.origin)
