@@ -31,6 +31,7 @@ DEFAULT_OPTIONS = {
     if name not in IDENTIFYING_FIELDS
 }
 UNTESTED = "it was not tested (it belongs to a tuner's search), so it is not a result"
+ANALYSIS = "it is an analysis ({}), which measures other things than how accurate a method is"
 NOT_INSTALLED = "not installed here"
 MAX_LABEL_SETTINGS = 160
 """Characters of settings in a label, which every row of a chart shows."""
@@ -324,7 +325,9 @@ class Boards:
         trial = record.trial
         board, entry = self._place(record)
         if not is_result(record):
-            return PlacedRecord(record, board, entry, UNTESTED, on_board=False)
+            trainer = record.trial.get("trainer")
+            reason = ANALYSIS.format(trainer) if is_analysis(record) else UNTESTED
+            return PlacedRecord(record, board, entry, reason, on_board=False)
         if apart:
             reason = f"it belongs to {apart} only, and boards are of studies"
             return PlacedRecord(record, board, entry, reason, on_board=False)
@@ -400,9 +403,11 @@ class Boards:
 
 
 def is_result(record: Record) -> bool:
-    """Return whether a record is a test result; trials of a tuner's search are not."""
-    return record.trial.get("evaluate", "test") == "test" and (
-        record.status == "failed" or f"test_{record.metric}" in record.metrics
+    """Return whether a record is a test result; analyses and a tuner's search are not."""
+    return (
+        not is_analysis(record)
+        and record.trial.get("evaluate", "test") == "test"
+        and (record.status == "failed" or f"test_{record.metric}" in record.metrics)
     )
 
 
@@ -412,6 +417,12 @@ def _tested(record: Record) -> int:
     if counts is not None:
         return counts.total
     return stated if isinstance(stated, int) and stated > 0 else 0
+
+
+def is_analysis(record: Record) -> bool:
+    """Return whether a record is that of an analysis of a training."""
+    trainer = record.trial.get("trainer", "")
+    return bool(trainer) and not registry.replaces_training(trainer)
 
 
 def _values(record: Record) -> dict[str, float]:

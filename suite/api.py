@@ -84,7 +84,8 @@ def run(
         precision: ``float32``, or ``bfloat16`` for forward and backward passes.
         threads: CPU threads; results depend on it.
         execution: ``masked``, ``csr`` or ``auto`` (docs/truly-sparse.md).
-        trainer: a published protocol in place of the training loop (docs/papers.md).
+        trainer: a published protocol in place of the training loop (docs/papers.md), or an
+            analysis of it (docs/evidence.md).
         evaluate: ``test``, or ``validation``: the test split is not read.
         store: folder or URL of the results; ``RESONANCE_STORE`` or ``results`` if left out.
         overwrite: whether a trial that has a record is run again.

@@ -60,12 +60,13 @@ class Declared:
         here = {"dataset_revision": dataset.revision, "task_digest": task_digest(task, dataset)}
         if any(record.configuration.get(name) != value for name, value in here.items()):
             return cls(None, None, own, "its task is another version than is here")
-        metric = "" if trainer else task.metric
+        replaced = registry.replaces_training(trainer)
+        metric = "" if replaced else task.metric
         try:
             validation = task.resolve_recipe(record.trial["recipe"]).validation
         except InvalidInput:
             return cls(dataset, None, own, metric=metric)
-        return cls(dataset, None if trainer else validation, own, metric=metric)
+        return cls(dataset, None if replaced else validation, own, metric=metric)
 
     def predictions(self, record: Record, split: str) -> int | None:
         """Return how many predictions a split takes; None if that is not known."""

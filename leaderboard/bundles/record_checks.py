@@ -80,7 +80,7 @@ def _total(record: Record, trial: Trial | None) -> Check:
         own = _of_own_method(record)
         return Check(TOTAL, own, skipped="" if own else "its method or task is not known here")
     method = trial.method_declaration
-    if trial.trainer:
+    if registry.replaces_training(trial.trainer):
         return Check(TOTAL, skipped="a trainer of its own: the number of zeros may be random")
     if record.configuration.get("method_revision") != method.revision:
         return Check(TOTAL, skipped="another revision of the method")

@@ -105,6 +105,20 @@ def trial_charts() -> tuple[TrialChart, ...]:
             "power by frequency of the gradients of single connections at each decision",
         ),
         (
+            "reliability",
+            "Reliability of the readings of gradients",
+            {"reliability *": ""},
+            _reliability(),
+            "test-retest reliability of each reading by the number of windows that are averaged",
+        ),
+        (
+            "own_reliability",
+            "Reliability of the trial's own signal",
+            {"signal_reliability": ""},
+            _own_reliability(),
+            "rank correlation of a decision's reading with the last one of a disjoint window",
+        ),
+        (
             "robustness",
             "Accuracy on corrupted inputs",
             {"corruption_*": ""},
@@ -296,6 +310,42 @@ def _tiles(title: str, value: str) -> alt.Chart:
                 alt.Tooltip("value:Q", title=value),
             ],
         )
+    )
+
+
+def _reliability() -> Any:
+    """Return the readings of an analysis, one panel each; the step is k, the windows averaged."""
+    return (
+        _curves()
+        .mark_line(point={"size": 24})
+        .encode(
+            x=alt.X("step:Q", title="windows averaged", scale=alt.Scale(type="log", base=2)),
+            y=alt.Y("value:Q", title="rank correlation"),
+            color=alt.Color("layer:N", sort=None, scale=alt.Scale(scheme="viridis")),
+            tooltip=[
+                "reading:N",
+                "layer:N",
+                alt.Tooltip("step:Q", title="windows"),
+                alt.Tooltip("value:Q", format=".3f"),
+            ],
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+        .facet(facet=alt.Facet("reading:N", title=None, sort=None), columns=2)
+        .transform_calculate(reading="replace(datum.series, 'reliability ', '')")
+    )
+
+
+def _own_reliability() -> Any:
+    return (
+        _curves()
+        .mark_line(point={"size": 18})
+        .encode(
+            x=alt.X("step:Q", title="step of the decision"),
+            y=alt.Y("value:Q", title="rank correlation"),
+            color=alt.Color("layer:N", sort=None, scale=alt.Scale(scheme="viridis")),
+            tooltip=["layer:N", "step:Q", alt.Tooltip("value:Q", format=".3f")],
+        )
+        .properties(width=2 * WIDTH, height=HEIGHT)
     )
 
 

@@ -58,7 +58,7 @@ def index_page(
     `groups` are all of the site: each has a page like this, which links to the others. Boards on
     different terms share neither tables nor charts nor corrections.
 
-    `further` are pages of ablations and tunings to link to. `sent` are the bundles of the
+    `further` are pages of ablations, tunings and analyses to link to. `sent` are the bundles of the
     records: who sent each, and how many of its records are shown. `pictures` are the charts that
     the site has as files in ``charts/``, whose PDF is linked (`BoardGroup.prefix`).
 

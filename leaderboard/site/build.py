@@ -8,6 +8,7 @@ The files of the folder::
     trials/KEY.html           a page per record, finished or failed
     tunings/                  a page per tuning of the store
     ablations/                a page per ablation of the store
+    signals.html              what gradient signals say, if any training was analysed
     paper.html                tables/*.tex, tables/*.md and charts/*.svg|png|pdf
     leaderboard.md            and leaderboard.csv (cells), trials.csv
     assets/                   style, scripts and chart data that pages share
@@ -37,6 +38,8 @@ from leaderboard.page_data import page_name
 from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.pages.index_page import FurtherPage, index_page
 from leaderboard.pages.paper_view import PaperTable, paper_page, paper_table
+from leaderboard.pages.signals_page import ABOUT, PAGE, TITLE, signals_page
+from leaderboard.pages.signals_page import named_charts as named_signal_charts
 from leaderboard.pages.task_and_method_pages import (
     BoardView,
     board_views,
@@ -48,6 +51,7 @@ from leaderboard.pages.templating import CHART_SCRIPTS, asset
 from leaderboard.pages.trial_page import ShownTrial, TrialLinks, trial_chart_data_script
 from leaderboard.pages.trial_page_writer import PageJob, TrialPages
 from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
+from leaderboard.signal_figures import signal_groups
 from leaderboard.site.sources import Source, SourceRecord
 from suite import __version__
 from suite.core.errors import InvalidInput
@@ -165,6 +169,7 @@ def _write(
         drawn = _write_paper(folder, groups, tables)
         further = _write_ablations(folder, content.ablations, records)
         further += _write_tunings(folder, content.tunings, records, _methods(views))
+        further += _write_signals(folder, records.values())
         for group in groups:
             charts = drawn[group.page]
             page = index_page(group.boards, excluded, further, list(sent.items()), charts, groups)
@@ -299,6 +304,16 @@ def _write_tunings(
         folder.write(page, tuning_page(one, records.get, addresses))
         written.append(FurtherPage(one.settings.name, page, tuning_summary(one)))
     return written
+
+
+def _write_signals(folder: SiteFolder, records: Iterable[Record]) -> list[FurtherPage]:
+    """Write the page and pictures of what signals say; return it, if there is such a record."""
+    groups = signal_groups(records)
+    if not groups:
+        return []
+    folder.write(PAGE, signals_page(groups))
+    _write_pictures(folder, named_signal_charts(groups))
+    return [FurtherPage(TITLE, PAGE, ABOUT)]
 
 
 def _write_pictures(folder: SiteFolder, charts: Mapping[str, Any]) -> None:

@@ -26,8 +26,8 @@ from suite.experiments import registry
 
 VERBS = (
     "run", "study", "ablate", "reproduce", "tune", "status", "compare", "claims", "doctor",
-    "evaluate", "export", "submit", "list", "show", "info", "inspect", "leaderboard", "store",
-    "wandb",
+    "evaluate", "export", "submit", "list", "show", "info", "inspect", "signals", "leaderboard",
+    "store", "wandb",
 )  # fmt: skip
 """In the order of `--help`."""
 FAILED, MISUSED = 1, 2

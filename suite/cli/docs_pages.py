@@ -179,12 +179,30 @@ def commands() -> str:
     return title + "\n" + mark + rest.rstrip() + "\n"
 
 
+def evidence() -> str:
+    """Return docs/evidence.md: as it is written, with the figures of the shipped records."""
+    from leaderboard.pages.evidence import signals_markdown, with_block
+
+    text = (DOCS / "evidence.md").read_text(encoding="utf-8")
+    return with_block(text, "signals", signals_markdown())
+
+
+def figures() -> dict[str, bytes]:
+    """Return the pictures of docs/evidence.md by name."""
+    from leaderboard.pages.evidence import signal_pictures
+
+    return signal_pictures()
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "baselines.md": baselines,
     "tasks.md": tasks,
     "cli.md": commands,
+    "evidence.md": evidence,
 }
 
 if __name__ == "__main__":
     for page, write in PAGES.items():
         (DOCS / page).write_text(write(), encoding="utf-8")
+    for name, content in figures().items():
+        (DOCS / "figures" / name).write_bytes(content)

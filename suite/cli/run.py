@@ -57,7 +57,10 @@ def run(
         str, typer.Option(help="masked; csr: only non-zero weights are stored, on a CPU; or auto.")
     ] = "masked",
     trainer: Annotated[
-        str, typer.Option(help="A published protocol to use in place of the training loop.")
+        str,
+        typer.Option(
+            help="A published protocol in place of the training loop, or an analysis of it."
+        ),
     ] = "",
     evaluate_on: Annotated[
         str, typer.Option("--evaluate", help="test; or validation: the test split is not read.")

@@ -1,4 +1,4 @@
-"""Declarations of trainers: published protocols that do not fit the training loop."""
+"""Declarations of trainers: published protocols that do not fit the training loop, and analyses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,27 +15,37 @@ class Trainer(Declared):
     A study or a trial names it (``trainer: NAME``). Settings that the protocol does not use are
     refused, so that every setting in a record has an effect.
 
+    An analysis trains as the suite does, on every task and by every method and setting, and
+    measures something else on the way. Its records are on no board.
+
     Attributes:
         summary: the protocol in short.
         implementation: function (trial, progress, checkpointer) → Outcome, as
             `suite.training.trial.run_trial`; ``:name`` if it is in the declaration's file.
-        tasks: those it can train on.
+        tasks: those it can train on; of an analysis none are listed here, as in the next two.
         methods: those it supports, each with the hyperparameters that it uses.
         recipe: the recipe fields that it uses.
         sparsity: of the sparse methods, if the protocol fixes it; to four digits.
+        analysis: whether it is an analysis.
+        preflight: function (trial) → None that raises InvalidInput for a trial that cannot be
+            trained, before any of a study is; named as `implementation` is.
     """
 
     summary: str
     implementation: str
-    tasks: tuple[str, ...]
-    methods: Mapping[str, tuple[str, ...]] = field(hash=False)
-    recipe: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
+    methods: Mapping[str, tuple[str, ...]] = field(hash=False, default_factory=dict)
+    recipe: tuple[str, ...] = ()
     sparsity: float | None = None
+    analysis: bool = False
+    preflight: str = ""
 
     def followed(
         self, method: str, hyperparameters: Mapping[str, Any], recipe: Mapping[str, Any]
     ) -> dict[str, dict[str, Any]]:
         """Return the settings that the protocol uses, with their values."""
+        if self.analysis:
+            return {"hyperparameters": dict(hyperparameters), "recipe": dict(recipe)}
         return {
             "hyperparameters": {name: hyperparameters[name] for name in self.methods[method]},
             "recipe": {name: recipe[name] for name in self.recipe},
@@ -54,6 +64,8 @@ class Trainer(Declared):
         Raises:
             InvalidInput: another task, method, sparsity, or a setting that would have no effect.
         """
+        if self.analysis:
+            return
         see = "list trainers"
         for kind, name, valid in (("task", task, self.tasks), ("method", method, self.methods)):
             if name not in valid:

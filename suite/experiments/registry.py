@@ -98,7 +98,18 @@ def datasets() -> "Registry[Dataset]":
 @functools.cache
 def trainers() -> "Registry[Trainer]":
     """Return every declared trainer, without torch."""
-    return Registry("trainer", _declared(("TRAINER", "TRAINERS"), ("suite.reproduce",)))
+    return Registry(
+        "trainer", _declared(("TRAINER", "TRAINERS"), ("suite.reproduce", "suite.analysis"))
+    )
+
+
+def replaces_training(trainer: str) -> bool:
+    """Return whether a trainer (empty: none) trains otherwise than the suite does.
+
+    An analysis does not; of one that is not known here it is assumed.
+    """
+    known = trainers()
+    return bool(trainer) and not (trainer in known and known[trainer].analysis)
 
 
 def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:

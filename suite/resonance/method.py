@@ -16,6 +16,7 @@ from suite.resonance.options import MIN_FACTOR, amplitude_bound, check_options
 from suite.resonance.schedule import make_decision_schedule
 from suite.resonance.shuffle import signal_sources
 from suite.resonance.signal import Reading, Signal
+from suite.resonance.signal_reliability import SignalReliability
 from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
@@ -101,6 +102,7 @@ class Resonance(Sparsifier):
         self.disables = o.cooling == "disable"
         self.groups: list[Group] = []
         self.signal = self._make_signal([])
+        self.reliability = SignalReliability(o.window * o.record_every)
         self._fixed_at: int | None = None  # the step of the projection, once it is done
 
     @property
@@ -352,6 +354,9 @@ class Resonance(Sparsifier):
             self.report(step, "frequency", (shares / shares.sum()).tolist(), layer.name)
             ages = torch.histc(age[some][active[some]].float(), BINS, 0, self.plan.steps)
             self.report(step, "age", (ages / ages.sum().clamp_min(1)).tolist(), layer.name)
+            value = self.reliability.compare(layer.name, step, frequency[some])
+            if value is not None:
+                self.report(step, "signal_reliability", value, layer.name)
             count = min(self.options.watch, layer.size)
             generator = self.generator(layer, "watch")
             watched = torch.randint(layer.size, (count,), generator=generator, device=layer.device)
@@ -424,6 +429,7 @@ class Resonance(Sparsifier):
         return {
             "groups": groups,
             "signal": self.signal.state(),
+            "reliability": self.reliability.state(),
             "fixed_at": self._fixed_at,
             "feedback": {"best": self.feedback.best, "factor": self.feedback.factor},
         }
@@ -451,6 +457,7 @@ class Resonance(Sparsifier):
             self._connect(group, group.state, 0)
             group.controller = AmplitudeController(**saved["controller"])
         self.signal.load(signal)
+        self.reliability.load(state.get("reliability", {}))
         self._fixed_at = fixed_at
         self.feedback = replace(self.feedback, **state["feedback"])
 

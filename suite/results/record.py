@@ -33,6 +33,7 @@ from suite.results.integrity import (
 from suite.results.metrics import METRIC_NAME, out_of_range
 from suite.results.old_names import ADVICE, has_old_names
 from suite.results.recorded_version import finished_at
+from suite.results.signal_measures import problem as signals_problem
 from suite.results.storage_backend import MAX_BYTES, RECORD
 
 SCHEMA_VERSION = 3
@@ -135,6 +136,7 @@ class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
         unconnected_units: those without an active incoming weight.
         silent_units: those that are never positive after the following ReLU; None if none follows.
         storage: the smallest format on disk.
+        signals: what was measured of its gradient signals, by name (`signal_measures`).
     """
 
     name: Text
@@ -147,11 +149,14 @@ class LayerRecord(BaseModel, extra="forbid", allow_inf_nan=False):
     unconnected_units: Count | None = None
     silent_units: Count | None = None
     storage: Literal["dense", "bitmap", "csr"] | None = None
+    signals: dict[Name, Number] = Field(default={}, max_length=MAX_METRICS, exclude_if=_is_empty)
 
     @model_validator(mode="after")
     def _possible(self) -> "LayerRecord":
         if self.zeros > self.size:
             raise ValueError(f"{self.zeros} of {self.size} weights cannot be zero")
+        if self.signals and (reason := signals_problem(self.signals, self.size)):
+            raise ValueError(reason)
         return self
 
     @property

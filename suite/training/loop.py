@@ -45,6 +45,8 @@ class Training:
         progress: called with the number of steps done since the last call.
         processes: those that train this model together; None if there is only this one.
         budget: decides how many steps there are as training goes on; None if that is known.
+        on_gradients: called with each step's number once its gradients are computed, before any of
+            them is masked or clipped: an analysis looks on here, and changes nothing.
         epoch_seconds: seconds per step in each epoch, without validation.
         losses: of the current epoch, for checkpoints within it; else empty.
     """
@@ -62,6 +64,7 @@ class Training:
     progress: Callable[[int], None] = lambda steps: None
     processes: Processes | None = None
     budget: BudgetPlan | None = None
+    on_gradients: Callable[[int], None] | None = None
     epoch_seconds: list[float] = field(default_factory=list)
     losses: Tensor = field(default_factory=lambda: torch.zeros(0))
 
@@ -186,6 +189,8 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
         dense_gradient=t.sparsifier.wants_dense_gradient(step),
         candidates=t.sparsifier.growth_candidates,
     )
+    if t.on_gradients is not None:
+        t.on_gradients(step)
     t.sparsifier.read_gradients(step)
     if recipe.clip_norm > 0:
         nn.utils.clip_grad_norm_(t.model.parameters(), recipe.clip_norm)

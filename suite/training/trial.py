@@ -1,8 +1,8 @@
 """One trial, from its configuration to its outcome."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -90,6 +90,9 @@ def check_trial(trial: Trial) -> None:
         if trial.trainer:
             _trainer(trial)
             load_arrays(trial.dataset_declaration)
+            declared = registry.trainers()[trial.trainer]
+            if declared.preflight:
+                load(declared.preflight, declared.origin)(trial)
         else:
             prepare(TrialContext.of(trial))
 
@@ -107,7 +110,8 @@ def _trainer(trial: Trial) -> Callable[..., Outcome]:
     if trial.dataset_declaration.regression:
         raise InvalidInput(
             f"trainer {trial.trainer} trains on class labels, and the targets of "
-            f"{trial.task_declaration.dataset} are real numbers: leave the trainer out"
+            f"{trial.task_declaration.dataset} are real numbers: leave the trainer out, or "
+            "give a task with classes"
         )
     declared = registry.trainers()[trial.trainer]
     return load(declared.implementation, declared.origin)
@@ -145,6 +149,38 @@ def _run(
         watch = bounds.watch(training)
         on_step = _both(watch, on_step) if on_step else watch
     train_rounds(training, start, on_step)
+    return conclude(training, stopwatch, checkpointer)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an analysis of a training adds to its record.
+
+    Attributes:
+        metrics: of the network, by name.
+        layers: fields of each layer's record, by layer name.
+        notes: what a reader must know.
+    """
+
+    metrics: Mapping[str, float]
+    layers: Mapping[str, Mapping[str, Any]]
+    notes: Sequence[str] = ()
+
+
+def conclude(
+    training: Training,
+    stopwatch: Stopwatch,
+    checkpointer: Checkpointer | None = None,
+    analyse: Callable[[Training], Findings] | None = None,
+) -> Outcome:
+    """Return the outcome of a training after its last step.
+
+    `analyse` is called with the network that is evaluated, and leaves it as it is.
+
+    Raises:
+        TrialFailed: it did not end at its exact sparsity, or its loss is not finite.
+    """
+    context = training.context
     if training.processes:
         training.processes.assert_synchronized(training.model)
     sparsifier = training.sparsifier
@@ -154,8 +190,10 @@ def _run(
     storage = sparsifier.execution.describe()
     sparsifier.execution.densify()  # evaluated and stored as an ordinary model
     measures = measure_final(training)
+    found = analyse(training) if analyse is not None else Findings({}, {})
+    measures.metrics |= found.metrics
     forward, data = training.ledger.flops, training.data
-    notes = [*sparsifier.notes(), *([storage] if storage else [])]
+    notes = [*sparsifier.notes(), *([storage] if storage else []), *found.notes]
     if context.method.zeros and not context.method.dense and (off := sparsifier.target_note()):
         notes.append(off)
     dataset = context.dataset
@@ -191,6 +229,7 @@ def _run(
                 zeros=layer.size - layer.active,
                 flops=forward.layers[layer.name],
                 **measures.layers[layer.name],
+                **found.layers.get(layer.name, {}),
             )
             for layer in sparsifier.layers
         ],

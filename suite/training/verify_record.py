@@ -195,7 +195,7 @@ def _constant(record: Record, why: str, sample: int) -> Iterator[str]:
 
 def _zeros(record: Record, sparsifier: Sparsifier, trial: Trial) -> Check:
     """Compare zeros with their target, which they may miss by one: per layer, or in total."""
-    if trial.trainer:  # it draws connections as in its publication
+    if registry.replaces_training(trial.trainer):  # it draws connections as in its publication
         return Check(ZEROS, skipped="a trainer of its own: the number of zeros may be random")
     shapes = {layer.name: layer.shape for layer in record.layers}
     zeros = {layer.name: layer.zeros for layer in record.layers}

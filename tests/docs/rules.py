@@ -60,6 +60,7 @@ PLACEHOLDERS = [
 SHORTENED = [
     Rule(r"run fashion_mnist", "--recipe epochs=1 --recipe batch_size=500", "60,000 images"),
     Rule(r"run ", "--recipe epochs=2", "two epochs are enough for every method's first decision"),
+    Rule(r"signals ", "--recipe epochs=5", "two windows of 64 steps need four epochs"),
     Rule(r"study \S+\.yaml", "--engine inline", "workers would import torch again"),
     Rule(r"study ", "--dry-run", "minutes to hours; the plan is made and checked"),
     Rule(
@@ -99,6 +100,7 @@ PRINTS = [
     Rule(r"leaderboard build", "Leaderboard: site", "where the page is"),
     Rule(r"leaderboard check", "4 records", "what was looked at"),
     Rule(r"compare rigl set", "cannot decide at n = 2", "the verdict on two seeds"),
+    Rule(r"signals ", "agrees with itself", "the first sentence of what it found"),
     Rule(r"inspect", "Page: site/trials/", "where the page is"),
     Rule(r"tune ", "All trials: optuna-dashboard", "the end of a finished search"),
     Rule(r"ablate ", "difference", "the table of effects"),

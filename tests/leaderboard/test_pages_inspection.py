@@ -32,7 +32,9 @@ def key(store: Store, method: str) -> str:
     return next(r.key for r in store.records() if r.trial["method"] == method)
 
 
-NAMES = {"learning", "density", "sparsity", "threshold", "churn", "frequency", "age", "spectra"}
+NAMES = {"learning", "density", "sparsity", "threshold", "churn", "frequency", "age", "spectra"} | {
+    "own_reliability"
+}
 
 
 def test_a_resonance_trial_shows_everything_a_user_asks_of_it(store, tmp_path):
