@@ -94,8 +94,10 @@ def test_moments_are_those_of_tracked_places_and_0_elsewhere():
     record(tracked, weight, gradients)
     assert tracked.sums.total["0"].shape == (36,)
     known, moments = tracked.known(weight), tracked.moments(weight, 40)
-    torch.testing.assert_close(moments.mean, gradients.mean(0) * known)
-    torch.testing.assert_close(moments.power, gradients.square().mean(0).sqrt() * known)
+    torch.testing.assert_close(tracked.spread(weight, moments.mean), gradients.mean(0) * known)
+    torch.testing.assert_close(
+        tracked.spread(weight, moments.power), gradients.square().mean(0).sqrt() * known
+    )
 
 
 def test_only_tracked_gradients_are_read():
@@ -127,7 +129,9 @@ def test_a_shuffled_place_is_judged_by_another_tracked_one_with_a_signal():
     for tracked in (own, shuffled):
         tracked.begin([weight], 0)
         record(tracked, weight, gradients)
-    mine, other = own.moments(weight, 40).mean, shuffled.moments(weight, 40).mean
+    mine, other = (
+        tracked.spread(weight, tracked.moments(weight, 40).mean) for tracked in (own, shuffled)
+    )
     assert not torch.equal(mine, other)
     assert mine.flatten().sort().values.tolist() == other.flatten().sort().values.tolist()
     assert not bool(other[:, :3].any())
