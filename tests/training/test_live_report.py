@@ -136,6 +136,7 @@ def test_the_loss_of_a_step_is_read_only_where_it_is_on_the_host(tmp_path):
     class Nowhere:
         device = torch.device("cuda")
         losses = OnDevice()
+        budget = None
 
     trial = short_trial("dense")
     report = LiveReport(RunningFile(tmp_path, trial.key))
