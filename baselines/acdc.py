@@ -183,8 +183,8 @@ class AcDc(Sparsifier):
         new = super().continue_as(plan, options, step)
         assert isinstance(new, AcDc)
         is_compressed = any(w.active < w.size for w in self.layers if w.trained)
-        if is_compressed != new._is_compressed(step) and self.target_total() > 0:
-            new.late = step + 1
+        is_behind = is_compressed != new._is_compressed(step) and self.target_total() > 0
+        new.late = step + 1 if is_behind else 0
         return new
 
     def method_state(self) -> dict[str, Any]:

@@ -151,6 +151,9 @@ def _print_result(trial: Trial, record: Record, store: Store, *, again: bool) ->
     say(f"  sparsity          {record.sparsity:.4%} of {sum(x.size for x in record.layers):,}")
     say(f"  inference FLOPs   {ratio:.3f} × dense")
     say(f"  training FLOPs    {record.flops['training']:.3g}")
+    if dense := record.flops.get("dense_training"):
+        spent = record.flops["training"] / dense
+        say(f"  of dense training {spent:.4g} × in {record.steps:,} steps")
     say(f"  seconds           {record.timing['seconds']:.1f}")
     say(f"  record            {store.where(trial.key)}")
     for note in record.notes:

@@ -54,9 +54,10 @@ class Line:
 
     @property
     def fraction(self) -> float:
-        """Which part of its steps is done; 0 if that is not known."""
-        known = self.live is not None and self.live.steps > 0
-        return self.live.step / self.live.steps if known and self.live is not None else 0.0
+        """Which part of its steps is done, as many as were forecast; 0 if that is not known."""
+        if self.live is None or self.live.steps == 0:
+            return 0.0
+        return min(1.0, self.live.step / self.live.steps)
 
     @property
     def whole(self) -> float | None:

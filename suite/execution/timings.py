@@ -30,24 +30,30 @@ class Timings:
     def add(self, trial: Trial, seconds: float) -> None:
         """Take note that a trial took that long."""
         self._same.setdefault(kind_of(trial), []).append(seconds)
-        for group in _groups(trial):
-            self._rates.setdefault(group, []).append(seconds / _steps(trial))
+        if steps := _steps(trial):
+            for group in _groups(trial):
+                self._rates.setdefault(group, []).append(seconds / steps)
 
     def seconds(self, trial: Trial) -> float | None:
         """Return how long a trial is likely to take; None if nothing like it is known."""
         if same := self._same.get(kind_of(trial)):
             return statistics.median(same)
+        steps = _steps(trial)
         for group in _groups(trial):
-            if rates := self._rates.get(group):
-                return statistics.median(rates) * _steps(trial)
+            if steps and (rates := self._rates.get(group)):
+                return statistics.median(rates) * steps
         return None
 
 
-def _steps(trial: Trial) -> int:
-    """Return the steps of one round; trials of more rounds are compared among themselves first."""
-    from suite.training.planned_steps import planned_steps
+def _steps(trial: Trial) -> int | None:
+    """Return the steps of one round; trials of more rounds are compared among themselves first.
 
-    return max(1, planned_steps(trial))
+    None where no forecast of what a `flops_budget` pays for is remembered: none is made here.
+    """
+    from suite.training.planned_steps import known_steps
+
+    steps = known_steps(trial)
+    return None if steps is None else max(1, steps)
 
 
 def _groups(trial: Trial) -> Iterable[tuple[object, ...]]:

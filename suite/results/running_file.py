@@ -3,7 +3,7 @@
 ``<store>/running/<key>.jsonl``, one JSON object a line, only appended to. The first line is the
 `Heading`; ``{"rows": [[round, step, series, layer, index, value], …]}`` adds to the curves, all
 rows of a step at once; ``{"step": …, "seconds": …, "loss": …}`` is the progress, and ends each
-write.
+write; it has ``"steps"``, those of the whole training, where they were forecast again.
 The file is for those who watch. It is removed once the trial has a record, and nothing depends on
 it: what cannot be written is left out.
 """
@@ -105,12 +105,23 @@ class RunningFile:
                 self._about = os.fstat(self._descriptor)
                 return
 
-    def add(self, step: int, seconds: float, loss: float | None, rows: Sequence[Row] = ()) -> None:
-        """Append new rows of the curves, and the progress: steps done, seconds, latest loss."""
+    def add(
+        self,
+        step: int,
+        seconds: float,
+        loss: float | None,
+        rows: Sequence[Row] = (),
+        steps: int = 0,
+    ) -> None:
+        """Append new rows of the curves, and the progress: steps done, seconds, latest loss.
+
+        `steps` are those of the whole training where they are no longer those of the heading.
+        """
         if self._descriptor is None:
             return
         content = _line({"rows": rows}) if rows else b""
-        content += _line({"step": step, "seconds": round(seconds, 3), "loss": loss})
+        changed = {"steps": steps} if steps else {}
+        content += _line({"step": step, "seconds": round(seconds, 3), "loss": loss} | changed)
         try:
             whole = os.write(self._descriptor, content) == len(content)
         except OSError:

@@ -22,6 +22,7 @@ class Progress(BaseModel, strict=True):
     step: int = 0
     loss: float | None = None
     seconds: float = 0.0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class RunningTrial:
     Attributes:
         key, task, method, sparsity, seed: of the trial.
         step: optimizer steps done, over all rounds.
-        steps: those of the whole training.
+        steps: those of the whole training, as far as they are known.
         loss: of the last step or epoch whose loss is known; None before the first.
         seconds: since the trial was first started, without the time between attempts.
     """
@@ -65,7 +66,7 @@ def running_trials(store: Store) -> list[RunningTrial]:
                 about.sparsity,
                 about.seed,
                 step=progress.step,
-                steps=about.steps,
+                steps=progress.steps or about.steps,
                 loss=progress.loss,
                 seconds=progress.seconds,
             )

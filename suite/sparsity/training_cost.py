@@ -98,16 +98,17 @@ def steps_cost(
 
 
 def any_course_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
-    """Return what a training of one round can cost if its plan was changed on the way.
+    """Return what the steps of one round can cost if the plan was changed on the way.
 
-    Each step is one that some step of the course can be, with dense gradients or without.
+    Each is one that some step of the course can be, with dense gradients or without. Scoring and
+    the method's own arithmetic are not in it.
     """
     course = _course(method, 0, setup, MOST_CHANGES) if method.declares_cost else []
     if not course:
-        return setup.any_steps(method.total_steps) + beside_steps(method, setup)
+        return setup.any_steps(method.total_steps)
     steps = [_either(method, setup, zeros) for _, zeros in course]
     one = FlopsBounds(min(step.least for step in steps), max(step.most for step in steps))
-    return one.times(method.total_steps * setup.batch_size) + beside_steps(method, setup)
+    return one.times(method.total_steps * setup.batch_size)
 
 
 def _course(

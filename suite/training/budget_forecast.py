@@ -15,7 +15,12 @@ from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.sparsity.training_cost import training_cost
 from suite.training.cost_setup import cost_setup
-from suite.training.flops_budget import FIRST_SHARE, expected, nearest_steps
+from suite.training.flops_budget import (
+    FIRST_SHARE,
+    expected,
+    first_possible,
+    nearest_steps,
+)
 from suite.training.network import count_parameters, network_of
 from tasks.recipe import Recipe
 from tasks.task import Dataset
@@ -124,9 +129,15 @@ class TrainingCosts:
         guess = math.ceil(self.plan.steps * self.budget / self.dense)
         found = nearest_steps(cost, self.budget, guess, least=1, most=self.most_steps)
         paid = cost(found)
-        if paid is None:
-            self.make(found)  # raises: no training is long enough
-        if paid is not None and paid > (1 + TOLERANCE) * self.budget:
+        if paid is None:  # the method needs more steps than any training within the budget has
+            enough = first_possible(
+                found, LONGER[-1] * self.plan.steps, lambda steps: cost(steps) is not None
+            )
+            if enough is None:
+                self.make(found)  # raises
+            else:
+                self._refuse(enough, cost(enough) or 0.0)
+        elif paid > (1 + TOLERANCE) * self.budget:
             self._refuse(found, paid)
         return found
 
@@ -142,17 +153,19 @@ class TrainingCosts:
         return max(1, math.ceil(SPARSER * self.budget / one))
 
     def _refuse(self, least: int, paid: float) -> None:
-        """Refuse the budget if even the `least` steps, which cost `paid`, are too dear for it."""
-        why = ""
+        """Refuse the budget if `least` steps, which cost `paid`, are the fewest there can be."""
+        what = f"does not pay for a step of {self.method.name}"
         if least > 1:
             try:
                 self.make(least - 1)
                 return
             except InvalidInput as error:
-                why = f" (of {least - 1}: {error})"
+                what = (
+                    f"is too small for {self.method.name}, which can train for {least:,} steps but "
+                    f"not for {least - 1:,} ({error})"
+                )
         raise InvalidInput(
-            f"flops_budget={self.budget / self.dense:g} is too small: {self.method.name} needs at "
-            f"least {least:,} step{'s' if least > 1 else ''} here{why}; give at least "
+            f"flops_budget={self.budget / self.dense:g} {what}: give at least "
             f"{_rounded_up(paid / self.dense)}"
         )
 

@@ -81,8 +81,11 @@ class BudgetPlan:
             except InvalidInput:
                 return None
             rest = steps_cost(planned, self.costs.setup, step, steps, zeros=zeros, reads=reads)
+            in_all = ledger.total + expected(rest, self.share)
+            if method.is_fixed:
+                return in_all
             own = planned.method_cost(self.costs.setup).most - ledger.method  # is still to come
-            return ledger.total + expected(rest, self.share) + max(0.0, own)
+            return in_all + max(0.0, own)
 
         most = max(step, self.costs.most_steps)
         least, now = max(1, step), method.plan.steps

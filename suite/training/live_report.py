@@ -75,7 +75,8 @@ class LiveReport:
         if t.device.type == "cpu" and len(t.losses):
             self._loss = float(t.losses[-1])
         step = progress.steps_done(t.sparsifier)
-        self._file.add(step, self._last - self._began, self._loss, rows)
+        planned = t.sparsifier.total_steps if t.budget else 0
+        self._file.add(step, self._last - self._began, self._loss, rows, planned)
 
 
 @contextmanager

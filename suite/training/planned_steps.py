@@ -4,8 +4,6 @@ Importing this needs no torch, because what plans a study asks too.
 """
 
 from suite.experiments.trial_config import Trial
-from suite.training.forecast_cache import known_steps as remembered
-from suite.training.forecast_cache import remembered_steps
 from tasks.recipe import Recipe
 from tasks.task import Dataset
 
@@ -24,6 +22,8 @@ def planned_steps(trial: Trial) -> int:
     steps = steps_of_epochs(recipe, trial.dataset_declaration)
     if not recipe.flops_budget or not steps:
         return steps
+    from suite.training.forecast_cache import remembered_steps
+
     return remembered_steps(trial, lambda: _forecast(trial, steps))
 
 
@@ -31,7 +31,11 @@ def known_steps(trial: Trial) -> int | None:
     """Return `planned_steps` as far as it is known without a method's code; None if it is not."""
     recipe = trial.task_declaration.resolve_recipe(trial.recipe)
     steps = steps_of_epochs(recipe, trial.dataset_declaration)
-    return remembered(trial) if recipe.flops_budget else steps
+    if not recipe.flops_budget:
+        return steps
+    from suite.training import forecast_cache
+
+    return forecast_cache.known_steps(trial)
 
 
 def _forecast(trial: Trial, steps: int) -> int:

@@ -22,18 +22,27 @@ class StepsTaken:
 
     Attributes:
         method: for the steps that the record says, or those that it must have had.
-        replanned: whether its plan may have been another during training.
+        longest: for the longest plan that it may have had during training; None if it had one plan
+            alone.
         problem: why the record's steps cannot be right; empty if they can.
     """
 
     method: Sparsifier
-    replanned: bool = False
+    longest: Sparsifier | None = None
     problem: str = ""
 
     def cost(self, setup: TrainingSetup) -> FlopsBounds:
         """Return what so long a training can cost."""
-        bounds = any_course_cost if self.replanned else training_cost
-        return bounds(self.method, setup)
+        if self.longest is None:
+            return training_cost(self.method, setup)
+        steps = any_course_cost(self.method, setup)
+        return steps + self.method.scoring_cost(setup) + self.own_cost(setup)
+
+    def own_cost(self, setup: TrainingSetup) -> FlopsBounds:
+        """Return what the method's own arithmetic can cost."""
+        if self.longest is None:
+            return self.method.method_cost(setup)
+        return FlopsBounds(0.0, self.longest.method_cost(setup).most)
 
 
 def steps_taken(record: Record, context: TrialContext) -> StepsTaken:
@@ -63,7 +72,7 @@ def steps_taken(record: Record, context: TrialContext) -> StepsTaken:
     except InvalidInput as error:
         return StepsTaken(planned, problem=f"steps: {taken:,}, too few: {error}")
     if planned.is_dynamic:
-        return StepsTaken(method, replanned=True)
+        return StepsTaken(method, costs.make(costs.most_steps))
     final = Zeros.exactly({layer.name: layer.zeros for layer in record.layers})
     least, most = costs.steps(1.0, final), costs.steps(0.0, final)
     if least <= taken <= most:

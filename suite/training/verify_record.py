@@ -240,9 +240,7 @@ def _training(
             how = "above the least (the method declares no zeros_in_training)"
         else:
             how = "exact" if cost.is_exact else "within bounds"
-        # Where the plan was changed on the way, decisions were at steps that are not known here.
-        wrong = [] if taken.replanned else list(_off_parts(record, sparsifier, setup))
-        return Check(TRAINING, tuple(wrong), how=how)
+        return Check(TRAINING, tuple(_off_parts(record, taken, setup)), how=how)
     few = recorded < cost.least
     if cost.is_exact:
         words = f"not {cost.least:g}"
@@ -253,14 +251,11 @@ def _training(
     return Check(TRAINING, (f"training: {recorded:g} FLOPs, {words}",))
 
 
-def _off_parts(record: Record, sparsifier: Sparsifier, setup: TrainingSetup) -> Iterator[str]:
+def _off_parts(record: Record, taken: StepsTaken, setup: TrainingSetup) -> Iterator[str]:
     """Yield what the parts of training FLOPs cannot be, of a method that declares its cost."""
-    if not sparsifier.declares_cost:
+    if not taken.method.declares_cost:
         return
-    declared = {
-        "scoring": sparsifier.scoring_cost(setup),
-        "method": sparsifier.method_cost(setup),
-    }
+    declared = {"scoring": taken.method.scoring_cost(setup), "method": taken.own_cost(setup)}
     for name, (least, most) in declared.items():
         found = record.flops.get(name)
         if found is None or least * (1 - TOLERANCE) <= found <= most * (1 + TOLERANCE):

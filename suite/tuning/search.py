@@ -225,7 +225,15 @@ class Search:
                 "--prune-after epoch: a Slurm job returns nothing but the record of a finished "
                 "trial; give --prune-after seed, or another engine"
             )
+        is_tuned = any(dimension.name == "flops_budget" for dimension in self.space)
         for trial in self._trials(DEFAULT, settings.seeds[:1], "validation"):
+            budget = trial.task_declaration.resolve_recipe(trial.recipe).flops_budget
+            if budget or is_tuned:
+                raise InvalidInput(
+                    "--prune-after epoch: under a flops_budget trainings differ in the number of "
+                    "their epochs, so that their scores after one cannot be compared; give "
+                    "--prune-after seed"
+                )
             if (epochs := count_epochs(trial)) < 2:
                 raise InvalidInput(
                     f"--prune-after epoch: task {trial.task} trains for {epochs} epoch, after "

@@ -1,5 +1,7 @@
 """AC/DC's phases, against the published schedule, and its rule, worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -205,3 +207,23 @@ def test_a_training_without_whole_phases_warns():
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     with pytest.warns(SparsityWarning, match="shorter than a step in a training of 9"):
         sparsify(model, OPTIMIZERS["sgd"](model), "acdc", sparsity=0.7, steps=9)
+
+
+def test_a_plan_that_is_in_another_phase_starts_it_at_the_next_step():
+    """At step 18 the plan of 100 steps is dense (15 to 20); that of 60 is compressed (18 to 21)."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make("acdc", HUNDRED)
+    attach(sparsifier, model, optimizer)
+    fit(model, optimizer, sparsifier, stop=18)
+    assert all(layer.active == layer.size for layer in sparsifier.layers)
+    shorter = sparsifier.continue_as(replace(HUNDRED, steps=60), vars(sparsifier.options), 18)
+    again = make("acdc", replace(HUNDRED, steps=60))
+    again.load_method_state(shorter.method_state())
+    assert shorter.late == again.late == 19
+    fit(model, optimizer, shorter, start=18, stop=19)
+    assert shorter.has_final_zeros
+    longer = shorter.continue_as(replace(HUNDRED, steps=65), vars(sparsifier.options), 19)
+    assert longer.late == 0  # compressed from 19 to 22 too
+    fit(model, optimizer, longer, start=19)
+    assert longer.sparsity_errors() == ""

@@ -1,6 +1,8 @@
 import pytest
 
 from suite.execution.timings import Timings, finish_time, in_words
+from suite.training import forecast_cache
+from suite.training.planned_steps import planned_steps
 from tests.support.sample_records import make_trial
 
 
@@ -20,6 +22,21 @@ def test_else_the_same_method_on_the_task_in_proportion_to_the_steps():
     assert timings.seconds(make_trial(method="rigl", **longer)) == pytest.approx(30.0)
     assert timings.seconds(make_trial(method="static", **longer)) == pytest.approx(12.0)
     assert timings.seconds(make_trial(method="set", **longer)) == pytest.approx(21.0)
+
+
+def test_under_a_budget_steps_are_compared_where_a_forecast_is_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESONANCE_CACHE", str(tmp_path))
+    monkeypatch.setattr(forecast_cache, "_known", {})
+    timings = Timings()
+    short, long, unknown = (
+        make_trial(method="rigl", recipe={"flops_budget": budget}) for budget in (0.1, 0.2, 0.3)
+    )
+    steps = [planned_steps(of) for of in (short, long)]
+    timings.add(short, 10.0)
+    assert timings.seconds(long) == pytest.approx(10.0 * steps[1] / steps[0])
+    assert timings.seconds(unknown) is None
+    timings.add(unknown, 4.0)
+    assert timings.seconds(unknown) == 4.0
 
 
 @pytest.mark.parametrize(

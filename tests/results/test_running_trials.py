@@ -30,6 +30,15 @@ def test_the_latest_progress_is_found_however_long_the_curves_are(tmp_path, file
     assert (found.step, found.loss, found.seconds) == (40, 0.75, 2.5)
 
 
+def test_steps_that_were_forecast_again_replace_those_of_the_heading(tmp_path, file):
+    file.add(**STEP, steps=90)
+    (found,) = running_trials(Store(tmp_path))
+    assert (found.step, found.steps) == (40, 90)
+    file.add(**STEP)
+    (found,) = running_trials(Store(tmp_path))
+    assert found.steps == 100
+
+
 def test_a_half_written_line_leaves_the_progress_before_it(tmp_path, file):
     file.add(**STEP)
     with running_path(tmp_path, KEY).open("a") as appended:

@@ -330,3 +330,34 @@ def test_a_layer_without_a_gradient_does_not_stop_training():
         attach(sparsifier, model, optimizer)
         fit(model, optimizer, sparsifier)
         assert sparsifier.sparsity_errors() == ""
+
+
+@pytest.mark.parametrize("method", ["rigl", "resonance"])
+def test_another_plan_changes_neither_what_was_explored_nor_what_is_reported(method):
+    model, made, sparsifier = attached(method)
+    fit(model, made, sparsifier, stop=PLAN.steps // 2)
+    rows: list[tuple] = []
+    sparsifier._recorder = lambda *row: rows.append(row)
+    rate, masks = sparsifier.metrics(), [layer.mask.clone() for layer in sparsifier.layers]
+    plan = replace(PLAN, steps=PLAN.steps + 8)
+    longer = sparsifier.continue_as(plan, sparsifier.options_in_steps(), PLAN.steps // 2)
+    assert longer.metrics() == rate
+    assert rows == []
+    assert all(map(torch.equal, masks, [layer.mask for layer in longer.layers]))
+    fit(model, made, longer, start=PLAN.steps // 2)
+    assert rows
+    assert longer.sparsity_errors() == ""
+
+
+def test_when_masks_are_updated_next_and_last():
+    sparsifier = make("magnitude", update_every=5, prune_end=0.5)
+    updates = [step for step in range(1, PLAN.steps + 1) if sparsifier.is_update(step)]
+    assert sparsifier.last_update() == updates[-1]
+    assert sparsifier.next_update(0) == updates[0]
+    assert sparsifier.next_update(updates[0]) == updates[1]
+    assert sparsifier.next_update(updates[-1]) is None
+    assert not sparsifier.keeps_masks(updates[-1] - 1)
+    assert sparsifier.keeps_masks(updates[-1])
+    static = make("static")
+    assert (static.next_update(0), static.last_update(), static.is_fixed) == (None, 0, True)
+    assert not make("str").keeps_masks(PLAN.steps)

@@ -7,7 +7,7 @@ from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.flops import ForwardFlops
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import training_cost
+from suite.sparsity.training_cost import any_course_cost, steps_cost, training_cost
 
 FORWARD = ForwardFlops({"0": 200.0}, other=30.0)  # 2 per weight
 BATCH = 4
@@ -84,3 +84,36 @@ def test_bounds_where_there_is_too_much_to_follow_hold_the_exact_cost(monkeypatc
         assert found.least < exact.least
         assert exact.most < found.most
         monkeypatch.undo()
+
+
+def test_the_steps_of_a_round_in_parts_cost_what_they_cost_together():
+    of = setup(Zeros.exactly({"0": 80}))
+    whole = steps_cost(METHOD, of, 0, 6)
+    for middle in range(7):
+        parts = steps_cost(METHOD, of, 0, middle) + steps_cost(METHOD, of, middle, 6)
+        assert parts == pytest.approx(whole)
+    assert steps_cost(METHOD, of, 4, 4) == (0, 0)
+
+
+def test_zeros_that_are_known_take_the_place_of_the_course():
+    of = setup(Zeros.exactly({"0": 80}))
+    sparse = 30 + 2 * (100 - 70)
+    known = Zeros.exactly({"0": 70})
+    expected = BATCH * (2 * 3 * sparse + 2 * sparse + 230)  # steps 4, 6, and 5 reads all
+    assert steps_cost(METHOD, of, 3, 6, zeros=known) == pytest.approx((expected, expected))
+    without = BATCH * 9 * sparse
+    found = steps_cost(METHOD, of, 3, 6, zeros=known, reads=False)
+    assert found == pytest.approx((without, without))
+
+
+def test_of_a_changed_plan_every_step_may_be_any_of_the_course():
+    class OneRound(TwoRounds):
+        rounds, rewind_step = 1, 0
+        zeros_in_training = TwoRounds.zeros_in_training
+
+    found = any_course_cost(OneRound(METHOD.plan, {}), setup(Zeros.exactly({"0": 80})))
+    assert found == pytest.approx((6 * BATCH * 3 * 130, 6 * BATCH * 3 * 230))
+    undeclared = WithoutDeclaration(METHOD.plan, {})
+    least, most = any_course_cost(undeclared, setup(Zeros.none("0")))
+    steps = undeclared.total_steps
+    assert (least, most) == pytest.approx((steps * BATCH * 3 * 30, steps * BATCH * 3 * 230))

@@ -475,6 +475,7 @@ def test_trainings_that_another_search_finished_are_judged_by_their_curves(
     [
         ("--recipe epochs=1 --pruner median --prune-after epoch", "trains for 1 epoch"),
         ("--pruner median --prune-after epoch --engine slurm", "--prune-after epoch: a Slurm job"),
+        ("--recipe flops_budget=0.5 --pruner median --prune-after epoch", "under a flops_budget"),
         ("--pruner median --seeds 1", "prunes nothing"),
         ("--sampler bayes", "unknown sampler 'bayes'"),
         ("--sampler cmaes", "needs 2 numbers to tune"),

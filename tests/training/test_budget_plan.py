@@ -1,0 +1,113 @@
+"""A budget is followed as training goes on: nothing is skipped, schedules follow, ends are near."""
+
+import pytest
+
+from suite.training import forecast_cache
+from suite.training.budget_plan import BudgetPlan
+from suite.training.context import TrialContext
+from suite.training.setup import prepare
+from tests.support.helpers import trained, trial
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESONANCE_CACHE", str(tmp_path))
+    monkeypatch.setattr(forecast_cache, "_known", {})
+
+
+def of(method, budget=0.3, **given):
+    return trial(method, recipe={"flops_budget": budget, "epochs": 8}, **given)
+
+
+def plans(outcome):
+    return {row[1]: int(row[5]) for row in outcome.curves.rows if row[2] == "planned_steps"}
+
+
+@pytest.mark.parametrize(
+    ("method", "follows"),
+    [("rigl", False), ("magnitude", False), ("lottery_ticket", False), ("dense", False),
+     ("resonance", True), ("str", True), ("srigl", True)],
+)  # fmt: skip
+def test_only_what_is_not_known_before_is_forecast_again(method, follows):
+    given = {"sparsity": 0.36} if method == "lottery_ticket" else {}
+    assert (BudgetPlan.of(TrialContext.of(of(method, **given))) is not None) == follows
+    assert BudgetPlan.of(TrialContext.of(trial(method, **given))) is None
+
+
+def test_forecasts_are_made_at_epochs_and_halfway_through_the_last_and_training_ends_at_the_last():
+    outcome = trained(of("str"))
+    found = plans(outcome)
+    steps = outcome.record.steps
+    assert {0, 40, 80} <= found.keys()
+    assert found[max(found)] == steps
+    assert max(found) == steps - 1  # masks change to the end: one step before it is the last one
+    losses = [row[1] for row in outcome.curves.rows if row[2] == "train_loss"]
+    assert losses == [*range(40, steps, 40), steps]  # a pause for a forecast is not an epoch
+
+
+def test_the_learning_rate_follows_the_plan():
+    training = prepare(TrialContext.of(of("resonance")))
+    before = training.steps
+    training.plan_steps(before + 50, 0)
+    assert training.steps == training.rate.steps == training.sparsifier.plan.steps == before + 50
+    assert training.rate(before + 50) < training.rate(before)
+
+
+def spend(training, share):
+    """Charge a share of the budget, as if it had been spent so far."""
+    training.ledger.total = share * training.budget.costs.budget
+
+
+def test_a_shorter_plan_does_not_skip_the_last_pruning():
+    training = prepare(TrialContext.of(of("resonance")))
+    freeze = training.sparsifier.schedule.freeze
+    step = freeze - 20
+    spend(training, 2.0)  # nothing is left
+    training.forecast(step)
+    schedule = training.sparsifier.schedule
+    assert step < schedule.freeze <= freeze
+    shorter = training.budget.costs.make(training.steps - 1)
+    assert shorter.schedule.freeze < training.sparsifier.next_update(step)
+
+
+def test_once_connectivity_is_fixed_a_spent_budget_ends_training():
+    outcome = trained(of("resonance"))
+    training = prepare(TrialContext.of(of("resonance")))
+    training.sparsifier._fixed_at = 100
+    for layer, zeros in training.sparsifier.target_zeros().items():
+        (weight,) = [one for one in training.sparsifier.layers if one.name == layer]
+        mask = weight.mask.clone()
+        mask.view(-1)[:zeros] = False
+        weight.set_mask(mask)
+    spend(training, 1.0)
+    training.forecast(120)
+    assert training.steps == 120 != outcome.record.steps
+
+
+def test_what_a_training_is_expected_to_cost_is_where_it_was_between_its_bounds():
+    training = prepare(TrialContext.of(of("str", 1.0)))
+    budget, steps = training.budget, training.steps
+    dense = 3 * training.ledger.flops.dense * training.ledger.batch_size
+    training.ledger.total += 40 * 0.25 * dense  # an epoch at a quarter of the weights
+    training.forecast(40)
+    assert budget.share == pytest.approx(0.25)
+    left = budget.costs.budget - training.ledger.total
+    assert training.steps == 40 + round(left / (0.25 * dense))
+    assert training.steps > steps
+
+
+def test_state_is_restored():
+    training = prepare(TrialContext.of(of("str")))
+    training.ledger.total += 1e6
+    training.forecast(40)
+    again = prepare(TrialContext.of(of("str"))).budget
+    again.load(training.budget.state())
+    assert again == training.budget
+
+
+def test_what_auto_chose_in_steps_stays():
+    training = prepare(TrialContext.of(of("resonance")))
+    every = training.sparsifier.schedule.every
+    training.plan_steps(3 * training.steps, 40)
+    assert training.sparsifier.schedule.every == every
+    assert training.sparsifier.options.cooldown == 2 * every
