@@ -8,6 +8,7 @@ from pathlib import Path
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.score_text import caption, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
+from leaderboard.summary_table import NO_UPDATE
 from suite.core.errors import InvalidInput
 from suite.core.shown_text import shown
 
@@ -26,7 +27,9 @@ def cell_text(cell: Cell | None, sparsity: float | None) -> str:
         return "not run"
     interval = cell.interval
     if interval is None:
-        return "failed" if cell.failures else "out of date"
+        if cell.failures:
+            return "failed"
+        return NO_UPDATE if cell.no_update else "out of date"
     text, half = interval_texts(cell.metric, interval)
     text += f" ± {half}" if half else ""
     if interval.n < MIN_SEEDS:

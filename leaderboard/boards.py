@@ -118,12 +118,14 @@ class Cell:
         runs: finished trials of the current revisions.
         failures: messages of failed trials.
         outdated: why other trials do not count: their task or method has changed since.
+        no_update: why others are no results of their method: it never updated connectivity.
         metric: the column that the task ranks by.
     """
 
     runs: list[Run] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
+    no_update: list[str] = field(default_factory=list)
     metric: Column = NAMED_COLUMNS[SCORE]
 
     def column(self, name: str) -> list[float]:
@@ -269,10 +271,12 @@ _Place = tuple[Entry, CodeVersion]
 class Boards:
     """Groups records into boards, one at a time. A method without a sparsity is in every column.
 
-    Records of an older revision of their task, dataset or method do not count; they are listed, and
-    their cell is marked. Trials of a tuner's search were not tested and are not results. Nothing is
-    imputed: a cell without a finished trial is empty or lists its failures. Trials of different
-    code of the user's own are different entries; all but the newest are marked (`CodeVersions`).
+    Records of an older revision of their task, dataset or method do not count, nor do those of a
+    training in which a method that updates connectivity never did (`Record.never_updated`): they
+    are listed, and their cell is marked. Trials of a tuner's search were not tested and are not
+    results. Nothing is imputed: a cell without a finished trial is empty or lists its failures.
+    Trials of different code of the user's own are different entries; all but the newest are marked
+    (`CodeVersions`).
 
     `tuned` maps the keys of trials whose settings a tuner found to the recipe fields that were
     tuned as well; those fields belong to the entry, not to the board.
@@ -311,6 +315,8 @@ class Boards:
             cell.outdated.append(reason)
         elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
+        elif reason := record.never_updated:
+            cell.no_update.append(reason)
         elif metric.name not in record.metrics:
             reason = f"it has no {metric.name}, which the task ranks by: run it again"
             cell.outdated.append(reason)

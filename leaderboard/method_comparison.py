@@ -1,6 +1,6 @@
 """Two methods compared: in every cell that both have, and over all tasks together."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from leaderboard.boards import Board, Cell, Entry
@@ -52,6 +52,7 @@ class MethodComparison:
         overall: over all tasks, weighted equally; None for a single cell, and where tasks rank by
             different metrics, whose differences have no common unit.
         verdict: of `overall`, in words.
+        left_out: cells that count for neither, one line each: connectivity was never updated.
     """
 
     first: str
@@ -59,6 +60,7 @@ class MethodComparison:
     lines: list[CellComparison]
     overall: Comparison | None
     verdict: str
+    left_out: tuple[str, ...] = ()
 
 
 def compare_entries(
@@ -90,6 +92,17 @@ def compare_entries(
         for sparsity, mine, theirs in _common(board, one, two)
         if not sparsities or sparsity in sparsities
     ]
+    without = tuple(
+        line
+        for board in chosen
+        for sparsity, line in _never_updated(board, one, two)
+        if not sparsities or sparsity in sparsities
+    )
+    if not cells and without:
+        raise InvalidInput(
+            f"{one.label} and {two.label} cannot be compared: {without[0]}: train longer, or "
+            "update more often"
+        )
     if not cells:
         raise InvalidInput(
             f"{one.label} and {two.label} have no task and sparsity in common{_where(sparsities)}: "
@@ -105,14 +118,14 @@ def compare_entries(
         name, trials = mine.metric.name, _trials(mine, theirs)
         lines.append(CellComparison(title, sparsity, name, values, p, words, trials))
     if len(cells) == 1:
-        return MethodComparison(one.label, two.label, lines, None, lines[0].verdict)
+        return MethodComparison(one.label, two.label, lines, None, lines[0].verdict, without)
     if len(metrics := dict.fromkeys(mine.metric.title for _, _, mine, _ in cells)) > 1:
         words = f"no comparison over all tasks: they rank by {' and '.join(metrics)}"
-        return MethodComparison(one.label, two.label, lines, None, words)
+        return MethodComparison(one.label, two.label, lines, None, words, without)
     overall = compare_over_tasks(*_by_task(cells))
     words = overall.verdict(one.label, two.label)
     overall = of_values(overall, cells[0][2].metric.sign)
-    return MethodComparison(one.label, two.label, lines, overall, words)
+    return MethodComparison(one.label, two.label, lines, overall, words, without)
 
 
 def _trials(one: Cell, two: Cell) -> dict[int, tuple[str, str]]:
@@ -141,6 +154,16 @@ def _common(board: Board, one: Entry, two: Entry) -> list[tuple[float, Cell, Cel
         return []
     triples = zip(board.sparsities, rows[one], rows[two], strict=True)
     return [(s, a, b) for s, a, b in triples if a and b and a.runs and b.runs]
+
+
+def _never_updated(board: Board, one: Entry, two: Entry) -> Iterator[tuple[float, str]]:
+    """Yield the cells of a board without a result because connectivity was never updated."""
+    rows = dict(board.rows)
+    for entry in (one, two):
+        for sparsity, cell in zip(board.sparsities, rows.get(entry, ()), strict=False):
+            if cell and cell.no_update and not cell.runs:
+                words = f"{board.title} at {sparsity:g}: {entry.label} has no result there"
+                yield sparsity, f"{words} ({cell.no_update[0]})"
 
 
 def _find(boards: Sequence[Board], text: str) -> Entry:

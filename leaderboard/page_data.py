@@ -12,7 +12,8 @@ as in Python. The content is::
     entries      method, settings, tuned, title, label, family, dense, zeros, page
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
                  (null for dense), seed, page, and values: one list per column, null where missing
-    marks        task, entry, sparsity, failed, outdated: messages of trials that do not count
+    marks        task, entry, sparsity; failed, outdated, no_update: messages of trials that do not
+                 count
     excluded     key, trial, reason: records that are on no board
 """
 
@@ -61,7 +62,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 for name, column in values.items():
                     read = board.metric.name if name == OWN_METRIC else name
                     column.append(rounded(read, run.values.get(read)))
-            if cell.failures or cell.outdated:
+            if cell.failures or cell.outdated or cell.no_update:
                 marks.append(
                     {
                         "task": number,
@@ -69,6 +70,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                         "sparsity": sparsity,
                         "failed": cell.failures,
                         "outdated": cell.outdated,
+                        "no_update": cell.no_update,
                     }
                 )
     return {

@@ -17,6 +17,8 @@ from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 RankInterval = tuple[int, int]
 
 NOT_RUN = "not run"
+NO_UPDATE = "no update"
+"""In a cell whose trials never updated connectivity, so that they are no results of the method."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,10 @@ def marks(cell: Cell | None, sparsity: float | None) -> list[Mark]:
         if reasons:
             words = "; ".join(dict.fromkeys(reasons))
             found.append(Mark(kind, f"{sign}{len(reasons)}", f"{len(reasons)} {word}: {words}"))
+    if cell.no_update:
+        words = "; ".join(dict.fromkeys(cell.no_update))
+        reason = f"{len(cell.no_update)} not counted as trials of the method: {words}"
+        found.append(Mark("no-update", NO_UPDATE, reason))
     return found
 
 

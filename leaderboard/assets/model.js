@@ -1,6 +1,6 @@
 /* The cells of the page, with what is computed from their trials, cached: `resonanceModel`.
  *
- * A cell is {task, entry, sparsity, runs, failed, outdated}: places in the lists of tasks, entries
+ * A cell is {task, entry, sparsity, runs, failed, outdated, no_update}: places in the lists of tasks, entries
  * and trials that leaderboard/page_data.py describes; the sparsity of a dense network is null. Ranks
  * depend on who competes; they are dropped when that changes.
  */
@@ -18,7 +18,7 @@ const resonanceModel = (() => {
     function cellAt(task, entry, sparsity) {
       const place = `${task} ${entry} ${sparsity}`;
       if (!byPlace.has(place)) {
-        const cell = { task, entry, sparsity, runs: [], failed: [], outdated: [],
+        const cell = { task, entry, sparsity, runs: [], failed: [], outdated: [], no_update: [],
           means: new Map(), intervals: new Map() };
         byPlace.set(place, cell);
         cells.push(cell);
@@ -28,8 +28,8 @@ const resonanceModel = (() => {
     trials.key.forEach((_, i) => {
       cellAt(trials.task[i], trials.entry[i], trials.sparsity[i]).runs.push(i);
     });
-    for (const { task, entry, sparsity, failed, outdated } of data.marks) {
-      Object.assign(cellAt(task, entry, sparsity), { failed, outdated });
+    for (const { task, entry, sparsity, failed, outdated, no_update } of data.marks) {
+      Object.assign(cellAt(task, entry, sparsity), { failed, outdated, no_update });
     }
     for (const cell of cells) cell.runs.sort((i, j) => trials.seed[i] - trials.seed[j]);
 
@@ -168,6 +168,11 @@ const resonanceModel = (() => {
       if (!reasons.length) continue;
       const reason = `${reasons.length} ${word}: ${[...new Set(reasons)].join("; ")}`;
       found.push({ kind, sign: `${sign}${reasons.length}`, reason });
+    }
+    if (cell.no_update.length) {
+      const words = [...new Set(cell.no_update)].join("; ");
+      const reason = `${cell.no_update.length} not counted as trials of the method: ${words}`;
+      found.push({ kind: "no-update", sign: "no update", reason });
     }
     return found;
   }

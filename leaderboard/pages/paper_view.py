@@ -16,7 +16,7 @@ from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import caption
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
-from leaderboard.summary_table import SummaryCell, SummaryRow, SummaryTable
+from leaderboard.summary_table import NO_UPDATE, SummaryCell, SummaryRow, SummaryTable
 from suite import __version__
 
 EXPLANATION = (
@@ -125,6 +125,8 @@ def note(cell: SummaryCell) -> str:
         return ", ".join(kinds[kind].sign for kind in ("few", "off") if kind in kinds)
     if "failed" in kinds:
         return FAILED
+    if "no-update" in kinds:
+        return NO_UPDATE
     return OUTDATED if "outdated" in kinds else MISSING
 
 

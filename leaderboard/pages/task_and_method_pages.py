@@ -90,6 +90,8 @@ def _listed_trial(record: Record, left_out: str, metric: Column) -> ListedTrial:
     value = record.metrics.get(metric.name)
     score = "–" if value is None else value_text(metric, value)
     state = "outdated" if left_out else ""
+    if left_out and left_out == record.never_updated:
+        state = "no-update"
     return ListedTrial(record.key, record.trial["seed"], score, state, left_out)
 
 

@@ -201,6 +201,7 @@ def _run(
         tensors=_tensors(training),
         curves=training.curves,
         notes=notes,
+        no_update=sparsifier.idle_reason(),
     )
 
 
