@@ -12,7 +12,7 @@ from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.planned_steps import planned_steps
-from tasks.data import training_examples
+from tasks.data import training_examples, validation_seed
 from tasks.loss import check_recipe
 from tasks.recipe import Recipe
 from tasks.task import Dataset, Task, check_metric
@@ -46,13 +46,14 @@ class TrialContext:
 
         Raises:
             InvalidInput: the training data is smaller than a batch, its targets do not fit the
-                task's metric or the recipe, or the trial sets more epochs than the task's bound on
-                steps leaves.
+                task's metric or the recipe, the validation split cannot follow the seed, or the
+                trial sets more epochs than the task's bound on steps leaves.
         """
         task, dataset = trial.task_declaration, trial.dataset_declaration
         recipe = task.resolve_recipe(trial.recipe)
         check_metric(task, dataset)
         check_recipe(task.name, dataset, recipe)
+        validation_seed(dataset, recipe, trial.seed)  # raises where it could not follow the seed
         examples = training_examples(dataset, recipe.validation)
         steps_per_epoch = examples // recipe.batch_size
         if steps_per_epoch == 0:
