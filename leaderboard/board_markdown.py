@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from leaderboard.boards import Board, Cell, Entry
+from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import caption, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from leaderboard.summary_table import NO_UPDATE
@@ -51,7 +52,8 @@ def board_markdown(board: Board) -> str:
     """Return one board as a Markdown table of what its task ranks by."""
     head = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     what = caption(board.metric)
-    lines = [f"**{escape(board.title)}**: {what}. Mean ± half the 95 % interval over seeds.", ""]
+    first = f"**{escape(board.title)}**: {what}. Mean ± half the 95 % interval over seeds."
+    lines = [f"{first} {sampling_error_text(board)}".rstrip(), ""]
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---" + "|---:" * len(board.sparsities) + "|")
     for entry, cells in board.rows:

@@ -184,7 +184,8 @@ class Board:
     A dense entry has the same cell in every column of its row; `cells` yields it once.
     `dense` holds the means of the dense network's trials by column, for ratios to dense; means of
     0 are left out. `metric` is the column that the task ranks by; `about` is what the records say
-    of a task that is not installed.
+    of a task that is not installed. `examples` is the number of test examples of its trials; None
+    if they differ, or depend on each other (characters of a text).
     """
 
     task: str
@@ -194,6 +195,7 @@ class Board:
     dense: dict[str, float]
     metric: Column = NAMED_COLUMNS[SCORE]
     about: RecordedTask | None = None
+    examples: int | None = None
 
     @property
     def title(self) -> str:
@@ -290,6 +292,7 @@ class Boards:
         self._tuned = tuned or {}
         self._cells: dict[tuple[str, str], dict[_Place, dict[float, Cell]]] = defaultdict(dict)
         self._metrics: dict[tuple[str, str], Column] = {}
+        self._examples: dict[tuple[str, str], set[int | None]] = defaultdict(set)
         self._versions = CodeVersions()
         self._seeds_taken: set[tuple[int, int]] = set()
         self._digest = functools.cache(digest_of_task)
@@ -324,6 +327,7 @@ class Boards:
             reason = f"another trial of seed {trial['seed']} is already in its cell"
         else:
             self._seeds_taken.add((id(cell), trial["seed"]))
+            self._examples[board].add(_test_examples(record))
             cell.runs.append(Run(record.key, trial["seed"], _values(record)))
         if reason:
             name = f"{trial['task']} {trial['method']}"
@@ -336,7 +340,9 @@ class Boards:
         for board, places in sorted(self._cells.items()):
             named = {self._named(*place): cells for place, cells in places.items()}
             about = self._versions.task_facts(board[0])
-            boards.append(_board(*board, named, self._metrics[board], about))
+            sizes = self._examples[board]
+            examples = next(iter(sizes)) if len(sizes) == 1 else None
+            boards.append(_board(*board, named, self._metrics[board], about, examples))
         return boards
 
     def settled(self, placed: PlacedRecord) -> PlacedRecord:
@@ -376,6 +382,13 @@ def is_result(record: Record) -> bool:
     )
 
 
+def _test_examples(record: Record) -> int | None:
+    """Return the number of independent test examples; None where it is not known."""
+    size = record.data.get("test")
+    whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
+    return size if whole and "test_bits_per_character" not in record.metrics else None
+
+
 def _values(record: Record) -> dict[str, float]:
     found = ((column.name, column.value(record)) for column in COLUMNS)
     return {name: value for name, value in found if value is not None}
@@ -387,6 +400,7 @@ def _board(
     entries: dict[Entry, dict[float, Cell]],
     metric: Column,
     about: RecordedTask | None,
+    examples: int | None,
 ) -> Board:
     everywhere = {entry for entry in entries if entry.dense}
     sparse = {s for e, by in entries.items() if e not in everywhere for s in by}
@@ -404,7 +418,7 @@ def _board(
     )
     means = ((column.name, reference.mean(column.name)) for column in COLUMNS)
     found = {name: mean for name, mean in means if mean}
-    return Board(task, settings, sparsities, rows, found, metric, about)
+    return Board(task, settings, sparsities, rows, found, metric, about, examples)
 
 
 def _mean(cells: list[Cell | None]) -> float:

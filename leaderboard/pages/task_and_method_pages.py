@@ -14,6 +14,7 @@ from leaderboard.charts.board_specifications import specification
 from leaderboard.charts.theme import styles, themes
 from leaderboard.page_data import page_name
 from leaderboard.pages.templating import embedded_data, environment
+from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import heading, shown_metric, value_text
 from leaderboard.summary_table import SummaryTable, summary_table
 from suite import __version__
@@ -109,6 +110,7 @@ def task_page(one: BoardView) -> str:
         recipe=_recipe(name),
         one=one,
         metric=shown_metric([board.metric]),
+        sampling_error=sampling_error_text(board),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(SHOWN_CHARTS, board),
