@@ -72,6 +72,10 @@ def check_bundle(bundle: Bundle, recompute: Recompute) -> CheckReport:
             failure = record.error or {}
             what = f"it failed: {failure.get('message') or failure.get('type', '')}"
             issues.append(SubmissionIssue("note", _name(record), what))
+    for tuning in bundle.tunings:
+        tried = sum(len(found.trials) for found in tuning.methods.values())
+        what = f"{tried} configurations of {', '.join(tuning.methods)}, with the values as stated"
+        issues.append(SubmissionIssue("note", f"tuning {tuning.settings.name}", what))
     together, checks = _check_together(bundle.records, steps)
     return CheckReport.of(issues + together, found + checks)
 

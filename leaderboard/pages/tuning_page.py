@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from leaderboard.board_columns import Column, metric_of
+from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.tuning_charts import TITLES, tuning_charts
 from leaderboard.pages.embedded_charts import embedded_charts
 from leaderboard.pages.templating import environment
@@ -66,10 +67,13 @@ class MethodSection:
     trials: list[tuple[int, str, list[str], str, list[str], str]]
 
 
-def tuning_page(tuning: Tuning, read: ReadRecord, pages: Mapping[str, str]) -> str:
+def tuning_page(
+    tuning: Tuning, read: ReadRecord, pages: Mapping[str, str], sender: Sender | None = None
+) -> str:
     """Return the page, for one folder below the main page; all text is escaped.
 
     `read` returns a trial's record by key, or None; `pages` are the addresses of methods' pages.
+    `sender` sent it, if it came in a bundle.
     """
     settings = tuning.settings
     return (
@@ -82,7 +86,8 @@ def tuning_page(tuning: Tuning, read: ReadRecord, pages: Mapping[str, str]) -> s
             root="../",
             trail=[],
             version=__version__,
-            facts=_facts(tuning),
+            facts=_facts(tuning, sender),
+            sent=sender is not None,
             command=f"optuna-dashboard {KIND}/{settings.name}.journal",
             goals=[TITLES[goal] for goal in settings.objectives],
             budgets=_budgets(tuning),
@@ -120,10 +125,12 @@ def named_charts(tuning: Tuning) -> dict[str, Any]:
     return found
 
 
-def _facts(tuning: Tuning) -> list[tuple[str, str]]:
+def _facts(tuning: Tuning, sender: Sender | None) -> list[tuple[str, str]]:
     settings = tuning.settings
     recipe = ", ".join(f"{name}={show(value)}" for name, value in settings.recipe.items())
+    who = "" if sender is None else f"{sender.header.name}, {sender.signature}"
     facts = [
+        ("sent by", who and f"{who}; the values of its search are as stated by the sender"),
         ("tasks", ", ".join(settings.tasks)),
         ("sparsities", ", ".join(f"{one:g}" for one in settings.sparsities)),
         ("objectives", ", ".join(TITLES[goal] for goal in settings.objectives)),
