@@ -70,7 +70,8 @@ def _budget(tuning: Tuning) -> Any:
     colour = alt.Color("method:N", title=None)
     value = alt.Y("value:Q", title=TITLES[goal], scale=alt.Scale(zero=False))
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("trials:Q", title="trials drawn"), color=colour
+        x=alt.X("trials:Q", title="trials drawn", axis=alt.Axis(tickMinStep=1, format="d")),
+        color=colour,
     )
     low = alt.Y("low:Q", title=TITLES[goal], scale=alt.Scale(zero=False))
     band = base.mark_area(opacity=0.15).encode(y=low, y2="high:Q")
