@@ -51,6 +51,7 @@ class CellEffect:
         missing: trials that have not run.
         failed: trials that ended in an error.
         against_base: its difference to the base; None for the base itself.
+        no_update: trials that do not count, because connectivity was never updated.
     """
 
     levels: dict[str, str]
@@ -58,6 +59,7 @@ class CellEffect:
     missing: int
     failed: int
     against_base: CorrectedComparison | None
+    no_update: int = 0
 
     @property
     def label(self) -> str:
@@ -197,7 +199,11 @@ def _metric(task: str, cells: Iterable[Mapping[int, Record | None]]) -> Column:
 
 def _scores(records: Mapping[int, Record | None], metric: Column) -> Scores:
     """Return the scores by seed."""
-    done = {seed: r for seed, r in records.items() if r is not None and r.status == "done"}
+    done = {
+        seed: r
+        for seed, r in records.items()
+        if r is not None and r.status == "done" and not r.never_updated
+    }
     found = {s: r.metrics[metric.name] for s, r in done.items() if metric.name in r.metrics}
     return {seed: metric.sign * value for seed, value in found.items()}
 
@@ -243,6 +249,9 @@ def _cells(
                 r is not None and r.status == "failed" for r in records[_key(cell.levels)].values()
             ),
             against,
+            sum(
+                r is not None and r.never_updated != "" for r in records[_key(cell.levels)].values()
+            ),
         )
         for cell, against in zip(design.cells, [None, *compared], strict=True)
     ]

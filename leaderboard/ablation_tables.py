@@ -115,10 +115,14 @@ def mean_text(metric: Column, found: Interval | None) -> str:
 
 
 def cell_text(metric: Column, cell: CellEffect) -> str:
-    """Return a cell's mean, and how many trials are missing or failed."""
+    """Return a cell's mean, and how many trials are missing, failed or never updated."""
     gaps = [
         f"{count} {word}"
-        for count, word in ((cell.missing, "not run"), (cell.failed, "failed"))
+        for count, word in (
+            (cell.missing, "not run"),
+            (cell.failed, "failed"),
+            (cell.no_update, "without an update"),
+        )
         if count
     ]
     return mean_text(metric, cell.mean) + (f" ({', '.join(gaps)})" if gaps else "")

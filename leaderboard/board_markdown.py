@@ -8,9 +8,10 @@ from pathlib import Path
 from leaderboard.board_claims import BoardClaims, board_claims
 from leaderboard.board_groups import board_groups
 from leaderboard.boards import Board, Cell, Entry
+from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import caption, interval_texts
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
-from leaderboard.summary_table import OFF_BUDGET
+from leaderboard.summary_table import NO_UPDATE, OFF_BUDGET
 from suite.core.errors import InvalidInput
 from suite.core.shown_text import shown
 
@@ -29,9 +30,11 @@ def cell_text(cell: Cell | None, sparsity: float | None) -> str:
         return "not run"
     interval = cell.interval
     if interval is None:
+        if cell.failures:
+            return "failed"
         if cell.off_budget:
             return OFF_BUDGET
-        return "failed" if cell.failures else "out of date"
+        return NO_UPDATE if cell.no_update else "out of date"
     text, half = interval_texts(cell.metric, interval)
     text += f" ± {half}" if half else ""
     if interval.n < MIN_SEEDS:
@@ -64,7 +67,8 @@ def board_markdown(board: Board, claims: BoardClaims | None = None) -> str:
     """
     head = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     what = caption(board.metric)
-    lines = [f"**{escape(board.title)}**: {what}. Mean ± half the 95 % interval over seeds.", ""]
+    first = f"**{escape(board.title)}**: {what}. Mean ± half the 95 % interval over seeds."
+    lines = [f"{first} {sampling_error_text(board)}".rstrip(), ""]
     lines.append("| " + " | ".join(head) + " |")
     lines.append("|---" + "|---:" * len(board.sparsities) + "|")
     for entry, cells in board.rows:

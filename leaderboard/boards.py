@@ -125,6 +125,7 @@ class Cell:
         failures: messages of failed trials.
         outdated: why other trials do not count: their task or method has changed since.
         off_budget: why others are on no board at equal training FLOPs: they took more, or less.
+        no_update: why others are no results of their method: it never updated connectivity.
         metric: the column that the task ranks by.
     """
 
@@ -132,6 +133,7 @@ class Cell:
     failures: list[str] = field(default_factory=list)
     outdated: list[str] = field(default_factory=list)
     off_budget: list[str] = field(default_factory=list)
+    no_update: list[str] = field(default_factory=list)
     metric: Column = NAMED_COLUMNS[SCORE]
 
     def column(self, name: str) -> list[float]:
@@ -198,7 +200,9 @@ class Board:
     0 are left out. At equal training FLOPs, where the dense network trains for less time as well,
     its training FLOPs are those of the task's dense training. `metric` is the column that the task
     ranks by; `about` is what the records say of a task that is not installed. `terms` are those on
-    which methods are compared, and `otherwise` the settings without them.
+    which methods are compared, and `otherwise` the settings without them. `examples` is the number
+    of test examples of its trials; None if they differ, or depend on each other (characters of a
+    text).
     """
 
     task: str
@@ -210,6 +214,7 @@ class Board:
     about: RecordedTask | None = None
     terms: Terms = EQUAL_STEPS
     otherwise: str = ""
+    examples: int | None = None
 
     @property
     def resolution(self) -> float:
@@ -293,11 +298,12 @@ _Place = tuple[Entry, CodeVersion]
 class Boards:
     """Groups records into boards, one at a time. A method without a sparsity is in every column.
 
-    Records of an older revision of their task, dataset or method do not count; they are listed, and
-    their cell is marked. So are those that miss their `flops_budget` by more than 1 %. Trials of a
-    tuner's search were not tested and are not results. Nothing is imputed: a cell without a
-    finished trial is empty or lists its failures. Trials of different code of the user's own are
-    different entries; all but the newest are marked (`CodeVersions`).
+    Records of an older revision of their task, dataset or method do not count, nor do those that
+    miss their `flops_budget` by more than 1 %, nor those of a training in which a method that
+    updates connectivity never did (`Record.never_updated`): they are listed, and their cell is
+    marked. Trials of a tuner's search were not tested and are not results. Nothing is imputed: a
+    cell without a finished trial is empty or lists its failures. Trials of different code of the
+    user's own are different entries; all but the newest are marked (`CodeVersions`).
 
     `tuned` maps the keys of trials whose settings a tuner found to the recipe fields that were
     tuned as well; those fields belong to the entry, not to the board.
@@ -313,6 +319,7 @@ class Boards:
         self._metrics: dict[tuple[str, str], Column] = {}
         self._terms: dict[tuple[str, str], tuple[Terms, str]] = {}
         self._dense_training: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._examples: dict[tuple[str, str], set[int | None]] = defaultdict(set)
         self._versions = CodeVersions()
         self._seeds_taken: set[tuple[int, int]] = set()
         self._digest = functools.cache(digest_of_task)
@@ -340,6 +347,8 @@ class Boards:
             cell.outdated.append(reason)
         elif record.status == "failed":
             cell.failures.append((record.error or {}).get("message", "failed"))
+        elif reason := record.never_updated:
+            cell.no_update.append(reason)
         elif metric.name not in record.metrics:
             reason = f"it has no {metric.name}, which the task ranks by: run it again"
             cell.outdated.append(reason)
@@ -349,6 +358,7 @@ class Boards:
             reason = f"another trial of seed {trial['seed']} is already in its cell"
         else:
             self._seeds_taken.add((id(cell), trial["seed"]))
+            self._examples[board].add(_test_examples(record))
             cell.runs.append(Run(record.key, trial["seed"], _values(record), _tested(record)))
             self._dense_training[board].append(record.flops.get("dense_training", 0.0))
         if reason:
@@ -362,11 +372,16 @@ class Boards:
         for board, places in sorted(self._cells.items()):
             named = {self._named(*place): cells for place, cells in places.items()}
             about = self._versions.task_facts(board[0])
+            sizes = self._examples[board]
+            examples = next(iter(sizes)) if len(sizes) == 1 else None
             made = _board(*board, named, self._metrics[board], about)
-            made.terms, made.otherwise = self._terms[board]
-            if made.terms.flops_budget and (dense := self._dense_training[board]):
-                made.dense["training_flops"] = statistics.fmean(dense)
-            boards.append(made)
+            terms, otherwise = self._terms[board]
+            dense = dict(made.dense)
+            if terms.flops_budget and (training := self._dense_training[board]):
+                dense["training_flops"] = statistics.fmean(training)
+            boards.append(
+                replace(made, terms=terms, otherwise=otherwise, dense=dense, examples=examples)
+            )
         return boards
 
     def settled(self, placed: PlacedRecord) -> PlacedRecord:
@@ -423,6 +438,13 @@ def is_analysis(record: Record) -> bool:
     """Return whether a record is that of an analysis of a training."""
     trainer = record.trial.get("trainer", "")
     return bool(trainer) and not registry.replaces_training(trainer)
+
+
+def _test_examples(record: Record) -> int | None:
+    """Return the number of independent test examples; None where it is not known."""
+    size = record.data.get("test")
+    whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
+    return size if whole and "test_bits_per_character" not in record.metrics else None
 
 
 def _values(record: Record) -> dict[str, float]:

@@ -77,6 +77,7 @@ def summary_frame(boards: list[Board]) -> "pl.DataFrame":
                         "older_code": entry.older,
                         "failed": len(cell.failures) if cell else 0,
                         "out_of_date": len(cell.outdated) if cell else 0,
+                        "no_update": len(cell.no_update) if cell else 0,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -126,10 +127,11 @@ def results_frame(
             names = sorted({name for given in values for name in given})
             raise InvalidInput(unknown("setting", name, names, see="info METHOD"))
         columns.append(_setting_column(name, [_settings(one.record).get(name) for one in shown]))
-    outdated = (
-        0 if everything else sum(bool(one.left_out) and is_result(one.record) for one in placed)
+    outdated = sum(
+        bool(one.left_out) and is_result(one.record) and not one.record.never_updated
+        for one in placed
     )
-    return frame.with_columns(columns), outdated
+    return frame.with_columns(columns), 0 if everything else outdated
 
 
 def _without_older(placed: PlacedRecord) -> PlacedRecord:

@@ -1,7 +1,7 @@
 """Two methods compared: in every cell that both have, and over all tasks together."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_columns import Column
@@ -63,6 +63,7 @@ class MethodComparison:
             different metrics, whose differences have no common unit.
         over_tasks: the same with the tests of the tasks' differences; scores, higher being better.
         verdict: of `overall`, in words.
+        left_out: cells that count for neither, one line each: connectivity was never updated.
     """
 
     first: str
@@ -72,6 +73,7 @@ class MethodComparison:
     overall: Comparison | None
     over_tasks: ClaimOverTasks | None
     verdict: str
+    left_out: tuple[str, ...] = ()
 
 
 def compare_entries(
@@ -107,6 +109,17 @@ def compare_entries(
         for sparsity, mine, theirs in _common(board, one, two)
         if not sparsities or sparsity in sparsities
     ]
+    without = tuple(
+        line
+        for board in chosen
+        for sparsity, line in _never_updated(board, one, two)
+        if not sparsities or sparsity in sparsities
+    )
+    if not cells and without:
+        raise InvalidInput(
+            f"{one.label} and {two.label} cannot be compared: {without[0]}: train longer, or "
+            "update more often"
+        )
     if not cells:
         raise InvalidInput(
             f"{one.label} and {two.label} have no task and sparsity in common{_where(sparsities)}: "
@@ -133,22 +146,24 @@ def compare_entries(
     ]
     words = _family_words(family.tested, task, sparsities)
     if len(cells) == 1:
-        return MethodComparison(one.label, two.label, lines, words, None, None, lines[0].verdict)
+        return MethodComparison(
+            one.label, two.label, lines, words, None, None, lines[0].verdict, without
+        )
     if len({board.terms for board in chosen if _common(board, one, two)}) > 1:
         verdict = (
             "no comparison over all tasks: some boards are at equal steps, others at equal "
             "training FLOPs; name a study or a task that has one kind alone"
         )
-        return MethodComparison(one.label, two.label, lines, words, None, None, verdict)
+        return MethodComparison(one.label, two.label, lines, words, None, None, verdict, without)
     if len(metrics) > 1:
         named = " and ".join(metric.title for metric in metrics)
         verdict = f"no comparison over all tasks: they rank by {named}"
-        return MethodComparison(one.label, two.label, lines, words, None, None, verdict)
+        return MethodComparison(one.label, two.label, lines, words, None, None, verdict, without)
     scores = dict(zip((one.label, two.label), _by_task(cells), strict=True))
     (claim,) = over_tasks(scores, two.label, rope=ropes[metrics[0].name])
     verdict = claim.comparison.verdict(one.label, two.label)
     overall = of_values(claim.comparison, metrics[0].sign)
-    return MethodComparison(one.label, two.label, lines, words, overall, claim, verdict)
+    return MethodComparison(one.label, two.label, lines, words, overall, claim, verdict, without)
 
 
 def _line(
@@ -235,6 +250,16 @@ def _common(board: Board, one: Entry, two: Entry) -> list[tuple[float, Cell, Cel
         return []
     triples = zip(board.sparsities, rows[one], rows[two], strict=True)
     return [(s, a, b) for s, a, b in triples if a and b and a.runs and b.runs]
+
+
+def _never_updated(board: Board, one: Entry, two: Entry) -> Iterator[tuple[float, str]]:
+    """Yield the cells of a board without a result because connectivity was never updated."""
+    rows = dict(board.rows)
+    for entry in (one, two):
+        for sparsity, cell in zip(board.sparsities, rows.get(entry, ()), strict=False):
+            if cell and cell.no_update and not cell.runs:
+                words = f"{board.title} at {sparsity:g}: {entry.label} has no result there"
+                yield sparsity, f"{words} ({cell.no_update[0]})"
 
 
 def find_entry(boards: Sequence[Board], text: str) -> Entry:

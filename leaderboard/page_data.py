@@ -9,14 +9,12 @@ as in Python. The content is::
     columns      name, title, unit, better, group, to_dense, counted; of those that have a value
     tasks        name, settings, title, page, score (name of the column that it ranks by),
                  flops_budget (0 at equal steps), dense (means of the dense trials by column),
-                 sparsities
-                 resolution (step between its values, 0 if unknown),
-                 dense (means of the dense trials by column), sparsities
+                 resolution (step between its values, 0 if unknown), sparsities
     entries      method, settings, tuned, title, label, family, dense, zeros, page
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
                  (null for dense), seed, page, and values: one list per column, null where missing
-    marks        task, entry, sparsity, failed, outdated, off_budget: messages of trials that do not
-                 count
+    marks        task, entry, sparsity; failed, outdated, off_budget, no_update: messages of trials
+                 that do not count
     excluded     key, trial, reason: records that are on no board
 """
 
@@ -65,7 +63,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 for name, column in values.items():
                     read = board.metric.name if name == OWN_METRIC else name
                     column.append(rounded(read, run.values.get(read)))
-            if cell.failures or cell.outdated or cell.off_budget:
+            if cell.failures or cell.outdated or cell.off_budget or cell.no_update:
                 marks.append(
                     {
                         "task": number,
@@ -74,6 +72,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                         "failed": cell.failures,
                         "outdated": cell.outdated,
                         "off_budget": cell.off_budget,
+                        "no_update": cell.no_update,
                     }
                 )
     return {

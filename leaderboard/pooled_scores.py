@@ -83,6 +83,8 @@ def _why_missing(cells: Mapping[float, Cell | None]) -> str:
     lacking = [f"{sparsity:g}" for sparsity, cell in cells.items() if not cell or not cell.runs]
     if not lacking:
         return "no seed at all sparsities"
+    if all(cell and cell.no_update for cell in cells.values() if not cell or not cell.runs):
+        return f"no update of connectivity at sparsity {', '.join(lacking)}"
     return f"no finished trial at sparsity {', '.join(lacking)}"
 
 

@@ -19,6 +19,8 @@ from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 NOT_RUN = "not run"
 OFF_BUDGET = "off budget"
 """In a cell whose trials took more than they may at equal training FLOPs, or less."""
+NO_UPDATE = "no update"
+"""In a cell whose trials never updated connectivity, so that they are no results of the method."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,10 @@ def marks(cell: Cell | None, sparsity: float | None) -> list[Mark]:
     if cell.off_budget:
         words = "; ".join(dict.fromkeys(cell.off_budget))
         found.append(Mark("off-budget", OFF_BUDGET, f"{len(cell.off_budget)} not counted: {words}"))
+    if cell.no_update:
+        words = "; ".join(dict.fromkeys(cell.no_update))
+        reason = f"{len(cell.no_update)} not counted as trials of the method: {words}"
+        found.append(Mark("no-update", NO_UPDATE, reason))
     return found
 
 

@@ -252,6 +252,13 @@ def load_results(
             "left out: run them again, or see everything=True",
             stacklevel=2,
         )
+    idle = 0 if everything else sum(record.never_updated != "" for record in chosen)
+    if idle:
+        warnings.warn(
+            f"store {results.location}: {idle} trials whose method never updated connectivity are "
+            "left out, as they are no results of it: see why with everything=True",
+            stacklevel=2,
+        )
     return frame
 
 

@@ -222,14 +222,45 @@ def standardize_images(pixels: Tensor) -> Tensor:
     return (pixels - mean) / std
 
 
-def random_split(count: int, held_out: int, name: str) -> tuple[Tensor, Tensor]:
+def validation_seed(dataset: Dataset, recipe: Recipe, seed: int) -> int | None:
+    """Return the seed of a trial that its validation split is drawn with; None if it is fixed.
+
+    Raises:
+        InvalidInput: the split would not depend on the seed: there is none, or it is the end of a
+            text.
+    """
+    if recipe.split_seed == "fixed":
+        return None
+    if recipe.validation == 0:
+        raise InvalidInput(
+            "split_seed=seed: validation=0 leaves no validation split to draw: give a fraction "
+            "above 0, or leave split_seed out"
+        )
+    if dataset.kind == "text":
+        raise InvalidInput(
+            f"split_seed=seed: the validation split of dataset {dataset.name}, a text, is its end "
+            "and is not drawn: leave split_seed out"
+        )
+    return seed
+
+
+def _split_seed(name: str, seed: int | None) -> int:
+    """Return what a split is drawn with: the dataset's name, and the seed if there is one."""
+    return derive_seed(name, "validation", *(() if seed is None else (seed,)))
+
+
+def random_split(
+    count: int, held_out: int, name: str, seed: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the indices kept and held out for validation, drawn at random, in ascending order."""
-    generator = torch.Generator().manual_seed(derive_seed(name, "validation"))
+    generator = torch.Generator().manual_seed(_split_seed(name, seed))
     order = torch.randperm(count, generator=generator)
     return order[held_out:].sort().values, order[:held_out].sort().values
 
 
-def stratified(labels: Tensor, held_out: int, name: str) -> tuple[Tensor, Tensor]:
+def stratified(
+    labels: Tensor, held_out: int, name: str, seed: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the indices kept and held out for validation, each in ascending order.
 
     Raises:
@@ -245,7 +276,7 @@ def stratified(labels: Tensor, held_out: int, name: str) -> tuple[Tensor, Tensor
             everything.numpy(),
             test_size=held_out,
             stratify=labels.numpy(),
-            random_state=derive_seed(name, "validation") % 2**32,
+            random_state=_split_seed(name, seed) % 2**32,
         )
     except ValueError as error:
         raise InvalidInput(

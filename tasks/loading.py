@@ -125,15 +125,19 @@ def _check_labels(dataset: Dataset, part: str, x: Tensor, y: Tensor) -> None:
 
 @functools.lru_cache(maxsize=2)
 def load_data(
-    dataset: Dataset, validation: float, device: torch.device, per_image: bool = False
+    dataset: Dataset,
+    validation: float,
+    device: torch.device,
+    per_image: bool = False,
+    split_seed: int | None = None,
 ) -> Data:
     """Return the normalised splits on the device.
 
     Inputs are normalised by the dataset's constants, or each image by itself if `per_image`.
 
-    The validation split depends on the dataset, not on the trial's seed: stratified by class, the
-    end of a text, or drawn at random where targets are real. Real targets are standardised by mean
-    and deviation of the training examples that are not held out.
+    The validation split is stratified by class, the end of a text, or drawn at random where targets
+    are real. It depends on the dataset alone, or also on `split_seed` (`validation_seed`). Real
+    targets are standardised by mean and deviation of the training examples that are not held out.
 
     Raises:
         InvalidInput: the data cannot be found or read, or does not match its declaration; or
@@ -147,11 +151,11 @@ def load_data(
     if dataset.kind == "stream":
         from tasks.stream import open_stream
 
-        return open_stream(dataset, validation, device)
+        return open_stream(dataset, validation, device, split_seed)
     arrays, digest = load_arrays(dataset)
     examples = training_examples(dataset, validation)
     if dataset.regression:
-        return _real(dataset, arrays, digest, dataset.train - examples, device)
+        return _real(dataset, arrays, digest, dataset.train - examples, device, split_seed)
     prepare: Callable[[Tensor], Tensor]
     make: Callable[[Tensor, Tensor], Split]
     if per_image:
@@ -164,7 +168,8 @@ def load_data(
         everything = torch.arange(dataset.train)
         kept, held = everything[:examples], everything[examples:]
     else:
-        kept, held = stratified(arrays.train_y, dataset.train - examples, dataset.name)
+        held_out = dataset.train - examples
+        kept, held = stratified(arrays.train_y, held_out, dataset.name, split_seed)
     return Data(
         train=make(train_x[kept].to(device), arrays.train_y[kept].to(device)),
         validation=make(train_x[held].to(device), arrays.train_y[held].to(device)),
@@ -174,12 +179,17 @@ def load_data(
 
 
 def _real(
-    dataset: Dataset, arrays: Arrays, digest: str, held_out: int, device: torch.device
+    dataset: Dataset,
+    arrays: Arrays,
+    digest: str,
+    held_out: int,
+    device: torch.device,
+    split_seed: int | None,
 ) -> Data:
     """Return the splits of a dataset with real targets."""
     train_x, test_x = (normalise(x, dataset) for x in (arrays.train_x, arrays.test_x))
     train_y, test_y = (y.reshape(len(y), dataset.classes) for y in (arrays.train_y, arrays.test_y))
-    kept, held = random_split(dataset.train, held_out, dataset.name)
+    kept, held = random_split(dataset.train, held_out, dataset.name, split_seed)
     scale = TargetScale.of(train_y[kept], dataset.name)
     if held_out:
         check_varies(train_y[held], dataset.name, "validation")

@@ -106,6 +106,14 @@ class Recipe:
         low=0.0,
         below=1.0,
     )
+    split_seed: str = _setting(
+        "fixed",
+        "what the validation split is drawn with: the same for every trial (fixed), or the trial's "
+        "seed (seed), so that results vary with the split as well; methods of one seed share it",
+        choices=("fixed", "seed"),
+        source="Bouthillier et al. 2021, arXiv:2103.03098",
+        search=Search(choices=("fixed",)),
+    )
     per_image_standardization: bool = _setting(
         False,
         "each image is standardised by its own mean and deviation, over all channels, in place of "

@@ -46,8 +46,10 @@ class Files:
     test_y: Tensor
 
 
-def open_stream(dataset: Dataset, validation: float, device: torch.device) -> Data:
-    """Return the splits of a streamed dataset; no image is read yet.
+def open_stream(
+    dataset: Dataset, validation: float, device: torch.device, split_seed: int | None = None
+) -> Data:
+    """Return the splits of a streamed dataset; no image is read yet. See `load_data`.
 
     Raises:
         InvalidInput: files are missing, or their number is not the declared one.
@@ -62,7 +64,7 @@ def open_stream(dataset: Dataset, validation: float, device: torch.device) -> Da
             f"found, {dataset.train} and {dataset.test} are declared; complete the folders"
         )
     held_out = dataset.train - training_examples(dataset, validation)
-    kept, held = stratified(files.train_y, held_out, dataset.name)
+    kept, held = stratified(files.train_y, held_out, dataset.name, split_seed)
     names = "\0".join(path.name for path in (*files.train, *files.test))
     return Data(
         train=Stream(dataset, files.train, files.train_y, kept, device),

@@ -61,8 +61,9 @@ def faulty(place):
 
 
 def study(**more):
-    given = {"name": "s", "question": "?", "tasks": ["digits/mlp"], "methods": ["static", "set"],
-             "sparsities": [0.9], "seeds": 2, "recipe": QUICK}  # fmt: skip
+    given = {"name": "s", "question": "?", "tasks": ["digits/mlp"],
+             "methods": ["static", "magnitude"], "sparsities": [0.9], "seeds": 2,
+             "recipe": QUICK}  # fmt: skip
     return Study.make(**given | more)
 
 
@@ -279,8 +280,8 @@ def test_only_the_trials_of_a_study(place):
     run_study(study(), engine="inline")
     assert load_results().height == 5
     for chosen in (study(), "s"):
-        assert set(load_results(study=chosen)["method"]) == {"static", "set"}
-        (line,) = compare("set", "static", study=chosen).lines
+        assert set(load_results(study=chosen)["method"]) == {"static", "magnitude"}
+        (line,) = compare("magnitude", "static", study=chosen).lines
         assert line.comparison.n == 2
 
 
@@ -422,3 +423,15 @@ def test_all_that_is_promised_is_there():
         assert getattr(suite, name).__doc__
     with pytest.raises(AttributeError, match="nosuch"):
         _ = suite.nosuch
+
+
+def test_trials_whose_method_never_updated_are_left_out_and_counted(place):
+    run("digits/mlp", "static", 0.9, recipe=QUICK)
+    idle = run("digits/mlp", "set", 0.9, recipe=QUICK)
+    assert idle.no_update.startswith("no update falls into these 40 steps")
+    with pytest.warns(UserWarning, match="1 trials whose method never updated connectivity"):
+        assert load_results()["method"].to_list() == ["static"]
+    reasons = dict(load_results(everything=True).select("method", "left_out").iter_rows())
+    assert reasons == {"static": None, "set": idle.no_update}
+    with pytest.raises(InvalidInput, match="SET has no result there"):
+        compare("set", "static")

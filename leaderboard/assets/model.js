@@ -1,6 +1,6 @@
 /* The cells of the page, with what is computed from their trials, cached: `resonanceModel`.
  *
- * A cell is {task, entry, sparsity, runs, failed, outdated, off_budget}: places in the lists of tasks, entries
+ * A cell is {task, entry, sparsity, runs, failed, outdated, off_budget, no_update}: places in the lists of tasks, entries
  * and trials that leaderboard/page_data.py describes; the sparsity of a dense network is null. Ranks
  * and signs depend on who competes and on what is shown, which is what they are corrected over; they
  * are dropped when either changes.
@@ -21,7 +21,7 @@ const resonanceModel = (() => {
     function cellAt(task, entry, sparsity) {
       const place = `${task} ${entry} ${sparsity}`;
       if (!byPlace.has(place)) {
-        const cell = { task, entry, sparsity, runs: [], failed: [], outdated: [], off_budget: [],
+        const cell = { task, entry, sparsity, runs: [], failed: [], outdated: [], off_budget: [], no_update: [],
           means: new Map(), intervals: new Map() };
         byPlace.set(place, cell);
         cells.push(cell);
@@ -31,8 +31,8 @@ const resonanceModel = (() => {
     trials.key.forEach((_, i) => {
       cellAt(trials.task[i], trials.entry[i], trials.sparsity[i]).runs.push(i);
     });
-    for (const { task, entry, sparsity, failed, outdated, off_budget } of data.marks) {
-      Object.assign(cellAt(task, entry, sparsity), { failed, outdated, off_budget });
+    for (const { task, entry, sparsity, failed, outdated, off_budget, no_update } of data.marks) {
+      Object.assign(cellAt(task, entry, sparsity), { failed, outdated, off_budget, no_update });
     }
     for (const cell of cells) cell.runs.sort((i, j) => trials.seed[i] - trials.seed[j]);
 
@@ -229,6 +229,11 @@ const resonanceModel = (() => {
       const words = [...new Set(cell.off_budget)].join("; ");
       const reason = `${cell.off_budget.length} not counted: ${words}`;
       found.push({ kind: "off-budget", sign: "off budget", reason });
+    }
+    if (cell.no_update.length) {
+      const words = [...new Set(cell.no_update)].join("; ");
+      const reason = `${cell.no_update.length} not counted as trials of the method: ${words}`;
+      found.push({ kind: "no-update", sign: "no update", reason });
     }
     return found;
   }

@@ -1,8 +1,9 @@
 """Reading and writing bundles: records of many trials in one file.
 
 A bundle is gzipped JSON lines: a header, then one checksummed record per line, sorted by key. The
-same records and header give the same bytes. Bundles come from untrusted senders: sizes are limited
-while unpacking, and a bad record is rejected with its reason without affecting the others.
+same records and header give the same bytes. Tunings of these records come last. Bundles come from
+untrusted senders: sizes are limited while unpacking, and a bad record is rejected with its reason
+without affecting the others.
 """
 
 import gzip
@@ -26,21 +27,29 @@ from leaderboard.bundles.signature import (
     sign,
     signature_path,
 )
+from leaderboard.bundles.tunings import (
+    MAX_TUNINGS,
+    PREFIX,
+    of_records,
+    read_tuning,
+    tuning_content,
+)
 from suite.core.bounded_json import LINE, InvalidJson, count_values, parse
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.limited_process import LimitExceeded
 from suite.core.redact import redact_bytes, redact_data
-from suite.core.shown_text import INVISIBLE, is_shown, shown_data
+from suite.core.shown_text import INVISIBLE, is_shown, shown_data, texts_of
 from suite.results.integrity import CHECKSUMMED_SINCE, with_integrity
 from suite.results.old_names import has_old_names
 from suite.results.record import Record
+from suite.tuning.schema import Tuning
 
 SUFFIX = ".jsonl.gz"
 SHIPPED = tuple(Path(__file__).parents[1] / name for name in ("results", "submissions"))
 """Folders of the project's own results, and of submissions."""
-BUNDLE_VERSION = 2
-"""1: records only. 2: some have predictions; a bundle without any is still written as 1."""
+BUNDLE_VERSION = 3
+"""1: records only. 2: some have predictions. 3: tunings. What needs a lower version has that."""
 MAX_UNPACKED = 128 * 2**20
 MAX_LINE = 2**20
 """Largest size in bytes of all lines of a file, and of one line (a record of a hundred layers has
@@ -133,6 +142,7 @@ class Sender(NamedTuple):
 class Bundle(NamedTuple):
     """The content of a file: its header, usable records, rejected lines, predictions by key.
 
+    `tunings` are the searches that its tuned records come from, as far as they are about them.
     `signature` is `UNSIGNED` until somebody looks for one (`limited_reading`).
     """
 
@@ -141,6 +151,7 @@ class Bundle(NamedTuple):
     rejected: list[Rejected]
     predictions: Mapping[str, bytes] = NO_PREDICTIONS
     signature: Signature = UNSIGNED
+    tunings: Sequence[Tuning] = ()
 
     @property
     def sender(self) -> Sender:
@@ -154,10 +165,12 @@ def write_bundle(
     path: Path,
     predictions: Mapping[str, bytes] = NO_PREDICTIONS,
     key: Path | None = None,
+    tunings: Iterable[Tuning] = (),
 ) -> None:
     """Write records to one file, with secrets of this machine redacted.
 
-    `predictions` are those of some of the trials, by key (`stored_predictions`). With `key`, an SSH
+    `predictions` are those of some of the trials, by key (`stored_predictions`). Of `tunings` those
+    that tested some of the trials are written. With `key`, an SSH
     key, the file's signature is written beside it; without, one of an older file is removed.
 
     Raises:
@@ -167,13 +180,16 @@ def write_bundle(
     for record in records:
         if by_key.setdefault(record.key, record) is not record:
             raise InvalidInput(f"trial {record.key} has two records: give one per trial")
-    redacted = redact_data(dict(header)) | {"schema_version": BUNDLE_VERSION if predictions else 1}
+    searches = sorted(of_records(tunings, by_key), key=lambda one: one.settings.name)
+    version = BUNDLE_VERSION if searches else 2 if predictions else 1
+    redacted = redact_data(dict(header)) | {"schema_version": version}
     lines = [
         _line(redacted),
         *(
             _line(with_predictions(_checksummed(record), predictions.get(name)))
             for name, record in sorted(by_key.items())
         ),
+        *(_line(tuning_content(one)) for one in searches),
     ]
     content = gzip.compress(b"".join(lines), 9, mtime=0)
     signature = None if key is None else sign(content, key)
@@ -219,6 +235,7 @@ def read_bundle(path: Path, *, old_names: bool = False, possible: bool = True) -
     records: dict[str, Record] = {}
     rejected: list[Rejected] = []
     predictions = Predictions()
+    searches: list[tuple[str, bytes]] = []
     values = layers = 0
     for number, line in enumerate(lines, 2):
         where = f"line {number}"
@@ -228,6 +245,9 @@ def read_bundle(path: Path, *, old_names: bool = False, possible: bool = True) -
             break
         if isinstance(line, Rejected):
             rejected.append(line)
+            continue
+        if line.startswith(PREFIX):
+            searches.append((where, line))
             continue
         try:
             line, shipped = take_out(line)
@@ -247,7 +267,20 @@ def read_bundle(path: Path, *, old_names: bool = False, possible: bool = True) -
             rejected.append(Rejected(where, _naming_trial(reason, line)))
         else:
             records[record.key] = record
-    return Bundle(header, list(records.values()), rejected, predictions)
+    tunings: dict[str, Tuning] = {}
+    for number, (where, line) in enumerate(searches, 1):
+        try:
+            if number > MAX_TUNINGS:
+                raise InvalidInput(f"more than {MAX_TUNINGS} tunings in one file")
+            one = read_tuning(line, records, old_names=old_names)
+            if tunings.setdefault(one.settings.name, one) is not one:
+                raise InvalidInput(f"a second tuning {one.settings.name}")
+        except InvalidInput as error:
+            rejected.append(Rejected(where, str(error)))
+            if number > MAX_TUNINGS:
+                break
+    found = Bundle(header, list(records.values()), rejected, predictions)
+    return found._replace(tunings=list(tunings.values()))
 
 
 def _limit(number: int, rejected: int, values: int, layers: int) -> str:
@@ -327,10 +360,14 @@ def each_once(bundles: Sequence[Bundle]) -> list[Bundle]:
             if bundle.sender.signed is wanted:
                 for record in bundle.records:
                     chosen.setdefault(record.key, number)
-    return [
-        bundle._replace(records=[r for r in bundle.records if chosen[r.key] == number])
-        for number, bundle in enumerate(bundles)
-    ]
+    return [_with_records(bundle, chosen, number) for number, bundle in enumerate(bundles)]
+
+
+def _with_records(bundle: Bundle, chosen: Mapping[str, int], number: int) -> Bundle:
+    """Return a bundle with the records that are chosen from it, and what is about these alone."""
+    records = [record for record in bundle.records if chosen[record.key] == number]
+    tunings = of_records(bundle.tunings, [record.key for record in records])
+    return bundle._replace(records=records, tunings=tunings)
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:
@@ -375,20 +412,9 @@ def _unshowable(record: Record) -> str:
             f"{MAX_SETTINGS:,} are not shown"
         )
     for field, content in record.model_dump().items():
-        if any(not is_shown(text) for text in _texts(content)):
+        if any(not is_shown(text) for text in texts_of(content)):
             return f"a text of '{field}' has control or invisible characters, which are not shown"
     return ""
-
-
-def _texts(content: Any) -> Iterator[str]:
-    """Yield every text of JSON-ready data, names too."""
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, dict | list | tuple):
-        for one in content:
-            yield from _texts(one)
-        for one in content.values() if isinstance(content, dict) else ():
-            yield from _texts(one)
 
 
 def _unpacked(path: Path) -> Iterator[bytes | Rejected]:

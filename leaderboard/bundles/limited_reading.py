@@ -12,6 +12,7 @@ from leaderboard.bundles.signature import ALLOWED_SIGNERS, InvalidSignature, sig
 from suite.core.limited_process import Allowance, answer, ask, memory_limit
 from suite.experiments import registry
 from suite.results.record import Record
+from suite.tuning.schema import Tuning
 
 MEMORY = 512 * 2**20
 SECONDS = 120
@@ -49,6 +50,7 @@ def _read_unsigned(path: Path) -> Bundle:
         [Record.model_validate_json(line) for line in lines],
         [Rejected(*one) for one in about["rejected"]],
         {key: base64.b64decode(text) for key, text in about["predictions"].items()},
+        tunings=[Tuning.model_validate(one) for one in about["tunings"]],
     )
 
 
@@ -62,6 +64,7 @@ def _read(request: dict[str, Any]) -> bytes:
             "header": bundle.header.model_dump(),
             "rejected": bundle.rejected,
             "predictions": bits,
+            "tunings": [one.model_dump(mode="json") for one in bundle.tunings],
         }
         return b"".join(
             json.dumps(content).encode() + b"\n"

@@ -4,9 +4,16 @@ from pathlib import Path
 
 from leaderboard.bundles.bundle_file import read_bundle, write_bundle
 from suite.core.errors import InvalidInput
-from suite.results.migrate import Complete, MigrationReport, as_recorded, migrate_record
+from suite.results.migrate import (
+    Complete,
+    MigrationReport,
+    as_recorded,
+    migrate_record,
+    renamed_document,
+)
 from suite.results.record import Record
 from suite.results.store_issue import StoreIssue
+from suite.tuning.schema import Tuning
 
 
 def migrate_bundle(
@@ -44,5 +51,11 @@ def migrate_bundle(
         if record.key in bundle.predictions:
             predictions[new.key] = bundle.predictions[record.key]
     if not dry_run and (report.moved or report.rewritten):
-        write_bundle(records.values(), bundle.header, path, predictions)
+        tunings = [
+            Tuning.model_validate(
+                renamed_document(one.model_dump(mode="json"), one.settings.name, report.moved)
+            )
+            for one in bundle.tunings
+        ]
+        write_bundle(records.values(), bundle.header, path, predictions, tunings=tunings)
     return report

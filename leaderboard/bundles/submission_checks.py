@@ -12,6 +12,7 @@ from leaderboard.bundles.reruns import differing_values
 from leaderboard.bundles.targets import other_targets
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 from suite.core.code_files import changed_files
+from suite.core.declarations import Configurable
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import CODE, IDENTITY, Trial, task_digest
@@ -25,6 +26,7 @@ from suite.results.record_check import (
     READABLE,
     SEEDS,
     TRAINING,
+    UPDATES,
     WEIGHTS,
     ZEROS,
     Check,
@@ -58,7 +60,7 @@ def check_bundle(bundle: Bundle, recompute: Recompute) -> CheckReport:
             checks += recomputed
         except InvalidInput as error:
             unknown = str(error)
-            names = (ZEROS, NETWORK, INFERENCE, TRAINING)
+            names = (ZEROS, NETWORK, UPDATES, INFERENCE, TRAINING)
             checks += [Check(name, skipped=UNKNOWN) for name in names]
         if unknown:
             what = f"its settings, zeros and FLOPs cannot be checked here: {unknown}"
@@ -70,6 +72,10 @@ def check_bundle(bundle: Bundle, recompute: Recompute) -> CheckReport:
             failure = record.error or {}
             what = f"it failed: {failure.get('message') or failure.get('type', '')}"
             issues.append(SubmissionIssue("note", _name(record), what))
+    for tuning in bundle.tunings:
+        tried = sum(len(found.trials) for found in tuning.methods.values())
+        what = f"{tried} configurations of {', '.join(tuning.methods)}, with the values as stated"
+        issues.append(SubmissionIssue("note", f"tuning {tuning.settings.name}", what))
     together, checks = _check_together(bundle.records, steps)
     return CheckReport.of(issues + together, found + checks)
 
@@ -119,20 +125,24 @@ def _differences(record: Record, trial: Trial) -> Iterator[str]:
     if not old and trial.key != record.key:
         yield f"its settings are not in canonical form (whose key is {trial.key})"
     for part in (name for name in expected if name not in parts):
-        recorded = record.configuration.get(part)
-        settings = _without_later(expected[part], recorded, record.trial.get(part))
-        if recorded != settings:
-            yield f"configuration of {part}: {_difference(recorded, settings)}"
+        recorded = _with_later_options(trial, part, record.configuration.get(part))
+        if recorded != expected[part]:
+            yield f"configuration of {part}: {_difference(recorded, expected[part])}"
 
 
-def _without_later(expected: Any, recorded: Any, given: Any) -> Any:
-    """Return expected settings without those that the record lacks and its trial leaves alone.
+def _with_later_options(trial: Trial, part: str, recorded: Any) -> Any:
+    """Return recorded settings with those that they lack and that are at their declared defaults.
 
-    They were declared after it was made, and have their defaults, which change nothing.
+    They were added after the record was made, with a default that changes nothing.
     """
-    if not isinstance(recorded, Mapping) or not isinstance(given, Mapping):
-        return expected
-    return {n: value for n, value in expected.items() if n in recorded or n in given}
+    declared: dict[str, Configurable] = {
+        "hyperparameters": trial.method_declaration,
+        "recipe": trial.task_declaration,
+    }
+    if trial.trainer or part not in declared or not isinstance(recorded, Mapping):
+        return recorded
+    defaults = {one.name: one.default for one in declared[part].hyperparameters}
+    return json.loads(json.dumps(defaults)) | dict(recorded)
 
 
 def _difference(recorded: Any, expected: Any) -> str:

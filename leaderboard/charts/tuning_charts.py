@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 
+from leaderboard.tuning_budget import budget_curve
 from suite.tuning.schema import MAXIMISED, Candidate, Dimension, MethodResult, Tuning
 
 WIDTH, HEIGHT = 340, 200
@@ -25,7 +26,7 @@ VALUES = alt.Color("value:Q", title=None, scale=alt.Scale(scheme="viridis"))
 
 
 def tuning_charts(tuning: Tuning) -> dict[str, alt.TopLevelMixin]:
-    """Return the charts of a tuning, by ``METHOD-KIND``.
+    """Return the charts of a tuning: ``budget``, of all methods, and each ``METHOD-KIND``.
 
     The kinds are history, importance, slice, parallel, contour and, for several objectives, front.
     A kind is left out if there is too little data for it.
@@ -33,6 +34,8 @@ def tuning_charts(tuning: Tuning) -> dict[str, alt.TopLevelMixin]:
     alt.data_transformers.disable_max_rows()
     goals = tuning.settings.objectives
     charts: dict[str, alt.TopLevelMixin] = {}
+    if (budget := _budget(tuning)) is not None:
+        charts["budget"] = budget
     for method, found in tuning.methods.items():
         drawn = {
             "history": _history(found, goals[0]),
@@ -44,6 +47,43 @@ def tuning_charts(tuning: Tuning) -> dict[str, alt.TopLevelMixin]:
         }
         charts |= {f"{method}-{kind}": one for kind, one in drawn.items() if one is not None}
     return charts
+
+
+def _budget(tuning: Tuning) -> Any:
+    """Return the expected best value of all methods against the number of trials drawn."""
+    goal = tuning.settings.objectives[0]
+    curves = {method: budget_curve(found, goal) for method, found in tuning.methods.items()}
+    rows = [
+        {"method": method, "trials": k, "value": one.mean}
+        | {"low": one.mean - one.std, "high": one.mean + one.std}
+        for method, curve in curves.items()
+        if curve is not None
+        for k, one in enumerate(curve.points, start=1)
+    ]
+    if not rows:
+        return None
+    defaults = [
+        {"method": method, "value": curve.default}
+        for method, curve in curves.items()
+        if curve is not None and curve.default is not None
+    ]
+    colour = alt.Color("method:N", title=None)
+    value = alt.Y("value:Q", title=TITLES[goal], scale=alt.Scale(zero=False))
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("trials:Q", title="trials drawn", axis=alt.Axis(tickMinStep=1, format="d")),
+        color=colour,
+    )
+    low = alt.Y("low:Q", title=TITLES[goal], scale=alt.Scale(zero=False))
+    band = base.mark_area(opacity=0.15).encode(y=low, y2="high:Q")
+    line = base.mark_line().encode(
+        y=value, tooltip=["method:N", "trials:Q", "value:Q", "low:Q", "high:Q"]
+    )
+    usual = (
+        alt.Chart(alt.InlineData(values=defaults))
+        .mark_rule(strokeDash=[4, 3])
+        .encode(y=value, color=colour, tooltip=["method:N", "value:Q"])
+    )
+    return (band + usual + line).properties(width=2 * WIDTH, height=HEIGHT)
 
 
 def _complete(found: MethodResult) -> list[Candidate]:

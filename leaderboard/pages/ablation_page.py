@@ -75,7 +75,12 @@ def _notes(effects: Sequence[DesignEffects]) -> list[str]:
         missing = sum(cell.missing for cell in one.cells)
         failed = sum(cell.failed for cell in one.cells)
         every = len(one.cells) * len(one.seeds)
-        counts = ((missing, "have not run"), (failed, "failed"))
+        idle = sum(cell.no_update for cell in one.cells)
+        counts = (
+            (missing, "have not run"),
+            (failed, "failed"),
+            (idle, "never updated connectivity and do not count"),
+        )
         lacks = [f"{count} {word}" for count, word in counts if count]
         if lacks:
             notes.append(f"{one.title}: of {every} trials {' and '.join(lacks)}.")

@@ -16,7 +16,13 @@ from leaderboard.pages.latex import escape_latex
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import caption
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
-from leaderboard.summary_table import OFF_BUDGET, SummaryCell, SummaryRow, SummaryTable
+from leaderboard.summary_table import (
+    NO_UPDATE,
+    OFF_BUDGET,
+    SummaryCell,
+    SummaryRow,
+    SummaryTable,
+)
 from suite import __version__
 
 EXPLANATION = (
@@ -127,6 +133,8 @@ def note(cell: SummaryCell) -> str:
         return FAILED
     if "off-budget" in kinds:
         return OFF_BUDGET
+    if "no-update" in kinds:
+        return NO_UPDATE
     return OUTDATED if "outdated" in kinds else MISSING
 
 

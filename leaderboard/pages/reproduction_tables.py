@@ -60,24 +60,44 @@ def cells(table: PublishedTable, line: TableLine) -> list[str]:
         reproduced,
         n,
         difference,
-        _within(line),
+        _within(table, line),
         line.deviations,
         line.trust,
         ", ".join(filter(None, (line.where, line.source))),
     ]
 
 
-def _within(line: TableLine) -> str:
+def _within(table: PublishedTable, line: TableLine) -> str:
     if line.mean is None:
         return ""
     if line.within is None:
         return "no std published" if line.published is not None else "nothing published"
     words = "yes" if line.within else "no"
-    return f"{words} ({line.bound[0]} {line.bound[1:]})" if line.bound else words
+    if line.bound:
+        return f"{words} ({line.bound[0]} {line.bound[1:]})"
+    if table.tolerance is not None and line.rounds_to_published is False:
+        words += f", rounds to {line.rounded}"
+    return words
 
 
-def rule(table: PublishedTable) -> str:
-    """Return in words what counts as within, for the lines of this table."""
+def rule(table: PublishedTable, lines: Sequence[TableLine] = ()) -> str:
+    """Return in words what counts as within, and how many `lines` do not round to the figure.
+
+    That is counted where a table declares a tolerance: a distance, in which a figure may round to
+    another one than was published.
+    """
+    words = _rule(table)
+    compared = [one for one in lines if one.rounds_to_published is not None]
+    others = sum(not one.rounds_to_published for one in compared)
+    if table.tolerance is None or not others:
+        return words
+    return (
+        f"{words}; {others} of {len(compared)} do not round to the published figure, and are "
+        "marked with what they round to"
+    )
+
+
+def _rule(table: PublishedTable) -> str:
     lines = table_lines(table, None)
     rules = ["on the published side of the bound"] if any(one.bound for one in lines) else []
     if table.tolerance is not None:
@@ -98,7 +118,8 @@ def markdown(table: PublishedTable, lines: Sequence[TableLine]) -> str:
     rows += [[escape_markdown(text) for text in cells(table, line)] for line in lines]
     text = [f"**{escape_markdown(table.title)}**", ""]
     text += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*text, "", escape_markdown(f"{rule(table)}. {table.note}".strip()), ""])
+    below = f"{rule(table, lines)}. {table.note}".strip()
+    return "\n".join([*text, "", escape_markdown(below), ""])
 
 
 def latex(table: PublishedTable, lines: Sequence[TableLine]) -> str:
@@ -117,7 +138,7 @@ def latex(table: PublishedTable, lines: Sequence[TableLine]) -> str:
             *rows[1:],
             r"\bottomrule",
             r"\end{tabular}",
-            f"% {_one_line(f'{table.title}. {rule(table)}. {table.note}')}",
+            f"% {_one_line(f'{table.title}. {rule(table, lines)}. {table.note}')}",
             "",
         ]
     )
@@ -136,7 +157,7 @@ def page(table: PublishedTable, lines: Sequence[TableLine]) -> str:
             table=table,
             columns=columns(table),
             rows=[cells(table, line) for line in lines],
-            rule=rule(table),
+            rule=rule(table, lines),
             version=__version__,
         )
     )

@@ -16,6 +16,7 @@ from leaderboard.charts.board_specifications import specification
 from leaderboard.charts.theme import styles, themes
 from leaderboard.page_data import page_name
 from leaderboard.pages.templating import embedded_data, environment
+from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import heading, shown_metric, value_text
 from leaderboard.summary_table import SummaryTable, summary_table
 from leaderboard.terms import Terms
@@ -103,6 +104,8 @@ def _listed_trial(record: Record, left_out: str, metric: Column) -> ListedTrial:
     state = "outdated" if left_out else ""
     if left_out and left_out == Terms.of(record).left_out(record):
         state = "off-budget"
+    if left_out and left_out == record.never_updated:
+        state = "no-update"
     return ListedTrial(record.key, record.trial["seed"], score, state, left_out)
 
 
@@ -125,6 +128,7 @@ def task_page(one: BoardView, views: Sequence[BoardView] = ()) -> str:
         beside=_beside(one, views),
         metric=shown_metric([board.metric]),
         signs=one.claims.sentences(EVERYWHERE),
+        sampling_error=sampling_error_text(board),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
         chart_rows=_chart_rows(SHOWN_CHARTS, board),

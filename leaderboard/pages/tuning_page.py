@@ -6,11 +6,13 @@ from statistics import fmean
 from typing import Any
 
 from leaderboard.board_columns import Column, metric_of
+from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.tuning_charts import TITLES, tuning_charts
 from leaderboard.pages.embedded_charts import embedded_charts
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import difference_texts, heading, value_text
 from leaderboard.statistics.paired_comparisons import compare, of_values
+from leaderboard.tuning_budget import budget_curve, budget_note, shown_budgets
 from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import show
@@ -19,6 +21,11 @@ from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning, TuningCon
 
 ReadRecord = Callable[[str], Record | None]
 TUNING_CHART_TEXTS = {
+    "budget": (
+        "Expected best against budget",
+        "The best of so many trials drawn at random from those of the search, mean and standard "
+        "deviation; dashed: the default.",
+    ),
     "history": ("History", "Every completed trial in order; the line is the best so far."),
     "importance": (
         "Importance",
@@ -60,10 +67,13 @@ class MethodSection:
     trials: list[tuple[int, str, list[str], str, list[str], str]]
 
 
-def tuning_page(tuning: Tuning, read: ReadRecord, pages: Mapping[str, str]) -> str:
+def tuning_page(
+    tuning: Tuning, read: ReadRecord, pages: Mapping[str, str], sender: Sender | None = None
+) -> str:
     """Return the page, for one folder below the main page; all text is escaped.
 
     `read` returns a trial's record by key, or None; `pages` are the addresses of methods' pages.
+    `sender` sent it, if it came in a bundle.
     """
     settings = tuning.settings
     return (
@@ -76,9 +86,12 @@ def tuning_page(tuning: Tuning, read: ReadRecord, pages: Mapping[str, str]) -> s
             root="../",
             trail=[],
             version=__version__,
-            facts=_facts(tuning),
+            facts=_facts(tuning, sender),
+            sent=sender is not None,
             command=f"optuna-dashboard {KIND}/{settings.name}.journal",
             goals=[TITLES[goal] for goal in settings.objectives],
+            budgets=_budgets(tuning),
+            budget_note=budget_note(settings.sampler),
             sections=[
                 _section(m, found, read, pages.get(m, "")) for m, found in tuning.methods.items()
             ],
@@ -101,21 +114,23 @@ def tuning_address(tuning: Tuning) -> str:
 
 
 def named_charts(tuning: Tuning) -> dict[str, Any]:
-    """Return the charts of all methods in Vega-Lite, by ``METHOD-KIND``, with title and text."""
+    """Return the charts of `tuning_charts` in Vega-Lite, with title and text."""
     found = {}
     for name, chart in tuning_charts(tuning).items():
         method, _, kind = name.rpartition("-")
         title, text = TUNING_CHART_TEXTS[kind]
-        if len(tuning.methods) > 1:
+        if method and len(tuning.methods) > 1:
             title = f"{title}: {_title(method)}"
         found[name] = chart.to_dict() | {"title": title, "description": text}
     return found
 
 
-def _facts(tuning: Tuning) -> list[tuple[str, str]]:
+def _facts(tuning: Tuning, sender: Sender | None) -> list[tuple[str, str]]:
     settings = tuning.settings
     recipe = ", ".join(f"{name}={show(value)}" for name, value in settings.recipe.items())
+    who = "" if sender is None else f"{sender.header.name}, {sender.signature}"
     facts = [
+        ("sent by", who and f"{who}; the values of its search are as stated by the sender"),
         ("tasks", ", ".join(settings.tasks)),
         ("sparsities", ", ".join(f"{one:g}" for one in settings.sparsities)),
         ("objectives", ", ".join(TITLES[goal] for goal in settings.objectives)),
@@ -135,6 +150,39 @@ def _pruner(settings: TuningConfig) -> str:
     if settings.pruner == "none":
         return settings.pruner
     return f"{settings.pruner}, after each {settings.prune_after}"
+
+
+def _budgets(tuning: Tuning) -> dict[str, Any]:
+    """Return the columns and rows of the table of the expected best; empty without a curve."""
+    goal = tuning.settings.objectives[0]
+    curves = {method: budget_curve(found, goal) for method, found in tuning.methods.items()}
+    known = {method: curve for method, curve in curves.items() if curve is not None}
+    if not known:
+        return {}
+    ks = shown_budgets(max(len(curve.points) for curve in known.values()))
+    rows = [
+        (
+            _title(method),
+            "–" if curve.default is None else _number(curve.default),
+            *(
+                f"{_number(curve.points[k - 1].mean)} ± {curve.points[k - 1].std:.2g}"
+                if k <= len(curve.points)
+                else "–"
+                for k in ks
+            ),
+            "–" if curve.needed is None else str(curve.needed),
+            str(curve.unfinished),
+        )
+        for method, curve in known.items()
+    ]
+    columns = [
+        "method",
+        "default",
+        *(f"k = {k}" for k in ks),
+        "k to beat the default",
+        "unfinished",
+    ]
+    return {"columns": columns, "rows": rows, "goal": TITLES[goal]}
 
 
 def _section(method: str, found: MethodResult, read: ReadRecord, page: str) -> MethodSection:
@@ -203,7 +251,13 @@ def _tested(found: MethodResult, read: ReadRecord) -> tuple[list[tuple[str, ...]
                 comparison.verdict("tuned", "default"),
             )
         )
-    return rows, "" if rows else "Winner and default share no tested seed."
+    if rows:
+        return rows, ""
+    keys = (*found.final.winner, *found.final.default)
+    idle = [one.never_updated for key in keys if (one := read(key)) and one.never_updated]
+    if idle:
+        return [], f"{len(idle)} of the runs do not count, so nothing is compared: {idle[0]}."
+    return [], "Winner and default share no tested seed."
 
 
 def _scores(
@@ -211,11 +265,11 @@ def _scores(
 ) -> dict[tuple[str, float], tuple[Column, dict[int, float]]]:
     """Return, by task and sparsity, the task's metric and the scores by seed, more being better.
 
-    Runs that failed have none.
+    Runs that failed, or in which connectivity was never updated, have none.
     """
     found: dict[tuple[str, float], tuple[Column, dict[int, float]]] = {}
     for record in map(read, keys):
-        if record is not None and record.status == "done":
+        if record is not None and record.status == "done" and not record.never_updated:
             cell = (record.trial["task"], record.trial["sparsity"])
             metric = metric_of(cell[0], record.metric)
             if metric.name in record.metrics:

@@ -37,7 +37,7 @@ class TableLine:
     Attributes:
         method, sparsity, published, published_std, trust, source, where: of the published result;
             `published` is text if it is not a number.
-        printed: the published value as printed, with its standard deviation.
+        printed: the published value as printed, with its standard deviation if it has one.
         values: reproduced values, one per seed, in the unit of the table; None if the line is not
             reproduced.
         computed: whether values were computed instead of trained.
@@ -90,6 +90,23 @@ class TableLine:
         if self.difference is None or self.tolerance is None:
             return None
         return abs(self.difference) <= self.tolerance + DECIMAL_SLACK
+
+    @property
+    def rounded(self) -> str:
+        """The mean, rounded to the decimals of the published figure; empty without one of both."""
+        figure = self.printed.partition(" ")[0]
+        if self.mean is None or not isinstance(self.published, float):
+            return ""
+        return f"{self.mean:.{len(figure.partition('.')[2])}f}"
+
+    @property
+    def rounds_to_published(self) -> bool | None:
+        """Whether the mean rounds to the published figure; None if there is none of both.
+
+        It is a stricter question than `within`: a figure of two decimals is met to 0.01 also by
+        what rounds to its neighbour.
+        """
+        return float(self.rounded) == self.published if self.rounded else None
 
 
 class Trials(Protocol):

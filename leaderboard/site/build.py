@@ -168,7 +168,7 @@ def _write(
         tables = _write_boards(folder, views, content.tunings)
         drawn = _write_paper(folder, groups, tables)
         further = _write_ablations(folder, content.ablations, records)
-        further += _write_tunings(folder, content.tunings, records, _methods(views))
+        further += _write_tunings(folder, content, records, _methods(views))
         further += _write_signals(folder, records.values())
         for group in groups:
             charts = drawn[group.page]
@@ -292,16 +292,16 @@ def _write_ablations(
 
 def _write_tunings(
     folder: SiteFolder,
-    found: Sequence[Tuning],
+    content: Source,
     records: Mapping[str, Record],
     methods: Collection[str],
 ) -> list[FurtherPage]:
     """Write the pages of tunings; return them with their summaries."""
     addresses = {method: page_name("methods", method) for method in methods}
     written = []
-    for one in found:
-        page = tuning_address(one)
-        folder.write(page, tuning_page(one, records.get, addresses))
+    for one in content.tunings:
+        page, sender = tuning_address(one), content.tuning_senders.get(one.settings.name)
+        folder.write(page, tuning_page(one, records.get, addresses, sender))
         written.append(FurtherPage(one.settings.name, page, tuning_summary(one)))
     return written
 

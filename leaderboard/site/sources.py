@@ -12,6 +12,7 @@ from leaderboard.bundles.bundle_file import Sender, each_once, read_bundles
 from leaderboard.bundles.limited_reading import read_bundle
 from leaderboard.bundles.reruns import Rerun, reruns
 from leaderboard.bundles.signature import ALLOWED_SIGNERS
+from leaderboard.bundles.tunings import of_records
 from leaderboard.selection import Selection, select
 from suite.results import metadata_store
 from suite.results.ablation_design import Ablation, ablations
@@ -42,7 +43,9 @@ class Source:
 
     Attributes:
         location: of the store; empty without a store.
-        tunings, ablations: of the store.
+        tunings: of the store, and of bundles those that tested some of their shown records.
+        tuning_senders: who sent a tuning, by its name; the store's are not there.
+        ablations: of the store.
         senders: who sent each bundle.
         selection: which trials of the store are shown, and which of them on boards.
         unreadable: records that cannot be read, and why; complete once all records have been read.
@@ -83,6 +86,9 @@ class Source:
             self._read_documents(store)
         if only := self.selection.study:
             self.tunings = [one for one in self.tunings if one.settings.name == only]
+        self.tuning_senders: dict[str, Sender] = {}
+        self._add_sent_tunings(store)
+        if only:
             self.ablations = [one for one in self.ablations if one.name == only]
 
     def _read_documents(self, store: Store) -> None:
@@ -94,6 +100,27 @@ class Source:
             self._evaluations.setdefault(one.key, []).append(one)
         damaged = metadata_store.each_once([*self.selection.damaged, *tunings, *designs, *measured])
         self.unreadable += [Excluded(one.path, "document", one.reason) for one in damaged]
+
+    def _add_sent_tunings(self, store: Store | None) -> None:
+        """Add the tunings of bundles; those of known signers first, as a name is taken once.
+
+        A tuning says nothing of a trial that the store has: its record is the one shown.
+        """
+        if not any(bundle.tunings for bundle in self._bundles):
+            return
+        own = set(store.keys()) if store is not None else {record.key for record in self._given}
+        taken = {one.settings.name for one in self.tunings}
+        for bundle in sorted(self._bundles, key=lambda one: not one.sender.signed):
+            keys = [record.key for record in bundle.records if record.key not in own]
+            for one in of_records(bundle.tunings, keys):
+                name = one.settings.name
+                if name in taken:
+                    reason = f"sent by {bundle.header.name}; there is another tuning of this name"
+                    self.unreadable.append(Excluded(f"tuning {name}", "document", reason))
+                    continue
+                taken.add(name)
+                self.tunings.append(one)
+                self.tuning_senders[name] = bundle.sender
 
     def _chosen(self, key: str) -> bool:
         """Return whether a trial of the store has a page."""

@@ -123,6 +123,8 @@ def compare(
         say(f"{tasks}: {difference_words(NAMED_COLUMNS[name])}")
     if report.overall is None and len(metrics) > 1:
         say(report.verdict)
+    for text in report.left_out:
+        say(f"not compared: {text}")
     left = sum(line.comparison.unpaired for line in report.lines)
     if left:
         say(f"not used, because the other method lacks the seed: {left} trial{'s' * (left > 1)}")

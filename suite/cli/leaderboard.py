@@ -171,6 +171,7 @@ def _cells(sparsities: list[float], cells: "list[Cell | None]") -> list[dict[str
         interval = cell.interval if cell else None
         counts = {"failed": len(cell.failures) if cell else 0}
         counts |= {"outdated": len(cell.outdated) if cell else 0}
+        counts |= {"no_update": len(cell.no_update) if cell else 0}
         found.append({"sparsity": sparsity, "interval": interval and asdict(interval)} | counts)
     return found
 

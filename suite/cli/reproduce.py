@@ -84,11 +84,11 @@ def reproduce(
         )
     written = write(table, lines, folder) if folder is not None else []
     if json:
-        derived = ("mean", "std", "difference", "within")
+        derived = ("mean", "std", "difference", "within", "rounds_to_published")
         print_json([asdict(x) | {name: getattr(x, name) for name in derived} for x in lines])
     else:
         print_table(table.title, columns(table), [cells(table, line) for line in lines])
-        say(f"{rule(table)}. {table.note}".strip())
+        say(f"{rule(table, lines)}. {table.note}".strip())
         if table.needs:
             say(f"running it needs {table.needs}")
         if written:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from leaderboard.bundles.check_report import CheckReport
     from leaderboard.bundles.submission_checks import Recompute
     from leaderboard.selection import Selection
+    from suite.tuning.schema import Tuning
 
 FOLDER = "leaderboard/submissions/"
 
@@ -78,13 +79,15 @@ def submit(
     if not records:
         raise InvalidInput(f"store {store} has no such trial: see `resonance list trials`")
     shipped = stored_predictions(results, records) if predictions else Predictions()
-    checked = check_bundle(Bundle(header, records, [], shipped))
+    tunings = _tunings(results, records)
+    checked = check_bundle(Bundle(header, records, [], shipped, tunings=tunings))
     wrong = checked.has_errors
     if not wrong:
-        write_bundle(records, header, out, shipped, sign)
+        write_bundle(records, header, out, shipped, sign, tunings)
     if json:
         written = {"file": None if wrong else str(out), "bytes": 0 if wrong else out.stat().st_size}
-        print_json(written | {"records": len(records)} | checked.to_json())
+        counts = {"records": len(records), "tunings": len(tunings)}
+        print_json(written | counts | checked.to_json())
     else:
         report(checked)
     if wrong:
@@ -92,7 +95,8 @@ def submit(
         raise typer.Exit(1)
     if json:
         return
-    say(f"{out}: {len(records)} records, {out.stat().st_size:,} bytes")
+    searches = f", {len(tunings)} tuning{'s' * (len(tunings) > 1)}" if tunings else ""
+    say(f"{out}: {len(records)} records{searches}, {out.stat().st_size:,} bytes")
     if sign is not None:
         say(f"{out}.sig: its signature, to be sent with it")
     say(f"To send it: open a pull request that adds it under {FOLDER} (docs/submitting.md)")
@@ -104,6 +108,21 @@ def new_header(name: str, note: str = "", link: str = "") -> "Header":
 
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Header.make(name=name, note=note, link=link, suite=__version__, created=now)
+
+
+def _tunings(store: Store, records: list[Record]) -> "list[Tuning]":
+    """Return the store's tunings that tested some of the records, as a bundle holds them."""
+    from leaderboard.bundles.tunings import as_sent, of_records
+    from suite.tuning.schema import load_tunings
+
+    by_key = {record.key: record for record in records}
+    found = []
+    for one in of_records(load_tunings(store)[0], by_key):
+        try:
+            found.append(as_sent(one, by_key))
+        except InvalidInput as error:
+            complain(f"left out: {error}")
+    return found
 
 
 def _chosen(records: list[Record], field: str, names: list[str] | None) -> list[Record]:

@@ -222,6 +222,9 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         ours, lost = _results(store, result.final.winner)
         theirs, also_lost = _results(store, result.final.default)
         failures += lost + also_lost
+        for what, keys in (("winner", result.final.winner), ("default", result.final.default)):
+            if idle := [r.never_updated for r in store.read_each(keys)[0] if r.never_updated]:
+                say(f"{method}: {len(idle)} runs of the {what} do not count: {idle[0]}")
         for cell in ours.keys() & theirs.keys():
             pair = (ours[cell], theirs[cell])
             metric = metric_of(cell[0], next(iter(ours[cell].values())).metric)
@@ -259,10 +262,13 @@ def _mean_text(metric: "Column", scores: Collection[float]) -> str:
 def _results(
     store: Store, keys: Sequence[str]
 ) -> tuple[dict[tuple[str, float], dict[int, Record]], int]:
-    """Return the records by (task, sparsity) and seed, and how many trials failed or lack one."""
+    """Return the records by (task, sparsity) and seed, and how many trials failed or lack one.
+
+    Without those in which the method never updated connectivity, which are no results of it.
+    """
     done = [record for record in store.read_each(keys)[0] if record.status == "done"]
     by_cell: dict[tuple[str, float], dict[int, Record]] = {}
-    for record in done:
+    for record in (one for one in done if not one.never_updated):
         cell = (record.trial["task"], record.trial["sparsity"])
         by_cell.setdefault(cell, {})[record.trial["seed"]] = record
     return by_cell, len(keys) - len(done)

@@ -7,6 +7,7 @@ is shown; records keep what they hold.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from suite.core.errors import printable
@@ -57,6 +58,17 @@ def shown_data(content: Any) -> Any:
     if isinstance(content, dict):
         return {shown_data(name): shown_data(value) for name, value in content.items()}
     return [shown_data(one) for one in content] if isinstance(content, list | tuple) else content
+
+
+def texts_of(content: Any) -> Iterator[str]:
+    """Yield every text of JSON-ready data, names too."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict | list | tuple):
+        for one in content:
+            yield from texts_of(one)
+        for one in content.values() if isinstance(content, dict) else ():
+            yield from texts_of(one)
 
 
 def shown_json(text: str) -> str:

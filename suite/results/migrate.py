@@ -266,20 +266,30 @@ def _holds(store: Store, key: str, files: Mapping[str, bytes]) -> bool:
 def _migrate_documents(
     store: Store, keys: Mapping[str, str], report: MigrationReport, *, dry_run: bool
 ) -> None:
-    kinds = {f"{old}.kind": f"{new}.kind" for old, new in RECIPE.items()}  # a tuning's dimensions
-    words = {**METHODS, **RECIPE, **kinds, **keys}
     for kind in KINDS:
         contents, damaged = documents(store, kind, as_it_is)
         report.refused += _document_issues(store, damaged)
         for name, content in contents.items():
-            new = _reworded(content, words)
-            for part in (new, new.get("study"), new.get("settings")):
-                if isinstance(part, dict) and "name" in part:
-                    part["name"] = name  # a document's name is kept, even if it is an old name
+            new = renamed_document(content, name, keys)
             if new != content:
                 report.documents.append(f"{kind}/{name}")
                 if not dry_run:
                     save_document(store, kind, name, new)
+
+
+def renamed_document(
+    content: Mapping[str, Any], name: str, keys: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the document of a study, an ablation or a tuning with the current names and keys.
+
+    `keys` are the new keys of trials by their old ones; `name` is the document's own.
+    """
+    kinds = {f"{old}.kind": f"{new}.kind" for old, new in RECIPE.items()}  # a tuning's dimensions
+    new: dict[str, Any] = _reworded(content, {**METHODS, **RECIPE, **kinds, **keys})
+    for part in (new, new.get("study"), new.get("settings")):
+        if isinstance(part, dict) and "name" in part:
+            part["name"] = name  # a document's name is kept, even if it is an old name
+    return new
 
 
 def _document_issues(store: Store, damaged: Iterable[DamagedDocument]) -> list[StoreIssue]:

@@ -64,6 +64,11 @@ MAX_OPERATIONS = 1e30
 MAX_NUMBER = 1e100
 """No measured number comes near it, and sums and squares of smaller ones are finite."""
 
+NO_UPDATE_NOTE = "no update falls into these"
+"""How a note begins in records of before `no_update`."""
+WITHOUT_NOTES = 2
+"""The schema version of before such notes."""
+
 ACCURACY = "accuracy"
 """The metric of a record that names none, as all did in the past."""
 
@@ -268,6 +273,8 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
         declared: what the user's own method and task say of themselves.
         digests: SHA-256 of the final weights and masks.
         notes: what a reader must know (that there is no validation split, for instance).
+        no_update: why no step of the training updated connectivity, of a method that would;
+            empty otherwise. Older records lack it: `never_updated` reads them too.
         error: type and one-line message of a failure.
         integrity: the checksums it was stored with (`seal` in the file); not part of its content.
     """
@@ -292,6 +299,7 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     declared: Declarations | None = Field(default=None, exclude_if=_is_empty)
     digests: dict[Text, Text] = Field(default={}, max_length=MAX_METRICS)
     notes: list[Text] = Field(default=[], max_length=MAX_METRICS)
+    no_update: Words = Field(default="", exclude_if=_is_empty)
     error: dict[Text, Text] | None = Field(default=None, max_length=MAX_METRICS)
     integrity: Integrity | None = Field(default=None, alias="seal", exclude=True)
 
@@ -336,6 +344,31 @@ class Record(BaseModel, extra="forbid", allow_inf_nan=False):
     def score(self) -> float:
         """What its task ranks by, on the split that was evaluated; of a finished trial."""
         return self.metrics[f"{self.trial.get('evaluate', 'test')}_{self.metric}"]
+
+    @property
+    def never_updated(self) -> str:
+        """Why a method that updates connectivity never did; empty if it did, or by design does not.
+
+        Such a training is not one of its method, and is not ranked as one. Records of before
+        `no_update` say it in a note; those of before the note, of the suite's own methods, by
+        having an interval between updates and yet no churn, which is measured where one is.
+        """
+        if self.status == "failed":
+            return ""
+        noted = (note for note in self.notes if note.startswith(NO_UPDATE_NOTE))
+        if said := self.no_update or next(noted, ""):
+            return said
+        settings = self.configuration.get("hyperparameters")
+        silent = (
+            self.schema_version == WITHOUT_NOTES
+            and not self.trial.get("trainer")
+            and (self.declared is None or self.declared.method is None)
+            and self.trial["sparsity"] > 0
+            and isinstance(settings, dict)
+            and "update_every" in settings
+            and "mask_churn" not in self.metrics
+        )
+        return f"{NO_UPDATE_NOTE} steps: no mask changed" if silent else ""
 
     @property
     def finished(self) -> float:

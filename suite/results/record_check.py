@@ -15,6 +15,7 @@ TOTAL = "zeros in all"
 ZEROS = "zeros of every layer"
 LAYERS = "units and sizes follow from layers"
 NETWORK = "outputs and size of its network"
+UPDATES = "connectivity was updated"
 INFERENCE = "inference FLOPs"
 TRAINING = "training FLOPs"
 WEIGHTS = "weights of its own"
@@ -23,7 +24,7 @@ SEEDS = "seeds paired with other methods"
 RERUN = "run again here"
 ORDER = (
     READABLE, KEY, CONFIGURATION, STATED, DATA, COUNTED, POSSIBLE, TOTAL, ZEROS, LAYERS, NETWORK,
-    INFERENCE, TRAINING, WEIGHTS, TARGETS, SEEDS, RERUN,
+    UPDATES, INFERENCE, TRAINING, WEIGHTS, TARGETS, SEEDS, RERUN,
 )  # fmt: skip
 """What is compared, in the order of the table."""
 

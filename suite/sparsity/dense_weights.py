@@ -219,8 +219,11 @@ class DenseWeights(Sparsifier, ABC):
         return group
 
     def is_idle(self) -> bool:
-        """Return that masks follow the dense weights at every step."""
-        return False
+        """Return whether masks, chosen at an interval, are chosen at no step of this training.
+
+        Those of a method without an interval follow the dense weights at every step.
+        """
+        return type(self).is_update is not Sparsifier.is_update and super().is_idle()
 
     def keeps_masks(self, step: int) -> bool:
         """Return whether training is over: until then masks follow the dense weights."""

@@ -18,7 +18,7 @@ from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, grow, keep_top, where_true
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CosineDecay, UpdateSchedule
-from suite.sparsity.sparsifier import Sparsifier
+from suite.sparsity.sparsifier import NO_UPDATE, Sparsifier
 
 OPTIONS = ("update_every", "drop_fraction", "update_end")
 """The options that a method of this kind must declare.
@@ -94,7 +94,7 @@ class DropGrow(Sparsifier, ABC):
         elif self.schedule.end < 1:  # not even an update at every step would come in time
             way = "raise update_end" if self.schedule.every == 1 else f"raise update_end and {way}"
         return [
-            f"no update falls into these {self.plan.steps} steps (the first would come at step "
+            f"{NO_UPDATE} {self.plan.steps} steps (the first would come at step "
             f"{self.schedule.start}): the first masks stay; {way}"
         ]
 

@@ -21,6 +21,9 @@ from suite.sparsity.scoring import Examples, Probe
 from suite.sparsity.storage.execution import Execution
 from suite.sparsity.storage.masked import MaskedWeight, optimizer_of
 
+NO_UPDATE = "no update falls into these"
+"""How a method's note begins that says so."""
+
 
 class Sparsifier(LayerMasks):
     """Decides which weights of a model are connected while it trains.
@@ -384,6 +387,13 @@ class Sparsifier(LayerMasks):
         if not self.is_dynamic:
             return False
         return not any(map(self.is_update, range(1, self.plan.steps + 1)))
+
+    def idle_reason(self) -> str:
+        """Return why this method, if it is idle, updates no connectivity; empty if it is not."""
+        if not self.is_idle():
+            return ""
+        said = (note for note in self.notes() if note.startswith(NO_UPDATE))
+        return next(said, f"{NO_UPDATE} {self.plan.steps} steps: the first masks stay")
 
     def next_update(self, step: int) -> int | None:
         """Return the first step after `step` at which `update` is due; None if there is none."""

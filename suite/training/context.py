@@ -13,7 +13,7 @@ from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from suite.training.planned_steps import planned_steps
 from suite.training.trial_plan import plan_of
-from tasks.data import training_examples
+from tasks.data import training_examples, validation_seed
 from tasks.loss import check_recipe
 from tasks.recipe import Recipe
 from tasks.task import Dataset, Task, check_metric
@@ -47,13 +47,15 @@ class TrialContext:
 
         Raises:
             InvalidInput: the training data is smaller than a batch, its targets do not fit the
-                task's metric or the recipe, the trial sets more epochs than the task's bound on
-                steps leaves, or its `flops_budget` is too small for the method.
+                task's metric or the recipe, the validation split cannot follow the seed, the trial
+                sets more epochs than the task's bound on steps leaves, or its `flops_budget` is
+                too small for the method.
         """
         task, dataset = trial.task_declaration, trial.dataset_declaration
         recipe = task.resolve_recipe(trial.recipe)
         check_metric(task, dataset)
         check_recipe(task.name, dataset, recipe)
+        validation_seed(dataset, recipe, trial.seed)  # raises where it could not follow the seed
         examples = training_examples(dataset, recipe.validation)
         steps_per_epoch = examples // recipe.batch_size
         if steps_per_epoch == 0:

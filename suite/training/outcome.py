@@ -64,11 +64,13 @@ def make_outcome(
     notes: list[str],
     metric: str = ACCURACY,
     steps: int = 0,
+    no_update: str = "",
 ) -> Outcome:
     """Assemble the record of a finished trial, of the training loop or of a trainer.
 
-    `steps` are those of all rounds, where they do not follow from the recipe alone.
-    `metric` is what the task ranks by; a trainer that measures accuracy alone leaves it out. A
+    `steps` are those of all rounds, where they do not follow from the recipe alone. `metric` is
+    what the task ranks by; a trainer that measures accuracy alone leaves it out. `no_update` says
+    why a method that updates connectivity never did, and is a note as well. A
     trainer that does not count its predictions leaves out `counts` and `correct_bits` of
     `measures`.
 
@@ -100,7 +102,8 @@ def make_outcome(
         code=dict(trial.code.digests),
         declared=Declarations.of(trial),
         digests=digests(tensors),
-        notes=notes,
+        notes=notes if not no_update or no_update in notes else [*notes, no_update],
+        no_update=no_update,
     )
     return Outcome(trial, record, curves, tensors, bits)
 

@@ -17,7 +17,7 @@ from suite.training.network import count_parameters, coverage_of
 from suite.training.optimization import learning_rate, make_optimizer
 from suite.training.parallel import processes_for
 from tasks.augmentation import augmentation
-from tasks.data import Split
+from tasks.data import Split, validation_seed
 from tasks.loading import load_data
 from tasks.loss import training_loss
 from tasks.model_factory import to_device
@@ -43,7 +43,11 @@ def prepare(
     if context.dataset.kind != "stream":
         augmentation(recipe, context.dataset.shape)  # raises if it does not fit the inputs
     data = load_data(
-        context.dataset, recipe.validation, context.device, recipe.per_image_standardization
+        context.dataset,
+        recipe.validation,
+        context.device,
+        recipe.per_image_standardization,
+        validation_seed(context.dataset, recipe, trial.seed),
     )
     example = data.train.pool(1, trial.seed)
     width = sparsifier.width(functools.partial(count_parameters, context.task, context.dataset))

@@ -253,6 +253,7 @@ def conclude(
         tensors=_tensors(training),
         curves=training.curves,
         notes=notes,
+        no_update=sparsifier.idle_reason(),
     )
 
 

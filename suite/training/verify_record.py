@@ -15,6 +15,7 @@ from suite.results.record_check import (
     INFERENCE,
     NETWORK,
     TRAINING,
+    UPDATES,
     ZEROS,
     Check,
     Recomputed,
@@ -60,7 +61,7 @@ def recompute(record: Record) -> Recomputed:
     context = TrialContext.of(trial)
     if record.status == "failed":
         steps = context.make_sparsifier().total_steps
-        every = (ZEROS, NETWORK, INFERENCE, TRAINING)
+        every = (ZEROS, NETWORK, UPDATES, INFERENCE, TRAINING)
         return Recomputed(steps, tuple(Check(name, skipped="the trial failed") for name in every))
     taken = steps_taken(record, context)
     sparsifier, steps = taken.method, taken.method.total_steps
@@ -70,7 +71,7 @@ def recompute(record: Record) -> Recomputed:
     if shapes != network.shapes or len(shapes) != len(record.layers):
         differing = [name for name, _ in shapes.items() ^ network.shapes.items()] or list(shapes)
         problem = f"the layers are not those of {trial.task}: see layer {min(differing)}"
-        names = (NETWORK, INFERENCE, TRAINING)
+        names = (NETWORK, UPDATES, INFERENCE, TRAINING)
         others = (Check(name, skipped="other layers") for name in names)
         return Recomputed(steps, (Check(ZEROS, (problem,)), *others))
     return Recomputed(
@@ -78,6 +79,7 @@ def recompute(record: Record) -> Recomputed:
         (
             _zeros(record, sparsifier, trial),
             Check(NETWORK, tuple(_of_network(record, network, still=_is_still(sparsifier)))),
+            _updates(record, sparsifier, context),
             Check(INFERENCE, tuple(_off_forward(record, network.forward, whole.forward))),
             _training(record, taken, context, network, whole),
         ),
@@ -102,7 +104,7 @@ def _of_own_method(record: Record, unknown: str) -> Recomputed:
     """
     task = registry.tasks()[record.trial["task"]]
     dataset, recipe = registry.datasets()[task.dataset], task.resolve_recipe(record.trial["recipe"])
-    names = (ZEROS, NETWORK, INFERENCE, TRAINING)
+    names = (ZEROS, NETWORK, UPDATES, INFERENCE, TRAINING)
     if record.status == "failed":
         skipped = tuple(Check(name, skipped="the trial failed") for name in names)
         return Recomputed(0, skipped, unknown)
@@ -116,7 +118,7 @@ def _of_own_method(record: Record, unknown: str) -> Recomputed:
     if shapes != network.shapes:
         few = tuple(_off_any_width(record, network.forward))
         width = "its method is not known here, nor the width of its network"
-        skipped = tuple(Check(name, skipped=width) for name in (ZEROS, NETWORK, TRAINING))
+        skipped = tuple(Check(name, skipped=width) for name in (ZEROS, NETWORK, UPDATES, TRAINING))
         return Recomputed(0, (*skipped, Check(INFERENCE, few, how="at least")), unknown)
     steps = record.steps if recipe.flops_budget else steps_of_epochs(recipe, dataset)
     cost = cost_setup(network, dataset, recipe, _final(record)).any_steps(steps)
@@ -131,6 +133,7 @@ def _of_own_method(record: Record, unknown: str) -> Recomputed:
         (
             Check(ZEROS, skipped=why),
             Check(NETWORK, tuple(_of_network(record, network))),
+            Check(UPDATES, skipped=why),
             Check(INFERENCE, tuple(_off_forward(record, network.forward, network.forward))),
             Check(TRAINING, tuple(problems), how="between any masks"),
         ),
@@ -203,6 +206,21 @@ def _zeros(record: Record, sparsifier: Sparsifier, trial: Trial) -> Check:
     wrong = errors if sparsifier.is_global else [f"layer {error}" for error in errors]
     wrong += sparsifier.metric_errors(record.metrics, zeros, shapes)
     return Check(ZEROS, tuple(wrong), how="in all" if sparsifier.is_global else "by layer")
+
+
+def _updates(record: Record, sparsifier: Sparsifier, context: TrialContext) -> Check:
+    """Compare whether a record says that connectivity was never updated with its schedule."""
+    if context.trial.trainer:
+        return Check(UPDATES, skipped="a trainer of its own decides when it updates")
+    if record.configuration.get("method_revision") != context.method.revision:
+        return Check(UPDATES, skipped="another revision of the method")
+    reason, said = sparsifier.idle_reason(), record.never_updated
+    problem = ""
+    if reason and not said:
+        problem = f"{reason}, and it does not say so (no_update): it is no result of its method"
+    elif record.no_update and not reason:
+        problem = f"it says {record.no_update!r:.100}, and by its settings connectivity is updated"
+    return Check(UPDATES, (problem,) if problem else ())
 
 
 def _off_forward(record: Record, network: ForwardFlops, whole: ForwardFlops) -> list[str]:

@@ -10,7 +10,9 @@ from suite.core.errors import InvalidInput
 from suite.sparsity.flops import FlopsLedger, measure_forward
 from suite.sparsity.plan import Plan
 from suite.training.verify_record import recompute
-from tests.support.helpers import trained, trial
+from tests.support.helpers import make, trained, trial
+
+PLAN9 = Plan(steps=9, sparsity=0.8, seed=0, steps_per_epoch=9)
 
 STEPS, EVERY = 23, 5
 SIZES = {"0": 48, "2": 24}
@@ -204,3 +206,9 @@ def test_a_state_of_the_end_is_restored_as_it_was():
     over = {"dense": {}, "is_over": True, "own": {"backward": {}}}
     assert saved["sparsifier"]["extra"] == over
     assert second.state_dict()["sparsifier"]["extra"] == over
+
+
+def test_an_interval_longer_than_the_training_is_no_update():
+    idle, busy = (make("top_kast", PLAN9, update_every=every) for every in (9, 8))
+    assert idle.idle_reason() == "no update falls into these 9 steps: the first masks stay"
+    assert busy.idle_reason() == ""

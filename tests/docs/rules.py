@@ -13,7 +13,7 @@ tasks: [digits/mlp]
 methods: [set, rigl]
 sparsities: [0.9]
 seeds: 2
-recipe: {epochs: 1}
+recipe: {epochs: 4}
 controls_left_out: it is an example
 """
 """The study that the pages call my-study.yaml, small enough to run."""

@@ -20,11 +20,11 @@ tasks: [digits/mlp]
 methods: [static, rigl]
 sparsities: [0.9]
 seeds: 2
-recipe: {epochs: 1}
+recipe: {epochs: 4}
 controls_left_out: a small example
 """
 ABLATE = (
-    "ablate rigl --task digits/mlp --vary update_every=10,20 --seeds 2 --recipe epochs=1 "
+    "ablate rigl --task digits/mlp --vary update_every=10,20 --seeds 2 --recipe epochs=4 "
     "--engine inline"
 )
 
@@ -87,7 +87,7 @@ def test_trials_are_listed_with_what_tells_them_apart(resonance, place):
     rows = [dict(zip(columns, line.split("\t"), strict=True)) for line in lines]
     assert [row["seed"] for row in rows] == ["0"] * 3 + ["1"] * 3
     assert {row["method"] for row in rows} == {
-        "rigl epochs=1", "rigl update_every=10 epochs=1", "rigl update_every=20 epochs=1",
+        "rigl epochs=4", "rigl update_every=10 epochs=4", "rigl update_every=20 epochs=4",
     }  # fmt: skip
     store = Store("results")
     for row in rows:
@@ -195,7 +195,7 @@ def test_trials_of_a_study_that_have_not_run_are_listed_as_missing(resonance, pl
     key = study_keys(Store("results"), "mine")[0]
     shutil.rmtree(place / "results" / "trials" / key)
     (one,) = read(resonance("list trials --json --study mine --status missing"))
-    assert (one["key"], one["task"], one["recipe"]) == (key, "digits/mlp", {"epochs": 1})
+    assert (one["key"], one["task"], one["recipe"]) == (key, "digits/mlp", {"epochs": 4})
     assert "1 to run" in resonance("status mine").out
 
 

@@ -248,6 +248,20 @@ def test_a_failed_trial_is_no_score():
     assert (cell.mean.n, cell.failed) == (4, 1)
 
 
+def test_a_training_without_an_update_is_no_score_and_is_counted():
+    ablation, read = planted({"window": [8]}, grid=False)
+
+    def idle(key):
+        record = read(key)
+        windowed = record is not None and record.trial["hyperparameters"].get("window") == 8
+        return record.model_copy(update={"no_update": "why"}) if windowed else record
+
+    found = only(ablation, idle)
+    (cell,) = [cell for cell in found.cells if cell.levels["window"] == "8"]
+    assert (cell.mean, cell.no_update) == (None, 5)
+    assert "5 never updated connectivity and do not count" in ablation_page(ablation, idle)
+
+
 def test_nothing_is_claimed_without_trials():
     found = only(*planted(GRID, grid=True, leave=lambda trial: True))
     assert {x.against_base.verdict for x in found.levels if x.against_base} == {

@@ -3,12 +3,14 @@ import io
 import polars as pl
 import pytest
 
+from leaderboard.board_claims import board_claims
+from leaderboard.board_markdown import board_markdown
 from leaderboard.boards import Board, Cell, build_boards
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.data_frames import csv_text, summary_frame, trial_frame
 from leaderboard.page_data import page_data
 from leaderboard.pooled_scores import pooled_scores
-from leaderboard.summary_table import marks
+from leaderboard.summary_table import marks, summary_table
 from suite.core.errors import TrialFailed
 from suite.experiments import registry
 from suite.results.record import Record, failed
@@ -277,7 +279,7 @@ def test_the_csv_of_cells_has_one_row_per_cell():
         "metric", "ci_low", "ci_high",
     ]  # fmt: skip
     assert set(frame["metric"]) == {"test_accuracy"}
-    assert frame.columns[-2:] == ["failed", "out_of_date"]
+    assert frame.columns[-3:] == ["failed", "out_of_date", "no_update"]
     cells = {(r["method"], r["sparsity"]): r for r in frame.iter_rows(named=True)}
     assert set(cells) == {(m, s) for m in ("dense", "static", "rigl") for s in (0.8, 0.9)}
     static = cells["static", 0.9]
@@ -346,3 +348,45 @@ def test_a_csv_holds_no_formula_and_numbers_as_they_are():
     again = pl.read_csv(csv_text(frame).encode())
     assert again["text"].to_list() == ["'=1+1", "'@a", "' -x", "RigL", "", None, "a,b"]
     assert again["number"].to_list() == frame["number"].to_list()
+
+
+def idle(method: str = "set", **given) -> Record:
+    return done(make_trial(method, **given)).model_copy(update={"no_update": "no update falls in"})
+
+
+def test_a_method_that_never_updated_has_no_result():
+    records = [idle(seed=seed) for seed in range(5)] + seeds("static", [0.8] * 5)
+    (board,), excluded = build_boards(records)
+    (cell,) = row(board, "set")
+    assert cell is not None
+    assert cell.runs == []
+    assert cell.no_update == ["no update falls in"] * 5
+    assert [(one.kind, one.sign) for one in marks(cell, 0.9)] == [("no-update", "no update")]
+    assert "5 not counted as trials of the method: no update falls in" in marks(cell, 0.9)[0].reason
+    assert {one.reason for one in excluded} == {"no update falls in"}
+    (ranks,) = board_claims([board]).ranks.values()
+    assert {entry.method for entry in ranks} == {"static"}
+    assert summary_table([board]).rows[1].cells[0].mean == ""
+    assert "| SET | no update |" in board_markdown(board)
+    data = page_data([board])
+    assert [one["no_update"] for one in data["marks"]] == [["no update falls in"] * 5]
+    assert len(data["trials"]["key"]) == 5
+    assert summary_frame([board])["no_update"].to_list() == [0, 5]
+    assert {
+        r["entry"] for rows in CHART_ROWS.values() for r in rows([board], ALL) if "entry" in r
+    } <= {"Static random"}
+
+
+def test_a_seed_that_updated_counts_beside_those_that_did_not():
+    boards, _ = build_boards([idle(), *seeds("set", [0.5, 0.9])[1:]])
+    (cell,) = row(boards[0], "set")
+    assert cell is not None
+    assert cell.scores == [0.9]
+    assert [one.kind for one in marks(cell, 0.9)] == ["few", "no-update"]
+
+
+def test_a_failed_trial_of_an_idle_method_is_a_failure():
+    boards, _ = build_boards([failed(make_trial("set"), TrialFailed("no"))])
+    (cell,) = row(boards[0], "set")
+    assert cell is not None
+    assert (cell.failures, cell.no_update) == (["no"], [])

@@ -198,3 +198,23 @@ def test_the_command_names_the_family_and_the_region(tmp_path, monkeypatch, caps
     assert data["lines"][0]["rope"] == 0.005
     refused = resonance("compare rigl static --rope 0 --store", tmp_path)
     assert "--rope 0: the largest difference" in refused.complaint
+
+
+def test_cells_without_an_update_are_not_compared_and_named():
+    def of(method, sparsity, no_update=""):
+        return [
+            done(make_trial(method, seed=seed, sparsity=sparsity)).model_copy(
+                update={"no_update": no_update}
+            )
+            for seed in range(5)
+        ]
+
+    why = "no update falls into these 40 steps"
+    records = [*of("set", 0.8, why), *of("set", 0.9), *of("static", 0.8), *of("static", 0.9)]
+    boards, _ = build_boards(records)
+    found = compare_entries(boards, "set", "static")
+    assert [line.sparsity for line in found.lines] == [0.9]
+    assert found.left_out == (f"digits/mlp at 0.8: SET has no result there ({why})",)
+    assert compare_entries(boards, "set", "static", sparsities=[0.9]).left_out == ()
+    with pytest.raises(InvalidInput, match="cannot be compared: digits/mlp at 0.8: SET has no res"):
+        compare_entries(boards, "set", "static", sparsities=[0.8])

@@ -130,3 +130,12 @@ def test_a_table_is_a_whole_environment_of_booktabs():
     order = [text.index(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")]
     assert order == sorted(order)
     assert r"\begin{tabular}{lr}" in text
+
+
+def test_a_cell_whose_method_never_updated_says_so():
+    records = [done(make_trial("set", seed=seed)) for seed in range(5)]
+    idle = [one.model_copy(update={"no_update": "no update falls into"}) for one in records]
+    boards, _ = build_boards(idle)
+    table = summary_table(boards)
+    assert "| SET | no update |" in markdown_table(boards[0], table)
+    assert rows(latex_table(boards[0], table)) == {"Method": "$s = 0.9$", "SET": "no update"}

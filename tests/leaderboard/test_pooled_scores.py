@@ -83,3 +83,18 @@ def test_the_address_of_a_page_is_safe_whatever_its_label(label):
 
 def test_pages_of_labels_that_look_alike_are_two_pages():
     assert page_name("tasks", "a b") != page_name("tasks", "a-b")
+
+
+def test_an_entry_that_never_updated_is_in_no_aggregate_and_says_why():
+    idle = [
+        record.model_copy(update={"no_update": "no update falls into these 40 steps"})
+        for record in seeds("set", [0.9, 0.8], sparsity=0.8)
+    ]
+    boards, _ = build_boards([*idle, *seeds("set", [0.9, 0.8]), *seeds("static", [0.7, 0.6])])
+    pooled = pooled_scores(boards)
+    assert "SET" not in pooled.scores
+    assert [one.reason for one in pooled.missing if one.entry == "SET"] == [
+        "no update of connectivity at sparsity 0.8"
+    ]
+    alone = pooled_scores(boards, sparsities=[0.9])
+    assert alone.means()["SET"] == {"digits/mlp": pytest.approx(0.85)}

@@ -128,6 +128,45 @@ def test_test_flops_of_resnet_50_are_within_a_hundredth_of_every_published_entry
     assert by_name["RigL-ERK-5x", 0.99] == 0.052
     assert by_name["RigL-Uniform-5x", 0.965] == 0.063
 
+    others = {(x.method, x.sparsity): x.rounded for x in lines if not x.rounds_to_published}
+    assert others == {
+        ("RigL-ERK-1x", 0.8): "0.41",
+        ("RigL-ERK-5x", 0.8): "0.41",
+        ("RigL-Uniform-1x", 0.8): "0.22",
+        ("RigL-Uniform-5x", 0.8): "0.22",
+        ("RigL-Uniform-5x", 0.965): "0.06",
+    }
+    words = [cells(found, one)[6] for one in lines]
+    assert sorted(set(words)) == [
+        "yes", "yes, rounds to 0.06", "yes, rounds to 0.22", "yes, rounds to 0.41"
+    ]  # fmt: skip
+    assert words.count("yes") == 16
+    assert "7 of 23 do not round to the published figure" in rule(found, lines)
+    assert "7 of 23 do not round" in markdown(found, lines)
+    assert "7 of 23 do not round" in page(found, lines)
+    assert "7 of 23 do not round" in latex(found, lines)
+
+
+@pytest.mark.parametrize(
+    ("published", "printed", "value", "rounded", "rounds"),
+    [
+        (0.42, "0.42", 0.4137, "0.41", False),
+        (0.09, "0.09", 0.0852, "0.09", True),
+        (1.0, "1", 1.0, "1", True),
+        (82.56, "82.56 ± 0.91", 82.564, "82.56", True),
+        (94.0, "94.0", 93.94, "93.9", False),
+        ("<0.3", "<0.3", 0.2, "", None),
+    ],
+)
+def test_a_value_is_rounded_to_the_decimals_that_were_published(
+    published, printed, value, rounded, rounds
+):
+    one = table_lines(table("rigl-imagenet"), None)[0]
+    one = replace(one, published=published, printed=printed, values=(value,))
+    assert (one.rounded, one.rounds_to_published) == (rounded, rounds)
+    without = replace(one, values=None)
+    assert (without.rounded, without.rounds_to_published) == ("", None)
+
 
 def test_the_rule_names_what_the_lines_are_judged_by():
     assert rule(table("lth-mnist")) == "within: on the published side of the bound"

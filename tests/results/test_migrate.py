@@ -313,7 +313,7 @@ def test_a_bundle_is_migrated_as_its_store_is(store, place, resonance):
 def test_the_shipped_bundles_hold_no_old_names(place):
     root = Path(registry.__file__).parents[2]
     bundles = sorted((root / "leaderboard").glob("re*/*.jsonl.gz"))
-    assert len(bundles) == 6
+    assert len(bundles) >= 6
     for path in bundles:
         for record in read_bundle(path).records:
             assert migrate_record(record) is record

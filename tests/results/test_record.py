@@ -6,7 +6,17 @@ import pytest
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.results.counts import Counts
 from suite.results.metrics import KNOWN, out_of_range
-from suite.results.record import SCHEMA_VERSION, Record, Unreadable, checksum_files, failed
+from suite.results.record import (
+    NO_UPDATE_NOTE,
+    SCHEMA_VERSION,
+    Declarations,
+    Record,
+    RecordedMethod,
+    Unreadable,
+    checksum_files,
+    failed,
+)
+from suite.sparsity.sparsifier import NO_UPDATE
 from tests.support.sample_records import done, make_trial
 
 
@@ -232,3 +242,36 @@ def test_a_value_that_is_given_twice_is_refused():
 def test_a_sparsity_has_as_many_digits_as_the_realised_one():
     assert KNOWN["nominal_sparsity"].text(0.899955) == "89.9955 %"
     assert KNOWN["exploration_rate"].text(0.899955) == "90.00 %"
+
+
+def test_a_training_without_an_update_is_read_in_every_form_it_was_ever_written():
+    def of(method="rigl", **changes):
+        return done(make_trial(method)).model_copy(update=changes)
+
+    assert of().never_updated == ""
+    assert of(no_update="why").never_updated == "why"
+    assert (
+        of(notes=["a", f"{NO_UPDATE_NOTE} 40 steps"]).never_updated == f"{NO_UPDATE_NOTE} 40 steps"
+    )
+    assert "no mask changed" in of(schema_version=2).never_updated
+    churned = done(make_trial("rigl")).metrics | {"mask_churn": 0.1}
+    assert of(schema_version=2, metrics=churned).never_updated == ""
+    assert of("static", schema_version=2).never_updated == ""  # it has no interval
+    own = Declarations(method=RecordedMethod(title="a", family="b", source="c"))
+    assert of(schema_version=2, declared=own).never_updated == ""
+    assert failed(make_trial("rigl"), TrialFailed("no")).never_updated == ""
+
+
+def test_the_field_is_left_out_where_there_is_nothing_to_say_and_is_one_line():
+    record = done(make_trial())
+    assert b"no_update" not in record.to_json()
+    with_it = record.model_copy(update={"no_update": "why"})
+    assert Record.from_json(with_it.to_json(), "here", stored=False).never_updated == "why"
+    for text in ("a\nb", "x" * 400):
+        bad = record.model_copy(update={"no_update": text})
+        with pytest.raises(InvalidInput, match="no_update"):
+            Record.from_json(bad.to_json(), "here", stored=False)
+
+
+def test_the_note_of_older_records_is_that_of_methods():
+    assert NO_UPDATE_NOTE == NO_UPDATE

@@ -7,8 +7,9 @@ import torch
 
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from tasks.data import RealSplit, TargetScale, check_varies, random_split
+from tasks.data import RealSplit, TargetScale, check_varies, random_split, validation_seed
 from tasks.loading import load_arrays, load_data
+from tasks.recipe import Recipe
 
 DIABETES = registry.datasets()["diabetes"]
 
@@ -77,3 +78,24 @@ def test_targets_that_do_not_fit_the_declaration_are_refused(monkeypatch, change
     with pytest.raises(InvalidInput, match=message):
         load_arrays(replace(DIABETES, checksum=""))
     load_arrays.cache_clear()
+
+
+def test_a_split_is_fixed_unless_it_follows_the_seed():
+    digits, text = registry.datasets()["digits"], registry.datasets()["tinyshakespeare"]
+    assert validation_seed(digits, Recipe(), 7) is None
+    assert validation_seed(text, Recipe(validation=0.0), 7) is None
+    assert validation_seed(digits, Recipe(split_seed="seed"), 7) == 7
+    for dataset, recipe, why in (
+        (digits, Recipe(split_seed="seed", validation=0.0), "validation=0 leaves no validation"),
+        (text, Recipe(split_seed="seed"), "a text, is its end and is not drawn"),
+    ):
+        with pytest.raises(InvalidInput, match=why) as caught:
+            validation_seed(dataset, recipe, 7)
+        assert "\n" not in str(caught.value)
+        assert "leave split_seed out" in str(caught.value)
+
+
+def test_a_random_split_depends_on_its_seed():
+    held = [random_split(100, 20, "one", seed)[1].tolist() for seed in (None, 0, 1, 0)]
+    assert held[1] == held[3]
+    assert len({tuple(one) for one in held}) == 3

@@ -5,7 +5,7 @@ import torch
 
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
-from tasks.data import StandardizedSplit, standardize_images, training_examples
+from tasks.data import RealSplit, StandardizedSplit, standardize_images, training_examples
 from tasks.loading import load_data
 
 CPU = torch.device("cpu")
@@ -72,3 +72,26 @@ def test_a_split_of_images_standardised_one_by_one_has_its_statistics():
 def test_what_is_no_image_in_memory_is_not_standardised_one_by_one(name):
     with pytest.raises(InvalidInput, match=f"per_image_standardization.*dataset {name} "):
         load_data(registry.datasets()[name], 0.0, CPU, True)
+
+
+def test_a_split_of_a_seed_is_its_own_and_a_cached_one_is_not_used_for_another():
+    dataset = registry.datasets()["digits"]
+    fixed, *by_seed = (load_data(dataset, 0.1, CPU, split_seed=seed) for seed in (None, 0, 1, 0))
+    assert torch.equal(by_seed[0].validation.x, by_seed[2].validation.x)
+    held = [{row.numpy().tobytes() for row in one.validation.x} for one in (fixed, *by_seed[:2])]
+    assert len({len(one) for one in held}) == 1
+    assert all(one != other for one in held for other in held if one is not other)
+    for one in by_seed[:2]:
+        share = torch.bincount(one.validation.y, minlength=10) / 144
+        assert float((share - 0.1).abs().max()) < 0.01
+        assert torch.equal(one.test.x, fixed.test.x)
+        parts = [{row.numpy().tobytes() for row in s.x} for s in (one.train, one.validation)]
+        assert not parts[0] & parts[1]
+
+
+def test_the_split_of_real_targets_follows_a_seed_and_so_does_their_scale():
+    one, other = (load_data(registry.datasets()["diabetes"], 0.1, CPU, False, s) for s in (0, 1))
+    assert isinstance(one.train, RealSplit)
+    assert isinstance(other.train, RealSplit)
+    assert one.train.scale != other.train.scale
+    assert (len(one.train), len(one.validation)) == (318, 35)

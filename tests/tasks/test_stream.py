@@ -136,3 +136,12 @@ def test_a_trial_trains_on_streamed_images(streamed, monkeypatch, method):
     record = run_trial(trial).record
     assert record.metrics["test_accuracy"] == 1.0  # dark and bright are not hard to tell apart
     assert record.data["train"] == 12
+
+
+def test_the_split_of_a_stream_follows_a_seed(streamed):
+    dataset, _ = streamed
+    splits = [load_data(dataset, 0.5, CPU, split_seed=seed) for seed in (None, 0, 1, 2)]
+    held = [tuple(path.name for path in one.validation.paths) for one in splits]
+    assert len(set(held)) > 1
+    assert {len(one) for one in held} == {6}
+    assert all(sorted(one.validation.y.tolist()) == [0, 0, 0, 1, 1, 1] for one in splits)

@@ -10,6 +10,7 @@ import suite.training.rounds
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.evaluation.measure import Measurements
 from suite.experiments import registry
+from suite.experiments.trial_config import Trial
 from suite.results.counts import Counts, confusion_problem
 from suite.results.record import Record
 from suite.sparsity.sparsifier import Sparsifier
@@ -20,6 +21,7 @@ from suite.training.model import make_model
 from suite.training.outcome import make_outcome
 from suite.training.setup import prepare
 from suite.training.trial import run_trial
+from suite.training.verify_record import recompute
 from tests.support.helpers import trained, trial
 from tests.training.spy import spy_batches
 
@@ -355,3 +357,33 @@ def test_a_network_that_ends_below_its_sparsity_says_which_layers_are_dense(
     said = [note for note in record.notes if "the network ends at a sparsity of" in note]
     assert len(said) == bool(why)
     assert why in "".join(said)
+
+
+def test_methods_of_one_seed_share_a_validation_split_that_follows_the_seed():
+    def held(method, seed, **recipe):
+        of = trial(method, seed=seed, recipe={"epochs": 1} | recipe)
+        return prepare(TrialContext.of(of)).data.validation.x
+
+    follows = {"split_seed": "seed"}
+    assert torch.equal(held("static", 3, **follows), held("snip", 3, **follows))
+    assert not torch.equal(held("static", 3, **follows), held("static", 4, **follows))
+    assert torch.equal(held("static", 3), held("static", 4))
+    assert not torch.equal(held("static", 3), held("static", 3, **follows))
+
+
+def test_the_key_of_a_trial_with_the_fixed_split_is_that_of_before():
+    usual = trial("static")
+    assert trial("static", recipe={"split_seed": "fixed"}).key == usual.key
+    assert trial("static", recipe={"split_seed": "seed"}).key != usual.key
+    outcome = trained(trial("static", recipe={"epochs": 1, "split_seed": "seed"}))
+    assert recompute(outcome.record).problems == []
+
+
+@pytest.mark.parametrize("recipe", [{"validation": 0.0}, {}])
+def test_a_split_that_cannot_follow_the_seed_is_refused_before_anything_runs(recipe):
+    task = "digits/mlp" if recipe else "tinyshakespeare/gpt_small"
+    of = Trial.make(
+        task=task, method="static", sparsity=0.9, recipe={"split_seed": "seed"} | recipe
+    )
+    with pytest.raises(InvalidInput, match="leave split_seed out"):
+        TrialContext.of(of)

@@ -170,3 +170,23 @@ def test_a_method_that_declares_nothing_has_the_bounds_of_any(monkeypatch):
     assert checked(1)[0] == checked(3)[0] == []
     assert "declares no zeros_in_training" in checked(1)[1]
     assert checked(1e99 / record.flops["training"])[0]
+
+
+@pytest.mark.parametrize("said", ["", "no update falls into these 40 steps: the first masks stay"])
+def test_whether_connectivity_was_updated_follows_from_the_schedule(said):
+    of = trial("rigl", recipe={"epochs": 4}, hyperparameters={"update_every": 1000})
+    record = trained(of).record
+    assert re.match(r"no update falls into these \d+ steps \(the first would", record.no_update)
+    assert record.no_update in record.notes
+    assert recompute(record).problems == []
+    changed = record.model_copy(update={"no_update": said, "notes": []})
+    problems = recompute(changed).problems
+    assert len(problems) == (0 if said else 1)
+    assert said or "it does not say so (no_update)" in problems[0]
+
+
+def test_a_training_with_updates_cannot_say_that_it_had_none():
+    record = record_of("rigl")
+    assert record.no_update == ""
+    (problem,) = recompute(record.model_copy(update={"no_update": "none"})).problems
+    assert "by its settings connectivity is updated" in problem

@@ -114,7 +114,7 @@ def test_pruners_are_named_as_users_of_optuna_name_them():
 def test_every_kind_of_chart_is_drawn_from_the_document_alone():
     charts = tuning_charts(tuning())
     kinds = ("history", "importance", "slice", "parallel", "contour", "front")
-    assert list(charts) == [f"rigl-{kind}" for kind in kinds]
+    assert list(charts) == ["budget", *(f"rigl-{kind}" for kind in kinds)]
     assert all(chart.to_dict()["$schema"] for chart in charts.values())
     history = charts["rigl-history"].to_dict()
     (rows,) = history["datasets"].values()

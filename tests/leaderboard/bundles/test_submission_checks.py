@@ -492,3 +492,20 @@ def test_what_has_errors_is_not_written(resonance, store):
 ])  # fmt: skip
 def test_what_cannot_be_sent_or_checked_is_refused_in_one_line(resonance, line):
     assert resonance(line).complaint
+
+
+def test_options_that_were_added_later_are_at_their_defaults_in_older_records():
+    record = sample("rigl")
+    recipe = dict(record.configuration["recipe"])
+    assert recipe.pop("max_steps") == 0
+    older = forged(record, configuration=record.configuration | {"recipe": recipe})
+    assert errors(older) == []
+    recipe["warmup"] = 0.5
+    wrong = forged(record, configuration=record.configuration | {"recipe": recipe})
+    assert any("recipe: warmup=0.5, its settings give 0.0" in one for one in errors(wrong))
+
+
+def test_no_update_and_churn_contradict_each_other():
+    record = sample("rigl")
+    idle = forged(record, no_update="none", metrics=record.metrics | {"mask_churn": 0.2})
+    assert any("never updated, and mask_churn was measured" in one for one in errors(idle))
