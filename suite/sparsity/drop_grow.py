@@ -80,7 +80,7 @@ class DropGrow(Sparsifier, ABC):
         """Return whether an update is due at `step`."""
         return self.schedule.is_update(step)
 
-    def effective_options(self) -> dict[str, int]:
+    def effective_options(self) -> dict[str, float]:
         """Return the options of the schedule in steps."""
         return {"update_every": self.schedule.every, "update_end": self.schedule.end + 1}
 
