@@ -68,7 +68,7 @@ class Coherent(DropGrow):
         if not self._is_resuming:
             self.tracked.begin(self.layers, step)
 
-    def effective_options(self) -> dict[str, float]:
+    def effective_options(self) -> dict[str, Any]:
         """Return the options of the schedule in steps, and what ``record_every=auto`` has given."""
         sampling = {
             "record_every": self.record_every,
