@@ -112,10 +112,13 @@ def cost(boards: Sequence[Board], selection: ChartSelection = ALL) -> list[Row]:
     """Return task, entry, family, sparsity, training FLOPs (× dense), accuracy, n, front.
 
     `front` marks the Pareto front of a task: no other training, dense included, is cheaper and as
-    good. Tasks without a dense network are left out: there is no cost to compare with.
+    good. Tasks without a dense network are left out: there is no cost to compare with. So are those
+    at equal training FLOPs, where all cost the same.
     """
     rows = []
     for board in selection.by_accuracy(boards):
+        if board.terms.flops_budget:
+            continue
         dense = board.dense.get("training_flops")
         points: list[Row] = []
         for entry, sparsity, cell in _cells(board, selection):

@@ -8,7 +8,8 @@ as in Python. The content is::
                  metrics, that of a further column, which holds each trial's own
     columns      name, title, unit, better, group, to_dense; of those that have a value
     tasks        name, settings, title, page, score (name of the column that it ranks by),
-                 dense (means of the dense trials by column), sparsities
+                 flops_budget (0 at equal steps), dense (means of the dense trials by column),
+                 sparsities
     entries      method, settings, tuned, title, label, family, dense, zeros, page
     trials       per column one list: key, task, entry (indices into the two lists above), sparsity
                  (null for dense), seed, page, and values: one list per column, null where missing
@@ -84,6 +85,7 @@ def page_data(boards: Sequence[Board], excluded: Sequence[Excluded] = ()) -> dic
                 "title": board.title,
                 "page": page_name("tasks", board.title),
                 "score": board.metric.name,
+                "flops_budget": board.terms.flops_budget,
                 "dense": board.dense,
                 "sparsities": board.sparsities,
             }

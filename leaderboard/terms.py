@@ -37,11 +37,16 @@ class Terms:
         return cls(_budget(recipe.get(BUDGET, 0.0)))
 
     @property
+    def words(self) -> str:
+        """The terms in a few words."""
+        if not self.flops_budget:
+            return "at equal steps"
+        return f"at equal training FLOPs ({self.flops_budget:g} × dense)"
+
+    @property
     def heading(self) -> str:
         """A heading for what is compared on these terms."""
-        if not self.flops_budget:
-            return "At equal steps"
-        return f"At equal training FLOPs: {self.flops_budget:g} × dense"
+        return f"A{self.words[1:]}"
 
     @property
     def claim(self) -> str:

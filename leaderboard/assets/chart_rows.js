@@ -62,7 +62,8 @@ const resonanceChartRows = (() => {
     (metric.unit === "percent" && name === "value" ? values.map((x) => 100 * x) : values);
 
   function cost(data, selection) {
-    return byAccuracy(data, selection).flatMap((board) => {
+    const boards = byAccuracy(data, selection).filter(({ flops_budget }) => !flops_budget);
+    return boards.flatMap((board) => {
       const dense = board.dense.training_flops ?? null, here = [];
       for (const [entry, sparsity, cell] of cellsOf(board, selection)) {
         const flops = meanOf(data, cell, "training_flops");

@@ -1,9 +1,9 @@
 /* Scores pooled over sparsities, as leaderboard/pooled_scores.py: `resonancePooledScores`.
  *
  * Boards are rebuilt from the content of the page (see leaderboard/page_data.py): a board is {title,
- * metric, dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}: indices into the list
- * of trials, and scores by seed, of which more is better: values of the metric, a column, that are
- * negated if less is. Without a finished trial a cell is null.
+ * metric, flops_budget, dense, sparsities, rows}, a row [entry, cells], a cell {runs, scores}:
+ * indices into the list of trials, and scores by seed, of which more is better: values of the
+ * metric, a column, that are negated if less is. Without a finished trial a cell is null.
  */
 "use strict";
 
@@ -28,8 +28,8 @@ const resonancePooledScores = (() => {
       const { name, better } = metrics[trials.task[i]];
       cell.scores.set(trials.seed[i], (better === "less" ? -1 : 1) * trials.values[name][i]);
     });
-    return tasks.map(({ title, dense, sparsities }, task) => ({
-      title, metric: metrics[task], dense, sparsities,
+    return tasks.map(({ title, flops_budget, dense, sparsities }, task) => ({
+      title, metric: metrics[task], flops_budget, dense, sparsities,
       rows: entries.map((entry, place) => [entry, sparsities.map((sparsity) =>
         cells[task][place].get(entry.dense ? null : sparsity) ?? null)]),
     }));

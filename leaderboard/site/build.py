@@ -262,7 +262,7 @@ def _write_paper(
     for group in groups:
         charts = board_charts(group.boards)
         _write_pictures(folder, {f"{group.prefix}{name}": chart for name, chart in charts.items()})
-        where = f" ({group.terms.heading.lower()})" if len(groups) > 1 else ""
+        where = f", {group.terms.words}" if len(groups) > 1 else ""
         for name in charts:
             about = CHART_TEXTS[name]
             texts[f"{group.prefix}{name}"] = (f"{about.title}{where}", about.text)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from leaderboard.board_columns import NAMED_COLUMNS, SCORE, Column
 from leaderboard.boards import Board, Cell, Entry, Run
+from leaderboard.terms import Terms
 
 METHODS = ("dense", "small_dense", "granet", "grasp", "lottery_ticket", "magnitude",
            "magnitude_one_shot", "rigl", "set", "snfs", "snip", "static", "synflow", "resonance",
@@ -27,6 +28,7 @@ def random_boards(
     seeds: int = 5,
     missing: float = 0.0,
     metrics: Sequence[str] = (SCORE,),
+    flops_budget: float = 0.0,
 ) -> list[Board]:
     """Return boards; a share `missing` of the trials was not run. Accuracies are counts.
 
@@ -65,7 +67,8 @@ def random_boards(
             else:
                 rows.append((entry, [cell(method, sparsity) for sparsity in sparsities]))
         draw.shuffle(rows)
-        boards.append(Board(task, "", list(sparsities), rows, dense, metric))
+        made = Board(task, "", list(sparsities), rows, dense, metric, terms=Terms(flops_budget))
+        boards.append(made)
     return boards
 
 

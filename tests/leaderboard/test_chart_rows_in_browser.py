@@ -65,6 +65,7 @@ def differences(expected: list[dict], found: list[dict]) -> list[Any]:
         ({"metrics": MIXED, "missing": 0.1}, ChartSelection(entries=SOME, tasks=TASKS[1:4])),
         ({"metrics": MIXED[1:]}, ALL),
         ({}, ChartSelection(entries=["SET"])),
+        ({"flops_budget": 0.3}, ALL),
         ({}, ChartSelection(entries=[], tasks=[], sparsities=[])),
     ],
 )

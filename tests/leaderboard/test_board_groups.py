@@ -1,0 +1,179 @@
+"""Boards at equal steps and at equal training FLOPs: apart in every figure, beside each other."""
+
+import re
+
+import pytest
+
+from leaderboard.board_groups import board_groups, on_other_terms, same_terms
+from leaderboard.board_markdown import BEGIN, END, spliced
+from leaderboard.boards import build_boards
+from leaderboard.chart_rows import ALL, CHART_ROWS
+from leaderboard.data_frames import summary_frame
+from leaderboard.method_comparison import compare_entries
+from leaderboard.pages.index_page import index_page
+from leaderboard.pages.task_and_method_pages import board_views, task_page
+from leaderboard.pooled_scores import pooled_scores
+from leaderboard.site.build import build
+from leaderboard.summary_table import summary_table
+from leaderboard.terms import EQUAL_STEPS, Terms
+from tests.leaderboard.at_equal_flops import BUDGET, OFF, at_equal_flops
+from tests.leaderboard.sample_boards import TASKS, planted
+
+AT_BUDGET = Terms(BUDGET)
+
+
+@pytest.fixture(scope="module")
+def both():
+    return build_boards([*planted(), *at_equal_flops()])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp("terms") / "site"
+    build([*planted(), *at_equal_flops()], out)
+    return out
+
+
+def test_records_with_a_budget_form_boards_of_their_own(both):
+    boards, _ = both
+    titles = {board.title: board.terms for board in boards}
+    assert titles == dict.fromkeys(TASKS, EQUAL_STEPS) | {
+        f"{task} (flops_budget=0.3)": AT_BUDGET for task in TASKS
+    }
+    alone, _ = build_boards(planted())
+    assert [b.rows for b in boards if b.terms == EQUAL_STEPS] == [b.rows for b in alone]
+
+
+def test_records_off_their_budget_are_listed_and_their_cells_say_so(both):
+    boards, excluded = both
+    off = [one for one in excluded if "off its flops_budget" in one.reason]
+    assert len(off) == 5
+    (method, sparsity) = next(iter(OFF))
+    board = next(b for b in boards if b.terms == AT_BUDGET and b.task == TASKS[0])
+    (cell,) = [c.cell for c in board.cells() if (c.entry.method, c.sparsity) == (method, sparsity)]
+    assert cell.runs == []
+    assert len(cell.off_budget) == 5
+    row = next(row for row in summary_table([board]).rows if row.entry.method == method)
+    (mark,) = row.cells[board.sparsities.index(sparsity)].marks
+    assert (mark.kind, mark.sign) == ("off-budget", "off budget")
+    assert "+5.0% off" in mark.reason
+
+
+def test_costs_are_multiples_of_dense_training_not_of_the_shorter_dense_one(both):
+    boards, _ = both
+    for board in (board for board in boards if board.terms == AT_BUDGET):
+        costs = {c.cost for row in summary_table([board]).rows for c in row.cells if c.mean}
+        assert costs == {"0.30×"}
+
+
+def test_no_table_and_no_pooled_score_is_of_both(both):
+    boards, _ = both
+    for function in (summary_table, pooled_scores, same_terms):
+        with pytest.raises(ValueError, match="never put together"):
+            function(boards)
+    groups = board_groups(boards)
+    assert [group.terms for group in groups] == [EQUAL_STEPS, AT_BUDGET]
+    assert [group.page for group in groups] == ["index.html", "equal-flops-0.3.html"]
+    for group in groups:
+        pooled = pooled_scores(group.boards)
+        assert {task for tasks in pooled.scores.values() for task in tasks} == {
+            board.title for board in group.boards
+        }
+        for figure in CHART_ROWS.values():
+            figure(group.boards, ALL)
+    assert CHART_ROWS["cost"](groups[1].boards, ALL) == []  # all cost the same
+    assert {row["recipe"] for row in summary_frame(boards).to_dicts()} == {
+        "", "flops_budget=0.3"
+    }  # fmt: skip
+
+
+def test_without_boards_there_is_one_page_and_one_kind_alone_has_the_main_page():
+    (empty,) = board_groups([])
+    assert (empty.terms, empty.boards, empty.page) == (EQUAL_STEPS, (), "index.html")
+    boards, _ = build_boards(at_equal_flops())
+    (group,) = board_groups(boards)
+    assert (group.terms, group.page, group.prefix) == (AT_BUDGET, "index.html", "")
+    page = index_page(boards, [], groups=board_groups(boards))
+    assert AT_BUDGET.claim in page
+    assert 'class="terms"' not in page
+
+
+def test_a_board_stands_beside_those_that_differ_in_their_terms_alone(both):
+    boards, _ = both
+    for board in boards:
+        beside = on_other_terms(board, boards)
+        assert [one.terms for one in beside] == [EQUAL_STEPS, AT_BUDGET]
+        assert {one.task for one in beside} == {board.task}
+    longer = [r for r in planted() if r.trial["task"] == TASKS[0]]
+    for record in longer:
+        record.trial["recipe"] = {"epochs": 3}
+    other, _ = build_boards(longer)
+    assert on_other_terms(other[0], [*other, *boards]) == other
+
+
+def test_two_methods_are_compared_board_by_board_and_not_over_both_kinds(both):
+    boards, _ = both
+    report = compare_entries(boards, "rigl", "set")
+    assert {line.task for line in report.lines} == {board.title for board in boards}
+    assert report.overall is None
+    assert "some boards are at equal steps" in report.verdict
+    alone = compare_entries(board_groups(boards)[1].boards, "rigl", "set")
+    assert alone.overall is not None
+
+
+def test_markdown_heads_each_kind_by_its_claim(both):
+    boards, _ = both
+    text = spliced(boards, ("", ""))
+    places = [text.index(terms.claim) for terms in (EQUAL_STEPS, AT_BUDGET)]
+    assert places == sorted(places)
+    assert "off budget" in text[places[1] :]
+    assert "flops\\_budget" not in text[: places[1]]
+    alone, _ = build_boards(planted())
+    assert EQUAL_STEPS.claim not in spliced(alone, ("", ""))
+    assert text.startswith(BEGIN)
+    assert text.endswith(END)
+
+
+def visible(path) -> str:
+    """Return a page's text without scripts, as a reader without JavaScript has it."""
+    text = re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+
+
+def test_each_kind_has_a_page_that_links_to_the_other(site):
+    for page, own, other in (
+        ("index.html", EQUAL_STEPS, "equal-flops-0.3.html"),
+        ("equal-flops-0.3.html", AT_BUDGET, "index.html"),
+    ):
+        text = (site / page).read_text(encoding="utf-8")
+        assert own.claim in visible(site / page)
+        assert f'<a href="{other}#at-a-glance">' in text
+        assert f'<a href="{page}#at-a-glance" aria-current="page">' in text
+    titles = r'<th scope="colgroup"[^>]*><a [^>]*>([^<]+)</a>'
+    shown = re.findall(titles, (site / "index.html").read_text(encoding="utf-8"))
+    assert shown == list(TASKS)
+
+
+def test_a_task_s_page_shows_both_tables_each_under_its_claim(site, both):
+    boards, _ = both
+    views = board_views([b for b in boards if b.terms == EQUAL_STEPS], [])
+    views += board_views([b for b in boards if b.terms == AT_BUDGET], [])
+    for view in views:
+        text = (site / view.page).read_text(encoding="utf-8")
+        pair = text[text.index('<div class="beside">') :]
+        claims = [pair.index(terms.claim) for terms in (EQUAL_STEPS, AT_BUDGET)]
+        tables = [match.start() for match in re.finditer("<table>", pair)][:2]
+        assert claims[0] < tables[0] < claims[1] < tables[1]
+        own, other = views.index(view), views[(views.index(view) + 2) % 4]
+        assert f'href="../{other.page}"' in pair
+        assert own == views.index(view)
+        assert 'class="beside"' not in task_page(view)  # without the other there is no pair
+
+
+def test_the_paper_view_and_its_pictures_say_on_which_terms_they_are(site):
+    text = visible(site / "paper.html")
+    assert "Rating, at equal steps." in text
+    assert "Rating, at equal training FLOPs (0.3 × dense)." in text
+    assert (site / "charts" / "rating.svg").is_file()
+    assert (site / "charts" / "equal-flops-0.3-rating.svg").is_file()
+    assert not (site / "charts" / "equal-flops-0.3-cost.svg").exists()
