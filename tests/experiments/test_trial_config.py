@@ -75,7 +75,7 @@ GOLDEN_KEYS = [
     ("56d6b7d4374ae1ed", {"task": "mnist/lenet_300_100", "method": "dense"}),
     ("58cb451a97ffdf71", RIGL | {"seed": 3, "hyperparameters": {"update_every": 50}}),
     (
-        "8f4ac703145dcfc2",
+        "d52385184fcdbf49",
         {
             "task": "fashion_mnist/lenet_5",
             "method": "resonance",
