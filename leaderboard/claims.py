@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from leaderboard.board_claims import family_cells
 from leaderboard.boards import Board, Cell, build_boards, settings_text
 from leaderboard.bundles.bundle_file import SHIPPED, SUFFIX, read_bundle
 from leaderboard.method_comparison import find_entry
 from leaderboard.selection import select
-from leaderboard.statistics.families import against_reference
+from leaderboard.statistics.families import FamilyCell, against_reference
 from leaderboard.statistics.paired_comparisons import compare
+from leaderboard.terms import Terms
 from suite.core.errors import InvalidInput
 from suite.core.yaml_reader import read_yaml
 from suite.results.record import Record
@@ -47,7 +48,8 @@ class Number(BaseModel, frozen=True, extra="forbid"):
             how many cells `method` has the `verdict` against `than`, or shares seeds with it.
         records: name of the shipped bundle, or of the study in a store.
         method, than: as for ``resonance compare``; METHOD or METHOD:SETTINGS.
-        task, sparsity, recipe: the cell; ``cells`` are counted in all that the others leave.
+        task, sparsity, recipe: the cell; ``cells`` are counted in all that the others leave. Of
+            several boards of a task `recipe` names one by fields that it alone has, or by all.
         metric: names of metrics, with * for any part; the mean over seeds of each is taken first.
         over: what is taken of several metrics.
         at_least, at_most: bounds within which the claim holds.
@@ -67,6 +69,15 @@ class Number(BaseModel, frozen=True, extra="forbid"):
     at_least: float | None = None
     at_most: float | None = None
     verdict: Literal["", "better", "worse", "equivalent", "not better", "not worse"] = ""
+
+    @field_validator("states", mode="before")
+    @classmethod
+    def _is_text(cls, given: Any) -> Any:
+        if isinstance(given, int | float):
+            raise ValueError(
+                f"{given} stands there as a number, which loses its last zeros: put it in quotes"
+            )
+        return given
 
     @model_validator(mode="after")
     def _complete(self) -> "Number":
@@ -158,9 +169,19 @@ def _claim(path: Path, place: int, given: Any) -> StatedClaim:
     try:
         return StatedClaim.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A field that does not exist explains one that is missing: "number" for "numbers".
+        order = {"extra_forbidden": 0, "missing": 2}
+        first = min(error.errors(), key=lambda one: order.get(one["type"], 1))
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            fields = StatedClaim if len(first["loc"]) == 1 else Number
+            reason = f"there is no such field: give one of {', '.join(fields.model_fields)}"
+        elif first["type"] == "missing":
+            reason = "it is missing"
+        elif first["type"] == "literal_error":
+            allowed = str(first["ctx"]["expected"]).replace("'', ", "").replace("'", "")
+            reason = f"{first['input']!r:.80} is not usable: give {allowed}"
         raise InvalidInput(
             f"{path}: claim {place}{f', {where}' if where else ''}: {reason}"
         ) from error
@@ -187,7 +208,13 @@ def stored_records(store: Store) -> Records:
 
     def records(name: str) -> Sequence[Record]:
         chosen = select(store, name)
-        return [record for record in store.read_all()[0] if chosen.takes(record.key)]
+        found = [record for record in store.read_all()[0] if chosen.takes(record.key)]
+        if not found:
+            raise InvalidInput(
+                f"records={name}: {store.location} has no trial of this study: run it with "
+                f"`resonance study {name} --store {store.location}`"
+            )
+        return found
 
     return records
 
@@ -304,10 +331,14 @@ class _Recomputed:
             for board in self._boards(number.records)
             if board.task == number.task and all(_has(board.settings, number.recipe))
         ]
+        if len(boards) > 1:  # the one without a budget is named by giving none
+            exactly = settings_text(number.recipe)
+            boards = [board for board in boards if board.settings == exactly] or boards
         if len(boards) != 1:
+            titles = ", ".join(board.title for board in boards or self._boards(number.records))
             raise InvalidInput(
                 f"{_where(number)}: {len(boards)} boards of these records fit: give task and "
-                "recipe of one"
+                f"recipe of one of {titles}"
             )
         board = boards[0]
         needless = len(board.sparsities) == 1 or find_entry(boards, number.method).dense
@@ -329,13 +360,17 @@ class _Recomputed:
     ) -> Mapping[tuple[str, float], str]:
         """Return the verdict of every cell that both have, by title and sparsity.
 
-        Corrected over all comparisons with `than` that the records have.
+        Corrected over all comparisons with `than` that the records have on the same terms (equal
+        steps, or one budget of training FLOPs).
         """
         boards = self._boards(records)
         reference, own = find_entry(boards, than), find_entry(boards, method)
-        cells = [cell for board in boards for cell in family_cells(board)]
+        by_terms: dict[Terms, list[FamilyCell]] = {}
+        for board in boards:
+            by_terms.setdefault(board.terms, []).extend(family_cells(board))
         return {
             (claim.task, claim.sparsity): claim.verdict
+            for cells in by_terms.values()
             for claim in against_reference(cells, reference.label).claims
             if claim.method == own.label
         }

@@ -1,7 +1,7 @@
 """Two methods compared: in every cell that both have, and over all tasks together."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_columns import Column
@@ -16,6 +16,7 @@ from leaderboard.statistics.families import (
     over_tasks,
 )
 from leaderboard.statistics.paired_comparisons import Comparison, of_values
+from leaderboard.terms import Terms
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
@@ -32,7 +33,8 @@ class CellComparison:
         task, sparsity: the cell.
         metric: name of the column that the task ranks by, and that differences are of.
         comparison: on the seeds that both have.
-        p: the p-value of a difference, Holm-corrected over the cells; None if there is none.
+        p: the p-value of a difference, Holm-corrected over the cells on the same terms (equal
+            steps, or one budget of training FLOPs); None if there is none.
         equivalence_p: the p-value of equivalence, corrected in the same way.
         rope: differences up to this count as equivalent in practice, in the metric's own values;
             None if nobody has said.
@@ -105,7 +107,7 @@ def compare_entries(
         raise InvalidInput(_same(chosen, one))
     cells = [
         (board.title, sparsity, mine, theirs)
-        for board in chosen
+        for board in sorted(chosen, key=lambda board: board.terms)
         for sparsity, mine, theirs in _common(board, one, two)
         if not sparsities or sparsity in sparsities
     ]
@@ -127,29 +129,36 @@ def compare_entries(
         )
     metrics = list({mine.metric.name: mine.metric for _, _, mine, _ in cells}.values())
     ropes = _ropes(metrics, rope)
-    family = against_reference(
-        [
-            FamilyCell(
-                title,
-                sparsity,
-                {one.label: mine.by_seed, two.label: theirs.by_seed},
-                ropes[mine.metric.name],
-                mine.resolution or theirs.resolution,
-            )
-            for title, sparsity, mine, theirs in cells
-        ],
-        two.label,
-    )
+    terms_of = {board.title: board.terms for board in chosen}
+    families = {
+        terms: against_reference(
+            [
+                FamilyCell(
+                    title,
+                    sparsity,
+                    {one.label: mine.by_seed, two.label: theirs.by_seed},
+                    ropes[mine.metric.name],
+                    mine.resolution or theirs.resolution,
+                )
+                for title, sparsity, mine, theirs in cells
+                if terms_of[title] == terms
+            ],
+            two.label,
+        )
+        for terms in dict.fromkeys(terms_of[title] for title, *_ in cells)
+    }
+    claims = [claim for family in families.values() for claim in family.claims]
     lines = [
         _line(claim, one.label, two.label, ropes[mine.metric.name], mine, theirs)
-        for claim, (_, _, mine, theirs) in zip(family.claims, cells, strict=True)
+        for claim, (_, _, mine, theirs) in zip(claims, cells, strict=True)
     ]
-    words = _family_words(family.tested, task, sparsities)
+    tested = {terms: family.tested for terms, family in families.items()}
+    words = _family_words(tested, task, sparsities)
     if len(cells) == 1:
         return MethodComparison(
             one.label, two.label, lines, words, None, None, lines[0].verdict, without
         )
-    if len({board.terms for board in chosen if _common(board, one, two)}) > 1:
+    if len(families) > 1:
         verdict = (
             "no comparison over all tasks: some boards are at equal steps, others at equal "
             "training FLOPs; name a study or a task that has one kind alone"
@@ -208,19 +217,27 @@ def _ropes(metrics: Sequence[Column], given: float | None) -> dict[str, float | 
     return {metric.name: given / 100 if metric.unit == "percent" else given for metric in metrics}
 
 
-def _family_words(tested: int, task: str | None, sparsities: Collection[float]) -> str:
-    """Return what p-values are corrected over, in words."""
-    if not tested:
+def _family_words(
+    tested: Mapping[Terms, int], task: str | None, sparsities: Collection[float]
+) -> str:
+    """Return what p-values are corrected over, in words; `tested` cells are a family by terms."""
+    some = {terms: number for terms, number in tested.items() if number}
+    if not some:
         return "p-values: none, because no cell has five common seeds"
     only = ([f"task {task}"] if task else []) + (
         [f"sparsity {', '.join(f'{s:g}' for s in sparsities)}"] if sparsities else []
     )
-    cells = "one cell" if tested == 1 else f"{tested} cells"
+    cells = {t: "one cell" if number == 1 else f"{number} cells" for t, number in some.items()}
+    of = f" of {' and '.join(only)}" if only else ""
+    if len(tested) == 1:
+        over = f"over the {cells[next(iter(some))]} with five common seeds{of}"
+    else:
+        each = " and the ".join(f"{words} {terms.words}" for terms, words in cells.items())
+        over = f"over the {each} with five common seeds{of}, each of these by itself"
     if not only:
-        return f"p-values: Holm-corrected over the {cells} with five common seeds"
+        return f"p-values: Holm-corrected {over}"
     return (
-        f"p-values: Holm-corrected over the {cells} with five common seeds of {' and '.join(only)} "
-        "only; a claim about all cells needs the comparison of all"
+        f"p-values: Holm-corrected {over} only; a claim about all cells needs the comparison of all"
     )
 
 

@@ -121,7 +121,7 @@ def compare(
     for name in metrics:
         tasks = ", ".join(dict.fromkeys(x.task for x in report.lines if x.metric == name))
         say(f"{tasks}: {difference_words(NAMED_COLUMNS[name])}")
-    if report.overall is None and len(metrics) > 1:
+    if report.overall is None and len(report.lines) > 1:
         say(report.verdict)
     for text in report.left_out:
         say(f"not compared: {text}")

@@ -30,6 +30,9 @@ def better(by: float) -> list[float]:
     return [a + by + 0.001 * (-1) ** i for i, a in enumerate(BASE)]
 
 
+BARELY = [0.0, 0.005, 0.01, 0.015, 0.02, 0.0, 0.02]
+"""Differences whose paired t-test gives p between 1 and 5 %."""
+
 SAMPLES = [
     *records("rigl", better(0.02), sparsity=0.8),
     *records("static", BASE, sparsity=0.8),
@@ -154,6 +157,30 @@ def test_shipped_records_are_found_by_name():
         shipped_records("no_such")
 
 
+def test_what_a_budget_adds_is_no_part_of_the_family_at_equal_steps():
+    """With four cells more to correct over, this difference would no longer be shown."""
+    barely = [
+        *records("rigl", [a + d for a, d in zip(BASE, BARELY, strict=True)], sparsity=0.8),
+        *records("static", BASE, sparsity=0.8),
+    ]
+    at_budget = [
+        record.model_copy(
+            update={"flops": record.flops | {"training": 300.0, "dense_training": 1000.0}}
+        )
+        for sparsity in (0.8, 0.9, 0.95, 0.98)
+        for method in ("rigl", "static")
+        for record in records(method, BASE, sparsity=sparsity, recipe={"flops_budget": 0.3})
+    ]
+    own = number("1.0", "difference", than="static", verdict="better", **AT_80)
+    assert check(own, barely).problem == ""
+    assert check(own, [*barely, *at_budget]).problem == ""
+
+
+def test_a_study_without_trials_in_the_store_is_named(tmp_path: Path):
+    with pytest.raises(InvalidInput, match="records=quickstart: .* has no trial of this study"):
+        stored_records(Store(tmp_path))("quickstart")
+
+
 def test_claims_of_ones_own_are_checked_against_a_store(tmp_path: Path, monkeypatch, capsys):
     resonance = Command(monkeypatch, capsys)
     store = Store(tmp_path / "results")
@@ -188,7 +215,23 @@ def test_claims_of_ones_own_are_checked_against_a_store(tmp_path: Path, monkeypa
         ("claims: [{question: Why, says: No., numbers: {}}]", "claim 1, numbers"),
         (
             "claims: [{question: Why, says: No., numbers: {x: {states: '1'}}}]",
-            "claim 1, numbers",
+            "claim 1, numbers.x.quantity: it is missing",
+        ),
+        (
+            "claims: [{question: Why, says: No., number: {}}]",
+            "claim 1, number: there is no such field: give one of question, says, numbers",
+        ),
+        (
+            "claims: [{question: Why, says: No., numbers: {x: {states: 96.0}}}]",
+            "numbers.x.states: 96.0 stands there as a number, .* put it in quotes",
+        ),
+        (
+            "claims: [{question: Why, says: No., numbers: {x: {verdict: nicer}}}]",
+            "numbers.x.verdict: 'nicer' is not usable: give better, worse, equivalent, not better",
+        ),
+        (
+            "claims: [{question: Why, says: No., numbers: {x: {at_mos: 1}}}]",
+            "numbers.x.at_mos: there is no such field: give one of states, quantity, .* at_most",
         ),
     ],
 )

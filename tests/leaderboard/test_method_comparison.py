@@ -200,6 +200,35 @@ def test_the_command_names_the_family_and_the_region(tmp_path, monkeypatch, caps
     assert "--rope 0: the largest difference" in refused.complaint
 
 
+def test_each_budget_is_a_family_of_its_own_and_there_is_no_verdict_over_both(
+    tmp_path, monkeypatch, capsys
+):
+    resonance = Command(monkeypatch, capsys)
+    store = Store(tmp_path)
+    made = []
+    for recipe in ({"flops_budget": 0.3}, {}):
+        for sparsity in (0.8, 0.9):
+            for method, by in (("rigl", 0.002), ("static", 0.0)):
+                found = records(method, better(by), sparsity=sparsity, recipe=recipe)
+                flops = {"training": 300.0, "dense_training": 1000.0} if recipe else {}
+                made += [r.model_copy(update={"flops": r.flops | flops}) for r in found]
+    alone = compare_entries(build_boards(made[-28:])[0], "rigl", "static")
+    both = compare_entries(build_boards(made)[0], "rigl", "static")
+    assert [line.task for line in both.lines] == ["digits/mlp"] * 2 + [
+        "digits/mlp (flops_budget=0.3)"
+    ] * 2
+    assert both.lines[:2] == alone.lines
+    assert both.lines[0].p == pytest.approx(2 * both.lines[0].comparison.p)
+    assert both.family == (
+        "p-values: Holm-corrected over the 2 cells at equal steps and the 2 cells at equal "
+        "training FLOPs (0.3 × dense) with five common seeds, each of these by itself"
+    )
+    for record in made:
+        store.write(record.key, {"record.json": record.to_json()})
+    told = resonance("compare rigl static --store", tmp_path).out
+    assert "no comparison over all tasks: some boards are at equal steps, others at equal" in told
+
+
 def test_cells_without_an_update_are_not_compared_and_named():
     def of(method, sparsity, no_update=""):
         return [
