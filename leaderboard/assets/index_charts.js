@@ -26,10 +26,10 @@ const resonanceCharts = (() => {
   async function show(element, state) {
     const { name, data, selection } = state, about = data.charts[name];
     const found = rows(name, data, selection), frame = frameOf(element, name, about);
-    frame.note.textContent = found.length ? about.text : `${about.text} ${nothing(name)}`;
+    frame.note.textContent = found.length ? about.text : `${about.text} ${nothing(name, data)}`;
     frame.out.textContent = leftOut(found, data, selection);
     frame.out.hidden = !frame.out.textContent;
-    frame.picture.setAttribute("aria-label", `${about.title}. ${words(name, found)}`);
+    frame.picture.setAttribute("aria-label", `${about.title}. ${words(name, found, data)}`);
     frame.picture.hidden = state.asTable || !found.length;
     frame.tools.hidden = !found.length;
     frame.toggle.onclick = () => {
@@ -202,7 +202,8 @@ const resonanceCharts = (() => {
       [...distinct(found, "measure")].join(", ")}.`,
   };
 
-  const words = (name, found) => (found.length ? SUMMARIES[name](found) : nothing(name));
+  const words = (name, found, data) =>
+    (found.length ? SUMMARIES[name](found) : nothing(name, data));
 
   const NEEDS = {
     cost: "training FLOPs of the dense network on the same task",
@@ -212,8 +213,13 @@ const resonanceCharts = (() => {
     score: "a finished trial of a task that is ranked by another metric than accuracy",
   };
 
-  const nothing = (name) => `Nothing to show: this chart needs ${
-    NEEDS[name] ?? "two competitors with finished trials at all of these sparsities of a task"}.`;
+  function nothing(name, { tasks }) {
+    if (name === "cost" && tasks.length && tasks.every(({ flops_budget }) => flops_budget)) {
+      return "Nothing to show: on this page every training has the same FLOPs.";
+    }
+    return `Nothing to show: this chart needs ${
+      NEEDS[name] ?? "two competitors with finished trials at all of these sparsities of a task"}.`;
+  }
 
   /** Name the competitors that have no rows. */
   function leftOut(found, data, { entries }) {

@@ -142,7 +142,12 @@ def _relations(group: SignalGroup) -> Any:
         .mark_point(filled=True, size=55, opacity=1)
         .encode(
             x=alt.X("correlation:Q", title="rank correlation", scale=alt.Scale(domain=[-1, 1])),
-            y=alt.Y("reading:N", title=None, sort=list(READINGS.values())),
+            y=alt.Y(
+                "reading:N",
+                title=None,
+                sort=list(READINGS.values()),
+                axis=alt.Axis(labelLimit=260),
+            ),
             color=_layers(group),
             tooltip=[
                 alt.Tooltip("reading:N"),

@@ -127,4 +127,5 @@ def _counts(boards: Sequence[Board]) -> str:
     trials = {run.key for board in boards for _, _, cell in board.cells() for run in cell.runs}
     counted = ((len(entries), "competitor"), (len(boards), "task"), (len(trials), "finished trial"))
     words = [f"{number:,} {word}{'s' * (number != 1)}" for number, word in counted]
-    return ", ".join([*words, f"sparsity {min(sparsities):g} to {max(sparsities):g}"])
+    low, high = f"{min(sparsities):g}", f"{max(sparsities):g}"
+    return ", ".join([*words, f"sparsity {low}" if low == high else f"sparsity {low} to {high}"])

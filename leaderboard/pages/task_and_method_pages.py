@@ -124,10 +124,11 @@ def task_page(one: BoardView, views: Sequence[BoardView] = ()) -> str:
         lead=known[name].title if name in known else _not_installed("task", board.about),
         task_facts=_task_facts(name, board.about),
         recipe=_recipe(name),
+        changed=board.settings,
         one=one,
         beside=_beside(one, views),
         metric=shown_metric([board.metric]),
-        signs=one.claims.sentences(EVERYWHERE),
+        signs=_signs(_beside(one, views) or [one]),
         sampling_error=sampling_error_text(board),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
@@ -139,6 +140,18 @@ def _beside(one: BoardView, views: Sequence[BoardView]) -> list[BoardView]:
     """Return a view among those that differ in their terms alone; empty without another."""
     same = on_other_terms(one.board, [view.board for view in views])
     return [view for board in same for view in views if view.board is board] if same[1:] else []
+
+
+def _signs(views: Sequence[BoardView]) -> str:
+    """Return what the signs in some tables mean; boards on the same terms are one family."""
+    counted = {view.board.terms: view.claims for view in views if view.claims.comparisons}
+    if not counted:
+        return ""
+    (terms, claims), *others = counted.items()
+    several = len({view.board.terms for view in views}) > 1
+    said = claims.sentences(f"{EVERYWHERE} {terms.words}" if several else EVERYWHERE)
+    own = [f"{other.heading}: over {found.comparisons:,} of its own." for other, found in others]
+    return " ".join([said, *own])
 
 
 def method_page(
@@ -170,7 +183,7 @@ def method_page(
         on_terms=len({one.board.terms for one, rows in tables if rows}) > 1,
         mixed=len(metrics) > 1,
         metric=shown_metric(metrics),
-        signs=boards[0].claims.sentences(EVERYWHERE) if boards else "",
+        signs=_signs([one for one, rows in tables if rows]),
         tunings=tunings,
         chart_rows=_among_others([one.board for one, rows in tables if rows], own),
     )

@@ -99,6 +99,7 @@ PRINTS = [
     Rule(r"wandb push", "are published", "how many runs there are"),
     Rule(r"leaderboard build", "Leaderboard: site", "where the page is"),
     Rule(r"leaderboard check", "4 records", "what was looked at"),
+    Rule(r"claims", "holds", "a number that is that of the records"),
     Rule(r"compare rigl set", "cannot decide at n = 2", "the verdict on two seeds"),
     Rule(r"signals ", "agrees with itself", "the first sentence of what it found"),
     Rule(r"inspect", "Page: site/trials/", "where the page is"),
@@ -154,6 +155,7 @@ FILES = [
     Rule(r'^METHOD = Method\(\s*"(\w+)"', r"\1.py", "the page: `--plugin random_walk.py`"),
     Rule(r'^TASK = Task\(\s*"(\w+)/', r"\1_task.py", "the page: `--plugin iris_task.py`"),
     Rule(r"^class (Net)\(nn\.Module\)", "my_net.py", "its task file: `my_net.py:Net`"),
+    Rule(r"^claims:", "my-claims.yaml", "the page: `resonance claims my-claims.yaml`"),
     Rule(r"^name: (\w+)/\w+\ndata:", r"\1.yaml", "the page: `--plugin iris.yaml`"),
 ]
 """The file that a block of code is, for the page's commands."""

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from leaderboard.board_claims import board_claims
 from leaderboard.board_groups import board_groups, on_other_terms, same_terms
 from leaderboard.board_markdown import BEGIN, END, spliced
 from leaderboard.boards import build_boards
@@ -119,6 +120,26 @@ def test_two_methods_are_compared_board_by_board_and_not_over_both_kinds(both):
     assert "some boards are at equal steps" in report.verdict
     alone = compare_entries(board_groups(boards)[1].boards, "rigl", "set")
     assert alone.overall is not None
+
+
+def test_pages_with_tables_of_both_kinds_name_the_family_of_each(site, both):
+    boards, _ = both
+    families = {
+        group.terms: board_claims(group.boards).comparisons for group in board_groups(boards)
+    }
+    for page in (site / "methods").glob("set-*.html"), (site / "tasks").glob("digits-mlp*.html"):
+        text = next(page).read_text()
+        assert (
+            f"over the {families[EQUAL_STEPS]} comparisons with RigL in all cells of the "
+            "leaderboard at equal steps. At equal training FLOPs (0.3 × dense): over "
+            f"{families[AT_BUDGET]} of its own."
+        ) in text
+
+
+def test_a_task_page_says_what_its_trials_change_of_the_recipe(site):
+    own, changed = sorted((site / "tasks").glob("digits-mlp*.html"), key=lambda p: len(p.name))
+    assert "The trials of this page have flops_budget=0.3." in changed.read_text()
+    assert "The trials of this page have" not in own.read_text()
 
 
 def test_markdown_heads_each_kind_by_its_claim(both):
