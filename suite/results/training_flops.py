@@ -83,7 +83,8 @@ def off_budget(training: float, dense: float, budget: float) -> str:
     off = ratio / budget - 1
     if abs(off) <= TOLERANCE:
         return ""
+    where = f"{100 * abs(off):.1f} % {'above' if off > 0 else 'below'}"
     return (
-        f"training took {ratio:.4g} times the FLOPs of dense training, {off:+.1%} off its "
+        f"training took {ratio:.4g} times the FLOPs of dense training, {where} its "
         f"flops_budget of {budget:g}: it is not compared at equal training FLOPs"
     )

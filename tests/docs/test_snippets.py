@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from leaderboard.claims import load_claims
 from leaderboard.reproduction import published_results
 from suite.core.discovery import read_declarations
 from suite.experiments import registry
@@ -110,6 +111,12 @@ def run_task(piece: Piece, file: str | None, resonance) -> None:
     assert re.search(r"^  test \w+", ran.out, re.MULTILINE), piece.place
 
 
+def claims(piece: Piece, place, *_) -> None:
+    """Read a file of claims; the page's command checks it."""
+    (place / "claims.yaml").write_text(piece.text)
+    assert load_claims(place / "claims.yaml")
+
+
 def study(piece: Piece, place: Path, resonance, _) -> None:
     """Plan a study, and an ablation where it varies something."""
     content = yaml.safe_load(piece.text)
@@ -183,6 +190,7 @@ RULES = [
     ("python", r"^(from|import) ", script),
     ("yaml", r"^data: ", task_file),
     ("yaml", r"^methods:", study),
+    ("yaml", r"^claims:", claims),
     ("yaml", r"^groups:", published),
     ("yaml", r"^ {4}trials: ", table),
     ("toml", r"^\[project\.entry-points\.", entry_point),

@@ -47,7 +47,7 @@ def test_records_with_a_budget_form_boards_of_their_own(both):
 
 def test_records_off_their_budget_are_listed_and_their_cells_say_so(both):
     boards, excluded = both
-    off = [one for one in excluded if "off its flops_budget" in one.reason]
+    off = [one for one in excluded if "its flops_budget of" in one.reason]
     assert len(off) == 5
     (method, sparsity) = next(iter(OFF))
     board = next(b for b in boards if b.terms == AT_BUDGET and b.task == TASKS[0])
@@ -57,7 +57,7 @@ def test_records_off_their_budget_are_listed_and_their_cells_say_so(both):
     row = next(row for row in summary_table([board]).rows if row.entry.method == method)
     (mark,) = row.cells[board.sparsities.index(sparsity)].marks
     assert (mark.kind, mark.sign) == ("off-budget", "off budget")
-    assert "+5.0% off" in mark.reason
+    assert "5.0 % above" in mark.reason
 
 
 def test_costs_are_multiples_of_dense_training_not_of_the_shorter_dense_one(both):

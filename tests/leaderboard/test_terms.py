@@ -38,7 +38,7 @@ def test_a_training_more_than_one_per_cent_off_its_budget_does_not_count(trainin
 
 def test_the_reason_names_both_figures():
     reason = Terms(0.3).left_out(record(training=315.0, dense_training=1000.0))
-    assert "took 0.315 times the FLOPs of dense training, +5.0% off" in reason
+    assert "took 0.315 times the FLOPs of dense training, 5.0 % above its flops_budget" in reason
     assert "flops_budget of 0.3" in reason
 
 
