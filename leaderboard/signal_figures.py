@@ -182,12 +182,15 @@ def reliability_table(group: SignalGroup) -> TextTable:
             first = values[0]
             expected = None if first is None else spearman_brown(first, ks[-1])
             rows.append([f"{layer}: {title}", *map(number, values), number(expected)])
-    columns = ["layer and reading", "1 window", *(f"mean of {k}" for k in ks[1:])]
-    return (
-        f"Test–retest reliability, {group.seeds()}",
-        [*columns, f"expected for {ks[-1]} (Spearman–Brown)"],
-        rows,
-    )
+    columns = [
+        "layer and reading",
+        "1 window",
+        *(f"mean of {k}" for k in ks[1:]),
+        f"expected for {ks[-1]} (Spearman–Brown)",
+    ]
+    if len(ks) == 1:  # nothing was averaged, so nothing is expected of it
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return f"Test–retest reliability, {group.seeds()}", columns, rows
 
 
 def relation_table(group: SignalGroup) -> TextTable:

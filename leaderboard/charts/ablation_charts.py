@@ -23,7 +23,7 @@ LEVELS = ["#2a7fc4", "#d55e00", "#0a9170", "#b07c00", "#b8629b", "#6a6ad0", "#7d
 
 ABLATION_CHART_TEXTS = {
     "differences": ChartText(
-        "Difference to the base",
+        "Difference from the base",
         "The score at a level minus the score at the base's, paired on seeds, with 95 % "
         "intervals (not corrected for their number).",
     ),

@@ -67,7 +67,7 @@ def _budget(tuning: Tuning) -> Any:
         for method, curve in curves.items()
         if curve is not None and curve.default is not None
     ]
-    colour = alt.Color("method:N", title=None)
+    colour = alt.Color("method:N", title=None, legend=alt.Legend(symbolOpacity=1))
     value = alt.Y("value:Q", title=TITLES[goal], scale=alt.Scale(zero=False))
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("trials:Q", title="trials drawn", axis=alt.Axis(tickMinStep=1, format="d")),
@@ -109,7 +109,9 @@ def _history(found: MethodResult, goal: str) -> Any:
         kind = "default" if trial.number == 0 else "trial"
         kind = "winner" if trial.number == found.winner else kind
         rows.append({"number": trial.number, "value": trial.values[0], "best": best, "kind": kind})
-    base = alt.Chart(alt.InlineData(values=rows)).encode(x=alt.X("number:Q", title="trial"))
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("number:Q", title="trial", axis=alt.Axis(tickMinStep=1, format="d"))
+    )
     value = alt.Y("value:Q", title=TITLES[goal], scale=alt.Scale(zero=False))
     colours = alt.Scale(domain=["default", "trial", "winner"], range=[GREY, BLUE, ORANGE])
     points = base.mark_point(filled=True, size=45).encode(
