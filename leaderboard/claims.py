@@ -26,12 +26,16 @@ from leaderboard.statistics.paired_comparisons import compare
 from leaderboard.terms import Terms
 from suite.core.errors import InvalidInput
 from suite.core.yaml_reader import read_yaml
+from suite.results.metrics import METRICS
 from suite.results.record import Record
 from suite.results.store import Store
 
 OWN_CLAIMS = Path(__file__).with_name("claims.yaml")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 STATED = re.compile(r"[+−-]?\d+(\.\d+)?")
+
+FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
+"""Metrics that are fractions of 1, and stated in per cent."""
 
 Records = Callable[[str], Sequence[Record]]
 """Returns the records of a name: of a shipped bundle, or of a study in a store."""
@@ -44,20 +48,22 @@ class Number(BaseModel, frozen=True, extra="forbid"):
         states: the number as the sentence has it; what is computed must round to it.
         quantity: ``score``, the mean of what the task ranks by (accuracies in per cent);
             ``difference``, of `method` from `than` on common seeds (in points); ``cost``, training
-            FLOPs as a multiple of those of `than`; ``metric``, of records by name; ``cells``, in
-            how many cells `method` has the `verdict` against `than`, or shares seeds with it.
+            FLOPs as a multiple of those of `than`; ``metric``, of records by name, in per cent
+            where it is a fraction; ``signal``, of layers by name (`resonance signals`); ``cells``,
+            in how many cells `method` has the `verdict` against `than`, or shares seeds with it.
         records: name of the shipped bundle, or of the study in a store.
         method, than: as for ``resonance compare``; METHOD or METHOD:SETTINGS.
         task, sparsity, recipe: the cell; ``cells`` are counted in all that the others leave. Of
             several boards of a task `recipe` names one by fields that it alone has, or by all.
-        metric: names of metrics, with * for any part; the mean over seeds of each is taken first.
-        over: what is taken of several metrics.
+        metric: names of metrics, or of numbers of a layer's signals, with * for any part; the mean
+            over seeds of each is taken first.
+        over: what is taken of several metrics or layers.
         at_least, at_most: bounds within which the claim holds.
         verdict: what must be shown, at 5 % after correction over the cells of the records.
     """
 
     states: str
-    quantity: Literal["score", "difference", "cost", "metric", "cells"]
+    quantity: Literal["score", "difference", "cost", "metric", "signal", "cells"]
     records: str
     method: str
     than: str = ""
@@ -84,7 +90,8 @@ class Number(BaseModel, frozen=True, extra="forbid"):
         if not STATED.fullmatch(self.states):
             raise ValueError(f"states={self.states}: give a number as text, such as '0.83'")
         needed = {"difference": ("than", "task"), "cost": ("than", "task"), "cells": ("than",)}
-        needed |= {"metric": ("metric", "task"), "score": ("task",)}
+        needed |= dict.fromkeys(("metric", "signal"), ("metric", "task"))
+        needed |= {"score": ("task",)}
         for name in needed[self.quantity]:
             if not getattr(self, name):
                 raise ValueError(f"a {self.quantity} needs '{name}'")
@@ -270,8 +277,8 @@ class _Recomputed:
 
     def __call__(self, number: Number) -> tuple[float, str]:
         """Return a number, and the verdict of a difference; empty for other numbers."""
-        if number.quantity == "metric":
-            return self._metric(number), ""
+        if number.quantity in ("metric", "signal"):
+            return self._of_records(number), ""
         if number.quantity == "cells":
             return float(sum(1 for _ in self._cells(number))), ""
         board, place = self._place(number)
@@ -292,7 +299,8 @@ class _Recomputed:
         verdict = self._verdicts(number.records, number.method, number.than).get(key, "")
         return factor * cell.metric.sign * found.mean, verdict
 
-    def _metric(self, number: Number) -> float:
+    def _of_records(self, number: Number) -> float:
+        """Return a metric, or a number of layers' signals, over the records of a cell."""
         chosen = [
             record
             for record in self._records(number.records)
@@ -300,12 +308,11 @@ class _Recomputed:
         ]
         by_name: dict[str, list[float]] = {}
         for record in chosen:
-            for name, value in record.metrics.items():
-                if fnmatch.fnmatchcase(name, number.metric):
-                    by_name.setdefault(name, []).append(value)
+            for name, value in _named(number, record):
+                by_name.setdefault(name, []).append(value)
         if not by_name:
             raise InvalidInput(
-                f"{_where(number)}: none of {len(chosen)} records has a metric '{number.metric}'"
+                f"{_where(number)}: none of {len(chosen)} records has '{number.metric}'"
             )
         means = [statistics.fmean(values) for values in by_name.values()]
         if number.over == "mean":
@@ -387,6 +394,20 @@ def _is_of(number: Number, record: Record) -> bool:
         and number.sparsity in (None, trial["sparsity"])
         and all(trial["recipe"].get(name) == value for name, value in number.recipe.items())
     )
+
+
+def _named(number: Number, record: Record) -> Iterator[tuple[str, float]]:
+    """Yield name and value of what a number is taken of in one record."""
+    if number.quantity == "metric":
+        for name, value in record.metrics.items():
+            if fnmatch.fnmatchcase(name, number.metric):
+                is_fraction = name in FRACTIONS or name.endswith("_accuracy")
+                yield name, 100 * value if is_fraction else value
+        return
+    for layer in record.layers:
+        for name, value in layer.signals.items():
+            if fnmatch.fnmatchcase(name, number.metric):
+                yield f"{layer.name} {name}", value
 
 
 def _has(settings: str, recipe: Mapping[str, Any]) -> Iterator[bool]:

@@ -71,7 +71,7 @@ AT_80 = {"task": TASK, "sparsity": 0.8}
         number("2", "cells", than="static", verdict="not worse"),
         number("2", "cells", than="static"),
         number("1", "cells", than="static", sparsity=0.9),
-        number("0.950", "metric", metric="test_accuracy", over="least", **AT_80),
+        number("95.0", "metric", metric="test_accuracy", over="least", **AT_80),
     ],
     ids=lambda one: f"{one['quantity']} {one['states']} {one.get('verdict', '')}",
 )
