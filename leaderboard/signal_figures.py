@@ -230,11 +230,16 @@ def counts(group: SignalGroup) -> str:
     every = [one for found in group.signals.values() for one in found]
     windows = sorted({one.windows for one in every})
     sampled = sum(found[0].sampled for found in group.signals.values())
-    silent = sum(one.silent for one in every) / len(group.records)
+    silent = round(sum(one.silent for one in every) / len(group.records))
+    left_out = ""
+    if silent:
+        left_out = (
+            f", of which {silent:,} had no signal in any window and "
+            f"{'is' if silent == 1 else 'are'} left out"
+        )
     return (
         f"{windows[0]:,} windows of {group.window} successive gradients; {sampled:,} connections, "
-        f"drawn at random, in {len(group.layers)} layers, of which {silent:,.0f} had no signal in "
-        "any window and are left out."
+        f"drawn at random, in {len(group.layers)} layers{left_out}."
     )
 
 

@@ -1,6 +1,7 @@
 """What records say of signals: grouped, averaged over seeds, as tables and sentences."""
 
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -128,6 +129,42 @@ def test_sentences_and_counts_say_the_figures():
     assert "21.0 ± 1.4 % are right if the highest are kept" in text
     assert "5 windows of 32 successive gradients; 2,000 connections" in counts(group)
     assert "of which 20 had no signal" in counts(group)
+
+
+@pytest.mark.parametrize(
+    ("silent", "end"),
+    [
+        (0, "drawn at random, in 2 layers."),
+        (1, "in 2 layers, of which 2 had no signal in any window and are left out."),
+    ],
+)
+def test_connections_without_a_signal_are_only_spoken_of_where_there_are_any(silent, end):
+    (group,) = signal_groups([analysed(0)])
+    of_all = {
+        layer: tuple(replace(one, silent=silent) for one in found)
+        for layer, found in group.signals.items()
+    }
+    assert counts(replace(group, signals=of_all)).endswith(end)
+
+
+def test_where_nothing_was_averaged_no_expectation_is_shown():
+    (group,) = signal_groups([analysed(0)])
+    once_only = {
+        layer: tuple(
+            replace(
+                one,
+                readings={
+                    name: replace(found, reliability={1: found.reliability[1]})
+                    for name, found in one.readings.items()
+                },
+            )
+            for one in each
+        )
+        for layer, each in group.signals.items()
+    }
+    _, columns, rows = reliability_table(replace(group, signals=once_only))
+    assert columns == ["layer and reading", "1 window"]
+    assert {len(row) for row in rows} == {2}
 
 
 def test_numbers_are_written_with_a_minus_sign_and_without_a_negative_zero():
