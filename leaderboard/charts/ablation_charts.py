@@ -236,7 +236,8 @@ def _interaction(rows: list[Row], metric: Column) -> Any:
             domain=seconds, range=[LEVELS[i % len(LEVELS)] for i in range(len(seconds))]
         ),
     )
-    shared = alt.Chart().encode(x=x, color=colour, xOffset=alt.XOffset("second:N", sort=seconds))
+    own = alt.XOffset("second:N", sort=alt.SortField("second_order"))  # the levels of the panel
+    shared = alt.Chart().encode(x=x, color=colour, xOffset=own)
     layers = alt.layer(
         shared.mark_line(strokeWidth=1.6).encode(y=y),
         shared.mark_rule(opacity=0.5).encode(y="low:Q", y2="high:Q"),
@@ -254,7 +255,9 @@ def _by_pair(layers: Any, rows: list[Row]) -> Any:
     if len(pairs) == 1:
         return layers
     facet = alt.Facet("pair:N", title=None, sort=pairs)
-    return layers.facet(facet=facet, columns=1).resolve_scale(x="independent", y="independent")
+    return layers.facet(facet=facet, columns=1).resolve_scale(
+        x="independent", y="independent", xOffset="independent"
+    )
 
 
 def _in_order(rows: list[Row], field: str) -> list[str]:
