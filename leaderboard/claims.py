@@ -12,9 +12,16 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from leaderboard.board_claims import family_cells
 from leaderboard.boards import Board, Cell, build_boards, settings_text
@@ -41,6 +48,11 @@ Records = Callable[[str], Sequence[Record]]
 """Returns the records of a name: of a shipped bundle, or of a study in a store."""
 
 
+def _as_list(given: Any) -> Any:
+    """Return one name as a list of it."""
+    return [given] if isinstance(given, str) else given
+
+
 class Number(BaseModel, frozen=True, extra="forbid"):
     """One number of a sentence: what the sentence says, and what it is computed from.
 
@@ -51,7 +63,7 @@ class Number(BaseModel, frozen=True, extra="forbid"):
             FLOPs as a multiple of those of `than`; ``metric``, of records by name, in per cent
             where it is a fraction; ``signal``, of layers by name (`resonance signals`); ``cells``,
             in how many cells `method` has the `verdict` against `than`, or shares seeds with it.
-        records: name of the shipped bundle, or of the study in a store.
+        records: name of the shipped bundle, or of the study in a store; or a list of names.
         method, than: as for ``resonance compare``; METHOD or METHOD:SETTINGS.
         task, sparsity, recipe: the cell; ``cells`` are counted in all that the others leave. Of
             several boards of a task `recipe` names one by fields that it alone has, or by all.
@@ -64,7 +76,7 @@ class Number(BaseModel, frozen=True, extra="forbid"):
 
     states: str
     quantity: Literal["score", "difference", "cost", "metric", "signal", "cells"]
-    records: str
+    records: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
     method: str
     than: str = ""
     task: str = ""
@@ -271,9 +283,12 @@ class _Recomputed:
     """Computes numbers; boards and verdicts of the same records are made once."""
 
     def __init__(self, records: Records) -> None:
-        self._records = functools.cache(records)
-        self._boards = functools.cache(lambda name: build_boards(self._records(name))[0])
+        self._read = functools.cache(records)
+        self._boards = functools.cache(lambda names: build_boards(self._records(names))[0])
         self._verdicts = functools.cache(self._all_verdicts)
+
+    def _records(self, names: tuple[str, ...]) -> list[Record]:
+        return [record for name in names for record in self._read(name)]
 
     def __call__(self, number: Number) -> tuple[float, str]:
         """Return a number, and the verdict of a difference; empty for other numbers."""
@@ -363,7 +378,7 @@ class _Recomputed:
         return cell
 
     def _all_verdicts(
-        self, records: str, method: str, than: str
+        self, records: tuple[str, ...], method: str, than: str
     ) -> Mapping[tuple[str, float], str]:
         """Return the verdict of every cell that both have, by title and sparsity.
 

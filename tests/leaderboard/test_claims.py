@@ -246,3 +246,9 @@ def test_the_list_of_claims_is_markdown():
     assert (
         claims_markdown([claim(x=number("95.0", "score", **AT_80))]) == "1. **Is it?** It is 95.0."
     )
+
+
+def test_every_claim_of_this_project_holds():
+    for checked in check_claims(load_claims(), shipped_records):
+        problems = {number.name: number.problem for number in checked.numbers if number.problem}
+        assert problems == {}, checked.claim.question
