@@ -33,7 +33,8 @@ def tuned(place, name: str, store: str = "results"):
 
 
 def test_winner_and_default_are_tested_on_fresh_seeds_and_the_search_never(resonance, place):
-    result = resonance(f"tune rigl {SHORT} --budget 5 --final-seeds 2 --name t")
+    longer = SHORT.replace("epochs=1", "epochs=4")  # the default updates after 100 steps
+    result = resonance(f"tune rigl {longer} --budget 5 --final-seeds 2 --name t")
     assert (result.code, result.err) == (0, "")
     found = tuned(place, "t")
     one, store = found.methods["rigl"], Store(place / "results")
