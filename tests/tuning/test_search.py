@@ -52,7 +52,9 @@ def test_winner_and_default_are_tested_on_fresh_seeds_and_the_search_never(reson
     shown = {
         run.key for board in boards for _, row in board.rows for c in row if c for run in c.runs
     }
-    assert shown == {*one.final.winner, *one.final.default}
+    # In so short a training the default settings never update connectivity: no result of RigL.
+    assert shown == {record.key for record in tested if not record.never_updated}
+    assert any(record.never_updated for record in tested[2:])
     assert "optuna-dashboard" in result.out
     if one.winner:
         assert "on fresh seeds" in result.out
