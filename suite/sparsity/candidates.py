@@ -64,8 +64,10 @@ class Candidates:
     ) -> Tensor:
         """Return where gradients of a layer are looked at, of `known`: flat, ascending, int64."""
         if activity is None or self.ratio == 0:
-            known = self.known(layer.mask, generator, activity)
-            return torch.arange(layer.size) if known is None else places_of(known)
+            known = self.known(layer.mask, generator)
+            return (
+                torch.arange(layer.size, device=layer.device) if known is None else places_of(known)
+            )
         count = self.gradients(layer.active, layer.size) - layer.active
         drawn = active_places(layer.mask, count, activity, generator)
         return distinct(torch.cat([layer.places, drawn]))
