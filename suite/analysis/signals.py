@@ -42,7 +42,7 @@ TRAINERS = (
     ),
 )
 
-DEFAULT_WINDOW = 32
+DEFAULT_WINDOW, SMALLEST_WINDOW = 32, 16
 MIN_WINDOWS = 2
 """Without a second window nothing can be compared."""
 MAX_HELD = 4 * 2**30
@@ -103,7 +103,8 @@ def _begin(
     if steps < MIN_WINDOWS * window:
         raise InvalidInput(
             f"window={window}: {MIN_WINDOWS} windows need {MIN_WINDOWS * window} steps, and this "
-            f"training has {steps}: train longer, or give a smaller window"
+            f"training has {steps}: train longer"
+            + (", or give a smaller window" if window > SMALLEST_WINDOW else "")
         )
     training = prepare(context, progress)
     held = 4 * window * sum(layer.size for layer in training.sparsifier.layers)

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -76,9 +76,23 @@ class Flops:
         return "\n".join(lines)
 
 
+class _Kind(NamedTuple):
+    """What the cost of a step follows from.
+
+    Attributes:
+        active: numbers of active weights, in the order of the layers.
+        trained: numbers of those that are trained.
+        candidates: whose gradients a step looks at that reads dense ones.
+    """
+
+    active: tuple[int, ...]
+    trained: tuple[int, ...]
+    candidates: Candidates
+
+
 @dataclass
 class _Steps:
-    """Steps taken at the same densities: how many did and did not read dense gradients."""
+    """Steps that cost the same: how many did and did not read dense gradients."""
 
     sparse: int = 0
     dense: int = 0
@@ -145,9 +159,8 @@ class StepCounter:
         self._coverage = coverage
         self._candidates = candidates
         self._sizes = {layer.name: layer.size for layer in self._layers}
-        # By the numbers of active weights and of those trained: methods that keep them constant
-        # need one entry.
-        self._steps: dict[tuple[tuple[int, ...], tuple[int, ...]], _Steps] = {}
+        # Methods that keep the numbers of weights constant need one entry.
+        self._steps: dict[_Kind, _Steps] = {}
         self._charges = charges or MethodCharges()
         self.masks_changed()
 
@@ -163,11 +176,16 @@ class StepCounter:
         else:
             self._current.sparse += 1
 
-    def masks_changed(self) -> None:
-        """Look at the masks again: those of the steps from now on."""
+    def masks_changed(self, candidates: Candidates | None = None) -> None:
+        """Look at the masks again: those of the steps from now on.
+
+        `candidates` are those of a method that goes on under another plan.
+        """
+        self._candidates = candidates or self._candidates
         active = tuple(layer.active for layer in self._layers)
         trained = tuple(layer.gradients for layer in self._layers)
-        self._current = self._steps.setdefault((active, trained), _Steps())
+        kind = _Kind(active, trained, self._candidates)
+        self._current = self._steps.setdefault(kind, _Steps())
 
     def measure(self, model: nn.Module, example: Any) -> Flops:
         """Return the operations of `model` and of the training so far.
@@ -181,11 +199,11 @@ class StepCounter:
         """
         forward = self._forward(model, example)
         training = 0.0
-        for (active, trained), counted in self._steps.items():
-            used, own = self._by_layer(active), self._by_layer(trained)
+        for kind, counted in self._steps.items():
+            used, own = self._by_layer(kind.active), self._by_layer(kind.trained)
             for taken, dense in ((counted.sparse, False), (counted.dense, True)):
                 gradients = gradients_read(
-                    used, self._sizes, own, dense_gradient=dense, candidates=self._candidates
+                    used, self._sizes, own, dense_gradient=dense, candidates=kind.candidates
                 )
                 training += taken * forward.step(used, gradients, self._sizes)
         return Flops(
@@ -202,8 +220,8 @@ class StepCounter:
         return {
             "sizes": dict(self._sizes),
             "steps": [
-                [list(active), n.sparse, n.dense, list(trained)]
-                for (active, trained), n in self._steps.items()
+                [list(kind.active), n.sparse, n.dense, list(kind.trained), kind.candidates.ratio]
+                for kind, n in self._steps.items()
             ],
             **self._charges.state(),
         }
@@ -220,9 +238,10 @@ class StepCounter:
                 "that it was saved with"
             )
         steps = {}
-        for active, sparse, dense, *trained in state["steps"]:  # older states lack the last
-            key = tuple(active), tuple(trained[0] if trained else active)
-            steps[key] = _Steps(sparse, dense)
+        for active, sparse, dense, *later in state["steps"]:  # older states lack some
+            trained = later[0] if later else active
+            candidates = Candidates(later[1]) if len(later) > 1 else self._candidates
+            steps[_Kind(tuple(active), tuple(trained), candidates)] = _Steps(sparse, dense)
         self._charges.load(state)
         self._steps = steps
         self.masks_changed()

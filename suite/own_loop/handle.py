@@ -369,7 +369,7 @@ class Handle:
         self._check_weights(read=True)
         plan = replace(old.plan, steps=old.plan.steps + int(steps), sparsity=float(target))
         self.sparsifier = old.continue_as(plan, vars(old.options), self.step)
-        self._cost.masks_changed()
+        self._cost.masks_changed(self.sparsifier.growth_candidates)
         self._prepare_step()
 
     # ------------------------------------------------------------------ saving and resuming

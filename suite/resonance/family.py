@@ -355,7 +355,13 @@ SAMPLED_HYPERPARAMETERS = (
 REGROW_HYPERPARAMETERS = (
     *shared.GLOBALLY,
     *shared.PRUNE_REGROW,
-    *SAMPLING_AT_LOW_COST,
+    replace(
+        SAMPLING_AT_LOW_COST[0],
+        meaning="one gradient in this many steps is recorded; auto, with candidates: in each "
+        "period, at the sparsity that it begins with, the least number, 10 or more, at which it "
+        "costs no more than one of GraNet's",
+    ),
+    *SAMPLING_AT_LOW_COST[1:],
     COHERENCE_POWER,
     SHUFFLE,
 )

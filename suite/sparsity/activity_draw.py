@@ -227,12 +227,3 @@ def active_places(
     if missing > 0:
         found.append(places_of(random_empty(taken, missing, generator)))
     return torch.cat(found) if found else torch.empty(0, dtype=torch.int64, device=mask.device)
-
-
-def active_empty(
-    mask: Tensor, count: int, activity: Activity, generator: torch.Generator
-) -> Tensor:
-    """Return the mask of `active_places`."""
-    places = active_places(mask, count, activity, generator)
-    empty = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
-    return empty.index_fill_(0, places, True).view(mask.shape)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from suite.sparsity.activity_draw import Activity, active_empty, active_places
+from suite.sparsity.activity_draw import Activity, active_places
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.masks import count_true, distinct, places_of, random_empty
 
@@ -41,31 +41,31 @@ class Candidates:
             return size
         return min(size, active + math.ceil(Fraction(str(self.ratio)) * active))
 
-    def known(
-        self, mask: Tensor, generator: torch.Generator, activity: Activity | None = None
-    ) -> Tensor | None:
+    def known(self, mask: Tensor, generator: torch.Generator) -> Tensor | None:
         """Return where gradients are looked at, active weights and candidates; None: everywhere.
 
         Args:
             mask: boolean, the weights that are active when gradients are computed.
-            generator: draws the candidates.
-            activity: that they are drawn by; uniformly if None.
+            generator: draws the candidates, uniformly.
         """
         if self.ratio == 0:
             return None
         active = count_true(mask)
         candidates = self.gradients(active, mask.numel()) - active
-        if activity is None:
-            return mask | random_empty(mask, candidates, generator)
-        return mask | active_empty(mask, candidates, activity, generator)
+        return mask | random_empty(mask, candidates, generator)
 
     def places(
         self, layer: PrunableWeight, generator: torch.Generator, activity: Activity | None = None
     ) -> Tensor:
-        """Return where gradients of a layer are looked at, of `known`: flat, ascending, int64."""
+        """Return where gradients of a layer are looked at: flat, ascending, int64.
+
+        They are those of `known`; with `activity`, candidates are drawn by that instead.
+        """
         if activity is None or self.ratio == 0:
-            known = self.known(layer.mask, generator, activity)
-            return torch.arange(layer.size) if known is None else places_of(known)
+            known = self.known(layer.mask, generator)
+            return (
+                torch.arange(layer.size, device=layer.device) if known is None else places_of(known)
+            )
         count = self.gradients(layer.active, layer.size) - layer.active
         drawn = active_places(layer.mask, count, activity, generator)
         return distinct(torch.cat([layer.places, drawn]))

@@ -86,6 +86,7 @@ def test_other_windows_have_trainers_of_their_own():
     for one in registry.trainers():
         if one.analysis:
             assert one.name in {"signals", f"signals_{signals.window_of(one.name)}"}
+            assert signals.window_of(one.name) >= signals.SMALLEST_WINDOW
 
 
 @pytest.mark.parametrize(
@@ -96,10 +97,15 @@ def test_other_windows_have_trainers_of_their_own():
         (
             "dense",
             {"recipe": {"epochs": 1}, "trainer": "signals_128"},
-            "window=128: 2 windows need",
+            "window=128: 2 windows need .* give a smaller window",
+        ),
+        (
+            "dense",
+            {"recipe": {"epochs": 1, "batch_size": 60}, "trainer": "signals_16"},
+            "window=16: 2 windows need .*: train longer$",
         ),
     ],
-    ids=["csr", "rounds", "short"],
+    ids=["csr", "rounds", "short", "short for the smallest window"],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_runs(method, given, reason):
     refused = trial(method, **{"trainer": "signals"} | given)

@@ -61,14 +61,12 @@ def passes(
 
     def sparse() -> list[Tensor]:
         columns = F.unfold(x, width, padding=padding).transpose(0, 1).flatten(1)
-        y = topology.matrix(values) @ columns
+        y = topology.product(values, columns)
         g = gradient.transpose(0, 1).flatten(1)
-        of_columns = topology.transpose(values) @ g
+        of_columns = topology.product_t(values, g)
         patches = of_columns.view(-1, BATCH, out * out).transpose(0, 1)
         of_x = F.fold(patches, (size, size), width, padding=padding)
-        of_values = torch.sparse.sampled_addmm(
-            topology.matrix(values), g, columns.t(), beta=0.0
-        ).values()
+        of_values = topology.sampled(g, columns)
         return [y.view(filters, BATCH, out, out).transpose(0, 1), of_x, of_values]
 
     for one, other in zip(dense(), sparse(), strict=True):

@@ -312,3 +312,48 @@ def test_it_is_counted_once_where_a_training_was_resumed(when, stop):
     go_on(model, optimizer, 4 - stop)
     assert again.flops(X).scoring == CALIBRATION
     assert again.flops(X).steps == 4
+
+
+def test_candidates_that_a_higher_sparsity_affords_are_charged_from_there_on():
+    """record_every=auto reads fewer candidates where even one reading a period is too dear."""
+    torch.manual_seed(0)
+    settings = {"update_every": 4, "candidate_ratio": 4.0}
+
+    def attached(sparsity: float, steps: int, state: dict | None = None):
+        model = nn.Sequential(nn.Linear(20, 50, bias=False))
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        method = "resonance_sampled"
+        handle = sparsify(
+            model, optimizer, method, sparsity=sparsity, steps=steps, state=state, **settings
+        )
+        return model, optimizer, handle
+
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> None:
+        for _ in range(number):
+            optimizer.zero_grad()
+            model(torch.ones(3, 20)).square().sum().backward()
+            optimizer.step()
+
+    example = torch.ones(2, 20)
+    model, optimizer, handle = attached(0.5, 40)
+    before = handle.sparsifier.growth_candidates
+    assert before.ratio == 0.8  # 4 · (1 / (1 − 0.5) − 1) / 5
+    step(model, optimizer, 8)
+    at_first = handle.flops(example).training
+    assert at_first == 2 * (8 * 3 * 500 + 2 * before.gradients(500, 1000) - 2 * 500)
+    handle.extend(sparsity=0.9)
+    after = handle.sparsifier.growth_candidates
+    assert after.ratio == 4.0
+    assert handle.flops(example).training == at_first
+    step(model, optimizer, 8)
+    at_last = handle.flops(example).training
+    assert at_last - at_first == 2 * (8 * 3 * 100 + 2 * after.gradients(100, 1000) - 2 * 100)
+    state = unpack(pack(handle.state_dict()))[0]
+    weights = copy.deepcopy(model.state_dict())
+    model, optimizer, again = attached(0.9, 40, state)
+    model.load_state_dict(weights)
+    assert again.flops(example).training == at_last
+    for entry in state["cost"]["steps"]:  # as states were before it was kept
+        entry.pop()
+    again.load_state_dict(state)
+    assert again.flops(example).training > at_last  # all by the present candidates

@@ -10,6 +10,7 @@ from suite import sparsify
 from suite.core.errors import InvalidInput
 from suite.resonance.coherent import Coherent
 from suite.sparsity.plan import Plan
+from suite.sparsity.storage.csr import CsrWeight
 from tests.support.helpers import OPTIMIZERS, batch_of, conv_net, digits, fit, make
 from tests.support.updates import WithSpare, attached, by, check_spare_stays, indices
 
@@ -294,3 +295,28 @@ def test_storage_that_switches_in_training_gives_the_masks_of_masked_storage():
         masks.append(loop.masks())
     differing = sum(int((one ^ other).sum()) for one, other in zip(*masks, strict=True))
     assert differing <= 4  # float32, added up in another order
+
+
+@pytest.mark.parametrize("record_every", [20, 5], ids=["at updates alone", "between them too"])
+def test_under_csr_no_gradient_is_computed_beside_those_tracked(record_every, monkeypatch):
+    read = []
+
+    def at(store: CsrWeight, places: torch.Tensor) -> torch.Tensor | None:
+        read.append(len(places))
+        return gradient_at(store, places)
+
+    def dense(store: CsrWeight) -> None:
+        raise AssertionError("a dense gradient was computed")
+
+    gradient_at = CsrWeight.gradient_at
+    monkeypatch.setattr(CsrWeight, "gradient_at", at)
+    monkeypatch.setattr(CsrWeight, "dense_gradient", property(dense))
+    settings = {"candidate_ratio": 1.5, "record_every": record_every}
+    loop = OwnLoop(0.95, steps=80, update_every=20, execution="csr", **settings)
+    before = loop.masks()
+    loop.train(80)
+    assert not any(map(torch.equal, before, loop.masks()))
+    layers = loop.handle.sparsifier.layers
+    tracked = {layer.active + math.ceil(1.5 * layer.active) for layer in layers}
+    assert set(read) == tracked
+    assert max(tracked) < min(layer.size for layer in layers)

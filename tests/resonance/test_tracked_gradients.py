@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from suite.resonance.tracked_gradients import TrackedGradients
-from suite.sparsity.activity_draw import Activity, Grid, active_empty
+from suite.sparsity.activity_draw import Activity, Grid
 from suite.sparsity.candidates import Candidates
 from suite.sparsity.masks import random_empty
 from suite.sparsity.prunable import find_prunable
 from suite.sparsity.storage.masked import MaskedWeight
+from tests.support.updates import active_empty
 
 SHAPE = (6, 10)
 

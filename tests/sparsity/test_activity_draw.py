@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 from torch import nn
 
-from suite.sparsity.activity_draw import MOST_DRAWS, Activity, Grid, active_empty
+from suite.sparsity.activity_draw import MOST_DRAWS, Activity, Grid
+from tests.support.updates import active_empty
 
 LAYERS = {
     "linear": nn.Linear(5, 4),

@@ -17,7 +17,7 @@ from suite.sparsity.masks import random_empty
 from suite.sparsity.plan import Plan
 from suite.sparsity.training_cost import training_cost
 from tests.support.helpers import attach, fit, make
-from tests.support.updates import attached, by, indices, watch_update
+from tests.support.updates import active_empty, attached, by, indices, watch_update
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -93,7 +93,10 @@ def test_places_are_those_of_the_mask_of_what_is_known():
         candidates = Candidates(ratio)
         for activity in (None, Activity(grid, rows, columns)):
             found = candidates.places(Layer, seeded(2), activity)
-            mask = candidates.known(Layer.mask, seeded(2), activity)
+            count = candidates.gradients(Layer.active, Layer.size) - Layer.active
+            mask = candidates.known(Layer.mask, seeded(2))
+            if activity is not None:
+                mask = Layer.mask | active_empty(Layer.mask, count, activity, seeded(2))
             assert torch.equal(found, mask.flatten().nonzero().flatten())
             assert len(found) == candidates.gradients(Layer.active, Layer.size)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from suite.sparsity.activity_draw import Activity, active_places
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
 from tests.support.helpers import OPTIMIZERS, PLAN, attach, conv_net, fit, make
@@ -17,6 +18,15 @@ def attached(method: str, plan: Plan = PLAN, **options):
     sparsifier = make(method, plan, **options)
     attach(sparsifier, model, optimizer)
     return model, optimizer, sparsifier
+
+
+def active_empty(
+    mask: Tensor, count: int, activity: Activity, generator: torch.Generator
+) -> Tensor:
+    """Return `active_places` as a boolean mask, of the shape of `mask`."""
+    empty = torch.zeros(mask.numel(), dtype=torch.bool)
+    empty[active_places(mask, count, activity, generator)] = True
+    return empty.view(mask.shape)
 
 
 class WithSpare(nn.Module):
