@@ -12,9 +12,9 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from leaderboard.board_claims import family_cells
 from leaderboard.boards import Board, Cell, build_boards, settings_text
@@ -25,6 +25,7 @@ from leaderboard.statistics.families import against_reference
 from leaderboard.statistics.paired_comparisons import compare
 from suite.core.errors import InvalidInput
 from suite.core.yaml_reader import read_yaml
+from suite.results.metrics import METRICS
 from suite.results.record import Record
 from suite.results.store import Store
 
@@ -32,8 +33,16 @@ OWN_CLAIMS = Path(__file__).with_name("claims.yaml")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 STATED = re.compile(r"[+−-]?\d+(\.\d+)?")
 
+FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
+"""Metrics that are fractions of 1, and stated in per cent."""
+
 Records = Callable[[str], Sequence[Record]]
 """Returns the records of a name: of a shipped bundle, or of a study in a store."""
+
+
+def _as_list(given: Any) -> Any:
+    """Return one name as a list of it."""
+    return [given] if isinstance(given, str) else given
 
 
 class Number(BaseModel, frozen=True, extra="forbid"):
@@ -43,20 +52,22 @@ class Number(BaseModel, frozen=True, extra="forbid"):
         states: the number as the sentence has it; what is computed must round to it.
         quantity: ``score``, the mean of what the task ranks by (accuracies in per cent);
             ``difference``, of `method` from `than` on common seeds (in points); ``cost``, training
-            FLOPs as a multiple of those of `than`; ``metric``, of records by name; ``cells``, in
-            how many cells `method` has the `verdict` against `than`, or shares seeds with it.
-        records: name of the shipped bundle, or of the study in a store.
+            FLOPs as a multiple of those of `than`; ``metric``, of records by name, in per cent
+            where it is a fraction; ``signal``, of layers by name (`resonance signals`); ``cells``,
+            in how many cells `method` has the `verdict` against `than`, or shares seeds with it.
+        records: name of the shipped bundle, or of the study in a store; or a list of names.
         method, than: as for ``resonance compare``; METHOD or METHOD:SETTINGS.
         task, sparsity, recipe: the cell; ``cells`` are counted in all that the others leave.
-        metric: names of metrics, with * for any part; the mean over seeds of each is taken first.
-        over: what is taken of several metrics.
+        metric: names of metrics, or of numbers of a layer's signals, with * for any part; the mean
+            over seeds of each is taken first.
+        over: what is taken of several metrics or layers.
         at_least, at_most: bounds within which the claim holds.
         verdict: what must be shown, at 5 % after correction over the cells of the records.
     """
 
     states: str
-    quantity: Literal["score", "difference", "cost", "metric", "cells"]
-    records: str
+    quantity: Literal["score", "difference", "cost", "metric", "signal", "cells"]
+    records: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
     method: str
     than: str = ""
     task: str = ""
@@ -73,7 +84,8 @@ class Number(BaseModel, frozen=True, extra="forbid"):
         if not STATED.fullmatch(self.states):
             raise ValueError(f"states={self.states}: give a number as text, such as '0.83'")
         needed = {"difference": ("than", "task"), "cost": ("than", "task"), "cells": ("than",)}
-        needed |= {"metric": ("metric", "task"), "score": ("task",)}
+        needed |= dict.fromkeys(("metric", "signal"), ("metric", "task"))
+        needed |= {"score": ("task",)}
         for name in needed[self.quantity]:
             if not getattr(self, name):
                 raise ValueError(f"a {self.quantity} needs '{name}'")
@@ -237,14 +249,17 @@ class _Recomputed:
     """Computes numbers; boards and verdicts of the same records are made once."""
 
     def __init__(self, records: Records) -> None:
-        self._records = functools.cache(records)
-        self._boards = functools.cache(lambda name: build_boards(self._records(name))[0])
+        self._read = functools.cache(records)
+        self._boards = functools.cache(lambda names: build_boards(self._records(names))[0])
         self._verdicts = functools.cache(self._all_verdicts)
+
+    def _records(self, names: tuple[str, ...]) -> list[Record]:
+        return [record for name in names for record in self._read(name)]
 
     def __call__(self, number: Number) -> tuple[float, str]:
         """Return a number, and the verdict of a difference; empty for other numbers."""
-        if number.quantity == "metric":
-            return self._metric(number), ""
+        if number.quantity in ("metric", "signal"):
+            return self._of_records(number), ""
         if number.quantity == "cells":
             return float(sum(1 for _ in self._cells(number))), ""
         board, place = self._place(number)
@@ -265,7 +280,8 @@ class _Recomputed:
         verdict = self._verdicts(number.records, number.method, number.than).get(key, "")
         return factor * cell.metric.sign * found.mean, verdict
 
-    def _metric(self, number: Number) -> float:
+    def _of_records(self, number: Number) -> float:
+        """Return a metric, or a number of layers' signals, over the records of a cell."""
         chosen = [
             record
             for record in self._records(number.records)
@@ -273,12 +289,11 @@ class _Recomputed:
         ]
         by_name: dict[str, list[float]] = {}
         for record in chosen:
-            for name, value in record.metrics.items():
-                if fnmatch.fnmatchcase(name, number.metric):
-                    by_name.setdefault(name, []).append(value)
+            for name, value in _named(number, record):
+                by_name.setdefault(name, []).append(value)
         if not by_name:
             raise InvalidInput(
-                f"{_where(number)}: none of {len(chosen)} records has a metric '{number.metric}'"
+                f"{_where(number)}: none of {len(chosen)} records has '{number.metric}'"
             )
         means = [statistics.fmean(values) for values in by_name.values()]
         if number.over == "mean":
@@ -325,7 +340,7 @@ class _Recomputed:
         return cell
 
     def _all_verdicts(
-        self, records: str, method: str, than: str
+        self, records: tuple[str, ...], method: str, than: str
     ) -> Mapping[tuple[str, float], str]:
         """Return the verdict of every cell that both have, by title and sparsity.
 
@@ -352,6 +367,20 @@ def _is_of(number: Number, record: Record) -> bool:
         and number.sparsity in (None, trial["sparsity"])
         and all(trial["recipe"].get(name) == value for name, value in number.recipe.items())
     )
+
+
+def _named(number: Number, record: Record) -> Iterator[tuple[str, float]]:
+    """Yield name and value of what a number is taken of in one record."""
+    if number.quantity == "metric":
+        for name, value in record.metrics.items():
+            if fnmatch.fnmatchcase(name, number.metric):
+                is_fraction = name in FRACTIONS or name.endswith("_accuracy")
+                yield name, 100 * value if is_fraction else value
+        return
+    for layer in record.layers:
+        for name, value in layer.signals.items():
+            if fnmatch.fnmatchcase(name, number.metric):
+                yield f"{layer.name} {name}", value
 
 
 def _has(settings: str, recipe: Mapping[str, Any]) -> Iterator[bool]:

@@ -25,6 +25,7 @@ from tasks.recipe import RECIPE
 from tasks.task import Dataset
 
 DOCS = Path(__file__).parents[2] / "docs"
+README = "../README.md"
 
 INTRODUCTION = """\
 # Baselines
@@ -180,11 +181,23 @@ def commands() -> str:
 
 
 def evidence() -> str:
-    """Return docs/evidence.md: as it is written, with the figures of the shipped records."""
+    """Return docs/evidence.md: as it is written, with the claims and the shipped figures."""
     from leaderboard.pages.evidence import signals_markdown, with_block
 
-    text = (DOCS / "evidence.md").read_text(encoding="utf-8")
-    return with_block(text, "signals", signals_markdown())
+    return with_block(_with_claims("evidence.md"), "signals", signals_markdown())
+
+
+def readme() -> str:
+    """Return the README: as it is written, with the claims of this project."""
+    return _with_claims(README)
+
+
+def _with_claims(page: str) -> str:
+    from leaderboard.claims import claims_markdown, load_claims
+    from leaderboard.pages.evidence import with_block
+
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return with_block(text, "verdict", claims_markdown(load_claims()))
 
 
 def figures() -> dict[str, bytes]:
@@ -199,6 +212,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "tasks.md": tasks,
     "cli.md": commands,
     "evidence.md": evidence,
+    README: readme,
 }
 
 if __name__ == "__main__":

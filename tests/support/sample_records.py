@@ -26,7 +26,13 @@ def done(trial: Trial, accuracy: float = 0.9, training: float = 100.0) -> Record
         layers=[
             LayerRecord(name="1", shape=(10, 100), zeros=int(trial.sparsity * size), flops=2000.0)
         ],
-        flops={"inference_dense": 2000.0, "inference": 200.0, "training": training},
+        flops={
+            "inference_dense": 2000.0,
+            "inference": 200.0,
+            "training": training,
+            "scoring": 0.0,
+            "method": 0.0,
+        },
         timing={"started": "2025-01-01T00:00:00+00:00", "seconds": 1.5, "peak_memory_bytes": None},
         environment={"torch": "2.11"},
         data=data_of(trial),
