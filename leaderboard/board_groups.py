@@ -41,6 +41,11 @@ def board_groups(boards: Sequence[Board]) -> list[BoardGroup]:
     ]
 
 
+def states_terms(groups: Sequence[BoardGroup]) -> bool:
+    """Return whether readers must be told the terms: there are several, or not those expected."""
+    return [group.terms for group in groups] != [EQUAL_STEPS]
+
+
 def on_other_terms(board: Board, boards: Sequence[Board]) -> list[Board]:
     """Return a board and those of its task that differ in their terms alone, by terms."""
     same = [one for one in boards if (one.task, one.otherwise) == (board.task, board.otherwise)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from leaderboard.board_claims import BoardClaims, board_claims
-from leaderboard.board_groups import board_groups
+from leaderboard.board_groups import board_groups, states_terms
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import caption, interval_texts
@@ -78,10 +78,10 @@ def board_markdown(board: Board, claims: BoardClaims | None = None) -> str:
 
 
 def _on_terms(boards: list[Board]) -> Iterator[str]:
-    """Yield the boards' tables; where they are on different terms, headed by what each claims."""
+    """Yield the boards' tables, under what is claimed from them unless all are at equal steps."""
     groups = board_groups(boards)
     for group in groups:
-        if len(groups) > 1:
+        if states_terms(groups):
             yield f"**{escape(group.terms.heading)}.** {escape(group.terms.claim)}"
         claims = board_claims(group.boards)
         if sentences := claims.sentences("in all these tables"):

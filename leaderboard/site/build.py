@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.ablation_effects import design_effects
-from leaderboard.board_groups import BoardGroup, board_groups
+from leaderboard.board_groups import BoardGroup, board_groups, states_terms
 from leaderboard.board_markdown import spliced, surroundings
 from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title
 from leaderboard.bundles.bundle_file import Sender
@@ -267,7 +267,7 @@ def _write_paper(
     for group in groups:
         charts = board_charts(group.boards)
         _write_pictures(folder, {f"{group.prefix}{name}": chart for name, chart in charts.items()})
-        where = f", {group.terms.words}" if len(groups) > 1 else ""
+        where = f", {group.terms.words}" if states_terms(groups) else ""
         for name in charts:
             about = CHART_TEXTS[name]
             texts[f"{group.prefix}{name}"] = (f"{about.title}{where}", about.text)

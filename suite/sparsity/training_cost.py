@@ -47,10 +47,28 @@ def training_cost(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
     """
     if not method.declares_cost:
         return setup.any_steps(method.total_steps)
-    return _steps(method, setup) + beside_steps(method, setup)
+    return steps_of_rounds(method, setup) + beside_steps(method, setup)
 
 
-def _steps(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
+def is_followed(method: Sparsifier, setup: TrainingSetup) -> bool:
+    """Return whether `training_cost` follows every step and every change of the zeros."""
+    if not method.declares_cost:
+        return True
+    if method.total_steps > MOST_STEPS:
+        return False
+    if method.total_steps < MOST_CHANGES:  # quick: there are no more changes than steps
+        return True
+    left = MOST_CHANGES
+    for number in range(method.rounds):
+        course = _course(method, number, setup, left)
+        if not course:
+            return False
+        left -= len(course)
+    return True
+
+
+def steps_of_rounds(method: Sparsifier, setup: TrainingSetup) -> FlopsBounds:
+    """Return what the steps of all rounds can cost, of a method that declares it."""
     total, changes = FlopsBounds(0.0, 0.0), 0
     for number in range(method.rounds):
         course = _course(method, number, setup, MOST_CHANGES - changes)

@@ -13,7 +13,13 @@ from suite.sparsity.construct import make_sparsifier
 from suite.sparsity.cost_bounds import FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.plan import Plan
 from suite.sparsity.sparsifier import Sparsifier
-from suite.sparsity.training_cost import training_cost
+from suite.sparsity.training_cost import (
+    MOST_STEPS,
+    beside_steps,
+    is_followed,
+    steps_of_rounds,
+    training_cost,
+)
 from suite.training.cost_setup import cost_setup
 from suite.training.flops_budget import (
     FIRST_SHARE,
@@ -103,13 +109,28 @@ class TrainingCosts:
     def bounds(self, steps: int, final: Zeros | None = None) -> FlopsBounds | None:
         """Return what a whole training costs; None if the steps are too few for the method.
 
-        `final` are the zeros at the end where they are known.
+        The steps of a training that is too long to be followed one by one are taken to cost as
+        many times more than those of a shorter one as there are more: schedules are shares of
+        training, or periodic. `final` are the zeros at the end where they are known.
         """
         setup = self.setup if final is None else replace(self.setup, final=final)
         try:
-            return training_cost(self.make(steps), setup)
+            method = self.make(steps)
         except InvalidInput:
             return None
+        if is_followed(method, setup):
+            return training_cost(method, setup)
+        shorter = self._longest_followed
+        of_steps = steps_of_rounds(shorter, setup).times(method.total_steps / shorter.total_steps)
+        return of_steps + beside_steps(method, setup)
+
+    @functools.cached_property
+    def _longest_followed(self) -> Sparsifier:
+        """The method for about as many steps as can be followed one by one."""
+        steps = MOST_STEPS
+        while not is_followed(method := self.make(steps), self.setup):
+            steps //= 2
+        return method
 
     def steps(self, share: float = FIRST_SHARE, final: Zeros | None = None) -> int:
         """Return the number of steps (of each round) whose cost is nearest to the budget.

@@ -18,14 +18,19 @@ from suite.training.flops_budget import (
     nearest_steps,
 )
 
+FORECASTS_AHEAD = 4
+"""A forecast follows an epoch after at least one part in so many of the steps that were certain."""
+STATE = ("share", "step", "charged", "certain")
+"""Attributes that a checkpoint holds."""
+
 
 @dataclass
 class BudgetPlan:
     """Forecasts again and again how many steps a training has within its budget.
 
-    It does so once the first masks are chosen, at the end of every epoch, after the last update of
-    the masks, and, while they change, halfway through what is left of the last epoch. What is left
-    has an exact cost where the masks stay as they are; elsewhere the cost is expected where the
+    It does so once the first masks are chosen, at the end of every epoch (`is_due`), after the last
+    update of the masks, and, while they change, halfway through what is left. What is left has an
+    exact cost where the masks stay as they are; elsewhere the cost is expected where the
     steps since the last forecast were between the method's bounds.
 
     Attributes:
@@ -33,12 +38,14 @@ class BudgetPlan:
         share: where between its bounds a cost is expected.
         step: at which the last forecast was made.
         charged: FLOPs that the steps up to it took.
+        certain: further steps that the budget pays for even if all of them are dense.
     """
 
     costs: TrainingCosts
     share: float = FIRST_SHARE
     step: int = 0
     charged: float = 0.0
+    certain: int = 0
 
     @classmethod
     def of(cls, context: TrialContext) -> Self | None:
@@ -71,6 +78,8 @@ class BudgetPlan:
         passed = steps_cost(method, self.costs.setup, self.step, step)
         self.share = measured_share(charged - self.charged, passed, self.share)
         self.step, self.charged = step, charged
+        dense_step = self.costs.dense / self.costs.plan.steps
+        self.certain = max(0, int((self.costs.budget - ledger.total) / dense_step))
         zeros, reads = _zeros(method) if method.keeps_masks(step) else None, not method.is_fixed
 
         def cost(steps: int) -> float | None:
@@ -106,13 +115,39 @@ class BudgetPlan:
 
         return first_possible(best, now if best < now else most, is_possible) or now
 
+    def is_due(self, step: int, steps: int) -> bool:
+        """Return whether to forecast at the end of an epoch, of a training planned for `steps`.
+
+        A forecast takes as long as there are steps left. If it were made after every few of many,
+        forecasts would take longer than the training itself.
+        """
+        return (step - self.step) * FORECASTS_AHEAD >= min(self.certain, steps - self.step)
+
+    def next_pause(self, method: Sparsifier) -> int:
+        """Return the step after which to forecast again within an epoch, or training is over.
+
+        As long as masks change: that of their last update, halfway to the end, so that what is not
+        known of the cost shrinks with what is left, and before more can be spent than there is. All
+        are counted from the last forecast, not from where a training was resumed.
+        """
+        end, last = method.plan.steps, method.last_update()
+        if method.keeps_masks(self.step):
+            return end
+        pauses = [end, self.step + max(1, self.certain)]
+        if self.step < last:
+            pauses.append(last)
+        if (left := end - self.step) > 1:
+            pauses.append(self.step + left // 2)
+        return min(pauses)
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds beside the number of steps."""
-        return {"share": self.share, "step": self.step, "charged": self.charged}
+        return {name: getattr(self, name) for name in STATE}
 
     def load(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        self.share, self.step, self.charged = state["share"], state["step"], state["charged"]
+        for name in STATE:
+            setattr(self, name, state[name])
 
 
 def _of_steps(ledger: FlopsLedger) -> float:

@@ -99,22 +99,12 @@ class Training:
         self.plan_steps(self.budget.steps(self.sparsifier, self.ledger, step), step)
         self.curves.add(step, "planned_steps", self.steps)
 
-    def next_pause(self, step: int) -> int:
+    def next_pause(self) -> int:
         """Return the step after which the loop is to stop for a forecast, or training is over.
 
-        As long as masks change: that of their last update, and in the last epoch halfway to the
-        end, so that what is not known of the cost shrinks with what is left. Forecasts at the end
-        of epochs do not count.
+        Forecasts at the end of epochs do not count.
         """
-        method, left = self.sparsifier, self.steps - step
-        if self.budget is None or method.keeps_masks(step):
-            return self.steps
-        pauses = [self.steps]
-        if step < (last := method.last_update()):
-            pauses.append(last)
-        if 1 < left <= self.context.plan.steps_per_epoch:
-            pauses.append(step + left // 2)
-        return min(pauses)
+        return self.budget.next_pause(self.sparsifier) if self.budget else self.steps
 
     def resume_epoch(self, losses: Tensor, epoch_seconds: list[float]) -> None:
         """Restore the current epoch's losses and earlier epochs' times from a checkpoint."""
@@ -136,10 +126,11 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     step = start
     steps_per_epoch = t.context.plan.steps_per_epoch
     source = t.data.train.batch_source(t.context.recipe, t.context.trial.seed)
+    pause = t.next_pause()
     while step < t.steps:
         epoch, begin = divmod(step, steps_per_epoch)
         # Training may end, or a forecast be due, within an epoch.
-        end = min(steps_per_epoch, begin + t.next_pause(step) - step)
+        end = min(steps_per_epoch, begin + pause - step)
         batches = source.epoch(epoch)
         first = begin - len(t.losses)
         losses = torch.zeros(end, device=t.device)
@@ -158,13 +149,16 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
         is_epoch = end == steps_per_epoch
         if not is_epoch and step < t.steps:
             t.forecast(step)
+            pause = t.next_pause()
         if is_epoch or step == t.steps:
             _end_of_epoch(t, step, t.losses, began, end - begin)
             t.losses = losses[:0]
         else:
             t.progress(end - begin)
-        if is_epoch and step < t.steps:
+        is_due = t.budget is not None and (step == pause or t.budget.is_due(step, t.steps))
+        if is_epoch and is_due and step < t.steps:
             t.forecast(step)
+            pause = t.next_pause()
         if on_step is not None:
             on_step(step)
 

@@ -198,3 +198,11 @@ def test_the_paper_view_and_its_pictures_say_on_which_terms_they_are(site):
     assert (site / "charts" / "rating.svg").is_file()
     assert (site / "charts" / "equal-flops-0.3-rating.svg").is_file()
     assert not (site / "charts" / "equal-flops-0.3-cost.svg").exists()
+
+
+def test_tables_at_equal_training_flops_alone_say_so_too():
+    budgeted, _ = build_boards(at_equal_flops())
+    usual, _ = build_boards(planted())
+    head = "**At equal training FLOPs (0.3 × dense).**"
+    assert spliced(budgeted, ("", "")).count(head) == 1
+    assert "**At equal" not in spliced(usual, ("", ""))

@@ -4,6 +4,8 @@ import pytest
 
 from suite.core.errors import InvalidInput
 from suite.experiments import registry
+from suite.sparsity import training_cost
+from suite.training import budget_forecast
 from suite.training.budget_forecast import TrainingCosts, dense_training, forecast_steps
 from suite.training.network import network_of
 from suite.training.trial_plan import plan_of
@@ -63,3 +65,25 @@ def test_options_that_fit_a_longer_training_alone_fit_a_budget_that_pays_for_it(
     with pytest.raises(InvalidInput, match="window"):
         costs("resonance", **window).make(160)
     assert costs("resonance", 8.0, **window).steps() > 160
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "limits"),
+    [
+        ("rigl", {}, {"MOST_STEPS": 800}),
+        ("lottery_ticket", {"sparsity": 0.36}, {"MOST_STEPS": 300}),
+        ("magnitude", {"hyperparameters": {"update_every": 1}}, {"MOST_CHANGES": 100}),
+    ],
+)
+def test_a_training_too_long_to_be_followed_costs_as_much_more_as_it_is_longer(
+    method, given, limits, monkeypatch
+):
+    usual = costs(method, 2.0, **given)
+    steps = usual.steps()
+    for name, limit in limits.items():
+        monkeypatch.setattr(training_cost, name, limit)
+        if name == "MOST_STEPS":
+            monkeypatch.setattr(budget_forecast, name, limit)
+    found = costs(method, 2.0, **given)
+    assert found.steps() == pytest.approx(steps, rel=0.02)
+    assert found.bounds(steps).is_exact

@@ -6,6 +6,7 @@ from suite.training import forecast_cache
 from suite.training.budget_plan import BudgetPlan
 from suite.training.context import TrialContext
 from suite.training.setup import prepare
+from tests.support.checkpoints import assert_same, interrupted
 from tests.support.helpers import trained, trial
 
 
@@ -38,7 +39,7 @@ def test_forecasts_are_made_at_epochs_and_halfway_through_the_last_and_training_
     outcome = trained(of("str"))
     found = plans(outcome)
     steps = outcome.record.steps
-    assert {0, 40, 80} <= found.keys()
+    assert {0, 40, 80} <= found.keys()  # more within epochs, as less of the budget is left
     assert found[max(found)] == steps
     assert max(found) == steps - 1  # masks change to the end: one step before it is the last one
     losses = [row[1] for row in outcome.curves.rows if row[2] == "train_loss"]
@@ -111,3 +112,41 @@ def test_what_auto_chose_in_steps_stays():
     training.plan_steps(3 * training.steps, 40)
     assert training.sparsifier.schedule.every == every
     assert training.sparsifier.options.cooldown == 2 * every
+
+
+@pytest.mark.parametrize("recipe", [{"flops_budget": 0.3}, {"flops_budget": 1.0, "epochs": 2}])
+def test_a_training_that_is_resumed_close_to_its_end_pauses_where_it_would_have(recipe):
+    like = trial("str", recipe={"epochs": 8} | recipe)
+    whole = trained(like)
+    for before in (2, 3, 9, 22):
+        assert_same(whole, interrupted(like, (whole.record.steps - before,)))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"epochs": 2, "max_steps": 13, "flops_budget": 2.0},  # planned: little more than an epoch
+        {"epochs": 3, "flops_budget": 1.0},  # cheap for a while, then as dear as before
+    ],
+)
+def test_no_more_is_spent_within_an_epoch_than_there_is(recipe):
+    record = trained(trial("str", recipe=recipe)).record
+    budget = recipe["flops_budget"] * record.flops["dense_training"]
+    assert record.flops["training"] == pytest.approx(budget, rel=0.01)
+
+
+def test_forecasts_do_not_multiply_with_the_epochs_of_a_long_training():
+    of_epochs = {}
+    for epochs in (50, 5000):
+        context = TrialContext.of(
+            trial("resonance", recipe={"flops_budget": 0.8, "epochs": epochs})
+        )
+        plan, steps = BudgetPlan.of(context), context.plan.steps
+        dense = plan.costs.dense / plan.costs.plan.steps
+        of_epochs[epochs] = 0
+        for step in range(0, steps, 40):  # as if each step cost as much as the other
+            plan.certain = int((plan.costs.budget * (1 - step / steps)) / dense)
+            if plan.is_due(step, steps):
+                of_epochs[epochs] += 1
+                plan.step = step
+    assert of_epochs[5000] < 3 * of_epochs[50]

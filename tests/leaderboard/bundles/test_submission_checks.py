@@ -331,6 +331,15 @@ def test_who_trains_longer_is_shown():
     )
 
 
+def test_who_trains_longer_within_the_same_budget_is_not():
+    budget = {"recipe": {"flops_budget": 0.3}}
+    records = [sample(method, seed, **budget) for method in ("static", "rigl") for seed in range(5)]
+    steps = {"static": 10, "rigl": 50}
+    bundle = Bundle(HEADER, records, [])
+    found = check_bundle(bundle, lambda r: Recomputed(steps[r.trial["method"]])).issues
+    assert "shortest here" not in " ".join(issue.what for issue in found)
+
+
 def test_weights_copied_to_another_seed_are_an_error():
     records = paired("static")
     copied = forged(records[1], digests=records[0].digests)
