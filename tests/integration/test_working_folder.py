@@ -22,7 +22,7 @@ tasks: [digits/mlp]
 methods: [rigl, static]
 sparsities: [0.9]
 seeds: 1
-recipe: {epochs: 1}
+recipe: {epochs: 4}
 controls_left_out: it is an example
 """
 SLURM = """
