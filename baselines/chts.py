@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
-from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
+from suite.core.hyperparameters import LAYERWISE, UPDATE_END, UPDATE_EVERY_EPOCH
 from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
 from suite.sparsity.layers import PrunableWeight
@@ -59,14 +59,9 @@ METHOD = Method(
             source="biomedical-cybernetics/Cannistraci-Hebb-training: T = 1 + 2·t / T_end",
             search=Search(low=1.0, high=9.0, when=("drop_rule", "soft")),
         ),
-        Hyperparameter(
-            "update_end",
-            float,
-            1.0,
-            "when connectivity becomes fixed, T_end",
-            low=0.0,
-            high=1.0,
-            unit="fraction of training",
+        replace(
+            UPDATE_END,
+            default=1.0,
             source="biomedical-cybernetics/Cannistraci-Hebb-training: to the end of training",
             search=Search(low=0.5, high=1.0),
         ),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.core.declarations import Difference, Hyperparameter, Method, Search
-from suite.core.hyperparameters import LAYERWISE, UPDATE_EVERY_EPOCH
+from suite.core.hyperparameters import LAYERWISE, UPDATE_END, UPDATE_EVERY_EPOCH
 from suite.sparsity.cost_bounds import Course, TrainingSetup, Zeros
 from suite.sparsity.distribution import Shapes, momentum_counts
 from suite.sparsity.drop_grow import DropGrow
@@ -38,14 +38,9 @@ METHOD = Method(
             source="TimDettmers/sparse_learning: death rate 0.5, cosine",
             search=Search(low=0.05, high=0.6),
         ),
-        Hyperparameter(
-            "update_end",
-            float,
-            1.0,
-            "when connectivity becomes fixed, T_end",
-            low=0.0,
-            high=1.0,
-            unit="fraction of training",
+        replace(
+            UPDATE_END,
+            default=1.0,
             source="TimDettmers/sparse_learning: to the end of training",
             search=Search(low=0.5, high=1.0),
         ),

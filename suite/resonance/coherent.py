@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
+from suite.resonance.period_growth import PeriodGrowth
 from suite.resonance.sampling import affordable, auto_record_every, check_sampling
-from suite.resonance.tracked_gradients import TrackedGradients
 from suite.sparsity.candidates import Candidates
 from suite.sparsity.cost_bounds import Course, TrainingSetup, unchanging
 from suite.sparsity.drop_grow import DropGrow
@@ -15,7 +15,7 @@ from suite.sparsity.masks import grow_at
 from suite.sparsity.plan import Plan
 
 
-class Coherent(DropGrow):
+class Coherent(PeriodGrowth, DropGrow):
     """On RigL's schedule, drop the smallest |w|·power^p and grow the largest |mean g|·c^q.
 
     Over the gradients recorded since the last update: power is their root mean square, coherence
@@ -27,7 +27,6 @@ class Coherent(DropGrow):
 
     Attributes:
         record_every: steps between two gradients that are recorded.
-        tracked: what is recorded in a period.
     """
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
@@ -39,34 +38,18 @@ class Coherent(DropGrow):
         if o.record_every == "auto":
             self.record_every = auto_record_every(o.candidate_ratio, every, plan.sparsity)
             self._candidates = affordable(o.candidate_ratio, every, plan.sparsity)
-        self.tracked = TrackedGradients(
-            self._candidates, o.draw, o.shuffle, self.generator, self.module_of
-        )
+        self.tracked = self.tracked_gradients()
 
     @property
     def growth_candidates(self) -> Candidates:
         """Whose gradients growth looks at; fewer than asked for where the cost is that of RigL."""
         return self._candidates
 
-    def start(self) -> None:
-        """Draw the first masks and begin the first period."""
-        super().start()
-        self._begin(0)
-
-    def start_from(self, masks: Mapping[str, Tensor]) -> None:
-        """Start from given masks and begin the first period."""
-        super().start_from(masks)
-        self._begin(0)
-
     def raise_sparsity(self, step: int) -> None:
         """Prune the smallest weights to the new counts, once; draw candidates for them."""
         super().raise_sparsity(step)
         if self._candidates.ratio:
-            self._begin(step)
-
-    def _begin(self, step: int) -> None:
-        if not self._is_resuming:
-            self.tracked.begin(self.layers, step)
+            self.begin_period(step)
 
     def effective_options(self) -> dict[str, Any]:
         """Return the options of the schedule in steps, and what ``record_every=auto`` has given."""
@@ -80,16 +63,6 @@ class Coherent(DropGrow):
         """Return whether the gradients of `step` are recorded."""
         return step <= self.schedule.last and step % self.record_every == 0
 
-    def observe(self, step: int) -> None:
-        """Add the gradients to the sums."""
-        if self.wants_dense_gradient(step):
-            self.tracked.record(self.layers)
-
-    def update(self, step: int) -> None:
-        """Replace a fraction of every layer's active weights and begin the next period."""
-        super().update(step)
-        self._begin(step)
-
     def can_update(self, layer: PrunableWeight) -> bool:
         """Return whether any gradient was recorded: without one nothing can grow."""
         return super().can_update(layer) and self.tracked.has_any(layer)
@@ -101,32 +74,13 @@ class Coherent(DropGrow):
             return sizes
         return sizes * self.tracked.of_active(layer, self.tracked.moments(layer, step).power) ** p
 
-    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |mean g|·c^q; 0 where no gradient is read."""
-        return self.tracked.spread(layer, self._scores_of_places(layer, step))
-
-    def _scores_of_places(self, layer: PrunableWeight, step: int) -> Tensor:
-        return self.tracked.moments(layer, step).agreement(self.options.coherence_power)
-
     def grown_mask(self, layer: PrunableWeight, kept: Tensor, number: int, step: int) -> Tensor:
         """Return the mask after growing; of candidates, only they are ranked."""
         if not self._candidates.ratio or self.pattern is not None:
             return super().grown_mask(layer, kept, number, step)
-        scores, places = self._scores_of_places(layer, step), self.tracked.places[layer.name]
+        scores, places = self.scores_of_places(layer, step), self.tracked.places[layer.name]
         return grow_at(kept.flatten(), scores, number, places).view(layer.shape)
-
-    def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
-        """Return the weights whose gradients were read; None for all."""
-        return self.tracked.known(layer)
 
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return that as many weights are grown as were dropped."""
         return unchanging(setup)
-
-    def method_state(self) -> dict[str, Any]:
-        """Return the sums, and the places that they are of."""
-        return self.tracked.state()
-
-    def load_method_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `method_state` returned."""
-        self.tracked.load(state)

@@ -3,17 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
+from suite.resonance.period_growth import PeriodGrowth
 from suite.resonance.sampling import auto_record_every, check_sampling
-from suite.resonance.tracked_gradients import TrackedGradients
 from suite.sparsity.cost_bounds import Course, TrainingSetup
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.plan import Plan
 from suite.sparsity.prune_regrow import PruneRegrow
 
 
-class Regrow(PruneRegrow):
+class Regrow(PeriodGrowth, PruneRegrow):
     """GraNet's ramp; grows the largest |mean g|·c^q, c = (mean g)²/mean(g²), among candidates.
 
     Means are over the gradients recorded since the last update, of active weights and candidates,
@@ -28,9 +26,7 @@ class Regrow(PruneRegrow):
         o = self.options
         check_sampling(o, o.update_every)
         self.last = max(self.pruning.end, (plan.steps - 1) // o.update_every * o.update_every)
-        self.tracked = TrackedGradients(
-            self.growth_candidates, o.draw, o.shuffle, self.generator, self.module_of
-        )
+        self.tracked = self.tracked_gradients()
 
     def record_every(self, step: int) -> int:
         """Return how many steps lie between two recorded gradients, in the period of `step`."""
@@ -50,60 +46,19 @@ class Regrow(PruneRegrow):
             found["record_every"] = f"{first} at first, {last} at last"
         return found
 
-    def start(self) -> None:
-        """Draw the first masks and begin the first period."""
-        super().start()
-        self._begin(0)
-
-    def start_from(self, masks: Mapping[str, Tensor]) -> None:
-        """Start from given masks and begin the first period."""
-        super().start_from(masks)
-        self._begin(0)
-
     def raise_sparsity(self, step: int) -> None:
         """Prune to the new target now if no later update does; draw candidates for the masks."""
         super().raise_sparsity(step)
-        self._begin(step)
-
-    def _begin(self, step: int) -> None:
-        if not self._is_resuming:
-            self.tracked.begin(self.layers, step)
+        self.begin_period(step)
 
     def wants_dense_gradient(self, step: int) -> bool:
         """Return whether the gradients of `step` are recorded."""
         return step <= self.last and step % self.record_every(step) == 0
 
-    def observe(self, step: int) -> None:
-        """Add the gradients to the sums."""
-        if self.wants_dense_gradient(step):
-            self.tracked.record(self.layers)
-
-    def update(self, step: int) -> None:
-        """Prune to the ramp's sparsity, regenerate, and begin the next period."""
-        super().update(step)
-        self._begin(step)
-
     def can_grow(self, layer: PrunableWeight) -> bool:
         """Return whether any gradient was recorded: without one nothing can grow."""
         return self.tracked.has_any(layer)
 
-    def grow_scores(self, layer: PrunableWeight, step: int) -> Tensor:
-        """Return |mean g|·c^q."""
-        moments = self.tracked.moments(layer, step)
-        return self.tracked.spread(layer, moments.agreement(self.options.coherence_power))
-
-    def grow_among(self, layer: PrunableWeight, step: int) -> Tensor | None:
-        """Return the weights whose gradients were read; None for all."""
-        return self.tracked.known(layer)
-
     def zeros_in_training(self, number: int, setup: TrainingSetup) -> Course:
         """Return the zeros along the ramp; regenerating weights does not change their number."""
         return self.zeros_along_ramp(setup)
-
-    def method_state(self) -> dict[str, Any]:
-        """Return the sums, and the places that they are of."""
-        return self.tracked.state()
-
-    def load_method_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `method_state` returned."""
-        self.tracked.load(state)
