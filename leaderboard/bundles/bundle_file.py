@@ -394,6 +394,19 @@ def _with_records(bundle: Bundle, chosen: Mapping[str, int], number: int) -> Bun
     return bundle._replace(records=records, tunings=tunings)
 
 
+def ablation_trials(bundles: Iterable[Bundle]) -> dict[str, str]:
+    """Return the trials that only bundles of an ablation hold, and of which one in words."""
+    found: dict[str, str] = {}
+    others: set[str] = set()
+    for bundle in bundles:
+        keys = [record.key for record in bundle.records]
+        if bundle.ablation is None:
+            others.update(keys)
+        else:
+            found |= dict.fromkeys(keys, f"ablation {bundle.ablation.name}")
+    return {key: what for key, what in found.items() if key not in others}
+
+
 def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:
     """Return the records of `read_bundles`, each trial's once, and everything that was rejected."""
     bundles, rejected = read_bundles(paths)

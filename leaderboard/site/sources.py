@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from leaderboard.boards import Excluded
-from leaderboard.bundles.bundle_file import Bundle, Sender, each_once, read_bundles
+from leaderboard.bundles.bundle_file import (
+    Bundle,
+    Sender,
+    ablation_trials,
+    each_once,
+    read_bundles,
+)
 from leaderboard.bundles.limited_reading import read_bundle
 from leaderboard.bundles.reruns import Rerun, reruns
 from leaderboard.bundles.signature import ALLOWED_SIGNERS
@@ -212,16 +218,3 @@ class Source:
                 self.unreadable.append(Excluded(one.key, "trial", one.reason))
             else:
                 yield SourceRecord(one, present(self._evaluations.get(one.key, ()), one))
-
-
-def ablation_trials(bundles: Iterable[Bundle]) -> dict[str, str]:
-    """Return the trials that only bundles of an ablation hold, and of which one in words."""
-    found: dict[str, str] = {}
-    others: set[str] = set()
-    for bundle in bundles:
-        keys = [record.key for record in bundle.records]
-        if bundle.ablation is None:
-            others.update(keys)
-        else:
-            found |= dict.fromkeys(keys, f"ablation {bundle.ablation.name}")
-    return {key: what for key, what in found.items() if key not in others}
