@@ -25,13 +25,13 @@ from pydantic import (
 
 from leaderboard.ablation_effects import design_effects
 from leaderboard.board_claims import family_cells
-from leaderboard.boards import Board, Cell, build_boards, settings_text
+from leaderboard.boards import Board, Boards, Cell, is_analysis, settings_text
 from leaderboard.bundles.bundle_file import SHIPPED, SUFFIX, read_bundle
 from leaderboard.method_comparison import find_entry
 from leaderboard.selection import select
 from leaderboard.statistics.families import FamilyCell, against_reference
 from leaderboard.statistics.paired_comparisons import compare, of_values
-from leaderboard.terms import Terms
+from leaderboard.terms import BUDGET, Terms
 from suite.core.errors import InvalidInput
 from suite.core.yaml_reader import read_yaml
 from suite.results.ablation_design import Ablation, ablations
@@ -74,12 +74,14 @@ class Number(BaseModel, frozen=True, extra="forbid"):
             where it is a fraction; ``signal``, of layers by name (`resonance signals`); ``cells``,
             in how many cells `method` has the `verdict` against `than`, or shares seeds with it;
             ``controls``, how many cells of an ablation of `method` have it against their shuffled
-            controls, or have one.
+            controls, or have one. Only records that count on a board count, and analyses of
+            trainings.
         records: name of the shipped bundle, or of the study in a store; or a list of names.
         method, than: as for ``resonance compare``; METHOD or METHOD:SETTINGS.
-        task, sparsity, recipe: the cell; ``cells`` and ``controls`` are counted in all that the
-            others leave. Of several boards of a task `recipe` names one by fields that it alone
-            has, or by all.
+        task, sparsity, recipe: the cell; ``cells`` and ``controls`` are counted in all that these
+            leave, ``cells`` of boards on the same terms. Of several boards of a task `recipe` names
+            one by fields that it alone has, or by all; a ``flops_budget`` of 0 names those at equal
+            steps.
         metric: names of metrics, or of numbers of a layer's signals, with * for any part; the mean
             over seeds of each is taken first.
         over: what is taken of several metrics or layers.
@@ -164,12 +166,20 @@ class StatedClaim(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class CheckedNumber:
-    """A number of a sentence and what the records say; `problem` is empty where it holds."""
+    """A number of a sentence and what the records say.
+
+    Attributes:
+        name, number: as in the sentence.
+        value: what the records say.
+        problem: why it does not hold; empty where it does.
+        comparisons: over how many comparisons its verdict is corrected; 0 without a verdict.
+    """
 
     name: str
     number: Number
     value: float
     problem: str
+    comparisons: int = 0
 
 
 @dataclass(frozen=True)
@@ -274,7 +284,7 @@ def check_claims(claims: Sequence[StatedClaim], records: ReadRecords) -> list[Ch
 
 
 def _checked(name: str, number: Number, recompute: "_Recomputed") -> CheckedNumber:
-    value, verdict = recompute(number)
+    value, verdict, comparisons = recompute(number)
     problem = ""
     if not number.matches(value):
         problem = f"the sentence says {number.states}, the records {number.rounded(value)}"
@@ -286,7 +296,7 @@ def _checked(name: str, number: Number, recompute: "_Recomputed") -> CheckedNumb
         problem = f"{number.method} is not shown to be {number.verdict} than {number.than}"
         if number.verdict.startswith("not "):
             problem = f"{number.method} is {verdict} than {number.than}"
-    return CheckedNumber(name, number, value, problem)
+    return CheckedNumber(name, number, value, problem, comparisons if number.verdict else 0)
 
 
 def _meets(verdict: str, wanted: str) -> bool:
@@ -294,108 +304,172 @@ def _meets(verdict: str, wanted: str) -> bool:
     return verdict != wanted[4:] if wanted.startswith("not ") else verdict == wanted
 
 
+class _Verdicts(NamedTuple):
+    """The verdicts of a method against another: by title and sparsity, corrected by terms."""
+
+    by_cell: Mapping[tuple[str, float], str]
+    tested: Mapping[Terms, int]
+
+
+class _Answer(NamedTuple):
+    """A number of the records; of a difference its verdict; the comparisons of its family."""
+
+    value: float
+    verdict: str = ""
+    comparisons: int = 0
+
+
 class _Recomputed:
     """Computes numbers; boards and verdicts of the same records are made once."""
 
     def __init__(self, records: ReadRecords) -> None:
         self._read = functools.cache(records)
-        self._boards = functools.cache(lambda names: build_boards(self._records(names))[0])
+        self._placed = functools.cache(self._all_placed)
         self._verdicts = functools.cache(self._all_verdicts)
 
-    def _records(self, names: tuple[str, ...]) -> list[Record]:
-        return [record for name in names for record in self._read(name).records]
+    def _all_placed(
+        self, names: tuple[str, ...]
+    ) -> tuple[list[Board], list[tuple[Record, tuple[str, str]]]]:
+        """Return the boards of records, and the records that count, each with its board's place.
 
-    def __call__(self, number: Number) -> tuple[float, str]:
-        """Return a number, and the verdict of a difference; empty for other numbers."""
+        Analyses of trainings count and are on no board.
+        """
+        boards = Boards()
+        unique = {record.key: record for name in names for record in self._read(name).records}
+        placed = [boards.add(record) for record in unique.values()]
+        counted = [
+            (one.record, one.board)
+            for one in placed
+            if one.record.status == "done" and (not one.left_out or is_analysis(one.record))
+        ]
+        return boards.built(), counted
+
+    def _boards(self, names: tuple[str, ...]) -> list[Board]:
+        return self._placed(names)[0]
+
+    def __call__(self, number: Number) -> _Answer:
+        """Return a number of the records.
+
+        Raises:
+            InvalidInput: its records, method, task or cell does not exist, or several fit.
+        """
         if number.quantity in ("metric", "signal"):
-            return self._of_records(number), ""
+            return _Answer(self._of_records(number))
         if number.quantity == "cells":
-            return float(sum(1 for _ in self._cells(number))), ""
+            return self._cells(number)
         if number.quantity == "controls":
-            return float(sum(1 for _ in self._controls(number))), ""
+            return self._controls(number)
         board, place = self._place(number)
         cell = self._cell(number, board, place, number.method)
         factor = 100.0 if cell.metric.unit == "percent" else 1.0
         if number.quantity == "score":
-            return factor * statistics.fmean(cell.values), ""
+            return _Answer(factor * statistics.fmean(cell.values))
         other = self._cell(number, board, place, number.than)
         if number.quantity == "cost":
             mine, theirs = cell.mean("training_flops"), other.mean("training_flops")
             if mine is None or not theirs:
                 raise InvalidInput(f"{_where(number)}: these records have no training FLOPs")
-            return mine / theirs, ""
+            return _Answer(mine / theirs)
         found = compare(cell.by_seed, other.by_seed).difference
         if found is None:
             raise InvalidInput(f"{_where(number)}: {number.method} and {number.than} share no seed")
-        key = (board.title, board.sparsities[place])
-        verdict = self._verdicts(number.records, number.method, number.than).get(key, "")
-        return factor * cell.metric.sign * found.mean, verdict
+        verdicts = self._verdicts(number.records, number.method, number.than)
+        return _Answer(
+            factor * cell.metric.sign * found.mean,
+            verdicts.by_cell.get((board.title, board.sparsities[place]), ""),
+            verdicts.tested[board.terms],
+        )
 
     def _of_records(self, number: Number) -> float:
         """Return a metric, or a number of layers' signals, over the records of a cell."""
-        chosen = [
-            record
-            for record in self._records(number.records)
-            if record.status == "done" and _is_of(number, record)
+        fitting = [
+            (record, settings)
+            for record, (_, settings) in self._placed(number.records)[1]
+            if _is_of(number, record) and _fits(number, settings, Terms.of(record))
         ]
+        exact = [(r, settings) for r, settings in fitting if settings == _exactly(number)]
+        fitting = exact or fitting
+        if len(several := {settings for _, settings in fitting}) > 1:
+            listed = " and ".join(one or "the task's own recipe" for one in sorted(several))
+            raise InvalidInput(
+                f"{_where(number)}: these records have {listed}: name one of them by its recipe"
+            )
+        if len(sparsities := {record.trial["sparsity"] for record, _ in fitting}) > 1:
+            listed = ", ".join(f"{sparsity:g}" for sparsity in sorted(sparsities))
+            raise InvalidInput(f"{_where(number)}: give a sparsity of {listed}")
         by_name: dict[str, list[float]] = {}
-        for record in chosen:
+        for record, _ in fitting:
             for name, value in _named(number, record):
                 by_name.setdefault(name, []).append(value)
         if not by_name:
             raise InvalidInput(
-                f"{_where(number)}: none of {len(chosen)} records has '{number.metric}'"
+                f"{_where(number)}: none of {len(fitting)} records that count has '{number.metric}'"
             )
         means = [statistics.fmean(values) for values in by_name.values()]
         if number.over == "mean":
             return statistics.fmean(means)
         return min(means) if number.over == "least" else max(means)
 
-    def _cells(self, number: Number) -> Iterator[tuple[str, float]]:
-        """Yield the cells in which the method has the verdict, or all that both have."""
+    def _cells(self, number: Number) -> _Answer:
+        """Return in how many cells the method has the verdict, or how many both have."""
         verdicts = self._verdicts(number.records, number.method, number.than)
-        for board in self._boards(number.records):
-            for sparsity in board.sparsities:
-                key = (board.title, sparsity)
-                if key not in verdicts or number.task not in ("", board.task):
-                    continue
-                if number.sparsity not in (None, sparsity):
-                    continue
-                if not number.verdict or _meets(verdicts[key], number.verdict):
-                    yield key
+        found = [
+            (board.terms, verdict)
+            for board in self._boards(number.records)
+            if number.task in ("", board.task) and _fits(number, board.settings, board.terms)
+            for sparsity in board.sparsities
+            if number.sparsity in (None, sparsity)
+            if (verdict := verdicts.by_cell.get((board.title, sparsity))) is not None
+        ]
+        terms = sorted({one for one, _ in found})
+        if len(terms) > 1:
+            listed = " and ".join(one.words for one in terms)
+            raise InvalidInput(
+                f"{_where(number)}: these records have boards {listed}, whose cells are not "
+                f"counted together: give one of them, as in recipe: {{{BUDGET}: "
+                f"{terms[0].flops_budget:g}}}"
+            )
+        shown = [v for _, v in found if not number.verdict or _meets(v, number.verdict)]
+        return _Answer(float(len(shown)), comparisons=verdicts.tested[terms[0]] if terms else 0)
 
-    def _controls(self, number: Number) -> Iterator[str]:
-        """Yield the cells of ablations that have the verdict against their controls, or all."""
-        controls = []
+    def _controls(self, number: Number) -> _Answer:
+        """Return how many cells of ablations have the verdict against their controls, or have one.
+
+        Verdicts are corrected over the controls of one design, as on the ablation's page.
+        """
+        designs = []
         for name in number.records:
             found = self._read(name)
             if found.ablation is None:
                 raise InvalidInput(f"{_where(number)}: {name} is no ablation: name one")
             read = {record.key: record for record in found.records}.get
             effects = design_effects(found.ablation, read)
-            for design, one in zip(found.ablation.designs, effects, strict=True):
-                wanted = (number.method, number.task or design.task)
-                if (design.method, design.task) == wanted and number.sparsity in (
-                    None,
-                    design.sparsity,
-                ):
-                    controls += [(one.metric.sign, control) for control in one.controls]
-        if not controls:
+            designs += [
+                one
+                for design, one in zip(found.ablation.designs, effects, strict=True)
+                if design.method == number.method
+                and number.task in ("", design.task)
+                and number.sparsity in (None, design.sparsity)
+            ]
+        most = max((len(one.controls) for one in designs), default=0)
+        if not most:
             raise InvalidInput(f"{_where(number)}: no cell there has a shuffled control")
-        for sign, control in controls:
-            verdict = of_values(control.effect.comparison, sign).decide(control.effect.p)
-            if not number.verdict or _meets(verdict, number.verdict):
-                yield control.label
+        verdicts = [
+            of_values(control.effect.comparison, one.metric.sign).decide(control.effect.p)
+            for one in designs
+            for control in one.controls
+        ]
+        shown = [v for v in verdicts if not number.verdict or _meets(v, number.verdict)]
+        return _Answer(float(len(shown)), comparisons=most)
 
     def _place(self, number: Number) -> tuple[Board, int]:
         boards = [
             board
             for board in self._boards(number.records)
-            if board.task == number.task and all(_has(board.settings, number.recipe))
+            if board.task == number.task and _fits(number, board.settings, board.terms)
         ]
-        if len(boards) > 1:  # the one without a budget is named by giving none
-            exactly = settings_text(number.recipe)
-            boards = [board for board in boards if board.settings == exactly] or boards
+        if len(boards) > 1:  # the one of the task's own recipe is named by giving none
+            boards = [board for board in boards if board.settings == _exactly(number)] or boards
         if len(boards) != 1:
             titles = ", ".join(board.title for board in boards or self._boards(number.records))
             raise InvalidInput(
@@ -417,10 +491,8 @@ class _Recomputed:
             raise InvalidInput(f"{_where(number)}: {method} has no finished trial there")
         return cell
 
-    def _all_verdicts(
-        self, records: tuple[str, ...], method: str, than: str
-    ) -> Mapping[tuple[str, float], str]:
-        """Return the verdict of every cell that both have, by title and sparsity.
+    def _all_verdicts(self, records: tuple[str, ...], method: str, than: str) -> _Verdicts:
+        """Return the verdict of every cell that both have.
 
         Corrected over all comparisons with `than` that the records have on the same terms (equal
         steps, or one budget of training FLOPs).
@@ -430,16 +502,22 @@ class _Recomputed:
         by_terms: dict[Terms, list[FamilyCell]] = {}
         for board in boards:
             by_terms.setdefault(board.terms, []).extend(family_cells(board))
-        return {
-            (claim.task, claim.sparsity): claim.verdict
-            for cells in by_terms.values()
-            for claim in against_reference(cells, reference.label).claims
-            if claim.method == own.label
+        families = {
+            terms: against_reference(cells, reference.label) for terms, cells in by_terms.items()
         }
+        return _Verdicts(
+            {
+                (claim.task, claim.sparsity): claim.verdict
+                for family in families.values()
+                for claim in family.claims
+                if claim.method == own.label
+            },
+            {terms: family.tested for terms, family in families.items()},
+        )
 
 
 def _is_of(number: Number, record: Record) -> bool:
-    """Return whether a record is of a number's method, task, sparsity and recipe."""
+    """Return whether a record is of a number's method, task and sparsity."""
     trial = record.trial
     method, _, settings = number.method.partition(":")
     return (
@@ -447,8 +525,21 @@ def _is_of(number: Number, record: Record) -> bool:
         and trial["method"] == method
         and settings == settings_text(trial["hyperparameters"])
         and number.sparsity in (None, trial["sparsity"])
-        and all(trial["recipe"].get(name) == value for name, value in number.recipe.items())
     )
+
+
+def _fits(number: Number, settings: str, terms: Terms) -> bool:
+    """Return whether a board of these settings has all recipe fields that a number gives."""
+    words = settings.split(", ")
+    return all(
+        value == terms.flops_budget if name == BUDGET else settings_text({name: value}) in words
+        for name, value in number.recipe.items()
+    )
+
+
+def _exactly(number: Number) -> str:
+    """Return the settings of the board that has the recipe fields of a number and no others."""
+    return settings_text({n: v for n, v in number.recipe.items() if n != BUDGET or v})
 
 
 def _named(number: Number, record: Record) -> Iterator[tuple[str, float]]:
@@ -463,12 +554,6 @@ def _named(number: Number, record: Record) -> Iterator[tuple[str, float]]:
         for name, value in layer.signals.items():
             if fnmatch.fnmatchcase(name, number.metric):
                 yield f"{layer.name} {name}", value
-
-
-def _has(settings: str, recipe: Mapping[str, Any]) -> Iterator[bool]:
-    """Yield for each recipe field whether a board's settings have it."""
-    words = settings.split(", ")
-    return (settings_text({name: value}) in words for name, value in recipe.items())
 
 
 def _where(number: Number) -> str:

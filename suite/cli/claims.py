@@ -25,7 +25,9 @@ def claims(
 
     A claim is a sentence whose numbers say what they are computed from. Exits with 1 if one no
     longer holds: a number does not round to what the sentence says, is beyond its bound, or a
-    difference is not shown at 5 %, Holm-corrected over all comparisons with the same reference.
+    difference is not shown at 5 %, Holm-corrected over all comparisons with the same reference
+    in the records that the number names. The column "corrected over" says how many these are; a
+    table of more records corrects over more of them.
     """
     from leaderboard.claims import OWN_CLAIMS, check_claims, load_claims, shipped_records
     from leaderboard.claims import stored_records as of_store
@@ -49,9 +51,15 @@ def claims(
         for one in checked:
             say(f"{one.claim.question} {one.claim.sentence}")
             rows = [
-                [n.name, n.number.states, n.number.rounded(n.value), n.problem or "holds"]
+                [
+                    n.name,
+                    n.number.states,
+                    n.number.rounded(n.value),
+                    f"{n.comparisons:,}" if n.comparisons else "",
+                    n.problem or "holds",
+                ]
                 for n in one.numbers
             ]
-            print_table("", ["number", "stated", "recomputed", ""], rows)
+            print_table("", ["number", "stated", "recomputed", "corrected over", ""], rows)
     if not all(one.holds for one in checked):
         raise typer.Exit(1)

@@ -210,6 +210,79 @@ def test_what_a_budget_adds_is_no_part_of_the_family_at_equal_steps():
     assert check(own, [*barely, *at_budget]).problem == ""
 
 
+def at_budget(method: str, accuracies: list[float], *, spent: float = 300.0, **given):
+    """Return records of a `flops_budget` of 0.3; they miss it unless `spent` is 300."""
+    found = records(method, accuracies, recipe={"flops_budget": 0.3}, **given)
+    flops = {"training": spent, "dense_training": 1000.0}
+    return [one.model_copy(update={"flops": one.flops | flops}) for one in found]
+
+
+BOTH = [
+    *SAMPLES,
+    *at_budget("rigl", better(-0.02), sparsity=0.8),
+    *at_budget("static", BASE, sparsity=0.8),
+]
+METRIC = {"quantity": "metric", "metric": "test_accuracy"}
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        number("95.0", **METRIC, **AT_80),
+        number("91.0", **METRIC, **AT_80, recipe={"flops_budget": 0.3}),
+        number("91.0", "score", **AT_80, recipe={"flops_budget": 0.3}),
+        number("95.0", "score", **AT_80, recipe={"flops_budget": 0}),
+        number("1", "cells", than="static", verdict="better", recipe={"flops_budget": 0}),
+        number("0", "cells", than="static", verdict="better", recipe={"flops_budget": 0.3}),
+        number("1", "cells", than="static", verdict="worse", recipe={"flops_budget": 0.3}),
+        number("2", "cells", than="static", recipe={"flops_budget": 0}),
+    ],
+    ids=lambda one: f"{one['quantity']} {one['states']} {one.get('recipe', '')}",
+)
+def test_numbers_are_of_one_kind_of_boards(one):
+    assert check(one, BOTH).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "message"),
+    [
+        (
+            number("2", "cells", than="static"),
+            "boards at equal steps and at equal training FLOPs .* recipe: {flops_budget: 0}",
+        ),
+        (number("95.0", **METRIC, task=TASK), "give a sparsity of 0.8, 0.9"),
+        (
+            number("95.0", **METRIC, **AT_80, recipe={"epochs": 2}),
+            "these records have epochs=2, batch_size=4 and epochs=2, batch_size=8",
+        ),
+    ],
+    ids=["cells of both kinds", "several sparsities", "several recipes"],
+)
+def test_numbers_of_several_boards_are_refused(one, message):
+    other = [
+        record
+        for size in (4, 8)
+        for record in records("rigl", BASE, sparsity=0.8, recipe={"epochs": 2, "batch_size": size})
+    ]
+    with pytest.raises(InvalidInput, match=message):
+        check(one, [*BOTH, *other])
+
+
+def test_a_metric_is_of_records_that_count():
+    missed = at_budget("rigl", better(0.02), sparsity=0.8, spent=350.0)
+    own = number("91.0", **METRIC, **AT_80, recipe={"flops_budget": 0.3})
+    with pytest.raises(InvalidInput, match="none of 0 records that count has 'test_accuracy'"):
+        check(own, missed)
+
+
+def test_a_verdict_says_over_how_many_comparisons_it_is_corrected():
+    assert (
+        check(number("2.0", "difference", than="static", verdict="better", **AT_80)).comparisons
+        == 2
+    )
+    assert check(number("95.0", "score", **AT_80)).comparisons == 0
+
+
 def test_a_study_without_trials_in_the_store_is_named(tmp_path: Path):
     with pytest.raises(InvalidInput, match="records=quickstart: .* has no trial of this study"):
         stored_records(Store(tmp_path))("quickstart")
