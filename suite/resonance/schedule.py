@@ -1,5 +1,6 @@
 """When resonance records gradients, decides and freezes: pure functions of the step."""
 
+import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -7,6 +8,18 @@ from suite.core.errors import InvalidInput
 
 SHORTEST = 8
 """Fewest gradients that a frequency is read from: those of the shortest window."""
+
+NEGLIGIBLE = 0.05
+"""A former reading whose weight in an average has fallen to this counts as forgotten."""
+
+
+def forgotten_after(average: float) -> int:
+    """Return after how many further decisions a reading is forgotten.
+
+    Args:
+        average: in [0, 1), what a former reading's weight is multiplied by at each decision.
+    """
+    return math.ceil(math.log(NEGLIGIBLE) / math.log(average)) if average > 0 else 0
 
 
 @dataclass(frozen=True)
