@@ -75,10 +75,11 @@ def make_decision_schedule(o: SimpleNamespace, freeze: int) -> DecisionSchedule:
     if o.window % 2:
         raise InvalidInput(f"window={o.window} must be even: give {o.window + 1}")
     if o.window * o.record_every >= freeze:
+        most = max(0, freeze - 1) // o.record_every // 2 * 2
+        shorter = f"give a window of at most {most}, or " if most >= SHORTEST else ""
         raise InvalidInput(
             f"window={o.window} gradients, one in {o.record_every} steps, need more than the "
-            f"{freeze} steps before freeze_at={o.freeze_at:g}: give a window of at most "
-            f"{max(0, freeze - 1) // o.record_every // 2 * 2}, or train longer"
+            f"{freeze} steps before freeze_at={o.freeze_at:g}: {shorter}train longer"
         )
     # Sums hold the gradients since the last decision, a window also those before it.
     apart = SHORTEST * o.record_every if o.reading == "rate" else 1
