@@ -13,6 +13,7 @@ from leaderboard.board_columns import Column, metric_of
 from leaderboard.statistics.intervals import Interval, mean_interval
 from leaderboard.statistics.multiple_comparisons import holm
 from leaderboard.statistics.paired_comparisons import ALPHA, Comparison, compare, of_values
+from leaderboard.terms import uncounted
 from suite.results.ablation_design import Ablation, Design, label
 from suite.results.record import ACCURACY, Record
 
@@ -52,6 +53,7 @@ class CellEffect:
         failed: trials that ended in an error.
         against_base: its difference to the base; None for the base itself.
         no_update: trials that do not count, because connectivity was never updated.
+        off_budget: others that do not count, because they missed their `flops_budget`.
     """
 
     levels: dict[str, str]
@@ -60,6 +62,7 @@ class CellEffect:
     failed: int
     against_base: CorrectedComparison | None
     no_update: int = 0
+    off_budget: int = 0
 
     @property
     def label(self) -> str:
@@ -202,10 +205,15 @@ def _scores(records: Mapping[int, Record | None], metric: Column) -> Scores:
     done = {
         seed: r
         for seed, r in records.items()
-        if r is not None and r.status == "done" and not r.never_updated
+        if r is not None and r.status == "done" and not uncounted(r)
     }
     found = {s: r.metrics[metric.name] for s, r in done.items() if metric.name in r.metrics}
     return {seed: metric.sign * value for seed, value in found.items()}
+
+
+def _missed_budget(record: Record | None) -> bool:
+    done = record is not None and record.status == "done" and not record.never_updated
+    return done and uncounted(record) != ""
 
 
 def _mean(scores: Scores, sign: int) -> Interval | None:
@@ -252,6 +260,7 @@ def _cells(
             sum(
                 r is not None and r.never_updated != "" for r in records[_key(cell.levels)].values()
             ),
+            sum(map(_missed_budget, records[_key(cell.levels)].values())),
         )
         for cell, against in zip(design.cells, [None, *compared], strict=True)
     ]

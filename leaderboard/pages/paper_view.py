@@ -8,7 +8,6 @@ bold: no difference between them is shown.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leaderboard.board_columns import Column
 from leaderboard.board_markdown import escape as escape_markdown
 from leaderboard.boards import Board
 from leaderboard.page_data import page_name
@@ -28,7 +27,7 @@ from suite import __version__
 EXPLANATION = (
     "Mean ± half the 95 % interval over seeds. Bold: no other method is shown "
     f"to be better and at least half are shown to be worse (paired t-tests at 5 % with Holm's "
-    f"correction over all pairs in all tables of the leaderboard, at least {MIN_SEEDS} seeds)."
+    f"correction over all pairs in all tables on the same terms, at least {MIN_SEEDS} seeds)."
 )
 MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
 
@@ -52,7 +51,7 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
     return PaperTable(
         board.title,
         name,
-        table_caption(board.metric),
+        table_caption(board),
         latex_table(board, summary_table),
         markdown_table(board, summary_table),
         summary_table,
@@ -60,9 +59,13 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
     )
 
 
-def table_caption(metric: Column) -> str:
-    """Return the caption of a table: what it shows, in which unit, and how to read it."""
-    return f"{caption(metric)}. {EXPLANATION}"
+def table_caption(board: Board) -> str:
+    """Return the caption of a table: what it shows, in which unit, on which terms, how to read it.
+
+    The terms are those at equal training FLOPs; nothing is said of equal steps, the usual ones.
+    """
+    terms = f"{board.terms.heading}. " if board.terms.flops_budget else ""
+    return f"{caption(board.metric)}. {terms}{EXPLANATION}"
 
 
 def latex_table(board: Board, summary_table: SummaryTable) -> str:
@@ -79,7 +82,7 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
             "% \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{escape_latex(f'{board.title}: {table_caption(board.metric)}')}}}",
+            f"  \\caption{{{escape_latex(f'{board.title}: {table_caption(board)}')}}}",
             f"  \\label{{{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * len(board.sparsities)}}}",
             "    \\toprule",
@@ -96,7 +99,7 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
 
 def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a Markdown table."""
-    lines = [f"**{escape_markdown(board.title)}**: {table_caption(board.metric)}", ""]
+    lines = [f"**{escape_markdown(board.title)}**: {table_caption(board)}", ""]
     heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
     for row in summary_table.rows:

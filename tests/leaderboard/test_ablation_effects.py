@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from leaderboard.ablation_effects import DesignEffects, design_effects
-from leaderboard.ablation_tables import tables
+from leaderboard.ablation_tables import cell_text, tables
 from leaderboard.charts.ablation_charts import chart_rows, charts
 from leaderboard.charts.pictures import pictures
 from leaderboard.pages.ablation_page import ablation_page, named_charts
@@ -260,6 +260,32 @@ def test_a_training_without_an_update_is_no_score_and_is_counted():
     (cell,) = [cell for cell in found.cells if cell.levels["window"] == "8"]
     assert (cell.mean, cell.no_update) == (None, 5)
     assert "5 never updated connectivity and do not count" in ablation_page(ablation, idle)
+
+
+def test_a_training_off_its_budget_is_no_score_and_is_counted():
+    ablation, read = planted({"window": [8]}, grid=False)
+
+    def missed(key):
+        record = read(key)
+        if record is None:
+            return None
+        factor = 1.05 if record.trial["hyperparameters"].get("window") == 8 else 1.0
+        flops = {"training": factor * 300.0, "dense_training": 1000.0}
+        recipe = {**record.configuration["recipe"], "flops_budget": 0.3}
+        return record.model_copy(
+            update={
+                "flops": record.flops | flops,
+                "configuration": {**record.configuration, "recipe": recipe},
+            }
+        )
+
+    found = only(ablation, missed)
+    off, base = sorted(found.cells, key=lambda cell: cell.levels["window"] != "8")
+    assert (off.mean, off.off_budget, off.no_update) == (None, 5, 0)
+    assert (base.mean.n, base.off_budget) == (5, 0)
+    assert cell_text(found.metric, off) == "– (5 off budget)"
+    words = "5 missed their budget of training FLOPs and do not count"
+    assert words in ablation_page(ablation, missed)
 
 
 def test_nothing_is_claimed_without_trials():
