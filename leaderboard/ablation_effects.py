@@ -212,8 +212,9 @@ def _scores(records: Mapping[int, Record | None], metric: Column) -> Scores:
 
 
 def _missed_budget(record: Record | None) -> bool:
-    done = record is not None and record.status == "done" and not record.never_updated
-    return done and uncounted(record) != ""
+    if record is None or record.status != "done" or record.never_updated:
+        return False
+    return uncounted(record) != ""
 
 
 def _mean(scores: Scores, sign: int) -> Interval | None:
