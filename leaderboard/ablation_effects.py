@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_columns import Column, metric_of
+from leaderboard.statistics.families import corrected
 from leaderboard.statistics.intervals import Interval, mean_interval
-from leaderboard.statistics.multiple_comparisons import holm
 from leaderboard.statistics.paired_comparisons import ALPHA, Comparison, compare, of_values
 from leaderboard.terms import uncounted
 from suite.results.ablation_design import Ablation, Design, label
@@ -222,12 +222,6 @@ def _mean(scores: Scores, sign: int) -> Interval | None:
     return mean_interval([sign * scores[seed] for seed in sorted(scores)]) if scores else None
 
 
-def _corrected(comparisons: Sequence[Comparison]) -> list[float | None]:
-    """Return the p-values, Holm-corrected; None where there is none."""
-    corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
-    return [None if one.p is None else next(corrected) for one in comparisons]
-
-
 def _against_base(
     found: Sequence[tuple[str, Scores, Scores]], sign: int
 ) -> list[CorrectedComparison]:
@@ -235,7 +229,7 @@ def _against_base(
     comparisons = [compare(scores, base) for _, scores, base in found]
     return [
         CorrectedComparison(of_values(one, sign), p, one.verdict(name, BASE, p=p))
-        for (name, _, _), one, p in zip(found, comparisons, _corrected(comparisons), strict=True)
+        for (name, _, _), one, p in zip(found, comparisons, corrected(comparisons), strict=True)
     ]
 
 
@@ -291,7 +285,7 @@ def _controls(design: Design, scores: Mapping[Key, Scores], sign: int) -> list[C
             ),
         )
         for (cell, control), (mine, theirs), comparison, p in zip(
-            pairs, found, comparisons, _corrected(comparisons), strict=True
+            pairs, found, comparisons, corrected(comparisons), strict=True
         )
     ]
 
@@ -373,7 +367,7 @@ def _interactions(design: Design, scores: Mapping[Key, Scores], sign: int) -> li
                 alone = _average(scores, contexts, change), _average(scores, contexts, another)
                 comparison = compare(_sum(both, neither), _sum(*alone))
                 found.append(((one.name, first), (other.name, second), comparison))
-    corrected = _corrected([comparison for *_, comparison in found])
+    ps = corrected([comparison for *_, comparison in found])
     return [
         Interaction(
             first,
@@ -382,7 +376,7 @@ def _interactions(design: Design, scores: Mapping[Key, Scores], sign: int) -> li
                 of_values(comparison, sign), p, _interaction_verdict(comparison, p)
             ),
         )
-        for (first, second, comparison), p in zip(found, corrected, strict=True)
+        for (first, second, comparison), p in zip(found, ps, strict=True)
     ]
 
 

@@ -205,7 +205,24 @@ def test_three_seeds_decide_nothing_however_clear_they_are():
     found = only(*planted(GRID, grid=True, together=0.04, wobble=0.0001, leave=late))
     verdicts = {x.against_base.verdict for x in found.levels if x.against_base}
     assert verdicts | {x.effect.verdict for x in found.interactions} == {"cannot decide at n = 3"}
-    assert min(x.effect.p for x in found.interactions if x.effect.p is not None) < 0.05
+    assert min(x.effect.comparison.p for x in found.interactions) < 0.05
+    # As on boards: pairs with too few seeds are not corrected over, and have no corrected p.
+    assert {x.effect.p for x in found.interactions} == {None}
+
+
+def test_levels_with_too_few_seeds_are_not_corrected_over():
+    """The one rule of families: what cannot decide makes no other claim harder."""
+
+    def late(trial: Trial) -> bool:
+        return "window" in trial.hyperparameters and trial.seed >= 3
+
+    ablation, read = planted(GRID, grid=False, wobble=0.004, leave=late)
+    found = [x for x in only(ablation, read).levels if x.against_base]
+    few = [x for x in found if x.factor == "window"]
+    enough = [x for x in found if x.factor != "window"]
+    assert {x.against_base.p for x in few} == {None}
+    raw = [x.against_base.comparison.p for x in enough]
+    assert min(x.against_base.p for x in enough) == pytest.approx(len(enough) * min(raw))
 
 
 def test_p_values_are_corrected_for_the_number_of_levels():
