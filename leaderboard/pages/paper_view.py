@@ -8,6 +8,7 @@ bold: no difference between them is shown.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from leaderboard.board_columns import Column
 from leaderboard.board_markdown import escape as escape_markdown
 from leaderboard.boards import Board
 from leaderboard.page_data import page_name
@@ -34,11 +35,15 @@ MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A board's table: title, address without an ending, caption, LaTeX, Markdown, and rows."""
+    """A board's table: title, address without an ending, caption, LaTeX, Markdown, and rows.
+
+    `terms` are said at equal training FLOPs only; LaTeX and Markdown have them in their captions.
+    """
 
     title: str
     name: str
     caption: str
+    terms: str
     latex: str
     markdown: str
     summary_table: SummaryTable
@@ -51,7 +56,8 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
     return PaperTable(
         board.title,
         name,
-        table_caption(board),
+        table_caption(board.metric),
+        stated_terms(board),
         latex_table(board, summary_table),
         markdown_table(board, summary_table),
         summary_table,
@@ -59,13 +65,14 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
     )
 
 
-def table_caption(board: Board) -> str:
-    """Return the caption of a table: what it shows, in which unit, on which terms, how to read it.
+def table_caption(metric: Column, terms: str = "") -> str:
+    """Return the caption of a table: what it shows, in which unit, and how to read it."""
+    return " ".join(filter(None, (f"{caption(metric)}.", terms, EXPLANATION)))
 
-    The terms are those at equal training FLOPs; nothing is said of equal steps, the usual ones.
-    """
-    terms = f"{board.terms.heading}. " if board.terms.flops_budget else ""
-    return f"{caption(board.metric)}. {terms}{EXPLANATION}"
+
+def stated_terms(board: Board) -> str:
+    """Return a board's terms as a sentence; empty at equal steps, the usual ones."""
+    return f"{board.terms.heading}." if board.terms.flops_budget else ""
 
 
 def latex_table(board: Board, summary_table: SummaryTable) -> str:
@@ -82,7 +89,7 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
             "% \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{escape_latex(f'{board.title}: {table_caption(board)}')}}}",
+            f"  \\caption{{{escape_latex(f'{board.title}: {table_caption(board.metric, stated_terms(board))}')}}}",
             f"  \\label{{{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * len(board.sparsities)}}}",
             "    \\toprule",
@@ -99,7 +106,10 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
 
 def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a Markdown table."""
-    lines = [f"**{escape_markdown(board.title)}**: {table_caption(board)}", ""]
+    lines = [
+        f"**{escape_markdown(board.title)}**: {table_caption(board.metric, stated_terms(board))}",
+        "",
+    ]
     heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
     for row in summary_table.rows:

@@ -202,6 +202,8 @@ def test_a_task_s_page_shows_both_tables_each_under_its_claim(site, both):
 
 def test_the_paper_view_and_its_pictures_say_on_which_terms_they_are(site):
     text = visible(site / "paper.html")
+    assert text.count("At equal training FLOPs (0.3 × dense). ") >= 2
+    assert (site / "paper.html").read_text(encoding="utf-8").count('<p class="note">At equal') == 2
     assert "Rating, at equal steps." in text
     assert "Rating, at equal training FLOPs (0.3 × dense)." in text
     assert (site / "charts" / "rating.svg").is_file()
@@ -213,7 +215,7 @@ def test_a_table_of_a_paper_says_that_it_is_at_equal_training_flops(both):
     boards, _ = both
     for board in boards:
         table = paper_table(board, summary_table([board]))
-        for text in (table.caption, table.latex, table.markdown):
+        for text in (table.terms + table.caption, table.latex, table.markdown):
             assert ("At equal training FLOPs (0.3" in text) == (board.terms == AT_BUDGET)
             assert "in all tables on the same terms" in text
 
