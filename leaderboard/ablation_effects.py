@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_columns import Column, metric_of
+from leaderboard.statistics.families import corrected
 from leaderboard.statistics.intervals import Interval, mean_interval
-from leaderboard.statistics.multiple_comparisons import holm
 from leaderboard.statistics.paired_comparisons import ALPHA, Comparison, compare, of_values
+from leaderboard.terms import uncounted
 from suite.results.ablation_design import Ablation, Design, label
 from suite.results.record import ACCURACY, Record
 
@@ -52,6 +53,7 @@ class CellEffect:
         failed: trials that ended in an error.
         against_base: its difference to the base; None for the base itself.
         no_update: trials that do not count, because connectivity was never updated.
+        off_budget: others that do not count, because they missed their `flops_budget`.
     """
 
     levels: dict[str, str]
@@ -60,6 +62,7 @@ class CellEffect:
     failed: int
     against_base: CorrectedComparison | None
     no_update: int = 0
+    off_budget: int = 0
 
     @property
     def label(self) -> str:
@@ -202,21 +205,21 @@ def _scores(records: Mapping[int, Record | None], metric: Column) -> Scores:
     done = {
         seed: r
         for seed, r in records.items()
-        if r is not None and r.status == "done" and not r.never_updated
+        if r is not None and r.status == "done" and not uncounted(r)
     }
     found = {s: r.metrics[metric.name] for s, r in done.items() if metric.name in r.metrics}
     return {seed: metric.sign * value for seed, value in found.items()}
 
 
+def _missed_budget(record: Record | None) -> bool:
+    if record is None or record.status != "done" or record.never_updated:
+        return False
+    return uncounted(record) != ""
+
+
 def _mean(scores: Scores, sign: int) -> Interval | None:
     """Return the mean of the values that scores stand for; `sign` is −1 if less is better."""
     return mean_interval([sign * scores[seed] for seed in sorted(scores)]) if scores else None
-
-
-def _corrected(comparisons: Sequence[Comparison]) -> list[float | None]:
-    """Return the p-values, Holm-corrected; None where there is none."""
-    corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
-    return [None if one.p is None else next(corrected) for one in comparisons]
 
 
 def _against_base(
@@ -226,7 +229,7 @@ def _against_base(
     comparisons = [compare(scores, base) for _, scores, base in found]
     return [
         CorrectedComparison(of_values(one, sign), p, one.verdict(name, BASE, p=p))
-        for (name, _, _), one, p in zip(found, comparisons, _corrected(comparisons), strict=True)
+        for (name, _, _), one, p in zip(found, comparisons, corrected(comparisons), strict=True)
     ]
 
 
@@ -252,6 +255,7 @@ def _cells(
             sum(
                 r is not None and r.never_updated != "" for r in records[_key(cell.levels)].values()
             ),
+            sum(map(_missed_budget, records[_key(cell.levels)].values())),
         )
         for cell, against in zip(design.cells, [None, *compared], strict=True)
     ]
@@ -281,7 +285,7 @@ def _controls(design: Design, scores: Mapping[Key, Scores], sign: int) -> list[C
             ),
         )
         for (cell, control), (mine, theirs), comparison, p in zip(
-            pairs, found, comparisons, _corrected(comparisons), strict=True
+            pairs, found, comparisons, corrected(comparisons), strict=True
         )
     ]
 
@@ -363,7 +367,7 @@ def _interactions(design: Design, scores: Mapping[Key, Scores], sign: int) -> li
                 alone = _average(scores, contexts, change), _average(scores, contexts, another)
                 comparison = compare(_sum(both, neither), _sum(*alone))
                 found.append(((one.name, first), (other.name, second), comparison))
-    corrected = _corrected([comparison for *_, comparison in found])
+    ps = corrected([comparison for *_, comparison in found])
     return [
         Interaction(
             first,
@@ -372,7 +376,7 @@ def _interactions(design: Design, scores: Mapping[Key, Scores], sign: int) -> li
                 of_values(comparison, sign), p, _interaction_verdict(comparison, p)
             ),
         )
-        for (first, second, comparison), p in zip(found, corrected, strict=True)
+        for (first, second, comparison), p in zip(found, ps, strict=True)
     ]
 
 

@@ -115,13 +115,14 @@ def mean_text(metric: Column, found: Interval | None) -> str:
 
 
 def cell_text(metric: Column, cell: CellEffect) -> str:
-    """Return a cell's mean, and how many trials are missing, failed or never updated."""
+    """Return a cell's mean, and how many trials are missing, failed or do not count."""
     gaps = [
         f"{count} {word}"
         for count, word in (
             (cell.missing, "not run"),
             (cell.failed, "failed"),
             (cell.no_update, "without an update"),
+            (cell.off_budget, "off budget"),
         )
         if count
     ]

@@ -7,6 +7,7 @@ main page, and on the pages of its task and its method.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leaderboard.board_groups import same_terms
 from leaderboard.boards import Board, Entry
 from leaderboard.score_text import (
     DEFAULT_ROPE,
@@ -79,7 +80,11 @@ def board_claims(boards: Sequence[Board], reference: str = REFERENCE) -> BoardCl
     """Return the claims of boards, each kind corrected over all their cells.
 
     `reference` is the name of a method.
+
+    Raises:
+        InvalidInput: the boards are on different terms, which are never one family.
     """
+    same_terms(boards)
     cells = [cell for board in boards for cell in family_cells(board)]
     pairs: AllPairs = all_pairs([cell.scores for cell in cells])
     chosen = Entry(reference, "")

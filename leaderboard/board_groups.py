@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from leaderboard.boards import Board
 from leaderboard.terms import EQUAL_STEPS, INDEX, Terms
+from suite.core.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,12 @@ def same_terms(boards: Sequence[Board]) -> None:
     """Check that boards may be shown in one table, or their scores pooled.
 
     Raises:
-        ValueError: they are on different terms.
+        InvalidInput: they are on different terms.
     """
-    if len({board.terms for board in boards}) > 1:
-        raise ValueError("boards at equal steps and at equal training FLOPs are never put together")
+    terms = sorted({board.terms for board in boards})
+    if len(terms) > 1:
+        listed = " and ".join(one.words for one in terms)
+        raise InvalidInput(
+            f"boards {listed} are never put together: give the boards of one group of "
+            "board_groups(boards)"
+        )

@@ -84,7 +84,8 @@ def _on_terms(boards: list[Board]) -> Iterator[str]:
         if states_terms(groups):
             yield f"**{escape(group.terms.heading)}.** {escape(group.terms.claim)}"
         claims = board_claims(group.boards)
-        if sentences := claims.sentences("in all these tables"):
+        where = f"tables {group.terms.words}" if states_terms(groups) else "these tables"
+        if sentences := claims.sentences(f"in all {where}"):
             yield escape(sentences)
         yield from _folded(list(group.boards), claims)
 

@@ -14,6 +14,7 @@ from leaderboard.boards import (
     settings_text,
 )
 from leaderboard.code_versions import older_code
+from leaderboard.terms import uncounted
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.core.shown_text import shown
@@ -47,7 +48,8 @@ FORMULA = re.compile(r"\s*[=+\-@|\uff1d\uff0b\uff0d\uff20]|[\t\r]")
 def summary_frame(boards: list[Board]) -> "pl.DataFrame":
     """Return one row per cell: the task's metric with its interval, and the means of all columns.
 
-    `ci_low` and `ci_high` are of the column that `metric` names.
+    `ci_low` and `ci_high` are of the column that `metric` names. `flops_budget` is 0 on boards at
+    equal steps: rows of different budgets are not comparable.
     """
     import polars as pl
 
@@ -78,6 +80,8 @@ def summary_frame(boards: list[Board]) -> "pl.DataFrame":
                         "failed": len(cell.failures) if cell else 0,
                         "out_of_date": len(cell.outdated) if cell else 0,
                         "no_update": len(cell.no_update) if cell else 0,
+                        "off_budget": len(cell.off_budget) if cell else 0,
+                        "flops_budget": board.terms.flops_budget,
                     }
                 )
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -128,7 +132,9 @@ def results_frame(
             raise InvalidInput(unknown("setting", name, names, see="info METHOD"))
         columns.append(_setting_column(name, [_settings(one.record).get(name) for one in shown]))
     outdated = sum(
-        bool(one.left_out) and is_result(one.record) and not one.record.never_updated
+        bool(one.left_out)
+        and is_result(one.record)
+        and not (one.record.status == "done" and uncounted(one.record))
         for one in placed
     )
     return frame.with_columns(columns), 0 if everything else outdated

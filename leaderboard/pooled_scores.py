@@ -57,7 +57,7 @@ def pooled_scores(
     without any score is left out.
 
     Raises:
-        ValueError: the boards are on different terms.
+        InvalidInput: the boards are on different terms.
     """
     same_terms(boards)
     scores: dict[str, dict[str, dict[int, float]]] = {}

@@ -96,7 +96,7 @@ def summary_table(boards: Sequence[Board], claims: BoardClaims | None = None) ->
     them, these boards are the family.
 
     Raises:
-        ValueError: the boards are on different terms.
+        InvalidInput: the boards are on different terms.
     """
     same_terms(boards)
     claims = board_claims(boards) if claims is None else claims

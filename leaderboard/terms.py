@@ -74,6 +74,14 @@ class Terms:
 EQUAL_STEPS = Terms()
 
 
+def uncounted(record: Record) -> str:
+    """Return why a finished trial is no result, wherever trials are compared; empty if it is one.
+
+    Its method never updated connectivity, or it missed its `flops_budget`.
+    """
+    return record.never_updated or Terms.of(record).left_out(record)
+
+
 def _budget(value: Any) -> float:
     usual = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if usual and math.isfinite(value) and value > 0 else 0.0

@@ -228,6 +228,7 @@ def load_results(
         InvalidInput: there is no such store or study, or no trial has one of the `settings`.
     """
     from leaderboard.data_frames import results_frame
+    from leaderboard.terms import uncounted
     from suite.tuning.schema import load_tunings, tuned_runs
 
     use_plugins(())  # which code is the newest
@@ -252,11 +253,19 @@ def load_results(
             "left out: run them again, or see everything=True",
             stacklevel=2,
         )
-    idle = 0 if everything else sum(record.never_updated != "" for record in chosen)
+    done = [] if everything else [record for record in chosen if record.status == "done"]
+    idle = sum(record.never_updated != "" for record in done)
     if idle:
         warnings.warn(
             f"store {results.location}: {idle} trials whose method never updated connectivity are "
             "left out, as they are no results of it: see why with everything=True",
+            stacklevel=2,
+        )
+    missed = sum(uncounted(record) != "" for record in done) - idle
+    if missed:
+        warnings.warn(
+            f"store {results.location}: {missed} trials that missed their flops_budget by more "
+            "than 1 % are left out: see why with everything=True",
             stacklevel=2,
         )
     return frame

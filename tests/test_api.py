@@ -425,6 +425,20 @@ def test_all_that_is_promised_is_there():
         _ = suite.nosuch
 
 
+def test_trials_off_their_budget_are_left_out_and_counted_as_such(tmp_path):
+    store = Store(tmp_path / "results")
+    for seed, training in enumerate((300.0, 320.0)):
+        one = done(make_trial("static", seed=seed, recipe={"flops_budget": 0.3}))
+        flops = one.flops | {"training": training, "dense_training": 1000.0}
+        store.write(one.key, {"record.json": one.model_copy(update={"flops": flops}).to_json()})
+    words = "1 trials that missed their flops_budget by more than 1 % are left out"
+    with pytest.warns(UserWarning, match=words) as said:
+        assert load_results(store=store)["seed"].to_list() == [0]
+    assert len(said) == 1  # they are not out of date
+    reasons = load_results(store=store, everything=True)["left_out"].to_list()
+    assert reasons.count(None) == 1
+
+
 def test_trials_whose_method_never_updated_are_left_out_and_counted(place):
     run("digits/mlp", "static", 0.9, recipe=QUICK)
     idle = run("digits/mlp", "set", 0.9, recipe=QUICK)

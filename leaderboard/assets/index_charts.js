@@ -106,7 +106,7 @@ const resonanceCharts = (() => {
     const below = panels + 220 > wide || resonanceScheme.isPrinting();  // no room at the side
     const legend = below ? 20 : 220;
     if (below) {
-      const columns = Math.max(1, Math.floor(wide / 190));
+      const columns = Math.max(1, Math.floor((wide - 110) / 190));  // beside the axis's labels
       Object.assign(spec.config.legend, { orient: "bottom", columns });
     }
     if (spec.columns) {
@@ -228,7 +228,7 @@ const resonanceCharts = (() => {
     const missing = data.entries.filter(({ label, dense }) =>
       (entries === null ? !dense : entries.includes(label)) && !shown.has(label));
     if (!missing.length) return "";
-    return `Without ${missing.map(({ label }) => label).join(", ")}: some trials that this chart needs have not been run.`;
+    return `Without ${missing.map(({ label }) => label).join(", ")}: trials that this chart needs have not been run, or do not count.`;
   }
 
   // ------------------------------------------------------------------ as a table

@@ -11,7 +11,7 @@ from leaderboard.bundles.record_checks import record_checks
 from leaderboard.bundles.reruns import differing_values
 from leaderboard.bundles.targets import other_targets
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
-from leaderboard.terms import Terms
+from leaderboard.terms import Terms, uncounted
 from suite.core.code_files import changed_files
 from suite.core.declarations import Configurable
 from suite.core.errors import InvalidInput
@@ -174,6 +174,11 @@ def _check_together(
         issues.append(
             SubmissionIssue("warning", f"{len(dirty)} records, {dirty[0]} the first", what)
         )
+    done = [record for record in records if record.status == "done"]
+    if idle := [(one.key, reason) for one in done if (reason := uncounted(one))]:
+        key, reason = idle[0]
+        where = f"{len(idle)} records, {key} the first"
+        issues.append(SubmissionIssue("warning", where, f"on no board: {reason}"))
     for record in records:
         trial = record.trial
         board = _words(trial["recipe"])
@@ -199,12 +204,13 @@ def _check_together(
             words = "; ".join(board or "the task's own" for board in boards)
             what = f"several recipes, not to be compared: {words}"
             issues.append(SubmissionIssue("warning", task, what))
-        for entries in boards.values():
-            of_seeds = list(_check_seeds(task, entries))
-            issues += [*of_seeds, *_check_steps(task, entries, steps)]
+        for board, entries in boards.items():
+            title = f"{task} ({board})" if len(boards) > 1 and board else task
+            of_seeds = list(_check_seeds(title, entries))
+            issues += [*of_seeds, *_check_steps(title, entries, steps)]
             wrong = {issue.where: issue.what for issue in of_seeds if issue.severity == "error"}
             for entry, found in entries.items():
-                problems = (wrong[where],) if (where := f"{task} {entry}") in wrong else ()
+                problems = (wrong[where],) if (where := f"{title} {entry}") in wrong else ()
                 alone = "" if len(entries) > 1 else "no other method of its task and recipe"
                 checks += [Check(SEEDS, problems, skipped=alone) for _ in found]
     return issues, checks

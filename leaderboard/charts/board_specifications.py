@@ -154,14 +154,16 @@ def _score(looks: dict[str, Style]) -> Any:
     )
 
 
+TASK_LINES = "split(replace(replace(datum.value, ' (', '/('), regexp(', ', 'g'), ',/'), '/')"
+"""A task's title in lines: of its name, and of each setting. On one line they would overlap."""
 TASK_HEADER = alt.Header(
-    labelExpr="split(datum.value, '/')",
+    labelExpr=TASK_LINES,
     labelAngle=-90,
     labelAlign="center",
     labelFontSize=11,
     titleFontWeight="normal",
 )
-TASK_ABOVE = alt.Header(labelExpr="split(datum.value, '/')", labelFontSize=11)
+TASK_ABOVE = alt.Header(labelExpr=TASK_LINES, labelFontSize=11)
 
 
 def _cost(looks: dict[str, Style]) -> Any:
@@ -199,7 +201,7 @@ def _cost(looks: dict[str, Style]) -> Any:
     return (
         layers.transform_calculate(error=error("accuracy"))
         .properties(width=300, height=220)
-        .facet(facet=alt.Facet("task:N", title=None), columns=2)
+        .facet(facet=alt.Facet("task:N", title=None, header=TASK_ABOVE), columns=2)
         .resolve_scale(x="independent", y="independent")
     )
 

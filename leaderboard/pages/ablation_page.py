@@ -82,6 +82,10 @@ def _notes(effects: Sequence[DesignEffects]) -> list[str]:
             (missing, "have not run"),
             (failed, "failed"),
             (idle, "never updated connectivity and do not count"),
+            (
+                sum(cell.off_budget for cell in one.cells),
+                "missed their budget of training FLOPs and do not count",
+            ),
         )
         lacks = [f"{count} {word}" for count, word in counts if count]
         if lacks:

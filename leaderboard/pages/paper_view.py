@@ -28,18 +28,22 @@ from suite import __version__
 EXPLANATION = (
     "Mean ± half the 95 % interval over seeds. Bold: no other method is shown "
     f"to be better and at least half are shown to be worse (paired t-tests at 5 % with Holm's "
-    f"correction over all pairs in all tables of the leaderboard, at least {MIN_SEEDS} seeds)."
+    f"correction over all pairs in all tables on the same terms, at least {MIN_SEEDS} seeds)."
 )
 MISSING, FAILED, OUTDATED = "–", "failed", "out of date"
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A board's table: title, address without an ending, caption, LaTeX, Markdown, and rows."""
+    """A board's table: title, address without an ending, caption, LaTeX, Markdown, and rows.
+
+    `terms` are said at equal training FLOPs only; LaTeX and Markdown have them in their captions.
+    """
 
     title: str
     name: str
     caption: str
+    terms: str
     latex: str
     markdown: str
     summary_table: SummaryTable
@@ -53,6 +57,7 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
         board.title,
         name,
         table_caption(board.metric),
+        stated_terms(board),
         latex_table(board, summary_table),
         markdown_table(board, summary_table),
         summary_table,
@@ -60,9 +65,14 @@ def paper_table(board: Board, summary_table: SummaryTable) -> PaperTable:
     )
 
 
-def table_caption(metric: Column) -> str:
+def table_caption(metric: Column, terms: str = "") -> str:
     """Return the caption of a table: what it shows, in which unit, and how to read it."""
-    return f"{caption(metric)}. {EXPLANATION}"
+    return " ".join(filter(None, (f"{caption(metric)}.", terms, EXPLANATION)))
+
+
+def stated_terms(board: Board) -> str:
+    """Return a board's terms as a sentence; empty at equal steps, the usual ones."""
+    return f"{board.terms.heading}." if board.terms.flops_budget else ""
 
 
 def latex_table(board: Board, summary_table: SummaryTable) -> str:
@@ -79,7 +89,7 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
             "% \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{escape_latex(f'{board.title}: {table_caption(board.metric)}')}}}",
+            f"  \\caption{{{escape_latex(f'{board.title}: {table_caption(board.metric, stated_terms(board))}')}}}",
             f"  \\label{{{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * len(board.sparsities)}}}",
             "    \\toprule",
@@ -96,7 +106,10 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
 
 def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a Markdown table."""
-    lines = [f"**{escape_markdown(board.title)}**: {table_caption(board.metric)}", ""]
+    lines = [
+        f"**{escape_markdown(board.title)}**: {table_caption(board.metric, stated_terms(board))}",
+        "",
+    ]
     heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
     for row in summary_table.rows:

@@ -1,5 +1,7 @@
 """The pages of a task and of a method: facts, table, charts, and all trials."""
 
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +10,7 @@ from markupsafe import Markup
 
 from leaderboard.board_claims import BoardClaims, board_claims
 from leaderboard.board_columns import Column
-from leaderboard.board_groups import on_other_terms
+from leaderboard.board_groups import board_groups, on_other_terms, states_terms
 from leaderboard.boards import Board, Entry, PlacedRecord
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.charts.board_charts import CHART_TEXTS
@@ -29,6 +31,8 @@ from suite.results.record import Record, RecordedMethod, RecordedTask
 SHOWN_CHARTS = ("accuracy", "cost", "score")
 """Charts of a task's page."""
 EVERYWHERE = "in all cells of the leaderboard"
+SETTING = re.compile(r", (?=\w+=)")
+"""What separates the settings of a board; the values of a list are separated by commas as well."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ def task_page(one: BoardView, views: Sequence[BoardView] = ()) -> str:
         heading=board.title,
         lead=known[name].title if name in known else _not_installed("task", board.about),
         task_facts=_task_facts(name, board.about),
-        recipe=_recipe(name),
+        recipe=_recipe(name, board.settings),
         changed=board.settings,
         one=one,
         beside=_beside(one, views),
@@ -132,7 +136,7 @@ def task_page(one: BoardView, views: Sequence[BoardView] = ()) -> str:
         sampling_error=sampling_error_text(board),
         summary_table=one.summary_table,
         lines=one.lines([entry for entry, _ in board.rows]),
-        chart_rows=_chart_rows(SHOWN_CHARTS, board),
+        figures=_figures(board),
     )
 
 
@@ -185,7 +189,7 @@ def method_page(
         metric=shown_metric(metrics),
         signs=_signs([one for one, rows in tables if rows]),
         tunings=tunings,
-        chart_rows=_among_others([one.board for one, rows in tables if rows], own),
+        figures=_among_others([one.board for one, rows in tables if rows], own),
     )
 
 
@@ -215,23 +219,32 @@ def chart_data_script(boards: Sequence[Board]) -> str:
     return f"window.resonanceBoardCharts = {embedded_data(content)};\n"
 
 
-def _chart_rows(names: Sequence[str], board: Board) -> Markup:
-    """Return the rows of charts by name, for `assets/task_charts.js`; empty without rows."""
-    rows = {name: CHART_ROWS[name]([board], ALL) for name in names}
-    found = {
-        name: chart for name, chart in rows.items() if any(r["sparsity"] is not None for r in chart)
-    }
+def _figures(board: Board) -> Markup:
+    """Return a board's figures, for `assets/task_charts.js`; empty without rows."""
+    rows = {name: CHART_ROWS[name]([board], ALL) for name in SHOWN_CHARTS}
+    found = [
+        {"name": name, "chart": name, "where": "", "rows": chart}
+        for name, chart in rows.items()
+        if any(row["sparsity"] is not None for row in chart)
+    ]
     return embedded_data(found) if found else Markup("")
 
 
 def _among_others(boards: Sequence[Board], own: set[str]) -> Markup:
-    """Return the rows of a method's chart; other methods have no family and are drawn grey."""
-    found = {}
-    for name in ("accuracy", "score"):
-        rows = CHART_ROWS[name](boards, ALL)
+    """Return the figures of a method; other methods have no family and are drawn grey.
+
+    Boards on different terms have figures of their own.
+    """
+    groups, found = board_groups(boards), []
+    for group, name in itertools.product(groups, ("accuracy", "score")):
+        rows = CHART_ROWS[name](group.boards, ALL)
         if any(row["entry"] in own and row["sparsity"] is not None for row in rows):
             shown = own | {row["entry"] for row in rows if row["sparsity"] is None}
-            found[name] = [row if row["entry"] in shown else row | {"family": None} for row in rows]
+            rows = [row if row["entry"] in shown else row | {"family": None} for row in rows]
+            where = f", {group.terms.words}" if states_terms(groups) else ""
+            found.append(
+                {"name": f"{group.prefix}{name}", "chart": name, "where": where, "rows": rows}
+            )
     return embedded_data(found) if found else Markup("")
 
 
@@ -258,11 +271,18 @@ def _task_facts(name: str, about: RecordedTask | None) -> list[tuple[str, str]]:
     return [(title, text) for title, text in facts if text]
 
 
-def _recipe(name: str) -> list[tuple[str, str]]:
+def _recipe(name: str, changed: str) -> list[tuple[str, str]]:
+    """Return the recipe of a board's trials: the task's own values, in brackets where `changed`."""
     if name not in registry.tasks():
         return []
+    own = {p.name: show(p.default) for p in registry.tasks()[name].hyperparameters}
+    words = dict(part.split("=", 1) for part in SETTING.split(changed) if "=" in part)
     return [
-        (p.name.replace("_", " "), show(p.default)) for p in registry.tasks()[name].hyperparameters
+        (
+            field.replace("_", " "),
+            f"{words[field]} ({value or 'none'})" if field in words else value,
+        )
+        for field, value in own.items()
     ]
 
 

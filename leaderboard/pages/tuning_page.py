@@ -12,6 +12,7 @@ from leaderboard.pages.embedded_charts import embedded_charts
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import difference_texts, heading, value_text
 from leaderboard.statistics.paired_comparisons import compare, of_values
+from leaderboard.terms import uncounted
 from leaderboard.tuning_budget import budget_curve, budget_note, shown_budgets
 from suite import __version__
 from suite.experiments import registry
@@ -254,7 +255,11 @@ def _tested(found: MethodResult, read: ReadRecord) -> tuple[list[tuple[str, ...]
     if rows:
         return rows, ""
     keys = (*found.final.winner, *found.final.default)
-    idle = [one.never_updated for key in keys if (one := read(key)) and one.never_updated]
+    idle = [
+        reason
+        for key in keys
+        if (one := read(key)) and one.status == "done" and (reason := uncounted(one))
+    ]
     if idle:
         return [], f"{len(idle)} of the runs do not count, so nothing is compared: {idle[0]}."
     return [], "Winner and default share no tested seed."
@@ -265,11 +270,11 @@ def _scores(
 ) -> dict[tuple[str, float], tuple[Column, dict[int, float]]]:
     """Return, by task and sparsity, the task's metric and the scores by seed, more being better.
 
-    Runs that failed, or in which connectivity was never updated, have none.
+    Runs that failed, and those that do not count (`uncounted`), have none.
     """
     found: dict[tuple[str, float], tuple[Column, dict[int, float]]] = {}
     for record in map(read, keys):
-        if record is not None and record.status == "done" and not record.never_updated:
+        if record is not None and record.status == "done" and not uncounted(record):
             cell = (record.trial["task"], record.trial["sparsity"])
             metric = metric_of(cell[0], record.metric)
             if metric.name in record.metrics:

@@ -9,7 +9,10 @@ are handed over. Rank intervals, which compare all pairs, are in `multiple_compa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from leaderboard.statistics.bayesian_signed_rank import MIN_TASKS, SignedRank, signed_rank
+from leaderboard.statistics.intervals import ROUNDING
 from leaderboard.statistics.multiple_comparisons import SeedScores, holm
 from leaderboard.statistics.paired_comparisons import (
     ALPHA,
@@ -186,11 +189,20 @@ def wilcoxon_p(differences: Sequence[float]) -> float | None:
     """Return the exact p-value of Wilcoxon's signed-rank test, two-sided, without zeros.
 
     None if it could not be 5 % or less however the differences lay: with fewer than six that are
-    not 0. Source: Wilcoxon 1945, Biometrics Bulletin 1(6).
+    not 0. Differences of equal size share the mean of their ranks, and the distribution is that of
+    these ranks (SciPy's exact one is of ranks without ties). Sizes are equal if they differ by
+    rounding only. Source: Wilcoxon 1945, Biometrics Bulletin 1(6).
     """
     from scipy import stats
 
-    values = [x for x in differences if x != 0]
+    rounding = ROUNDING * max(map(abs, differences), default=0.0)
+    values = np.asarray(sorted((x for x in differences if abs(x) > rounding), key=abs))
     if 2.0 ** (1 - len(values)) > ALPHA:
         return None
-    return float(stats.wilcoxon(values, method="exact").pvalue)
+    sizes = np.cumsum(np.diff(abs(values), prepend=0) > rounding)
+    ranks = np.rint(2 * stats.rankdata(sizes)).astype(int)  # twice, so that all are whole
+    chances = np.ones(1)  # of each sum of the ranks of positive differences
+    for rank in ranks:
+        chances = np.pad(chances, (0, rank)) / 2 + np.pad(chances, (rank, 0)) / 2
+    off = abs(2 * np.arange(len(chances)) - ranks.sum())
+    return float(chances[off >= abs(2 * ranks[values > 0].sum() - ranks.sum())].sum())

@@ -172,6 +172,7 @@ def _cells(sparsities: list[float], cells: "list[Cell | None]") -> list[dict[str
         counts = {"failed": len(cell.failures) if cell else 0}
         counts |= {"outdated": len(cell.outdated) if cell else 0}
         counts |= {"no_update": len(cell.no_update) if cell else 0}
+        counts |= {"off_budget": len(cell.off_budget) if cell else 0}
         found.append({"sparsity": sparsity, "interval": interval and asdict(interval)} | counts)
     return found
 

@@ -208,6 +208,7 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
     from leaderboard.board_columns import metric_of
     from leaderboard.score_text import difference_texts, heading
     from leaderboard.statistics.paired_comparisons import compare, of_values
+    from leaderboard.terms import uncounted
 
     metrics: dict[str, Column] = {}
     columns = ["method", "task", "s", "zeros", "n", "tuned", "default"]
@@ -223,7 +224,8 @@ def _print_final(tuning: "Tuning", store: Store) -> None:
         theirs, also_lost = _results(store, result.final.default)
         failures += lost + also_lost
         for what, keys in (("winner", result.final.winner), ("default", result.final.default)):
-            if idle := [r.never_updated for r in store.read_each(keys)[0] if r.never_updated]:
+            done = [record for record in store.read_each(keys)[0] if record.status == "done"]
+            if idle := [reason for record in done if (reason := uncounted(record))]:
                 say(f"{method}: {len(idle)} runs of the {what} do not count: {idle[0]}")
         for cell in ours.keys() & theirs.keys():
             pair = (ours[cell], theirs[cell])
@@ -264,11 +266,13 @@ def _results(
 ) -> tuple[dict[tuple[str, float], dict[int, Record]], int]:
     """Return the records by (task, sparsity) and seed, and how many trials failed or lack one.
 
-    Without those in which the method never updated connectivity, which are no results of it.
+    Without those that do not count: the method never updated connectivity, or missed its budget.
     """
+    from leaderboard.terms import uncounted
+
     done = [record for record in store.read_each(keys)[0] if record.status == "done"]
     by_cell: dict[tuple[str, float], dict[int, Record]] = {}
-    for record in (one for one in done if not one.never_updated):
+    for record in (one for one in done if not uncounted(one)):
         cell = (record.trial["task"], record.trial["sparsity"])
         by_cell.setdefault(cell, {})[record.trial["seed"]] = record
     return by_cell, len(keys) - len(done)

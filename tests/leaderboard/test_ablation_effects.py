@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from leaderboard.ablation_effects import DesignEffects, design_effects
-from leaderboard.ablation_tables import tables
+from leaderboard.ablation_tables import cell_text, tables
 from leaderboard.charts.ablation_charts import chart_rows, charts
 from leaderboard.charts.pictures import pictures
 from leaderboard.pages.ablation_page import ablation_page, named_charts
@@ -205,7 +205,24 @@ def test_three_seeds_decide_nothing_however_clear_they_are():
     found = only(*planted(GRID, grid=True, together=0.04, wobble=0.0001, leave=late))
     verdicts = {x.against_base.verdict for x in found.levels if x.against_base}
     assert verdicts | {x.effect.verdict for x in found.interactions} == {"cannot decide at n = 3"}
-    assert min(x.effect.p for x in found.interactions if x.effect.p is not None) < 0.05
+    assert min(x.effect.comparison.p for x in found.interactions) < 0.05
+    # As on boards: pairs with too few seeds are not corrected over, and have no corrected p.
+    assert {x.effect.p for x in found.interactions} == {None}
+
+
+def test_levels_with_too_few_seeds_are_not_corrected_over():
+    """The one rule of families: what cannot decide makes no other claim harder."""
+
+    def late(trial: Trial) -> bool:
+        return "window" in trial.hyperparameters and trial.seed >= 3
+
+    ablation, read = planted(GRID, grid=False, wobble=0.004, leave=late)
+    found = [x for x in only(ablation, read).levels if x.against_base]
+    few = [x for x in found if x.factor == "window"]
+    enough = [x for x in found if x.factor != "window"]
+    assert {x.against_base.p for x in few} == {None}
+    raw = [x.against_base.comparison.p for x in enough]
+    assert min(x.against_base.p for x in enough) == pytest.approx(len(enough) * min(raw))
 
 
 def test_p_values_are_corrected_for_the_number_of_levels():
@@ -260,6 +277,32 @@ def test_a_training_without_an_update_is_no_score_and_is_counted():
     (cell,) = [cell for cell in found.cells if cell.levels["window"] == "8"]
     assert (cell.mean, cell.no_update) == (None, 5)
     assert "5 never updated connectivity and do not count" in ablation_page(ablation, idle)
+
+
+def test_a_training_off_its_budget_is_no_score_and_is_counted():
+    ablation, read = planted({"window": [8]}, grid=False)
+
+    def missed(key):
+        record = read(key)
+        if record is None:
+            return None
+        factor = 1.05 if record.trial["hyperparameters"].get("window") == 8 else 1.0
+        flops = {"training": factor * 300.0, "dense_training": 1000.0}
+        recipe = {**record.configuration["recipe"], "flops_budget": 0.3}
+        return record.model_copy(
+            update={
+                "flops": record.flops | flops,
+                "configuration": {**record.configuration, "recipe": recipe},
+            }
+        )
+
+    found = only(ablation, missed)
+    off, base = sorted(found.cells, key=lambda cell: cell.levels["window"] != "8")
+    assert (off.mean, off.off_budget, off.no_update) == (None, 5, 0)
+    assert (base.mean.n, base.off_budget) == (5, 0)
+    assert cell_text(found.metric, off) == "– (5 off budget)"
+    words = "5 missed their budget of training FLOPs and do not count"
+    assert words in ablation_page(ablation, missed)
 
 
 def test_nothing_is_claimed_without_trials():

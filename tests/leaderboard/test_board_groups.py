@@ -1,5 +1,6 @@
 """Boards at equal steps and at equal training FLOPs: apart in every figure, beside each other."""
 
+import json
 import re
 
 import pytest
@@ -9,16 +10,20 @@ from leaderboard.board_groups import board_groups, on_other_terms, same_terms
 from leaderboard.board_markdown import BEGIN, END, spliced
 from leaderboard.boards import build_boards
 from leaderboard.chart_rows import ALL, CHART_ROWS
+from leaderboard.charts.board_charts import board_charts
 from leaderboard.data_frames import summary_frame
 from leaderboard.method_comparison import compare_entries
 from leaderboard.pages.index_page import index_page
-from leaderboard.pages.task_and_method_pages import board_views, task_page
+from leaderboard.pages.paper_view import paper_table
+from leaderboard.pages.task_and_method_pages import board_views, method_page, task_page
 from leaderboard.pooled_scores import pooled_scores
 from leaderboard.site.build import build
 from leaderboard.summary_table import summary_table
 from leaderboard.terms import EQUAL_STEPS, Terms
+from suite.core.errors import InvalidInput
 from tests.leaderboard.at_equal_flops import BUDGET, OFF, at_equal_flops
 from tests.leaderboard.sample_boards import TASKS, planted
+from tests.support.sample_records import done, make_trial
 
 AT_BUDGET = Terms(BUDGET)
 
@@ -69,8 +74,9 @@ def test_costs_are_multiples_of_dense_training_not_of_the_shorter_dense_one(both
 
 def test_no_table_and_no_pooled_score_is_of_both(both):
     boards, _ = both
-    for function in (summary_table, pooled_scores, same_terms):
-        with pytest.raises(ValueError, match="never put together"):
+    words = "at equal steps and at equal training FLOPs .* never put together: give .* board_groups"
+    for function in (summary_table, pooled_scores, same_terms, board_claims, board_charts):
+        with pytest.raises(InvalidInput, match=words):
             function(boards)
     groups = board_groups(boards)
     assert [group.terms for group in groups] == [EQUAL_STEPS, AT_BUDGET]
@@ -83,9 +89,12 @@ def test_no_table_and_no_pooled_score_is_of_both(both):
         for figure in CHART_ROWS.values():
             figure(group.boards, ALL)
     assert CHART_ROWS["cost"](groups[1].boards, ALL) == []  # all cost the same
-    assert {row["recipe"] for row in summary_frame(boards).to_dicts()} == {
-        "", "flops_budget=0.3"
+    rows = summary_frame(boards).to_dicts()
+    assert {(row["recipe"], row["flops_budget"]) for row in rows} == {
+        ("", 0.0), ("flops_budget=0.3", 0.3)
     }  # fmt: skip
+    (off,) = [row for row in rows if row["off_budget"]]
+    assert (off["method"], off["sparsity"], off["n"]) == ("granet", 0.98, 0)
 
 
 def test_without_boards_there_is_one_page_and_one_kind_alone_has_the_main_page():
@@ -193,11 +202,64 @@ def test_a_task_s_page_shows_both_tables_each_under_its_claim(site, both):
 
 def test_the_paper_view_and_its_pictures_say_on_which_terms_they_are(site):
     text = visible(site / "paper.html")
+    assert text.count("At equal training FLOPs (0.3 × dense). ") >= 2
+    assert (site / "paper.html").read_text(encoding="utf-8").count('<p class="note">At equal') == 2
     assert "Rating, at equal steps." in text
     assert "Rating, at equal training FLOPs (0.3 × dense)." in text
     assert (site / "charts" / "rating.svg").is_file()
     assert (site / "charts" / "equal-flops-0.3-rating.svg").is_file()
     assert not (site / "charts" / "equal-flops-0.3-cost.svg").exists()
+
+
+def test_a_table_of_a_paper_says_that_it_is_at_equal_training_flops(both):
+    boards, _ = both
+    for board in boards:
+        table = paper_table(board, summary_table([board]))
+        for text in (table.terms + table.caption, table.latex, table.markdown):
+            assert ("At equal training FLOPs (0.3" in text) == (board.terms == AT_BUDGET)
+            assert "in all tables on the same terms" in text
+
+
+def test_a_method_s_page_has_figures_for_each_kind(both, site):
+    boards, _ = both
+    views = [
+        view
+        for terms in (EQUAL_STEPS, AT_BUDGET)
+        for view in board_views([b for b in boards if b.terms == terms], [])
+    ]
+    figures = json.loads(re.search(r'id="figures">(.*?)</script>', method_page("set", views))[1])
+    named = {one["name"]: one["where"] for one in figures}
+    assert named == {
+        "accuracy": ", at equal steps",
+        "equal-flops-0.3-accuracy": ", at equal training FLOPs (0.3 × dense)",
+    }
+    for one in figures:
+        budgets = {"flops_budget" in row["task"] for row in one["rows"]}
+        assert budgets == {one["name"] != "accuracy"}
+    (alone,) = json.loads(
+        re.search(r'id="figures">(.*?)</script>', method_page("set", views[:2]))[1]
+    )
+    assert (alone["name"], alone["where"]) == ("accuracy", "")
+
+
+def test_a_list_of_trials_marks_those_off_their_budget(site):
+    page = next(iter(site.glob("methods/granet-*.html")))
+    assert visible(page).count("off budget") == 1 + 5  # the cell, and its trials
+
+
+def test_a_recipe_is_that_of_the_trials_with_the_task_s_own_values_in_brackets():
+    records = [
+        done(make_trial("set", seed=s, recipe={"epochs": 3, "milestones": ["0.5", "0.75"]}))
+        for s in (0, 1)
+    ]
+    (board,), _ = build_boards(records)
+    (view,) = board_views([board], [])
+    page = task_page(view)
+    rows = dict(re.findall(r'<tr><th scope="row">([^<]+)</th><td>([^<]*)</td></tr>', page))
+    assert rows["epochs"] == "3 (20)"
+    assert rows["milestones"] == "0.5,0.75 (none)"
+    assert rows["batch size"] == "32"
+    assert "Epochs and max steps are those of dense training" not in page
 
 
 def test_tables_at_equal_training_flops_alone_say_so_too():

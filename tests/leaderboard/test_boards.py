@@ -279,7 +279,13 @@ def test_the_csv_of_cells_has_one_row_per_cell():
         "metric", "ci_low", "ci_high",
     ]  # fmt: skip
     assert set(frame["metric"]) == {"test_accuracy"}
-    assert frame.columns[-3:] == ["failed", "out_of_date", "no_update"]
+    assert frame.columns[-5:] == [
+        "failed",
+        "out_of_date",
+        "no_update",
+        "off_budget",
+        "flops_budget",
+    ]
     cells = {(r["method"], r["sparsity"]): r for r in frame.iter_rows(named=True)}
     assert set(cells) == {(m, s) for m in ("dense", "static", "rigl") for s in (0.8, 0.9)}
     static = cells["static", 0.9]

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import itertools
 import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from leaderboard.board_claims import board_claims
@@ -13,14 +15,17 @@ from leaderboard.boards import Board, build_boards
 from leaderboard.charts.board_charts import CHART_TEXTS
 from leaderboard.pages.index_page import index_page
 from leaderboard.score_text import shown_metric
+from leaderboard.site.build import build
 from leaderboard.statistics.intervals import mean_interval
 from leaderboard.statistics.multiple_comparisons import rank_intervals
 from suite.core.errors import TrialFailed
 from suite.results.record import failed
+from suite.results.store import Store
+from suite.results.stored_curves import schema
 from tests.leaderboard.browsing import DESK, PHONE, drawn, push
 from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import SCRIPT, TASKS, planted
-from tests.support.sample_records import make_trial
+from tests.support.sample_records import done, make_trial
 
 pytestmark = pytest.mark.browser
 
@@ -378,6 +383,49 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit, name):
     name_and_score = page.locator("#summary-table tbody tr:first-child").locator("th, td >> nth=0")
     boxes = [one.bounding_box() for one in name_and_score.all()]
     assert all(box["x"] + box["width"] <= PHONE["width"] for box in boxes)
+
+
+OVERFLOWING = """() => [...document.querySelectorAll(".drawing")]
+  .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.id)"""
+LABELS = """() => [...document.querySelectorAll(".role-row-header .role-title-text text")]
+  .map((one) => one.getBoundingClientRect()).map((box) => [box.top, box.bottom])"""
+
+
+def test_a_phone_shows_the_curves_of_a_trial_with_their_legends(chromium, tmp_path):
+    record = done(make_trial("rigl"))
+    rows = [(0, severity, f"corruption_{kind}", "", 0, 1.0 - 0.1 * severity)
+            for kind in ("brightness", "translation") for severity in (1, 2, 3)]  # fmt: skip
+    written = io.BytesIO()
+    pl.DataFrame(rows, schema=schema(), orient="row").write_parquet(written)
+    store = Store(tmp_path / "results")
+    files = {"record.json": record.to_json(), "curves.parquet": written.getvalue()}
+    store.write(record.key, files)
+    build(store, tmp_path / "site")
+    page = chromium.new_page(viewport=PHONE)
+    page.goto((tmp_path / "site" / "trials" / f"{record.key}.html").as_uri())
+    page.locator("#chart-robustness").scroll_into_view_if_needed()
+    page.locator("#chart-robustness[data-drawn=true]").wait_for()
+    assert "translation" in page.locator("#chart-robustness svg").inner_html()
+    assert page.evaluate(OVERFLOWING) == []
+    page.close()
+
+
+def test_titles_of_boards_do_not_overlap_in_a_chart(chromium, tmp_path):
+    recipe = {"epochs": 5, "validation": 0.0, "learning_rate": 0.05}
+    records = [
+        done(make_trial("rigl", task=task, sparsity=sparsity, recipe=recipe))
+        for task in TASKS
+        for sparsity in (0.8, 0.9)
+    ]
+    path = tmp_path / "index.html"
+    path.write_text(index_page(build_boards(records)[0], []), encoding="utf-8")
+    page = chromium.new_page(viewport=DESK)
+    page.goto(path.as_uri())
+    drawn(page, "accuracy")
+    places = sorted(page.evaluate(LABELS))
+    assert len(places) == 2
+    assert all(above[1] <= below[0] for above, below in itertools.pairwise(places))
+    page.close()
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", PHONE)])

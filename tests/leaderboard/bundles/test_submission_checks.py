@@ -320,6 +320,31 @@ def test_another_recipe_for_one_method_is_told():
     assert "epochs=3" in found.what
 
 
+def test_seeds_of_two_recipes_are_told_apart():
+    others = [
+        sample(method, seed, recipe={"epochs": 3})
+        for method in ("static", "rigl")
+        for seed in (0, 1)
+    ]
+    found = issues(*paired("static", "rigl", seeds=3), *others)
+    few = {one.where: one.what for one in found if "fewer than 5 seeds" in one.what}
+    assert few.keys() == {"digits/mlp", "digits/mlp (epochs=3)"}
+    assert "as few as 2" in few["digits/mlp (epochs=3)"]
+
+
+def test_records_that_are_on_no_board_are_told():
+    idle = [
+        one.model_copy(update={"no_update": "no update falls into these 40 steps"})
+        for one in paired("set")
+    ]
+    found = issues(*paired("static", "rigl"), *idle)
+    (told,) = [one for one in found if "on no board" in one.what]
+    assert told.severity == "warning"
+    assert told.where == f"5 records, {idle[0].key} the first"
+    assert told.what == "on no board: no update falls into these 40 steps"
+    assert not [one for one in issues(*paired("static", "rigl")) if "on no board" in one.what]
+
+
 def test_who_trains_longer_is_shown():
     records = paired("static", "rigl")
     steps = {"static": 10, "rigl": 50}

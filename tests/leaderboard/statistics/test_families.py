@@ -1,5 +1,7 @@
 """Families of comparisons: what is corrected over, equivalence, and how often they are wrong."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -139,6 +141,27 @@ def test_wilcoxon_is_scipy_s_and_silent_where_nothing_could_be_shown():
     assert wilcoxon_p([0.1] * 5) is None
     assert wilcoxon_p([0.1, 0.2, 0.3, 0.4, 0.5, 0.0]) is None  # a zero is no evidence
     assert wilcoxon_p([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == pytest.approx(2 / 2**6)
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [
+        [0.2, 0.2, -0.2, 0.4, 0.4, 0.6, 0.6],
+        [0.1 + 0.2, -0.3, 0.3, 0.5, 0.5, 0.6, -0.1],  # 0.1 + 0.2 is 0.3 but for rounding
+        [-0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1],
+        [0.5, -0.4, 0.3, 0.2, 0.1, 0.7, -0.6, 1e-18],
+    ],
+    ids=["ties", "ties by rounding", "one against many", "a zero by rounding"],
+)
+def test_wilcoxon_is_exact_with_ties(differences):
+    """Against all patterns of signs, which are equally likely under the hypothesis."""
+    values = [round(x, 9) for x in differences if round(x, 9)]
+    ranks = stats.rankdata(np.abs(values))
+    positive = float(ranks[np.asarray(values) > 0].sum())
+    sums = [np.dot(signs, ranks) for signs in itertools.product((0, 1), repeat=len(ranks))]
+    off = [abs(one - ranks.sum() / 2) for one in sums]
+    share = np.mean([one >= abs(positive - ranks.sum() / 2) - 1e-9 for one in off])
+    assert wilcoxon_p(differences) == pytest.approx(share, abs=1e-12)
 
 
 def test_several_methods_over_tasks_are_corrected_together():
