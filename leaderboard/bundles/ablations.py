@@ -6,9 +6,8 @@ the records, is refused as a whole.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from leaderboard.bundles.sent_document import line_content, line_to_send, parse_line, prefix
+from leaderboard.bundles.sent_document import parse_line, prefix, written_line
 from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import show
 from suite.results.ablation_design import KIND, SCHEMA_VERSION, Ablation, Design, Setting
@@ -17,9 +16,13 @@ from suite.results.record import Record
 PREFIX = prefix(KIND)
 
 
-def ablation_content(ablation: Ablation) -> dict[str, Any]:
-    """Return the content of an ablation's line, with secrets of this machine redacted."""
-    return line_content(KIND, ablation)
+def ablation_line(ablation: Ablation) -> bytes:
+    """Return an ablation's line, with secrets of this machine redacted.
+
+    Raises:
+        InvalidInput: it is longer than a bundle may have it.
+    """
+    return written_line(KIND, ablation.name, ablation)
 
 
 def as_sent(ablation: Ablation, records: Mapping[str, Record]) -> Ablation:
@@ -28,7 +31,7 @@ def as_sent(ablation: Ablation, records: Mapping[str, Record]) -> Ablation:
     Raises:
         InvalidInput: it cannot be sent, as `read_ablation` says why.
     """
-    return read_ablation(line_to_send(KIND, ablation.name, ablation), records)
+    return read_ablation(ablation_line(ablation), records)
 
 
 def read_ablation(

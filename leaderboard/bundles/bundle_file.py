@@ -33,7 +33,7 @@ from leaderboard.bundles.tunings import (
     PREFIX,
     of_records,
     read_tuning,
-    tuning_content,
+    tuning_line,
 )
 from suite.core.bounded_json import LINE, InvalidJson, count_values, parse
 from suite.core.errors import InvalidInput
@@ -181,7 +181,8 @@ def write_bundle(
     removed.
 
     Raises:
-        InvalidInput: two records of one trial, the file cannot be written, or `key` does not sign.
+        InvalidInput: two records of one trial, a document that is too long, the file cannot be
+            written, or `key` does not sign.
     """
     by_key: dict[str, Record] = {}
     for record in records:
@@ -198,8 +199,8 @@ def write_bundle(
             _line(with_predictions(_checksummed(record), predictions.get(name)))
             for name, record in sorted(by_key.items())
         ),
-        *(_line(tuning_content(one)) for one in searches),
-        *([] if ablation is None else [_line(ablations.ablation_content(ablation))]),
+        *(tuning_line(one) + b"\n" for one in searches),
+        *([] if ablation is None else [ablations.ablation_line(ablation) + b"\n"]),
     ]
     content = gzip.compress(b"".join(lines), 9, mtime=0)
     signature = None if key is None else sign(content, key)

@@ -26,19 +26,16 @@ def prefix(kind: str) -> bytes:
     return f'{{"{kind}":'.encode()
 
 
-def line_content(kind: str, document: BaseModel) -> dict[str, Any]:
-    """Return the content of a document's line, with secrets of this machine redacted."""
-    text = json.dumps(document.model_dump(mode="json"), allow_nan=False).encode()
-    return {kind: with_integrity(shown_data(json.loads(redact_bytes(text))), {})}
-
-
-def line_to_send(kind: str, name: str, document: BaseModel) -> bytes:
-    """Return a document's line.
+def written_line(kind: str, name: str, document: BaseModel) -> bytes:
+    """Return the line of the document of a name, with secrets of this machine redacted.
 
     Raises:
         InvalidInput: it is longer than a bundle may have it.
     """
-    line = json.dumps(line_content(kind, document), separators=(",", ":")).encode()
+    text = json.dumps(document.model_dump(mode="json"), allow_nan=False).encode()
+    content: dict[str, Any] = shown_data(json.loads(redact_bytes(text)))
+    # Names stay in their order, which is that of a page's tables.
+    line = json.dumps({kind: with_integrity(content, {})}, separators=(",", ":")).encode()
     if len(line) > LINE.size:
         raise InvalidInput(
             f"{kind} {name} takes {len(line):,} bytes, a bundle at most {LINE.size:,} for one"

@@ -79,7 +79,7 @@ def check_bundle(bundle: Bundle, recompute: Recompute) -> CheckReport:
         issues.append(SubmissionIssue("note", f"tuning {tuning.settings.name}", what))
     if bundle.ablation is not None:
         cells = sum(len(design.cells) for design in bundle.ablation.designs)
-        what = f"{cells} cells; its trials have pages, and are on no board because of this file"
+        what = f"{cells} cells; its trials have pages; this file puts none of them on a board"
         issues.append(SubmissionIssue("note", f"ablation {bundle.ablation.name}", what))
     together, checks = _check_together(bundle.records, steps)
     return CheckReport.of(issues + together, found + checks)

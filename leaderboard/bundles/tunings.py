@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from leaderboard.bundles.sent_document import line_content, line_to_send, parse_line, prefix
+from leaderboard.bundles.sent_document import parse_line, prefix, written_line
 from suite.core.errors import InvalidInput
 from suite.results.record import MAX_NUMBER, Record
 from suite.tuning.schema import (
@@ -62,9 +62,13 @@ def _tested(found: MethodResult) -> list[str]:
     return [*final, *(key for one in found.tested for key in one.keys)]
 
 
-def tuning_content(tuning: Tuning) -> dict[str, Any]:
-    """Return the content of a tuning's line, with secrets of this machine redacted."""
-    return line_content(KIND, tuning)
+def tuning_line(tuning: Tuning) -> bytes:
+    """Return a tuning's line, with secrets of this machine redacted.
+
+    Raises:
+        InvalidInput: it is longer than a bundle may have it.
+    """
+    return written_line(KIND, tuning.settings.name, tuning)
 
 
 def as_sent(tuning: Tuning, records: Mapping[str, Record]) -> Tuning:
@@ -73,7 +77,7 @@ def as_sent(tuning: Tuning, records: Mapping[str, Record]) -> Tuning:
     Raises:
         InvalidInput: it cannot be sent, as `read_tuning` says why.
     """
-    return read_tuning(line_to_send(KIND, tuning.settings.name, tuning), records)
+    return read_tuning(tuning_line(tuning), records)
 
 
 def read_tuning(line: bytes, records: Mapping[str, Record], *, old_names: bool = False) -> Tuning:

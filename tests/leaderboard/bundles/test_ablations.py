@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from leaderboard.bundles import sent_document
-from leaderboard.bundles.ablations import ablation_content, ablation_problems, as_sent
+from leaderboard.bundles.ablations import ablation_line, ablation_problems, as_sent
 from leaderboard.bundles.bundle_file import Bundle, read_bundle, write_bundle
 from leaderboard.bundles.limited_reading import read_bundle as read_limited
 from leaderboard.bundles.migrate_bundle import migrate_bundle
@@ -242,4 +242,9 @@ def test_submit_sends_the_design_of_an_ablation_that_is_named(tmp_path, monkeypa
 
 def test_a_bundle_has_none_unless_it_is_given():
     assert Bundle(HEADER, RECORDS, []).ablation is None
-    assert ablation_content(DESIGN)["ablation"]["name"] == "windows"
+
+
+def test_factors_keep_the_order_of_the_study(tmp_path):
+    bundle = read_bundle(sent(tmp_path / "a.jsonl.gz"))
+    assert list(bundle.ablation.designs[0].cells[0].levels) == ["window", "shuffle"]
+    assert ablation_line(bundle.ablation) == ablation_line(DESIGN)

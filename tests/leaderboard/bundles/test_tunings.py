@@ -19,7 +19,7 @@ from leaderboard.bundles.bundle_file import (
 from leaderboard.bundles.limited_reading import read_bundle as read_limited
 from leaderboard.bundles.migrate_bundle import migrate_bundle
 from leaderboard.bundles.submission_checks import check_bundle
-from leaderboard.bundles.tunings import as_sent, of_records, tuning_content, tuning_problems
+from leaderboard.bundles.tunings import as_sent, of_records, tuning_line, tuning_problems
 from leaderboard.site.build import build
 from suite.core.errors import InvalidInput
 from suite.results.integrity import with_integrity
@@ -64,7 +64,7 @@ def written(path: Path, one: Tuning, *records: Record) -> Path:
     """Write a bundle whose tuning is written as it is, whatever is wrong with it."""
     write_bundle(records, HEADER, path)
     lines = gzip.decompress(path.read_bytes()).splitlines()
-    lines.append(json.dumps(tuning_content(one), separators=(",", ":")).encode())
+    lines.append(tuning_line(one))
     path.write_bytes(gzip.compress(b"\n".join([*lines, b""])))
     return path
 
