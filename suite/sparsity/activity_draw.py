@@ -15,6 +15,10 @@ from suite.sparsity.masks import count_true, distinct, places_of, random_empty, 
 MOST_DRAWS = 10
 """Draws for each wanted place, after which the rest is drawn uniformly."""
 
+LEAST_DRAWN = 2**9
+"""On a CPU at least so many draws are made at once: where the last places are hardly ever drawn,
+there would be a batch for each draw."""
+
 BUCKETS = 2**14
 """Parts of [0, 1) for which the index that they draw is looked up."""
 
@@ -215,15 +219,26 @@ def active_places(
         return places_of(random_empty(mask, count, generator))  # all of them, or an error
     found: list[Tensor] = []
     missing, left = count, MOST_DRAWS * count
+    # A CPU draws the same numbers in batches of any size.
+    least = LEAST_DRAWN if mask.device.type == "cpu" else 1
     while missing > 0 and left > 0:
-        # No more draws than are missing: all of them count, so that their order does not matter.
-        number = min(left, missing)
+        number = min(left, max(missing, least))
         left -= number
-        drawn = distinct(activity.draw(number, generator))
-        new = where_true(drawn, ~taken.index_select(0, drawn))
+        drawn = activity.draw(number, generator)
+        places = distinct(drawn)
+        new = where_true(places, ~taken.index_select(0, places))
+        if len(new) > missing:  # those that were drawn first
+            new = _drawn_first(drawn, new, missing)
         taken[new] = True
         found.append(new)
         missing -= len(new)
     if missing > 0:
         found.append(places_of(random_empty(taken, missing, generator)))
     return torch.cat(found) if found else torch.empty(0, dtype=torch.int64, device=mask.device)
+
+
+def _drawn_first(drawn: Tensor, new: Tensor, count: int) -> Tensor:
+    """Return the `count` of the places `new` [m] that come first in `drawn` [n], ascending."""
+    places, first = np.unique(drawn.numpy(), return_index=True)
+    first = first[np.searchsorted(places, new.numpy())]
+    return new[torch.from_numpy(np.sort(np.argsort(first)[:count]))]

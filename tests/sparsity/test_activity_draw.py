@@ -194,12 +194,13 @@ def test_more_than_the_empty_places_are_refused():
 
 
 class Counted(Activity):
-    """Counts how many places are drawn."""
+    """Counts how many places are drawn, and in how many batches."""
 
-    drawn = 0
+    drawn = batches = 0
 
     def draw(self, number, generator):
         type(self).drawn += number
+        type(self).batches += 1
         return super().draw(number, generator)
 
 
@@ -230,3 +231,33 @@ def test_after_ten_draws_for_each_wanted_place_the_rest_is_uniform():
     assert counts[3, 4] == 2000
     others = counts.flatten()[torch.arange(400) != 3 * 20 + 4]
     assert stats.chisquare(others.numpy()).pvalue > 0.001
+
+
+def test_few_batches_are_drawn_where_the_last_places_cannot_be_reached():
+    """A batch for each draw would be 65,000 of them: one column of eight has no activity."""
+    rows, columns = torch.ones(64).double(), torch.ones(128).double()
+    columns[:16] = 0
+    reached = 64 * (128 - 16)
+    activity = Counted(Grid(1, 64, 128), rows, columns)
+    Counted.drawn = Counted.batches = 0
+    mask = torch.zeros(64, 128, dtype=torch.bool)
+    found = active_empty(mask, reached + 1, activity, seeded(0))
+    assert found[:, 16:].all()
+    assert Counted.drawn == MOST_DRAWS * (reached + 1)
+    assert Counted.batches < 250
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, 200, 311, 440])
+def test_places_are_those_that_are_drawn_first_one_by_one(count):
+    random = seeded(count)
+    rows, columns = torch.rand(24, generator=random).double(), torch.rand(28, generator=random)
+    activity = Activity(Grid(1, 24, 28), rows, columns.double().square())
+    mask = torch.rand(24, 28, generator=random) < 0.3
+    generator, taken = seeded(1), mask.flatten().clone()
+    for _ in range(MOST_DRAWS * count):
+        if int(taken.sum()) == int(mask.sum()) + count:
+            break
+        taken[activity.draw(1, generator)] = True
+    found = active_empty(mask, count, activity, seeded(1))
+    assert int(found.sum()) == count
+    assert not bool((taken.view(24, 28) & ~mask & ~found).any())
