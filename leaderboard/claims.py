@@ -23,16 +23,18 @@ from pydantic import (
     model_validator,
 )
 
+from leaderboard.ablation_effects import design_effects
 from leaderboard.board_claims import family_cells
 from leaderboard.boards import Board, Boards, Cell, is_analysis, settings_text
 from leaderboard.bundles.bundle_file import SHIPPED, SUFFIX, read_bundle
 from leaderboard.method_comparison import find_entry
 from leaderboard.selection import select
 from leaderboard.statistics.families import FamilyCell, against_reference
-from leaderboard.statistics.paired_comparisons import compare
+from leaderboard.statistics.paired_comparisons import compare, of_values
 from leaderboard.terms import BUDGET, Terms
 from suite.core.errors import InvalidInput
 from suite.core.yaml_reader import read_yaml
+from suite.results.ablation_design import Ablation, ablations
 from suite.results.metrics import METRICS
 from suite.results.record import Record
 from suite.results.store import Store
@@ -44,8 +46,16 @@ STATED = re.compile(r"[+−-]?\d+(\.\d+)?")
 FRACTIONS = frozenset(metric.name for metric in METRICS if metric.unit == "percent")
 """Metrics that are fractions of 1, and stated in per cent."""
 
-Records = Callable[[str], Sequence[Record]]
-"""Returns the records of a name: of a shipped bundle, or of a study in a store."""
+
+class NamedRecords(NamedTuple):
+    """The records of a shipped bundle or of a study in a store; the design if it is an ablation."""
+
+    records: Sequence[Record]
+    ablation: Ablation | None = None
+
+
+ReadRecords = Callable[[str], NamedRecords]
+"""Returns the records of a name."""
 
 
 def _as_list(given: Any) -> Any:
@@ -62,13 +72,16 @@ class Number(BaseModel, frozen=True, extra="forbid"):
             ``difference``, of `method` from `than` on common seeds (in points); ``cost``, training
             FLOPs as a multiple of those of `than`; ``metric``, of records by name, in per cent
             where it is a fraction; ``signal``, of layers by name (`resonance signals`); ``cells``,
-            in how many cells `method` has the `verdict` against `than`, or shares seeds with it.
-            Only records that count on a board count, and analyses of trainings.
+            in how many cells `method` has the `verdict` against `than`, or shares seeds with it;
+            ``controls``, how many cells of an ablation of `method` have it against their shuffled
+            controls, or have one. Only records that count on a board count, and analyses of
+            trainings.
         records: name of the shipped bundle, or of the study in a store; or a list of names.
         method, than: as for ``resonance compare``; METHOD or METHOD:SETTINGS.
-        task, sparsity, recipe: the cell; ``cells`` are counted in all that these leave, of boards
-            on the same terms. Of several boards of a task `recipe` names one by fields that it
-            alone has, or by all; a ``flops_budget`` of 0 names those at equal steps.
+        task, sparsity, recipe: the cell; ``cells`` and ``controls`` are counted in all that these
+            leave, ``cells`` of boards on the same terms. Of several boards of a task `recipe` names
+            one by fields that it alone has, or by all; a ``flops_budget`` of 0 names those at equal
+            steps.
         metric: names of metrics, or of numbers of a layer's signals, with * for any part; the mean
             over seeds of each is taken first.
         over: what is taken of several metrics or layers.
@@ -77,7 +90,7 @@ class Number(BaseModel, frozen=True, extra="forbid"):
     """
 
     states: str
-    quantity: Literal["score", "difference", "cost", "metric", "signal", "cells"]
+    quantity: Literal["score", "difference", "cost", "metric", "signal", "cells", "controls"]
     records: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
     method: str
     than: str = ""
@@ -105,11 +118,11 @@ class Number(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"states={self.states}: give a number as text, such as '0.83'")
         needed = {"difference": ("than", "task"), "cost": ("than", "task"), "cells": ("than",)}
         needed |= dict.fromkeys(("metric", "signal"), ("metric", "task"))
-        needed |= {"score": ("task",)}
+        needed |= {"score": ("task",), "controls": ()}
         for name in needed[self.quantity]:
             if not getattr(self, name):
                 raise ValueError(f"a {self.quantity} needs '{name}'")
-        if self.verdict and self.quantity not in ("difference", "cells"):
+        if self.verdict and self.quantity not in ("difference", "cells", "controls"):
             raise ValueError(f"a {self.quantity} has no verdict: leave it out")
         return self
 
@@ -217,7 +230,7 @@ def _claim(path: Path, place: int, given: Any) -> StatedClaim:
 
 
 @functools.cache
-def shipped_records(name: str) -> Sequence[Record]:
+def shipped_records(name: str) -> NamedRecords:
     """Return the records of a shipped bundle.
 
     Raises:
@@ -229,13 +242,14 @@ def shipped_records(name: str) -> Sequence[Record]:
             f"records={name}: no results of that name are shipped; there are "
             f"{', '.join(sorted(paths))}"
         )
-    return read_bundle(paths[name]).records
+    bundle = read_bundle(paths[name])
+    return NamedRecords(bundle.records, bundle.ablation)
 
 
-def stored_records(store: Store) -> Records:
+def stored_records(store: Store) -> ReadRecords:
     """Return what gives the records of a study, by its name, from a store."""
 
-    def records(name: str) -> Sequence[Record]:
+    def records(name: str) -> NamedRecords:
         chosen = select(store, name)
         found = [record for record in store.read_all()[0] if chosen.takes(record.key)]
         if not found:
@@ -243,7 +257,8 @@ def stored_records(store: Store) -> Records:
                 f"records={name}: {store.location} has no trial of this study: run it with "
                 f"`resonance study {name} --store {store.location}`"
             )
-        return found
+        designs = {one.name: one for one in ablations(store)[0]}
+        return NamedRecords(found, designs.get(chosen.study))
 
     return records
 
@@ -255,7 +270,7 @@ def claims_markdown(claims: Sequence[StatedClaim]) -> str:
     )
 
 
-def check_claims(claims: Sequence[StatedClaim], records: Records) -> list[CheckedClaim]:
+def check_claims(claims: Sequence[StatedClaim], records: ReadRecords) -> list[CheckedClaim]:
     """Recompute every number of the claims from records.
 
     Raises:
@@ -307,7 +322,7 @@ class _Answer(NamedTuple):
 class _Recomputed:
     """Computes numbers; boards and verdicts of the same records are made once."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: ReadRecords) -> None:
         self._read = functools.cache(records)
         self._placed = functools.cache(self._all_placed)
         self._verdicts = functools.cache(self._all_verdicts)
@@ -320,7 +335,7 @@ class _Recomputed:
         Analyses of trainings count and are on no board.
         """
         boards = Boards()
-        unique = {record.key: record for name in names for record in self._read(name)}
+        unique = {record.key: record for name in names for record in self._read(name).records}
         placed = [boards.add(record) for record in unique.values()]
         counted = [
             (one.record, one.board)
@@ -342,6 +357,8 @@ class _Recomputed:
             return _Answer(self._of_records(number))
         if number.quantity == "cells":
             return self._cells(number)
+        if number.quantity == "controls":
+            return self._controls(number)
         board, place = self._place(number)
         cell = self._cell(number, board, place, number.method)
         factor = 100.0 if cell.metric.unit == "percent" else 1.0
@@ -414,6 +431,36 @@ class _Recomputed:
             )
         shown = [v for _, v in found if not number.verdict or _meets(v, number.verdict)]
         return _Answer(float(len(shown)), comparisons=verdicts.tested[terms[0]] if terms else 0)
+
+    def _controls(self, number: Number) -> _Answer:
+        """Return how many cells of ablations have the verdict against their controls, or have one.
+
+        Verdicts are corrected over the controls of one design, as on the ablation's page.
+        """
+        designs = []
+        for name in number.records:
+            found = self._read(name)
+            if found.ablation is None:
+                raise InvalidInput(f"{_where(number)}: {name} is no ablation: name one")
+            read = {record.key: record for record in found.records}.get
+            effects = design_effects(found.ablation, read)
+            designs += [
+                one
+                for design, one in zip(found.ablation.designs, effects, strict=True)
+                if design.method == number.method
+                and number.task in ("", design.task)
+                and number.sparsity in (None, design.sparsity)
+            ]
+        most = max((len(one.controls) for one in designs), default=0)
+        if not most:
+            raise InvalidInput(f"{_where(number)}: no cell there has a shuffled control")
+        verdicts = [
+            of_values(control.effect.comparison, one.metric.sign).decide(control.effect.p)
+            for one in designs
+            for control in one.controls
+        ]
+        shown = [v for v in verdicts if not number.verdict or _meets(v, number.verdict)]
+        return _Answer(float(len(shown)), comparisons=most)
 
     def _place(self, number: Number) -> tuple[Board, int]:
         boards = [

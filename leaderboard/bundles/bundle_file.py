@@ -1,9 +1,9 @@
 """Reading and writing bundles: records of many trials in one file.
 
 A bundle is gzipped JSON lines: a header, then one checksummed record per line, sorted by key. The
-same records and header give the same bytes. Tunings of these records come last. Bundles come from
-untrusted senders: sizes are limited while unpacking, and a bad record is rejected with its reason
-without affecting the others.
+same records and header give the same bytes. Tunings of these records come last, and the design if
+they are all of one ablation. Bundles come from untrusted senders: sizes are limited while
+unpacking, and a bad record is rejected with its reason without affecting the others.
 """
 
 import gzip
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, ValidationError
 
+from leaderboard.bundles import ablations
 from leaderboard.bundles.predictions import NO_PREDICTIONS, Predictions, take_out, with_predictions
 from leaderboard.bundles.record_checks import record_problems
 from leaderboard.bundles.signature import (
@@ -40,6 +41,7 @@ from suite.core.files import atomic_write
 from suite.core.limited_process import LimitExceeded
 from suite.core.redact import redact_bytes, redact_data
 from suite.core.shown_text import INVISIBLE, is_shown, shown_data, texts_of
+from suite.results.ablation_design import Ablation
 from suite.results.integrity import CHECKSUMMED_SINCE, with_integrity
 from suite.results.old_names import has_old_names
 from suite.results.record import Record
@@ -48,8 +50,9 @@ from suite.tuning.schema import Tuning
 SUFFIX = ".jsonl.gz"
 SHIPPED = tuple(Path(__file__).parents[1] / name for name in ("results", "submissions"))
 """Folders of the project's own results, and of submissions."""
-BUNDLE_VERSION = 3
-"""1: records only. 2: some have predictions. 3: tunings. What needs a lower version has that."""
+BUNDLE_VERSION = 4
+"""1: records only. 2: some have predictions. 3: tunings. 4: an ablation. What needs a lower version
+has that."""
 MAX_UNPACKED = 128 * 2**20
 MAX_LINE = 2**20
 """Largest size in bytes of all lines of a file, and of one line (a record of a hundred layers has
@@ -143,6 +146,7 @@ class Bundle(NamedTuple):
     """The content of a file: its header, usable records, rejected lines, predictions by key.
 
     `tunings` are the searches that its tuned records come from, as far as they are about them.
+    `ablation` is the one that all its records are of, if they are of one (`bundles.ablations`).
     `signature` is `UNSIGNED` until somebody looks for one (`limited_reading`).
     """
 
@@ -152,6 +156,7 @@ class Bundle(NamedTuple):
     predictions: Mapping[str, bytes] = NO_PREDICTIONS
     signature: Signature = UNSIGNED
     tunings: Sequence[Tuning] = ()
+    ablation: Ablation | None = None
 
     @property
     def sender(self) -> Sender:
@@ -166,12 +171,14 @@ def write_bundle(
     predictions: Mapping[str, bytes] = NO_PREDICTIONS,
     key: Path | None = None,
     tunings: Iterable[Tuning] = (),
+    ablation: Ablation | None = None,
 ) -> None:
     """Write records to one file, with secrets of this machine redacted.
 
     `predictions` are those of some of the trials, by key (`stored_predictions`). Of `tunings` those
-    that tested some of the trials are written. With `key`, an SSH
-    key, the file's signature is written beside it; without, one of an older file is removed.
+    that tested some of the trials are written; `ablation` is one that all records are of. With
+    `key`, an SSH key, the file's signature is written beside it; without, one of an older file is
+    removed.
 
     Raises:
         InvalidInput: two records of one trial, the file cannot be written, or `key` does not sign.
@@ -181,7 +188,9 @@ def write_bundle(
         if by_key.setdefault(record.key, record) is not record:
             raise InvalidInput(f"trial {record.key} has two records: give one per trial")
     searches = sorted(of_records(tunings, by_key), key=lambda one: one.settings.name)
-    version = BUNDLE_VERSION if searches else 2 if predictions else 1
+    version = 3 if searches else 2 if predictions else 1
+    if ablation is not None:
+        version = BUNDLE_VERSION
     redacted = redact_data(dict(header)) | {"schema_version": version}
     lines = [
         _line(redacted),
@@ -190,6 +199,7 @@ def write_bundle(
             for name, record in sorted(by_key.items())
         ),
         *(_line(tuning_content(one)) for one in searches),
+        *([] if ablation is None else [_line(ablations.ablation_content(ablation))]),
     ]
     content = gzip.compress(b"".join(lines), 9, mtime=0)
     signature = None if key is None else sign(content, key)
@@ -236,6 +246,7 @@ def read_bundle(path: Path, *, old_names: bool = False, possible: bool = True) -
     rejected: list[Rejected] = []
     predictions = Predictions()
     searches: list[tuple[str, bytes]] = []
+    designs: list[tuple[str, bytes]] = []
     values = layers = 0
     for number, line in enumerate(lines, 2):
         where = f"line {number}"
@@ -248,6 +259,9 @@ def read_bundle(path: Path, *, old_names: bool = False, possible: bool = True) -
             continue
         if line.startswith(PREFIX):
             searches.append((where, line))
+            continue
+        if line.startswith(ablations.PREFIX):
+            designs.append((where, line))
             continue
         try:
             line, shipped = take_out(line)
@@ -279,8 +293,18 @@ def read_bundle(path: Path, *, old_names: bool = False, possible: bool = True) -
             rejected.append(Rejected(where, str(error)))
             if number > MAX_TUNINGS:
                 break
+    ablation = None
+    for number, (where, line) in enumerate(designs):
+        try:
+            if number:
+                raise InvalidInput("a second ablation: a file is of one")
+            ablation = ablations.read_ablation(line, records, old_names=old_names)
+        except InvalidInput as error:
+            rejected.append(Rejected(where, str(error)))
+            if number:
+                break
     found = Bundle(header, list(records.values()), rejected, predictions)
-    return found._replace(tunings=list(tunings.values()))
+    return found._replace(tunings=list(tunings.values()), ablation=ablation)
 
 
 def _limit(number: int, rejected: int, values: int, layers: int) -> str:
@@ -368,6 +392,19 @@ def _with_records(bundle: Bundle, chosen: Mapping[str, int], number: int) -> Bun
     records = [record for record in bundle.records if chosen[record.key] == number]
     tunings = of_records(bundle.tunings, [record.key for record in records])
     return bundle._replace(records=records, tunings=tunings)
+
+
+def ablation_trials(bundles: Iterable[Bundle]) -> dict[str, str]:
+    """Return the trials that only bundles of an ablation hold, and of which one in words."""
+    found: dict[str, str] = {}
+    others: set[str] = set()
+    for bundle in bundles:
+        keys = [record.key for record in bundle.records]
+        if bundle.ablation is None:
+            others.update(keys)
+        else:
+            found |= dict.fromkeys(keys, f"ablation {bundle.ablation.name}")
+    return {key: what for key, what in found.items() if key not in others}
 
 
 def read_all(paths: Iterable[Path]) -> tuple[list[Record], list[Rejected]]:

@@ -11,6 +11,7 @@ from leaderboard.bundles.bundle_file import read_bundle as read_directly
 from leaderboard.bundles.signature import ALLOWED_SIGNERS, InvalidSignature, signature_of
 from suite.core.limited_process import Allowance, answer, ask, memory_limit
 from suite.experiments import registry
+from suite.results.ablation_design import Ablation
 from suite.results.record import Record
 from suite.tuning.schema import Tuning
 
@@ -51,6 +52,7 @@ def _read_unsigned(path: Path) -> Bundle:
         [Rejected(*one) for one in about["rejected"]],
         {key: base64.b64decode(text) for key, text in about["predictions"].items()},
         tunings=[Tuning.model_validate(one) for one in about["tunings"]],
+        ablation=about["ablation"] and Ablation.model_validate(about["ablation"]),
     )
 
 
@@ -65,6 +67,7 @@ def _read(request: dict[str, Any]) -> bytes:
             "rejected": bundle.rejected,
             "predictions": bits,
             "tunings": [one.model_dump(mode="json") for one in bundle.tunings],
+            "ablation": bundle.ablation and bundle.ablation.model_dump(mode="json"),
         }
         return b"".join(
             json.dumps(content).encode() + b"\n"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from leaderboard.bundles.bundle_file import read_bundle, write_bundle
 from suite.core.errors import InvalidInput
+from suite.results.ablation_design import Ablation
 from suite.results.migrate import (
     Complete,
     MigrationReport,
@@ -57,5 +58,13 @@ def migrate_bundle(
             )
             for one in bundle.tunings
         ]
-        write_bundle(records.values(), bundle.header, path, predictions, tunings=tunings)
+        ablation = bundle.ablation
+        if ablation is not None:
+            content = ablation.model_dump(mode="json")
+            ablation = Ablation.model_validate(
+                renamed_document(content, ablation.name, report.moved)
+            )
+        write_bundle(
+            records.values(), bundle.header, path, predictions, tunings=tunings, ablation=ablation
+        )
     return report

@@ -77,6 +77,10 @@ def check_bundle(bundle: Bundle, recompute: Recompute) -> CheckReport:
         tried = sum(len(found.trials) for found in tuning.methods.values())
         what = f"{tried} configurations of {', '.join(tuning.methods)}, with the values as stated"
         issues.append(SubmissionIssue("note", f"tuning {tuning.settings.name}", what))
+    if bundle.ablation is not None:
+        cells = sum(len(design.cells) for design in bundle.ablation.designs)
+        what = f"{cells} cells; its trials have pages, and are on no board because of this file"
+        issues.append(SubmissionIssue("note", f"ablation {bundle.ablation.name}", what))
     together, checks = _check_together(bundle.records, steps)
     return CheckReport.of(issues + together, found + checks)
 

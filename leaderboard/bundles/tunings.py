@@ -1,22 +1,15 @@
 """Tunings in a bundle: the documents of searches of which tested runs are among its records.
 
-They stand after the records, a line ``{"tuning": …}`` each, with a checksum. They are from others:
-what could not be drawn, or does not belong to the records, is refused as a whole. The values of a
+What could not be drawn, or does not belong to the records, is refused as a whole. The values of a
 search were measured on validation data by its sender, and no record shows them.
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
-from suite.core.bounded_json import LINE, InvalidJson, parse
+from leaderboard.bundles.sent_document import line_content, line_to_send, parse_line, prefix
 from suite.core.errors import InvalidInput
-from suite.core.redact import redact_bytes
-from suite.core.shown_text import is_shown, shown_data, texts_of
-from suite.results.integrity import is_intact, with_integrity
 from suite.results.record import MAX_NUMBER, Record
 from suite.tuning.schema import (
     MAXIMISED,
@@ -28,11 +21,9 @@ from suite.tuning.schema import (
     Tuning,
 )
 
+KIND = "tuning"
+PREFIX = prefix(KIND)
 MAX_TUNINGS = 100
-MAX_TEXT = 4000
-"""Characters of one text of a document."""
-PREFIX = b'{"tuning":'
-"""How a line begins that is no record, as `tuning_content` writes it."""
 
 
 def of_records(tunings: Iterable[Tuning], keys: Iterable[str]) -> list[Tuning]:
@@ -73,9 +64,7 @@ def _tested(found: MethodResult) -> list[str]:
 
 def tuning_content(tuning: Tuning) -> dict[str, Any]:
     """Return the content of a tuning's line, with secrets of this machine redacted."""
-    text = json.dumps(tuning.model_dump(mode="json"), allow_nan=False).encode()
-    content = shown_data(json.loads(redact_bytes(text)))
-    return {"tuning": with_integrity(content, {})}
+    return line_content(KIND, tuning)
 
 
 def as_sent(tuning: Tuning, records: Mapping[str, Record]) -> Tuning:
@@ -84,13 +73,7 @@ def as_sent(tuning: Tuning, records: Mapping[str, Record]) -> Tuning:
     Raises:
         InvalidInput: it cannot be sent, as `read_tuning` says why.
     """
-    line = json.dumps(tuning_content(tuning), separators=(",", ":")).encode()
-    if len(line) > LINE.size:
-        raise InvalidInput(
-            f"tuning {tuning.settings.name} takes {len(line):,} bytes, a bundle at most "
-            f"{LINE.size:,} for one"
-        )
-    return read_tuning(line, records)
+    return read_tuning(line_to_send(KIND, tuning.settings.name, tuning), records)
 
 
 def read_tuning(line: bytes, records: Mapping[str, Record], *, old_names: bool = False) -> Tuning:
@@ -102,27 +85,7 @@ def read_tuning(line: bytes, records: Mapping[str, Record], *, old_names: bool =
         InvalidInput: it is not one, cannot be shown, contradicts itself or its records, or none of
             its tested runs is among them.
     """
-    try:
-        content = parse(line, LINE)["tuning"]
-    except (InvalidJson, KeyError, TypeError) as error:
-        raise InvalidInput(f"not a tuning: {error!s:.200}") from error
-    if not isinstance(content, dict) or "seal" not in content or not is_intact(content):
-        raise InvalidInput("a tuning that does not match its checksum")
-    content = {name: value for name, value in content.items() if name != "seal"}
-    version = content.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise InvalidInput(
-            f"a tuning of schema version {version}, this program reads up to {SCHEMA_VERSION}: "
-            "update resonance-bench"
-        )
-    if any(len(text) > MAX_TEXT or not is_shown(text) for text in texts_of(content)):
-        raise InvalidInput("a tuning with a text that is too long or cannot be shown")
-    try:
-        tuning = Tuning.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InvalidInput(f"not a tuning: {place!r:.80}: {first['msg']:.200}") from error
+    tuning = parse_line(KIND, line, Tuning, SCHEMA_VERSION)
     if problem := next(tuning_problems(tuning, records, settings=not old_names), ""):
         raise InvalidInput(f"tuning {tuning.settings.name}: {problem}")
     (limited,) = of_records([tuning], records) or (None,)

@@ -116,7 +116,7 @@ def trial_charts() -> tuple[TrialChart, ...]:
             "Reliability of the trial's own signal",
             {"signal_reliability": ""},
             _own_reliability(),
-            "rank correlation of a decision's reading with the last one of a disjoint window",
+            "rank correlation of a decision's reading with the last one of other gradients",
         ),
         (
             "robustness",

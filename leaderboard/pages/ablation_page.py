@@ -7,6 +7,7 @@ import yaml
 
 from leaderboard.ablation_effects import DesignEffects, design_effects
 from leaderboard.ablation_tables import tables
+from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.ablation_charts import charts
 from leaderboard.pages.embedded_charts import embedded_charts
 from leaderboard.pages.templating import environment
@@ -18,10 +19,10 @@ from suite.results.record import Record
 ReadRecord = Callable[[str], Record | None]
 
 
-def ablation_page(ablation: Ablation, read: ReadRecord) -> str:
+def ablation_page(ablation: Ablation, read: ReadRecord, sender: Sender | None = None) -> str:
     """Return the page, for one folder below the main page; all text is escaped.
 
-    `read` returns a trial's record by key, or None.
+    `read` returns a trial's record by key, or None. `sender` sent it, if it came in a bundle.
     """
     effects = design_effects(ablation, read)
     charts = named_charts(effects)
@@ -35,6 +36,7 @@ def ablation_page(ablation: Ablation, read: ReadRecord) -> str:
             root="../",
             trail=[],
             version=__version__,
+            sent="" if sender is None else f"Sent by {sender.header.name}, {sender.signature}.",
             notes=_notes(effects),
             **_metric_words(effects),
             tables=tables(effects),

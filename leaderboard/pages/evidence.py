@@ -1,9 +1,14 @@
-"""What docs/evidence.md says of gradient signals, generated from the records that are shipped."""
+"""What docs/evidence.md says of gradient signals, and of readings in training.
+
+Generated from the records that are shipped.
+"""
 
 from collections.abc import Sequence
 
+from leaderboard.ablation_effects import design_effects
+from leaderboard.ablation_tables import TextTable, cells_against_controls
 from leaderboard.board_markdown import escape
-from leaderboard.bundles.bundle_file import SHIPPED, SUFFIX, read_all
+from leaderboard.bundles.bundle_file import SHIPPED, SUFFIX, read_all, read_bundle
 from leaderboard.charts.pictures import png
 from leaderboard.charts.signal_charts import signal_charts
 from leaderboard.charts.theme import themes
@@ -20,6 +25,9 @@ from suite.results.signal_measures import pruned
 
 RECORDS = SHIPPED[0] / f"signal_reliability{SUFFIX}"
 """The records of the study ``signal_reliability``."""
+READINGS = SHIPPED[0] / f"ablate_reading{SUFFIX}"
+"""The records of the study ``ablate_reading``, with its design."""
+NOT_SHIPPED = "No such records are shipped yet."
 PICTURED = "fashion_mnist/lenet_300_100 dense"
 """The training whose charts are pictures of the page: the beginning of its title."""
 
@@ -56,7 +64,25 @@ def shipped_signals() -> list[SignalGroup]:
 def signals_markdown() -> str:
     """Return what the shipped analyses say: for each training, sentences and a table."""
     found = shipped_signals()
-    return "\n\n".join(map(_section, found)) if found else "No such records are shipped yet."
+    return "\n\n".join(map(_section, found)) if found else NOT_SHIPPED
+
+
+def controls_markdown() -> str:
+    """Return what the shipped ablation of readings says: each against its shuffled control.
+
+    Raises:
+        InvalidInput: its file is damaged.
+    """
+    if not READINGS.exists():
+        return NOT_SHIPPED
+    bundle = read_bundle(READINGS)
+    for one in bundle.rejected:
+        raise InvalidInput(f"{READINGS}: {one.where}: {one.reason}")
+    if bundle.ablation is None:
+        raise InvalidInput(f"{READINGS} has no design: write it with `resonance submit --study`")
+    effects = design_effects(bundle.ablation, {one.key: one for one in bundle.records}.get)
+    found = [table for one in effects for table in cells_against_controls(one)]
+    return "\n\n".join(f"### {escape(one[0])}\n\n{_table(one)}" for one in found)
 
 
 def signal_pictures() -> dict[str, bytes]:
@@ -72,16 +98,14 @@ def signal_pictures() -> dict[str, bytes]:
 
 
 def _section(group: SignalGroup) -> str:
-    title, columns, rows = summary_table(group)
+    table = summary_table(group)
     lines = [
-        f"### {escape(title)}",
+        f"### {escape(table[0])}",
         "",
         " ".join([counts(group), *map(escape, sentences(group))]),
         "",
     ]
-    lines.append("| " + " | ".join(map(escape, columns)) + " |")
-    lines.append("|---" + "|---:" * (len(columns) - 1) + "|")
-    lines += ["| " + " | ".join(map(escape, row)) + " |" for row in rows]
+    lines.append(_table(table))
     whole = percent([record.score for record in group.records])
     lines += [
         "",
@@ -89,3 +113,10 @@ def _section(group: SignalGroup) -> str:
         f"{percent(group.accuracy(pruned('magnitude')))}; nothing pruned: {whole}.",
     ]
     return "\n".join(lines)
+
+
+def _table(table: TextTable) -> str:
+    _, columns, rows = table
+    lines = [columns, *rows]
+    texts = ["| " + " | ".join(map(escape, line)) + " |" for line in lines]
+    return "\n".join([texts[0], "|---" + "|---:" * (len(columns) - 1) + "|", *texts[1:]])

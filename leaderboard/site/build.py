@@ -7,7 +7,7 @@ The files of the folder::
     tasks/, methods/          a page each
     trials/KEY.html           a page per record, finished or failed
     tunings/                  a page per tuning of the store
-    ablations/                a page per ablation of the store
+    ablations/                a page per ablation of the store and of bundles
     signals.html              what gradient signals say, if any training was analysed
     paper.html                tables/*.tex, tables/*.md and charts/*.svg|png|pdf
     leaderboard.md            and leaderboard.csv (cells), trials.csv
@@ -52,12 +52,11 @@ from leaderboard.pages.trial_page import ShownTrial, TrialLinks, trial_chart_dat
 from leaderboard.pages.trial_page_writer import PageJob, TrialPages
 from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
 from leaderboard.signal_figures import signal_groups
-from leaderboard.site.sources import Source, SourceRecord
+from leaderboard.site.sources import ShownAblation, Source, SourceRecord
 from suite import __version__
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.redact import redact_file
-from suite.results.ablation_design import Ablation
 from suite.results.record import Record
 from suite.results.store import Store
 from suite.tuning.schema import Tuning, tuned_runs
@@ -277,14 +276,14 @@ def _write_paper(
 
 
 def _write_ablations(
-    folder: SiteFolder, found: Sequence[Ablation], records: Mapping[str, Record]
+    folder: SiteFolder, found: Sequence[ShownAblation], records: Mapping[str, Record]
 ) -> list[FurtherPage]:
     """Write the pages and pictures of ablations; return them with their questions."""
     written = []
-    for one in found:
-        page = f"ablations/{one.name}.html"
-        folder.write(page, ablation_page(one, records.get))
-        charts = named_charts(design_effects(one, records.get))
+    for one, sender, sent in found:
+        page, read = f"ablations/{one.name}.html", (records if sent is None else sent).get
+        folder.write(page, ablation_page(one, read, sender))
+        charts = named_charts(design_effects(one, read))
         _write_pictures(folder, {f"{one.name}-{name}": chart for name, chart in charts.items()})
         written.append(FurtherPage(one.name, page, one.question))
     return written

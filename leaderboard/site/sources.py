@@ -2,13 +2,19 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from leaderboard.boards import Excluded
-from leaderboard.bundles.bundle_file import Sender, each_once, read_bundles
+from leaderboard.bundles.bundle_file import (
+    Bundle,
+    Sender,
+    ablation_trials,
+    each_once,
+    read_bundles,
+)
 from leaderboard.bundles.limited_reading import read_bundle
 from leaderboard.bundles.reruns import Rerun, reruns
 from leaderboard.bundles.signature import ALLOWED_SIGNERS
@@ -38,6 +44,20 @@ class SourceRecord(NamedTuple):
     reruns: tuple[Rerun, ...] = ()
 
 
+class ShownAblation(NamedTuple):
+    """An ablation, and where its records are.
+
+    Attributes:
+        ablation: its design.
+        sender: who sent it, if it came in a bundle; its page then shows the bundle's records alone.
+        records: of the bundle, by key; those of a store are read with all others.
+    """
+
+    ablation: Ablation
+    sender: Sender | None = None
+    records: Mapping[str, Record] | None = None
+
+
 class Source:
     """The sources: a store, or records alone (which have no curves), and bundles.
 
@@ -45,9 +65,9 @@ class Source:
         location: of the store; empty without a store.
         tunings: of the store, and of bundles those that tested some of their shown records.
         tuning_senders: who sent a tuning, by its name; the store's are not there.
-        ablations: of the store.
+        ablations: of the store, and of bundles.
         senders: who sent each bundle.
-        selection: which trials of the store are shown, and which of them on boards.
+        selection: which trials of the store are shown, and which of all are on no board.
         unreadable: records that cannot be read, and why; complete once all records have been read.
 
     Raises:
@@ -76,25 +96,38 @@ class Source:
         self._store, self._given = store, [] if isinstance(source, Store) else [*source]
         self.location = store.location if store else ""
         self.tunings: list[Tuning] = []
-        self.ablations: list[Ablation] = []
+        self.ablations: list[ShownAblation] = []
         self._evaluations: dict[str, list[Evaluation]] = {}
         self.selection = Selection()
+        apart = {} if include_ablations else ablation_trials(every)
         if store is not None:
             chosen = select(store, study, include_ablations=include_ablations)
-            apart = {key: what for key, what in chosen.apart.items() if key not in self._sent}
-            self.selection = replace(chosen, apart=apart)
+            self.selection = chosen
+            # A trial is apart if it is everywhere that it is in.
+            own = set(store.keys())
+            apart = {
+                key: what
+                for key, what in {**apart, **chosen.apart}.items()
+                if (key in apart or key not in self._sent)
+                and (key in chosen.apart or key not in own)
+            }
             self._read_documents(store)
+        else:
+            apart = {key: what for key, what in apart.items() if key not in self._given_keys()}
+        self.selection = replace(self.selection, apart=apart)
         if only := self.selection.study:
             self.tunings = [one for one in self.tunings if one.settings.name == only]
         self.tuning_senders: dict[str, Sender] = {}
         self._add_sent_tunings(store)
         if only:
-            self.ablations = [one for one in self.ablations if one.name == only]
+            self.ablations = [one for one in self.ablations if one.ablation.name == only]
+        self._add_sent_ablations(every)
 
     def _read_documents(self, store: Store) -> None:
         """Read what is stored beside the trials, before any page is written."""
         self.tunings, tunings = load_tunings(store)
-        self.ablations, designs = ablations(store)
+        found, designs = ablations(store)
+        self.ablations = [ShownAblation(one) for one in found]
         evaluations, measured = documents(store, EVALUATIONS, parse_evaluation)
         for one in evaluations.values():
             self._evaluations.setdefault(one.key, []).append(one)
@@ -121,6 +154,23 @@ class Source:
                 taken.add(name)
                 self.tunings.append(one)
                 self.tuning_senders[name] = bundle.sender
+
+    def _add_sent_ablations(self, bundles: Sequence[Bundle]) -> None:
+        """Add the ablations of bundles; those of known signers first, as a name is taken once."""
+        taken = {one.ablation.name for one in self.ablations}
+        for bundle in sorted(bundles, key=lambda one: not one.sender.signed):
+            if (one := bundle.ablation) is None:
+                continue
+            if one.name in taken:
+                reason = f"sent by {bundle.header.name}; there is another ablation of this name"
+                self.unreadable.append(Excluded(f"ablation {one.name}", "document", reason))
+                continue
+            taken.add(one.name)
+            records = {record.key: record for record in bundle.records}
+            self.ablations.append(ShownAblation(one, bundle.sender, records))
+
+    def _given_keys(self) -> set[str]:
+        return {record.key for record in self._given}
 
     def _chosen(self, key: str) -> bool:
         """Return whether a trial of the store has a page."""

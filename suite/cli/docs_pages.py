@@ -182,9 +182,10 @@ def commands() -> str:
 
 def evidence() -> str:
     """Return docs/evidence.md: as it is written, with the claims and the shipped figures."""
-    from leaderboard.pages.evidence import signals_markdown, with_block
+    from leaderboard.pages.evidence import controls_markdown, signals_markdown, with_block
 
-    return with_block(_with_claims("evidence.md"), "signals", signals_markdown())
+    page = with_block(_with_claims("evidence.md"), "signals", signals_markdown())
+    return with_block(page, "controls", controls_markdown())
 
 
 def readme() -> str:

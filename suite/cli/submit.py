@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from leaderboard.bundles.check_report import CheckReport
     from leaderboard.bundles.submission_checks import Recompute
     from leaderboard.selection import Selection
+    from suite.results.ablation_design import Ablation
     from suite.tuning.schema import Tuning
 
 FOLDER = "leaderboard/submissions/"
@@ -80,14 +81,16 @@ def submit(
         raise InvalidInput(f"store {store} has no such trial: see `resonance list trials`")
     shipped = stored_predictions(results, records) if predictions else Predictions()
     tunings = _tunings(results, records)
-    checked = check_bundle(Bundle(header, records, [], shipped, tunings=tunings))
+    design = _ablation(results, chosen, records)
+    checked = check_bundle(Bundle(header, records, [], shipped, tunings=tunings, ablation=design))
     wrong = checked.has_errors
     if not wrong:
-        write_bundle(records, header, out, shipped, sign, tunings)
+        write_bundle(records, header, out, shipped, sign, tunings, design)
     if json:
         written = {"file": None if wrong else str(out), "bytes": 0 if wrong else out.stat().st_size}
         counts = {"records": len(records), "tunings": len(tunings)}
-        print_json(written | counts | checked.to_json())
+        of = {"ablation": None if design is None else design.name}
+        print_json(written | counts | of | checked.to_json())
     else:
         report(checked)
     if wrong:
@@ -96,7 +99,8 @@ def submit(
     if json:
         return
     searches = f", {len(tunings)} tuning{'s' * (len(tunings) > 1)}" if tunings else ""
-    say(f"{out}: {len(records)} records{searches}, {out.stat().st_size:,} bytes")
+    of_one = f" of ablation {design.name}" if design is not None else ""
+    say(f"{out}: {len(records)} records{of_one}{searches}, {out.stat().st_size:,} bytes")
     if sign is not None:
         say(f"{out}.sig: its signature, to be sent with it")
     say(f"To send it: open a pull request that adds it under {FOLDER} (docs/submitting.md)")
@@ -123,6 +127,20 @@ def _tunings(store: Store, records: list[Record]) -> "list[Tuning]":
         except InvalidInput as error:
             complain(f"left out: {error}")
     return found
+
+
+def _ablation(store: Store, chosen: "Selection", records: list[Record]) -> "Ablation | None":
+    """Return the design of the ablation that was chosen by its name, as a bundle holds it."""
+    from leaderboard.bundles.ablations import as_sent
+    from suite.results.ablation_design import ablations
+
+    for one in ablations(store)[0] if chosen.study else ():
+        if one.name == chosen.study:
+            try:
+                return as_sent(one, {record.key: record for record in records})
+            except InvalidInput as error:
+                complain(f"left out: {error}")
+    return None
 
 
 def _chosen(records: list[Record], field: str, names: list[str] | None) -> list[Record]:

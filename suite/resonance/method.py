@@ -13,7 +13,7 @@ from suite.resonance.connectivity import State, disable, freeze, lowest, project
 from suite.resonance.controller import AccuracyFeedback, AmplitudeController
 from suite.resonance.make_signal import make_signal
 from suite.resonance.options import MIN_FACTOR, amplitude_bound, check_options
-from suite.resonance.schedule import make_decision_schedule
+from suite.resonance.schedule import forgotten_after, make_decision_schedule
 from suite.resonance.shuffle import signal_sources
 from suite.resonance.signal import Reading, Signal
 from suite.resonance.signal_reliability import SignalReliability
@@ -102,7 +102,9 @@ class Resonance(Sparsifier):
         self.disables = o.cooling == "disable"
         self.groups: list[Group] = []
         self.signal = self._make_signal([])
-        self.reliability = SignalReliability(o.window * o.record_every)
+        self.reliability = SignalReliability(
+            o.window * o.record_every + forgotten_after(o.average) * self.schedule.every
+        )
         self._fixed_at: int | None = None  # the step of the projection, once it is done
 
     @property

@@ -1,7 +1,6 @@
 """Checks of resonance's options against the training and against each other."""
 
 import functools
-import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 
 from suite.core.errors import InvalidInput
 from suite.resonance.make_signal import make_signal
-from suite.resonance.schedule import DecisionSchedule
+from suite.resonance.schedule import DecisionSchedule, forgotten_after
 from suite.resonance.signal import Reading
 from suite.resonance.threshold import PeriodicThreshold, largest_usable_bits
 from suite.sparsity.plan import Plan
@@ -20,8 +19,8 @@ MIN_FACTOR = 1e-6
 NOISE = 2**13
 """Number of white-noise signals that are read to see how a reading is distributed."""
 
-LEAST_NOISE, NEGLIGIBLE = 2**10, 0.05
-"""Fewest such signals, and the weight of an average's oldest readings that are left out."""
+LEAST_NOISE = 2**10
+"""Fewest such signals."""
 
 ERRORS_PER_TOOTH = 4
 """Least width of a tooth of a threshold over frequencies, in standard deviations of what is read
@@ -118,10 +117,8 @@ def _check_reach(o: SimpleNamespace, schedule: DecisionSchedule, sparsity: float
 
 def _read_noise(o: SimpleNamespace, schedule: DecisionSchedule) -> Reading:
     """Return what the last of so many decisions reads from white noise, on a CPU."""
-    decisions = 1
-    if o.average > 0:
-        enough = math.ceil(math.log(NEGLIGIBLE) / math.log(o.average))
-        decisions = min(enough, 1 + (schedule.freeze - schedule.first) // schedule.every)
+    all_decisions = 1 + (schedule.freeze - schedule.first) // schedule.every
+    decisions = max(1, min(forgotten_after(o.average), all_decisions))
     between = max(1, min(o.window, schedule.every // o.record_every))
     options = ("reading", "average", "window", "detrend", "taper", "interpolate")
     return _noise_read_by(tuple((name, getattr(o, name)) for name in options), decisions, between)

@@ -48,21 +48,29 @@ class Moments:
 class RunningSums:
     """Σg and Σg² of the gradients recorded since the last `clear`: two values per weight.
 
+    They are in single precision at least: in bfloat16 a sum of more than 256 like terms no longer
+    grows, and in float16 the square of a gradient of 1e-4 is 0.
+
     Args:
         weights: by layer name, or a value for each place that is looked at; the sums have their
-            shapes, dtypes and devices.
+            shapes and devices.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        self.total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-        self.total_square = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self.total, self.total_square = (
+            {
+                name: torch.zeros_like(weight, dtype=precise(weight.dtype))
+                for name, weight in weights.items()
+            }
+            for _ in range(2)
+        )
         self.recorded = 0
 
     def record(self, gradients: Mapping[str, Tensor | None]) -> None:
         """Add one gradient of every layer, of the sums' shape; None stands for zeros."""
         read = {name: gradient for name, gradient in gradients.items() if gradient is not None}
         if read:
-            values = list(read.values())
+            values = [gradient.to(self.total[name].dtype) for name, gradient in read.items()]
             torch._foreach_add_([self.total[name] for name in read], values)
             squares = [self.total_square[name] for name in read]
             torch._foreach_addcmul_(squares, values, values)
@@ -88,6 +96,13 @@ class RunningSums:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Restore, as a copy, what `state` returned."""
-        self.total = {name: value.clone() for name, value in state["total"].items()}
-        self.total_square = {name: value.clone() for name, value in state["total_square"].items()}
+        self.total, self.total_square = (
+            {name: value.to(precise(value.dtype), copy=True) for name, value in state[kept].items()}
+            for kept in ("total", "total_square")
+        )
         self.recorded = state["recorded"]
+
+
+def precise(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype in which numbers of a floating dtype are added up."""
+    return torch.promote_types(dtype, torch.float32)

@@ -1,5 +1,6 @@
 """When resonance records gradients, decides and freezes: pure functions of the step."""
 
+import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -7,6 +8,18 @@ from suite.core.errors import InvalidInput
 
 SHORTEST = 8
 """Fewest gradients that a frequency is read from: those of the shortest window."""
+
+NEGLIGIBLE = 0.05
+"""A former reading whose weight in an average has fallen to this counts as forgotten."""
+
+
+def forgotten_after(average: float) -> int:
+    """Return after how many further decisions a reading is forgotten.
+
+    Args:
+        average: in [0, 1), what a former reading's weight is multiplied by at each decision.
+    """
+    return math.ceil(math.log(NEGLIGIBLE) / math.log(average)) if average > 0 else 0
 
 
 @dataclass(frozen=True)
@@ -62,10 +75,11 @@ def make_decision_schedule(o: SimpleNamespace, freeze: int) -> DecisionSchedule:
     if o.window % 2:
         raise InvalidInput(f"window={o.window} must be even: give {o.window + 1}")
     if o.window * o.record_every >= freeze:
+        most = max(0, freeze - 1) // o.record_every // 2 * 2
+        shorter = f"give a window of at most {most}, or " if most >= SHORTEST else ""
         raise InvalidInput(
             f"window={o.window} gradients, one in {o.record_every} steps, need more than the "
-            f"{freeze} steps before freeze_at={o.freeze_at:g}: give a window of at most "
-            f"{max(0, freeze - 1) // o.record_every // 2 * 2}, or train longer"
+            f"{freeze} steps before freeze_at={o.freeze_at:g}: {shorter}train longer"
         )
     # Sums hold the gradients since the last decision, a window also those before it.
     apart = SHORTEST * o.record_every if o.reading == "rate" else 1

@@ -1,4 +1,4 @@
-"""How reliable a training's own signal is: readings of disjoint windows, compared at decisions."""
+"""How reliable a training's own signal is: readings of other gradients, compared at decisions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,15 +8,17 @@ from torch import Tensor
 
 from suite.resonance.rank_correlation import spearman
 
-KEPT_PER_WINDOW = 8
-"""At most so many readings are kept over the length of a window, however often decisions fall."""
+KEPT_PER_SPAN = 8
+"""At most so many readings are kept over a span, however often decisions fall."""
 
 
 class SignalReliability:
-    """Compares the reading of a decision with the last one whose window shares no gradient with it.
+    """Compares the reading of a decision with the last one that shares no gradient with it.
 
     Args:
-        span: the steps that a window takes: N gradients, one in `record_every` steps.
+        span: how many steps back the gradients of a reading lie: those of a window (N gradients,
+            one in `record_every` steps), and where readings are averaged over decisions, those
+            after which one is forgotten.
     """
 
     def __init__(self, span: int) -> None:
@@ -43,7 +45,7 @@ class SignalReliability:
             before = kept[disjoint[-1]].to(frequency.device)
             live = (before > 0) & (frequency > 0)
             value = spearman(before[live], frequency[live])
-        if not kept or step - max(kept) >= self.span / KEPT_PER_WINDOW:
+        if not kept or step - max(kept) >= self.span / KEPT_PER_SPAN:
             kept[step] = frequency.clone()
         return value
 

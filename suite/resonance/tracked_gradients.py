@@ -97,7 +97,7 @@ class TrackedGradients:
     def has_any(self, layer: PrunableWeight) -> bool:
         """Return whether any gradient of a layer was recorded in this period that is not 0."""
         # Asked of the sums, at updates alone: a device is not waited for at every step. Not of the
-        # squares, which in half precision are 0 for small gradients.
+        # squares, which are 0 for gradients below 1e-23.
         return layer.name in self.sums.total and bool(self.sums.total[layer.name].any())
 
     def moments(self, layer: PrunableWeight, step: int) -> Moments:

@@ -4,6 +4,7 @@ The design holds the keys of its trials, so a reader needs neither the method's 
 revision it had.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,6 +80,11 @@ class Design(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"cell '{cell.label}' does not match its factors and seeds")
         if not self.cells or self.cells[0].levels != self.base:
             raise ValueError("the first cell is not the base")
+        different = {frozenset(cell.levels.items()) for cell in self.cells}
+        if len(different) < len(self.cells) or len(levels) < len(self.factors):
+            raise ValueError("a cell or a factor is there twice")
+        if self.grid and len(different) != math.prod(map(len, levels.values())):
+            raise ValueError("a cell of the grid is missing")
         return self
 
     @property

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from leaderboard.claims import (
+    NamedRecords,
     Number,
     StatedClaim,
     check_claims,
@@ -14,6 +15,8 @@ from leaderboard.claims import (
     stored_records,
 )
 from suite.core.errors import InvalidInput
+from suite.experiments.study import Study
+from suite.results.ablation_design import ablation_of, save
 from suite.results.store import Store
 from tests.support.cli_runner import Command
 from tests.support.sample_records import done, make_trial
@@ -41,6 +44,29 @@ SAMPLES = [
 ]
 
 
+ABLATION = Study.make(
+    name="windows", question="Which?", tasks=["digits/mlp"], sparsities=[0.9],
+    methods=[{"name": "resonance", "vary": {"window": [8], "shuffle": ["fixed"]}, "grid": True}],
+    seeds=len(BASE), controls_left_out="they are its cells",
+)  # fmt: skip
+
+
+def ablated() -> NamedRecords:
+    """Return an ablation in which a window of 8 is better than its control, one of 32 is not."""
+    found = []
+    for trial in ABLATION.trials():
+        own = trial.hyperparameters == {"window": 8}
+        score = BASE[trial.seed] + (0.02 + 0.001 * (-1) ** trial.seed) * own
+        found.append(
+            done(trial, score + 0.001 * (-1) ** (trial.seed // 2) * bool(trial.hyperparameters))
+        )
+    return NamedRecords(found, ablation_of(ABLATION))
+
+
+def controls(states: str, **given) -> dict:
+    return number(states, "controls", **{"records": "ablation", "method": "resonance", **given})
+
+
 def number(states: str, quantity: str, **given) -> dict:
     given = {"records": "sample", "method": "rigl", **given}
     return {"states": states, "quantity": quantity, **given}
@@ -51,7 +77,8 @@ def claim(says: str = "It is {x}.", **numbers) -> StatedClaim:
 
 
 def check(one: dict, samples=SAMPLES):
-    (checked,) = check_claims([claim(x=one)], {"sample": samples}.__getitem__)
+    named = {"sample": NamedRecords(samples), "ablation": ablated()}
+    (checked,) = check_claims([claim(x=one)], named.__getitem__)
     return checked.numbers[0]
 
 
@@ -72,6 +99,10 @@ AT_80 = {"task": TASK, "sparsity": 0.8}
         number("2", "cells", than="static"),
         number("1", "cells", than="static", sparsity=0.9),
         number("95.0", "metric", metric="test_accuracy", over="least", **AT_80),
+        controls("2"),
+        controls("1", verdict="better"),
+        controls("1", verdict="not better", task="digits/mlp", sparsity=0.9),
+        controls("0", verdict="worse"),
     ],
     ids=lambda one: f"{one['quantity']} {one['states']} {one.get('verdict', '')}",
 )
@@ -143,16 +174,19 @@ def test_sentence_and_numbers_go_together():
         ({"sparsity": 0.7}, "give a sparsity of 0.8, 0.9"),
         ({"method": "set"}, "method 'set' has no trial among these"),
         ({"recipe": {"epochs": 3}}, "0 boards of these records fit"),
+        ({"quantity": "controls"}, "sample is no ablation: name one"),
+        ({"quantity": "controls", "records": "ablation"}, "no cell there has a shuffled control"),
     ],
     ids=lambda one: one if isinstance(one, str) else next(iter(one)),
 )
 def test_what_the_records_do_not_have_is_refused(given, message):
     with pytest.raises(InvalidInput, match=message):
-        check(number("95.0", "score", **{**AT_80, **given}))
+        check({**number("95.0", "score", **AT_80), **given})
 
 
 def test_shipped_records_are_found_by_name():
-    assert shipped_records("official_digits")
+    assert shipped_records("official_digits").records
+    assert shipped_records("official_digits").ablation is None
     with pytest.raises(InvalidInput, match="records=no_such: .* there are .*official_conv"):
         shipped_records("no_such")
 
@@ -279,6 +313,15 @@ def test_claims_of_ones_own_are_checked_against_a_store(tmp_path: Path, monkeypa
     told = resonance("claims", file, "--store", store.location)
     assert told.code == 1
     assert "the sentence says 95.5, the records 95.0" in told.out
+
+
+def test_an_ablation_of_a_store_is_found_with_its_design(tmp_path: Path):
+    store, (found, design) = Store(tmp_path / "results"), ablated()
+    for record in found:
+        store.write(record.key, {"record.json": record.to_json()})
+    save(store, design)
+    one = claim(x=controls("1", records="windows", verdict="better"))
+    assert check_claims([one], stored_records(store))[0].holds
 
 
 @pytest.mark.parametrize(

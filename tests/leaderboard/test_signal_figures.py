@@ -13,7 +13,8 @@ from leaderboard.charts.signal_charts import (
     reliability_rows,
     signal_charts,
 )
-from leaderboard.pages.evidence import signals_markdown, with_block
+from leaderboard.pages import evidence
+from leaderboard.pages.evidence import controls_markdown, signals_markdown, with_block
 from leaderboard.pages.signals_page import signals_page
 from leaderboard.signal_figures import (
     between,
@@ -240,3 +241,15 @@ def test_the_shipped_records_are_a_section_each():
     text = signals_markdown()
     assert text.count("\n| reading |") == text.count("### ") >= 1
     assert escape("|w|") in text
+
+
+def test_every_reading_stands_beside_its_control(tmp_path, monkeypatch):
+    """The rows are those that an ablation's page shows: cell, mean, its control, difference."""
+    text = controls_markdown()
+    assert text.count("### ") == text.count("| its control |") == 2
+    assert text.count("\n| reading=") == 2 * 3 * 2 * 2
+    monkeypatch.setattr(evidence, "READINGS", tmp_path / "none.jsonl.gz")
+    assert controls_markdown() == evidence.NOT_SHIPPED
+    monkeypatch.setattr(evidence, "READINGS", evidence.RECORDS)
+    with pytest.raises(InvalidInput, match="has no design: write it with"):
+        controls_markdown()

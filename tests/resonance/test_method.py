@@ -29,6 +29,7 @@ def attached(plan: Plan = PLAN, **options):
         ({"window": 9}, "window=9 must be even: give 10"),
         ({"window": 90}, "give a window of at most 88"),
         ({"window": 32, "record_every": 3}, "give a window of at most 28"),
+        ({"window": 32, "record_every": 12}, "freeze_at=0.75: train longer$"),
         ({"cooldown": 121}, "give 0 to 120"),
         ({"update_every": 85, "window": 88}, "decide more often"),
         ({"update_every": 90, "modulation": 0.0}, "decide more often"),  # the freeze is step 90

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from suite.resonance.running_sums import Moments, RunningSums
@@ -28,6 +29,22 @@ def test_a_constant_gradient_has_a_coherence_of_one_whatever_its_size():
         coherence = filled(torch.full((3, 4), value)).moments("a").coherence
         assert torch.allclose(coherence, torch.ones(4))
         assert float(coherence.max()) <= 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_in_half_precision_are_added_up_in_single(dtype):
+    """In their own precision squares of 1e-4 are 0, or a sum stops at 256 times its terms."""
+    gradient = torch.tensor([1e-4, -2e-4, 3e-4, -1e-3], dtype=dtype)
+    sums = filled(gradient.expand(600, -1))
+    again = RunningSums({})
+    again.load(sums.state() | {"total": {"a": sums.total["a"].to(dtype)}})
+    again.record({"a": gradient})
+    for found in (sums, again):
+        moments, exact = found.moments("a"), gradient.float()
+        tolerance = {"rtol": 1e-2, "atol": 0.0}
+        torch.testing.assert_close(moments.mean, exact, **tolerance)
+        torch.testing.assert_close(moments.power, exact.abs(), **tolerance)
+        torch.testing.assert_close(moments.agreement(0.5), exact.abs(), **tolerance)
 
 
 def test_sums_start_again_after_clear():

@@ -1,10 +1,16 @@
-"""The reliability of a training's own signal: only disjoint windows are compared."""
+"""The reliability of a training's own signal: only readings of other gradients are compared."""
+
+import statistics
+from dataclasses import replace
 
 import pytest
 import scipy.stats
 import torch
 
-from suite.resonance.signal_reliability import KEPT_PER_WINDOW, SignalReliability
+from suite.resonance.make_signal import make_signal
+from suite.resonance.method import Resonance
+from suite.resonance.signal_reliability import KEPT_PER_SPAN, SignalReliability
+from tests.support.helpers import PLAN, make
 
 
 def reading(seed: int, n: int = 60) -> torch.Tensor:
@@ -36,7 +42,7 @@ def test_few_readings_are_kept_however_often_decisions_fall():
     for step in range(1, 1000):
         reliability.compare("1", step, reading(step, 5))
         kept = reliability.state()["1"]["steps"]
-        assert len(kept) <= KEPT_PER_WINDOW + 1
+        assert len(kept) <= KEPT_PER_SPAN + 1
 
 
 def test_a_restored_one_continues_as_if_nothing_had_happened():
@@ -48,3 +54,23 @@ def test_a_restored_one_continues_as_if_nothing_had_happened():
     for step in (40, 50):
         assert whole.compare("1", step, reading(step)) == second.compare("1", step, reading(step))
     SignalReliability(20).load({})
+
+
+@pytest.mark.parametrize("reading", ["dominant", "centroid", "rate"])
+@pytest.mark.parametrize("average", [0.0, 0.5, 0.8])
+def test_the_readings_of_noise_are_not_reliable_however_they_are_averaged(reading, average):
+    """Averages of two decisions share gradients until the former is forgotten."""
+    options = {"window": 16, "update_every": 16, "reading": reading, "average": average}
+    method = make("resonance", replace(PLAN, steps=800), modulation=0.0, **options)
+    assert isinstance(method, Resonance)
+    size = 2000
+    signal = make_signal(method.options, {"1": (size, None)})
+    random = torch.Generator().manual_seed(0)
+    found = []
+    for step in filter(method.schedule.is_recorded, range(1, method.schedule.freeze + 1)):
+        signal.record({"1": torch.randn(size, generator=random)})
+        if method.is_update(step):
+            found.append(method.reliability.compare("1", step, signal.read("1").frequency))
+    values = [value for value in found if value is not None]
+    assert len(values) > 10
+    assert abs(statistics.fmean(values)) < 0.1

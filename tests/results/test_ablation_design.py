@@ -59,6 +59,9 @@ def damaged(**changes: Any) -> dict[str, Any]:
         damaged(cells=[{"levels": {"window": "8"}, "trials": {0: "a"}}]),
         damaged(cells=[{"levels": {"window": "32"}, "trials": {}}]),
         damaged(cells=[{"levels": {"window": "32", "taper": "none"}, "trials": {0: "a"}}]),
+        damaged(cells=damaged()["designs"][0]["cells"] * 2),
+        damaged(factors=damaged()["designs"][0]["factors"] * 2),
+        damaged(cells=damaged()["designs"][0]["cells"][:1], grid=True),
         damaged() | {"name": "../../elsewhere"},
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leaderboard.bundles import tunings as of_bundles
+from leaderboard.bundles import sent_document
 from leaderboard.bundles.bundle_file import (
     Bundle,
     Header,
@@ -206,7 +206,7 @@ def test_there_are_only_so_many_in_one_file(tmp_path, monkeypatch):
 def test_one_that_is_too_large_is_not_sent(monkeypatch):
     winner, default = runs()
     by_key = {record.key: record for record in (*winner, *default)}
-    monkeypatch.setattr(of_bundles, "LINE", replace(of_bundles.LINE, size=100))
+    monkeypatch.setattr(sent_document, "LINE", replace(sent_document.LINE, size=100))
     with pytest.raises(InvalidInput, match="a bundle at most 100 for one"):
         as_sent(searched(), by_key)
 
