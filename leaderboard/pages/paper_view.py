@@ -83,13 +83,14 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
         [_latex_row(row) for row in summary_table.rows if not row.entry.dense],
     ]
     body = "\n    \\midrule\n".join("\n".join(rows) for rows in parts if rows)
+    words = table_caption(board.metric, stated_terms(board))
     label = page_name("tab", board.title).removesuffix(".html").replace("/", ":")
     return "\n".join(
         [
             "% \\usepackage{booktabs}",
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{escape_latex(f'{board.title}: {table_caption(board.metric, stated_terms(board))}')}}}",
+            f"  \\caption{{{escape_latex(f'{board.title}: {words}')}}}",
             f"  \\label{{{label}}}",
             f"  \\begin{{tabular}}{{l{'r' * len(board.sparsities)}}}",
             "    \\toprule",
@@ -106,10 +107,8 @@ def latex_table(board: Board, summary_table: SummaryTable) -> str:
 
 def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     """Return a board as a Markdown table."""
-    lines = [
-        f"**{escape_markdown(board.title)}**: {table_caption(board.metric, stated_terms(board))}",
-        "",
-    ]
+    words = table_caption(board.metric, stated_terms(board))
+    lines = [f"**{escape_markdown(board.title)}**: {words}", ""]
     heads = ["Method", *(f"s = {sparsity:g}" for sparsity in board.sparsities)]
     lines += ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(board.sparsities) + "|"]
     for row in summary_table.rows:
