@@ -377,14 +377,16 @@ def each_once(bundles: Sequence[Bundle]) -> list[Bundle]:
     """Return the bundles with each trial in one of them.
 
     That is the first that has it, among those that a known signer has signed if there are any:
-    nobody takes another's place by sending a file of an earlier name.
+    nobody takes another's place by sending a file of an earlier name. Files of ablations come
+    last, because boards are of studies.
     """
     chosen: dict[str, int] = {}
-    for wanted in (True, False):
-        for number, bundle in enumerate(bundles):
-            if bundle.sender.signed is wanted:
-                for record in bundle.records:
-                    chosen.setdefault(record.key, number)
+    order = sorted(
+        enumerate(bundles), key=lambda one: (not one[1].sender.signed, one[1].ablation is not None)
+    )
+    for number, bundle in order:
+        for record in bundle.records:
+            chosen.setdefault(record.key, number)
     return [_with_records(bundle, chosen, number) for number, bundle in enumerate(bundles)]
 
 

@@ -42,7 +42,10 @@ Raises InvalidInput if the task or the method is unknown here.
 """
 
 UNKNOWN = "its task or method is not known here"
-SAME_MACHINE = ("suite", "torch", "numpy", "python", "system", "processor", "gpu")
+SAME_MACHINE = (
+    *("suite", "torch", "numpy", "python", "system"),
+    *("processor", "instructions", "gpu"),
+)
 """Parts of the environment that may change the bits of a trial's result."""
 
 

@@ -39,16 +39,24 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def processor() -> str:
-    """Return the name of the processor."""
-    return _proc("cpuinfo", "model name") or platform.processor() or platform.machine()
+    """Return the name of the processor, and its family and model if Linux says them.
+
+    Virtual machines give processors of several generations one name, and results differ in bits.
+    """
+    name = _proc("cpuinfo", "model name")
+    family, model = _proc("cpuinfo", "cpu family"), _proc("cpuinfo", "model")
+    if name and family and model:
+        return f"{name} (family {family}, model {model})"
+    return name or platform.processor() or platform.machine()
 
 
 def _proc(file: str, name: str) -> str:
     """Return the first value of `name` in a file of Linux's /proc; empty without one."""
     with contextlib.suppress(OSError):
         for line in Path("/proc", file).read_text().splitlines():
-            if line.startswith(name):
-                return line.split(":", 1)[1].strip()
+            field, _, value = line.partition(":")
+            if field.strip() == name:
+                return value.strip()
     return ""
 
 
@@ -65,6 +73,7 @@ def environment(device: torch.device, libraries: Sequence[str] = ()) -> dict[str
         **{name: version(name) for name in libraries},
         "system": platform.system(),
         "processor": processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
     }

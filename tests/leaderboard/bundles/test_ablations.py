@@ -10,7 +10,7 @@ import pytest
 
 from leaderboard.bundles import sent_document
 from leaderboard.bundles.ablations import ablation_line, ablation_problems, as_sent
-from leaderboard.bundles.bundle_file import Bundle, read_bundle, write_bundle
+from leaderboard.bundles.bundle_file import Bundle, each_once, read_bundle, write_bundle
 from leaderboard.bundles.limited_reading import read_bundle as read_limited
 from leaderboard.bundles.migrate_bundle import migrate_bundle
 from leaderboard.bundles.submission_checks import check_bundle
@@ -197,6 +197,8 @@ def test_a_trial_that_is_also_in_a_study_is_on_the_board(tmp_path):
     write_bundle(default, HEADER, study)
     assert len(default) == 2
     assert labels(ablation, study) == ["Resonance"]
+    first, second = each_once([read_bundle(ablation), read_bundle(study)])
+    assert (len(first.records), len(second.records)) == (6, 2)  # the board shows the study's own
     assert len(labels(ablation, include_ablations=True)) == 4
 
 
