@@ -107,6 +107,11 @@ def _begin(
             + (", or give a smaller window" if window > SMALLEST_WINDOW else "")
         )
     training = prepare(context, progress)
+    if training.budget is not None:
+        raise InvalidInput(
+            f"flops_budget={context.recipe.flops_budget:g}: how long {trial.method} trains under "
+            "it follows from the data, and windows are laid out beforehand: leave it out"
+        )
     held = 4 * window * sum(layer.size for layer in training.sparsifier.layers)
     if held > MAX_HELD:
         raise InvalidInput(

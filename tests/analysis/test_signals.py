@@ -143,3 +143,9 @@ def test_two_runs_are_the_same_and_other_seeds_are_not():
     assert [layer.signals for layer in first.layers] == [layer.signals for layer in second.layers]
     assert first.metrics == second.metrics
     assert first.layers[0].signals != other.layers[0].signals
+
+
+def test_a_training_of_unknown_length_is_refused():
+    assert analysed("rigl", recipe={"epochs": 12, "flops_budget": 0.5}).status == "done"
+    with pytest.raises(InvalidInput, match="how long str trains under it follows from the data"):
+        check_trial(trial("str", trainer="signals", recipe={"epochs": 12, "flops_budget": 0.5}))
