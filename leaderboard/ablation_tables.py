@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from leaderboard.ablation_effects import SHUFFLE, CellEffect, CorrectedComparison, DesignEffects
+from leaderboard.ablation_effects import (
+    SHUFFLE,
+    CellEffect,
+    ControlEffect,
+    CorrectedComparison,
+    DesignEffects,
+)
 from leaderboard.board_columns import Column
 from leaderboard.score_text import difference_texts, heading, interval_texts
 from leaderboard.statistics.intervals import Interval
@@ -50,14 +56,24 @@ def main_effects(one: DesignEffects) -> TextTable:
     return f"{one.title}: one factor at a time", columns, rows
 
 
+def has_control_cells(one: DesignEffects) -> bool:
+    """Return whether cells of more factors than the shuffle have controls of their own."""
+    return one.grid and len(one.factors) > 1 and bool(one.controls)
+
+
+def control_label(one: DesignEffects, control: ControlEffect) -> str:
+    """Return a cell's levels as text; where there are several kinds of controls, also which."""
+    several = len({x.control for x in one.controls}) > 1
+    return control.label + (f", {SHUFFLE}={control.control}" if several else "")
+
+
 def cells_against_controls(one: DesignEffects) -> list[TextTable]:
     """Return every cell of a grid against its own shuffled control, if the design has any."""
-    if not one.grid or len(one.factors) < 2 or not one.controls:
+    if not has_control_cells(one):
         return []
-    several = len({x.control for x in one.controls}) > 1
     rows = [
         [
-            x.label + (f", {SHUFFLE}={x.control}" if several else ""),
+            control_label(one, x),
             mean_text(one.metric, x.mean),
             mean_text(one.metric, x.control_mean),
             *difference(one.metric, x.effect),

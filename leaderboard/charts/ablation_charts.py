@@ -1,4 +1,4 @@
-"""Charts of an ablation: differences to the base, main effects, heat map, interaction.
+"""Charts of an ablation: differences to controls and base, main effects, heat map, interaction.
 
 Values are of what the task ranks by: accuracies in per cent and their differences in points, others
 in their own unit. Bars are 95 % intervals over seeds. A chart holds its rows.
@@ -8,7 +8,8 @@ from typing import Any
 
 import altair as alt
 
-from leaderboard.ablation_effects import DesignEffects
+from leaderboard.ablation_effects import SHUFFLE, DesignEffects
+from leaderboard.ablation_tables import control_label, has_control_cells
 from leaderboard.board_columns import Column
 from leaderboard.charts.board_charts import ChartText
 from leaderboard.charts.board_specifications import ROWS
@@ -22,6 +23,11 @@ HEAT = ["#f3efe3", "#9fc6dd", "#3f87b8", "#0b3a63"]
 LEVELS = ["#2a7fc4", "#d55e00", "#0a9170", "#b07c00", "#b8629b", "#6a6ad0", "#7d7d7d"]
 
 ABLATION_CHART_TEXTS = {
+    "controls": ChartText(
+        "Difference from the shuffled control",
+        "The score of a cell minus that of the same cell with shuffled signals, paired on seeds, "
+        "with 95 % intervals (not corrected for their number).",
+    ),
     "differences": ChartText(
         "Difference from the base",
         "The score at a level minus the score at the base's, paired on seeds, with 95 % "
@@ -46,6 +52,7 @@ ABLATION_CHART_TEXTS = {
 def charts(one: DesignEffects) -> dict[str, Any]:
     """Return the charts that a design has rows for, by name."""
     made = {
+        "controls": _differences,
         "differences": _differences,
         "main_effects": _main_effects,
         "heat": _heat,
@@ -66,6 +73,7 @@ def chart_rows(one: DesignEffects) -> dict[str, list[Row]]:
     """Return chart → rows, of trials that have run."""
     pairs = _pair_rows(one)
     return {
+        "controls": _control_rows(one),
         "differences": _difference_rows(one),
         "main_effects": _level_rows(one),
         "heat": pairs,
@@ -103,6 +111,23 @@ def _difference_rows(one: DesignEffects) -> list[Row]:
                 }
             )
     return rows
+
+
+def _control_rows(one: DesignEffects) -> list[Row]:
+    """Return the cells of a grid that have a control, as the table of controls does."""
+    if not has_control_cells(one):
+        return []
+    return [
+        {
+            "factor": SHUFFLE,
+            "level": control_label(one, x),
+            "order": order,
+            **_interval(one.metric, x.effect.comparison.difference, -1),
+            "verdict": x.effect.verdict,
+        }
+        for order, x in enumerate(one.controls)
+        if x.effect.comparison.difference is not None
+    ]
 
 
 def _level_rows(one: DesignEffects) -> list[Row]:
@@ -158,7 +183,7 @@ def _data() -> alt.NamedData:
 
 
 def _differences(rows: list[Row], metric: Column) -> Any:
-    y = alt.Y("level:N", sort=alt.SortField("order"), title=None, axis=alt.Axis(labelLimit=260))
+    y = alt.Y("level:N", sort=alt.SortField("order"), title=None, axis=alt.Axis(labelLimit=340))
     shared = alt.Chart().encode(y=y)
     return alt.layer(
         alt.Chart().mark_rule(style="reference").encode(x=alt.datum(0)),

@@ -140,7 +140,10 @@ def _print_over_tasks(found: "ClaimOverTasks", metric: "Column") -> None:
     from leaderboard.statistics.bayesian_signed_rank import MIN_TASKS
     from leaderboard.statistics.paired_comparisons import ALPHA
 
-    say("all: sign-flip test of the seeds' means over sparsities, stratified by task")
+    say(
+        "all: sign-flip test of the seeds' means over sparsities, stratified by task; one "
+        "p-value, with nothing to correct"
+    )
     tasks = f"{found.tasks} task{'s' * (found.tasks != 1)}"
     if found.wilcoxon_p is None:
         say(

@@ -175,6 +175,17 @@ def test_each_cell_stands_against_its_own_shuffled_controls():
     assert table[2][2][1:3] == ["83.04 ± 0.33", "80.00 ± 0.34"]
 
 
+def test_the_chart_of_controls_shows_what_their_table_says():
+    found = only(*shuffled(CONTROLS, grid=True))
+    (table,) = (t for t in tables([found]) if "against their shuffled controls" in t[0])
+    rows = chart_rows(found)["controls"]
+    assert [row["level"] for row in rows] == [line[0] for line in table[2]]
+    assert [round(row["mean"], 6) for row in rows] == [
+        round(100 * x.effect.comparison.difference.mean, 6) for x in found.controls
+    ]
+    assert next(iter(charts(found))) == "controls"
+
+
 def test_the_p_values_of_controls_are_corrected_for_their_number():
     found = only(*shuffled(CONTROLS, grid=True))
     for x in found.controls:
@@ -190,6 +201,8 @@ def test_the_p_values_of_controls_are_corrected_for_their_number():
 def test_a_design_of_one_factor_at_a_time_or_without_controls_has_no_such_table(vary, grid):
     found = only(*shuffled(vary, grid=grid))
     assert not any("shuffled controls" in title for title, _, _ in tables([found]))
+    assert chart_rows(found)["controls"] == []
+    assert "controls" not in charts(found)
 
 
 def test_factors_varied_one_at_a_time_show_no_interaction_and_no_heat_map():
