@@ -104,7 +104,7 @@ class Source:
             chosen = select(store, study, include_ablations=include_ablations)
             self.selection = chosen
             # A trial is apart if it is everywhere that it is in.
-            own = set(store.keys())
+            own = set(store.keys()) if apart else set()  # listing them takes time
             apart = {
                 key: what
                 for key, what in {**apart, **chosen.apart}.items()
