@@ -1,7 +1,6 @@
 """Two processes that share one search, one of which is killed."""
 
 import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -18,6 +17,29 @@ from tests.support import forked
 from tests.tuning.postgres import PASSWORD, server
 
 BUDGET = 6
+HELD = """
+import os
+import time
+
+from suite.core.declarations import Method
+from suite.core.hyperparameters import DROP_FRACTION, LAYERWISE, UPDATE_END, UPDATE_EVERY
+from suite.sparsity.drop_grow import GradientGrowth
+
+METHOD = Method(
+    "held", "this test", title="held", summary="waits, if it is told to", implementation="Held",
+    family="test", hyperparameters=(*LAYERWISE, UPDATE_EVERY, DROP_FRACTION, UPDATE_END),
+)
+
+
+class Held(GradientGrowth):
+    def observe(self, step):
+        if folder := os.environ.get("RESONANCE_TEST_HOLD"):
+            open(f"{folder}/held", "w").close()
+            while not os.path.exists(f"{folder}/go"):
+                time.sleep(0.01)
+        super().observe(step)
+"""
+"""A method whose training stands still in its first step until there is a file ``go``."""
 
 
 @pytest.fixture(params=["journal", "postgresql"])
@@ -30,21 +52,31 @@ def storage(request, tmp_path):
             yield url
 
 
-def start(storage: str, folder: Path, log: Path) -> forked.ForkedCommand:
+def start(
+    storage: str, folder: Path, log: Path, method: str = "rigl", *, hold: bool = False
+) -> forked.ForkedCommand:
+    """Start a search; its first training stands still if it is of `HELD` and told to hold."""
+    (folder / "held.py").write_text(HELD)
     words = (
-        "tune rigl --task digits/mlp --name shared --seeds 1 --recipe epochs=2 --final-seeds 1 "
-        f"--engine inline --workers 1 --budget {BUDGET}"
+        f"--plugin held.py tune {method} --task digits/mlp --name shared --seeds 1 "
+        f"--recipe epochs=2 --final-seeds 1 --engine inline --workers 1 --budget {BUDGET}"
     )
     with log.open("wb") as file:
         line = [*words.split(), "--storage", storage]
-        return forked.start(line, cwd=folder, stdout=file.fileno(), stderr=subprocess.STDOUT)
+        return forked.start(
+            line,
+            cwd=folder,
+            stdout=file.fileno(),
+            stderr=subprocess.STDOUT,
+            env={"RESONANCE_TEST_HOLD": str(folder)} if hold else {},
+        )
 
 
-def trials(storage: str) -> list[optuna.trial.FrozenTrial]:
+def trials(storage: str, method: str = "rigl") -> list[optuna.trial.FrozenTrial]:
     """Look into the storage from outside, and leave no connection open."""
     opened = open_storage(storage)
     try:
-        study = optuna.load_study(study_name="shared/rigl", storage=opened)
+        study = optuna.load_study(study_name=f"shared/{method}", storage=opened)
         return study.get_trials(deepcopy=False)
     except KeyError:  # not there yet
         return []
@@ -60,40 +92,38 @@ def worker_of(attributes):
     return owner and owner.pid
 
 
-def kill_while_it_holds_a_trial(storage: str, process: forked.ForkedCommand) -> None:
+def wait_until_it_holds_a_trial(storage: str, process: forked.ForkedCommand, folder: Path) -> None:
     until = time.monotonic() + 200
-    while time.monotonic() < until:
-        for trial in trials(storage):
-            running = trial.state == optuna.trial.TrialState.RUNNING
-            if running and worker_of(trial.user_attrs) == process.pid:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                return
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.1)
-    raise AssertionError("it never held a trial")
+    while not (folder / "held").exists():
+        assert process.poll() is None, "it ended before its first training"
+        assert time.monotonic() < until, "it never held a trial"
+        time.sleep(0.02)
+    running = [t for t in trials(storage, "held") if t.state == optuna.trial.TrialState.RUNNING]
+    assert [worker_of(t.user_attrs) for t in running] == [process.pid]
 
 
 @pytest.mark.kill
 def test_a_killed_worker_leaves_a_search_that_ends_in_full(storage, tmp_path):
     logs = [tmp_path / name for name in ("victim.log", "other.log")]
-    victim = start(storage, tmp_path, logs[0])
+    victim = start(storage, tmp_path, logs[0], "held", hold=True)
     other = None
     try:
-        kill_while_it_holds_a_trial(storage, victim)
-        other = start(storage, tmp_path, logs[1])
+        wait_until_it_holds_a_trial(storage, victim, tmp_path)
+        victim.kill()
+        victim.wait()
+        other = start(storage, tmp_path, logs[1], "held")
         assert other.wait(240) == 0, logs[1].read_text()
     finally:
         for process in (victim, other):
             if process is not None and process.poll() is None:
                 process.kill()
                 process.wait()
-    found = trials(storage)
+    found = trials(storage, "held")
     complete = [t for t in found if t.state == optuna.trial.TrialState.COMPLETE]
     assert sorted(t.user_attrs[NUMBER_ATTR] for t in complete) == list(range(BUDGET))
     assert [t for t in found if t.user_attrs.get(ABANDONED_ATTR)], "nothing was given up"
     tuning = load_tuning(Store(tmp_path / "results"), "shared")
-    assert [trial.state for trial in tuning.methods["rigl"].trials] == ["complete"] * BUDGET
+    assert [trial.state for trial in tuning.methods["held"].trials] == ["complete"] * BUDGET
     written = [p for p in (tmp_path / "results").rglob("*") if p.is_file()]
     assert not [p for p in [*written, *logs] if PASSWORD.encode() in p.read_bytes()]
 
@@ -126,12 +156,9 @@ def test_a_database_that_is_lost_ends_the_search_in_one_line(tmp_path):
     process = None
     try:
         with server() as url:
-            process = start(url, tmp_path, log)
-            until = time.monotonic() + 200
-            while not any(trial.state.is_finished() for trial in trials(url)):
-                assert time.monotonic() < until
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.1)
+            process = start(url, tmp_path, log, "held", hold=True)
+            wait_until_it_holds_a_trial(url, process, tmp_path)
+        (tmp_path / "go").touch()
         assert process.wait(240) == 2, log.read_text()
     finally:
         if process is not None and process.poll() is None:
