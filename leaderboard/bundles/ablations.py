@@ -61,7 +61,7 @@ def ablation_problems(
                 places.setdefault(key, []).append((design, cell, seed))
     for key, record in records.items():
         if key not in places:
-            yield f"trial {key} is in none of its cells: send it in another file"
+            yield f"trial {key} is in none of its cells"
         for design, cell, seed in places.get(key, []) if settings else ():
             for what in _differences(record, design, cell, seed):
                 yield f"trial {key} has another {what} than its cell"

@@ -99,26 +99,15 @@ class Source:
         self.ablations: list[ShownAblation] = []
         self._evaluations: dict[str, list[Evaluation]] = {}
         self.selection = Selection()
-        apart = {} if include_ablations else ablation_trials(every)
         if store is not None:
-            chosen = select(store, study, include_ablations=include_ablations)
-            self.selection = chosen
-            # A trial is apart if it is everywhere that it is in.
-            own = set(store.keys()) if apart else set()  # listing them takes time
-            apart = {
-                key: what
-                for key, what in {**apart, **chosen.apart}.items()
-                if (key in apart or key not in self._sent)
-                and (key in chosen.apart or key not in own)
-            }
+            self.selection = select(store, study, include_ablations=include_ablations)
             self._read_documents(store)
-        else:
-            apart = {key: what for key, what in apart.items() if key not in self._given_keys()}
-        self.selection = replace(self.selection, apart=apart)
+        if not include_ablations:
+            self.selection = replace(self.selection, apart=self._apart(ablation_trials(every)))
         if only := self.selection.study:
             self.tunings = [one for one in self.tunings if one.settings.name == only]
         self.tuning_senders: dict[str, Sender] = {}
-        self._add_sent_tunings(store)
+        self._add_sent_tunings()
         if only:
             self.ablations = [one for one in self.ablations if one.ablation.name == only]
         self._add_sent_ablations(every)
@@ -134,14 +123,27 @@ class Source:
         damaged = metadata_store.each_once([*self.selection.damaged, *tunings, *designs, *measured])
         self.unreadable += [Excluded(one.path, "document", one.reason) for one in damaged]
 
-    def _add_sent_tunings(self, store: Store | None) -> None:
+    def _apart(self, sent: Mapping[str, str]) -> dict[str, str]:
+        """Return the trials that are on no board, with what each is of: `sent` ones, the store's.
+
+        A trial is apart if it is so wherever it is.
+        """
+        of_store = self.selection.apart
+        own = self._own_keys() if sent else set()  # listing them takes time
+        return {
+            key: what
+            for key, what in {**sent, **of_store}.items()
+            if (key in sent or key not in self._sent) and (key in of_store or key not in own)
+        }
+
+    def _add_sent_tunings(self) -> None:
         """Add the tunings of bundles; those of known signers first, as a name is taken once.
 
         A tuning says nothing of a trial that the store has: its record is the one shown.
         """
         if not any(bundle.tunings for bundle in self._bundles):
             return
-        own = set(store.keys()) if store is not None else {record.key for record in self._given}
+        own = self._own_keys()
         taken = {one.settings.name for one in self.tunings}
         for bundle in sorted(self._bundles, key=lambda one: not one.sender.signed):
             keys = [record.key for record in bundle.records if record.key not in own]
@@ -169,8 +171,12 @@ class Source:
             records = {record.key: record for record in bundle.records}
             self.ablations.append(ShownAblation(one, bundle.sender, records))
 
-    def _given_keys(self) -> set[str]:
-        return {record.key for record in self._given}
+    def _own_keys(self) -> set[str]:
+        """Return the trials of the store, or of the records that were given in its place."""
+        return set(self._own_trials())
+
+    def _own_trials(self) -> Sequence[str]:
+        return self._store.keys() if self._store else [record.key for record in self._given]
 
     def _chosen(self, key: str) -> bool:
         """Return whether a trial of the store has a page."""
@@ -182,8 +188,7 @@ class Source:
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
         """
-        own = self._store.keys() if self._store else [record.key for record in self._given]
-        own = [key for key in own if self._chosen(key)]
+        own = [key for key in self._own_trials() if self._chosen(key)]
         return [*own, *(record.key for one in self._bundles for record in one.records)]
 
     def read(self) -> Iterator[SourceRecord]:

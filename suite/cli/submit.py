@@ -81,7 +81,7 @@ def submit(
         raise InvalidInput(f"store {store} has no such trial: see `resonance list trials`")
     shipped = stored_predictions(results, records) if predictions else Predictions()
     tunings = _tunings(results, records)
-    design = _ablation(results, chosen, records)
+    design = None if include_ablations else _ablation(results, chosen, records)
     checked = check_bundle(Bundle(header, records, [], shipped, tunings=tunings, ablation=design))
     wrong = checked.has_errors
     if not wrong:
@@ -130,7 +130,11 @@ def _tunings(store: Store, records: list[Record]) -> "list[Tuning]":
 
 
 def _ablation(store: Store, chosen: "Selection", records: list[Record]) -> "Ablation | None":
-    """Return the design of the ablation that was chosen by its name, as a bundle holds it."""
+    """Return the design of the ablation that was chosen by its name, as a bundle holds it.
+
+    Raises:
+        InvalidInput: it is not that of the records. Without it they would be on boards.
+    """
     from leaderboard.bundles.ablations import as_sent
     from suite.results.ablation_design import ablations
 
@@ -139,7 +143,10 @@ def _ablation(store: Store, chosen: "Selection", records: list[Record]) -> "Abla
             try:
                 return as_sent(one, {record.key: record for record in records})
             except InvalidInput as error:
-                complain(f"left out: {error}")
+                raise InvalidInput(
+                    f"{error}; `resonance ablate` writes the design anew, and --include-ablations "
+                    "sends the trials without it, to be on boards"
+                ) from error
     return None
 
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from leaderboard.bundles.bundle_file import Bundle, Header
@@ -36,6 +37,19 @@ def packed(path: Path, *lines: object, header: object = None) -> Path:
     first = json.dumps(HEADER.model_dump() if header is None else header)
     path.write_bytes(gzip.compress("\n".join([first, *texts, ""]).encode()))
     return path
+
+
+def change_last_line(path: Path, change: Callable[[str], str]) -> None:
+    """Write a bundle again with another last line, that of a document."""
+    *lines, last = gzip.decompress(path.read_bytes()).decode().splitlines()
+    path.write_bytes(gzip.compress("\n".join([*lines, change(last), ""]).encode()))
+
+
+def sealed(line: str, **changes: object) -> str:
+    """Return a document's line with other content and a new checksum, as a forger would."""
+    ((kind, content),) = json.loads(line).items()
+    document = with_integrity(content | changes, {})
+    return json.dumps({kind: document}, separators=(",", ":"))
 
 
 def issues(

@@ -1,6 +1,5 @@
 """A bundle of one ablation: its design comes with it, and its trials are on no board."""
 
-import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +18,10 @@ from suite.core.errors import InvalidInput
 from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
 from suite.results.ablation_design import Ablation, ablation_of, save
-from suite.results.integrity import with_integrity
 from suite.results.record import Record
 from suite.results.record_check import Recomputed
 from suite.results.store import Store
-from tests.leaderboard.sample_bundles import HEADER, sample
+from tests.leaderboard.sample_bundles import HEADER, change_last_line, sample, sealed
 from tests.support.cli_runner import Command
 
 STUDY = Study.make(
@@ -142,26 +140,18 @@ def test_an_option_that_a_method_has_been_given_since_is_at_the_base():
 )
 def test_a_line_that_is_none_is_refused_and_the_records_are_read(tmp_path, change, why):
     path = sent(tmp_path / "a.jsonl.gz")
-    *lines, last = gzip.decompress(path.read_bytes()).decode().splitlines()
-    path.write_bytes(gzip.compress("\n".join([*lines, change(last), ""]).encode()))
+    change_last_line(path, change)
     bundle = read_bundle(path)
     assert len(bundle.records) == 8
     (rejected,) = bundle.rejected
     assert why in rejected.reason
 
 
-def sealed(line: str, **changes: Any) -> str:
-    content = json.loads(line)["ablation"] | changes
-    return json.dumps({"ablation": with_integrity(content, {})}, separators=(",", ":"))
-
-
 def test_a_grid_without_one_of_its_cells_is_no_design(tmp_path):
-    content = DESIGN.model_dump(mode="json")
-    content["designs"][0]["cells"].pop()
+    designs = DESIGN.model_dump(mode="json")["designs"]
+    designs[0]["cells"].pop()
     path = sent(tmp_path / "a.jsonl.gz")
-    *lines, _ = gzip.decompress(path.read_bytes()).decode().splitlines()
-    last = json.dumps({"ablation": with_integrity(content, {})}, separators=(",", ":"))
-    path.write_bytes(gzip.compress("\n".join([*lines, last, ""]).encode()))
+    change_last_line(path, lambda line: sealed(line, designs=designs))
     assert "a cell of the grid is missing" in read_bundle(path).rejected[0].reason
 
 
@@ -240,6 +230,28 @@ def test_submit_sends_the_design_of_an_ablation_that_is_named(tmp_path, monkeypa
     assert read_bundle(Path("a.jsonl.gz")).ablation == DESIGN
     shown = command("submit --name me --include-ablations --out b.jsonl.gz --json")
     assert (json.loads(shown.out)["records"], json.loads(shown.out)["ablation"]) == (9, None)
+
+
+def test_a_design_that_is_not_of_the_trials_is_not_left_out_silently(tmp_path, monkeypatch, capsys):
+    """Without it the trials would be on boards."""
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "results")
+    store.prepare()
+    for record in RECORDS:
+        store.write(record.key, {"record.json": record.to_json()})
+    save(store, swapped())
+    monkeypatch.setattr(
+        "suite.cli.submit.check_bundle",
+        lambda bundle: check_bundle(bundle, lambda record: Recomputed(1)),
+    )
+    command = Command(monkeypatch, capsys)
+    shown = command("submit --name me --study windows --out a.jsonl.gz")
+    assert shown.code == 2
+    assert "`resonance ablate` writes the design anew" in shown.err
+    assert not Path("a.jsonl.gz").exists()
+    shown = command("submit --name me --study windows --include-ablations --out a.jsonl.gz")
+    assert shown.code == 0, shown.err
+    assert read_bundle(Path("a.jsonl.gz")).ablation is None
 
 
 def test_a_bundle_has_none_unless_it_is_given():

@@ -1,7 +1,6 @@
 """Tunings in a bundle: what is about its records is read, what could do harm is refused."""
 
 import gzip
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,11 @@ from leaderboard.bundles.submission_checks import check_bundle
 from leaderboard.bundles.tunings import as_sent, of_records, tuning_line, tuning_problems
 from leaderboard.site.build import build
 from suite.core.errors import InvalidInput
-from suite.results.integrity import with_integrity
 from suite.results.record import Record
 from suite.results.record_check import Recomputed
 from suite.results.store import Store
 from suite.tuning.schema import Final, Tuning, save_tuning, tuned_runs
-from tests.leaderboard.sample_bundles import HEADER, sample
+from tests.leaderboard.sample_bundles import HEADER, change_last_line, sample, sealed
 from tests.support.cli_runner import Command
 from tests.support.sample_records import done, make_trial
 from tests.tuning.sample import tuning
@@ -169,8 +167,14 @@ def test_what_contradicts_itself_or_its_records_is_refused(tmp_path, one, why):
         (lambda line: '{"tuning":7}', "does not match its checksum"),
         (lambda line: '{"tuning":' + "[" * 2000, "not a tuning"),
         (lambda line: sealed(line, schema_version=99), "update resonance-bench"),
-        (lambda line: sealed(line, versions={"suite": "x" * 5000}), "too long or cannot be shown"),
-        (lambda line: sealed(line, versions={"suite": "a\u202eb"}), "too long or cannot be shown"),
+        (
+            lambda line: sealed(line, versions={"suite": "x" * 5000}),
+            "too long or cannot be shown",
+        ),
+        (
+            lambda line: sealed(line, versions={"suite": "a\u202eb"}),
+            "too long or cannot be shown",
+        ),
         (lambda line: sealed(line, versions={"suite": 5}), "not a tuning: 'versions.suite'"),
         (lambda line: f"{line}\n{line}", "a second tuning t"),
     ],
@@ -179,17 +183,11 @@ def test_a_line_that_is_none_is_refused_and_the_records_are_read(tmp_path, chang
     winner, default = runs()
     path = tmp_path / "a.jsonl.gz"
     write_bundle([*winner, *default], HEADER, path, tunings=[searched()])
-    *lines, last = gzip.decompress(path.read_bytes()).decode().splitlines()
-    path.write_bytes(gzip.compress("\n".join([*lines, change(last), ""]).encode()))
+    change_last_line(path, change)
     bundle = read_bundle(path)
     assert len(bundle.records) == 4
     (rejected,) = bundle.rejected
     assert why in rejected.reason
-
-
-def sealed(line: str, **changes: Any) -> str:
-    content = json.loads(line)["tuning"] | changes
-    return json.dumps({"tuning": with_integrity(content, {})}, separators=(",", ":"))
 
 
 def test_there_are_only_so_many_in_one_file(tmp_path, monkeypatch):
