@@ -256,10 +256,10 @@ def calibrated(method: str, weights: dict | None = None, state: dict | None = No
     return model, optimizer, handle
 
 
-def go_on(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+def go_on(model: nn.Sequential, optimizer: torch.optim.Optimizer, steps: int) -> None:
     for _ in range(steps):
         optimizer.zero_grad()
-        model(torch.ones(3, 4)).square().sum().backward()
+        model(torch.ones(3, model[0].in_features)).square().sum().backward()
         optimizer.step()
 
 
@@ -328,24 +328,18 @@ def test_candidates_that_a_higher_sparsity_affords_are_charged_from_there_on():
         )
         return model, optimizer, handle
 
-    def step(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> None:
-        for _ in range(number):
-            optimizer.zero_grad()
-            model(torch.ones(3, 20)).square().sum().backward()
-            optimizer.step()
-
     example = torch.ones(2, 20)
     model, optimizer, handle = attached(0.5, 40)
     before = handle.sparsifier.growth_candidates
     assert before.ratio == 0.8  # 4 · (1 / (1 − 0.5) − 1) / 5
-    step(model, optimizer, 8)
+    go_on(model, optimizer, 8)
     at_first = handle.flops(example).training
     assert at_first == 2 * (8 * 3 * 500 + 2 * before.gradients(500, 1000) - 2 * 500)
     handle.extend(sparsity=0.9)
     after = handle.sparsifier.growth_candidates
     assert after.ratio == 4.0
     assert handle.flops(example).training == at_first
-    step(model, optimizer, 8)
+    go_on(model, optimizer, 8)
     at_last = handle.flops(example).training
     assert at_last - at_first == 2 * (8 * 3 * 100 + 2 * after.gradients(100, 1000) - 2 * 100)
     state = unpack(pack(handle.state_dict()))[0]
