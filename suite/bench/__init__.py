@@ -1,0 +1,1 @@
+"""Benchmarks of the suite's own speed: `resonance bench` and `make bench`."""
