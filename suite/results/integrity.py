@@ -54,8 +54,12 @@ def digest_of(content: Mapping[str, Any], sums: Any) -> str:
 
     Keys are sorted and there is no white space, so it does not depend on the file's formatting.
     """
-    text = json.dumps([content, sums], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical_text(content, sums).encode()).hexdigest()
+
+
+def canonical_text(content: Mapping[str, Any], sums: Any) -> str:
+    """Return the text that `digest_of` is the SHA-256 of."""
+    return json.dumps([content, sums], sort_keys=True, separators=(",", ":"))
 
 
 def is_intact(content: Mapping[str, Any]) -> bool:
