@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from suite.core.errors import InvalidInput
+from suite.core.threads import THREADS, in_threads
 from suite.results.counts import confusion_problem
 from suite.results.document_checks import checked_documents, orphan_issues, stray_files
 from suite.results.metadata_store import FORMATS
@@ -46,8 +47,10 @@ def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) 
     backend, report = store.backend, VerifyReport()
     digests: dict[str, str | None] = {}
     models: dict[str, str | None] = {}
-    for key in store.keys():  # noqa: SIM118 - a store is not a dict
-        record, findings = check(backend, key)
+    keys = store.keys()
+    threads = THREADS if store.local else 1
+    checked = in_threads(lambda key: check(backend, key), keys, threads)
+    for key, (record, findings) in zip(keys, checked, strict=True):
         report.checked += 1
         report.sound += not any(finding.broken for finding in findings)
         report.findings += findings
@@ -69,8 +72,8 @@ def _verify_documents(
     store: Store, kind: str, models: Mapping[str, str | None], report: VerifyReport
 ) -> None:
     try:
-        for checked in checked_documents(store, kind):
-            issues = [*checked.issues, *orphan_issues(store, checked, models)]
+        for document in checked_documents(store, kind):
+            issues = [*document.issues, *orphan_issues(store, document, models)]
             report.documents += 1
             report.sound_documents += not any(issue.broken for issue in issues)
             report.findings += issues
