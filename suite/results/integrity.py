@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, Strict
+from pydantic_core import from_json
 
 from suite.results.storage_backend import MAX_FILE, NAME
 
@@ -72,3 +73,28 @@ def is_intact(content: Mapping[str, Any]) -> bool:
         return bool(content.get("schema_version", CHECKSUMMED_SINCE) < CHECKSUMMED_SINCE)
     rest = {name: value for name, value in content.items() if name != "seal"}
     return isinstance(seal, dict) and seal.get("digest") == digest_of(rest, seal.get("files"))
+
+
+SEAL_NAMES = 3
+"""Names that a record's file has and the text of its digest has not: seal, digest, files."""
+
+
+def read_intact(data: bytes) -> dict[str, Any] | None:
+    """Return the content of a record that matches its digest; None for one to look at more closely.
+
+    It takes half as long as a strict reading, and lets nothing through that this would not: where a
+    value is named twice the last one counts here, but then the file has more names than the text of
+    its digest.
+    """
+    try:
+        content = from_json(data, allow_inf_nan=False)
+    except ValueError:
+        return None
+    if not isinstance(content, dict) or not isinstance(seal := content.get("seal"), dict):
+        return None
+    rest = {name: value for name, value in content.items() if name != "seal"}
+    text = canonical_text(rest, seal.get("files"))
+    if hashlib.sha256(text.encode()).hexdigest() != seal.get("digest"):
+        return None
+    names = data.count(b'":') - text.count('":')
+    return content if seal.keys() == {"digest", "files"} and names == SEAL_NAMES else None
