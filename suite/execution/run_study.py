@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.engines import EngineOptions
 from suite.execution.estimate import MAX_TRIALS, check_size
-from suite.execution.plan import Overwrite, Schedule, schedule
+from suite.execution.plan import Overwrite, Schedule, schedule_by_key
 from suite.execution.runner import Summary, run
 from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
@@ -90,7 +90,7 @@ def plan_study(
     options = options if options is not None else EngineOptions()
     options.check()
     check_size(study, store, options, max_trials)
-    return schedule(study.trials(), store, overwrite)
+    return schedule_by_key(study.trials_by_key(), store, overwrite)
 
 
 def run_study(
@@ -123,13 +123,13 @@ def run_study(
     if not plan.to_run:
         damaged: Sequence[DamagedDocument] = ()
         with suppress(StoreUnusable):  # a finished study may be in a store that is only read
-            damaged = remember(store, study, plan.trials)
+            damaged = remember(store, study, plan.by_key)
             store.prepare()
             Checkpoints(store).sweep()  # the last process may have been killed at the very end
         return StudyResult(study, plan, failed=failed_before(plan, store), damaged=damaged)
     options.preflight(plan.to_run)
     store.prepare()
-    damaged = remember(store, study, plan.trials)
+    damaged = remember(store, study, plan.by_key)
     summary = run_trials(plan.to_run, store, options, notes)
     failed = [*failed_before(plan, store), *summary.failed]
     return StudyResult(study, plan, summary.done, failed, dict(notes.count.most_common()), damaged)

@@ -7,7 +7,7 @@ import re
 import shutil
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -182,10 +182,10 @@ class LocalStore:
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
-    def versions(self) -> dict[str, str]:
+    def versions(self, keys: Sequence[str] | None = None) -> dict[str, str]:
         """Return time of writing and size of each record."""
         found = {}
-        for key in self.keys():
+        for key in self.keys() if keys is None else keys:
             try:
                 about = os.lstat(f"{self._prefix}{key}/{RECORD}")
             except FileNotFoundError:

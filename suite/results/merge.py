@@ -187,13 +187,15 @@ def _merge_study(
     target: Store, name: str, ours: dict[str, Any], theirs: dict[str, Any], done: MergeReport
 ) -> None:
     """Keep the newer version of a study, with the trials of the other as its earlier ones."""
-    both = [read_study(target, name, content) for content in (ours, theirs)]
-    older, newer = sorted(both, key=lambda one: one.updated)
-    merged = newer.follows(older).model_dump(mode="json")
-    if older.study == newer.study and older.trials == newer.trials:
-        merged["updated"] = ours["updated"]
-    if not _equal(merged, ours):
-        save_document(target, stored_studies.KIND, name, merged)
+    present, added = (read_study(target, name, content) for content in (ours, theirs))
+    older, newer = sorted((present, added), key=lambda one: one.updated)
+    merged = newer.follows(older)
+    same = older.study == newer.study and older.trials == newer.trials
+    since = present.updated if same else merged.updated
+    version = present.schema_version  # an older document that says the same stays as it is
+    merged = merged.model_copy(update={"updated": since, "schema_version": version})
+    if merged != present:
+        save_document(target, stored_studies.KIND, name, merged.model_dump(mode="json"))
         done.documents.append(f"{stored_studies.KIND}/{name}")
 
 

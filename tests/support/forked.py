@@ -185,17 +185,15 @@ def _close() -> None:
 
 def serve(descriptor: int) -> None:
     """Import what commands and their workers need; fork a process for each job."""
-    import sklearn.datasets
-    import sklearn.model_selection
+    import polars
     import torch
-    import torch._dynamo
 
     import suite.execution.runner
     import suite.training.trial
     import suite.tuning.search
     from suite.cli import app
 
-    assert sklearn.datasets
+    assert polars
     assert suite.training.trial
     for verb in app.VERBS:
         app._load(verb)
