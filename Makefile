@@ -6,6 +6,9 @@ PIP := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -
 # Extras that `make setup` and the developer's targets install: make setup EXTRAS=dev,ray,slurm,onnx
 EXTRAS ?= dev
 comma := ,
+# Tests start many processes: without bytecode each of them compiles the package again, and each
+# worker rewrites the assertions of every test.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup quickstart test test-fast lint bench soak fuzz docs clean
 

@@ -1,5 +1,6 @@
 """What several test folders use: small real data, small models, parts that CI must have."""
 
+import gc
 import os
 import signal
 
@@ -7,9 +8,11 @@ import hypothesis
 import pytest
 import torch
 
+from suite.core import limited_process
 from suite.execution import estimate
 from suite.experiments import registry
 from suite.results.store import Store
+from tests.support import forked
 from tests.support.cli_runner import Command
 
 # Two workers and their subprocesses share the machine: more threads would only be in the way.
@@ -40,6 +43,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in set(getattr(item, "fixturenames", ())) & MARKED_BY_FIXTURE.keys():
             item.add_marker(MARKED_BY_FIXTURE[fixture])
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of every later collection what lives to the end: modules and thousands of tests."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the end of the process collect them: what is left over, bindings report as leaks."""
+    gc.unfreeze()
 
 
 def require(part: str, present: bool, how: str) -> None:
@@ -80,8 +94,12 @@ def no_plugins(place, monkeypatch):
 
 @pytest.fixture
 def resonance(place, no_plugins, monkeypatch, capsys):
-    """Return the command, run in `place`; plug-ins it uses are forgotten afterwards."""
+    """Return the command, run in `place`; plug-ins it uses are forgotten afterwards.
+
+    What reads files of strangers is a process forked from one that has imported everything.
+    """
     monkeypatch.setattr(estimate, "PROBE_SECONDS", 0.0)  # it starts a worker, which takes seconds
+    monkeypatch.setattr(limited_process, "start", forked.start_limited)
     return Command(monkeypatch, capsys)
 
 

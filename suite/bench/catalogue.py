@@ -11,13 +11,14 @@ from suite.bench.measurement import Measurement
 class Benchmark:
     """A benchmark: `function` names a function without parameters that yields measurements.
 
-    `minutes` is about how long it takes on two cores.
+    `minutes` is about how long it takes on two cores; a `long` one runs only when asked for.
     """
 
     name: str
     about: str
     function: str
     minutes: float
+    long: bool = False
 
     def run(self) -> Iterator[Measurement]:
         """Import the module, and yield the measurements as they come."""

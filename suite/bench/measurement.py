@@ -24,6 +24,7 @@ class Measurement:
     `unit` is "×" (a ratio to what `what` names after the slash), "s", "ms", "%", "GiB" or "ns per
     weight". `spread` is the least and the greatest of the single values, of which `value` is the
     median. `note` states the conditions: threads, with or without numba, the peer's version.
+    `trials` is the number of trials in the store, where several sizes are measured.
     """
 
     what: str
@@ -32,6 +33,7 @@ class Measurement:
     spread: tuple[float, float] | None = None
     bar: Bar | None = None
     note: str = ""
+    trials: int | None = None
 
     @classmethod
     def of(

@@ -27,7 +27,7 @@ from suite.experiments import registry
 VERBS = (
     "run", "study", "ablate", "reproduce", "tune", "status", "compare", "claims", "doctor",
     "evaluate", "export", "submit", "list", "show", "info", "inspect", "signals", "leaderboard",
-    "store", "wandb",
+    "store", "wandb", "bench",
 )  # fmt: skip
 """In the order of `--help`."""
 FAILED, MISUSED = 1, 2

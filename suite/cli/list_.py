@@ -22,6 +22,7 @@ COLUMNS = {
     "datasets": ("name", "title", "examples", "classes", "source"),
     "tables": ("name", "title", "study", "needs"),
     "trainers": ("name", "summary", "source"),
+    "benchmarks": ("name", "about", "minutes"),
 }
 """What is listed of each kind."""
 KINDS = completion.completer(lambda: dict.fromkeys(COLUMNS, ""))
@@ -62,7 +63,7 @@ def list_(
     limit: Annotated[int | None, typer.Option(min=1, help="List at most this many trials.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the trials of a store, or all studies, tasks, methods, datasets, tables or trainers.
+    """List the trials of a store, or all studies, tasks, methods, benchmarks and others.
 
     The options other than --store and --json choose and sort trials. Values (metric, seconds, when)
     are sorted from the largest, other columns from the first.
@@ -140,5 +141,9 @@ def _rows(kind: str) -> list[list[str]]:
             return [
                 [t.name, t.title, t.study or "none: computed", t.needs or "a CPU"] for t in shown
             ]
+        case "benchmarks":
+            from suite.bench.catalogue import BENCHMARKS
+
+            return [[one.name, one.about, f"{one.minutes:g}"] for one in BENCHMARKS]
     declared = getattr(registry, kind)()
     return [[getattr(one, column) for column in COLUMNS[kind]] for one in declared]

@@ -178,5 +178,6 @@ def explain(trials: Sequence[TrialSummary]) -> None:
 
 def data(trials: Sequence[TrialSummary]) -> list[dict[str, Any]]:
     """Return the trials as JSON-ready data."""
-    shown = [one.name for one in fields(TrialSummary) if one.name != "made_by"]
+    apart = {"made_by", "configured"}
+    shown = [one.name for one in fields(TrialSummary) if one.name not in apart]
     return [{name: getattr(one, name) for name in shown} for one in trials]

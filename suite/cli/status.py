@@ -17,6 +17,7 @@ from suite.experiments.study import load_study
 from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
 from suite.results.stored_studies import study_keys
+from suite.results.trial_summaries import trial_summaries
 
 MAX_SHOWN = 20
 """Failures that `--watch` lists; the rest are counted."""
@@ -70,15 +71,12 @@ class StudyStatus:
 
 def study_status(store: Store, study: str | None, keys: list[str] | None) -> StudyStatus:
     """Read the status of a store, or of the study whose trials have these keys."""
-    damaged: list[CorruptRecord] = []
-    if keys is None:
-        records, damaged = store.read_all()
-    else:
-        records, damaged = store.read_each(keys)
-    failures = [r for r in records if r.error is not None]
+    found, damaged = trial_summaries(store, keys)
+    failed = [one.key for one in found if one.status == "failed"]
+    failures, unread = store.read_each(failed)
     what = f"study {study}" if study else f"store {store.location}"
-    missing = None if keys is None else len(keys) - len(records) - len(damaged)
-    return StudyStatus(what, len(records) - len(failures), failures, missing, damaged)
+    missing = None if keys is None else len(keys) - len(found) - len(damaged)
+    return StudyStatus(what, len(found) - len(failed), failures, missing, damaged + unread)
 
 
 def status(

@@ -137,7 +137,7 @@ def as_data(result: StudyResult, store: Store) -> dict[str, Any]:
             for trial, message in result.failed
         ],
         "notes": dict(result.notes),
-        "keys": [trial.key for trial in plan.trials],
+        "keys": list(plan.by_key),
     }
 
 

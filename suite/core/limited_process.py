@@ -61,13 +61,7 @@ def ask(
         LimitExceeded: it took too much memory or time, or answered too much.
         InvalidInput: the module's function raised it, or the process broke down.
     """
-    process = subprocess.Popen(
-        command(module),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=None if show_errors else subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C reaches this process, which ends that one
-    )
+    process = start(module, None if show_errors else subprocess.DEVNULL)
     try:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -83,6 +77,17 @@ def ask(
             with contextlib.suppress(OSError):
                 if pipe is not None:
                     pipe.close()
+
+
+def start(module: str, errors: int | None) -> subprocess.Popen[bytes]:
+    """Start a module; its standard error goes to `errors`, if that is None to this process's."""
+    return subprocess.Popen(
+        command(module),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,  # Ctrl-C reaches this process, which ends that one
+    )
 
 
 def _read(process: subprocess.Popen[bytes], allowance: Allowance, what: str) -> bytearray:

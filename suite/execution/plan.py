@@ -1,7 +1,7 @@
 """Decides which trials of a study run: what is done, what failed, what remains."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,6 +11,7 @@ from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import CODE, Trial
 from suite.results.record import Record, to_json
 from suite.results.store import Store
+from suite.results.trial_summaries import trial_summaries
 
 
 class Overwrite(StrEnum):
@@ -31,6 +32,7 @@ class Schedule:
         to_run: run now, in this order.
         older: which of `to_run` the store has of other code or data, by key: what has changed.
         damaged: their records cannot be read, and why; skipped, since a record may be repaired.
+        by_key: all of them by key, in the order of the study.
     """
 
     done: list[Trial]
@@ -38,13 +40,12 @@ class Schedule:
     to_run: list[Trial]
     older: Mapping[str, Sequence[str]] = field(default_factory=dict)
     damaged: Sequence[tuple[Trial, str]] = ()
+    by_key: Mapping[str, Trial] = field(default_factory=dict)
 
     @property
     def trials(self) -> list[Trial]:
         """All of them, each once."""
-        damaged = [trial for trial, _ in self.damaged]
-        parts = (self.done, self.failed, self.to_run, damaged)
-        return list({trial.key: trial for part in parts for trial in part}.values())
+        return list(self.by_key.values())
 
     def __str__(self) -> str:
         words = [f"{len(self.done)} done", f"{len(self.to_run)} to run"]
@@ -60,37 +61,41 @@ class Schedule:
         return " · ".join(words)
 
 
-def schedule(trials: Sequence[Trial], store: Store, overwrite: Overwrite) -> Schedule:
+def schedule(trials: Iterable[Trial], store: Store, overwrite: Overwrite) -> Schedule:
     """Return which trials are done, have failed before, are damaged, or are to run."""
+    return schedule_by_key({trial.key: trial for trial in trials}, store, overwrite)
+
+
+def schedule_by_key(trials: Mapping[str, Trial], store: Store, overwrite: Overwrite) -> Schedule:
+    """Return what `schedule` does, for trials whose keys are known."""
     done: list[Trial] = []
     failed: list[Trial] = []
-    to_run: list[Trial] = []
-    keys = [trial.key for trial in trials]
-    found, unread = store.read_each(keys)
-    records = {record.key: record for record in found}
+    to_run: dict[str, Trial] = {}
+    found, unread = trial_summaries(store, trials)
+    summaries = {one.key: one for one in found}
     reasons = {one.key: one.reason for one in unread}
     damaged: list[tuple[Trial, str]] = []
     resolved = Resolved()
-    for trial, key in zip(trials, keys, strict=True):
-        record = records.get(key)
+    for key, trial in trials.items():
+        one = summaries.get(key)
         if key in reasons and overwrite is not Overwrite.ALWAYS:
             damaged.append((trial, reasons[key]))
             continue
-        if record is not None and record.status == "failed":
+        if one is not None and one.status == "failed":
             failed.append(trial)
             if overwrite is Overwrite.NEVER:
                 continue
         elif (
-            record is not None
+            one is not None
             and overwrite is not Overwrite.ALWAYS
-            and resolved.current(trial, record)
+            and resolved.current(trial, one.configured)
         ):
             done.append(trial)
             continue
-        to_run.append(trial)
-    known = {trial.key for trial in failed}
-    changed = older([t for t in to_run if t.key not in known], store)
-    return Schedule(done, failed, to_run, changed, damaged)
+        to_run[key] = trial
+    known = {key for key, one in summaries.items() if one.status == "failed"}
+    changed = older([trial for key, trial in to_run.items() if key not in known], store)
+    return Schedule(done, failed, list(to_run.values()), changed, damaged, trials)
 
 
 MAX_NAMED = 3
@@ -155,28 +160,41 @@ def _what_changed(trial: Trial, record: Record) -> list[str]:
 
 
 class Resolved:
-    """The values that settings have now, resolved once for all trials that share them."""
+    """Compares the values that settings have now with those that trials were run with.
+
+    Each configuration is resolved and compared once, for all trials that share it.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[str, Any]] = {}
+        self._values: dict[str, dict[str, Any]] = {}
+        self._current: dict[tuple[str, str], bool] = {}
 
-    def current(self, trial: Trial, record: Record) -> bool:
-        """Return whether a record was made with the values that its settings have now.
+    def current(self, trial: Trial, configured: str) -> bool:
+        """Return whether a trial was `configured` with the values that its settings have now.
 
         A default that was edited without raising the method's revision leaves the key as it was.
         """
-        now = self._settings(trial)
-        return all(
-            record.configuration[part].get(name, value) == value
-            for part in ("hyperparameters", "recipe")
-            for name, value in now[part].items()
-        )
+        shared = repr(
+            (
+                trial.task, trial.method, trial.hyperparameters, trial.recipe, trial.device,
+                trial.precision, trial.threads, trial.execution, trial.processes, trial.evaluate,
+                trial.trainer,
+            )
+        )  # fmt: skip
+        if (known := self._current.get((shared, configured))) is None:
+            if shared not in self._values:
+                self._values[shared] = json.loads(to_json(trial.resolved()))
+            known = _agrees(self._values[shared], json.loads(configured))
+            self._current[shared, configured] = known
+        return known
 
-    def _settings(self, trial: Trial) -> dict[str, Any]:
-        shared = repr(trial.model_dump(exclude={"seed", "sparsity"}))
-        if shared not in self._known:
-            self._known[shared] = json.loads(to_json(trial.resolved()))
-        return self._known[shared]
+
+def _agrees(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    return all(
+        before[part].get(name, value) == value
+        for part in ("hyperparameters", "recipe")
+        for name, value in now[part].items()
+    )
 
 
 def planned(trial: Trial) -> dict[str, Any]:

@@ -36,11 +36,7 @@ PRELOAD = [
     "suite.execution.worker",
     "suite.execution.runner",
     "suite.training.trial",
-    # torch and the loaders import these when a first trial runs, which takes seconds.
-    "torch._dynamo",
-    "torch.utils.flop_counter",
-    "sklearn.datasets",
-    "sklearn.model_selection",
+    "polars",  # imported when a first trial ends
 ]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 MAX_DETAILS = 20_000

@@ -113,8 +113,8 @@ def replaces_training(trainer: str) -> bool:
 
 
 def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
-    declarations: list[Any] = []
-    for path, origin in _sources(packages):
+    declarations: list[Any] = [*_of_project(names, packages)]
+    for path, origin in _users_sources():
         if path.suffix not in TASK_FILES:
             found = read_declarations(path, names, origin)
             declarations.extend(_fingerprinted(found, path) if is_own_origin(origin) else found)
@@ -122,6 +122,16 @@ def _declared(names: tuple[str, ...], packages: tuple[str, ...]) -> list[Any]:
             declared = _task_file(path, path.stat().st_mtime_ns)
             declarations.extend(d for d in declared if type(d).__name__.upper() in names)
     return declarations
+
+
+@functools.cache
+def _of_project(names: tuple[str, ...], packages: tuple[str, ...]) -> tuple[Any, ...]:
+    """Read this project's own files: once per process, as its modules are imported once."""
+    return tuple(
+        declaration
+        for path, origin in _project_sources(packages)
+        for declaration in read_declarations(path, names, origin)
+    )
 
 
 def _fingerprinted(found: list[Any], path: Path) -> list[Any]:
@@ -145,13 +155,17 @@ def _task_file(path: Path, changed: int) -> list[Declared]:
     return read_task_file(path)
 
 
-def _sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
-    """Yield (file, origin) of every file that may contain a declaration, in a fixed order."""
+def _project_sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """Yield (file, module) of every file of these packages, in a fixed order."""
     for package in packages:
         spec = importlib.util.find_spec(package)
         for folder in spec.submodule_search_locations or () if spec else ():
             for path in sorted(Path(folder).glob("*.py")):
                 yield path, f"{package}.{path.stem}"
+
+
+def _users_sources() -> Iterator[tuple[Path, str]]:
+    """Yield (file, origin) of installed packages' modules and of plug-ins, in a fixed order."""
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
         module = find_module(entry.module, entry.module)
         if module is not None and module.path is not None:

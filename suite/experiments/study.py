@@ -19,7 +19,7 @@ from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.factors import Factor, combinations, count_combinations, factors_of
 from suite.experiments.study_file import read_study_file
-from suite.experiments.trial_config import Trial, validated
+from suite.experiments.trial_config import Trial, TrialSeeds, validated
 
 MAX_SEEDS = 1000
 MAX_TRIALS = 100_000
@@ -232,29 +232,37 @@ class Study(BaseModel, frozen=True, extra="forbid"):
             InvalidInput: there are none or more than `MAX_TRIALS`, one is invalid, or an entry
                 repeats another.
         """
+        return list(self.trials_by_key().values())
+
+    def trials_by_key(self) -> dict[str, Trial]:
+        """Return `trials` by their keys, in their order; raises as it does."""
         self._check_size(self.count())
         unique: dict[str, Trial] = {}
         cells: dict[frozenset[str], int] = {}
         for place, task in enumerate(self.tasks):
-            entries = [(entry, entry.variants()) for entry in self._entries(task)]
+            entries = [(e, self._sparsities(e), e.variants()) for e in self._entries(task)]
+            made: dict[tuple[int, float | None], list[TrialSeeds]] = {}
             for seed, sparsity in itertools.product(self.seeds, self.sparsities or (None,)):
-                for entry, variants in entries:
-                    if sparsity not in self._sparsities(entry):
+                for number, (entry, sparsities, variants) in enumerate(entries):
+                    if sparsity not in sparsities:
                         continue
-                    made = [self.trial(task, entry, sparsity, seed, varied) for varied in variants]
-                    cell = {trial.key: trial for trial in made}
-                    if (seed, sparsity) == (self.seeds[0], self._sparsities(entry)[0]):
-                        keys = frozenset(cell)
+                    if (configurations := made.get((number, sparsity))) is None:
+                        configurations = made[number, sparsity] = [
+                            self.trial(task, entry, sparsity, seed, one).seeds() for one in variants
+                        ]
+                    if (seed, sparsity) == (self.seeds[0], sparsities[0]):
+                        keys = frozenset(one.key(seed) for one in configurations)
                         if keys in cells:
                             raise _listed_twice(task, entry, same_task=cells[keys] == place)
                         cells[keys] = place
-                    for key, trial in cell.items():
-                        unique.setdefault(key, trial)
+                    for one in configurations:
+                        if (key := one.key(seed)) not in unique:
+                            unique[key] = one.trial(seed)
         if not unique:
             raise InvalidInput(
                 f"study {self.name} is empty: give at least one task, one method and one seed"
             )
-        return list(unique.values())
+        return unique
 
     def _check_size(self, count: int) -> None:
         if count > MAX_TRIALS:

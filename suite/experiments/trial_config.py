@@ -127,6 +127,10 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
         """
         return key_of(self.model_dump(), self._identity())
 
+    def seeds(self) -> "TrialSeeds":
+        """Return a maker of the same trial with other seeds."""
+        return TrialSeeds(self)
+
     @property
     def code(self) -> OwnCode:
         """The user's own files that it runs, with their digests; none for the suite's own code."""
@@ -177,16 +181,56 @@ class Trial(BaseModel, frozen=True, extra="forbid"):
         return " ".join(words)
 
 
+class TrialSeeds:
+    """Makes trials that differ in the seed only, and their keys.
+
+    A study has up to a thousand seeds of each configuration. That is validated once, and all of the
+    text that a key is the hash of but the seed is written once.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        """Take a valid trial, whose own seed does not matter."""
+        self._trial = trial
+        content = _key_content(trial.model_dump(), trial._identity())
+        texts = {name: f"{_canonical(name)}:{_canonical(content[name])}" for name in content}
+        before = [texts[name] for name in sorted(texts) if name < "seed"]
+        after = [texts[name] for name in sorted(texts) if name > "seed"]
+        self._hash = hashlib.sha256(("{" + ",".join([*before, '"seed":'])).encode())
+        self._after = ",".join(["", *after]) + "}"
+
+    def trial(self, seed: int) -> Trial:
+        """Return the trial of a seed.
+
+        Raises:
+            InvalidInput: it is not an integer, or out of bounds.
+        """
+        if type(seed) is not int or not 0 <= seed < MAX_SEED:
+            return Trial.make(**{**self._trial.model_dump(), "seed": seed})
+        return self._trial.model_copy(update={"seed": seed})
+
+    def key(self, seed: int) -> str:
+        """Return the key of the trial of a seed: `Trial.key`, byte for byte."""
+        digest = self._hash.copy()
+        digest.update(f"{seed}{self._after}".encode())
+        return digest.hexdigest()[:16]
+
+
 def key_of(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> str:
     """Return the key of a trial with these settings, revisions, and digests of its task and code.
 
-    The only function that computes it, both for writing and for checking records.
+    It is that of every trial that is written or checked; `TrialSeeds` computes it for many.
     """
+    return hashlib.sha256(_canonical(_key_content(trial, identity)).encode()).hexdigest()[:16]
+
+
+def _key_content(trial: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, Any]:
     names = (*IDENTITY, TRAINER) if trial.get("trainer") else IDENTITY
     names = (*names, CODE) if CODE in identity else names
-    content = {**trial, **{name: identity[name] for name in names}}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return {**trial, **{name: identity[name] for name in names}}
+
+
+def _canonical(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def task_digest(task: "Task", dataset: "Dataset", recipe: Mapping[str, Any] | None = None) -> str:

@@ -43,7 +43,7 @@ FORMATS = {
         "run `resonance tune` again, which resumes from the finished trials", 5, 5
     ),
     "ablation": DocumentKind("run `resonance ablate` again, which skips what is done", 2, 2),
-    "study": DocumentKind("run `resonance study` again, which skips what is done", 2, 2),
+    "study": DocumentKind("run `resonance study` again, which skips what is done", 3, 2),
     EVALUATIONS: DocumentKind("run `resonance evaluate` again", 2, 2),
 }
 KINDS = ("tuning", "ablation", "study")

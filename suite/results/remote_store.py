@@ -13,7 +13,7 @@ import errno
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from suite.core.errors import InvalidInput
@@ -187,14 +187,16 @@ class RemoteStore:
             return dict(self._fs.find(self._trials, detail=True))
         return {}
 
-    def versions(self) -> dict[str, str]:
+    def versions(self, keys: Sequence[str] | None = None) -> dict[str, str]:
         """Return the file system's metadata of each record: time, size, entity tag."""
         found = {}
         for path, about in self._all_files().items():
             *_, key, name = path.split("/")
             if name == RECORD and KEY.fullmatch(key):
                 found[key] = str(sorted((str(k), str(v)) for k, v in about.items()))
-        return found
+        return {
+            key: found[key] for key in (sorted(found) if keys is None else keys) if key in found
+        }
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
         """Return the paths among the trials that belong to none of their records."""

@@ -65,8 +65,11 @@ class StorageBackend(Protocol):
     def keys(self) -> list[str]:
         """Return the keys of all trials, in order."""
 
-    def versions(self) -> dict[str, str]:
-        """Return for each record a text that changes whenever the record does."""
+    def versions(self, keys: Sequence[str] | None = None) -> dict[str, str]:
+        """Return for each record a text that changes whenever the record does, in order of keys.
+
+        With `keys`, only for the records of these trials, in their order.
+        """
 
     def leftovers(self, digests: Mapping[str, str | None]) -> list[str]:
         """Return the paths among the trials that belong to none.

@@ -11,7 +11,7 @@ from suite.core.errors import InvalidInput
 from suite.core.redact import redact_bytes
 from suite.results.local_store import LocalStore
 from suite.results.record import Record, checksum_files
-from suite.results.record_index import IndexRow, read_index
+from suite.results.record_index import IndexRow, RecordIndex
 from suite.results.running_file import sweep
 from suite.results.storage_backend import (
     BATCH_SIZE,
@@ -27,6 +27,8 @@ from suite.results.storage_backend import (
 __all__ = ["CorruptRecord", "Store", "StoreUnusable"]
 
 TEXT = (".json", ".txt", ".yaml", ".log")
+MANY = 500
+"""Trials for whose records the index is opened."""
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,13 @@ class Store:
         """
         if self.local and keys:
             self.keys()
-        found: list[Record | CorruptRecord] = []
-        for start in range(0, len(keys), BATCH_SIZE):
-            chunk = [safe_key(key) for key in keys[start : start + BATCH_SIZE]]
-            contents = self.contents(chunk)
-            with gc_paused():
-                found += [self._record(key, contents[key]) for key in chunk if key in contents]
-        return _sorted_out(found)
+        if len(keys) < MANY:
+            return _sorted_out(self._read_in_order([safe_key(key) for key in keys], None, {}))
+        index = RecordIndex(self.backend)
+        order = sorted({safe_key(key) for key in keys})
+        versions = self.backend.versions(order) if len(index) else {}
+        found = {item.key: item for item in self._read_in_order(order, index, versions)}
+        return _sorted_out(found[key] for key in keys if key in found)
 
     def load(self, key: str, name: str) -> bytes:
         """Return one of a trial's files.
@@ -219,14 +221,19 @@ class Store:
 
         Raises as `keys` does.
         """
-        index = read_index(self.backend)
-        versions = self.backend.versions() if index else dict.fromkeys(self.keys(), "")
-        keys = list(versions)
+        index = RecordIndex(self.backend)
+        versions = self.backend.versions() if len(index) else dict.fromkeys(self.keys(), "")
+        yield from self._read_in_order(list(versions), index, versions)
+
+    def _read_in_order(
+        self, keys: Sequence[str], index: RecordIndex | None, versions: Mapping[str, str]
+    ) -> Iterator[Record | CorruptRecord]:
+        """Yield the records of these trials that exist; those of the index while it is current."""
         for start in range(0, len(keys), BATCH_SIZE):
             chunk = keys[start : start + BATCH_SIZE]
-            contents: dict[str, IndexRow | bytes | InvalidInput] = {
-                k: row for k in chunk if (row := index.get(k)) and row.is_current(versions[k])
-            }
+            contents: dict[str, IndexRow | bytes | InvalidInput] = {}
+            if index is not None and len(index):
+                contents |= index.rows(chunk, versions)
             contents |= self.contents([key for key in chunk if key not in contents])
             with gc_paused():
                 records = [self._record(key, contents[key]) for key in chunk if key in contents]

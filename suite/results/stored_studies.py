@@ -6,12 +6,20 @@ found again without the file that it was run from.
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    StrictInt,
+    model_serializer,
+    model_validator,
+)
 
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
@@ -37,10 +45,16 @@ from suite.results.store import Store
 KIND = "study"
 SCHEMA_VERSION = FORMATS[KIND].schema_version
 FILES = (".yaml", ".yml")
+SETTINGS = "settings"
+MAX_SETTINGS = len(Trial.model_fields)
 
 
 class StoredStudy(BaseModel, frozen=True, extra="forbid"):
     """A study as it was last run in a store.
+
+    In its document, settings that trials with other seeds share are listed once, under `settings`,
+    and a trial is ``KEY: [place in that list, seed]``: a study may have 100,000 trials. Documents
+    of schemas 1 and 2 hold the settings of each trial.
 
     Attributes:
         study: its definition, as in YAML.
@@ -62,6 +76,39 @@ class StoredStudy(BaseModel, frozen=True, extra="forbid"):
     shipped: bool = False
     updated: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _unpacked(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or SETTINGS not in content:
+            return content
+        settings, trials = content[SETTINGS], content.get("trials")
+        if not isinstance(settings, list) or not isinstance(trials, dict):
+            raise ValueError("its trials are not listed")
+        if any(not isinstance(one, dict) or len(one) > MAX_SETTINGS for one in settings):
+            raise ValueError("the settings of its trials are none")
+        unpacked = {key: _with_seed(settings, place) for key, place in trials.items()}
+        return {name: value for name, value in content.items() if name != SETTINGS} | {
+            "trials": unpacked
+        }
+
+    @model_serializer(mode="wrap")
+    def _packed(self, make: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        if info.mode != "json":
+            return make(self)
+        shared: dict[str, int] = {}
+        settings: list[dict[str, Any]] = []
+        trials = {}
+        for key, one in self.trials.items():
+            common = {name: value for name, value in one.items() if name != "seed"}
+            place = shared.setdefault(repr(common), len(shared))
+            if place == len(settings):
+                settings.append(common)
+            trials[key] = [place, one.get("seed", 0)]
+        return make(self.model_copy(update={"trials": {}})) | {
+            SETTINGS: settings,
+            "trials": trials,
+        }
+
     @property
     def varies(self) -> bool:
         """Whether it varies a method, which makes it an ablation."""
@@ -74,6 +121,16 @@ class StoredStudy(BaseModel, frozen=True, extra="forbid"):
         earlier = tuple(key for key in dict.fromkeys(known) if key not in self.trials)
         before = tuple(sorted({*self.run_before, *other.run_before}))
         return self.model_copy(update={"earlier": earlier, "run_before": before})
+
+
+def _with_seed(settings: list[dict[str, Any]], place: Any) -> dict[str, Any]:
+    """Return the settings of a trial, given their place in the list and its seed."""
+    if not isinstance(place, list) or [type(number) for number in place] != [int, int]:
+        raise ValueError("a trial is given by the place of its settings and its seed")
+    number, seed = place
+    if not 0 <= number < len(settings):
+        raise ValueError("the settings of a trial are not listed")
+    return {**settings[number], **({"seed": seed} if seed else {})}
 
 
 @dataclass(frozen=True)
@@ -94,8 +151,8 @@ class ChosenTrials:
         return list(self.trials)
 
 
-def remember(store: Store, study: Study, trials: Sequence[Trial]) -> list[DamagedDocument]:
-    """Save a study, whose trials these are, in its store, so that `chosen_trials` finds them.
+def remember(store: Store, study: Study, trials: Mapping[str, Trial]) -> list[DamagedDocument]:
+    """Save a study, with its trials by key, in its store, so that `chosen_trials` finds them.
 
     An older version of the same name is replaced; its trials are kept as `earlier`. The design of a
     study that varies a method is saved as well. Nothing is written if nothing has changed. A
@@ -109,9 +166,7 @@ def remember(store: Store, study: Study, trials: Sequence[Trial]) -> list[Damage
         name=study.name,
         question=study.question,
         study=study.model_dump(mode="json", exclude_defaults=True),
-        trials={
-            trial.key: trial.model_dump(mode="json", exclude_defaults=True) for trial in trials
-        },
+        trials=_settings(trials),
         shipped=study.name in shipped_studies() and load_study(study.name) == study,
         updated=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
@@ -137,6 +192,13 @@ def remember(store: Store, study: Study, trials: Sequence[Trial]) -> list[Damage
         if stored != design.model_dump(mode="json"):
             ablation_design.save(store, design)
     return damaged
+
+
+def _settings(trials: Mapping[str, Trial]) -> dict[str, dict[str, Any]]:
+    """Return what of each trial differs from the defaults, as JSON has it."""
+    return {
+        key: trial.model_dump(mode="json", exclude_defaults=True) for key, trial in trials.items()
+    }
 
 
 def _replaceable(store: Store, kind: str, name: str) -> dict[str, Any] | None:
@@ -231,8 +293,7 @@ def chosen_trials(store: Store, given: str | Path | Study) -> ChosenTrials:
 
 
 def _current(study: Study) -> ChosenTrials:
-    trials = {t.key: t.model_dump(mode="json", exclude_defaults=True) for t in study.trials()}
-    return ChosenTrials(study.name, trials)
+    return ChosenTrials(study.name, _settings(study.trials_by_key()))
 
 
 def _keys_in(content: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ user's cache, by the record's time and size, so that a store of 10,000 trials is
 import contextlib
 import hashlib
 import json
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
@@ -15,22 +16,21 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from suite.core.bounded_json import parse
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.experiments.trial_config import Trial, show
-from suite.results.integrity import CHECKSUMMED_SINCE, is_intact
+from suite.results.integrity import CHECKSUMMED_SINCE, read_intact
 from suite.results.metrics import out_of_range
 from suite.results.old_names import has_old_names
 from suite.results.record import ACCURACY, LIMITS, SCHEMA_VERSION, Record
-from suite.results.record_index import IndexRow, read_index
+from suite.results.record_index import IndexRow, RecordIndex
 from suite.results.recorded_version import RecordedVersion, finished_at
-from suite.results.storage_backend import RECORD
+from suite.results.storage_backend import BATCH_SIZE, KEY, RECORD
 from suite.results.store import CorruptRecord, Store, gc_paused
 
 CACHE = Path(".cache") / "resonance-bench" / "summaries"
 """In the user's home: a file per store."""
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 MIN_CACHED = 200
 """Summaries are remembered once so many records had to be read anew."""
 UNUSUAL = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -53,6 +53,8 @@ class TrialSummary:
         message: why it failed, or is damaged.
         out_of_date: why it is out of date, where that was looked for; else empty.
         made_by: the versions of task and method that its record has; None without a record.
+        configured: the values that all hyperparameters and recipe fields had, as JSON with sorted
+            names; empty without a record. Trials that were configured alike share it.
     """
 
     key: str
@@ -71,6 +73,7 @@ class TrialSummary:
     message: str = ""
     out_of_date: str = ""
     made_by: RecordedVersion | None = None
+    configured: str = ""
 
     @property
     def finished(self) -> float:
@@ -84,7 +87,8 @@ class TrialSummary:
         return " ".join(f"{name}={show(value)}" for name, value in changed.items())
 
 
-_values = attrgetter(*(one.name for one in fields(TrialSummary)))
+_own_values = attrgetter(*(one.name for one in fields(TrialSummary)[:-2]))
+"""All that two trials do not have in common: `made_by` and `configured` follow."""
 
 
 def summary_of(content: Mapping[str, Any]) -> TrialSummary:
@@ -114,7 +118,14 @@ def summary_of(content: Mapping[str, Any]) -> TrialSummary:
         started=str(timing.get("started") or ""),
         message=str((content.get("error") or {}).get("message", "")),
         made_by=RecordedVersion.of_content(content),
+        configured=_configured(content.get("configuration") or {}),
     )
+
+
+def _configured(configuration: Mapping[str, Any]) -> str:
+    """Return the values of all settings as one text, which equal ones share in memory."""
+    values = {part: configuration.get(part, {}) for part in ("hyperparameters", "recipe")}
+    return sys.intern(json.dumps(values, sort_keys=True, separators=(",", ":")))
 
 
 def _number(value: Any) -> float:
@@ -150,58 +161,56 @@ def trial_summaries(
     Raises:
         InvalidInput: the store is not a folder, or cannot be listed.
     """
-    versions = store.backend.versions()
+    wanted = None if keys is None else [key for key in dict.fromkeys(keys) if KEY.fullmatch(key)]
+    versions = store.backend.versions(wanted)
     known = {} if len(versions) < MIN_CACHED else _read_cache(store)
-    wanted = versions if keys is None else [key for key in versions if key in set(keys)]
     found: dict[str, TrialSummary] = {}
     unread: list[str] = []
-    for key in wanted:
-        version, summary = known.get(key, ("", None))
-        if summary is not None and version == versions[key]:
+    for key, version in versions.items():
+        before, summary = known.get(key, ("", None))
+        if summary is not None and before == version:
             found[key] = summary
         else:
             unread.append(key)
-    read, damaged = _read(store, unread, versions)
+    read, damaged = _read(store, sorted(unread), versions)
     found |= read
     if len(read) >= MIN_CACHED:
-        kept = {key: (versions[key], summary) for key, summary in found.items()}
-        others = {k: row for k, row in known.items() if row[0] == versions.get(k)}
-        _write_cache(store, others | kept)
-    return [found[key] for key in wanted if key in found], damaged
+        now = {key: (versions[key], summary) for key, summary in found.items()}
+        _write_cache(store, now if keys is None else known | now)
+    return [found[key] for key in versions if key in found], damaged
 
 
 def _read(
     store: Store, keys: list[str], versions: Mapping[str, str]
 ) -> tuple[dict[str, TrialSummary], list[CorruptRecord]]:
     """Read records: from the index those that are current there, the others one by one."""
-    index = read_index(store.backend) if len(keys) >= MIN_CACHED else {}
+    index = RecordIndex(store.backend) if len(keys) >= MIN_CACHED else None
     found: dict[str, TrialSummary] = {}
     damaged: list[CorruptRecord] = []
-    rest = []
-    with gc_paused():
-        for key in keys:
-            row = index.get(key)
-            if row is not None and (summary := _indexed(row, key, versions[key])) is not None:
-                found[key] = summary
-            else:
-                rest.append(key)
-        for key, content in store.contents(rest).items():
-            try:
-                if isinstance(content, InvalidInput):
-                    raise content
-                found[key] = _summarised(store, content, key)
-            except InvalidInput as error:
-                damaged.append(CorruptRecord(key, error))
+    for start in range(0, len(keys), BATCH_SIZE):
+        chunk = keys[start : start + BATCH_SIZE]
+        rows = index.rows(chunk, versions) if index is not None and len(index) else {}
+        with gc_paused():
+            for key, row in rows.items():
+                if (summary := _indexed(row, key)) is not None:
+                    found[key] = summary
+            rest = [key for key in chunk if key not in found]
+            for key, content in store.contents(rest).items():
+                try:
+                    if isinstance(content, InvalidInput):
+                        raise content
+                    found[key] = _summarised(store, content, key)
+                except InvalidInput as error:
+                    damaged.append(CorruptRecord(key, error))
     return found, damaged
 
 
-def _indexed(row: IndexRow, key: str, version: str) -> TrialSummary | None:
+def _indexed(row: IndexRow, key: str) -> TrialSummary | None:
     """Return the summary of a row of the index, whose record was verified when it was indexed."""
-    if row.is_current(version):
-        with contextlib.suppress(*UNUSUAL):
-            content = from_json(row.text, allow_inf_nan=False)
-            if _expected(content, key):
-                return summary_of(content)
+    with contextlib.suppress(*UNUSUAL):
+        content = from_json(row.text, allow_inf_nan=False)
+        if _expected(content, key):
+            return summary_of(content)
     return None
 
 
@@ -212,8 +221,9 @@ def _summarised(store: Store, data: bytes, key: str) -> TrialSummary:
         InvalidInput: the record cannot be used.
     """
     with contextlib.suppress(*UNUSUAL):
-        content = parse(data, LIMITS, for_model=True)
-        if _expected(content, key) and is_intact(content):
+        # A value takes at least a byte, so a short record needs no other limit.
+        content = read_intact(data) if len(data) <= LIMITS.values else None
+        if content is not None and _expected(content, key):
             return summary_of(content)
     # Whatever is unusual about it (an old schema, damage), the full check says.
     record = Record.from_json(data, f"{store.where(key)}/{RECORD}", key)
@@ -242,24 +252,37 @@ def _cache_path(store: Store) -> Path:
 
 def _read_cache(store: Store) -> dict[str, tuple[str, TrialSummary]]:
     """Return version and summary by key; empty if nothing usable is remembered."""
-    with contextlib.suppress(OSError, ValueError, RuntimeError):
+    with contextlib.suppress(OSError, ValueError, RuntimeError, TypeError, KeyError, IndexError):
         digest, _, content = _cache_path(store).read_bytes().partition(b"\n")
         if digest == _digest(content):
-            return {row[1]: (row[0], _from_row(row[1:])) for row in from_json(content)}
+            with gc_paused():
+                return _from_plain(from_json(content))
     return {}
-
-
-def _from_row(values: list[Any]) -> TrialSummary:
-    values[-1] = RecordedVersion(*values[-1])
-    return TrialSummary(*values)
 
 
 def _write_cache(store: Store, rows: Mapping[str, tuple[str, TrialSummary]]) -> None:
     """Remember summaries; where that cannot be done, records are read again the next time."""
-    plain = [[version, *_values(summary)] for version, summary in rows.values()]
     with contextlib.suppress(OSError, ValueError, RuntimeError):
-        content = json.dumps(plain).encode()
+        content = json.dumps(_to_plain(rows), separators=(",", ":")).encode()
         atomic_write(_cache_path(store), _digest(content) + b"\n" + content, sync=False)
+
+
+def _to_plain(rows: Mapping[str, tuple[str, TrialSummary]]) -> dict[str, Any]:
+    """Return summaries as JSON-ready data; what many have in common is listed once."""
+    shared: dict[Any, int] = {}
+    plain = []
+    for version, one in rows.values():
+        common = [shared.setdefault(part, len(shared)) for part in (one.made_by, one.configured)]
+        plain.append([version, *_own_values(one), *common])
+    return {"shared": list(shared), "rows": plain}
+
+
+def _from_plain(content: Mapping[str, Any]) -> dict[str, tuple[str, TrialSummary]]:
+    shared = [RecordedVersion(*x) if isinstance(x, list) else x for x in content["shared"]]
+    return {
+        key: (version, TrialSummary(key, *own, shared[made_by], shared[configured]))
+        for version, key, *own, made_by, configured in content["rows"]
+    }
 
 
 def _digest(content: bytes) -> bytes:

@@ -4,12 +4,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from suite.core.errors import InvalidInput
+from suite.core.threads import THREADS, in_threads
 from suite.results.counts import confusion_problem
 from suite.results.document_checks import checked_documents, orphan_issues, stray_files
 from suite.results.metadata_store import FORMATS
 from suite.results.record import Record, Unreadable
-from suite.results.record_index import INDEX, read_index
-from suite.results.storage_backend import MAX_FILE, RECORD, StorageBackend, load_each
+from suite.results.record_index import FOLDER, RecordIndex
+from suite.results.storage_backend import (
+    BATCH_SIZE,
+    MAX_FILE,
+    RECORD,
+    StorageBackend,
+    load_each,
+)
 from suite.results.store import Store
 from suite.results.store_issue import Kind, StoreIssue
 
@@ -40,8 +47,10 @@ def verify(store: Store, progress: Callable[[int], None] = lambda trials: None) 
     backend, report = store.backend, VerifyReport()
     digests: dict[str, str | None] = {}
     models: dict[str, str | None] = {}
-    for key in store.keys():  # noqa: SIM118 - a store is not a dict
-        record, findings = check(backend, key)
+    keys = store.keys()
+    threads = THREADS if store.local else 1
+    checked = in_threads(lambda key: check(backend, key), keys, threads)
+    for key, (record, findings) in zip(keys, checked, strict=True):
         report.checked += 1
         report.sound += not any(finding.broken for finding in findings)
         report.findings += findings
@@ -63,8 +72,8 @@ def _verify_documents(
     store: Store, kind: str, models: Mapping[str, str | None], report: VerifyReport
 ) -> None:
     try:
-        for checked in checked_documents(store, kind):
-            issues = [*checked.issues, *orphan_issues(store, checked, models)]
+        for document in checked_documents(store, kind):
+            issues = [*document.issues, *orphan_issues(store, document, models)]
             report.documents += 1
             report.sound_documents += not any(issue.broken for issue in issues)
             report.findings += issues
@@ -126,19 +135,23 @@ def _check_files(backend: StorageBackend, key: str, record: Record) -> Iterable[
 
 
 def _check_index(backend: StorageBackend) -> Iterable[StoreIssue]:
-    """Find rows of the index that claim to be current and differ from the record."""
-    where = f"{backend.location}/{INDEX}"
-    if not (index := read_index(backend)):
-        if INDEX in backend.shared_names(""):
-            what = "no row of it can be read, so records are read one by one"
-            yield StoreIssue("truncated", where, what, REMAKE_INDEX)
+    """Find files of the index that are damaged, and current rows that differ from the record."""
+    index = RecordIndex(backend)
+    for name in index.unusable:
+        what = "no row of it can be read, so records are read one by one"
+        where = f"{backend.location}/{FOLDER}/{name}"
+        yield StoreIssue("truncated", where, what, REMAKE_INDEX)
+    if not len(index):
         return
     versions = backend.versions()
-    current = [key for key, row in index.items() if versions.get(key) == row.version]
-    for key, content in load_each(backend, current):
-        if isinstance(content, bytes) and content.decode(errors="replace") != index[key].text:
-            what = f"its row of trial {key} differs from that trial's record"
-            yield StoreIssue("altered", where, what, REMAKE_INDEX)
+    keys = list(versions)
+    for start in range(0, len(keys), BATCH_SIZE):
+        rows = index.rows(keys[start : start + BATCH_SIZE], versions)
+        for key, content in load_each(backend, list(rows)):
+            if isinstance(content, bytes) and content.decode(errors="replace") != rows[key].text:
+                what = f"its row of trial {key} differs from that trial's record"
+                where = f"{backend.location}/{FOLDER}"
+                yield StoreIssue("altered", where, what, REMAKE_INDEX)
 
 
 def _first(error: InvalidInput) -> str:

@@ -307,3 +307,31 @@ def test_words_such_as_auto_may_be_given_on_the_command_line(parsed):
     auto = parsed("resonance run digits/mlp resonance --set update_every=auto --set cooldown=auto")
     assert auto.key == plain.key
     assert parsed("resonance run digits/mlp resonance --set cooldown=40").key != plain.key
+
+
+SEEDED: list[dict[str, Any]] = [
+    RIGL,
+    RIGL | {"hyperparameters": {"update_every": 50, "dense_layers": ["a, \u00e9", "b"]}},
+    {"task": "digits/mlp", "method": "dense", "recipe": {"epochs": 3, "learning_rate": 1e-05}},
+    {"task": "digits/mlp", "method": "set", "sparsity": 0.1 + 0.2, "execution": "csr"},
+    {"task": "digits/mlp", "method": "static", "sparsity": 0.5, "evaluate": "validation"},
+    {"task": "digits/mlp", "method": "static", "sparsity": 0.5, "processes": 2, "threads": 3},
+    {"task": "digits/mlp", "method": "static", "sparsity": 0.5, "trainer": "signals"},
+]
+
+
+@pytest.mark.parametrize("given", SEEDED)
+def test_trials_of_other_seeds_are_those_that_are_made_one_by_one(given):
+    seeds = Trial.make(**given, seed=7).seeds()
+    for seed in (0, 1, 12, 2**31 - 1):
+        single = Trial.make(**given, seed=seed)
+        assert seeds.trial(seed) == single
+        assert seeds.trial(seed).model_dump_json() == single.model_dump_json()
+        assert seeds.key(seed) == single.key == seeds.trial(seed).key
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, True, 1.0, "1"])
+def test_another_seed_is_checked_like_the_first(seed):
+    with pytest.raises(InvalidInput) as one:
+        Trial.make(**RIGL).seeds().trial(seed)
+    assert str(one.value) == refusal(**RIGL, seed=seed)

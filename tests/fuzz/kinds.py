@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -26,7 +27,7 @@ from suite.own_loop.initial_masks import _of_file as read_masks
 from suite.results.ablation_design import ablations
 from suite.results.integrity import with_integrity
 from suite.results.record import Record
-from suite.results.record_index import write_index
+from suite.results.record_index import FOLDER, write_index
 from suite.results.store import Store
 from suite.results.stored_curves import schema
 from suite.results.stored_studies import remember, stored_studies
@@ -234,7 +235,7 @@ def _sound_store() -> Path:
         )
     write_index(store.backend)
     study = load_study("quickstart")
-    remember(store, study, study.trials()[:4])
+    remember(store, study, dict(list(study.trials_by_key().items())[:4]))
     return store.root
 
 
@@ -245,8 +246,10 @@ def _store(folder: Path) -> Store:
 
 
 def _make_index(random: random.Random, folder: Path) -> None:
-    index = _store(folder).root / "records.parquet"
-    index.write_bytes(mutate_bytes(random, index.read_bytes()))
+    (path,) = (_store(folder).root / FOLDER).iterdir()
+    content = mutate_bytes(random, path.read_bytes())
+    path.unlink()  # what is read has the name that is right for it
+    path.with_name(f"{hashlib.sha256(content).hexdigest()[:32]}.parquet").write_bytes(content)
 
 
 def _make_store(random: random.Random, folder: Path) -> None:

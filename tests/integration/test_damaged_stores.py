@@ -12,7 +12,7 @@ from suite.results.ablation_design import ablation_of
 from suite.results.compact import compact
 from suite.results.merge import merge
 from suite.results.metadata_store import load_document, save_document
-from suite.results.record_index import INDEX, write_index
+from suite.results.record_index import FOLDER, write_index
 from suite.results.running_file import running_path
 from suite.results.running_trials import running_trials
 from suite.results.store import Store
@@ -90,7 +90,7 @@ def fill(store: Store) -> Store:
         store.write(trial.key, {"record.json": done(trial).to_json()})
     for name in ("good", "bad"):
         study = small_study(name)
-        remember(store, study, study.trials())
+        remember(store, study, study.trials_by_key())
         varied = varied_study({"window": [8]}).model_copy(update={"name": name})
         ablation_design.save(store, ablation_of(varied))
         settings = {
@@ -191,10 +191,11 @@ def test_a_merge_mends_what_is_broken_in_the_target_unless_a_folder_is_in_its_pl
 @pytest.mark.parametrize("damage", [link, pipe, folder, huge, cut, binary])
 def test_a_damaged_index_is_passed_and_named(filled, damage):
     write_index(filled.backend)
-    damage(filled.root / INDEX)
+    (path,) = (filled.root / FOLDER).iterdir()
+    damage(path)
     assert len(filled.read_all()[0]) == 4
     (finding,) = verify(filled).findings
-    assert finding.where == f"{filled.root}/{INDEX}"
+    assert finding.where == str(path)
     assert "run `resonance store compact` again" in finding.remedy
     if damage is not folder:
         compact(filled)

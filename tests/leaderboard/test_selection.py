@@ -37,7 +37,7 @@ def test_a_study_that_shares_trials_with_an_ablation_shows_all_of_its_own(store)
     varied = varied_study({"window": [8, 16]})
     plain = varied.model_copy(update={"name": "plain", "methods": ()})
     save(store, ablation_of(varied))
-    remember(store, plain, varied.trials()[:2])
+    remember(store, plain, dict(list(varied.trials_by_key().items())[:2]))
     own = {trial.key for trial in varied.trials()[:2]}
     assert {t.key for t in varied.trials() if select(store).takes(t.key)} == own
     with pytest.raises(InvalidInput, match=r"unknown study 'plan'.*plain"):

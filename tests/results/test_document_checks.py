@@ -14,7 +14,7 @@ from suite.results.verify import verify
 from tests.results.damage import FIRST, KEY, put
 from tests.support.sample_records import done
 
-STUDY = {"name": "mine", "question": "?", "study": {}, "trials": {}, "schema_version": 2}
+STUDY = {"name": "mine", "question": "?", "study": {}, "trials": {}, "schema_version": 3}
 
 
 def change(path: Path, **changes: object) -> None:

@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from suite.core.errors import InvalidInput
 from suite.results.merge import merge
-from suite.results.record_index import INDEX, write_index
+from suite.results.record_index import FOLDER, write_index
 from suite.results.remote_store import RemoteStore
 from suite.results.storage_backend import StoreUnusable
 from suite.results.store import Store
@@ -259,7 +259,7 @@ def test_a_local_store_and_one_under_a_url_can_be_joined_both_ways(store, tmp_pa
 def test_records_are_read_from_the_compacted_file_only_while_they_are_current(store):
     store.write(KEY, files("first"))
     write_index(store.backend)
-    assert filesystem(store).exists(f"{store.backend._root}/{INDEX}")
+    assert len(filesystem(store).ls(f"{store.backend._root}/{FOLDER}", detail=False)) == 1
     store.write(KEY, files("second"))
     assert [r.notes for r in store.records()] == [["second"]]
     other = make_trial(seed=1)

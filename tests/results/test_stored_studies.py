@@ -6,6 +6,7 @@ from suite.core.errors import InvalidInput
 from suite.experiments.study import Study, load_study
 from suite.results import ablation_design
 from suite.results.ablation_design import ablation_of
+from suite.results.integrity import with_integrity
 from suite.results.merge import merge
 from suite.results.metadata_store import load_document, save_document
 from suite.results.store import Store
@@ -40,7 +41,7 @@ def keys(of: Study) -> list[str]:
 
 
 def save(store: Store, of: Study) -> None:
-    remember(store, of, of.trials())
+    remember(store, of, of.trials_by_key())
 
 
 def test_a_study_is_remembered_with_its_content_and_trials(store):
@@ -211,3 +212,53 @@ def test_merging_the_same_study_changes_nothing(store, tmp_path):
     report = merge(other, store)
     assert (report.documents, report.kept_documents) == ([], [])
     assert load_document(store, KIND, "mine") == before
+
+
+def test_settings_that_trials_share_are_written_once(store):
+    save(store, study(seeds=50))
+    content = load_document(store, KIND, "mine")
+    assert [one["method"] for one in content["settings"]] == ["static", "rigl"]
+    assert len(content["trials"]) == 100
+    assert content["trials"][keys(study(seeds=50))[99]] == [1, 49]
+    trials = study(seeds=50).trials_by_key()
+    found = chosen_trials(store, "mine").trials
+    assert list(found) == list(trials)
+    for key, trial in trials.items():
+        assert found[key] == trial.model_dump(mode="json", exclude_defaults=True)
+
+
+def test_a_document_of_an_earlier_schema_is_read(store):
+    save(store, study())
+    content = load_document(store, KIND, "mine")
+    trials = {key: dict(one) for key, one in chosen_trials(store, "mine").trials.items()}
+    del content["settings"]
+    older = content | {"trials": trials, "schema_version": 2}
+    (store.root / KIND / "mine.json").write_text(json.dumps(with_integrity(older, {})))
+    assert chosen_trials(store, "mine").trials == trials
+    save(store, study())
+    assert load_document(store, KIND, "mine")["schema_version"] == 3
+    assert chosen_trials(store, "mine").trials == trials
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": 3},
+        {"settings": [3]},
+        {"settings": [{str(number): number for number in range(30)}]},
+        {"settings": []},
+        {"trials": []},
+        {"trials": {"a" * 16: [0]}},
+        {"trials": {"a" * 16: [0, 0.5]}},
+        {"trials": {"a" * 16: [-1, 0]}},
+        {"trials": {"a" * 16: [2, 0]}},
+        {"trials": {"a" * 16: {"task": "digits/mlp"}}},
+    ],
+    ids=str,
+)
+def test_a_document_whose_trials_are_none_is_damaged(store, change):
+    save(store, study())
+    save_document(store, KIND, "mine", load_document(store, KIND, "mine") | change)
+    assert stored_studies(store)[0] == []
+    with pytest.raises(InvalidInput, match="is not a readable document"):
+        study_keys(store, "mine")

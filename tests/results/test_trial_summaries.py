@@ -42,14 +42,14 @@ def many(store, monkeypatch) -> Store:
     return store
 
 
+def refuse(*given):
+    raise AssertionError("a record was read")
+
+
 def forbid_reading(monkeypatch) -> None:
     """Let nothing but the cache answer."""
-
-    def refuse(*given):
-        raise AssertionError("a record was read")
-
     monkeypatch.setattr(Store, "contents", lambda self, keys: refuse() if keys else {})
-    monkeypatch.setattr(module, "read_index", lambda backend: refuse())
+    monkeypatch.setattr(module, "RecordIndex", lambda backend: refuse())
 
 
 def test_a_summary_says_what_the_record_says():
@@ -60,7 +60,10 @@ def test_a_summary_says_what_the_record_says():
         record.key, "done", "digits/mlp", "rigl", 0.9, 4,
         {"update_every": 10}, {"epochs": 3}, {"threads": 2},
         "test_accuracy", 0.75, 1.5, "2025-01-01T00:00:00+00:00", made_by=recorded_version(record),
+        configured=found.configured,
     )  # fmt: skip
+    configured = {part: record.configuration[part] for part in ("hyperparameters", "recipe")}
+    assert json.loads(found.configured) == json.loads(json.dumps(configured))
     assert found.finished == record.finished > 0
     settings = summary_of(record.model_dump(mode="json")).settings
     assert settings == "update_every=10 epochs=3 threads=2"
@@ -184,3 +187,40 @@ def test_only_the_trials_that_are_asked_for_are_returned(store):
     wanted = [records[2].key, records[0].key, "f" * 16]
     found, _ = trial_summaries(store, wanted)
     assert {one.key for one in found} == {records[0].key, records[2].key}
+
+
+def test_a_part_of_many_trials_is_remembered_beside_the_others(many, monkeypatch):
+    first = [one.key for one in trial_summaries(many)[0]]
+    more = [done(make_trial("set", seed=seed)) for seed in range(COUNT)]
+    put(many, *more)
+    assert len(trial_summaries(many, [one.key for one in more])[0]) == COUNT
+    with monkeypatch.context() as patch:
+        forbid_reading(patch)
+        assert {one.key for one in trial_summaries(many)[0]} == {*first, *(r.key for r in more)}
+
+
+def test_a_key_that_leads_out_of_the_store_is_none(store, tmp_path):
+    record = done(make_trial())
+    put(Store(tmp_path / "other"), record)
+    assert trial_summaries(store, [f"../../other/trials/{record.key}"]) == ([], [])
+
+
+def test_a_record_that_names_a_value_twice_is_damaged_whatever_its_checksum(store):
+    """The last of the two counts in Python, so the checksum alone would not tell."""
+    record = done(make_trial())
+    put(store, record)
+    path = store.folder(record.key) / "record.json"
+    text = path.read_text()
+    path.write_text(text.replace('"status": "done"', '"status": "failed", "status": "done"', 1))
+    found, (damaged,) = trial_summaries(store)
+    assert found == []
+    assert "given twice" in damaged.reason
+
+
+def test_texts_with_colons_and_quotes_are_read_like_others(store, monkeypatch):
+    notes = ['a": b', ': "x":', '":', "\u00e9 \u4e2d"]
+    record = done(make_trial()).model_copy(update={"notes": notes})
+    put(store, record)
+    monkeypatch.setattr(Record, "from_json", refuse)
+    (found,), damaged = trial_summaries(store)
+    assert (found.value, damaged) == (record.score, [])

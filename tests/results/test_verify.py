@@ -11,7 +11,7 @@ from suite.core.errors import InvalidInput
 from suite.results.counts import Counts
 from suite.results.integrity import with_integrity
 from suite.results.record import SCHEMA_VERSION
-from suite.results.record_index import INDEX, write_index
+from suite.results.record_index import FOLDER, write_index
 from suite.results.store import Store
 from suite.results.verify import verify
 from tests.results.damage import (
@@ -32,6 +32,7 @@ from tests.results.damage import (
     put,
     remove_checksums,
 )
+from tests.results.test_record_index import replace_index
 from tests.support.sample_records import done, make_trial
 
 
@@ -87,11 +88,12 @@ def test_what_lies_among_the_trials_and_is_none_is_told(full):
 
 def test_a_row_that_claims_what_its_record_does_not_say_is_found(full):
     write_index(full.backend)
-    path = full.root / INDEX
+    (path,) = (full.root / FOLDER).iterdir()
     frame = pl.read_parquet(path)
-    text = frame["record"].str.replace("0.9", "0.99", literal=True)
-    frame.with_columns(text).write_parquet(path)
-    found = [f for f in verify(full).findings if INDEX in f.where]
+    replace_index(
+        full, frame.with_columns(frame["record"].str.replace("0.9", "0.99", literal=True))
+    )
+    found = [f for f in verify(full).findings if FOLDER in f.where]
     assert {f.kind for f in found} == {"altered"}
 
 
@@ -163,7 +165,9 @@ def test_a_seal_that_allows_a_file_of_32_gib_does_not_have_it_read(store):
 def test_a_sparse_index_of_16_gib_is_not_read(store):
     record = done(make_trial())
     store.write(record.key, {"record.json": record.to_json()})
-    (store.root / "records.parquet").write_bytes(b"PAR1")
-    os.truncate(store.root / "records.parquet", 16 * 2**30)
+    path = store.root / FOLDER / f"{'0' * 32}.parquet"
+    path.parent.mkdir()
+    path.write_bytes(b"PAR1")
+    os.truncate(path, 16 * 2**30)
     assert [one.key for one in store.records()] == [record.key]
     assert [issue.kind for issue in verify(store).findings] == ["truncated"]

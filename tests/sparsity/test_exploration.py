@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from suite.sparsity.exploration import Exploration
-from tests.support.helpers import ONE_ROUND, fit
+from tests.support.helpers import ONE_ROUND, SHORT, fit
 from tests.support.updates import attached
 
 
@@ -45,7 +45,7 @@ GROWS = {"set", "rigl", "snfs", "granet", "acdc", "rigl_itop", "set_itop", "gse"
 
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_the_rate_of_every_dynamic_method_is_that_of_the_masks_of_all_steps(method):
-    model, optimizer, sparsifier = attached(method)
+    model, optimizer, sparsifier = attached(method, SHORT)
     ever = [layer.mask.clone() for layer in sparsifier.layers]
     before, grown = [mask.clone() for mask in ever], 0
 

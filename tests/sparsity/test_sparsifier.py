@@ -11,7 +11,7 @@ from suite.sparsity.prunable import find_prunable
 from tests.support.helpers import (
     ONE_ROUND,
     OPTIMIZERS,
-    PLAN,
+    SHORT,
     SPARSE_METHODS,
     attach,
     conv_net,
@@ -24,7 +24,7 @@ from tests.support.helpers import (
 def attached(method: str, optimizer: str = "sgd", **options):
     model = conv_net()
     made = OPTIMIZERS[optimizer](model)
-    sparsifier = make(method, **options)
+    sparsifier = make(method, SHORT, **options)
     attach(sparsifier, model, made)
     return model, made, sparsifier
 
@@ -62,7 +62,7 @@ def test_an_optimizer_that_revives_zeros_is_masked_after_every_step(method):
                     parameter.add_(1e-3)
 
     optimizer = Restless(model.parameters(), 0.05, momentum=0.9)
-    sparsifier = make(method)
+    sparsifier = make(method, SHORT)
     attach(sparsifier, model, optimizer)
 
     def check(step: int) -> None:
@@ -238,7 +238,7 @@ def test_a_state_of_other_settings_is_refused():
 def test_the_seed_and_nothing_else_draws_the_first_mask():
     def mask(**plan):
         model = conv_net()
-        sparsifier = make("static", plan=replace(PLAN, **plan))
+        sparsifier = make("static", plan=replace(SHORT, **plan))
         torch.rand(plan.get("steps", 1))  # the global random state has no part in it
         attach(sparsifier, model, OPTIMIZERS["sgd"](model))
         return sparsifier.layers[2].mask
@@ -272,7 +272,7 @@ def test_a_weight_without_elements_is_left_alone(distribution):
     model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
     model.unused = nn.Linear(1, 3)
     model.unused.weight = nn.Parameter(torch.empty(3, 0))
-    sparsifier = make("magnitude", distribution=distribution)
+    sparsifier = make("magnitude", SHORT, distribution=distribution)
     attach(sparsifier, model, torch.optim.SGD(model.parameters(), 0.1))
     assert [layer.name for layer in sparsifier.layers] == ["0", "1"]
 
@@ -298,7 +298,7 @@ def test_a_parametrized_weight_is_refused_by_name():
 def test_optimizer_state_that_mixes_weights_is_refused():
     model = conv_net()
     optimizer = torch.optim.Adafactor(model.parameters())
-    sparsifier = make("rigl")
+    sparsifier = make("rigl", SHORT)
     attach(sparsifier, model, optimizer)
     with pytest.raises(InvalidInput, match="use SGD, Adam or AdamW"):
         fit(model, optimizer, sparsifier)
@@ -322,7 +322,7 @@ def test_a_layer_without_a_gradient_does_not_stop_training():
     for method in ONE_ROUND:
         model = Partial()
         optimizer = OPTIMIZERS["sgd"](model)
-        sparsifier = make(method)
+        sparsifier = make(method, SHORT)
         if isinstance(sparsifier, CalibratedPruning):
             with pytest.raises(InvalidInput, match="layer 'unused' is not called"):
                 attach(sparsifier, model, optimizer)
@@ -335,29 +335,29 @@ def test_a_layer_without_a_gradient_does_not_stop_training():
 @pytest.mark.parametrize("method", ["rigl", "resonance"])
 def test_another_plan_changes_neither_what_was_explored_nor_what_is_reported(method):
     model, made, sparsifier = attached(method)
-    fit(model, made, sparsifier, stop=PLAN.steps // 2)
+    fit(model, made, sparsifier, stop=SHORT.steps // 2)
     rows: list[tuple] = []
     sparsifier._recorder = lambda *row: rows.append(row)
     rate, masks = sparsifier.metrics(), [layer.mask.clone() for layer in sparsifier.layers]
-    plan = replace(PLAN, steps=PLAN.steps + 8)
-    longer = sparsifier.continue_as(plan, sparsifier.options_in_steps(), PLAN.steps // 2)
+    plan = replace(SHORT, steps=SHORT.steps + 8)
+    longer = sparsifier.continue_as(plan, sparsifier.options_in_steps(), SHORT.steps // 2)
     assert longer.metrics() == rate
     assert rows == []
     assert all(map(torch.equal, masks, [layer.mask for layer in longer.layers]))
-    fit(model, made, longer, start=PLAN.steps // 2)
+    fit(model, made, longer, start=SHORT.steps // 2)
     assert rows
     assert longer.sparsity_errors() == ""
 
 
 def test_when_masks_are_updated_next_and_last():
-    sparsifier = make("magnitude", update_every=5, prune_end=0.5)
-    updates = [step for step in range(1, PLAN.steps + 1) if sparsifier.is_update(step)]
+    sparsifier = make("magnitude", SHORT, update_every=5, prune_end=0.5)
+    updates = [step for step in range(1, SHORT.steps + 1) if sparsifier.is_update(step)]
     assert sparsifier.last_update() == updates[-1]
     assert sparsifier.next_update(0) == updates[0]
     assert sparsifier.next_update(updates[0]) == updates[1]
     assert sparsifier.next_update(updates[-1]) is None
     assert not sparsifier.keeps_masks(updates[-1] - 1)
     assert sparsifier.keeps_masks(updates[-1])
-    static = make("static")
+    static = make("static", SHORT)
     assert (static.next_update(0), static.last_update(), static.is_fixed) == (None, 0, True)
-    assert not make("str").keeps_masks(PLAN.steps)
+    assert not make("str", SHORT).keeps_masks(SHORT.steps)

@@ -9,10 +9,12 @@ more: the processes and who ends with whom are the same, without importing every
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import multiprocessing.util
 import os
+import runpy
 import select
 import signal
 import socket
@@ -33,8 +35,10 @@ class ForkedCommand:
 
     def __init__(self, pid: int, status: int, pipes: dict[str, BinaryIO], *, text: bool) -> None:
         self.pid, self.returncode = pid, None
-        self._status, self._pipes, self._text = status, pipes, text
+        self._status, self._text = status, text
+        self.stdin = pipes.pop("stdin", None)
         self.stdout, self.stderr = pipes.get("stdout"), pipes.get("stderr")
+        self._pipes = pipes
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal; None while it runs."""
@@ -88,6 +92,7 @@ def start(
     words: list[str],
     *,
     cwd: Path,
+    stdin: int | None = subprocess.DEVNULL,
     stdout: int | None = subprocess.PIPE,
     stderr: int | None = subprocess.PIPE,
     new_session: bool = False,
@@ -98,16 +103,23 @@ def start(
     """Start ``resonance WORDS`` in a folder, with this process's environment and `env`.
 
     `call` names another function to run, as ``module:function``, with WORDS as ``sys.argv[1:]``.
-    `stdout` and `stderr` are as for `subprocess.Popen`: PIPE, STDOUT, DEVNULL or a descriptor.
+    The streams are as for `subprocess.Popen`: PIPE, STDOUT, DEVNULL or a descriptor.
     """
     here: dict[str, BinaryIO] = {}
     theirs: list[int] = []
+    if stdin == subprocess.PIPE:
+        read, write = os.pipe()
+        here["stdin"] = os.fdopen(write, "wb")
+        theirs.append(read)
+    else:
+        assert stdin == subprocess.DEVNULL
+        theirs.append(os.open(os.devnull, os.O_RDONLY))
     for name, given in (("stdout", stdout), ("stderr", stderr)):
         if given == subprocess.PIPE:
             read, write = os.pipe()
             here[name] = os.fdopen(read, "rb", buffering=0)
         elif given == subprocess.STDOUT:
-            write = os.dup(theirs[0])
+            write = os.dup(theirs[1])
         elif given == subprocess.DEVNULL:
             write = os.open(os.devnull, os.O_WRONLY)
         else:
@@ -122,6 +134,25 @@ def start(
     for descriptor in (*theirs, theirs_status):
         os.close(descriptor)
     return ForkedCommand(int(server.recv(64)), status, here, text=text)
+
+
+def start_limited(module: str, errors: int | None) -> ForkedCommand:
+    """Start what works on a file of strangers, in place of `limited_process.start`."""
+    return start(
+        [module],
+        cwd=Path.cwd(),
+        stdin=subprocess.PIPE,
+        stderr=2 if errors is None else errors,
+        new_session=True,
+        call="tests.support.forked:run_module",
+    )
+
+
+def run_module() -> None:
+    """Run the module that the command line names as ``__main__``, as `suite.core.start` does."""
+    (module,) = sys.argv[1:]
+    sys.modules.pop(module, None)  # runpy warns of a module that is imported already
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def _connection() -> socket.socket:
@@ -154,25 +185,24 @@ def _close() -> None:
 
 def serve(descriptor: int) -> None:
     """Import what commands and their workers need; fork a process for each job."""
-    import sklearn.datasets
-    import sklearn.model_selection
+    import polars
     import torch
-    import torch._dynamo
 
     import suite.execution.runner
     import suite.training.trial
     import suite.tuning.search
     from suite.cli import app
 
-    assert sklearn.datasets
+    assert polars
     assert suite.training.trial
     for verb in app.VERBS:
         app._load(verb)
     torch.set_num_threads(1)
+    gc.freeze()  # a collection would copy every page that the processes share
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     connection = socket.socket(fileno=descriptor)
     while True:
-        content, descriptors, _, _ = socket.recv_fds(connection, 2**20, 3)
+        content, descriptors, _, _ = socket.recv_fds(connection, 2**20, 4)
         if not content:
             return
         with contextlib.suppress(ChildProcessError):
@@ -190,30 +220,30 @@ def serve(descriptor: int) -> None:
 
 def _watch(job: dict[str, Any], descriptors: list[int], write: int) -> None:
     """Fork the command, report its process id and then its exit code."""
-    out, err, status = descriptors
+    *streams, status = descriptors
     pid = os.fork()
     if pid == 0:
         os.close(status)
         os.close(write)
-        _become(job, out, err)
+        _become(job, streams)
     os.write(write, str(pid).encode())
-    for one in (out, err, write):
+    for one in (*streams, write):
         os.close(one)
     _, ended = os.waitpid(pid, 0)
     os.write(status, str(os.waitstatus_to_exitcode(ended)).encode())
     os._exit(0)
 
 
-def _become(job: dict[str, Any], out: int, err: int) -> None:
-    """Become the command: its folder, environment, descriptors and arguments."""
+def _become(job: dict[str, Any], streams: list[int]) -> None:
+    """Become the command: its folder, environment, streams and arguments."""
     if job["session"]:
         os.setsid()
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(out, 1)
-    os.dup2(err, 2)
+    for standard, one in enumerate(streams):
+        os.dup2(one, standard)
+        os.close(one)
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["env"])

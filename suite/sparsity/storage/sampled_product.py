@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from suite.sparsity.storage.compiled_sampled import Product, compiled_product, worth_compiling
+
 
 @dataclass(frozen=True)
 class SampledProduct:
@@ -54,7 +56,25 @@ class SampledProduct:
         return sum(values.nbytes for _, values in self._room.values())
 
     def of(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return left·rightᵀ at the places; [m], of [out, k] and [in, k], each stored by rows."""
+        """Return left·rightᵀ at the places; [m], of [out, k] and [in, k], each stored by rows.
+
+        The bits are the same with numba and without (`compiled_sampled`).
+        """
+        if worth_compiling(left, right, len(self.column)):
+            compiled = compiled_product()
+            if compiled is not None:
+                return self._compiled(compiled, left, right)
+        return self.stock(left, right)
+
+    def _compiled(self, compiled: Product, left: Tensor, right: Tensor) -> Tensor:
+        _check_sizes(self.shape, left, right)
+        products = torch.empty(len(self.column), dtype=left.dtype)
+        tensors = (self.start, self.column, left.detach(), right.detach(), products)
+        compiled(*(tensor.numpy() for tensor in tensors))
+        return products
+
+    def stock(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return what `of` does, computed by PyTorch's operator."""
         # Taken out while in use: another thread then makes its own.
         room = self._room.pop(left.dtype, None)
         into, values = self._make_room(left.dtype) if room is None else room
@@ -79,6 +99,15 @@ class SampledProduct:
             check_invariants=False,
         )
         return matrix, matrix.values()
+
+
+def _check_sizes(shape: torch.Size, left: Tensor, right: Tensor) -> None:
+    """Check what compiled code does not: it would read outside the matrices."""
+    length = left.shape[1]
+    if left.shape != (shape[0], length) or right.shape != (shape[1], length):
+        raise RuntimeError(
+            f"a product of {tuple(left.shape)} and {tuple(right.shape)} for a matrix {tuple(shape)}"
+        )
 
 
 def indices(native: Any) -> Tensor:
