@@ -26,7 +26,7 @@ def test_a_ranking_has_a_bar_and_what_is_more_has_none():
 
 
 def test_methods_without_an_update_in_training_have_no_figure():
-    assert list(update.run(("dense", "static", "snip", "imp"), side=24, blocks=1)) == []
+    assert list(update.run(("dense", "static", "snip", "lottery_ticket"), side=24, blocks=1)) == []
 
 
 def test_what_is_timed_is_an_update(monkeypatch):
