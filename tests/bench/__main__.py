@@ -3,9 +3,6 @@
 import sys
 
 from tests.bench import (
-    condensed,
-    convolution,
-    csr,
     detector,
     engine,
     finding,
@@ -16,7 +13,6 @@ from tests.bench import (
     pipeline,
     robustness,
     site,
-    speedup,
     store,
     update,
 )
@@ -27,12 +23,6 @@ BENCHMARKS = {
     "epoch": pipeline.share,
     "update": update.run,
     "detector": detector.run,
-    "csr": csr.run,
-    "csr-sampled": csr.sampled,
-    "csr-table": csr.table,
-    "csr-convolution": convolution.table,
-    "csr-chart": speedup.chart,
-    "condensed": condensed.run,
     "own-loop": own_loop.run,
     "lenet": overhead.lenet,
     "resnet": overhead.resnet_20,
