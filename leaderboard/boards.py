@@ -326,6 +326,7 @@ class Boards:
         self._seeds_taken: set[tuple[int, int]] = set()
         self._digest = functools.cache(digest_of_task)
         self._reasons: dict[RecordedVersion, str] = {}
+        self._names: dict[_Place, Entry] = {}
 
     def add(self, record: R, apart: str = "") -> PlacedRecord[R]:
         """Add a record to its board; return it with its place, which `settled` completes.
@@ -341,6 +342,7 @@ class Boards:
         if apart:
             reason = f"it belongs to {apart} only, and boards are of studies"
             return PlacedRecord(record, board, entry, reason, on_board=False)
+        self._names.clear()
         made_by = recorded_version(record)
         reason = self._outdated(made_by)
         if reason:
@@ -409,8 +411,10 @@ class Boards:
         return reason
 
     def _named(self, entry: Entry, version: CodeVersion) -> Entry:
-        older, about = self._versions.older(version), self._versions.method_facts(entry.method)
-        return replace(entry, older=older, about=about)
+        if (named := self._names.get((entry, version))) is None:
+            older, about = self._versions.older(version), self._versions.method_facts(entry.method)
+            named = self._names[entry, version] = replace(entry, older=older, about=about)
+        return named
 
     def _metric_of(self, board: tuple[str, str], record: TrialResult) -> Column:
         """Return what a board ranks by: as its task says, or, where it is unknown, its records."""

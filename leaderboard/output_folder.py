@@ -46,8 +46,7 @@ class SiteFolder:
             OSError: it cannot be created or written to.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        if not self._before.keys() >= set(planned):
-            self._save({**dict.fromkeys(planned, ""), **self._before})
+        self._save({**dict.fromkeys(planned, ""), **self._before})
         for parent in {os.path.dirname(name) for name in planned}:  # noqa: PTH120 - many, and texts
             (self.root / parent).mkdir(parents=True, exist_ok=True)
 

@@ -1,9 +1,12 @@
 """Charts as files, drawn by vl-convert without a browser: SVG, PNG and PDF."""
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+GRADIENT = re.compile(r'(\bid="|\burl\(#)gradient_(\d+)')
+"""A gradient of Vega's, where it is made and where it is used."""
 PNG_SCALE = 2
 """Pixels of a PNG per pixel of the chart."""
 VERSION = f"vl-convert {version('vl-convert-python')}"
@@ -29,12 +32,20 @@ def drawn(specification: Mapping[str, Any]) -> dict[str, bytes]:
     """
     import vl_convert
 
-    svg = vl_convert.vegalite_to_svg(dict(specification))
+    svg = _numbered(vl_convert.vegalite_to_svg(dict(specification)))
     return {
         "svg": svg.encode(),
         "png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
         "pdf": vl_convert.svg_to_pdf(svg),
     }
+
+
+def _numbered(svg: str) -> str:
+    """Return a picture whose gradients are numbered from 0: Vega counts on from chart to chart."""
+    numbers: dict[str, int] = {}
+    return GRADIENT.sub(
+        lambda found: f"{found[1]}gradient_{numbers.setdefault(found[2], len(numbers))}", svg
+    )
 
 
 def warm_up() -> None:

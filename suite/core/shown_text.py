@@ -59,9 +59,7 @@ def _is_plain(text: str) -> bool:
     """
     if text.isprintable():
         return True
-    return (
-        "\n" in text and str.replace(text, "\n", "").isprintable()
-    )  # of markup, too
+    return "\n" in text and str.replace(text, "\n", "").isprintable()  # of markup, too
 
 
 def shown_data(content: Any) -> Any:

@@ -24,7 +24,6 @@ from suite.core.files import (
     write_synced,
 )
 from suite.core.leases import file_system_time, is_abandoned, last_written, temporary_name
-from suite.core.threads import in_threads
 from suite.results.storage_backend import (
     KEY,
     MAX_BYTES,
@@ -38,8 +37,6 @@ from suite.results.storage_errors import one_line
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 1000
-AT_ONCE = 50
-"""Records that a thread reads."""
 OTHER_STORE = ", or choose another folder with --store"
 MOVED_AWAY = re.compile(r"\.old-([0-9a-f]{16})-.+")
 
@@ -157,19 +154,9 @@ class LocalStore:
 
     def load_records(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the records of these trials that exist."""
-        parts = [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
-        if len(parts) == 1:
-            yield from self._records(parts[0])
-            return
-        for part in in_threads(self._records, parts):
-            yield from part
-
-    def _records(self, keys: list[str]) -> list[tuple[str, bytes]]:
-        found = []
         for key in keys:
             with contextlib.suppress(FileNotFoundError):
-                found.append((key, self.load(key, RECORD, None)))
-        return found
+                yield key, self.load(key, RECORD, None)
 
     def names(self, key: str, digest: str | None) -> list[str]:
         """Return the names of all that is in a trial's folder, plain files or not."""

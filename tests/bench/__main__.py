@@ -3,30 +3,20 @@
 import sys
 
 from tests.bench import (
-    detector,
     engine,
     finding,
     loop,
-    overhead,
-    own_loop,
     page,
     pipeline,
     robustness,
     site,
     store,
-    update,
 )
 
 BENCHMARKS = {
     "loop": loop.run,
     "pipeline": pipeline.run,
     "epoch": pipeline.share,
-    "update": update.run,
-    "detector": detector.run,
-    "own-loop": own_loop.run,
-    "lenet": overhead.lenet,
-    "resnet": overhead.resnet_20,
-    "memory": overhead.memory,
     "corruptions": robustness.corrupted,
     "measures": robustness.added,
     "store": store.run,
