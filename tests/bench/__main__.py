@@ -3,26 +3,16 @@
 import sys
 
 from tests.bench import (
-    engine,
     finding,
-    loop,
     page,
-    pipeline,
-    robustness,
     site,
     store,
 )
 
 BENCHMARKS = {
-    "loop": loop.run,
-    "pipeline": pipeline.run,
-    "epoch": pipeline.share,
-    "corruptions": robustness.corrupted,
-    "measures": robustness.added,
     "store": store.run,
     "finding": finding.run,
     "site": site.run,
-    "engine": engine.overhead,
     "page": page.run,
 }
 
