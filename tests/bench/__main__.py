@@ -5,7 +5,6 @@ import sys
 from tests.bench import (
     detector,
     engine,
-    finding,
     loop,
     overhead,
     own_loop,
@@ -30,7 +29,6 @@ BENCHMARKS = {
     "corruptions": robustness.corrupted,
     "measures": robustness.added,
     "store": store.run,
-    "finding": finding.run,
     "site": site.run,
     "engine": engine.overhead,
     "page": page.run,
