@@ -52,8 +52,8 @@ class SiteFolder:
 
     def current(self, name: str, made_from: str) -> bool:
         """Return whether a file exists that was made from the same inputs; if so, keep it."""
-        if self._now.get(name) == made_from:
-            return True
+        if name in self._now:  # written by this build, whatever was there before
+            return self._now[name] == made_from
         if self._before.get(name) != made_from or not os.path.isfile(f"{self.root}/{name}"):  # noqa: PTH113 - of 10,000 pages
             return False
         self._now[name] = made_from

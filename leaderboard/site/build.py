@@ -64,7 +64,7 @@ from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.redact import redact_file
 from suite.results.record import Record
-from suite.results.store import Store
+from suite.results.store import Store, gc_paused
 from suite.tuning.schema import Tuning, tuned_runs
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ def build(
     targets = [out / "leaderboard.md", *([markdown] if markdown is not None else [])]
     around = [surroundings(path) for path in targets]  # raises before anything is written
     try:
-        return _write(content, chain([first], found), SiteFolder(out), targets, around, workers)
+        with gc_paused():  # millions of objects that stay, and few cycles
+            return _write(content, chain([first], found), SiteFolder(out), targets, around, workers)
     except OSError as error:
         raise InvalidInput(
             f"{error.filename or out} cannot be written ({error.strerror}): choose another --out"
