@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 
+from suite import __version__
 from suite.core.files import atomic_write
 from suite.core.redact import redact_file
 
@@ -24,6 +26,14 @@ def inputs_digest(*parts: str | bytes) -> str:
         content = part.encode(errors="replace") if isinstance(part, str) else part
         digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()[:32]
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the code, templates and assets of this package: pages depend on them."""
+    package = Path(__file__).parent
+    files = [path for name in ("*.py", "templates/*", "assets/*") for path in package.rglob(name)]
+    return inputs_digest(__version__, *(path.read_bytes() for path in sorted(files)))
 
 
 class SiteFolder:

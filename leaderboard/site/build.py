@@ -32,7 +32,7 @@ from leaderboard.charts.picture_files import PictureFiles, start_drawing
 from leaderboard.charts.pictures import VERSION
 from leaderboard.charts.vega_bundle import classic_script
 from leaderboard.data_frames import csv_text, summary_frame, trial_frame
-from leaderboard.output_folder import SiteFolder, inputs_digest
+from leaderboard.output_folder import SiteFolder, code_digest, inputs_digest
 from leaderboard.page_data import page_name
 from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.pages.index_page import FurtherPage, index_page
@@ -51,7 +51,6 @@ from leaderboard.pages.trial_page import trial_chart_data_script
 from leaderboard.pages.trial_page_writer import (
     PageJob,
     TrialPages,
-    code_digest,
     page_address,
     page_job,
 )

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import suite.results
-from leaderboard.output_folder import inputs_digest
-from leaderboard.pages.trial_page_writer import code_digest
+from leaderboard.output_folder import code_digest, inputs_digest
 from leaderboard.trial_facts import FactsText
 from suite.core import bounded_parquet
 from suite.core.files import atomic_write
