@@ -166,7 +166,7 @@ def _write(
         pictures = PictureFiles(folder, code_digest(), processes)
         content.write_pages(folder, processes, tuned)
         if content.few_changes:
-            start_drawing(processes, workers)
+            start_drawing(processes)
         for one in found:
             aside = content.selection.apart.get(one.result.key, "")
             placed.append(collection.add(one.result, aside))
