@@ -154,7 +154,7 @@ def test_a_grad_scaler_is_seen_through(method):
 def test_steps_that_a_scaler_leaves_out_are_not_recorded():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
-    handle = embedded("resonance", model, optimizer, update_every=5)
+    handle = embedded("resonance", model, optimizer, steps=120, update_every=5)
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     for step in range(1, 7):
         optimizer.zero_grad()
