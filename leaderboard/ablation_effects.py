@@ -14,8 +14,9 @@ from leaderboard.statistics.families import corrected
 from leaderboard.statistics.intervals import Interval, mean_interval
 from leaderboard.statistics.paired_comparisons import ALPHA, Comparison, compare, of_values
 from leaderboard.terms import uncounted
+from leaderboard.trial_facts import TrialResult
 from suite.results.ablation_design import Ablation, Design, label
-from suite.results.record import ACCURACY, Record
+from suite.results.record import ACCURACY
 
 Scores = dict[int, float]
 """Seed → score, of which more is better."""
@@ -163,12 +164,14 @@ class DesignEffects:
     controls: list[ControlEffect]
 
 
-def design_effects(ablation: Ablation, read: Callable[[str], Record | None]) -> list[DesignEffects]:
+def design_effects(
+    ablation: Ablation, read: Callable[[str], TrialResult | None]
+) -> list[DesignEffects]:
     """Return the effects of every design; `read` returns a trial's record by key, or None."""
     return [_effects(design, read) for design in ablation.designs]
 
 
-def _effects(design: Design, read: Callable[[str], Record | None]) -> DesignEffects:
+def _effects(design: Design, read: Callable[[str], TrialResult | None]) -> DesignEffects:
     records = {
         _key(cell.levels): {seed: read(key) for seed, key in cell.trials.items()}
         for cell in design.cells
@@ -194,13 +197,13 @@ def _key(levels: Levels) -> Key:
     return frozenset(levels.items())
 
 
-def _metric(task: str, cells: Iterable[Mapping[int, Record | None]]) -> Column:
+def _metric(task: str, cells: Iterable[Mapping[int, TrialResult | None]]) -> Column:
     """Return the column that the task of these records ranks by."""
     named = (r.metric for records in cells for r in records.values() if r is not None)
     return metric_of(task, next(named, ACCURACY))
 
 
-def _scores(records: Mapping[int, Record | None], metric: Column) -> Scores:
+def _scores(records: Mapping[int, TrialResult | None], metric: Column) -> Scores:
     """Return the scores by seed."""
     done = {
         seed: r
@@ -211,7 +214,7 @@ def _scores(records: Mapping[int, Record | None], metric: Column) -> Scores:
     return {seed: metric.sign * value for seed, value in found.items()}
 
 
-def _missed_budget(record: Record | None) -> bool:
+def _missed_budget(record: TrialResult | None) -> bool:
     if record is None or record.status != "done" or record.never_updated:
         return False
     return uncounted(record) != ""
@@ -235,7 +238,7 @@ def _against_base(
 
 def _cells(
     design: Design,
-    records: Mapping[Key, Mapping[int, Record | None]],
+    records: Mapping[Key, Mapping[int, TrialResult | None]],
     scores: Mapping[Key, Scores],
     sign: int,
 ) -> list[CellEffect]:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from leaderboard.trial_facts import TrialResult
 from suite.experiments import registry
 from suite.results.metrics import METRICS
-from suite.results.record import Record
 from suite.results.training_flops import lacks_own_arithmetic
 
 Unit = Literal["percent", "ratio", "seconds", "bytes", "number"]
@@ -62,7 +62,7 @@ class Column:
     unit: Unit
     better: Literal["more", "less", ""]
     group: str
-    value: Callable[[Record], float | None]
+    value: Callable[[TrialResult], float | None]
     to_dense: bool = False
 
     @property
@@ -81,19 +81,19 @@ class Column:
         return self.unit == "percent" and self.better == "more"
 
 
-def _metric(name: str) -> Callable[[Record], float | None]:
+def _metric(name: str) -> Callable[[TrialResult], float | None]:
     return lambda record: record.metrics.get(name)
 
 
-def _timing(name: str) -> Callable[[Record], float | None]:
-    def value(record: Record) -> float | None:
+def _timing(name: str) -> Callable[[TrialResult], float | None]:
+    def value(record: TrialResult) -> float | None:
         found = record.timing.get(name)
         return float(found) if isinstance(found, int | float) else None
 
     return value
 
 
-def _training_flops(record: Record) -> float | None:
+def _training_flops(record: TrialResult) -> float | None:
     """Return the training FLOPs; None where they leave out the method's own arithmetic."""
     method, known = record.trial["method"], registry.methods()
     if method in known and lacks_own_arithmetic(record.flops, known[method]):

@@ -7,7 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from leaderboard.board_columns import COLUMNS, NAMED_COLUMNS, SCORE, Column, metric_of
 from leaderboard.code_versions import (
@@ -18,10 +18,12 @@ from leaderboard.code_versions import (
     recorded_version,
 )
 from leaderboard.statistics.intervals import Interval, mean_interval
-from leaderboard.terms import BUDGET, EQUAL_STEPS, Terms
+from leaderboard.terms import EQUAL_STEPS, Terms
+from leaderboard.trial_facts import BUDGET, R, TrialResult
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show
-from suite.results.record import Record, RecordedMethod, RecordedTask
+from suite.results.record import RecordedMethod, RecordedTask
+from suite.results.recorded_version import RecordedVersion
 
 IDENTIFYING_FIELDS = frozenset({"task", "method", "sparsity", "seed", "hyperparameters", "recipe"})
 """Fields that name a trial's cell and seed. Other options, if not default, make a new board."""
@@ -97,7 +99,7 @@ class Entry:
         return not self.dense and (self.about is None or self.about.zeros)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """A finished trial on a board: its values by column, of those that were measured.
 
@@ -268,14 +270,14 @@ class Excluded:
     reason: str
 
 
-class PlacedRecord(NamedTuple):
+class PlacedRecord(NamedTuple, Generic[R]):
     """A record with its board (task, settings), its entry, and whether it counts.
 
     `left_out` says why it does not count; empty if it does, and if it failed. One that is not
     `on_board` is not listed there either.
     """
 
-    record: Record
+    record: R
     board: tuple[str, str]
     entry: Entry
     left_out: str
@@ -283,7 +285,7 @@ class PlacedRecord(NamedTuple):
 
 
 def build_boards(
-    records: Iterable[Record], tuned: Mapping[str, Collection[str]] | None = None
+    records: Iterable[TrialResult], tuned: Mapping[str, Collection[str]] | None = None
 ) -> tuple[list[Board], list[Excluded]]:
     """Group records into boards; also return the records that are on none. See `Boards`."""
     boards = Boards(tuned)
@@ -323,8 +325,10 @@ class Boards:
         self._versions = CodeVersions()
         self._seeds_taken: set[tuple[int, int]] = set()
         self._digest = functools.cache(digest_of_task)
+        self._reasons: dict[RecordedVersion, str] = {}
+        self._names: dict[_Place, Entry] = {}
 
-    def add(self, record: Record, apart: str = "") -> PlacedRecord:
+    def add(self, record: R, apart: str = "") -> PlacedRecord[R]:
         """Add a record to its board; return it with its place, which `settled` completes.
 
         One that belongs to something else than a study (`apart`, in words) is placed but not added.
@@ -338,8 +342,13 @@ class Boards:
         if apart:
             reason = f"it belongs to {apart} only, and boards are of studies"
             return PlacedRecord(record, board, entry, reason, on_board=False)
-        reason = outdated(recorded_version(record), self._digest)
-        version = self._versions.installed(record) if reason else self._versions.add(record)
+        self._names.clear()
+        made_by = recorded_version(record)
+        reason = self._outdated(made_by)
+        if reason:
+            version = self._versions.installed(made_by)
+        else:
+            version = self._versions.add(record, made_by)
         by_sparsity = self._cells[board].setdefault((entry, version), {})
         metric = self._metric_of(board, record)
         cell = by_sparsity.setdefault(trial["sparsity"], Cell(metric=metric))
@@ -384,28 +393,36 @@ class Boards:
             )
         return boards
 
-    def settled(self, placed: PlacedRecord) -> PlacedRecord:
+    def settled(self, placed: PlacedRecord[R]) -> PlacedRecord[R]:
         """Return a place as `built` shows it: only then it is known which code is the newest."""
         if not is_result(placed.record):
             return placed
         made_by = recorded_version(placed.record)
-        if placed.left_out and placed.left_out == outdated(made_by, self._digest):
-            version = self._versions.installed(placed.record)
+        if placed.left_out and placed.left_out == self._outdated(made_by):
+            version = self._versions.installed(made_by)
         else:
-            version = self._versions.of(placed.record)
+            version = self._versions.of(made_by)
         return placed._replace(entry=self._named(placed.entry, version))
 
-    def _named(self, entry: Entry, version: CodeVersion) -> Entry:
-        older, about = self._versions.older(version), self._versions.method_facts(entry.method)
-        return replace(entry, older=older, about=about)
+    def _outdated(self, made_by: RecordedVersion) -> str:
+        """Return why records of this version are out of date; empty if they are not."""
+        if (reason := self._reasons.get(made_by)) is None:
+            reason = self._reasons[made_by] = outdated(made_by, self._digest)
+        return reason
 
-    def _metric_of(self, board: tuple[str, str], record: Record) -> Column:
+    def _named(self, entry: Entry, version: CodeVersion) -> Entry:
+        if (named := self._names.get((entry, version))) is None:
+            older, about = self._versions.older(version), self._versions.method_facts(entry.method)
+            named = self._names[entry, version] = replace(entry, older=older, about=about)
+        return named
+
+    def _metric_of(self, board: tuple[str, str], record: TrialResult) -> Column:
         """Return what a board ranks by: as its task says, or, where it is unknown, its records."""
         if board not in self._metrics:
             self._metrics[board] = metric_of(board[0], record.metric)
         return self._metrics[board]
 
-    def _place(self, record: Record) -> tuple[tuple[str, str], Entry]:
+    def _place(self, record: TrialResult) -> tuple[tuple[str, str], Entry]:
         trial, tuned = record.trial, self._tuned
         own = {n: v for n, v in trial["recipe"].items() if n in tuned.get(record.key, ())}
         settings = settings_text(trial["hyperparameters"] | own)
@@ -417,7 +434,7 @@ class Boards:
         return board, entry
 
 
-def is_result(record: Record) -> bool:
+def is_result(record: TrialResult) -> bool:
     """Return whether a record is a test result; analyses and a tuner's search are not."""
     return (
         not is_analysis(record)
@@ -426,7 +443,7 @@ def is_result(record: Record) -> bool:
     )
 
 
-def _tested(record: Record) -> int:
+def _tested(record: TrialResult) -> int:
     """Return the number of test examples; 0 if the record does not say."""
     counts, stated = record.counts.get("test"), record.data.get("test")
     if counts is not None:
@@ -434,20 +451,20 @@ def _tested(record: Record) -> int:
     return stated if isinstance(stated, int) and stated > 0 else 0
 
 
-def is_analysis(record: Record) -> bool:
+def is_analysis(record: TrialResult) -> bool:
     """Return whether a record is that of an analysis of a training."""
     trainer = record.trial.get("trainer", "")
     return bool(trainer) and not registry.replaces_training(trainer)
 
 
-def _test_examples(record: Record) -> int | None:
+def _test_examples(record: TrialResult) -> int | None:
     """Return the number of independent test examples; None where it is not known."""
     size = record.data.get("test")
     whole = isinstance(size, int) and not isinstance(size, bool) and size > 0
     return size if whole and "test_bits_per_character" not in record.metrics else None
 
 
-def _values(record: Record) -> dict[str, float]:
+def _values(record: TrialResult) -> dict[str, float]:
     found = ((column.name, column.value(record)) for column in COLUMNS)
     return {name: value for name, value in found if value is not None}
 
@@ -484,7 +501,7 @@ def _mean(cells: list[Cell | None]) -> float:
     return statistics.fmean(means) if means else -math.inf
 
 
-def overrides_text(trial: dict[str, Any], without: Collection[str] = ()) -> str:
+def overrides_text(trial: Mapping[str, Any], without: Collection[str] = ()) -> str:
     """Return what a trial changes of its task's recipe and of the default options, as text."""
     recipe = {name: value for name, value in trial["recipe"].items() if name not in without}
     words = [settings_text(recipe)] if recipe else []

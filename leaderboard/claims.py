@@ -31,7 +31,8 @@ from leaderboard.method_comparison import find_entry
 from leaderboard.selection import select
 from leaderboard.statistics.families import FamilyCell, against_reference
 from leaderboard.statistics.paired_comparisons import compare, of_values
-from leaderboard.terms import BUDGET, Terms
+from leaderboard.terms import Terms
+from leaderboard.trial_facts import BUDGET
 from suite.core.errors import InvalidInput
 from suite.core.yaml_reader import read_yaml
 from suite.results.ablation_design import Ablation, ablations

@@ -8,10 +8,11 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
+from leaderboard.trial_facts import TrialResult
 from suite.experiments import registry
 from suite.experiments.own_code import method_code, task_code
 from suite.experiments.trial_config import task_digest
-from suite.results.record import Record, RecordedMethod, RecordedTask
+from suite.results.record import RecordedMethod, RecordedTask
 from suite.results.recorded_version import RecordedVersion
 
 T = TypeVar("T")
@@ -41,9 +42,9 @@ class CodeVersions:
         self._methods: dict[str, tuple[float, RecordedMethod]] = {}
         self._tasks: dict[str, tuple[float, RecordedTask]] = {}
 
-    def add(self, record: Record) -> CodeVersion:
-        """Take note of a record and return its version."""
-        version, at = self.of(record), record.finished
+    def add(self, record: TrialResult, made_by: RecordedVersion) -> CodeVersion:
+        """Take note of a record, made by this version, and return it as a version of code."""
+        version, at = self.of(made_by), record.finished
         self.note(version, at)
         if record.declared is not None:
             _keep_newest(self._methods, version.method, at, record.declared.method)
@@ -56,13 +57,13 @@ class CodeVersions:
             if name not in self._newest or (at, code) > self._newest[name]:
                 self._newest[name] = (at, code)
 
-    def of(self, record: Record) -> CodeVersion:
-        """Return a record's version."""
-        return _code_version(recorded_version(record))
+    def of(self, made_by: RecordedVersion) -> CodeVersion:
+        """Return what a record was made by as a version of code."""
+        return _code_version(made_by)
 
-    def installed(self, record: Record) -> CodeVersion:
+    def installed(self, made_by: RecordedVersion) -> CodeVersion:
         """Return the version that is installed here, of a record's task and method."""
-        version = self.of(record)
+        version = self.of(made_by)
         changes = {part: code for part, code in _installed(version).items() if code is not None}
         return version._replace(**changes)
 
@@ -87,7 +88,7 @@ class CodeVersions:
         return self._tasks[task][1] if task in self._tasks else None
 
 
-def recorded_version(record: Record) -> RecordedVersion:
+def recorded_version(record: TrialResult) -> RecordedVersion:
     """Return what a record was made by."""
     declared = record.declared
     method = declared.method.code if declared is not None and declared.method else ""

@@ -15,6 +15,7 @@ from leaderboard.boards import (
 )
 from leaderboard.code_versions import older_code
 from leaderboard.terms import uncounted
+from leaderboard.trial_facts import TrialResult
 from suite.core.declarations import unknown
 from suite.core.errors import InvalidInput
 from suite.core.shown_text import shown
@@ -87,7 +88,7 @@ def summary_frame(boards: list[Board]) -> "pl.DataFrame":
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def trial_frame(records: Iterable[Record]) -> "pl.DataFrame":
+def trial_frame(records: Iterable[TrialResult]) -> "pl.DataFrame":
     """Return one row per record."""
     import polars as pl
 
@@ -140,7 +141,7 @@ def results_frame(
     return frame.with_columns(columns), 0 if everything else outdated
 
 
-def _without_older(placed: PlacedRecord) -> PlacedRecord:
+def _without_older(placed: PlacedRecord[Record]) -> PlacedRecord[Record]:
     """Return a settled place that is left out if a newer version of the code exists."""
     if placed.left_out or not placed.entry.older:
         return placed
@@ -169,7 +170,7 @@ def _setting_column(name: str, values: list[Any]) -> "pl.Series":
     return pl.Series(name, texts, pl.String)
 
 
-def _trial_row(record: Record) -> dict[str, Any]:
+def _trial_row(record: TrialResult) -> dict[str, Any]:
     """Return a record's values by column; metrics do not overwrite other columns."""
     first = {
         "key": record.key,
@@ -189,7 +190,7 @@ def _trial_row(record: Record) -> dict[str, Any]:
     }
     operations = {f"{name}_flops": value for name, value in record.flops.items()}
     fixed = first | last
-    measured = {n: v for n, v in (record.metrics | operations).items() if n not in fixed}
+    measured = {n: v for n, v in {**record.metrics, **operations}.items() if n not in fixed}
     return first | measured | last
 
 

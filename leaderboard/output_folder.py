@@ -7,7 +7,8 @@ file that it does not name is never removed.
 import contextlib
 import hashlib
 import json
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from suite.core.files import atomic_write
@@ -33,6 +34,11 @@ class SiteFolder:
         self._before = _read_manifest(root / MANIFEST)
         self._now: dict[str, str] = {}
 
+    @property
+    def before(self) -> Mapping[str, str]:
+        """What earlier builds wrote, and what each file was made from."""
+        return self._before
+
     def begin(self, planned: Collection[str]) -> None:
         """Create the folder, and list the planned files, so that a later build can remove them.
 
@@ -41,12 +47,14 @@ class SiteFolder:
         """
         self.root.mkdir(parents=True, exist_ok=True)
         self._save({**dict.fromkeys(planned, ""), **self._before})
-        for parent in {(self.root / name).parent for name in planned}:
-            parent.mkdir(parents=True, exist_ok=True)
+        for parent in {os.path.dirname(name) for name in planned}:  # noqa: PTH120 - many, and texts
+            (self.root / parent).mkdir(parents=True, exist_ok=True)
 
     def current(self, name: str, made_from: str) -> bool:
         """Return whether a file exists that was made from the same inputs; if so, keep it."""
-        if self._before.get(name) != made_from or not (self.root / name).is_file():
+        if self._now.get(name) == made_from:
+            return True
+        if self._before.get(name) != made_from or not os.path.isfile(f"{self.root}/{name}"):  # noqa: PTH113 - of 10,000 pages
             return False
         self._now[name] = made_from
         return True
@@ -86,7 +94,8 @@ class SiteFolder:
         self._save(self._now)
 
     def _save(self, names: dict[str, str]) -> None:
-        atomic_write(self.root / MANIFEST, json.dumps(dict(sorted(names.items())), indent=0) + "\n")
+        lines = (f"{json.dumps(name)}: {json.dumps(made)}" for name, made in sorted(names.items()))
+        atomic_write(self.root / MANIFEST, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _inside(root: Path, path: Path) -> bool:

@@ -21,6 +21,7 @@ as in Python. The content is::
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from leaderboard.board_columns import COLUMNS, SCORE
@@ -39,6 +40,7 @@ OWN_METRIC = "score"
 """Name of the column of what each task ranks by, where tasks rank by different metrics."""
 
 
+@lru_cache(maxsize=4096)
 def page_name(kind: str, label: str) -> str:
     """Return the address of a page within the site: readable, and safe for any label."""
     words = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:60]

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.results.record import Record
+from leaderboard.trial_facts import BUDGET, TrialResult
 from suite.results.training_flops import off_budget
 
-BUDGET = "flops_budget"
-"""The field of a recipe that says how much a training may cost, as a multiple of dense training."""
 INDEX = "index.html"
 
 
@@ -29,7 +27,7 @@ class Terms:
     flops_budget: float = 0.0
 
     @classmethod
-    def of(cls, record: Record) -> "Terms":
+    def of(cls, record: TrialResult) -> "Terms":
         """Return the terms of the board that a record belongs to."""
         recipe = record.configuration.get("recipe")
         if not isinstance(recipe, Mapping):  # a record of others may hold anything
@@ -63,7 +61,7 @@ class Terms:
         """The address of the page of all boards on these terms, if another one is the main page."""
         return f"equal-flops-{self.flops_budget:g}.html" if self.flops_budget else INDEX
 
-    def left_out(self, record: Record) -> str:
+    def left_out(self, record: TrialResult) -> str:
         """Return why a finished record cannot be compared on these terms; empty if it can."""
         if not self.flops_budget:
             return ""
@@ -74,7 +72,7 @@ class Terms:
 EQUAL_STEPS = Terms()
 
 
-def uncounted(record: Record) -> str:
+def uncounted(record: TrialResult) -> str:
     """Return why a finished trial is no result, wherever trials are compared; empty if it is one.
 
     Its method never updated connectivity, or it missed its `flops_budget`.

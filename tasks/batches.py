@@ -80,7 +80,7 @@ class MemoryEpoch:
             x = source.augmentation.take(source.x, chosen, self.draws[part])
         else:
             x = source.x.index_select(0, chosen)  # copies rows; x[chosen] takes twice as long
-        return x.contiguous(memory_format=source.layout), source.y[chosen]
+        return x.contiguous(memory_format=source.layout), source.y.index_select(0, chosen)
 
     def batches(self, begin: int, end: int) -> Iterator[Batch]:
         """Yield batches `begin` … `end` − 1."""

@@ -15,6 +15,10 @@ from tasks.recipe import Recipe
 from tasks.task import Dataset
 
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(outputs, targets) → scalar."""
+
+
 def flat(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return outputs as [predictions, classes] and targets as [predictions]."""
     return outputs.flatten(0, -2), targets.flatten()
@@ -30,8 +34,8 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.mse_loss(outputs, targets)
 
 
-def training_loss(dataset: Dataset, recipe: Recipe) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return the training loss: (outputs, targets) → scalar."""
+def training_loss(dataset: Dataset, recipe: Recipe) -> Loss:
+    """Return the training loss."""
     if dataset.regression:
         return squared_error
     return functools.partial(cross_entropy, label_smoothing=recipe.label_smoothing)

@@ -52,6 +52,11 @@ def pytest_collection_finish() -> None:
     gc.collect()  # of what is left: how often all is collected depends on how much that was
 
 
+def pytest_unconfigure() -> None:
+    """Let the end of the process collect them: what is left over, bindings report as leaks."""
+    gc.unfreeze()
+
+
 def require(part: str, present: bool, how: str) -> None:
     """Skip where a part of the machine is missing, unless this run says it must be there."""
     if present:

@@ -2,12 +2,11 @@
 
 import contextlib
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
+from leaderboard.charts.pictures import VERSION
 from suite.core.files import atomic_write
 
-VERSION = f"vl-convert {version('vl-convert-python')}"
 CACHE = Path.home() / ".cache" / "resonance-bench"
 
 

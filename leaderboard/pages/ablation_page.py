@@ -12,11 +12,11 @@ from leaderboard.charts.ablation_charts import charts
 from leaderboard.pages.embedded_charts import embedded_charts
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import shown_metric
+from leaderboard.trial_facts import TrialResult
 from suite import __version__
 from suite.results.ablation_design import Ablation
-from suite.results.record import Record
 
-ReadRecord = Callable[[str], Record | None]
+ReadRecord = Callable[[str], TrialResult | None]
 
 
 def ablation_page(ablation: Ablation, read: ReadRecord, sender: Sender | None = None) -> str:
@@ -109,5 +109,5 @@ def _trials(
     ]
 
 
-def _state(record: Record | None) -> str:
+def _state(record: TrialResult | None) -> str:
     return "not run" if record is None else record.status

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from leaderboard.board_claims import BoardClaims, board_claims
 from leaderboard.board_columns import Column
@@ -22,11 +22,12 @@ from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import heading, shown_metric, value_text
 from leaderboard.summary_table import SummaryTable, summary_table
 from leaderboard.terms import Terms
+from leaderboard.trial_facts import TrialResult
 from suite import __version__
 from suite.core.declarations import Hyperparameter
 from suite.experiments import registry
 from suite.experiments.trial_config import show
-from suite.results.record import Record, RecordedMethod, RecordedTask
+from suite.results.record import RecordedMethod, RecordedTask
 
 SHOWN_CHARTS = ("accuracy", "cost", "score")
 """Charts of a task's page."""
@@ -35,7 +36,7 @@ SETTING = re.compile(r", (?=\w+=)")
 """What separates the settings of a board; the values of a list are separated by commas as well."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedTrial:
     """A trial in a list of trials: its seed, its value of the metric, why it does not count."""
 
@@ -44,6 +45,14 @@ class ListedTrial:
     score: str
     state: str
     reason: str
+
+    @property
+    def link(self) -> Markup:
+        """A link to its page, of one that counts, from a folder below the main page."""
+        return Markup(
+            f'<a href="../trials/{self.key}.html"><span class="soft">{self.seed}:</span> '
+            f"{escape(self.score)}</a> "
+        )
 
 
 @dataclass
@@ -81,7 +90,7 @@ class BoardView:
         ]
 
 
-def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord]) -> list[BoardView]:
+def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord[Any]]) -> list[BoardView]:
     """Return the boards, on the same terms, with their tables and trials.
 
     `placed` are the records of these and of any other boards.
@@ -99,7 +108,7 @@ def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord]) -> list
     return list(found.values())
 
 
-def _listed_trial(record: Record, left_out: str, metric: Column) -> ListedTrial:
+def _listed_trial(record: TrialResult, left_out: str, metric: Column) -> ListedTrial:
     if record.status == "failed":
         reason = (record.error or {}).get("message", "failed")
         return ListedTrial(record.key, record.trial["seed"], "failed", "failed", reason)

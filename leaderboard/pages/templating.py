@@ -36,7 +36,10 @@ def environment() -> Environment:
 
 def _shown(value: Any) -> Any:
     """Return what a template is about to write; markup stays markup."""
-    return type(value)(shown_lines(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    shown = shown_lines(value)
+    return value if shown is value else type(value)(shown)
 
 
 def asset(name: str) -> str:

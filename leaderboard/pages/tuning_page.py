@@ -13,14 +13,14 @@ from leaderboard.pages.templating import environment
 from leaderboard.score_text import difference_texts, heading, value_text
 from leaderboard.statistics.paired_comparisons import compare, of_values
 from leaderboard.terms import uncounted
+from leaderboard.trial_facts import TrialResult
 from leaderboard.tuning_budget import budget_curve, budget_note, shown_budgets
 from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import show
-from suite.results.record import Record
 from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning, TuningConfig
 
-ReadRecord = Callable[[str], Record | None]
+ReadRecord = Callable[[str], TrialResult | None]
 TUNING_CHART_TEXTS = {
     "budget": (
         "Expected best against budget",

@@ -14,24 +14,23 @@ The files of the folder::
     assets/                   style, scripts and chart data that pages share
 """
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from leaderboard.ablation_effects import design_effects
 from leaderboard.board_groups import BoardGroup, board_groups, states_terms
 from leaderboard.board_markdown import spliced, surroundings
-from leaderboard.boards import Board, Boards, Excluded, PlacedRecord, board_title
+from leaderboard.boards import Board, Boards, Excluded, PlacedRecord
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.bundles.signature import ALLOWED_SIGNERS
 from leaderboard.charts.board_charts import CHART_TEXTS, board_charts
-from leaderboard.charts.pictures import pictures
-from leaderboard.charts.vega_bundle import VERSION, classic_script
+from leaderboard.charts.picture_files import PictureFiles, start_drawing
+from leaderboard.charts.pictures import VERSION
+from leaderboard.charts.vega_bundle import classic_script
 from leaderboard.data_frames import csv_text, summary_frame, trial_frame
 from leaderboard.output_folder import SiteFolder, inputs_digest
 from leaderboard.page_data import page_name
@@ -48,12 +47,19 @@ from leaderboard.pages.task_and_method_pages import (
     task_page,
 )
 from leaderboard.pages.templating import CHART_SCRIPTS, asset
-from leaderboard.pages.trial_page import ShownTrial, TrialLinks, trial_chart_data_script
-from leaderboard.pages.trial_page_writer import PageJob, TrialPages
+from leaderboard.pages.trial_page import trial_chart_data_script
+from leaderboard.pages.trial_page_writer import (
+    PageJob,
+    TrialPages,
+    code_digest,
+    page_address,
+    page_job,
+)
 from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
 from leaderboard.signal_figures import signal_groups
 from leaderboard.site.sources import ShownAblation, Source, SourceRecord
-from suite import __version__
+from leaderboard.trial_facts import TrialResult
+from leaderboard.workers import Workers
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.redact import redact_file
@@ -112,7 +118,9 @@ def build(
     Raises:
         InvalidInput: there is no record, no such study, or a file cannot be written.
     """
-    content = Source(source, bundles, study, include_ablations=include_ablations, signers=signers)
+    content = Source(
+        source, bundles, study, root=out, include_ablations=include_ablations, signers=signers
+    )
     found = content.read()
     first = next(found, None)
     if first is None and content.selection.study:
@@ -147,28 +155,38 @@ def _write(
     workers: int,
 ) -> BuiltSite:
     """Write the site: pages of trials while records are still being read, then the others."""
-    collection = Boards(tuned_runs(content.tunings))
-    placed: list[PlacedRecord] = []
+    tuned = tuned_runs(content.tunings)
+    collection = Boards(tuned)
+    placed: list[PlacedRecord[TrialResult]] = []
     sent: Counter[Sender] = Counter(dict.fromkeys(content.senders, 0))
-    folder.begin([_page(key) for key in content.trials()])
-    with TrialPages(folder, content.location, workers) as pages:
+    signals: list[SourceRecord] = []
+    folder.begin([page_address(key) for key in content.trials()])
+    with Workers(workers) as processes:
+        pages = TrialPages(folder, content.location, processes)
+        pictures = PictureFiles(folder, code_digest(), processes)
+        content.write_pages(folder, processes, tuned)
+        if content.few_changes:
+            start_drawing(processes, workers)
         for one in found:
-            aside = content.selection.apart.get(one.record.key, "")
-            placed.append(collection.add(one.record, aside))
-            pages.add(_job(placed[-1], one, bool(content.location)))
+            aside = content.selection.apart.get(one.result.key, "")
+            placed.append(collection.add(one.result, aside))
+            pages.add(_job(placed[-1], one, curves=bool(content.location)))
             if one.sender is not None:
                 sent[one.sender] += 1
+            if one.has_signals:
+                signals.append(one)
         boards, excluded = collection.built(), [*collection.excluded, *content.unreadable]
         placed = [collection.settled(one) for one in placed]
         records = {one.record.key: one.record for one in placed}
-        _write_assets(folder)
         groups = board_groups(boards)
+        drawn = _draw_boards(pictures, groups)
+        _write_assets(folder)
         views = [view for group in groups for view in board_views(group.boards, placed)]
         tables = _write_boards(folder, views, content.tunings)
-        drawn = _write_paper(folder, groups, tables)
-        further = _write_ablations(folder, content.ablations, records)
+        _write_paper(folder, groups, tables, drawn)
+        further = _write_ablations(folder, pictures, content.ablations, records)
         further += _write_tunings(folder, content, records, _methods(views))
-        further += _write_signals(folder, records.values())
+        further += _write_signals(folder, pictures, content.signals(signals))
         for group in groups:
             charts = drawn[group.page]
             page = index_page(group.boards, excluded, further, list(sent.items()), charts, groups)
@@ -180,7 +198,10 @@ def _write(
         frames = {"leaderboard": summary_frame(boards), "trials": rows}
         for name, frame in frames.items():
             folder.write(f"{name}.csv", csv_text(frame))
+        pages.finish()
+        pictures.finish()
     folder.finish()
+    content.keep()
     for path, text in zip(targets[1:], texts[1:], strict=True):
         atomic_write(path, redact_file(text), sync=False)
     apart = Counter(content.selection.apart[key] for key in records.keys() - {r.key for r in own})
@@ -189,37 +210,16 @@ def _write(
     )
 
 
-@cache
-def code_digest() -> str:
-    """Return a digest of the code, templates and assets of this package: pages depend on them."""
-    package = Path(__file__).parents[1]
-    files = [path for name in ("*.py", "templates/*", "assets/*") for path in package.rglob(name)]
-    return inputs_digest(__version__, *(path.read_bytes() for path in sorted(files)))
-
-
-def _page(key: str) -> str:
-    return f"trials/{key}.html"
-
-
-def _job(placed: PlacedRecord, found: SourceRecord, curves: bool) -> PageJob:
+def _job(placed: PlacedRecord[TrialResult], found: SourceRecord, *, curves: bool) -> PageJob:
     """Return the job of writing a trial's page; `curves` says whether there may be curves."""
-    record, (task, settings), entry, left_out, on_board = placed
-    title = board_title(task, settings)
-    links = TrialLinks(
-        title, page_name("tasks", title), entry.title, page_name("methods", entry.method), left_out
+    return page_job(
+        placed,
+        found.evaluations,
+        curves=curves,
+        sender=found.sender,
+        reruns=found.reruns,
+        record=found.record,
     )
-    if not on_board:
-        links = replace(links, task_page="", method_page="")
-    made_from = inputs_digest(
-        code_digest(),
-        record.fingerprint,
-        repr(links),
-        repr((found.sender, found.reruns)),
-        "curves" if curves else "",
-        *(evaluation.model_dump_json() for evaluation in found.evaluations),
-    )
-    shown = ShownTrial(record, found.evaluations, links, found.sender, found.reruns)
-    return PageJob(_page(record.key), made_from, shown)
 
 
 def _write_assets(folder: SiteFolder) -> None:
@@ -255,28 +255,40 @@ def _write_boards(
     return [paper_table(one.board, one.summary_table) for one in boards]
 
 
+def _draw_boards(pictures: PictureFiles, groups: Sequence[BoardGroup]) -> dict[str, list[str]]:
+    """Draw the charts of each group's page; return their names."""
+    found = {}
+    for group in groups:
+        charts = board_charts(group.boards)
+        pictures.add({f"{group.prefix}{name}": chart for name, chart in charts.items()})
+        found[group.page] = list(charts)
+    return found
+
+
 def _write_paper(
-    folder: SiteFolder, groups: Sequence[BoardGroup], tables: Sequence[PaperTable]
-) -> dict[str, list[str]]:
-    """Write the paper view with its tables and pictures; return the charts of each group's page."""
+    folder: SiteFolder,
+    groups: Sequence[BoardGroup],
+    tables: Sequence[PaperTable],
+    drawn: Mapping[str, Sequence[str]],
+) -> None:
+    """Write the paper view with its tables; `drawn` are the charts of each group's page."""
     for table in tables:
         folder.write(f"{table.name}.tex", table.latex)
         folder.write(f"{table.name}.md", table.markdown)
-    texts, drawn = {}, {}
+    texts = {}
     for group in groups:
-        charts = board_charts(group.boards)
-        _write_pictures(folder, {f"{group.prefix}{name}": chart for name, chart in charts.items()})
         where = f", {group.terms.words}" if states_terms(groups) else ""
-        for name in charts:
+        for name in drawn[group.page]:
             about = CHART_TEXTS[name]
             texts[f"{group.prefix}{name}"] = (f"{about.title}{where}", about.text)
-        drawn[group.page] = list(charts)
     folder.write("paper.html", paper_page(tables, texts))
-    return drawn
 
 
 def _write_ablations(
-    folder: SiteFolder, found: Sequence[ShownAblation], records: Mapping[str, Record]
+    folder: SiteFolder,
+    pictures: PictureFiles,
+    found: Sequence[ShownAblation],
+    records: Mapping[str, TrialResult],
 ) -> list[FurtherPage]:
     """Write the pages and pictures of ablations; return them with their questions."""
     written = []
@@ -284,7 +296,7 @@ def _write_ablations(
         page, read = f"ablations/{one.name}.html", (records if sent is None else sent).get
         folder.write(page, ablation_page(one, read, sender))
         charts = named_charts(design_effects(one, read))
-        _write_pictures(folder, {f"{one.name}-{name}": chart for name, chart in charts.items()})
+        pictures.add({f"{one.name}-{name}": chart for name, chart in charts.items()})
         written.append(FurtherPage(one.name, page, one.question))
     return written
 
@@ -292,7 +304,7 @@ def _write_ablations(
 def _write_tunings(
     folder: SiteFolder,
     content: Source,
-    records: Mapping[str, Record],
+    records: Mapping[str, TrialResult],
     methods: Collection[str],
 ) -> list[FurtherPage]:
     """Write the pages of tunings; return them with their summaries."""
@@ -305,21 +317,13 @@ def _write_tunings(
     return written
 
 
-def _write_signals(folder: SiteFolder, records: Iterable[Record]) -> list[FurtherPage]:
+def _write_signals(
+    folder: SiteFolder, pictures: PictureFiles, records: Iterable[Record]
+) -> list[FurtherPage]:
     """Write the page and pictures of what signals say; return it, if there is such a record."""
     groups = signal_groups(records)
     if not groups:
         return []
     folder.write(PAGE, signals_page(groups))
-    _write_pictures(folder, named_signal_charts(groups))
+    pictures.add(named_signal_charts(groups))
     return [FurtherPage(TITLE, PAGE, ABOUT)]
-
-
-def _write_pictures(folder: SiteFolder, charts: Mapping[str, Any]) -> None:
-    for name, chart in charts.items():
-        made_from = inputs_digest(VERSION, code_digest(), json.dumps(chart, sort_keys=True))
-        files = [f"charts/{name}.{ending}" for ending in ("svg", "png", "pdf")]
-        stale = [file for file in files if not folder.current(file, made_from)]
-        contents = pictures(chart) if stale else {}
-        for file in stale:
-            folder.write(file, contents[file.rpartition(".")[2]], made_from)

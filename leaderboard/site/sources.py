@@ -2,7 +2,7 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,29 +19,44 @@ from leaderboard.bundles.limited_reading import read_bundle
 from leaderboard.bundles.reruns import Rerun, reruns
 from leaderboard.bundles.signature import ALLOWED_SIGNERS
 from leaderboard.bundles.tunings import of_records
+from leaderboard.output_folder import SiteFolder
+from leaderboard.pages.trial_page_writer import ReadingContext
 from leaderboard.selection import Selection, select
+from leaderboard.site.stored_trials import StoredTrials
+from leaderboard.trial_facts import TrialFacts, TrialResult, has_signals
+from leaderboard.workers import Workers
 from suite.results import metadata_store
 from suite.results.ablation_design import Ablation, ablations
 from suite.results.metadata_store import EVALUATIONS, documents
 from suite.results.record import Record
-from suite.results.store import CorruptRecord, Store
-from suite.results.stored_evaluation import Evaluation, parse_evaluation, present
+from suite.results.store import Store
+from suite.results.stored_evaluation import Evaluation, parse_evaluation
 from suite.tuning.schema import Tuning, load_tunings
 
 
 class SourceRecord(NamedTuple):
-    """A record, and what is known of its trial.
+    """A trial, and what is known of it.
 
     Attributes:
+        result: what boards and tables read of it.
         evaluations: later ones.
         sender: who sent it, if it came in a bundle.
         reruns: by others who ran the trial again.
+        record: of the trial; None for those of a store, which are not kept in memory.
     """
 
-    record: Record
-    evaluations: list[Evaluation]
+    result: TrialResult
+    evaluations: Sequence[Evaluation]
     sender: Sender | None = None
     reruns: tuple[Rerun, ...] = ()
+    record: Record | None = None
+
+    @property
+    def has_signals(self) -> bool:
+        """Whether its record has measures of gradient signals."""
+        if isinstance(self.result, TrialFacts):
+            return self.result.signals
+        return self.record is not None and has_signals(self.record)
 
 
 class ShownAblation(NamedTuple):
@@ -61,12 +76,15 @@ class ShownAblation(NamedTuple):
 class Source:
     """The sources: a store, or records alone (which have no curves), and bundles.
 
+    `root` is the folder of the site, which may know the store's trials from its last build.
+
     Attributes:
         location: of the store; empty without a store.
         tunings: of the store, and of bundles those that tested some of their shown records.
         tuning_senders: who sent a tuning, by its name; the store's are not there.
         ablations: of the store, and of bundles.
         senders: who sent each bundle.
+        stored: the trials of the store; None without one.
         selection: which trials of the store are shown, and which of all are on no board.
         unreadable: records that cannot be read, and why; complete once all records have been read.
 
@@ -80,6 +98,7 @@ class Source:
         bundles: Sequence[Path] = (),
         study: str | None = None,
         *,
+        root: Path,
         include_ablations: bool = False,
         signers: Path = ALLOWED_SIGNERS,
     ) -> None:
@@ -95,6 +114,7 @@ class Source:
         store = source if isinstance(source, Store) else None
         self._store, self._given = store, [] if isinstance(source, Store) else [*source]
         self.location = store.location if store else ""
+        self.stored = StoredTrials(store, root) if store else None
         self.tunings: list[Tuning] = []
         self.ablations: list[ShownAblation] = []
         self._evaluations: dict[str, list[Evaluation]] = {}
@@ -175,15 +195,17 @@ class Source:
         """Return the trials of the store, or of the records that were given in its place."""
         return set(self._own_trials())
 
-    def _own_trials(self) -> Sequence[str]:
-        return self._store.keys() if self._store else [record.key for record in self._given]
+    def _own_trials(self) -> Collection[str]:
+        if self.stored is not None:
+            return self.stored.versions
+        return [record.key for record in self._given]
 
     def _chosen(self, key: str) -> bool:
         """Return whether a trial of the store has a page."""
         return self.selection.keys is None or key in self.selection.keys
 
     def trials(self) -> list[str]:
-        """Return the keys of all trials, including those that cannot be read.
+        """Return the keys of all trials that have a record, including those that cannot be read.
 
         Raises:
             InvalidInput: the store is not a folder, or cannot be listed.
@@ -201,25 +223,58 @@ class Source:
         """
         own = set()
         for found in self._own():
-            own.add(found.record.key)
+            own.add(found.result.key)
             yield self._with_reruns(found)
         for one in self._bundles:
             for record in one.records:
                 if record.key not in own:
-                    yield self._with_reruns(SourceRecord(record, [], one.sender))
+                    yield self._with_reruns(SourceRecord(record, [], one.sender, record=record))
 
     def _with_reruns(self, found: SourceRecord) -> SourceRecord:
-        others = self._sent.get(found.record.key, ())
-        return found._replace(reruns=reruns(found.record, found.sender, others))
+        others = self._sent.get(found.result.key)
+        record = found.record
+        if others and record is None and self._store is not None:
+            record = self._store.read(found.result.key)
+        if not others or record is None:
+            return found
+        return found._replace(reruns=reruns(record, found.sender, others))
 
     def _own(self) -> Iterator[SourceRecord]:
-        if self._store is None:
-            yield from (SourceRecord(record, []) for record in self._given)
+        if self.stored is None:
+            yield from (SourceRecord(record, [], record=record) for record in self._given)
             return
-        for one in self._store.scan():
-            if not self._chosen(one.key):
-                continue
-            if isinstance(one, CorruptRecord):
-                self.unreadable.append(Excluded(one.key, "trial", one.reason))
+        for one in self.stored.read([*filter(self._chosen, self.stored.versions)]):
+            if isinstance(one, TrialFacts):
+                later = self._evaluations.get(one.key, ())
+                yield SourceRecord(one, [e for e in later if e.model == one.weights])
             else:
-                yield SourceRecord(one, present(self._evaluations.get(one.key, ()), one))
+                self.unreadable.append(Excluded(one.key, "trial", one.reason))
+
+    def write_pages(
+        self, folder: SiteFolder, workers: Workers, tuned: Mapping[str, Collection[str]]
+    ) -> None:
+        """From now on write pages of trials of the store as they are read, in processes.
+
+        `tuned` is as for `Boards`.
+        """
+        if self.stored is not None:
+            context = ReadingContext(
+                tuned, self.selection.apart, self._evaluations, folder.before, self._sent
+            )
+            self.stored.write_pages(folder, workers, context)
+
+    def signals(self, found: Sequence[SourceRecord]) -> list[Record]:
+        """Return the records of trials, of which those of the store are read again."""
+        keys = [one.result.key for one in found if one.record is None]
+        stored = self._store.read_each(keys)[0] if self._store is not None and keys else []
+        return [*stored, *(one.record for one in found if one.record is not None)]
+
+    @property
+    def few_changes(self) -> bool:
+        """Whether some trials of the store changed since the last build, and most did not."""
+        return self.stored is not None and self.stored.few_changes
+
+    def keep(self) -> None:
+        """Keep what was read of the store for the next build of the same site."""
+        if self.stored is not None:
+            self.stored.keep()

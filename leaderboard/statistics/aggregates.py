@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from leaderboard.statistics.bootstrap_draws import counts, indices
+from leaderboard.statistics.bootstrap_draws import blocks, counts, indices
 from leaderboard.statistics.intervals import RESAMPLES, Interval, bootstrap_interval, exact_sum
 from leaderboard.statistics.proportions import share_interval, win_interval
 
@@ -36,12 +36,23 @@ def interquartile_mean(runs: RunsByTask, *, seed: int = 0, draws: int = RESAMPLE
 
     tasks = _arrays(runs)
     scores = np.concatenate(tasks)
-    pooled = np.concatenate(
-        [task[indices(seed, draws, len(task), stream)] for stream, task in enumerate(tasks)], axis=1
-    )
+    means = [
+        stats.trim_mean(
+            np.concatenate(
+                [
+                    task[indices(seed, some, len(task), stream, first)]
+                    for stream, task in enumerate(tasks)
+                ],
+                axis=1,
+            ),
+            0.25,
+            axis=1,
+        )
+        for first, some in blocks(draws, len(scores))
+    ]
     value = float(stats.trim_mean(scores, 0.25))
     strata = [len(task) for task in tasks]
-    return bootstrap_interval(value, stats.trim_mean(pooled, 0.25, axis=1), strata)
+    return bootstrap_interval(value, np.concatenate(means), strata)
 
 
 def performance_profile(runs: RunsByTask, thresholds: Sequence[float]) -> list[Interval]:

@@ -9,12 +9,15 @@ Sources: counters with their own step, Steele, Lea & Flood 2014 (SplitMix, OOPSL
 `lowbias32` of Wellons' *hash-prospector*, the one with the least bias.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 
 GOLDEN = 0x9E3779B9
 """2³² divided by the golden ratio; keeps seed 0 and stream 0 from hashing to 0."""
+BLOCK = 1_000_000
+"""Items that are drawn at the same time: memory stays small for a thousand seeds."""
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
@@ -24,34 +27,52 @@ def _mix(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> 15)
 
 
-def bits(seed: int, size: int, stream: int = 0) -> np.ndarray:
-    """Return `size` random 32-bit numbers."""
+def bits(seed: int, size: int, stream: int = 0, first: int = 0) -> np.ndarray:
+    """Return `size` random 32-bit numbers of a series, from the number `first` on."""
 
     def word(x: int) -> np.ndarray:
         return np.array([x % 2**32], dtype=np.uint32)
 
     start = _mix(_mix(word(seed + GOLDEN)) + word(stream + GOLDEN))
     step = _mix(start ^ word(GOLDEN)) | np.uint32(1)
-    return _mix(start + step * np.arange(size, dtype=np.uint32))
+    return _mix(start + step * np.arange(first, first + size).astype(np.uint32))
 
 
-def indices(seed: int, draws: int, n: int, stream: int = 0) -> np.ndarray:
+def indices(seed: int, draws: int, n: int, stream: int = 0, first: int = 0) -> np.ndarray:
     """Return [draws, n] indices in 0 … n − 1: n items drawn with replacement, `draws` times.
 
-    An index is ⌊u · n / 2³²⌋, whose probabilities are off by less than n / 2³².
+    An index is ⌊u · n / 2³²⌋, whose probabilities are off by less than n / 2³². The draws before
+    the number `first` are left out.
     """
-    scaled = bits(seed, draws * n, stream).astype(np.uint64) * np.uint64(n)
+    scaled = bits(seed, draws * n, stream, first * n).astype(np.uint64) * np.uint64(n)
     return (scaled >> np.uint64(32)).astype(np.int64).reshape(draws, n)
 
 
-@lru_cache(maxsize=32)  # methods of a board have the same number of runs, and share draws
+def blocks(draws: int, n: int) -> Iterator[tuple[int, int]]:
+    """Yield first and number of draws of n items, so that each block has some `BLOCK` items."""
+    step = max(1, BLOCK // max(n, 1))
+    return ((first, min(step, draws - first)) for first in range(0, draws, step))
+
+
 def counts(seed: int, draws: int, n: int, stream: int = 0) -> np.ndarray:
     """Return [draws, n]: how often each item is among those that `indices` draws. Read-only."""
-    rows = np.arange(draws)[:, None] * n
-    places = (indices(seed, draws, n, stream) + rows).ravel()
-    found = np.bincount(places, minlength=draws * n).reshape(draws, n).astype(np.float64)
+    return (_counts if draws * n <= BLOCK else _large_counts)(seed, draws, n, stream)
+
+
+@lru_cache(maxsize=32)  # methods of a board have the same number of runs, and share draws
+def _counts(seed: int, draws: int, n: int, stream: int) -> np.ndarray:
+    found = np.empty((draws, n))
+    for first, some in blocks(draws, n):
+        rows = np.arange(some)[:, None] * n
+        places = (indices(seed, some, n, stream, first) + rows).ravel()
+        found[first : first + some] = np.bincount(places, minlength=some * n).reshape(some, n)
     found.setflags(write=False)
     return found
+
+
+@lru_cache(maxsize=2)  # 80 MB each for 1,000 runs
+def _large_counts(seed: int, draws: int, n: int, stream: int) -> np.ndarray:
+    return _counts.__wrapped__(seed, draws, n, stream)
 
 
 @lru_cache(maxsize=32)

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import altair as alt
-
 from leaderboard.charts.theme import PICTURE_FONT, theme
 from suite.bench.measurement import Measurement
 
@@ -17,30 +15,47 @@ def growth_chart(measurements: Iterable[Measurement]) -> dict[str, Any]:
     Args:
         measurements: those with a number of trials, in seconds; others are left out.
     """
-    rows = [
-        {"command": one.what, "trials": one.trials, "seconds": one.value}
-        for one in measurements
-        if one.trials is not None and one.unit == "s"
-    ]
-    least = min(row["seconds"] for row in rows)
-    sizes = sorted({int(row["trials"]) for row in rows})
+    shown = [one for one in measurements if one.trials is not None and one.unit == "s"]
+    rows = [{"command": m.what, "trials": m.trials, "seconds": m.value} for m in shown]
+    least = min(one.value for one in shown)
+    sizes = sorted({one.trials for one in shown if one.trials is not None})
     linear = [{"trials": size, "seconds": least * size / sizes[0]} for size in sizes]
-    x = alt.X(
-        "trials:Q",
-        title="trials in the store",
-        scale=alt.Scale(type="log", domain=[sizes[0], sizes[-1]], nice=False),
-        axis=alt.Axis(values=sizes, format="~s", grid=False),
-    )
-    y = alt.Y("seconds:Q", title="seconds", scale=alt.Scale(type="log"))
-    commands = list(dict.fromkeys(row["command"] for row in rows))
-    colour = alt.Color("command:N", title="command", sort=commands)
-    lines = alt.Chart(alt.Data(values=rows)).mark_line(point={"size": 50}).encode(x, y, colour)
-    reference = (
-        alt.Chart(alt.Data(values=linear)).mark_line(strokeDash=[4, 4], color="#999").encode(x, y)
-    )
-    found = alt.layer(reference, lines).properties(width=WIDTH, height=HEIGHT).to_dict()
+    trials = {
+        "field": "trials",
+        "type": "quantitative",
+        "title": "trials in the store",
+        "scale": {"type": "log", "domain": [sizes[0], sizes[-1]], "nice": False},
+        "axis": {"values": sizes, "format": "~s", "grid": False},
+    }
+    seconds = {
+        "field": "seconds",
+        "type": "quantitative",
+        "title": "seconds",
+        "scale": {"type": "log"},
+        "axis": {"values": [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000]},
+    }
+    command = {
+        "field": "command",
+        "type": "nominal",
+        "title": "command",
+        "sort": list(dict.fromkeys(one.what for one in shown)),
+    }
     look = theme()
-    look.pop("background")
-    found["background"] = "white"
-    found["config"] = look | {"font": PICTURE_FONT}
-    return found
+    return {
+        "background": "white",
+        "width": WIDTH,
+        "height": HEIGHT,
+        "encoding": {"x": trials, "y": seconds},
+        "layer": [
+            {
+                "data": {"values": linear},
+                "mark": {"type": "line", "strokeDash": [4, 4], "color": "#999"},
+            },
+            {
+                "data": {"values": rows},
+                "mark": {"type": "line", "point": {"size": 50}},
+                "encoding": {"color": command},
+            },
+        ],
+        "config": look | {"font": PICTURE_FONT},
+    }

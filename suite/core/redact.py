@@ -11,7 +11,7 @@ import functools
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
@@ -98,6 +98,12 @@ def redact_file(content: str) -> str:
     return _replaced(content, words=False)
 
 
+def redact_files(contents: Iterable[str]) -> list[str]:
+    """Return the contents of several files as `redact_file` does; secrets are looked up once."""
+    forms = [form for form in _forms() if not form.word]
+    return [_without(content, forms) for content in contents]
+
+
 def redact_bytes(content: bytes) -> bytes:
     """Return the content of a text file, JSON or not, without secrets."""
     text = content.decode("utf-8", "surrogateescape")
@@ -124,8 +130,12 @@ def _without_logins(text: str) -> str:
 
 
 def _replaced(text: str, *, words: bool) -> str:
-    for form in _forms():
-        if form.text in text and (words or not form.word):
+    return _without(text, [form for form in _forms() if words or not form.word])
+
+
+def _without(text: str, forms: Iterable[_Form]) -> str:
+    for form in forms:
+        if form.text in text:
             text = form.pattern.sub(MARK, text)
     return text
 
@@ -240,7 +250,7 @@ def redact_address(text: str, address: str) -> str:
     whole = {unquote(one) for one in passwords} | set(passwords)
     parts = {part for one in whole for part in _parts(one) if len(part) >= MIN_PART}
     for secret in sorted((whole | parts) - {""}, key=len, reverse=True):
-        text = _without(text, secret)
+        text = _without_secret(text, secret)
     return redact(text)
 
 
@@ -252,7 +262,7 @@ def _password(login: str) -> str:
     return password if colon or WORD.fullmatch(login) else login
 
 
-def _without(text: str, secret: str) -> str:
+def _without_secret(text: str, secret: str) -> str:
     if not WORD.fullmatch(secret):
         return text.replace(secret, MARK)
     return re.sub(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", MARK, text)

@@ -48,7 +48,18 @@ def shown(text: str) -> str:
 
 def shown_lines(text: str) -> str:
     """Return a text of our own of several lines, such as a help text or a page; its lines stay."""
-    return _LINES.sub(REPLACEMENT, text)
+    return text if _is_plain(text) else _LINES.sub(REPLACEMENT, text)
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether Python takes every character but ends of lines for printable.
+
+    No character of `UNSHOWN` is, so such a text is shown as it is. This is several times faster
+    than a search, and says no of a few texts that are (with a space that does not break, say).
+    """
+    if text.isprintable():
+        return True
+    return "\n" in text and str.replace(text, "\n", "").isprintable()  # of markup, too
 
 
 def shown_data(content: Any) -> Any:
@@ -73,7 +84,7 @@ def texts_of(content: Any) -> Iterator[str]:
 
 def shown_json(text: str) -> str:
     """Return JSON whose texts a page can show; like `shown_lines`, also within escapes."""
-    text = _RAW.sub(REPLACEMENT, text)
+    text = text if text.isprintable() else _RAW.sub(REPLACEMENT, text)
     return _ESCAPE.sub(_shown_escape, text) if "\\" in text else text
 
 

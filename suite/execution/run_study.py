@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
 from suite.execution.engines import EngineOptions
 from suite.execution.estimate import MAX_TRIALS, check_size
@@ -15,8 +16,14 @@ from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
 from suite.results.metadata_store import DamagedDocument
 from suite.results.record import Record
+from suite.results.record_index import extend_index
 from suite.results.store import Store, StoreUnusable
 from suite.results.stored_studies import remember
+
+INDEX_EVERY = 5000
+"""Trials after which their records are indexed, in a second or two, while the study runs."""
+LEAST_INDEXED = 1000
+"""At the end of a study so many are; fewer are read fast without an index."""
 
 
 @runtime_checkable
@@ -118,7 +125,7 @@ def run_study(
     """
     options = options if options is not None else EngineOptions()
     plan = plan_study(study, store, options, overwrite, max_trials)
-    notes = _NoteCounter(observer if observer is not None else Silent())
+    notes = _Bookkeeper(observer if observer is not None else Silent(), store)
     notes.planned(plan)
     if not plan.to_run:
         damaged: Sequence[DamagedDocument] = ()
@@ -131,6 +138,7 @@ def run_study(
     store.prepare()
     damaged = remember(store, study, plan.by_key)
     summary = run_trials(plan.to_run, store, options, notes)
+    notes.index(LEAST_INDEXED)
     failed = [*failed_before(plan, store), *summary.failed]
     return StudyResult(study, plan, summary.done, failed, dict(notes.count.most_common()), damaged)
 
@@ -179,14 +187,29 @@ def failed_before(plan: Schedule, store: Store) -> list[tuple[Trial, str]]:
     return failed
 
 
-class _NoteCounter:
-    """Counts the notes of the trials that finish, and passes everything on to an observer."""
+class _Bookkeeper:
+    """Counts the notes of the trials that finish, and passes everything on to an observer.
 
-    def __init__(self, observer: Observer) -> None:
+    It also adds records to the store's index from time to time, so that whoever comes back to the
+    results of many trials reads them fast.
+    """
+
+    def __init__(self, observer: Observer, store: Store) -> None:
         self.count: Counter[str] = Counter()
         self.planned, self.started = observer.planned, observer.started
         self.dropped, self._finished = observer.dropped, observer.finished
+        self._store, self._since_indexed = store, 0
 
     def finished(self, trial: Trial, record: Record) -> None:
         self.count.update(set(record.notes))
         self._finished(trial, record)
+        self._since_indexed += 1
+        if self._since_indexed >= INDEX_EVERY:
+            self.index(INDEX_EVERY)
+
+    def index(self, least: int) -> None:
+        """Index the records that are not yet, if there are so many; without the index all works."""
+        self._since_indexed = 0
+        if self._store.local:  # under a URL, every record would be fetched for it
+            with suppress(InvalidInput):
+                extend_index(self._store.backend, least)

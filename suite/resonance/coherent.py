@@ -72,7 +72,7 @@ class Coherent(PeriodGrowth, DropGrow):
         sizes, p = layer.active_values.abs(), self.options.drop_power
         if p == 0:
             return sizes
-        return sizes * self.tracked.of_active(layer, self.tracked.moments(layer, step).power) ** p
+        return sizes * self.tracked.active_power(layer, step) ** p
 
     def grown_mask(self, layer: PrunableWeight, kept: Tensor, number: int, step: int) -> Tensor:
         """Return the mask after growing; of candidates, only they are ranked."""

@@ -21,6 +21,12 @@ CHUNK = {"cpu": 2**19, "cuda": 2**25}
 MATRIX_UP_TO = 128
 """Largest window whose transform is a matrix product; above, the FFT is cheaper."""
 
+ONEDNN_FROM, ONEDNN_WIDTH = 32, 1024
+"""Bins and connections of a chunk from which oneDNN may multiply: below, MKL is as fast."""
+
+ALIGNED_FROM = 16
+"""Connections from which MKL adds up a product's terms in order, however operands are aligned."""
+
 
 class History:
     """A ring buffer of the last `window` gradients of one weight.
@@ -83,7 +89,11 @@ def dominant(power: Tensor, *, interpolate: bool = True) -> tuple[Tensor, Tensor
     strength = peak / power.sum(0).clamp_min(torch.finfo(power.dtype).tiny)
     if not interpolate:
         return (index.to(power.dtype) + 1) / len(power), strength
-    return _refine(power, index.int(), torch.empty_like(peak)), strength
+    inside, width = index.int().clamp_(1, len(power) - 2), power.shape[1]
+    place = inside.mul_(width).add_(torch.arange(width, dtype=torch.int32, device=power.device))
+    around = torch.cat([place - width, place, place + width])
+    near = power.reshape(-1).index_select(0, around).view(3, width)
+    return _refine(near, index, len(power), torch.empty_like(peak)), strength
 
 
 def centroid(power: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,23 +108,22 @@ def centroid(power: Tensor) -> tuple[Tensor, Tensor]:
     return places @ power / (bins * total), power.amax(0) / total
 
 
-def _refine(power: Tensor, index: Tensor, out: Tensor) -> Tensor:
-    """Write ν [n] of the peak at row `index` (int32 [n]) of `power` [K, n] into `out`."""
-    bins, width = power.shape
-    inside = index.clamp(1, bins - 2)
-    place = inside.mul_(width).add_(torch.arange(width, dtype=inside.dtype, device=inside.device))
-    around = torch.cat([place - width, place, place + width])
-    near = power.reshape(-1).index_select(0, around).view(3, width)
-    low, middle, high = near.clamp_min_(torch.finfo(power.dtype).tiny)
+def _refine(near: Tensor, index: Tensor, bins: int, out: Tensor) -> Tensor:
+    """Write ν [n] of the peak at row `index` [n] of K = `bins` rows into `out`.
+
+    `near` [3, n] is the power below, at and above it (at an edge it is the first or the third
+    itself), and is overwritten.
+    """
+    low, middle, high = near.clamp_min_(torch.finfo(near.dtype).tiny)
     # At an edge the peak is `low` or `high`; its only neighbour is the middle one.
     first = middle / (low + middle) + 1
     last = middle.div(middle + high).neg_().add_(bins)
-    low, high = low.div_(middle).log_(), high.div_(middle).log_()
+    near[::2].div_(middle).log_()
     # If the three are equal the curvature is 0, and 0/0 (NaN) is replaced by no shift.
     torch.sub(low, high, out=out).div_(low.add_(high)).mul_(0.5).nan_to_num_(0.0)
     out.clamp_(-0.5, 0.5).add_(index).add_(1)
     # Chosen by arithmetic: on a CPU a comparison and a choice take five times as long.
-    row = index.to(power.dtype)
+    row = index.to(near.dtype)
     out.lerp_(first, (1 - row).clamp_min_(0))
     out.lerp_(last, row.sub_(bins - 2).clamp_min_(0))
     return out.div_(bins)
@@ -131,6 +140,13 @@ def transform_flops(window: int) -> float:
     if window <= MATRIX_UP_TO:
         return 4.0 * bins**2 + 4.0
     return 2.5 * window * math.log2(window)
+
+
+def chunk_width(window: int, device: str) -> int:
+    """Return how many connections are read at a time on a type of device."""
+    width = CHUNK.get(device, CHUNK["cpu"]) // window
+    # Shorter pieces of so many rows are read from memory at half the speed.
+    return 2 * width if window == MATRIX_UP_TO and device == "cpu" else width
 
 
 class Detector:
@@ -176,7 +192,7 @@ class Detector:
             raise ValueError(f"{history.recorded} of {history.window} gradients recorded")
         size, device = history.rows.shape[1], history.rows.device
         reading = Reading(*torch.empty(2, size, dtype=torch.float32, device=device))
-        chunk = CHUNK.get(device.type, CHUNK["cpu"]) // history.window
+        chunk = chunk_width(history.window, device.type)
         for start in range(0, size, chunk):
             columns = slice(start, min(start + chunk, size))
             frequency, strength = reading.frequency[columns], reading.strength[columns]
@@ -254,60 +270,136 @@ class _MatrixTransform:
         self.numbers = (self.low - torch.arange(bins, dtype=torch.int32))[:, None]
         self.reversed = torch.arange(window - 1, bins, -1)
         self.room = torch.empty(0, dtype=torch.float32)
-        self.carved: dict[int, list[Tensor]] = {}
+        self.buffers: dict[int, _Buffers] = {}
+        self.multiply = _product(self.even)
 
     def _move(self, device: torch.device) -> None:
         self.even, self.odd = self.even.to(device), self.odd.to(device)
         self.numbers, self.reversed = self.numbers.to(device), self.reversed.to(device)
         self.places = self.places.to(device)
-        self.room, self.carved = torch.empty(0, dtype=torch.float32, device=device), {}
+        self.room, self.buffers = torch.empty(0, dtype=torch.float32, device=device), {}
 
-    def _buffers(self, width: int) -> list[Tensor]:
-        """Return signal, its mirrored half, differences, lines, power and two rows, contiguous."""
-        if width not in self.carved:
-            bins = self.bins
-            rows = [2 * bins, bins - 1, bins - 1, 2 * bins, bins, 1, 1]
-            if self.room.numel() < sum(rows) * width:
-                self.room = self.room.new_empty(sum(rows) * width)
-                self.carved = {}
-            parts = self.room[: sum(rows) * width].split([count * width for count in rows])
-            views = zip(parts, rows, strict=True)
-            self.carved[width] = [part.view(count, width) for part, count in views]
-        return self.carved[width]
+    def _buffers(self, width: int) -> "_Buffers":
+        """Return the buffers for `width` connections; all widths share their memory."""
+        if width not in self.buffers:
+            needed = _Buffers.rows(self.bins, width) * width
+            if self.room.numel() < needed:
+                self.room, self.buffers = self.room.new_empty(needed), {}
+            self.buffers[width] = _Buffers(self.room[:needed].view(-1, width), self.bins)
+        return self.buffers[width]
 
     def __call__(
         self, history: History, columns: slice, frequency: Tensor, strength: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Fill in ν and ρ; return the mean of the window and Σ_k |X[k]|²."""
-        bins, rows, oldest = self.bins, history.rows, history.oldest
+        bins, rows, oldest, width = self.bins, history.rows, history.oldest, len(frequency)
         if self.room.device != rows.device:
             self._move(rows.device)
-        signal, mirrored, differences, lines, power, best, total = self._buffers(len(frequency))
-        signal[: 2 * bins - oldest].copy_(rows[oldest:, columns])
-        signal[2 * bins - oldest :].copy_(rows[:oldest, columns])
-        sums, cosines, sines = signal[: bins + 1], lines[: bins + 1], lines[bins + 1 :]
-        torch.index_select(signal, 0, self.reversed, out=mirrored)
-        torch.sub(sums[1:bins], mirrored, out=differences)
-        sums[1:bins].add_(mirrored)
-        torch.mm(self.even, sums, out=cosines)
-        torch.mm(self.odd, differences, out=sines)
-        torch.mul(cosines[:bins], cosines[:bins], out=power)
-        power[:-1].addcmul_(sines, sines)  # the Nyquist bin has no sine
-        torch.sum(power, 0, out=total[0])
+        at = self._buffers(width)
+        at.signal[: len(rows) - oldest].copy_(rows[oldest:, columns])
+        if oldest:
+            at.signal[len(rows) - oldest :].copy_(rows[:oldest, columns])
+        torch.index_select(at.signal, 0, self.reversed, out=at.mirrored)
+        torch.sub(at.inner, at.mirrored, out=at.differences)
+        at.inner.add_(at.mirrored)
+        cosines = self.multiply(self.even, at.sums, at.cosines)
+        sines = self.multiply(self.odd, at.differences, at.sines)
+        torch.mul(cosines[:bins], cosines[:bins], out=at.power)
+        at.power[:-1].addcmul_(sines, sines)  # the Nyquist bin has no sine
+        torch.sum(at.power, 0, out=at.total)
         if self.is_centroid:
-            torch.mm(self.places, power, out=frequency[None])
-        numbered = power.view(torch.int32).bitwise_and_(~self.low).bitwise_or_(self.numbers)
-        highest = torch.amax(numbered, 0, out=best[0].view(torch.int32))
+            torch.mm(self.places, at.power, out=frequency[None])
+        numbered = at.numbered.bitwise_and_(~self.low).bitwise_or_(self.numbers)
+        highest = torch.amax(numbered, 0, out=at.best)
         index = (highest & self.low).neg_().add_(self.low)
         peak = highest.bitwise_and_(~self.low).view(torch.float32)
-        torch.div(peak, total[0].clamp_min(torch.finfo(torch.float32).tiny), out=strength)
+        divisor = at.total.clamp_min(torch.finfo(torch.float32).tiny)
+        torch.div(peak, divisor, out=strength)
         if self.is_centroid:
-            frequency.div_(total[0].clamp_min(torch.finfo(torch.float32).tiny))
+            frequency.div_(divisor)
         elif self.interpolate:
-            _refine(power, index, frequency)
+            _refine(at.neighbours(index), index, bins, frequency)
         else:
             frequency.copy_(index).add_(1).div_(bins)
-        return cosines[bins], total[0]
+        return cosines[bins], at.total
+
+
+class _Buffers:
+    """Views of memory [rows, width] for the spectra of `width` connections.
+
+    Results take the place of what is read no more, which is in cache: 2N rows in all. Not so in a
+    narrow chunk, where MKL rounds products by how their operands are aligned.
+
+    Attributes:
+        signal: the window [N, width], oldest first; x[n] + x[N − n] takes the place of its first
+            half, `sums`, of which those with a mirrored sample are `inner`.
+        mirrored: x[N − n] for 0 < n < K.
+        differences: x[n] − x[N − n] for 0 < n < K.
+        cosines, sines: products; the last of the cosines is the mean of the window.
+        power: |X[k]|² [K, width]; `numbered` is the same memory as integers.
+        total, best: Σ_k |X[k]|², and the highest of `numbered`, [width].
+    """
+
+    def __init__(self, room: Tensor, bins: int) -> None:
+        width = room.shape[1]
+        self.signal, lines, rest = room[: 2 * bins], room[2 * bins : 4 * bins], room[4 * bins :]
+        self.mirrored, self.differences = lines[: bins - 1], self.signal[bins + 1 :]
+        self.power = self.signal[:bins]
+        if width < ALIGNED_FROM:
+            parts = room.split([2 * bins, bins - 1, bins - 1, 2 * bins, bins, 5])
+            self.signal, self.mirrored, self.differences, lines, self.power, rest = parts
+        self.sums, self.inner = self.signal[: bins + 1], self.signal[1:bins]
+        self.cosines, self.sines = lines[: bins + 1], lines[bins + 1 :]
+        self.numbered = self.power.view(torch.int32)
+        self.total, self.best, self._near = rest[0], rest[1].view(torch.int32), rest[2:]
+        # From a place in the row below a peak: the same place in that row, its own, and above.
+        flat = self.power.view(-1)
+        self._from = [flat[row * width :] for row in range(3)]
+        self._columns = torch.arange(width, dtype=torch.int32, device=room.device)
+
+    @staticmethod
+    def rows(bins: int, width: int) -> int:
+        """Return how many rows of memory there must be."""
+        return (4 * bins if width >= ALIGNED_FROM else 7 * bins - 2) + 5
+
+    def neighbours(self, index: Tensor) -> Tensor:
+        """Return the power [3, width] below, at and above the peak at row `index` (int32 [width]).
+
+        At an edge the peak itself is the first or the third.
+        """
+        below = index.sub(1).clamp_(0, len(self.power) - 3)
+        place = below.mul_(len(index)).add_(self._columns)
+        for source, row in zip(self._from, self._near, strict=True):
+            torch.index_select(source, 0, place, out=row)
+        return self._near
+
+
+def _product(matrix: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return what multiplies matrices of this size by a chunk [m, n], in a third tensor or anew.
+
+    On a CPU, oneDNN takes half as long as MKL for the matrices of large windows. It is used only
+    where it gives the same bits on this machine, which is tried here.
+    """
+    if len(matrix) <= ONEDNN_FROM or not torch.backends.mkldnn.is_available():
+        return _multiply
+    chunk = torch.linspace(-1, 1, len(matrix) * ONEDNN_WIDTH).mul_(1e3).sin_()
+    chunk = chunk.view(len(matrix), -1)
+    try:
+        other = _multiply_by_onednn(matrix, chunk, chunk)
+    except (RuntimeError, AttributeError):  # not in this build of torch
+        return _multiply
+    return _multiply_by_onednn if torch.equal(other, matrix @ chunk) else _multiply
+
+
+def _multiply(matrix: Tensor, chunk: Tensor, out: Tensor) -> Tensor:
+    return torch.mm(matrix, chunk, out=out)
+
+
+def _multiply_by_onednn(matrix: Tensor, chunk: Tensor, out: Tensor) -> Tensor:
+    if chunk.device.type != "cpu" or chunk.shape[1] < ONEDNN_WIDTH:
+        return torch.mm(matrix, chunk, out=out)
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(matrix, chunk.t(), None, "none", [], "")
+    return product
 
 
 @functools.lru_cache(maxsize=16)

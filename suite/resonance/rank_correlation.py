@@ -1,5 +1,6 @@
 """Spearman's rank correlation, on any device."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,9 +10,16 @@ MIN_PAIRS = 3
 
 def ranks(values: Tensor) -> Tensor:
     """Return the ranks [n], float64, from 1; equal values share the mean of their ranks."""
-    _, place, counts = torch.unique(values, sorted=True, return_inverse=True, return_counts=True)
-    last = counts.cumsum(0).double()
-    return (last - (counts - 1).double() / 2)[place]
+    native = values.cpu().numpy()  # NumPy sorts several times as fast, and the result is read here
+    order = native.argsort()
+    ascending = native[order]
+    is_first = np.ones(len(native), dtype=np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=is_first[1:])
+    first = np.flatnonzero(is_first)
+    counts = np.diff(first, append=len(native))
+    rank = np.empty(len(native))
+    rank[order] = np.repeat(first + (counts + 1) / 2, counts)
+    return torch.from_numpy(rank).to(values.device)
 
 
 def correlation(first: Tensor, second: Tensor) -> float | None:

@@ -28,13 +28,14 @@ class Moments:
     @property
     def coherence(self) -> Tensor:
         """(mean g)² / mean g² in [0, 1], the fraction of power on the zero-frequency line."""
+        # In place: on a CPU, memory that is new to the process takes longer than the arithmetic.
         tiny = torch.finfo(self.mean_square.dtype).tiny
-        return (self.mean.square() / self.mean_square.clamp_min(tiny)).clamp_max(1)
+        return self.mean.square().div_(self.mean_square.clamp_min(tiny)).clamp_max_(1)
 
     def agreement(self, power: float) -> Tensor:
         """Return |mean g|·c^power, c being the coherence."""
         sizes = self.mean.abs()
-        return sizes if power == 0 else sizes * self.coherence**power
+        return sizes if power == 0 else sizes.mul_(self.coherence.pow_(power))
 
     def taken_from(self, source: Tensor) -> "Moments":
         """Return the moments in which each connection has those of `source` (flat indices [n])."""
@@ -79,6 +80,11 @@ class RunningSums:
     def moments(self, layer: str) -> Moments:
         """Return the moments of a layer's gradients; at least one must be recorded."""
         return Moments(self.total[layer] / self.recorded, self.total_square[layer] / self.recorded)
+
+    def power_at(self, layer: str, places: Tensor) -> Tensor:
+        """Return `Moments.power` at flat `places` [m] alone."""
+        squares = self.total_square[layer].flatten().index_select(0, places)
+        return squares.div_(self.recorded).sqrt_()
 
     def clear(self) -> None:
         """Set the sums to zero."""

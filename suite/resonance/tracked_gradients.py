@@ -103,6 +103,8 @@ class TrackedGradients:
     def moments(self, layer: PrunableWeight, step: int) -> Moments:
         """Return the moments that the places read are judged by, in an update; see `spread`."""
         moments = self.sums.moments(layer.name)
+        if self._shuffle == "none":
+            return moments
         live = moments.mean_square.flatten() > 0
         source = signal_sources(
             self._shuffle, step, live, lambda at: self._generators(layer, "shuffle", at)
@@ -116,12 +118,15 @@ class TrackedGradients:
         places = self.places[layer.name]
         return values.new_zeros(layer.size).index_copy_(0, places, values).view(layer.shape)
 
-    def of_active(self, layer: PrunableWeight, values: Tensor) -> Tensor:
-        """Return those of the active weights of values of the places read; the mask is the last."""
+    def active_power(self, layer: PrunableWeight, step: int) -> Tensor:
+        """Return `Moments.power` of the active weights [active], in the order of their places."""
+        if self._candidates.ratio == 0 and self._shuffle == "none":
+            return self.sums.power_at(layer.name, layer.places)
+        power = self.moments(layer, step).power
         if self._candidates.ratio == 0:
-            return values.flatten().index_select(0, layer.places)
+            return power.flatten().index_select(0, layer.places)
         places = self.places[layer.name]
-        return where_true(values, layer.mask.flatten().index_select(0, places))
+        return where_true(power, layer.mask.flatten().index_select(0, places))
 
     def known(self, layer: PrunableWeight) -> Tensor | None:
         """Return where gradients are read, boolean, of the weight's shape; everywhere if None."""

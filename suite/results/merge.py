@@ -1,10 +1,11 @@
 """Merging two stores: the trials of one are added to the other."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from suite.core.errors import InvalidInput
+from suite.core.threads import THREADS, in_threads
 from suite.results import stored_studies
 from suite.results.document_checks import (
     CheckedDocument,
@@ -12,7 +13,7 @@ from suite.results.document_checks import (
     checked_documents,
     document_issue,
 )
-from suite.results.metadata_store import EVALUATIONS, KINDS, save_document
+from suite.results.metadata_store import EVALUATIONS, KINDS, document_names, save_document
 from suite.results.record import Record
 from suite.results.storage_backend import NAME, RECORD, StoreUnusable
 from suite.results.store import Store
@@ -50,6 +51,11 @@ class MergeReport:
     replaced_documents: list[str] = field(default_factory=list)
     kept_documents: list[str] = field(default_factory=list)
 
+    def include(self, other: "MergeReport") -> None:
+        """Add what another report says."""
+        for one in fields(self):
+            getattr(self, one.name).extend(getattr(other, one.name))
+
 
 def merge(
     source: Store, target: Store, progress: Callable[[int], None] = lambda trials: None
@@ -65,44 +71,61 @@ def merge(
     """
     target.prepare()
     done = MergeReport()
-    for key in source.keys():  # noqa: SIM118 - a store is not a dict
-        _merge_one(source, target, key, done)
+    threads = THREADS if source.local and target.local else 1
+    # Each trial is synced to the disk, which many threads wait for together.
+    for part in in_threads(lambda key: _merge_one(source, target, key), source.keys(), threads):
+        done.include(part)
         progress(1)
+    names = _evaluations(source, done)
     for key in done.added + done.replaced + done.same + done.kept:
-        _merge_evaluations(source, target, key, done)
+        if any(evaluation_name(key, device) in names for device in DEVICES):
+            _merge_evaluations(source, target, key, done)
     for kind in KINDS:
         _merge_documents(source, target, kind, done)
     return done
 
 
-def _merge_one(source: Store, target: Store, key: str, done: MergeReport) -> None:
+def _merge_one(source: Store, target: Store, key: str) -> MergeReport:
+    done = MergeReport()
     ours, findings = check(source.backend, key)
     if broken := [finding for finding in findings if finding.broken]:
         done.refused += broken
-        return
+        return done
     if ours is None:  # a folder without a record: not finished
-        return
+        return done
     theirs, findings = check(target.backend, key)
     if any(finding.kind == "newer" for finding in findings):  # by a newer program
         done.kept.append(key)
-        return
+        return done
     damaged = any(finding.broken for finding in findings)
     if theirs is not None and not damaged:
         if theirs.fingerprint == ours.fingerprint:
             done.same.append(key)
-            return
+            return done
         if theirs.status != "failed" or ours.status != "done":
             done.kept.append(key)
             if (theirs.status, theirs.digests) != (ours.status, ours.digests):
                 done.differing.append(key)
-            return
+            return done
     try:
         files = trial_files(source, key, ours)
     except (InvalidInput, FileNotFoundError) as error:  # a link in an old trial, say
         done.refused.append(StoreIssue("unreadable", source.where(key), str(error)))
-        return
+        return done
     target.write(key, files)
     (done.replaced if theirs is not None or damaged else done.added).append(key)
+    return done
+
+
+def _evaluations(source: Store, done: MergeReport) -> set[str]:
+    """Return the names of a store's evaluations."""
+    try:
+        return set(document_names(source, EVALUATIONS))
+    except InvalidInput as error:  # the folder cannot be listed
+        done.refused.append(
+            StoreIssue("unreadable", f"{source.location}/{EVALUATIONS}", str(error))
+        )
+        return set()
 
 
 def _merge_evaluations(source: Store, target: Store, key: str, done: MergeReport) -> None:

@@ -69,8 +69,8 @@ def _verify_documents(
     store: Store, kind: str, models: Mapping[str, str | None], report: VerifyReport
 ) -> None:
     try:
-        for checked in checked_documents(store, kind):
-            issues = [*checked.issues, *orphan_issues(store, checked, models)]
+        for document in checked_documents(store, kind):
+            issues = [*document.issues, *orphan_issues(store, document, models)]
             report.documents += 1
             report.sound_documents += not any(issue.broken for issue in issues)
             report.findings += issues

@@ -41,7 +41,7 @@ def keep_top(scores: Tensor, keep: int, among: Tensor | None, then: Tensor | Non
     mask = native >= cut
     if chosen is not None:
         mask &= chosen
-    if bool((np.count_nonzero(mask, axis=-1) == keep).all()):  # no ties at the cut, as usual
+    if _each_row_has(mask, keep):  # no ties at the cut, as usual
         return torch.from_numpy(mask)
     above = mask & (native > cut)
     tied = mask & ~above
@@ -59,6 +59,13 @@ def kth_smallest(scores: Tensor, k: int, among: Tensor) -> float:
 def to_numpy(tensor: Tensor) -> Any:
     """Return the NumPy view of a CPU tensor (float32 for half types)."""
     return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
+
+
+def _each_row_has(mask: Any, count: int) -> bool:
+    """Return whether a mask [..., n] has `count` True in every row."""
+    if mask.ndim == 1:  # of one row, a hundred times faster than along an axis
+        return int(np.count_nonzero(mask)) == count
+    return bool((np.count_nonzero(mask, axis=-1) == count).all())
 
 
 def _kth_smallest(scores: Any, k: int) -> Any:

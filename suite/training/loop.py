@@ -21,7 +21,7 @@ from suite.training.parallel import Processes
 from suite.training.seeding import seed_step
 from tasks.batches import Batch, Epoch
 from tasks.data import Data
-from tasks.loss import training_loss
+from tasks.loss import Loss, training_loss
 
 CHECK_EVERY_ON_GPU = 50
 """Steps between two checks of the loss on a GPU, where a check waits for the device."""
@@ -121,11 +121,16 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
     Raises:
         TrialFailed: the loss is not finite; the message names step and layer.
     """
-    t = training
+    with torch.autocast(training.device.type, enabled=False):  # whatever the caller has enabled
+        _train(training, start, on_step)
+
+
+def _train(t: Training, start: int, on_step: Callable[[int], None] | None) -> None:
     t.model.train()
     step = start
     steps_per_epoch = t.context.plan.steps_per_epoch
     source = t.data.train.batch_source(t.context.recipe, t.context.trial.seed)
+    loss = training_loss(t.context.dataset, t.context.recipe)
     pause = t.next_pause()
     while step < t.steps:
         epoch, begin = divmod(step, steps_per_epoch)
@@ -138,7 +143,7 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
         began = time.perf_counter()
         for index, batch in enumerate(batches.batches(begin, end), begin):
             step += 1
-            losses[index] = _step(t, step, batch)
+            losses[index] = _step(t, step, batch, loss)
             if t.device.type != "cpu" and step % CHECK_EVERY_ON_GPU == 0:
                 _check_finite(t, losses, batches, first, index, step)
             if on_step is not None and index + 1 < end:
@@ -163,7 +168,7 @@ def train(training: Training, start: int, on_step: Callable[[int], None] | None 
             on_step(step)
 
 
-def _step(t: Training, step: int, batch: Batch) -> Tensor:
+def _step(t: Training, step: int, batch: Batch, loss_of: Loss) -> Tensor:
     """Take one optimizer step; return the loss, still on the device."""
     recipe, trial = t.context.recipe, t.context.trial
     for group in t.optimizer.param_groups:
@@ -172,8 +177,11 @@ def _step(t: Training, step: int, batch: Batch) -> Tensor:
     t.optimizer.zero_grad(set_to_none=True)
     t.sparsifier.before_step(step)
     x, y = t.processes.shard(batch) if t.processes else batch
-    with torch.autocast(t.device.type, torch.bfloat16, enabled=trial.precision == "bfloat16"):
-        loss = training_loss(t.context.dataset, recipe)(t.network(x), y)
+    if trial.precision == "bfloat16":
+        with torch.autocast(t.device.type, torch.bfloat16):
+            loss = loss_of(t.network(x), y)
+    else:
+        loss = loss_of(t.network(x), y)
     mean_loss = t.processes.mean(loss) if t.processes else loss
     if t.device.type == "cpu" and not math.isfinite(value := mean_loss.item()):
         raise _diverged(t, step, value, x)

@@ -29,7 +29,7 @@ def work(request):
         with memory_limit(50 * 2**20):
             return bytes(200 * 2**20)
     if request == "small":
-        for size in range(0, 2**20, 2**14):
+        for size in range(0, 2**18, 2**13):
             many = []
             try:
                 with memory_limit(size):

@@ -4,10 +4,12 @@ import pytest
 
 from suite.core.errors import InvalidInput
 from suite.core.leases import Owner
+from suite.execution import run_study as module
 from suite.execution.engines import EngineName, EngineOptions
 from suite.execution.plan import Overwrite
 from suite.execution.run_study import Silent, plan_study, run_study
 from suite.experiments.study import Study
+from suite.results.record_index import FOLDER, RecordIndex
 
 INLINE = EngineOptions(EngineName.INLINE)
 
@@ -88,7 +90,7 @@ def test_trials_of_other_thread_counts_have_an_engine_of_their_own(study, store,
     monkeypatch.setattr(EngineOptions, "make", noted)
     trials = study.trials()
     trials.append(trials[0].model_copy(update={"threads": 2}))
-    monkeypatch.setattr(Study, "trials", lambda self: trials)
+    monkeypatch.setattr(Study, "trials_by_key", lambda self: {t.key: t for t in trials})
     assert run_study(study, store, INLINE).done == 2
     assert made == [("cpu", 1), ("cpu", 2)]
 
@@ -107,3 +109,33 @@ def test_a_plan_writes_nothing(study, tmp_path):
 
     assert len(plan_study(study, Store(tmp_path / "nowhere")).to_run) == 2
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_records_of_a_large_study_are_indexed_while_it_runs_and_at_its_end(
+    study, store, monkeypatch
+):
+    indexed = []
+
+    class Watching(Silent):
+        def finished(self, trial, record):
+            indexed.append(len(RecordIndex(store.backend)))
+
+    monkeypatch.setattr(module, "INDEX_EVERY", 3)
+    monkeypatch.setattr(module, "LEAST_INDEXED", 2)
+    eight = study.model_copy(update={"seeds": (0, 1, 2, 3)})
+    run_study(eight, store, INLINE, observer=Watching())
+    assert indexed == [0, 0, 0, 3, 3, 3, 6, 6]
+    assert len(RecordIndex(store.backend)) == 8
+    again = run_study(eight, store, INLINE, Overwrite.NEVER)
+    assert (len(again.plan.done), len(again.plan.failed)) == (4, 4)
+
+
+def test_a_small_study_needs_no_index(study, store):
+    run_study(study, store, INLINE)
+    assert not (store.root / FOLDER).exists()
+
+
+def test_a_study_does_without_an_index_that_cannot_be_written(study, store, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_INDEXED", 1)
+    (store.root / FOLDER).write_text("a file")
+    assert run_study(study, store, INLINE).done == 1

@@ -288,8 +288,9 @@ def test_the_command_of_a_trial_with_every_hyperparameter_changed_runs_the_same_
         threads=2,
     )
     assert len(trial.hyperparameters) == len(declared.hyperparameters)
-    assert parsed(trial.command()) == trial
-    assert parsed(trial.command()).key == trial.key
+    again = parsed(trial.command())
+    assert again == trial
+    assert again.key == trial.key
 
 
 @pytest.mark.parametrize("task", [task.name for task in registry.tasks()])

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from leaderboard.boards import build_boards
-from leaderboard.charts.pictures import pictures
+from leaderboard.charts import picture_files
+from leaderboard.charts.pictures import drawn
 from leaderboard.pages.index_page import index_page
-from leaderboard.site import build as site_build
 from leaderboard.site.build import build
 from tests.conftest import require
 from tests.leaderboard.browsing import DESK
@@ -47,11 +47,11 @@ def pictures_are_drawn_once() -> Iterator[None]:
     def drawn_once(chart: dict[str, Any]) -> dict[str, bytes]:
         name = json.dumps(chart, sort_keys=True)
         if name not in known:
-            known[name] = pictures(chart)
+            known[name] = drawn(chart)
         return known[name]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(site_build, "pictures", drawn_once)
+        patch.setattr(picture_files, "drawn", drawn_once)
         yield
 
 

@@ -1,7 +1,5 @@
 """Records of a board with planted scores, and of one that wants to do harm."""
 
-from leaderboard.board_columns import COLUMNS
-from leaderboard.boards import Board, Cell, Entry, Run
 from suite.core.errors import TrialFailed
 from suite.results.record import Record, failed
 from tests.support.sample_records import done, make_trial
@@ -66,25 +64,3 @@ def hostile() -> list[Record]:
     old = done(make_trial("rigl", seed=78))
     old.configuration["method_revision"] = SCRIPT
     return [*records, broken, old]
-
-
-def large(tasks: int = 20, entries: int = 25, seeds: int = 5) -> list[Board]:
-    """Return boards at four sparsities: 2,000 cells by default, with a value in every column."""
-    sparsities = [0.8, 0.9, 0.95, 0.98]
-    names = [column.name for column in COLUMNS]
-    boards = []
-    for task in range(tasks):
-        rows: list[tuple[Entry, list[Cell | None]]] = []
-        for number in range(entries):
-            cells: list[Cell | None] = []
-            for place in range(len(sparsities)):
-                runs = []
-                for seed in range(seeds):
-                    values = {name: 0.5 + (7 * number + 3 * place + seed * number + i) % 97 / 200
-                              for i, name in enumerate(names)}  # fmt: skip
-                    key = f"{task:04x}{number:04x}{place:04x}{seed:04x}"
-                    runs.append(Run(key, seed, values))
-                cells.append(Cell(runs))
-            rows.append((Entry("rigl", f"interval={number}"), cells))
-        boards.append(Board(f"task-{task}/mlp", "", sparsities, rows, {"training_flops": 0.7}))
-    return boards

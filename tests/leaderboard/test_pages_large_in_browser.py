@@ -1,10 +1,9 @@
-"""Two thousand rows of the main page in a real browser (how fast: tests/bench/page.py)."""
+"""Two thousand rows of the main page in a real browser (how fast: suite/bench/page.py)."""
 
 import pytest
 
 from leaderboard.pages.index_page import index_page
-from tests.bench.page import TIMES
-from tests.leaderboard.sample_boards import large
+from suite.bench.page import TIMES, large_boards
 
 pytestmark = pytest.mark.browser
 
@@ -13,7 +12,7 @@ ROWS = "#cells > tbody > tr:not(.runs)"
 
 def test_two_thousand_rows_are_sorted_filtered_and_shown(chromium, tmp_path):
     path = tmp_path / "large.html"
-    path.write_text(index_page(large(), []), encoding="utf-8")
+    path.write_text(index_page(large_boards(), []), encoding="utf-8")
     page = chromium.new_page(viewport={"width": 1300, "height": 900})
     page.goto(path.as_uri())
     assert page.inner_text("#count") == "2000 rows"

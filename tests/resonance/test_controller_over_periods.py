@@ -12,7 +12,7 @@ from tests.support.helpers import make
 
 pytestmark = pytest.mark.slow
 
-STEPS, EVERY = 4800, 25
+STEPS, EVERY = 3072, 16
 
 
 @functools.lru_cache

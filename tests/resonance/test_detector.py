@@ -235,9 +235,9 @@ def test_dead_and_constant_connections_are_silent_among_live_ones(share):
 
 @pytest.mark.parametrize("window", [8, 32, 128])
 def test_the_transform_is_charged_as_torch_counts_its_products(window):
-    history = filled(torch.randn(window, 50))
+    history, detector = filled(torch.randn(window, 50)), Detector(window)
     with FlopCounterMode(display=False) as counter:
-        Detector(window)(history)
+        detector(history)
     assert counter.get_total_flops() == 50 * transform_flops(window)
 
 

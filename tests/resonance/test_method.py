@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch import nn
 
 from suite.core.errors import InvalidInput, TrialFailed
 from suite.experiments import registry
@@ -240,7 +241,11 @@ def test_without_a_validation_split_the_accuracy_feedback_is_off():
     ],
 )
 def test_every_option_ends_exactly_on_target(options):
-    model, optimizer, sparsifier = attached(**options)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = OPTIMIZERS["sgd"](model)
+    sparsifier = make("resonance", **options)
+    sparsifier.attach(model, optimizer)
     fit(model, optimizer, sparsifier)
     assert sparsifier.sparsity_errors() == ""
 

@@ -19,7 +19,7 @@ from suite.experiments.trial_config import Trial
 from suite.results.store import Store
 from suite.results.stored_studies import apart_from_studies
 from suite.tuning import journal as journal_module
-from suite.tuning import search
+from suite.tuning import sampling, search, shared_study
 from suite.tuning.schema import load_tuning
 from suite.tuning.space import spaces_of
 from suite.tuning.storage import open_storage
@@ -277,10 +277,13 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("engine", ["", "--workers 2 --engine local"])
-def test_no_method_is_searched_if_the_space_of_another_is_impossible(resonance, place, engine):
+def test_no_method_is_searched_if_the_space_of_another_is_impossible(
+    resonance, place, engine, monkeypatch
+):
+    monkeypatch.setattr(sampling, "MAX_ATTEMPTS", 100)
     line = f"tune static rigl {SHORT} --recipe max_steps=5 --budget 4 --name t {engine}"
     result = resonance(line)
-    assert "method rigl: none of 1000 configurations" in result.complaint
+    assert "method rigl: none of 100 configurations" in result.complaint
     assert list(place.iterdir()) == []
 
 
@@ -342,6 +345,8 @@ def test_a_journal_that_is_lost_midway_is_one_line_and_the_search_resumes(
     if harm == "full":
         assert journal.read_bytes().endswith(b"\n")
         assert [p.name for p in journal.parent.iterdir()] == ["t.journal"]
+    # A journal that was full could not say that what was claimed is free again.
+    monkeypatch.setattr(shared_study, "GRACE_SECONDS", 0.0)
     again = plain("--budget 6 --final-seeds 0")
     assert again.code == 0, again.err
     assert tuned(place, "t").methods == tuned(place, "t", "whole").methods

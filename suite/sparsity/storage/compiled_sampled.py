@@ -26,6 +26,8 @@ AT_ONCE = 4
 """Places of a row that are computed together: one sum alone waits for its own additions."""
 LEAST = 2**20
 """Multiplications from which a product is worth loading numba and compiling (about 2 s) for."""
+LARGE = 2**18
+"""Weights of a layer from which its products may reach that at the densities CSR is used at."""
 
 
 def worth_compiling(left: Tensor, right: Tensor, places: int) -> bool:
@@ -42,6 +44,12 @@ def worth_compiling(left: Tensor, right: Tensor, places: int) -> bool:
         and left.is_contiguous()
         and right.is_contiguous()
     )
+
+
+def compile_for(weights: int) -> None:
+    """Compile now if a layer of so many weights may call for it, so that no step has to wait."""
+    if weights >= LARGE and torch.get_num_threads() == 1:
+        compiled_product()
 
 
 @cache
@@ -140,9 +148,7 @@ def _lane_sums(count: int) -> Any:
             builder.store(found, builder.gep(into.data, [place_of(number)]))
         return context.get_dummy_value()
 
-    def typed(
-        _: Any, left: Any, row: Any, right: Any, column: Any, place: Any, into: Any
-    ) -> Any:
+    def typed(_: Any, left: Any, row: Any, right: Any, column: Any, place: Any, into: Any) -> Any:
         return types.void(left, types.int64, right, column, types.int64, into), code
 
     return intrinsic(typed)

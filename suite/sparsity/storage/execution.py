@@ -17,6 +17,7 @@ from suite.core.errors import InvalidInput
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
 from suite.sparsity.storage.column_linear import set_layout
+from suite.sparsity.storage.compiled_sampled import compile_for
 from suite.sparsity.storage.csr import DTYPES, CsrWeight
 from suite.sparsity.storage.masked import (
     MaskedWeight,
@@ -34,7 +35,7 @@ BREAK_EVEN = {0: 0.0, 30_000: 0.02, 200_000: 0.15}
 """Density up to which CSR is used, by the least number of weights of a layer.
 
 Conservative: densities at which CSR was faster on a busy machine, one thread, batch 128
-(``python -m tests.bench csr csr-table``); on an idle one it may be faster at higher densities.
+(``resonance bench csr csr-break-even``); on an idle one it may be faster at higher densities.
 """
 
 READING = (nn.TransformerEncoderLayer,)
@@ -201,6 +202,7 @@ class Execution:
                 "(convolutions are masked); use execution=masked or auto"
             )
         self._others = ()
+        compile_for(max((w.size for w in self._weights if w.module is not None), default=0))
         return list(self._weights)
 
     def claim_layers(self) -> None:

@@ -64,7 +64,7 @@ class SampledProduct:
             compiled = compiled_product()
             if compiled is not None:
                 return self._compiled(compiled, left, right)
-        return self._stock(left, right)
+        return self.stock(left, right)
 
     def _compiled(self, compiled: Product, left: Tensor, right: Tensor) -> Tensor:
         _check_sizes(self.shape, left, right)
@@ -73,7 +73,8 @@ class SampledProduct:
         compiled(*(tensor.numpy() for tensor in tensors))
         return products
 
-    def _stock(self, left: Tensor, right: Tensor) -> Tensor:
+    def stock(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return what `of` does, computed by PyTorch's operator."""
         # Taken out while in use: another thread then makes its own.
         room = self._room.pop(left.dtype, None)
         into, values = self._make_room(left.dtype) if room is None else room

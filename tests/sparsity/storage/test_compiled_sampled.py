@@ -4,7 +4,9 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
+from suite import sparsify
 from suite.sparsity.storage import compiled_sampled, sampled_product
 from suite.sparsity.storage.compiled_sampled import STEP, compiled_product, worth_compiling
 from suite.sparsity.storage.condensed import numba_is_installed
@@ -46,7 +48,7 @@ def test_it_has_the_bits_of_pytorch(compiled, number, length):
     product = SampledProduct.at(places, SHAPE)
     found = product.of(left, right)
     assert len(compiled) == 1
-    assert torch.equal(found.view(torch.int32), product._stock(left, right).view(torch.int32))
+    assert torch.equal(found.view(torch.int32), product.stock(left, right).view(torch.int32))
     expected = in_doubles(left, right, places).float()
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -57,7 +59,7 @@ def test_it_has_the_bits_of_pytorch(compiled, number, length):
 def test_zeros_denormals_infinities_and_nan_are_those_of_pytorch(compiled, factor, value):
     left, right = torch.randn(OUT, STEP).abs() * factor, torch.full((IN, STEP), value)
     product = SampledProduct.at(torch.arange(OUT * IN), SHAPE)
-    found, theirs = product.of(left, right), product._stock(left, right)
+    found, theirs = product.of(left, right), product.stock(left, right)
     assert len(compiled) == 1
     finite = ~theirs.isnan()
     assert torch.equal(found.isnan(), theirs.isnan())
@@ -77,6 +79,17 @@ def test_it_is_used_for_large_products_of_float32_on_one_thread_alone():
         assert not worth_compiling(left, right, many)
     finally:
         torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("width", "times"), [(2, 0), (600, 1)], ids=["small", "large"])
+def test_it_is_compiled_when_a_method_is_attached_to_a_large_layer(width, times, monkeypatch):
+    calls = []
+    monkeypatch.setattr(compiled_sampled, "compiled_product", lambda: calls.append(None))
+    model = nn.Sequential(nn.Linear(500, width), nn.ReLU(), nn.Linear(width, 4))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    handle = sparsify(model, optimizer, "static", sparsity=0.9, steps=4, execution="csr")
+    handle.detach()
+    assert len(calls) == times
 
 
 def test_matrices_of_other_sizes_are_refused(compiled):

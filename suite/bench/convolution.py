@@ -1,14 +1,15 @@
 """Whether a sparse convolution pays as im2col and CSR products: measured, layer by layer."""
 
-import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from suite.bench.measurement import Measurement
+from suite.bench.threads import conditions, on_threads
+from suite.bench.turns import ratios
 from suite.sparsity.storage.topology import Topology
-from tests.bench.measure import ratios
 
 BATCH, BLOCKS = 32, 5
 SHAPES = {
@@ -24,16 +25,22 @@ SHAPES = {
 DENSITIES = (0.1, 0.05, 0.02, 0.01)
 
 
-def table() -> bool:
-    """Print how much faster forward and backward are in CSR than PyTorch's dense convolution."""
-    torch.set_num_threads(1)
-    for name, shape in SHAPES.items():
-        found = []
-        for density in DENSITIES:
-            dense, sparse = passes(shape, density)
-            found.append(f"{density:g}: {1 / statistics.median(ratios(sparse, dense, BLOCKS)):.2f}")
-        print(f"{name} {shape}: {', '.join(found)} × dense", flush=True)
-    return True
+def run(
+    shapes: Mapping[str, tuple[int, int, int, int]] = SHAPES,
+    densities: tuple[float, ...] = DENSITIES,
+    blocks: int = BLOCKS,
+) -> Iterator[Measurement]:
+    """Measure how much faster forward and backward are in CSR than PyTorch's convolution."""
+    with on_threads(1):
+        for name, shape in shapes.items():
+            for density in densities:
+                dense, sparse = passes(shape, density)
+                yield Measurement.of(
+                    f"dense / csr convolution, {name} at {1 - density:.0%}",
+                    ratios(dense, sparse, blocks),
+                    "×",
+                    note=conditions(1),
+                )
 
 
 def passes(
