@@ -12,7 +12,6 @@ from tests.bench import (
     pipeline,
     robustness,
     site,
-    store,
     update,
 )
 
@@ -28,7 +27,6 @@ BENCHMARKS = {
     "memory": overhead.memory,
     "corruptions": robustness.corrupted,
     "measures": robustness.added,
-    "store": store.run,
     "site": site.run,
     "engine": engine.overhead,
     "page": page.run,
