@@ -1,4 +1,4 @@
-"""`resonance store compact`: all records in one file, from which they are read fast."""
+"""`resonance store compact` and studies: an index of records, from which they are read fast."""
 
 import io
 import os
@@ -173,12 +173,12 @@ def test_compacting_removes_older_files_and_the_one_of_earlier_versions(full):
 
 
 def test_the_command_compacts_and_says_what_it_left_out(resonance, full):
-    assert resonance("store compact").out.startswith("3 records in one file")
+    assert resonance("store compact").out.startswith("3 records in the index")
     cut_record(full.folder(KEY))
     result = resonance("store compact")
     assert result.code == 1
     assert "left out" in result.out
-    assert "2 records in one file" in result.out
+    assert "2 records in the index" in result.out
 
 
 def bomb(rows, text):
