@@ -69,7 +69,5 @@ BENCHMARKS = (
               "suite.bench.store:commands", 10, long=True),
     Benchmark("growth", "how commands grow from 1,000 to 100,000 trials",
               "suite.bench.growth:growth", 15, long=True),
-    Benchmark("site-growth", "how the site grows from 1,000 to 100,000 trials",
-              "suite.bench.site:site_growth", 15, long=True),
 )  # fmt: skip
 """In the order in which they are run and printed."""

@@ -17,6 +17,10 @@ from suite.results.store import Store
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 LINEAR = Bar(1.1)
+MOST = 100_000
+BARS = {"status": Bar(8.0), "second run of the study": Bar(15.0), "leaderboard build": Bar(150.0)}
+"""Of `MOST` trials."""
+NOTE, TREE = "first time", "all its processes, at most"
 Words = Callable[[Store, str, Path], list[str]]
 """The words of a command, of a store, the file of its study, and a folder to write to."""
 COMMANDS: dict[str, Words] = {
@@ -51,12 +55,14 @@ def growth(
                 finally:
                     shutil.rmtree(out)
                 seconds[name].append(ran.seconds)
-                yield Measurement(f"{size:,} trials: {name}", ran.seconds, "s")
-                yield Measurement(f"{size:,} trials: {name}, memory", ran.memory, "GiB", bar=MEMORY)
+                bar = BARS.get(name) if size == MOST else None
+                yield Measurement(name, ran.seconds, "s", bar=bar, note=NOTE, trials=size)
+                what = f"{name}, memory"
+                yield Measurement(what, ran.memory, "GiB", bar=MEMORY, note=TREE, trials=size)
     for name in commands:
         found = exponent(sizes[-2:], seconds[name][-2:])
         what = f"{name}: exponent from {sizes[-2]:,} to {sizes[-1]:,} trials"
-        yield Measurement(what, found, "", bar=LINEAR)
+        yield Measurement(what, found, "", bar=LINEAR, note="1 is linear")
 
 
 def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
