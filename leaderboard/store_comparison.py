@@ -11,7 +11,9 @@ from leaderboard.selection import select
 from suite.core.errors import InvalidInput
 from suite.experiments.study import Study
 from suite.results.metadata_store import DamagedDocument, each_once
+from suite.results.record import Record
 from suite.results.store import CorruptRecord, Store
+from suite.results.trial_summaries import trial_summaries
 from suite.tuning.schema import load_tunings, tuned_runs
 
 
@@ -46,7 +48,7 @@ def compare_in_store(
     """
     include_ablations |= any(name.partition(":")[2] == TUNED for name in (first, second))
     chosen = select(store, study, include_ablations=include_ablations)
-    records, damaged = store.read_all()
+    records, damaged = _of_methods(store, {_method(first), _method(second)})
     shown = [record for record in records if chosen.takes(record.key)]
     tunings, unread = load_tunings(store)
     boards, _ = build_boards(shown, tuned_runs(tunings))
@@ -64,6 +66,26 @@ def compare_in_store(
     predictions, without = compare_predictions(store, report.lines, by_key)
     documents = each_once([*chosen.damaged, *unread])
     return StoreComparison(report, [*damaged, *without], documents, predictions)
+
+
+def _of_methods(
+    store: Store, methods: Collection[str]
+) -> tuple[list[Record], list[CorruptRecord]]:
+    """Return the records of these methods; all, if one has none, so that messages name the others.
+
+    A full record takes some 25 kB of memory, and a store may hold 100,000.
+    """
+    summaries, damaged = trial_summaries(store)
+    keys = [one.key for one in summaries if one.method in methods]
+    if {one.method for one in summaries} >= set(methods):
+        records, broken = store.read_each(sorted(keys))
+        return records, [*damaged, *broken]
+    return store.read_all()
+
+
+def _method(name: str) -> str:
+    """Return the method of ``METHOD``, ``METHOD@VERSION``, ``METHOD:SETTINGS``."""
+    return name.partition(":")[0].partition("@")[0]
 
 
 def _nothing(store: Store, study: str, records: int) -> str:
