@@ -11,7 +11,6 @@ from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from tasks.batches import Batch, BatchSource, MemoryBatchSource, TextBatchSource
 from tasks.recipe import Recipe
-from tasks.splits import stratified_split
 from tasks.task import Dataset
 
 MAX_CHARACTERS = 2**14
@@ -270,8 +269,15 @@ def stratified(
     everything = torch.arange(len(labels))
     if held_out == 0:
         return everything, everything[:0]
+    from sklearn.model_selection import train_test_split
+
     try:
-        kept, held = stratified_split(labels.numpy(), held_out, _split_seed(name, seed) % 2**32)
+        kept, held = train_test_split(
+            everything.numpy(),
+            test_size=held_out,
+            stratify=labels.numpy(),
+            random_state=_split_seed(name, seed) % 2**32,
+        )
     except ValueError as error:
         raise InvalidInput(
             f"dataset {name}: no validation split of {held_out} examples can be drawn: {error}"

@@ -36,7 +36,11 @@ PRELOAD = [
     "suite.execution.worker",
     "suite.execution.runner",
     "suite.training.trial",
-    "polars",  # imported when a first trial ends
+    # torch and the loaders import these when a first trial runs, which takes seconds.
+    "torch._dynamo",
+    "torch.utils.flop_counter",
+    "sklearn.datasets",
+    "sklearn.model_selection",
 ]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
 MAX_DETAILS = 20_000

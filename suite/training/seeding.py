@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import torch
 
 from suite.core.seeds import derive_seed
-from suite.training.compiler_import import defer_compiler_import
 
 
 @contextlib.contextmanager
@@ -17,7 +16,6 @@ def reproducible(device: torch.device, threads: int) -> Iterator[None]:
     At a fixed number of threads the operators used here are deterministic on a CPU anyway, and
     requiring it of torch imports its compiler, which takes longer than a small trial.
     """
-    defer_compiler_import()
     before_threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)

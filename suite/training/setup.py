@@ -8,7 +8,6 @@ from suite.sparsity.flops import FlopsLedger
 from suite.sparsity.scoring import Examples
 from suite.sparsity.storage.execution import Execution
 from suite.training.budget_plan import BudgetPlan
-from suite.training.compiler_import import defer_compiler_import
 from suite.training.context import TrialContext
 from suite.training.cost_setup import SCORING_POOL
 from suite.training.curves import Curves
@@ -33,7 +32,6 @@ def prepare(
         InvalidInput: something given cannot be used. It is not raised once training has started.
     """
     context.require_device()
-    defer_compiler_import()
     trial, recipe, plan = context.trial, context.recipe, context.plan
     processes = processes_for(trial.processes, recipe.batch_size)
     budget = BudgetPlan.of(context)

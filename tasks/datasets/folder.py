@@ -14,7 +14,6 @@ from tasks.data import Arrays
 from tasks.datasets.files import cache_folder, locate, verify
 from tasks.datasets.images import by_split, check_empty_classes, contents
 from tasks.datasets.pixels import Reading, open_image, to_array
-from tasks.splits import stratified_split
 from tasks.task import Dataset
 
 PARTS = ("train_x", "train_y", "test_x", "test_y")
@@ -90,8 +89,15 @@ def held_out(labels: np.ndarray, held: int, name: str) -> tuple[np.ndarray, np.n
     Raises:
         InvalidInput: a class has too few examples to be in both.
     """
+    from sklearn.model_selection import train_test_split
+
     try:
-        kept, out = stratified_split(labels, held, derive_seed(name, "test") % 2**32)
+        kept, out = train_test_split(
+            np.arange(len(labels)),
+            test_size=held,
+            stratify=labels,
+            random_state=derive_seed(name, "test") % 2**32,
+        )
     except ValueError as error:
         raise InvalidInput(
             f"dataset {name}: no test split of {held} examples can be drawn: {error}"

@@ -1,7 +1,6 @@
 """Datasets that scikit-learn contains, and Covertype, which is downloaded."""
 
-import importlib.util
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +9,6 @@ from suite.core.errors import InvalidInput
 from suite.core.seeds import derive_seed
 from tasks.data import Arrays
 from tasks.datasets.files import fetch
-from tasks.splits import shuffled_split, stratified_split
 from tasks.task import Dataset
 
 
@@ -19,39 +17,37 @@ def load_digits(dataset: Dataset) -> Arrays:
 
     There is no published test split, so a fixed stratified one is drawn.
     """
-    rows = _bundled("digits.csv.gz")
-    if rows is None:
-        from sklearn.datasets import load_digits as digits
+    from sklearn.datasets import load_digits as digits
+    from sklearn.model_selection import train_test_split
 
-        rows = np.column_stack(digits(return_X_y=True))
-    x, y = rows[:, :-1] / 16.0, rows[:, -1]
-    kept, held = stratified_split(y, dataset.test, _seed(dataset))
+    x, y = digits(return_X_y=True)
+    train_x, test_x, train_y, test_y = train_test_split(
+        x / 16.0,
+        y,
+        test_size=dataset.test,
+        stratify=y,
+        random_state=derive_seed(dataset.name, "test") % 2**32,
+    )
     return Arrays(
-        torch.from_numpy(x[kept]).float().view(-1, *dataset.shape),
-        torch.from_numpy(y[kept]).long(),
-        torch.from_numpy(x[held]).float().view(-1, *dataset.shape),
-        torch.from_numpy(y[held]).long(),
+        torch.from_numpy(train_x).float().view(-1, *dataset.shape),
+        torch.from_numpy(train_y).long(),
+        torch.from_numpy(test_x).float().view(-1, *dataset.shape),
+        torch.from_numpy(test_y).long(),
     )
 
 
 def load_breast_cancer(dataset: Dataset) -> Arrays:
     """Return 569 tumours described by 30 numbers, standardised; malignant is 0, benign 1."""
-    rows = _bundled("breast_cancer.csv", header=1)
-    if rows is None:
-        from sklearn.datasets import load_breast_cancer as tumours
+    from sklearn.datasets import load_breast_cancer as tumours
 
-        rows = np.column_stack(tumours(return_X_y=True))
-    return _standardised(dataset, rows)
+    return _standardised(dataset, *tumours(return_X_y=True))
 
 
 def load_wine(dataset: Dataset) -> Arrays:
     """Return 178 wines of three cultivars described by 13 numbers, standardised."""
-    rows = _bundled("wine_data.csv", header=1)
-    if rows is None:
-        from sklearn.datasets import load_wine as wines
+    from sklearn.datasets import load_wine as wines
 
-        rows = np.column_stack(wines(return_X_y=True))
-    return _standardised(dataset, rows)
+    return _standardised(dataset, *wines(return_X_y=True))
 
 
 def load_diabetes(dataset: Dataset) -> Arrays:
@@ -59,13 +55,9 @@ def load_diabetes(dataset: Dataset) -> Arrays:
 
     The target, a real number, is the progression of their diabetes after a year (25 to 346).
     """
-    x = _bundled("diabetes_data_raw.csv.gz", delimiter=" ")
-    y = _bundled("diabetes_target.csv.gz", delimiter=" ")
-    if x is None or y is None:
-        from sklearn.datasets import load_diabetes as patients
+    from sklearn.datasets import load_diabetes as patients
 
-        x, y = patients(return_X_y=True, scaled=False)
-    return _standardised(dataset, np.column_stack([x, y]))
+    return _standardised(dataset, *patients(return_X_y=True, scaled=False))
 
 
 def load_covtype(dataset: Dataset) -> Arrays:
@@ -81,53 +73,27 @@ def load_covtype(dataset: Dataset) -> Arrays:
     options = dataset.options
     path = fetch(options["file"], options["url"], ("sha256", options["sha256"]), dataset.name)
     try:
-        rows = pl.read_csv(path, has_header=False).to_numpy().astype(np.float64)
+        rows = pl.read_csv(path, has_header=False).to_numpy()
     except pl.exceptions.PolarsError as error:
         raise InvalidInput(f"{path} is not a table: {error}; fetch it again") from error
-    rows[:, -1] -= 1  # classes are counted from 1
-    return _standardised(dataset, rows)
+    return _standardised(dataset, rows[:, :-1].astype(np.float64), rows[:, -1].astype(int) - 1)
 
 
-def _bundled(name: str, header: int = 0, delimiter: str = ",") -> np.ndarray | None:
-    """Return the numbers of a file that scikit-learn contains, float64; None if it is not there.
-
-    Importing scikit-learn to read it takes longer than training a small network on it.
-    """
-    found = importlib.util.find_spec("sklearn")
-    if found is None or not found.submodule_search_locations:
-        return None
-    path = Path(found.submodule_search_locations[0], "datasets", "data", name)
-    try:
-        return np.loadtxt(path, delimiter=delimiter, skiprows=header, ndmin=2)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-    ):  # another release may have it elsewhere: it is asked itself
-        return None
-
-
-def _seed(dataset: Dataset) -> int:
-    """Return what the test split is drawn with."""
-    return derive_seed(dataset.name, "test") % 2**32
-
-
-def _standardised(dataset: Dataset, rows: np.ndarray) -> Arrays:
+def _standardised(dataset: Dataset, x: Any, y: Any) -> Arrays:
     """Return a fixed split, standardised by the training part's mean and deviation.
 
     It is stratified, unless targets are real. They keep their unit.
-
-    Args:
-        dataset: whose split it is.
-        rows: inputs and, in the last column, targets; float64.
     """
+    from sklearn.model_selection import train_test_split
+
     kind = torch.float64 if dataset.regression else torch.int64
-    x, y = rows[:, :-1], rows[:, -1]
-    if dataset.regression:
-        kept, held = shuffled_split(len(y), dataset.test, _seed(dataset))
-    else:
-        kept, held = stratified_split(y, dataset.test, _seed(dataset))
-    train_x, test_x, train_y, test_y = x[kept], x[held], y[kept], y[held]
+    train_x, test_x, train_y, test_y = train_test_split(
+        x,
+        y,
+        test_size=dataset.test,
+        stratify=None if dataset.regression else y,
+        random_state=derive_seed(dataset.name, "test") % 2**32,
+    )
     mean, deviation = train_x.mean(0), train_x.std(0)
     deviation[deviation == 0] = 1  # constant columns
     # Rounded, so that the checksum does not depend on the order of summation.

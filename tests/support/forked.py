@@ -185,15 +185,17 @@ def _close() -> None:
 
 def serve(descriptor: int) -> None:
     """Import what commands and their workers need; fork a process for each job."""
-    import polars
+    import sklearn.datasets
+    import sklearn.model_selection
     import torch
+    import torch._dynamo
 
     import suite.execution.runner
     import suite.training.trial
     import suite.tuning.search
     from suite.cli import app
 
-    assert polars
+    assert sklearn.datasets
     assert suite.training.trial
     for verb in app.VERBS:
         app._load(verb)
