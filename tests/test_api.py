@@ -23,7 +23,7 @@ from suite import (
 )
 from suite.experiments import registry
 from suite.results.verify import verify
-from tests.support.sample_records import done, make_trial
+from tests.support.sample_records import done, make_trial, revised
 
 QUICK = {"epochs": 1}
 FAULTY = """
@@ -325,7 +325,7 @@ def test_settings_that_are_no_dictionary_are_refused(place, name):
         run("digits/mlp", "static", **{name: ["epochs"]})
 
 
-def test_a_tuners_trials_and_other_revisions_are_left_out(place, monkeypatch):
+def test_a_tuners_trials_and_other_revisions_are_left_out(place):
     run("digits/mlp", "static", recipe=QUICK, evaluate="validation")
     run("digits/mlp", "static", recipe=QUICK)
     assert load_results().height == 1
@@ -333,15 +333,11 @@ def test_a_tuners_trials_and_other_revisions_are_left_out(place, monkeypatch):
     assert sorted(reason or "" for reason in every["left_out"]) == [
         "", "it was not tested (it belongs to a tuner's search), so it is not a result",
     ]  # fmt: skip
-    declared = registry.methods()["static"]
-    monkeypatch.setattr(registry, "refresh", lambda: None)  # it would read the declaration anew
-    object.__setattr__(declared, "revision", 99)  # as if the method had changed since
-    try:
-        with pytest.warns(UserWarning, match="1 trials of older code"):
-            assert load_results().height == 0
-    finally:
-        monkeypatch.undo()
-        registry.use_plugins([])
+    with (
+        revised(registry.methods()["static"], 99),
+        pytest.warns(UserWarning, match="1 trials of older code"),
+    ):
+        assert load_results().height == 0
 
 
 def test_a_damaged_record_is_named(place):

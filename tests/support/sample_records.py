@@ -1,7 +1,10 @@
 """Records as trials would leave them, made without training."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+from suite.core.declarations import Declared
 from suite.experiments.trial_config import Trial
 from suite.results.counts import Counts
 from suite.results.record import LayerRecord, Record
@@ -69,3 +72,14 @@ def done_real(trial: Trial, r2: float = 0.4, rmse: float = 50.0) -> Record:
     of_labels = done(trial)
     metrics = {f"{trial.evaluate}_r2": r2, f"{trial.evaluate}_rmse": rmse}
     return of_labels.model_copy(update={"metric": "r2", "metrics": metrics})
+
+
+@contextlib.contextmanager
+def revised(declared: Declared, revision: int) -> Iterator[None]:
+    """Give a declaration, which is shared by all of this process, another revision for a while."""
+    before = declared.revision
+    object.__setattr__(declared, "revision", revision)
+    try:
+        yield
+    finally:
+        object.__setattr__(declared, "revision", before)

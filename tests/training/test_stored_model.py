@@ -13,6 +13,7 @@ from suite.experiments import registry
 from suite.results.stored_evaluation import load_evaluations, save_evaluation
 from suite.training.stored_model import evaluate_stored
 from tests.support.helpers import trained, trial
+from tests.support.sample_records import revised
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +105,13 @@ def test_a_trial_evaluated_on_validation_data_is_told_that_it_keeps_no_weights(s
         evaluate_stored(store, store.read(outcome.trial.key))
 
 
-def test_a_trial_of_an_older_revision_is_refused(kept, outcomes, monkeypatch):
+def test_a_trial_of_an_older_revision_is_refused(kept, outcomes):
     record = kept.read(outcomes["rigl"].trial.key)
-    object.__setattr__(registry.methods()["rigl"], "revision", 99)
-    try:
-        with pytest.raises(InvalidInput, match="has changed since; run it again: resonance run"):
-            evaluate_stored(kept, record)
-    finally:
-        registry.methods.cache_clear()
+    with (
+        revised(registry.methods()["rigl"], 99),
+        pytest.raises(InvalidInput, match="has changed since; run it again: resonance run"),
+    ):
+        evaluate_stored(kept, record)
 
 
 def test_the_command_measures_prints_and_keeps(resonance, kept, outcomes):
