@@ -18,7 +18,6 @@ from suite.core.errors import InvalidInput
 from suite.experiments.trial_config import Trial
 from suite.results.running_file import RunningFile
 from suite.sparsity.rounds import TrainingProgress
-from suite.training import loop as training_loop
 from suite.training.checkpoint import Checkpointer
 from suite.training.context import TrialContext
 from suite.training.live_report import LiveReport
@@ -152,14 +151,11 @@ class Clock:
     @contextlib.contextmanager
     def around(self, training: Training) -> Iterator[None]:
         """Time what a training calls while this is open."""
-        loss = training_loop.training_loss
         with (
             mock.patch.object(training.model, "forward", self.timed(training.model.forward)),
             mock.patch.object(training.optimizer, "step", self.timed(training.optimizer.step)),
+            mock.patch.object(training, "loss", self.timed(training.loss)),
             mock.patch.object(torch.Tensor, "backward", self.timed(torch.Tensor.backward)),
-            mock.patch.object(
-                training_loop, "training_loss", lambda *given: self.timed(loss(*given))
-            ),
         ):
             yield
 

@@ -11,6 +11,7 @@ import torch
 from suite.bench.measurement import Bar, Measurement
 from suite.bench.turns import seconds
 from suite.core.errors import InvalidInput
+from suite.evaluation.measure import measure
 from suite.evaluation.robustness import Pixels, corruption_accuracy, pixel_space
 from suite.experiments.trial_config import Trial
 from suite.training import final_metrics
@@ -50,7 +51,7 @@ def added(blocks: int = BLOCKS, trial: Trial = QUICKSTART) -> Iterator[Measureme
         def timed(
             *given: Any,
             spent: list[float] = spent,
-            measure: Any = final_metrics.measure,
+            measure: Any = measure,
             **more: Any,
         ) -> Any:
             began = time.perf_counter()

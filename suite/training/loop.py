@@ -1,5 +1,6 @@
 """The training loop, the same for every method: one round, from a step to the end."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -78,6 +79,11 @@ class Training:
         """Where training happens."""
         return self.data.train.device
 
+    @functools.cached_property
+    def loss(self) -> Loss:
+        """The loss that is trained."""
+        return training_loss(self.context.dataset, self.context.recipe)
+
     def begin_round(self, optimizer: torch.optim.Optimizer) -> None:
         """Continue with a new optimizer, on weights that were rewound or reinitialised."""
         self.optimizer = optimizer
@@ -130,7 +136,6 @@ def _train(t: Training, start: int, on_step: Callable[[int], None] | None) -> No
     step = start
     steps_per_epoch = t.context.plan.steps_per_epoch
     source = t.data.train.batch_source(t.context.recipe, t.context.trial.seed)
-    loss = training_loss(t.context.dataset, t.context.recipe)
     pause = t.next_pause()
     while step < t.steps:
         epoch, begin = divmod(step, steps_per_epoch)
@@ -143,7 +148,7 @@ def _train(t: Training, start: int, on_step: Callable[[int], None] | None) -> No
         began = time.perf_counter()
         for index, batch in enumerate(batches.batches(begin, end), begin):
             step += 1
-            losses[index] = _step(t, step, batch, loss)
+            losses[index] = _step(t, step, batch)
             if t.device.type != "cpu" and step % CHECK_EVERY_ON_GPU == 0:
                 _check_finite(t, losses, batches, first, index, step)
             if on_step is not None and index + 1 < end:
@@ -168,7 +173,7 @@ def _train(t: Training, start: int, on_step: Callable[[int], None] | None) -> No
             on_step(step)
 
 
-def _step(t: Training, step: int, batch: Batch, loss_of: Loss) -> Tensor:
+def _step(t: Training, step: int, batch: Batch) -> Tensor:
     """Take one optimizer step; return the loss, still on the device."""
     recipe, trial = t.context.recipe, t.context.trial
     for group in t.optimizer.param_groups:
@@ -179,9 +184,9 @@ def _step(t: Training, step: int, batch: Batch, loss_of: Loss) -> Tensor:
     x, y = t.processes.shard(batch) if t.processes else batch
     if trial.precision == "bfloat16":
         with torch.autocast(t.device.type, torch.bfloat16):
-            loss = loss_of(t.network(x), y)
+            loss = t.loss(t.network(x), y)
     else:
-        loss = loss_of(t.network(x), y)
+        loss = t.loss(t.network(x), y)
     mean_loss = t.processes.mean(loss) if t.processes else loss
     if t.device.type == "cpu" and not math.isfinite(value := mean_loss.item()):
         raise _diverged(t, step, value, x)
