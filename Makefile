@@ -56,7 +56,7 @@ lint: setup
 	@$(BIN)/mypy
 
 bench: setup
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/resonance bench --check
 
 soak: setup
 	@$(BIN)/python -m tests.execution.soak

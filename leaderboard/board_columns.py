@@ -55,6 +55,7 @@ class Column:
         group: its group in the column picker.
         value: reads it from a finished trial; None if it was not measured.
         to_dense: whether the value is divided by the mean of the board's dense trials.
+        plain: whether it is the metric of its name, as it is in a record.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Column:
     group: str
     value: Callable[[TrialResult], float | None]
     to_dense: bool = False
+    plain: bool = False
 
     @property
     def sign(self) -> int:
@@ -107,11 +109,11 @@ def _metric_column(name: str) -> Column:
     if metric.unit == "bytes":
         unit = "bytes"
     group = "quality" if name.startswith("test_") else "network"
-    return Column(name, metric.title, unit, metric.better, group, _metric(name))
+    return Column(name, metric.title, unit, metric.better, group, _metric(name), plain=True)
 
 
 COLUMNS = (
-    Column(SCORE, "test accuracy", "percent", "more", "quality", _metric(SCORE)),
+    Column(SCORE, "test accuracy", "percent", "more", "quality", _metric(SCORE), plain=True),
     Column("training_flops", "training FLOPs", "ratio", "less", "cost",
            _training_flops, to_dense=True),
     Column("inference_flops", "inference FLOPs", "ratio", "less", "cost",

@@ -258,6 +258,8 @@ def _shortened(words: str) -> str:
     return f"{words[:MAX_LABEL_SETTINGS]}… {hashlib.sha256(words.encode()).hexdigest()[:6]}"
 
 
+READ = [(column.name, None if column.plain else column.value) for column in COLUMNS]
+"""How each column is read from a record; None for a metric of its name, which most are."""
 RELATIVE_COLUMNS = frozenset(column.name for column in COLUMNS if column.to_dense)
 
 
@@ -465,8 +467,12 @@ def _test_examples(record: TrialResult) -> int | None:
 
 
 def _values(record: TrialResult) -> dict[str, float]:
-    found = ((column.name, column.value(record)) for column in COLUMNS)
-    return {name: value for name, value in found if value is not None}
+    found, metrics = {}, record.metrics
+    for name, read in READ:
+        value = metrics.get(name) if read is None else read(record)
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def _board(

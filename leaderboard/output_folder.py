@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 
+from suite import __version__
 from suite.core.files import atomic_write
 from suite.core.redact import redact_file
 
@@ -24,6 +26,14 @@ def inputs_digest(*parts: str | bytes) -> str:
         content = part.encode(errors="replace") if isinstance(part, str) else part
         digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()[:32]
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the code, templates and assets of this package: pages depend on them."""
+    package = Path(__file__).parent
+    files = [path for name in ("*.py", "templates/*", "assets/*") for path in package.rglob(name)]
+    return inputs_digest(__version__, *(path.read_bytes() for path in sorted(files)))
 
 
 class SiteFolder:
@@ -52,8 +62,8 @@ class SiteFolder:
 
     def current(self, name: str, made_from: str) -> bool:
         """Return whether a file exists that was made from the same inputs; if so, keep it."""
-        if self._now.get(name) == made_from:
-            return True
+        if name in self._now:  # written by this build, whatever was there before
+            return self._now[name] == made_from
         if self._before.get(name) != made_from or not os.path.isfile(f"{self.root}/{name}"):  # noqa: PTH113 - of 10,000 pages
             return False
         self._now[name] = made_from

@@ -14,7 +14,6 @@ from suite.core.errors import InvalidInput
 from tasks.recipe import Recipe
 from tasks.task import Dataset
 
-
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(outputs, targets) → scalar."""
 

@@ -49,6 +49,7 @@ def pytest_collection_finish() -> None:
     """Leave out of every later collection what lives to the end: modules and thousands of tests."""
     gc.collect()
     gc.freeze()
+    gc.collect()  # of what is left: how often all is collected depends on how much that was
 
 
 def pytest_unconfigure() -> None:

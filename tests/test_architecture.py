@@ -235,7 +235,7 @@ def test_the_statistics_are_of_numbers_and_know_nothing_of_records():
     ("package", "users"),
     [
         ("leaderboard.charts", ("leaderboard.pages", "leaderboard.site.build")),
-        ("leaderboard.pages", ("leaderboard.site.build",)),
+        ("leaderboard.pages", ("leaderboard.site",)),
         ("leaderboard.site", ()),
     ],
 )

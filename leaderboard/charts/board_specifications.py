@@ -6,6 +6,7 @@ from typing import Any
 
 import altair as alt
 
+from leaderboard.charts.remembered import remembered
 from leaderboard.charts.theme import (
     SHARE_LABEL,
     Style,
@@ -16,6 +17,7 @@ from leaderboard.charts.theme import (
     family_panels,
     tooltips,
 )
+from leaderboard.output_folder import code_digest, inputs_digest
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
 
 ROWS = "rows"
@@ -459,6 +461,11 @@ def specification(name: str, looks: dict[str, Style]) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _specification(name: str, looks: tuple[tuple[str, Style], ...]) -> str:
+    inputs = inputs_digest(code_digest(), alt.__version__, name, repr(looks))
+    return remembered(inputs, lambda: _made(name, looks))
+
+
+def _made(name: str, looks: tuple[tuple[str, Style], ...]) -> str:
     form = CHART_BUILDERS[name](dict(looks)).properties(datasets={ROWS: []})
     # A test validates every chart against Vega-Lite's schema; doing so here takes as long again.
     found = form.to_dict(validate=False)

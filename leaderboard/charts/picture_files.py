@@ -56,7 +56,10 @@ def draw(root: Path, files: Sequence[str], specification: Mapping[str, Any]) -> 
         atomic_write(root / file, contents[file.rpartition(".")[2]], sync=False)
 
 
-def start_drawing(workers: Workers, processes: int) -> None:
-    """Make processes ready to draw, which takes as long as to draw some charts."""
-    for _ in range(processes if workers.several else 0):
+def start_drawing(workers: Workers) -> None:
+    """Make a process ready to draw, which takes as long as to draw some charts.
+
+    One, as this process has work for the other core: with two, a rebuild takes longer.
+    """
+    if workers.several:
         workers.submit(warm_up)

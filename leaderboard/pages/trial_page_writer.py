@@ -4,20 +4,18 @@ import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from leaderboard.boards import Boards, PlacedRecord, board_title
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.bundles.reruns import Rerun
-from leaderboard.output_folder import SiteFolder, inputs_digest
+from leaderboard.output_folder import SiteFolder, code_digest, inputs_digest
 from leaderboard.page_data import page_name
 from leaderboard.pages.curve_data import curves_json
 from leaderboard.pages.trial_page import ShownTrial, TrialLinks, trial_page
 from leaderboard.trial_facts import FactsText, facts_text
 from leaderboard.workers import Workers
-from suite import __version__
 from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.redact import redact_files
@@ -32,14 +30,6 @@ BATCH_SIZE = 200
 NO_CURVES = "The store holds no curves of this trial."
 FROM_BUNDLE = "This trial's record came in a bundle, which contains no curves."
 DAMAGED = f"The curves of this trial cannot be read: {CURVES_FILE} is damaged."
-
-
-@cache
-def code_digest() -> str:
-    """Return a digest of the code, templates and assets of this package: pages depend on them."""
-    package = Path(__file__).parents[1]
-    files = [path for name in ("*.py", "templates/*", "assets/*") for path in package.rglob(name)]
-    return inputs_digest(__version__, *(path.read_bytes() for path in sorted(files)))
 
 
 @dataclass(frozen=True)

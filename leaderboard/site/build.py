@@ -32,7 +32,7 @@ from leaderboard.charts.picture_files import PictureFiles, start_drawing
 from leaderboard.charts.pictures import VERSION
 from leaderboard.charts.vega_bundle import classic_script
 from leaderboard.data_frames import csv_text, summary_frame, trial_frame
-from leaderboard.output_folder import SiteFolder, inputs_digest
+from leaderboard.output_folder import SiteFolder, code_digest, inputs_digest
 from leaderboard.page_data import page_name
 from leaderboard.pages.ablation_page import ablation_page, named_charts
 from leaderboard.pages.index_page import FurtherPage, index_page
@@ -51,7 +51,6 @@ from leaderboard.pages.trial_page import trial_chart_data_script
 from leaderboard.pages.trial_page_writer import (
     PageJob,
     TrialPages,
-    code_digest,
     page_address,
     page_job,
 )
@@ -64,7 +63,7 @@ from suite.core.errors import InvalidInput
 from suite.core.files import atomic_write
 from suite.core.redact import redact_file
 from suite.results.record import Record
-from suite.results.store import Store
+from suite.results.store import Store, gc_paused
 from suite.tuning.schema import Tuning, tuned_runs
 
 if TYPE_CHECKING:
@@ -139,7 +138,8 @@ def build(
     targets = [out / "leaderboard.md", *([markdown] if markdown is not None else [])]
     around = [surroundings(path) for path in targets]  # raises before anything is written
     try:
-        return _write(content, chain([first], found), SiteFolder(out), targets, around, workers)
+        with gc_paused():  # millions of objects that stay, and few cycles
+            return _write(content, chain([first], found), SiteFolder(out), targets, around, workers)
     except OSError as error:
         raise InvalidInput(
             f"{error.filename or out} cannot be written ({error.strerror}): choose another --out"
@@ -166,7 +166,7 @@ def _write(
         pictures = PictureFiles(folder, code_digest(), processes)
         content.write_pages(folder, processes, tuned)
         if content.few_changes:
-            start_drawing(processes, workers)
+            start_drawing(processes)
         for one in found:
             aside = content.selection.apart.get(one.result.key, "")
             placed.append(collection.add(one.result, aside))

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import suite.results
-from leaderboard.output_folder import inputs_digest
-from leaderboard.pages.trial_page_writer import code_digest
+from leaderboard.output_folder import code_digest, inputs_digest
 from leaderboard.trial_facts import FactsText
 from suite.core import bounded_parquet
 from suite.core.files import atomic_write
+from suite.core.redact import redact_file
 
 FILE = ".trials"
 COLUMNS = ("key", "version", "shared", "own")
@@ -56,17 +56,29 @@ def load_known(root: Path, store: str) -> dict[str, KnownTrial]:
 
 
 def save_known(root: Path, store: str, known: Mapping[str, KnownTrial]) -> None:
-    """Keep the trials for the next build; where that cannot be done, it reads them again."""
+    """Keep the trials for the next build; where that cannot be done, it reads them again.
+
+    So it does those whose facts hold a secret of this machine.
+    """
     import polars as pl
 
-    rows = ((key, one.version, *one.text) for key, one in known.items())
-    columns = dict(zip(COLUMNS, zip(*rows, strict=True), strict=False)) if known else {}
+    rows = _without_secrets([(key, one.version, *one.text) for key, one in known.items()])
+    columns = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
     frame = pl.DataFrame(columns, schema=dict.fromkeys(COLUMNS, pl.String))
     buffer = io.BytesIO()
     frame.write_parquet(buffer, compression="lz4")
     content = buffer.getvalue()
     with contextlib.suppress(OSError):
         atomic_write(root / FILE, _digest(store, content) + b"\n" + content, sync=False)
+
+
+def _without_secrets(rows: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    texts = {row[2] for row in rows} | {row[3] for row in rows}
+    whole = "\n".join(texts)
+    if redact_file(whole) == whole:
+        return rows
+    plain = {text for text in texts if redact_file(text) == text}
+    return [row for row in rows if row[2] in plain and row[3] in plain]
 
 
 def _digest(store: str, content: bytes) -> bytes:

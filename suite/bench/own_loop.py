@@ -4,10 +4,12 @@ The same loop runs with and without it, in turns of a few steps, so that a slow 
 machine hits both. rigl-torch, another implementation, is measured the same way if it is installed.
 """
 
+import importlib
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,7 +54,7 @@ def dense(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], ob
     return optimizer.step
 
 
-def sparsified(method: str, steps: int, **options: int) -> Prepare:
+def sparsified(method: str, steps: int, **options: Any) -> Prepare:
     """Return what sparsifies a model by a method."""
 
     def prepare(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], object]:
@@ -66,10 +68,8 @@ def by_rigl_torch(steps: int) -> Prepare:
     """Return what sparsifies a model by RigL as rigl-torch has it."""
 
     def prepare(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-        from rigl_torch.RigL import RigLScheduler
-
         # It leaves the first layer it finds dense: here one of a single weight, not used.
-        scheduler = RigLScheduler(
+        scheduler = importlib.import_module("rigl_torch.RigL").RigLScheduler(
             nn.ModuleList([nn.Linear(1, 1), model]),
             optimizer,
             dense_allocation=0.1,

@@ -12,16 +12,14 @@ from pathlib import Path
 
 from suite.bench.commands import Ran, run_process
 from suite.bench.measurement import Bar, Measurement
-from suite.bench.synthetic_store import FEW, MANY, fill
+from suite.bench.synthetic_store import fill
 from suite.results.record import Record
 from suite.results.storage_backend import RECORD
 from suite.results.store import Store
 
-TRIALS, MOST = 10_000, 100_000
+TRIALS = 10_000
 COLD, CHANGED = Bar(12.0), Bar(2.0)
-LARGE, MEMORY = Bar(150.0), Bar(2.0)
 ROUNDS = 3
-SIZES = (1_000, 10_000, 100_000)
 BUILD = """
 import sys, time
 from pathlib import Path
@@ -53,25 +51,6 @@ def site(trials: int = TRIALS, rounds: int = ROUNDS) -> Iterator[Measurement]:
             (store.folder(key) / RECORD).unlink()
             removed.append(_build(store, folder / "site-0", folder)[0])
         yield Measurement.of("site, one record removed", removed, "s", CHANGED, note)
-
-
-def site_growth(sizes: tuple[int, ...] = SIZES) -> Iterator[Measurement]:
-    """Yield the seconds of a first build by the size of the store, and the memory that it takes."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        store = Store(folder / "store")
-        for trials in sizes:
-            fill(store, trials, MANY if max(sizes) >= MOST else FEW)
-            seconds, ran = _build(store, folder / f"site-{trials}", folder)
-            largest = trials == MOST
-            yield Measurement(
-                "site", seconds, "s", bar=LARGE if largest else None, trials=trials,
-                note="first build, 2 processes",
-            )  # fmt: skip
-            yield Measurement(
-                "site, memory", ran.memory, "GiB", bar=MEMORY if largest else None, trials=trials,
-                note="all processes, at most",
-            )  # fmt: skip
 
 
 def replace_record(store: Store, key: str) -> None:

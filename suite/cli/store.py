@@ -91,7 +91,7 @@ def merge(
 
 @app.command()
 def compact(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """Write all records into one Parquet file, which is faster to read, and remove leftovers.
+    """Write an index of all records, from which they are read faster, and remove leftovers.
 
     Studies, tunings, ablations and evaluations of earlier versions are given a checksum. What
     cannot be read is left out and named, and the exit code is 1.
@@ -105,7 +105,7 @@ def compact(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> Non
     else:
         for reason in done.refused:
             say(f"left out: {reason}")
-        say(f"{done.records} records in one file; {done.removed} leftovers removed")
+        say(f"{done.records} records in the index; {done.removed} leftovers removed")
         if done.sealed:
             say(f"{len(done.sealed)} documents were given a checksum: {', '.join(done.sealed)}")
     if done.refused:

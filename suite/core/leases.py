@@ -11,7 +11,6 @@ that differ between machines do not matter.
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import re
@@ -50,7 +49,8 @@ class Owner:
     @classmethod
     def current(cls) -> "Owner":
         """Return this process."""
-        return _current(os.getpid())
+        pid = os.getpid()
+        return cls(_place(pid), pid, _process_start(pid))
 
     @classmethod
     def parse(cls, name: str) -> "Owner | None":
@@ -75,15 +75,6 @@ class Owner:
             pass
         started = _process_start(self.pid)
         return started == self.started if started and self.started else None
-
-
-@functools.lru_cache(maxsize=1)
-def _current(pid: int) -> Owner:
-    """Return this process, which has this number; read once, since a site has 10,000 files."""
-    return Owner(_place(pid), pid, _process_start(pid))
-
-
-os.register_at_fork(after_in_child=_current.cache_clear)
 
 
 def temporary_name(kind: str = "new", of: str = "") -> str:

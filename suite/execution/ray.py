@@ -5,10 +5,12 @@ Ray handles lost nodes. The store must be a folder that all nodes share, or a UR
 """
 
 import contextlib
+import math
 import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +28,8 @@ from suite.results.store import StoreUnusable
 
 AHEAD = 2
 """Tasks submitted per task that the cluster can run at once, so that nodes never wait."""
+RESOURCES_SECONDS = 1.0
+"""How long what a cluster has is not asked for again: asking takes as long as a small task."""
 CONNECT_SECONDS = 5.0
 LONGEST_FOLDER = 40
 """Longest path of Ray's files: sockets, whose names are long, may have 107 characters."""
@@ -77,15 +81,22 @@ class RayEngine:
         self._settings = replace(settings, environment={**settings.environment, **passed})
         self._running: dict[Any, Trial] = {}
         self._stopped = False
+        self._room, self._asked = 0, -math.inf
 
     def free(self) -> int:
         """Return how many more tasks may be submitted, up to `AHEAD` per task that can run."""
+        if time.monotonic() - self._asked > RESOURCES_SECONDS:
+            self._room, self._asked = self._places(), time.monotonic()
+        most = AHEAD * self._room
+        return min(most, self._most or most) - len(self._running)
+
+    def _places(self) -> int:
+        """Return how many tasks the cluster can run at once, at least 1; nodes come and go."""
         resources: dict[str, float] = self._ray.cluster_resources()
         room = resources.get("CPU", 0.0) / self._threads
         if self._gpus:
             room = min(room, resources.get("GPU", 0.0) / self._gpus)
-        most = AHEAD * max(1, int(room))
-        return min(most, self._most or most) - len(self._running)
+        return max(1, int(room))
 
     def submit(self, trial: Trial) -> None:
         """Submit a trial as a task."""
@@ -95,7 +106,10 @@ class RayEngine:
 
     def wait(self, seconds: float) -> list[AttemptResult]:
         """Return the attempts that have ended, after at most `seconds`."""
-        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        running = list(self._running)
+        ready, _ = self._ray.wait(running, num_returns=1, timeout=seconds)
+        if ready:  # perhaps there are more
+            ready, _ = self._ray.wait(running, num_returns=len(running), timeout=0)
         return [self._result_of(task) for task in ready]
 
     def stop(self) -> None:

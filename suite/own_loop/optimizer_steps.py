@@ -1,8 +1,8 @@
 """The steps of one or several optimizers, as one sequence of training steps."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -14,17 +14,21 @@ from suite.own_loop.state_initialization import initializes_state
 HookResult = tuple[tuple[Any, ...], dict[str, Any]] | None
 
 
-@contextmanager
-def _without_autocast() -> Iterator[None]:
+def _without_autocast() -> AbstractContextManager[object]:
     """Decide in full precision, also where a loop steps inside its autocast block.
 
     There, products would be in half precision, and of copies of the weights from before the step.
     """
-    with ExitStack() as stack:
-        for device in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-        yield
+    enabled = [device for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
+    if not enabled:
+        return _NOTHING
+    stack = ExitStack()
+    for device in enabled:
+        stack.enter_context(torch.autocast(device, enabled=False))
+    return stack
+
+
+_NOTHING = nullcontext()
 
 
 class StepListener(Protocol):

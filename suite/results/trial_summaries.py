@@ -280,7 +280,7 @@ def _to_plain(rows: Mapping[str, tuple[str, TrialSummary]]) -> dict[str, Any]:
 def _from_plain(content: Mapping[str, Any]) -> dict[str, tuple[str, TrialSummary]]:
     shared = [RecordedVersion(*x) if isinstance(x, list) else x for x in content["shared"]]
     return {
-        key: (version, TrialSummary(key, *own, shared[made_by], shared[configured]))
+        key: (version, TrialSummary(*[key, *own, shared[made_by], shared[configured]]))
         for version, key, *own, made_by, configured in content["rows"]
     }
 

@@ -24,6 +24,3 @@ def test_small_stores_are_measured_by_their_bars():
         "site, first build", "site, one record replaced", "site, one record removed"
     ]  # fmt: skip
     assert [one.bar for one in found] == [bench.COLD, bench.CHANGED, bench.CHANGED]
-    grown = list(bench.site_growth((2, 3)))
-    assert [(one.trials, one.unit) for one in grown] == [(2, "s"), (2, "GiB"), (3, "s"), (3, "GiB")]
-    assert all(one.value > 0 and one.bar is None for one in grown if one.unit == "s")

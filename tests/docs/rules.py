@@ -121,6 +121,11 @@ PRINTS = [
 
 ELSEWHERE = [
     Rule(
+        r"resonance bench",
+        "tests/docs/test_commands.py::test_benchmarks_named_on_pages_exist",
+        "minutes; tests/bench runs each at a small size",
+    ),
+    Rule(
         r"resonance export .* --to onnx",
         "tests/export/test_files.py::test_onnx_gives_the_same_outputs_for_any_batch",
         "importing ONNX takes longer than all else here",

@@ -49,7 +49,7 @@ def test_commands_blocks_and_spans_are_found_with_their_lines():
 
 
 def test_a_command_in_running_text_is_told_from_code_and_data():
-    commands = ["make docs", "apt-get install x", "unheard-of --of", "python -m tests.bench csr"]
+    commands = ["make docs", "apt-get install x", "unheard-of --of", "python -m tests.fuzz csr"]
     others = ["import torch", "for _ in x:", "n = 5", "test: 0.2", "f(x, y)", "rigl", "task <str>"]
     assert all(is_command(text) for text in commands)
     assert not any(is_command(text) for text in others)

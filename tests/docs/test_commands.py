@@ -1,5 +1,6 @@
 """Every command of the documentation works: what is run for which is in `rules`."""
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -109,12 +110,7 @@ def source(piece: Piece, _) -> None:
 
 
 def python(piece: Piece, _) -> None:
-    if piece.words[1:3] == ["-m", "tests.bench"]:
-        from tests.bench.__main__ import BENCHMARKS
-
-        assert set(piece.words[3:]) <= set(BENCHMARKS), piece.place
-    else:
-        run_elsewhere(piece)
+    run_elsewhere(piece)
 
 
 def torchrun(piece: Piece, request) -> None:
@@ -175,6 +171,19 @@ PROGRAMS = {
     "python": python,
     "torchrun": torchrun,
 }
+
+
+def test_benchmarks_named_on_pages_exist():
+    from suite.bench.catalogue import BENCHMARKS
+
+    known = {one.name for one in BENCHMARKS}
+    found = [piece for piece in COMMANDS if piece.words[:2] == ["resonance", "bench"]]
+    assert found
+    for piece in found:
+        line = shlex.split(rules.filled(piece.text, key=""), comments=True)
+        assert command_line.is_whole(line[1:]), piece.place
+        names = itertools.takewhile(lambda word: not word.startswith("-"), line[2:])
+        assert set(names) <= known, piece.place
 
 
 # ---------------------------------------------------------------- options in running text

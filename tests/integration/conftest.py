@@ -84,13 +84,19 @@ def install(wheel: Path, folder: Path) -> Installation:
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory) -> Callable[[str], Installation]:
-    """Return a function that installs the package as a 'wheel' or as an 'editable', once each."""
+    """Return a function that installs the package as a 'wheel' or as an 'editable', once each.
+
+    The wheel is built from the sdist alone, as from what a user downloads.
+    """
     made: dict[str, Installation] = {}
 
     def make(how: str) -> Installation:
         if how not in made:
             place = tmp_path_factory.mktemp(how)
             tree = copy_of_tree(place / "tree")
+            if how == "wheel":
+                shutil.unpack_archive(build(tree, "sdist", place), place / "sdist", filter="data")
+                (tree,) = (place / "sdist").iterdir()
             made[how] = install(build(tree, how, place), place / "environment")
         return made[how]
 

@@ -12,26 +12,30 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from suite import sparsify
 from suite.core.errors import InvalidInput
 from suite.own_loop.gradients import GradientMasking
+from suite.sparsity.plan import Plan
 from suite.sparsity.storage.execution import Execution
 from tests.support.helpers import (
-    FAST,
     ONE_ROUND,
     OPTIMIZERS,
     PLAN,
+    SHORT,
     attach,
     batch_of,
     conv_net,
     digits,
     make,
+    often,
 )
 
 CLIP = 0.3
 
 
-def embedded(method: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options):
-    given = {"sparsity": 0.9, "steps": PLAN.steps, "steps_per_epoch": PLAN.steps_per_epoch}
+def embedded(
+    method: str, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan = SHORT, **options
+):
+    given = {"sparsity": 0.9, "steps": plan.steps, "steps_per_epoch": plan.steps_per_epoch}
     given |= {"examples": (digits().x, digits().y)}
-    return sparsify(model, optimizer, method, **given | FAST.get(method, {}) | options)
+    return sparsify(model, optimizer, method, **given | often(method, plan) | options)
 
 
 def clip(model) -> torch.Tensor:
@@ -49,14 +53,14 @@ def assert_same(one, other):
 def test_a_clipped_training_has_the_bits_of_the_suites_own_loop(method, execution):
     own, foreign = conv_net(), conv_net()
     own_optimizer, foreign_optimizer = (OPTIMIZERS["sgd"](m) for m in (own, foreign))
-    sparsifier = make(method)
+    sparsifier = make(method, SHORT)
     if execution == "csr" and sparsifier.only_masked:
         with pytest.raises(InvalidInput, match=sparsifier.only_masked):
             attach(sparsifier, own, own_optimizer, storage=Execution(execution))
         return
     attach(sparsifier, own, own_optimizer, storage=Execution(execution))
     embedded(method, foreign, foreign_optimizer, execution=execution)
-    for step in range(1, PLAN.steps + 1):
+    for step in range(1, SHORT.steps + 1):
         x, y = batch_of(digits(), step, 32)
         own_optimizer.zero_grad()
         sparsifier.before_step(step)
@@ -82,14 +86,14 @@ def test_four_micro_batches_are_one_batch_to_a_method(method, set_to_none):
         optimizer = OPTIMIZERS["sgd"](model)
         given = {"examples": (digits().x.double(), digits().y)}
         handle = embedded(method, model, optimizer, **given)
-        for step in range(1, PLAN.steps + 1):
+        for step in range(1, SHORT.steps + 1):
             optimizer.zero_grad(set_to_none=set_to_none)
             x, y = batch_of(digits(), step, 32)
             for part_x, part_y in zip(x.double().chunk(count), y.chunk(count), strict=True):
                 (F.cross_entropy(model(part_x), part_y) / count).backward()
             clip(model)
             optimizer.step()
-        assert handle.step == PLAN.steps
+        assert handle.step == SHORT.steps
     for name, value in whole.state_dict().items():
         assert torch.allclose(value, parts.state_dict()[name], atol=1e-9), name
         assert torch.equal(value == 0, parts.state_dict()[name] == 0), name
@@ -103,7 +107,7 @@ def test_a_loss_scale_is_taken_out_before_a_method_reads_gradients(method, clips
         model = conv_net()
         optimizer = OPTIMIZERS["sgd"](model)
         embedded(method, model, optimizer)
-        for step in range(1, PLAN.steps + 1):
+        for step in range(1, SHORT.steps + 1):
             optimizer.zero_grad()
             x, y = batch_of(digits(), step, 32)
             loss = F.cross_entropy(model(x), y)
@@ -127,7 +131,7 @@ def test_gradients_that_are_assigned_by_hand_are_read_and_masked(method):
     for model in (backward, by_hand):
         optimizer = OPTIMIZERS["sgd"](model)
         embedded(method, model, optimizer)
-        for step in range(1, PLAN.steps + 1):
+        for step in range(1, SHORT.steps + 1):
             x, y = batch_of(digits(), step, 32)
             loss = F.cross_entropy(model(x), y)
             if model is backward:
@@ -161,7 +165,7 @@ def test_noise_on_gradients_does_not_reach_pruned_weights():
 def test_gradients_are_masked_as_soon_as_backward_returns():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
-    handle = embedded("resonance", model, optimizer, ramp=0.0)
+    handle = embedded("resonance", model, optimizer, PLAN, ramp=0.0)
     for step in range(1, PLAN.steps + 1):
         optimizer.zero_grad()
         x, y = batch_of(digits(), step, 32)
@@ -195,9 +199,9 @@ class Synchronizations(TorchDispatchMode):
 def test_a_step_without_an_update_does_not_wait_for_the_device(method):
     model = conv_net()
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
-    handle = embedded(method, model, optimizer)
+    handle = embedded(method, model, optimizer, PLAN)
     counted = 0
-    for step in range(1, 61):
+    for step in range(1, 41):
         x, y = batch_of(digits(), step, 32)
         optimizer.zero_grad()
         with Synchronizations() as found:
@@ -206,7 +210,7 @@ def test_a_step_without_an_update_does_not_wait_for_the_device(method):
         if not handle.sparsifier.is_update(step):
             assert found.seen == [], step
             counted += 1
-    assert counted >= 20
+    assert counted >= 16
 
 
 def test_the_stand_in_counts_what_waits():
@@ -337,7 +341,7 @@ def test_a_method_reads_dense_gradients_where_optimizers_step_at_different_rates
 def test_a_layer_that_was_frozen_when_its_hook_was_set_is_masked_once_it_is_thawed():
     model = nn.Sequential(nn.Linear(8, 8))
     execution = Execution()
-    sparsifier = make("static", replace(PLAN, sparsity=0.5))
+    sparsifier = make("static", replace(SHORT, sparsity=0.5))
     sparsifier.attach(model, torch.optim.SGD(model.parameters(), 0.1), storage=execution)
     weight, (layer,) = model[0].weight, sparsifier.layers
     weight.requires_grad_(False)
@@ -365,7 +369,7 @@ def test_a_layer_that_a_step_does_not_use_is_left_alone_also_where_its_gradient_
         model["head"] = nn.Linear(40, 10)
         optimizer = torch.optim.SGD(model.parameters(), 0.1)
         handle = embedded(method, model, optimizer, sparsity=0.8, execution=execution)
-        for step in range(1, PLAN.steps + 1):
+        for step in range(1, SHORT.steps + 1):
             x, y = batch_of(digits(), step, 32)
             optimizer.zero_grad(set_to_none=set_to_none)
             x = x.flatten(1)

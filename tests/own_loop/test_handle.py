@@ -13,26 +13,26 @@ from suite import sparsify
 from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
 from suite.experiments import registry
 from tests.support.helpers import (
-    FAST,
     ONE_ROUND,
     OPTIMIZERS,
-    PLAN,
+    SHORT,
     attach,
     batch_of,
     conv_net,
     digits,
     fit,
     make,
+    often,
 )
 
 
 def embedded(method: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options):
-    given = {"sparsity": 0.9, "steps": PLAN.steps, "steps_per_epoch": PLAN.steps_per_epoch}
+    given = {"sparsity": 0.9, "steps": SHORT.steps, "steps_per_epoch": SHORT.steps_per_epoch}
     given |= {"examples": (digits().x, digits().y)}
-    return sparsify(model, optimizer, method, **given | FAST.get(method, {}) | options)
+    return sparsify(model, optimizer, method, **given | often(method, SHORT) | options)
 
 
-def train(model, optimizer, start=0, stop=PLAN.steps, micro=1, scaler=None):
+def train(model, optimizer, start=0, stop=SHORT.steps, micro=1, scaler=None):
     data = digits()
     for step in range(start + 1, stop + 1):
         optimizer.zero_grad()
@@ -73,11 +73,12 @@ def test_a_state_from_before_dense_layers_compensate_is_one_where_they_do(compen
     assert resumed.state_dict()["sparsifier"]["configuration"]["dense_layers_compensate"] is True
 
 
+@pytest.mark.filterwarnings("ignore:.*far from the target:suite.core.errors.SparsityWarning")
 @pytest.mark.parametrize("method", ONE_ROUND)
 def test_hooks_do_what_the_suites_own_loop_does(method):
     own, foreign = conv_net(), conv_net()
     own_optimizer, foreign_optimizer = (OPTIMIZERS["sgd"](m) for m in (own, foreign))
-    sparsifier = make(method)
+    sparsifier = make(method, SHORT)
     attach(sparsifier, own, own_optimizer)
     fit(own, own_optimizer, sparsifier)
     handle = embedded(method, foreign, foreign_optimizer)
@@ -120,14 +121,14 @@ def test_gradient_accumulation_counts_optimizer_steps(method):
         optimizer = OPTIMIZERS["sgd"](net)
         handle = embedded(method, net.double(), optimizer)
         digits_double(net, optimizer, micro)
-        assert handle.step == PLAN.steps
+        assert handle.step == SHORT.steps
     assert torch.equal(model[1].weight == 0, other[1].weight == 0)
     assert torch.allclose(model[1].weight, other[1].weight, atol=1e-9)
 
 
 def digits_double(model, optimizer, micro):
     data = digits()
-    for step in range(1, PLAN.steps + 1):
+    for step in range(1, SHORT.steps + 1):
         optimizer.zero_grad()
         x, y = batch_of(data, step, 32)
         for part_x, part_y in zip(x.double().chunk(micro), y.chunk(micro), strict=True):
@@ -153,7 +154,7 @@ def test_a_grad_scaler_is_seen_through(method):
 def test_steps_that_a_scaler_leaves_out_are_not_recorded():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
-    handle = embedded("resonance", model, optimizer)
+    handle = embedded("resonance", model, optimizer, steps=120, update_every=5)
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     for step in range(1, 7):
         optimizer.zero_grad()
@@ -185,7 +186,7 @@ def test_a_closure_gives_the_same_bits_as_a_call_of_backward(method, by_name):
     for model, has_closure in ((plain, False), (closed, True)):
         optimizer = OPTIMIZERS["sgd"](model)
         embedded(method, model, optimizer)
-        for step in range(1, PLAN.steps + 1):
+        for step in range(1, SHORT.steps + 1):
             x, y = batch_of(digits(), step, 32)
 
             def closure(model=model, optimizer=optimizer, x=x, y=y):

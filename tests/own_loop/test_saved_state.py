@@ -4,6 +4,7 @@ What is no handle's state is refused, and changes nothing.
 """
 
 import copy
+import functools
 import io
 
 import pytest
@@ -52,35 +53,49 @@ def assert_same(one, other):
         assert torch.equal(value, other.state_dict()[name]), name
 
 
+FROZEN_UNTIL, FROZEN_AT = 50, (1, 11, 26, 42)
+
+
+@functools.cache
+def whole_run(method: str, optimizer_name: str, ats: tuple[int, ...], stop: int, **options):
+    """Train once; return the model at the end and what was saved at each of some steps."""
+    model, optimizer = fresh(optimizer_name)
+    handle = embedded(method, model, optimizer, **options)
+    states, before = {}, 0
+    for at in ats:
+        train(model, optimizer, before, at)
+        states[at] = saved(model.state_dict(), optimizer.state_dict(), handle.state_dict())
+        before = at
+    train(model, optimizer, before, stop)
+    return model, states
+
+
 @pytest.mark.parametrize("execution", ["masked", "csr"])
-@pytest.mark.parametrize("at", [1, 11, 26, 59])
+@pytest.mark.parametrize("at", FROZEN_AT)
 @pytest.mark.parametrize("method", ["resonance_pseudocode", "resonance_weighted"])
 def test_weights_that_were_frozen_are_those_of_a_model_that_is_loaded_last(method, at, execution):
     options = {"steps": 120, "execution": execution}
-    model, optimizer = fresh()
-    handle = embedded(method, model, optimizer, **options)
-    train(model, optimizer, 0, at)
-    states = saved(model.state_dict(), optimizer.state_dict(), handle.state_dict())
-    train(model, optimizer, at, 70)
+    model, saved_at = whole_run(method, "sgd", FROZEN_AT, FROZEN_UNTIL, **options)
+    states = copy.deepcopy(saved_at[at])
     other, its_optimizer = fresh()
     embedded(method, other, its_optimizer, **options, state=states[2])
     its_optimizer.load_state_dict(states[1])
     other.load_state_dict(states[0])
-    train(other, its_optimizer, at, 70)
+    train(other, its_optimizer, at, FROZEN_UNTIL)
     assert_same(model, other)
 
 
+SIGNALS_AT = (3, 21, 26, 44)
+
+
 @pytest.mark.parametrize("execution", ["masked", "csr"])
-@pytest.mark.parametrize("at", [3, 21, 26, 44])
+@pytest.mark.parametrize("at", SIGNALS_AT)
 @pytest.mark.parametrize("reading", ["dominant", "centroid", "rate"])
 def test_signals_go_on_in_the_middle_of_a_window(reading, at, execution):
     options = {"reading": reading, "average": 0.8, "keep": "low", "update_every": 8, "bits": 1}
     options |= {"modulation": 0.0, "execution": execution}
-    model, optimizer = fresh()
-    handle = embedded("resonance", model, optimizer, **options)
-    train(model, optimizer, 0, at)
-    states = saved(model.state_dict(), optimizer.state_dict(), handle.state_dict())
-    train(model, optimizer, at)
+    model, saved_at = whole_run("resonance", "sgd", SIGNALS_AT, STEPS, **options)
+    states = copy.deepcopy(saved_at[at])
     other, its_optimizer = fresh()
     other.load_state_dict(states[0])
     its_optimizer.load_state_dict(states[1])
@@ -129,15 +144,23 @@ def test_weights_restored_by_hand_after_attaching_are_kept(write):
     assert_same(model, other)
 
 
-@pytest.mark.filterwarnings("ignore:.* are 0 already")
-@pytest.mark.parametrize("order", ["MOaH", "aMOH", "aHMO", "MaOH", "aOMH", "MsO"])
-@pytest.mark.parametrize("optimizer_name", ["sgd", "adamw"])
-def test_distributed_checkpoints_are_restored_in_any_order(order, optimizer_name):
+@functools.cache
+def distributed_run(optimizer_name: str):
+    """Train once; return the model at the end and a distributed checkpoint of the middle."""
     model, optimizer = fresh(optimizer_name)
     handle = embedded("rigl", model, optimizer)
     train(model, optimizer, 0, HALF)
     states = saved(*distributed.get_state_dict(model, optimizer), handle.state_dict())
     train(model, optimizer, HALF)
+    return model, states
+
+
+@pytest.mark.filterwarnings("ignore:.* are 0 already")
+@pytest.mark.parametrize("order", ["MOaH", "aMOH", "aHMO", "MaOH", "aOMH", "MsO"])
+@pytest.mark.parametrize("optimizer_name", ["sgd", "adamw"])
+def test_distributed_checkpoints_are_restored_in_any_order(order, optimizer_name):
+    model, kept = distributed_run(optimizer_name)
+    states = copy.deepcopy(kept)
     other, its_optimizer = fresh(optimizer_name)
     handles = []
     actions = {

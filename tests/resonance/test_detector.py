@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from suite.resonance import detector
 from suite.resonance.detector import (
     CHUNK,
     Detector,
@@ -244,3 +245,33 @@ def test_the_transform_is_charged_as_torch_counts_its_products(window):
 def test_a_long_window_is_charged_an_fft():
     assert transform_flops(32) == 4 * 16**2 + 4
     assert transform_flops(256) == 2.5 * 256 * 8
+
+
+def test_a_product_has_the_same_bits_whatever_computes_it():
+    matrix = torch.randn(65, 65)
+    for width in (5, 1024, 3001):
+        chunk = torch.randn(65, width)
+        found = detector._product(matrix)(matrix, chunk, torch.empty(65, width))
+        assert torch.equal(found, torch.mm(matrix, chunk, out=torch.empty(65, width)))
+
+
+@pytest.mark.parametrize("kind", ["another rounding", "no such operator"])
+def test_onednn_is_not_used_where_it_would_change_a_reading(monkeypatch, kind):
+    def multiply(matrix, chunk, out):
+        if kind == "no such operator":
+            raise AttributeError(kind)
+        return (matrix @ chunk) * (1 + 2**-22)
+
+    monkeypatch.setattr(detector, "_multiply_by_onednn", multiply)
+    assert detector._product(torch.randn(65, 65)) is detector._multiply
+
+
+@pytest.mark.parametrize("window", [32, 128])
+def test_a_reading_does_not_depend_on_what_the_buffers_held(window):
+    reader = Detector(window)
+    narrow, wide = filled(torch.randn(window, 9)), filled(torch.randn(window, 500))
+    first = [reader(history) for history in (narrow, wide, narrow, wide)]
+    for again, fresh in zip(first[2:], (narrow, wide), strict=True):
+        expected = Detector(window)(fresh)
+        assert torch.equal(again.frequency, expected.frequency)
+        assert torch.equal(again.strength, expected.strength)

@@ -73,3 +73,13 @@ def test_moments_taken_from_others_keep_the_weights_shape():
     taken = moments.taken_from(torch.tensor([5, 4, 3, 2, 1, 0]))
     assert taken.mean.tolist() == [[5, 4, 3], [2, 1, 0]]
     assert taken.mean_square.tolist() == [[11, 10, 9], [8, 7, 6]]
+
+
+def test_the_power_of_some_places_is_that_of_all_there():
+    sums = RunningSums({"layer": torch.zeros(4, 5)})
+    for _ in range(3):
+        sums.record({"layer": torch.randn(4, 5)})
+    places = torch.tensor([0, 3, 7, 19])
+    assert torch.equal(
+        sums.power_at("layer", places), sums.moments("layer").power.flatten()[places]
+    )

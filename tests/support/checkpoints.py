@@ -41,10 +41,18 @@ def interrupted(of: Trial, stops: Iterable[int]) -> Outcome:
     """Run a trial that is stopped after each of `stops` steps, and started again."""
     memory = Memory()
     for after in stops:
-        with pytest.raises(Interrupted):
-            run_trial(
-                of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(after))
-            )
+        stop(of, memory, after)
+    return finish(of, memory)
+
+
+def stop(of: Trial, memory: Memory, after: int) -> None:
+    """Train from the checkpoint there is, if any, and stop after some steps, at another one."""
+    with pytest.raises(Interrupted):
+        run_trial(of, checkpointer=Checkpointer(of, memory, CheckpointInterval(None), Stop(after)))
+
+
+def finish(of: Trial, memory: Memory) -> Outcome:
+    """Train from the checkpoint there is to the end."""
     checkpointer = Checkpointer(of, memory, CheckpointInterval(None))
     outcome = run_trial(of, checkpointer=checkpointer)
     assert checkpointer.note == ""

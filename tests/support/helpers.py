@@ -82,11 +82,15 @@ FASTER = {name: {"update_every": 2} for name, settings in FAST.items() if "windo
 """What is different within `SHORT`: a threshold must be followed over its periods."""
 
 
+def often(method: str, plan: Plan) -> dict[str, Any]:
+    """Return settings under which a method updates often within a plan."""
+    return FAST.get(method, {}) | (FASTER.get(method, {}) if plan.steps <= SHORT.steps else {})
+
+
 def make(method: str, plan: Plan = PLAN, **options: Any) -> Sparsifier:
     """Return a method's sparsifier with checked options, not attached."""
     declared = registry.methods()[method]
-    often = FAST.get(method, {}) | (FASTER.get(method, {}) if plan.steps <= SHORT.steps else {})
-    given = often | options
+    given = often(method, plan) | options
     return make_sparsifier(declared, plan, declared.resolve(given))
 
 

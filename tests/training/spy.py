@@ -12,8 +12,8 @@ def spy_batches(monkeypatch: Any, trial: Trial, *, rates: bool = False) -> list[
     seen: list[tuple] = []
     real = loop._step
 
-    def step(training, number, batch):
-        loss = real(training, number, batch)
+    def step(training, number, batch, *rest):
+        loss = real(training, number, batch, *rest)
         x, y = batch
         rate = training.optimizer.param_groups[0]["lr"]
         seen.append((float(x.double().sum()), tuple(y.tolist()), *([rate] if rates else [])))

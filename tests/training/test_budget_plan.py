@@ -1,12 +1,14 @@
 """A budget is followed as training goes on: nothing is skipped, schedules follow, ends are near."""
 
+from itertools import pairwise
+
 import pytest
 
 from suite.training import forecast_cache
 from suite.training.budget_plan import BudgetPlan
 from suite.training.context import TrialContext
 from suite.training.setup import prepare
-from tests.support.checkpoints import assert_same, interrupted
+from tests.support.checkpoints import Memory, assert_same, finish, stop
 from tests.support.helpers import trained, trial
 
 
@@ -118,8 +120,12 @@ def test_what_auto_chose_in_steps_stays():
 def test_a_training_that_is_resumed_close_to_its_end_pauses_where_it_would_have(recipe):
     like = trial("str", recipe={"epochs": 8} | recipe)
     whole = trained(like)
-    for before in (2, 3, 9, 22):
-        assert_same(whole, interrupted(like, (whole.record.steps - before,)))
+    memory = Memory()
+    for last, left in pairwise((whole.record.steps, 22, 9, 3, 2)):
+        stop(like, memory, last - left)
+        checkpoint = memory.content
+        assert_same(whole, finish(like, memory))
+        memory.content = checkpoint
 
 
 @pytest.mark.parametrize(

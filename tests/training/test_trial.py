@@ -189,12 +189,12 @@ def test_a_step_is_charged_at_the_masks_that_it_ran_with(monkeypatch, method):
     """2 f(masks), and the weight gradients: of all weights where the method reads them."""
     charged, real = [], loop._step
 
-    def step(training, number, batch):
+    def step(training, number, batch, *rest):
         layers, flops = training.sparsifier.layers, training.ledger.flops
         sparse = sum(flops.layers[x.name] * x.active / x.size for x in layers) + flops.other
         dense = training.sparsifier.wants_dense_gradient(number)
         charged.append((2 * sparse + (flops.dense if dense else sparse)) * len(batch[0]))
-        return real(training, number, batch)
+        return real(training, number, batch, *rest)
 
     monkeypatch.setattr(loop, "_step", step)
     record = run_trial(trial(method)).record

@@ -1,6 +1,7 @@
 """A site that is built again equals one that is built from nothing, whatever has changed."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,11 +60,18 @@ def evaluated(store: Store) -> None:
     save_evaluation(store, later)
 
 
+def touched(store: Store) -> None:
+    """Read a trial again whose page says that another has its seed."""
+    os.utime(store.folder(make_trial("rigl", seed=0).key) / "record.json", (1.0, 1.0))
+
+
 def nothing(store: Store) -> None:
     pass
 
 
-CHANGES = (replaced, added, removed, first_of_its_seed_removed, damaged, evaluated, nothing)
+CHANGES = (
+    replaced, added, removed, first_of_its_seed_removed, damaged, evaluated, touched, nothing
+)  # fmt: skip
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -148,6 +156,15 @@ def test_damaged_knowledge_is_not_used(harm: Callable[[Path], None], store, tmp_
     harm(out / FILE)
     assert sorted(read_by(store, out, monkeypatch)) == sorted(store.keys())
     assert content(out) == before
+
+
+def test_facts_with_a_secret_are_not_kept(store, tmp_path, monkeypatch):
+    out, told = tmp_path / "out", failed(make_trial("set", seed=9), TrialFailed("lost 7Hq-Zw2x9Lk"))
+    fill(store, told)
+    monkeypatch.setenv("STORE_PASSWORD", "7Hq-Zw2x9Lk")
+    build(store, out)
+    assert read_by(store, out, monkeypatch) == [told.key]
+    assert b"7Hq-Zw2x9Lk" not in (out / FILE).read_bytes()
 
 
 def test_knowledge_of_another_store_is_not_used(store, tmp_path, monkeypatch):
