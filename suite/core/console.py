@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from suite.core.errors import printable
-from suite.core.redact import redact, redact_json, redact_value
+from suite.core.redact import redact, redact_json, redact_values
 from suite.core.shown_text import escaped_json, shown, shown_lines
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ def print_json(content: Any) -> None:
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; tab-separated if standard output is not a terminal."""
-    title = _cell(title)
-    columns, *rows = [list(map(_cell, row)) for row in [columns, *rows]]
+    lines = [[title], columns, *rows]
+    cells = map(shown, redact_values(cell for line in lines for cell in line))
+    (title,), columns, *rows = [[next(cells) for _ in line] for line in lines]
     if not sys.stdout.isatty():
         if title:
             sys.stdout.write(f"{title}\n")
@@ -56,10 +57,6 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     _console().print(table)
-
-
-def _cell(text: str) -> str:
-    return shown(redact_value(text))
 
 
 def hide_secrets_in_tracebacks() -> None:

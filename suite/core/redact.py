@@ -49,7 +49,7 @@ class _Form:
 
 def redact(text: str) -> str:
     """Return a message without secrets: of environment variables and ~/.netrc, logins in URLs."""
-    return _without_logins(_replaced(text, words=True))
+    return _without_logins(_without(text, _forms()))
 
 
 def redact_value(text: str) -> str:
@@ -57,7 +57,17 @@ def redact_value(text: str) -> str:
 
     A secret that could be a word stays in a value without spaces, which may be a name.
     """
-    return _without_logins(_replaced(text, words=any(map(str.isspace, text))))
+    return redact_values([text])[0]
+
+
+def redact_values(texts: Iterable[str]) -> list[str]:
+    """Return values as `redact_value` does; the environment is read once for all of them."""
+    forms = _forms()
+    no_words = [form for form in forms if not form.word]
+    return [
+        _without_logins(_without(text, forms if any(map(str.isspace, text)) else no_words))
+        for text in texts
+    ]
 
 
 def redact_json(text: str) -> str:
@@ -95,7 +105,7 @@ def redact_data(content: Any) -> Any:
 
 def redact_file(content: str) -> str:
     """Return a page or another file to publish without secrets; what could be a word stays."""
-    return _replaced(content, words=False)
+    return _without(content, [form for form in _forms() if not form.word])
 
 
 def redact_files(contents: Iterable[str]) -> list[str]:
@@ -127,10 +137,6 @@ def _without_logins(text: str) -> str:
     if not _may_have_logins(text):
         return text
     return PARAMETER.sub(rf"\1{MARK}", USERINFO.sub(f"{MARK}@", text))
-
-
-def _replaced(text: str, *, words: bool) -> str:
-    return _without(text, [form for form in _forms() if words or not form.word])
 
 
 def _without(text: str, forms: Iterable[_Form]) -> str:

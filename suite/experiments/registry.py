@@ -56,8 +56,8 @@ def refresh() -> None:
     """
     drop_changed()
     importable_only(plugin_folders())
-    for registry in (methods, tasks, datasets, trainers, _task_file):
-        registry.cache_clear()
+    for known in (methods, tasks, datasets, trainers, _task_file, _installed_modules):
+        known.cache_clear()
     for act in _when_read_anew:
         act()
 
@@ -166,9 +166,17 @@ def _project_sources(packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
 
 def _users_sources() -> Iterator[tuple[Path, str]]:
     """Yield (file, origin) of installed packages' modules and of plug-ins, in a fixed order."""
+    yield from _installed_modules()
+    for path in _plugins:
+        yield path, str(path)
+
+
+@functools.cache
+def _installed_modules() -> list[tuple[Path, str]]:
+    """Return (file, module) of every entry point: each package's metadata is read for it."""
+    found = []
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda e: e.name):
         module = find_module(entry.module, entry.module)
         if module is not None and module.path is not None:
-            yield Path(module.path), entry.module
-    for path in _plugins:
-        yield path, str(path)
+            found.append((Path(module.path), entry.module))
+    return found
