@@ -69,7 +69,7 @@ def evaluate(folder: Path, expression: str):
 
 def test_every_declaration_of_the_project_is_read_as_python_itself_reads_it():
     names = sorted(KINDS)
-    for path, origin in registry._sources(PACKAGES):
+    for path, origin in registry._project_sources(PACKAGES):
         read = read_declarations(path, names, origin)
         module = importlib.import_module(origin)
         values = [getattr(module, name) for name in names if hasattr(module, name)]

@@ -118,8 +118,9 @@ def test_holm_is_the_step_down_of_its_paper():
     assert holm([0.9, 0.8]) == [1.0, 1.0]
 
 
+@pytest.mark.slow  # to import statsmodels
 def test_holm_is_that_of_statsmodels():
-    from statsmodels.stats import multitest  # slow to import
+    from statsmodels.stats import multitest
 
     random = np.random.default_rng(0)
     for size in range(1, 20):

@@ -14,6 +14,7 @@ from tests.leaderboard.simulated_boards import SIMULATIONS, coverage
 BOARDS = 500
 
 
+@pytest.mark.slow  # a thousand boards each time
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SIMULATIONS)
 def test_the_stated_coverage_is_what_is_simulated(name, kind):
