@@ -68,9 +68,7 @@ def compare_in_store(
     return StoreComparison(report, [*damaged, *without], documents, predictions)
 
 
-def _of_methods(
-    store: Store, methods: Collection[str]
-) -> tuple[list[Record], list[CorruptRecord]]:
+def _of_methods(store: Store, methods: Collection[str]) -> tuple[list[Record], list[CorruptRecord]]:
     """Return the records of these methods; all, if one has none, so that messages name the others.
 
     A full record takes some 25 kB of memory, and a store may hold 100,000.
