@@ -86,6 +86,7 @@ PRINTS = [
     Rule(r"list trials", "digits/mlp", "the finished trials"),
     Rule(r"list studies", "quickstart", "a shipped study"),
     Rule(r"show", "test accuracy", "a trial's metric"),
+    Rule(r"list benchmarks", "detector", "a benchmark"),
     Rule(r"list tables", "rigl-imagenet-flops", "a table"),
     Rule(r"info rigl", "update_every", "a hyperparameter"),
     Rule(r"info resonance", "accuracy_depth", "a hyperparameter"),

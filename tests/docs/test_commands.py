@@ -177,7 +177,7 @@ def test_benchmarks_named_on_pages_exist():
     from suite.bench.catalogue import BENCHMARKS
 
     known = {one.name for one in BENCHMARKS}
-    found = [piece for piece in COMMANDS if piece.words[:2] == ["resonance", "bench"]]
+    found = [p for p in COMMANDS if p.text.startswith("resonance bench")]
     assert found
     for piece in found:
         line = shlex.split(rules.filled(piece.text, key=""), comments=True)
