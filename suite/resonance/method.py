@@ -20,7 +20,7 @@ from suite.resonance.signal_reliability import SignalReliability
 from suite.resonance.threshold import PeriodicThreshold
 from suite.sparsity.cost_bounds import Course, FlopsBounds, TrainingSetup, Zeros
 from suite.sparsity.layers import PrunableWeight
-from suite.sparsity.masks import count_at_most, count_true
+from suite.sparsity.masks import count_at_most, count_true, where_true
 from suite.sparsity.plan import Plan
 from suite.sparsity.schedule import CubicRamp
 from suite.sparsity.sparsifier import Sparsifier
@@ -86,6 +86,8 @@ class Resonance(Sparsifier):
     With ``keep="low"`` it is 1 − ν that has to lie above. At `freeze_at` connectivity is projected
     onto the target exactly and stays.
     """
+
+    update_reads_dense_gradients = False
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
@@ -327,7 +329,7 @@ class Resonance(Sparsifier):
     def _shallow(self, group: Group, score: Tensor, free: Tensor, step: int) -> float:
         """Return the factor on the threshold's lower swings (1: unchanged), from a sample."""
         some = slice(None, None, -(-len(score) // SAMPLE))
-        sample = score[some][free[some]]
+        sample = where_true(score[some], free[some])
         free_count = count_true(free)
         if len(sample) == 0:
             return 1.0
@@ -347,14 +349,15 @@ class Resonance(Sparsifier):
 
     def _report_distributions(self, group: Group, reading: Reading, step: int) -> None:
         """Report how frequencies and ages are distributed, and what the watched signals are."""
-        parts = (reading.frequency, group.state.active, step - group.state.since)
-        for layer, frequency, active, age in zip(
+        parts = (reading.frequency, group.state.active, group.state.since)
+        for layer, frequency, active, since in zip(
             group.layers, *map(group.split, parts), strict=True
         ):
             some = slice(None, None, -(-layer.size // SAMPLE))
             shares = torch.histc(frequency[some], BINS, 0, 1)
             self.report(step, "frequency", (shares / shares.sum()).tolist(), layer.name)
-            ages = torch.histc(age[some][active[some]].float(), BINS, 0, self.plan.steps)
+            age = step - where_true(since[some], active[some])
+            ages = torch.histc(age.float(), BINS, 0, self.plan.steps)
             self.report(step, "age", (ages / ages.sum().clamp_min(1)).tolist(), layer.name)
             value = self.reliability.compare(layer.name, step, frequency[some])
             if value is not None:

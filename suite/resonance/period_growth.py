@@ -24,6 +24,7 @@ class PeriodGrowth(Sparsifier, ABC):
     """
 
     tracked: TrackedGradients
+    update_reads_dense_gradients = False
 
     def tracked_gradients(self) -> TrackedGradients:
         """Return what records a period under the method's options."""

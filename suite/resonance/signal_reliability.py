@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from suite.resonance.rank_correlation import spearman
+from suite.sparsity.masks import where_true
 
 KEPT_PER_SPAN = 8
 """At most so many readings are kept over a span, however often decisions fall."""
@@ -44,7 +45,7 @@ class SignalReliability:
         if disjoint:
             before = kept[disjoint[-1]].to(frequency.device)
             live = (before > 0) & (frequency > 0)
-            value = spearman(before[live], frequency[live])
+            value = spearman(where_true(before, live), where_true(frequency, live))
         if not kept or step - max(kept) >= self.span / KEPT_PER_SPAN:
             kept[step] = frequency.clone()
         return value

@@ -33,7 +33,12 @@ class PeriodicThreshold:
 
         If it is below 1, its distance from 1 is multiplied by `shallow`, from 0 to 1.
         """
-        swing = 2 * math.sin(math.pi * self.periods * phase) ** 2 - 1
+        return self._factor(self._swing(phase), shallow)
+
+    def _swing(self, phase: float) -> float:
+        return 2 * math.sin(math.pi * self.periods * phase) ** 2 - 1
+
+    def _factor(self, swing: float, shallow: float) -> float:
         return 1 + self.modulation * swing * (shallow if swing < 0 else 1)
 
     def factors(self, phase: Tensor) -> Tensor:
@@ -43,7 +48,10 @@ class PeriodicThreshold:
 
     def level(self, amplitude: float, phase: float, shallow: float = 1.0) -> float:
         """Return T in [0, 1] at one phase."""
-        return min(1.0, max(0.0, amplitude * self.factor(phase, shallow)))
+        return self._level(amplitude, self._swing(phase), shallow)
+
+    def _level(self, amplitude: float, swing: float, shallow: float) -> float:
+        return min(1.0, max(0.0, amplitude * self._factor(swing, shallow)))
 
     def shallowest_needed(
         self, score: Tensor, amplitude: float, *, ceiling: float, mean: float
@@ -61,11 +69,11 @@ class PeriodicThreshold:
             mean: fraction of `score` that is to be at or below T on average; at most `ceiling`.
         """
         ordered = torch.from_numpy(np.sort(score.cpu().numpy()))  # three times as fast as torch's
+        swings = [self._swing((n + 0.5) / (PHASES * self.periods)) for n in range(PHASES)]
 
         def shares(shallow: float) -> Tensor:
-            phases = [(n + 0.5) / (PHASES * self.periods) for n in range(PHASES)]
             levels = torch.tensor(
-                [self.level(amplitude, phase, shallow) for phase in phases], dtype=torch.float32
+                [self._level(amplitude, swing, shallow) for swing in swings], dtype=torch.float32
             )
             below = torch.searchsorted(ordered, levels.to(ordered.dtype), right=True)
             return below.double() / len(ordered)

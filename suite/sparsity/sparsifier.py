@@ -44,6 +44,8 @@ class Sparsifier(LayerMasks):
         only_masked: why this method cannot run in CSR; empty if it can.
         adjusts_weights_at_end: whether `finish` gives the weights that stay other values, which
             make up for those that it prunes; an average of the steps before would lack them.
+        update_reads_dense_gradients: whether `update` reads dense gradients, where the method wants
+            any in that step; False if only `observe` does, which saves their copy.
         layers: the prunable weights in network order; empty before `attach`.
         optimizers: those that train the model, from `attach` on.
         execution: how the weights are stored, from `attach` on.
@@ -54,6 +56,7 @@ class Sparsifier(LayerMasks):
     rounding_bits: tuple[int, ...] = ()
     only_masked: str = ""
     adjusts_weights_at_end: bool = False
+    update_reads_dense_gradients: bool = True
 
     def __init__(self, plan: Plan, options: Mapping[str, Any]) -> None:
         super().__init__(plan, options)
@@ -310,7 +313,10 @@ class Sparsifier(LayerMasks):
                 self.observe(step)
         is_update = self.is_update(step)
         if is_update and self.wants_dense_gradient(step):
-            self.execution.keep_dense_gradients()
+            if self.update_reads_dense_gradients:
+                self.execution.keep_dense_gradients()
+            else:
+                self.execution.withhold_dense_gradients()
         self.execution.mask_gradients(before_update=is_update)
 
     def update_connectivity(self, step: int) -> bool:

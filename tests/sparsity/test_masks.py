@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from suite.sparsity import numpy_selection
 from suite.sparsity.masks import (
+    above,
     count_true,
     distinct,
     grow,
     grow_at,
     keep_active,
     keep_top,
+    kth_smallest,
     places_of,
     random_empty,
     random_mask,
@@ -215,3 +217,20 @@ def test_every_set_of_empty_places_is_equally_likely(count):
     expected = draws / len(sets)
     # The sum has 14 degrees of freedom: above 36.1 in one of 1,000 experiments.
     assert sum((seen[one] - expected) ** 2 / expected for one in sets) < 36.1
+
+
+@pytest.mark.parametrize("values", [10**9, 50, 2], ids=["distinct", "ties", "two values"])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.5, 0.99, 1.0])
+def test_the_kth_smallest_of_many_is_that_of_a_sort(values, share):
+    generator = torch.Generator().manual_seed(0)
+    size = numpy_selection.LARGE + 3
+    scores = torch.randint(values, (size,), generator=generator).float()
+    scores[::9] = 0  # what an even sample may see nothing of, or too much
+    among = torch.rand(size, generator=generator) < 0.7
+    ascending = scores[among].sort().values
+    k = max(1, round(share * len(ascending)))
+    assert kth_smallest(scores, k, among) == float(ascending[k - 1])
+
+
+def test_above_compares_as_integers_do():
+    assert above(torch.tensor([-1, 2, 3, 4], dtype=torch.int32), 2).tolist() == [0, 0, 1, 1]

@@ -257,6 +257,16 @@ class Execution:
         for store in self._stores():
             store.keep_dense_gradient(inverse_scale)
 
+    def withhold_dense_gradients(self) -> None:
+        """Have dense gradients read no more in this step, rather than read after masking.
+
+        Those that were kept can still be read, and those of sparse layers, which need no copy.
+        """
+        for masked in self.masked_weights():
+            masked.withhold_dense_gradient()
+        for weight in self.csr_weights():
+            weight.keep_dense_gradient()
+
     def drop_dense_gradients(self) -> None:
         """Drop the dense gradients that were kept."""
         for store in self._stores():

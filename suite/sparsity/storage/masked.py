@@ -190,6 +190,10 @@ class MaskedWeight:
         """
         self._gradient.keep(self.parameter.grad, self.mask, inverse_scale)
 
+    def withhold_dense_gradient(self) -> None:
+        """Refuse to return a dense gradient that was not kept, until it is dropped or requested."""
+        self._gradient.withhold()
+
     def drop_dense_gradient(self) -> None:
         """Drop the dense gradient that was kept."""
         self._gradient.drop()
@@ -395,6 +399,7 @@ class MaskedGradient:
         self._name = name
         self._requested = True
         self._hidden = False
+        self._withheld = False
         self._kept: Tensor | None = None
         self._kept_of: weakref.ref[Tensor] | None = None
         self._buffer: Tensor | None = None
@@ -407,15 +412,21 @@ class MaskedGradient:
     def request(self, wanted: bool) -> None:
         """Start over; `wanted`: a dense gradient will be read after the next backward pass."""
         self._requested, self._kept, self._hidden = wanted, None, False
+        self._withheld = False
 
     def dense(self, gradient: Tensor | None) -> Tensor | None:
         """Return the dense gradient: the one that was kept, else the gradient as it is.
 
         Raises:
-            InvalidInput: it was not requested.
+            InvalidInput: it was not requested, or is withheld and was not kept.
         """
         if not self._requested:
             raise gradient_not_requested(self._name)
+        if self._withheld and self._kept is None:
+            raise InvalidInput(
+                f"layer '{self._name}': dense_gradient is read in update, of a method with "
+                "update_reads_dense_gradients = False: set it to True, or read it in observe"
+            )
         if self._hidden:
             return None
         return gradient if self._kept is None else self._kept
@@ -460,9 +471,13 @@ class MaskedGradient:
         if self._kept is not None and inverse_scale is not None:
             self._kept.mul_(inverse_scale)
 
+    def withhold(self) -> None:
+        """Refuse `dense` from now on, unless the gradient was kept: it is about to be masked."""
+        self._withheld = True
+
     def drop(self) -> None:
         """Drop what was kept."""
-        self._kept = None
+        self._kept, self._withheld = None, False
 
     def _copy(self, gradient: Tensor) -> None:
         # Memory is used again: allocating it takes as long as the copy.

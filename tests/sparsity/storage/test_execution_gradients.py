@@ -278,3 +278,23 @@ def _suite_loop(execution: str, method: str) -> list[Tensor]:
             masks += [layer.mask.clone() for layer in sparsifier.layers]
     assert_stored(execution, sparsifier)
     return masks
+
+
+def test_a_gradient_that_no_copy_was_kept_of_is_not_returned_masked():
+    model, sparsifier = attached("masked", Net().double(), "resonance_coherent")
+    layer, read = sparsifier.layers[0], []
+
+    def update(step: int) -> None:
+        with pytest.raises(InvalidInput, match="update_reads_dense_gradients"):
+            read.append(layer.dense_gradient)
+
+    sparsifier.update = update
+    for _ in range(2):  # the next step asks for it anew, or the update has ended
+        x, y = batch(0)
+        F.cross_entropy(model(x), y).backward()
+        dense = layer.parameter.grad.clone()
+        assert torch.equal(layer.dense_gradient, dense)
+        sparsifier.read_gradients(100)
+        assert bool((layer.parameter.grad != dense).any())  # it was masked
+        sparsifier.update_connectivity(100)
+    assert not read
