@@ -37,18 +37,20 @@ def curves_json(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 def _packed(frame: pl.DataFrame, lengths: list[int]) -> Iterator[str]:
     """Yield the JSON of each trial; `lengths` are the row counts of the concatenated trials."""
-    names = [frame[name].cast(pl.Categorical) for name in ("series", "layer")]
-    ids = np.stack(
-        [
-            np.repeat(np.arange(len(lengths)), lengths),
-            frame["round"].to_numpy(),
-            *(name.to_physical().to_numpy() for name in names),
-        ]
-    ).astype(np.int64)
-    spans = ids.max(axis=1, initial=0) + 1
-    code = np.ravel_multi_index(tuple(ids), tuple(spans), mode="clip")
-    order = np.argsort(code, kind="stable")
-    begins = np.flatnonzero(np.diff(code[order], prepend=-1))  # of series
+    trial = np.repeat(np.arange(len(lengths)), lengths)
+    # A name's place is where it first comes in its own trial, whatever other trials are there.
+    numbered = frame.with_columns(trial=trial, row=np.arange(len(frame)))
+    places = numbered.select(
+        pl.col("row").min().over("trial", name).alias(name) for name in ("series", "layer")
+    )
+    series_at, layer_at = (places[name].to_numpy() for name in ("series", "layer"))
+    ids = (layer_at, series_at, frame["round"].to_numpy(), trial)  # the last is sorted by first
+    order = np.lexsort(ids)
+    changes = np.zeros(len(order), bool)
+    changes[:1] = True
+    for one in ids:
+        changes[1:] |= np.diff(one[order]) != 0
+    begins = np.flatnonzero(changes)  # of series
     heads = frame.select("round", "series", "layer")[order[begins]]
     texts = {name: json.dumps(name) for name in {*heads["series"], *heads["layer"]}}
     cuts = [*begins.tolist(), len(order)]

@@ -186,6 +186,17 @@ def test_curves_of_many_trials_are_each_trials_own():
         assert steps == values == []
 
 
+def test_curves_of_a_trial_are_in_their_own_order_whatever_was_read_before():
+    one = curves([(0, 1, name, layer, 0, 1.0) for name in ("b", "a") for layer in ("3", "1")])
+    other = curves([(0, 1, name, layer, 0, 1.0) for name in ("a", "b") for layer in ("1", "3")])
+    alone = curves_json({"one": one})["one"]
+    assert [head[1:3] for head in unpacked(alone)[0]] == [
+        ["b", "3"], ["b", "1"], ["a", "3"], ["a", "1"]
+    ]  # fmt: skip
+    assert curves_json({"other": other, "one": one})["one"] == alone
+    assert curves_json({"one": one, "other": other})["one"] == alone
+
+
 def test_pages_that_would_be_the_same_stay_and_those_of_gone_trials_go(tmp_path):
     out = tmp_path / "out"
     first, second = done(make_trial(seed=0)), done(make_trial(seed=1))
