@@ -38,8 +38,8 @@ class Passes:
 
     def add_moments(self, gradient: Tensor, total: Tensor, total_square: Tensor) -> None:
         """Add `gradient` to `total` and its square to `total_square`."""
-        sums = total.data_ptr(), total_square.data_ptr()
-        self._sums(gradient.data_ptr(), *sums, gradient.numel())
+        pointers = (one.data_ptr() for one in (gradient, total, total_square))
+        self._sums(*pointers, gradient.numel())
         torch.autograd.graph.increment_version((total, total_square))
 
 
