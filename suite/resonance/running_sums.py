@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.sparsity.storage.compiled_elementwise import passes_for
-
 
 @dataclass(frozen=True)
 class Moments:
@@ -74,14 +72,9 @@ class RunningSums:
         read = {name: gradient for name, gradient in gradients.items() if gradient is not None}
         if read:
             values = [gradient.to(self.total[name].dtype) for name, gradient in read.items()]
-            totals = [self.total[name] for name in read]
+            torch._foreach_add_([self.total[name] for name in read], values)
             squares = [self.total_square[name] for name in read]
-            if (passes := passes_for([*values, *totals, *squares])) is not None:
-                for sums in zip(values, totals, squares, strict=True):
-                    passes.add_moments(*sums)
-            else:
-                torch._foreach_add_(totals, values)
-                torch._foreach_addcmul_(squares, values, values)
+            torch._foreach_addcmul_(squares, values, values)
         self.recorded += 1
 
     def moments(self, layer: str) -> Moments:

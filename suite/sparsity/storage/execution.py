@@ -16,8 +16,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from suite.core.errors import InvalidInput
 from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import unwrap
-from suite.sparsity.storage import compiled_elementwise, compiled_sampled
 from suite.sparsity.storage.column_linear import set_layout
+from suite.sparsity.storage.compiled_sampled import compile_for
 from suite.sparsity.storage.csr import DTYPES, CsrWeight
 from suite.sparsity.storage.masked import (
     MaskedWeight,
@@ -171,7 +171,6 @@ class Execution:
         """
         self._weights, self._others, self._linear = [], weights, []
         self._ownership = LayerOwnership({w.name: w.prunable.module for w in weights})
-        compiled_elementwise.compile_for([w.size for w in weights])
         if self.mode == "masked":
             return list(weights)
         self.fallback = self.fallback or obstacle or _obstacle(model, optimizers)
@@ -203,8 +202,7 @@ class Execution:
                 "(convolutions are masked); use execution=masked or auto"
             )
         self._others = ()
-        of_linear = (w.size for w in self._weights if w.module is not None)
-        compiled_sampled.compile_for(max(of_linear, default=0))
+        compile_for(max((w.size for w in self._weights if w.module is not None), default=0))
         return list(self._weights)
 
     def claim_layers(self) -> None:

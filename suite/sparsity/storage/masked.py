@@ -11,7 +11,6 @@ from suite.core.errors import InvalidInput
 from suite.sparsity.layers import check_mask, gradient_not_requested
 from suite.sparsity.masks import count_true, places_of
 from suite.sparsity.prunable import Prunable
-from suite.sparsity.storage.compiled_elementwise import PackedMask, passes_for
 
 KEEPS_ZEROS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 """Optimizers for which a zero weight with zero state and zero gradient stays zero.
@@ -84,7 +83,6 @@ class MaskedWeight:
         # The mask again in the parameter's dtype: multiplying a gradient by a boolean mask
         # converts it every time, which is seven times slower (measured on 266,000 weights).
         self.multiplier = torch.ones_like(parameter, requires_grad=False)
-        self._packed = PackedMask(self.multiplier)
         self.frozen: Tensor | None = None
         self._trained: Tensor | None = None
         self._untrained: Tensor | None = None
@@ -227,18 +225,16 @@ class MaskedWeight:
         """Zero the gradient of inactive and frozen weights; see `mask_gradients`."""
         gradient = self.unmasked_gradient(before_update=before_update)
         if gradient is not None:
-            multiply_by_masks([self], [gradient])
+            gradient.mul_(self.multiplier)
+            self._gradient.note_masked(gradient)
 
     def mask_new_gradient(self, *, before_update: bool = False) -> None:
         """Do as `mask_gradient`, for a gradient that a backward pass has just added to."""
         gradient = self.parameter.grad
         if gradient is None or (self._has_all_gradients and (before_update or self.frozen is None)):
             return
-        multiply_by_masks([self], [gradient])
-
-    def packed_multiplier(self) -> Tensor | None:
-        """Return the `multiplier` as bits if it is worth packing; see `PackedMask`."""
-        return self._packed.bits()
+        gradient.mul_(self.multiplier)
+        self._gradient.note_masked(gradient)
 
     def note_masked(self, gradient: Tensor) -> None:
         """Note that `gradient`, this weight's as it is now, is masked."""
@@ -529,25 +525,9 @@ def mask_gradients(weights: Sequence[MaskedWeight], *, before_update: bool = Fal
             gradients.append(gradient)
     if unmasked:
         with torch.no_grad():
-            multiply_by_masks(unmasked, gradients)
-
-
-def multiply_by_masks(weights: Sequence[MaskedWeight], gradients: Sequence[Tensor]) -> None:
-    """Multiply gradients by their weights' multipliers, under ``no_grad``, and note that."""
-    passes = passes_for(gradients)
-    bits = [] if passes is None else [weight.packed_multiplier() for weight in weights]
-    left: list[Tensor] = []
-    multipliers: list[Tensor] = []
-    for index, (weight, gradient) in enumerate(zip(weights, gradients, strict=True)):
-        if passes is not None and (mask := bits[index]) is not None:
-            passes.mask(gradient, mask)
-        else:
-            left.append(gradient)
-            multipliers.append(weight.multiplier)
-    if left:
-        torch._foreach_mul_(left, multipliers)
-    for weight, gradient in zip(weights, gradients, strict=True):
-        weight.note_masked(gradient)
+            torch._foreach_mul_(gradients, [weight.multiplier for weight in unmasked])
+        for weight, gradient in zip(unmasked, gradients, strict=True):
+            weight.note_masked(gradient)
 
 
 def mask_moved(weights: Sequence[MaskedWeight]) -> None:
