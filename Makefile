@@ -33,7 +33,7 @@ quickstart: $(VENV)/.ready
 	@$(BIN)/resonance leaderboard build
 
 test: setup lint
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@$(BIN)/pytest -n 3 --dist worksteal
 
 # The tests of numbers and records; `make test-fast M=suite/sparsity/masks.py` runs the tests of one
 # module.
@@ -47,7 +47,7 @@ FAST += tests/leaderboard/statistics tests/leaderboard/bundles/test_record_check
 TESTS_OF_M = $(wildcard tests/$(dir $(M:suite/%=%))test_$(basename $(notdir $(M)))*.py)
 
 test-fast: setup
-	@$(BIN)/pytest $(if $(M),,-n 2 --dist worksteal) -m 'not (kill or ray or browser or wheel or slow)' \
+	@$(BIN)/pytest $(if $(M),,-n 3 --dist worksteal) -m 'not (kill or ray or browser or wheel or slow)' \
 	  $(if $(M),$(or $(TESTS_OF_M),$(error no test is named after M=$(M))),$(FAST))
 
 lint: setup

@@ -344,7 +344,7 @@ def test_a_number_that_nothing_can_be_computed_with_stops_no_build_and_no_compar
     store = Store(place / "results")
     fill(store, *(done(make_trial(m, seed=s)) for m in ("dense", "static", "rigl") for s in (0, 1)))
     for seed in (8, 9):
-        trial = make_trial("dense", seed=seed)
+        trial = make_trial("static", seed=seed)
         content = json.loads(done(trial).to_json())
         for part, values in EXTREME[kind].items():
             content[part] |= values
