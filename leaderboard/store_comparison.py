@@ -69,10 +69,12 @@ def compare_in_store(
 
 
 def _of_methods(store: Store, methods: Collection[str]) -> tuple[list[Record], list[CorruptRecord]]:
-    """Return the records of these methods; all, if one has none, so that messages name the others.
+    """Return the records of two methods; all, if one has none, so that messages name the others.
 
     A full record takes some 25 kB of memory, and a store may hold 100,000.
     """
+    if len(methods) < 2:
+        return store.read_all()
     summaries, damaged = trial_summaries(store)
     keys = [one.key for one in summaries if one.method in methods]
     if {one.method for one in summaries} >= set(methods):

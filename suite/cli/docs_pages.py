@@ -8,6 +8,7 @@ require torch.
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from suite.bench.report import COLUMNS, load, machine_text, row
 from suite.cli.info import (
     describe_examples,
     describe_input,
@@ -26,6 +27,10 @@ from tasks.task import Dataset
 
 DOCS = Path(__file__).parents[2] / "docs"
 README = "../README.md"
+MEASUREMENTS = DOCS / "figures" / "performance.json"
+"""What `resonance bench --long --out` wrote on the machine that the pages name."""
+GROWTH = "growth"
+"""The benchmark that has a section and a chart of its own."""
 
 INTRODUCTION = """\
 # Baselines
@@ -188,6 +193,19 @@ def evidence() -> str:
     return with_block(page, "controls", controls_markdown())
 
 
+def performance() -> str:
+    """Return docs/performance.md: as it is written, with the measurements that are kept."""
+    from leaderboard.pages.evidence import with_block
+
+    report = load(MEASUREMENTS)
+    rows = [row(one)[1:] for one in report.measured if one.benchmark != GROWTH]
+    about = f"{report.date}, {machine_text(report)}:\n\n"
+    text = (DOCS / "performance.md").read_text(encoding="utf-8")
+    page = with_block(text, "measurements", about + table(list(COLUMNS[1:]), rows))
+    growth = [row(one)[1:] for one in report.measured if one.benchmark == GROWTH]
+    return with_block(page, "growth", table(list(COLUMNS[1:]), growth))
+
+
 def readme() -> str:
     """Return the README: as it is written, with the claims of this project."""
     return _with_claims(README)
@@ -202,10 +220,13 @@ def _with_claims(page: str) -> str:
 
 
 def figures() -> dict[str, bytes]:
-    """Return the pictures of docs/evidence.md by name."""
+    """Return the pictures of docs/evidence.md and docs/performance.md by name."""
+    from leaderboard.charts.pictures import png
     from leaderboard.pages.evidence import signal_pictures
+    from suite.bench.growth_chart import growth_chart
 
-    return signal_pictures()
+    measured = [one.measurement for one in load(MEASUREMENTS).measured if one.benchmark == GROWTH]
+    return {**signal_pictures(), "growth.png": png(growth_chart(measured))}
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -213,6 +234,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "tasks.md": tasks,
     "cli.md": commands,
     "evidence.md": evidence,
+    "performance.md": performance,
     README: readme,
 }
 

@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -123,12 +123,27 @@ def import_origin(origin: str) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # dataclasses look up their module there
         try:
-            spec.loader.exec_module(module)
+            with _no_bytecode():
+                spec.loader.exec_module(module)
         except BaseException:
             sys.modules.pop(name, None)
             raise
         _loaded_files[origin] = module
     return _loaded_files[origin]
+
+
+@contextlib.contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Leave no bytecode of the user's code beside it.
+
+    Python would take it for that of a file that was edited within the same second, if its size
+    stayed the same: a result would be of other code than its key says.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def when_dropped(forget: Callable[[], object]) -> None:

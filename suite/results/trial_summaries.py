@@ -162,6 +162,8 @@ def trial_summaries(
         InvalidInput: the store is not a folder, or cannot be listed.
     """
     wanted = None if keys is None else [key for key in dict.fromkeys(keys) if KEY.fullmatch(key)]
+    if wanted and store.local:
+        store.keys()  # a store that cannot be read is one fault, and not one per trial
     versions = store.backend.versions(wanted)
     known = {} if len(versions) < MIN_CACHED else _read_cache(store)
     found: dict[str, TrialSummary] = {}
