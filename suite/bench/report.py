@@ -9,7 +9,7 @@ from suite.bench.measurement import Bar, Measurement
 from suite.core.errors import InvalidInput
 
 COLUMNS = ("benchmark", "what", "value", "range", "bar", "conditions")
-DECIMALS = {"×": 2, "s": 2, "ms": 2, "%": 1, "GiB": 2}
+DECIMALS = {"": 2, "×": 2, "s": 2, "ms": 2, "%": 1, "GiB": 2}
 """Decimals of a value, by unit; 1 for others."""
 
 

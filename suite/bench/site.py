@@ -1,7 +1,7 @@
 """Building the leaderboard's site: from nothing, and after one record of the store has changed.
 
 Two processes do the work. Each build is in a new Python, which has imported the package before the
-clock starts; memory is of the whole tree of processes.
+clock starts.
 """
 
 import json
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from suite.bench.commands import Ran, run_process
+from suite.bench.commands import run_process
 from suite.bench.measurement import Bar, Measurement
 from suite.bench.synthetic_store import fill
 from suite.results.record import Record
@@ -39,17 +39,17 @@ def site(trials: int = TRIALS, rounds: int = ROUNDS) -> Iterator[Measurement]:
         folder = Path(name)
         store = Store(folder / "store")
         keys = fill(store, trials)
-        cold = [_build(store, folder / f"site-{i}", folder)[0] for i in range(rounds)]
+        cold = [_build(store, folder / f"site-{i}", folder) for i in range(rounds)]
         yield Measurement.of("site, first build", cold, "s", COLD, note)
         changed = []
         for key in keys[:rounds]:
             replace_record(store, key)
-            changed.append(_build(store, folder / "site-0", folder)[0])
+            changed.append(_build(store, folder / "site-0", folder))
         yield Measurement.of("site, one record replaced", changed, "s", CHANGED, note)
         removed = []
         for key in keys[:rounds]:
             (store.folder(key) / RECORD).unlink()
-            removed.append(_build(store, folder / "site-0", folder)[0])
+            removed.append(_build(store, folder / "site-0", folder))
         yield Measurement.of("site, one record removed", removed, "s", CHANGED, note)
 
 
@@ -63,9 +63,9 @@ def replace_record(store: Store, key: str) -> None:
     store.write(key, {**files, RECORD: Record.model_validate(content).to_json()})
 
 
-def _build(store: Store, out: Path, folder: Path) -> tuple[float, Ran]:
-    """Return the seconds that a build takes once the package is imported, and the whole process."""
+def _build(store: Store, out: Path, folder: Path) -> float:
+    """Return the seconds that a build takes once the package is imported."""
     script = folder / "build.py"
     script.write_text(BUILD)
-    ran = run_process([sys.executable, str(script), store.location, str(out)])
-    return float(ran.output.split()[-1]), ran
+    words = [sys.executable, str(script), store.location, str(out)]
+    return float(run_process(words, samples_memory=False).output.split()[-1])
