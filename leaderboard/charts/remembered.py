@@ -10,7 +10,8 @@ from pathlib import Path
 from leaderboard.output_folder import inputs_digest
 from suite.core.files import atomic_write
 
-CACHE = Path.home() / ".cache" / "resonance-bench" / "charts"
+CACHE = Path(".cache") / "resonance-bench" / "charts"
+"""In the user's home, if there is one."""
 
 
 def remembered(name: str, make: Callable[[], str]) -> str:
@@ -18,12 +19,16 @@ def remembered(name: str, make: Callable[[], str]) -> str:
 
     A file that is damaged is not used. One that cannot be written is made again the next time.
     """
-    path = CACHE / name
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        digest, _, text = path.read_text(encoding="utf-8").partition("\n")
+    with contextlib.suppress(OSError, UnicodeDecodeError, RuntimeError):
+        digest, _, text = _path(name).read_text(encoding="utf-8").partition("\n")
         if digest == inputs_digest(name, text):
             return text
     text = make()
-    with contextlib.suppress(OSError):
-        atomic_write(path, f"{inputs_digest(name, text)}\n{text}", sync=False)
+    with contextlib.suppress(OSError, RuntimeError):
+        atomic_write(_path(name), f"{inputs_digest(name, text)}\n{text}", sync=False)
     return text
+
+
+def _path(name: str) -> Path:
+    """Return the file of this name; raise RuntimeError if the user has no home."""
+    return Path.home() / CACHE / name

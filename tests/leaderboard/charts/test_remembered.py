@@ -62,3 +62,12 @@ def test_charts_of_other_styles_or_code_are_others(cache, monkeypatch):
     board_specifications._specification.cache_clear()
     assert specification("accuracy", many) == specification("accuracy", many)
     assert len(list(cache.iterdir())) == 3
+
+
+def test_a_user_without_a_home_makes_each_anew(monkeypatch):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(remembered.Path, "home", none)
+    assert made("one", "text") == ("text", True)
+    assert made("one", "another") == ("another", True)
