@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import suite.core
+import suite.experiments
 import suite.results
 from leaderboard.output_folder import code_digest, inputs_digest
 from leaderboard.trial_facts import FactsText
@@ -31,8 +33,9 @@ class KnownTrial(NamedTuple):
 
 @cache
 def reading_digest() -> str:
-    """Return a digest of the code that reads records and takes facts from them."""
-    files = sorted(Path(suite.results.__file__).parent.glob("*.py"))
+    """Return a digest of the code that reads records, checks them and takes facts from them."""
+    packages = (suite.core, suite.experiments, suite.results)
+    files = [f for one in packages for f in sorted(Path(one.__path__[0]).glob("*.py"))]
     return inputs_digest(code_digest(), *(path.read_bytes() for path in files))
 
 
