@@ -7,8 +7,7 @@ main page, and on the pages of its task and its method.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard.board_groups import same_terms
-from leaderboard.boards import Board, Entry
+from leaderboard.boards import Board, Entry, same_terms
 from leaderboard.score_text import (
     DEFAULT_ROPE,
     default_rope,

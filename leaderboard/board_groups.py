@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from leaderboard.board_claims import BoardClaims, board_claims
 from leaderboard.boards import Board
 from leaderboard.terms import EQUAL_STEPS, INDEX, Terms
-from suite.core.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class BoardGroup:
     terms: Terms
     boards: tuple[Board, ...]
     page: str
+
+    @cached_property
+    def claims(self) -> BoardClaims:
+        """What its boards claim, as one family; several pages state it."""
+        return board_claims(self.boards)
 
     @property
     def prefix(self) -> str:
@@ -51,18 +57,3 @@ def on_other_terms(board: Board, boards: Sequence[Board]) -> list[Board]:
     """Return a board and those of its task that differ in their terms alone, by terms."""
     same = [one for one in boards if (one.task, one.otherwise) == (board.task, board.otherwise)]
     return sorted(same, key=lambda one: one.terms)
-
-
-def same_terms(boards: Sequence[Board]) -> None:
-    """Check that boards may be shown in one table, or their scores pooled.
-
-    Raises:
-        InvalidInput: they are on different terms.
-    """
-    terms = sorted({board.terms for board in boards})
-    if len(terms) > 1:
-        listed = " and ".join(one.words for one in terms)
-        raise InvalidInput(
-            f"boards {listed} are never put together: give the boards of one group of "
-            "board_groups(boards)"
-        )

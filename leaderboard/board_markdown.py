@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from leaderboard.board_claims import BoardClaims, board_claims
-from leaderboard.board_groups import board_groups, states_terms
+from leaderboard.board_claims import BoardClaims
+from leaderboard.board_groups import BoardGroup, states_terms
 from leaderboard.boards import Board, Cell, Entry
 from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import caption, interval_texts
@@ -77,20 +77,18 @@ def board_markdown(board: Board, claims: BoardClaims | None = None) -> str:
     return "\n".join(lines)
 
 
-def _on_terms(boards: list[Board]) -> Iterator[str]:
+def _on_terms(groups: Sequence[BoardGroup]) -> Iterator[str]:
     """Yield the boards' tables, under what is claimed from them unless all are at equal steps."""
-    groups = board_groups(boards)
     for group in groups:
         if states_terms(groups):
             yield f"**{escape(group.terms.heading)}.** {escape(group.terms.claim)}"
-        claims = board_claims(group.boards)
         where = f"tables {group.terms.words}" if states_terms(groups) else "these tables"
-        if sentences := claims.sentences(f"in all {where}"):
+        if sentences := group.claims.sentences(f"in all {where}"):
             yield escape(sentences)
-        yield from _folded(list(group.boards), claims)
+        yield from _folded(group.boards, group.claims)
 
 
-def _folded(boards: list[Board], claims: BoardClaims) -> Iterator[str]:
+def _folded(boards: Sequence[Board], claims: BoardClaims) -> Iterator[str]:
     """Yield the boards' tables; with more than two, all but the first are folded."""
     for number, board in enumerate(boards):
         table = board_markdown(board, claims)
@@ -119,10 +117,14 @@ def surroundings(path: Path) -> tuple[str, str]:
     return before, rest.partition(END)[2]
 
 
-def spliced(boards: list[Board], around: tuple[str, str]) -> str:
-    """Return a file's text with the boards, given its `surroundings`."""
+def boards_markdown(groups: Sequence[BoardGroup]) -> str:
+    """Return the tables of all boards, given in their groups."""
+    return "\n\n".join(_on_terms(groups)) or "No trials yet."
+
+
+def spliced(tables: str, around: tuple[str, str]) -> str:
+    """Return a file's text with the tables (`boards_markdown`), given its `surroundings`."""
     before, after = around
-    tables = "\n\n".join(_on_terms(boards)) or "No trials yet."
     return f"{before}{BEGIN}\n{tables}\n{END}{after}"
 
 

@@ -5,7 +5,7 @@ import hashlib
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple
 
@@ -20,6 +20,7 @@ from leaderboard.code_versions import (
 from leaderboard.statistics.intervals import Interval, mean_interval
 from leaderboard.terms import EQUAL_STEPS, Terms
 from leaderboard.trial_facts import BUDGET, R, TrialResult
+from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial, show
 from suite.results.record import RecordedMethod, RecordedTask
@@ -276,7 +277,7 @@ class PlacedRecord(NamedTuple, Generic[R]):
     """A record with its board (task, settings), its entry, and whether it counts.
 
     `left_out` says why it does not count; empty if it does, and if it failed. One that is not
-    `on_board` is not listed there either.
+    `on_board` is not listed there either. `made_by` is None for one that is no result.
     """
 
     record: R
@@ -284,6 +285,7 @@ class PlacedRecord(NamedTuple, Generic[R]):
     entry: Entry
     left_out: str
     on_board: bool = True
+    made_by: RecordedVersion | None = None
 
 
 def build_boards(
@@ -341,11 +343,11 @@ class Boards:
             trainer = record.trial.get("trainer")
             reason = ANALYSIS.format(trainer) if is_analysis(record) else UNTESTED
             return PlacedRecord(record, board, entry, reason, on_board=False)
+        made_by = recorded_version(record)
         if apart:
             reason = f"it belongs to {apart} only, and boards are of studies"
-            return PlacedRecord(record, board, entry, reason, on_board=False)
+            return PlacedRecord(record, board, entry, reason, on_board=False, made_by=made_by)
         self._names.clear()
-        made_by = recorded_version(record)
         reason = self._outdated(made_by)
         if reason:
             version = self._versions.installed(made_by)
@@ -375,7 +377,7 @@ class Boards:
         if reason:
             name = f"{trial['task']} {trial['method']}"
             self.excluded.append(Excluded(record.key, name, reason))
-        return PlacedRecord(record, board, entry, reason)
+        return PlacedRecord(record, board, entry, reason, made_by=made_by)
 
     def built(self) -> list[Board]:
         """Return the boards of the records added so far."""
@@ -397,9 +399,8 @@ class Boards:
 
     def settled(self, placed: PlacedRecord[R]) -> PlacedRecord[R]:
         """Return a place as `built` shows it: only then it is known which code is the newest."""
-        if not is_result(placed.record):
+        if (made_by := placed.made_by) is None:
             return placed
-        made_by = recorded_version(placed.record)
         if placed.left_out and placed.left_out == self._outdated(made_by):
             version = self._versions.installed(made_by)
         else:
@@ -434,6 +435,21 @@ class Boards:
         if board not in self._terms:
             self._terms[board] = Terms.of(record), overrides_text(trial, {*own, BUDGET})
         return board, entry
+
+
+def same_terms(boards: Sequence[Board]) -> None:
+    """Check that boards may be shown in one table, or their scores pooled.
+
+    Raises:
+        InvalidInput: they are on different terms.
+    """
+    terms = sorted({board.terms for board in boards})
+    if len(terms) > 1:
+        listed = " and ".join(one.words for one in terms)
+        raise InvalidInput(
+            f"boards {listed} are never put together: give the boards of one group of "
+            "board_groups(boards)"
+        )
 
 
 def is_result(record: TrialResult) -> bool:

@@ -4,8 +4,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from leaderboard.board_groups import same_terms
-from leaderboard.boards import Board, Cell
+from leaderboard.boards import Board, Cell, same_terms
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.board_claims import BoardClaims, board_claims
-from leaderboard.board_groups import same_terms
-from leaderboard.boards import Board, Cell, Entry
+from leaderboard.boards import Board, Cell, Entry, same_terms
 from leaderboard.page_data import page_name
 from leaderboard.score_text import heading, interval_texts
 from leaderboard.statistics.multiple_comparisons import RankInterval

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from leaderboard.board_claims import board_claims
 from leaderboard.board_groups import BoardGroup
 from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
 from leaderboard.bundles.bundle_file import Sender
@@ -71,7 +70,7 @@ def index_page(
     shown = next((group for group in groups if group.terms == terms), own)
     scripts = [embedded_code(asset(name)) for name in INDEX_SCRIPTS]
     modules = [embedded_code(bundle())]
-    claims = board_claims(boards)
+    claims = shown.claims
     limits = {
         "min_seeds": MIN_SEEDS,
         "sparsity_tolerance": MAX_SPARSITY_DEVIATION + SPARSITY_SLACK,
@@ -81,7 +80,7 @@ def index_page(
     content = {**page_data(boards, excluded), **specifications(boards), **limits}
     for name in pictures:
         content["charts"][name]["pdf"] = f"charts/{shown.prefix}{name}.pdf"
-    table = summary_table(boards)
+    table = summary_table(boards, claims)
     metrics = list({board.metric.name: board.metric for board in boards}.values())
     spans = [len(head.sparsities) for head in table.heads]
     firsts = {sum(spans[:place]) for place in range(len(spans))}

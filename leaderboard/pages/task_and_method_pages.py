@@ -8,9 +8,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from leaderboard.board_claims import BoardClaims, board_claims
+from leaderboard.board_claims import BoardClaims
 from leaderboard.board_columns import Column
-from leaderboard.board_groups import board_groups, on_other_terms, states_terms
+from leaderboard.board_groups import BoardGroup, board_groups, on_other_terms, states_terms
 from leaderboard.boards import Board, Entry, PlacedRecord
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.charts.board_charts import CHART_TEXTS
@@ -90,21 +90,21 @@ class BoardView:
         ]
 
 
-def board_views(boards: Sequence[Board], placed: Sequence[PlacedRecord[Any]]) -> list[BoardView]:
-    """Return the boards, on the same terms, with their tables and trials.
+def board_views(group: BoardGroup, placed: Sequence[PlacedRecord[Any]]) -> list[BoardView]:
+    """Return the boards of a group with their tables and trials.
 
     `placed` are the records of these and of any other boards.
     """
-    claims = board_claims(boards)
+    claims = group.claims
     found = {
         (board.task, board.settings): BoardView(board, summary_table([board], claims), claims)
-        for board in boards
+        for board in group.boards
     }
-    for record, board_key, entry, left_out, on_board in placed:
-        if not on_board or board_key not in found:
+    for one in placed:
+        if not one.on_board or (view := found.get(one.board)) is None:
             continue
-        trials = found[board_key].trials.setdefault((entry, record.trial["sparsity"]), [])
-        trials.append(_listed_trial(record, left_out, found[board_key].board.metric))
+        trials = view.trials.setdefault((one.entry, one.record.trial["sparsity"]), [])
+        trials.append(_listed_trial(one.record, one.left_out, view.board.metric))
     return list(found.values())
 
 

@@ -65,7 +65,7 @@ def page_job(
     record: Record | None = None,
 ) -> PageJob:
     """Return the job of writing a trial's page; `curves` says whether there may be curves."""
-    facts, (task, settings), entry, left_out, on_board = placed
+    facts, (task, settings), entry, left_out, on_board, _ = placed
     title = board_title(task, settings)
     links = TrialLinks(
         title,

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from leaderboard.ablation_effects import design_effects
 from leaderboard.board_groups import BoardGroup, board_groups, states_terms
-from leaderboard.board_markdown import spliced, surroundings
+from leaderboard.board_markdown import boards_markdown, spliced, surroundings
 from leaderboard.boards import Board, Boards, Excluded, PlacedRecord
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.bundles.signature import ALLOWED_SIGNERS
@@ -181,7 +181,7 @@ def _write(
         groups = board_groups(boards)
         drawn = _draw_boards(pictures, groups)
         _write_assets(folder)
-        views = [view for group in groups for view in board_views(group.boards, placed)]
+        views = [view for group in groups for view in board_views(group, placed)]
         tables = _write_boards(folder, views, content.tunings)
         _write_paper(folder, groups, tables, drawn)
         further = _write_ablations(folder, pictures, content.ablations, records)
@@ -191,7 +191,8 @@ def _write(
             charts = drawn[group.page]
             page = index_page(group.boards, excluded, further, list(sent.items()), charts, groups)
             folder.write(group.page, page)
-        texts = [spliced(boards, one) for one in around]
+        tables_text = boards_markdown(groups)
+        texts = [spliced(tables_text, one) for one in around]
         folder.write("leaderboard.md", texts[0])
         own = [one.record for one in placed if content.selection.takes(one.record.key)]
         rows = trial_frame(own)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from leaderboard.statistics.bootstrap_draws import blocks, counts, indices
+from leaderboard.statistics.bootstrap_draws import blocks, counts, tallies
 from leaderboard.statistics.intervals import RESAMPLES, Interval, bootstrap_interval, exact_sum
 from leaderboard.statistics.proportions import share_interval, win_interval
 
@@ -32,25 +32,19 @@ def _arrays(runs: RunsByTask) -> list[np.ndarray]:
 
 def interquartile_mean(runs: RunsByTask, *, seed: int = 0, draws: int = RESAMPLES) -> Interval:
     """Return the mean of the middle half of all runs, with a stratified bootstrap interval."""
-    from scipy import stats
-
     tasks = _arrays(runs)
     scores = np.concatenate(tasks)
-    means = [
-        stats.trim_mean(
-            np.concatenate(
-                [
-                    task[indices(seed, some, len(task), stream, first)]
-                    for stream, task in enumerate(tasks)
-                ],
-                axis=1,
-            ),
-            0.25,
-            axis=1,
-        )
-        for first, some in blocks(draws, len(scores))
-    ]
-    value = float(stats.trim_mean(scores, 0.25))
+    n, cut = len(scores), len(scores) // 4
+    order = np.argsort(scores, kind="stable")
+    middle = slice(cut, n - cut)
+    means = []
+    for first, some in blocks(draws, n):
+        drawn = [tallies(seed, some, len(task), i, first) for i, task in enumerate(tasks)]
+        # Of the drawn scores in order: how many there are up to each one, of those in the middle.
+        until = np.cumsum(np.concatenate(drawn, axis=1)[:, order], axis=1, dtype=np.int32)
+        kept = np.diff(np.clip(until, middle.start, middle.stop), prepend=middle.start, axis=1)
+        means.append((kept * scores[order]).sum(axis=1) / (middle.stop - middle.start))
+    value = float(scores[order][middle].mean())
     strata = [len(task) for task in tasks]
     return bootstrap_interval(value, np.concatenate(means), strata)
 

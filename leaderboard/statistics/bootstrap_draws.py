@@ -63,11 +63,23 @@ def counts(seed: int, draws: int, n: int, stream: int = 0) -> np.ndarray:
 def _counts(seed: int, draws: int, n: int, stream: int) -> np.ndarray:
     found = np.empty((draws, n))
     for first, some in blocks(draws, n):
-        rows = np.arange(some)[:, None] * n
-        places = (indices(seed, some, n, stream, first) + rows).ravel()
-        found[first : first + some] = np.bincount(places, minlength=some * n).reshape(some, n)
+        found[first : first + some] = _tallies(seed, some, n, stream, first)
     found.setflags(write=False)
     return found
+
+
+@lru_cache(maxsize=128)  # at most 2 MB each: no more items than a block has
+def tallies(seed: int, draws: int, n: int, stream: int, first: int) -> np.ndarray:
+    """Return what `counts` does, for the draws of one block, the first of which is `first`."""
+    found = _tallies(seed, draws, n, stream, first).astype(np.uint16)  # n is far below 65,536
+    found.setflags(write=False)
+    return found
+
+
+def _tallies(seed: int, draws: int, n: int, stream: int, first: int) -> np.ndarray:
+    rows = np.arange(draws)[:, None] * n
+    places = (indices(seed, draws, n, stream, first) + rows).ravel()
+    return np.bincount(places, minlength=draws * n).reshape(draws, n)
 
 
 @lru_cache(maxsize=2)  # 80 MB each for 1,000 runs

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.board_markdown import spliced, surroundings
+from leaderboard.board_groups import board_groups
+from leaderboard.board_markdown import boards_markdown, spliced, surroundings
 from leaderboard.boards import build_boards
 from leaderboard.bundles.bundle_file import SHIPPED, ablation_trials, read_all, read_bundles
 from suite.cli.docs_pages import PAGES
@@ -23,9 +24,9 @@ def test_the_results_in_the_readme_are_those_that_are_shipped():
     reasons = (" is at revision ", "no update falls into ", " its flops_budget of ")
     assert [one for one in excluded if not any(why in one.reason for why in reasons)] == []
     readme = ROOT / "README.md"
-    assert spliced(boards, surroundings(readme)) == readme.read_text(encoding="utf-8"), (
-        "run `resonance leaderboard build --shipped --markdown README.md`"
-    )
+    assert spliced(boards_markdown(board_groups(boards)), surroundings(readme)) == readme.read_text(
+        encoding="utf-8"
+    ), "run `resonance leaderboard build --shipped --markdown README.md`"
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from leaderboard.board_claims import board_claims
-from leaderboard.board_markdown import board_markdown, spliced
+from leaderboard.board_groups import board_groups
+from leaderboard.board_markdown import board_markdown, boards_markdown, spliced
 from leaderboard.boards import Entry, build_boards
 from leaderboard.pages.task_and_method_pages import board_views, method_page, task_page
 from leaderboard.score_text import rope_text
@@ -101,7 +102,7 @@ def test_metrics_that_are_not_in_per_cent_have_no_region():
 
 def test_a_cell_says_the_same_on_every_page(boards):
     claims = board_claims(boards)
-    views = board_views(boards, [])
+    views = board_views(*board_groups(boards), [])
     whole = summary_table(boards)
     for place, view in enumerate(views):
         own = summary_table([view.board], claims)
@@ -117,7 +118,7 @@ def test_a_cell_says_the_same_on_every_page(boards):
 
 
 def test_the_readme_has_the_signs_and_says_over_what_they_are_corrected(boards):
-    text = spliced(boards, ("before\n", "\nafter"))
+    text = spliced(boards_markdown(board_groups(boards)), ("before\n", "\nafter"))
     assert "over the 27 comparisons with RigL in all these tables." in text
     rows = [line for line in text.splitlines() if line.startswith("| SET |")]
     assert [line.count("▼") for line in rows] == [2, 3]

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from leaderboard.board_claims import board_claims
-from leaderboard.board_groups import board_groups, on_other_terms, same_terms
-from leaderboard.board_markdown import BEGIN, END, spliced
-from leaderboard.boards import build_boards
+from leaderboard.board_groups import board_groups, on_other_terms
+from leaderboard.board_markdown import BEGIN, END, boards_markdown, spliced
+from leaderboard.boards import build_boards, same_terms
 from leaderboard.chart_rows import ALL, CHART_ROWS
 from leaderboard.charts.board_charts import board_charts
 from leaderboard.data_frames import summary_frame
@@ -153,13 +153,13 @@ def test_a_task_page_says_what_its_trials_change_of_the_recipe(site):
 
 def test_markdown_heads_each_kind_by_its_claim(both):
     boards, _ = both
-    text = spliced(boards, ("", ""))
+    text = spliced(boards_markdown(board_groups(boards)), ("", ""))
     places = [text.index(terms.claim) for terms in (EQUAL_STEPS, AT_BUDGET)]
     assert places == sorted(places)
     assert "off budget" in text[places[1] :]
     assert "flops\\_budget" not in text[: places[1]]
     alone, _ = build_boards(planted())
-    assert EQUAL_STEPS.claim not in spliced(alone, ("", ""))
+    assert EQUAL_STEPS.claim not in spliced(boards_markdown(board_groups(alone)), ("", ""))
     assert text.startswith(BEGIN)
     assert text.endswith(END)
 
@@ -186,8 +186,8 @@ def test_each_kind_has_a_page_that_links_to_the_other(site):
 
 def test_a_task_s_page_shows_both_tables_each_under_its_claim(site, both):
     boards, _ = both
-    views = board_views([b for b in boards if b.terms == EQUAL_STEPS], [])
-    views += board_views([b for b in boards if b.terms == AT_BUDGET], [])
+    views = board_views(*board_groups([b for b in boards if b.terms == EQUAL_STEPS]), [])
+    views += board_views(*board_groups([b for b in boards if b.terms == AT_BUDGET]), [])
     for view in views:
         text = (site / view.page).read_text(encoding="utf-8")
         pair = text[text.index('<div class="beside">') :]
@@ -225,7 +225,7 @@ def test_a_method_s_page_has_figures_for_each_kind(both, site):
     views = [
         view
         for terms in (EQUAL_STEPS, AT_BUDGET)
-        for view in board_views([b for b in boards if b.terms == terms], [])
+        for view in board_views(*board_groups([b for b in boards if b.terms == terms]), [])
     ]
     figures = json.loads(re.search(r'id="figures">(.*?)</script>', method_page("set", views))[1])
     named = {one["name"]: one["where"] for one in figures}
@@ -253,7 +253,7 @@ def test_a_recipe_is_that_of_the_trials_with_the_task_s_own_values_in_brackets()
         for s in (0, 1)
     ]
     (board,), _ = build_boards(records)
-    (view,) = board_views([board], [])
+    (view,) = board_views(*board_groups([board]), [])
     page = task_page(view)
     rows = dict(re.findall(r'<tr><th scope="row">([^<]+)</th><td>([^<]*)</td></tr>', page))
     assert rows["epochs"] == "3 (20)"
@@ -266,5 +266,5 @@ def test_tables_at_equal_training_flops_alone_say_so_too():
     budgeted, _ = build_boards(at_equal_flops())
     usual, _ = build_boards(planted())
     head = "**At equal training FLOPs (0.3 × dense).**"
-    assert spliced(budgeted, ("", "")).count(head) == 1
-    assert "**At equal" not in spliced(usual, ("", ""))
+    assert spliced(boards_markdown(board_groups(budgeted)), ("", "")).count(head) == 1
+    assert "**At equal" not in spliced(boards_markdown(board_groups(usual)), ("", ""))

@@ -9,7 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from leaderboard.board_markdown import BEGIN, END, board_markdown, cell_text, spliced, surroundings
+from leaderboard.board_groups import board_groups
+from leaderboard.board_markdown import (
+    BEGIN,
+    END,
+    board_markdown,
+    boards_markdown,
+    cell_text,
+    spliced,
+    surroundings,
+)
 from leaderboard.boards import Board, Cell, Run, build_boards
 from leaderboard.site.build import build
 from suite.core.errors import InvalidInput
@@ -84,7 +93,9 @@ def test_text_outside_the_markers_stays_as_it_was(tmp_path):
     path = tmp_path / "README.md"
     before, after = "# Mine\n\n| a | b |\n", "\nThe end — ünïcode, no line feed"
     path.write_text(f"{before}{BEGIN}\nold table\n{END}{after}", encoding="utf-8")
-    path.write_bytes(spliced(boards(records()), surroundings(path)).encode())
+    path.write_bytes(
+        spliced(boards_markdown(board_groups(boards(records()))), surroundings(path)).encode()
+    )
     text = path.read_text(encoding="utf-8")
     assert text.startswith(before + BEGIN + "\n")
     assert text.endswith("\n" + END + after)
@@ -94,9 +105,13 @@ def test_text_outside_the_markers_stays_as_it_was(tmp_path):
 
 def test_writing_twice_changes_nothing(tmp_path):
     path = tmp_path / "board.md"
-    path.write_bytes(spliced(boards(records()), surroundings(path)).encode())
+    path.write_bytes(
+        spliced(boards_markdown(board_groups(boards(records()))), surroundings(path)).encode()
+    )
     once = path.read_bytes()
-    path.write_bytes(spliced(boards(records()), surroundings(path)).encode())
+    path.write_bytes(
+        spliced(boards_markdown(board_groups(boards(records()))), surroundings(path)).encode()
+    )
     assert path.read_bytes() == once
 
 
@@ -106,16 +121,18 @@ def test_of_many_boards_all_but_the_first_are_folded_up(tmp_path):
     for name in names:
         (board,) = boards(records())
         found.append(replace(board, task=name))
-    text = spliced(found, surroundings(tmp_path / "board.md"))
+    text = spliced(boards_markdown(board_groups(found)), surroundings(tmp_path / "board.md"))
     assert text.count("<details><summary>") == text.count("</details>") == 2
     assert text.index("| Dense |") < text.index("<details>")
     assert "<summary>digits/&lt;b&gt;mlp&lt;/b&gt;</summary>\n\n**" in text
-    assert "<details>" not in spliced(found[:2], surroundings(tmp_path / "board.md"))
+    assert "<details>" not in spliced(
+        boards_markdown(board_groups(found[:2])), surroundings(tmp_path / "board.md")
+    )
 
 
 def test_a_board_without_trials_says_so(tmp_path):
     path = tmp_path / "board.md"
-    path.write_bytes(spliced([], surroundings(path)).encode())
+    path.write_bytes(spliced(boards_markdown(board_groups([])), surroundings(path)).encode())
     assert path.read_text() == f"{BEGIN}\nNo trials yet.\n{END}\n"
 
 
@@ -135,7 +152,9 @@ def test_a_file_without_both_markers_once_and_in_order_is_refused_and_left(tmp_p
     path = tmp_path / "README.md"
     path.write_text(text)
     with pytest.raises(InvalidInput, match="has no place for a leaderboard") as refused:
-        path.write_bytes(spliced(boards(records()), surroundings(path)).encode())
+        path.write_bytes(
+            spliced(boards_markdown(board_groups(boards(records()))), surroundings(path)).encode()
+        )
     assert BEGIN in str(refused.value)
     assert END in str(refused.value)
     assert path.read_text() == text
@@ -146,7 +165,9 @@ def test_a_file_without_both_markers_once_and_in_order_is_refused_and_left(tmp_p
 )
 def test_a_hostile_method_name_cannot_break_the_markdown_table(tmp_path, name):
     path = tmp_path / "board.md"
-    path.write_bytes(spliced(boards([named(name)]), surroundings(path)).encode())
+    path.write_bytes(
+        spliced(boards_markdown(board_groups(boards([named(name)]))), surroundings(path)).encode()
+    )
     text = path.read_text()
     assert text.count(BEGIN) == text.count(END) == 1
     table = [line for line in text.splitlines() if line.startswith("|")]
@@ -154,7 +175,9 @@ def test_a_hostile_method_name_cannot_break_the_markdown_table(tmp_path, name):
     assert len(re.split(r"(?<!\\)\|", table[-1])) == 4
     assert "<" not in table[-1]
     assert not re.search(r"(?<!\\)`", table[-1])
-    path.write_bytes(spliced(boards(records()), surroundings(path)).encode())
+    path.write_bytes(
+        spliced(boards_markdown(board_groups(boards(records()))), surroundings(path)).encode()
+    )
     assert "| Dense |" in path.read_text()
 
 

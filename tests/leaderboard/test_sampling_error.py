@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from leaderboard.board_groups import board_groups
 from leaderboard.board_markdown import board_markdown
 from leaderboard.boards import build_boards
 from leaderboard.pages.task_and_method_pages import board_views, task_page
@@ -48,7 +49,7 @@ def test_tables_and_pages_have_the_sentence():
     given = static()
     one, text = board(given), sampling_error_text(board(given))
     assert text in board_markdown(one)
-    (view,) = board_views([one], [])
+    (view,) = board_views(*board_groups([one]), [])
     assert "a sampling error of ± 2.3 points" in task_page(view)
 
 

@@ -1,4 +1,5 @@
 import copy
+import functools
 import math
 
 import pytest
@@ -166,11 +167,18 @@ def test_candidates_for_every_place_are_all_places():
     assert all(map(torch.equal, *masks))
 
 
+@functools.cache
+def whole_training(draw: str):
+    """Return a whole training, to be read only."""
+    whole = attached("resonance_sampled", draw=draw, **OFTEN)
+    fit(*whole)
+    return whole
+
+
 @pytest.mark.parametrize("draw", ["uniform", "activity"])
 @pytest.mark.parametrize("stop", [13, 20, 27, 58])
 def test_a_training_goes_on_from_the_middle_of_a_period_with_the_same_bits(stop, draw):
-    whole = attached("resonance_sampled", draw=draw, **OFTEN)
-    fit(*whole)
+    whole = whole_training(draw)
     model, optimizer, sparsifier = attached("resonance_sampled", draw=draw, **OFTEN)
     fit(model, optimizer, sparsifier, stop=stop)
     saved = copy.deepcopy([part.state_dict() for part in (model, optimizer, sparsifier)])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from leaderboard.board_markdown import BEGIN, END, spliced, surroundings
+from leaderboard.board_groups import board_groups
+from leaderboard.board_markdown import BEGIN, END, boards_markdown, spliced, surroundings
 from leaderboard.boards import build_boards
 from suite.core.discovery import load
 from suite.core.errors import InvalidInput
@@ -159,7 +160,7 @@ def test_a_record_of_another_dataset_revision_is_left_out():
 def test_markdown_outside_the_markers_keeps_its_line_ends(tmp_path):
     path = tmp_path / "a.md"
     path.write_bytes(f"a\r\n{BEGIN}\r\n{END}\r\nb\r\n".encode())
-    path.write_bytes(spliced([], surroundings(path)).encode())
+    path.write_bytes(spliced(boards_markdown(board_groups([])), surroundings(path)).encode())
     assert path.read_bytes().endswith(b"\r\nb\r\n")
 
 
@@ -167,13 +168,15 @@ def test_a_markdown_file_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "a.md"
     path.write_bytes(b"\xff" + f"{BEGIN}\n{END}\n".encode())
     with pytest.raises(InvalidInput):
-        spliced([], surroundings(path))
+        spliced(boards_markdown(board_groups([])), surroundings(path))
 
 
 def test_a_method_name_is_no_link_in_markdown(tmp_path):
     hostile = record()
     hostile.trial["method"] = "[x](javascript:alert(1))"
-    assert "[x](" not in spliced(build_boards([hostile])[0], surroundings(tmp_path / "a.md"))
+    assert "[x](" not in spliced(
+        boards_markdown(board_groups(build_boards([hostile])[0])), surroundings(tmp_path / "a.md")
+    )
 
 
 def test_missing_markers_are_found_before_anything_is_written(resonance, place, store):

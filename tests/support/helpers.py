@@ -156,7 +156,7 @@ def fit(
     after: Callable[[int], None] = lambda step: None,
     start: int = 0,
     stop: int | None = None,
-    batch: int = 32,
+    batch: int = 8,
 ) -> None:
     """Train on digits as a user's own loop would, with `after` called after every step.
 
