@@ -8,13 +8,13 @@ this file function by function: change both together.
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
 from leaderboard.statistics.bootstrap_draws import blocks, counts, tallies
 from leaderboard.statistics.intervals import RESAMPLES, Interval, bootstrap_interval, exact_sum
 from leaderboard.statistics.proportions import share_interval, win_interval
+from leaderboard.statistics.rank_statistics import friedman_p, mean_ranks, studentized_range
 
 RunsByTask = Mapping[str, Sequence[float]]
 """Task → scores of one method's runs."""
@@ -133,21 +133,20 @@ def average_ranks(means: Mapping[str, Mapping[str, float]]) -> Ranks:
     Raises:
         ValueError: fewer than two methods, or no task that all have.
     """
-    from scipy import stats
-
     methods = list(means)
     tasks = sorted(set.intersection(*(set(by) for by in means.values())) if means else set())
     if len(methods) < 2 or not tasks:
         raise ValueError("ranks need two methods and a task that all of them have")
     table = np.array([[-means[m][t] for m in methods] for t in tasks])
-    ranks = stats.rankdata(table, axis=1).mean(axis=0)
+    by_task = np.array([mean_ranks(row) for row in table])
+    ranks = by_task.mean(axis=0)
     k, n = len(methods), len(tasks)
     p = None
     if k >= 3 and n >= 2:
         # All methods equal on every task: the statistic is 0/0, and there is no difference.
         alike = bool((np.ptp(table, axis=1) == 0).all())
-        p = 1.0 if alike else float(stats.friedmanchisquare(*table.T).pvalue)
-    q = _studentized_range(k) / np.sqrt(2)
+        p = 1.0 if alike else friedman_p(by_task)
+    q = studentized_range(k) / np.sqrt(2)
     difference = float(q * np.sqrt(k * (k + 1) / (6 * n)))
     order = sorted(range(k), key=lambda i: ranks[i])
     sorted_ranks = ranks[order]
@@ -160,14 +159,6 @@ def average_ranks(means: Mapping[str, Mapping[str, float]]) -> Ranks:
             end = last
     average = dict(zip(methods, ranks.tolist(), strict=True))
     return Ranks(average, p, difference, groups, n, decides)
-
-
-@lru_cache
-def _studentized_range(k: int) -> float:
-    """Return the 95 % quantile of the range of k standard normal values."""
-    from scipy import stats
-
-    return float(stats.studentized_range.ppf(0.95, k, np.inf))
 
 
 def ratings(

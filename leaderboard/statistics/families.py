@@ -21,6 +21,7 @@ from leaderboard.statistics.paired_comparisons import (
     compare,
     compare_over_tasks,
 )
+from leaderboard.statistics.rank_statistics import mean_ranks
 
 
 @dataclass(frozen=True)
@@ -193,14 +194,12 @@ def wilcoxon_p(differences: Sequence[float]) -> float | None:
     these ranks (SciPy's exact one is of ranks without ties). Sizes are equal if they differ by
     rounding only. Source: Wilcoxon 1945, Biometrics Bulletin 1(6).
     """
-    from scipy import stats
-
     rounding = ROUNDING * max(map(abs, differences), default=0.0)
     values = np.asarray(sorted((x for x in differences if abs(x) > rounding), key=abs))
     if 2.0 ** (1 - len(values)) > ALPHA:
         return None
     sizes = np.cumsum(np.diff(abs(values), prepend=0) > rounding)
-    ranks = np.rint(2 * stats.rankdata(sizes)).astype(int)  # twice, so that all are whole
+    ranks = np.rint(2 * mean_ranks(sizes)).astype(int)  # twice, so that all are whole
     chances = np.ones(1)  # of each sum of the ranks of positive differences
     for rank in ranks:
         chances = np.pad(chances, (0, rank)) / 2 + np.pad(chances, (rank, 0)) / 2
