@@ -45,14 +45,12 @@ def torchrun(store: Path, method: str, options: dict) -> tuple[int, str, str]:
 
 
 def agent() -> None:
-    """Do what torchrun does with ``--standalone --nproc-per-node 2``."""
+    """Be ``torchrun --standalone --nproc-per-node 2 -m suite``, which forks `rank` instead."""
     from torch.distributed import run
-    from torch.distributed.launcher.api import elastic_launch
 
-    words = ["--standalone", "--nproc-per-node=2", "--start-method=fork", "-m", "suite"]
-    config, _, _ = run.config_from_args(run.parse_args(words))
-    # The command line makes this choice for functions only; it would start a program here.
-    elastic_launch(config, rank)(sys.argv)
+    launch, words = run.elastic_launch, sys.argv
+    run.elastic_launch = lambda config, entrypoint: lambda *command: launch(config, rank)(words)
+    run.main(["--standalone", "--nproc-per-node=2", "--start-method=fork", "-m", "suite"])
 
 
 def rank(words: list[str]) -> None:
