@@ -7,7 +7,6 @@ import torch
 
 from suite.core.errors import Interrupted
 from suite.execution.runner import execute
-from suite.experiments.trial_config import Trial
 from suite.results.running_file import RunningFile, RunningFileReader, running_path
 from suite.results.running_trials import RunningTrial, running_trials
 from suite.results.store import Store
@@ -21,10 +20,6 @@ from tests.support.helpers import trial as short_trial
 
 METHODS = {"resonance": 0.9, "lottery_ticket": 0.36, "dense": 0.0}
 """With their sparsity: that of the lottery ticket takes two rounds."""
-
-
-def two_epochs(method: str) -> Trial:
-    return short_trial(method, sparsity=METHODS[method], recipe={"epochs": 2})
 
 
 @pytest.fixture
@@ -47,7 +42,7 @@ def rows_in(lines) -> list:
 def test_the_curves_are_those_of_the_outcome_and_the_steps_end_at_the_total(
     tmp_path, method, at_once
 ):
-    trial = two_epochs(method)
+    trial = short_trial(method, sparsity=METHODS[method])
     outcome = run_trial(trial, live=LiveReport(RunningFile(tmp_path, trial.key)))
     lines = lines_of(tmp_path, trial)
     with RunningFileReader(running_path(tmp_path, trial.key)) as reader:
@@ -60,7 +55,7 @@ def test_the_curves_are_those_of_the_outcome_and_the_steps_end_at_the_total(
 
 @pytest.mark.parametrize("method", ["resonance", "lottery_ticket"])
 def test_reporting_changes_no_result(tmp_path, method, at_once):
-    trial = two_epochs(method)
+    trial = short_trial(method, sparsity=METHODS[method])
     watched = run_trial(trial, live=LiveReport(RunningFile(tmp_path, trial.key)))
     alone = trained(trial)
     assert watched.record.digests == alone.record.digests

@@ -18,7 +18,7 @@ from tests.support.sample_records import revised
 
 @pytest.fixture(scope="module")
 def outcomes():
-    return {m: trained(trial(m)) for m in ("rigl", "dense")}
+    return {m: trained(trial(m, recipe={"epochs": 20})) for m in ("rigl", "dense")}
 
 
 @pytest.fixture(autouse=True)
