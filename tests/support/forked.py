@@ -177,7 +177,7 @@ def run_python() -> None:
             exec(rest[0], {"__name__": "__main__"})
         else:
             sys.argv = [first, *rest]
-            runpy.run_path(first, run_name="__main__")
+            runpy.run_path(str(Path(first).resolve()), run_name="__main__")  # as Python names it
     except Exception:
         traceback.print_exc()
         sys.exit(1)
