@@ -23,6 +23,7 @@ from suite import (
 )
 from suite.experiments import registry
 from suite.results.verify import verify
+from tests.support import forked
 from tests.support.sample_records import done, make_trial, revised
 
 QUICK = {"epochs": 1}
@@ -229,9 +230,8 @@ def test_a_script_needs_no_guard(place):
             print(run_study(study, workers=2).done)
         """)
     )
-    words = [sys.executable, "script.py"]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=place)
-    assert done.stdout.split() == ["once", "2"]
+    done = forked.python(["script.py"], cwd=place)
+    assert (done.returncode, done.stdout.split()) == (0, ["once", "2"]), done.stderr
 
 
 # ------------------------------------------------------------------ results

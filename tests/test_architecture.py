@@ -6,7 +6,7 @@ Imports are read from the source, wherever in a module they are.
 import ast
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -102,35 +102,43 @@ def modules_of(*packages: str) -> list[str]:
     return found
 
 
-def row_of(module: str, rows: Mapping[str, set[str]] = LAYOUT) -> str | None:
+PACKAGES = {name.removesuffix(".__init__") for name in FILES if name.endswith(".__init__")}
+
+
+@functools.cache
+def row_of(module: str) -> str | None:
     """Return the row a module is in: its own file's, else that of the nearest folder."""
     path = module.replace(".", "/")
-    if f"{path}/__init__" in (name.replace(".", "/") for name in FILES):
+    if module in PACKAGES:
         path = f"{path}/__init__"
-    if f"{path}.py" in rows:
+    if f"{path}.py" in LAYOUT:
         return f"{path}.py"
-    return next((str(p) for p in Path(path).parents if str(p) in rows), None)
+    return next((str(p) for p in Path(path).parents if str(p) in LAYOUT), None)
 
 
-def row_imports() -> dict[str, dict[str, list[str]]]:
-    """Return by row, and by another row that it imports, the imports themselves."""
-    found: dict[str, dict[str, list[str]]] = {row: {} for row in LAYOUT}
+def imports_of_row(row: str) -> dict[str, list[str]]:
+    """Return by another row that a row imports the imports themselves."""
+    found: dict[str, list[str]] = {}
     for module in FILES:
-        row = row_of(module)
-        if row is None:
+        if row_of(module) != row:
             continue
         for name in sorted(imports(module)):
             other = row_of(name) if is_in(name, OURS) else None
             if other not in (None, row):
-                found[row].setdefault(other, []).append(f"{module} imports {name}")
+                found.setdefault(other, []).append(f"{module} imports {name}")
     return found
+
+
+def row_imports() -> dict[str, dict[str, list[str]]]:
+    """Return for each row what it imports of others."""
+    return {row: imports_of_row(row) for row in LAYOUT}
 
 
 def strangers(row: str) -> list[str]:
     """Return the imports of a row that its cell in the table does not allow."""
     if EVERYTHING in LAYOUT[row]:
         return []
-    others = row_imports()[row]
+    others = imports_of_row(row)
     return [line for other in sorted(others.keys() - LAYOUT[row]) for line in others[other]]
 
 

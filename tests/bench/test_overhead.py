@@ -1,10 +1,13 @@
 """The cost of a method's step is put together of the right steps, and memory is counted."""
 
+from types import SimpleNamespace
+
 import pytest
 from torch import nn
 
 from suite.bench import overhead
 from suite.bench.overhead import Case, Trainer, over_a_period
+from tests.support import forked
 
 CASE = Case("RigL", "rigl", {"update_every": 10}, 1.03)
 
@@ -47,7 +50,13 @@ def test_a_trainer_calls_its_method_at_every_step():
     assert not layer.values[~layer.mask].any()
 
 
-def test_memory_holds_at_least_the_history():
+def test_memory_holds_at_least_the_history(monkeypatch):
+    def run(words, **given):
+        ended = forked.python(words[1:])  # a process of its own, without importing torch anew
+        ended.check_returncode()
+        return ended
+
+    monkeypatch.setattr(overhead, "subprocess", SimpleNamespace(run=run))
     (found,) = overhead.memory((8,), width=256, depth=4)
     assert found.unit == "bytes per weight"
     assert found.value > 2 * 8

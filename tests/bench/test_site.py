@@ -1,6 +1,14 @@
 """The benchmark of the site builds what it says, and yields a figure for each bar."""
 
+import io
+import runpy
+import sys
+from contextlib import redirect_stdout
+
+import pytest
+
 from suite.bench import site as bench
+from suite.bench.commands import Ran
 from suite.bench.synthetic_store import fill
 from suite.results.store import Store
 
@@ -18,7 +26,17 @@ def test_a_replaced_record_is_another_of_the_same_trial(tmp_path):
     assert store.backend.versions()[key] != version
 
 
-def test_small_stores_are_measured_by_their_bars():
+def test_small_stores_are_measured_by_their_bars(monkeypatch):
+    """Builds are in this process here: new ones import for seconds before the clock starts."""
+
+    def run_process(words, **given):
+        with pytest.MonkeyPatch.context() as patched, redirect_stdout(io.StringIO()) as printed:
+            patched.setattr(sys, "argv", words[1:])
+            runpy.run_path(words[1], run_name="__main__")
+        return Ran(0.0, 0.0, printed.getvalue())
+
+    monkeypatch.setattr(bench, "run_process", run_process)
+    monkeypatch.setattr(bench, "BUILD", bench.BUILD.replace("workers=2", "workers=1"))
     found = list(bench.site(trials=3, rounds=1))
     assert [one.what for one in found] == [
         "site, first build", "site, one record replaced", "site, one record removed"

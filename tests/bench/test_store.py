@@ -1,14 +1,19 @@
+import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from suite.bench import growth, store, synthetic_store
+from suite.bench.commands import Ran
 from suite.results.record_index import FOLDER
 from suite.results.store import Store
+from tests.support import forked
 
 pytestmark = pytest.mark.slow
+SECONDS = itertools.count(1)
+"""What commands take: each another time."""
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +22,26 @@ def few_cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(synthetic_store, "METHODS", {"dense": {}, "static": {}})
     monkeypatch.setattr(store, "MANY", (0.9,))
     monkeypatch.setenv("RESONANCE_BENCH_STORES", str(tmp_path))
+    monkeypatch.setattr(store, "run_process", run_process)
+    monkeypatch.setattr(store, "run_command", run_command)
+    monkeypatch.setattr(growth, "run_command", run_command)
+
+
+def run_process(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Ran:
+    """Run Python in a forked process: what it measures does not count here."""
+    return ran(forked.start(list(words[1:]), cwd=Path.cwd(), env=environment, text=True,
+                            call="tests.support.forked:run_python"))  # fmt: skip
+
+
+def run_command(words: Sequence[str], environment: Mapping[str, str] | None = None) -> Ran:
+    """Run the command in a forked process."""
+    return ran(forked.start(list(words), cwd=Path.cwd(), env=environment, text=True))
+
+
+def ran(process: forked.ForkedCommand) -> Ran:
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return Ran(float(next(SECONDS)), 1.0, out)
 
 
 def test_records_are_read_with_and_without_an_index() -> None:

@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -153,6 +154,33 @@ def run_module() -> None:
     (module,) = sys.argv[1:]
     sys.modules.pop(module, None)  # runpy warns of a module that is imported already
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def python(
+    words: list[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run ``python WORDS``, a script or ``-c CODE`` and their arguments, to its end.
+
+    What is tested may not be what importing leaves out: nearly everything is imported.
+    """
+    ended = start(words, cwd=cwd or Path.cwd(), env=env, text=True, call=f"{__name__}:run_python")
+    out, err = ended.communicate(timeout=300)
+    return subprocess.CompletedProcess(words, ended.wait(), out, err)
+
+
+def run_python() -> None:
+    """Run the script, or the code after ``-c``, that the command line names as ``__main__``."""
+    first, *rest = sys.argv[1:]
+    try:
+        if first == "-c":
+            sys.argv = ["-c", *rest[1:]]
+            exec(rest[0], {"__name__": "__main__"})
+        else:
+            sys.argv = [first, *rest]
+            runpy.run_path(str(Path(first).resolve()), run_name="__main__")  # as Python names it
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
 
 
 def _connection() -> socket.socket:

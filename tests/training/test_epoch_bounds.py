@@ -1,5 +1,10 @@
 """A trial ends below its bound, and is as without bounds if it never is."""
 
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from suite.core.errors import Interrupted, TrialPruned
@@ -8,8 +13,10 @@ from suite.execution.local import LocalEngine
 from suite.execution.runner import Inline, execute, run
 from suite.execution.worker_handle import WorkerConfig
 from suite.results.running_trials import running_trials
+from suite.results.store import Store
 from suite.training.epoch_bounds import EpochBounds
 from suite.tuning.trained import epoch_scores
+from tests.support import forked
 from tests.support.sample_records import make_trial
 
 EPOCHS = 4
@@ -64,8 +71,8 @@ def test_a_trial_that_is_resumed_ends_at_the_same_epoch(searched, store):
     assert Checkpoints(store).keys() == []
 
 
-@pytest.mark.parametrize("kind", ["inline", "local"])
-def test_engines_return_the_scores_of_pruned_trials_and_run_the_others(kind, store):
+def bounded(kind: str, store: Store) -> dict[str, Any]:
+    """Run three trials, of which the second one is pruned; return the summary and what was told."""
     trials = [
         make_trial("rigl", seed=seed, recipe={"epochs": 2}, evaluate="validation")
         for seed in range(3)
@@ -78,8 +85,34 @@ def test_engines_return_the_scores_of_pruned_trials_and_run_the_others(kind, sto
         engine = LocalEngine(WorkerConfig(store.location, bounds=given), 2)
     told = []
     summary = run(trials, store, engine, lambda trial, record: told.append(trial.key))
-    assert summary.done == 2
-    assert summary.failed == []
-    assert list(summary.pruned) == [key]
-    assert len(summary.pruned[key]) == 1
-    assert sorted(store.keys()) == sorted(told) == sorted({t.key for t in trials} - {key})
+    return {
+        "keys": [trial.key for trial in trials],
+        "told": told,
+        "done": summary.done,
+        "failed": len(summary.failed),
+        "pruned": {key: list(scores) for key, scores in summary.pruned.items()},
+    }
+
+
+def bounded_in_workers() -> None:
+    """Do so with the local engine on the store that the command line names."""
+    print(json.dumps(bounded("local", Store(sys.argv[1]))))
+
+
+@pytest.mark.parametrize("kind", ["inline", "local"])
+def test_engines_return_the_scores_of_pruned_trials_and_run_the_others(kind, store):
+    if kind == "inline":
+        found = bounded("inline", store)
+    else:  # in a process whose workers are forked from one that has imported torch
+        process = forked.start(
+            [store.location], cwd=Path.cwd(), text=True, call=f"{__name__}:bounded_in_workers"
+        )
+        out, err = process.communicate(timeout=300)
+        assert out, err
+        found = json.loads(out.splitlines()[-1])
+    first, key, last = found["keys"]
+    assert found["done"] == 2
+    assert found["failed"] == 0
+    assert list(found["pruned"]) == [key]
+    assert len(found["pruned"][key]) == 1
+    assert sorted(store.keys()) == sorted(found["told"]) == sorted([first, last])

@@ -1,9 +1,9 @@
-"""One trial on two processes (gloo, on the CPU), started by torchrun as a user does it."""
+"""One trial on two processes (gloo, on the CPU), started as torchrun does it."""
 
 import socket
-import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -13,7 +13,9 @@ from suite.core.errors import InvalidInput
 from suite.execution.checkpoints import Checkpoints
 from suite.experiments import registry
 from suite.experiments.trial_config import Trial
+from suite.results.record import Record
 from suite.results.store import Store
+from suite.training import parallel
 from suite.training.trial import run_trial
 from tests.support import forked
 from tests.support.helpers import trial
@@ -30,13 +32,37 @@ def words_of(store: Path, method: str, options: dict, more: tuple[str, ...]) -> 
     return [*task, "--store", str(store), *given, *more]
 
 
-def torchrun(store: Path, method: str, options: dict, *more: str):
-    """Train with torchrun itself, as a user does; return the finished command."""
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "-m", "suite", *words_of(store, method, options, more)],
-        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+def torchrun(store: Path, method: str, options: dict) -> tuple[int, str, str]:
+    """Train as torchrun does, with its own agent; return code, out and err.
+
+    Only the two Pythons that it would start are forked from one that has imported torch instead.
+    """
+    agent = forked.start(
+        words_of(store, method, options, ()), cwd=ROOT, text=True, call=f"{__name__}:agent"
+    )
+    out, err = agent.communicate(timeout=240)
+    return agent.wait(), out, err
+
+
+def agent() -> None:
+    """Be ``torchrun --standalone --nproc-per-node 2 -m suite``, which forks `rank` instead."""
+    from torch.distributed import run
+
+    launch, words = run.elastic_launch, sys.argv
+    run.elastic_launch = lambda config, entrypoint: lambda *command: launch(config, rank)(words)
+    run.main(["--standalone", "--nproc-per-node=2", "--start-method=fork", "-m", "suite"])
+
+
+def rank(words: list[str]) -> None:
+    """Be one of the two processes."""
+    from suite.__main__ import main
+
+    sys.argv = words
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 def two_ranks(store: Path, method: str, options: dict, *more: str, plugin: tuple[str, ...] = ()):
@@ -56,41 +82,35 @@ def two_ranks(store: Path, method: str, options: dict, *more: str, plugin: tuple
     return max(abs(rank.wait()) for rank in ranks), out, err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("method", "options"), [RIGL, RESONANCE], ids=["rigl", "resonance"])
-def test_two_processes_train_as_one_does_to_rounding(tmp_path, method, options):
-    if method == "rigl":
-        done = torchrun(tmp_path, method, options)
-        code, out, err = done.returncode, done.stdout, done.stderr
-    else:
-        code, out, err = two_ranks(tmp_path, method, options)
-    assert code == 0, err[-3000:]
-    assert out.count("test accuracy") == 1
-    assert "on 2 processes\n  test accuracy" in out
-    store = Store(tmp_path)
-    (record,) = store.records()
+def assert_as_one_process(store: Path, method: str, options: dict) -> Record:
+    """Compare the only record of a store with training in this process; return it."""
+    (record,) = Store(store).records()
     alone = run_trial(trial(method, sparsity=0.8, hyperparameters=options, recipe={"epochs": 2}))
     assert record.trial["processes"] == 2
     assert record.key != alone.record.key
     assert record.sparsity == alone.record.sparsity
     assert record.flops["training"] == pytest.approx(alone.record.flops["training"], rel=1e-3)
-    kept = load(store.load(record.key, "model.safetensors"))
+    kept = load(Store(store).load(record.key, "model.safetensors"))
     masks = [name for name in kept if name.startswith("mask/")]
     same = sum(int((kept[name] == alone.tensors[name]).sum()) for name in masks)
     # Rounding decides some ties otherwise; the rest is the same decisions on the same gradients.
     assert same >= 0.98 * sum(kept[name].numel() for name in masks)
-    losses = pl.read_parquet(store.load(record.key, "curves.parquet")).filter(
+    losses = pl.read_parquet(Store(store).load(record.key, "curves.parquet")).filter(
         pl.col("series") == "train_loss"
     )["value"]
     expected = [row[-1] for row in alone.curves.rows if row[2] == "train_loss"]
     assert losses.to_list() == pytest.approx(expected, rel=0.02)
+    return record
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
+def test_two_processes_train_as_one_does_and_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     method, options = RIGL
-    assert two_ranks(tmp_path / "whole", method, options)[0] == 0
-    (whole,) = Store(tmp_path / "whole").records()
+    code, out, err = torchrun(tmp_path / "whole", method, options)
+    assert code == 0, err[-3000:]
+    assert out.count("test accuracy") == 1
+    assert "on 2 processes\n  test accuracy" in out
+    whole = assert_as_one_process(tmp_path / "whole", method, options)
     stopped = Store(tmp_path / "stopped")
     stopped.prepare()
     asked, _, _ = two_ranks(
@@ -107,6 +127,17 @@ def test_two_processes_go_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     assert record.key == key
     assert record.digests == whole.digests
     assert record.metrics == whole.metrics
+
+
+@pytest.mark.slow
+def test_two_processes_train_resonance_as_one_does_and_auto_is_masked(tmp_path):
+    method, options = RESONANCE
+    code, out, err = two_ranks(tmp_path, method, options, "--execution", "auto")
+    assert code == 0, err[-3000:]
+    assert out.count("test accuracy") == 1
+    record = assert_as_one_process(tmp_path, method, options)
+    assert record.trial["execution"] == "auto"
+    assert any("every layer masked: 2 processes" in note for note in record.notes)
 
 
 def write_plugin(folder: Path) -> Path:
@@ -157,15 +188,10 @@ def test_a_batch_that_cannot_be_shared_is_refused(tmp_path):
     assert Store(tmp_path).keys() == []
 
 
-@pytest.mark.slow
-def test_sparse_execution_is_refused_and_auto_is_masked(tmp_path):
-    code, _, err = two_ranks(tmp_path, *RIGL, "--execution", "csr")
-    assert code != 0
-    assert "error: execution=csr: 2 processes cannot average the gradients" in err
-    assert two_ranks(tmp_path, *RIGL, "--execution", "auto", "--json")[0] == 0
-    (record,) = Store(tmp_path).records()
-    assert record.trial["execution"] == "auto"
-    assert any("every layer masked: 2 processes" in note for note in record.notes)
+def test_sparse_execution_is_refused(monkeypatch):
+    monkeypatch.setattr(parallel, "_current", SimpleNamespace(size=2))
+    with pytest.raises(InvalidInput, match="execution=csr: 2 processes cannot average the grad"):
+        run_trial(trial("rigl", processes=2, execution="csr"))
 
 
 def test_a_published_protocol_trains_in_one_process():

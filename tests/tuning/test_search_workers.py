@@ -59,7 +59,7 @@ def start(
     (folder / "held.py").write_text(HELD)
     words = (
         f"--plugin held.py tune {method} --task digits/mlp --name shared --seeds 1 "
-        f"--recipe epochs=2 --final-seeds 1 --engine inline --workers 1 --budget {BUDGET}"
+        f"--recipe epochs=1 --final-seeds 1 --engine inline --workers 1 --budget {BUDGET}"
     )
     with log.open("wb") as file:
         line = [*words.split(), "--storage", storage]

@@ -2,9 +2,8 @@
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,7 @@ import pytest
 
 from suite.core.errors import InvalidInput
 from tests.conftest import require
+from tests.support import forked
 from tests.tasks.samples import picture
 
 
@@ -238,56 +238,44 @@ dataset, task = read_task_file(Path("mine.yaml"))
 arrays, _ = load_arrays(dataset)
 print(json.dumps([dataset.labels, dataset.fingerprint, arrays.train_x[:, 0, 0, 0].tolist()]))
 """
-CACHE = """
-import sys
-from pathlib import Path
-from datasets import config
-from datasets.packaged_modules.parquet.parquet import Parquet
-files = {split: [f"{sys.argv[1]}/{split}.parquet"] for split in ("train", "test")}
-builder = Parquet(dataset_name="tiny", data_files=files)
-builder.download_and_prepare()
-made = Path(builder.cache_dir)
-cached = Path(config.HF_DATASETS_CACHE) / "me___tiny" / "default"  # as for a name on the hub
-cached.mkdir(parents=True)
-made.parent.rename(cached / "0.0.0")
-"""
 
 
-def in_a_new_process(code, place, *arguments):
-    """Run code where Hugging Face is offline and its cache in `place`."""
-    environment = os.environ | {"HF_HOME": str(place / "hf"), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=place, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def offline(place):
+    """Read the task file in a process where Hugging Face is offline and its cache in `place`."""
+    environment = {"HF_HOME": str(place / "hf"), "HF_HUB_OFFLINE": "1"}
+    return forked.python(["-c", OFFLINE], cwd=place, env=environment)
 
 
-def test_a_dataset_is_read_by_its_name_from_the_offline_cache(datasets, place):
+def test_a_dataset_is_read_by_its_name_from_the_offline_cache(datasets, place, read):
+    from datasets.packaged_modules.parquet.parquet import Parquet
+
     (place / "made").mkdir()
+    files = {}
     for split, rows in (("train", images(12)), ("test", images(6, first=12))):
         made = datasets.Dataset.from_dict(rows, features=features(datasets))
-        made.to_parquet(place / "made" / f"{split}.parquet")
-    done = in_a_new_process(CACHE, place, str(place / "made"))
-    assert done.returncode == 0, done.stderr
+        files[split] = [str(place / "made" / f"{split}.parquet")]
+        made.to_parquet(files[split][0])
+    cache = place / "hf" / "datasets"
+    builder = Parquet(dataset_name="tiny", data_files=files, cache_dir=str(cache))
+    builder.download_and_prepare()
+    (cache / "me___tiny" / "default").mkdir(parents=True)  # as for a name on the hub
+    Path(builder.cache_dir).parent.rename(cache / "me___tiny" / "default" / "0.0.0")
     (place / "mine.yaml").write_text(
         "{name: tiny/mlp, model: mlp, data: {format: huggingface, path: me/tiny}}"
     )
-    done = in_a_new_process(OFFLINE, place)
+    done = offline(place)
     assert done.returncode == 0, done.stderr
     labels, fingerprint, first_pixels = json.loads(done.stdout)
     assert labels == ["cat", "dog"]
     assert first_pixels == [40 + 160 * (n % 2) + n for n in range(12)]
-    (place / "mine.yaml").write_text(
-        "{name: tiny/mlp, model: mlp, data: {format: huggingface, path: made}}"
-    )
-    assert json.loads(in_a_new_process(OFFLINE, place).stdout)[1] == fingerprint
+    assert read(format="huggingface", path="made")[0].fingerprint == fingerprint
 
 
-def test_a_name_that_is_not_in_the_cache_is_one_line_offline(datasets, place, monkeypatch):
+def test_a_name_that_is_not_in_the_cache_is_one_line_offline(datasets, place):
     (place / "mine.yaml").write_text(
         "{name: tiny/mlp, model: mlp, data: {format: huggingface, path: me/nowhere}}"
     )
-    last = in_a_new_process(OFFLINE, place).stderr.strip().splitlines()[-1]
+    last = offline(place).stderr.strip().splitlines()[-1]
     assert "InvalidInput: dataset 'me/nowhere' of Hugging Face cannot be loaded" in last
     assert "give a folder of Parquet files" in last
 
