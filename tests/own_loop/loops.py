@@ -3,25 +3,38 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from suite.sparsity.plan import Plan
 from tests.support import forked
-from tests.support.helpers import batch_of, digits
+from tests.support.helpers import batch_of, digits, often
 
-STEPS = 40
+STEPS, BATCH = 24, 8
 METHOD = {"method": "rigl", "sparsity": 0.9, "update_every": 5}
-"""Arguments of `sparsify` under which connectivity is updated several times in `STEPS`."""
+"""Arguments of `sparsify` under which connectivity is updated after steps 5, 10 and 15."""
+BRIEF = Plan(steps=28, sparsity=0.9, seed=0, steps_per_epoch=7)
+"""For what is tried with many methods: two updates of one that has them every 10 steps."""
+
+
+def brisk(method: str) -> dict[str, Any]:
+    """Return settings under which a method updates often within `BRIEF`.
+
+    Its decisions are too few to follow more than one period of a threshold.
+    """
+    found = often(method, BRIEF)
+    return found | ({"bits": 1} if "window" in found else {})
 
 
 def micro_batches(steps: int = STEPS, micro: int = 1) -> list[tuple[Tensor, Tensor]]:
-    """Return the batches of 32 digits of each step, cut into `micro` parts."""
+    """Return the batches of `BATCH` digits of each step, cut into `micro` parts."""
     parts = []
     for step in range(1, steps + 1):
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, BATCH)
         parts += list(zip(x.chunk(micro), y.chunk(micro), strict=True))
     return parts
 

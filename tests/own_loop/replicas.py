@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from suite import sparsify
-from tests.own_loop.loops import METHOD, STEPS, micro_batches
+from tests.own_loop.loops import BATCH, METHOD, STEPS, micro_batches
 from tests.support.helpers import OPTIMIZERS, conv_net
 
 MICRO = 2
@@ -80,7 +80,7 @@ def transformers() -> nn.Module:
     model.net = network()
     count = int(os.environ.get("WORLD_SIZE", "1"))
     own = trainer(
-        Path("trainer"), model, callback(), per_device_train_batch_size=32 // count // MICRO,
+        Path("trainer"), model, callback(), per_device_train_batch_size=BATCH // count // MICRO,
         gradient_accumulation_steps=MICRO,
         max_grad_norm=0.1, **{"ddp_backend": "gloo"} if count > 1 else {},
     )  # fmt: skip

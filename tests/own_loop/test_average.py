@@ -12,18 +12,18 @@ from suite import sparsify
 from suite.core.errors import InvalidInput
 from suite.own_loop.average import Average
 from suite.training.serialization import pack, unpack
-from tests.support.helpers import FAST, OPTIMIZERS, PLAN, batch_of, conv_net, digits
+from tests.own_loop.loops import BRIEF, brisk
+from tests.support.helpers import OPTIMIZERS, batch_of, conv_net, digits
 
-STEPS = PLAN.steps
+STEPS, HALF = BRIEF.steps, 13
 
 
 def attached(method: str, model: nn.Module | None = None, optimizer: str = "sgd", **options):
     """Return a model, its optimizer and the handle of a method that updates often."""
     model = conv_net() if model is None else model
     built = OPTIMIZERS[optimizer](model)
-    given = {"sparsity": 0.9, "steps": STEPS, "steps_per_epoch": PLAN.steps_per_epoch} | FAST.get(
-        method, {}
-    )
+    given = {"sparsity": 0.9, "steps": STEPS, "steps_per_epoch": BRIEF.steps_per_epoch}
+    given |= brisk(method) | ({"update_every": 5} if method == "magnitude" else {})
     return model, built, sparsify(model, built, method, **given | options)
 
 
@@ -31,7 +31,7 @@ def train(model, optimizer, after=lambda step: None, start=0, stop=STEPS):
     data = digits()
     for step in range(start + 1, stop + 1):
         optimizer.zero_grad()
-        x, y = batch_of(data, step, 32)
+        x, y = batch_of(data, step, 8)
         F.cross_entropy(model(x.to(next(model.parameters()).dtype)), y).backward()
         optimizer.step()
         after(step)
@@ -195,7 +195,7 @@ def test_a_shared_weight_is_averaged_once_and_stays_shared():
 
     for step in range(1, 6):
         optimizer.zero_grad()
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
         check(step)
@@ -218,10 +218,10 @@ def test_the_average_has_the_dtype_of_the_model(dtype):
 def test_a_saved_average_goes_on_bit_for_bit(decay, execution):
     whole, optimizer, handle = attached("rigl", execution=execution)
     average = average_of(whole, handle, decay)
-    train(whole, optimizer, lambda step: average.update(), stop=33)
+    train(whole, optimizer, lambda step: average.update(), stop=HALF)
     saved = copy.deepcopy([whole.state_dict(), optimizer.state_dict(), handle.state_dict()])
     packed = pack(average.state_dict())
-    train(whole, optimizer, lambda step: average.update(), start=33)
+    train(whole, optimizer, lambda step: average.update(), start=HALF)
 
     again, optimizer, handle = attached("rigl", execution=execution)
     resumed = average_of(again, handle, decay)
@@ -229,7 +229,7 @@ def test_a_saved_average_goes_on_bit_for_bit(decay, execution):
     optimizer.load_state_dict(saved[1])
     handle.load_state_dict(saved[2])
     resumed.load_state_dict(unpack(packed)[0])
-    train(again, optimizer, lambda step: resumed.update(), start=33)
+    train(again, optimizer, lambda step: resumed.update(), start=HALF)
     assert same_bits(average.model.state_dict(), resumed.model.state_dict())
     assert resumed.updates == STEPS
 
@@ -263,7 +263,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
 def test_an_applied_average_is_evaluated_and_taken_back_bit_for_bit():
     model, optimizer, handle = attached("rigl")
     average = average_of(model, handle)
-    train(model, optimizer, lambda step: average.update(), stop=33)
+    train(model, optimizer, lambda step: average.update(), stop=HALF)
     before = copy.deepcopy(model.state_dict())
     pointers = [p.data_ptr() for p in model.parameters()]
     averaged = copy.deepcopy(average.model.state_dict())
@@ -279,7 +279,7 @@ def test_an_applied_average_is_evaluated_and_taken_back_bit_for_bit():
 
     other, other_optimizer, _ = attached("rigl")
     train(other, other_optimizer)
-    train(model, optimizer, start=33)
+    train(model, optimizer, start=HALF)
     assert same_bits(model.state_dict(), other.state_dict())
 
 

@@ -1,6 +1,7 @@
 """Both loops train alike: what is clipped, accumulated and scaled, and what a method reads."""
 
 import copy
+import functools
 from dataclasses import replace
 
 import pytest
@@ -14,28 +15,27 @@ from suite.core.errors import InvalidInput
 from suite.own_loop.gradients import GradientMasking
 from suite.sparsity.plan import Plan
 from suite.sparsity.storage.execution import Execution
+from tests.own_loop.loops import BRIEF, brisk
 from tests.support.helpers import (
     ONE_ROUND,
     OPTIMIZERS,
     PLAN,
-    SHORT,
     attach,
     batch_of,
     conv_net,
     digits,
     make,
-    often,
 )
 
 CLIP = 0.3
 
 
 def embedded(
-    method: str, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan = SHORT, **options
+    method: str, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan = BRIEF, **options
 ):
     given = {"sparsity": 0.9, "steps": plan.steps, "steps_per_epoch": plan.steps_per_epoch}
     given |= {"examples": (digits().x, digits().y)}
-    return sparsify(model, optimizer, method, **given | often(method, plan) | options)
+    return sparsify(model, optimizer, method, **given | brisk(method) | options)
 
 
 def clip(model) -> torch.Tensor:
@@ -53,15 +53,15 @@ def assert_same(one, other):
 def test_a_clipped_training_has_the_bits_of_the_suites_own_loop(method, execution):
     own, foreign = conv_net(), conv_net()
     own_optimizer, foreign_optimizer = (OPTIMIZERS["sgd"](m) for m in (own, foreign))
-    sparsifier = make(method, SHORT)
+    sparsifier = make(method, BRIEF, **brisk(method))
     if execution == "csr" and sparsifier.only_masked:
         with pytest.raises(InvalidInput, match=sparsifier.only_masked):
             attach(sparsifier, own, own_optimizer, storage=Execution(execution))
         return
     attach(sparsifier, own, own_optimizer, storage=Execution(execution))
     embedded(method, foreign, foreign_optimizer, execution=execution)
-    for step in range(1, SHORT.steps + 1):
-        x, y = batch_of(digits(), step, 32)
+    for step in range(1, BRIEF.steps + 1):
+        x, y = batch_of(digits(), step, 8)
         own_optimizer.zero_grad()
         sparsifier.before_step(step)
         F.cross_entropy(own(x), y).backward()
@@ -86,14 +86,14 @@ def test_four_micro_batches_are_one_batch_to_a_method(method, set_to_none):
         optimizer = OPTIMIZERS["sgd"](model)
         given = {"examples": (digits().x.double(), digits().y)}
         handle = embedded(method, model, optimizer, **given)
-        for step in range(1, SHORT.steps + 1):
+        for step in range(1, BRIEF.steps + 1):
             optimizer.zero_grad(set_to_none=set_to_none)
-            x, y = batch_of(digits(), step, 32)
+            x, y = batch_of(digits(), step, 8)
             for part_x, part_y in zip(x.double().chunk(count), y.chunk(count), strict=True):
                 (F.cross_entropy(model(part_x), part_y) / count).backward()
             clip(model)
             optimizer.step()
-        assert handle.step == SHORT.steps
+        assert handle.step == BRIEF.steps
     for name, value in whole.state_dict().items():
         assert torch.allclose(value, parts.state_dict()[name], atol=1e-9), name
         assert torch.equal(value == 0, parts.state_dict()[name] == 0), name
@@ -107,9 +107,9 @@ def test_a_loss_scale_is_taken_out_before_a_method_reads_gradients(method, clips
         model = conv_net()
         optimizer = OPTIMIZERS["sgd"](model)
         embedded(method, model, optimizer)
-        for step in range(1, SHORT.steps + 1):
+        for step in range(1, BRIEF.steps + 1):
             optimizer.zero_grad()
-            x, y = batch_of(digits(), step, 32)
+            x, y = batch_of(digits(), step, 8)
             loss = F.cross_entropy(model(x), y)
             (loss if scaler is None else scaler.scale(loss)).backward()
             if clips:
@@ -131,8 +131,8 @@ def test_gradients_that_are_assigned_by_hand_are_read_and_masked(method):
     for model in (backward, by_hand):
         optimizer = OPTIMIZERS["sgd"](model)
         embedded(method, model, optimizer)
-        for step in range(1, SHORT.steps + 1):
-            x, y = batch_of(digits(), step, 32)
+        for step in range(1, BRIEF.steps + 1):
+            x, y = batch_of(digits(), step, 8)
             loss = F.cross_entropy(model(x), y)
             if model is backward:
                 optimizer.zero_grad()
@@ -151,9 +151,9 @@ def test_noise_on_gradients_does_not_reach_pruned_weights():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
     handle = embedded("rigl", model, optimizer)
-    for step in range(1, 31):
+    for step in range(1, 22):
         optimizer.zero_grad()
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         F.cross_entropy(model(x), y).backward()
         for parameter in model.parameters():
             parameter.grad.add_(torch.randn_like(parameter.grad), alpha=0.01)
@@ -165,10 +165,10 @@ def test_noise_on_gradients_does_not_reach_pruned_weights():
 def test_gradients_are_masked_as_soon_as_backward_returns():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
-    handle = embedded("resonance", model, optimizer, PLAN, ramp=0.0)
-    for step in range(1, PLAN.steps + 1):
+    handle = embedded("resonance", model, optimizer, ramp=0.0)
+    for step in range(1, BRIEF.steps + 1):
         optimizer.zero_grad()
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         F.cross_entropy(model(x), y).backward()
         for layer in handle.sparsifier.layers:
             assert not layer.parameter.grad[~layer.mask].any()
@@ -201,8 +201,8 @@ def test_a_step_without_an_update_does_not_wait_for_the_device(method):
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
     handle = embedded(method, model, optimizer, PLAN)
     counted = 0
-    for step in range(1, 41):
-        x, y = batch_of(digits(), step, 32)
+    for step in range(1, 25):
+        x, y = batch_of(digits(), step, 8)
         optimizer.zero_grad()
         with Synchronizations() as found:
             F.cross_entropy(model(x), y).backward()
@@ -210,7 +210,7 @@ def test_a_step_without_an_update_does_not_wait_for_the_device(method):
         if not handle.sparsifier.is_update(step):
             assert found.seen == [], step
             counted += 1
-    assert counted >= 16
+    assert counted >= 12
 
 
 def test_the_stand_in_counts_what_waits():
@@ -227,23 +227,24 @@ def test_a_copy_of_a_model_has_no_hooks_of_its_method():
     optimizer = OPTIMIZERS["sgd"](model)
     handle = embedded("static", model, optimizer)
     copied = copy.deepcopy(model)
-    x, y = batch_of(digits(), 1, 32)
+    x, y = batch_of(digits(), 1, 8)
     F.cross_entropy(copied(x), y).backward()
     assert bool(copied[6].weight.grad[~handle.masks()["6"]].any())
 
 
+@functools.cache
 def grown(train):
-    """Return a model that `train(model, optimizer, step)` has trained under RigL."""
+    """Return a model, to be read only, that `train(model, optimizer, step)` has trained by RigL."""
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
-    embedded("rigl", model, optimizer, steps=41)
-    for step in range(1, 42):
+    embedded("rigl", model, optimizer)
+    for step in range(1, BRIEF.steps + 1):
         train(model, optimizer, step)
     return model
 
 
 def backward(model, step, weight=1.0):
-    x, y = batch_of(digits(), step, 32)
+    x, y = batch_of(digits(), step, 8)
     (F.cross_entropy(model(x), y) * weight).backward()
 
 
@@ -265,7 +266,7 @@ def test_a_second_loss_that_reaches_some_layers_only_leaves_the_others_gradients
 
 def test_a_checkpoint_that_runs_its_own_backward_pass_changes_nothing():
     def with_a_checkpoint(model, optimizer, step):
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         optimizer.zero_grad()
         hidden = torch.utils.checkpoint.checkpoint(model[3:7], model[:3](x), use_reentrant=True)
         F.cross_entropy(model[7:](hidden), y).backward()
@@ -294,7 +295,7 @@ def test_connections_grow_by_dense_gradients_where_others_were_put_in_their_plac
 
 def test_gradients_assigned_by_hand_after_a_pass_are_the_ones_that_are_read():
     def assigned(model, optimizer, step):
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         optimizer.zero_grad()
         (model(x) ** 2).mean().backward()
         model(x)  # the statistics of BatchNorm are those of one more pass
@@ -305,7 +306,7 @@ def test_gradients_assigned_by_hand_after_a_pass_are_the_ones_that_are_read():
         optimizer.step()
 
     def backwards(model, optimizer, step):
-        x, _ = batch_of(digits(), step, 32)
+        x, _ = batch_of(digits(), step, 8)
         with torch.no_grad():
             model(x)
             model(x)
@@ -318,7 +319,7 @@ def test_gradients_assigned_by_hand_after_a_pass_are_the_ones_that_are_read():
 def test_a_method_reads_dense_gradients_where_optimizers_step_at_different_rates(first):
     model = conv_net()
     optimizers = [OPTIMIZERS["sgd"](model[:5]), OPTIMIZERS["sgd"](model[5:])]
-    handle = embedded("rigl", model, optimizers, steps=41)
+    handle = embedded("rigl", model, optimizers)
     sparsifier, read = handle.sparsifier, {}
     update = sparsifier.update
 
@@ -328,20 +329,20 @@ def test_a_method_reads_dense_gradients_where_optimizers_step_at_different_rates
         update(step)
 
     sparsifier.update = noting
-    for step in range(1, 42):
+    for step in range(1, BRIEF.steps + 1):
         model.zero_grad()
         backward(model, step)
         for number in (first, 1 - first):
             if number == 0 or step % 2 == 0:
                 optimizers[number].step()
     assert read == {10: True, 20: True}
-    assert handle.step == 41
+    assert handle.step == BRIEF.steps
 
 
 def test_a_layer_that_was_frozen_when_its_hook_was_set_is_masked_once_it_is_thawed():
     model = nn.Sequential(nn.Linear(8, 8))
     execution = Execution()
-    sparsifier = make("static", replace(SHORT, sparsity=0.5))
+    sparsifier = make("static", replace(BRIEF, sparsity=0.5))
     sparsifier.attach(model, torch.optim.SGD(model.parameters(), 0.1), storage=execution)
     weight, (layer,) = model[0].weight, sparsifier.layers
     weight.requires_grad_(False)
@@ -369,8 +370,8 @@ def test_a_layer_that_a_step_does_not_use_is_left_alone_also_where_its_gradient_
         model["head"] = nn.Linear(40, 10)
         optimizer = torch.optim.SGD(model.parameters(), 0.1)
         handle = embedded(method, model, optimizer, sparsity=0.8, execution=execution)
-        for step in range(1, SHORT.steps + 1):
-            x, y = batch_of(digits(), step, 32)
+        for step in range(1, BRIEF.steps + 1):
+            x, y = batch_of(digits(), step, 8)
             optimizer.zero_grad(set_to_none=set_to_none)
             x = x.flatten(1)
             hidden = model["often"](x)

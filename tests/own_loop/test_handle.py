@@ -12,31 +12,30 @@ from torch.nn import functional as F
 from suite import sparsify
 from suite.core.errors import InvalidInput, SparsityWarning, TrialFailed
 from suite.experiments import registry
+from tests.own_loop.loops import BRIEF, brisk
 from tests.support.helpers import (
     ONE_ROUND,
     OPTIMIZERS,
-    SHORT,
     attach,
     batch_of,
     conv_net,
     digits,
     fit,
     make,
-    often,
 )
 
 
 def embedded(method: str, model: nn.Module, optimizer: torch.optim.Optimizer, **options):
-    given = {"sparsity": 0.9, "steps": SHORT.steps, "steps_per_epoch": SHORT.steps_per_epoch}
+    given = {"sparsity": 0.9, "steps": BRIEF.steps, "steps_per_epoch": BRIEF.steps_per_epoch}
     given |= {"examples": (digits().x, digits().y)}
-    return sparsify(model, optimizer, method, **given | often(method, SHORT) | options)
+    return sparsify(model, optimizer, method, **given | brisk(method) | options)
 
 
-def train(model, optimizer, start=0, stop=SHORT.steps, micro=1, scaler=None):
+def train(model, optimizer, start=0, stop=BRIEF.steps, micro=1, scaler=None):
     data = digits()
     for step in range(start + 1, stop + 1):
         optimizer.zero_grad()
-        x, y = batch_of(data, step, 32)
+        x, y = batch_of(data, step, 8)
         for part_x, part_y in zip(x.chunk(micro), y.chunk(micro), strict=True):
             loss = F.cross_entropy(model(part_x), part_y) / micro
             (scaler.scale(loss) if scaler else loss).backward()
@@ -78,9 +77,9 @@ def test_a_state_from_before_dense_layers_compensate_is_one_where_they_do(compen
 def test_hooks_do_what_the_suites_own_loop_does(method):
     own, foreign = conv_net(), conv_net()
     own_optimizer, foreign_optimizer = (OPTIMIZERS["sgd"](m) for m in (own, foreign))
-    sparsifier = make(method, SHORT)
+    sparsifier = make(method, BRIEF, **brisk(method))
     attach(sparsifier, own, own_optimizer)
-    fit(own, own_optimizer, sparsifier)
+    fit(own, own_optimizer, sparsifier, batch=8)
     handle = embedded(method, foreign, foreign_optimizer)
     train(foreign, foreign_optimizer)
     neurons = 66 * registry.methods()[method].constant_fan_in
@@ -121,16 +120,16 @@ def test_gradient_accumulation_counts_optimizer_steps(method):
         optimizer = OPTIMIZERS["sgd"](net)
         handle = embedded(method, net.double(), optimizer)
         digits_double(net, optimizer, micro)
-        assert handle.step == SHORT.steps
+        assert handle.step == BRIEF.steps
     assert torch.equal(model[1].weight == 0, other[1].weight == 0)
     assert torch.allclose(model[1].weight, other[1].weight, atol=1e-9)
 
 
 def digits_double(model, optimizer, micro):
     data = digits()
-    for step in range(1, SHORT.steps + 1):
+    for step in range(1, BRIEF.steps + 1):
         optimizer.zero_grad()
-        x, y = batch_of(data, step, 32)
+        x, y = batch_of(data, step, 8)
         for part_x, part_y in zip(x.double().chunk(micro), y.chunk(micro), strict=True):
             (F.cross_entropy(model(part_x), part_y) / micro).backward()
         optimizer.step()
@@ -158,7 +157,7 @@ def test_steps_that_a_scaler_leaves_out_are_not_recorded():
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     for step in range(1, 7):
         optimizer.zero_grad()
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         scaler.scale(F.cross_entropy(model(x), y)).backward()
         if step in (2, 5):
             model[6].weight.grad[3, 4] = torch.inf
@@ -186,8 +185,8 @@ def test_a_closure_gives_the_same_bits_as_a_call_of_backward(method, by_name):
     for model, has_closure in ((plain, False), (closed, True)):
         optimizer = OPTIMIZERS["sgd"](model)
         embedded(method, model, optimizer)
-        for step in range(1, SHORT.steps + 1):
-            x, y = batch_of(digits(), step, 32)
+        for step in range(1, BRIEF.steps + 1):
+            x, y = batch_of(digits(), step, 8)
 
             def closure(model=model, optimizer=optimizer, x=x, y=y):
                 optimizer.zero_grad()
@@ -399,7 +398,7 @@ def test_a_model_that_is_converted_after_it_was_sparsified_is_refused_at_its_nex
     optimizer = OPTIMIZERS["sgd"](model)
     sparsify(model, optimizer, "snfs", sparsity=0.9, steps=9, update_every=3)
     model.double()
-    x, y = batch_of(digits(), 1, 32)
+    x, y = batch_of(digits(), 1, 8)
     F.cross_entropy(model(x.double()), y).backward()
     with pytest.raises(InvalidInput, match="move and convert the model before sparsify"):
         optimizer.step()
@@ -411,13 +410,13 @@ def test_a_layer_that_was_frozen_under_either_execution_stays_frozen(execution):
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = OPTIMIZERS["sgd"](model)
     handle = sparsify(
-        model, optimizer, "rigl", sparsity=0.9, steps=40, update_every=5, execution=execution
+        model, optimizer, "rigl", sparsity=0.9, steps=24, update_every=5, execution=execution
     )
-    for step in range(1, 41):
+    for step in range(1, 25):
         if step == 12:
             model[1].requires_grad_(False)
             before = model.state_dict()["1.weight"].clone()
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
@@ -430,7 +429,7 @@ def test_weights_written_between_two_optimizers_of_a_step_are_refused_at_once():
     model = conv_net()
     front, rest = OPTIMIZERS["sgd"](model[:5]), OPTIMIZERS["sgd"](model[5:])
     sparsify(model, [front, rest], "static", sparsity=0.9, steps=9)
-    x, y = batch_of(digits(), 1, 32)
+    x, y = batch_of(digits(), 1, 8)
     F.cross_entropy(model(x), y).backward()
     front.step()
     with torch.no_grad():
@@ -444,7 +443,7 @@ def test_noise_added_between_two_optimizers_of_a_step_leaves_pruned_weights_at_z
     front, rest = OPTIMIZERS["sgd"](model[:5]), OPTIMIZERS["sgd"](model[5:])
     handle = sparsify(model, [front, rest], "static", sparsity=0.9, steps=9)
     for step in range(1, 10):
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         for optimizer in (front, rest):
             model.zero_grad()
             F.cross_entropy(model(x), y).backward()
@@ -462,7 +461,7 @@ def test_weights_written_through_data_after_the_planned_steps_are_noticed():
 
     def train(steps):
         for step in steps:
-            x, y = batch_of(digits(), step, 32)
+            x, y = batch_of(digits(), step, 8)
             optimizer.zero_grad()
             F.cross_entropy(model(x), y).backward()
             optimizer.step()
@@ -487,20 +486,21 @@ def small_net(seed=0):
     )
 
 
-@pytest.mark.parametrize("at", [0, 30, 58])
+@pytest.mark.parametrize("at", [0, 13, 26])
 @pytest.mark.parametrize("method", ["static", "rigl", "set", "resonance_coherent"])
 def test_a_layer_keeps_zeros_that_a_raised_sparsity_would_not_give_it(method, at):
     model = small_net()
     optimizer = OPTIMIZERS["sgd"](model)
     given = {"masks": dense_at_random(0.3), "sparsity": None}
-    handle = embedded(method, model, optimizer, steps=60, **given)
+    handle = embedded(method, model, optimizer, **given)
     train(model, optimizer, 0, at)
     before = {name: int((~mask).sum()) for name, mask in handle.masks().items()}
     assert before["5"] > handle.sparsifier.zeros_at(0.72)["5"]
     handle.extend(steps=20, sparsity=0.72)
+    longer = BRIEF.steps + 20
     train(model, optimizer, at, at + 2)
     states = copy.deepcopy([part.state_dict() for part in (model, optimizer, handle)])
-    train(model, optimizer, at + 2, 80)
+    train(model, optimizer, at + 2, longer)
     zeros = {name: int((~mask).sum()) for name, mask in handle.masks().items()}
     assert all(zeros[name] >= count for name, count in before.items())
     size = sum(layer.size for layer in handle.sparsifier.layers)
@@ -508,10 +508,10 @@ def test_a_layer_keeps_zeros_that_a_raised_sparsity_would_not_give_it(method, at
 
     again = small_net(seed=1)
     optimizer = OPTIMIZERS["sgd"](again)
-    embedded(method, again, optimizer, steps=80, sparsity=0.72, state=states[2])
+    embedded(method, again, optimizer, steps=longer, sparsity=0.72, state=states[2])
     again.load_state_dict(states[0])
     optimizer.load_state_dict(states[1])
-    train(again, optimizer, at + 2, 80)
+    train(again, optimizer, at + 2, longer)
     for mine, theirs in zip(again.parameters(), model.parameters(), strict=True):
         assert torch.equal(mine, theirs)
 
@@ -521,11 +521,11 @@ def test_a_sparsity_below_what_is_zero_already_is_refused_and_training_goes_on()
     given = sum(int((~m).sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())
     model = small_net()
     optimizer = OPTIMIZERS["sgd"](model)
-    handle = embedded("rigl", model, optimizer, steps=60, sparsity=given - 0.004, masks=masks)
-    train(model, optimizer, 0, 30)
+    handle = embedded("rigl", model, optimizer, sparsity=given - 0.004, masks=masks)
+    train(model, optimizer, 0, 13)
     with pytest.raises(InvalidInput, match=r"weights are zero already, more than .*higher"):
         handle.extend(sparsity=given - 0.003)
-    train(model, optimizer, 30, 60)
+    train(model, optimizer, 13)
     assert handle.sparsity == pytest.approx(given, abs=1e-9)
 
 
@@ -534,7 +534,7 @@ def test_use_refuses_weights_that_do_not_fit_the_masks_and_keeps_them():
     model = conv_net()
     optimizer = OPTIMIZERS["sgd"](model)
     embedded("rigl", model, optimizer)
-    train(model, optimizer, stop=30)
+    train(model, optimizer, stop=13)
     saved = copy.deepcopy(model.state_dict())
     again = conv_net()
     handle = embedded("rigl", again, OPTIMIZERS["sgd"](again))

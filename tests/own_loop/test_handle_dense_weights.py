@@ -37,7 +37,7 @@ class Loop:
     def train(self, stop: int = STEPS, micro: int = 1, scaler: Any = None) -> "Loop":
         kind = next(self.model.parameters()).dtype
         while self.handle.step < stop:
-            x, y = batch_of(digits(), self.handle.step + 1, 32)
+            x, y = batch_of(digits(), self.handle.step + 1, 8)
             self.optimizer.zero_grad()
             for part_x, part_y in zip(x.chunk(micro), y.chunk(micro), strict=True):
                 loss = F.cross_entropy(self.model(part_x.to(kind)), part_y) / micro
@@ -197,7 +197,7 @@ def test_a_step_that_a_scaler_skips_changes_nothing(method):
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     before = loop.state()
     loop.optimizer.zero_grad()
-    x, y = batch_of(digits(), 8, 32)
+    x, y = batch_of(digits(), 8, 8)
     scaler.scale(F.cross_entropy(loop.model(x), y) * torch.inf).backward()
     scaler.step(loop.optimizer)
     loop.model.load_state_dict(before[0])  # the statistics of the norm moved

@@ -174,7 +174,7 @@ def test_training_from_given_masks_goes_on_to_the_same_bits(method):
 
     def train(model, optimizer, first, last):
         for step in range(first, last):
-            x, y = batch_of(digits(), step, 32)
+            x, y = batch_of(digits(), step, 8)
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x), y).backward()
             optimizer.step()

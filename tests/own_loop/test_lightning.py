@@ -130,8 +130,9 @@ class Together:
             optimizer.step()
 
 
+EPOCH = 6
 EPOCHS = {"max_steps": -1, "max_epochs": 4}
-"""The same number of steps in four epochs of ten: Lightning resumes at the end of an epoch."""
+"""The same number of steps in four epochs of six: Lightning resumes at the end of an epoch."""
 
 
 def saved_after(epochs, parts, folder, optimizer="sgd", **given):
@@ -139,7 +140,7 @@ def saved_after(epochs, parts, folder, optimizer="sgd", **given):
     path = folder / "half.ckpt"
     callback = parts.callback(steps=STEPS, **given)
     trainer = parts.trainer(folder, callback, **EPOCHS | {"max_epochs": epochs})
-    trainer.fit(parts.Automatic(optimizer), loader(10))
+    trainer.fit(parts.Automatic(optimizer), loader(EPOCH))
     trainer.save_checkpoint(path)
     return path
 
@@ -148,11 +149,11 @@ def saved_after(epochs, parts, folder, optimizer="sgd", **given):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_checkpoint_is_resumed_bit_for_bit(parts, optimizer, execution, tmp_path):
     whole = parts.Automatic(optimizer)
-    parts.trainer(tmp_path, parts.callback(execution=execution), **EPOCHS).fit(whole, loader(10))
+    parts.trainer(tmp_path, parts.callback(execution=execution), **EPOCHS).fit(whole, loader(EPOCH))
     path = saved_after(2, parts, tmp_path, optimizer, execution=execution)
     again, callback = parts.Automatic(optimizer), parts.callback(execution=execution)
     trainer = parts.trainer(tmp_path, callback, **EPOCHS)
-    trainer.fit(again, loader(10), ckpt_path=path, weights_only=True)
+    trainer.fit(again, loader(EPOCH), ckpt_path=path, weights_only=True)
     assert callback.handle.step == STEPS
     assert_same(again, whole)
 
@@ -160,17 +161,17 @@ def test_a_checkpoint_is_resumed_bit_for_bit(parts, optimizer, execution, tmp_pa
 def test_a_checkpoint_holds_tensors_and_plain_data_only(parts, tmp_path):
     path = saved_after(2, parts, tmp_path)
     checkpoint = torch.load(path, weights_only=True)
-    assert checkpoint["callbacks"]["SparsifyCallback"]["step"] == 20
+    assert checkpoint["callbacks"]["SparsifyCallback"]["step"] == 2 * EPOCH
 
 
 def test_a_resumed_training_keeps_its_schedule_and_says_so(parts, tmp_path):
     path = saved_after(2, parts, tmp_path)
     callback = parts.callback()
     trainer = parts.trainer(tmp_path, callback, **EPOCHS | {"max_epochs": 6})
-    with pytest.warns(SparsityWarning, match="training of 40 steps, this trainer plans 60"):
-        trainer.fit(parts.Automatic(), loader(10), ckpt_path=path)
+    with pytest.warns(SparsityWarning, match="training of 24 steps, this trainer plans 36"):
+        trainer.fit(parts.Automatic(), loader(EPOCH), ckpt_path=path)
     assert callback.handle.steps == STEPS
-    assert callback.handle.step == 60
+    assert callback.handle.step == 6 * EPOCH
 
 
 def test_a_dense_checkpoint_is_refused_as_one_to_resume(parts, tmp_path):
@@ -186,7 +187,7 @@ def test_a_second_fit_keeps_the_masks(parts, tmp_path):
     module, callback = parts.Automatic(), parts.callback()
     parts.trainer(tmp_path, callback).fit(module, loader())
     masks = {name: mask.clone() for name, mask in callback.handle.masks().items()}
-    with pytest.warns(SparsityWarning, match="training of 40 steps, this trainer plans 5"):
+    with pytest.warns(SparsityWarning, match="training of 24 steps, this trainer plans 5"):
         parts.trainer(tmp_path, callback, max_steps=5).fit(module, loader())
     assert all(torch.equal(masks[name], mask) for name, mask in callback.handle.masks().items())
     assert callback.handle.sparsity == pytest.approx(0.9, abs=1e-3)
@@ -198,7 +199,7 @@ def test_masks_follow_a_checkpoint_that_is_tested(parts, tmp_path):
     trainer = parts.trainer(tmp_path, callback)
     trainer.fit(module, loader(), loader(2))
     trainer.validate(module, loader(2), ckpt_path=path, verbose=False)
-    assert callback.handle.step == 20
+    assert callback.handle.step == 2 * EPOCH
     assert callback.handle.sparsity == pytest.approx(0.9, abs=1e-3)
 
 
@@ -210,9 +211,9 @@ def test_a_monitored_metric_reaches_the_method(parts, unit, factor, tmp_path, mo
     monkeypatch.setattr(Handle, "validated", lambda self, score: scores.append((self.step, score)))
     module = parts.Validated()
     callback = parts.callback(monitor="val_acc", unit=unit)
-    trainer = parts.trainer(tmp_path, callback, val_check_interval=10)
+    trainer = parts.trainer(tmp_path, callback, val_check_interval=6)
     trainer.fit(module, loader(), loader(2))
-    assert [step for step, _ in scores] == [10, 20, 30, 40]
+    assert [step for step, _ in scores] == [6, 12, 18, 24]
     last = float(trainer.callback_metrics["val_acc"])
     assert scores[-1][1] == pytest.approx(factor * last)
 

@@ -38,7 +38,7 @@ def attached(method, model, optimizer, **given):
 
 def train(model, optimizer, start, stop):
     for step in range(start + 1, stop + 1):
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x), y)
         if loss.requires_grad:

@@ -218,7 +218,7 @@ def assert_zeros_stay(
         given.train()
     start = [weight.values.clone() for weight in weights]
     for step in range(1, 15):  # two periods of slow weights
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         given.zero_grad()
         F.cross_entropy(model(x), y).backward()
         if step in (3, 9):

@@ -15,19 +15,20 @@ from torch.nn import functional as F
 
 from suite import sparsify
 from suite.core.errors import InvalidInput
-from tests.support.helpers import FAST, OPTIMIZERS, batch_of, conv_net, digits
+from tests.own_loop.loops import BRIEF, brisk
+from tests.support.helpers import OPTIMIZERS, batch_of, conv_net, digits
 
-STEPS, HALF = 60, 26
+STEPS, HALF = BRIEF.steps, 13
 
 
 def embedded(method: str, model: nn.Module, optimizers, **options):
-    given = {"sparsity": 0.9, "steps": STEPS, "steps_per_epoch": 15}
-    return sparsify(model, optimizers, method, **given | FAST.get(method, {}) | options)
+    given = {"sparsity": 0.9, "steps": STEPS, "steps_per_epoch": 7}
+    return sparsify(model, optimizers, method, **given | brisk(method) | options)
 
 
 def train(model, optimizer, start=0, stop=STEPS):
     for step in range(start + 1, stop + 1):
-        x, y = batch_of(digits(), step, 32)
+        x, y = batch_of(digits(), step, 8)
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
@@ -53,7 +54,7 @@ def assert_same(one, other):
         assert torch.equal(value, other.state_dict()[name]), name
 
 
-FROZEN_UNTIL, FROZEN_AT = 50, (1, 11, 26, 42)
+FROZEN_UNTIL, FROZEN_AT = 26, (1, 7, 13, 21)
 
 
 @functools.cache
@@ -74,7 +75,7 @@ def whole_run(method: str, optimizer_name: str, ats: tuple[int, ...], stop: int,
 @pytest.mark.parametrize("at", FROZEN_AT)
 @pytest.mark.parametrize("method", ["resonance_pseudocode", "resonance_weighted"])
 def test_weights_that_were_frozen_are_those_of_a_model_that_is_loaded_last(method, at, execution):
-    options = {"steps": 120, "execution": execution}
+    options = {"steps": 60, "update_every": 2, "execution": execution}
     model, saved_at = whole_run(method, "sgd", FROZEN_AT, FROZEN_UNTIL, **options)
     states = copy.deepcopy(saved_at[at])
     other, its_optimizer = fresh()
@@ -85,7 +86,7 @@ def test_weights_that_were_frozen_are_those_of_a_model_that_is_loaded_last(metho
     assert_same(model, other)
 
 
-SIGNALS_AT = (3, 21, 26, 44)
+SIGNALS_AT = (3, 13, 18)
 
 
 @pytest.mark.parametrize("execution", ["masked", "csr"])
@@ -184,24 +185,24 @@ def test_a_step_that_one_of_two_optimizers_has_taken_is_finished_after_resuming(
 
     def alternate(model, optimizers, start, stop):
         for number in range(start, stop):
-            x, y = batch_of(digits(), number, 32)
+            x, y = batch_of(digits(), number, 8)
             model.zero_grad()
             F.cross_entropy(model(x), y).backward()
             optimizers[number % 2].step()
 
     model, optimizers = pair()
-    handle = embedded("rigl", model, optimizers, steps=30)
-    alternate(model, optimizers, 0, 25)
+    handle = embedded("rigl", model, optimizers, steps=14, update_every=5)
+    alternate(model, optimizers, 0, 11)
     parts = [model.state_dict(), *(one.state_dict() for one in optimizers), handle.state_dict()]
     states = saved(*parts)
-    alternate(model, optimizers, 25, 60)
+    alternate(model, optimizers, 11, 28)
     other, its_optimizers = pair()
-    resumed = embedded("rigl", other, its_optimizers, steps=30, state=states[3])
+    resumed = embedded("rigl", other, its_optimizers, steps=14, update_every=5, state=states[3])
     other.load_state_dict(states[0])
     for one, state in zip(its_optimizers, states[1:3], strict=True):
         one.load_state_dict(state)
-    alternate(other, its_optimizers, 25, 60)
-    assert handle.step == resumed.step == 30
+    alternate(other, its_optimizers, 11, 28)
+    assert handle.step == resumed.step == 14
     assert_same(model, other)
 
 

@@ -39,7 +39,7 @@ def test_a_call_that_fails_anywhere_changes_nothing(at, execution, optimizer_nam
     optimizer = OPTIMIZERS[optimizer_name](model)
 
     def step(number):
-        x, y = batch_of(digits(), number, 32)
+        x, y = batch_of(digits(), number, 8)
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()

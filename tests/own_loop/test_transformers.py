@@ -14,6 +14,7 @@ from suite.training.serialization import unpack
 from tests.conftest import require
 from tests.own_loop import replicas
 from tests.own_loop.loops import (
+    BATCH,
     METHOD,
     STEPS,
     assert_equal_to_rounding,
@@ -66,11 +67,11 @@ def test_it_trains_as_a_plain_loop_does(parts, tmp_path):
 
 def test_the_number_of_steps_is_the_trainers(parts, tmp_path):
     callback = parts.callback()
-    given = {"max_steps": -1, "num_train_epochs": 2, "gradient_accumulation_steps": 8}
+    given = {"max_steps": -1, "num_train_epochs": 2, "gradient_accumulation_steps": 4}
     parts.trainer(tmp_path, parts.Classifier(), callback, **given).train()
-    assert callback.handle.steps == 10
-    assert callback.handle.sparsifier.plan.steps_per_epoch == 5
-    assert callback.handle.step == 10
+    assert callback.handle.steps == 12
+    assert callback.handle.sparsifier.plan.steps_per_epoch == 6
+    assert callback.handle.step == 12
 
 
 def test_gradients_are_clipped_to_the_norm_of_the_active_weights(parts, tmp_path):
@@ -84,7 +85,7 @@ def test_gradients_are_clipped_to_the_norm_of_the_active_weights(parts, tmp_path
 
 def test_accumulated_batches_are_one_step(parts, tmp_path):
     model, reference, callback = parts.Classifier(), parts.Classifier(), parts.callback()
-    given = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
+    given = {"per_device_train_batch_size": BATCH // 4, "gradient_accumulation_steps": 4}
     parts.trainer(tmp_path, model, callback, **given).train()
     plain(reference, micro=4)
     assert callback.handle.step == STEPS
@@ -129,7 +130,7 @@ def test_a_checkpoint_is_resumed_bit_for_bit(parts, stopped, optimizer, executio
 
     whole, again = parts.Classifier(), parts.Classifier()
     trainer(whole, parts.callback(execution=execution)).train()
-    folder = stopped(17, optimizer, execution=execution)
+    folder = stopped(12, optimizer, execution=execution)
     callback = parts.callback(execution=execution)
     trainer(again, callback).train(resume_from_checkpoint=str(folder))
     assert callback.handle.step == STEPS
@@ -152,11 +153,11 @@ def test_a_network_starts_from_the_masks_of_a_checkpoint(parts, stopped):
 
 
 def test_a_checkpoint_elsewhere_is_found_through_the_arguments(parts, stopped, tmp_path):
-    folder = stopped(17)
-    moved = tmp_path / "moved" / "checkpoint-17"
+    folder = stopped(12)
+    moved = tmp_path / "moved" / "checkpoint-12"
     shutil.move(folder, moved)
     trainer = parts.trainer(tmp_path, parts.Classifier(), parts.callback())
-    with pytest.raises(InvalidInput, match="checkpoint-17/sparsify.safetensors is missing: .* set"):
+    with pytest.raises(InvalidInput, match="checkpoint-12/sparsify.safetensors is missing: .* set"):
         trainer.train(resume_from_checkpoint=str(moved))
     callback = parts.callback()
     trainer = parts.trainer(
@@ -167,7 +168,7 @@ def test_a_checkpoint_elsewhere_is_found_through_the_arguments(parts, stopped, t
 
 
 def test_a_damaged_state_is_refused(parts, stopped, tmp_path):
-    folder = stopped(17)
+    folder = stopped(12)
     path = folder / "sparsify.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     trainer = parts.trainer(tmp_path, parts.Classifier(), parts.callback())
@@ -179,15 +180,15 @@ def test_the_best_model_comes_with_its_masks(parts, tmp_path):
     model, callback = parts.Classifier(), parts.callback(method="magnitude")
     trainer = parts.trainer(
         tmp_path, model, callback, load_best_model_at_end=True, metric_for_best_model="loss",
-        greater_is_better=True, eval_strategy="steps", save_strategy="steps", eval_steps=10,
-        save_steps=10,
+        greater_is_better=True, eval_strategy="steps", save_strategy="steps", eval_steps=6,
+        save_steps=6,
     )  # fmt: skip
     with pytest.warns(
-        SparsityWarning, match=r"best checkpoint is of step 10, .* 0\.633 .* not 0\.9"
+        SparsityWarning, match=r"best checkpoint is of step 6, .* 0\.561 .* not 0\.9"
     ):
         trainer.train()
-    assert trainer.state.best_global_step == 10  # the loss is highest at the first evaluation
-    state, _ = unpack((tmp_path / "checkpoint-10" / "sparsify.safetensors").read_bytes())
+    assert trainer.state.best_global_step == 6  # the loss is highest at the first evaluation
+    state, _ = unpack((tmp_path / "checkpoint-6" / "sparsify.safetensors").read_bytes())
     saved = state["sparsifier"]["masks"]
     assert all(torch.equal(saved[name], mask) for name, mask in callback.handle.masks().items())
     zeros = 1 - torch.cat([mask.flatten() for mask in saved.values()]).float().mean()
@@ -198,7 +199,7 @@ def test_a_second_training_keeps_the_masks(parts, tmp_path):
     model, callback = parts.Classifier(), parts.callback()
     parts.trainer(tmp_path, model, callback).train()
     masks = {name: mask.clone() for name, mask in callback.handle.masks().items()}
-    with pytest.warns(SparsityWarning, match="training of 40 steps, this trainer plans 5"):
+    with pytest.warns(SparsityWarning, match="training of 24 steps, this trainer plans 5"):
         parts.trainer(tmp_path, model, callback, max_steps=5).train()
     assert all(torch.equal(masks[name], mask) for name, mask in callback.handle.masks().items())
     assert callback.handle.sparsity == pytest.approx(0.9, abs=1e-3)
@@ -213,18 +214,18 @@ def test_a_metric_reaches_the_method(parts, name, unit, factor, tmp_path, monkey
     monkeypatch.setattr(Handle, "validated", lambda self, score: scores.append((self.step, score)))
     trainer = parts.trainer(
         tmp_path, parts.Classifier(), parts.callback(metric=name, unit=unit),
-        eval_strategy="steps", eval_steps=20, eval_on_start=True,
+        eval_strategy="steps", eval_steps=12, eval_on_start=True,
     )  # fmt: skip
     trainer.train()
     last = trainer.evaluate()["eval_accuracy"]  # after training: not the method's business
-    assert [step for step, _ in scores] == [20, 40]
+    assert [step for step, _ in scores] == [12, 24]
     assert scores[-1][1] == pytest.approx(factor * last)
 
 
 def test_a_metric_that_is_not_computed_is_refused(parts, tmp_path):
     trainer = parts.trainer(
         tmp_path, parts.Classifier(), parts.callback(metric="f1"),
-        eval_strategy="steps", eval_steps=20,
+        eval_strategy="steps", eval_steps=2,
     )  # fmt: skip
     with pytest.raises(InvalidInput, match="'eval_f1' is not among the metrics .*eval_accuracy"):
         trainer.train()

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from suite.own_loop.transformers import SparsifyCallback
-from tests.own_loop.loops import METHOD, STEPS, micro_batches
+from tests.own_loop.loops import BATCH, METHOD, STEPS, micro_batches
 from tests.support.helpers import OPTIMIZERS, conv_net
 
 
@@ -63,10 +63,10 @@ def accuracy(predicted: Any) -> dict[str, float]:
 def trainer(
     folder: Path, model: nn.Module, *callbacks: Any, optimizer: str = "sgd", **given: Any
 ) -> Trainer:
-    """Return a quiet trainer on one CPU, for one epoch of `STEPS` batches of 32."""
+    """Return a quiet trainer on one CPU, for one epoch of `STEPS` batches."""
     settings = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": 32,
+        "per_device_train_batch_size": BATCH,
         "max_steps": STEPS,
         "lr_scheduler_type": "constant",
         "max_grad_norm": 0.0,
