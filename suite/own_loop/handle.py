@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -573,12 +573,20 @@ class Handle:
         if errors:
             raise TrialFailed(f"after the last step, {self.step}, {errors}")
 
-    def refuse_other(self, optimizer: torch.optim.Optimizer) -> None:
+    def refuse_other(self, optimizer: torch.optim.Optimizer, trained: Container[int]) -> None:
         """Refuse a step of an optimizer that trains this method's weights without it.
+
+        Every step of every optimizer comes here, so what most have in common is looked at first.
+
+        Args:
+            optimizer: that is about to take a step.
+            trained: the `id` of each parameter that it trains.
 
         Raises:
             InvalidInput: it does.
         """
+        if not any(id(layer.parameter) in trained for layer in self.sparsifier.layers):
+            return
         own = {id(one) for one in self._steps.optimizers}
         if id(optimizer) in own or any(id(value) in own for value in vars(optimizer).values()):
             return  # one of them, or a wrapper around one
@@ -600,8 +608,11 @@ _attached: "weakref.WeakSet[Handle]" = weakref.WeakSet()
 def _refuse_unknown_optimizer(
     optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
+    if not _attached:
+        return
+    trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
     for handle in list(_attached):
-        handle.refuse_other(optimizer)
+        handle.refuse_other(optimizer, trained)
 
 
 register_optimizer_step_pre_hook(_refuse_unknown_optimizer)

@@ -1,15 +1,21 @@
 """The package as users have it: built, and installed in an environment of its own."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
+
+from suite.cli import leaderboard
+from tests.support.cli_runner import Command
 
 ROOT = Path(__file__).parents[2]
 BUILD = "import sys; from setuptools import build_meta as b; getattr(b, sys.argv[1])(sys.argv[2])"
@@ -45,6 +51,12 @@ class Installation:
     folder: Path
     site: Path
 
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """Return that in a folder."""
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return cls(folder, folder / "lib" / version / "site-packages")
+
     @property
     def python(self) -> Path:
         """Its interpreter."""
@@ -65,7 +77,7 @@ class Installation:
         )
 
 
-def install(wheel: Path, folder: Path) -> Installation:
+def install(wheel: Path, folder: Path) -> None:
     """Install a wheel, and nothing else, in a new environment."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     done = subprocess.run(
@@ -74,30 +86,60 @@ def install(wheel: Path, folder: Path) -> Installation:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    site = folder / "lib" / version / "site-packages"
     # A folder on such a line is searched last, and its own .pth files (an editable installation of
     # this very project, for instance) are not read.
-    (site / "outer.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    return Installation(folder, site)
+    outer = Installation.at(folder).site / "outer.pth"
+    outer.write_text(f"{sysconfig.get_path('purelib')}\n")
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same file."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory) -> Callable[[str], Installation]:
     """Return a function that installs the package as a 'wheel' or as an 'editable', once each.
 
-    The wheel is built from the sdist alone, as from what a user downloads.
+    The wheel is built from the sdist alone, as from what a user downloads. All processes of a run
+    of the tests use one installation: the folder above theirs is of that run alone.
     """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
     made: dict[str, Installation] = {}
 
     def make(how: str) -> Installation:
         if how not in made:
-            place = tmp_path_factory.mktemp(how)
-            tree = copy_of_tree(place / "tree")
-            if how == "wheel":
-                shutil.unpack_archive(build(tree, "sdist", place), place / "sdist", filter="data")
-                (tree,) = (place / "sdist").iterdir()
-            made[how] = install(build(tree, how, place), place / "environment")
+            place = shared / f"installed-{how}"
+            with alone(shared / f"installed-{how}.lock"):
+                if not (place / "is whole").exists():
+                    shutil.rmtree(place, ignore_errors=True)  # what a process began that failed
+                    _make(how, place)
+                    (place / "is whole").touch()
+            made[how] = Installation.at(place / "environment")
         return made[how]
 
     return make
+
+
+def _make(how: str, place: Path) -> None:
+    place.mkdir()
+    tree = copy_of_tree(place / "tree")
+    if how == "wheel":
+        shutil.unpack_archive(build(tree, "sdist", place), place / "sdist", filter="data")
+        (tree,) = (place / "sdist").iterdir()
+    install(build(tree, how, place), place / "environment")
+
+
+@pytest.fixture
+def resonance(resonance, monkeypatch) -> Command:
+    """Return the command; it builds sites in this process: two more would start for seconds.
+
+    Sites are built by several processes in `test_working_folder`.
+    """
+    monkeypatch.setattr(leaderboard, "WORKERS", 1)
+    return resonance

@@ -23,7 +23,7 @@ from tests.support.every_method import METHODS, has_masks, planned, quick_settin
 from tests.support.helpers import digits
 
 BATCH, CLIP = 32, 0.5
-PLAN = Plan(steps=60, sparsity=0.8, seed=0, steps_per_epoch=15, validates=True)
+PLAN = Plan(steps=40, sparsity=0.8, seed=0, steps_per_epoch=10, validates=True)
 
 
 def network() -> nn.Sequential:

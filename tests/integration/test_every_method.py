@@ -59,7 +59,9 @@ from tests.support.updates import WithSpare, grown_places
 # A training this short may end at another sparsity than a user expects, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore::suite.core.errors.SparsityWarning")
 
-PLAN = Plan(steps=60, sparsity=0.9, seed=0, steps_per_epoch=15, validates=True)
+PLAN = Plan(steps=40, sparsity=0.9, seed=0, steps_per_epoch=10, validates=True)
+EXAMPLES = 200
+"""Of the digits, that connections are scored on before or after training."""
 MASKED = [method for method in METHODS if has_masks(method)]
 
 # ---------------------------------------------------------------- a trial
@@ -191,7 +193,10 @@ class Loop:
                 sparsity=planned(method, PLAN).plan.sparsity,
                 steps=PLAN.steps,
                 steps_per_epoch=PLAN.steps_per_epoch,
-                examples=(digits().x.to(next(model.parameters()).dtype), digits().y),
+                examples=(
+                    digits().x[:EXAMPLES].to(next(model.parameters()).dtype),
+                    digits().y[:EXAMPLES],
+                ),
                 **quick_settings(method),
                 **given,
             )
@@ -254,7 +259,7 @@ def assert_goes_on(method: str) -> None:
     whole.train()
     assert_zero_state(whole.handle)
     again = in_own_loop(method)
-    for stop in (23, 17):
+    for stop in (17, 8):
         again.train(stop)
         saved, again = again.state(), in_own_loop(method)
         again.load(saved)
@@ -356,7 +361,7 @@ def test_csr_trains_as_masks_do_or_the_method_declares_why_not(method):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", MASKED)
 def test_a_trial_in_csr_keeps_its_counts_or_the_method_declares_why_not(method):
-    of = case(method, execution="csr")
+    of = case(method, execution="csr", recipe={"epochs": 2})
     if TrialContext.of(of).make_sparsifier().only_masked:
         with pytest.raises(InvalidInput, match=r"execution=csr: .*; use execution=masked"):
             run_trial(of)

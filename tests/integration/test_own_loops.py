@@ -19,7 +19,7 @@ from suite.core.errors import InvalidInput, SparsityWarning
 from suite.sparsity.sparsifier import Sparsifier
 from tests.support.helpers import conv_net
 
-STEPS = 600
+STEPS = 300
 
 
 @functools.cache
@@ -81,29 +81,50 @@ def assert_masked(handle):
         assert not layer.values[~layer.mask].any(), layer.name
 
 
+def often(method: str) -> dict[str, int]:
+    """Return settings under which a method updates its masks often in `STEPS`."""
+    more = {"window": 16} if method == "resonance" else {}
+    return {"update_every": 10 if more else 20} | more
+
+
+RESUMED = {
+    "rigl": {"update_every": 8},
+    "set": {"steps_per_epoch": 11},
+    "resonance": {"update_every": 5, "window": 8},
+}
+"""Settings under which masks change before a stop after half of 120 steps, and after it."""
+
+
+@functools.cache
+def trained_and_saved(method: str, execution: str):
+    """Return a network trained for 120 steps, and all states after 60 of them; only to be read."""
+    model = mlp()
+    optimizer = sgd(model)
+    handle = sparsify(
+        model, optimizer, method, sparsity=0.9, steps=120, execution=execution, **RESUMED[method]
+    )
+    train(model, optimizer, stop=60)
+    parts = {"model": model, "optimizer": optimizer, "method": handle}
+    saved = copy.deepcopy({name: part.state_dict() for name, part in parts.items()})
+    masks = copy.deepcopy(handle.masks())
+    train(model, optimizer, start=60, stop=120)
+    assert all(not torch.equal(mask, masks[name]) for name, mask in handle.masks().items())
+    return model, saved
+
+
 @pytest.mark.parametrize("execution", ["masked", "csr"])
 @pytest.mark.parametrize("order", ["restored first", "attached first", "mixed", "state="])
-@pytest.mark.parametrize("method", ["rigl", "set", "resonance"])
+@pytest.mark.parametrize("method", RESUMED)
 def test_1_a_run_goes_on_to_the_same_bits_in_whatever_order_it_is_restored(
     method, order, execution
 ):
-    options = {
-        "rigl": {"update_every": 20},
-        "set": {"steps_per_epoch": 28},
-        "resonance": {"update_every": 10, "window": 16},
-    }[method]
-    given = {"sparsity": 0.9, "steps": 300, "execution": execution} | options
+    given = {"sparsity": 0.9, "steps": 120, "execution": execution} | RESUMED[method]
+    model, saved = trained_and_saved(method, execution)
+    saved = copy.deepcopy(saved)
 
     def fresh():
         model = mlp()
         return model, sgd(model)
-
-    model, optimizer = fresh()
-    handle = sparsify(model, optimizer, method, **given)
-    train(model, optimizer, stop=150)
-    parts = {"model": model, "optimizer": optimizer, "method": handle}
-    saved = copy.deepcopy({name: part.state_dict() for name, part in parts.items()})
-    train(model, optimizer, start=150, stop=300)
 
     again, optimizer = fresh()
     if order == "mixed":
@@ -132,8 +153,8 @@ def test_1_a_run_goes_on_to_the_same_bits_in_whatever_order_it_is_restored(
             with pytest.warns(SparsityWarning, match="are 0 already"):
                 handle = sparsify(again, optimizer, method, **given)
             handle.load_state_dict(saved["method"])
-    assert handle.step == 150
-    train(again, optimizer, start=150, stop=300)
+    assert handle.step == 60
+    train(again, optimizer, start=60, stop=120)
     assert_same(model, again)
 
 
@@ -156,14 +177,14 @@ def test_2_optimizer_state_of_a_dense_run_does_not_revive_pruned_weights():
 def test_3_a_layer_that_is_frozen_midway_keeps_its_weights_and_its_mask(method):
     model = mlp()
     optimizer = sgd(model)
-    options = {"steps_per_epoch": 28} if method in ("set", "snfs") else {"update_every": 20}
+    options = {"steps_per_epoch": 28} if method in ("set", "snfs") else often(method)
     handle = sparsify(model, optimizer, method, sparsity=0.95, steps=STEPS, **options)
-    train(model, optimizer, stop=200)
+    train(model, optimizer, stop=100)
     model[2].weight.requires_grad_(False)
     weight, mask = model[2].weight.clone(), handle.masks()["2"].clone()
     others = {name: handle.masks()[name].clone() for name in ("0", "4")}
     with pytest.warns(SparsityWarning, match="layer '2' was frozen: it keeps its weights"):
-        train(model, optimizer, start=200)
+        train(model, optimizer, start=100)
     assert torch.equal(model[2].weight, weight)
     assert torch.equal(handle.masks()["2"], mask)
     assert any(not torch.equal(handle.masks()[name], old) for name, old in others.items())
@@ -191,15 +212,15 @@ def test_4_what_is_clipped_is_the_gradient_of_the_weights_there_are():
 def test_5_another_optimizer_is_taken_over_or_refused_at_its_first_step(method):
     model = mlp()
     first = sgd(model)
-    handle = sparsify(model, first, method, sparsity=0.95, steps=STEPS, update_every=20)
-    train(model, first, stop=300)
+    handle = sparsify(model, first, method, sparsity=0.95, steps=STEPS, **often(method))
+    train(model, first, stop=150)
     second = torch.optim.AdamW(model.parameters(), 1e-3)
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(InvalidInput, match=r"AdamW trains layer '0'.*handle\.use\(optimizer\)"):
-        train(model, second, start=300, stop=301)
+        train(model, second, start=150, stop=151)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     handle.use(second)
-    train(model, second, start=300)
+    train(model, second, start=150)
     assert handle.step == STEPS
     assert zeros(model) == pytest.approx(0.95, abs=1e-3)
 
@@ -210,9 +231,9 @@ def test_6_muon_for_the_matrices_and_adamw_for_the_rest():
     rest = [p for p in model.parameters() if p.ndim < 2]
     muon = torch.optim.Muon(matrices, lr=0.02)
     adamw = torch.optim.AdamW(rest, lr=1e-3)
-    handle = sparsify(model, [muon, adamw], "rigl", sparsity=0.9, steps=STEPS, update_every=20)
-    train(model, muon, adamw)
-    assert handle.step == STEPS
+    handle = sparsify(model, [muon, adamw], "rigl", sparsity=0.9, steps=150, update_every=20)
+    train(model, muon, adamw, stop=150)
+    assert handle.step == 150
     assert zeros(model) == pytest.approx(0.9, abs=1e-3)
     assert accuracy(model) > 0.95
     for layer in handle.sparsifier.layers:
@@ -346,12 +367,12 @@ def test_12_dense_weights_written_into_the_network_are_refused_soon(through, exe
 def test_12_an_average_of_weights_may_be_swapped_in_and_out():
     model = mlp()
     optimizer = sgd(model)
-    sparsify(model, optimizer, "rigl", sparsity=0.9, steps=300, update_every=20)
+    sparsify(model, optimizer, "rigl", sparsity=0.9, steps=120, update_every=20)
     ema = copy.deepcopy(model)
     plain = mlp()
     other = sgd(plain)
-    sparsify(plain, other, "rigl", sparsity=0.9, steps=300, update_every=20)
-    for step in range(1, 301):
+    sparsify(plain, other, "rigl", sparsity=0.9, steps=120, update_every=20)
+    for step in range(1, 121):
         train(model, optimizer, start=step - 1, stop=step)
         train(plain, other, start=step - 1, stop=step)
         with torch.no_grad():
@@ -418,15 +439,15 @@ def test_15_the_zeros_of_a_trained_network_are_taken_as_they_are(method):
 def test_15_pruning_goes_on_from_given_masks():
     model = mlp()
     optimizer = sgd(model)
-    first = sparsify(model, optimizer, "magnitude", sparsity=0.8, steps=300, update_every=20)
-    train(model, optimizer, stop=300)
+    first = sparsify(model, optimizer, "magnitude", sparsity=0.8, steps=150, update_every=20)
+    train(model, optimizer, stop=150)
     first.detach()
     second = sparsify(
-        model, optimizer, "magnitude", sparsity=0.95, masks="nonzero", steps=300, update_every=20
+        model, optimizer, "magnitude", sparsity=0.95, masks="nonzero", steps=150, update_every=20
     )
     for name, mask in second.masks().items():
         assert torch.equal(mask, first.masks()[name])
-    train(model, optimizer, stop=300)
+    train(model, optimizer, stop=150)
     assert zeros(model) == pytest.approx(0.95, abs=1e-3)
     for name, mask in second.masks().items():
         assert not (mask & ~first.masks()[name]).any()
