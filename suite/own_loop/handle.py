@@ -573,32 +573,30 @@ class Handle:
         if errors:
             raise TrialFailed(f"after the last step, {self.step}, {errors}")
 
+    def steps_with(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Return whether an optimizer is one of this method's, or a wrapper around one."""
+        own = self._steps.optimizers
+        if any(one is optimizer for one in own):
+            return True
+        return any(value is one for value in vars(optimizer).values() for one in own)
+
     def refuse_other(self, optimizer: torch.optim.Optimizer, trained: Container[int]) -> None:
         """Refuse a step of an optimizer that trains this method's weights without it.
 
-        Every step of every optimizer comes here, so what most have in common is looked at first.
-
         Args:
-            optimizer: that is about to take a step.
+            optimizer: one that this method does not step with (`steps_with`).
             trained: the `id` of each parameter that it trains.
 
         Raises:
-            InvalidInput: it does.
+            InvalidInput: it trains a weight of this method.
         """
-        if not any(id(layer.parameter) in trained for layer in self.sparsifier.layers):
-            return
-        own = {id(one) for one in self._steps.optimizers}
-        if id(optimizer) in own or any(id(value) in own for value in vars(optimizer).values()):
-            return  # one of them, or a wrapper around one
-        held = {id(layer.parameter): layer.name for layer in self.sparsifier.layers}
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if name := held.get(id(parameter)):
-                    raise InvalidInput(
-                        f"{type(optimizer).__name__} trains layer '{name}', which {self.method} "
-                        f"sparsifies under another optimizer: call handle.use(optimizer) first, or "
-                        "handle.detach() to train on without masks"
-                    )
+        for layer in self.sparsifier.layers:
+            if id(layer.parameter) in trained:
+                raise InvalidInput(
+                    f"{type(optimizer).__name__} trains layer '{layer.name}', which {self.method} "
+                    "sparsifies under another optimizer: call handle.use(optimizer) first, or "
+                    "handle.detach() to train on without masks"
+                )
 
 
 _attached: "weakref.WeakSet[Handle]" = weakref.WeakSet()
@@ -608,11 +606,11 @@ _attached: "weakref.WeakSet[Handle]" = weakref.WeakSet()
 def _refuse_unknown_optimizer(
     optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    if not _attached:
-        return
-    trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
-    for handle in list(_attached):
-        handle.refuse_other(optimizer, trained)
+    others = [handle for handle in list(_attached) if not handle.steps_with(optimizer)]
+    if others:
+        trained = {id(one) for group in optimizer.param_groups for one in group["params"]}
+        for handle in others:
+            handle.refuse_other(optimizer, trained)
 
 
 register_optimizer_step_pre_hook(_refuse_unknown_optimizer)
