@@ -126,12 +126,10 @@ class DisconnectsOnce(Raises):
 
 
 class Slow(Good):
-    def is_update(self, step):
-        time.sleep(0.05)
-        return False
-
-    def update(self, step):
-        raise AssertionError("no step is an update")
+    def after_step(self, step):
+        super().after_step(step)
+        if "RESONANCE_TEST_HURRY" not in os.environ:
+            time.sleep(0.1)
 """
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,14 @@ from tests.support.forked import ForkedCommand, start
 pytestmark = pytest.mark.kill
 
 SECONDS = 60.0
+HURRY = {"RESONANCE_TEST_HURRY": "1"}
+"""For a command that is not stopped: slow trials are not slow."""
 
 
-def command(folder: Path, *words: str) -> ForkedCommand:
+def command(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> ForkedCommand:
     """Start ``resonance --plugin oddities.py …`` in a folder, in a session of its own."""
     line = ["--plugin", "oddities.py", *words]
-    return start(line, cwd=folder, new_session=True, text=True)
+    return start(line, cwd=folder, new_session=True, text=True, env=env)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -37,7 +39,7 @@ def until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture
 def slow(trial, tmp_path) -> Path:
-    """Return a study file of two slow trials (8 steps of 0.05 s an epoch), beside the plug-in."""
+    """Return a study file of two slow trials (4 steps of 0.1 s an epoch), beside the plug-in."""
     (tmp_path / "slow.yaml").write_text(
         "name: slow\nquestion: Does it stop?\ntasks: [stripes/mlp]\nmethods: [slow]\n"
         "sparsities: [0.5]\nseeds: 2\nrecipe: {epochs: 40}\n"
@@ -58,12 +60,12 @@ def test_ctrl_c_keeps_checkpoints_and_the_next_run_goes_on_to_the_same_records(s
     assert "0 done · 2 to run" in out
     assert store.keys() == []
     assert Checkpoints(store).keys() == sorted(t.key for t in trials)
-    second = command(slow, *line, "off")
+    second = command(slow, *line, "off", env=HURRY)
     out, err = second.communicate(timeout=SECONDS)
     assert second.returncode == 0, err
     assert "2 finished, 0 failed" in out
     assert Checkpoints(store).keys() == []
-    whole = command(slow, *line, "off", "--store", "whole")
+    whole = command(slow, *line, "off", "--store", "whole", env=HURRY)
     whole.communicate(timeout=SECONDS)
     assert differences(Store(slow / "whole"), store) == []
 
@@ -112,7 +114,7 @@ def test_a_single_trial_stops_and_goes_on_too(slow):
     process.communicate(timeout=SECONDS)
     assert process.returncode == 143
     assert store.keys() == []
-    again = command(slow, *line)
+    again = command(slow, *line, env=HURRY)
     assert "test accuracy" in again.communicate(timeout=SECONDS)[0]
     assert Checkpoints(store).keys() == []
 

@@ -2,8 +2,8 @@
 
 import importlib.util
 import os
+import shlex
 import subprocess
-import sys
 import time
 
 import pytest
@@ -16,6 +16,7 @@ from suite.execution.slurm import SlurmEngine, parse_options
 from suite.execution.worker_handle import WorkerConfig
 from suite.results.store import Store
 from tests.conftest import require
+from tests.execution import forked_jobs
 from tests.execution.soak import differences
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # submitit leaves files and processes open
@@ -26,6 +27,7 @@ def engine(store, tmp_path, monkeypatch):
     """Return a function that makes the engine, on this machine."""
     require("submitit", importlib.util.find_spec("submitit") is not None, "the extra slurm")
     monkeypatch.setattr(slurm, "FOLDER", tmp_path / "jobs")
+    forked_jobs.use(monkeypatch)
 
     def make(every="60s"):
         settings = WorkerConfig(store.location, every)
@@ -44,7 +46,7 @@ def test_jobs_leave_records_as_workers_do(engine, trial, store, tmp_path):
     assert (tmp_path / "jobs").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_preempted_job_goes_on_from_its_checkpoint(engine, trial, store, tmp_path):
+def test_a_preempted_job_goes_on_from_its_checkpoint(engine, trial, store, tmp_path, monkeypatch):
     slow = trial("slow", recipe={"epochs": 30})
     submitted = engine("1steps")
     submitted.submit(slow)
@@ -58,7 +60,8 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(engine, trial, store, tmp_p
     job._process.wait(timeout=900)
     assert store.read(slow.key) is None
     assert Checkpoints(store).keys() == [slow.key]
-    requeue(job)
+    monkeypatch.setenv("RESONANCE_TEST_HURRY", "1")
+    requeue(job, submitted)
     assert store.read(slow.key) is not None
     whole = Store(tmp_path / "whole")
     whole.prepare()
@@ -66,13 +69,16 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(engine, trial, store, tmp_p
     assert differences(whole, store) == []
 
 
-def requeue(job) -> None:
-    """Do what Slurm does with a job that asks to be queued again; the local executor does not."""
+def requeue(job, submitted: SlurmEngine) -> None:
+    """Do what Slurm does with a job that asks to be queued again; the local executor does not.
+
+    The job is a process of its own, started by the command that the engine gave.
+    """
     names = {"JOB_ID": job.job_id, "NTASKS": 1, "JOB_NUM_NODES": 1, "NODEID": 0, "GLOBALID": 0,
              "LOCALID": 0}  # fmt: skip
     variables = {f"SUBMITIT_LOCAL_{name}": str(value) for name, value in names.items()}
     subprocess.run(
-        [sys.executable, "-m", "submitit.core._submit", str(job.paths.folder)],
+        shlex.split(submitted._executor._executor._submitit_command_str),
         env={**os.environ, **variables, "SUBMITIT_EXECUTOR": "local"}, check=True, timeout=900,
         capture_output=True,
     )  # fmt: skip

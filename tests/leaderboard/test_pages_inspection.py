@@ -101,27 +101,22 @@ def test_training_is_shown_in_its_parts_where_the_record_has_them(store):
 
 
 @pytest.mark.browser
-def test_a_browser_draws_every_chart_without_a_network(store, tmp_path, chromium):
+def test_every_chart_is_drawn_without_a_network_and_is_what_the_curves_say(
+    store, tmp_path, chromium
+):
+    whole = key(store, "resonance")
+    curves = pl.read_parquet(store.folder(whole) / "curves.parquet")
+    # What is not to be seen is not drawn: hence the height.
     context = chromium.new_context(offline=True, viewport={"width": 1200, "height": 12000})
     context.set_default_timeout(60_000)
     page, asked = context.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
-    uri = inspect(store, key(store, "resonance"), tmp_path / "page").page.as_uri()
-    page.goto(uri)  # what is not to be seen is not drawn: hence the height
+    uri = inspect(store, whole, tmp_path / "page").page.as_uri()
+    page.goto(uri)
     for name in NAMES:
         page.wait_for_selector(f"#chart-{name} svg")
-    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [uri]
-    context.close()
-
-
-@pytest.mark.browser
-def test_what_is_drawn_is_what_the_curves_say(store, tmp_path, chromium):
-    whole = key(store, "resonance")
-    curves = pl.read_parquet(store.folder(whole) / "curves.parquet")
-    page = chromium.new_page(viewport={"width": 1200, "height": 12000})
-    page.set_default_timeout(60_000)
-    page.goto(inspect(store, whole, tmp_path / "page").page.as_uri())
     page.wait_for_function(f"document.querySelectorAll('[data-drawn]').length === {len(NAMES)}")
+    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [uri]
     page.evaluate("""() => {
       window.seen = {};
       const draw = window.resonanceDraw;
@@ -139,7 +134,7 @@ def test_what_is_drawn_is_what_the_curves_say(store, tmp_path, chromium):
         said = said.select(names).sort(names[:-1])
         assert drawn.drop("value").equals(said.drop("value")), name
         assert drawn["value"].to_numpy() == pytest.approx(said["value"].to_numpy(), rel=1e-6), name
-    page.close()
+    context.close()
 
 
 @pytest.mark.browser

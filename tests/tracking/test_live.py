@@ -2,16 +2,15 @@
 
 import itertools
 import math
-import os
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from suite.__main__ import main
 from suite.core.errors import Interrupted
 from suite.execution.runner import execute
 from suite.experiments.trial_config import Trial
@@ -21,6 +20,7 @@ from suite.tracking import live
 from suite.tracking.live import LiveRuns, cells, history, missing_rows
 from suite.tracking.wandb import JobType, Mode, WandbConfig
 from suite.training import live_report
+from tests.support.forked import start
 from tests.support.helpers import trial as short_trial
 from tests.tracking.transaction_log import OfflineRun, read_run, read_run_so_far
 
@@ -107,19 +107,21 @@ def test_the_time_of_a_live_run_is_that_of_the_training(store, runs):
 
 
 def test_values_are_in_the_runs_file_while_the_trial_trains(store, runs):
-    trial = short_trial("rigl", recipe={"epochs": 6})
+    trial = short_trial("rigl", recipe={"epochs": 2})
     seen: list[OfflineRun] = []
 
     def poll(steps: int) -> None:
         runs.poll()
-        for folder in folders(store, trial.key):
-            # wandb's own process writes a little later: waited for once, in the middle.
-            for _ in range(200):
-                if seen or (run := so_far(folder)).history:
-                    break
-                time.sleep(0.05)
-            if not seen and run.history:
+        if seen or not runs._open[trial.key]._logged:
+            return
+        (folder,) = folders(store, trial.key)
+        # wandb's own process writes a little later: waited for once, in the middle.
+        for _ in range(1200):
+            if (run := so_far(folder)).history:
                 seen.append(run)
+                return
+            time.sleep(0.05)
+        raise AssertionError("it was not written")
 
     runs.start(trial.key)
     execute(trial, store, poll)
@@ -261,32 +263,45 @@ def test_a_history_with_something_else_has_no_missing_rows(wrong):
 # ---------------------------------------------------------------- killed
 
 
-LINE = "run digits/mlp rigl -s 0.9 --recipe epochs=400 --wandb offline --store results"
+LINE = "run digits/mlp rigl -s 0.9 --recipe epochs=2"
+
+
+def run_and_wait() -> None:
+    """Be the command, whose trial waits for ever once it has reported the first of its curves."""
+    report = live_report.LiveReport._report
+
+    def and_wait(self: live_report.LiveReport, training: Any, progress: Any) -> None:
+        report(self, training, progress)
+        while self._rows:
+            time.sleep(60)
+
+    live_report.EPOCH_SECONDS = 0.0
+    live_report.LiveReport._report = and_wait  # type: ignore[method-assign]
+    main()
 
 
 def test_a_run_whose_trial_was_killed_is_replaced_by_a_push(resonance, place):
     """The command is killed midway; W&B's own process ends by itself, its run unfinished."""
-    key = Trial.make(task="digits/mlp", method="rigl", sparsity=0.9, recipe={"epochs": 400}).key
+    key = Trial.make(task="digits/mlp", method="rigl", sparsity=0.9, recipe={"epochs": 2}).key
     store = Store(place / "results")
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "suite", *LINE.split()],
+    process = start(
+        [*LINE.split(), "--wandb", "offline"],
         cwd=place,
-        env=os.environ | {"PYTHONPATH": str(root)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        call="tests.tracking.test_live:run_and_wait",
     )
     try:
         while not any(so_far(folder).history for folder in folders(store, key)):
             assert process.poll() is None, "the trial ended before it was seen"
             time.sleep(0.02)
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
     assert store.read(key) is None
     (died,) = folders(store, key)
     assert read_run(died).exit_code == 1
-    assert resonance("run digits/mlp rigl -s 0.9 --recipe epochs=400").code == 0
+    assert resonance(LINE).code == 0
     time.sleep(1.1)  # wandb names folders by the second
     result = resonance("wandb push --offline")
     assert result.code == 0, result.err
