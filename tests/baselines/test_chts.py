@@ -86,6 +86,7 @@ def grown(number: int, seed: int) -> torch.Tensor:
     return sparsifier.grow_mask(layer, MASK, draws, number) & ~MASK
 
 
+@pytest.mark.slow
 def test_one_place_is_drawn_with_chances_in_proportion_to_its_score():
     draws, counts = 2000, torch.zeros(4, 5)
     for seed in range(draws):

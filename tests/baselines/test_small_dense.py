@@ -44,6 +44,7 @@ def fitted(task: str, sparsity: float) -> tuple[TrialContext, float, float]:
     return context, width, parameters(width)[0] / budget
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sparsity", [0.8, 0.9, 0.95, 0.98])
 @pytest.mark.parametrize(
     "task", ["cifar10/vit_small", "tinyshakespeare/gpt_small", "tinyshakespeare/gpt_small@short"]

@@ -212,6 +212,7 @@ def test_a_layer_whose_inputs_are_not_along_dimension_1_is_refused():
         made.attach(model, OPTIMIZERS["sgd"](model), coverage=ALL_MATRICES)
 
 
+@pytest.mark.slow
 def test_a_study_that_asks_for_too_few_weights_is_refused_before_anything_runs(resonance, place):
     (place / "mine.yaml").write_text(
         "name: mine\nquestion: Does it work?\ntasks: [digits/mlp]\nmethods: [static, srigl]\n"

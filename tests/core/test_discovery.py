@@ -135,6 +135,7 @@ def test_a_plug_in_may_hold_a_dataclass_with_postponed_annotations(tmp_path):
     assert load("Mine", str(write(tmp_path, text)))().x == 3
 
 
+@pytest.mark.slow
 def test_threads_may_read_the_same_file_at_once():
     """A thread that yields in the middle of a tree (here whenever memory is tidied up) must not
     disturb another one that parses; Python 3.11 alone does."""

@@ -133,7 +133,7 @@ ELSEWHERE = [
     ),
     Rule(
         r"torchrun .* resonance run",
-        "tests/training/test_parallel.py::test_two_processes_train_as_one_does_to_rounding",
+        "tests/training/test_parallel.py::test_two_processes_train_as_one_does_and_go_on_from_a_checkpoint_to_the_same_bits",
         "two processes on a CPU",
     ),
     Rule(

@@ -346,6 +346,7 @@ def test_three_factors_have_a_heat_map_for_each_pair_averaged_over_the_third():
     assert effects(found) == EXPECTED | {"taper=none": 0.0}
 
 
+@pytest.mark.slow
 def test_the_charts_can_be_drawn():
     drawn = named_charts(design_effects(*planted(GRID, grid=True)))
     assert set(drawn) == {"differences", "main_effects", "heat", "interaction"}
@@ -388,6 +389,7 @@ def site(tmp_path_factory):
     return place / "site"
 
 
+@pytest.mark.slow
 def test_a_site_has_the_page_and_the_pictures_of_every_ablation_in_its_store(site):
     page = site / "ablations" / "planted.html"
     assert 'href="ablations/planted.html"' in (site / "index.html").read_text()

@@ -18,6 +18,8 @@ LEVELS = {"static": 0.80, "set": 0.80, "rigl": 0.85, "granet": 0.90}
 """Planted mean accuracies: two alike, the others five deviations apart."""
 NOISE = 0.01
 
+pytestmark = pytest.mark.slow  # simulations
+
 
 def ranked(cell: dict[str, dict[int, float]]) -> dict[str, tuple[int, int]]:
     (found,) = rank_intervals([cell])

@@ -310,6 +310,7 @@ def test_a_bundle_is_migrated_as_its_store_is(store, place, resonance):
     assert migrate_bundle(path).current == len(TRIALS)
 
 
+@pytest.mark.slow
 def test_the_shipped_bundles_hold_no_old_names(place):
     root = Path(registry.__file__).parents[2]
     bundles = sorted((root / "leaderboard").glob("re*/*.jsonl.gz"))

@@ -128,6 +128,7 @@ def test_single_draws_follow_the_product_of_row_and_column(kind):
     assert stats.chisquare(drawn, expected).pvalue > 0.001
 
 
+@pytest.mark.slow
 def test_sets_of_places_have_the_distribution_of_draws_without_replacement():
     """Every set of two of five empty places, against the sum over both orders of drawing them."""
     grid = Grid(1, 2, 4)
@@ -153,6 +154,7 @@ def test_sets_of_places_have_the_distribution_of_draws_without_replacement():
     assert result.pvalue > 0.001
 
 
+@pytest.mark.slow
 def test_they_have_the_distribution_of_the_highest_with_gumbel_noise():
     """How often each of 60 places is among 12, here and for the 12 highest log w + Gumbel."""
     grid = Grid(1, 6, 10)
@@ -218,6 +220,7 @@ def test_the_number_of_draws_follows_the_number_wanted_not_the_size():
     assert used[1] <= 4 * 500
 
 
+@pytest.mark.slow
 def test_after_ten_draws_for_each_wanted_place_the_rest_is_uniform():
     # All activity lies on one place: the others can only come from the uniform rest.
     rows, columns = torch.zeros(20).double(), torch.zeros(20).double()

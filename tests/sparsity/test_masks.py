@@ -203,6 +203,7 @@ def test_exactly_so_many_empty_places_are_drawn(shape, density):
             random_empty(mask, count, seeded(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_every_set_of_empty_places_is_equally_likely(count):
     mask = torch.tensor([[True, False, False], [False, True, False], [False, False, True]])

@@ -23,6 +23,7 @@ def test_a_model_is_called_with_one_input_with_several_or_by_name(inputs, result
     assert call(Sum(), inputs) == result
 
 
+@pytest.mark.slow
 def test_wrappers_around_each_other_are_taken_off():
     model = nn.Linear(2, 2)
     assert unwrap(torch.compile(nn.DataParallel(model))) is model

@@ -116,6 +116,7 @@ def test_what_auto_chose_in_steps_stays():
     assert training.sparsifier.options.cooldown == 2 * every
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [{"flops_budget": 0.3}, {"flops_budget": 1.0, "epochs": 2}])
 def test_a_training_that_is_resumed_close_to_its_end_pauses_where_it_would_have(recipe):
     like = trial("str", recipe={"epochs": 8} | recipe)
@@ -141,6 +142,7 @@ def test_no_more_is_spent_within_an_epoch_than_there_is(recipe):
     assert record.flops["training"] == pytest.approx(budget, rel=0.01)
 
 
+@pytest.mark.slow
 def test_forecasts_do_not_multiply_with_the_epochs_of_a_long_training():
     of_epochs = {}
     for epochs in (50, 5000):

@@ -99,6 +99,7 @@ def bounded_in_workers() -> None:
     print(json.dumps(bounded("local", Store(sys.argv[1]))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["inline", "local"])
 def test_engines_return_the_scores_of_pruned_trials_and_run_the_others(kind, store):
     if kind == "inline":

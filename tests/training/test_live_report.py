@@ -83,6 +83,7 @@ def test_a_trial_is_listed_while_it_trains_and_not_after(tmp_path, at_once):
     assert [path.name for path in tmp_path.iterdir()] == ["trials"]
 
 
+@pytest.mark.slow
 def test_a_resumed_trial_reports_its_curves_from_the_beginning(tmp_path, at_once):
     store, trial = Store(tmp_path), short_trial("resonance")
     calls: list[int] = []

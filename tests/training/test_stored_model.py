@@ -35,6 +35,7 @@ def kept(store, outcomes):
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rigl", "dense"])
 def test_a_later_evaluation_repeats_what_the_record_says_and_adds_to_it(kept, outcomes, method):
     record = kept.read(outcomes[method].trial.key)
@@ -130,6 +131,7 @@ def test_the_command_refuses_what_it_does_not_find(resonance, kept):
     assert "device" in resonance("evaluate --device tpu", kept.keys()[0]).complaint
 
 
+@pytest.mark.slow
 def test_a_trials_page_shows_both(kept, outcomes, tmp_path):
     record = kept.read(outcomes["rigl"].trial.key)
     page = inspect(kept, record.key, tmp_path / "before").page.read_text()

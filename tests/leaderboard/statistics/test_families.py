@@ -188,6 +188,7 @@ def at_most(share: float) -> int:
     return int(stats.binom.ppf(0.999, BOARDS, share))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_methods_that_are_alike_are_seldom_told_apart(kind):
     random = np.random.default_rng(KINDS.index(kind))
@@ -200,6 +201,7 @@ def test_methods_that_are_alike_are_seldom_told_apart(kind):
     assert ranks <= at_most(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_difference_as_large_as_the_region_is_seldom_called_equivalent(kind):
     random = np.random.default_rng(10 + KINDS.index(kind))
