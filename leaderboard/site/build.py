@@ -17,6 +17,7 @@ The files of the folder::
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -234,9 +235,14 @@ def _write_assets(folder: SiteFolder) -> None:
     )
     for name in ("style.css", "subpages.css", *scripts):
         folder.write(f"assets/{name}", asset(name))
-    folder.write("assets/trial_chart_data.js", trial_chart_data_script())
-    if not folder.current("assets/vega.js", inputs_digest(VERSION)):
-        folder.write("assets/vega.js", classic_script(), inputs_digest(VERSION))
+    made_by = {
+        "assets/trial_chart_data.js": (trial_chart_data_script, version("altair")),
+        "assets/vega.js": (classic_script, VERSION),
+    }
+    for name, (script, library) in made_by.items():
+        made_from = inputs_digest(code_digest(), library)
+        if not folder.current(name, made_from):
+            folder.write(name, script(), made_from)
 
 
 def _methods(boards: Sequence[BoardView]) -> set[str]:

@@ -82,7 +82,7 @@ def _tallies(seed: int, draws: int, n: int, stream: int, first: int) -> np.ndarr
     return np.bincount(places, minlength=draws * n).reshape(draws, n)
 
 
-@lru_cache(maxsize=2)  # 80 MB each for 1,000 runs
+@lru_cache(maxsize=4)  # 80 MB each for 1,000 runs; cells of a board lack a run or two
 def _large_counts(seed: int, draws: int, n: int, stream: int) -> np.ndarray:
     return _counts.__wrapped__(seed, draws, n, stream)
 
