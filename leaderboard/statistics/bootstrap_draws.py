@@ -68,10 +68,10 @@ def _counts(seed: int, draws: int, n: int, stream: int) -> np.ndarray:
     return found
 
 
-@lru_cache(maxsize=128)  # at most 2 MB each: no more items than a block has
+@lru_cache(maxsize=128)  # of at most 2 MB each, as no block has more than `BLOCK` items
 def tallies(seed: int, draws: int, n: int, stream: int, first: int) -> np.ndarray:
     """Return what `counts` does, for the draws of one block, the first of which is `first`."""
-    found = _tallies(seed, draws, n, stream, first).astype(np.uint16)  # n is far below 65,536
+    found = _tallies(seed, draws, n, stream, first).astype(np.min_scalar_type(n))
     found.setflags(write=False)
     return found
 
