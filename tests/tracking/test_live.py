@@ -116,7 +116,7 @@ def test_values_are_in_the_runs_file_while_the_trial_trains(store, runs):
             return
         (folder,) = folders(store, trial.key)
         # wandb's own process writes a little later: waited for once, in the middle.
-        for _ in range(1200):
+        for _ in range(12_000):  # ten minutes
             if (run := so_far(folder)).history:
                 seen.append(run)
                 return
