@@ -1,8 +1,4 @@
-"""The summary table: methods × (task, sparsity), with intervals, ranks and the best of each column.
-
-`assets/summary_table.js` draws the same table in the browser for chosen tasks, sparsities, entries
-and columns; this one is shown until then, and without JavaScript.
-"""
+"""The summary table of boards: methods × (task, sparsity), with intervals, ranks and the best."""
 
 import math
 from collections.abc import Sequence

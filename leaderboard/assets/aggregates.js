@@ -10,7 +10,9 @@ Object.assign(resonanceStatistics, (() => {
     ascendingOrder, byCodePoint, chiSquareP, commonTasks, counts, indices, mean, pairsOf, plainSum,
     root, studentizedRange, sum,
   } = resonanceNumerics;
-  const { NORMAL_QUANTILE, RESAMPLES, bootstrapInterval } = resonanceStatistics;
+  const {
+    NORMAL_QUANTILE, RESAMPLES, addResampledMeans, bootstrapInterval,
+  } = resonanceStatistics;
   const MIN_TASKS = 4;
   const ELO = 400 / Math.log(10);
 
@@ -128,6 +130,49 @@ Object.assign(resonanceStatistics, (() => {
   /** Ranks of values, the largest first; equal ones share the mean of their ranks. */
   const ranksOf = (values) => values.map((x) =>
     plainSum(values.map((y) => (y > x ? 1 : y === x ? 0.5 : 0))) + 0.5);
+
+  const RANK_DRAWS = 2000, ALIKE = 1e-9;
+
+  /** Map method → interval of its mean rank; scores as for `ratings`, of the same tasks. */
+  function meanRanksOverTasks(scores, { seed = 0 } = {}) {
+    const methods = [...scores.keys()], k = methods.length;
+    const tasks = [...new Set(methods.flatMap((method) => [...scores.get(method).keys()]))].sort(byCodePoint);
+    if (!tasks.length || methods.some((method) => scores.get(method).size !== tasks.length)) {
+      throw new RangeError("mean ranks need methods that all have the same tasks");
+    }
+    const observed = new Float64Array(k), sizes = [];
+    const drawn = methods.map(() => new Float64Array(RANK_DRAWS));
+    tasks.forEach((task, stream) => {
+      const values = methods.map((method) => scores.get(method).get(task));
+      sizes.push(Math.min(...values.map((one) => one.length)));
+      addRanks(values.map(mean), tasks.length, (i, rank) => { observed[i] += rank; });
+      const spread = values.map((one) => {
+        const found = new Float64Array(RANK_DRAWS);
+        addResampledMeans(found, one, 1, seed, stream);
+        return found;
+      });
+      const means = new Float64Array(k);
+      for (let d = 0; d < RANK_DRAWS; d++) {
+        for (let i = 0; i < k; i++) means[i] = spread[i][d];
+        addRanks(means, tasks.length, (i, rank) => { drawn[i][d] += rank; });
+      }
+    });
+    return new Map(methods.map((method, i) =>
+      [method, bootstrapInterval(observed[i], drawn[i], sizes, [1, k])]));
+  }
+
+  /** Call `add` with the rank of each mean, divided by the number of tasks. */
+  function addRanks(means, tasks, add) {
+    const steps = Array.from(means, (x) => Math.round(x / ALIKE));
+    for (let i = 0; i < steps.length; i++) {
+      let above = 0, equal = 0;
+      for (let j = 0; j < steps.length; j++) {
+        if (steps[j] > steps[i]) above++;
+        else if (steps[j] === steps[i]) equal++;
+      }
+      add(i, (above + equal / 2 + 0.5) / tasks);
+    }
+  }
 
   /** `means` is Map method → Map task → mean score. */
   function averageRanks(means) {
@@ -274,7 +319,7 @@ Object.assign(resonanceStatistics, (() => {
   }
 
   return {
-    averageRanks, interquartileMean, paretoFront, performanceProfile, probabilityOfImprovement,
-    ratings, shareInterval, winInterval, winRates,
+    averageRanks, interquartileMean, meanRanksOverTasks, paretoFront, performanceProfile,
+    probabilityOfImprovement, ratings, shareInterval, winInterval, winRates,
   };
 })());

@@ -57,13 +57,15 @@ document.addEventListener("DOMContentLoaded", () => {
       byId("competitors").textContent = view.entries === null
         ? `all ${choices.entries.length}` : `${view.entries.length} of ${choices.entries.length}`;
     });
-    where("limits", ["tasks", "sparsities"], () =>
-      model.limit(resonanceSummaryTable.places(model, view)));
-    where("summary table", ["metric", "reference", "tasks", "sparsities", "entries"], () => {
-      const column = model.columns.get(view.metric);
-      byId("metric-shown").textContent = unitInWords(column);
-      byId("signs-shown").textContent = signsInWords();
-      resonanceSummaryTable.draw(byId("summary-table"), model, view);
+    where("limits", ["tasks", "sparsities"], () => {
+      model.limit(places());
+      byId("tasks-chosen").textContent = view.tasks === null
+        ? `all ${choices.tasks.length}` : `${view.tasks.length} of ${choices.tasks.length}`;
+    });
+    where("overview", ["metric", "reference", "tasks", "sparsities", "entries"], () => {
+      byId("metric-shown").textContent = unitInWords(model.columns.get(view.metric));
+      resonanceOverviewTable.draw(
+        byId("overview"), byId("finding"), byId("overview-note"), model, view);
     });
     where("charts", ["tasks", "sparsities", "entries"], redrawCharts);
     table.show(view);
@@ -81,17 +83,11 @@ document.addEventListener("DOMContentLoaded", () => {
     return `${name}${words}${way ? `; ${way}` : ""}`;
   }
 
-  /** What the signs of the first table mean, as `sentences` of leaderboard/board_claims.py. */
-  function signsInWords() {
-    const { reference, metric } = view;
-    const { tested, within } = model.familyOf(reference, metric);
-    if (!tested) return "";
-    const alike = within ? `, ≈ equivalent to it within ± ${within}` : "";
-    const family = tested === 1 ? "one comparison" : `${tested.toLocaleString("en")} comparisons`;
-    return `▲ better and ▼ worse than ${reference} on the same seeds${alike}; no sign: no difference ${
-      ""}shown, or fewer than ${model.minSeeds} common seeds. Paired t-tests at 5 %, Holm-corrected ${
-      ""}over the ${family} with ${reference} in all cells shown.`;
-  }
+  /** [task, sparsity] of what is shown. */
+  const places = () => model.tasks.flatMap(({ title, sparsities }, task) =>
+    (view.tasks && !view.tasks.includes(title) ? [] : sparsities)
+      .filter((sparsity) => !view.sparsities || view.sparsities.includes(sparsity))
+      .map((sparsity) => [task, sparsity]));
 
   // ------------------------------------------------------------------ charts
 
@@ -99,8 +95,25 @@ document.addEventListener("DOMContentLoaded", () => {
   /** Dense networks are references: they do not compete in charts, as they have no rank. */
   const references = new Set(model.entries.flatMap(({ dense, label }) => (dense ? [label] : [])));
 
-  function drawChart(figure) {
+  let vega = null;
+
+  /** Load Vega when the first chart comes into view: it is larger than all the rest. */
+  function withVega() {
+    vega ??= new Promise((resolve, reject) => {
+      document.head.append(element("script", { src: "assets/vega.js", onload: resolve, onerror: reject }));
+    });
+    return vega;
+  }
+
+  async function drawChart(figure) {
     pending.delete(figure);
+    try {
+      await withVega();
+    } catch {
+      figure.replaceChildren(element("p", { class: "note" },
+        "The charts need the file assets/vega.js of the site's folder."));
+      return;
+    }
     const { tasks, sparsities } = view;
     const entries = view.entries && view.entries.filter((label) => !references.has(label));
     resonanceCharts.draw(
@@ -124,6 +137,10 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // ------------------------------------------------------------------ controls
 
+  /** The value of the button that stands for the sparsities shown; null if none does. */
+  const sparsityShown = () => (view.sparsities === null ? ""
+    : view.sparsities.length === 1 ? `${view.sparsities[0]}` : null);
+
   const plain = (values) => values.map((value) => [value, `${value}`]);
   const update = (name) => (chosen) => change({ [name]: chosen });
 
@@ -135,14 +152,16 @@ document.addEventListener("DOMContentLoaded", () => {
     const present = new Set(model.entries.map(resonanceTable.settingsOf));
     const byLabel = new Map(model.entries.map((entry) => [entry.label, entry]));
     const groupOf = new Map(available.map(({ name, group }) => [name, group]));
-    const { choice, menu } = resonanceControls;
+    const { choice, menu, oneOf } = resonanceControls;
 
     menu(byId("metric"), available.map(({ name, title, group }) => [name, title, group]),
       view.metric);
     menu(byId("reference"), [["", "none"], ...model.entries.filter(({ dense }) => !dense)
       .map(({ label, family }) => [label, label, family])], view.reference);
     choice(byId("tasks"), plain(choices.tasks), view.tasks, update("tasks"));
-    choice(byId("sparsities"), plain(choices.sparsities), view.sparsities, update("sparsities"));
+    oneOf(byId("sparsities"), "sparsity", [...choices.sparsities.map((s) =>
+      [`${s}`, `${+(100 * s).toPrecision(12)} %`]), ["", "all"]], sparsityShown(),
+    (chosen) => change({ sparsities: chosen ? [Number(chosen)] : null }));
     choice(byId("entries"), plain(choices.entries), view.entries, update("entries"),
       (label) => byLabel.get(label).family);
     choice(byId("columns"), available.map(({ name, title }) => [name, title]), view.columns,
@@ -197,7 +216,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }));
   addEventListener("hashchange", restore);
   addEventListener("beforeprint", () => [...pending].forEach(drawChart));
-  resonanceDom.roam(byId("summary-table"));
+  resonanceDom.roam(byId("overview"));
   resonanceDom.showReasons();
   resonanceControls.managePanels();
   for (const part of document.querySelectorAll(".scripted")) part.hidden = false;

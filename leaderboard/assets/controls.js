@@ -32,6 +32,15 @@ const resonanceControls = (() => {
       : element("div", { class: "chips" }, boxes))));
   }
 
+  /** Buttons of which one is chosen, from [value, text]; `chosen` is a value, or null for none. */
+  function oneOf(place, name, options, chosen, onchoose) {
+    place.replaceChildren(element("div", { class: "chips" }, options.map(([value, text]) => {
+      const input = element("input", { type: "radio", name, value, onchange: () => onchoose(value) });
+      input.checked = value === chosen;
+      return element("label", { class: "box" }, input, element("span", { class: "name" }, text));
+    })));
+  }
+
   /** Fill a menu with [value, text, group], and choose one. */
   function menu(select, options, chosen) {
     const groups = new Map();
@@ -67,5 +76,5 @@ const resonanceControls = (() => {
     });
   }
 
-  return { choice, menu, managePanels };
+  return { choice, menu, managePanels, oneOf };
 })();

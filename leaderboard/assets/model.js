@@ -198,7 +198,7 @@ const resonanceModel = (() => {
 
     return {
       data, tasks, entries, trials, columns, minSeeds, cells, find, values, meanOf, intervalOf,
-      columnOf, signOf, compete, competes, limit, familyOf, signOfCell, rankOf, isBest, isTop,
+      columnOf, signOf, scoresAt, compete, competes, limit, familyOf, signOfCell, rankOf, isBest, isTop,
       marks: (cell) => marks(cell, minSeeds, zerosOf(cell), tolerance),
       has: (name) => Boolean(trials.values[name]?.some((x) => x !== null)),
     };

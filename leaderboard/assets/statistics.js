@@ -1,7 +1,7 @@
 /* Statistics of the leaderboard, equal to Python's: `resonanceStatistics`.
  *
- * Mirrors intervals.py, paired_comparisons.py, multiple_comparisons.py and `against_reference` of
- * families.py of leaderboard/statistics/ function by function, as aggregates.js mirrors aggregates.py
+ * Mirrors intervals.py, paired_comparisons.py, multiple_comparisons.py and `against_reference`
+ * and `over_tasks` (its sign-flip test) of families.py of leaderboard/statistics/ function by function, as aggregates.js mirrors aggregates.py
  * and proportions.py (see their docstrings), so that the browser can recompute everything for chosen
  * competitors. A plain script; needs numerics.js.
  * Mappings of Python are Maps here, None is null, an Interval is {mean, low, high, n}. Invalid input
@@ -267,9 +267,20 @@ const resonanceStatistics = (() => {
     return { reference, claims, tested: ps.filter((p) => p !== null).length };
   }
 
+  /** {method, tasks, comparison, p, verdict} of each method against the reference over tasks; scores
+   * are Map method → Map task → Map seed → score. */
+  function overTasks(scores, reference) {
+    const base = scores.get(reference);
+    const found = [...scores].filter(([method]) => method !== reference)
+      .map(([method, byTask]) => [method, commonTasks(byTask, base).length, compareOverTasks(byTask, base)]);
+    const ps = correctedOver(found.map(([, , one]) => one), "p");
+    return found.map(([method, tasks, one], i) =>
+      ({ method, tasks, comparison: one, p: ps[i], verdict: decide(one, ps[i]) }));
+  }
+
   return {
-    NORMAL_QUANTILE, RESAMPLES, againstReference, allPairs, bootstrapInterval, compare,
-    compareOverTasks, effectSize, equivalenceP, holm, mean, meanInterval, pairTests, pairedP,
+    NORMAL_QUANTILE, RESAMPLES, addResampledMeans, againstReference, allPairs, bootstrapInterval, compare,
+    compareOverTasks, effectSize, equivalenceP, holm, mean, meanInterval, overTasks, pairTests, pairedP,
     rankIntervals, unseenShare, verdict,
   };
 })();

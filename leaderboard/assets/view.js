@@ -11,13 +11,13 @@ const resonanceView = (() => {
   const DEFAULT_COLUMNS = ["training_flops", "inference_flops", "seconds_per_step"];
   const LISTS = { task: "tasks", sparsity: "sparsities", entry: "entries" };
   const WORDS = ["search", "family", "settings", "budget"];
-  const NONE = "-";
+  const NONE = "-", ALL = "all";
 
   const defaults = (model) => ({
     metric: model.data.score,
     reference: model.data.reference,
     tasks: null,
-    sparsities: null,
+    sparsities: model.data.sparsities.length ? model.data.sparsities : null,
     entries: null,
     columns: [model.data.score, ...DEFAULT_COLUMNS].filter((name) => model.has(name)),
     sort: null,
@@ -40,7 +40,8 @@ const resonanceView = (() => {
     if (view.metric !== plain.metric) given.set("metric", view.metric);
     if (view.reference !== plain.reference) given.set("reference", view.reference || NONE);
     for (const [word, list] of Object.entries(LISTS)) {
-      if (view[list] === null) continue;
+      if (String(view[list]) === String(plain[list])) continue;
+      if (view[list] === null) { given.set(word, ALL); continue; }
       for (const one of view[list].length ? view[list] : [NONE]) given.append(word, one);
     }
     if (view.columns.join() !== plain.columns.join()) {
@@ -62,7 +63,8 @@ const resonanceView = (() => {
     for (const [word, list] of Object.entries(LISTS)) {
       const asked = new Set(given.getAll(word));
       const found = may[list].filter((one) => asked.has(String(one)));
-      if (found.length || asked.has(NONE)) view[list] = found;
+      if (asked.has(ALL)) view[list] = null;
+      else if (found.length || asked.has(NONE)) view[list] = found;
     }
     if (given.has("columns")) {
       const asked = given.get("columns").split(",");

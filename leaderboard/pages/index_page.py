@@ -9,7 +9,8 @@ from leaderboard.board_groups import BoardGroup
 from leaderboard.boards import MAX_SPARSITY_DEVIATION, SPARSITY_SLACK, Board, Excluded
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.board_charts import specifications
-from leaderboard.charts.vega_bundle import bundle
+from leaderboard.overview import default_sparsities, overview
+from leaderboard.overview_text import overview_table
 from leaderboard.page_data import page_data
 from leaderboard.pages.templating import (
     CHART_SCRIPTS,
@@ -23,14 +24,13 @@ from leaderboard.score_text import DEFAULT_ROPE, shown_metric
 from leaderboard.statistics.coverage import COVERAGE_TABLE
 from leaderboard.statistics.intervals import MIRRORED_SCRIPTS
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
-from leaderboard.summary_table import summary_table
 from leaderboard.terms import EQUAL_STEPS, INDEX
 from suite import __version__
 
 INDEX_SCRIPTS = (
     *CHART_SCRIPTS, *MIRRORED_SCRIPTS, "pooled_scores.js", "chart_rows.js", "dom.js",
-    "index_charts.js", "format.js", "model.js", "cell_table.js", "view.js", "summary_table.js",
-    "controls.js", "app.js",
+    "index_charts.js", "format.js", "model.js", "cell_table.js", "view.js", "forest.js",
+    "overview.js", "overview_text.js", "overview_table.js", "controls.js", "app.js",
 )  # fmt: skip
 """In load order."""
 
@@ -62,41 +62,37 @@ def index_page(
     the site has as files in ``charts/``, whose PDF is linked (`BoardGroup.prefix`).
 
     All text from records is escaped, and only our own scripts may run: the content security policy
-    lists their digests. It allows eval, which Vega needs for its expressions, and no address to
-    load from or send to.
+    lists their digests, and allows files of the site, from which Vega is loaded when the first chart
+    comes into view (``file:`` for sites that are opened from a disk). It allows eval, which Vega
+    needs for its expressions, and no other address to load from or send to.
     """
     terms = boards[0].terms if boards else EQUAL_STEPS
     own = BoardGroup(terms, tuple(boards), INDEX)
     shown = next((group for group in groups if group.terms == terms), own)
     scripts = [embedded_code(asset(name)) for name in INDEX_SCRIPTS]
-    modules = [embedded_code(bundle())]
-    claims = shown.claims
+    found = overview(boards)
     limits = {
         "min_seeds": MIN_SEEDS,
         "sparsity_tolerance": MAX_SPARSITY_DEVIATION + SPARSITY_SLACK,
         "rope": DEFAULT_ROPE / 100,
-        "reference": claims.reference,
+        "reference": found.reference,
+        "sparsities": default_sparsities(boards),
     }
     content = {**page_data(boards, excluded), **specifications(boards), **limits}
     for name in pictures:
         content["charts"][name]["pdf"] = f"charts/{shown.prefix}{name}.pdf"
-    table = summary_table(boards, claims)
     metrics = list({board.metric.name: board.metric for board in boards}.values())
-    spans = [len(head.sparsities) for head in table.heads]
-    firsts = {sum(spans[:place]) for place in range(len(spans))}
     return (
         environment()
         .get_template("index.html")
         .render(
             groups=groups if len(groups) > 1 else [],
             shown=shown,
-            summary_table=table,
-            mixed=len(metrics) > 1,
+            heading="resonance-bench leaderboard",
+            overview_table=overview_table(found, terms),
+            reference=found.reference,
             metric_shown=shown_metric(metrics),
-            signs=claims.sentences(),
             coverage=COVERAGE_TABLE,
-            lowest=any(metric.better == "less" for metric in metrics),
-            firsts=firsts,
             excluded=excluded,
             further=further,
             sent=sent,
@@ -105,8 +101,7 @@ def index_page(
             version=__version__,
             data=embedded_data(content),
             style=Markup(asset("style.css") + asset("index.css")),
-            policy=_policy([*modules, *scripts]),
-            modules=modules,
+            policy=_policy(scripts),
             scripts=scripts,
         )
     )
@@ -116,7 +111,7 @@ def _policy(scripts: Sequence[str]) -> str:
     allowed = " ".join(map(source_hash, scripts))
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
-        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' {allowed}"
+        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' 'self' file: {allowed}"
     )
 
 

@@ -161,6 +161,51 @@ def average_ranks(means: Mapping[str, Mapping[str, float]]) -> Ranks:
     return Ranks(average, p, difference, groups, n, decides)
 
 
+RANK_DRAWS = 2000
+"""Resamples of a mean rank, which is shown to one decimal."""
+ALIKE = 1e-9
+"""Resampled means are rounded to multiples of this before they are ranked: equal ones, summed in
+another order, differ in the last bits."""
+
+
+def mean_ranks_over_tasks(scores: Mapping[str, RunsByTask], *, seed: int = 0) -> dict[str, Interval]:
+    """Return each method's rank (1 is best) by its mean score, averaged over tasks, with intervals.
+
+    All methods must have the same tasks. Runs are resampled within tasks, by the same draws for
+    all methods with as many runs, since those of one seed share batches. Intervals are for one
+    method at a time: they say how far its rank would move with other seeds on these tasks.
+
+    Raises:
+        ValueError: there is no method or no task, or a method lacks a task of the others.
+    """
+    methods, tasks = list(scores), sorted({task for runs in scores.values() for task in runs})
+    if not tasks or any(set(runs) != set(tasks) for runs in scores.values()):
+        raise ValueError("mean ranks need methods that all have the same tasks")
+    observed, drawn, sizes = np.zeros(len(methods)), np.zeros((RANK_DRAWS, len(methods))), []
+    for stream, task in enumerate(tasks):
+        values = [np.asarray(scores[method][task], dtype=np.float64) for method in methods]
+        sizes.append(min(map(len, values)))
+        means = np.array([exact_sum(one) / len(one) for one in values])
+        spread = [
+            mean + counts(seed, RANK_DRAWS, len(one), stream) @ (one - mean) / len(one)
+            for one, mean in zip(values, means, strict=True)
+        ]
+        observed += _ranks(means[None])[0] / len(tasks)
+        drawn += _ranks(np.stack(spread, axis=1)) / len(tasks)
+    bounds = (1.0, float(len(methods)))
+    return {
+        method: bootstrap_interval(float(observed[i]), drawn[:, i], sizes, bounds)
+        for i, method in enumerate(methods)
+    }
+
+
+def _ranks(means: np.ndarray) -> np.ndarray:
+    """Return the ranks in each row, the largest first; equal ones share the mean of theirs."""
+    steps = np.rint(means / ALIKE)
+    above = (steps[:, None, :] > steps[:, :, None]).sum(axis=2)
+    return above + (steps[:, None, :] == steps[:, :, None]).sum(axis=2) / 2 + 0.5
+
+
 def ratings(
     scores: Mapping[str, RunsByTask], *, seed: int = 0, draws: int = 1000, prior: float = 0.5
 ) -> dict[str, Interval]:
