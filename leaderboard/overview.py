@@ -129,7 +129,7 @@ def overview(
         _row(entry, shown, sparsities, compared, scores, ranks, family, against, lacking)
         for entry in entries.values()
     ]
-    rows.sort(key=_order)  # stable: in the order of the boards
+    rows.sort(key=lambda row: _order(row, chosen))  # stable: in the order of the boards
     first = min(block, key=lambda label: ranks[label].mean, default="")
     unlike = {
         claim.method
@@ -279,7 +279,9 @@ def _row(
     )
 
 
-def _share(boards: Sequence[Board], compared: Sequence[str], scores: SeedsByTask) -> Interval | None:
+def _share(
+    boards: Sequence[Board], compared: Sequence[str], scores: SeedsByTask
+) -> Interval | None:
     """Return the interquartile mean of runs ÷ dense on the compared tasks."""
     runs = {}
     for board in boards:
@@ -312,8 +314,8 @@ def _cells(board: Board, sparsities: Collection[float]) -> list[tuple[Entry, flo
     ]
 
 
-def _order(row: OverviewRow) -> tuple[int, float]:
-    """Return what rows are sorted by: those without a rank by their difference from the reference."""
+def _order(row: OverviewRow, reference: str) -> tuple[int, float]:
+    """Return what rows are sorted by: without a rank, the difference from the reference."""
     if row.entry.dense:
         return 0, 0.0
     if row.rank is not None:
@@ -321,4 +323,6 @@ def _order(row: OverviewRow) -> tuple[int, float]:
     gap = row.against.comparison.difference if row.against else None
     if gap is not None:
         return 2, -gap.mean
+    if row.entry.label == reference:
+        return 2, 0.0
     return (3, 0.0) if row.cost is not None else (4, 0.0)

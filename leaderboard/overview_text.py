@@ -12,6 +12,7 @@ from leaderboard.boards import Board
 from leaderboard.forest import ForestMark, forest_mark, scale_limit
 from leaderboard.overview import Overview, OverviewRow
 from leaderboard.page_data import page_name
+from leaderboard.score_text import heading
 from leaderboard.statistics.families import Claim
 from leaderboard.statistics.intervals import Interval
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS, Verdict
@@ -68,13 +69,17 @@ class OverviewLine:
 
 @dataclass(frozen=True)
 class OverviewHead:
-    """The head of a task's column: its name in parts, its recipe, and the limit of its scale."""
+    """The head of a task's column: its name in parts, its recipe, and the limit of its scale.
+
+    `metric` is what the task is ranked by; empty where it is the same for all.
+    """
 
     title: str
     parts: tuple[str, ...]
     settings: str
     page: str
     limit: str
+    metric: str
 
 
 @dataclass(frozen=True)
@@ -101,13 +106,12 @@ def overview_table(view: Overview, terms: Terms) -> OverviewTable:
             board.title.removeprefix(board.task).strip(),
             page_name("tasks", board.title),
             limit_text(board.metric, at),
+            "" if view.metric else heading(board.metric),
         )
         for board, at in zip(view.boards, limits, strict=True)
     ]
     shown = limit_text(view.metric, limit) if view.metric else ""
-    return OverviewTable(
-        tuple(finding(view, terms)), note(view), shown, tuple(heads), tuple(lines)
-    )
+    return OverviewTable(tuple(finding(view, terms)), note(view), shown, tuple(heads), tuple(lines))
 
 
 def name_parts(task: str) -> tuple[str, ...]:
@@ -178,7 +182,11 @@ def _against(view: Overview, first: OverviewRow) -> list[FindingPart]:
         return []
     if first.entry.label == view.reference:
         return []
-    return [FindingPart(f"Against {view.reference}", f"{first.entry.label} differs by {_gap(view, first)}")]
+    return [
+        FindingPart(
+            f"Against {view.reference}", f"{first.entry.label} differs by {_gap(view, first)}"
+        )
+    ]
 
 
 def _cost(view: Overview, first: OverviewRow, terms: Terms) -> list[FindingPart]:
@@ -288,14 +296,11 @@ def _own_label(view: Overview) -> str:
 # ---------------------------------------------------------------- rows
 
 
-def _line(
-    view: Overview, row: OverviewRow, limit: float, limits: Sequence[float]
-) -> OverviewLine:
+def _line(view: Overview, row: OverviewRow, limit: float, limits: Sequence[float]) -> OverviewLine:
     share = row.share
     over_tasks = _over_tasks(view, row, limit)
     cells = [
-        _forest_cell(view, row, board, at)
-        for board, at in zip(view.boards, limits, strict=True)
+        _forest_cell(view, row, board, at) for board, at in zip(view.boards, limits, strict=True)
     ]
     compared = row.wins + row.ties + row.losses
     return OverviewLine(
@@ -337,9 +342,7 @@ def _over_tasks(view: Overview, row: OverviewRow, limit: float) -> ForestCell | 
     return ForestCell((mark,), number, "", words)
 
 
-def _forest_cell(
-    view: Overview, row: OverviewRow, board: Board, limit: float
-) -> ForestCell | None:
+def _forest_cell(view: Overview, row: OverviewRow, board: Board, limit: float) -> ForestCell | None:
     """Return a row's differences on one task, one for each sparsity shown."""
     shown = [s for s in board.sparsities if s in view.sparsities]
     marks, words, beyond = [], [], []
@@ -427,7 +430,7 @@ def tasks_text(number: int) -> str:
 
 
 def names(labels: Sequence[str]) -> str:
-    """Return names, which may hold commas, in a list; with more than `MAX_NAMES`, the rest is counted."""
+    """Return names, which may hold commas, in a list; above `MAX_NAMES` the rest is counted."""
     if len(labels) > MAX_NAMES:
         more = len(labels) - MAX_NAMES + 1
         return f"{'; '.join(labels[: MAX_NAMES - 1])} and {more} more"

@@ -214,6 +214,8 @@ document.addEventListener("DOMContentLoaded", () => {
     near.observe(figure);
     return figure;
   }));
+  // Charts that are printed must be drawn at once: Vega is loaded before anybody asks for them.
+  requestIdleCallback(() => withVega().catch(() => {}));
   addEventListener("hashchange", restore);
   addEventListener("beforeprint", () => [...pending].forEach(drawChart));
   resonanceDom.roam(byId("overview"));

@@ -44,7 +44,7 @@ const resonanceOverview = (() => {
     }
     const rows = present.map((entry) => rowOf(
       { model, name, shown, compared, scores, ranks, family, against, lacking }, entry));
-    const order = new Map(rows.map((row) => [row, orderOf(model, row)]));
+    const order = new Map(rows.map((row) => [row, orderOf(model, row, reference)]));
     rows.sort((one, other) => order.get(one)[0] - order.get(other)[0]
       || order.get(one)[1] - order.get(other)[1]);
     const first = rows.find(({ rank }) => rank !== null);
@@ -203,11 +203,12 @@ const resonanceOverview = (() => {
   }
 
   /** What rows are sorted by: those without a rank by their difference from the reference. */
-  function orderOf(model, { entry, rank, against, cost }) {
+  function orderOf(model, { entry, rank, against, cost }, reference) {
     if (model.entries[entry].dense) return [0, 0];
     if (rank !== null) return [1, rank.mean];
     const gap = against?.comparison.difference;
     if (gap) return [2, -gap.mean];
+    if (entry === reference) return [2, 0];
     return [cost === null ? 4 : 3, 0];
   }
 

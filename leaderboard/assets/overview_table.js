@@ -17,12 +17,12 @@ const resonanceOverviewTable = (() => {
         element("a", { href: head.page, title: head.title },
           head.parts.map((part) => element("span", {}, part)),
           ...(head.settings ? [element("span", { class: "task-settings" }, head.settings)] : [])),
-        ...scale(head.limit))));
+        head.metric && " ", head.metric && element("small", {}, head.metric), ...scale(head.limit))));
   }
 
   /** A figure with what it may be, in a cell. */
   const figure = (value, ends, kind = null) => element("td", { class: kind },
-    value && element("span", { class: "mean" }, value), ends && element("small", {}, ends));
+    value && element("span", { class: "mean" }, value), ends && " ", ends && element("small", {}, ends));
 
   function cellsOf(line, reference, width) {
     const { row, label } = line;

@@ -20,7 +20,8 @@ const resonanceOverviewText = (() => {
       heads: found.boards.map((task) => {
         const { title, name, page } = model.tasks[task];
         return { title, parts: nameParts(name), page, settings: title.slice(name.length).trim(),
-          limit: limitText(columnOf(model, found, task), limits.get(task)) };
+          limit: limitText(columnOf(model, found, task), limits.get(task)),
+          metric: found.metric ? "" : headingOf(columnOf(model, found, task)) };
       }),
       lines: found.rows.map((row) => words.line(row, limit, limits)),
     };
@@ -31,6 +32,9 @@ const resonanceOverviewText = (() => {
     const slash = name.indexOf("/");
     return slash < 0 ? [name] : [name.slice(0, slash + 1), name.slice(slash + 1)];
   }
+
+  /** A column's title with its unit, as `heading` of leaderboard/score_text.py. */
+  const headingOf = ({ title, unit }) => `${title}${unit === "percent" ? " in %" : ""}`;
 
   /** The column that is compared on a task. */
   const columnOf = (model, found, task) => found.metric ?? model.columnOf(task, model.data.score);

@@ -272,7 +272,8 @@ const resonanceStatistics = (() => {
   function overTasks(scores, reference) {
     const base = scores.get(reference);
     const found = [...scores].filter(([method]) => method !== reference)
-      .map(([method, byTask]) => [method, commonTasks(byTask, base).length, compareOverTasks(byTask, base)]);
+      .map(([method, byTask]) => [method, commonTasks(byTask, base).filter((task) =>
+        differencesOf(byTask.get(task), base.get(task)).length).length, compareOverTasks(byTask, base)]);
     const ps = correctedOver(found.map(([, , one]) => one), "p");
     return found.map(([method, tasks, one], i) =>
       ({ method, tasks, comparison: one, p: ps[i], verdict: decide(one, ps[i]) }));

@@ -1,4 +1,4 @@
-"""The main page of a leaderboard: one file that holds its data, its style and its scripts."""
+"""The main page of a leaderboard: its data, style and scripts in one file, but for Vega."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -62,9 +62,9 @@ def index_page(
     the site has as files in ``charts/``, whose PDF is linked (`BoardGroup.prefix`).
 
     All text from records is escaped, and only our own scripts may run: the content security policy
-    lists their digests, and allows files of the site, from which Vega is loaded when the first chart
-    comes into view (``file:`` for sites that are opened from a disk). It allows eval, which Vega
-    needs for its expressions, and no other address to load from or send to.
+    lists their digests, and allows files of the site (``file:`` for one that is opened from a
+    disk), from which Vega is loaded. It allows eval, which Vega needs for its expressions, and no
+    other address to load from or send to.
     """
     terms = boards[0].terms if boards else EQUAL_STEPS
     own = BoardGroup(terms, tuple(boards), INDEX)

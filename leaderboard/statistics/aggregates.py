@@ -168,7 +168,9 @@ ALIKE = 1e-9
 another order, differ in the last bits."""
 
 
-def mean_ranks_over_tasks(scores: Mapping[str, RunsByTask], *, seed: int = 0) -> dict[str, Interval]:
+def mean_ranks_over_tasks(
+    scores: Mapping[str, RunsByTask], *, seed: int = 0
+) -> dict[str, Interval]:
     """Return each method's rank (1 is best) by its mean score, averaged over tasks, with intervals.
 
     All methods must have the same tasks. Runs are resampled within tasks, by the same draws for

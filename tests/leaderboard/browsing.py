@@ -3,7 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from leaderboard.charts.vega_bundle import classic_script
+
 DESK, PHONE = {"width": 1300, "height": 900}, {"width": 360, "height": 740}
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write a main page, and beside it the script that its charts need."""
+    path.write_text(text, encoding="utf-8")
+    (path.parent / "assets").mkdir(exist_ok=True)
+    (path.parent / "assets" / "vega.js").write_text(classic_script(), encoding="utf-8")
+    return path
 
 
 def push(button: Any) -> None:

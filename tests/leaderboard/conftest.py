@@ -14,7 +14,7 @@ from leaderboard.charts.pictures import drawn
 from leaderboard.pages.index_page import index_page
 from leaderboard.site.build import build
 from tests.conftest import require
-from tests.leaderboard.browsing import DESK
+from tests.leaderboard.browsing import DESK, write_page
 from tests.leaderboard.sample_boards import hostile, planted
 
 
@@ -60,8 +60,8 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     """Return the page of planted scores, and that of a hostile store."""
     made = {}
     for name, records in (("planted", planted()), ("hostile", hostile())):
-        made[name] = tmp_path_factory.mktemp("site") / f"{name}.html"
-        made[name].write_text(index_page(*build_boards(records)), encoding="utf-8")
+        path = tmp_path_factory.mktemp("site") / f"{name}.html"
+        made[name] = write_page(path, index_page(*build_boards(records)))
     return made
 
 

@@ -75,7 +75,7 @@ def test_paper_shows_charts_in_dark_ink_within_the_page(visit):
     beyond = "Math.max(...[...document.querySelectorAll('svg, table')].map((one) => one.getBoundingClientRect().right))"  # noqa: E501
     assert page.evaluate(beyond) <= 718
     assert page.locator("[data-save]:visible, .controls:visible").count() == 0
-    assert page.locator("#summary-table .mark:visible, #cells th button:visible").count() > 8
+    assert page.locator("#cells .mark:visible, #cells th button:visible").count() > 8
     page.emulate_media(media="screen")
     page.wait_for_function(
         "[...document.querySelectorAll('[data-chart=win_rate] svg text')]"

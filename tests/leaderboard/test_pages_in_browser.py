@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,18 @@ import pytest
 from leaderboard.board_claims import board_claims
 from leaderboard.boards import Board, build_boards
 from leaderboard.charts.board_charts import CHART_TEXTS
+from leaderboard.overview import overview
+from leaderboard.overview_text import overview_table
 from leaderboard.pages.index_page import index_page
 from leaderboard.score_text import shown_metric
 from leaderboard.site.build import build
 from leaderboard.statistics.intervals import mean_interval
-from leaderboard.statistics.multiple_comparisons import rank_intervals
+from leaderboard.terms import EQUAL_STEPS
 from suite.core.errors import TrialFailed
 from suite.results.record import failed
 from suite.results.store import Store
 from suite.results.stored_curves import schema
-from tests.leaderboard.browsing import DESK, PHONE, drawn, push
+from tests.leaderboard.browsing import DESK, PHONE, drawn, push, write_page
 from tests.leaderboard.random_boards import random_boards
 from tests.leaderboard.sample_boards import SCRIPT, TASKS, planted
 from tests.support.sample_records import done, make_trial
@@ -57,32 +60,95 @@ def download(page: Any) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content, newline="")))
 
 
-# ---------------------------------------------------------------- at a glance
+# ---------------------------------------------------------------- the overview
 
 
-def test_the_table_at_a_glance_is_the_same_with_and_without_a_script(visit):
+def overview_of(page: Any) -> list[list[str]]:
+    """Return the finding, the note, and the texts of heads and rows, with what plots say."""
+    parts = [
+        "#finding dt, #finding dd", "#overview-note", "#overview thead th", "#overview tbody th",
+        "#overview tbody td",
+    ]  # fmt: skip
+    plots = page.locator("#overview svg.forest").evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('aria-label') + "
+        "one.innerHTML.replace(/<title>.*<.title>/, ''))"
+    )
+    return [*(texts(page, part) for part in parts), plots]
+
+
+def written_by_python(boards: Any, *given: Any, **options: Any) -> dict[str, list[str]]:
+    """Return the finding by heading, and the rows by label: rank, share, counts, cost, gap."""
+    table = overview_table(overview(boards, *given, **options), EQUAL_STEPS)
+    found = {part.heading: [part.text] for part in table.finding}
+    for line in table.lines:
+        if line.row.cost is not None:
+            gap = line.over_tasks.number if line.over_tasks else ""
+            found[line.row.entry.label] = [
+                f"{line.rank} {line.rank_ends}".strip() or ("not ranked" if line.reason else ""),
+                f"{line.share} {line.share_ends}".strip(), line.counts, line.cost, gap,
+            ]  # fmt: skip
+            found[f"plots of {line.row.entry.label}"] = [one.words for one in line.cells if one]
+    return found
+
+
+def shown_in_browser(page: Any) -> dict[str, list[str]]:
+    heads, said = texts(page, "#finding dt"), texts(page, "#finding dd")
+    found = {head: [text] for head, text in zip(heads, said, strict=True)}
+    for row in page.locator("#overview tbody > tr").all():
+        label, cells = row.locator("th .name").inner_text(), texts(row, "td")
+        if len(cells) > 1:
+            found[label] = [*cells[:4], *(texts(row, "td.all-tasks .number") or [""])]
+            found[f"plots of {label}"] = row.locator("td.task svg").evaluate_all(
+                "(all) => all.map((one) => one.getAttribute('aria-label'))"
+            )
+    return found
+
+
+def test_the_overview_is_the_same_with_and_without_a_script(visit):
     plain, scripted = visit(java_script_enabled=False), visit()
-    for selector in (
-        "#summary-table th",
-        "#summary-table td",
-        "#summary-table td.best",
-        "#summary-table .mark",
-    ):
-        assert texts(plain, selector) == texts(scripted, selector) != []
+    assert overview_of(plain) == [
+        [text.removeprefix("▸ ") for text in part] for part in overview_of(scripted)
+    ]
+    assert all(overview_of(plain))
     assert plain.locator("#cells").is_hidden()
 
 
-def test_it_says_who_is_best_only_where_that_is_significant(visit, boards):
-    page = visit()
-    best = set(texts(page, "#summary-table tr:has(td.best) > th"))
-    assert best == {"RigL", "GraNet"}
-    rigl = texts(page, "#summary-table tbody tr:nth-child(2) td")
-    assert rigl[0] == "95.00 ± 0.17 highest · rank 1–2 · 0.40×"
+VIEWS_OF_OVERVIEW = {
+    "": (None, "rigl"),
+    "sparsity=all": ([0.8, 0.9, 0.98], "rigl"),
+    "sparsity=0.9&reference=SET": ([0.9], "set"),
+    "sparsity=0.8&sparsity=0.9&reference=GraNet": ([0.8, 0.9], "granet"),
+}
+"""Views in the address, with the sparsities and the reference that they stand for."""
 
 
-def test_what_is_missing_failed_undersampled_or_old_has_a_sign_with_its_reason(visit):
+def test_every_view_says_what_python_says(visit, pages, boards):
     page = visit()
-    reasons = page.locator("#summary-table .mark").evaluate_all(
+    for view, (sparsities, reference) in VIEWS_OF_OVERVIEW.items():
+        page.goto(f"{pages['planted'].as_uri()}#{view}")
+        expected = written_by_python(boards, sparsities, reference)
+        page.wait_for_function(
+            "(said) => document.querySelector('#finding dd').innerText === said",
+            arg=next(iter(expected.values()))[0],
+        )
+        assert shown_in_browser(page) == expected, view
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_random_boards_are_shown_as_python_shows_them(chromium, tmp_path, seed):
+    boards = random_boards(seed)
+    page = chromium.new_page()
+    page.goto(write_page(tmp_path / "page.html", index_page(boards, [])).as_uri())
+    page.wait_for_function("document.getElementById('count').textContent !== ''")
+    assert shown_in_browser(page) == written_by_python(boards)
+    page.close()
+
+
+def test_a_row_of_the_overview_opens_to_its_cells_with_what_went_wrong(visit):
+    page = visit("planted", "sparsity=all")
+    for label in ("SET", "SNIP", "GraNet", "Resonance", "Static random"):
+        push(page.get_by_role("button", name=f"Cells of {label}", exact=True))
+    reasons = page.locator("#overview .mark").evaluate_all(
         "(all) => all.map((one) => [one.firstChild.data, one.dataset.reason])"
     )
     assert ["✕5", "5 failed: loss is not finite"] in reasons
@@ -91,17 +157,23 @@ def test_what_is_missing_failed_undersampled_or_old_has_a_sign_with_its_reason(v
     assert ["s=50.0 %", "50.0 % of the weights are zero, not the nominal 98 %"] in reasons
     (old,) = [reason for sign, reason in reasons if sign == "↺1"]
     assert old.startswith("1 out of date: method resonance is at revision")
-    failed = page.locator("#summary-table .mark.failed")
-    failed.hover()
+    page.locator("#overview .mark.failed").hover()
     assert page.locator(".reason").inner_text() == "5 failed: loss is not finite"
     page.keyboard.press("Escape")
     assert page.locator(".reason").is_hidden()
+    links = page.locator("#overview .runs a").evaluate_all(
+        "(all) => all.map((one) => one.getAttribute('href'))"
+    )
+    assert "compare.html#a=SET&b=RigL" in links
+    assert sum(link.startswith("trials/") for link in links) > 100
+    push(page.get_by_role("button", name="Cells of SET", exact=True))
+    assert page.locator("#overview .runs").count() == 4
 
 
 def test_signs_take_one_stop_of_the_tab_key_and_arrow_keys_go_on_from_there(visit):
     page = visit()
-    assert page.locator('#summary-table .mark[tabindex="0"]').count() == 1
-    page.focus('#summary-table .mark[tabindex="0"]')
+    assert page.locator('#cells .mark[tabindex="0"]').count() == 1
+    page.focus('#cells .mark[tabindex="0"]')
     page.keyboard.press("ArrowRight")
     focused = page.evaluate("document.activeElement.dataset.reason")
     assert page.locator(".reason").inner_text() == focused != ""
@@ -110,9 +182,8 @@ def test_signs_take_one_stop_of_the_tab_key_and_arrow_keys_go_on_from_there(visi
 @pytest.mark.parametrize("metrics", [["test_accuracy"], ["test_rmse"], ["test_r2", "test_rmse"]])
 def test_a_page_says_what_it_shows_in_the_words_of_python(chromium, tmp_path, metrics):
     boards = random_boards(1, tasks=TASKS[: len(metrics)], metrics=metrics)
-    (tmp_path / "page.html").write_text(index_page(boards, []), encoding="utf-8")
     page = chromium.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
+    page.goto(write_page(tmp_path / "page.html", index_page(boards, [])).as_uri())
     page.wait_for_function("document.getElementById('count').textContent !== ''")
     assert page.inner_text("#metric-shown") == shown_metric([board.metric for board in boards])
 
@@ -122,109 +193,88 @@ def test_a_page_of_failed_trials_alone_shows_them(chromium, tmp_path):
     boards, _ = build_boards([failed(make_trial("rigl"), TrialFailed("loss is not finite"))])
     page, wrong = chromium.new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    (tmp_path / "page.html").write_text(index_page(boards, []), encoding="utf-8")
-    page.goto((tmp_path / "page.html").as_uri())
+    page.goto(write_page(tmp_path / "page.html", index_page(boards, [])).as_uri())
     page.wait_for_function("document.getElementById('count').textContent !== ''")
     assert page.inner_text("#count").startswith("1 row")
-    assert "loss is not finite" in page.inner_text("#summary-table")
+    assert "failed" in page.inner_text("#overview")
     assert wrong == []
 
 
-def test_another_column_is_compared_in_its_own_direction(visit):
-    page = visit()
+def test_another_column_is_compared_in_its_own_direction(visit, boards):
+    page = visit("planted", "sparsity=0.8")
     page.select_option("#metric", "seconds_per_step")
     assert "lower is better" in page.inner_text("#metric-shown")
-    assert texts(page, "#summary-table td.best .mean")[0] == "7.00 ms"
-    assert address(page) == "metric=seconds_per_step"
+    # The time of a step grows with the length of the method's name.
+    assert texts(page, "#overview tbody th .name")[1:5] == ["SET", "RigL", "SNIP", "GraNet"]
+    assert "+ being better" in page.inner_text("#finding")
+    assert address(page) == "metric=seconds_per_step&sparsity=0.8"
 
 
 def test_choosing_competitors_ranks_them_anew_as_python_does(visit, boards):
-    page = visit()
+    page = visit("planted", "sparsity=0.8&columns=test_accuracy")
     push(page.locator("summary:has(#competitors)"))
     for label in ("RigL", "GraNet"):
         page.locator("#entries label", has_text=label).locator("input").uncheck()
     assert page.inner_text("#competitors") == "5 of 7"
-    board = boards[0]
-    left = {entry.label: cells[0].by_seed for entry, cells in board.rows
-            if cells[0] and entry.label not in ("RigL", "GraNet", "Dense")}  # fmt: skip
-    (ranks,) = rank_intervals([left])
-    assert ranks["SET"] == (1, 1)
-    found = {label: row[0] for label, row in rows_of(page).items() if label != "Dense"}
-    for label, (low, high) in ranks.items():
-        assert f"rank {low}" + (f"–{high}" if high > low else "") in found[label]
+    left = [
+        replace(board, rows=[row for row in board.rows if row[0].label not in ("RigL", "GraNet")])
+        for board in boards
+    ]
+    expected = written_by_python(left, [0.8])
+    assert shown_in_browser(page) == expected
+    assert "Against RigL" not in expected
     assert "entry=SET" in address(page)
-    assert page.inner_text("#count") == "25 of 37 rows"
-
-
-def rows_of(page: Any) -> dict[str, list[str]]:
-    """Return the table at a glance: label → texts of its cells."""
-    rows = page.locator("#summary-table tbody tr").all()
-    return {row.locator("th").inner_text(): texts(row, "td") for row in rows}
-
-
-def signs_of(page: Any) -> dict[str, list[str]]:
-    """Return the reasons of the signs against the reference: label → of its cells."""
-    rows = page.locator("#summary-table tbody tr").all()
-    kinds = "button.better, button.worse, button.equivalent"
-    return {
-        row.locator("th").inner_text(): [
-            mark.get_attribute("data-reason") for mark in row.locator(kinds).all()
-        ]
-        for row in rows
-    }
-
-
-def said_by_python(boards: Any, reference: str = "rigl") -> dict[str, list[str]]:
-    claims = board_claims(boards, reference)
-    entries = [entry for entry, _ in boards[0].rows]
-    return {
-        entry.label: [by[entry].reason for by in claims.signs.values() if entry in by]
-        for entry in entries
-    }
-
-
-def test_signs_against_the_reference_are_those_of_python(visit, boards):
-    page = visit()
-    assert page.inner_text("#signs-shown") == board_claims(boards).sentences()
-    assert signs_of(page) == said_by_python(boards)
-    page.select_option("#reference", "SET")
-    assert page.inner_text("#signs-shown") == board_claims(boards, "set").sentences()
-    found = signs_of(page)
-    assert found == said_by_python(boards, "set")
-    assert any("better than SET: difference +2.00 points" in said for said in found["RigL"])
-    assert address(page) == "reference=SET"
-    page.select_option("#reference", "")
-    assert page.inner_text("#signs-shown") == ""
-    assert not any(signs_of(page).values())
-    assert address(page) == "reference=-"
-
-
-def test_signs_and_ranks_are_corrected_over_what_is_shown(visit, boards):
-    page = visit()
-    page.locator("#tasks label", has_text=TASKS[0]).locator("input").uncheck()
-    narrow = board_claims(boards[1:])
-    assert page.inner_text("#signs-shown") == narrow.sentences()
-    assert signs_of(page) == said_by_python(boards[1:])
-    ranks = narrow.ranks[TASKS[1], 0.8]
-    found = {label: row[0] for label, row in rows_of(page).items()}
+    assert page.inner_text("#count") == "10 of 37 rows"
+    found = {row[0].removeprefix("▸ "): row[4] for row in rows_of_cells(page) if row[1] == TASKS[0]}
+    narrow = [
+        replace(one, sparsities=[0.8], rows=[(e, cells[:1]) for e, cells in one.rows])
+        for one in left
+    ]
+    ranks = board_claims(narrow).ranks[TASKS[0], 0.8]
     for entry, (low, high) in ranks.items():
         assert f"rank {low}" + (f"–{high}" if high > low else "") in found[entry.label]
 
 
+def rows_of_cells(page: Any) -> list[list[str]]:
+    return [texts(row, "th, td") for row in page.locator(ROWS).all()]
+
+
+def test_no_reference_means_no_comparison(visit):
+    page = visit()
+    page.select_option("#reference", "")
+    assert page.inner_text("#overview-note") == ""
+    assert page.locator("#overview svg").count() == 0
+    assert "Against" not in page.inner_text("#finding")
+    assert address(page) == "reference=-"
+
+
+def test_comparisons_are_corrected_over_what_is_shown(visit, boards):
+    page = visit()
+    push(page.locator("summary:has(#tasks-chosen)"))
+    page.locator("#tasks label", has_text=TASKS[0]).locator("input").uncheck()
+    assert page.inner_text("#tasks-chosen") == "1 of 2"
+    narrow = overview_table(overview(boards[1:], [0.98]), EQUAL_STEPS)
+    assert page.inner_text("#overview-note") == narrow.note
+    assert narrow.note != overview_table(overview(boards), EQUAL_STEPS).note
+    assert shown_in_browser(page) == written_by_python(boards[1:], [0.98])
+
+
 def test_tasks_and_sparsities_can_be_chosen(visit):
     page = visit()
+    push(page.locator("summary:has(#tasks-chosen)"))
     page.locator("#tasks label", has_text=TASKS[0]).locator("input").uncheck()
-    page.locator("#sparsities label", has_text="0.8").locator("input").uncheck()
-    assert texts(page, "#summary-table thead tr:last-child th") == ["sparsity 0.9", "sparsity 0.98"]
+    page.keyboard.press("Escape")
+    page.locator("#sparsities label", has_text="90 %").click()
     assert set(column(page, 2)) == {TASKS[1]}
-    assert set(column(page, 3)) == {"dense", "0.9", "0.98"}
+    assert set(column(page, 3)) == {"dense", "0.9"}
+    assert address(page) == "task=fashion_mnist%2Flenet_300_100&sparsity=0.9"
 
 
 # ---------------------------------------------------------------- all cells
 
 
 def test_intervals_are_those_of_python(visit, boards):
-    page = visit("planted", "columns=test_accuracy&sort=-test_accuracy")
+    page = visit("planted", "sparsity=all&columns=test_accuracy&sort=-test_accuracy")
     rows = download(page)
     (entry, cells) = next(row for row in boards[0].rows if row[0].method == "granet")
     interval = mean_interval(cells[1].scores)
@@ -235,7 +285,7 @@ def test_intervals_are_those_of_python(visit, boards):
 
 
 def test_every_heading_sorts_and_cells_without_a_value_come_last(visit):
-    page = visit()
+    page = visit("planted", "sparsity=all")
     heading = page.locator("#cells button.sort", has_text="test accuracy")
     push(heading)
     scores = [text.split(" ")[0] for text in column(page, 5)]
@@ -248,7 +298,7 @@ def test_every_heading_sorts_and_cells_without_a_value_come_last(visit):
     assert again[-1] == "–"
     assert again[:-1] == sorted(scores[:-1], key=float)
     push(heading)
-    assert address(page) == ""
+    assert address(page) == "sparsity=all"
     push(page.locator('#cells button.sort[data-sort="method"]'))
     methods = column(page, 1)
     assert methods == sorted(methods, key=lambda text: text.split(maxsplit=1)[-1].lower())
@@ -256,13 +306,13 @@ def test_every_heading_sorts_and_cells_without_a_value_come_last(visit):
 
 
 VIEWS = {
-    "search=RIGL": 6,
-    "search=set+0.9": 0,
-    "search=fashion+static": 3,
+    "search=RIGL&sparsity=all": 6,
+    "search=set+0.9&sparsity=all": 0,
+    "search=fashion+static&sparsity=all": 3,
     "family=sparse+to+sparse&sparsity=0.9": 8,
-    "claims=1": 35,
-    "settings=tuned": 0,
-    "budget=as+declared": 37,
+    "claims=1&sparsity=all": 35,
+    "settings=tuned&sparsity=all": 0,
+    "budget=as+declared&sparsity=all": 37,
 }
 """Filters in the address, and how many rows they leave."""
 
@@ -299,7 +349,7 @@ def test_a_row_opens_to_its_runs(visit):
 
 
 def test_what_is_shown_downloads_as_csv(visit):
-    page = visit()
+    page = visit("planted", "sparsity=all")
     push(page.locator("summary:has-text('Columns')"))
     page.locator("#columns label", has_text="inference FLOPs").locator("input").uncheck()
     page.locator("#columns label", has_text="NLL").locator("input").check()
@@ -324,7 +374,7 @@ def test_the_view_is_in_the_address_and_comes_back_from_it(visit):
     page.fill("#search", "a")
     page.check("#claims")
     page.select_option("#family", "sparse to sparse")
-    page.locator("#sparsities label", has_text="0.98").locator("input").uncheck()
+    page.locator("#sparsities label", has_text="90 %").click()
     push(page.locator('#cells button.sort[data-sort="seconds_per_step"]'))
     shown, view = column(page, 1), address(page)
     again = visit("planted", view)
@@ -334,8 +384,8 @@ def test_the_view_is_in_the_address_and_comes_back_from_it(visit):
     assert address(again) == view
     push(page.locator("[data-reset]").last)
     assert address(page) == ""
-    assert page.inner_text("#count") == "37 rows"
-    assert page.locator("#sparsities input:checked").count() == 3
+    assert page.inner_text("#count") == "13 of 37 rows"
+    assert page.locator("#sparsities input:checked").get_attribute("value") == "0.98"
 
 
 def test_a_link_within_the_page_leaves_the_view_in_the_address(visit):
@@ -347,7 +397,7 @@ def test_a_link_within_the_page_leaves_the_view_in_the_address(visit):
 
 def test_an_address_that_names_what_is_not_there_is_ignored(visit):
     page = visit("planted", "metric=x&task=y&sort=-z&columns=q,test_nll&sparsity=2&entry=%00&=&&a")
-    assert page.inner_text("#count") == "37 rows"
+    assert page.inner_text("#count") == "13 of 37 rows"
     assert page.locator("#cells thead th").count() == 5
 
 
@@ -386,7 +436,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit, name):
         push(panel)
         assert page.evaluate(wide) <= PHONE["width"]
         page.keyboard.press("Escape")
-    name_and_score = page.locator("#summary-table tbody tr:first-child").locator("th, td >> nth=0")
+    name_and_score = page.locator("#overview tbody tr:first-child").locator("th, td >> nth=0")
     boxes = [one.bounding_box() for one in name_and_score.all()]
     assert all(box["x"] + box["width"] <= PHONE["width"] for box in boxes)
 
@@ -423,8 +473,7 @@ def test_titles_of_boards_do_not_overlap_in_a_chart(chromium, tmp_path):
         for task in TASKS
         for sparsity in (0.8, 0.9)
     ]
-    path = tmp_path / "index.html"
-    path.write_text(index_page(build_boards(records)[0], []), encoding="utf-8")
+    path = write_page(tmp_path / "index.html", index_page(build_boards(records)[0], []))
     page = chromium.new_page(viewport=DESK)
     page.goto(path.as_uri())
     drawn(page, "accuracy")
@@ -458,7 +507,7 @@ def test_hostile_texts_are_shown_and_not_run(visit):
     push(page.locator("#cells button.open").first)
     page.mouse.move(200, 600)
     assert page.evaluate("window.harmed") is None
-    assert any(SCRIPT in label for label in texts(page, "#summary-table tbody th"))
+    assert any(SCRIPT in label for label in texts(page, "#overview tbody th"))
     assert page.locator("main img, main script, [onmouseover]").count() == 0
     places = page.locator("main a[href]").evaluate_all(
         "(all) => all.map((one) => one.getAttribute('href'))"

@@ -4,6 +4,7 @@ import pytest
 
 from leaderboard.pages.index_page import index_page
 from suite.bench.page import TIMES, large_boards
+from tests.leaderboard.browsing import write_page
 
 pytestmark = pytest.mark.browser
 
@@ -11,10 +12,9 @@ ROWS = "#cells > tbody > tr:not(.runs)"
 
 
 def test_two_thousand_rows_are_sorted_filtered_and_shown(chromium, tmp_path):
-    path = tmp_path / "large.html"
-    path.write_text(index_page(large_boards(), []), encoding="utf-8")
+    path = write_page(tmp_path / "large.html", index_page(large_boards(), []))
     page = chromium.new_page(viewport={"width": 1300, "height": 900})
-    page.goto(path.as_uri())
+    page.goto(f"{path.as_uri()}#sparsity=all")
     assert page.inner_text("#count") == "2000 rows"
     page.wait_for_selector("#cells[data-prepared]")
     times = page.evaluate(TIMES)

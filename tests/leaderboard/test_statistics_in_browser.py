@@ -19,7 +19,7 @@ from leaderboard.statistics import (
     paired_comparisons,
     proportions,
 )
-from leaderboard.statistics.families import FamilyCell, against_reference
+from leaderboard.statistics.families import FamilyCell, against_reference, over_tasks
 from leaderboard.statistics.paired_comparisons import Comparison, compare, compare_over_tasks
 
 pytestmark = pytest.mark.browser
@@ -304,6 +304,41 @@ def test_ranks_of_many_methods_are_the_same(page):
         calls.append(("average_ranks", [means], {}))
     flat = {m: dict.fromkeys("xyz", 0.5) for m in "abcd"}
     assert_same(page, [*calls, ("average_ranks", [flat], {})])
+
+
+def test_mean_ranks_over_tasks_are_the_same(page):
+    random = np.random.default_rng(8)
+    calls: list[tuple[str, list[Any], dict[str, Any]]] = []
+    for methods, tasks in [(1, 1), (2, 1), (3, 4), (6, 5), (14, 3)]:
+        for seed in range(2):
+            board = {f"m{i}": {f"t{t}": sample(random, int(random.choice([1, 2, 5, 12])))
+                               for t in random.permutation(tasks)}
+                     for i in range(methods)}  # fmt: skip
+            calls.append(("mean_ranks_over_tasks", [board], {"seed": seed}))
+    calls += [("mean_ranks_over_tasks", [{}], {})]
+    calls += [("mean_ranks_over_tasks", [{"a": {"t": [0.5]}, "b": {"u": [0.5]}}], {})]
+    calls += [("mean_ranks_over_tasks", [{"a": {"t": [0.5]}, "b": {}}], {})]
+    assert_same(page, calls)
+
+
+def test_comparisons_with_a_reference_over_tasks_are_the_same(page):
+    random = np.random.default_rng(9)
+    for tasks in (1, 3, 5):
+        board = {f"m{i}": {f"t{t}": cell(random) for t in range(tasks)} for i in range(4)}
+        board["m0"] = {f"t{t}": dict(enumerate(sample(random, 12))) for t in range(tasks)}
+        board["better"] = {
+            task: {seed: x + 0.1 for seed, x in by.items()} for task, by in board["m0"].items()
+        }
+        there = page.evaluate(
+            "(given) => say(resonanceStatistics.overTasks(read(given), 'm0'))", to_pairs(board)
+        )
+        ours = [
+            {key: value for key, value in plain(claim).items()
+             if key in ("method", "tasks", "comparison", "p", "verdict")}
+            for claim in over_tasks(board, "m0")
+        ]  # fmt: skip
+        assert_alike(from_pairs(there), ours, 1.0, f"{tasks} tasks")
+        assert ours[-1]["verdict"] == "better"
 
 
 def test_comparisons_with_a_reference_are_the_same(page):

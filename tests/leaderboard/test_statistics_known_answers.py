@@ -7,7 +7,13 @@ import pytest
 
 from leaderboard.boards import build_boards
 from leaderboard.method_comparison import compare_entries
-from leaderboard.statistics.aggregates import average_ranks, interquartile_mean, ratings, win_rates
+from leaderboard.statistics.aggregates import (
+    average_ranks,
+    interquartile_mean,
+    mean_ranks_over_tasks,
+    ratings,
+    win_rates,
+)
 from leaderboard.statistics.intervals import mean_interval
 from leaderboard.statistics.multiple_comparisons import holm, rank_intervals
 from leaderboard.statistics.paired_comparisons import Comparison, compare, compare_over_tasks
@@ -228,3 +234,27 @@ def test_intervals_of_a_cell_cover_its_mean(n):
         interval = mean_interval(random.normal(0.9, 0.02, n).tolist())
         covered += interval.low <= 0.9 <= interval.high
     assert 0.91 <= covered / BOARDS <= 0.97
+
+
+def test_mean_ranks_are_averages_of_ranks_with_intervals_from_resampled_runs():
+    scores = {
+        "a": {"t": [0.9, 0.92, 0.91, 0.93, 0.9], "u": [0.5, 0.7, 0.6, 0.4, 0.8]},
+        "b": {"t": [0.8, 0.82, 0.81, 0.83, 0.8], "u": [0.6, 0.5, 0.7, 0.7, 0.5]},
+        "c": {"t": [0.1, 0.1, 0.1, 0.1, 0.1], "u": [0.1, 0.1, 0.1, 0.1, 0.1]},
+    }
+    found = mean_ranks_over_tasks(scores)
+    assert [found[method].mean for method in "abc"] == [1.25, 1.75, 3.0]  # a and b tie on u
+    # c is always last; a and b are first on t, and change places on u.
+    assert (found["c"].low, found["c"].high) == (None, None)
+    assert 1.0 <= found["a"].low < 1.25 < found["a"].high < 2.0
+    assert 1.0 < found["b"].low < 1.75 < found["b"].high <= 3.0
+    alone = mean_ranks_over_tasks({"a": {"t": [0.5, 0.6]}})
+    assert (alone["a"].mean, alone["a"].low) == (1.0, None)
+
+
+@pytest.mark.parametrize(
+    "scores", [{}, {"a": {}}, {"a": {"t": [1.0]}, "b": {"u": [1.0]}}, {"a": {"t": [1.0]}, "b": {}}]
+)
+def test_mean_ranks_need_methods_with_the_same_tasks(scores):
+    with pytest.raises(ValueError, match="same tasks"):
+        mean_ranks_over_tasks(scores)
