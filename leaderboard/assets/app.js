@@ -63,8 +63,13 @@ document.addEventListener("DOMContentLoaded", () => {
         ? `all ${choices.tasks.length}` : `${view.tasks.length} of ${choices.tasks.length}`;
     });
     where("overview", ["metric", "reference", "tasks", "sparsities", "entries"], () => {
+      // The page was written with the default view: what it shows need not be computed again.
+      if (byId("overview").dataset.drawn === undefined) {
+        byId("overview").dataset.drawn = "";
+        if (written === "") return resonanceOverviewTable.adopt(byId("overview"), model, view);
+      }
       byId("metric-shown").textContent = unitInWords(model.columns.get(view.metric));
-      resonanceOverviewTable.draw(
+      return resonanceOverviewTable.draw(
         byId("overview"), byId("finding"), byId("overview-note"), model, view);
     });
     where("charts", ["tasks", "sparsities", "entries"], redrawCharts);

@@ -53,26 +53,46 @@ const resonanceOverviewTable = (() => {
       const { entry } = line.row, { dense, method } = model.entries[entry];
       const kind = dense ? "reference" : line.label === view.reference ? "chosen"
         : method === "resonance" ? "own" : null;
-      const open = element("button", { type: "button", class: "open", "aria-expanded": "false",
-        "aria-label": `Cells of ${line.label}` }, "▸");
       const made = element("tr", { class: kind },
-        element("th", { scope: "row" }, element("div", { class: "titled" }, open,
+        element("th", { scope: "row" }, element("div", { class: "titled" },
           element("a", { href: line.page, class: "name" }, line.label))),
         cellsOf(line, view.reference, width));
-      open.addEventListener("click", () => {
-        const opened = open.getAttribute("aria-expanded") === "true";
-        open.setAttribute("aria-expanded", String(!opened));
-        if (opened) made.nextSibling.remove();
-        else made.after(detailsOf(model, view, found, line, width + 1));
-      });
+      makeOpen(made, line.label, width + 1, () => detailsOf(model, view, found, line.row));
       return made;
     }));
   }
 
+  /** Make the rows open that the page was written with, which show the default view. */
+  function adopt(table, model, view) {
+    const width = table.tHead.rows[0].cells.length;
+    let found = null;
+    for (const made of [...table.tBodies[0].rows]) {
+      const label = made.querySelector(".name").textContent;
+      makeOpen(made, label, width, () => {
+        found ??= resonanceOverview.overview(model, view);
+        return detailsOf(model, view, found,
+          found.rows.find(({ entry }) => model.entries[entry].label === label));
+      });
+    }
+  }
+
+  /** Put a button into a row that shows and hides what `make` returns below it. */
+  function makeOpen(row, label, width, make) {
+    const open = element("button", { type: "button", class: "open", "aria-expanded": "false",
+      "aria-label": `Cells of ${label}` }, "▸");
+    open.addEventListener("click", () => {
+      const opened = open.getAttribute("aria-expanded") === "true";
+      open.setAttribute("aria-expanded", String(!opened));
+      if (opened) row.nextSibling.remove();
+      else row.after(element("tr", { class: "runs" }, element("td", { colspan: width }, make())));
+    });
+    row.querySelector(".titled").prepend(open);
+  }
+
   // ------------------------------------------------------------------ the cells of a row
 
-  function detailsOf(model, view, found, line, width) {
-    const { entry, claims } = line.row, reference = found.reference;
+  function detailsOf(model, view, found, { entry, claims }) {
+    const { reference } = found, { label } = model.entries[entry];
     const competes = !model.entries[entry].dense;
     const heads = ["Task", "Sparsity", "Score", ...(competes ? ["Possible ranks", `Difference from ${
       reference || "the reference"}`, "Corrected p"] : []), "Training FLOPs", "Seeds"];
@@ -80,15 +100,15 @@ const resonanceOverviewTable = (() => {
       (competes ? sparsities : sparsities.slice(0, 1)).map((sparsity) =>
         cellRow(model, view, { task, sparsity, entry, competes,
           claim: claims.get(`${task} ${sparsity}`) })));
-    const links = reference && competes && line.label !== reference
-      ? [element("p", {}, element("a", { href: compareAddress(line.label, reference) },
-        `Compare ${line.label} with ${reference}`))] : [];
-    return element("tr", { class: "runs" }, element("td", { colspan: width }, element("div", {},
+    const links = reference && competes && label !== reference
+      ? [element("p", {}, element("a", { href: compareAddress(label, reference) },
+        `Compare ${label} with ${reference}`))] : [];
+    return element("div", {},
       element("table", {},
-        element("caption", { class: "hidden-text" }, `Cells of ${line.label}`),
+        element("caption", { class: "hidden-text" }, `Cells of ${label}`),
         element("thead", {}, element("tr", {}, heads.map((text, i) =>
           element("th", { scope: "col", class: i ? null : "words" }, text)))),
-        element("tbody", {}, rows)), ...links)));
+        element("tbody", {}, rows)), ...links);
   }
 
   const compareAddress = (one, other) =>
@@ -119,5 +139,5 @@ const resonanceOverviewTable = (() => {
       element("td", { class: "words trials" }, seeds));
   }
 
-  return { draw };
+  return { adopt, draw };
 })();
