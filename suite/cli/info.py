@@ -36,7 +36,9 @@ def info(
     if parameters:
         say("")
         columns = ["name", "default", "allowed", "meaning", "source"]
-        print_table("", columns, [[p[c] for c in columns] for p in parameters])
+        print_table(
+            "", columns, [[p[c] for c in columns] for p in parameters], footnotes=("source",)
+        )
 
 
 def information(name: str) -> tuple[dict[str, str], list[dict[str, str]]]:

@@ -1,5 +1,6 @@
 """`resonance list`: the trials and studies of a store; all methods, tasks, datasets and others."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -12,12 +13,12 @@ from suite.core.errors import InvalidInput
 from suite.experiments import registry
 from suite.results.store import Store
 
-TRIALS = "trials"
+TRIALS, TASKS = "trials", "tasks"
 TRIAL_COLUMNS = ["key", "task", "method", "sparsity", "seed", "status", "metric", "seconds", "when"]
 COLUMNS = {
     TRIALS: tuple(TRIAL_COLUMNS),
     "studies": ("name", "trials", "question", "kind", "since"),
-    "tasks": ("name", "title", "source"),
+    TASKS: ("name", "title", "source"),
     "methods": ("name", "family", "summary", "source"),
     "datasets": ("name", "title", "examples", "classes", "source"),
     "tables": ("name", "title", "study", "needs"),
@@ -26,6 +27,12 @@ COLUMNS = {
 }
 """What is listed of each kind."""
 KINDS = completion.completer(lambda: dict.fromkeys(COLUMNS, ""))
+DATASETS = completion.completer(
+    lambda: dict.fromkeys((_parts(task.name)[0] for task in registry.tasks()), "")
+)
+MODELS = completion.completer(
+    lambda: dict.fromkeys((_parts(task.name)[1] for task in registry.tasks()), "")
+)
 
 
 def list_(
@@ -61,11 +68,22 @@ def list_(
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="Sort the other way round.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most this many trials.")] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset", help="Tasks on this dataset (repeatable).", autocompletion=DATASETS
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="Tasks of this model (repeatable).", autocompletion=MODELS),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the trials of a store, or all studies, tasks, methods, benchmarks and others.
 
-    The options other than --store and --json choose and sort trials. Values (metric, seconds, when)
+    --dataset and --model choose tasks. The other options, but for --store and --json, choose and
+    sort trials. Values (metric, seconds, when)
     are sorted from the largest, other columns from the first.
     """
     if kind not in COLUMNS:
@@ -80,6 +98,9 @@ def list_(
     extra = [option for option, value in (given | {"--limit": limit}).items() if value]
     if extra and kind != TRIALS:
         raise InvalidInput(f"{', '.join(extra)}: only for `resonance list {TRIALS}`; leave it out")
+    if kind != TASKS and (dataset or model):
+        option = "--dataset" if dataset else "--model"
+        raise InvalidInput(f"{option}: only for `resonance list {TASKS}`; leave it out")
     columns = list(COLUMNS[kind])
     if kind == TRIALS:
         from suite.cli.list_trials import TrialFilter, data, explain, listed_trials, table_rows
@@ -95,12 +116,40 @@ def list_(
         if not found:
             complain("no trial matches: leave an option out")
         rows = table_rows(found)
+    elif kind == TASKS:
+        rows = _tasks(dataset or (), model or ())
     else:
         rows = _studies(Store(store)) if kind == "studies" else _rows(kind)
     if json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        print_table("", columns, rows)
+        print_table("", columns, rows, footnotes=("source",))
+
+
+def _tasks(datasets: Collection[str], models: Collection[str]) -> list[list[str]]:
+    """Return the tasks on these datasets and of these models; all, if none are named.
+
+    Raises:
+        InvalidInput: no task has such a dataset or model.
+    """
+    tasks = registry.tasks()
+    for kind, names, part in (("dataset", datasets, 0), ("model", models, 1)):
+        known = dict.fromkeys(_parts(task.name)[part] for task in tasks)
+        for name in names:
+            if name not in known:
+                raise InvalidInput(unknown(kind, name, list(known), see=f"list {TASKS}"))
+    return [
+        [getattr(task, column) for column in COLUMNS[TASKS]]
+        for task in tasks
+        for dataset, model in (_parts(task.name),)
+        if (not datasets or dataset in datasets) and (not models or model in models)
+    ]
+
+
+def _parts(task: str) -> tuple[str, str]:
+    """Return the dataset and the model of a task's name, without the name of its recipe."""
+    dataset, _, model = task.partition("@")[0].partition("/")
+    return dataset, model
 
 
 def _studies(store: Store) -> list[list[str]]:

@@ -8,7 +8,7 @@ import functools
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -37,8 +37,15 @@ def print_json(content: Any) -> None:
     sys.stdout.write(escaped_json(redact_json(text)) + "\n")
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table; tab-separated if standard output is not a terminal."""
+def print_table(
+    title: str, columns: list[str], rows: list[list[str]], footnotes: Collection[str] = ()
+) -> None:
+    """Print a table; tab-separated if standard output is not a terminal.
+
+    On a terminal it fits the width: texts of the columns that `footnotes` names are numbers there,
+    and stand below the table, each once; words are not broken, and a table whose words need more
+    room than there is becomes a block of lines for each row.
+    """
     lines = [[title], columns, *rows]
     cells = map(shown, redact_values(cell for line in lines for cell in line))
     (title,), columns, *rows = [[next(cells) for _ in line] for line in lines]
@@ -49,14 +56,96 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
             sys.stdout.write("\t".join(row) + "\n")
         return
     from rich.markup import escape
+
+    rows, notes = _with_footnotes(columns, rows, footnotes)
+    words = [
+        max((len(word) for cell in cells for word in cell.split()), default=1)
+        for cells in zip(columns, *rows, strict=True)
+    ]
+    room = _console().width - 2 * len(columns)
+    for longest in LONGEST_WORDS:
+        least = [min(word, longest) for word in words]
+        if sum(least) <= room:
+            texts = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+            _print_columns(title, columns, rows, _widths(least, texts, room))
+            break
+    else:
+        _print_blocks(title, columns, rows)
+    for number, note in enumerate(notes, start=1):
+        _console().print(escape(f"[{number}] {note}"))
+
+
+LONGEST_WORDS = (40, 20)
+"""Longer words, such as paths, may be broken in a table: the second where room is scarce."""
+
+
+def _with_footnotes(
+    columns: Sequence[str], rows: list[list[str]], footnotes: Collection[str]
+) -> tuple[list[list[str]], list[str]]:
+    """Return the rows with numbers in the columns of footnotes, and the notes in their order."""
+    notes: dict[str, int] = {}
+    places = {place for place, column in enumerate(columns) if column in footnotes}
+    shortened = [
+        [
+            f"[{notes.setdefault(cell, len(notes) + 1)}]" if place in places and cell else cell
+            for place, cell in enumerate(row)
+        ]
+        for row in rows
+    ]
+    return shortened, list(notes)
+
+
+def _widths(least: Sequence[int], texts: Sequence[int], room: int) -> list[int]:
+    """Return widths of columns, from `least` on: spare room is shared by those with longer texts.
+
+    Rich's own widths may fall below the least that is given to it.
+    """
+    widths, spare = list(least), room - sum(least)
+    while spare > 0:
+        short = [i for i, width in enumerate(widths) if width < texts[i]]
+        if not short:
+            break
+        share = max(1, spare // len(short))
+        for i in short:
+            more = min(share, texts[i] - widths[i], spare)
+            widths[i] += more
+            spare -= more
+    return widths
+
+
+def _print_columns(
+    title: str, columns: Sequence[str], rows: list[list[str]], widths: Sequence[int]
+) -> None:
+    """Print a table on a terminal with columns of these widths."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=escape(title) if title else None, title_justify="left", box=None)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "default", overflow="fold")
+    for number, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        justify = "left" if number == 0 else "default"
+        table.add_column(escape(column), justify=justify, overflow="fold", width=width)
     for row in rows:
         table.add_row(*map(escape, row))
     _console().print(table)
+
+
+def _print_blocks(title: str, columns: Sequence[str], rows: list[list[str]]) -> None:
+    """Print each row on a terminal as a block: its first cell, and below it the others by name."""
+    from rich.markup import escape
+    from rich.padding import Padding
+    from rich.table import Table
+
+    if title:
+        _print_line(_console(), title)
+    for row in rows:
+        _print_line(_console(), row[0])
+        block = Table.grid(padding=(0, 2))
+        block.add_column(no_wrap=True)
+        block.add_column(overflow="fold")
+        for column, cell in zip(columns[1:], row[1:], strict=True):
+            if cell:
+                block.add_row(escape(column), escape(cell))
+        _console().print(Padding(block, (0, 0, 0, 2), expand=False))
 
 
 def hide_secrets_in_tracebacks() -> None:

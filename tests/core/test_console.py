@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 
@@ -89,3 +90,90 @@ def test_a_traceback_keeps_its_lines(told, monkeypatch):
     assert lines[0] == "Traceback (most recent call last):"
     assert lines[1].startswith("  File ")
     assert is_shown("".join(lines).replace("\t", ""))
+
+
+# ---------------------------------------------------------------- tables that fit
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Return what prints a table on a terminal of some width, and returns the lines."""
+    monkeypatch.setenv("TERM", "xterm")  # of a dumb one the width is not asked
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def look(width: int, *given, **options) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(width))
+        out = Terminal()
+        console._console.cache_clear()
+        with contextlib.redirect_stdout(out):
+            console.print_table(*given, **options)
+        console._console.cache_clear()
+        text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+        return [line.rstrip() for line in text.rstrip("\n").split("\n")]
+
+    return look
+
+
+ROWS = [
+    ["resonance_pseudocode", "keeps what lies above a threshold", "this project"],
+    ["set", "drops the weakest weights and regrows as many", "Mocanu et al. 2018"],
+    ["static", "never changes", "Mocanu et al. 2018"],
+    ["own", "", ""],
+]
+
+
+def test_sources_are_footnotes_on_a_terminal_each_once(terminal):
+    lines = terminal(60, "", ["name", "summary", "source"], ROWS, footnotes=("source",))
+    assert max(map(len, lines)) <= 60
+    assert lines[-2:] == ["[1] this project", "[2] Mocanu et al. 2018"]
+    assert [line.rsplit(maxsplit=1)[-1] for line in lines if line.startswith((" set", " stat"))] == [
+        "[2]", "[2]"
+    ]  # fmt: skip
+    assert lines.count("[2] Mocanu et al. 2018") == 1
+
+
+def test_a_program_gets_the_sources_in_their_rows(capsys):
+    console.print_table("", ["name", "summary", "source"], ROWS, footnotes=("source",))
+    assert capsys.readouterr().out.splitlines()[2] == "\t".join(ROWS[1])
+
+
+@pytest.mark.parametrize("width", [44, 60, 80, 200])
+def test_no_word_is_broken_where_the_words_of_all_columns_fit(terminal, width):
+    lines = terminal(width, "title", ["name", "summary", "source"], ROWS)
+    assert max(map(len, lines)) <= width
+    words = {word for line in lines for word in line.split()}
+    assert {word for row in ROWS for cell in row for word in cell.split()} <= words
+
+
+def test_a_table_that_cannot_fit_is_a_block_for_each_row(terminal):
+    columns = ["name", *(f"column_{i}" for i in range(9))]
+    rows = [[name, *(f"{name}_{i}" for i in range(8)), ""] for name in ("one", "two")]
+    lines = terminal(60, "title", columns, rows)
+    assert lines[0] == "title"
+    assert lines[1] == "one"
+    assert lines[2].split() == ["column_0", "one_0"]
+    assert lines[10] == "two"  # a cell without text has no line
+    assert max(map(len, lines)) <= 60
+    assert len(terminal(200, "title", columns, rows)) == 4
+
+
+def test_a_path_that_is_longer_than_any_column_is_folded_and_whole(terminal):
+    path = "/a/very/long/" + "x" * 90
+    lines = terminal(60, "", ["what", "where"], [["file", path]])
+    assert max(map(len, lines)) <= 60
+    assert "".join("".join(line.removeprefix(" file").split()) for line in lines[1:]) == path
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_there_are_no_colours_where_they_cannot_be_or_are_not_wanted(monkeypatch, environment):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color" if environment else "dumb")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    out = Terminal() if environment else io.StringIO()
+    console._console.cache_clear()
+    with contextlib.redirect_stdout(out):
+        console.print_table("title", ["name", "n"], [["a", "1"]])
+        console.say("said")
+    console._console.cache_clear()
+    assert "\x1b[3" not in out.getvalue().replace("\x1b[3m", "")  # italics are no colour
