@@ -117,9 +117,10 @@ def _policy(scripts: Sequence[str]) -> str:
 
 def _counts(boards: Sequence[Board]) -> str:
     entries = {entry for board in boards for entry, _ in board.rows}
+    tasks = {board.task for board in boards}  # a task with two recipes has two boards
     sparsities = {sparsity for board in boards for sparsity in board.sparsities} or {0.0}
     trials = {run.key for board in boards for _, _, cell in board.cells() for run in cell.runs}
-    counted = ((len(entries), "competitor"), (len(boards), "task"), (len(trials), "finished trial"))
+    counted = ((len(entries), "method"), (len(tasks), "task"), (len(trials), "finished trial"))
     words = [f"{number:,} {word}{'s' * (number != 1)}" for number, word in counted]
     low, high = f"{min(sparsities):g}", f"{max(sparsities):g}"
     return ", ".join([*words, f"sparsity {low}" if low == high else f"sparsity {low} to {high}"])

@@ -126,9 +126,8 @@ def test_sources_are_footnotes_on_a_terminal_each_once(terminal):
     lines = terminal(60, "", ["name", "summary", "source"], ROWS, footnotes=("source",))
     assert max(map(len, lines)) <= 60
     assert lines[-2:] == ["[1] this project", "[2] Mocanu et al. 2018"]
-    assert [line.rsplit(maxsplit=1)[-1] for line in lines if line.startswith((" set", " stat"))] == [
-        "[2]", "[2]"
-    ]  # fmt: skip
+    cited = [line.split()[-1] for line in lines if line.startswith((" set", " static"))]
+    assert cited == ["[2]", "[2]"]
     assert lines.count("[2] Mocanu et al. 2018") == 1
 
 
