@@ -11,6 +11,7 @@ from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.board_charts import specifications
 from leaderboard.charts.vega_bundle import bundle
 from leaderboard.page_data import page_data
+from leaderboard.pages.navigation import HOME, Navigation
 from leaderboard.pages.templating import (
     CHART_SCRIPTS,
     asset,
@@ -30,18 +31,22 @@ from suite import __version__
 INDEX_SCRIPTS = (
     *CHART_SCRIPTS, *MIRRORED_SCRIPTS, "pooled_scores.js", "chart_rows.js", "dom.js",
     "index_charts.js", "format.js", "model.js", "cell_table.js", "view.js", "summary_table.js",
-    "controls.js", "app.js",
+    "controls.js", "app.js", "search.js",
 )  # fmt: skip
 """In load order."""
 
 
 @dataclass(frozen=True)
 class FurtherPage:
-    """A page to link to: its title, its address within the site, and what it is about."""
+    """A page to link to: its title, its address within the site, and what it is about.
+
+    `trials` are the keys of those that it alone shows.
+    """
 
     title: str
     address: str
     about: str
+    trials: frozenset[str] = frozenset()
 
 
 def index_page(
@@ -51,6 +56,7 @@ def index_page(
     sent: Sequence[tuple[Sender, int]] = (),
     pictures: Collection[str] = (),
     groups: Sequence[BoardGroup] = (),
+    navigation: Navigation | None = None,
 ) -> str:
     """Return the page of boards on the same terms.
 
@@ -62,8 +68,8 @@ def index_page(
     the site has as files in ``charts/``, whose PDF is linked (`BoardGroup.prefix`).
 
     All text from records is escaped, and only our own scripts may run: the content security policy
-    lists their digests. It allows eval, which Vega needs for its expressions, and no address to
-    load from or send to.
+    lists their digests. It allows eval, which Vega needs for its expressions, scripts that our own
+    ask for (`search.js`: the index beside the page), and no other address to load from or send to.
     """
     terms = boards[0].terms if boards else EQUAL_STEPS
     own = BoardGroup(terms, tuple(boards), INDEX)
@@ -103,6 +109,9 @@ def index_page(
             counts=_counts(boards),
             min_seeds=MIN_SEEDS,
             version=__version__,
+            navigation=navigation,
+            section=HOME,
+            here=shown.page,
             data=embedded_data(content),
             style=Markup(asset("style.css") + asset("index.css")),
             policy=_policy([*modules, *scripts]),
@@ -116,7 +125,7 @@ def _policy(scripts: Sequence[str]) -> str:
     allowed = " ".join(map(source_hash, scripts))
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
-        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' {allowed}"
+        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' 'strict-dynamic' {allowed}"
     )
 
 
