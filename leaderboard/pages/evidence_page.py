@@ -3,6 +3,10 @@
 It is made from the same claims and the same shipped records as docs/evidence.md.
 """
 
+import re
+
+from markupsafe import Markup, escape
+
 from leaderboard.bundles.bundle_file import SHIPPED, SUFFIX
 from leaderboard.claims import CheckedNumber, Number, check_claims, load_claims, shipped_records
 from leaderboard.output_folder import code_digest, inputs_digest
@@ -41,7 +45,7 @@ def evidence_page(signals: str, ablation: str, navigation: Navigation = PLAIN) -
     claims = [
         (
             one.claim.question,
-            one.claim.sentence,
+            _with_code(one.claim.sentence),
             one.holds,
             [_row(number) for number in one.numbers],
         )
@@ -65,6 +69,11 @@ def evidence_page(signals: str, ablation: str, navigation: Navigation = PLAIN) -
         signals=signals,
         ablation=ablation,
     )
+
+
+def _with_code(sentence: str) -> Markup:
+    """Return a sentence as markup: names between backticks are code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def _row(one: CheckedNumber) -> list[str]:

@@ -90,7 +90,7 @@ def method_list(views: Sequence[BoardView]) -> PageList:
         "What is compared, by family.",
         ("family", "what it does", "rows", "tasks", "trials"),
         pages,
-        ("what it does",),
+        ("family", "what it does"),
         [(COMPARE_TITLE, COMPARE, "paired by seeds, in every cell and over all tasks.")],
     )
 
