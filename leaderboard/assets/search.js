@@ -124,6 +124,7 @@ document.addEventListener("DOMContentLoaded", () => {
       list.children[Math.max(at, 0)]?.querySelector("a").click();
     } else if (event.key === "Escape") {
       if (list.hidden) field.value = "";
+      else event.preventDefault();  // a browser empties the field, which stays for another look
       close();
     }
   });
