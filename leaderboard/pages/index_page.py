@@ -29,9 +29,10 @@ from leaderboard.terms import EQUAL_STEPS, INDEX
 from suite import __version__
 
 INDEX_SCRIPTS = (
+    "search.js",
     *CHART_SCRIPTS, *MIRRORED_SCRIPTS, "pooled_scores.js", "chart_rows.js", "dom.js",
     "index_charts.js", "format.js", "model.js", "cell_table.js", "view.js", "summary_table.js",
-    "controls.js", "app.js", "search.js",
+    "controls.js", "app.js",
 )  # fmt: skip
 """In load order."""
 

@@ -18,7 +18,8 @@ from suite.core.errors import InvalidInput
 from suite.results.store import Store
 
 NOT_RUN = "not run"
-WORDY = ("deviations", "source", "within?")
+WORDY = ("deviations", "within?")
+DEVIATIONS, SOURCE = "deviations", "source"
 
 
 class SiteTrials:
@@ -120,6 +121,13 @@ def reproduction_page(
     """
     table = shown.table
     head = columns(table)
+    texts = [_texts(table, *one) for one in zip(shown.lines, shown.methods, strict=True)]
+    source, deviations = head.index(SOURCE), head.index(DEVIATIONS)
+    sources = list(dict.fromkeys(row[source] for row in texts if row[source]))
+    for row in texts:
+        row[source] = f"[{sources.index(row[source]) + 1}]" if row[source] else ""
+    if not any(row[deviations] for row in texts):
+        head, texts = _without(head, deviations), [_without(row, deviations) for row in texts]
     return site_page(
         "reproduction.html",
         navigation,
@@ -129,15 +137,19 @@ def reproduction_page(
         columns=head,
         wordy=WORDY,
         rows=[
-            (methods.get(method, ""), _texts(table, line, method))
-            for line, method in zip(shown.lines, shown.methods, strict=True)
+            (methods.get(method, ""), row) for method, row in zip(shown.methods, texts, strict=True)
         ],
+        sources=sources,
         rule=rule(table, shown.lines),
         shown=shown,
         tasks=tasks,
         study=study,
         computed=any(rows.computed is not None for rows, _ in table.lines()),
     )
+
+
+def _without(row: list[str], place: int) -> list[str]:
+    return row[:place] + row[place + 1 :]
 
 
 def _texts(table: PublishedTable, line: TableLine, method: str) -> list[str]:
