@@ -52,7 +52,7 @@ const resonancePooledScores = (() => {
     return scores;
   }
 
-  /** Map seed → mean over the cells, for the seeds that all of them have. */
+  /** Map seed → mean over the cells, for the seeds that all of them have; as `seed_means`. */
   function bySeed(cells) {
     if (cells.includes(null)) return new Map();
     const [first, ...rest] = cells;
@@ -61,5 +61,5 @@ const resonancePooledScores = (() => {
     return new Map(seeds.map((seed) => [seed, mean(cells.map((cell) => cell.scores.get(seed)))]));
   }
 
-  return { boards, pooledScores };
+  return { boards, bySeed, pooledScores };
 })();

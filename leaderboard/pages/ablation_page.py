@@ -10,42 +10,43 @@ from leaderboard.ablation_tables import tables
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.ablation_charts import charts
 from leaderboard.pages.embedded_charts import embedded_charts
-from leaderboard.pages.templating import environment
+from leaderboard.pages.navigation import ABLATIONS, PLAIN, Navigation
+from leaderboard.pages.templating import site_page
 from leaderboard.score_text import shown_metric
 from leaderboard.trial_facts import TrialResult
-from suite import __version__
 from suite.results.ablation_design import Ablation
 
 ReadRecord = Callable[[str], TrialResult | None]
 
 
-def ablation_page(ablation: Ablation, read: ReadRecord, sender: Sender | None = None) -> str:
+def ablation_page(
+    ablation: Ablation,
+    read: ReadRecord,
+    sender: Sender | None = None,
+    navigation: Navigation = PLAIN,
+) -> str:
     """Return the page, for one folder below the main page; all text is escaped.
 
     `read` returns a trial's record by key, or None. `sender` sent it, if it came in a bundle.
     """
     effects = design_effects(ablation, read)
     charts = named_charts(effects)
-    return (
-        environment()
-        .get_template("ablation.html")
-        .render(
-            title=f"{ablation.name} · ablation",
-            heading=ablation.name,
-            lead=ablation.question,
-            root="../",
-            trail=[],
-            version=__version__,
-            sent="" if sender is None else f"Sent by {sender.header.name}, {sender.signature}.",
-            notes=_notes(effects),
-            **_metric_words(effects),
-            tables=tables(effects),
-            trials=_trials(ablation, read),
-            definition=yaml.safe_dump(ablation.study, sort_keys=False, allow_unicode=True),
-            charts=embedded_charts(
-                charts, {name: f"../charts/{ablation.name}-{name}.pdf" for name in charts}
-            ),
-        )
+    return site_page(
+        "ablation.html",
+        navigation,
+        ABLATIONS,
+        title=f"{ablation.name} · ablation",
+        heading=ablation.name,
+        lead=ablation.question,
+        sent="" if sender is None else f"Sent by {sender.header.name}, {sender.signature}.",
+        notes=_notes(effects),
+        **_metric_words(effects),
+        tables=tables(effects),
+        trials=_trials(ablation, read),
+        definition=yaml.safe_dump(ablation.study, sort_keys=False, allow_unicode=True),
+        charts=embedded_charts(
+            charts, {name: f"../charts/{ablation.name}-{name}.pdf" for name in charts}
+        ),
     )
 
 

@@ -25,8 +25,9 @@ from suite.results.signal_measures import pruned
 
 RECORDS = SHIPPED[0] / f"signal_reliability{SUFFIX}"
 """The records of the study ``signal_reliability``."""
-READINGS = SHIPPED[0] / f"ablate_reading{SUFFIX}"
-"""The records of the study ``ablate_reading``, with its design."""
+READINGS_STUDY = "ablate_reading"
+READINGS = SHIPPED[0] / f"{READINGS_STUDY}{SUFFIX}"
+"""The records of that study, with its design."""
 NOT_SHIPPED = "No such records are shipped yet."
 PICTURED = "fashion_mnist/lenet_300_100 dense"
 """The training whose charts are pictures of the page: the beginning of its title."""
@@ -67,22 +68,30 @@ def signals_markdown() -> str:
     return "\n\n".join(map(_section, found)) if found else NOT_SHIPPED
 
 
-def controls_markdown() -> str:
+def controls_tables() -> list[TextTable]:
     """Return what the shipped ablation of readings says: each against its shuffled control.
+
+    None if it is not there.
 
     Raises:
         InvalidInput: its file is damaged.
     """
     if not READINGS.exists():
-        return NOT_SHIPPED
+        return []
     bundle = read_bundle(READINGS)
     for one in bundle.rejected:
         raise InvalidInput(f"{READINGS}: {one.where}: {one.reason}")
     if bundle.ablation is None:
         raise InvalidInput(f"{READINGS} has no design: write it with `resonance submit --study`")
     effects = design_effects(bundle.ablation, {one.key: one for one in bundle.records}.get)
-    found = [table for one in effects for table in cells_against_controls(one)]
-    return "\n\n".join(f"### {escape(one[0])}\n\n{_table(one)}" for one in found)
+    return [table for one in effects for table in cells_against_controls(one)]
+
+
+def controls_markdown() -> str:
+    """Return `controls_tables` as Markdown; raises as it does."""
+    found = controls_tables()
+    tables = "\n\n".join(f"### {escape(one[0])}\n\n{_table(one)}" for one in found)
+    return tables or NOT_SHIPPED
 
 
 def signal_pictures() -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from leaderboard.charts.board_charts import specifications
 from leaderboard.overview import default_sparsities, overview
 from leaderboard.overview_text import overview_table
 from leaderboard.page_data import page_data
+from leaderboard.pages.navigation import HOME, Navigation
 from leaderboard.pages.templating import (
     CHART_SCRIPTS,
     asset,
@@ -28,6 +29,7 @@ from leaderboard.terms import EQUAL_STEPS, INDEX
 from suite import __version__
 
 INDEX_SCRIPTS = (
+    "search.js",
     *CHART_SCRIPTS, *MIRRORED_SCRIPTS, "pooled_scores.js", "chart_rows.js", "dom.js",
     "index_charts.js", "format.js", "model.js", "cell_table.js", "view.js", "forest.js",
     "overview.js", "overview_text.js", "overview_table.js", "controls.js", "app.js",
@@ -37,11 +39,15 @@ INDEX_SCRIPTS = (
 
 @dataclass(frozen=True)
 class FurtherPage:
-    """A page to link to: its title, its address within the site, and what it is about."""
+    """A page to link to: its title, its address within the site, and what it is about.
+
+    `trials` are the keys of those that it alone shows.
+    """
 
     title: str
     address: str
     about: str
+    trials: frozenset[str] = frozenset()
 
 
 def index_page(
@@ -51,6 +57,7 @@ def index_page(
     sent: Sequence[tuple[Sender, int]] = (),
     pictures: Collection[str] = (),
     groups: Sequence[BoardGroup] = (),
+    navigation: Navigation | None = None,
 ) -> str:
     """Return the page of boards on the same terms.
 
@@ -62,9 +69,9 @@ def index_page(
     the site has as files in ``charts/``, whose PDF is linked (`BoardGroup.prefix`).
 
     All text from records is escaped, and only our own scripts may run: the content security policy
-    lists their digests, and allows files of the site (``file:`` for one that is opened from a
-    disk), from which Vega is loaded. It allows eval, which Vega needs for its expressions, and no
-    other address to load from or send to.
+    lists their digests. It allows eval, which Vega needs for its expressions, scripts of the site
+    that our own ask for (Vega, the index of the search), and no other address to load from or send
+    to.
     """
     terms = boards[0].terms if boards else EQUAL_STEPS
     own = BoardGroup(terms, tuple(boards), INDEX)
@@ -99,6 +106,9 @@ def index_page(
             counts=_counts(boards),
             min_seeds=MIN_SEEDS,
             version=__version__,
+            navigation=navigation,
+            section=HOME,
+            here=shown.page,
             data=embedded_data(content),
             style=Markup(asset("style.css") + asset("index.css")),
             policy=_policy(scripts),
@@ -111,7 +121,7 @@ def _policy(scripts: Sequence[str]) -> str:
     allowed = " ".join(map(source_hash, scripts))
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
-        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' 'self' file: {allowed}"
+        f"style-src 'unsafe-inline'; script-src 'unsafe-eval' 'strict-dynamic' {allowed}"
     )
 
 

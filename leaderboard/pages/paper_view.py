@@ -13,6 +13,7 @@ from leaderboard.board_markdown import escape as escape_markdown
 from leaderboard.boards import Board
 from leaderboard.page_data import page_name
 from leaderboard.pages.latex import escape_latex
+from leaderboard.pages.navigation import HOME, Navigation
 from leaderboard.pages.templating import environment
 from leaderboard.score_text import caption
 from leaderboard.statistics.paired_comparisons import MIN_SEEDS
@@ -117,7 +118,11 @@ def markdown_table(board: Board, summary_table: SummaryTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-def paper_page(tables: Sequence[PaperTable], charts: Mapping[str, tuple[str, str]]) -> str:
+def paper_page(
+    tables: Sequence[PaperTable],
+    charts: Mapping[str, tuple[str, str]],
+    navigation: Navigation | None = None,
+) -> str:
     """Return the page; `charts` are title and text of the pictures in ``charts/``, by name."""
     captions = {table.caption for table in tables}
     return (
@@ -128,6 +133,8 @@ def paper_page(tables: Sequence[PaperTable], charts: Mapping[str, tuple[str, str
             root="",
             trail=[],
             version=__version__,
+            navigation=navigation,
+            section=HOME,
             tables=tables,
             charts=charts,
             caption=captions.pop() if len(captions) == 1 else EXPLANATION,

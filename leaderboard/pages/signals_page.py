@@ -5,9 +5,9 @@ from typing import Any
 
 from leaderboard.charts.signal_charts import signal_charts
 from leaderboard.pages.embedded_charts import embedded_charts
-from leaderboard.pages.templating import environment
+from leaderboard.pages.navigation import EVIDENCE, PLAIN, Navigation
+from leaderboard.pages.templating import site_page
 from leaderboard.signal_figures import SignalGroup, counts, sentences, tables
-from suite import __version__
 
 PAGE = "signals.html"
 TITLE = "What gradient signals say"
@@ -17,7 +17,7 @@ ABOUT = (
 )
 
 
-def signals_page(groups: Sequence[SignalGroup]) -> str:
+def signals_page(groups: Sequence[SignalGroup], navigation: Navigation = PLAIN) -> str:
     """Return the page, in the folder of the main page; all text is escaped."""
     charts = named_charts(groups)
     sections = [
@@ -30,17 +30,14 @@ def signals_page(groups: Sequence[SignalGroup]) -> str:
         }
         for group in groups
     ]
-    return (
-        environment()
-        .get_template("signals.html")
-        .render(
-            title=TITLE,
-            root="",
-            trail=[],
-            version=__version__,
-            sections=sections,
-            charts=embedded_charts(charts, {name: f"charts/{name}.pdf" for name in charts}),
-        )
+    return site_page(
+        "signals.html",
+        navigation,
+        EVIDENCE,
+        here=PAGE,
+        title=TITLE,
+        sections=sections,
+        charts=embedded_charts(charts, {name: f"charts/{name}.pdf" for name in charts}),
     )
 
 

@@ -1,10 +1,9 @@
 """The pages of a task and of a method: facts, table, charts, and all trials."""
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
@@ -17,13 +16,15 @@ from leaderboard.charts.board_charts import CHART_TEXTS
 from leaderboard.charts.board_specifications import specification
 from leaderboard.charts.theme import styles, themes
 from leaderboard.page_data import page_name
-from leaderboard.pages.templating import embedded_data, environment
+from leaderboard.pages.comparison_page import comparison_address
+from leaderboard.pages.navigation import METHODS, PLAIN, TASKS, Navigation
+from leaderboard.pages.recipe_texts import differing_recipe, recipe_rows
+from leaderboard.pages.templating import embedded_data, site_page
 from leaderboard.sampling_error import sampling_error_text
 from leaderboard.score_text import heading, shown_metric, value_text
 from leaderboard.summary_table import SummaryTable, summary_table
 from leaderboard.terms import Terms
 from leaderboard.trial_facts import TrialResult
-from suite import __version__
 from suite.core.declarations import Hyperparameter
 from suite.experiments import registry
 from suite.experiments.trial_config import show
@@ -32,8 +33,6 @@ from suite.results.record import RecordedMethod, RecordedTask
 SHOWN_CHARTS = ("accuracy", "cost", "score")
 """Charts of a task's page."""
 EVERYWHERE = "in all cells of the leaderboard"
-SETTING = re.compile(r", (?=\w+=)")
-"""What separates the settings of a board; the values of a list are separated by commas as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,14 @@ class ListedTrial:
             f'<a href="../trials/{self.key}.html"><span class="soft">{self.seed}:</span> '
             f"{escape(self.score)}</a> "
         )
+
+
+class RelatedPage(NamedTuple):
+    """A page of the same site that is about the same: its kind (a section), title, address."""
+
+    kind: str
+    title: str
+    address: str
 
 
 @dataclass
@@ -122,22 +129,31 @@ def _listed_trial(record: TrialResult, left_out: str, metric: Column) -> ListedT
     return ListedTrial(record.key, record.trial["seed"], score, state, left_out)
 
 
-def task_page(one: BoardView, views: Sequence[BoardView] = ()) -> str:
+def task_page(
+    one: BoardView,
+    views: Sequence[BoardView] = (),
+    related: Sequence[RelatedPage] = (),
+    navigation: Navigation = PLAIN,
+) -> str:
     """Return the page of a board's task.
 
-    Of the `views` of a site, those of the same task on other terms are shown beside it.
+    Of the `views` of a site, those of the same task on other terms are shown with it. `related` are
+    the pages of studies and reproductions with this task.
     """
     board = one.board
     name = board.task
     known = registry.tasks()
-    return _render(
+    return site_page(
         "task.html",
+        navigation,
+        TASKS,
         title=f"{board.title} · leaderboard",
         heading=board.title,
         lead=known[name].title if name in known else _not_installed("task", board.about),
         task_facts=_task_facts(name, board.about),
-        recipe=_recipe(name, board.settings),
-        changed=board.settings,
+        recipe=recipe_rows(board),
+        differs=differing_recipe(board),
+        related=related,
         one=one,
         beside=_beside(one, views),
         metric=shown_metric([board.metric]),
@@ -168,9 +184,12 @@ def _signs(views: Sequence[BoardView]) -> str:
 
 
 def method_page(
-    method: str, boards: Sequence[BoardView], tunings: Sequence[tuple[str, str]] = ()
+    method: str,
+    boards: Sequence[BoardView],
+    related: Sequence[RelatedPage] = (),
+    navigation: Navigation = PLAIN,
 ) -> str:
-    """Return the page of a method; `tunings` are titles and addresses of its tunings."""
+    """Return the page of a method; `related` are those of its tunings, studies, reproductions."""
     known = registry.methods()
     declared = known[method] if method in known else None  # noqa: SIM401 - a registry has no get
     entries = list(
@@ -183,8 +202,10 @@ def method_page(
         {one.board.metric.name: one.board.metric for one, rows in tables if rows}.values()
     )
     own = {entry.label for entry in entries}
-    return _render(
+    return site_page(
         "method.html",
+        navigation,
+        METHODS,
         title=f"{heading} · leaderboard",
         heading=heading,
         lead=declared.summary if declared else _not_installed("method", about),
@@ -197,7 +218,9 @@ def method_page(
         mixed=len(metrics) > 1,
         metric=shown_metric(metrics),
         signs=_signs([one for one, rows in tables if rows]),
-        tunings=tunings,
+        recipes={one.page: differing_recipe(one.board) for one, _ in tables},
+        rivals=_rivals(boards, entries),
+        related=related,
         figures=_among_others([one.board for one, rows in tables if rows], own),
     )
 
@@ -207,11 +230,6 @@ def _rows(table: SummaryTable, method: str) -> list[Any]:
     own = [row for row in table.rows if row.entry.method == method]
     own.sort(key=lambda row: (row.entry.tuned, row.entry.settings))
     return [row for row in table.rows if row.entry.dense and row not in own] + own if own else []
-
-
-def _render(template: str, **content: Any) -> str:
-    given = {"root": "../", "trail": [], "version": __version__} | content
-    return environment().get_template(template).render(**given)
 
 
 def chart_data_script(boards: Sequence[Board]) -> str:
@@ -280,21 +298,6 @@ def _task_facts(name: str, about: RecordedTask | None) -> list[tuple[str, str]]:
     return [(title, text) for title, text in facts if text]
 
 
-def _recipe(name: str, changed: str) -> list[tuple[str, str]]:
-    """Return the recipe of a board's trials: the task's own values, in brackets where `changed`."""
-    if name not in registry.tasks():
-        return []
-    own = {p.name: show(p.default) for p in registry.tasks()[name].hyperparameters}
-    words = dict(part.split("=", 1) for part in SETTING.split(changed) if "=" in part)
-    return [
-        (
-            field.replace("_", " "),
-            f"{words[field]} ({value or 'none'})" if field in words else value,
-        )
-        for field, value in own.items()
-    ]
-
-
 def _not_installed(kind: str, about: RecordedMethod | RecordedTask | None) -> str:
     here = f"This {kind} is not installed here"
     return (
@@ -326,3 +329,15 @@ def _method_facts(method: Any, name: str, about: RecordedMethod | None) -> list[
 def _setting(setting: Hyperparameter) -> tuple[str, str, str, str, str]:
     meaning = setting.meaning + (f" ({setting.unit})" if setting.unit else "")
     return setting.name, show(setting.default), setting.allowed(), meaning, setting.source
+
+
+def _rivals(boards: Sequence[BoardView], own: Sequence[Entry]) -> list[tuple[str, str]]:
+    """Return label and address of the comparisons of a method's first entry with all others."""
+    others = dict.fromkeys(
+        entry
+        for one in boards
+        if any(entry == own[0] for entry, _ in one.board.rows)
+        for entry, _ in one.board.rows
+        if own and entry != own[0]
+    )
+    return [(other.label, comparison_address(own[0].label, other.label)) for other in others]

@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from leaderboard.pages.navigation import Navigation, Section
+from suite import __version__
 from suite.core.shown_text import shown_json, shown_lines
 
 CHART_SCRIPTS = ("scheme.js", "saving.js")
@@ -32,6 +34,23 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+
+
+def site_page(
+    template: str,
+    navigation: Navigation,
+    section: Section,
+    *,
+    here: str = "",
+    **content: Any,
+) -> str:
+    """Return a page of a site, under the bar in which its section is marked.
+
+    `here` is the address of a page in the site's own folder; another page is one folder below.
+    """
+    given: dict[str, Any] = {"root": "" if here else "../", "trail": [], "version": __version__}
+    given |= {"navigation": navigation, "section": section, "here": here}
+    return environment().get_template(template).render(**given | content)
 
 
 def _shown(value: Any) -> Any:

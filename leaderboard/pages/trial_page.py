@@ -11,6 +11,7 @@ from markupsafe import Markup
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.bundles.reruns import Rerun
 from leaderboard.charts.vega_bundle import classic_script
+from leaderboard.pages.navigation import PLAIN, TASKS, Navigation
 from leaderboard.pages.templating import (
     CHART_SCRIPTS,
     asset,
@@ -76,6 +77,7 @@ class ShownTrial:
         links: the parent pages; None if it is not a page of a site.
         sender: who sent the record, if it came in a bundle.
         reruns: who ran the trial again.
+        navigation: the bar of the site; a page without links has none.
     """
 
     record: Record
@@ -83,6 +85,7 @@ class ShownTrial:
     links: TrialLinks | None = None
     sender: Sender | None = None
     reruns: Sequence[Rerun] = ()
+    navigation: Navigation = PLAIN
 
 
 def trial_page(shown: ShownTrial, curves: str, no_curves: str = "") -> str:
@@ -101,6 +104,8 @@ def trial_page(shown: ShownTrial, curves: str, no_curves: str = "") -> str:
         root="../" if links else "",
         standalone=None if links else _embedded_assets(bool(curves)),
         version=__version__,
+        navigation=shown.navigation if links else None,
+        section=TASKS,
         record=record,
         sender=shown.sender,
         reruns=shown.reruns,

@@ -13,6 +13,7 @@ from leaderboard.bundles.reruns import Rerun
 from leaderboard.output_folder import SiteFolder, code_digest, inputs_digest
 from leaderboard.page_data import page_name
 from leaderboard.pages.curve_data import curves_json
+from leaderboard.pages.navigation import PLAIN, Navigation
 from leaderboard.pages.trial_page import ShownTrial, TrialLinks, trial_page
 from leaderboard.trial_facts import FactsText, facts_text
 from leaderboard.workers import Workers
@@ -38,6 +39,7 @@ class PageJob:
 
     Attributes:
         record: of the trial; None if it is to be read from the store.
+        navigation: the bar of the site.
     """
 
     name: str
@@ -48,6 +50,7 @@ class PageJob:
     sender: Sender | None = None
     reruns: Sequence[Rerun] = ()
     record: Record | None = None
+    navigation: Navigation = PLAIN
 
     @property
     def own(self) -> bool:
@@ -63,6 +66,7 @@ def page_job(
     sender: Sender | None = None,
     reruns: Sequence[Rerun] = (),
     record: Record | None = None,
+    navigation: Navigation = PLAIN,
 ) -> PageJob:
     """Return the job of writing a trial's page; `curves` says whether there may be curves."""
     facts, (task, settings), entry, left_out, on_board, _ = placed
@@ -78,12 +82,15 @@ def page_job(
         code_digest(),
         facts.fingerprint,
         repr(links),
+        repr(navigation),
         repr((sender, tuple(reruns))),
         "curves" if curves else "",
         *(evaluation.model_dump_json() for evaluation in evaluations),
     )
     name = page_address(facts.key)
-    return PageJob(name, made_from, facts.key, links, evaluations, sender, reruns, record)
+    return PageJob(
+        name, made_from, facts.key, links, evaluations, sender, reruns, record, navigation
+    )
 
 
 def page_address(key: str) -> str:
@@ -150,6 +157,7 @@ class ReadingContext:
         tuned, apart: as `Boards` takes them.
         current: of pages that exist, by address, what they were made from.
         elsewhere: trials of which others have sent records: their pages are not written.
+        navigation: the bar of the site.
     """
 
     tuned: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -157,6 +165,7 @@ class ReadingContext:
     evaluations: Mapping[str, Sequence[Evaluation]] = field(default_factory=dict)
     current: Mapping[str, str] = field(default_factory=dict)
     elsewhere: Collection[str] = ()
+    navigation: Navigation = PLAIN
 
     def part(self, keys: Iterable[str]) -> "ReadingContext":
         """Return what concerns these trials."""
@@ -172,6 +181,7 @@ class ReadingContext:
             of(self.evaluations),
             of(self.current, pages),
             wanted.intersection(self.elsewhere),
+            self.navigation,
         )
 
 
@@ -213,7 +223,7 @@ def read_trials(
             continue
         evaluations = present(context.evaluations.get(key, ()), record)
         placed = boards.add(record, context.apart.get(key, ""))
-        job = page_job(placed, evaluations, curves=True)
+        job = page_job(placed, evaluations, curves=True, navigation=context.navigation)
         found[key] = found[key]._replace(page=job.made_from)
         if context.current.get(job.name) != job.made_from:
             jobs.append((job, record))
@@ -250,7 +260,9 @@ def _write(root: Path, store: str, jobs: Sequence[tuple[PageJob, Record]]) -> No
         reason = (DAMAGED if job.key in contents else NO_CURVES) if store else ""
         if not job.own:
             reason = FROM_BUNDLE
-        shown = ShownTrial(record, job.evaluations, job.links, job.sender, job.reruns)
+        shown = ShownTrial(
+            record, job.evaluations, job.links, job.sender, job.reruns, job.navigation
+        )
         pages.append(trial_page(shown, curves.get(job.key, ""), reason))
     for (job, _), page in zip(jobs, redact_files(pages), strict=True):
         atomic_write(root / job.name, page, sync=False)

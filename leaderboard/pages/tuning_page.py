@@ -9,13 +9,13 @@ from leaderboard.board_columns import Column, metric_of
 from leaderboard.bundles.bundle_file import Sender
 from leaderboard.charts.tuning_charts import TITLES, tuning_charts
 from leaderboard.pages.embedded_charts import embedded_charts
-from leaderboard.pages.templating import environment
+from leaderboard.pages.navigation import PLAIN, TUNINGS, Navigation
+from leaderboard.pages.templating import site_page
 from leaderboard.score_text import difference_texts, heading, value_text
 from leaderboard.statistics.paired_comparisons import compare, of_values
 from leaderboard.terms import uncounted
 from leaderboard.trial_facts import TrialResult
 from leaderboard.tuning_budget import budget_curve, budget_note, shown_budgets
-from suite import __version__
 from suite.experiments import registry
 from suite.experiments.trial_config import show
 from suite.tuning.schema import KIND, Candidate, MethodResult, Tuning, TuningConfig
@@ -69,7 +69,11 @@ class MethodSection:
 
 
 def tuning_page(
-    tuning: Tuning, read: ReadRecord, pages: Mapping[str, str], sender: Sender | None = None
+    tuning: Tuning,
+    read: ReadRecord,
+    pages: Mapping[str, str],
+    sender: Sender | None = None,
+    navigation: Navigation = PLAIN,
 ) -> str:
     """Return the page, for one folder below the main page; all text is escaped.
 
@@ -77,27 +81,23 @@ def tuning_page(
     `sender` sent it, if it came in a bundle.
     """
     settings = tuning.settings
-    return (
-        environment()
-        .get_template("tuning.html")
-        .render(
-            title=f"{settings.name} · tuning",
-            heading=settings.name,
-            lead=tuning_summary(tuning),
-            root="../",
-            trail=[],
-            version=__version__,
-            facts=_facts(tuning, sender),
-            sent=sender is not None,
-            command=f"optuna-dashboard {KIND}/{settings.name}.journal",
-            goals=[TITLES[goal] for goal in settings.objectives],
-            budgets=_budgets(tuning),
-            budget_note=budget_note(settings.sampler),
-            sections=[
-                _section(m, found, read, pages.get(m, "")) for m, found in tuning.methods.items()
-            ],
-            charts=embedded_charts(named_charts(tuning)),
-        )
+    return site_page(
+        "tuning.html",
+        navigation,
+        TUNINGS,
+        title=f"{settings.name} · tuning",
+        heading=settings.name,
+        lead=tuning_summary(tuning),
+        facts=_facts(tuning, sender),
+        sent=sender is not None,
+        command=f"optuna-dashboard {KIND}/{settings.name}.journal",
+        goals=[TITLES[goal] for goal in settings.objectives],
+        budgets=_budgets(tuning),
+        budget_note=budget_note(settings.sampler),
+        sections=[
+            _section(m, found, read, pages.get(m, "")) for m, found in tuning.methods.items()
+        ],
+        charts=embedded_charts(named_charts(tuning)),
     )
 
 

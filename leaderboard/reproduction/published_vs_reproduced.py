@@ -15,6 +15,7 @@ from leaderboard.reproduction.published_results import (
     TableRows,
     TrialFilter,
 )
+from leaderboard.trial_facts import TrialResult
 from suite.core.errors import InvalidInput
 from suite.experiments.study import Study
 from suite.experiments.trial_config import Trial
@@ -112,8 +113,8 @@ class TableLine:
 class Trials(Protocol):
     """Reproduced trials by key: a store, or the shipped records."""
 
-    def read(self, key: str) -> Record | None:
-        """Return a trial's record; None if there is none."""
+    def read(self, key: str) -> TrialResult | None:
+        """Return a trial's record, or what is known of it; None if there is none."""
 
     def load(self, key: str, name: str) -> bytes:
         """Return a file of a trial."""
@@ -135,6 +136,11 @@ class ShippedTrials:
     def read(self, key: str) -> Record | None:
         """Return a trial's record; None if there is none."""
         return self._records.get(key)
+
+    @property
+    def tasks(self) -> set[str]:
+        """The names of their tasks."""
+        return {record.trial["task"] for record in self._records.values()}
 
     def load(self, key: str, name: str) -> bytes:
         """Raise InvalidInput: files of trials are not shipped."""

@@ -4,18 +4,20 @@ The files of the folder::
 
     index.html                the leaderboard, a single file
     equal-flops-BUDGET.html   likewise the boards at equal training FLOPs, where there are any
-    tasks/, methods/          a page each
+    tasks.html, tasks/        a list, and a page each; likewise methods, studies (of the store, and
+                              shipped ones with trials in bundles), ablations, tunings, and
+                              reproductions of published tables
     trials/KEY.html           a page per record, finished or failed
-    tunings/                  a page per tuning of the store
-    ablations/                a page per ablation of the store and of bundles
+    compare.html              any two rows compared
+    evidence.html             what the project claims of its own method, of the shipped records
     signals.html              what gradient signals say, if any training was analysed
     paper.html                tables/*.tex, tables/*.md and charts/*.svg|png|pdf
     leaderboard.md            and leaderboard.csv (cells), trials.csv
-    assets/                   style, scripts and chart data that pages share
+    assets/                   style, scripts, chart data and search index that pages share
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import chain
@@ -34,9 +36,10 @@ from leaderboard.charts.pictures import VERSION
 from leaderboard.charts.vega_bundle import classic_script
 from leaderboard.data_frames import csv_text, summary_frame, trial_frame
 from leaderboard.output_folder import SiteFolder, code_digest, inputs_digest
-from leaderboard.page_data import page_name
 from leaderboard.pages.ablation_page import ablation_page, named_charts
+from leaderboard.pages.comparison_page import COMPARISON_SCRIPTS
 from leaderboard.pages.index_page import FurtherPage, index_page
+from leaderboard.pages.navigation import Navigation
 from leaderboard.pages.paper_view import PaperTable, paper_page, paper_table
 from leaderboard.pages.signals_page import ABOUT, PAGE, TITLE, signals_page
 from leaderboard.pages.signals_page import named_charts as named_signal_charts
@@ -57,6 +60,12 @@ from leaderboard.pages.trial_page_writer import (
 )
 from leaderboard.pages.tuning_page import tuning_address, tuning_page, tuning_summary
 from leaderboard.signal_figures import signal_groups
+from leaderboard.site.further_pages import (
+    RelatedPages,
+    write_comparison,
+    write_further_pages,
+)
+from leaderboard.site.overviews import ablation_address, methods_pages
 from leaderboard.site.sources import ShownAblation, Source, SourceRecord
 from leaderboard.trial_facts import TrialResult
 from leaderboard.workers import Workers
@@ -65,7 +74,7 @@ from suite.core.files import atomic_write
 from suite.core.redact import redact_file
 from suite.results.record import Record
 from suite.results.store import Store, gc_paused
-from suite.tuning.schema import Tuning, tuned_runs
+from suite.tuning.schema import tuned_runs
 
 if TYPE_CHECKING:
     import polars as pl
@@ -134,6 +143,11 @@ def build(
             f"none of the {len(content.unreadable)} records can be read; the first, {one.key}: "
             f"{one.reason}"
         )
+    if first is None and content.missing:
+        raise InvalidInput(
+            f"--store {content.location}: there is no such folder: name another, or run a first "
+            f"trial into it, `resonance study quickstart --store {content.location}`"
+        )
     if first is None:
         raise InvalidInput("the store holds no trials: run one first, `resonance study quickstart`")
     targets = [out / "leaderboard.md", *([markdown] if markdown is not None else [])]
@@ -171,7 +185,7 @@ def _write(
         for one in found:
             aside = content.selection.apart.get(one.result.key, "")
             placed.append(collection.add(one.result, aside))
-            pages.add(_job(placed[-1], one, curves=bool(content.location)))
+            pages.add(_job(placed[-1], one, content))
             if one.sender is not None:
                 sent[one.sender] += 1
             if one.has_signals:
@@ -183,14 +197,20 @@ def _write(
         drawn = _draw_boards(pictures, groups)
         _write_assets(folder)
         views = [view for group in groups for view in board_views(group, placed)]
-        tables = _write_boards(folder, views, content.tunings)
-        _write_paper(folder, groups, tables, drawn)
-        further = _write_ablations(folder, pictures, content.ablations, records)
-        further += _write_tunings(folder, content, records, _methods(views))
-        further += _write_signals(folder, pictures, content.signals(signals))
+        bar = content.navigation
+        further = _write_ablations(folder, pictures, content.ablations, records, bar)
+        further += _write_tunings(folder, content, records, methods_pages(views))
+        analyses = _write_signals(folder, pictures, content.signals(signals), bar)
+        related = write_further_pages(folder, content, views, placed, analyses)
+        tables = _write_boards(folder, views, related, bar)
+        _write_paper(folder, groups, tables, drawn, bar)
+        write_comparison(folder, groups, bar)
+        further += analyses
         for group in groups:
             charts = drawn[group.page]
-            page = index_page(group.boards, excluded, further, list(sent.items()), charts, groups)
+            page = index_page(
+                group.boards, excluded, further, list(sent.items()), charts, groups, navigation=bar
+            )
             folder.write(group.page, page)
         tables_text = boards_markdown(groups)
         texts = [spliced(tables_text, one) for one in around]
@@ -212,15 +232,16 @@ def _write(
     )
 
 
-def _job(placed: PlacedRecord[TrialResult], found: SourceRecord, *, curves: bool) -> PageJob:
-    """Return the job of writing a trial's page; `curves` says whether there may be curves."""
+def _job(placed: PlacedRecord[TrialResult], found: SourceRecord, content: Source) -> PageJob:
+    """Return the job of writing a trial's page."""
     return page_job(
         placed,
         found.evaluations,
-        curves=curves,
+        curves=bool(content.location),
         sender=found.sender,
         reruns=found.reruns,
         record=found.record,
+        navigation=content.navigation,
     )
 
 
@@ -232,6 +253,8 @@ def _write_assets(folder: SiteFolder) -> None:
         "trial_curves.js",
         "task_charts.js",
         "embedded_charts.js",
+        "search.js",
+        *COMPARISON_SCRIPTS,
     )
     for name in ("style.css", "subpages.css", *scripts):
         folder.write(f"assets/{name}", asset(name))
@@ -245,20 +268,15 @@ def _write_assets(folder: SiteFolder) -> None:
             folder.write(name, script(), made_from)
 
 
-def _methods(boards: Sequence[BoardView]) -> set[str]:
-    return {entry.method for one in boards for entry, _ in one.board.rows}
-
-
 def _write_boards(
-    folder: SiteFolder, boards: list[BoardView], tuned: Sequence[Tuning]
+    folder: SiteFolder, boards: list[BoardView], related: RelatedPages, bar: Navigation
 ) -> list[PaperTable]:
     """Write the pages of tasks and methods; return the tables of the paper view."""
     folder.write("assets/task_chart_data.js", chart_data_script([one.board for one in boards]))
     for one in boards:
-        folder.write(one.page, task_page(one, boards))
-    for method in sorted(_methods(boards)):
-        links = [(t.settings.name, tuning_address(t)) for t in tuned if method in t.methods]
-        folder.write(page_name("methods", method), method_page(method, boards, links))
+        folder.write(one.page, task_page(one, boards, related.of_task(one.board), bar))
+    for method, page in methods_pages(boards).items():
+        folder.write(page, method_page(method, boards, related.of_method(method), bar))
     return [paper_table(one.board, one.summary_table) for one in boards]
 
 
@@ -277,6 +295,7 @@ def _write_paper(
     groups: Sequence[BoardGroup],
     tables: Sequence[PaperTable],
     drawn: Mapping[str, Sequence[str]],
+    bar: Navigation,
 ) -> None:
     """Write the paper view with its tables; `drawn` are the charts of each group's page."""
     for table in tables:
@@ -288,7 +307,7 @@ def _write_paper(
         for name in drawn[group.page]:
             about = CHART_TEXTS[name]
             texts[f"{group.prefix}{name}"] = (f"{about.title}{where}", about.text)
-    folder.write("paper.html", paper_page(tables, texts))
+    folder.write("paper.html", paper_page(tables, texts, bar))
 
 
 def _write_ablations(
@@ -296,12 +315,13 @@ def _write_ablations(
     pictures: PictureFiles,
     found: Sequence[ShownAblation],
     records: Mapping[str, TrialResult],
+    bar: Navigation,
 ) -> list[FurtherPage]:
     """Write the pages and pictures of ablations; return them with their questions."""
     written = []
     for one, sender, sent in found:
-        page, read = f"ablations/{one.name}.html", (records if sent is None else sent).get
-        folder.write(page, ablation_page(one, read, sender))
+        page, read = ablation_address(one), (records if sent is None else sent).get
+        folder.write(page, ablation_page(one, read, sender, bar))
         charts = named_charts(design_effects(one, read))
         pictures.add({f"{one.name}-{name}": chart for name, chart in charts.items()})
         written.append(FurtherPage(one.name, page, one.question))
@@ -312,25 +332,25 @@ def _write_tunings(
     folder: SiteFolder,
     content: Source,
     records: Mapping[str, TrialResult],
-    methods: Collection[str],
+    addresses: Mapping[str, str],
 ) -> list[FurtherPage]:
     """Write the pages of tunings; return them with their summaries."""
-    addresses = {method: page_name("methods", method) for method in methods}
     written = []
     for one in content.tunings:
         page, sender = tuning_address(one), content.tuning_senders.get(one.settings.name)
-        folder.write(page, tuning_page(one, records.get, addresses, sender))
+        folder.write(page, tuning_page(one, records.get, addresses, sender, content.navigation))
         written.append(FurtherPage(one.settings.name, page, tuning_summary(one)))
     return written
 
 
 def _write_signals(
-    folder: SiteFolder, pictures: PictureFiles, records: Iterable[Record]
+    folder: SiteFolder, pictures: PictureFiles, records: Iterable[Record], bar: Navigation
 ) -> list[FurtherPage]:
     """Write the page and pictures of what signals say; return it, if there is such a record."""
     groups = signal_groups(records)
     if not groups:
         return []
-    folder.write(PAGE, signals_page(groups))
+    folder.write(PAGE, signals_page(groups, bar))
     pictures.add(named_signal_charts(groups))
-    return [FurtherPage(TITLE, PAGE, ABOUT)]
+    trials = frozenset(record.key for group in groups for record in group.records)
+    return [FurtherPage(TITLE, PAGE, ABOUT, trials)]

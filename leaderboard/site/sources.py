@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from leaderboard.boards import Excluded
 from leaderboard.bundles.bundle_file import (
+    SHIPPED,
     Bundle,
     Sender,
     ablation_trials,
@@ -20,9 +21,12 @@ from leaderboard.bundles.reruns import Rerun, reruns
 from leaderboard.bundles.signature import ALLOWED_SIGNERS
 from leaderboard.bundles.tunings import of_records
 from leaderboard.output_folder import SiteFolder
+from leaderboard.pages.navigation import Navigation
+from leaderboard.pages.study_page import ShownStudy
 from leaderboard.pages.trial_page_writer import ReadingContext
 from leaderboard.selection import Selection, select
 from leaderboard.site.stored_trials import StoredTrials
+from leaderboard.site.studies import studies_of_store, studies_with_trials
 from leaderboard.trial_facts import TrialFacts, TrialResult, has_signals
 from leaderboard.workers import Workers
 from suite.results import metadata_store
@@ -83,6 +87,9 @@ class Source:
         tunings: of the store, and of bundles those that tested some of their shown records.
         tuning_senders: who sent a tuning, by its name; the store's are not there.
         ablations: of the store, and of bundles.
+        studies: of the store, and shipped ones with trials in bundles; those with pages as
+            ablations are not there.
+        navigation: the sections of the site.
         senders: who sent each bundle.
         stored: the trials of the store; None without one.
         selection: which trials of the store are shown, and which of all are on no board.
@@ -117,6 +124,7 @@ class Source:
         self.stored = StoredTrials(store, root) if store else None
         self.tunings: list[Tuning] = []
         self.ablations: list[ShownAblation] = []
+        self.studies: list[ShownStudy] = []
         self._evaluations: dict[str, list[Evaluation]] = {}
         self.selection = Selection()
         if store is not None:
@@ -131,16 +139,28 @@ class Source:
         if only:
             self.ablations = [one for one in self.ablations if one.ablation.name == only]
         self._add_sent_ablations(every)
+        self._add_sent_studies()
+        shipped = SHIPPED[0].resolve() in [path.resolve() for path in bundles]
+        self.navigation = Navigation.of(
+            studies=bool(self.studies),
+            ablations=bool(self.ablations),
+            tunings=bool(self.tunings),
+            reproductions=True,
+            evidence=shipped,
+        )
 
     def _read_documents(self, store: Store) -> None:
         """Read what is stored beside the trials, before any page is written."""
         self.tunings, tunings = load_tunings(store)
         found, designs = ablations(store)
         self.ablations = [ShownAblation(one) for one in found]
+        self.studies, studies = studies_of_store(store)
         evaluations, measured = documents(store, EVALUATIONS, parse_evaluation)
         for one in evaluations.values():
             self._evaluations.setdefault(one.key, []).append(one)
-        damaged = metadata_store.each_once([*self.selection.damaged, *tunings, *designs, *measured])
+        damaged = metadata_store.each_once(
+            [*self.selection.damaged, *tunings, *designs, *studies, *measured]
+        )
         self.unreadable += [Excluded(one.path, "document", one.reason) for one in damaged]
 
     def _apart(self, sent: Mapping[str, str]) -> dict[str, str]:
@@ -190,6 +210,18 @@ class Source:
             taken.add(one.name)
             records = {record.key: record for record in bundle.records}
             self.ablations.append(ShownAblation(one, bundle.sender, records))
+
+    def _add_sent_studies(self) -> None:
+        """Add shipped studies that bundles have trials of; leave out what is no study to show."""
+        taken = {one.name for one in self.studies}
+        sent = {record.key for one in self._bundles for record in one.records}
+        self.studies += [one for one in studies_with_trials(sent) if one.name not in taken]
+        only, ablated = self.selection.study, {one.ablation.name for one in self.ablations}
+        self.studies = [
+            one
+            for one in self.studies
+            if one.name not in ablated and (not only or one.name == only)
+        ]
 
     def _own_keys(self) -> set[str]:
         """Return the trials of the store, or of the records that were given in its place."""
@@ -259,7 +291,12 @@ class Source:
         """
         if self.stored is not None:
             context = ReadingContext(
-                tuned, self.selection.apart, self._evaluations, folder.before, self._sent
+                tuned,
+                self.selection.apart,
+                self._evaluations,
+                folder.before,
+                self._sent,
+                self.navigation,
             )
             self.stored.write_pages(folder, workers, context)
 
@@ -268,6 +305,17 @@ class Source:
         keys = [one.result.key for one in found if one.record is None]
         stored = self._store.read_each(keys)[0] if self._store is not None and keys else []
         return [*stored, *(one.record for one in found if one.record is not None)]
+
+    @property
+    def missing(self) -> bool:
+        """Whether the store is a folder that does not exist."""
+        location = self.location
+        return bool(location) and "://" not in location and not Path(location).exists()
+
+    @property
+    def store(self) -> Store | None:
+        """The store; None of records alone."""
+        return self._store
 
     @property
     def few_changes(self) -> bool:

@@ -1,0 +1,131 @@
+"""The page of a study: what it asks, what of it has run, where its results are, how to run it."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from leaderboard.boards import settings_text
+from leaderboard.pages.navigation import PLAIN, STUDIES, Navigation
+from leaderboard.pages.templating import site_page
+from leaderboard.trial_facts import TrialResult
+
+ReadRecord = Callable[[str], TrialResult | None]
+
+
+@dataclass(frozen=True)
+class ShownStudy:
+    """A study of a site.
+
+    Attributes:
+        name, question: its own.
+        study: its definition, as in YAML.
+        trials: settings that differ from the defaults, by the keys of its trials.
+        shipped: whether the project ships this very study, so that its name runs it.
+    """
+
+    name: str
+    question: str
+    study: Mapping[str, Any]
+    trials: Mapping[str, Mapping[str, Any]]
+    shipped: bool = False
+
+    @property
+    def page(self) -> str:
+        """The address of its page."""
+        return f"studies/{self.name}.html"
+
+    @property
+    def command(self) -> str:
+        """What runs it."""
+        return f"resonance study {self.name}" + ("" if self.shipped else ".yaml")
+
+    @property
+    def size(self) -> str:
+        """What its trials are of, in words."""
+        counted = (
+            ("task", {one.get("task") for one in self.trials.values()}),
+            ("method", {one.get("method") for one in self.trials.values()}),
+            ("seed", {one.get("seed", 0) for one in self.trials.values()}),
+        )
+        words = [f"{len(found)} {word}{'s' * (len(found) != 1)}" for word, found in counted]
+        return f"{len(self.trials):,} trials of {', '.join(words)}"
+
+    def states(self, read: ReadRecord) -> Counter[str]:
+        """Return how many of its trials are done, failed, and not run."""
+        return Counter(_state(read(key)) for key in self.trials)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The trials of a method at a sparsity of a task: seed, key and state of those with a page."""
+
+    method: str
+    sparsity: str
+    seeds: list[tuple[int, str, str]]
+    missing: int
+
+
+def study_page(
+    study: ShownStudy,
+    read: ReadRecord,
+    boards: Sequence[tuple[str, str]] = (),
+    navigation: Navigation = PLAIN,
+) -> str:
+    """Return the page, for one folder below the main page; all text is escaped.
+
+    `read` returns a trial's record by key, or None; `boards` are titles and addresses of the pages
+    on which its results are.
+    """
+    states = study.states(read)
+    return site_page(
+        "study.html",
+        navigation,
+        STUDIES,
+        title=f"{study.name} · study",
+        heading=study.name,
+        lead=study.question,
+        size=study.size,
+        state=state_words(states),
+        complete=states["done"] == len(study.trials),
+        boards=boards,
+        groups=_groups(study, read),
+        command=study.command,
+        shipped=study.shipped,
+        definition=yaml.safe_dump(dict(study.study), sort_keys=False, allow_unicode=True),
+    )
+
+
+def state_words(states: Mapping[str, int]) -> str:
+    """Return how many trials are in each state, in words."""
+    return ", ".join(
+        f"{states[state]:,} {state}"
+        for state in ("done", "failed", "not run")
+        if states.get(state) or state == "done"
+    )
+
+
+def _groups(study: ShownStudy, read: ReadRecord) -> list[tuple[str, list[_Row]]]:
+    """Return the trials by task, and there by method and sparsity, in the order of the study."""
+    found: dict[tuple[str, str, float], list[tuple[int, str]]] = {}
+    for key, trial in study.trials.items():
+        words = settings_text(dict(trial.get("hyperparameters") or {}))
+        method = f"{trial.get('method', '')}{f' ({words})' if words else ''}"
+        place = (str(trial.get("task", "")), method, float(trial.get("sparsity") or 0.0))
+        found.setdefault(place, []).append((int(trial.get("seed") or 0), key))
+    rows = []
+    for (task, method, sparsity), trials in sorted(found.items()):
+        states = [(seed, key, _state(read(key))) for seed, key in sorted(trials)]
+        shown = [one for one in states if one[2] != "not run"]
+        rows.append((task, _Row(method, f"{sparsity:g}", shown, len(states) - len(shown))))
+    return [
+        (task, [row for _, row in group])
+        for task, group in itertools.groupby(rows, key=lambda one: one[0])
+    ]
+
+
+def _state(record: TrialResult | None) -> str:
+    return "not run" if record is None else record.status
