@@ -101,7 +101,7 @@ const resonanceOverviewTable = (() => {
         cellRow(model, view, { task, sparsity, entry, competes,
           claim: claims.get(`${task} ${sparsity}`) })));
     const links = reference && competes && label !== reference
-      ? [element("p", {}, element("a", { href: compareAddress(label, reference) },
+      ? [element("p", {}, element("a", { href: compareAddress(label, reference, model.data.terms) },
         `Compare ${label} with ${reference}`))] : [];
     return element("div", {},
       element("table", {},
@@ -111,8 +111,9 @@ const resonanceOverviewTable = (() => {
         element("tbody", {}, rows)), ...links);
   }
 
-  const compareAddress = (one, other) =>
-    `compare.html#${new URLSearchParams([["a", one], ["b", other]])}`;
+  /** The address of the page that compares two rows, as leaderboard/pages/comparison_page.py. */
+  const compareAddress = (one, other, terms) =>
+    `compare.html#${new URLSearchParams([["a", one], ["b", other], ["terms", terms]])}`;
 
   function cellRow(model, view, { task, sparsity, entry, competes, claim }) {
     const cell = model.find(task, entry, sparsity), column = model.columnOf(task, view.metric);

@@ -12,6 +12,7 @@ from leaderboard.charts.board_charts import specifications
 from leaderboard.overview import default_sparsities, overview
 from leaderboard.overview_text import overview_table
 from leaderboard.page_data import page_data
+from leaderboard.pages.comparison_page import group_name
 from leaderboard.pages.navigation import HOME, Navigation
 from leaderboard.pages.templating import (
     CHART_SCRIPTS,
@@ -84,6 +85,7 @@ def index_page(
         "rope": DEFAULT_ROPE / 100,
         "reference": found.reference,
         "sparsities": default_sparsities(boards),
+        "terms": group_name(shown),
     }
     content = {**page_data(boards, excluded), **specifications(boards), **limits}
     for name in pictures:

@@ -165,7 +165,7 @@ def test_a_row_of_the_overview_opens_to_its_cells_with_what_went_wrong(visit):
     links = page.locator("#overview .runs a").evaluate_all(
         "(all) => all.map((one) => one.getAttribute('href'))"
     )
-    assert "compare.html#a=SET&b=RigL" in links
+    assert "compare.html#a=SET&b=RigL&terms=equal-steps" in links
     assert sum(link.startswith("trials/") for link in links) > 100
     push(page.get_by_role("button", name="Cells of SET", exact=True))
     assert page.locator("#overview .runs").count() == 4
