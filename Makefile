@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # One stamp file for the package, and one for each extra, which is installed in addition.
 setup: $(VENV)/.ready $(patsubst %,$(VENV)/.ready-%,$(subst $(comma), ,$(EXTRAS)))
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
 	@echo "Setting up $(VENV) (PyTorch is large: this can take some minutes) …"
