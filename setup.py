@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the version comes from git's tags, and what is built names its commit.
+"""What pyproject.toml cannot say: versions are git's tags, and what is built names its commit.
 
 A commit that is tagged `v1.2.3`, with no uncommitted changes, is version 1.2.3. Everything else (a
 later commit, a clone without tags, a copy without git) is the version in development.
@@ -47,6 +47,7 @@ class BuildPy(build_py):
     """Builds a wheel, which names its commit; an editable installation asks git."""
 
     def run(self) -> None:
+        """Build, and write the commit beside the code."""
         super().run()
         if not self.editable_mode:
             write_commit(Path(self.build_lib))
@@ -56,6 +57,7 @@ class Sdist(sdist):
     """Builds an archive of the sources, which names its commit."""
 
     def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        """Collect what goes into the archive, and write the commit."""
         super().make_release_tree(base_dir, files)
         write_commit(Path(base_dir))
 
