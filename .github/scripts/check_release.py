@@ -2,8 +2,8 @@
 
     python check_release.py TAG DIST NOTES
 
-TAG is v and a version. DIST holds one wheel and one sdist. NOTES is written: what the changelog says
-of the version.
+TAG is v and a version. DIST holds one wheel and one sdist. NOTES is written: what the changelog
+says of the version.
 """
 
 import re

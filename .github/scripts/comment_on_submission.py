@@ -24,6 +24,8 @@ MARK = "<!-- resonance-bench: check of a submission -->"
 AUTHOR = "github-actions[bot]"
 LONGEST = 40_000
 """Characters of the report in a comment; GitHub allows 65,536 in all."""
+LONGEST_RUN = 30
+"""So many backticks in a row are cut: the fence around them would be longer still."""
 PAGES = 10
 """Of a hundred comments each: an older comment of ours is looked for in these."""
 TIMEOUT = 30
@@ -61,6 +63,7 @@ def fenced(text: str) -> str:
     shown = "".join(c for c in text if c in "\n\t" or c.isprintable())
     if len(shown) > LONGEST:
         shown = shown[:LONGEST] + "\n… cut: the log of the check has the rest"
+    shown = re.sub(f"`{{{LONGEST_RUN},}}", "`" * (LONGEST_RUN - 1) + "…", shown)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{shown.rstrip()}\n{fence}"
@@ -139,7 +142,7 @@ def write_comment(folder: Path, github: GitHub, sha: str, conclusion: str) -> No
     if not re.fullmatch(r"[0-9a-f]{40}", sha):
         raise ValueError("HEAD_SHA is not a commit")
     number = request_number(read_limited(folder / "number", 20))
-    report = read_limited(folder / "report.txt", 4 * LONGEST)
+    report = read_limited(folder / "report.txt", 8 * LONGEST)
     if github.head(number) != sha:
         raise ValueError(f"{sha} is not the newest commit of pull request {number}")
     body = {"body": comment(report, conclusion, sha)}

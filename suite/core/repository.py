@@ -1,8 +1,8 @@
 """Where this project is published: the one setting from which every address follows.
 
 It is `[tool.resonance-bench] repository` in pyproject.toml: ``owner/name`` on GitHub, or empty as
-long as there is none. In GitHub Actions an empty setting means the repository that the workflow runs in.
-Where nothing is set, pages have no such links.
+long as there is none. In GitHub Actions an empty setting means the repository that the workflow
+runs in. Where nothing is set, pages have no such links.
 """
 
 import os
