@@ -84,6 +84,7 @@ def install(wheel: Path, folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install",
          "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", str(wheel)],
+        env={n: v for n, v in os.environ.items() if not n.startswith(MADE_OF)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
