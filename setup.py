@@ -29,18 +29,22 @@ def write_commit(folder: Path) -> None:
     """Write which commit is built, and whether files differ from it; nothing outside of git."""
     if not (ROOT / ".git").exists():
         return
-    head, changes = (
-        subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
-        )
-        for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
-    )
-    if head.returncode or changes.returncode:
+    try:
+        content = {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        }
+    except (OSError, subprocess.CalledProcessError):  # git is missing, or does not trust the folder
         return
     file = folder / BUILT_FROM
     file.parent.mkdir(parents=True, exist_ok=True)
-    content = {"commit": head.stdout.strip(), "dirty": bool(changes.stdout.strip())}
     file.write_text(json.dumps(content) + "\n")
+
+
+def git(*words: str) -> str:
+    """Return what git prints of this checkout."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 class BuildPy(build_py):
