@@ -10,7 +10,7 @@ comma := ,
 # worker rewrites the assertions of every test.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup quickstart test test-fast test-oldest lint bench soak fuzz docs clean
+.PHONY: setup quickstart test test-fast lint bench soak fuzz docs clean
 
 # One stamp file for the package, and one for each extra, which is installed in addition.
 setup: $(VENV)/.ready $(patsubst %,$(VENV)/.ready-%,$(subst $(comma), ,$(EXTRAS)))
@@ -53,6 +53,7 @@ test-fast: setup
 # The same tests with the oldest versions that pyproject.toml allows, and today's tools to test with.
 # Warnings are none of ours there: old libraries meet what newer ones deprecate.
 OLDEST := build/oldest
+.PHONY: test-oldest
 test-oldest: $(VENV)/.ready
 	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	@$(BIN)/uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
