@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # One stamp file for the package, and one for each extra, which is installed in addition.
 setup: $(VENV)/.ready $(patsubst %,$(VENV)/.ready-%,$(subst $(comma), ,$(EXTRAS)))
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
 	@echo "Setting up $(VENV) (PyTorch is large: this can take some minutes) …"
@@ -49,6 +49,19 @@ TESTS_OF_M = $(wildcard tests/$(dir $(M:suite/%=%))test_$(basename $(notdir $(M)
 test-fast: setup
 	@$(BIN)/pytest $(if $(M),,-n 3 --dist worksteal) -m 'not (kill or ray or browser or wheel or slow)' \
 	  $(if $(M),$(or $(TESTS_OF_M),$(error no test is named after M=$(M))),$(FAST))
+
+# The same tests with the oldest versions that pyproject.toml allows, and today's tools to test with.
+# Warnings are none of ours there: old libraries meet what newer ones deprecate.
+OLDEST := build/oldest
+.PHONY: test-oldest
+test-oldest: $(VENV)/.ready
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@$(BIN)/uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
+	  pyproject.toml --output-file $(OLDEST)/oldest.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(OLDEST)/bin/python \
+	  --constraints $(OLDEST)/oldest.txt -e '.[dev]'
+	@$(OLDEST)/bin/pytest -n 3 --dist worksteal -W default \
+	  -m 'not (kill or ray or browser or wheel or slow)' $(FAST)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from suite.core import own_packages
+from suite.core import own_packages, own_version
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ __all__ = [
     "sparsify",
 ]
 
-__version__ = "0.1.0"
+__version__ = own_version.version()
 
 own_packages.install()
 

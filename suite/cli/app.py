@@ -21,6 +21,7 @@ from suite.core import stopping
 from suite.core.console import complain, complain_at_length, hide_secrets_in_tracebacks, say
 from suite.core.discovery import docstring
 from suite.core.errors import Interrupted, InvalidInput, TrialFailed, first_line
+from suite.core.own_version import commit
 from suite.execution.distributed import world_size
 from suite.experiments import registry
 
@@ -110,7 +111,8 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        say(f"resonance-bench {__version__}")
+        made_from = commit()
+        say(f"resonance-bench {__version__}" + (f" ({made_from})" if made_from else ""))
         raise typer.Exit
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
-from suite.sparsity.flops import storage_id
+from suite.sparsity.flops import flop_formula, storage_id
 from suite.sparsity.layers import PRUNABLE, by_output
 from suite.sparsity.modules import evaluation_mode
 
@@ -122,7 +121,7 @@ class _Watch(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         packet = func._overloadpacket
-        computes = packet in flop_registry
+        computes = flop_formula(packet) is not None
         if not (computes or packet in SAME_UNITS or packet in RECTIFIERS):
             parts = func.decompose(*args, **kwargs)
             return func(*args, **kwargs) if parts is NotImplemented else parts

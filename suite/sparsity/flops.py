@@ -5,7 +5,7 @@ included (the convention of Evci et al. 2020, arXiv:1911.11134, appendix H).
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from suite.sparsity.layers import PrunableWeight
 from suite.sparsity.modules import call, evaluation_mode
 from suite.sparsity.prunable import LINEAR_AND_CONV, Coverage, covered_weights
 
+_ATTENTION_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 Counts = Mapping[str, int]
 """Numbers of weights by layer name."""
 
@@ -209,7 +210,7 @@ class _Counter(TorchDispatchMode):
             self._charge(args[1:2], first)
             self.other += second
             return func(*args, **kwargs)
-        formula = flop_registry.get(func._overloadpacket)
+        formula = flop_formula(func._overloadpacket)
         if formula is None:
             parts = func.decompose(*args, **kwargs)
             return func(*args, **kwargs) if parts is NotImplemented else parts
@@ -223,6 +224,17 @@ class _Counter(TorchDispatchMode):
                 self.by_layer[name] += flops
                 return
         self.other += flops
+
+
+def flop_formula(operator: Any) -> Callable[..., int] | None:
+    """Return torch's formula for the operations of an operator; None if it counts none.
+
+    Earlier versions of torch have none for attention on a CPU, which is counted as on a GPU.
+    """
+    if operator is _ATTENTION_ON_CPU and operator not in flop_registry:
+        operator = torch.ops.aten._scaled_dot_product_flash_attention
+    found: Callable[..., int] | None = flop_registry.get(operator)
+    return found
 
 
 def bilinear_flops(x: torch.Size, weight: torch.Size, y: torch.Size) -> tuple[int, int]:

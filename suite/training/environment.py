@@ -2,11 +2,9 @@
 
 import contextlib
 import datetime
-import functools
 import os
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,26 +14,7 @@ from typing import Any
 import torch
 
 import suite
-
-
-@functools.cache
-def commit() -> tuple[str | None, bool | None]:
-    """Return (git commit of this project, whether files differ from it), or (None, None)."""
-    root = Path(suite.__file__).parent.parent
-    if not (root / ".git").exists():
-        return None, None
-    try:
-        head = _git(root, "rev-parse", "HEAD")
-        return head, bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10
-    )
-    return done.stdout.strip()
+from suite.core.own_version import commit
 
 
 def processor() -> str:
@@ -62,11 +41,11 @@ def _proc(file: str, name: str) -> str:
 
 def environment(device: torch.device, libraries: Sequence[str] = ()) -> dict[str, Any]:
     """Return versions and hardware, for the record; also the versions of more `libraries`."""
-    head, dirty = commit()
+    made_by = commit()
     return {
         "suite": suite.__version__,
-        "commit": head,
-        "dirty": dirty,
+        "commit": made_by.head if made_by else None,
+        "dirty": made_by.dirty if made_by else None,
         "python": platform.python_version(),
         "torch": version("torch"),
         "numpy": version("numpy"),

@@ -56,7 +56,7 @@ BOMBS = {
 @pytest.mark.parametrize("what", BOMBS)
 def test_a_small_file_that_unpacks_to_much_is_refused(what):
     frame, says = BOMBS[what]
-    content = packed(frame)
+    content = packed(frame, statistics=False)  # older Polars write whole texts as bounds
     assert len(content) < 50_000
     with pytest.raises(InvalidParquet, match=says) as error:
         check(content, LIMITS)

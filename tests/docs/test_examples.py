@@ -130,6 +130,20 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_the_notebook_for_colab_needs_no_data(tmp_path, monkeypatch):
+    monkeypatch.delenv("RESONANCE_STORE", raising=False)
+    notebook = nbformat.read(EXAMPLES / "colab.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    written = "".join(output.get("text", "") for output in outputs)
+    assert "sparsity 0.9500" in written
+    assert "15 trained, 0 failed" in written
+    assert "95 % from" in written
+    assert "altair-viz" in str(outputs[-1]["data"])
+    assert "pip" not in written, "it is installed already"
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_the_notebook_of_the_python_api_trains_and_compares(tmp_path, monkeypatch):
     monkeypatch.delenv("RESONANCE_STORE", raising=False)
     for name in ("tasks", "baselines"):  # of the user's own, beside the notebook

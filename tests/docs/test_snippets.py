@@ -19,7 +19,7 @@ from suite.core.discovery import read_declarations
 from suite.experiments import registry
 from suite.experiments.study import load_study
 from tests.docs import rules
-from tests.docs.collector import Piece, collect, pieces
+from tests.docs.collector import ROOT, Piece, collect, pieces
 
 BLOCKS = [
     piece
@@ -184,6 +184,13 @@ def entry_point(piece: Piece, *_) -> None:
     assert list(groups) == [registry.ENTRY_POINTS], piece.place
 
 
+def citation(piece: Piece, *_) -> None:
+    """See that another test compares the entry with the citation."""
+    test = (ROOT / "tests" / "infrastructure" / "test_addresses.py").read_text(encoding="utf-8")
+    assert f'"{piece.page}"' in test, piece.place
+    assert "\ndef test_the_entry_for_bibtex_is_the_citation(" in test, piece.place
+
+
 RULES = [
     ("python", r"^METHOD = ", method),
     ("python", r"^TASK = ", python_task),
@@ -196,6 +203,7 @@ RULES = [
     ("yaml", r"^groups:", published),
     ("yaml", r"^ {4}trials: ", table),
     ("toml", r"^\[project\.entry-points\.", entry_point),
+    ("bibtex", r"^@software", citation),
 ]
 """Language, what is in the block, and what runs it; the first that fits."""
 

@@ -167,9 +167,11 @@ def test_r2_and_rmse_are_those_of_scikit_learn_in_the_unit_of_the_target(targets
     outputs = scale.standardise(true) + 0.5 * torch.randn(40, targets)
     scores = evaluate(nn.Identity(), RealSplit(outputs, scale.standardise(true), scale))
     predicted = outputs.double() * torch.tensor(scale.std) + torch.tensor(scale.mean)
-    assert scores.metrics["r2"] == pytest.approx(r2_score(true, predicted), rel=1e-5)
+    assert scores.metrics["r2"] == pytest.approx(
+        r2_score(true.numpy(), predicted.numpy()), rel=1e-5
+    )
     if targets == 1:
-        expected = root_mean_squared_error(true, predicted)
+        expected = root_mean_squared_error(true.numpy(), predicted.numpy())
         assert scores.metrics["rmse"] == pytest.approx(expected, rel=1e-5)
     else:
         assert "rmse" not in scores.metrics  # each in its own unit

@@ -16,6 +16,7 @@ import pytest
 
 from suite.cli import leaderboard
 from tests.support.cli_runner import Command
+from tests.support.git_repository import commit_all
 
 ROOT = Path(__file__).parents[2]
 BUILD = "import sys; from setuptools import build_meta as b; getattr(b, sys.argv[1])(sys.argv[2])"
@@ -53,7 +54,7 @@ class Installation:
 
     @classmethod
     def at(cls, folder: Path) -> Self:
-        """Return that in a folder."""
+        """Return the one in a folder."""
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         return cls(folder, folder / "lib" / version / "site-packages")
 
@@ -83,6 +84,7 @@ def install(wheel: Path, folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install",
          "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index", str(wheel)],
+        env={n: v for n, v in os.environ.items() if not n.startswith(MADE_OF)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -129,6 +131,7 @@ def installation(tmp_path_factory) -> Callable[[str], Installation]:
 def _make(how: str, place: Path) -> None:
     place.mkdir()
     tree = copy_of_tree(place / "tree")
+    commit_all(tree)
     if how == "wheel":
         shutil.unpack_archive(build(tree, "sdist", place), place / "sdist", filter="data")
         (tree,) = (place / "sdist").iterdir()

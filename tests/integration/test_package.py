@@ -1,5 +1,6 @@
 """What is built and installed is whole: no file that the command needs stays behind."""
 
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from tests.integration.conftest import ROOT, Installation
+from tests.support.git_repository import git
 
 
 @pytest.fixture
@@ -62,6 +64,41 @@ def test_an_installation_has_what_the_command_reads(installed, tmp_path):
         assert words in shown
 
 
+def test_an_installation_says_from_which_commit_it_was_built(installed, tmp_path):
+    tree = installed.folder.parent / "tree"
+    head = git(tree, "rev-parse", "HEAD")
+    done = installed.run(["resonance", "--version"], tmp_path)
+    assert done.stdout == f"resonance-bench {in_development()} (commit {head[:12]})\n"
+
+
+def in_development() -> str:
+    found = re.search('^IN_DEVELOPMENT = "(.+)"$', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    return found[1]
+
+
+def test_a_release_s_smoke_test_passes_outside_of_the_checkout(installed, tmp_path):
+    script = ROOT / ".github" / "scripts" / "smoke_test.py"
+    done = installed.run(["python", script, in_development()], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(f"resonance-bench {in_development()} works\n")
+    done = installed.run(["python", script, "0.0.1"], tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"version {in_development()} is installed, not 0.0.1\n"
+
+
+def test_an_archive_of_the_sources_has_every_file_that_git_knows(installed):
+    (unpacked,) = (installed.folder.parent / "sdist").iterdir()
+    known = set(git(installed.folder.parent / "tree", "ls-files").splitlines())
+    found = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
+    made = {name for name in found - known if not name.startswith("resonance_bench.egg-info/")}
+    assert known - found == set()
+    assert made <= {"PKG-INFO", "setup.cfg", "suite/built_from.json"} | {
+        name
+        for name in made
+        if name.startswith("build/")  # of the wheel that was built from it
+    }
+
+
 def test_packages_are_typed_for_those_who_import_them(installed):
     for package in ("suite", "baselines", "tasks", "leaderboard"):
         assert (installed.site / package / "py.typed").is_file()
@@ -70,7 +107,6 @@ def test_packages_are_typed_for_those_who_import_them(installed):
 def test_the_package_and_its_citation_say_the_same():
     package = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert package["version"] == citation["version"]
     assert package["license"] == citation["license"]
     assert package["keywords"] == citation["keywords"]
     assert package["authors"] == citation["authors"]

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import flop_registry
 
 from suite.core.errors import InvalidInput
 from suite.sparsity.candidates import Candidates
@@ -48,7 +49,12 @@ def test_operations_belong_to_the_weight_they_read_whoever_runs_them():
     assert flops.layers == {"first.l": 2 * 2 * 16, "by_function": 2 * 24}
 
 
-def test_attention_is_counted():
+@pytest.mark.parametrize("known", [True, False])
+def test_attention_is_counted(known, monkeypatch):
+    """Also by versions of torch that have no formula for attention on a CPU."""
+    if not known:
+        on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        monkeypatch.delitem(flop_registry, on_cpu, raising=False)
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     flops = measure_forward(layer, torch.randn(2, 5, 8))
     assert flops.layers == {
