@@ -35,6 +35,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "docstrings",
     "math_as_mathml",
     "method_pages",
     "links_outside",
@@ -53,7 +54,6 @@ links_outside_pages = {
     "CONTRIBUTING.md": "project/contributing",
     "CHANGELOG.md": "project/changelog",
     "examples/README.md": "project/examples",
-    "examples": "project/examples",
 }
 
 # ---- reference from docstrings

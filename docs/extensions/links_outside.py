@@ -33,42 +33,46 @@ class LeaderboardRole(ReferenceRole):
 
 def resolve(app: Sphinx, doctree: nodes.document) -> None:
     """Point every link that leaves the sources to where its target is on the site."""
-    page = app.env.docname
-    shown_in = {name: file for file, name in app.config.links_outside_pages.items()}
-    top = Path(app.srcdir).parent
-    includes = page in shown_in and page != app.config.root_doc
-    base = top / Path(shown_in[page]).parent if includes else (Path(app.srcdir) / page).parent
+    sources, page = Path(app.srcdir), app.env.docname
+    shown = {name: file for file, name in app.config.links_outside_pages.items()}
+    included = page in shown and page != app.config.root_doc
+    base = (sources.parent / shown[page] if included else sources / page).parent
     links = [*doctree.findall(addnodes.pending_xref), *doctree.findall(addnodes.download_reference)]
     for node in links:
         if node.get("reftype") != "myst":
             continue
-        address, _, fragment = str(node["reftarget"] or "").partition("#")
-        if node.get("refdomain") == "doc":  # a page that MyST has found
-            continue
+        target = str(node["reftarget"] or "")
+        if node.get("refdomain") == "doc":  # MyST has found a file; outside, it is an absolute path
+            if target in app.env.found_docs:
+                continue
+            target = f"{target}.md#{node.get('reftargetid') or ''}"
+        address, _, fragment = target.partition("#")
         file = Path(os.path.normpath(base / address))
-        if address and file.exists() and file.is_relative_to(top):
-            node.replace_self(_link(app, node, file.relative_to(top), fragment))
+        if address and file.exists() and file.is_relative_to(sources.parent):
+            node.replace_self(_link(app, node, file, fragment))
 
 
 def _link(app: Sphinx, node: nodes.Element, file: Path, fragment: str) -> nodes.Element:
-    """Return what takes the place of a link to a file, by its path in the repository."""
-    pages, repository = app.config.links_outside_pages, app.config.links_outside_repository
-    inside = file.is_relative_to(Path(app.srcdir).name) and file.suffix == ".md"
-    docname = pages.get(str(file)) or (str(file.with_suffix("").relative_to("docs")) * inside)
-    about = {"refdoc": app.env.docname, "reftype": "myst", "refexplicit": True}
-    if docname:
+    """Return what takes the place of a link to a file or folder of the repository."""
+    sources = Path(app.srcdir)
+    name = file.relative_to(sources.parent).as_posix()
+    pages = app.config.links_outside_pages
+    docname = pages.get(name, pages.get(f"{name}/README.md"))
+    if docname is None and file.suffix == ".md" and file.is_relative_to(sources):
+        docname = file.relative_to(sources).with_suffix("").as_posix()
+    about: dict[str, Any] = {"refdoc": app.env.docname, "reftype": "myst", "refexplicit": True}
+    if docname is not None:
         about |= {"refdomain": "doc", "reftarget": docname, "reftargetid": fragment or None}
         return addnodes.pending_xref("", *node.children, **about)
-    if repository:
-        kind = "tree" if (Path(app.srcdir).parent / file).is_dir() else "blob"
-        address = f"{repository}/{kind}/main/{file.as_posix()}"
+    if repository := app.config.links_outside_repository:
+        address = f"{repository}/{'tree' if file.is_dir() else 'blob'}/main/{name}"
         address += f"#{fragment}" if fragment else ""
         return nodes.reference("", "", *node.children, refuri=address, internal=False)
-    if (Path(app.srcdir).parent / file).is_dir():
-        LOG.warning("%s is a folder: link to a file of it", file, location=node)
-    path = os.path.relpath(Path(app.srcdir).parent / file, (Path(app.srcdir) / app.env.docname).parent)
+    if file.is_dir():
+        LOG.warning("%s is a folder: link to a file of it", name, location=node)
+    path = os.path.relpath(file, (sources / app.env.docname).parent)
     about |= {"refdomain": None, "reftarget": path}
-    return addnodes.download_reference("", *node.children, classes=["download"], **about)
+    return addnodes.download_reference("", "", *node.children, classes=["download"], **about)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -76,5 +80,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("links_outside_repository", "", "env", str)
     app.add_config_value("links_outside_pages", {}, "env", dict)
     app.add_role(LEADERBOARD, LeaderboardRole())
-    app.connect("doctree-read", resolve)
+    app.connect("doctree-read", resolve, priority=400)  # before files to copy are collected
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
