@@ -15,7 +15,7 @@ METHOD = replace(
     implementation="baselines.rigl:RigL",
     hyperparameters=with_defaults(RIGL.hyperparameters, candidate_ratio=1.0),
     equation=(
-        r"m \leftarrow (m \setminus \operatorname{Bottom}_k(|w|)) "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w|)) "
         r"\cup \operatorname{Top}_k(|\nabla L| \text{ of candidates}), "
         r"\quad k = \lfloor f(t)\,n \rfloor"
     ),

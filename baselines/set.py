@@ -71,7 +71,8 @@ METHOD = Method(
         ),
     ),
     equation=(
-        r"m \leftarrow (m \setminus \operatorname{Bottom}_k(|w|)) \cup \operatorname{Random}_k, "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w|)) "
+        r"\cup \operatorname{Random}_k, "
         r"\quad k = \lfloor \zeta\,n \rfloor \text{ of each sign}"
     ),
     cost="3 f_S per step",

@@ -43,7 +43,7 @@ METHOD = Method(
         ),
     ),
     equation=(
-        r"m \leftarrow (m \setminus \operatorname{Bottom}_K(|w|)) "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_K(|w|)) "
         r"\cup \operatorname{Top}(|\nabla L|), "
         r"\quad \text{with } k = \left\lfloor \frac{n}{\text{neurons left}} \right\rfloor "
         r"\text{ weights in each neuron}"

@@ -10,9 +10,7 @@ from suite.core.declarations import Hyperparameter
 LITERAL = re.compile(r"(``.*?``|`.*?`)")
 
 
-def prepare(
-    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
-) -> None:
+def prepare(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Change a docstring's lines in place, before its sections are read."""
     if what == "data" and isinstance(thing, Hyperparameter):
         shown = "empty" if thing.default == () else f"``{thing.default}``"

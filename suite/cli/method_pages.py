@@ -122,10 +122,12 @@ def _linked(source: str) -> str:
 
 
 def _equation(method: Method) -> str:
-    """Return the equation as a block of its own, or nothing."""
-    if not method.equation:
+    """Return the equation, a preset's own or that of its base, as a block of its own."""
+    base = preset_of(method)
+    equation = method.equation or (base.equation if base else "")
+    if not equation:
         return ""
-    return f"$$\n{method.equation}\n$$\n\n([notation](index.md#notation))\n\n"
+    return f"$$\n{equation}\n$$\n\n([notation](index.md#notation))\n\n"
 
 
 def _results(method: Method, groups: Sequence[BoardGroup]) -> Iterator[str]:

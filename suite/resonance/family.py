@@ -395,7 +395,7 @@ COHERENT = Method(
     family="resonance",
     hyperparameters=COHERENT_HYPERPARAMETERS,
     equation=(
-        r"m \leftarrow (m \setminus \operatorname{Bottom}_k(|w| \odot \text{rms}(g)^p)) "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w| \odot \text{rms}(g)^p)) "
         r"\cup \operatorname{Top}_k(|\bar g| \odot c^q), \quad "
         r"c = \frac{\bar g^2}{\overline{g^2}}"
     ),
@@ -411,7 +411,7 @@ SAMPLED = replace(
     hyperparameters=SAMPLED_HYPERPARAMETERS,
     equation=(
         r"P(\text{candidate } ij) \propto a_i b_j, \quad "
-        r"m \leftarrow (m \setminus \operatorname{Bottom}_k(|w| \odot \text{rms}(g)^p)) "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w| \odot \text{rms}(g)^p)) "
         r"\cup \operatorname{Top}_k(|\bar g| \odot c^q \text{ of candidates})"
     ),
     cost="3 f_S; 2 f_S and the gradients of active weights and candidates every record_every-th "
@@ -427,7 +427,7 @@ REGROW = replace(
     hyperparameters=REGROW_HYPERPARAMETERS,
     equation=(
         r"s_t = s_f + (s_i - s_f)\left(1 - \frac{t - t_0}{t_1 - t_0}\right)^3, \quad "
-        r"m \leftarrow (m \setminus \operatorname{Bottom}_k(|w|)) "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w|)) "
         r"\cup \operatorname{Top}_k(|\bar g| \odot c^q \text{ of candidates})"
     ),
     cost="average of 3 f(s_t) over the ramp; 2 f_S and the gradients of active weights and "
