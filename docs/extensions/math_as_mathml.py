@@ -3,6 +3,7 @@
 LaTeX is converted when the site is built. What cannot be converted is a warning, not a gap.
 """
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -14,8 +15,15 @@ LOG = logging.getLogger(__name__)
 
 
 def mathml(latex: str, *, block: bool) -> str:
-    """Return a formula as a MathML element, with its LaTeX as the text for those without it."""
-    return convert(latex, display="block" if block else "inline")
+    """Return a formula as a MathML element.
+
+    Raises:
+        ValueError: a command of it is not known; the converter would show its name.
+    """
+    shown: str = convert(latex, display="block" if block else "inline")
+    if unknown := re.search(r"\\\w+", shown):
+        raise ValueError(f"{unknown[0]} is not known")
+    return shown
 
 
 def _visit(translator: Any, node: nodes.Element, *, block: bool) -> None:

@@ -380,7 +380,7 @@ RESONANCE = Method(
     equation=(
         r"m_i = [\nu_i > T(\varphi)], \quad "
         r"T(\varphi) = A\left(1 - m + 2m \sin^2(\pi(2^b - 1)\varphi)\right), "
-        r"\quad \nu_i = \frac{1}{K}\arg\max_k |\hat g_i[k]|"
+        r"\quad \nu_i = \frac{1}{K}\operatorname{argmax}_k |\hat g_i[k]|"
     ),
     cost="3 f(s_t); 2 f_S + f_D on steps whose gradients are read",
 )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -45,13 +46,8 @@ def sphinx(source: Path, out: Path, **environment: str) -> "subprocess.Completed
 
 
 def needs_sphinx() -> None:
-    require("sphinx", bool(registry_of_sphinx()), "pip install 'resonance-bench[docs]'")
-
-
-def registry_of_sphinx() -> bool:
-    from importlib.util import find_spec
-
-    return all(find_spec(name) for name in ("sphinx", "myst_parser", "furo", "latex2mathml"))
+    present = all(map(find_spec, ("sphinx", "myst_parser", "furo", "latex2mathml")))
+    require("sphinx", present, "pip install 'resonance-bench[docs]'")
 
 
 @pytest.fixture(scope="session")
@@ -305,7 +301,9 @@ def test_with_an_address_of_the_repository_files_are_there(small):
     assert "_downloads" not in page
 
 
-@pytest.mark.parametrize("text", ["[x](../nowhere.py)", "[x](nowhere.md)", r"$\frac{a}$"])
+@pytest.mark.parametrize(
+    "text", ["[x](../nowhere.py)", "[x](nowhere.md)", r"$\nosuch{a}$", r"$\left( a$"]
+)
 def test_a_link_or_formula_that_does_not_work_stops_the_build(small, text):
     _, said = small(text)
     assert "WARNING" in said
