@@ -15,8 +15,8 @@ METHOD = replace(
     implementation="baselines.rigl:RigL",
     hyperparameters=with_defaults(RIGL.hyperparameters, candidate_ratio=1.0),
     equation=(
-        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w|)) "
-        r"\cup \operatorname{Top}_k(|\nabla L| \text{ of candidates}), "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Top}_k({|\nabla L|} \text{ of candidates}), "
         r"\quad k = \lfloor f(t)\,n \rfloor"
     ),
     cost="3 f_S per step; at updates 2 f_S and twice the active weights' gradients",

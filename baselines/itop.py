@@ -101,7 +101,7 @@ SET = Method(
         *with_defaults((DROP_RULE, DROP_DECAY), drop_rule="magnitude", drop_decay="cosine"),
     ),
     equation=(
-        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w|)) "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
         r"\cup \operatorname{Random}_k, "
         r"\quad k = \lfloor f(t)\,n \rfloor"
     ),

@@ -82,7 +82,7 @@ METHOD = Method(
         ),
     ),
     equation=(
-        r"m \leftarrow \operatorname{Top}_{(1-s)N}(|w| + \lambda|\nabla L|) "
+        r"m \leftarrow \operatorname{Top}_{(1-s)N}({|w|} + \lambda{|\nabla L|}) "
         r"\cup \operatorname{Random}_{\delta(t)N}"
     ),
     cost="3 f_S per step, at the density of the target plus δ",

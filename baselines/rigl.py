@@ -40,8 +40,8 @@ METHOD = Method(
         REPLACE_STEP,
     ),
     equation=(
-        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w|)) "
-        r"\cup \operatorname{Top}_k(|\nabla L|), "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Top}_k({|\nabla L|}), "
         r"\quad k = \lfloor f(t)\,n \rfloor, "
         r"\quad f(t) = \frac{\alpha}{2}\left(1 + \cos\frac{\pi t}{T_\text{end}}\right)"
     ),

@@ -71,7 +71,7 @@ METHOD = Method(
         ),
     ),
     equation=(
-        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w|)) "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
         r"\cup \operatorname{Random}_k, "
         r"\quad k = \lfloor \zeta\,n \rfloor \text{ of each sign}"
     ),

@@ -43,8 +43,8 @@ METHOD = Method(
         ),
     ),
     equation=(
-        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_K(|w|)) "
-        r"\cup \operatorname{Top}(|\nabla L|), "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_K({|w|})) "
+        r"\cup \operatorname{Top}({|\nabla L|}), "
         r"\quad \text{with } k = \left\lfloor \frac{n}{\text{neurons left}} \right\rfloor "
         r"\text{ weights in each neuron}"
     ),

@@ -52,7 +52,7 @@ METHOD = Method(
         ),
     ),
     equation=(
-        r"A = \operatorname{Top}_{DN}(|w|), \quad B = \operatorname{Top}_{(D+M)N}(|w|), \quad "
+        r"A = \operatorname{Top}_{DN}({|w|}), \quad B = \operatorname{Top}_{(D+M)N}({|w|}), \quad "
         r"w_B \leftarrow w_B - \gamma\left(\nabla_B L(w \odot A) + \lambda w_A "
         r"+ \frac{\lambda}{D} w_{B \smallsetminus A}\right)"
     ),

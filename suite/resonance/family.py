@@ -380,7 +380,7 @@ RESONANCE = Method(
     equation=(
         r"m_i = [\nu_i > T(\varphi)], \quad "
         r"T(\varphi) = A\left(1 - m + 2m \sin^2(\pi(2^b - 1)\varphi)\right), "
-        r"\quad \nu_i = \frac{1}{K}\operatorname{argmax}_k |\hat g_i[k]|"
+        r"\quad \nu_i = \frac{1}{K}\operatorname{argmax}_k {|\hat g_i[k]|}"
     ),
     cost="3 f(s_t); 2 f_S + f_D on steps whose gradients are read",
 )
@@ -395,8 +395,8 @@ COHERENT = Method(
     family="resonance",
     hyperparameters=COHERENT_HYPERPARAMETERS,
     equation=(
-        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w| \odot \text{rms}(g)^p)) "
-        r"\cup \operatorname{Top}_k(|\bar g| \odot c^q), \quad "
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|} \odot \text{rms}(g)^p)) "
+        r"\cup \operatorname{Top}_k({|\bar g|} \odot c^q), \quad "
         r"c = \frac{\bar g^2}{\overline{g^2}}"
     ),
     cost="3 f_S; 2 f_S + f_D every record_every-th step",
@@ -411,8 +411,8 @@ SAMPLED = replace(
     hyperparameters=SAMPLED_HYPERPARAMETERS,
     equation=(
         r"P(\text{candidate } ij) \propto a_i b_j, \quad "
-        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w| \odot \text{rms}(g)^p)) "
-        r"\cup \operatorname{Top}_k(|\bar g| \odot c^q \text{ of candidates})"
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|} \odot \text{rms}(g)^p)) "
+        r"\cup \operatorname{Top}_k({|\bar g|} \odot c^q \text{ of candidates})"
     ),
     cost="3 f_S; 2 f_S and the gradients of active weights and candidates every record_every-th "
     "step: no more than RigL's in layers that cost in proportion to their weights",
@@ -427,8 +427,8 @@ REGROW = replace(
     hyperparameters=REGROW_HYPERPARAMETERS,
     equation=(
         r"s_t = s_f + (s_i - s_f)\left(1 - \frac{t - t_0}{t_1 - t_0}\right)^3, \quad "
-        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k(|w|)) "
-        r"\cup \operatorname{Top}_k(|\bar g| \odot c^q \text{ of candidates})"
+        r"m \leftarrow (m \smallsetminus \operatorname{Bottom}_k({|w|})) "
+        r"\cup \operatorname{Top}_k({|\bar g|} \odot c^q \text{ of candidates})"
     ),
     cost="average of 3 f(s_t) over the ramp; 2 f_S and the gradients of active weights and "
     "candidates on recorded steps: no more than GraNet's",
@@ -451,7 +451,8 @@ METHODS = (
         summary="freezes by the rank of frequency times magnitude",
         hyperparameters=shared.with_defaults(HYPERPARAMETERS, cooling="freeze", score="weighted"),
         equation=(
-            r"m_i = [r_i > T(\varphi)], \quad r_i = \text{rank of } \nu_i|w_i| \text{ in (0, 1]}, "
+            r"m_i = [r_i > T(\varphi)], \quad "
+            r"r_i = \text{rank of } \nu_i{|w_i|} \text{ in (0, 1]}, "
             r"\quad T(\varphi) = A\left(1 - m + 2m \sin^2(\pi(2^b - 1)\varphi)\right)"
         ),
         cost="as resonance",
