@@ -127,7 +127,10 @@ def _equation(method: Method) -> str:
     equation = method.equation or (base.equation if base else "")
     if not equation:
         return ""
-    return f"$$\n{equation}\n$$\n\n([notation](index.md#notation))\n\n"
+    symbols = "[notation](index.md#notation)"
+    if method.family == "resonance":
+        symbols += "; ν, T, φ, A and what follows from them: [](../method.md)"
+    return f"$$\n{equation}\n$$\n\n({symbols})\n\n"
 
 
 def _results(method: Method, groups: Sequence[BoardGroup]) -> Iterator[str]:

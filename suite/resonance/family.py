@@ -378,7 +378,7 @@ RESONANCE = Method(
     family="resonance",
     hyperparameters=HYPERPARAMETERS,
     equation=(
-        r"m_i = [\nu_i > T(\varphi)], \quad "
+        r"\text{keep } i \Leftrightarrow \nu_i > T(\varphi), \quad "
         r"T(\varphi) = A\left(1 - m + 2m \sin^2(\pi(2^b - 1)\varphi)\right), "
         r"\quad \nu_i = \frac{1}{K}\operatorname{argmax}_k {|\hat g_i[k]|}"
     ),
@@ -451,7 +451,7 @@ METHODS = (
         summary="freezes by the rank of frequency times magnitude",
         hyperparameters=shared.with_defaults(HYPERPARAMETERS, cooling="freeze", score="weighted"),
         equation=(
-            r"m_i = [r_i > T(\varphi)], \quad "
+            r"\text{freeze } i \Leftrightarrow r_i \leq T(\varphi), \quad "
             r"r_i = \text{rank of } \nu_i{|w_i|} \text{ in (0, 1]}, "
             r"\quad T(\varphi) = A\left(1 - m + 2m \sin^2(\pi(2^b - 1)\varphi)\right)"
         ),

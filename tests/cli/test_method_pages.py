@@ -42,6 +42,7 @@ def test_a_preset_has_the_equation_of_its_base_unless_it_has_its_own():
     assert "- **Preset of:** [RigL](rigl.md)" in page("rigl_itop")
     assert "of candidates" in page("gse")
     assert "$$" not in page("dense")
+    assert "[](../method.md)" in page("resonance")
 
 
 def test_a_control_names_what_it_is_the_control_of():
