@@ -80,7 +80,7 @@ html_title = "resonance-bench"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["accessibility.js"]
-html_copy_source = html_show_sourcelink = False
+html_copy_source = html_show_sourcelink = html_show_copyright = False
 html_last_updated_fmt = None
 html_theme_options = {"navigation_with_keys": False}
 if repository():

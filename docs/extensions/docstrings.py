@@ -1,4 +1,8 @@
-"""How this project's docstrings are read: bars are absolute values, shared settings speak."""
+"""How this project's docstrings are read.
+
+A bar is an absolute value, the name of a page is a link to it, and of a shared setting its
+declaration is shown.
+"""
 
 import re
 from typing import Any
@@ -8,6 +12,7 @@ from sphinx.application import Sphinx
 from suite.core.declarations import Hyperparameter
 
 LITERAL = re.compile(r"(``.*?``|`.*?`)")
+PAGE = re.compile(r"\bdocs/([a-z-]+)\.md\b")
 
 
 def prepare(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -28,9 +33,9 @@ def prepare(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: 
 
 
 def _escaped(line: str) -> str:
-    """Return a line in which a bar outside of literals is a bar, not a substitution."""
+    """Return a line in which, outside of literals, bars are bars and names of pages are links."""
     parts = LITERAL.split(line)
-    parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+    parts[::2] = [PAGE.sub(r":doc:`/\1`", part.replace("|", r"\|")) for part in parts[::2]]
     return "".join(parts)
 
 

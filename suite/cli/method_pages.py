@@ -19,6 +19,7 @@ from suite.cli.info import preset_of
 from suite.core.declarations import Method
 from suite.experiments import registry
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 INDEX = """\
 # Methods
 
@@ -166,7 +167,10 @@ def _rows(
 ) -> Iterator[list[str]]:
     for entry, cells in board.rows:
         if entry.method == method.name:
-            texts = row_texts(board, entry, cells, claims)
+            texts = [
+                text.replace(" ± ", f"{NO_BREAK}±{NO_BREAK}")
+                for text in row_texts(board, entry, cells, claims)
+            ]
             by_sparsity = dict(zip(board.sparsities, texts, strict=True))
             title, settings = escape(board.title), entry.settings or "default"
             settings = f"tuned: {settings}" if entry.tuned else settings

@@ -56,7 +56,10 @@ def test_results_are_the_rows_of_the_method_with_signs_against_rigl(groups):
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:2] == ["digits/mlp", "default"]
     assert len(cells) == 4
-    assert all(cell.startswith("50.20 ± ") and cell.endswith("▼") for cell in cells[2:])
+    assert all(
+        cell.replace("\xa0", " ").startswith("50.20 ± ") and cell.endswith("▼")
+        for cell in cells[2:]
+    )
     assert f"<{page_name('methods', 'set')}>" in text
     assert "No records of it are shipped." in page("snip", groups)
 
